@@ -1,0 +1,5 @@
+//! config.
+
+pub mod secret;
+
+pub use secret::Secret;

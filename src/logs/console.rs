@@ -1,0 +1,53 @@
+//! The container's own output, written by a thread of its own: whoever reads it may be slow or gone, and nobody who
+//! logs may wait for that.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+/// Lines that may wait for a slow reader before new ones are dropped.
+const BACKLOG: usize = 4096;
+
+/// A handle to the container's output. Cheap to clone.
+#[derive(Clone)]
+pub struct Console {
+    lines: Option<mpsc::SyncSender<String>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Console {
+    /// A console that prints nothing, for commands and tests.
+    pub fn silent() -> Self {
+        Self { lines: None, dropped: Arc::default() }
+    }
+
+    /// A console on standard output.
+    pub fn stdout() -> Self {
+        let (lines, queue) = mpsc::sync_channel::<String>(BACKLOG);
+        let dropped = Arc::<AtomicU64>::default();
+        let counter = Arc::clone(&dropped);
+        let started = thread::Builder::new().name("console".into()).stack_size(64 * 1024).spawn(move || {
+            let mut out = std::io::stdout();
+            for line in queue {
+                let missed = counter.swap(0, Ordering::Relaxed);
+                if missed > 0 {
+                    let _ = writeln!(
+                        out,
+                        "desktopd | {missed} lines were dropped: the reader of this output is slow"
+                    );
+                }
+                // A closed output is not this program's end.
+                let _ = out.write_all(line.as_bytes());
+            }
+        });
+        Self { lines: started.is_ok().then_some(lines), dropped }
+    }
+
+    pub(super) fn print(&self, unit: &str, text: &str) {
+        let Some(lines) = &self.lines else { return };
+        if lines.try_send(format!("{unit} | {text}\n")).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! One unit's file on disk: `NAME.log`, and `NAME.log.1` and so on for the older ones.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::Line;
+
+pub(super) struct RotatedFile {
+    path: Option<PathBuf>,
+    limit: u64,
+    keep: u32,
+    open: Option<(File, u64)>,
+    failed: bool,
+}
+
+impl RotatedFile {
+    pub(super) fn new(dir: Option<&Path>, name: &str, limit: u64, keep: u32) -> Self {
+        let path = dir.map(|dir| dir.join(format!("{name}.log")));
+        Self { path, limit, keep, open: None, failed: false }
+    }
+
+    /// Appends one line. Returns what went wrong the first time in a row that something does: a full disk must not
+    /// be reported once per line.
+    pub(super) fn write(&mut self, line: &Line) -> Option<io::Error> {
+        match self.try_write(line) {
+            Ok(()) => {
+                self.failed = false;
+                None
+            }
+            Err(error) => {
+                self.open = None;
+                (!std::mem::replace(&mut self.failed, true)).then_some(error)
+            }
+        }
+    }
+
+    fn try_write(&mut self, line: &Line) -> io::Result<()> {
+        let Some(path) = self.path.as_deref() else { return Ok(()) };
+        let at = jiff::Timestamp::from_millisecond(line.at).unwrap_or_default();
+        let text = format!("{at:.3} {}\n", line.text);
+        let size = text.len() as u64;
+        if self.open.as_ref().is_some_and(|(_, written)| *written > 0 && written + size > self.limit) {
+            self.open = None;
+            rotate(path, self.keep)?;
+        }
+        let (file, written) = match &mut self.open {
+            Some(open) => open,
+            None => self.open.insert(open(path)?),
+        };
+        file.write_all(text.as_bytes())?;
+        *written += size;
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+    let written = file.metadata()?.len();
+    Ok((file, written))
+}
+
+fn rotate(path: &Path, keep: u32) -> io::Result<()> {
+    let numbered = |n: u32| {
+        let mut name = path.as_os_str().to_owned();
+        if n > 0 {
+            name.push(format!(".{n}"));
+        }
+        PathBuf::from(name)
+    };
+    if keep == 0 {
+        return fs::remove_file(path);
+    }
+    for n in (0..keep).rev() {
+        match fs::rename(numbered(n), numbered(n + 1)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Line {
+        Line { at: 0, text: text.into() }
+    }
+
+    #[test]
+    fn rotates_and_keeps_what_it_was_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = RotatedFile::new(Some(dir.path()), "unit", 60, 2);
+        for n in 0..10 {
+            assert!(file.write(&line(&format!("line {n}"))).is_none());
+        }
+        let mut names: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["unit.log", "unit.log.1", "unit.log.2"]);
+        assert!(fs::read_to_string(dir.path().join("unit.log")).unwrap().ends_with("Z line 9\n"));
+    }
+
+    #[test]
+    fn says_once_that_it_cannot_write_and_recovers() {
+        let dir = tempfile::tempdir().unwrap();
+        let blocked = dir.path().join("logs");
+        fs::write(&blocked, "a file where a folder should be").unwrap();
+        let mut file = RotatedFile::new(Some(&blocked), "unit", 60, 2);
+        assert!(file.write(&line("one")).is_some());
+        assert!(file.write(&line("two")).is_none());
+        fs::remove_file(&blocked).unwrap();
+        assert!(file.write(&line("three")).is_none());
+        assert!(blocked.join("unit.log").exists());
+    }
+}

@@ -1,0 +1,48 @@
+//! The daemon's own messages take the same way as those of the units.
+
+use std::fmt::Write as _;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, registry};
+
+use super::{Logs, OWN_LOG};
+
+struct IntoLogs(Logs);
+
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        // Writing to a string cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}
+
+impl<S: Subscriber> Layer<S> for IntoLogs {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            _ => "",
+        };
+        self.0.push(OWN_LOG, &format!("{level}{}{}", text.message, text.fields));
+    }
+}
+
+/// Sends everything that `tracing` records to the log [`OWN_LOG`]. A second call in one process has no effect.
+pub fn init(logs: &Logs, debug: bool) {
+    let filter = EnvFilter::new(if debug { "warn,desktopd=debug" } else { "warn,desktopd=info" });
+    let _ = registry().with(filter).with(IntoLogs(logs.clone())).try_init();
+}

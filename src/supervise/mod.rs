@@ -1,0 +1,79 @@
+//! Units to processes. A pure core decides ([`lifecycle`]), a driver acts and reports back.
+
+use tokio::sync::{mpsc, oneshot};
+
+/// What people may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Start it, and what it needs.
+    Start,
+    /// Stop it, after what needs it.
+    Stop,
+    /// Stop and start it; what needs it goes along.
+    Restart,
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// No unit has that name.
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The name that is most like it.
+        nearest: Option<String>,
+    },
+    /// The unit cannot be started: the reason that `status` shows.
+    Refused {
+        /// The unit.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The daemon is stopping.
+    Stopping,
+}
+
+impl std::fmt::Display for RequestError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unknown { name, nearest: Some(nearest) } => {
+                write!(f, "no unit is named '{name}'; did you mean '{nearest}'?")
+            }
+            Self::Unknown { name, nearest: None } => write!(f, "no unit is named '{name}'"),
+            Self::Refused { name, reason } => write!(f, "'{name}' cannot be started: {reason}"),
+            Self::Stopping => f.write_str("the daemon is stopping"),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+/// One thing that somebody asked for, and where the answer goes.
+pub(crate) struct Request {
+    pub(crate) verb: Verb,
+    pub(crate) names: Vec<String>,
+    pub(crate) reply: oneshot::Sender<Result<Vec<String>, RequestError>>,
+}
+
+/// How the right-hand stages ask for something. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+}
+
+impl Handle {
+    pub(crate) fn new(requests: mpsc::Sender<Request>) -> Self {
+        Self { requests }
+    }
+
+    /// Asks for `verb` on all `names` (units or aliases); all of them or, when one is wrong, none. Returns the
+    /// names of the units that it applies to. The answer says that the request was taken up, not that it is done:
+    /// the snapshot tells that.
+    pub async fn request(&self, verb: Verb, names: Vec<String>) -> Result<Vec<String>, RequestError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request { verb, names, reply };
+        self.requests.send(request).await.map_err(|_| RequestError::Stopping)?;
+        answer.await.map_err(|_| RequestError::Stopping)?
+    }
+}
