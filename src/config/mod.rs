@@ -1,5 +1,194 @@
-//! config.
+//! Environment and TOML to typed values, with every mistake found in one pass.
+//!
+//! Nothing here stops a boot: a broken service file is a service that does not run, a broken variable is its default,
+//! a broken `desktopd.toml` is its defaults. What was wrong is told, in `status`, the log and the portal.
 
+pub mod env;
+pub mod problem;
 pub mod secret;
+pub mod service;
+pub mod settings;
+mod table;
 
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use env::Environment;
+pub use problem::{Problem, nearest};
 pub use secret::Secret;
+pub use service::Service;
+pub use settings::Settings;
+
+/// Everything that people told us.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder that it was read from.
+    pub dir: PathBuf,
+    /// The environment.
+    pub env: Environment,
+    /// `desktopd.toml`.
+    pub settings: Settings,
+    /// The services whose files are sound, by name.
+    pub services: Vec<Service>,
+    /// What was wrong.
+    pub problems: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads all of it. `dir` is the folder that was asked for on the command line.
+    pub fn load(dir: Option<PathBuf>, arguments: &[OsString]) -> Self {
+        let mut problems = Vec::new();
+        let env = Environment::of_process(arguments, &mut problems);
+        Self::read(env::config_dir(dir, &env), env, problems)
+    }
+
+    /// Reads the files in `dir` for a given environment.
+    pub fn read(dir: PathBuf, env: Environment, mut problems: Vec<Problem>) -> Self {
+        let path = dir.join("desktopd.toml");
+        let settings = match fs::read_to_string(&path) {
+            Ok(text) => Settings::parse(&path, &text, &mut problems),
+            Err(error) => {
+                problems.push(Problem::new(
+                    path.display().to_string(),
+                    "",
+                    format!("{error}; defaults are used"),
+                ));
+                Settings::default()
+            }
+        };
+        let services = read_services(&dir.join("services"), &mut problems);
+        Self { dir, env, settings, services, problems }
+    }
+}
+
+fn read_services(dir: &Path, problems: &mut Vec<Problem>) -> Vec<Service> {
+    let mut paths: Vec<PathBuf> = match fs::read_dir(dir) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+        Err(error) => {
+            let message = format!("{error}; it should hold a NAME.toml for each service");
+            problems.push(Problem::new(dir.display().to_string(), "", message));
+            Vec::new()
+        }
+    };
+    // Hidden files are editors' copies.
+    let hidden =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml") && !hidden(path));
+    paths.sort();
+    let mut services = Vec::new();
+    for path in paths {
+        match fs::read_to_string(&path) {
+            Ok(text) => services.extend(Service::parse(&path, &text, problems)),
+            Err(error) => {
+                let name =
+                    path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                problems.push(Problem::new(path.display().to_string(), "", error.to_string()).of_unit(name));
+            }
+        }
+    }
+    services
+}
+
+/// `250ms`, `5s`, `2m`, `1h`.
+pub fn duration(text: &str) -> Option<Duration> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().ok()?;
+    match &text[digits.len()..] {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
+        _ => None,
+    }
+}
+
+/// `64KiB`, `10MiB`, `1GiB`, or plain bytes.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().ok()?;
+    let shift = match &text[digits.len()..] {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    number.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::service::{Ready, Run};
+    use super::*;
+
+    fn parse(text: &str) -> (Option<Service>, Vec<String>) {
+        let mut problems = Vec::new();
+        let service = Service::parse(Path::new("/c/services/demo.toml"), text, &mut problems);
+        assert!(problems.iter().all(|p| p.unit.as_deref() == Some("demo")));
+        (service, problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_small_file_is_enough() {
+        let (service, problems) = parse("command = [\"sleep\", \"9\"]");
+        assert_eq!(problems, Vec::<String>::new());
+        let service = service.unwrap();
+        assert_eq!(service.run, Run::Command(vec!["sleep".into(), "9".into()]));
+        assert_eq!(service.ready, Ready::Started);
+        assert_eq!(service.stop_timeout, Duration::from_secs(5));
+        assert!(service.autostart && !service.oneshot);
+    }
+
+    #[test]
+    fn all_mistakes_of_a_file_are_named_with_key_and_value() {
+        let (service, problems) = parse(
+            "comand = [\"x\"]\nstart-timeout = \"5 sec\"\nrestart = \"alway\"\nneeds = \"x\"\numask = \"9\"\n\
+             restart-limit = 0\nstop-signal = \"TERMINATE\"\n[ready]\nkind = \"http\"\n[route]\nlisten = \"1\"\n",
+        );
+        assert!(service.is_none());
+        let expected = [
+            "/c/services/demo.toml: command: it is missing",
+            "/c/services/demo.toml: needs: \"x\" is not a list of texts",
+            "/c/services/demo.toml: ready.url: it is missing",
+            "/c/services/demo.toml: start-timeout: \"5 sec\" is not a duration such as",
+            "/c/services/demo.toml: restart: \"alway\" is not one of \"always\", \"on-failure\", \"never\"; did you mean \"always\"?",
+            "/c/services/demo.toml: restart-limit: 0 is not",
+            "/c/services/demo.toml: stop-signal: \"TERMINATE\" is not the name of a signal",
+            "/c/services/demo.toml: umask: \"9\" is not an octal mask",
+            "/c/services/demo.toml: route.upstream: it is missing",
+            "/c/services/demo.toml: comand: unknown key; did you mean `command`?",
+        ];
+        for message in expected {
+            assert!(problems.iter().any(|p| p.starts_with(message)), "{message} in {problems:#?}");
+        }
+        assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_is_one_mistake_with_its_line() {
+        let (service, problems) = parse("description = \"x\"\ncommand = [");
+        assert!(service.is_none());
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(problems[0].contains("demo.toml: line 2: "), "{problems:#?}");
+    }
+
+    #[test]
+    fn durations_and_sizes() {
+        for (text, expected) in [
+            ("250ms", Some(Duration::from_millis(250))),
+            ("2m", Some(Duration::from_secs(120))),
+            ("1h", Some(Duration::from_secs(3600))),
+            ("5", None),
+            ("s", None),
+            ("-1s", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615h", None),
+        ] {
+            assert_eq!(duration(text), expected, "{text}");
+        }
+        assert_eq!(size("64KiB"), Some(65536));
+        assert_eq!(size("10MB"), None);
+    }
+}

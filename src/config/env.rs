@@ -1,0 +1,446 @@
+//! Every environment variable that this program reads, in one table, and its only reader.
+//!
+//! A clean-up before parsing lets clouds that cannot pass quotes or spaces take part: one pair of enclosing quotes is
+//! removed and `___` stands for a space, but never in secrets and URLs. An empty value counts as unset. A bad value is
+//! reported and its default taken: it never stops the boot.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use super::problem::{Problem, nearest};
+use super::secret::Secret;
+
+/// Where a problem with a variable is said to be.
+const PLACE: &str = "environment";
+
+/// One row of the table, for documentation and for the tests that hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// The name, and after it the aliases that are read when it is unset.
+    pub names: &'static [&'static str],
+    /// What it is when unset; empty for "nothing".
+    pub default: &'static str,
+    /// One line for people.
+    pub doc: &'static str,
+    /// Whether its value is never shown and withheld from units that do not ask for it by name.
+    pub secret: bool,
+}
+
+/// A type that a variable can have.
+trait FromVariable: Sized {
+    const SECRET: bool = false;
+    /// Whether quotes and `___` are meant literally.
+    const LITERAL: bool = false;
+    fn parse(text: &str) -> Result<Self, &'static str>;
+}
+
+impl FromVariable for bool {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Ok(true),
+            "false" | "0" | "no" | "off" => Ok(false),
+            _ => Err("true or false"),
+        }
+    }
+}
+
+impl FromVariable for u32 {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        text.parse().map_err(|_| "a whole number")
+    }
+}
+
+/// A TCP port to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port(pub u16);
+
+impl FromVariable for Port {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        text.parse().ok().filter(|port| *port != 0).map(Port).ok_or("a port from 1 to 65535")
+    }
+}
+
+impl FromVariable for String {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        Ok(text.to_owned())
+    }
+}
+
+impl FromVariable for Secret {
+    const SECRET: bool = true;
+    const LITERAL: bool = true;
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        Ok(Self::new(text))
+    }
+}
+
+impl<T: FromVariable> FromVariable for Option<T> {
+    const SECRET: bool = T::SECRET;
+    const LITERAL: bool = T::LITERAL;
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
+    }
+}
+
+/// A bcrypt hash ready made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordHash(pub Secret);
+
+impl FromVariable for PasswordHash {
+    const SECRET: bool = true;
+    const LITERAL: bool = true;
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let known = ["$2a$", "$2b$", "$2y$"].iter().any(|version| text.starts_with(version));
+        if known && text.parse::<bcrypt::HashParts>().is_ok() {
+            return Ok(Self(Secret::new(text)));
+        }
+        Err("a bcrypt hash such as $2b$12$… with 60 characters (in a compose file each $ is written $$)")
+    }
+}
+
+/// A password that bcrypt can hash whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Password(pub Secret);
+
+/// What bcrypt looks at of a password. Bytes.
+pub const PASSWORD_LIMIT: usize = 72;
+
+impl FromVariable for Password {
+    const SECRET: bool = true;
+    const LITERAL: bool = true;
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.len() > PASSWORD_LIMIT {
+            return Err("a password of at most 72 bytes: bcrypt ignores what is beyond them");
+        }
+        Ok(Self(Secret::new(text)))
+    }
+}
+
+/// An X display on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisplayName(pub u32);
+
+impl FromVariable for DisplayName {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let number = text.strip_prefix(':').map(|text| text.strip_suffix(".0").unwrap_or(text));
+        number.and_then(|text| text.parse().ok()).map(Self).ok_or("a local display such as :0")
+    }
+}
+
+/// Which way of drawing was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisplayChoice {
+    /// The best that works here.
+    Auto,
+    /// Xorg with a GPU's driver.
+    Xorg,
+    /// Xvfb, with `VirtualGL` on a GPU.
+    VirtualGl,
+    /// Xvfb, drawn by the CPU.
+    Llvmpipe,
+}
+
+impl FromVariable for DisplayChoice {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        match text.to_ascii_lowercase().as_str() {
+            "auto" => Ok(Self::Auto),
+            "xorg" => Ok(Self::Xorg),
+            "virtualgl" => Ok(Self::VirtualGl),
+            "llvmpipe" => Ok(Self::Llvmpipe),
+            _ => Err("auto, xorg, virtualgl or llvmpipe"),
+        }
+    }
+}
+
+macro_rules! variables {
+    ($($field:ident: $type:ty = $default:literal, [$($name:literal),+], $doc:literal;)+) => {
+        /// The value of every variable in the table.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Variables {
+            $(#[doc = $doc] pub $field: $type,)+
+        }
+
+        /// All variables, in the order of the documentation.
+        pub const TABLE: &[Variable] = &[
+            $(Variable {
+                names: &[$($name),+],
+                default: $default,
+                doc: $doc,
+                secret: <$type as FromVariable>::SECRET,
+            },)+
+        ];
+
+        impl Variables {
+            fn read(raw: &BTreeMap<OsString, OsString>, problems: &mut Vec<Problem>) -> Self {
+                Self { $($field: read(raw, &[$($name),+], $default, problems),)+ }
+            }
+        }
+    };
+}
+
+variables! {
+    web_enable_auth: bool = "true", ["WEB_ENABLE_AUTH", "ENABLE_AUTH"], "authentication of all web services";
+    web_user: String = "user", ["WEB_USER", "WEB_USERNAME"], "user name for the web services";
+    web_password: Option<Password> = "", ["WEB_PASSWORD"], "password for the web services, at most 72 bytes; made at random when unset";
+    web_password_hash: Option<PasswordHash> = "", ["WEB_PASSWORD_HASH"], "bcrypt hash of the password, instead of WEB_PASSWORD";
+    web_token: Option<Secret> = "", ["WEB_TOKEN"], "token for Authorization: Bearer and ?token=; made at random when unset";
+    serviceportal_port_host: Port = "1111", ["SERVICEPORTAL_PORT_HOST"], "port of the service portal";
+    serviceportal_url: Option<String> = "", ["SERVICEPORTAL_URL"], "preset link to the service portal";
+    selkies_port_host: Port = "6100", ["SELKIES_PORT_HOST"], "port of the desktop";
+    selkies_port_local: Port = "16100", ["SELKIES_PORT_LOCAL"], "inner port of Selkies, on loopback";
+    selkies_url: Option<String> = "", ["SELKIES_URL"], "preset link to the desktop";
+    direct_address: String = "localhost", ["DIRECT_ADDRESS"], "name or address under which people reach this machine";
+    desktopd_display: DisplayChoice = "auto", ["DESKTOPD_DISPLAY"], "auto, xorg, virtualgl or llvmpipe";
+    display: DisplayName = ":0", ["DISPLAY"], "the desktop's X display";
+    display_sizew: u32 = "1920", ["DISPLAY_SIZEW", "SIZEW"], "width of the desktop in pixels";
+    display_sizeh: u32 = "1080", ["DISPLAY_SIZEH", "SIZEH"], "height of the desktop in pixels";
+    display_refresh: u32 = "60", ["DISPLAY_REFRESH", "REFRESH"], "highest frame rate of the stream";
+    display_dpi: u32 = "96", ["DISPLAY_DPI", "DPI"], "dots per inch";
+    display_cdepth: u32 = "24", ["DISPLAY_CDEPTH", "CDEPTH"], "colour depth in bits";
+    webrtc_encoder: Option<String> = "", ["WEBRTC_ENCODER", "SELKIES_ENCODER"], "video encoder; the best that works when unset";
+    webrtc_enable_resize: bool = "false", ["WEBRTC_ENABLE_RESIZE", "SELKIES_ENABLE_RESIZE"], "whether the desktop takes the size of the browser's window";
+    turn_host: Option<String> = "", ["TURN_HOST", "SELKIES_TURN_HOST", "WEBRTC_TURN_HOST"], "external TURN server";
+    turn_port: Port = "3478", ["TURN_PORT", "SELKIES_TURN_PORT", "WEBRTC_TURN_PORT"], "its port";
+    turn_username: Option<String> = "", ["TURN_USERNAME", "SELKIES_TURN_USERNAME", "WEBRTC_TURN_USERNAME"], "its user name";
+    turn_password: Option<Secret> = "", ["TURN_PASSWORD", "SELKIES_TURN_PASSWORD", "WEBRTC_TURN_PASSWORD"], "its password";
+    turn_protocol: String = "udp", ["TURN_PROTOCOL", "SELKIES_TURN_PROTOCOL", "WEBRTC_TURN_PROTOCOL"], "udp or tcp";
+    pipewire_latency: String = "128/48000", ["PIPEWIRE_LATENCY"], "sound latency of PipeWire";
+    pulse_latency_msec: u32 = "60", ["PULSE_LATENCY_MSEC"], "sound latency of PulseAudio programs";
+    user_name: String = "user", ["USER_NAME"], "the desktop's user";
+    workspace: String = "/workspace/", ["WORKSPACE"], "where people keep their work";
+    tz: String = "UTC", ["TZ"], "time zone";
+    lang: String = "en_US.UTF-8", ["LANG"], "language and character set";
+    supervisor_no_autostart: String = "", ["SUPERVISOR_NO_AUTOSTART"], "services that are not started, separated by commas";
+    desktopd_config: Option<String> = "", ["DESKTOPD_CONFIG"], "folder with desktopd.toml and services/; /etc/desktopd when unset";
+    debug: bool = "false", ["DEBUG"], "more log";
+}
+
+/// The environment as it came, cleaned up and parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// The variables of the table.
+    pub vars: Variables,
+    /// Everything, as it came: what units, shells and scripts get passed on.
+    pub raw: BTreeMap<OsString, OsString>,
+}
+
+impl Environment {
+    /// This process's environment, with the `NAME=value` arguments of `init` laid over it.
+    pub fn of_process(arguments: &[OsString], problems: &mut Vec<Problem>) -> Self {
+        Self::new(std::env::vars_os(), arguments, problems)
+    }
+
+    /// Any environment.
+    pub fn new(
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+        arguments: &[OsString],
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let mut raw: BTreeMap<OsString, OsString> = variables.into_iter().collect();
+        for argument in arguments {
+            match split(argument) {
+                Some((name, value)) => {
+                    raw.insert(name.to_owned(), value.to_owned());
+                }
+                None => problems.push(Problem::new(
+                    "arguments of init",
+                    argument.to_string_lossy(),
+                    "it is neither NAME=value nor an option; it is ignored",
+                )),
+            }
+        }
+        let vars = Variables::read(&raw, problems);
+        Self { vars, raw }
+    }
+
+    /// The text of one variable, by any name. For the few that are not ours, such as `PATH`.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.raw.get(OsStr::new(name))?.to_str().filter(|text| !text.is_empty())
+    }
+
+    /// The values that must not be shown.
+    pub fn secrets(&self) -> Vec<String> {
+        let value = |(name, value): (&OsString, &OsString)| {
+            looks_secret(name.to_str()?).then(|| value.to_string_lossy().into_owned())
+        };
+        self.raw.iter().filter_map(value).filter(|value| !is_word(value)).collect()
+    }
+}
+
+/// A value that is a word of ours rather than somebody's secret would, if masked, make logs unreadable.
+fn is_word(value: &str) -> bool {
+    ["true", "false", "none", "user", "password"].contains(&value)
+}
+
+/// Whether a variable's value should be masked wherever variables are shown.
+pub fn looks_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let parts =
+        ["PASSWORD", "PASSWD", "TOKEN", "SECRET", "CREDENTIAL", "PRIVATE_KEY", "API_KEY", "ACCESS_KEY"];
+    is_own_secret(&name)
+        || parts.iter().any(|part| name.contains(part))
+        || name.ends_with("_KEY")
+        || (name.starts_with("RCLONE_") && name.ends_with("_PASS"))
+}
+
+/// Whether a variable is one of our own secrets, which reach only the units that name them.
+pub fn is_own_secret(name: &str) -> bool {
+    TABLE.iter().any(|variable| variable.secret && variable.names.contains(&name))
+}
+
+/// `NAME=value` with a name that a shell could export.
+fn split(argument: &OsStr) -> Option<(&OsStr, &OsStr)> {
+    let bytes = argument.as_bytes();
+    let at = bytes.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = (&bytes[..at], &bytes[at + 1..]);
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let valid = !name.is_empty() && !name[0].is_ascii_digit() && name.iter().all(word);
+    valid.then(|| (OsStr::from_bytes(name), OsStr::from_bytes(value)))
+}
+
+fn read<T: FromVariable>(
+    raw: &BTreeMap<OsString, OsString>,
+    names: &[&'static str],
+    default: &str,
+    problems: &mut Vec<Problem>,
+) -> T {
+    for name in names {
+        let Some(value) = raw.get(OsStr::new(name)) else { continue };
+        let parsed = match value.to_str().map(|text| clean(text, T::LITERAL)) {
+            Some(text) if text.is_empty() => continue,
+            Some(text) => T::parse(&text).map_err(|allowed| (text, allowed)),
+            None => Err((value.to_string_lossy().into_owned(), "text in UTF-8")),
+        };
+        match parsed {
+            Ok(value) => return value,
+            Err((text, allowed)) => {
+                let shown = if T::SECRET { "the value".to_owned() } else { format!("\"{text}\"") };
+                let instead = if default.is_empty() {
+                    "it counts as unset".to_owned()
+                } else {
+                    format!("{default} is used")
+                };
+                problems.push(Problem::new(PLACE, *name, format!("{shown} is not {allowed}; {instead}")));
+                break;
+            }
+        }
+    }
+    match T::parse(default) {
+        Ok(value) => value,
+        // The test of the table parses every default.
+        Err(allowed) => unreachable!("the default of {names:?} is not {allowed}"),
+    }
+}
+
+fn clean(text: &str, literal: bool) -> String {
+    if literal || text.contains("://") {
+        return text.to_owned();
+    }
+    let unquoted =
+        ['"', '\''].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote)).unwrap_or(text);
+    unquoted.replace("___", " ")
+}
+
+/// The names that look like `name` among all variables, for messages about templates.
+pub fn nearest_variable(name: &str) -> Option<&'static str> {
+    nearest(name, TABLE.iter().flat_map(|variable| variable.names.iter().copied()))
+}
+
+/// The folder with our configuration: asked for by option, by variable, or the usual one.
+pub fn config_dir(option: Option<PathBuf>, environment: &Environment) -> PathBuf {
+    option
+        .or_else(|| environment.vars.desktopd_config.as_ref().map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("/etc/desktopd"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)], arguments: &[&str]) -> (Environment, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let pairs = pairs.iter().map(|(k, v)| (OsString::from(k), OsString::from(v)));
+        let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+        (Environment::new(pairs, &arguments, &mut problems), problems)
+    }
+
+    #[test]
+    fn every_default_parses_and_no_name_stands_twice() {
+        let (_, problems) = environment(&[], &[]);
+        assert_eq!(problems, []);
+        let mut names: Vec<_> = TABLE.iter().flat_map(|v| v.names).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn aliases_are_read_in_order_and_empty_is_unset() {
+        let (env, _) = environment(&[("WEB_USER", ""), ("WEB_USERNAME", "ada")], &[]);
+        assert_eq!(env.vars.web_user, "ada");
+        let (env, _) = environment(&[("SIZEW", "800"), ("DISPLAY_SIZEW", "1024")], &[]);
+        assert_eq!(env.vars.display_sizew, 1024);
+    }
+
+    #[test]
+    fn quotes_and_underscores_are_for_clouds_but_not_in_secrets_and_urls() {
+        let (env, _) = environment(
+            &[("WEB_USER", "\"ada___l\""), ("WEB_TOKEN", "\"a___b\""), ("SELKIES_URL", "https://a/___")],
+            &[],
+        );
+        assert_eq!(env.vars.web_user, "ada l");
+        assert_eq!(env.vars.web_token.unwrap().reveal(), "\"a___b\"");
+        assert_eq!(env.vars.selkies_url.as_deref(), Some("https://a/___"));
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once_without_showing_secrets() {
+        let long = "x".repeat(73);
+        let (env, problems) = environment(
+            &[("SELKIES_PORT_HOST", "70000x"), ("WEB_PASSWORD", &long), ("DESKTOPD_DISPLAY", "wayland")],
+            &["NAME", "1X=2"],
+        );
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 5, "{told:#?}");
+        assert!(
+            told[3].contains("SELKIES_PORT_HOST: \"70000x\" is not a port")
+                || told.iter().any(|t| t.contains("SELKIES_PORT_HOST: \"70000x\" is not a port"))
+        );
+        assert!(
+            told.iter().any(|t| t.contains("WEB_PASSWORD: the value is not a password of at most 72 bytes"))
+        );
+        assert!(!told.concat().contains(&long));
+        assert_eq!(env.vars.selkies_port_host, Port(6100));
+        assert_eq!(env.vars.web_password, None);
+    }
+
+    #[test]
+    fn arguments_of_init_lie_over_the_environment() {
+        let (env, problems) = environment(&[("WEB_USER", "a")], &["WEB_USER=b", "EXTRA=x=y"]);
+        assert_eq!(problems, []);
+        assert_eq!(env.vars.web_user, "b");
+        assert_eq!(env.text("EXTRA"), Some("x=y"));
+    }
+
+    #[test]
+    fn seventy_two_bytes_are_a_password() {
+        let (env, problems) = environment(&[("WEB_PASSWORD", &"é".repeat(36))], &[]);
+        assert_eq!(problems, []);
+        assert!(env.vars.web_password.is_some());
+    }
+
+    #[test]
+    fn secrets_are_known_by_their_names() {
+        for name in
+            ["WEB_PASSWORD", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "RCLONE_CONFIG_X_PASS", "CONTAINER_API_KEY"]
+        {
+            assert!(looks_secret(name), "{name}");
+        }
+        for name in ["PATH", "KEYBOARD", "LANG", "SSH_PUBKEY"] {
+            assert!(!looks_secret(name), "{name}");
+        }
+    }
+}

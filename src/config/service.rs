@@ -1,0 +1,316 @@
+//! `services/NAME.toml`: a service is data. This is the schema, with its defaults; unknown keys are mistakes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::problem::Problem;
+use super::table::Reader;
+
+/// What a unit runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// A program and its arguments; no shell. Templates.
+    Command(Vec<String>),
+    /// One of this program's own boot steps.
+    Step(String),
+}
+
+/// Whose process it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunAs {
+    /// The daemon's own user, root in a container.
+    Root,
+    /// The desktop's user.
+    Desktop,
+}
+
+/// When it is started again after it ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// Whatever its exit code.
+    Always,
+    /// When it failed.
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+/// How a unit says that it is ready. The texts are templates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// As soon as it runs.
+    Started,
+    /// `READY=1` on the socket in `NOTIFY_SOCKET` (systemd's protocol).
+    Notify,
+    /// A newline on a descriptor, whose number `${ready-fd}` stands for.
+    Descriptor,
+    /// A Unix socket that accepts a connection.
+    Socket(String),
+    /// A TCP port on loopback, or `host:port`, that accepts a connection.
+    Tcp(String),
+    /// A URL that answers with a status of 200 to 399.
+    Http(String),
+    /// A name that has an owner on a message bus.
+    DBus {
+        /// The well-known name.
+        name: String,
+        /// The bus's address.
+        bus: String,
+    },
+}
+
+/// A port of the front door that leads to the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteSpec {
+    /// What a person reads.
+    pub title: String,
+    /// The outer port; a template.
+    pub listen: String,
+    /// The service's own address on loopback, `127.0.0.1:PORT`; a template.
+    pub upstream: String,
+    /// The path that a link opens.
+    pub path: String,
+}
+
+/// One service, as its file describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The file's name without its ending.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
+    /// What it is, in a few words.
+    pub description: String,
+    /// Other names that it answers to.
+    pub aliases: Vec<String>,
+    /// What it runs.
+    pub run: Run,
+    /// Whether it ends by itself when its work is done.
+    pub oneshot: bool,
+    /// Whose process it is.
+    pub user: RunAs,
+    /// Whether it gets the desktop's environment (display, buses, sound).
+    pub desktop: bool,
+    /// Units that must be ready before it starts, and that stop after it.
+    pub needs: Vec<String>,
+    /// Units that start before it, whatever becomes of them.
+    pub after: Vec<String>,
+    /// Units whose restart makes it restart.
+    pub follows: Vec<String>,
+    /// How it says that it is ready.
+    pub ready: Ready,
+    /// How long that may take; `None` is for ever.
+    pub start_timeout: Option<Duration>,
+    /// When it is started again.
+    pub restart: Restart,
+    /// How many failures are too many; `None` never gives up.
+    pub restart_limit: Option<u32>,
+    /// Runs before the stop signal, to end it more gently. Templates.
+    pub stop_command: Option<Vec<String>>,
+    /// The signal that ends it.
+    pub stop_signal: String,
+    /// How long it may take to end.
+    pub stop_timeout: Duration,
+    /// Whether everything that it starts ends with it, wherever it went.
+    pub contain: bool,
+    /// Its own environment; templates.
+    pub environment: BTreeMap<String, String>,
+    /// Our own secrets that it is given, by variable name.
+    pub secrets: Vec<String>,
+    /// Variables whose names start with one of these are passed on under the same name.
+    pub pass: Vec<String>,
+    /// Its working directory; a template. The user's home by default.
+    pub directory: Option<String>,
+    /// Its file mode creation mask.
+    pub umask: u32,
+    /// Its scheduling priority.
+    pub nice: Option<i32>,
+    /// Whether it starts without being asked.
+    pub autostart: bool,
+    /// Its port in the front door.
+    pub route: Option<RouteSpec>,
+}
+
+const TEXT: &str = "a text";
+const TEXTS: &str = "a list of texts";
+
+impl Service {
+    /// Reads one file. `None` when it is not fit to run; `problems` say why.
+    pub fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<Self> {
+        let name = path.file_stem()?.to_str()?.to_owned();
+        let mut found = Vec::new();
+        let service = Self::read(&name, path, text, &mut found);
+        let sound = found.is_empty();
+        problems.extend(found.into_iter().map(|problem| problem.of_unit(&name)));
+        service.filter(|_| sound)
+    }
+
+    fn read(name: &str, path: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<Self> {
+        let before = problems.len();
+        let mut file = Reader::new(path, text, problems);
+        let command: Option<Vec<String>> = file.get("command", "a list: the program and its arguments");
+        let step: Option<String> = file.get("step", "the name of a boot step");
+        let run = match (command, step) {
+            (Some(argv), None) if !argv.is_empty() => Some(Run::Command(argv)),
+            (None, Some(step)) => Some(Run::Step(step)),
+            (Some(_), Some(_)) => {
+                file.problem("step", "a service has either `command` or `step`, not both");
+                None
+            }
+            (Some(_), None) => {
+                file.problem("command", "it is empty; the first text is the program");
+                None
+            }
+            (None, None) => {
+                file.missing_command(before);
+                None
+            }
+        };
+        let oneshot = matches!(run, Some(Run::Step(_)));
+        let service = Self {
+            name: name.to_owned(),
+            file: path.to_owned(),
+            description: file.get("description", TEXT).unwrap_or_default(),
+            aliases: file.get("aliases", TEXTS).unwrap_or_default(),
+            run: run.clone().unwrap_or(Run::Command(Vec::new())),
+            oneshot: file.word("type", &[("service", false), ("oneshot", true)]).unwrap_or(oneshot),
+            user: file
+                .word("user", &[("root", RunAs::Root), ("desktop", RunAs::Desktop)])
+                .unwrap_or(RunAs::Root),
+            desktop: file.get("desktop", "true or false").unwrap_or(false),
+            needs: file.get("needs", TEXTS).unwrap_or_default(),
+            after: file.get("after", TEXTS).unwrap_or_default(),
+            follows: file.get("follows", TEXTS).unwrap_or_default(),
+            ready: file.table("ready", ready).flatten().unwrap_or(Ready::Started),
+            start_timeout: start_timeout(&mut file),
+            restart: file
+                .word(
+                    "restart",
+                    &[
+                        ("always", Restart::Always),
+                        ("on-failure", Restart::OnFailure),
+                        ("never", Restart::Never),
+                    ],
+                )
+                .unwrap_or(if oneshot { Restart::OnFailure } else { Restart::Always }),
+            restart_limit: restart_limit(&mut file),
+            stop_command: file.get("stop-command", "a list: the program and its arguments"),
+            stop_signal: file
+                .parse("stop-signal", "the name of a signal such as \"TERM\"", |text| {
+                    crate::sys::process::signal_by_name(text).map(|_| text.to_owned())
+                })
+                .unwrap_or_else(|| "TERM".to_owned()),
+            stop_timeout: file.duration("stop-timeout").unwrap_or(Duration::from_secs(5)),
+            contain: file.get("contain", "true or false").unwrap_or(false),
+            environment: file.get("environment", "a table of NAME = \"value\"").unwrap_or_default(),
+            secrets: file.get("secrets", TEXTS).unwrap_or_default(),
+            pass: file.get("pass", TEXTS).unwrap_or_default(),
+            directory: file.get("directory", TEXT),
+            umask: file
+                .parse("umask", "an octal mask such as \"0022\"", |text| {
+                    u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777)
+                })
+                .unwrap_or(0o002),
+            nice: nice(&mut file),
+            autostart: file.get("autostart", "true or false").unwrap_or(true),
+            route: file.table("route", |table| route(table, name)).flatten(),
+        };
+        file.finish();
+        run.map(|_| service)
+    }
+}
+
+impl Reader<'_> {
+    /// A file that could not be read at all lacks everything: one message is enough then.
+    fn missing_command(&mut self, before: usize) {
+        if self.count() == before {
+            self.problem("command", "it is missing: a list with the program and its arguments");
+        }
+    }
+}
+
+fn start_timeout(file: &mut Reader<'_>) -> Option<Duration> {
+    let expected = "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\", or \"none\"";
+    let parse = |text: &str| match text {
+        "none" => Some(None),
+        text => super::duration(text).map(Some),
+    };
+    file.parse("start-timeout", expected, parse).unwrap_or(Some(Duration::from_secs(60)))
+}
+
+fn restart_limit(file: &mut Reader<'_>) -> Option<u32> {
+    let expected = "a number of failures, at least 1, or \"none\"";
+    match file.get::<toml::Value>("restart-limit", expected) {
+        None => Some(5),
+        Some(toml::Value::String(text)) if text == "none" => None,
+        Some(toml::Value::Integer(limit)) if (1..=1000).contains(&limit) => u32::try_from(limit).ok(),
+        Some(other) => {
+            file.problem("restart-limit", format!("{other} is not {expected}"));
+            None
+        }
+    }
+}
+
+fn nice(file: &mut Reader<'_>) -> Option<i32> {
+    let nice = file.get("nice", "a number from -20 to 19")?;
+    if (-20..=19).contains(&nice) {
+        return Some(nice);
+    }
+    file.problem("nice", format!("{nice} is not a number from -20 to 19"));
+    None
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Started,
+    Notify,
+    Descriptor,
+    Socket,
+    Tcp,
+    Http,
+    DBus,
+}
+
+fn ready(table: &mut Reader<'_>) -> Option<Ready> {
+    let kinds = [
+        ("started", Kind::Started),
+        ("notify", Kind::Notify),
+        ("fd", Kind::Descriptor),
+        ("socket", Kind::Socket),
+        ("tcp", Kind::Tcp),
+        ("http", Kind::Http),
+        ("dbus", Kind::DBus),
+    ];
+    let kind = table.word("kind", &kinds);
+    let ready = match kind {
+        Some(Kind::Started) => Some(Ready::Started),
+        Some(Kind::Notify) => Some(Ready::Notify),
+        Some(Kind::Descriptor) => Some(Ready::Descriptor),
+        Some(Kind::Socket) => table.required("path", "the path of a Unix socket").map(Ready::Socket),
+        Some(Kind::Tcp) => table.required("address", "HOST:PORT").map(Ready::Tcp),
+        Some(Kind::Http) => table.required("url", "a URL such as \"http://127.0.0.1:80/\"").map(Ready::Http),
+        Some(Kind::DBus) => {
+            let name = table.required("name", "a name on the bus");
+            let bus = table.required("bus", "the bus's address");
+            name.zip(bus).map(|(name, bus)| Ready::DBus { name, bus })
+        }
+        None => {
+            // Whatever else stands there cannot be judged without a kind.
+            table.accept(["path", "address", "url", "name", "bus"]);
+            None
+        }
+    };
+    if kind.is_none() && table.untouched("kind") {
+        table.problem("kind", "it is missing: how the service says that it is ready");
+    }
+    ready
+}
+
+fn route(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
+    let title = table.get("title", TEXT).unwrap_or_else(|| name.to_owned());
+    let path = table.get("path", TEXT).unwrap_or_else(|| "/".to_owned());
+    let listen = table.required("listen", "the port that people connect to, as a text");
+    let upstream = table.required("upstream", "the service's own address such as \"127.0.0.1:8080\"");
+    Some(RouteSpec { title, path, listen: listen?, upstream: upstream? })
+}

@@ -1,0 +1,85 @@
+//! `desktopd.toml`: what concerns the daemon as a whole.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::problem::Problem;
+use super::table::Reader;
+
+/// The daemon's own settings. Every one has a default: a missing or broken file stops nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Sockets and what else lives as long as this boot.
+    pub run_dir: PathBuf,
+    /// What survives a restart of the container.
+    pub state_dir: PathBuf,
+    /// The units' log files.
+    pub log_dir: PathBuf,
+    /// A log file is rotated when it would grow beyond this. Bytes.
+    pub log_file_size: u64,
+    /// Rotated files that are kept beside the current one.
+    pub log_files: u32,
+    /// How much of each unit's output is kept in memory. Bytes.
+    pub log_ring: usize,
+    /// Environment of every unit; templates.
+    pub environment: BTreeMap<String, String>,
+    /// Further environment of the units with `desktop = true`; templates.
+    pub desktop_environment: BTreeMap<String, String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            run_dir: "/run/desktopd".into(),
+            state_dir: "/var/lib/desktopd".into(),
+            log_dir: "/var/log/desktopd".into(),
+            log_file_size: 10 << 20,
+            log_files: 2,
+            log_ring: 128 << 10,
+            environment: BTreeMap::new(),
+            desktop_environment: BTreeMap::new(),
+        }
+    }
+}
+
+const MAP: &str = "a table of NAME = \"value\"";
+
+impl Settings {
+    /// Reads the file's text.
+    pub fn parse(path: &std::path::Path, text: &str, problems: &mut Vec<Problem>) -> Self {
+        let mut settings = Self::default();
+        let mut file = Reader::new(path, text, problems);
+        file.table("paths", |paths| {
+            for (key, field) in [
+                ("run", &mut settings.run_dir),
+                ("state", &mut settings.state_dir),
+                ("log", &mut settings.log_dir),
+            ] {
+                let absolute = |text: &str| Some(PathBuf::from(text)).filter(|p| p.is_absolute());
+                if let Some(path) = paths.parse(key, "an absolute path", absolute) {
+                    *field = path;
+                }
+            }
+        });
+        file.table("logs", |logs| {
+            let expected = "a size such as \"64KiB\" or \"10MiB\"";
+            if let Some(size) = logs.parse("file-size", expected, super::size) {
+                settings.log_file_size = size;
+            }
+            if let Some(files) = logs.get("files", "a number of files") {
+                settings.log_files = files;
+            }
+            if let Some(size) = logs.parse("memory", expected, super::size) {
+                settings.log_ring = usize::try_from(size).unwrap_or(usize::MAX);
+            }
+        });
+        if let Some(environment) = file.get("environment", MAP) {
+            settings.environment = environment;
+        }
+        if let Some(environment) = file.get("desktop-environment", MAP) {
+            settings.desktop_environment = environment;
+        }
+        file.finish();
+        settings
+    }
+}

@@ -1,0 +1,65 @@
+//! What a display could be made of: devices, and displays that are taken already.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Programs that decide which kinds of display are possible.
+pub const PROGRAMS: [&str; 3] = ["Xorg", "Xvfb", "vglrun"];
+
+/// The devices behind a display.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DisplayFacts {
+    /// NVIDIA's device nodes: `nvidiactl`, `nvidia0`.
+    pub nvidia: Vec<String>,
+    /// Direct rendering nodes: `card0`, `renderD128`.
+    pub dri: Vec<String>,
+    /// Whether AMD's compute device is there.
+    pub kfd: bool,
+    /// X displays whose sockets exist.
+    pub taken: BTreeSet<u32>,
+}
+
+impl DisplayFacts {
+    /// Looks below `root`, which is `/` but for tests.
+    pub fn probe(root: &Path) -> Self {
+        let mut nvidia = names(&root.join("dev"));
+        nvidia.retain(|name| name.strip_prefix("nvidia").is_some_and(|rest| rest == "ctl" || is_number(rest)));
+        let mut dri = names(&root.join("dev/dri"));
+        dri.retain(|name| name.starts_with("card") || name.starts_with("renderD"));
+        let taken = names(&root.join("tmp/.X11-unix"));
+        let taken = taken.iter().filter_map(|name| name.strip_prefix('X')?.parse().ok()).collect();
+        Self { nvidia, dri, kfd: root.join("dev/kfd").exists(), taken }
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut names: Vec<_> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_stands_for_a_machine() {
+        let root = tempfile::tempdir().unwrap();
+        for file in ["dev/nvidiactl", "dev/nvidia0", "dev/nvidia-modeset", "dev/dri/renderD128", "tmp/.X11-unix/X7"] {
+            let file = root.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        let facts = DisplayFacts::probe(root.path());
+        assert_eq!(facts.nvidia, ["nvidia0", "nvidiactl"]);
+        assert_eq!(facts.dri, ["renderD128"]);
+        assert_eq!(facts.taken, BTreeSet::from([7]));
+        assert!(!facts.kfd);
+    }
+}

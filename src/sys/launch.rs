@@ -1,0 +1,256 @@
+//! The child side of a launch: `desktopd __exec` takes its orders from the socket that is its standard input, sets
+//! everything that a service's process must have, and becomes the service.
+//!
+//! All of this happens in a fresh, single-threaded process instead of between fork and exec, where almost nothing is
+//! allowed. The parent learns the outcome from the same socket: it closes at exec, or an error comes through it first.
+//!
+//! Message form in both directions: a length of four bytes (big endian), then JSON.
+
+use std::ffi::OsString;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid, chdir, setgroups, setresgid, setresuid, setsid};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+use serde::{Deserialize, Serialize};
+
+/// The first descriptor number that a service can be given beside the standard three.
+pub const FIRST_FD: i32 = 3;
+
+/// Where our own descriptors wait while the service's take their places below.
+const OWN_FDS: i32 = 200;
+
+/// Descriptors that can be handed over at once.
+const MAX_FDS: usize = 64;
+
+/// Orders are small; a longer length means that something else talks to us. Bytes.
+const MAX_MESSAGE: usize = 8 << 20;
+
+/// Bytes that need not be UTF-8: arguments and environment come as they are.
+pub type Bytes = Vec<u8>;
+
+/// Whose process it becomes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The user's id.
+    pub uid: u32,
+    /// The main group's id.
+    pub gid: u32,
+    /// All supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+/// Everything that makes one process what it is. The child has no choices left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orders {
+    /// The program (an absolute path) and its arguments.
+    pub argv: Vec<Bytes>,
+    /// The whole environment.
+    pub env: Vec<(Bytes, Bytes)>,
+    /// The working directory.
+    pub cwd: PathBuf,
+    /// The user to become; `None` stays who we are.
+    pub identity: Option<Identity>,
+    /// The file mode creation mask.
+    pub umask: u32,
+    /// The scheduling priority, if it should change.
+    pub nice: Option<i32>,
+    /// The limit of open files (soft and hard), if it should change.
+    pub open_files: Option<u64>,
+    /// The numbers under which the descriptors that come along are given to the service.
+    pub fds: Vec<i32>,
+}
+
+/// What comes back through the socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Report {
+    /// The service could not be started.
+    Failed {
+        /// What was attempted.
+        operation: String,
+        /// The system's error number, 0 if there is none.
+        errno: i32,
+    },
+    /// A guard started the service as this process.
+    Started {
+        /// Its id.
+        pid: i32,
+    },
+    /// The service under a guard ended; the guard stays until nothing of it is left.
+    Exited {
+        /// How.
+        exit: super::reaper::Exit,
+    },
+}
+
+impl Report {
+    /// What a failed start is called in a reason: the operation and the system's words for the error.
+    pub fn describe(operation: &str, errno: i32) -> String {
+        match errno {
+            0 => operation.to_owned(),
+            errno => format!("{operation}: {}", nix::errno::Errno::from_raw(errno).desc()),
+        }
+    }
+}
+
+/// Sends `message` with `fds` riding on its first bytes.
+pub fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let bytes = frame(message)?;
+    let mut space = vec![std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::Error::other("too many descriptors for one service"));
+    }
+    let mut sent = sendmsg(&socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    while sent < bytes.len() {
+        sent += rustix::net::send(&socket, &bytes[sent..], SendFlags::NOSIGNAL)?;
+    }
+    Ok(())
+}
+
+/// A message as its bytes.
+pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 4];
+    serde_json::to_writer(&mut bytes, message)?;
+    let length = u32::try_from(bytes.len() - 4).map_err(io::Error::other)?;
+    bytes[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(bytes)
+}
+
+/// Takes one whole message off the front of `buffer`, if there is one.
+pub fn unframe<T: for<'a> Deserialize<'a>>(buffer: &mut Vec<u8>) -> io::Result<Option<T>> {
+    let Some(head) = buffer.first_chunk::<4>() else { return Ok(None) };
+    let length = u32::from_be_bytes(*head) as usize;
+    if length > MAX_MESSAGE {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a message of desktopd"));
+    }
+    if buffer.len() < 4 + length {
+        return Ok(None);
+    }
+    let message = serde_json::from_slice(&buffer[4..4 + length])?;
+    buffer.drain(..4 + length);
+    Ok(Some(message))
+}
+
+/// Receives the orders and the descriptors that came with them.
+pub(super) fn receive_orders(socket: &UnixStream) -> io::Result<(Orders, Vec<OwnedFd>)> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut space = vec![std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let first = recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut fds = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            fds.extend(rights);
+        }
+    }
+    buffer.truncate(first.bytes);
+    let mut rest = vec![0; 64 * 1024];
+    loop {
+        if let Some(orders) = unframe(&mut buffer)? {
+            return Ok((orders, fds));
+        }
+        match (&*socket).read(&mut rest)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => buffer.extend_from_slice(&rest[..n]),
+        }
+    }
+}
+
+/// A copy of standard input, out of the way of the service's descriptors and closed by its exec.
+pub(super) fn take_control() -> io::Result<UnixStream> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(io::stdin(), OWN_FDS)?.into())
+}
+
+/// `desktopd __exec`. Returns only when the service could not be started; the exit code to end with.
+pub fn exec() -> i32 {
+    let socket = match take_control() {
+        Ok(socket) => socket,
+        Err(error) => {
+            eprintln!("desktopd: `__exec` is not for people: no control socket on standard input ({error})");
+            return 70;
+        }
+    };
+    let Err((operation, error)) = become_service(&socket);
+    let report = Report::Failed { operation, errno: error.raw_os_error().unwrap_or(0) };
+    if let Ok(bytes) = frame(&report) {
+        // The parent may be gone; there is nobody else to tell.
+        let _ = (&socket).write_all(&bytes);
+    }
+    127
+}
+
+/// An operation that failed, in words, and why.
+type Failure = (String, io::Error);
+
+fn at<T, E: Into<io::Error>>(operation: &str, result: Result<T, E>) -> Result<T, Failure> {
+    result.map_err(|error| (operation.to_owned(), error.into()))
+}
+
+fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failure> {
+    let (orders, received) = at("receiving orders", receive_orders(socket))?;
+    // A session of its own: its group can be signalled as a whole and no terminal reaches it.
+    at("setsid", setsid())?;
+    umask(Mode::from_bits_truncate(orders.umask));
+    if let Some(nice) = orders.nice {
+        at("setting the priority", rustix::process::setpriority_process(None, nice))?;
+    }
+    if let Some(files) = orders.open_files {
+        at("setting the limit of open files", setrlimit(Resource::RLIMIT_NOFILE, files, files))?;
+    }
+    if let Some(identity) = &orders.identity {
+        become_user(identity)?;
+    }
+    at(&format!("changing to the folder {}", orders.cwd.display()), chdir(&orders.cwd))?;
+    place(received, &orders.fds)?;
+    let null = at("opening /dev/null", std::fs::File::open("/dev/null"))?;
+    at("redirecting standard input", rustix::stdio::dup2_stdin(&null))?;
+
+    let mut argv = orders.argv.into_iter().map(OsString::from_vec);
+    let program = argv.next().ok_or_else(|| ("no command".to_owned(), io::ErrorKind::InvalidInput.into()))?;
+    let env = orders.env.into_iter().map(|(k, v)| (OsString::from_vec(k), OsString::from_vec(v)));
+    // The standard library's exec also gives the signals back that its own start took (SIGPIPE, the mask).
+    let error = Command::new(&program).args(argv).env_clear().envs(env).exec();
+    Err((format!("exec {}", PathBuf::from(program).display()), error))
+}
+
+fn become_user(identity: &Identity) -> Result<(), Failure> {
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
+    at("setgroups", setgroups(&groups))?;
+    at("setgid", setresgid(gid, gid, gid))?;
+    at("setuid", setresuid(uid, uid, uid))
+}
+
+/// Puts the received descriptors where the service expects them, open across its exec.
+fn place(received: Vec<OwnedFd>, targets: &[i32]) -> Result<(), Failure> {
+    if received.len() != targets.len() {
+        let error = io::Error::other("the number of descriptors differs from that in the orders");
+        return Err(("receiving descriptors".to_owned(), error));
+    }
+    // They arrive at the lowest free numbers, which are somebody's targets: move all away first.
+    let mut away = Vec::with_capacity(received.len());
+    for fd in received {
+        away.push(at("moving a descriptor", rustix::io::fcntl_dupfd_cloexec(&fd, OWN_FDS))?);
+    }
+    for (fd, &target) in away.iter().zip(targets) {
+        let operation = format!("placing descriptor {target}");
+        let placed = at(&operation, fcntl(fd, FcntlArg::F_DUPFD(target)))?;
+        if placed != target {
+            return Err((operation, io::Error::other(format!("it is taken, {placed} was free"))));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Signals as one stream of meanings.
+
+use std::io;
+
+use nix::libc;
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+
+/// What a signal to this process means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// A child ended (or many did: signals of one kind merge).
+    Child,
+    /// Stop everything and end. Carries the signal's name for the log.
+    Stop(&'static str),
+    /// Read the configuration again.
+    Reload,
+}
+
+/// All signals that we take. Those that are not listed keep their effect, which for PID 1 is none.
+pub struct Signals {
+    child: Stream,
+    terminate: Stream,
+    interrupt: Stream,
+    halt: Stream,
+    hangup: Stream,
+}
+
+impl Signals {
+    /// Takes over the signals. To be called once, inside the runtime, before the first child is started.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            child: signal(SignalKind::child())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            // systemd's "halt", which podman and some clouds send to an init.
+            halt: signal(SignalKind::from_raw(libc::SIGRTMIN() + 3))?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.child.recv() => Signal::Child,
+            _ = self.terminate.recv() => Signal::Stop("TERM"),
+            _ = self.interrupt.recv() => Signal::Stop("INT"),
+            _ = self.halt.recv() => Signal::Stop("RTMIN+3"),
+            _ = self.hangup.recv() => Signal::Reload,
+        }
+    }
+}
