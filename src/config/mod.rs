@@ -4,6 +4,7 @@
 //! a broken `desktopd.toml` is its defaults. What was wrong is told, in `status`, the log and the portal.
 
 pub mod env;
+pub mod places;
 pub mod problem;
 pub mod secret;
 pub mod service;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use env::Environment;
+pub use places::Places;
 pub use problem::{Problem, nearest};
 pub use secret::Secret;
 pub use service::Service;
@@ -30,6 +32,8 @@ pub struct Config {
     pub env: Environment,
     /// `desktopd.toml`.
     pub settings: Settings,
+    /// Where things are kept.
+    pub places: Places,
     /// The services whose files are sound, by name.
     pub services: Vec<Service>,
     /// What was wrong.
@@ -59,7 +63,8 @@ impl Config {
             }
         };
         let services = read_services(&dir.join("services"), &mut problems);
-        Self { dir, env, settings, services, problems }
+        let places = Places::new(&settings, &env);
+        Self { dir, env, settings, places, services, problems }
     }
 }
 

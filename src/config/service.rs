@@ -12,15 +12,17 @@ use super::table::Reader;
 pub enum Run {
     /// A program and its arguments; no shell. Templates.
     Command(Vec<String>),
-    /// One of this program's own boot steps.
-    Step(String),
+    /// One of this program's own boot steps and its arguments. Templates.
+    Step(Vec<String>),
 }
 
 /// Whose process it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunAs {
-    /// The daemon's own user, root in a container.
+    /// Root; where the daemon is not root the unit is skipped.
     Root,
+    /// Whoever the daemon is.
+    Own,
     /// The desktop's user.
     Desktop,
 }
@@ -118,8 +120,6 @@ pub struct Service {
     pub environment: BTreeMap<String, String>,
     /// Our own secrets that it is given, by variable name.
     pub secrets: Vec<String>,
-    /// Variables whose names start with one of these are passed on under the same name.
-    pub pass: Vec<String>,
     /// Its working directory; a template. The user's home by default.
     pub directory: Option<String>,
     /// Its file mode creation mask.
@@ -134,6 +134,7 @@ pub struct Service {
 
 const TEXT: &str = "a text";
 const TEXTS: &str = "a list of texts";
+const PROGRAM: &str = "a list: the program and its arguments";
 
 impl Service {
     /// Reads one file. `None` when it is not fit to run; `problems` say why.
@@ -149,17 +150,21 @@ impl Service {
     fn read(name: &str, path: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<Self> {
         let before = problems.len();
         let mut file = Reader::new(path, text, problems);
-        let command: Option<Vec<String>> = file.get("command", "a list: the program and its arguments");
-        let step: Option<String> = file.get("step", "the name of a boot step");
+        let command: Option<Vec<String>> = file.get("command", PROGRAM);
+        let step: Option<Vec<String>> = file.get("step", "a list: the name of a boot step and its arguments");
         let run = match (command, step) {
             (Some(argv), None) if !argv.is_empty() => Some(Run::Command(argv)),
-            (None, Some(step)) => Some(Run::Step(step)),
+            (None, Some(step)) if !step.is_empty() => Some(Run::Step(step)),
             (Some(_), Some(_)) => {
                 file.problem("step", "a service has either `command` or `step`, not both");
                 None
             }
             (Some(_), None) => {
                 file.problem("command", "it is empty; the first text is the program");
+                None
+            }
+            (None, Some(_)) => {
+                file.problem("step", "it is empty; the first text is the step's name");
                 None
             }
             (None, None) => {
@@ -176,8 +181,8 @@ impl Service {
             run: run.clone().unwrap_or(Run::Command(Vec::new())),
             oneshot: file.word("type", &[("service", false), ("oneshot", true)]).unwrap_or(oneshot),
             user: file
-                .word("user", &[("root", RunAs::Root), ("desktop", RunAs::Desktop)])
-                .unwrap_or(RunAs::Root),
+                .word("user", &[("root", RunAs::Root), ("own", RunAs::Own), ("desktop", RunAs::Desktop)])
+                .unwrap_or(if oneshot { RunAs::Own } else { RunAs::Desktop }),
             desktop: file.get("desktop", "true or false").unwrap_or(false),
             needs: file.get("needs", TEXTS).unwrap_or_default(),
             after: file.get("after", TEXTS).unwrap_or_default(),
@@ -195,7 +200,7 @@ impl Service {
                 )
                 .unwrap_or(if oneshot { Restart::OnFailure } else { Restart::Always }),
             restart_limit: restart_limit(&mut file),
-            stop_command: file.get("stop-command", "a list: the program and its arguments"),
+            stop_command: file.get("stop-command", PROGRAM),
             stop_signal: file
                 .parse("stop-signal", "the name of a signal such as \"TERM\"", |text| {
                     crate::sys::process::signal_by_name(text).map(|_| text.to_owned())
@@ -205,7 +210,6 @@ impl Service {
             contain: file.get("contain", "true or false").unwrap_or(false),
             environment: file.get("environment", "a table of NAME = \"value\"").unwrap_or_default(),
             secrets: file.get("secrets", TEXTS).unwrap_or_default(),
-            pass: file.get("pass", TEXTS).unwrap_or_default(),
             directory: file.get("directory", TEXT),
             umask: file
                 .parse("umask", "an octal mask such as \"0022\"", |text| {

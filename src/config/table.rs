@@ -47,13 +47,11 @@ impl<'a> Reader<'a> {
         self.known.push(key);
         let value = self.table.remove(key)?;
         let shown = value.to_string();
-        match value.try_into() {
-            Ok(value) => Some(value),
-            Err(_) => {
-                self.problem(key, format!("{shown} is not {expected}"));
-                None
-            }
+        let fits = value.try_into().ok();
+        if fits.is_none() {
+            self.problem(key, format!("{shown} is not {expected}"));
         }
+        fits
     }
 
     /// A text that must be there.

@@ -53,4 +53,3 @@ pub fn desktop_account(daemon: &Identity, name: &str) -> Result<Account, String>
         Err(error) => Err(format!("looking for the user '{name}': {error}")),
     }
 }
-

@@ -24,7 +24,8 @@ impl DisplayFacts {
     /// Looks below `root`, which is `/` but for tests.
     pub fn probe(root: &Path) -> Self {
         let mut nvidia = names(&root.join("dev"));
-        nvidia.retain(|name| name.strip_prefix("nvidia").is_some_and(|rest| rest == "ctl" || is_number(rest)));
+        nvidia
+            .retain(|name| name.strip_prefix("nvidia").is_some_and(|rest| rest == "ctl" || is_number(rest)));
         let mut dri = names(&root.join("dev/dri"));
         dri.retain(|name| name.starts_with("card") || name.starts_with("renderD"));
         let taken = names(&root.join("tmp/.X11-unix"));
@@ -39,7 +40,8 @@ fn is_number(text: &str) -> bool {
 
 fn names(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut names: Vec<_> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<_> =
+        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
 }
@@ -51,7 +53,9 @@ mod tests {
     #[test]
     fn a_folder_stands_for_a_machine() {
         let root = tempfile::tempdir().unwrap();
-        for file in ["dev/nvidiactl", "dev/nvidia0", "dev/nvidia-modeset", "dev/dri/renderD128", "tmp/.X11-unix/X7"] {
+        for file in
+            ["dev/nvidiactl", "dev/nvidia0", "dev/nvidia-modeset", "dev/dri/renderD128", "tmp/.X11-unix/X7"]
+        {
             let file = root.path().join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "").unwrap();

@@ -42,7 +42,10 @@ fn look(path: &str, name: &str) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(PathBuf::from(name)).filter(executable);
     }
-    path.split(':').filter(|folder| !folder.is_empty()).map(|folder| Path::new(folder).join(name)).find(executable)
+    path.split(':')
+        .filter(|folder| !folder.is_empty())
+        .map(|folder| Path::new(folder).join(name))
+        .find(executable)
 }
 
 #[cfg(test)]
@@ -51,7 +54,8 @@ mod tests {
 
     #[test]
     fn finds_programs_and_says_where_it_looked() {
-        let programs = Programs::probe("/nowhere:/bin:/usr/bin", ["sh", "no-such-program", "/bin/sh", "/etc/passwd"]);
+        let programs =
+            Programs::probe("/nowhere:/bin:/usr/bin", ["sh", "no-such-program", "/bin/sh", "/etc/passwd"]);
         assert!(programs.get("sh").is_ok());
         assert!(programs.get("/bin/sh").is_ok());
         assert!(programs.get("no-such-program").unwrap_err().contains("/nowhere:/bin:/usr/bin"));

@@ -1,3 +1,142 @@
-//! plan.
+//! Config and facts to what will run: pure, deterministic, and complete, so that nothing is left to choose later.
+//!
+//! A unit that cannot run is still in the plan, with the reason; whatever needs it says so in turn. The same input
+//! gives the same plan, so a plan can be made for a machine that is not here.
 
+mod compose;
+pub mod display;
+pub mod graph;
+mod hooks;
+mod relations;
 pub mod routes;
+pub mod show;
+pub mod template;
+mod values;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::service::{Ready, Restart};
+use crate::config::{Config, Problem};
+use crate::facts::Facts;
+use crate::sys::launch::Identity;
+
+pub use display::Decision;
+pub use routes::Route;
+
+/// The descriptor on which a unit with `ready.kind = "fd"` says that it is ready.
+pub const READY_FD: i32 = crate::sys::launch::FIRST_FD;
+
+/// What a unit's process is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Launch {
+    /// The program's file and its arguments. Empty for units that do not run.
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub env: BTreeMap<OsString, OsString>,
+    /// The working directory.
+    pub cwd: PathBuf,
+    /// The user to become; `None` stays the daemon's.
+    pub identity: Option<Identity>,
+    /// The file mode creation mask.
+    pub umask: u32,
+    /// The scheduling priority, if it should change.
+    pub nice: Option<i32>,
+}
+
+/// Whether a unit may run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It may.
+    Run,
+    /// It does not apply here.
+    Skip(String),
+    /// Its file is wrong.
+    Broken(String),
+}
+
+/// One unit, with every choice made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name.
+    pub name: String,
+    /// What it is, in a few words.
+    pub description: String,
+    /// Other names that it answers to.
+    pub aliases: Vec<String>,
+    /// Whether it may run.
+    pub fate: Fate,
+    /// Its process.
+    pub launch: Launch,
+    /// Whether it ends by itself when its work is done.
+    pub oneshot: bool,
+    /// Units that must be ready before it starts, and that stop after it.
+    pub needs: Vec<String>,
+    /// Units that start before it, whatever becomes of them.
+    pub after: Vec<String>,
+    /// Units whose restart makes it restart.
+    pub follows: Vec<String>,
+    /// How it says that it is ready.
+    pub ready: Ready,
+    /// How long that may take.
+    pub start_timeout: Option<Duration>,
+    /// When it is started again.
+    pub restart: Restart,
+    /// How many failures are too many.
+    pub restart_limit: Option<u32>,
+    /// Runs before the stop signal; the program's file and its arguments.
+    pub stop_command: Option<Vec<String>>,
+    /// The signal that ends it.
+    pub stop_signal: String,
+    /// How long it may take to end.
+    pub stop_timeout: Duration,
+    /// Whether everything that it starts ends with it.
+    pub contain: bool,
+    /// Whether it starts without being asked.
+    pub autostart: bool,
+}
+
+/// What will run, and why.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// All units, each after those that it comes after.
+    pub units: Vec<Unit>,
+    /// The ports of the front door.
+    pub routes: Vec<Route>,
+    /// The display and its reasons.
+    pub display: Decision,
+    /// What was wrong with the configuration, the files' own problems included.
+    pub problems: Vec<Problem>,
+}
+
+impl Plan {
+    /// Makes the plan.
+    pub fn build(config: &Config, facts: &Facts) -> Self {
+        let display = display::decide(config.env.vars.desktopd_display, config.env.vars.display.0, facts);
+        let mut problems = config.problems.clone();
+        let composer = compose::Composer::new(config, facts, &display);
+        let mut units: Vec<Unit> = Vec::new();
+        let mut routes = Vec::new();
+        for service in &config.services {
+            let (mut unit, route) = composer.unit(service, &mut problems);
+            hooks::apply(&mut unit, config, facts, &display);
+            units.push(unit);
+            routes.extend(route);
+        }
+        units.extend(compose::broken(config));
+        relations::settle(&mut units, config, &mut problems);
+        let port = config.env.vars.serviceportal_port_host.0;
+        routes::check(&mut routes, port, &mut problems);
+        Self { units, routes, display, problems }
+    }
+
+    /// A unit by its name.
+    pub fn unit(&self, name: &str) -> Option<&Unit> {
+        self.units.iter().find(|unit| unit.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use crate::config::Problem;
+
 /// One listening port of the front door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -18,4 +20,20 @@ pub struct Route {
     pub upstream: SocketAddr,
     /// The path that a link opens.
     pub path: String,
+    /// A link that was given ready made, instead of one made from the address that the person uses.
+    pub url: Option<String>,
+}
+
+/// Takes out routes whose port another one has; the first, and the portal's, keeps it.
+pub(super) fn check(routes: &mut Vec<Route>, portal: u16, problems: &mut Vec<Problem>) {
+    let mut owners = vec![(portal, "the service portal".to_owned())];
+    routes.retain(|route| {
+        if let Some((port, owner)) = owners.iter().find(|(port, _)| *port == route.listen) {
+            let message = format!("port {port} belongs to {owner}; nothing leads to {} now", route.unit);
+            problems.push(Problem::new(&route.unit, "route.listen", message));
+            return false;
+        }
+        owners.push((route.listen, route.unit.clone()));
+        true
+    });
 }

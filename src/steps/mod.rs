@@ -1,1 +1,26 @@
-//! steps.
+//! The work of boot steps. Each runs as a unit in a child of its own, because a thread of PID 1 that hangs in a dead
+//! volume could not be ended.
+
+mod prepare;
+mod x_cookie;
+
+/// The steps that a service file may name.
+pub const NAMES: [&str; 2] = ["prepare", "x-cookie"];
+
+/// `desktopd __step NAME ARGUMENT…`. The error is told on standard error, which is the unit's log.
+pub fn run(words: &[String]) -> Result<(), String> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["prepare", runtime_dir, uid, gid] => prepare::run(runtime_dir.as_ref(), number(uid)?, number(gid)?),
+        ["x-cookie", file, display, uid, gid] => {
+            x_cookie::run(file.as_ref(), display, number(uid)?, number(gid)?)
+        }
+        ["prepare", ..] => Err("usage: prepare RUNTIME_DIR UID GID".to_owned()),
+        ["x-cookie", ..] => Err("usage: x-cookie FILE DISPLAY_NUMBER UID GID".to_owned()),
+        _ => Err(format!("there is no boot step '{}'", words.join(" "))),
+    }
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("'{text}' is not an id"))
+}

@@ -1,0 +1,59 @@
+//! Where things are kept.
+
+use std::path::PathBuf;
+
+use nix::unistd::Uid;
+
+use super::{Environment, Settings};
+
+/// The daemon's folders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Sockets and what else lives as long as this boot.
+    pub run: PathBuf,
+    /// What survives a restart.
+    pub state: PathBuf,
+    /// The units' log files.
+    pub log: PathBuf,
+    /// Whether the daemon has the machine to itself (it is root) and the desktop's usual folder is its to take.
+    whole_machine: bool,
+}
+
+impl Places {
+    /// The folders of `desktopd.toml`; for an ordinary user, who cannot write the usual ones, folders of their own.
+    pub fn new(settings: &Settings, env: &Environment) -> Self {
+        let usual = Settings::default();
+        if Uid::effective().is_root() {
+            return Self {
+                run: settings.run_dir.clone(),
+                state: settings.state_dir.clone(),
+                log: settings.log_dir.clone(),
+                whole_machine: true,
+            };
+        }
+        let uid = Uid::effective();
+        let run = env.text("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
+        let run = run
+            .map_or_else(|| PathBuf::from(format!("/tmp/desktopd-{uid}")), |folder| folder.join("desktopd"));
+        let home = env.text("HOME").map_or_else(|| run.join("home"), PathBuf::from);
+        let state = home.join(".local/state/desktopd");
+        let pick =
+            |set: &PathBuf, usual: &PathBuf, own: PathBuf| if set == usual { own } else { set.clone() };
+        Self {
+            run: pick(&settings.run_dir, &usual.run_dir, run),
+            log: pick(&settings.log_dir, &usual.log_dir, state.join("log")),
+            state: pick(&settings.state_dir, &usual.state_dir, state),
+            whole_machine: false,
+        }
+    }
+
+    /// The desktop user's `XDG_RUNTIME_DIR`. Beside somebody's running session it is one of our own.
+    pub fn runtime(&self, uid: u32) -> PathBuf {
+        if self.whole_machine { format!("/run/user/{uid}").into() } else { self.run.join("runtime") }
+    }
+
+    /// The socket that commands are taken on.
+    pub fn control_socket(&self) -> PathBuf {
+        self.run.join("control.sock")
+    }
+}

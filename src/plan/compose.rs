@@ -1,0 +1,330 @@
+//! One service file to one unit: templates expanded, program found, environment put together.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::env::{is_own_secret, looks_secret};
+use crate::config::service::{Ready, Run, RunAs, Service};
+use crate::config::{Config, Problem, nearest};
+use crate::facts::Facts;
+use crate::steps;
+
+use super::display::Decision;
+use super::template::{Values, expand};
+use super::{Fate, Launch, Route, Unit, values};
+
+/// Variables that describe the daemon's own surroundings and would mislead a unit.
+const NOT_INHERITED: [&str; 12] = [
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "OLDPWD",
+    "PULSE_SERVER",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "XDG_RUNTIME_DIR",
+    "_",
+];
+
+pub(super) struct Composer<'a> {
+    config: &'a Config,
+    facts: &'a Facts,
+    values: Values,
+}
+
+/// Expands texts of one file; what goes wrong is a problem of its unit.
+struct Expander<'a> {
+    service: &'a Service,
+    values: &'a Values,
+    problems: Vec<Problem>,
+}
+
+impl Expander<'_> {
+    fn text(&mut self, key: &str, text: &str) -> String {
+        expand(text, self.values).unwrap_or_else(|message| {
+            self.problem(key, message);
+            String::new()
+        })
+    }
+
+    fn list(&mut self, key: &str, texts: &[String]) -> Vec<String> {
+        texts.iter().map(|text| self.text(key, text)).collect()
+    }
+
+    fn problem(&mut self, key: &str, message: impl Into<String>) {
+        let problem = Problem::new(self.service.file.display().to_string(), key, message);
+        self.problems.push(problem.of_unit(&self.service.name));
+    }
+}
+
+impl<'a> Composer<'a> {
+    pub(super) fn new(config: &'a Config, facts: &'a Facts, display: &Decision) -> Self {
+        Self { config, facts, values: values::shared(config, facts, display) }
+    }
+
+    /// The unit that `service` describes, and its port in the front door.
+    pub(super) fn unit(&self, service: &Service, problems: &mut Vec<Problem>) -> (Unit, Option<Route>) {
+        let mut unit = empty(&service.name);
+        unit.description.clone_from(&service.description);
+        unit.aliases.clone_from(&service.aliases);
+        unit.oneshot = service.oneshot;
+        unit.needs.clone_from(&service.needs);
+        unit.after.clone_from(&service.after);
+        unit.follows.clone_from(&service.follows);
+        unit.start_timeout = service.start_timeout;
+        unit.restart = service.restart;
+        unit.restart_limit = service.restart_limit;
+        unit.stop_signal.clone_from(&service.stop_signal);
+        unit.stop_timeout = service.stop_timeout;
+        unit.contain = service.contain;
+        unit.autostart = service.autostart && !self.left_out(service);
+        if let Some(reason) = self.inapplicable(service) {
+            unit.fate = Fate::Skip(reason);
+            return (unit, None);
+        }
+
+        let mut expander = Expander { service, values: &self.values, problems: Vec::new() };
+        let mut missing = None;
+        let argv = match &service.run {
+            Run::Command(argv) => {
+                let argv = expander.list("command", argv);
+                self.located("command", argv, service, &mut missing)
+            }
+            Run::Step(words) => step(&words[..], &mut expander),
+        };
+        unit.stop_command = service.stop_command.as_ref().and_then(|argv| {
+            let mut absent = None;
+            let argv = expander.list("stop-command", argv);
+            let argv = self.located("stop-command", argv, service, &mut absent);
+            // Without it the signal ends the unit all the same.
+            absent.is_none().then_some(argv)
+        });
+        unit.ready = ready(&service.ready, &mut expander);
+        let env = self.environment(service, &mut expander);
+        let cwd = match &service.directory {
+            Some(directory) => PathBuf::from(expander.text("directory", directory)),
+            None => self.home(service),
+        };
+        let identity = match (service.user, &self.facts.account) {
+            (RunAs::Desktop, Ok(account)) if self.facts.daemon.uid == 0 => Some(account.identity.clone()),
+            _ => None,
+        };
+        unit.launch = Launch { argv, env, cwd, identity, umask: service.umask, nice: service.nice };
+        let route = route(service, &mut expander);
+
+        if let Some(first) = expander.problems.first() {
+            unit.fate = Fate::Broken(first.to_string());
+        } else if let Some(reason) = missing {
+            unit.fate = Fate::Skip(reason);
+        }
+        problems.append(&mut expander.problems);
+        (unit, route)
+    }
+
+    /// Whether the environment asks not to start it.
+    fn left_out(&self, service: &Service) -> bool {
+        let listed = &self.config.env.vars.supervisor_no_autostart;
+        listed
+            .split(',')
+            .map(str::trim)
+            .any(|name| name == service.name || service.aliases.iter().any(|a| a == name))
+    }
+
+    fn inapplicable(&self, service: &Service) -> Option<String> {
+        match (service.user, &self.facts.account) {
+            (RunAs::Root, _) if self.facts.daemon.uid != 0 => {
+                Some("it must run as root, and desktopd does not".to_owned())
+            }
+            (RunAs::Desktop, Err(reason)) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    /// `argv` with its program as an absolute path; `missing` says why there is none.
+    fn located(
+        &self,
+        key: &str,
+        mut argv: Vec<String>,
+        service: &Service,
+        missing: &mut Option<String>,
+    ) -> Vec<String> {
+        if let Some(program) = argv.first_mut() {
+            match self.facts.programs.get(program) {
+                Ok(path) => *program = path.display().to_string(),
+                Err(reason) => *missing = Some(format!("{}: {key}: {reason}", service.file.display())),
+            }
+        }
+        argv
+    }
+
+    fn home(&self, service: &Service) -> PathBuf {
+        match (service.user, &self.facts.account) {
+            (RunAs::Desktop, Ok(account)) => account.home.clone(),
+            _ => "/".into(),
+        }
+    }
+
+    fn environment(&self, service: &Service, expander: &mut Expander<'_>) -> BTreeMap<OsString, OsString> {
+        let inherited = |(name, _): &(&OsString, &OsString)| {
+            name.to_str().is_none_or(|name| !is_own_secret(name) && !NOT_INHERITED.contains(&name))
+        };
+        let raw = self.config.env.raw.iter().filter(inherited);
+        let mut env: BTreeMap<OsString, OsString> = raw.map(|(n, v)| (n.clone(), v.clone())).collect();
+        env.extend(self.who(service));
+        let settings = &self.config.settings;
+        let desktop = service.desktop.then_some(&settings.desktop_environment).into_iter().flatten();
+        for (name, text) in settings.environment.iter().chain(desktop).chain(&service.environment) {
+            let value = expander.text(&format!("environment.{name}"), text);
+            // A value made of nothing but unset variables means "unset", not "empty".
+            if value.is_empty() && text.contains("${") {
+                env.remove(&OsString::from(name));
+            } else {
+                env.insert(name.into(), value.into());
+            }
+        }
+        for name in &service.secrets {
+            if !is_own_secret(name) {
+                let hint = crate::config::env::nearest_variable(name)
+                    .map(|near| format!("; did you mean {near}?"))
+                    .unwrap_or_default();
+                expander.problem("secrets", format!("\"{name}\" is not a secret variable of desktopd{hint}"));
+            }
+            if let Some(value) = self.config.env.raw.get(&OsString::from(name)) {
+                env.insert(name.into(), value.clone());
+            }
+        }
+        if service.ready == Ready::Notify {
+            let socket = self.config.places.run.join("notify").join(&service.name);
+            env.insert("NOTIFY_SOCKET".into(), socket.into());
+        }
+        env
+    }
+
+    fn who(&self, service: &Service) -> Vec<(OsString, OsString)> {
+        let desktop = self.facts.account.as_ref().ok().filter(|account| {
+            service.user == RunAs::Desktop || account.identity.uid == self.facts.daemon.uid
+        });
+        let (name, home, shell) = match desktop {
+            Some(account) => (account.name.as_str(), account.home.as_os_str(), account.shell.as_os_str()),
+            None => ("root", "/root".as_ref(), "/bin/bash".as_ref()),
+        };
+        vec![
+            ("USER".into(), name.into()),
+            ("LOGNAME".into(), name.into()),
+            ("HOME".into(), home.into()),
+            ("SHELL".into(), shell.into()),
+        ]
+    }
+}
+
+fn step(words: &[String], expander: &mut Expander<'_>) -> Vec<String> {
+    let words = expander.list("step", words);
+    if let Some(name) = words.first()
+        && !steps::NAMES.contains(&name.as_str())
+    {
+        let hint =
+            nearest(name, steps::NAMES).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+        expander.problem("step", format!("\"{name}\" is not a boot step{hint}"));
+    }
+    ["/proc/self/exe", "__step"].map(str::to_owned).into_iter().chain(words).collect()
+}
+
+fn ready(spec: &Ready, expander: &mut Expander<'_>) -> Ready {
+    match spec {
+        Ready::Started => Ready::Started,
+        Ready::Notify => Ready::Notify,
+        Ready::Descriptor => Ready::Descriptor,
+        Ready::Socket(path) => Ready::Socket(expander.text("ready.path", path)),
+        Ready::Tcp(address) => Ready::Tcp(expander.text("ready.address", address)),
+        Ready::Http(url) => Ready::Http(expander.text("ready.url", url)),
+        Ready::DBus { name, bus } => {
+            Ready::DBus { name: expander.text("ready.name", name), bus: expander.text("ready.bus", bus) }
+        }
+    }
+}
+
+fn route(service: &Service, expander: &mut Expander<'_>) -> Option<Route> {
+    let spec = service.route.as_ref()?;
+    let listen = expander.text("route.listen", &spec.listen);
+    let upstream = expander.text("route.upstream", &spec.upstream);
+    let port = listen.parse::<u16>().ok().filter(|port| *port != 0);
+    if port.is_none() && !listen.is_empty() {
+        expander.problem("route.listen", format!("\"{listen}\" is not a port from 1 to 65535"));
+    }
+    let address = upstream.parse::<SocketAddr>().ok().filter(|address| address.ip().is_loopback());
+    if address.is_none() && !upstream.is_empty() {
+        expander.problem(
+            "route.upstream",
+            format!("\"{upstream}\" is not an address on loopback such as 127.0.0.1:8080"),
+        );
+    }
+    Some(Route {
+        unit: service.name.clone(),
+        title: spec.title.clone(),
+        listen: port?,
+        upstream: address?,
+        path: spec.path.clone(),
+        url: None,
+    })
+}
+
+/// Units whose files could not be read: they are shown, and say why they do not run.
+pub(super) fn broken(config: &Config) -> Vec<Unit> {
+    let mut units: Vec<Unit> = Vec::new();
+    for problem in &config.problems {
+        let Some(name) = &problem.unit else { continue };
+        if config.services.iter().any(|service| service.name == *name) {
+            continue;
+        }
+        match units.iter_mut().find(|unit| unit.name == *name) {
+            Some(Unit { fate: Fate::Broken(reason), .. }) => {
+                reason.push_str("; ");
+                reason.push_str(&problem.to_string());
+            }
+            _ => {
+                let mut unit = empty(name);
+                unit.fate = Fate::Broken(problem.to_string());
+                units.push(unit);
+            }
+        }
+    }
+    units
+}
+
+fn empty(name: &str) -> Unit {
+    Unit {
+        name: name.to_owned(),
+        description: String::new(),
+        aliases: Vec::new(),
+        fate: Fate::Run,
+        launch: Launch::default(),
+        oneshot: false,
+        needs: Vec::new(),
+        after: Vec::new(),
+        follows: Vec::new(),
+        ready: Ready::Started,
+        start_timeout: None,
+        restart: crate::config::service::Restart::Never,
+        restart_limit: Some(1),
+        stop_command: None,
+        stop_signal: "TERM".to_owned(),
+        stop_timeout: std::time::Duration::from_secs(5),
+        contain: false,
+        autostart: false,
+    }
+}
+
+/// An environment as it may be shown.
+pub(super) fn masked(env: &BTreeMap<OsString, OsString>) -> BTreeMap<String, String> {
+    let show = |(name, value): (&OsString, &OsString)| {
+        let name = name.to_string_lossy().into_owned();
+        let value = if looks_secret(&name) { "******".into() } else { value.to_string_lossy().into_owned() };
+        (name, value)
+    };
+    env.iter().map(show).collect()
+}

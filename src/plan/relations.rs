@@ -1,0 +1,122 @@
+//! Names to units, circles found, and what follows from a unit that cannot run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::{Config, Problem, nearest};
+
+use super::graph::{self, Node};
+use super::{Fate, Unit};
+
+/// Resolves every name, marks what cannot run because of its relations, and puts the units in their order of start.
+pub(super) fn settle(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) {
+    let names = names(units, config, problems);
+    for unit in units.iter_mut() {
+        resolve(unit, &names, config, problems);
+    }
+    let nodes: BTreeMap<String, Node> = units
+        .iter()
+        .map(|unit| {
+            let before = [&unit.needs, &unit.after, &unit.follows].into_iter().flatten().cloned().collect();
+            (unit.name.clone(), Node { before })
+        })
+        .collect();
+    let (order, circles) = graph::order(&nodes);
+    for circle in &circles {
+        let message = format!("they wait for each other in a circle: {}", circle.join(" -> "));
+        for name in &circle[1..] {
+            condemn(units, name, "needs", &message, config, problems);
+        }
+    }
+    let place = |unit: &Unit| order.iter().position(|name| *name == unit.name).unwrap_or(order.len());
+    units.sort_by_key(|unit| (place(unit), unit.name.clone()));
+    inherit(units);
+}
+
+/// Every name and alias, with the unit that it means. A name that means two units is a problem of the later one.
+fn names(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+    let mut names: BTreeMap<String, String> =
+        units.iter().map(|unit| (unit.name.clone(), unit.name.clone())).collect();
+    for unit in units {
+        let mut kept = Vec::new();
+        for alias in std::mem::take(&mut unit.aliases) {
+            if let Some(owner) = names.get(&alias) {
+                let message = format!("\"{alias}\" already means {owner}; it is left out");
+                problems.push(Problem::new(file(config, &unit.name), "aliases", message));
+                continue;
+            }
+            names.insert(alias.clone(), unit.name.clone());
+            kept.push(alias);
+        }
+        unit.aliases = kept;
+    }
+    names
+}
+
+fn resolve(unit: &mut Unit, names: &BTreeMap<String, String>, config: &Config, problems: &mut Vec<Problem>) {
+    let mut wrong = None;
+    for (key, list) in
+        [("needs", &mut unit.needs), ("after", &mut unit.after), ("follows", &mut unit.follows)]
+    {
+        for name in list.iter_mut() {
+            if let Some(canonical) = names.get(name) {
+                name.clone_from(canonical);
+                continue;
+            }
+            let hint = nearest(name, names.keys().map(String::as_str))
+                .map(|near| format!("; did you mean \"{near}\"?"))
+                .unwrap_or_default();
+            let message = format!("\"{name}\" is not the name of a unit{hint}");
+            let problem = Problem::new(file(config, &unit.name), key, message).of_unit(&unit.name);
+            wrong.get_or_insert_with(|| problem.to_string());
+            problems.push(problem);
+        }
+        list.retain(|name| names.contains_key(name));
+    }
+    if let (Some(reason), Fate::Run) = (wrong, &unit.fate) {
+        unit.fate = Fate::Broken(reason);
+    }
+}
+
+fn condemn(
+    units: &mut [Unit],
+    name: &str,
+    key: &str,
+    message: &str,
+    config: &Config,
+    problems: &mut Vec<Problem>,
+) {
+    let problem = Problem::new(file(config, name), key, message).of_unit(name);
+    if let Some(unit) = units.iter_mut().find(|unit| unit.name == name) {
+        unit.fate = Fate::Broken(problem.to_string());
+    }
+    problems.push(problem);
+}
+
+/// What needs a unit that does not run does not run either. In the order of start one pass is enough; units in or
+/// behind a circle have no order and are passed over again until nothing changes.
+fn inherit(units: &mut [Unit]) {
+    loop {
+        let out: BTreeSet<(String, bool)> = units
+            .iter()
+            .filter(|unit| unit.fate != Fate::Run)
+            .map(|unit| (unit.name.clone(), matches!(unit.fate, Fate::Broken(_))))
+            .collect();
+        let mut changed = false;
+        for unit in units.iter_mut().filter(|unit| unit.fate == Fate::Run) {
+            let missing = unit.needs.iter().find_map(|need| out.iter().find(|(name, _)| name == need));
+            if let Some((name, broken)) = missing {
+                let why = if *broken { "whose file is wrong" } else { "which is skipped" };
+                unit.fate = Fate::Skip(format!("it needs {name}, {why}"));
+                changed = true;
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+fn file(config: &Config, name: &str) -> String {
+    let known = config.services.iter().find(|service| service.name == name);
+    known.map_or_else(|| name.to_owned(), |service| service.file.display().to_string())
+}

@@ -1,0 +1,119 @@
+//! A plan as people and programs read it: exactly what would run, and why. Secrets are masked.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{Decision, Fate, Plan, Route, Unit, compose};
+
+/// The serializable form of a plan.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlanView<'a> {
+    display: &'a Decision,
+    units: Vec<UnitView<'a>>,
+    routes: &'a [Route],
+    problems: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct UnitView<'a> {
+    name: &'a str,
+    description: &'a str,
+    runs: bool,
+    reason: Option<&'a str>,
+    command: &'a [String],
+    user: Option<u32>,
+    directory: String,
+    needs: &'a [String],
+    after: &'a [String],
+    follows: &'a [String],
+    ready: String,
+    autostart: bool,
+    environment: BTreeMap<String, String>,
+}
+
+impl Plan {
+    /// The plan for programs.
+    pub fn view(&self) -> PlanView<'_> {
+        PlanView {
+            display: &self.display,
+            units: self.units.iter().map(unit).collect(),
+            routes: &self.routes,
+            problems: self.problems.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// The plan for people.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "display: {}", self.display.summary())?;
+        for candidate in &self.display.candidates {
+            let mark = if candidate.taken { '*' } else { '-' };
+            writeln!(out, "  {mark} {}: {}", candidate.kind, candidate.reason)?;
+        }
+        writeln!(out, "\nunits, in the order of start:")?;
+        for unit in self.view().units {
+            writeln!(out, "  {}: {}", unit.name, unit.description)?;
+            if let Some(reason) = unit.reason {
+                writeln!(out, "    does not run: {reason}")?;
+                continue;
+            }
+            writeln!(out, "    command: {}", unit.command.join(" "))?;
+            let user = unit.user.map_or("the daemon's".to_owned(), |uid| uid.to_string());
+            writeln!(out, "    user: {user}, directory: {}, ready: {}", unit.directory, unit.ready)?;
+            for (key, names) in [("needs", unit.needs), ("after", unit.after), ("follows", unit.follows)] {
+                if !names.is_empty() {
+                    writeln!(out, "    {key}: {}", names.join(", "))?;
+                }
+            }
+            if !unit.autostart {
+                writeln!(out, "    starts only when asked to")?;
+            }
+            for (name, value) in unit.environment {
+                writeln!(out, "    {name}={value}")?;
+            }
+        }
+        writeln!(out, "\nroutes:")?;
+        for route in &self.routes {
+            writeln!(out, "  {} -> {} ({}, unit {})", route.listen, route.upstream, route.title, route.unit)?;
+        }
+        if !self.problems.is_empty() {
+            writeln!(out, "\nproblems:")?;
+            for problem in &self.problems {
+                writeln!(out, "  {problem}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unit(unit: &Unit) -> UnitView<'_> {
+    let reason = match &unit.fate {
+        Fate::Run => None,
+        Fate::Skip(reason) | Fate::Broken(reason) => Some(reason.as_str()),
+    };
+    UnitView {
+        name: &unit.name,
+        description: &unit.description,
+        runs: reason.is_none(),
+        reason,
+        command: &unit.launch.argv,
+        user: unit.launch.identity.as_ref().map(|identity| identity.uid),
+        directory: unit.launch.cwd.display().to_string(),
+        needs: &unit.needs,
+        after: &unit.after,
+        follows: &unit.follows,
+        ready: format!("{:?}", unit.ready),
+        autostart: unit.autostart,
+        environment: compose::masked(&unit.launch.env),
+    }
+}

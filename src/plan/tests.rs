@@ -1,0 +1,201 @@
+//! Plans of machines that are not here.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::config::{Environment, Places, Service, Settings};
+use crate::facts::{Account, DisplayFacts, Programs};
+
+/// A container without a GPU, with root as the daemon and `user` as the desktop's user.
+pub(super) fn facts() -> Facts {
+    let identity = Identity { uid: 1000, gid: 1000, groups: vec![1000, 44] };
+    Facts {
+        daemon: Identity { uid: 0, gid: 0, groups: vec![0] },
+        container: true,
+        account: Ok(Account {
+            name: "user".into(),
+            identity,
+            home: "/home/user".into(),
+            shell: "/bin/bash".into(),
+        }),
+        programs: Programs::given(
+            "/usr/bin",
+            [("Xvfb", "/usr/bin/Xvfb"), ("app", "/usr/bin/app"), ("bye", "/usr/bin/bye")],
+        ),
+        display: DisplayFacts::default(),
+        instance: "test".into(),
+    }
+}
+
+fn config(environment: &[(&str, &str)], settings: &str, services: &[(&str, &str)]) -> Config {
+    let mut problems = Vec::new();
+    let pairs = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let env = Environment::new(pairs, &[], &mut problems);
+    let settings = Settings::parse(Path::new("/c/desktopd.toml"), settings, &mut problems);
+    let services = services
+        .iter()
+        .filter_map(|(name, text)| {
+            Service::parse(&PathBuf::from(format!("/c/services/{name}.toml")), text, &mut problems)
+        })
+        .collect();
+    let places = Places::new(&settings, &env);
+    Config { dir: "/c".into(), env, settings, places, services, problems }
+}
+
+fn reason(plan: &Plan, name: &str) -> String {
+    match &plan.unit(name).unwrap().fate {
+        Fate::Run => String::new(),
+        Fate::Skip(reason) | Fate::Broken(reason) => reason.clone(),
+    }
+}
+
+#[test]
+fn a_unit_has_its_program_user_environment_and_order() {
+    let settings = "[environment]\nPATH = \"/usr/bin\"\n[desktop-environment]\nDISPLAY = \"${display}\"\n";
+    let config = config(
+        &[("WEB_PASSWORD", "hunter22"), ("HF_TOKEN", "keep"), ("DISPLAY", ":7"), ("NOTIFY_SOCKET", "/x")],
+        settings,
+        &[
+            (
+                "app",
+                "command = [\"app\", \"--dpi\", \"${dpi}\"]\ndesktop = true\nneeds = [\"X\"]\n[environment]\nA = \"${width}x\"\nB = \"${TURN_HOST}\"",
+            ),
+            (
+                "x-server",
+                "command = [\"Xvfb\", \"${display}\"]\naliases = [\"X\"]\nready = { kind = \"notify\" }",
+            ),
+        ],
+    );
+    let plan = Plan::build(&config, &facts());
+    assert_eq!(plan.problems, []);
+    assert_eq!(plan.units.iter().map(|unit| unit.name.as_str()).collect::<Vec<_>>(), ["x-server", "app"]);
+    let app = plan.unit("app").unwrap();
+    assert_eq!(app.needs, ["x-server"]);
+    assert_eq!(app.launch.argv, ["/usr/bin/app", "--dpi", "96"]);
+    assert_eq!(app.launch.identity.as_ref().unwrap().groups, [1000, 44]);
+    assert_eq!(app.launch.cwd, Path::new("/home/user"));
+    let env: BTreeMap<_, _> =
+        app.launch.env.iter().map(|(n, v)| (n.to_str().unwrap(), v.to_str().unwrap())).collect();
+    assert_eq!(env["DISPLAY"], ":7");
+    assert_eq!(env["A"], "1920x");
+    assert_eq!(env["HOME"], "/home/user");
+    assert_eq!(env["HF_TOKEN"], "keep");
+    for absent in ["B", "WEB_PASSWORD", "NOTIFY_SOCKET"] {
+        assert!(!env.contains_key(absent), "{absent}");
+    }
+    let x = &plan.unit("x-server").unwrap().launch;
+    assert_eq!(x.env[&OsString::from("NOTIFY_SOCKET")], OsString::from("/run/desktopd/notify/x-server"));
+    assert!(!x.env.contains_key(&OsString::from("DISPLAY")));
+}
+
+#[test]
+fn secrets_reach_only_who_names_them_and_are_never_shown() {
+    let config = config(
+        &[("WEB_TOKEN", "s3cr3t-value"), ("HF_TOKEN", "hf-value")],
+        "",
+        &[
+            ("app", "command = [\"app\"]\nsecrets = [\"WEB_TOKEN\"]"),
+            ("b", "command = [\"app\"]\nsecrets = [\"WEB_TOKN\"]"),
+        ],
+    );
+    let plan = Plan::build(&config, &facts());
+    assert_eq!(
+        plan.unit("app").unwrap().launch.env[&OsString::from("WEB_TOKEN")],
+        OsString::from("s3cr3t-value")
+    );
+    assert!(reason(&plan, "b").contains("did you mean WEB_TOKEN?"));
+    for shown in [plan.text(), serde_json::to_string(&plan.view()).unwrap()] {
+        assert!(!shown.contains("s3cr3t-value") && !shown.contains("hf-value"), "{shown}");
+        assert!(shown.contains("******"));
+    }
+}
+
+#[test]
+fn mistakes_name_file_key_and_value_and_the_others_run() {
+    let config = config(
+        &[],
+        "",
+        &[
+            ("ok", "command = [\"app\"]"),
+            ("gone", "command = [\"nothing-here\"]"),
+            ("behind", "command = [\"app\"]\nneeds = [\"gone\"]"),
+            ("typo", "command = [\"app\"]\nneeds = [\"okk\"]"),
+            ("var", "command = [\"app\", \"${displey}\"]"),
+            ("a", "command = [\"app\"]\nneeds = [\"b\"]"),
+            ("b", "command = [\"app\"]\nafter = [\"a\"]"),
+            ("key", "commandd = [\"app\"]"),
+            ("after-key", "command = [\"app\"]\nneeds = [\"key\"]"),
+            ("step", "step = [\"prepar\"]"),
+        ],
+    );
+    let plan = Plan::build(&config, &facts());
+    for (unit, expected) in [
+        ("ok", ""),
+        ("gone", "/c/services/gone.toml: command: \"nothing-here\" is not installed"),
+        ("behind", "it needs gone, which is skipped"),
+        ("typo", "/c/services/typo.toml: needs: \"okk\" is not the name of a unit; did you mean \"ok\"?"),
+        (
+            "var",
+            "/c/services/var.toml: command: \"${displey}\" names ${displey}, which nobody defines; did you mean ${display}?",
+        ),
+        ("a", "in a circle: a -> b -> a"),
+        ("b", "in a circle: a -> b -> a"),
+        ("key", "unknown key; did you mean `command`?"),
+        ("after-key", "it needs key, whose file is wrong"),
+        ("step", "\"prepar\" is not a boot step; did you mean \"prepare\"?"),
+    ] {
+        let reason = reason(&plan, unit);
+        let ok = if expected.is_empty() { reason.is_empty() } else { reason.contains(expected) };
+        assert!(ok, "{unit}: {reason}");
+    }
+    for unit in ["typo", "var", "a", "b", "key", "step"] {
+        assert!(plan.problems.iter().any(|problem| problem.unit.as_deref() == Some(unit)), "{unit}");
+    }
+}
+
+#[test]
+fn an_ordinary_user_gets_what_needs_no_root() {
+    let config =
+        config(&[], "", &[("r", "command = [\"app\"]\nuser = \"root\""), ("d", "command = [\"app\"]")]);
+    let mut facts = facts();
+    facts.daemon = facts.account.clone().unwrap().identity;
+    let plan = Plan::build(&config, &facts);
+    assert!(reason(&plan, "r").contains("root"));
+    assert_eq!(reason(&plan, "d"), "");
+    assert_eq!(plan.unit("d").unwrap().launch.identity, None);
+}
+
+#[test]
+fn routes_have_one_port_each_and_lead_to_loopback() {
+    let route = |listen: &str, upstream: &str| {
+        format!("command = [\"app\"]\n[route]\nlisten = \"{listen}\"\nupstream = \"{upstream}\"")
+    };
+    let config = config(
+        &[("SELKIES_PORT_HOST", "7100")],
+        "",
+        &[
+            ("a", &route("${SELKIES_PORT_HOST}", "127.0.0.1:${SELKIES_PORT_LOCAL}")),
+            ("b", &route("7100", "127.0.0.1:1")),
+            ("c", &route("1111", "127.0.0.1:2")),
+            ("d", &route("80x", "10.0.0.1:2")),
+        ],
+    );
+    let plan = Plan::build(&config, &facts());
+    assert_eq!(plan.routes.len(), 1);
+    assert_eq!((plan.routes[0].listen, plan.routes[0].upstream.port()), (7100, 16100));
+    assert_eq!(plan.problems.len(), 4, "{:?}", plan.problems);
+}
+
+#[test]
+fn some_services_can_be_left_out_by_the_environment() {
+    let config = config(
+        &[("SUPERVISOR_NO_AUTOSTART", "x, old-name")],
+        "",
+        &[("app", "command = [\"app\"]\naliases = [\"old-name\"]"), ("y", "command = [\"app\"]")],
+    );
+    let plan = Plan::build(&config, &facts());
+    assert!(!plan.unit("app").unwrap().autostart);
+    assert!(plan.unit("y").unwrap().autostart);
+}

@@ -1,0 +1,52 @@
+//! What `${…}` stands for.
+
+use crate::config::Config;
+use crate::config::env::TABLE;
+use crate::facts::Facts;
+
+use super::READY_FD;
+use super::display::Decision;
+use super::template::Values;
+
+/// The values that are the same for all units. Secrets are not among them: a template may end on a command line.
+pub fn shared(config: &Config, facts: &Facts, display: &Decision) -> Values {
+    let vars = &config.env.vars;
+    let number = display.number.to_string();
+    let mut values = Values::from(
+        [
+            ("config-dir", config.dir.display().to_string()),
+            ("run-dir", config.places.run.display().to_string()),
+            ("state-dir", config.places.state.display().to_string()),
+            ("log-dir", config.places.log.display().to_string()),
+            ("display", format!(":{number}")),
+            ("display-number", number),
+            ("width", vars.display_sizew.to_string()),
+            ("height", vars.display_sizeh.to_string()),
+            ("refresh", vars.display_refresh.to_string()),
+            ("dpi", vars.display_dpi.to_string()),
+            ("depth", vars.display_cdepth.to_string()),
+            ("ready-fd", READY_FD.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    if let Ok(account) = &facts.account {
+        let runtime = config.places.runtime(account.identity.uid);
+        values.extend(
+            [
+                ("user", account.name.clone()),
+                ("uid", account.identity.uid.to_string()),
+                ("gid", account.identity.gid.to_string()),
+                ("home", account.home.display().to_string()),
+                ("shell", account.shell.display().to_string()),
+                ("xauthority", runtime.join("Xauthority").display().to_string()),
+                ("runtime-dir", runtime.display().to_string()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        );
+    }
+    for variable in TABLE.iter().filter(|variable| !variable.secret) {
+        let name = variable.names[0];
+        values.insert(name.to_owned(), config.env.shown(variable));
+    }
+    values
+}

@@ -1,0 +1,101 @@
+//! The folders and files that a desktop expects from the system: what systemd, tmpfiles and login managers make
+//! elsewhere.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use nix::unistd::{Gid, Uid, chown};
+use rand::RngExt;
+
+/// What a dead boot of the same container leaves behind and a new one would stumble over.
+const STALE: [&str; 3] = ["/run/dbus/pid", "/tmp/.X0-lock", "/tmp/.X1-lock"];
+
+/// Makes everything; what does not work is reported and the rest is still done.
+pub(super) fn run(runtime_dir: &Path, uid: u32, gid: u32) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    let mut attempt = |what: String, result: io::Result<()>| {
+        if let Err(error) = result {
+            wrong.push(format!("{what}: {error}"));
+        }
+    };
+    attempt(runtime_dir.display().to_string(), private_folder(runtime_dir, uid, gid));
+    if Uid::effective().is_root() {
+        for (folder, mode) in [("/run/dbus", 0o755), ("/run/sshd", 0o755)] {
+            attempt(folder.to_owned(), shared_folder(folder.as_ref(), mode));
+        }
+        attempt("/etc/machine-id".to_owned(), machine_id("/etc/machine-id".as_ref()));
+        for file in STALE {
+            match fs::remove_file(file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => attempt(file.to_owned(), Err(error)),
+                _ => {}
+            }
+        }
+    }
+    for folder in ["/tmp/.X11-unix", "/tmp/.ICE-unix"] {
+        attempt(folder.to_owned(), shared_folder(folder.as_ref(), 0o1777));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+}
+
+/// A folder for one user alone. An existing one is taken only when it is that user's, or when we can make it so.
+fn private_folder(folder: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    let found = fs::symlink_metadata(folder)?;
+    if !found.is_dir() {
+        return Err(io::Error::other("it is not a folder"));
+    }
+    if found.uid() != uid || found.gid() != gid {
+        chown(folder, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
+
+/// A folder for everybody. One that exists with the right mode is left alone, whoever owns it.
+fn shared_folder(folder: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).create(folder)?;
+    if fs::metadata(folder)?.mode() & 0o7777 == mode {
+        return Ok(());
+    }
+    fs::set_permissions(folder, Permissions::from_mode(mode))
+}
+
+/// D-Bus and Qt want one; images ship none, or an empty file, so that containers differ.
+fn machine_id(file: &Path) -> io::Result<()> {
+    let usable = |text: String| text.trim().len() == 32 && text.trim().bytes().all(|b| b.is_ascii_hexdigit());
+    if fs::read_to_string(file).is_ok_and(usable) {
+        return Ok(());
+    }
+    let id: u128 = rand::rng().random();
+    let text = format!("{id:032x}\n");
+    let mut out = fs::File::create(file)?;
+    out.write_all(text.as_bytes())?;
+    out.set_permissions(Permissions::from_mode(0o444))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_machine_id_is_mended_and_a_good_one_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("machine-id");
+        fs::write(&file, "").unwrap();
+        machine_id(&file).unwrap();
+        let first = fs::read_to_string(&file).unwrap();
+        assert_eq!(first.trim().len(), 32);
+        machine_id(&file).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), first);
+    }
+
+    #[test]
+    fn the_runtime_folder_is_for_one_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a/b");
+        let (uid, gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());
+        private_folder(&folder, uid, gid).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o7777, 0o700);
+    }
+}

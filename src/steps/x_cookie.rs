@@ -1,0 +1,59 @@
+//! The key to the X server, in the file format of `Xauthority`.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use nix::unistd::{Gid, Uid, chown};
+use rand::RngExt;
+
+/// The family that matches every address: the host name of a container changes with its snapshots.
+const FAMILY_WILD: u16 = 0xffff;
+
+/// The only authorization that local servers use.
+const PROTOCOL: &[u8] = b"MIT-MAGIC-COOKIE-1";
+
+/// Writes a new key for display number `display` to `file`, for its owner alone.
+pub(super) fn run(file: &Path, display: &str, uid: u32, gid: u32) -> Result<(), String> {
+    let cookie: [u8; 16] = rand::rng().random();
+    write(file, &entry(display, &cookie), uid, gid).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn write(file: &Path, bytes: &[u8], uid: u32, gid: u32) -> io::Result<()> {
+    // A name beside it and a rename: an X server that reads meanwhile sees the old key or the new one.
+    let new = file.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    out.write_all(bytes)?;
+    out.set_permissions(Permissions::from_mode(0o600))?;
+    if Uid::effective().is_root() {
+        chown(&new, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    fs::rename(&new, file)
+}
+
+/// One record: the family, then four fields, each behind its length; all numbers of 16 bits, big endian.
+fn entry(display: &str, cookie: &[u8]) -> Vec<u8> {
+    let mut bytes = FAMILY_WILD.to_be_bytes().to_vec();
+    for field in [b"", display.as_bytes(), PROTOCOL, cookie] {
+        let length = u16::try_from(field.len()).unwrap_or(0);
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(&field[..usize::from(length)]);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_the_form_that_xauth_reads() {
+        let expected = b"\xff\xff\0\0\0\x010\0\x12MIT-MAGIC-COOKIE-1\0\x02ab";
+        assert_eq!(entry("0", b"ab"), expected);
+    }
+}
