@@ -281,16 +281,15 @@ pub(super) fn broken(config: &Config) -> Vec<Unit> {
         if config.services.iter().any(|service| service.name == *name) {
             continue;
         }
-        match units.iter_mut().find(|unit| unit.name == *name) {
-            Some(Unit { fate: Fate::Broken(reason), .. }) => {
-                reason.push_str("; ");
-                reason.push_str(&problem.to_string());
-            }
-            _ => {
-                let mut unit = empty(name);
-                unit.fate = Fate::Broken(problem.to_string());
-                units.push(unit);
-            }
+        if let Some(Unit { fate: Fate::Broken(reason), .. }) =
+            units.iter_mut().find(|unit| unit.name == *name)
+        {
+            reason.push_str("; ");
+            reason.push_str(&problem.to_string());
+        } else {
+            let mut unit = empty(name);
+            unit.fate = Fate::Broken(problem.to_string());
+            units.push(unit);
         }
     }
     units

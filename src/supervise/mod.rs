@@ -1,6 +1,23 @@
 //! Units to processes. A pure core decides ([`lifecycle`]), a driver acts and reports back.
 
-use tokio::sync::{mpsc, oneshot};
+mod backoff;
+mod driver;
+pub mod lifecycle;
+mod output;
+mod process;
+mod ready;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use rand::RngExt;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::logs::Logs;
+use crate::plan::Unit;
+use crate::sys::reaper::Reaper;
+
+pub use driver::Published;
 
 /// What people may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +77,55 @@ pub(crate) struct Request {
 #[derive(Clone)]
 pub struct Handle {
     requests: mpsc::Sender<Request>,
+}
+
+/// What a supervisor works with.
+pub struct Context {
+    /// Starts and collects processes.
+    pub reaper: Reaper,
+    /// Takes the units' output.
+    pub logs: Logs,
+    /// Where sockets of this boot go.
+    pub run_dir: PathBuf,
+    /// When the daemon began, by the monotonic clock and in milliseconds since the Unix epoch.
+    pub began: (Instant, i64),
+}
+
+/// Starts to supervise `units`. The task ends, and the watch says `finished`, after [`Supervisor::shutdown`].
+pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
+    let (events, events_in) = mpsc::unbounded_channel();
+    let (requests, requests_in) = mpsc::channel(16);
+    let (published, watch) = watch::channel(Published::default());
+    let driver = driver::Driver {
+        core: lifecycle::Core::new(&units, rand::rng().random()),
+        processes: units.iter().map(|_| None).collect(),
+        units,
+        reaper: context.reaper,
+        logs: context.logs,
+        run_dir: context.run_dir,
+        events: events.clone(),
+        published,
+        began: context.began,
+    };
+    tokio::spawn(driver.run(events_in, requests_in));
+    Supervisor { handle: Handle::new(requests), events, watch }
+}
+
+/// The one who started the supervision, and who may end it.
+pub struct Supervisor {
+    /// For everybody else.
+    pub handle: Handle,
+    /// The state of all units.
+    pub watch: watch::Receiver<Published>,
+    events: mpsc::UnboundedSender<lifecycle::Event>,
+}
+
+impl Supervisor {
+    /// Stops everything, dependents first; a second call means at once.
+    pub fn shutdown(&self) {
+        // When the driver is gone there is nothing left to stop.
+        let _ = self.events.send(lifecycle::Event::Shutdown);
+    }
 }
 
 impl Handle {

@@ -1,0 +1,113 @@
+//! How long a unit waits before it is started again, and when that ends.
+//!
+//! The first failure after the unit had been ready is answered at once. Then the wait doubles from 250 ms to 30 s, with
+//! a tenth of jitter, and starts over when the unit stayed ready for as long as the longest wait. The limit counts
+//! failures in a window of *ready* time: neither waits nor slow starts make a failure old, so a unit that never works
+//! always reaches its limit.
+
+use std::time::Duration;
+
+/// The first wait.
+const FIRST: Duration = Duration::from_millis(250);
+
+/// The longest wait, and how long a unit has to stay ready to be well again.
+pub(super) const LONGEST: Duration = Duration::from_secs(30);
+
+/// How much ready time makes a failure old.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// What to do about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Start again after this wait.
+    Again(Duration),
+    /// It failed too often: this many times.
+    GiveUp(u32),
+}
+
+/// The failures of one unit.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Backoff {
+    /// Failures since the unit was last well.
+    in_a_row: u32,
+    /// How much ready time had passed at each failure that still counts.
+    failures: Vec<Duration>,
+    ready_time: Duration,
+}
+
+impl Backoff {
+    /// The unit failed after it had been ready for `ready` (nothing, if it never was). `jitter` is from 0 to 1.
+    pub(super) fn failed(&mut self, ready: Option<Duration>, limit: Option<u32>, jitter: f64) -> Verdict {
+        let lasted = ready.unwrap_or_default();
+        self.ready_time += lasted;
+        let now = self.ready_time;
+        self.failures.retain(|at| now.saturating_sub(*at) <= WINDOW);
+        self.failures.push(now);
+        let count = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
+        if limit.is_some_and(|limit| count >= limit) {
+            return Verdict::GiveUp(count);
+        }
+        if lasted >= LONGEST {
+            self.in_a_row = 0;
+        }
+        let immediate = self.in_a_row == 0 && ready.is_some();
+        let doublings = if ready.is_some() { self.in_a_row.saturating_sub(1) } else { self.in_a_row };
+        self.in_a_row += 1;
+        if immediate {
+            return Verdict::Again(Duration::ZERO);
+        }
+        let wait = FIRST.saturating_mul(1 << doublings.min(20)).min(LONGEST);
+        Verdict::Again(wait.mul_f64(1.0 + 0.1 * jitter))
+    }
+
+    /// Somebody started it by hand: what was counts no more.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: fn(u64) -> Duration = Duration::from_secs;
+
+    fn waits(ready: &[Option<Duration>], limit: Option<u32>) -> Vec<Verdict> {
+        let mut backoff = Backoff::default();
+        ready.iter().map(|ready| backoff.failed(*ready, limit, 0.0)).collect()
+    }
+
+    #[test]
+    fn the_first_failure_of_a_ready_unit_is_answered_at_once_and_then_waits_double() {
+        let verdicts = waits(&[Some(S(1)); 4], None);
+        let expected = [0, 250, 500, 1000].map(|ms| Verdict::Again(Duration::from_millis(ms)));
+        assert_eq!(verdicts, expected);
+    }
+
+    #[test]
+    fn a_unit_that_never_was_ready_waits_from_the_first_time() {
+        assert_eq!(waits(&[None], None), [Verdict::Again(FIRST)]);
+    }
+
+    #[test]
+    fn whoever_stayed_ready_long_enough_is_well_again() {
+        let verdicts = waits(&[Some(S(1)), Some(S(1)), Some(LONGEST)], None);
+        assert_eq!(verdicts[2], Verdict::Again(Duration::ZERO));
+    }
+
+    #[test]
+    fn waits_have_a_longest() {
+        assert_eq!(waits(&[None; 40], None)[39], Verdict::Again(LONGEST));
+    }
+
+    #[test]
+    fn whoever_never_gets_ready_reaches_the_limit_however_slow_the_starts() {
+        assert_eq!(waits(&[None; 5], Some(5))[4], Verdict::GiveUp(5));
+    }
+
+    #[test]
+    fn failures_between_long_good_times_do_not_add_up() {
+        let verdicts = waits(&[Some(S(61)); 50], Some(5));
+        assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Again(Duration::ZERO)));
+    }
+}

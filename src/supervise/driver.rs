@@ -1,0 +1,226 @@
+//! Carries out what the core decides and tells it what happened. One task owns the core and all processes: it is the
+//! only writer of every unit's state.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tokio::sync::{mpsc, watch};
+
+use crate::config::nearest;
+use crate::logs::Logs;
+use crate::observe::UnitStatus;
+use crate::plan::Unit;
+use crate::sys::process::signal_by_name;
+use crate::sys::reaper::{Exit, Reaper};
+
+use super::lifecycle::{Core, Effect, Event, Outcome, Status};
+use super::process::{self, Process};
+use super::{Request, RequestError, Verb};
+
+/// What the driver publishes after every change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Every unit's status, in the order of the plan.
+    pub units: Vec<UnitStatus>,
+    /// Whether everything that should be up is.
+    pub up: bool,
+    /// Whether everything is being stopped.
+    pub stopping: bool,
+    /// Whether everything has stopped.
+    pub finished: bool,
+}
+
+pub(super) struct Driver {
+    pub(super) units: Vec<Unit>,
+    pub(super) core: Core,
+    pub(super) processes: Vec<Option<Process>>,
+    pub(super) reaper: Reaper,
+    pub(super) logs: Logs,
+    pub(super) run_dir: PathBuf,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) published: watch::Sender<Published>,
+    /// The monotonic start, and the wall clock at it in milliseconds since the Unix epoch.
+    pub(super) began: (Instant, i64),
+}
+
+impl Driver {
+    /// Runs until everything was stopped.
+    pub(super) async fn run(
+        mut self,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        mut requests: mpsc::Receiver<Request>,
+    ) {
+        self.take(Event::Tick);
+        while !self.published.borrow().finished {
+            let deadline = self.core.deadline();
+            tokio::select! {
+                Some(event) = events.recv() => self.take(event),
+                Some(request) = requests.recv() => self.answer(request),
+                () = until(self.began.0, deadline) => self.take(Event::Tick),
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.0.elapsed()
+    }
+
+    fn take(&mut self, event: Event) {
+        match &event {
+            Event::Launched(at, main) => {
+                if let Some(process) = &mut self.processes[*at] {
+                    process.main = Some(*main);
+                }
+            }
+            Event::Gone(at, _) => self.processes[*at] = None,
+            _ => {}
+        }
+        let now = self.now();
+        let mut finished = false;
+        for effect in self.core.handle(event, now) {
+            finished |= effect == Effect::Finished;
+            self.carry_out(&effect);
+        }
+        self.publish(finished);
+    }
+
+    fn carry_out(&mut self, effect: &Effect) {
+        match *effect {
+            Effect::Spawn(at) => {
+                let unit = &self.units[at];
+                let events = self.events.clone();
+                match process::spawn(at, unit, &self.run_dir, &self.reaper, &self.logs, events) {
+                    Ok(process) => self.processes[at] = Some(process),
+                    Err(why) => self.report(Event::Gone(at, Outcome::NotStarted(why))),
+                }
+            }
+            Effect::Ask(at) => self.ask(at),
+            Effect::Signal(at) => {
+                let signal = signal_by_name(&self.units[at].stop_signal).unwrap_or(Signal::SIGTERM);
+                if let Some(process) = &self.processes[at] {
+                    process.signal(signal);
+                }
+            }
+            Effect::Kill(at) => {
+                if let Some(process) = &self.processes[at] {
+                    process.kill();
+                }
+            }
+            Effect::Finished => {}
+        }
+    }
+
+    fn report(&self, event: Event) {
+        // We hold the receiver ourselves.
+        let _ = self.events.send(event);
+    }
+
+    fn ask(&self, at: usize) {
+        let unit = &self.units[at];
+        let argv = unit.stop_command.as_deref().unwrap_or_default();
+        match process::run_beside(unit, argv, &self.reaper, &self.logs) {
+            Ok(exit) => {
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    let well = exit.await.is_ok_and(Exit::success);
+                    let _ = events.send(Event::Asked(at, well));
+                });
+            }
+            Err(why) => {
+                tracing::warn!("{}: stop-command: {why}", unit.name);
+                self.report(Event::Asked(at, false));
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request) {
+        let answer = self.resolve(request.verb, &request.names);
+        if let Ok(units) = &answer {
+            let event = match request.verb {
+                Verb::Start => Event::Start(units.clone()),
+                Verb::Stop => Event::Stop(units.clone()),
+                Verb::Restart => Event::Restart(units.clone()),
+            };
+            self.take(event);
+        }
+        let names = answer.map(|units| units.into_iter().map(|at| self.units[at].name.clone()).collect());
+        // Whoever asked may have gone.
+        let _ = request.reply.send(names);
+    }
+
+    fn resolve(&self, verb: Verb, names: &[String]) -> Result<Vec<usize>, RequestError> {
+        if self.core.is_stopping() {
+            return Err(RequestError::Stopping);
+        }
+        let mut found = Vec::new();
+        for name in names {
+            let matches = |unit: &Unit| unit.name == *name || unit.aliases.contains(name);
+            let Some(at) = self.units.iter().position(matches) else {
+                let known = self.units.iter().flat_map(|unit| unit.aliases.iter().chain([&unit.name]));
+                let nearest = nearest(name, known.map(String::as_str)).map(str::to_owned);
+                return Err(RequestError::Unknown { name: name.clone(), nearest });
+            };
+            if let (Verb::Start | Verb::Restart, Some(reason)) = (verb, self.core.refusal(at)) {
+                let name = self.units[at].name.clone();
+                return Err(RequestError::Refused { name, reason: reason.to_owned() });
+            }
+            found.push(at);
+        }
+        Ok(found)
+    }
+
+    fn publish(&self, finished: bool) {
+        let wall = |since: Duration| self.began.1 + i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 2);
+        let units = self.units.iter().zip(self.core.status()).map(|(unit, status)| {
+            let Status { state, reason, since, pid, restarts } = status;
+            UnitStatus {
+                name: unit.name.clone(),
+                description: unit.description.clone(),
+                aliases: unit.aliases.clone(),
+                state,
+                reason: self.logs.mask(&reason),
+                since: wall(since),
+                pid,
+                restarts,
+                oneshot: unit.oneshot,
+            }
+        });
+        let next = Published {
+            units: units.collect(),
+            up: self.core.up(),
+            stopping: self.core.is_stopping(),
+            finished,
+        };
+        self.published.send_if_modified(|current| {
+            for (new, old) in next.units.iter().zip(&current.units) {
+                if new.state != old.state || new.reason != old.reason {
+                    announce(new);
+                }
+            }
+            let changed = *current != next;
+            *current = next;
+            changed
+        });
+    }
+}
+
+/// Every change of a state is a line in the daemon's log.
+fn announce(unit: &UnitStatus) {
+    use crate::observe::UnitState as S;
+    let colon = if unit.reason.is_empty() { "" } else { ": " };
+    let text = format!("{} is {}{colon}{}", unit.name, unit.state.name(), unit.reason);
+    match unit.state {
+        S::Failed => tracing::error!("{text}"),
+        S::Backoff => tracing::warn!("{text}"),
+        S::Ready | S::Done | S::Stopped | S::Skipped => tracing::info!("{text}"),
+        S::Waiting | S::Starting | S::Stopping => tracing::debug!("{text}"),
+    }
+}
+
+async fn until(began: Instant, deadline: Option<Duration>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until((began + deadline).into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,1 @@
+//! The life of units without a process or a clock.

@@ -1,0 +1,284 @@
+//! One run of one unit: from the spawn to the moment when nothing of it is left.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::future::OptionFuture;
+use nix::sys::signal::Signal;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::logs::Logs;
+use crate::plan::{READY_FD, Unit};
+use crate::sys::guard::GuardCommand;
+use crate::sys::launch::{self, Orders, Report};
+use crate::sys::process::signal_group;
+use crate::sys::reaper::{Exit, Reaper, Role, Stdio3};
+
+use super::lifecycle::{Event, Outcome};
+use super::output;
+use super::ready::Watch;
+
+/// How long a child may take to read its orders before the start counts as failed.
+const ORDERS_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the driver keeps of a run.
+pub(super) struct Process {
+    /// The process that we started: the unit itself, or its guard.
+    pid: i32,
+    /// The unit's own process, once it is known to run.
+    pub(super) main: Option<i32>,
+    /// To the guard, if there is one.
+    guard: Option<StdUnixStream>,
+}
+
+/// The orders for a unit's process, or for another command that runs as if it were the unit.
+pub(super) fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
+    Orders {
+        argv: argv.iter().map(|text| text.as_bytes().to_vec()).collect(),
+        env: unit
+            .launch
+            .env
+            .iter()
+            .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+            .collect(),
+        cwd: unit.launch.cwd.clone(),
+        identity: unit.launch.identity.clone(),
+        umask: unit.launch.umask,
+        nice: unit.launch.nice,
+        open_files: None,
+        fds,
+    }
+}
+
+/// Both ends of what a fresh child needs.
+struct Started {
+    pid: i32,
+    exit: oneshot::Receiver<Exit>,
+    control: StdUnixStream,
+}
+
+fn start(
+    reaper: &Reaper,
+    role: Role,
+    orders: &Orders,
+    fds: &[OwnedFd],
+    unit: &str,
+    logs: &Logs,
+) -> io::Result<Started> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    let (output, writer) = io::pipe()?;
+    let out: OwnedFd = writer.into();
+    let err = out.try_clone()?;
+    let (pid, exit) = reaper.spawn(role, Stdio3 { control: theirs.into(), out, err })?;
+    let (unit, logs) = (unit.to_owned(), logs.clone());
+    tokio::spawn(async move { output::read(output.into(), &unit, &logs).await });
+    ours.set_write_timeout(Some(ORDERS_LIMIT))?;
+    let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+    // A child that is gone already says why by its exit.
+    if let Err(error) = launch::send(&ours, orders, &borrowed)
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        signal_group(pid.as_raw(), Signal::SIGKILL);
+        return Err(error);
+    }
+    ours.set_nonblocking(true)?;
+    Ok(Started { pid: pid.as_raw(), exit, control: ours })
+}
+
+fn describe(what: &'static str) -> impl Fn(io::Error) -> String {
+    move |error| format!("{what}: {error}")
+}
+
+/// Starts unit number `at`. Its events, the last of which is [`Event::Gone`], go to `events`.
+pub(super) fn spawn(
+    at: usize,
+    unit: &Unit,
+    run_dir: &Path,
+    reaper: &Reaper,
+    logs: &Logs,
+    events: mpsc::UnboundedSender<Event>,
+) -> Result<Process, String> {
+    let notify = run_dir.join("notify").join(&unit.name);
+    let (watch, fd) =
+        Watch::new(&unit.ready, &notify).map_err(describe("preparing to hear that it is ready"))?;
+    let fds: Vec<OwnedFd> = fd.into_iter().collect();
+    let targets = fds.iter().map(|_| READY_FD).collect();
+    let role = if unit.contain { Role::Guard } else { Role::Exec };
+    let orders = orders(unit, &unit.launch.argv, targets);
+    let started =
+        start(reaper, role, &orders, &fds, &unit.name, logs).map_err(describe("starting a process"))?;
+    let guard = match role {
+        Role::Guard => Some(started.control.try_clone().map_err(describe("keeping the guard's socket"))?),
+        Role::Exec => None,
+    };
+    let process = Process { pid: started.pid, main: None, guard };
+    tokio::spawn(attend(at, role, started, watch, events));
+    Ok(process)
+}
+
+/// Runs another command as if it were the unit: its user, environment and log. Resolves to its exit.
+pub(super) fn run_beside(
+    unit: &Unit,
+    argv: &[String],
+    reaper: &Reaper,
+    logs: &Logs,
+) -> io::Result<oneshot::Receiver<Exit>> {
+    let started = start(reaper, Role::Exec, &orders(unit, argv, Vec::new()), &[], &unit.name, logs)?;
+    Ok(started.exit)
+}
+
+impl Process {
+    /// Sends the unit its stop signal.
+    pub(super) fn signal(&self, signal: Signal) {
+        signal_group(self.main.unwrap_or(self.pid), signal);
+    }
+
+    /// Ends the unit and everything that is known to belong to it.
+    pub(super) fn kill(&self) {
+        match (&self.guard, self.main) {
+            (Some(guard), main) => {
+                if let Some(main) = main {
+                    signal_group(main, Signal::SIGKILL);
+                }
+                let told = launch::send(guard, &GuardCommand::Kill, &[]);
+                if told.is_err() {
+                    signal_group(self.pid, Signal::SIGKILL);
+                }
+            }
+            (None, _) => signal_group(self.pid, Signal::SIGKILL),
+        }
+    }
+}
+
+/// Listens to one run until its end.
+async fn attend(at: usize, role: Role, started: Started, watch: Watch, events: mpsc::UnboundedSender<Event>) {
+    let Started { pid, mut exit, control } = started;
+    // The driver outlives every run; sending to it fails only when the daemon ends.
+    let tell = |event| {
+        let _ = events.send(event);
+    };
+    let mut reports = match Reports::new(control) {
+        Ok(reports) => reports,
+        Err(error) => {
+            signal_group(pid, Signal::SIGKILL);
+            let _ = exit.await;
+            return tell(Event::Gone(at, Outcome::NotStarted(format!("listening to the child: {error}"))));
+        }
+    };
+    let mut run = Run { role, pid, outcome: None, watch: Some(watch) };
+    let mut ready = OptionFuture::from(None);
+    let mut listening = true;
+    let exit = loop {
+        tokio::select! {
+            report = reports.next(), if listening => {
+                listening = report.is_some();
+                if let Some((main, watch)) = run.hear(report) {
+                    tell(Event::Launched(at, main));
+                    if watch.is_started() {
+                        tell(Event::Ready(at));
+                    } else {
+                        ready = Some(Box::pin(watch.wait(main))).into();
+                    }
+                }
+                if run.outcome.is_some() {
+                    ready = None.into();
+                }
+            }
+            Some(()) = &mut ready => {
+                ready = None.into();
+                tell(Event::Ready(at));
+            }
+            exit = &mut exit => break exit,
+        }
+    };
+    // What it wrote before it ended may not have been heard yet.
+    for report in reports.rest() {
+        run.hear(Some(report));
+    }
+    tell(Event::Gone(at, run.outcome(exit.ok())));
+}
+
+/// What is known of a run.
+struct Run {
+    role: Role,
+    pid: i32,
+    outcome: Option<Outcome>,
+    watch: Option<Watch>,
+}
+
+impl Run {
+    /// Takes in a report, or the end of all reports. Returns the main process when it is known to run just now.
+    fn hear(&mut self, report: Option<Report>) -> Option<(i32, Watch)> {
+        let main = match report {
+            Some(Report::Failed { operation, errno }) => {
+                self.outcome = Some(Outcome::NotStarted(Report::describe(&operation, errno)));
+                None
+            }
+            Some(Report::Exited { exit }) => {
+                self.outcome.get_or_insert(Outcome::Ended(exit));
+                None
+            }
+            Some(Report::Started { pid }) => Some(pid),
+            // Without a guard it is the exec that closes the socket.
+            None => (self.role == Role::Exec).then_some(self.pid),
+        };
+        if self.outcome.is_some() {
+            return None;
+        }
+        Some((main?, self.watch.take()?))
+    }
+
+    /// How it ended, given how the process that we started did.
+    fn outcome(self, exit: Option<Exit>) -> Outcome {
+        match (self.outcome, self.role, exit) {
+            (Some(outcome), _, _) => outcome,
+            (None, Role::Exec, Some(exit)) => Outcome::Ended(exit),
+            // A guard's own exit says only that nothing is left.
+            (None, Role::Guard, Some(exit)) => Outcome::NotStarted(format!("its guard ended with {exit}")),
+            (None, _, None) => Outcome::NotStarted("its exit was lost".to_owned()),
+        }
+    }
+}
+
+/// What the child side says, message by message.
+struct Reports {
+    socket: UnixStream,
+    raw: StdUnixStream,
+    buffer: Vec<u8>,
+}
+
+impl Reports {
+    fn new(raw: StdUnixStream) -> io::Result<Self> {
+        Ok(Self { socket: UnixStream::from_std(raw.try_clone()?)?, raw, buffer: Vec::new() })
+    }
+
+    /// The next one; `None` when the other end is closed.
+    async fn next(&mut self) -> Option<Report> {
+        loop {
+            match launch::unframe(&mut self.buffer) {
+                Ok(Some(report)) => return Some(report),
+                Ok(None) => {}
+                Err(_) => return None,
+            }
+            match self.socket.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Everything that is there already.
+    fn rest(mut self) -> Vec<Report> {
+        let mut bytes = [0; 4096];
+        while let Ok(n @ 1..) = self.raw.read(&mut bytes) {
+            self.buffer.extend_from_slice(&bytes[..n]);
+        }
+        std::iter::from_fn(|| launch::unframe(&mut self.buffer).ok().flatten()).collect()
+    }
+}

@@ -1,0 +1,231 @@
+//! How a unit says that it is ready, each way as a future that resolves when it has.
+//!
+//! What the kernel or a bus can tell is waited for; where there is nothing to wait on (a port, a socket that does not
+//! exist yet) a short retry starts at 5 ms and backs off.
+
+use std::future::pending;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, setsockopt, sockopt};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::net::{TcpStream, UnixDatagram, UnixStream};
+
+use crate::config::service::Ready;
+use crate::sys::process::in_session;
+
+/// The first pause between two attempts; each following one is half as long again.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long one attempt may take.
+const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// A way to become ready, set up before the process starts so that nothing it says is missed.
+pub(super) enum Watch {
+    Started,
+    Notify { socket: UnixDatagram, path: PathBuf },
+    Descriptor(pipe::Receiver),
+    Socket(PathBuf),
+    Tcp(String),
+    Http(String),
+    DBus { name: String, bus: String },
+}
+
+impl Watch {
+    /// Sets up the watch for `unit`. The descriptor, if there is one, goes to the process.
+    pub(super) fn new(ready: &Ready, notify: &Path) -> io::Result<(Self, Option<OwnedFd>)> {
+        Ok(match ready {
+            Ready::Started => (Self::Started, None),
+            Ready::Notify => (Self::Notify { socket: notify_socket(notify)?, path: notify.to_owned() }, None),
+            Ready::Descriptor => {
+                let (reader, writer) = io::pipe()?;
+                (Self::Descriptor(pipe::Receiver::from_owned_fd(reader.into())?), Some(writer.into()))
+            }
+            Ready::Socket(path) => (Self::Socket(path.into()), None),
+            Ready::Tcp(address) => (Self::Tcp(address.clone()), None),
+            Ready::Http(url) => (Self::Http(url.clone()), None),
+            Ready::DBus { name, bus } => (Self::DBus { name: name.clone(), bus: bus.clone() }, None),
+        })
+    }
+
+    /// Whether the unit is ready as soon as its program runs.
+    pub(super) fn is_started(&self) -> bool {
+        matches!(self, Self::Started)
+    }
+
+    /// Resolves when the unit, whose main process is `main`, is ready. Never resolves otherwise.
+    pub(super) async fn wait(self, main: i32) {
+        match self {
+            Self::Started => {}
+            Self::Notify { socket, path } => {
+                notified(&socket, main).await;
+                // The unit may say more later (STOPPING, WATCHDOG); nobody has to listen for it to go on.
+                let _ = std::fs::remove_file(path);
+            }
+            Self::Descriptor(pipe) => line(pipe).await,
+            Self::Socket(path) => retry(|| connects(path.clone())).await,
+            Self::Tcp(address) => retry(|| accepts(address.clone())).await,
+            Self::Http(url) => retry(|| answers(url.clone())).await,
+            Self::DBus { name, bus } => retry(|| owned(bus.clone(), name.clone())).await,
+        }
+    }
+}
+
+/// Tries until it works. One attempt may take only so long, except on a bus: there the wait is the bus's own.
+async fn retry<F, T>(mut attempt: F)
+where
+    F: FnMut() -> T,
+    T: Future<Output = bool>,
+{
+    let mut pause = FIRST_PAUSE;
+    while !attempt().await {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn notify_socket(path: &Path) -> io::Result<UnixDatagram> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixDatagram::bind(path)?;
+    // Units of other users must reach it; who may say what is decided by the sender's credentials.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    setsockopt(&socket, sockopt::PassCred, &true)?;
+    Ok(socket)
+}
+
+/// Waits for `READY=1` from the unit's session; what others send is ignored.
+async fn notified(socket: &UnixDatagram, main: i32) {
+    loop {
+        if socket.readable().await.is_err() {
+            return pending().await;
+        }
+        match socket.try_io(tokio::io::Interest::READABLE, || receive(socket)) {
+            Ok((message, Some(sender))) if in_session(sender, main) && says_ready(&message) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return pending().await,
+        }
+    }
+}
+
+fn receive(socket: &UnixDatagram) -> io::Result<(Vec<u8>, Option<i32>)> {
+    let mut bytes = [0; 4096];
+    let mut space = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
+    let (length, sender) = {
+        let mut buffers = [io::IoSliceMut::new(&mut bytes)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = recvmsg::<UnixAddr>(socket.as_fd().as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
+        let sender = message.cmsgs()?.find_map(|control| match control {
+            ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.pid()),
+            _ => None,
+        });
+        (message.bytes, sender)
+    };
+    Ok((bytes[..length].to_vec(), sender))
+}
+
+fn says_ready(message: &[u8]) -> bool {
+    message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
+}
+
+async fn line(mut pipe: pipe::Receiver) {
+    let mut bytes = [0; 256];
+    loop {
+        match pipe.read(&mut bytes).await {
+            Ok(n) if n > 0 && bytes[..n].contains(&b'\n') => return,
+            Ok(n) if n > 0 => {}
+            // Closed without a word: the exit, or the deadline, tells the rest.
+            _ => return pending().await,
+        }
+    }
+}
+
+async fn connects(path: PathBuf) -> bool {
+    UnixStream::connect(path).await.is_ok()
+}
+
+async fn accepts(address: String) -> bool {
+    matches!(tokio::time::timeout(ATTEMPT, TcpStream::connect(address)).await, Ok(Ok(_)))
+}
+
+/// Whether the URL is answered with a good status in time.
+async fn answers(url: String) -> bool {
+    matches!(tokio::time::timeout(ATTEMPT, request(&url)).await, Ok(Ok(true)))
+}
+
+async fn request(url: &str) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+    let uri: http::Uri = url.parse()?;
+    let host = uri.host().unwrap_or("127.0.0.1");
+    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let request = http::Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))
+        .header(http::header::HOST, uri.authority().map_or(host, |authority| authority.as_str()))
+        .header(http::header::CONNECTION, "close")
+        .body(Empty::<bytes::Bytes>::new())?;
+    let response = tokio::select! {
+        response = sender.send_request(request) => response?,
+        // The connection's end without an answer is an error of the request too; polling it drives both.
+        result = connection => {
+            result?;
+            return Ok(false);
+        }
+    };
+    Ok(response.status().is_success() || response.status().is_redirection())
+}
+
+/// Waits on the bus until the name has an owner. `false` when the bus cannot be reached.
+async fn owned(bus: String, name: String) -> bool {
+    wait_for_owner(&bus, &name).await.is_ok()
+}
+
+async fn wait_for_owner(bus: &str, name: &str) -> zbus::Result<()> {
+    let connection = zbus::connection::Builder::address(bus).build().await?;
+    let proxy = zbus::fdo::DBusProxy::new(&connection).await?;
+    let mut changes = proxy.receive_name_owner_changed_with_args(&[(0, name)]).await?;
+    let name = zbus::names::BusName::try_from(name)?;
+    // Subscribed first, asked then: an owner that comes in between is seen by one of the two.
+    if proxy.name_has_owner(name).await? {
+        return Ok(());
+    }
+    while let Some(change) = changes.next().await {
+        if change.args()?.new_owner().is_some() {
+            return Ok(());
+        }
+    }
+    Err(zbus::Error::InputOutput(std::sync::Arc::new(io::ErrorKind::UnexpectedEof.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_is_a_line_of_its_own() {
+        for (message, expected) in [
+            (&b"READY=1"[..], true),
+            (b"STATUS=up\nREADY=1\n", true),
+            (b"XREADY=1", false),
+            (b"READY=10", false),
+            (b"", false),
+            (b"STATUS=READY=1", false),
+        ] {
+            assert_eq!(says_ready(message), expected, "{message:?}");
+        }
+    }
+}
