@@ -1,1 +1,294 @@
-//! app.
+//! The composition root: load, listen, probe, plan, supervise, drain.
+//!
+//! Nothing slow stands before the first answer: the portal and the control socket are open before the machine is
+//! looked at. From then on this task only passes on: signals to the reaper and the supervisor, states to the observer.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::Instant;
+
+use nix::unistd::{Gid, Uid, chown};
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::facts::{self, Facts};
+use crate::gateway::auth::{Auth, Credentials, DEFAULT_COST, Password};
+use crate::gateway::{self, Gateway};
+use crate::logs::{self, Console, Limits, Logs};
+use crate::observe::{Observer, Phase, RouteStatus, Watch};
+use crate::plan::{Fate, Plan, Route};
+use crate::portal::{self, Api, Right};
+use crate::state::State;
+use crate::supervise::{self, Context, Handle, Published, Supervisor};
+use crate::sys::reaper::Reaper;
+use crate::sys::signals::{Signal, Signals};
+use crate::{config::Secret, sys};
+
+/// Runs the desktop until it is asked to stop. The error says why it could not even begin.
+pub async fn run(config: Config) -> Result<(), String> {
+    let began = (Instant::now(), jiff::Timestamp::now().as_millisecond());
+    let logs = open_logs(&config);
+    let mut signals = Signals::new().map_err(|error| format!("taking signals: {error}"))?;
+    if let Err(error) = sys::become_subreaper() {
+        tracing::warn!("orphans will not come to this process: {error}");
+    }
+    tracing::info!("desktopd {} starts", env!("CARGO_PKG_VERSION"));
+    let control = control_socket(&config).await?;
+
+    let (observer, watch) = Observer::new(std::process::id().cast_signed(), began.1);
+    let stop = CancellationToken::new();
+    let (handle, handle_watch) = watch::channel(None);
+    let front = Front::open(&config, watch, logs.clone(), handle_watch, stop.clone()).await;
+    front.serve_control(control, stop.clone());
+
+    let reaper = Reaper::new();
+    let run_dir = config.places.run.clone();
+    let plan = plan(config).await?;
+    observer.update(|snapshot| {
+        snapshot.display = plan.display.summary();
+        snapshot.problems =
+            front.problems.iter().cloned().chain(plan.problems.iter().map(ToString::to_string)).collect();
+    });
+    let context = Context { reaper: reaper.clone(), logs, run_dir, began };
+    let supervisor = supervise::spawn(plan.units, context);
+    handle.send_replace(Some(supervisor.handle.clone()));
+    let taken = front.gateway.set_routes(&plan.routes).await;
+    for (_, problem) in &taken {
+        tracing::error!("{problem}");
+    }
+    let routes = route_statuses(&front, &plan.routes, &taken);
+    observer.update(|snapshot| {
+        snapshot.routes = routes;
+        snapshot.phase = Phase::Running;
+    });
+    watch_over(&mut signals, &reaper, &supervisor, &observer).await;
+    stop.cancel();
+    front.gateway.drained().await;
+    tracing::info!("everything has stopped");
+    Ok(())
+}
+
+/// Passes on what happens until everything has stopped.
+async fn watch_over(signals: &mut Signals, reaper: &Reaper, supervisor: &Supervisor, observer: &Observer) {
+    let mut states = supervisor.watch.clone();
+    // Children may have ended before their signal could be taken.
+    reaper.reap();
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Child => reaper.reap(),
+                Signal::Stop(name) => {
+                    tracing::info!("stopping: got signal {name}");
+                    supervisor.shutdown();
+                }
+                Signal::Reload => tracing::warn!("reading the configuration again needs a restart for now"),
+            },
+            changed = states.changed() => {
+                let published = states.borrow_and_update().clone();
+                let finished = published.finished || changed.is_err();
+                observe(observer, published);
+                if finished {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn observe(observer: &Observer, published: Published) {
+    let mut came_up = false;
+    observer.update(|snapshot| {
+        came_up = published.up && !snapshot.up && !published.stopping;
+        snapshot.units = published.units;
+        snapshot.up = published.up;
+        if published.stopping {
+            snapshot.phase = Phase::Stopping;
+        }
+    });
+    if came_up {
+        tracing::info!("everything is up");
+    }
+}
+
+fn open_logs(config: &Config) -> Logs {
+    let limits = Limits {
+        dir: Some(config.places.log.clone()),
+        file_size: config.settings.log_file_size,
+        files: config.settings.log_files,
+        ring: config.settings.log_ring,
+    };
+    let logs = Logs::new(limits, Console::stdout());
+    logs.hide(config.env.secrets());
+    logs::init_tracing(&logs, config.env.vars.debug);
+    logs
+}
+
+/// Looks at the machine and plans, off the threads that answer: a directory service or a disk may be slow.
+async fn plan(config: Config) -> Result<Plan, String> {
+    let made = tokio::task::spawn_blocking(move || {
+        let facts = Facts::probe(&config);
+        (Plan::build(&config, &facts), facts, config)
+    });
+    let (plan, facts, config) = made.await.map_err(|error| format!("planning: {error}"))?;
+    for problem in &plan.problems {
+        tracing::warn!("{problem}");
+    }
+    for unit in &plan.units {
+        if let Fate::Skip(reason) = &unit.fate {
+            tracing::info!("{} is skipped: {reason}", unit.name);
+        }
+    }
+    tracing::info!("display: {}", plan.display.summary());
+    // The desktop's user may look at its own services' states.
+    if let Ok(account) = &facts.account
+        && facts.daemon.uid == 0
+    {
+        let socket = config.places.control_socket();
+        if let Err(error) = chown(&socket, None, Some(Gid::from_raw(account.identity.gid))) {
+            tracing::warn!("{}: {error}", socket.display());
+        }
+    }
+    Ok(plan)
+}
+
+/// Everything that answers people.
+struct Front {
+    gateway: Gateway,
+    control: axum::Router,
+    portal: (u16, Option<String>, Option<String>),
+    selkies_url: Option<String>,
+    problems: Vec<String>,
+}
+
+impl Front {
+    async fn open(
+        config: &Config,
+        watch: Watch,
+        logs: Logs,
+        handle: watch::Receiver<Option<Handle>>,
+        stop: CancellationToken,
+    ) -> Self {
+        let vars = &config.env.vars;
+        let (state, trouble) = State::open(&config.places.state, &facts::instance(config));
+        let (credentials, shown) = credentials(config, &state);
+        logs.hide(shown.password.iter().chain([&shown.token]).cloned());
+        let auth = Auth::new(credentials, &state.key("cookie-key"), DEFAULT_COST);
+        let settings =
+            gateway::Settings { names: vec![vars.direct_address.clone()], ..gateway::Settings::default() };
+        let api = Api::new(watch.clone(), logs.clone(), handle);
+        let gateway = Gateway::new(settings, auth, watch, logs, stop);
+        let port = vars.serviceportal_port_host.0;
+        let opened = gateway.open_pages(port, portal::router(api.clone())).await;
+        let problem = opened.err();
+        let problems: Vec<String> = trouble.into_iter().chain(problem.clone()).collect();
+        for problem in &problems {
+            tracing::error!("{problem}");
+        }
+        if !shown.enabled {
+            tracing::warn!(
+                "WEB_ENABLE_AUTH is false: whoever reaches the ports of this machine uses its desktop"
+            );
+        }
+        Self {
+            gateway,
+            control: portal::control_router(api, shown),
+            portal: (port, problem, vars.serviceportal_url.clone()),
+            selkies_url: vars.selkies_url.clone(),
+            problems,
+        }
+    }
+
+    fn serve_control(&self, listener: UnixListener, stop: CancellationToken) {
+        let own = Uid::effective().as_raw();
+        let right = move |uid| if uid == 0 || uid == own { Right::Change } else { Right::Read };
+        tokio::spawn(portal::serve_unix(listener, self.control.clone(), right, stop));
+    }
+}
+
+/// What people log in with, as the door needs it and as root may see it.
+fn credentials(config: &Config, state: &State) -> (Credentials, portal::Credentials) {
+    let vars = &config.env.vars;
+    let user = vars.web_user.clone();
+    let (password, shown) = match (&vars.web_password_hash, &vars.web_password) {
+        (Some(hash), _) => (Password::Hash(hash.0.clone()), None),
+        (None, Some(given)) => (Password::Plain(given.0.clone()), Some(given.0.reveal().to_owned())),
+        (None, None) => {
+            let made = state.word("web-password");
+            if vars.web_enable_auth {
+                tracing::info!(
+                    "no WEB_PASSWORD was given: one was made for user '{user}'; `desktopd credentials` shows it to root"
+                );
+            }
+            (Password::Plain(Secret::new(made.clone())), Some(made))
+        }
+    };
+    let token = vars.web_token.clone().unwrap_or_else(|| Secret::new(state.word("web-token")));
+    let shown = portal::Credentials {
+        user: user.clone(),
+        password: shown,
+        token: token.reveal().to_owned(),
+        enabled: vars.web_enable_auth,
+    };
+    let credentials = Credentials {
+        user,
+        password,
+        tokens: vec![token],
+        enabled: vars.web_enable_auth,
+        excluded: Vec::new(),
+        cookie: None,
+    };
+    (credentials, shown)
+}
+
+fn route_statuses(front: &Front, routes: &[Route], taken: &[(u16, String)]) -> Vec<RouteStatus> {
+    let (port, problem, url) = front.portal.clone();
+    let portal = RouteStatus {
+        unit: String::new(),
+        title: "Service portal".to_owned(),
+        port,
+        path: "/".to_owned(),
+        url,
+        problem,
+    };
+    let services = routes.iter().map(|route| RouteStatus {
+        unit: route.unit.clone(),
+        title: route.title.clone(),
+        port: route.listen,
+        path: route.path.clone(),
+        url: front.selkies_url.clone().filter(|_| route.unit == "selkies"),
+        problem: taken.iter().find(|(port, _)| *port == route.listen).map(|(_, problem)| problem.clone()),
+    });
+    std::iter::once(portal).chain(services).collect()
+}
+
+/// Binds the socket that commands come through. A daemon that answers there already keeps it.
+async fn control_socket(config: &Config) -> Result<UnixListener, String> {
+    let path = config.places.control_socket();
+    let at = |error: io::Error| format!("{}: {error}", path.display());
+    own_folder(&config.places.run).map_err(at)?;
+    if tokio::net::UnixStream::connect(&path).await.is_ok() {
+        return Err(format!("desktopd already runs here: {} answers", path.display()));
+    }
+    // What is left of a dead boot.
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).map_err(at)?;
+    fs::set_permissions(&path, Permissions::from_mode(0o660)).map_err(at)?;
+    Ok(listener)
+}
+
+/// The daemon's folder must be the daemon's: another user's could be swapped under us.
+fn own_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    let owner = fs::symlink_metadata(folder)?.uid();
+    if owner == Uid::effective().as_raw() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("it belongs to user {owner}, not to the user that desktopd runs as")))
+}

@@ -1,2 +1,90 @@
-//! Entry.
-fn main() {}
+//! The way in: which side of this program runs, and the only `process::exit`.
+
+use std::process::exit;
+
+use desktopd::cli::{self, Args, Command, code};
+use desktopd::config::Config;
+use desktopd::facts::Facts;
+use desktopd::plan::Plan;
+use desktopd::{app, steps, sys};
+use tokio::runtime::Builder;
+
+/// Our futures are small and nothing recurses deeply. Bytes.
+const STACK: usize = 512 * 1024;
+
+fn main() {
+    exit(run());
+}
+
+fn run() -> i32 {
+    let args = match Args::read(std::env::args_os().collect()) {
+        Ok(args) => args,
+        Err(error) => {
+            // `--help` and `--version` come this way too, and are no errors.
+            let _ = error.print();
+            return if error.use_stderr() { code::USAGE } else { 0 };
+        }
+    };
+    match &args.command {
+        Command::Exec => sys::launch::exec(),
+        Command::Guard => sys::guard::guard(),
+        Command::Step { words } => told(steps::run(words)),
+        Command::Plan { json, variables } => plan(&Config::load(args.config.clone(), variables), *json),
+        Command::Init { variables } => {
+            let config = Config::load(args.config.clone(), variables);
+            let runtime =
+                Builder::new_multi_thread().worker_threads(2).thread_stack_size(STACK).enable_all().build();
+            told(with_runtime(runtime, app::run(config)).and_then(|result| result))
+        }
+        command => {
+            let config = Config::load(args.config.clone(), &[]);
+            let result =
+                with_runtime(Builder::new_current_thread().enable_all().build(), cli::ask(command, &config));
+            match result {
+                Err(error) => told(Err(error)),
+                Ok(Ok(())) => 0,
+                Ok(Err(failure)) => {
+                    if !failure.message.is_empty() {
+                        eprintln!("desktopd: {}", failure.message);
+                    }
+                    failure.code
+                }
+            }
+        }
+    }
+}
+
+fn with_runtime<T>(
+    runtime: std::io::Result<tokio::runtime::Runtime>,
+    work: impl Future<Output = T>,
+) -> Result<T, String> {
+    let runtime = runtime.map_err(|error| format!("starting: {error}"))?;
+    let result = runtime.block_on(work);
+    // A thread that hangs in a dead disk must not keep the program.
+    runtime.shutdown_background();
+    Ok(result)
+}
+
+fn told(result: Result<(), String>) -> i32 {
+    match result {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("desktopd: {error}");
+            code::FAILED
+        }
+    }
+}
+
+fn plan(config: &Config, json: bool) -> i32 {
+    let facts = Facts::probe(config);
+    let plan = Plan::build(config, &facts);
+    if json {
+        match serde_json::to_string_pretty(&plan.view()) {
+            Ok(text) => println!("{text}"),
+            Err(error) => return told(Err(error.to_string())),
+        }
+    } else {
+        print!("{}", plan.text());
+    }
+    if plan.problems.is_empty() { 0 } else { code::CONFIG }
+}

@@ -1,1 +1,237 @@
-//! state.
+//! What survives a restart of the container: small values by name, each in a file of its own in one private folder.
+//!
+//! Invariants: a value is written whole or not at all (temporary file, fsync, rename); only the owner can read it; it
+//! is bound to the instance, so that a copy of the machine started elsewhere makes secrets of its own; a folder that
+//! cannot be written never stops the daemon: values then live in memory, and `open` says so.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rand::RngExt;
+
+/// The file that says which instance the values belong to. No value may have this name.
+const INSTANCE: &str = "instance";
+
+/// What a generated word consists of: nothing that is easily taken for something else.
+const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+/// Length of a generated word: with 56 letters, 139 bits.
+const WORD: usize = 24;
+
+/// The store. One in a process.
+pub struct State {
+    /// `None` keeps everything in memory.
+    dir: Option<PathBuf>,
+    /// What was read or written in this process: a folder that fails later changes nothing any more.
+    values: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl State {
+    /// Opens the folder, making it if needed. Values of another instance are removed. The text says why values
+    /// will not survive a restart, if they won't.
+    pub fn open(dir: &Path, instance: &str) -> (Self, Option<String>) {
+        let (dir, problem) = match claim(dir, instance) {
+            Ok(()) => (Some(dir.to_owned()), None),
+            Err(error) => {
+                let problem = format!(
+                    "state folder {}: {error}; generated passwords and sessions will not survive a restart",
+                    dir.display()
+                );
+                (None, Some(problem))
+            }
+        };
+        (Self { dir, values: Mutex::default() }, problem)
+    }
+
+    /// A store that forgets everything at the end of the process.
+    pub fn in_memory() -> Self {
+        Self { dir: None, values: Mutex::default() }
+    }
+
+    /// A value, if there is one.
+    pub fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.get_in(&mut self.lock(), key)
+    }
+
+    /// Keeps a value. When it cannot be written it is kept in memory, and the error says so.
+    pub fn set(&self, key: &str, value: Vec<u8>) -> io::Result<()> {
+        self.set_in(&mut self.lock(), key, value)
+    }
+
+    /// Forgets a value.
+    pub fn remove(&self, key: &str) -> io::Result<()> {
+        let mut values = self.lock();
+        values.remove(key);
+        match self.path(key).map(fs::remove_file) {
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The value, or the one that `make` makes, which is kept from then on.
+    pub fn get_or_insert_with(&self, key: &str, make: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+        self.valid_or_insert_with(key, |_| true, make)
+    }
+
+    /// `N` random bytes, made once: a key.
+    pub fn key<const N: usize>(&self, key: &str) -> [u8; N] {
+        let right = |value: &[u8]| value.len() == N;
+        let made = self.valid_or_insert_with(key, right, || rand::random::<[u8; N]>().to_vec());
+        made.try_into().unwrap_or_else(|_| rand::random())
+    }
+
+    /// A random word that a person can type, made once: a password or a token.
+    pub fn word(&self, key: &str) -> String {
+        let right = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
+        let made = self.valid_or_insert_with(key, right, || {
+            let mut random = rand::rng();
+            (0..WORD).map(|_| LETTERS[random.random_range(0..LETTERS.len())]).collect()
+        });
+        String::from_utf8_lossy(&made).into_owned()
+    }
+
+    fn valid_or_insert_with(
+        &self,
+        key: &str,
+        valid: impl Fn(&[u8]) -> bool,
+        make: impl FnOnce() -> Vec<u8>,
+    ) -> Vec<u8> {
+        // Under one lock, so that two who ask at once get the same value.
+        let mut values = self.lock();
+        if let Some(value) = self.get_in(&mut values, key).filter(|value| valid(value)) {
+            return value;
+        }
+        let value = make();
+        if let Err(error) = self.set_in(&mut values, key, value.clone()) {
+            tracing::warn!("state {key}: {error}; it will not survive a restart");
+        }
+        value
+    }
+
+    fn get_in(&self, values: &mut BTreeMap<String, Vec<u8>>, key: &str) -> Option<Vec<u8>> {
+        if let Some(value) = values.get(key) {
+            return Some(value.clone());
+        }
+        let value = fs::read(self.path(key)?).ok()?;
+        values.insert(key.to_owned(), value.clone());
+        Some(value)
+    }
+
+    fn set_in(&self, values: &mut BTreeMap<String, Vec<u8>>, key: &str, value: Vec<u8>) -> io::Result<()> {
+        let written = self.path(key).map_or(Ok(()), |path| write(&path, &value));
+        values.insert(key.to_owned(), value);
+        written
+    }
+
+    /// Keys are names in this program's source; one that could leave the folder is kept in memory.
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        let plain = key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let dir = self.dir.as_ref().filter(|_| plain && !key.is_empty() && key != INSTANCE)?;
+        Some(dir.join(key))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes the folder ours: private, writable, and without another instance's values.
+fn claim(dir: &Path, instance: &str) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    let id = dir.join(INSTANCE);
+    if fs::read(&id).is_ok_and(|owner| owner == instance.as_bytes()) {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    // Last: a crash before this line starts over.
+    write(&id, instance.as_bytes())
+}
+
+fn write(path: &Path, value: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    file.write_all(value)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn values_survive_and_are_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("state");
+        let (state, problem) = State::open(&dir, "one");
+        assert_eq!(problem, None);
+        let (key, word) = (state.key::<32>("cookie-key"), state.word("password"));
+        assert_eq!(word.len(), WORD);
+        let (state, _) = State::open(&dir, "one");
+        assert_eq!((state.key::<32>("cookie-key"), state.word("password")), (key, word));
+        assert_eq!((mode(&dir), mode(&dir.join("password"))), (0o700, 0o600));
+        state.remove("password").unwrap();
+        assert_eq!(State::open(&dir, "one").0.get("password"), None);
+    }
+
+    #[test]
+    fn another_instance_makes_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = State::open(dir.path(), "one").0.key::<32>("cookie-key");
+        assert_ne!(State::open(dir.path(), "two").0.key::<32>("cookie-key"), key);
+        assert_ne!(State::open(dir.path(), "one").0.key::<32>("cookie-key"), key);
+    }
+
+    #[test]
+    fn broken_values_are_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _) = State::open(dir.path(), "one");
+        fs::write(dir.path().join("cookie-key"), "short").unwrap();
+        fs::write(dir.path().join("password"), "").unwrap();
+        let key = state.key::<32>("cookie-key");
+        assert_eq!(state.word("password").len(), WORD);
+        assert_eq!(State::open(dir.path(), "one").0.key::<32>("cookie-key"), key);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_no_obstacle() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "in the way").unwrap();
+        let (state, problem) = State::open(&file, "one");
+        assert!(problem.unwrap().contains("will not survive a restart"));
+        assert_eq!(state.key::<32>("cookie-key"), state.key::<32>("cookie-key"));
+    }
+
+    #[test]
+    fn keys_cannot_leave_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("state");
+        let (state, _) = State::open(&inner, "one");
+        for key in ["../outside", "instance", "", "a/b"] {
+            state.set(key, b"value".to_vec()).unwrap();
+            assert_eq!(state.get(key).unwrap(), b"value");
+        }
+        assert_eq!(fs::read(inner.join("instance")).unwrap(), b"one");
+        assert!(!dir.path().join("outside").exists());
+    }
+}

@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use crate::config::Config;
 use crate::logs::Line;
 use crate::observe::Snapshot;
-use crate::portal::api::Credentials;
+use crate::portal::Credentials;
 
 use super::{Units, code, render};
 
@@ -78,21 +78,32 @@ impl Client {
         })
     }
 
-    pub(super) async fn logs(&self, name: &str, lines: usize, follow: bool, json: bool) -> Result<(), Failure> {
+    pub(super) async fn logs(
+        &self,
+        name: &str,
+        lines: usize,
+        follow: bool,
+        json: bool,
+    ) -> Result<(), Failure> {
         if !follow {
-            let lines: Vec<Line> = self.json(Method::GET, &format!("/api/logs/{name}?lines={lines}"), "").await?;
+            let lines: Vec<Line> =
+                self.json(Method::GET, &format!("/api/logs/{name}?lines={lines}"), "").await?;
             return lines.iter().try_for_each(|line| print_line(line, json));
         }
-        let response = self.request(Method::GET, &format!("/api/logs/{name}/stream?lines={lines}"), "").await?;
+        let response =
+            self.request(Method::GET, &format!("/api/logs/{name}/stream?lines={lines}"), "").await?;
         let mut body = checked(response).await?.into_body();
         let mut buffer = Vec::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Failure::new(code::FAILED, format!("the log ended: {error}")))?;
+            let frame =
+                frame.map_err(|error| Failure::new(code::FAILED, format!("the log ended: {error}")))?;
             buffer.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
             while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
                 let text: Vec<u8> = buffer.drain(..=end).collect();
                 // Server-sent events: what is not a line's data is a name, an id or a sign of life.
-                if let Some(line) = text.strip_prefix(b"data:").and_then(|data| serde_json::from_slice(data).ok()) {
+                if let Some(line) =
+                    text.strip_prefix(b"data:").and_then(|data| serde_json::from_slice(data).ok())
+                {
                     print_line(&line, json)?;
                 }
             }
@@ -102,15 +113,23 @@ impl Client {
 
     async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: &str) -> Result<T, Failure> {
         let response = checked(self.request(method, path, body).await?).await?;
-        let bytes = response.into_body().collect().await.map_err(|error| Failure::new(code::FAILED, error.to_string()))?;
-        serde_json::from_slice(&bytes.to_bytes())
-            .map_err(|error| Failure::new(code::FAILED, format!("the daemon's answer makes no sense: {error}")))
+        let bytes = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| Failure::new(code::FAILED, error.to_string()))?;
+        serde_json::from_slice(&bytes.to_bytes()).map_err(|error| {
+            Failure::new(code::FAILED, format!("the daemon's answer makes no sense: {error}"))
+        })
     }
 
     async fn request(&self, method: Method, path: &str, body: &str) -> Result<Response<Incoming>, Failure> {
-        let broken = |error: hyper::Error| Failure::new(code::NOT_RUNNING, format!("the daemon does not answer: {error}"));
+        let broken = |error: hyper::Error| {
+            Failure::new(code::NOT_RUNNING, format!("the daemon does not answer: {error}"))
+        };
         let stream = self.connect().await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
@@ -140,7 +159,8 @@ async fn checked(response: Response<Incoming>) -> Result<Response<Incoming>, Fai
     if status.is_success() {
         return Ok(response);
     }
-    let bytes = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let bytes =
+        response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let told = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
     let told = told.and_then(|body| body["error"].as_str().map(str::to_owned));
     Err(Failure::new(code::FAILED, told.unwrap_or_else(|| format!("the daemon answered {status}"))))

@@ -29,7 +29,7 @@ pub mod code {
 #[derive(Debug, Parser)]
 #[command(name = "desktopd", version, about, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Args {
-    /// Folder with desktopd.toml and services/ [default: $DESKTOPD_CONFIG or /etc/desktopd]
+    /// Folder with desktopd.toml and services/; `DESKTOPD_CONFIG` or /etc/desktopd when left out
     #[arg(long, global = true, value_name = "DIR")]
     pub config: Option<PathBuf>,
     /// What to do.
@@ -128,7 +128,8 @@ pub struct Units {
 impl Args {
     /// Reads a command line. A program called `init` is the command of that name.
     pub fn read(mut words: Vec<OsString>) -> Result<Self, clap::Error> {
-        let called = words.first().and_then(|word| std::path::Path::new(word).file_name()).map(OsString::from);
+        let called =
+            words.first().and_then(|word| std::path::Path::new(word).file_name()).map(OsString::from);
         if called.is_some_and(|name| name == "init" || name == "init.sh") {
             words.splice(..1, ["desktopd".into(), "init".into()]);
         }
@@ -157,9 +158,11 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
             let credentials = client.credentials().await?;
             render::print(*json, &credentials, || render::credentials(&credentials))
         }
-        Command::Init { .. } | Command::Plan { .. } | Command::Exec | Command::Guard | Command::Step { .. } => {
-            Err(Failure::new(code::USAGE, "this command does not ask the daemon"))
-        }
+        Command::Init { .. }
+        | Command::Plan { .. }
+        | Command::Exec
+        | Command::Guard
+        | Command::Step { .. } => Err(Failure::new(code::USAGE, "this command does not ask the daemon")),
     }
 }
 
@@ -173,7 +176,11 @@ mod tests {
 
     #[test]
     fn init_is_a_command_and_a_name() {
-        for words in [&["desktopd", "init", "A=b", "--x"][..], &["/usr/local/bin/init", "A=b", "--x"], &["init.sh", "A=b", "--x"]] {
+        for words in [
+            &["desktopd", "init", "A=b", "--x"][..],
+            &["/usr/local/bin/init", "A=b", "--x"],
+            &["init.sh", "A=b", "--x"],
+        ] {
             match read(words).unwrap().command {
                 Command::Init { variables } => assert_eq!(variables, ["A=b", "--x"]),
                 other => panic!("{words:?}: {other:?}"),

@@ -6,12 +6,16 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::observe::{Phase, Snapshot, UnitState};
-use crate::portal::api::Credentials;
+use crate::portal::Credentials;
 
 use super::Failure;
 
 /// Prints `value` as JSON, or the text.
-pub(super) fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+pub(super) fn print(
+    json: bool,
+    value: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     if json {
         serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
@@ -47,11 +51,11 @@ pub(super) fn status(snapshot: &Snapshot) -> String {
         .collect();
     for (name, value) in [("display", &snapshot.display), ("ways in", &ways.join(", "))] {
         if !value.is_empty() {
-            text.push_str(&format!("{name}: {value}\n"));
+            text.extend([name, ": ", value.as_str(), "\n"]);
         }
     }
     for problem in &snapshot.problems {
-        text.push_str(&format!("problem: {problem}\n"));
+        text.extend(["problem: ", problem.as_str(), "\n"]);
     }
     text
 }
@@ -61,7 +65,8 @@ fn table(rows: &[[String; 6]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..6).map(width).collect();
     let line = |row: &[String; 6]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         format!("{}\n", cells.join("  ").trim_end())
     };
     rows.iter().map(line).collect()
@@ -93,13 +98,20 @@ impl Health {
         let not_in = snapshot.routes.iter().filter_map(|route| {
             let unit = snapshot.unit(&route.unit)?;
             let problem = route.problem.as_deref();
-            (problem.is_some() || !matches!(unit.state, UnitState::Ready | UnitState::Stopped))
-                .then(|| format!("{} is {}{}", unit.name, unit.state.name(), problem.map(|p| format!(" ({p})")).unwrap_or_default()))
+            (problem.is_some() || !matches!(unit.state, UnitState::Ready | UnitState::Stopped)).then(|| {
+                format!(
+                    "{} is {}{}",
+                    unit.name,
+                    unit.state.name(),
+                    problem.map(|p| format!(" ({p})")).unwrap_or_default()
+                )
+            })
         });
         let reasons: Vec<String> = not_in.collect();
-        match reasons.is_empty() {
-            true => Self { healthy: true, reason: "healthy".to_owned() },
-            false => Self { healthy: false, reason: reasons.join("; ") },
+        if reasons.is_empty() {
+            Self { healthy: true, reason: "healthy".to_owned() }
+        } else {
+            Self { healthy: false, reason: reasons.join("; ") }
         }
     }
 }
@@ -116,7 +128,9 @@ mod tests {
 
     #[test]
     fn ages_are_short() {
-        for (ms, expected) in [(-5, "0s"), (59_999, "59s"), (61_000, "1m1s"), (3_660_000, "1h1m"), (90_000_000, "1d1h")] {
+        for (ms, expected) in
+            [(-5, "0s"), (59_999, "59s"), (61_000, "1m1s"), (3_660_000, "1h1m"), (90_000_000, "1d1h")]
+        {
             assert_eq!(age(ms), expected);
         }
     }

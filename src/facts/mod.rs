@@ -62,7 +62,8 @@ fn in_container(root: &Path) -> bool {
         || [".dockerenv", "run/.containerenv"].iter().any(|file| root.join(PathBuf::from(file)).exists())
 }
 
-fn instance(config: &Config) -> String {
+/// Names this container among others of its image: the provider's id, or the host name.
+pub fn instance(config: &Config) -> String {
     let host = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     config.env.text("CONTAINER_ID").map(str::to_owned).or_else(host).unwrap_or_else(|| "unknown".to_owned())
 }

@@ -1,1 +1,50 @@
-//! portal.
+//! What people see of the daemon: links to the services, their states, buttons and live logs. The pages are small and
+//! ask the same [`api`] as the command line; nothing in them comes from elsewhere.
+
+pub mod api;
+mod credentials;
+mod unix;
+
+use axum::Router;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use api::Api;
+pub use credentials::Credentials;
+pub use unix::{Right, serve_unix};
+
+use crate::gateway::page;
+
+/// Pages and api in one, for the gateway, which asks for the login.
+pub fn router(api: Api) -> Router {
+    Router::new()
+        .route("/", get(async || file("text/html; charset=utf-8", include_str!("assets/index.html"))))
+        .route(
+            "/portal.css",
+            get(async || file("text/css; charset=utf-8", include_str!("assets/portal.css"))),
+        )
+        .route(
+            "/portal.js",
+            get(async || file("text/javascript; charset=utf-8", include_str!("assets/portal.js"))),
+        )
+        .merge(api::router(api))
+        .layer(CatchPanicLayer::new())
+        .layer(axum::middleware::map_response(async |mut response: Response| {
+            page::protect(response.headers_mut());
+            response
+        }))
+}
+
+/// The api as the control socket has it: with what only root may see.
+pub fn control_router(api: Api, credentials: Credentials) -> Router {
+    api::router(api).merge(credentials::router(credentials)).layer(CatchPanicLayer::new())
+}
+
+fn file(kind: &'static str, text: &'static str) -> ([(HeaderName, HeaderValue); 2], &'static str) {
+    let kind = (CONTENT_TYPE, HeaderValue::from_static(kind));
+    // Asked for again each time: after an update, an old page must not talk to a new daemon.
+    ([kind, (CACHE_CONTROL, HeaderValue::from_static("no-cache"))], text)
+}

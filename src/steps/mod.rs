@@ -1,11 +1,15 @@
 //! The work of boot steps. Each runs as a unit in a child of its own, because a thread of PID 1 that hangs in a dead
 //! volume could not be ended.
 
+mod await_bus_name;
 mod prepare;
 mod x_cookie;
 
 /// The steps that a service file may name.
 pub const NAMES: [&str; 2] = ["prepare", "x-cookie"];
+
+/// The step by which the supervisor learns of a name on a bus.
+pub const AWAIT_BUS_NAME: &str = "await-bus-name";
 
 /// `desktopd __step NAME ARGUMENT…`. The error is told on standard error, which is the unit's log.
 pub fn run(words: &[String]) -> Result<(), String> {
@@ -15,6 +19,7 @@ pub fn run(words: &[String]) -> Result<(), String> {
         ["x-cookie", file, display, uid, gid] => {
             x_cookie::run(file.as_ref(), display, number(uid)?, number(gid)?)
         }
+        [AWAIT_BUS_NAME, bus, name] => await_bus_name::run(bus, name),
         ["prepare", ..] => Err("usage: prepare RUNTIME_DIR UID GID".to_owned()),
         ["x-cookie", ..] => Err("usage: x-cookie FILE DISPLAY_NUMBER UID GID".to_owned()),
         _ => Err(format!("there is no boot step '{}'", words.join(" "))),

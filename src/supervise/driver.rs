@@ -120,10 +120,10 @@ impl Driver {
         let unit = &self.units[at];
         let argv = unit.stop_command.as_deref().unwrap_or_default();
         match process::run_beside(unit, argv, &self.reaper, &self.logs) {
-            Ok(exit) => {
+            Ok(mut command) => {
                 let events = self.events.clone();
                 tokio::spawn(async move {
-                    let well = exit.await.is_ok_and(Exit::success);
+                    let well = (&mut command.exit).await.is_ok_and(Exit::success);
                     let _ = events.send(Event::Asked(at, well));
                 });
             }

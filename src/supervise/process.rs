@@ -22,7 +22,7 @@ use crate::sys::reaper::{Exit, Reaper, Role, Stdio3};
 
 use super::lifecycle::{Event, Outcome};
 use super::output;
-use super::ready::Watch;
+use super::ready::{Probe, Watch};
 
 /// How long a child may take to read its orders before the start counts as failed.
 const ORDERS_LIMIT: Duration = Duration::from_secs(5);
@@ -105,8 +105,10 @@ pub(super) fn spawn(
     events: mpsc::UnboundedSender<Event>,
 ) -> Result<Process, String> {
     let notify = run_dir.join("notify").join(&unit.name);
+    let beside = (unit.clone(), reaper.clone(), logs.clone());
+    let run = move |argv: &[String]| run_beside(&beside.0, argv, &beside.1, &beside.2);
     let (watch, fd) =
-        Watch::new(&unit.ready, &notify).map_err(describe("preparing to hear that it is ready"))?;
+        Watch::new(&unit.ready, &notify, run).map_err(describe("preparing to hear that it is ready"))?;
     let fds: Vec<OwnedFd> = fd.into_iter().collect();
     let targets = fds.iter().map(|_| READY_FD).collect();
     let role = if unit.contain { Role::Guard } else { Role::Exec };
@@ -123,14 +125,9 @@ pub(super) fn spawn(
 }
 
 /// Runs another command as if it were the unit: its user, environment and log. Resolves to its exit.
-pub(super) fn run_beside(
-    unit: &Unit,
-    argv: &[String],
-    reaper: &Reaper,
-    logs: &Logs,
-) -> io::Result<oneshot::Receiver<Exit>> {
+pub(super) fn run_beside(unit: &Unit, argv: &[String], reaper: &Reaper, logs: &Logs) -> io::Result<Probe> {
     let started = start(reaper, Role::Exec, &orders(unit, argv, Vec::new()), &[], &unit.name, logs)?;
-    Ok(started.exit)
+    Ok(Probe { pid: started.pid, exit: started.exit })
 }
 
 impl Process {

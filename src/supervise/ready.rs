@@ -10,16 +10,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
+use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, setsockopt, sockopt};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::net::{TcpStream, UnixDatagram, UnixStream};
+use tokio::sync::oneshot;
 
 use crate::config::service::Ready;
-use crate::sys::process::in_session;
+use crate::steps;
+use crate::sys::process::{in_session, signal_group};
+use crate::sys::reaper::Exit;
 
 /// The first pause between two attempts; each following one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -33,17 +36,25 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 /// A way to become ready, set up before the process starts so that nothing it says is missed.
 pub(super) enum Watch {
     Started,
-    Notify { socket: UnixDatagram, path: PathBuf },
+    Notify {
+        socket: UnixDatagram,
+        path: PathBuf,
+    },
     Descriptor(pipe::Receiver),
     Socket(PathBuf),
     Tcp(String),
     Http(String),
-    DBus { name: String, bus: String },
+    /// Starts a process that knows.
+    Probe(Box<dyn Fn() -> io::Result<Probe> + Send + Sync>),
 }
 
 impl Watch {
-    /// Sets up the watch for `unit`. The descriptor, if there is one, goes to the process.
-    pub(super) fn new(ready: &Ready, notify: &Path) -> io::Result<(Self, Option<OwnedFd>)> {
+    /// Sets up the watch. The descriptor, if there is one, goes to the process; `run` starts a process beside it.
+    pub(super) fn new(
+        ready: &Ready,
+        notify: &Path,
+        run: impl Fn(&[String]) -> io::Result<Probe> + Send + Sync + 'static,
+    ) -> io::Result<(Self, Option<OwnedFd>)> {
         Ok(match ready {
             Ready::Started => (Self::Started, None),
             Ready::Notify => (Self::Notify { socket: notify_socket(notify)?, path: notify.to_owned() }, None),
@@ -54,7 +65,10 @@ impl Watch {
             Ready::Socket(path) => (Self::Socket(path.into()), None),
             Ready::Tcp(address) => (Self::Tcp(address.clone()), None),
             Ready::Http(url) => (Self::Http(url.clone()), None),
-            Ready::DBus { name, bus } => (Self::DBus { name: name.clone(), bus: bus.clone() }, None),
+            Ready::DBus { name, bus } => {
+                let argv = ["/proc/self/exe", "__step", steps::AWAIT_BUS_NAME, bus, name].map(str::to_owned);
+                (Self::Probe(Box::new(move || run(&argv))), None)
+            }
         })
     }
 
@@ -76,12 +90,12 @@ impl Watch {
             Self::Socket(path) => retry(|| connects(path.clone())).await,
             Self::Tcp(address) => retry(|| accepts(address.clone())).await,
             Self::Http(url) => retry(|| answers(url.clone())).await,
-            Self::DBus { name, bus } => retry(|| owned(bus.clone(), name.clone())).await,
+            Self::Probe(start) => retry(|| probe(start())).await,
         }
     }
 }
 
-/// Tries until it works. One attempt may take only so long, except on a bus: there the wait is the bus's own.
+/// Tries until it works. An attempt limits its own time; that of a probe is as long as the wait.
 async fn retry<F, T>(mut attempt: F)
 where
     F: FnMut() -> T,
@@ -178,37 +192,40 @@ async fn request(url: &str) -> Result<bool, Box<dyn std::error::Error + Send + S
         .header(http::header::HOST, uri.authority().map_or(host, |authority| authority.as_str()))
         .header(http::header::CONNECTION, "close")
         .body(Empty::<bytes::Bytes>::new())?;
+    let mut response = std::pin::pin!(sender.send_request(request));
     let response = tokio::select! {
-        response = sender.send_request(request) => response?,
-        // The connection's end without an answer is an error of the request too; polling it drives both.
+        response = &mut response => response?,
+        // One poll of the connection may read the whole answer and end; the answer is there then.
         result = connection => {
             result?;
-            return Ok(false);
+            response.await?
         }
     };
     Ok(response.status().is_success() || response.status().is_redirection())
 }
 
-/// Waits on the bus until the name has an owner. `false` when the bus cannot be reached.
-async fn owned(bus: String, name: String) -> bool {
-    wait_for_owner(&bus, &name).await.is_ok()
+/// A process that ends well when the unit is ready. It ends with the watch.
+pub(super) struct Probe {
+    pub(super) pid: i32,
+    pub(super) exit: oneshot::Receiver<Exit>,
 }
 
-async fn wait_for_owner(bus: &str, name: &str) -> zbus::Result<()> {
-    let connection = zbus::connection::Builder::address(bus).build().await?;
-    let proxy = zbus::fdo::DBusProxy::new(&connection).await?;
-    let mut changes = proxy.receive_name_owner_changed_with_args(&[(0, name)]).await?;
-    let name = zbus::names::BusName::try_from(name)?;
-    // Subscribed first, asked then: an owner that comes in between is seen by one of the two.
-    if proxy.name_has_owner(name).await? {
-        return Ok(());
-    }
-    while let Some(change) = changes.next().await {
-        if change.args()?.new_owner().is_some() {
-            return Ok(());
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if matches!(self.exit.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
+            signal_group(self.pid, Signal::SIGKILL);
         }
     }
-    Err(zbus::Error::InputOutput(std::sync::Arc::new(io::ErrorKind::UnexpectedEof.into())))
+}
+
+async fn probe(started: io::Result<Probe>) -> bool {
+    match started {
+        Ok(mut probe) => (&mut probe.exit).await.is_ok_and(Exit::success),
+        Err(error) => {
+            tracing::debug!("starting a probe: {error}");
+            false
+        }
+    }
 }
 
 #[cfg(test)]
@@ -227,5 +244,44 @@ mod tests {
         ] {
             assert_eq!(says_ready(message), expected, "{message:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn http_is_ready_when_the_answer_is_good() {
+        use tokio::io::AsyncWriteExt;
+        for (answer, expected) in [
+            ("HTTP/1.1 200 OK", true),
+            ("HTTP/1.1 302 Found", true),
+            ("HTTP/1.1 503 No", false),
+            ("what?", false),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/health", listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = [0; 1024];
+                let read = stream.read(&mut head).await.unwrap();
+                let body = format!("{answer}\r\nContent-Length: 2\r\n\r\nOK");
+                stream.write_all(body.as_bytes()).await.unwrap();
+                String::from_utf8_lossy(&head[..read]).into_owned()
+            });
+            assert_eq!(answers(url).await, expected, "{answer}");
+            assert!(server.await.unwrap().starts_with("GET /health HTTP/1.1\r\n"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_notification_counts_only_from_the_units_own_session() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("unit");
+        let socket = notify_socket(&path).unwrap();
+        let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        sender.send_to(b"READY=1", &path).unwrap();
+        let own = std::process::id().cast_signed();
+        let wait = |main| tokio::time::timeout(Duration::from_millis(300), notified(&socket, main));
+        // Process 1 is of another session than this test.
+        assert!(wait(1).await.is_err());
+        sender.send_to(b"STATUS=nearly\nREADY=1\n", &path).unwrap();
+        assert!(wait(own).await.is_ok());
     }
 }

@@ -17,6 +17,7 @@ use std::process::Command;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, chdir, setgroups, setresgid, setresuid, setsid};
 use rustix::net::{
@@ -203,6 +204,8 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     let (orders, received) = at("receiving orders", receive_orders(socket))?;
     // A session of its own: its group can be signalled as a whole and no terminal reaches it.
     at("setsid", setsid())?;
+    // A guard blocks signals, and whoever started the container may have: a service must get all of its own.
+    at("unblocking signals", SigSet::empty().thread_set_mask())?;
     umask(Mode::from_bits_truncate(orders.umask));
     if let Some(nice) = orders.nice {
         at("setting the priority", rustix::process::setpriority_process(None, nice))?;
@@ -221,7 +224,7 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     let mut argv = orders.argv.into_iter().map(OsString::from_vec);
     let program = argv.next().ok_or_else(|| ("no command".to_owned(), io::ErrorKind::InvalidInput.into()))?;
     let env = orders.env.into_iter().map(|(k, v)| (OsString::from_vec(k), OsString::from_vec(v)));
-    // The standard library's exec also gives the signals back that its own start took (SIGPIPE, the mask).
+    // The standard library's exec also gives SIGPIPE back, which its own start took.
     let error = Command::new(&program).args(argv).env_clear().envs(env).exec();
     Err((format!("exec {}", PathBuf::from(program).display()), error))
 }

@@ -1,0 +1,31 @@
+#!/bin/bash
+# prepare.sh [LOCALE...]: the first step of an image says what packages may bring along.
+# Documentation, the serif half of the CJK fonts and the translations for other locales than those named are left out when
+# packages are unpacked. Licences stay.
+set -euo pipefail
+
+{
+  cat <<'EOF'
+path-exclude=/usr/share/doc/*
+path-include=/usr/share/doc/*/copyright
+path-exclude=/usr/share/man/*
+path-exclude=/usr/share/info/*
+path-exclude=/usr/share/lintian/*
+path-exclude=/usr/share/fonts/opentype/noto/NotoSerifCJK-*
+path-exclude=/usr/share/locale/*
+path-include=/usr/share/locale/locale.alias
+path-include=/usr/share/locale/en/*
+EOF
+  for locale in "$@"; do
+    language=${locale%%_*}
+    printf 'path-include=/usr/share/locale/%s/*\n' "$locale" "$language" "$language@*"
+  done
+} >/etc/dpkg/dpkg.cfg.d/desktopd
+
+# An image made for Docker deletes each package file after use; the cache mounts keep them instead.
+rm -f /etc/apt/apt.conf.d/docker-clean
+cat >/etc/apt/apt.conf.d/90desktopd <<'EOF'
+APT::Install-Recommends "false";
+APT::Install-Suggests "false";
+Acquire::Retries "3";
+EOF

@@ -1,0 +1,238 @@
+//! Who may enter: a session's cookie, Basic, a bearer token, or the provider's `?token=`.
+//!
+//! Invariants: nothing secret is compared in a time that depends on it; what authenticated to us is never shown to a
+//! service; a valid session or token is never refused or delayed for the address that it comes from.
+
+mod cookie;
+mod digest;
+mod failures;
+mod header;
+mod password;
+mod session;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue, Uri};
+
+pub use bcrypt::DEFAULT_COST;
+pub(crate) use cookie::SessionId;
+pub(crate) use session::Lease;
+
+use super::uri;
+use crate::config::secret::Secret;
+use digest::{Digest, Key, digest, same};
+use header::Presented;
+
+/// What may be asked for at the door.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The one user.
+    pub user: String,
+    /// That user's password.
+    pub password: Password,
+    /// Tokens for `Authorization: Bearer` and `?token=`. Empty ones are ignored.
+    pub tokens: Vec<Secret>,
+    /// `false` opens every port.
+    pub enabled: bool,
+    /// Ports that are open to everybody.
+    pub excluded: Vec<u16>,
+    /// The cookie's name, where a provider expects a certain one.
+    pub cookie: Option<String>,
+}
+
+/// How the password is known.
+#[derive(Clone, Debug)]
+pub enum Password {
+    /// As it is typed. At most 72 bytes: bcrypt reads no more.
+    Plain(Secret),
+    /// As a bcrypt hash (`$2a$`, `$2b$`, `$2y$`).
+    Hash(Secret),
+}
+
+/// How somebody came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// With a session's cookie.
+    Session(SessionId),
+    /// With Basic, Bearer or `?token=`: with something that no browser sends by itself to a foreign page's request,
+    /// except Basic, which therefore never comes together with a foreign Origin.
+    Credentials,
+    /// With nothing, because the port is open.
+    Open,
+}
+
+impl Access {
+    pub(crate) fn session(self) -> Option<SessionId> {
+        match self {
+            Self::Session(session) => Some(session),
+            Self::Credentials | Self::Open => None,
+        }
+    }
+}
+
+/// Why somebody did not come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Nothing was shown.
+    Stranger,
+    /// What was shown is wrong.
+    Wrong,
+    /// Too many attempts wait already.
+    TooMany(Duration),
+}
+
+/// The doorkeeper. Cheap to clone.
+#[derive(Clone)]
+pub struct Auth {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    user: String,
+    enabled: bool,
+    excluded: Vec<u16>,
+    cookies: cookie::Cookies,
+    sessions: session::Sessions,
+    passwords: password::Passwords,
+    failures: failures::Failures,
+    token_key: Key,
+    tokens: Vec<Digest>,
+}
+
+impl Auth {
+    /// A doorkeeper. `cookie_key` signs sessions: keep it, and sessions outlive a restart. `cost` is that of bcrypt
+    /// ([`DEFAULT_COST`]) for a password that came in plain text; it is hashed in the background, so this must be
+    /// called within a runtime.
+    pub fn new(credentials: Credentials, cookie_key: &[u8; 32], cost: u32) -> Self {
+        let Credentials { user, password, tokens, enabled, excluded, cookie } = credentials;
+        let known = match &password {
+            Password::Plain(secret) | Password::Hash(secret) => secret.reveal().as_bytes(),
+        };
+        let cookies = cookie::Cookies::new(cookie, cookie_key, &[b"session", user.as_bytes(), known]);
+        let token_key = rand::random();
+        let tokens = tokens.iter().map(|token| token.reveal().as_bytes()).filter(|token| !token.is_empty());
+        let inner = Inner {
+            tokens: tokens.map(|token| digest(&token_key, &[token])).collect(),
+            token_key,
+            passwords: password::Passwords::new(&user, password, cost),
+            user,
+            enabled,
+            excluded,
+            cookies,
+            sessions: session::Sessions::default(),
+            failures: failures::Failures::default(),
+        };
+        let auth = Self { inner: Arc::new(inner) };
+        let background = auth.clone();
+        tokio::spawn(async move { background.inner.passwords.hash().await });
+        auth
+    }
+
+    /// Closes every open tunnel and stream. Sessions stay valid.
+    pub fn close_all(&self) {
+        self.inner.sessions.close_all();
+    }
+
+    /// Whether strangers may use this port.
+    pub(crate) fn is_open(&self, port: u16) -> bool {
+        !self.inner.enabled || self.inner.excluded.contains(&port)
+    }
+
+    /// Decides about one request.
+    pub(crate) async fn admit(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        port: u16,
+    ) -> Result<Access, Denied> {
+        if let Some((session, _)) = self.session(headers) {
+            return Ok(Access::Session(session));
+        }
+        if self.without_token(uri).is_some() {
+            return Ok(Access::Credentials);
+        }
+        let verdict = match headers.get(AUTHORIZATION).and_then(Presented::read) {
+            Some(Presented::Bearer(token)) if self.is_token(&token) => Ok(Access::Credentials),
+            // Meant for the service behind an open port: no reason to hash it, or to count it as a guess.
+            Some(Presented::Basic { user, .. })
+                if self.is_open(port) && user != self.inner.user.as_bytes() =>
+            {
+                Err(Denied::Stranger)
+            }
+            Some(Presented::Basic { user, password }) => {
+                self.password(&user, &password, peer).await.map(|()| Access::Credentials)
+            }
+            Some(Presented::Bearer(_)) => Err(Denied::Wrong),
+            None => Err(Denied::Stranger),
+        };
+        if verdict.is_err() && self.is_open(port) { Ok(Access::Open) } else { verdict }
+    }
+
+    /// Checks user and password, slowly for those who were wrong often.
+    pub(crate) async fn password(&self, user: &[u8], password: &[u8], peer: IpAddr) -> Result<(), Denied> {
+        let Inner { passwords, failures, .. } = &*self.inner;
+        if passwords.remembers(user, password) {
+            return Ok(());
+        }
+        let turn = failures.turn(peer).await.map_err(Denied::TooMany)?;
+        let right = passwords.check(user, password).await;
+        turn.end(right);
+        if right { Ok(()) } else { Err(Denied::Wrong) }
+    }
+
+    /// The session that a request shows, and its end.
+    pub(crate) fn session(&self, headers: &HeaderMap) -> Option<(SessionId, SystemTime)> {
+        let sessions = self.inner.cookies.sessions(headers, SystemTime::now());
+        sessions.into_iter().find(|(session, _)| !self.inner.sessions.is_revoked(*session))
+    }
+
+    /// The cookie of a new session, as the value of `Set-Cookie`.
+    pub(crate) fn log_in(&self) -> Option<HeaderValue> {
+        HeaderValue::try_from(self.inner.cookies.issue(SystemTime::now())).ok()
+    }
+
+    /// Ends the request's session; the value of `Set-Cookie` that removes its cookie.
+    pub(crate) fn log_out(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        for (session, end) in self.inner.cookies.sessions(headers, SystemTime::now()) {
+            self.inner.sessions.revoke(session, end);
+        }
+        HeaderValue::try_from(self.inner.cookies.clear()).ok()
+    }
+
+    /// The address without our token, if that is in it.
+    pub(crate) fn without_token(&self, uri: &Uri) -> Option<String> {
+        uri::without_token(uri, |token| self.is_token(token))
+    }
+
+    /// Removes what authenticates to us from a request that goes to a service. Credentials that name our user count
+    /// as ours even if wrong: a password with a typing mistake is nobody's business either.
+    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+        self.inner.cookies.strip(headers);
+        let ours = headers.get(AUTHORIZATION).and_then(Presented::read).is_some_and(|shown| match shown {
+            Presented::Basic { user, .. } => user == self.inner.user.as_bytes(),
+            Presented::Bearer(token) => self.is_token(&token),
+        });
+        if ours {
+            headers.remove(AUTHORIZATION);
+        }
+    }
+
+    /// Whether a service's `Set-Cookie` would replace our cookie.
+    pub(crate) fn is_our_cookie(&self, set_cookie: &HeaderValue) -> bool {
+        self.inner.cookies.is_ours(set_cookie)
+    }
+
+    /// A lease for something long-lived.
+    pub(crate) fn lease(&self, access: Access) -> Lease {
+        self.inner.sessions.lease(access.session())
+    }
+
+    fn is_token(&self, token: &[u8]) -> bool {
+        let shown = digest(&self.inner.token_key, &[token]);
+        self.inner.tokens.iter().fold(false, |found, token| found | same(token, &shown))
+    }
+}

@@ -1,0 +1,186 @@
+//! The password: bcrypt on threads of its own, few at a time, so that guessing cannot take all processors; and a
+//! memory of the one pair that was right, so that Basic costs bcrypt once and not on every request.
+//!
+//! Invariants: a wrong user costs the same as a wrong password (both are checked against the same hash); only what
+//! was right is remembered, as a keyed digest and for a limited time; bcrypt never cuts a password in silence.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::Instant;
+
+use super::Password;
+use super::digest::{Digest, Key, digest, same};
+
+/// bcrypt reads this many bytes and ignores the rest.
+const LONGEST: usize = 72;
+
+/// How many verifications run at once.
+const THREADS: usize = 2;
+
+/// How long a verified pair is remembered.
+const MEMORY: Duration = Duration::from_secs(10 * 60);
+
+/// Checks user and password.
+pub(super) struct Passwords {
+    user: Vec<u8>,
+    source: Password,
+    cost: u32,
+    /// Made in the background when the password came in plain text. `None` inside: nothing can be right.
+    hash: OnceCell<Option<Arc<str>>>,
+    key: Key,
+    verified: Mutex<Option<(Digest, Instant)>>,
+    threads: Semaphore,
+}
+
+impl Passwords {
+    pub(super) fn new(user: &str, source: Password, cost: u32) -> Self {
+        Self {
+            user: user.as_bytes().to_vec(),
+            source,
+            cost,
+            hash: OnceCell::new(),
+            key: rand::random(),
+            verified: Mutex::new(None),
+            threads: Semaphore::new(THREADS),
+        }
+    }
+
+    /// Whether exactly this pair was verified a while ago. Cheap.
+    pub(super) fn remembers(&self, user: &[u8], password: &[u8]) -> bool {
+        let pair = digest(&self.key, &[user, password]);
+        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.as_ref().is_some_and(|(right, until)| same(right, &pair) && Instant::now() < *until)
+    }
+
+    /// Whether the pair is right. Waits for a free thread.
+    pub(super) async fn check(&self, user: &[u8], password: &[u8]) -> bool {
+        let Ok(_thread) = self.threads.acquire().await else { return false };
+        // A page asks for many things at once: the first of them did the work for the others meanwhile.
+        if self.remembers(user, password) {
+            return true;
+        }
+        let possible = usable(password);
+        let candidate = if possible { password.to_vec() } else { Vec::new() };
+        let Some(hash) = self.hash().await else { return false };
+        let verified = tokio::task::spawn_blocking(move || bcrypt::verify(candidate, &hash));
+        let password_right = matches!(verified.await, Ok(Ok(true)));
+        let user_right = same(&digest(&self.key, &[user]), &digest(&self.key, &[&self.user]));
+        let right = password_right & user_right & possible;
+        if right {
+            let pair = digest(&self.key, &[user, password]);
+            let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+            *verified = Some((pair, Instant::now() + MEMORY));
+        }
+        right
+    }
+
+    /// The hash; made on the first call.
+    pub(super) async fn hash(&self) -> Option<Arc<str>> {
+        let make = async || match &self.source {
+            Password::Hash(hash) => {
+                let hash: Arc<str> = hash.reveal().into();
+                if hash.parse::<bcrypt::HashParts>().is_err() {
+                    tracing::error!("the password hash is no bcrypt hash; nobody can log in with a password");
+                    return None;
+                }
+                Some(hash)
+            }
+            Password::Plain(plain) if !usable(plain.reveal().as_bytes()) => {
+                tracing::error!(
+                    "the password is empty, longer than {LONGEST} bytes or holds a zero byte; nobody can log in with it"
+                );
+                None
+            }
+            Password::Plain(plain) => {
+                let (plain, cost) = (plain.clone(), self.cost);
+                let hashed = tokio::task::spawn_blocking(move || bcrypt::hash(plain.reveal(), cost)).await;
+                match hashed {
+                    Ok(Ok(hash)) => Some(hash.into()),
+                    Ok(Err(error)) => {
+                        tracing::error!("hash the password: {error}; nobody can log in with it");
+                        None
+                    }
+                    Err(_) => None,
+                }
+            }
+        };
+        self.hash.get_or_init(make).await.clone()
+    }
+}
+
+/// bcrypt would cut a longer password, and repeats a shorter one after a zero byte: `a` and `a\0a` look the same.
+fn usable(password: &[u8]) -> bool {
+    !password.is_empty() && password.len() <= LONGEST && !password.contains(&0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::secret::Secret;
+
+    fn plain(password: &str) -> Passwords {
+        Passwords::new("user", Password::Plain(Secret::new(password)), 4)
+    }
+
+    #[tokio::test]
+    async fn only_the_pair_is_right() {
+        let passwords = plain("pässwort 密码");
+        assert!(!passwords.remembers(b"user", "pässwort 密码".as_bytes()));
+        for (user, password, right) in [
+            ("user", "pässwort 密码", true),
+            ("user", "passwort 密码", false),
+            ("User", "pässwort 密码", false),
+            ("", "pässwort 密码", false),
+            ("user", "", false),
+            ("user", "pässwort 密码\0pässwort 密码", false),
+        ] {
+            assert_eq!(
+                passwords.check(user.as_bytes(), password.as_bytes()).await,
+                right,
+                "{user}:{password}"
+            );
+        }
+        assert!(passwords.remembers(b"user", "pässwort 密码".as_bytes()));
+        assert!(!passwords.remembers(b"user", b"other"));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_cut() {
+        let longest = "x".repeat(72);
+        let passwords = plain(&longest);
+        assert!(passwords.check(b"user", longest.as_bytes()).await);
+        assert!(!passwords.check(b"user", format!("{longest}y").as_bytes()).await);
+        let too_long = "x".repeat(73);
+        let passwords = plain(&too_long);
+        assert!(!passwords.check(b"user", too_long.as_bytes()).await);
+        assert!(!passwords.check(b"user", longest.as_bytes()).await);
+    }
+
+    #[tokio::test]
+    async fn an_empty_password_lets_nobody_in() {
+        assert!(!plain("").check(b"user", b"").await);
+    }
+
+    #[tokio::test]
+    async fn hashes_of_all_three_kinds_are_taken() {
+        let made = bcrypt::hash("password", 4).unwrap();
+        for kind in ["2a", "2b", "2y"] {
+            let hash = made.replacen("2b", kind, 1);
+            let passwords = Passwords::new("user", Password::Hash(Secret::new(hash)), 4);
+            assert!(passwords.check(b"user", b"password").await, "{kind}");
+            assert!(!passwords.check(b"user", b"wrong").await, "{kind}");
+        }
+        let passwords = Passwords::new("user", Password::Hash(Secret::new("no hash")), 4);
+        assert!(!passwords.check(b"user", b"no hash").await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_memory_fades() {
+        let passwords = plain("password");
+        assert!(passwords.check(b"user", b"password").await);
+        tokio::time::advance(MEMORY).await;
+        assert!(!passwords.remembers(b"user", b"password"));
+    }
+}

@@ -1,0 +1,305 @@
+//! One request, from the first look at it to its answer. The order of the checks is the security of the whole: what
+//! is malformed goes first, then who asks, then from where, and only then where to.
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, CONNECTION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use futures_util::FutureExt;
+use hyper::body::Body as _;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use serde_json::json;
+
+use super::auth::{Access, Auth, Denied};
+use super::proxy::{Failed, Proxy};
+use super::{Settings, headers, login, origin, own, page, stream, waiting};
+use crate::logs::Logs;
+use crate::observe::Watch;
+use crate::plan::routes::Route;
+
+/// What stands behind a port.
+#[derive(Clone)]
+pub(super) enum Target {
+    /// Pages of our own.
+    Own(Router),
+    /// A service.
+    Service(Route),
+}
+
+/// Everything that a request may need.
+pub(super) struct Door {
+    pub(super) auth: Auth,
+    pub(super) settings: Settings,
+    pub(super) watch: Watch,
+    pub(super) logs: Logs,
+    pub(super) proxy: Proxy,
+}
+
+/// Where a request came in, and what kind it is.
+struct Visit {
+    peer: IpAddr,
+    /// Whether a person looks at the answer.
+    navigation: bool,
+    /// The protocol that it asks to switch to.
+    upgrade: Option<HeaderValue>,
+}
+
+impl Door {
+    /// Answers a request. A panic on the way is an answer too, and nobody else's problem.
+    pub(super) async fn answer(
+        &self,
+        target: Target,
+        port: u16,
+        peer: IpAddr,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        let asks_upgrade = request.headers().contains_key(axum::http::header::UPGRADE);
+        let answered = AssertUnwindSafe(self.decide(target, port, peer, request)).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|_| {
+            tracing::error!("a request to port {port} made the gateway panic");
+            page::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+        });
+        if asks_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // What follows may be meant for the protocol that was not switched to; it must not be read as a request.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn decide(
+        &self,
+        target: Target,
+        port: u16,
+        peer: IpAddr,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        if let Err((status, why)) = well_formed(&request) {
+            return page::text(status, why);
+        }
+        let upgrade = headers::upgrade(request.version(), request.headers());
+        if upgrade.is_some() && !request.body().is_end_stream() {
+            return page::text(StatusCode::BAD_REQUEST, "an upgrade cannot carry a body");
+        }
+        let navigation = is_navigation(request.method(), request.headers());
+        let visit = Visit { peer, navigation, upgrade };
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        if reads && let Some(response) = own::open(request.uri().path()) {
+            return response;
+        }
+        let open = self.auth.is_open(port);
+        if open && !origin::is_known_host(request.headers(), &self.settings.names) {
+            let why =
+                "this port needs no login and therefore answers only under an address or a configured name";
+            return page::text(StatusCode::MISDIRECTED_REQUEST, why);
+        }
+        if matches!(request.uri().path(), login::PATH | login::LOGOUT) {
+            return self.login(request, &visit).await;
+        }
+        let access = match self.auth.admit(request.uri(), request.headers(), peer, port).await {
+            Ok(access) => access,
+            Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
+                return self.public(target, request, &visit).await;
+            }
+            Err(denied) => return deny(denied, &request, &visit),
+        };
+        self.admitted(target, request, access, visit).await
+    }
+
+    /// From here on somebody is inside.
+    async fn admitted(
+        &self,
+        target: Target,
+        mut request: Request<Body>,
+        access: Access,
+        visit: Visit,
+    ) -> Response<Body> {
+        if let Some(clean) = self.auth.without_token(request.uri()) {
+            if visit.navigation && visit.upgrade.is_none() {
+                return self.exchange_token(&clean, access);
+            }
+            match clean.parse() {
+                Ok(uri) => *request.uri_mut() = uri,
+                Err(_) => return page::text(StatusCode::BAD_REQUEST, "the address cannot be read"),
+            }
+        }
+        let changes = !origin::is_safe(request.method()) || visit.upgrade.is_some();
+        if changes && let Err(why) = origin::may_change(request.headers(), access, &self.settings.origins) {
+            return page::json(StatusCode::FORBIDDEN, &json!({ "error": why }));
+        }
+        self.auth.strip(request.headers_mut());
+        let own = request.uri().path().starts_with(own::PREFIX);
+        match target {
+            Target::Service(route) if request.uri().path() == waiting::EVENTS => {
+                let response = waiting::events(route, self.watch.clone(), &self.logs);
+                response.map(|body| stream::leased(body, self.auth.lease(access)))
+            }
+            _ if own => page::text(StatusCode::NOT_FOUND, "not found"),
+            Target::Own(_) if changes && access == Access::Open => deny(Denied::Stranger, &request, &visit),
+            Target::Own(router) => self.pages(router, request, access).await,
+            Target::Service(route) => self.service(&route, request, access, visit).await,
+        }
+    }
+
+    async fn pages(&self, router: Router, request: Request<Body>, access: Access) -> Response<Body> {
+        let response = match TowerToHyperService::new(router).call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        response.map(|body| stream::leased(body, self.auth.lease(access)))
+    }
+
+    async fn service(
+        &self,
+        route: &Route,
+        request: Request<Body>,
+        access: Access,
+        visit: Visit,
+    ) -> Response<Body> {
+        let standing = waiting::standing(&self.watch.borrow(), route);
+        let upgrades = visit.upgrade.is_some();
+        let standing = match standing {
+            Some(standing) => standing,
+            None => match self.forward(route, request, access, &visit).await {
+                Ok(response) => return response,
+                Err(Failed::Unreachable(error)) => waiting::silent(route, &error.to_string()),
+                Err(Failed::Broken(why)) => {
+                    tracing::debug!("{}: {why}", route.unit);
+                    let error = format!("{} gave no proper answer", route.title);
+                    return page::json(StatusCode::BAD_GATEWAY, &json!({ "error": error, "reason": why }));
+                }
+            },
+        };
+        let mut response = waiting::answer(&standing, route, &self.logs, visit.navigation && !upgrades);
+        if upgrades {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        response
+    }
+
+    async fn forward(
+        &self,
+        route: &Route,
+        request: Request<Body>,
+        access: Access,
+        visit: &Visit,
+    ) -> Result<Response<Body>, Failed> {
+        let lease = self.auth.lease(access);
+        let upgrade = visit.upgrade.clone();
+        let mut response = self.proxy.forward(route.upstream, request, visit.peer, upgrade, lease).await?;
+        let headers = response.headers_mut();
+        if headers.get_all(SET_COOKIE).iter().any(|cookie| self.auth.is_our_cookie(cookie)) {
+            let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+            headers.remove(SET_COOKIE);
+            for cookie in cookies.into_iter().filter(|cookie| !self.auth.is_our_cookie(cookie)) {
+                headers.append(SET_COOKIE, cookie);
+            }
+        }
+        Ok(response)
+    }
+
+    /// A path that the outside asks for without a login. Nothing about the service's state is told.
+    async fn public(&self, target: Target, mut request: Request<Body>, visit: &Visit) -> Response<Body> {
+        self.auth.strip(request.headers_mut());
+        request.headers_mut().remove(AUTHORIZATION);
+        let ready = |route: &Route| waiting::standing(&self.watch.borrow(), route).is_none();
+        match target {
+            Target::Own(router) => self.pages(router, request, Access::Open).await,
+            Target::Service(route) if ready(&route) => self
+                .forward(&route, request, Access::Open, visit)
+                .await
+                .unwrap_or_else(|_| page::text(StatusCode::BAD_GATEWAY, "not available")),
+            Target::Service(_) => page::text(StatusCode::BAD_GATEWAY, "not available"),
+        }
+    }
+
+    async fn login(&self, request: Request<Body>, visit: &Visit) -> Response<Body> {
+        let page = request.uri().path() == login::PATH;
+        match *request.method() {
+            Method::GET | Method::HEAD if page => login::show(&self.auth, &request),
+            Method::POST => {
+                // The form itself shows who somebody is; what matters is that the form was ours.
+                let origins = &self.settings.origins;
+                if let Err(why) = origin::may_change(request.headers(), Access::Open, origins) {
+                    return page::text(StatusCode::FORBIDDEN, why);
+                }
+                if page {
+                    login::enter(&self.auth, request, visit.peer).await
+                } else {
+                    login::leave(&self.auth, &request)
+                }
+            }
+            _ => page::text(StatusCode::METHOD_NOT_ALLOWED, "this address takes a form"),
+        }
+    }
+
+    /// The provider's button: the token leaves the address, the history and every Referer, a cookie takes its place.
+    fn exchange_token(&self, clean: &str, access: Access) -> Response<Body> {
+        let mut response = page::redirect(super::uri::local(clean));
+        response.headers_mut().insert("referrer-policy", HeaderValue::from_static("no-referrer"));
+        if access.session().is_none()
+            && let Some(cookie) = self.auth.log_in()
+        {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        response
+    }
+}
+
+/// Refuses what two programs could read in two ways.
+fn well_formed(request: &Request<Body>) -> Result<(), (StatusCode, &'static str)> {
+    let bad = |why| Err((StatusCode::BAD_REQUEST, why));
+    let headers = request.headers();
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err((StatusCode::METHOD_NOT_ALLOWED, "this method is not served"));
+    }
+    if !request.uri().path().starts_with('/') {
+        return bad("the address has no path");
+    }
+    let host = origin::host(headers);
+    if host.is_none() && (headers.contains_key("host") || request.version() != axum::http::Version::HTTP_10) {
+        return bad("a request needs exactly one Host");
+    }
+    if request.uri().authority().is_some_and(|authority| Some(authority.as_str()) != host) {
+        return bad("the address and the Host name different hosts");
+    }
+    if headers.contains_key("content-length") && headers.contains_key("transfer-encoding") {
+        return bad("a body has one length");
+    }
+    if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
+        return bad("a request has one Authorization");
+    }
+    Ok(())
+}
+
+/// Whether a person waits for a page. Browsers of today say so; for the others the wish for HTML counts.
+fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    let html = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/html"));
+    matches!(*method, Method::GET | Method::HEAD)
+        && headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate")
+        && headers.get_all("accept").iter().any(html)
+}
+
+fn deny(denied: Denied, request: &Request<Body>, visit: &Visit) -> Response<Body> {
+    let browser = request.headers().contains_key("sec-fetch-mode");
+    if let Denied::TooMany(wait) = denied {
+        let error = json!({ "error": "too many attempts from this address" });
+        let mut response = page::json(StatusCode::TOO_MANY_REQUESTS, &error);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        return response;
+    }
+    // A browser that remembers an old password sends it unasked; the page is its way to a new one.
+    if visit.navigation && visit.upgrade.is_none() && (denied == Denied::Stranger || browser) {
+        return page::redirect(&login::address(request.uri()));
+    }
+    let mut response = page::json(StatusCode::UNAUTHORIZED, &json!({ "error": "a login is needed" }));
+    if !browser {
+        // Pages that ask in the background would make a browser pop up a dialog of its own.
+        let challenge = HeaderValue::from_static("Basic realm=\"desktopd\", charset=\"UTF-8\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}

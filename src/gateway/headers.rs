@@ -1,0 +1,150 @@
+//! Headers on their way between a client and a service: what concerns one connection only stays there, and what says
+//! where a request came from is said by us.
+
+use std::net::IpAddr;
+
+use axum::http::header::{
+    CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use axum::http::{HeaderMap, HeaderValue, Version};
+
+/// Headers by which proxies say where a request came from. From strangers they are claims.
+const CLAIMS: [&str; 6] =
+    ["x-real-ip", "x-client-ip", "x-original-host", "true-client-ip", "cf-connecting-ip", "cf-visitor"];
+
+/// Removes what concerns this connection only: the known headers and those that `Connection` names.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    headers.remove("keep-alive");
+    headers.remove("proxy-connection");
+}
+
+/// Makes a client's headers into those of the request to the service.
+pub(super) fn prepare_request(headers: &mut HeaderMap, peer: IpAddr) {
+    let host = headers.get(HOST).cloned();
+    let trailers = headers.get_all(TE).iter().any(|te| has_token(te, "trailers"));
+    strip_hop_by_hop(headers);
+    let unwanted: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            // Many services read `a_b` as `a-b`: a way around what we remove or set.
+            name.contains('_') || name.starts_with("x-forwarded") || CLAIMS.contains(&name)
+        })
+        .cloned()
+        .collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
+    headers.remove(FORWARDED);
+    // Answered here, when the service begins to read the body.
+    headers.remove(EXPECT);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    if let Ok(peer) = HeaderValue::try_from(peer.to_string()) {
+        headers.insert("x-forwarded-for", peer.clone());
+        headers.insert("x-real-ip", peer);
+    }
+    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
+    if let Some(host) = host {
+        headers.insert("x-forwarded-host", host.clone());
+        headers.insert(HOST, host);
+    }
+}
+
+/// The protocol that a request asks to switch to. HTTP/2 and TLS are not among those that we pass on: behind such a
+/// tunnel requests would go past everything that is checked here.
+pub(super) fn upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
+    let asked = headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
+    let mut protocols = headers.get_all(UPGRADE).iter();
+    let protocol = protocols.next()?;
+    let text = protocol.to_str().ok()?.to_ascii_lowercase();
+    let hides =
+        text.split(',').map(str::trim).any(|p| p.is_empty() || p.starts_with("h2") || p.starts_with("tls"));
+    let hides = hides || text.contains("http/");
+    (version == Version::HTTP_11 && asked && !hides && protocols.next().is_none()).then(|| protocol.clone())
+}
+
+fn has_token(value: &HeaderValue, token: &str) -> bool {
+    value.to_str().is_ok_and(|value| value.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn only_what_is_meant_for_the_service_arrives() {
+        let mut headers = map(&[
+            ("host", "desk:6100"),
+            ("connection", "keep-alive, X-Secret, host"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers, deflate"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("proxy-authorization", "Basic x"),
+            ("x_forwarded_for", "1.2.3.4"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-prefix", "/a"),
+            ("forwarded", "for=1.2.3.4"),
+            ("cf-connecting-ip", "1.2.3.4"),
+            ("expect", "100-continue"),
+            ("accept", "*/*"),
+        ]);
+        prepare_request(&mut headers, "192.0.2.1".parse().unwrap());
+        let mut left: Vec<_> =
+            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        left.sort();
+        assert_eq!(
+            left,
+            [
+                "accept: */*",
+                "connection: te",
+                "host: desk:6100",
+                "te: trailers",
+                "x-forwarded-for: 192.0.2.1",
+                "x-forwarded-host: desk:6100",
+                "x-forwarded-proto: http",
+                "x-real-ip: 192.0.2.1",
+            ]
+        );
+    }
+
+    #[test]
+    fn upgrades_are_recognised() {
+        let asks = |pairs: &[(&'static str, &'static str)]| upgrade(Version::HTTP_11, &map(pairs)).is_some();
+        assert!(asks(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]));
+        assert!(!asks(&[("upgrade", "websocket")]));
+        assert!(!asks(&[("connection", "upgrade")]));
+        for hidden in ["h2c", "websocket, h2c", "H2C", "TLS/1.2", "HTTP/2.0", "", "websocket,"] {
+            assert!(!asks(&[("connection", "upgrade"), ("upgrade", hidden)]), "{hidden}");
+        }
+        assert!(!asks(&[("connection", "upgrade"), ("upgrade", "websocket"), ("upgrade", "h2c")]));
+        let headers = map(&[("connection", "upgrade"), ("upgrade", "websocket")]);
+        assert!(upgrade(Version::HTTP_10, &headers).is_none());
+    }
+}

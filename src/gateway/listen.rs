@@ -1,0 +1,74 @@
+//! Ports and connections.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// A request's head has to arrive within this time, and be no larger than this.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+const HEAD_SIZE: usize = 64 * 1024;
+
+/// How long to wait when the system has no descriptors left: somebody else has to close one first.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+/// How long answers that are under way may take after the end was asked for.
+pub(crate) const LAST_ANSWER: Duration = Duration::from_secs(2);
+
+/// Opens a port. The error says in words what to do.
+pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+    let port = address.port();
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "port {port} is taken by another program; `ss -ltnp 'sport = :{port}'` as root says which one"
+        ),
+        io::ErrorKind::PermissionDenied => format!("port {port} may not be opened: {error}"),
+        _ => format!("port {port}: {error}"),
+    })
+}
+
+/// What to do about a connection that could not be accepted: mostly nothing, that was the client's doing.
+pub(crate) async fn not_accepted(error: io::Error) {
+    let lack = [nix::libc::EMFILE, nix::libc::ENFILE, nix::libc::ENOBUFS, nix::libc::ENOMEM];
+    if error.raw_os_error().is_some_and(|code| lack.contains(&code)) {
+        tracing::warn!("accept a connection: {error}");
+        tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+    }
+}
+
+/// Serves one connection until it ends. After `stop`, the request that is being answered is the last one.
+pub(crate) async fn serve<I, F, R>(io: I, handler: F, stop: CancellationToken)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Request<Body>) -> R,
+    R: Future<Output = Response<Body>>,
+{
+    let service = service_fn(|request: Request<Incoming>| {
+        let response = handler(request.map(Body::new));
+        async { Ok::<_, Infallible>(response.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_SIZE)
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    // What goes wrong on a connection was the client's doing, and the client has seen it.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}

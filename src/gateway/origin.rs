@@ -1,0 +1,177 @@
+//! Where a request comes from: which pages may make changes, and under which names an open port answers.
+//!
+//! Cookies do not know ports and `SameSite` does not separate them, so other ports of the same host (on a cloud: other
+//! people) are foreign here.
+
+use std::net::IpAddr;
+
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method};
+
+use super::auth::Access;
+
+/// A host and a port as browsers write them.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    host: String,
+    port: Option<u16>,
+}
+
+impl Place {
+    fn parse(text: &str) -> Option<Self> {
+        let authority: Authority = text.parse().ok()?;
+        let plain = !text.contains('@') && !authority.host().is_empty();
+        // A colon without a number after it is no port.
+        let port = match text.rsplit_once(':') {
+            Some((_, port)) if !port.ends_with(']') => Some(port.parse().ok()?),
+            _ => None,
+        };
+        plain.then(|| Self { host: authority.host().to_ascii_lowercase(), port })
+    }
+}
+
+/// Whether a request may change something or open a tunnel: only from a page of the same host and port, from one of
+/// the `allowed` origins, or from a program, which sends no Origin and has to show who it is by itself.
+pub(super) fn may_change(
+    headers: &HeaderMap,
+    access: Access,
+    allowed: &[String],
+) -> Result<(), &'static str> {
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let Some(origin) = origins.next() else {
+        // Browsers that leave the Origin out still tell that a foreign page asks.
+        let foreign =
+            headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
+        return match access {
+            _ if foreign => Err("the request comes from a page of another site"),
+            Access::Session(_) => Err("the request has no Origin, which a session's changes need"),
+            Access::Credentials | Access::Open => Ok(()),
+        };
+    };
+    let origin = origin.to_str().ok().filter(|_| origins.next().is_none());
+    let same = origin.is_some_and(|origin| {
+        allowed.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin))
+            || host(headers).is_some_and(|host| is_same(origin, host))
+    });
+    if same { Ok(()) } else { Err("the request comes from a page of another origin") }
+}
+
+/// Whether a method only reads.
+pub(super) fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn is_same(origin: &str, host: &str) -> bool {
+    let Some((scheme, origin)) = origin.split_once("://") else { return false };
+    let default = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return false,
+    };
+    let (Some(origin), Some(host)) = (Place::parse(origin), Place::parse(host)) else { return false };
+    // Whether the Host without a port means 80 or 443 is known only to whoever ended TLS before us.
+    origin.host == host.host && origin.port.unwrap_or(default) == host.port.unwrap_or(default)
+}
+
+/// The request's Host, if there is exactly one.
+pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next()?.to_str().ok()?;
+    hosts.next().is_none().then_some(host)
+}
+
+/// Whether a port without authentication answers under this Host. A foreign name that resolves to our address would
+/// let a foreign page read everything (DNS rebinding); addresses cannot be rebound.
+pub(super) fn is_known_host(headers: &HeaderMap, names: &[String]) -> bool {
+    let Some(place) = host(headers).and_then(Place::parse) else { return false };
+    let host = place.host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    host.parse::<IpAddr>().is_ok()
+        || host == "localhost"
+        || host.ends_with(".localhost")
+        || names.iter().any(|name| name.eq_ignore_ascii_case(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn headers(host: &'static str, origin: Option<&'static str>) -> HeaderMap {
+        let mut headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, HeaderValue::from_static(origin));
+        }
+        headers
+    }
+
+    #[test]
+    fn changes_come_from_the_same_host_and_port() {
+        for (host, origin, same) in [
+            ("desk:6100", "http://desk:6100", true),
+            ("desk:6100", "https://DESK:6100", true),
+            ("desk:6100", "http://desk:6200", false),
+            ("desk:6100", "http://desk", false),
+            ("desk:6100", "http://evil:6100", false),
+            ("desk:6100", "http://desk:6100.evil", false),
+            ("desk:6100", "http://user@desk:6100", false),
+            ("desk:6100", "null", false),
+            ("desk:6100", "", false),
+            ("desk:6100", "file://", false),
+            ("desk", "http://desk", true),
+            ("desk", "https://desk", true),
+            ("desk", "https://desk:443", true),
+            ("desk:443", "https://desk", true),
+            ("desk:80", "https://desk", false),
+            ("[::1]:6100", "http://[::1]:6100", true),
+            ("[::1]:6100", "http://[::1]:6101", false),
+            ("[::1]", "http://[::1]", true),
+            ("10.0.0.1:6100", "http://10.0.0.1:6100", true),
+        ] {
+            let verdict = may_change(&headers(host, Some(origin)), Access::Credentials, &[]);
+            assert_eq!(verdict.is_ok(), same, "{origin} at {host}");
+        }
+    }
+
+    #[test]
+    fn without_an_origin_it_takes_credentials() {
+        let session = Access::Session(crate::gateway::auth::SessionId::random());
+        let mut headers = headers("desk:6100", None);
+        assert!(may_change(&headers, session, &[]).is_err());
+        assert!(may_change(&headers, Access::Credentials, &[]).is_ok());
+        assert!(may_change(&headers, Access::Open, &[]).is_ok());
+        headers.insert("sec-fetch-site", HeaderValue::from_static("same-site"));
+        assert!(may_change(&headers, Access::Credentials, &[]).is_err());
+        assert!(may_change(&headers, Access::Open, &[]).is_err());
+    }
+
+    #[test]
+    fn more_origins_can_be_allowed_and_two_at_once_cannot() {
+        let allowed = ["https://desk.example/".to_owned()];
+        let mut headers = headers("desk:6100", Some("https://desk.example"));
+        assert!(may_change(&headers, Access::Open, &allowed).is_ok());
+        headers.append(ORIGIN, HeaderValue::from_static("http://desk:6100"));
+        assert!(may_change(&headers, Access::Open, &allowed).is_err());
+    }
+
+    #[test]
+    fn open_ports_know_their_names() {
+        let names = ["desk.example".to_owned()];
+        for (host, known) in [
+            ("localhost:1111", true),
+            ("127.0.0.1", true),
+            ("[::1]:1111", true),
+            ("192.168.1.4:1111", true),
+            ("Desk.Example:1111", true),
+            ("desk.example.:1111", true),
+            ("evil.example:1111", false),
+            ("127.0.0.1.evil.example", false),
+            ("localhost.evil", false),
+            ("evil@localhost", false),
+            ("", false),
+        ] {
+            assert_eq!(is_known_host(&headers(host, None), &names), known, "{host}");
+        }
+        assert!(!is_known_host(&HeaderMap::new(), &names));
+    }
+}

@@ -1,0 +1,79 @@
+//! What the gateway answers by itself on every port, and what it lets through without a login because the outside
+//! asks for it without one (browsers for manifests, certificate authorities for challenges).
+
+use axum::body::Body;
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
+use axum::http::{HeaderValue, Response, StatusCode};
+
+use super::page;
+
+/// Paths under here belong to the gateway, whatever stands behind the port.
+pub(super) const PREFIX: &str = "/desktopd/";
+
+/// The answer to a GET that everybody may send and that no service sees.
+pub(super) fn open(path: &str) -> Option<Response<Body>> {
+    let response = match path {
+        "/desktopd/health" | "/ai-dock/health-check" => page::text(StatusCode::OK, "ok"),
+        "/desktopd/gateway.css" => asset("text/css; charset=utf-8", include_str!("assets/gateway.css")),
+        "/desktopd/wait.js" => asset("text/javascript; charset=utf-8", include_str!("assets/wait.js")),
+        "/ai-dock/pre-auth" => page::redirect("/"),
+        "/portal-resolver" => {
+            // Pages of providers ask it whether this machine can be reached.
+            let mut response = page::text(StatusCode::OK, "ok");
+            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            let any = HeaderValue::from_static("cross-origin");
+            response.headers_mut().insert("cross-origin-resource-policy", any);
+            response
+        }
+        _ => return None,
+    };
+    Some(response)
+}
+
+/// Whether a GET for this path goes to the service without a login. Exact names only: a service may read `..` or an
+/// escape in another way than we do.
+pub(super) fn is_public(path: &str) -> bool {
+    const NAMES: [&str; 6] = [
+        "/.well-known/change-password",
+        "/.well-known/security.txt",
+        "/security.txt",
+        "/manifest.json",
+        "/manifest.webmanifest",
+        "/site.webmanifest",
+    ];
+    let challenge = path.strip_prefix("/.well-known/acme-challenge/").is_some_and(|token| {
+        !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    });
+    challenge || NAMES.contains(&path)
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response<Body> {
+    let mut response = page::answer(StatusCode::OK, kind, text);
+    // Asked for again after an update, and cheap to send.
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_paths_are_exact() {
+        for path in ["/manifest.json", "/.well-known/acme-challenge/abc-_1", "/security.txt"] {
+            assert!(is_public(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/manifest.json/",
+            "/manifest.json/../secret",
+            "/.well-known/acme-challenge/",
+            "/.well-known/acme-challenge/../secret",
+            "/.well-known/acme-challenge/..",
+            "/.well-known/acme-challenge/%2e%2e",
+            "/.well-known/other",
+        ] {
+            assert!(!is_public(path), "{path}");
+        }
+    }
+}

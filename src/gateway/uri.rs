@@ -1,0 +1,148 @@
+//! What we read out of addresses: form fields, the provider's token, the address to return to after a login.
+
+use axum::http::Uri;
+
+/// Undoes percent encoding; `plus` stands for a space in forms and queries. What is no valid escape stays as it is.
+pub(crate) fn decode(text: &str, plus: bool) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let escaped = if byte == b'%' { digit(at + 1).zip(digit(at + 2)) } else { None };
+        match escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
+            Some(escaped) => {
+                decoded.push(escaped);
+                at += 2;
+            }
+            None if byte == b'+' && plus => decoded.push(b' '),
+            None => decoded.push(byte),
+        }
+        at += 1;
+    }
+    decoded
+}
+
+/// Encodes text so that it can stand as a value in a query.
+pub(crate) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            for half in [byte >> 4, byte & 15] {
+                encoded.extend(char::from_digit(u32::from(half), 16).map(|c| c.to_ascii_uppercase()));
+            }
+        }
+    }
+    encoded
+}
+
+/// The value of the first field with this name.
+pub(crate) fn field(form: &str, name: &str) -> Option<Vec<u8>> {
+    pairs(form).find(|(key, _)| decode(key, true) == name.as_bytes()).map(|(_, value)| decode(value, true))
+}
+
+fn pairs(form: &str) -> impl Iterator<Item = (&str, &str)> {
+    form.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// The address when it leads to a page of this very host and port, otherwise `/`. Browsers drop tabs and newlines
+/// from addresses and read `\` as `/`, so nothing but visible ASCII without a backslash is let through.
+pub(crate) fn local(address: &str) -> &str {
+    let rooted = address.starts_with('/') && !address.starts_with("//");
+    let plain = address.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    if rooted && plain && !address.starts_with("/desktopd/log") { address } else { "/" }
+}
+
+/// Path and query without the tokens that `ours` recognises, when there was one.
+pub(crate) fn without_token(uri: &Uri, ours: impl Fn(&[u8]) -> bool) -> Option<String> {
+    let query = uri.query()?;
+    let is_ours = |pair: &&str| {
+        let Some(("token", value)) = pair.split_once('=') else { return false };
+        // A plus may be meant as such by whoever put a link together by hand.
+        ours(&decode(value, false)) || ours(&decode(value, true))
+    };
+    if !query.split('&').any(|pair| is_ours(&pair)) {
+        return None;
+    }
+    let rest: Vec<_> = query.split('&').filter(|pair| !is_ours(pair)).collect();
+    let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
+    Some(format!("{}{query}", uri.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_pages_of_this_host_are_returned_to() {
+        for good in ["/", "/a/b?c=d#e", "/%2f%2fevil", "/?next=https://evil"] {
+            assert_eq!(local(good), good);
+        }
+        for bad in [
+            "",
+            "//evil",
+            "/\\evil",
+            "\\/evil",
+            "https:evil",
+            "https://evil",
+            "javascript:alert(1)",
+            "/\t/evil",
+            "/\n/evil",
+            " /",
+            "/a b",
+            "/\u{fc}",
+            "/desktopd/login",
+            "/desktopd/logout",
+        ] {
+            assert_eq!(local(bad), "/", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_leave_the_address() {
+        let cases = [
+            ("/?token=secret", Some("/")),
+            ("/a?b=c&token=secret&d", Some("/a?b=c&d")),
+            ("/a?token=secret&token=other", Some("/a?token=other")),
+            ("/a?token=s%65cret", Some("/a")),
+            ("//evil/?token=secret", Some("//evil/")),
+            ("/a?token=other", None),
+            ("/a?xtoken=secret", None),
+            ("/a?token", None),
+            ("/a", None),
+        ];
+        for (uri, clean) in cases {
+            let uri: Uri = uri.parse().unwrap();
+            assert_eq!(without_token(&uri, |token| token == b"secret").as_deref(), clean, "{uri}");
+        }
+        let uri: Uri = "/?token=a+b".parse().unwrap();
+        assert!(without_token(&uri, |token| token == b"a+b").is_some());
+    }
+
+    #[test]
+    fn forms_are_read() {
+        let form = "user=a+b&password=%C3%BC%26%3D&next=%2F&empty=&bad=%zz";
+        assert_eq!(field(form, "user").unwrap(), b"a b");
+        assert_eq!(field(form, "password").unwrap(), "ü&=".as_bytes());
+        assert_eq!(field(form, "empty").unwrap(), b"");
+        assert_eq!(field(form, "bad").unwrap(), b"%zz");
+        assert_eq!(field(form, "none"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn encoding_is_undone(text in "\\PC{0,40}") {
+            prop_assert_eq!(decode(&encode(&text), true), text.as_bytes());
+        }
+
+        #[test]
+        fn nothing_leads_elsewhere(text in "[/\\\\a-z:.\t\n @?#%]{0,12}") {
+            let local = local(&text);
+            prop_assert!(local.starts_with('/') && !local.starts_with("//") && !local.starts_with("/\\"));
+        }
+    }
+}

@@ -1,0 +1,283 @@
+// The portal: shows each snapshot as it comes, asks for changes, follows logs.
+// Everything that comes from elsewhere becomes text nodes, never markup.
+'use strict';
+
+const LINES = 2000;
+const at = (id) => document.getElementById(id);
+
+function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+function say(text) {
+  const message = at('message');
+  message.textContent = text;
+  message.hidden = false;
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => { message.hidden = true; }, 6000);
+}
+
+function logIn() {
+  location.assign(`/desktopd/login?next=${encodeURIComponent(location.pathname)}`);
+}
+
+// --- Links: made from the address that this page was opened with.
+
+function linkOf(route) {
+  const base = `${location.protocol}//${location.hostname}:${route.port}`;
+  try {
+    const url = route.url ? new URL(route.url) : new URL(base);
+    if (!route.url && route.path) {
+      const path = new URL(`${base}/${route.path.replace(/^\/+/, '')}`);
+      url.pathname = path.pathname;
+      url.search = path.search;
+      url.hash = path.hash;
+    }
+    return url.protocol === 'http:' || url.protocol === 'https:' ? url.href : null;
+  } catch {
+    return null;
+  }
+}
+
+function showLinks(snapshot) {
+  const items = snapshot.routes.map((route) => {
+    const unit = snapshot.units.find((candidate) => candidate.name === route.unit);
+    const state = route.problem ?? unit?.state ?? '';
+    const text = [make('strong', { textContent: route.title }), make('small', { textContent: `port ${route.port}` })];
+    if (state) text.push(' ', make('small', { className: route.problem ? 'state failed' : `state ${state}`, textContent: state }));
+    const href = route.problem ? null : linkOf(route);
+    const tile = href
+      ? make('a', { href, target: '_blank', rel: 'noopener noreferrer' }, ...text)
+      : make('div', { className: 'closed' }, ...text);
+    return make('li', {}, tile);
+  });
+  at('links').replaceChildren(...items);
+}
+
+// --- Services. Rows are kept, so that a focused button stays focused.
+
+const rows = new Map();
+
+function since(milliseconds) {
+  const seconds = Math.max(0, Math.round((Date.now() - milliseconds) / 1000));
+  for (const [size, name] of [[86400, 'd'], [3600, 'h'], [60, 'min']]) {
+    if (seconds >= size) return `${Math.floor(seconds / size)} ${name}`;
+  }
+  return `${seconds} s`;
+}
+
+function newRow(name) {
+  const row = {
+    title: make('span'),
+    about: make('small'),
+    state: make('span'),
+    reason: make('small'),
+    since: make('time'),
+    pid: make('td', { className: 'number' }),
+    restarts: make('td', { className: 'number' }),
+    buttons: {},
+  };
+  const actions = make('td', { className: 'actions' });
+  for (const verb of ['start', 'stop', 'restart']) {
+    const button = make('button', { type: 'button', textContent: verb });
+    button.setAttribute('aria-label', `${verb} ${name}`);
+    button.addEventListener('click', () => ask(verb, name, button));
+    row.buttons[verb] = button;
+    actions.append(button);
+  }
+  const log = make('button', { type: 'button', textContent: 'log' });
+  log.setAttribute('aria-label', `log of ${name}`);
+  log.addEventListener('click', () => follow(name));
+  actions.append(log);
+  row.element = make('tr', {},
+    make('td', {}, row.title, row.about), make('td', {}, row.state, row.reason),
+    make('td', {}, row.since), row.pid, row.restarts, actions);
+  return row;
+}
+
+function set(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function showUnits(units) {
+  for (const unit of units) {
+    let row = rows.get(unit.name);
+    if (!row) rows.set(unit.name, row = newRow(unit.name));
+    const up = ['starting', 'ready', 'backoff', 'waiting', 'stopping'].includes(unit.state);
+    set(row.title, unit.name);
+    set(row.about, unit.description);
+    set(row.state, unit.state);
+    row.state.className = `state ${unit.state}`;
+    set(row.reason, unit.reason);
+    row.at = unit.since;
+    row.since.dateTime = new Date(unit.since).toISOString();
+    row.since.title = new Date(unit.since).toLocaleString();
+    set(row.since, since(unit.since));
+    set(row.pid, unit.pid === null ? '' : String(unit.pid));
+    set(row.restarts, unit.restarts ? String(unit.restarts) : '');
+    row.buttons.start.disabled = up || unit.state === 'skipped';
+    row.buttons.stop.disabled = !up || unit.state === 'stopping';
+    row.buttons.restart.disabled = unit.state === 'skipped';
+  }
+  const body = at('units');
+  for (const [name, row] of rows) {
+    if (!units.some((unit) => unit.name === name)) {
+      row.element.remove();
+      rows.delete(name);
+    }
+  }
+  units.forEach((unit, index) => {
+    const element = rows.get(unit.name).element;
+    if (body.children[index] !== element) body.insertBefore(element, body.children[index] ?? null);
+  });
+}
+
+setInterval(() => {
+  if (document.hidden) return;
+  for (const row of rows.values()) set(row.since, since(row.at));
+}, 5000);
+
+async function ask(verb, name, button) {
+  button.disabled = true;
+  try {
+    const response = await fetch(`/api/units/${verb}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ names: [name] }),
+    });
+    if (response.status === 401) return logIn();
+    const answer = await response.json();
+    if (!response.ok) {
+      say(answer.error);
+      button.disabled = false;
+    }
+  } catch {
+    say('desktopd does not answer');
+    button.disabled = false;
+  }
+}
+
+// --- The snapshot.
+
+function show(snapshot) {
+  const ready = snapshot.units.filter((unit) => ['ready', 'done'].includes(unit.state)).length;
+  const phase = snapshot.phase === 'running' && snapshot.up ? 'up' : snapshot.phase;
+  const parts = [phase, `${ready} of ${snapshot.units.length} ready`, snapshot.display, `version ${snapshot.version}`];
+  set(at('summary'), parts.filter(Boolean).join(' · '));
+  const problems = at('problems');
+  problems.hidden = snapshot.problems.length === 0;
+  problems.replaceChildren(...snapshot.problems.map((text) => make('li', { textContent: text })));
+  showLinks(snapshot);
+  showUnits(snapshot.units);
+}
+
+function connect() {
+  const events = new EventSource('/api/events');
+  events.addEventListener('snapshot', (event) => show(JSON.parse(event.data)));
+  events.addEventListener('error', () => {
+    set(at('summary'), 'connection lost; trying again …');
+    if (events.readyState === EventSource.CLOSED) setTimeout(again, 2000);
+  });
+}
+
+// The connection ended for good: because the session did, or because the daemon was not there.
+async function again() {
+  const response = await fetch('/api/status').catch(() => null);
+  if (response?.status === 401) logIn();
+  else connect();
+}
+
+// --- Logs.
+
+let stream = null;
+
+function stopFollowing() {
+  stream?.close();
+  stream = null;
+}
+
+function follow(name) {
+  stopFollowing();
+  const log = at('log');
+  set(at('log-title'), `Log of ${name}`);
+  at('viewer').hidden = false;
+  at('viewer').scrollIntoView({ block: 'nearest' });
+  const source = stream = new EventSource(`/api/logs/${encodeURIComponent(name)}/stream?lines=500`);
+  let waiting = [];
+  const flush = () => {
+    const lines = waiting.slice(-LINES);
+    waiting = [];
+    if (source !== stream) return;
+    log.append(...lines);
+    while (log.childElementCount > LINES) log.firstElementChild.remove();
+    if (at('follow').checked) log.scrollTop = log.scrollHeight;
+  };
+  // A busy log is drawn once per frame, however many lines come.
+  const add = (element) => {
+    if (waiting.push(element) === 1) setTimeout(flush, 50);
+    if (waiting.length > 2 * LINES) waiting.splice(0, LINES);
+  };
+  // Each connection starts with the backlog again.
+  source.addEventListener('open', () => {
+    waiting = [];
+    log.replaceChildren();
+  });
+  source.addEventListener('line', (event) => {
+    const line = JSON.parse(event.data);
+    const time = make('time', { textContent: `${new Date(line.at).toLocaleTimeString([], { hour12: false })} ` });
+    add(make('div', {}, time, ...coloured(line.text)));
+  });
+  source.addEventListener('lost', (event) => {
+    add(make('div', { className: 'lost', textContent: `… ${JSON.parse(event.data)} lines were too fast for this connection` }));
+  });
+}
+
+// Colours and bold as programs ask for them; all other sequences are dropped.
+function coloured(text) {
+  const parts = [];
+  let classes = { colour: '', bold: '', dim: '' };
+  // eslint-disable-next-line no-control-regex
+  for (const piece of text.split(/(\x1b\[[0-9;:]*m)/)) {
+    if (/^\x1b\[[0-9;:]*m$/.test(piece)) {
+      classes = styled(classes, piece.slice(2, -1).split(/[;:]/).map(Number));
+      continue;
+    }
+    const plain = piece
+      .replace(/\x1b\][^\x07\x1b]*(\x07|\x1b\\)?/g, '')
+      .replace(/\x1b\[[0-?]*[ -/]*[@-~]?/g, '')
+      .replace(/[\x00-\x08\x0b-\x1f\x7f]/g, '');
+    const className = Object.values(classes).filter(Boolean).join(' ');
+    if (plain) parts.push(className ? make('span', { className, textContent: plain }) : plain);
+  }
+  return parts;
+}
+
+function styled(classes, codes) {
+  let next = { ...classes };
+  for (let index = 0; index < codes.length; index += 1) {
+    const code = codes[index];
+    if (code === 0) next = { colour: '', bold: '', dim: '' };
+    else if (code === 1) next.bold = 'bold';
+    else if (code === 2) next.dim = 'dim';
+    else if (code === 22) next.bold = next.dim = '';
+    else if (code === 39) next.colour = '';
+    else if ((code >= 30 && code <= 37) || (code >= 90 && code <= 97)) next.colour = `c${code % 10}`;
+    // Colours out of more than eight: their arguments are not codes.
+    else if (code === 38 || code === 48) index += codes[index + 1] === 5 ? 2 : 4;
+  }
+  return next;
+}
+
+at('close-log').addEventListener('click', () => {
+  stopFollowing();
+  at('viewer').hidden = true;
+});
+at('log').addEventListener('scroll', () => {
+  const log = at('log');
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  at('follow').checked = atEnd;
+});
+
+connect();
