@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -27,7 +28,7 @@ pub(super) enum Target {
     /// Pages of our own.
     Own(Router),
     /// A service.
-    Service(Route),
+    Service(Arc<Route>),
 }
 
 /// Everything that a request may need.

@@ -113,7 +113,9 @@ impl Gateway {
             if let Some(first) = routes[..at].iter().find(|first| first.listen == route.listen) {
                 let problem = format!("port {} is already that of {}", route.listen, first.unit);
                 problems.push((route.listen, problem));
-            } else if let Err(problem) = self.open(route.listen, Target::Service(route.clone())).await {
+            } else if let Err(problem) =
+                self.open(route.listen, Target::Service(Arc::new(route.clone()))).await
+            {
                 problems.push((route.listen, problem));
             }
         }
