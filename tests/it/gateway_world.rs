@@ -160,7 +160,7 @@ pub async fn get(port: u16, path: &str, headers: &str) -> Response {
 }
 
 pub async fn log_in(port: u16, user: &str, password: &str, next: &str) -> Response {
-    let encode = |text: &str| text.bytes().map(|b| format!("%{b:02x}")).collect::<String>();
+    let encode = |text: &str| text.bytes().map(|b| format!("%{b:02x}")).collect::<Vec<_>>().concat();
     let form = format!("user={}&password={}&next={}", encode(user), encode(password), encode(next));
     let headers = format!("Origin: http://127.0.0.1:{port}\r\n");
     ask(port, "POST", "/desktopd/login", &headers, &form).await
