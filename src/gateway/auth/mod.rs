@@ -87,11 +87,6 @@ impl Auth {
             Password::Plain(secret) | Password::Hash(secret) => secret.reveal().as_bytes(),
         };
         let cookies = cookie::Cookies::new(cookie, cookie_key, &[b"session", user.as_bytes(), known]);
-        if !enabled {
-            tracing::warn!(
-                "authentication is off: everybody who reaches a port of this container may use what is there"
-            );
-        }
         let token_key = rand::random();
         let tokens = tokens.iter().map(|token| token.reveal().as_bytes()).filter(|token| !token.is_empty());
         let inner = Inner {

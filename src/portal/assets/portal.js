@@ -42,7 +42,8 @@ function linkOf(route) {
 }
 
 function showLinks(snapshot) {
-  const items = snapshot.routes.map((route) => {
+  const elsewhere = snapshot.routes.filter((route) => String(route.port) !== location.port || route.unit);
+  const items = elsewhere.map((route) => {
     const unit = snapshot.units.find((candidate) => candidate.name === route.unit);
     const state = route.problem ?? unit?.state ?? '';
     const text = [make('strong', { textContent: route.title }), make('small', { textContent: `port ${route.port}` })];
