@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONNECTION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use axum::http::header::{AUTHORIZATION, CONNECTION, SET_COOKIE};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use futures_util::FutureExt;
 use hyper::body::Body as _;
 use hyper::service::Service as _;
@@ -16,7 +17,8 @@ use serde_json::json;
 
 use super::auth::{Access, Auth, Denied};
 use super::proxy::{Failed, Proxy};
-use super::{Settings, headers, login, origin, own, page, stream, waiting};
+use super::visit::{self, Visit};
+use super::{Settings, login, origin, own, page, stream, waiting};
 use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
@@ -27,7 +29,7 @@ pub(super) enum Target {
     /// Pages of our own.
     Own(Router),
     /// A service.
-    Service(Route),
+    Service(Arc<Route>),
 }
 
 /// Everything that a request may need.
@@ -37,15 +39,6 @@ pub(super) struct Door {
     pub(super) watch: Watch,
     pub(super) logs: Logs,
     pub(super) proxy: Proxy,
-}
-
-/// Where a request came in, and what kind it is.
-struct Visit {
-    peer: IpAddr,
-    /// Whether a person looks at the answer.
-    navigation: bool,
-    /// The protocol that it asks to switch to.
-    upgrade: Option<HeaderValue>,
 }
 
 impl Door {
@@ -77,15 +70,13 @@ impl Door {
         peer: IpAddr,
         request: Request<Body>,
     ) -> Response<Body> {
-        if let Err((status, why)) = well_formed(&request) {
+        if let Err((status, why)) = visit::well_formed(&request) {
             return page::text(status, why);
         }
-        let upgrade = headers::upgrade(request.version(), request.headers());
-        if upgrade.is_some() && !request.body().is_end_stream() {
+        let visit = Visit::of(&request, peer);
+        if visit.upgrade.is_some() && !request.body().is_end_stream() {
             return page::text(StatusCode::BAD_REQUEST, "an upgrade cannot carry a body");
         }
-        let navigation = is_navigation(request.method(), request.headers());
-        let visit = Visit { peer, navigation, upgrade };
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         if reads && let Some(response) = own::open(request.uri().path()) {
             return response;
@@ -104,7 +95,7 @@ impl Door {
             Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
                 return self.public(target, request, &visit).await;
             }
-            Err(denied) => return deny(denied, &request, &visit),
+            Err(denied) => return visit.deny(denied, &request),
         };
         self.admitted(target, request, access, visit).await
     }
@@ -138,7 +129,7 @@ impl Door {
                 response.map(|body| stream::leased(body, self.auth.lease(access)))
             }
             _ if own => page::text(StatusCode::NOT_FOUND, "not found"),
-            Target::Own(_) if changes && access == Access::Open => deny(Denied::Stranger, &request, &visit),
+            Target::Own(_) if changes && access == Access::Open => visit.deny(Denied::Stranger, &request),
             Target::Own(router) => self.pages(router, request, access).await,
             Target::Service(route) => self.service(&route, request, access, visit).await,
         }
@@ -247,59 +238,4 @@ impl Door {
         }
         response
     }
-}
-
-/// Refuses what two programs could read in two ways.
-fn well_formed(request: &Request<Body>) -> Result<(), (StatusCode, &'static str)> {
-    let bad = |why| Err((StatusCode::BAD_REQUEST, why));
-    let headers = request.headers();
-    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-        return Err((StatusCode::METHOD_NOT_ALLOWED, "this method is not served"));
-    }
-    if !request.uri().path().starts_with('/') {
-        return bad("the address has no path");
-    }
-    let host = origin::host(headers);
-    if host.is_none() && (headers.contains_key("host") || request.version() != axum::http::Version::HTTP_10) {
-        return bad("a request needs exactly one Host");
-    }
-    if request.uri().authority().is_some_and(|authority| Some(authority.as_str()) != host) {
-        return bad("the address and the Host name different hosts");
-    }
-    if headers.contains_key("content-length") && headers.contains_key("transfer-encoding") {
-        return bad("a body has one length");
-    }
-    if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
-        return bad("a request has one Authorization");
-    }
-    Ok(())
-}
-
-/// Whether a person waits for a page. Browsers of today say so; for the others the wish for HTML counts.
-fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
-    let html = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/html"));
-    matches!(*method, Method::GET | Method::HEAD)
-        && headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate")
-        && headers.get_all("accept").iter().any(html)
-}
-
-fn deny(denied: Denied, request: &Request<Body>, visit: &Visit) -> Response<Body> {
-    let browser = request.headers().contains_key("sec-fetch-mode");
-    if let Denied::TooMany(wait) = denied {
-        let error = json!({ "error": "too many attempts from this address" });
-        let mut response = page::json(StatusCode::TOO_MANY_REQUESTS, &error);
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
-        return response;
-    }
-    // A browser that remembers an old password sends it unasked; the page is its way to a new one.
-    if visit.navigation && visit.upgrade.is_none() && (denied == Denied::Stranger || browser) {
-        return page::redirect(&login::address(request.uri()));
-    }
-    let mut response = page::json(StatusCode::UNAUTHORIZED, &json!({ "error": "a login is needed" }));
-    if !browser {
-        // Pages that ask in the background would make a browser pop up a dialog of its own.
-        let challenge = HeaderValue::from_static("Basic realm=\"desktopd\", charset=\"UTF-8\"");
-        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-    }
-    response
 }

@@ -1,12 +1,13 @@
 //! The front door: a listening port for each service and one for our own pages, authentication in front of all of
 //! them, and a page that stands in for a service that is not ready.
 //!
-//! Invariants: nothing but [`own`] paths is reachable without a login, unless the configuration opens a port; the
+//! Invariants: nothing but the paths in `own` is reachable without a login, unless the configuration opens a port; the
 //! first port answers before anything slow happens; a port that cannot be opened is a sentence, and the others work.
-//! A request is decided on in one place, [`door`].
+//! A request is decided on in one place, `door`.
 //!
 //! ```text
-//! listen -> door -> auth (cookie, header, password, failures, session)
+//! listen -> door -> visit
+//!                -> auth (cookie, header, password, failures, session)
 //!                -> origin
 //!                -> own | login | the portal's router | proxy -> headers, stream | tunnel
 //!                                                     | waiting
@@ -24,6 +25,7 @@ mod proxy;
 mod stream;
 mod tunnel;
 mod uri;
+mod visit;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -113,7 +115,9 @@ impl Gateway {
             if let Some(first) = routes[..at].iter().find(|first| first.listen == route.listen) {
                 let problem = format!("port {} is already that of {}", route.listen, first.unit);
                 problems.push((route.listen, problem));
-            } else if let Err(problem) = self.open(route.listen, Target::Service(route.clone())).await {
+            } else if let Err(problem) =
+                self.open(route.listen, Target::Service(Arc::new(route.clone()))).await
+            {
                 problems.push((route.listen, problem));
             }
         }

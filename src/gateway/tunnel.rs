@@ -1,4 +1,4 @@
-//! Upgraded connections: `WebSockets`, and whatever else two sides agree on.
+//! Upgraded connections: WebSocket, and whatever else two sides agree on.
 //!
 //! Invariants: nothing passes before the service's 101; bytes that a side sent early are not lost; each tunnel has a
 //! connection of its own to the service, so that nothing of it can reach another request; a revoked session closes it.

@@ -2,6 +2,7 @@
 //! page enters by itself when the service answers, and asks for nothing until then: the gateway tells it.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -116,7 +117,7 @@ fn body(standing: &Standing, route: &Route, logs: &Logs) -> String {
 }
 
 /// The events for the page: `status`, `lines` (all that is shown), `line` (one more) and `enter`.
-pub(super) fn events(route: Route, watch: Watch, logs: &Logs) -> Response<Body> {
+pub(super) fn events(route: Arc<Route>, watch: Watch, logs: &Logs) -> Response<Body> {
     let (shown, live) = logs.follow(&route.unit, LINES);
     let follower =
         Follower { route, watch, live, shown: Some(shown), last: None, entered: false, retry: RETRY };
@@ -130,7 +131,7 @@ pub(super) fn events(route: Route, watch: Watch, logs: &Logs) -> Response<Body> 
 }
 
 struct Follower {
-    route: Route,
+    route: Arc<Route>,
     watch: Watch,
     live: tokio::sync::broadcast::Receiver<Line>,
     shown: Option<Vec<Line>>,

@@ -1,1 +1,8 @@
 //! Tests.
+
+mod gateway_auth;
+mod gateway_listen;
+mod gateway_portal;
+mod gateway_proxy;
+mod gateway_waiting;
+mod gateway_world;

@@ -42,7 +42,8 @@ function linkOf(route) {
 }
 
 function showLinks(snapshot) {
-  const items = snapshot.routes.map((route) => {
+  const elsewhere = snapshot.routes.filter((route) => String(route.port) !== location.port || route.unit);
+  const items = elsewhere.map((route) => {
     const unit = snapshot.units.find((candidate) => candidate.name === route.unit);
     const state = route.problem ?? unit?.state ?? '';
     const text = [make('strong', { textContent: route.title }), make('small', { textContent: `port ${route.port}` })];
@@ -79,7 +80,7 @@ function newRow(name) {
     restarts: make('td', { className: 'number' }),
     buttons: {},
   };
-  const actions = make('td', { className: 'actions' });
+  const actions = make('div', { className: 'actions' });
   for (const verb of ['start', 'stop', 'restart']) {
     const button = make('button', { type: 'button', textContent: verb });
     button.setAttribute('aria-label', `${verb} ${name}`);
@@ -93,7 +94,7 @@ function newRow(name) {
   actions.append(log);
   row.element = make('tr', {},
     make('td', {}, row.title, row.about), make('td', {}, row.state, row.reason),
-    make('td', {}, row.since), row.pid, row.restarts, actions);
+    make('td', {}, row.since), row.pid, row.restarts, make('td', { className: 'last' }, actions));
   return row;
 }
 

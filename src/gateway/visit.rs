@@ -1,0 +1,84 @@
+//! What kind of request it is, and the answer to one that does not come in.
+
+use std::net::IpAddr;
+
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use serde_json::json;
+
+use super::auth::Denied;
+use super::{headers, login, origin, page};
+
+/// Where a request came from, and what kind it is.
+pub(super) struct Visit {
+    /// The address at the other end of the connection.
+    pub(super) peer: IpAddr,
+    /// Whether a person looks at the answer.
+    pub(super) navigation: bool,
+    /// The protocol that it asks to switch to.
+    pub(super) upgrade: Option<HeaderValue>,
+}
+
+impl Visit {
+    pub(super) fn of(request: &Request<Body>, peer: IpAddr) -> Self {
+        let navigation = is_navigation(request.method(), request.headers());
+        Self { peer, navigation, upgrade: headers::upgrade(request.version(), request.headers()) }
+    }
+
+    /// The answer to somebody who does not come in.
+    pub(super) fn deny(&self, denied: Denied, request: &Request<Body>) -> Response<Body> {
+        let browser = request.headers().contains_key("sec-fetch-mode");
+        if let Denied::TooMany(wait) = denied {
+            let error = json!({ "error": "too many attempts from this address" });
+            let mut response = page::json(StatusCode::TOO_MANY_REQUESTS, &error);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+            return response;
+        }
+        // A browser that remembers an old password sends it unasked; the page is its way to a new one.
+        if self.navigation && self.upgrade.is_none() && (denied == Denied::Stranger || browser) {
+            return page::redirect(&login::address(request.uri()));
+        }
+        let mut response = page::json(StatusCode::UNAUTHORIZED, &json!({ "error": "a login is needed" }));
+        if !browser {
+            // Pages that ask in the background would make a browser pop up a dialog of its own.
+            let challenge = HeaderValue::from_static("Basic realm=\"desktopd\", charset=\"UTF-8\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+/// Refuses what two programs could read in two ways.
+pub(super) fn well_formed(request: &Request<Body>) -> Result<(), (StatusCode, &'static str)> {
+    let bad = |why| Err((StatusCode::BAD_REQUEST, why));
+    let headers = request.headers();
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err((StatusCode::METHOD_NOT_ALLOWED, "this method is not served"));
+    }
+    if !request.uri().path().starts_with('/') {
+        return bad("the address has no path");
+    }
+    let host = origin::host(headers);
+    if host.is_none() && (headers.contains_key("host") || request.version() != axum::http::Version::HTTP_10) {
+        return bad("a request needs exactly one Host");
+    }
+    if request.uri().authority().is_some_and(|authority| Some(authority.as_str()) != host) {
+        return bad("the address and the Host name different hosts");
+    }
+    if headers.contains_key("content-length") && headers.contains_key("transfer-encoding") {
+        return bad("a body has one length");
+    }
+    if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
+        return bad("a request has one Authorization");
+    }
+    Ok(())
+}
+
+/// Whether a person waits for a page. Browsers of today say so; for the others the wish for HTML counts.
+fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    let html = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/html"));
+    matches!(*method, Method::GET | Method::HEAD)
+        && headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate")
+        && headers.get_all("accept").iter().any(html)
+}
