@@ -1,1 +1,20 @@
-//! Tests.
+//! Tests of the real thing: a real image, started by a real Docker, looked at by a real Chromium.
+//!
+//! Every test starts what it needs and owns it, so tests run side by side, in one process or in many. They
+//! need Docker, Chromium, chromedriver and an image named by `DESKTOPD_TEST_IMAGE`, and say so where one is
+//! missing.
+
+mod browser;
+mod cleanup;
+mod desktop;
+mod docker;
+mod door;
+mod driver;
+mod harness;
+mod input;
+mod net;
+mod picture;
+mod poll;
+mod scenario;
+mod stack;
+mod through_the_canvas;

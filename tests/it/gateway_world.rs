@@ -100,7 +100,14 @@ impl Drop for World {
 }
 
 pub fn route(listen: u16, upstream: SocketAddr) -> Route {
-    Route { unit: "selkies".into(), title: "Desktop <1>".into(), listen, upstream, path: "/".into() }
+    Route {
+        unit: "selkies".into(),
+        title: "Desktop <1>".into(),
+        listen,
+        upstream,
+        path: "/".into(),
+        url: None,
+    }
 }
 
 pub async fn free_port() -> u16 {

@@ -1,0 +1,141 @@
+//! A headless Chromium that a test owns, driven over WebDriver.
+
+use std::path::Path;
+
+use fantoccini::actions::ActionSequence;
+use fantoccini::cookies::Cookie;
+use fantoccini::elements::Element;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+
+use crate::driver::Driver;
+use crate::input;
+use crate::net;
+use crate::picture::Picture;
+
+/// Dropping it ends the browser and removes its profile.
+pub struct Browser {
+    client: Client,
+    driver: Driver,
+}
+
+impl Browser {
+    pub async fn start() -> Browser {
+        let driver = Driver::start().await;
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let client =
+            builder.capabilities(driver.capabilities()).connect(&driver.url).await.expect("start Chromium");
+        Browser { client, driver }
+    }
+
+    /// The folder with all that it writes, named in every one of its processes.
+    pub fn files(&self) -> &str {
+        self.driver.files.to_str().expect("a temporary folder's name is text")
+    }
+
+    /// Opens a page and waits until it's loaded.
+    pub async fn goto(&self, url: &str) {
+        self.client.goto(url).await.unwrap_or_else(|error| panic!("open {url}: {error}"));
+    }
+
+    pub async fn url(&self) -> String {
+        self.client.current_url().await.expect("ask where the browser is").into()
+    }
+
+    /// What a person would see of the page now.
+    pub async fn screenshot(&self) -> Picture {
+        Picture::from_png(&self.screenshot_png().await)
+    }
+
+    async fn screenshot_png(&self) -> Vec<u8> {
+        self.client.screenshot().await.expect("take a screenshot")
+    }
+
+    /// Keeps a screenshot and what the page said in a folder of the build, for a person to look at after a
+    /// failure.
+    pub async fn keep_evidence(&self, name: &str) -> String {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        std::fs::create_dir_all(folder).expect("make a folder for evidence");
+        let png = folder.join(format!("{name}.png"));
+        std::fs::write(&png, self.screenshot_png().await).expect("keep a screenshot");
+        let log = folder.join(format!("{name}.console.txt"));
+        std::fs::write(&log, self.console().await.join("\n")).expect("keep the console's messages");
+        format!("see {} and {}", png.display(), log.display())
+    }
+
+    /// Runs a script in the page and gives back what it returns.
+    pub async fn execute(&self, script: &str, arguments: Vec<Value>) -> Value {
+        self.client
+            .execute(script, arguments)
+            .await
+            .unwrap_or_else(|error| panic!("run {script:?} in the page: {error}"))
+    }
+
+    /// The text that the page shows.
+    pub async fn text(&self) -> String {
+        self.execute("return document.body ? document.body.innerText : ''", vec![])
+            .await
+            .as_str()
+            .unwrap_or_default()
+            .into()
+    }
+
+    /// Writes into the form's fields, chosen by their names, and presses its button.
+    pub async fn submit_form(&self, css: &str, fields: &[(&str, &str)]) {
+        for (name, value) in fields {
+            let field = self.find(&format!("{css} [name={name}]")).await;
+            field.clear().await.unwrap_or_else(|error| panic!("empty {name} of {css}: {error}"));
+            field.send_keys(value).await.unwrap_or_else(|error| panic!("fill {name} of {css}: {error}"));
+        }
+        self.click_on(&format!("{css} button, {css} input[type=submit]")).await;
+    }
+
+    pub async fn click_on(&self, css: &str) {
+        self.find(css).await.click().await.unwrap_or_else(|error| panic!("click on {css}: {error}"));
+    }
+
+    async fn find(&self, css: &str) -> Element {
+        let found = self.client.find(Locator::Css(css)).await;
+        found.unwrap_or_else(|error| panic!("find {css} in the page: {error}"))
+    }
+
+    pub async fn click_at(&self, x: u32, y: u32) {
+        self.perform(input::click(x, y)).await;
+    }
+
+    pub async fn type_text(&self, text: &str) {
+        self.perform(input::typing(text)).await;
+    }
+
+    pub async fn press(&self, keys: &[char]) {
+        self.perform(input::chord(keys)).await;
+    }
+
+    async fn perform(&self, actions: impl Into<ActionSequence>) {
+        self.client.perform_actions(actions.into()).await.expect("use keyboard or mouse");
+    }
+
+    pub async fn cookies(&self) -> Vec<Cookie<'static>> {
+        self.client.get_all_cookies().await.expect("read the cookies")
+    }
+
+    /// What the page wrote to its console since the last call, the browser's own complaints included.
+    pub async fn console(&self) -> Vec<String> {
+        let session = self.client.session_id().await.ok().flatten().expect("a browser has a session");
+        let url = format!("{}/session/{session}/se/log", self.driver.url);
+        let reply = net::http_post(&url, &json!({ "type": "browser" }).to_string()).await;
+        let reply: Value = serde_json::from_str(&reply.body).expect("chromedriver speaks JSON");
+        let entries = reply["value"].as_array().cloned().unwrap_or_default();
+        entries
+            .iter()
+            .map(|entry| {
+                format!(
+                    "{} {}",
+                    entry["level"].as_str().unwrap_or("?"),
+                    entry["message"].as_str().unwrap_or("?")
+                )
+            })
+            .collect()
+    }
+}

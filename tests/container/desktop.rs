@@ -1,0 +1,129 @@
+//! A desktop as a person has it who opened its page: pixels come out, keys and clicks go in, and there's
+//! nothing else.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::browser::Browser;
+use crate::picture::{Area, Picture, Rgb};
+use crate::poll::{eventually, within};
+
+/// A page with a message on one background has fewer colours than this, wallpaper and panel have more.
+const DESKTOP_COLOURS: usize = 8;
+
+/// What lossy video makes of a colour.
+const TOLERANCE: u8 = 24;
+
+/// The element that shows the stream, the largest of all candidates: which one it is depends on codec,
+/// transport and browser. An element that exists and has a size may still be one that's only a spare.
+const STREAM: &str = "
+    const shown = [...document.querySelectorAll('video, canvas')].map(element => {
+        const box = element.getBoundingClientRect();
+        return { id: element.id, pixels: [element.videoWidth || element.width, element.videoHeight || element.height],
+            left: box.left, top: box.top, width: box.width, height: box.height };
+    });
+    shown.sort((one, other) => other.width * other.height - one.width * one.height);
+    return shown.length && shown[0].width * shown[0].height > 100000 ? shown[0] : null;";
+
+pub struct Desktop<'a> {
+    pub browser: &'a Browser,
+}
+
+impl<'a> Desktop<'a> {
+    /// Opens a streaming page and waits until it shows a desktop.
+    pub async fn open(browser: &'a Browser, url: &str, timeout: Duration) -> Desktop<'a> {
+        browser.goto(url).await;
+        let desktop = Desktop { browser };
+        desktop.wait_for_picture(timeout).await;
+        desktop
+    }
+
+    /// The stream's element and its place in the page.
+    pub async fn stream(&self) -> Option<Value> {
+        Some(self.browser.execute(STREAM, vec![]).await).filter(|stream| !stream.is_null())
+    }
+
+    pub async fn picture(&self) -> Picture {
+        self.browser.screenshot().await
+    }
+
+    /// Waits for a stream that shows more than one surface: not black, not blank, not just a message.
+    pub async fn wait_for_picture(&self, timeout: Duration) -> Picture {
+        eventually("a picture of the desktop", timeout, async || {
+            let Some(stream) = self.stream().await else {
+                return Err(format!("no stream in the page, which says {:?}", self.browser.text().await));
+            };
+            let picture = self.picture().await;
+            match picture.colours() {
+                enough if enough >= DESKTOP_COLOURS => Ok(picture),
+                few => Err(format!("{few} colours in {stream}")),
+            }
+        })
+        .await
+    }
+
+    /// Waits until nothing has moved for `calm`: a desktop that's still loading loses what is typed.
+    pub async fn wait_until_still(&self, calm: Duration, timeout: Duration) -> Picture {
+        let mut last = (self.picture().await, std::time::Instant::now());
+        eventually("a desktop that has come to rest", timeout, async || {
+            let now = self.picture().await;
+            match now.difference(&last.0) {
+                Some(area) => {
+                    last = (now, std::time::Instant::now());
+                    Err(format!("{area:?} moved"))
+                }
+                None if last.1.elapsed() < calm => Err("nothing moved lately".into()),
+                None => Ok(now),
+            }
+        })
+        .await
+    }
+
+    /// Waits for a change of at least `size` pixels since `before`, such as a window that opened.
+    pub async fn wait_for_change(
+        &self,
+        before: &Picture,
+        size: u64,
+        timeout: Duration,
+    ) -> Result<Area, String> {
+        within(timeout, async || match self.picture().await.difference(before) {
+            Some(area) if area.size() >= size => Ok(area),
+            other => Err(format!("the largest change is {other:?}")),
+        })
+        .await
+    }
+
+    /// Clicks at a place of the window, in the pixels of its [`picture`](Self::picture).
+    pub async fn click_at(&self, x: u32, y: u32) {
+        self.browser.click_at(x, y).await;
+    }
+
+    /// Types into whatever has the focus; a newline is the Enter key.
+    pub async fn type_text(&self, text: &str) {
+        self.browser.type_text(text).await;
+    }
+
+    /// Presses keys together, in the order given.
+    pub async fn press(&self, keys: &[char]) {
+        self.browser.press(keys).await;
+    }
+
+    pub async fn count_pixels(&self, colour: Rgb) -> usize {
+        self.picture().await.count(colour, TOLERANCE)
+    }
+
+    /// Waits until so many pixels have a colour, and says how many there are; or how many there were at last.
+    pub async fn wait_for_colour(
+        &self,
+        colour: Rgb,
+        pixels: usize,
+        timeout: Duration,
+    ) -> Result<usize, String> {
+        within(timeout, async || match self.count_pixels(colour).await {
+            enough if enough >= pixels => Ok(enough),
+            few => Err(format!("{few} pixels of {colour:?}")),
+        })
+        .await
+    }
+}

@@ -1,0 +1,181 @@
+//! A container that a test owns: started with what the test says, gone when the test is over, however it
+//! ends.
+
+use std::collections::hash_map::RandomState;
+use std::ffi::OsStr;
+use std::hash::{BuildHasher, Hasher};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use crate::cleanup::Cleanup;
+use crate::poll::eventually;
+
+/// How much of a container's log a failing test prints.
+const LOG_TAIL: &str = "80";
+
+/// The image under test, from `DESKTOPD_TEST_IMAGE`.
+pub fn image() -> String {
+    std::env::var("DESKTOPD_TEST_IMAGE")
+        .unwrap_or_else(|_| panic!("no image to test: run tests/run or set DESKTOPD_TEST_IMAGE=name:tag"))
+}
+
+/// The Docker client; `DESKTOPD_TEST_DOCKER` names another one, podman for example.
+fn docker() -> Command {
+    let mut command =
+        Command::new(std::env::var_os("DESKTOPD_TEST_DOCKER").unwrap_or_else(|| "docker".into()));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("run {command:?}: {error}"))
+}
+
+/// What a command in a container, or the client itself, said and returned.
+#[derive(Debug)]
+pub struct Done {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Done {
+    fn from(output: Output) -> Done {
+        let text = |bytes| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        Done { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+/// Is there a container of this name, running or not?
+pub fn exists(name: &str) -> bool {
+    run(docker().args(["container", "inspect", name])).status.success()
+}
+
+/// What to start; finished by [`Spec::start`].
+pub struct Spec {
+    options: Vec<String>,
+    image: String,
+}
+
+impl Spec {
+    /// Any option of `docker run`, as it is.
+    pub fn option(mut self, option: impl Into<String>) -> Spec {
+        self.options.push(option.into());
+        self
+    }
+
+    pub fn env(self, name: &str, value: impl AsRef<str>) -> Spec {
+        self.option(format!("--env={name}={}", value.as_ref()))
+    }
+
+    /// Makes a TCP port reachable from this machine alone, on a free port: see [`Container::port`].
+    pub fn publish(self, port: u16) -> Spec {
+        self.option(format!("--publish=127.0.0.1::{port}"))
+    }
+
+    pub fn mount(self, from: &str, to: &str) -> Spec {
+        self.option(format!("--volume={from}:{to}:ro"))
+    }
+
+    /// Starts it with the image's own command, or with `command` where that isn't empty.
+    pub fn start(self, command: &[&str]) -> Container {
+        let random = RandomState::new().build_hasher().finish() as u32;
+        let name = format!("desktopd-test-{}-{random:08x}", std::process::id());
+        // First the clean-up, then the container: a process killed between the two leaves nothing behind.
+        let client = docker().get_program().to_string_lossy().into_owned();
+        let cleanup = Cleanup::new(r#"exec "$1" rm -f -v "$2""#, &[&client, &name]);
+        let mut run_it = docker();
+        run_it
+            .args(["run", "--detach", "--pull=never", "--name", &name])
+            .args(&self.options)
+            .arg(&self.image)
+            .args(command);
+        let done = Done::from(run(&mut run_it));
+        assert_eq!(done.code, Some(0), "docker run of {}: {}", self.image, done.stderr);
+        Container { name, _cleanup: cleanup }
+    }
+}
+
+/// A started container. Dropping it removes it, with its anonymous volumes.
+pub struct Container {
+    pub name: String,
+    _cleanup: Cleanup,
+}
+
+impl Container {
+    /// A container of the image under test.
+    pub fn of_image() -> Spec {
+        Spec { options: Vec::new(), image: image() }
+    }
+
+    fn client<S: AsRef<OsStr>>(&self, verb: &str, args: impl IntoIterator<Item = S>) -> Done {
+        run(docker().arg(verb).args(args)).into()
+    }
+
+    /// Runs a command inside, as root.
+    pub fn exec(&self, command: &[&str]) -> Done {
+        self.client("exec", [&[self.name.as_str()], command].concat())
+    }
+
+    /// Runs a command inside that has to succeed, and gives its output.
+    pub fn exec_ok(&self, command: &[&str]) -> String {
+        let done = self.exec(command);
+        assert_eq!(done.code, Some(0), "{command:?} in {}: {}{}", self.name, done.stdout, done.stderr);
+        done.stdout
+    }
+
+    /// All that PID 1 wrote, to both outputs.
+    pub fn logs(&self) -> String {
+        let done = self.client("logs", [&self.name]);
+        [done.stdout, done.stderr].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Where this machine reaches a published port.
+    pub fn port(&self, inside: u16) -> u16 {
+        let done = self.client("port", [self.name.clone(), format!("{inside}/tcp")]);
+        let port = done.stdout.lines().find_map(|line| line.rsplit_once(':')?.1.parse().ok());
+        port.unwrap_or_else(|| panic!("port {inside} of {} isn't published: {done:?}", self.name))
+    }
+
+    /// Sends PID 1 a signal.
+    pub fn kill(&self, signal: &str) {
+        let done = self.client("kill", ["--signal", signal, self.name.as_str()]);
+        assert_eq!(done.code, Some(0), "docker kill: {}", done.stderr);
+    }
+
+    /// TERM, then KILL after `grace`.
+    pub fn stop(&self, grace: Duration) {
+        let done = self.client("stop", ["--time", &grace.as_secs().to_string(), self.name.as_str()]);
+        assert_eq!(done.code, Some(0), "docker stop: {}", done.stderr);
+    }
+
+    /// Starts a stopped container again, with all that it wrote to its own files.
+    pub fn start_again(&self) {
+        let done = self.client("start", [&self.name]);
+        assert_eq!(done.code, Some(0), "docker start: {}", done.stderr);
+    }
+
+    /// One field of `docker inspect`, as a Go template.
+    pub fn inspect(&self, template: &str) -> String {
+        self.client("inspect", ["--format", template, self.name.as_str()]).stdout
+    }
+
+    /// Waits until PID 1 is gone.
+    pub async fn wait_exit_code(&self, timeout: Duration) -> i32 {
+        let what = format!("the end of {}", self.name);
+        eventually(&what, timeout, async || {
+            let state = self.inspect("{{.State.Running}} {{.State.ExitCode}}");
+            state.strip_prefix("false ").and_then(|code| code.parse().ok()).ok_or(state)
+        })
+        .await
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let tail = self.client("logs", ["--tail", LOG_TAIL, self.name.as_str()]);
+            eprintln!("--- end of the log of {}\n{}\n{}\n---", self.name, tail.stdout, tail.stderr);
+        }
+    }
+}

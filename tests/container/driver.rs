@@ -1,0 +1,101 @@
+//! chromedriver and the Chromium that it starts: processes, files and where to talk to them.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::cleanup::Cleanup;
+use crate::poll::eventually;
+
+/// What makes Chromium quiet, alike everywhere and independent of this machine.
+const SWITCHES: &[&str] = &[
+    "--headless=new",
+    // Tests run as root in containers, where its sandbox can't be had.
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-device-scale-factor=1",
+    "--window-size=1920,1080",
+];
+
+/// A running chromedriver. Dropping it kills it and every process of its Chromium, and removes their files.
+pub struct Driver {
+    process: Child,
+    pub url: String,
+    /// Where all its files are.
+    pub files: PathBuf,
+    cleanup: Option<Cleanup>,
+}
+
+impl Driver {
+    pub async fn start() -> Driver {
+        let files =
+            TempDir::with_prefix("desktopd-test-browser-").expect("make a folder for the browser").keep();
+        let said = files.join("chromedriver.log");
+        let log = std::fs::File::create(&said).expect("make chromedriver's log");
+        let process = Command::new(
+            std::env::var_os("DESKTOPD_TEST_CHROMEDRIVER").unwrap_or_else(|| "chromedriver".into()),
+        )
+        .arg("--port=0")
+        // Chromium leaves sockets, crash data and caches in all three.
+        .envs(["HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"].map(|name| (name, &files)))
+        .env_remove("DISPLAY")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("share chromedriver's log"))
+        .stderr(log)
+        // Chromium's processes stay in the driver's group, so that one signal ends all of them.
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!("start chromedriver (packages chromium and chromium-driver): {error}")
+        });
+        let group = process.id().to_string();
+        let path = files.to_string_lossy().into_owned();
+        let cleanup = Cleanup::new(
+            r#"kill -s KILL -- "-$1"; for n in 1 2 3 4 5; do rm -rf "$2" && break; sleep 0.2; done"#,
+            &[&group, &path],
+        );
+        let port: u16 = eventually("chromedriver's port", Duration::from_secs(20), async || {
+            let said = std::fs::read_to_string(&said).unwrap_or_default();
+            let port = said
+                .split_once("started successfully on port ")
+                .and_then(|(_, rest)| rest.split_once('.')?.0.parse().ok());
+            port.ok_or(said)
+        })
+        .await;
+        let url = format!("http://127.0.0.1:{port}");
+        Driver { process, url, files, cleanup: Some(cleanup) }
+    }
+
+    /// What to ask the driver for.
+    pub fn capabilities(&self) -> serde_json::Map<String, Value> {
+        let mut switches: Vec<String> = SWITCHES.iter().map(ToString::to_string).collect();
+        switches.push(format!("--user-data-dir={}", self.files.join("profile").display()));
+        let asked = json!({
+            "browserName": "chrome",
+            // A container makes its own certificate.
+            "acceptInsecureCerts": true,
+            "goog:chromeOptions": { "args": switches },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        asked.as_object().expect("capabilities are an object").clone()
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // Without this a clean-up that failed would hold the test here for ever.
+        let _ = self.process.kill();
+        drop(self.cleanup.take());
+        let _ = self.process.wait();
+    }
+}

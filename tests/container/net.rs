@@ -1,0 +1,71 @@
+//! What comes back over the network without a browser: plain requests, and the first answer to a WebSocket's
+//! handshake.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An answer as it came: redirects aren't followed, and no status is an error.
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+pub async fn http_get(url: &str, headers: &[(&str, &str)]) -> Result<Reply, reqwest::Error> {
+    let request =
+        headers.iter().fold(client().get(url), |request, (name, value)| request.header(*name, *value));
+    reply(request).await
+}
+
+/// Sends JSON to something that has to be there.
+pub async fn http_post(url: &str, json: &str) -> Reply {
+    let request = client().post(url).header("content-type", "application/json").body(json.to_owned());
+    reply(request).await.unwrap_or_else(|error| panic!("post to {url}: {error}"))
+}
+
+fn client() -> reqwest::Client {
+    let builder =
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(TIMEOUT);
+    builder.build().expect("make an HTTP client")
+}
+
+async fn reply(request: reqwest::RequestBuilder) -> Result<Reply, reqwest::Error> {
+    let response = request.send().await?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Ok(Reply { status, headers, body: response.text().await? })
+}
+
+/// The status of a WebSocket's handshake on a port of this machine: 101 where the door is open.
+///
+/// Raw bytes, because a client library would refuse to send some of what an attacker would. `headers` may
+/// hold `Origin`, `Cookie`, `Authorization` and so on, and replaces the usual `Host` where it names one.
+pub async fn websocket_status(port: u16, path: &str, headers: &[(&str, &str)]) -> std::io::Result<u16> {
+    tokio::time::timeout(TIMEOUT, handshake(port, path, headers)).await?
+}
+
+async fn handshake(port: u16, path: &str, headers: &[(&str, &str)]) -> std::io::Result<u16> {
+    let mut request = format!(
+        "GET {path} HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    );
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        request.push_str(&format!("Host: localhost:{port}\r\n"));
+    }
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(request.as_bytes()).await?;
+    // "HTTP/1.1 101" is all that matters; what follows may be frames.
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).await?;
+    let status =
+        std::str::from_utf8(&start).ok().and_then(|start| start.strip_prefix("HTTP/1.1 ")?.parse().ok());
+    status.ok_or_else(|| std::io::Error::other(format!("not an HTTP answer: {start:?}")))
+}

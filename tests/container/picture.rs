@@ -1,0 +1,94 @@
+//! What the browser shows, as pixels, and the few questions that tests ask about them.
+//!
+//! The desktop reaches the browser as lossy video, so no question is about exact values.
+
+/// A colour without its opacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rgb(pub u8, pub u8, pub u8);
+
+/// Part of a picture, in its pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    pub left: u32,
+    pub top: u32,
+    pub width: u32,
+    pub height: u32,
+}
+
+impl Area {
+    pub fn centre(&self) -> (u32, u32) {
+        (self.left + self.width / 2, self.top + self.height / 2)
+    }
+
+    pub fn size(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+}
+
+/// A decoded screenshot.
+#[derive(Clone)]
+pub struct Picture {
+    pub width: u32,
+    pub height: u32,
+    rgba: Vec<u8>,
+}
+
+/// More than noise of the video, less than any change a person would notice.
+const NOTICEABLE: u8 = 24;
+
+impl Picture {
+    /// Decodes a PNG of 8-bit colours, which is what every browser makes.
+    pub fn from_png(bytes: &[u8]) -> Picture {
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
+        decoder
+            .set_transformations(png::Transformations::normalize_to_color8() | png::Transformations::ALPHA);
+        let mut reader = decoder.read_info().expect("a screenshot is a PNG");
+        let mut rgba = vec![0; reader.output_buffer_size().expect("a screenshot fits into memory")];
+        let frame = reader.next_frame(&mut rgba).expect("a screenshot is a whole PNG");
+        assert_eq!(frame.color_type, png::ColorType::Rgba, "a screenshot has colours");
+        Picture { width: frame.width, height: frame.height, rgba }
+    }
+
+    fn pixels(&self) -> impl Iterator<Item = Rgb> {
+        self.rgba.chunks_exact(4).map(|pixel| Rgb(pixel[0], pixel[1], pixel[2]))
+    }
+
+    /// How many pixels have this colour, with each channel off by at most `tolerance`.
+    pub fn count(&self, colour: Rgb, tolerance: u8) -> usize {
+        self.pixels().filter(|pixel| distance(*pixel, colour) <= tolerance).count()
+    }
+
+    /// How many clearly different colours there are (eight levels a channel), each on more than a thousandth
+    /// of the picture. A blank page has one, a page with a message two or three, a desktop's wallpaper and
+    /// panel a dozen.
+    pub fn colours(&self) -> usize {
+        let mut seen = [0usize; 512];
+        for Rgb(r, g, b) in self.pixels() {
+            seen[usize::from(r >> 5) << 6 | usize::from(g >> 5) << 3 | usize::from(b >> 5)] += 1;
+        }
+        let enough = self.rgba.len() / 4 / 1000;
+        seen.iter().filter(|&&count| count > enough).count()
+    }
+
+    /// The smallest area with all noticeable differences from an earlier picture.
+    pub fn difference(&self, earlier: &Picture) -> Option<Area> {
+        assert_eq!((self.width, self.height), (earlier.width, earlier.height), "two pictures of one window");
+        let changed = self
+            .pixels()
+            .zip(earlier.pixels())
+            .enumerate()
+            .filter(|(_, (now, then))| distance(*now, *then) > NOTICEABLE);
+        let (mut left, mut top, mut right, mut bottom) = (u32::MAX, u32::MAX, 0, 0);
+        for (index, _) in changed {
+            let (x, y) = (index as u32 % self.width, index as u32 / self.width);
+            (left, right) = (left.min(x), right.max(x));
+            (top, bottom) = (top.min(y), bottom.max(y));
+        }
+        (left <= right).then(|| Area { left, top, width: right - left + 1, height: bottom - top + 1 })
+    }
+}
+
+/// The largest difference of a channel.
+fn distance(one: Rgb, other: Rgb) -> u8 {
+    one.0.abs_diff(other.0).max(one.1.abs_diff(other.1)).max(one.2.abs_diff(other.2))
+}
