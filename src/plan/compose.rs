@@ -13,6 +13,7 @@ use crate::steps;
 
 use super::display::Decision;
 use super::template::{Values, expand};
+use super::values::OF_THE_ACCOUNT;
 use super::{Fate, Launch, Route, Unit, values};
 
 /// Variables that describe the daemon's own surroundings and would mislead a unit.
@@ -42,12 +43,21 @@ struct Expander<'a> {
     service: &'a Service,
     values: &'a Values,
     problems: Vec<Problem>,
+    /// Why the desktop's user does not exist, if it does not.
+    nobody: Option<&'a str>,
+    /// Why the unit does not apply here, as far as its texts show.
+    inapplicable: Option<String>,
 }
 
 impl Expander<'_> {
     fn text(&mut self, key: &str, text: &str) -> String {
         expand(text, self.values).unwrap_or_else(|message| {
-            self.problem(key, message);
+            let of_nobody =
+                |_: &&str| OF_THE_ACCOUNT.iter().any(|name| text.contains(&format!("${{{name}}}")));
+            match self.nobody.filter(of_nobody) {
+                Some(reason) => self.inapplicable = Some(reason.to_owned()),
+                None => self.problem(key, message),
+            }
             String::new()
         })
     }
@@ -88,7 +98,9 @@ impl<'a> Composer<'a> {
             return (unit, None);
         }
 
-        let mut expander = Expander { service, values: &self.values, problems: Vec::new() };
+        let nobody = self.facts.account.as_ref().err().map(String::as_str);
+        let mut expander =
+            Expander { service, values: &self.values, problems: Vec::new(), nobody, inapplicable: None };
         let mut missing = None;
         let argv = match &service.run {
             Run::Command(argv) => {
@@ -119,7 +131,7 @@ impl<'a> Composer<'a> {
 
         if let Some(first) = expander.problems.first() {
             unit.fate = Fate::Broken(first.to_string());
-        } else if let Some(reason) = missing {
+        } else if let Some(reason) = expander.inapplicable.or(missing) {
             unit.fate = Fate::Skip(reason);
         }
         problems.append(&mut expander.problems);

@@ -25,8 +25,25 @@ fn x_server(unit: &mut Unit, display: &Decision) {
     }
 }
 
-/// Selkies 1.6's encoder names, which people's templates set, in the words of Selkies 2.
 fn selkies(unit: &mut Unit, config: &Config) {
+    turn(unit, config);
+    encoder(unit, config);
+}
+
+/// Without a TURN server of the user's the file with no servers at all stays: Selkies' own defaults are public ones.
+fn turn(unit: &mut Unit, config: &Config) {
+    let vars = &config.env.vars;
+    if vars.turn_host.is_none() {
+        return;
+    }
+    unit.launch.env.remove(&OsString::from("SELKIES_RTC_CONFIG_JSON"));
+    if let Some(password) = &vars.turn_password {
+        unit.launch.env.insert("SELKIES_TURN_PASSWORD".into(), password.reveal().into());
+    }
+}
+
+/// Selkies 1.6's encoder names, which people's templates set, in the words of Selkies 2.
+fn encoder(unit: &mut Unit, config: &Config) {
     let Some(asked) = &config.env.vars.webrtc_encoder else { return };
     let (encoder, cpu) = match asked.as_str() {
         "nvh264enc" | "vah264enc" => ("h264enc", false),

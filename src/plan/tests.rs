@@ -199,3 +199,53 @@ fn some_services_can_be_left_out_by_the_environment() {
     assert!(!plan.unit("app").unwrap().autostart);
     assert!(plan.unit("y").unwrap().autostart);
 }
+
+#[test]
+fn selkies_asks_no_public_server_and_only_the_users_own() {
+    let file = "command = [\"app\"]\n[environment]\nSELKIES_RTC_CONFIG_JSON = \"${config-dir}/none.json\"\n\
+                SELKIES_TURN_HOST = \"${TURN_HOST}\"";
+    let env = |environment: &[(&str, &str)]| {
+        let plan = Plan::build(&config(environment, "", &[("selkies", file)]), &facts());
+        plan.unit("selkies").unwrap().launch.env.clone()
+    };
+    let get = |env: &BTreeMap<OsString, OsString>, name: &str| env.get(&OsString::from(name)).cloned();
+    let alone = env(&[("TURN_PASSWORD", "unused-secret")]);
+    assert_eq!(get(&alone, "SELKIES_RTC_CONFIG_JSON"), Some("/c/none.json".into()));
+    assert_eq!(get(&alone, "SELKIES_TURN_HOST"), None);
+    assert!(!alone.values().any(|value| value == "unused-secret"));
+    let own = env(&[("TURN_HOST", "turn.example"), ("SELKIES_TURN_PASSWORD", "turn-secret")]);
+    assert_eq!(get(&own, "SELKIES_RTC_CONFIG_JSON"), None);
+    assert_eq!(get(&own, "SELKIES_TURN_HOST"), Some("turn.example".into()));
+    assert_eq!(get(&own, "SELKIES_TURN_PASSWORD"), Some("turn-secret".into()));
+}
+
+#[test]
+fn encoders_of_selkies_1_are_translated() {
+    for (asked, encoder, cpu) in
+        [("nvh264enc", "h264enc", None), ("x264enc", "h264enc", Some("true")), ("vp9enc", "vp9enc", None)]
+    {
+        let config = config(&[("WEBRTC_ENCODER", asked)], "", &[("selkies", "command = [\"app\"]")]);
+        let plan = Plan::build(&config, &facts());
+        let env = &plan.unit("selkies").unwrap().launch.env;
+        assert_eq!(env[&OsString::from("SELKIES_ENCODER")], OsString::from(encoder));
+        assert_eq!(env.get(&OsString::from("SELKIES_USE_CPU")).map(|v| v.to_str().unwrap()), cpu);
+    }
+}
+
+#[test]
+fn without_the_desktops_user_what_depends_on_it_says_so() {
+    let files = [
+        ("d", "command = [\"app\"]"),
+        ("s", "step = [\"prepare\", \"${runtime-dir}\", \"${uid}\", \"${gid}\"]"),
+    ];
+    let mut facts = facts();
+    facts.account = Err("there is no user named 'ada' (USER_NAME)".into());
+    let plan = Plan::build(&config(&[], "", &files), &facts);
+    assert_eq!(plan.problems, []);
+    for unit in ["d", "s"] {
+        assert_eq!(
+            plan.unit(unit).unwrap().fate,
+            Fate::Skip("there is no user named 'ada' (USER_NAME)".into())
+        );
+    }
+}

@@ -8,6 +8,9 @@ use super::READY_FD;
 use super::display::Decision;
 use super::template::Values;
 
+/// The values that exist only where the desktop's user does.
+pub const OF_THE_ACCOUNT: [&str; 7] = ["user", "uid", "gid", "home", "shell", "xauthority", "runtime-dir"];
+
 /// The values that are the same for all units. Secrets are not among them: a template may end on a command line.
 pub fn shared(config: &Config, facts: &Facts, display: &Decision) -> Values {
     let vars = &config.env.vars;

@@ -1,5 +1,6 @@
 //! Tests.
 
+mod documents;
 mod gateway_auth;
 mod gateway_listen;
 mod gateway_portal;
