@@ -53,7 +53,7 @@ pub async fn run(config: Config) -> Result<(), String> {
         snapshot.problems =
             front.problems.iter().cloned().chain(plan.problems.iter().map(ToString::to_string)).collect();
     });
-    let context = Context { reaper: reaper.clone(), logs, run_dir, began };
+    let context = Context { reaper: reaper.clone(), logs: logs.clone(), run_dir, began };
     let supervisor = supervise::spawn(plan.units, context);
     handle.send_replace(Some(supervisor.handle.clone()));
     let taken = front.gateway.set_routes(&plan.routes).await;
@@ -69,6 +69,7 @@ pub async fn run(config: Config) -> Result<(), String> {
     stop.cancel();
     front.gateway.drained().await;
     tracing::info!("everything has stopped");
+    logs.flush();
     Ok(())
 }
 

@@ -5,14 +5,25 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 /// Lines that may wait for a slow reader before new ones are dropped.
 const BACKLOG: usize = 4096;
 
+/// How long the program's end waits for a reader.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// What the thread is given.
+enum Message {
+    Line(String),
+    /// Everything before this has been written when the other end hears of it.
+    Written(mpsc::SyncSender<()>),
+}
+
 /// A handle to the container's output. Cheap to clone.
 #[derive(Clone)]
 pub struct Console {
-    lines: Option<mpsc::SyncSender<String>>,
+    lines: Option<mpsc::SyncSender<Message>>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -24,12 +35,20 @@ impl Console {
 
     /// A console on standard output.
     pub fn stdout() -> Self {
-        let (lines, queue) = mpsc::sync_channel::<String>(BACKLOG);
+        let (lines, queue) = mpsc::sync_channel::<Message>(BACKLOG);
         let dropped = Arc::<AtomicU64>::default();
         let counter = Arc::clone(&dropped);
         let started = thread::Builder::new().name("console".into()).stack_size(64 * 1024).spawn(move || {
             let mut out = std::io::stdout();
-            for line in queue {
+            for message in queue {
+                let line = match message {
+                    Message::Line(line) => line,
+                    Message::Written(heard) => {
+                        // Whoever asked may have stopped waiting.
+                        let _ = heard.try_send(());
+                        continue;
+                    }
+                };
                 let missed = counter.swap(0, Ordering::Relaxed);
                 if missed > 0 {
                     let _ = writeln!(
@@ -44,9 +63,18 @@ impl Console {
         Self { lines: started.is_ok().then_some(lines), dropped }
     }
 
+    /// Waits, a short time, until everything that was printed is written: the last lines say why the program ended.
+    pub fn flush(&self) {
+        let Some(lines) = &self.lines else { return };
+        let (heard, written) = mpsc::sync_channel(1);
+        if lines.try_send(Message::Written(heard)).is_ok() {
+            let _ = written.recv_timeout(LAST_WORDS);
+        }
+    }
+
     pub(super) fn print(&self, unit: &str, text: &str) {
         let Some(lines) = &self.lines else { return };
-        if lines.try_send(format!("{unit} | {text}\n")).is_err() {
+        if lines.try_send(Message::Line(format!("{unit} | {text}\n"))).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -130,6 +130,11 @@ impl Logs {
         }
     }
 
+    /// Waits, a short time, until the container's output has everything.
+    pub fn flush(&self) {
+        self.inner.console.flush();
+    }
+
     /// The last `lines` lines of a unit, oldest first. Empty for a unit that never printed.
     pub fn tail(&self, unit: &str, lines: usize) -> Vec<Line> {
         let log = lock(&self.inner.logs).get(unit).cloned();
