@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::problem::Problem;
 use super::table::Reader;
 
+/// The boot steps that a file may name; the work itself is in the stage of that name.
+pub const STEPS: [&str; 2] = ["prepare", "x-cookie"];
+
 /// What a unit runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Run {

@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::config::env::{is_own_secret, looks_secret};
-use crate::config::service::{Ready, Run, RunAs, Service};
+use crate::config::service::{Ready, Run, RunAs, STEPS, Service};
 use crate::config::{Config, Problem, nearest};
 use crate::facts::Facts;
-use crate::steps;
 
 use super::display::Decision;
 use super::template::{Values, expand};
@@ -237,10 +236,9 @@ impl<'a> Composer<'a> {
 fn step(words: &[String], expander: &mut Expander<'_>) -> Vec<String> {
     let words = expander.list("step", words);
     if let Some(name) = words.first()
-        && !steps::NAMES.contains(&name.as_str())
+        && !STEPS.contains(&name.as_str())
     {
-        let hint =
-            nearest(name, steps::NAMES).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+        let hint = nearest(name, STEPS).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
         expander.problem("step", format!("\"{name}\" is not a boot step{hint}"));
     }
     ["/proc/self/exe", "__step"].map(str::to_owned).into_iter().chain(words).collect()

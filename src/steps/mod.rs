@@ -5,9 +5,6 @@ mod await_bus_name;
 mod prepare;
 mod x_cookie;
 
-/// The steps that a service file may name.
-pub const NAMES: [&str; 2] = ["prepare", "x-cookie"];
-
 /// The step by which the supervisor learns of a name on a bus.
 pub const AWAIT_BUS_NAME: &str = "await-bus-name";
 
@@ -28,4 +25,19 @@ pub fn run(words: &[String]) -> Result<(), String> {
 
 fn number(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| format!("'{text}' is not an id"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::service::STEPS;
+
+    #[test]
+    fn every_step_that_a_file_may_name_is_there() {
+        for name in STEPS {
+            let told = run(&[name.to_owned()]).unwrap_err();
+            assert!(told.starts_with(&format!("usage: {name} ")), "{told}");
+        }
+        assert!(run(&["no-step".to_owned()]).unwrap_err().contains("no boot step"));
+    }
 }

@@ -9,14 +9,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::nearest;
 use crate::logs::Logs;
-use crate::observe::UnitStatus;
 use crate::plan::Unit;
 use crate::sys::process::signal_by_name;
 use crate::sys::reaper::{Exit, Reaper};
 
 use super::lifecycle::{Core, Effect, Event, Outcome, Status};
 use super::process::{self, Process};
-use super::{Request, RequestError, Verb};
+use super::{Request, RequestError, UnitStatus, Verb};
 
 /// What the driver publishes after every change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -207,7 +206,7 @@ impl Driver {
 
 /// Every change of a state is a line in the daemon's log.
 fn announce(unit: &UnitStatus) {
-    use crate::observe::UnitState as S;
+    use super::UnitState as S;
     let colon = if unit.reason.is_empty() { "" } else { ": " };
     let text = format!("{} is {}{colon}{}", unit.name, unit.state.name(), unit.reason);
     match unit.state {

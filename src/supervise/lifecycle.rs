@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::service::Restart;
-use crate::observe::UnitState;
 use crate::plan::{Fate, Unit};
 use crate::sys::reaper::Exit;
 
+use super::UnitState;
 use super::backoff::{Backoff, Verdict};
 
 /// Time since the daemon started.

@@ -6,6 +6,7 @@ pub mod lifecycle;
 mod output;
 mod process;
 mod ready;
+mod status;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -18,6 +19,7 @@ use crate::plan::Unit;
 use crate::sys::reaper::Reaper;
 
 pub use driver::Published;
+pub use status::{UnitState, UnitStatus};
 
 /// What people may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
