@@ -5,13 +5,9 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
 
 /// Lines that may wait for a slow reader before new ones are dropped.
 const BACKLOG: usize = 4096;
-
-/// How long the program's end waits for a reader.
-const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// What the thread is given.
 enum Message {
@@ -68,7 +64,7 @@ impl Console {
         let Some(lines) = &self.lines else { return };
         let (heard, written) = mpsc::sync_channel(1);
         if lines.try_send(Message::Written(heard)).is_ok() {
-            let _ = written.recv_timeout(LAST_WORDS);
+            let _ = written.recv_timeout(super::LAST_WORDS);
         }
     }
 
