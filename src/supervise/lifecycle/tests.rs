@@ -300,7 +300,7 @@ fn the_first_failure_of_a_ready_unit_is_answered_at_once_and_then_it_waits_longe
         stage.ready("a");
         assert_eq!(stage.gone("a", 0), NOTHING);
         assert_eq!(stage.state("a"), "backoff");
-        waits.push(stage.core.deadline().unwrap() - stage.now);
+        waits.push(stage.core.deadline().unwrap().saturating_sub(stage.now));
         assert_eq!(stage.due(), ["spawn a"]);
     }
     for (wait, base) in waits.iter().zip([250, 500, 1000]) {

@@ -143,7 +143,7 @@ impl World {
             Effect::Finished => {
                 assert!(!self.finished, "seed {seed}: the end comes twice");
                 let began = self.shutdown.expect("an end that was asked for");
-                let took = self.now - began;
+                let took = self.now.saturating_sub(began);
                 assert!(took <= STOP_BUDGET + ending::KILL_BUDGET, "seed {seed}: the end took {took:?}");
                 self.finished = true;
             }
@@ -214,7 +214,7 @@ impl World {
 
     fn request(&mut self) {
         let units: Vec<usize> =
-            (0..1 + self.random.index(2)).map(|_| self.random.index(self.alive.len())).collect();
+            (0..=self.random.index(2)).map(|_| self.random.index(self.alive.len())).collect();
         let event = match self.random.below(3) {
             0 => Event::Start(units),
             1 => Event::Stop(units),
@@ -301,7 +301,7 @@ fn some_unit(at: usize, random: &mut Random) -> Unit {
     let oneshot = random.once_in(4);
     let start_timeout = [None, Some(MS(0)), Some(MS(250)), Some(MS(60_000))][random.index(4)];
     // With no time to get ready at all it would go on for ever.
-    let limits = if start_timeout == Some(MS(0)) { 1 } else { 0 };
+    let limits = usize::from(start_timeout == Some(MS(0)));
     Unit {
         needs,
         after,
