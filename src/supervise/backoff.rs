@@ -42,17 +42,20 @@ impl Backoff {
         self.ready_time += lasted;
         let now = self.ready_time;
         self.failures.retain(|at| now.saturating_sub(*at) <= WINDOW);
-        self.failures.push(now);
-        let count = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
-        if limit.is_some_and(|limit| count >= limit) {
-            return Verdict::GiveUp(count);
+        // Without a limit nobody counts, and a unit may fail for years.
+        if let Some(limit) = limit {
+            self.failures.push(now);
+            let count = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
+            if count >= limit {
+                return Verdict::GiveUp(count);
+            }
         }
         if lasted >= LONGEST {
             self.in_a_row = 0;
         }
         let immediate = self.in_a_row == 0 && ready.is_some();
         let doublings = if ready.is_some() { self.in_a_row.saturating_sub(1) } else { self.in_a_row };
-        self.in_a_row += 1;
+        self.in_a_row = self.in_a_row.saturating_add(1);
         if immediate {
             return Verdict::Again(Duration::ZERO);
         }
@@ -103,6 +106,15 @@ mod tests {
     #[test]
     fn whoever_never_gets_ready_reaches_the_limit_however_slow_the_starts() {
         assert_eq!(waits(&[None; 5], Some(5))[4], Verdict::GiveUp(5));
+    }
+
+    #[test]
+    fn years_of_failures_take_no_memory() {
+        let mut backoff = Backoff::default();
+        for _ in 0..1000 {
+            backoff.failed(None, None, 0.0);
+        }
+        assert!(backoff.failures.is_empty());
     }
 
     #[test]

@@ -7,3 +7,4 @@ mod gateway_portal;
 mod gateway_proxy;
 mod gateway_waiting;
 mod gateway_world;
+mod house;

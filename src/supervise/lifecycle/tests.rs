@@ -1,1 +1,365 @@
 //! The life of units without a process or a clock.
+
+mod stops;
+mod storm;
+
+use super::*;
+use crate::config::service::Restart;
+use crate::plan::Launch;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// A service of that name, which starts again when it ends.
+fn unit(name: &str) -> Unit {
+    Unit {
+        name: name.to_owned(),
+        description: String::new(),
+        aliases: Vec::new(),
+        fate: Fate::Run,
+        launch: Launch::default(),
+        oneshot: false,
+        needs: Vec::new(),
+        after: Vec::new(),
+        follows: Vec::new(),
+        ready: crate::config::service::Ready::Notify,
+        start_timeout: Some(MS(60_000)),
+        restart: Restart::Always,
+        restart_limit: Some(5),
+        stop_command: None,
+        stop_signal: "TERM".to_owned(),
+        stop_timeout: MS(5000),
+        contain: false,
+        autostart: true,
+    }
+}
+
+fn needing(name: &str, needs: &[&str]) -> Unit {
+    Unit { needs: needs.iter().map(|name| (*name).to_owned()).collect(), ..unit(name) }
+}
+
+fn following(name: &str, follows: &[&str]) -> Unit {
+    Unit { follows: follows.iter().map(|name| (*name).to_owned()).collect(), ..unit(name) }
+}
+
+fn oneshot(name: &str, needs: &[&str]) -> Unit {
+    Unit { oneshot: true, restart: Restart::OnFailure, ..needing(name, needs) }
+}
+
+/// A core with names instead of numbers and a clock that is turned by hand.
+struct Stage {
+    core: Core,
+    names: Vec<String>,
+    now: Now,
+    next_pid: i32,
+}
+
+impl Stage {
+    /// The units, before anything happened; what happens first is in the second value.
+    fn new(units: &[Unit]) -> (Self, Vec<String>) {
+        let names = units.iter().map(|unit| unit.name.clone()).collect();
+        let mut stage = Self { core: Core::new(units, 7), names, now: Now::ZERO, next_pid: 100 };
+        let first = stage.event(Event::Tick);
+        (stage, first)
+    }
+
+    /// The same when everything is up.
+    fn up(units: &[Unit]) -> Self {
+        let (mut stage, mut effects) = Self::new(units);
+        while let Some(name) = effects.pop() {
+            let name = name.strip_prefix("spawn ").expect("only starts happen").to_owned();
+            let oneshot = units.iter().any(|unit| unit.name == name && unit.oneshot);
+            effects.extend(if oneshot { stage.gone(&name, 0) } else { stage.ready(&name) });
+        }
+        assert!(stage.core.up(), "{:?}", stage.states());
+        stage
+    }
+
+    fn at(&self, name: &str) -> usize {
+        self.names.iter().position(|known| known == name).expect("the name of a unit")
+    }
+
+    fn event(&mut self, event: Event) -> Vec<String> {
+        let effects = self.core.handle(event, self.now);
+        let deadline = self.core.deadline();
+        assert!(deadline.is_none_or(|deadline| deadline > self.now), "{deadline:?} at {:?}", self.now);
+        let name = |at: usize| self.names[at].as_str();
+        let text = |effect: &Effect| match *effect {
+            Effect::Spawn(at) => format!("spawn {}", name(at)),
+            Effect::Ask(at) => format!("ask {}", name(at)),
+            Effect::Signal(at) => format!("signal {}", name(at)),
+            Effect::Kill(at) => format!("kill {}", name(at)),
+            Effect::Finished => "finished".to_owned(),
+        };
+        effects.iter().map(text).collect()
+    }
+
+    /// Its program runs.
+    fn launched(&mut self, name: &str) -> Vec<String> {
+        self.next_pid += 1;
+        self.event(Event::Launched(self.at(name), self.next_pid))
+    }
+
+    /// Its program runs and says that it is ready.
+    fn ready(&mut self, name: &str) -> Vec<String> {
+        let mut effects = self.launched(name);
+        effects.extend(self.event(Event::Ready(self.at(name))));
+        effects
+    }
+
+    fn gone(&mut self, name: &str, code: i32) -> Vec<String> {
+        self.event(Event::Gone(self.at(name), Outcome::Ended(Exit::Code(code))))
+    }
+
+    fn start(&mut self, name: &str) -> Vec<String> {
+        self.event(Event::Start(vec![self.at(name)]))
+    }
+
+    fn stop(&mut self, name: &str) -> Vec<String> {
+        self.event(Event::Stop(vec![self.at(name)]))
+    }
+
+    fn restart(&mut self, name: &str) -> Vec<String> {
+        self.event(Event::Restart(vec![self.at(name)]))
+    }
+
+    /// Time passes up to the next deadline.
+    fn due(&mut self) -> Vec<String> {
+        self.now = self.core.deadline().expect("something to wait for");
+        self.event(Event::Tick)
+    }
+
+    fn after(&mut self, time: Duration) -> Vec<String> {
+        self.now += time;
+        self.event(Event::Tick)
+    }
+
+    fn status(&self, name: &str) -> Status {
+        self.core.status().nth(self.at(name)).unwrap()
+    }
+
+    fn state(&self, name: &str) -> &'static str {
+        self.status(name).state.name()
+    }
+
+    fn states(&self) -> Vec<String> {
+        let pairs = self.names.iter().zip(self.core.status());
+        pairs.map(|(name, status)| format!("{name} {} {}", status.state.name(), status.reason)).collect()
+    }
+}
+
+const NOTHING: [&str; 0] = [];
+
+#[test]
+fn units_start_when_what_they_need_is_ready() {
+    let (mut stage, first) = Stage::new(&[unit("x"), needing("kde", &["x"]), unit("other")]);
+    assert_eq!(first, ["spawn x", "spawn other"]);
+    assert_eq!(stage.status("kde").reason, "for x (starting)");
+    assert_eq!(stage.launched("x"), NOTHING);
+    assert_eq!(stage.ready("x"), ["spawn kde"]);
+    assert!(!stage.core.up());
+    stage.ready("kde");
+    stage.ready("other");
+    assert!(stage.core.up());
+}
+
+#[test]
+fn after_is_order_only() {
+    let later = Unit { after: vec!["slow".into()], ..unit("later") };
+    let (mut stage, first) = Stage::new(&[unit("slow"), later.clone()]);
+    assert_eq!(first, ["spawn slow"]);
+    // The first attempt failed: whoever merely comes after it goes on.
+    assert_eq!(stage.gone("slow", 1), ["spawn later"]);
+    let (mut stage, _) = Stage::new(&[unit("slow"), later.clone()]);
+    assert_eq!(stage.ready("slow"), ["spawn later"]);
+    // What was ready and ends takes nobody along.
+    stage.ready("later");
+    assert_eq!(stage.gone("slow", 1), ["spawn slow"]);
+    assert_eq!(stage.state("later"), "ready");
+    let skipped = Unit { fate: Fate::Skip("no".into()), ..unit("slow") };
+    assert_eq!(Stage::new(&[skipped, later]).1, ["spawn later"]);
+}
+
+#[test]
+fn after_waits_for_a_unit_that_waits_itself() {
+    let last = Unit { after: vec!["middle".into()], ..unit("last") };
+    let (mut stage, first) = Stage::new(&[unit("first"), needing("middle", &["first"]), last]);
+    assert_eq!(first, ["spawn first"]);
+    assert_eq!(stage.ready("first"), ["spawn middle"]);
+    assert_eq!(stage.ready("middle"), ["spawn last"]);
+}
+
+#[test]
+fn a_oneshot_is_done_when_it_ended_well_and_is_tried_again_when_not() {
+    let (mut stage, first) = Stage::new(&[oneshot("prepare", &[]), needing("x", &["prepare"])]);
+    assert_eq!(first, ["spawn prepare"]);
+    // It says nothing; if it did, that would not be its end.
+    assert_eq!(stage.ready("prepare"), NOTHING);
+    assert_eq!(stage.gone("prepare", 1), NOTHING);
+    assert_eq!(stage.state("prepare"), "backoff");
+    assert_eq!(stage.due(), ["spawn prepare"]);
+    assert_eq!(stage.gone("prepare", 0), ["spawn x"]);
+    assert_eq!(stage.state("prepare"), "done");
+    assert_eq!(stage.status("prepare").restarts, 1);
+}
+
+#[test]
+fn a_restart_stops_dependents_first_and_brings_them_back() {
+    let units = [unit("bus"), needing("x", &["bus"]), needing("kde", &["x"]), unit("other")];
+    let mut stage = Stage::up(&units);
+    assert_eq!(stage.restart("bus"), ["signal kde"]);
+    assert_eq!(stage.gone("kde", 0), ["signal x"]);
+    assert_eq!(stage.gone("x", 0), ["signal bus"]);
+    assert_eq!(stage.gone("bus", 0), ["spawn bus"]);
+    assert_eq!(stage.ready("bus"), ["spawn x"]);
+    assert_eq!(stage.ready("x"), ["spawn kde"]);
+    stage.ready("kde");
+    assert!(stage.core.up());
+    assert_eq!(stage.core.status().map(|status| status.restarts).sum::<u32>(), 0);
+}
+
+#[test]
+fn a_crash_stops_dependents_before_the_unit_returns() {
+    let mut stage = Stage::up(&[unit("x"), needing("kde", &["x"])]);
+    stage.now = MS(1000);
+    assert_eq!(stage.gone("x", 1), ["signal kde"]);
+    assert_eq!(stage.status("x").reason, "for kde (stopping)");
+    assert_eq!(stage.status("kde").reason, "it needs x");
+    assert_eq!(stage.gone("kde", 0), ["spawn x"]);
+    assert_eq!(stage.status("x").reason, "it ended with exit code 1");
+    assert_eq!(stage.ready("x"), ["spawn kde"]);
+    assert_eq!((stage.status("x").restarts, stage.status("kde").restarts), (1, 0));
+}
+
+#[test]
+fn a_crash_of_a_dependent_takes_nobody_along() {
+    let mut stage = Stage::up(&[unit("x"), needing("kde", &["x"])]);
+    assert_eq!(stage.gone("kde", 1), ["spawn kde"]);
+    assert_eq!(stage.state("x"), "ready");
+}
+
+#[test]
+fn followers_restart_with_whom_they_follow() {
+    let mut stage = Stage::up(&[unit("x"), following("selkies", &["x"])]);
+    assert_eq!(stage.gone("x", 1), ["spawn x"]);
+    assert_eq!(stage.state("selkies"), "ready");
+    assert_eq!(stage.ready("x"), ["signal selkies"]);
+    assert_eq!(stage.status("selkies").reason, "x was restarted");
+    assert_eq!(stage.gone("selkies", 0), ["spawn selkies"]);
+    stage.ready("selkies");
+    assert!(stage.core.up());
+    assert_eq!(stage.status("selkies").restarts, 0);
+}
+
+#[test]
+fn whoever_started_before_the_first_readiness_follows_from_the_second_on() {
+    let (mut stage, first) = Stage::new(&[unit("x"), following("f", &["x"])]);
+    assert_eq!(first, ["spawn x"]);
+    assert_eq!(stage.gone("x", 1), ["spawn f"]);
+    stage.ready("f");
+    assert_eq!(stage.due(), ["spawn x"]);
+    assert_eq!(stage.ready("x"), NOTHING);
+    stage.gone("x", 1);
+    assert_eq!(stage.due(), ["spawn x"]);
+    assert_eq!(stage.ready("x"), ["signal f"]);
+}
+
+#[test]
+fn a_oneshot_that_follows_is_run_again_after_what_needs_it_has_stopped() {
+    let access = Unit { follows: vec!["x".into()], ..oneshot("access", &["x"]) };
+    let mut stage = Stage::up(&[unit("x"), access, needing("game", &["access"])]);
+    assert_eq!(stage.gone("x", 1), ["spawn x"]);
+    assert_eq!(stage.ready("x"), ["signal game"]);
+    assert_eq!(stage.gone("game", 0), ["spawn access"]);
+    assert_eq!(stage.gone("access", 0), ["spawn game"]);
+}
+
+#[test]
+fn the_restart_of_a_done_oneshot_runs_it_again() {
+    let mut stage = Stage::up(&[oneshot("prepare", &[]), needing("x", &["prepare"])]);
+    assert_eq!(stage.start("prepare"), NOTHING);
+    assert_eq!(stage.restart("prepare"), ["signal x"]);
+    assert_eq!(stage.gone("x", 0), ["spawn prepare"]);
+    assert_eq!(stage.gone("prepare", 0), ["spawn x"]);
+}
+
+#[test]
+fn the_stop_of_a_done_oneshot_stops_what_needs_it() {
+    let mut stage = Stage::up(&[oneshot("prepare", &[]), needing("x", &["prepare"])]);
+    assert_eq!(stage.stop("prepare"), ["signal x"]);
+    assert_eq!(stage.gone("x", 0), NOTHING);
+    assert_eq!(stage.status("x").reason, "for prepare (stopped)");
+    assert_eq!(stage.start("x"), ["spawn prepare"]);
+}
+
+#[test]
+fn the_first_failure_of_a_ready_unit_is_answered_at_once_and_then_it_waits_longer_and_longer() {
+    let mut stage = Stage::up(&[unit("a")]);
+    assert_eq!(stage.gone("a", 0), ["spawn a"]);
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        stage.ready("a");
+        assert_eq!(stage.gone("a", 0), NOTHING);
+        assert_eq!(stage.state("a"), "backoff");
+        waits.push(stage.core.deadline().unwrap().saturating_sub(stage.now));
+        assert_eq!(stage.due(), ["spawn a"]);
+    }
+    for (wait, base) in waits.iter().zip([250, 500, 1000]) {
+        assert!((MS(base)..=MS(base + base / 10)).contains(wait), "{waits:?}");
+    }
+    stage.ready("a");
+    assert_eq!(stage.gone("a", 3), NOTHING);
+    assert_eq!(stage.state("a"), "failed");
+    assert_eq!(stage.status("a").reason, "it ended with exit code 3, 5 times");
+    assert_eq!(stage.core.deadline(), None);
+    // A start by hand forgets what was.
+    assert_eq!(stage.start("a"), ["spawn a"]);
+    assert_eq!(stage.gone("a", 1), NOTHING);
+    assert_eq!(stage.state("a"), "backoff");
+}
+
+#[test]
+fn what_needs_a_failed_unit_waits_and_says_for_what() {
+    let once = Unit { restart: Restart::Never, ..unit("x") };
+    let (mut stage, _) = Stage::new(&[once, needing("kde", &["x"])]);
+    assert_eq!(stage.gone("x", 2), NOTHING);
+    assert_eq!(stage.status("x").reason, "it ended with exit code 2");
+    assert_eq!(stage.status("kde").reason, "for x (failed)");
+    assert!(!stage.core.up());
+    assert_eq!(stage.start("kde"), ["spawn x"]);
+}
+
+#[test]
+fn a_unit_that_ended_well_and_need_not_return_is_not_missed() {
+    let once = Unit { restart: Restart::OnFailure, ..unit("job") };
+    let mut stage = Stage::up(&[once, unit("x")]);
+    assert_eq!(stage.gone("job", 0), NOTHING);
+    assert_eq!(stage.state("job"), "stopped");
+    assert!(stage.core.up());
+}
+
+#[test]
+fn not_ready_in_time_is_a_failure() {
+    let slow = Unit { start_timeout: Some(MS(2000)), restart_limit: Some(2), ..unit("slow") };
+    let (mut stage, _) = Stage::new(&[slow]);
+    stage.launched("slow");
+    assert_eq!(stage.after(MS(1999)), NOTHING);
+    assert_eq!(stage.after(MS(1)), ["signal slow"]);
+    // Too late.
+    assert_eq!(stage.ready("slow"), NOTHING);
+    assert_eq!(stage.state("slow"), "stopping");
+    assert_eq!(stage.gone("slow", 0), NOTHING);
+    assert_eq!(stage.state("slow"), "backoff");
+    assert_eq!(stage.due(), ["spawn slow"]);
+    assert_eq!(stage.due(), ["signal slow"]);
+    assert_eq!(stage.gone("slow", 0), NOTHING);
+    assert_eq!(stage.status("slow").reason, "it was not ready within 2s, 2 times");
+}
+
+#[test]
+fn not_ready_in_time_is_final_for_a_unit_that_is_not_restarted() {
+    let slow = Unit { restart: Restart::Never, ..unit("slow") };
+    let (mut stage, _) = Stage::new(&[slow]);
+    assert_eq!(stage.due(), ["signal slow"]);
+    assert_eq!(stage.gone("slow", 0), NOTHING);
+    assert_eq!(stage.state("slow"), "failed");
+}

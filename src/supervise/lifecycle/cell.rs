@@ -1,0 +1,120 @@
+//! One unit as the core sees it.
+
+use std::time::Duration;
+
+use crate::config::service::Restart;
+use crate::supervise::UnitState;
+use crate::supervise::backoff::Backoff;
+
+use super::Now;
+
+/// What becomes of a unit when it has stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    Stay,
+    Again,
+    Fail(String),
+}
+
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Its stop command runs.
+    Asked,
+    /// It got its stop signal.
+    Signalled,
+    /// It got KILL.
+    Killed,
+    /// It should be gone and is not: the kernel holds it. Nobody waits for it any more.
+    Stuck,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Waiting,
+    Starting { deadline: Option<Now> },
+    Ready { since: Now },
+    Stopping { phase: Phase, deadline: Now, then: Then },
+    Backoff { until: Now },
+    Stopped,
+    Done,
+    Failed,
+    Skipped,
+}
+
+/// One unit.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    pub(super) spec: Spec,
+    pub(super) state: State,
+    pub(super) since: Now,
+    pub(super) reason: String,
+    pub(super) wanted: bool,
+    /// Whether a process was asked for and is not gone yet.
+    pub(super) alive: bool,
+    pub(super) pid: Option<i32>,
+    /// Set while the unit shall stop, as soon as nothing that needs it is alive.
+    pub(super) leaving: Option<(Then, String)>,
+    pub(super) backoff: Backoff,
+    pub(super) restarts: u32,
+    /// How often it became ready.
+    pub(super) generation: u64,
+    /// The generations of the followed units when this one was started.
+    pub(super) followed: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Spec {
+    pub(super) name: String,
+    /// Whether there is a command at all: a broken file leaves none.
+    pub(super) runnable: bool,
+    pub(super) oneshot: bool,
+    pub(super) needs: Vec<usize>,
+    pub(super) after: Vec<usize>,
+    pub(super) follows: Vec<usize>,
+    pub(super) start_timeout: Option<Duration>,
+    pub(super) restart: Restart,
+    pub(super) restart_limit: Option<u32>,
+    pub(super) has_stop_command: bool,
+    pub(super) stop_timeout: Duration,
+}
+
+impl Cell {
+    /// Whether it cannot be ended, so that waiting for it would never end either.
+    pub(super) fn is_stuck(&self) -> bool {
+        matches!(self.state, State::Stopping { phase: Phase::Stuck, .. })
+    }
+
+    pub(super) fn new(spec: Spec, state: State, reason: String, wanted: bool) -> Self {
+        Self {
+            spec,
+            state,
+            since: Now::ZERO,
+            reason,
+            wanted,
+            alive: false,
+            pid: None,
+            leaving: None,
+            backoff: Backoff::default(),
+            restarts: 0,
+            generation: 0,
+            followed: Vec::new(),
+        }
+    }
+}
+
+impl State {
+    pub(super) fn shown(&self) -> UnitState {
+        match self {
+            Self::Waiting => UnitState::Waiting,
+            Self::Starting { .. } => UnitState::Starting,
+            Self::Ready { .. } => UnitState::Ready,
+            Self::Stopping { .. } => UnitState::Stopping,
+            Self::Backoff { .. } => UnitState::Backoff,
+            Self::Stopped => UnitState::Stopped,
+            Self::Done => UnitState::Done,
+            Self::Failed => UnitState::Failed,
+            Self::Skipped => UnitState::Skipped,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! How units end: by themselves, when they are told to, and when they do not listen.
+
+use std::time::Duration;
+
+use crate::config::service::Restart;
+use crate::supervise::backoff::Verdict;
+use crate::sys::reaper::Exit;
+
+use super::cell::{Phase, State, Then};
+use super::{Core, Effect, Ending, Outcome};
+
+/// How long the kernel may take to remove a killed process before others go on without it.
+pub(super) const KILL_BUDGET: Duration = Duration::from_millis(800);
+
+/// How often a process that cannot be killed is killed again.
+const STUCK_PAUSE: Duration = Duration::from_secs(5);
+
+impl Core {
+    fn jitter(&mut self) -> f64 {
+        // splitmix64: enough to keep two units from meeting again and again.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        f64::from(u32::try_from((z ^ (z >> 31)) >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+    }
+
+    /// Nothing of the unit is left.
+    pub(super) fn gone(&mut self, at: usize, outcome: &Outcome) {
+        let cell = &mut self.cells[at];
+        if !cell.alive {
+            return;
+        }
+        cell.alive = false;
+        cell.pid = None;
+        let leaving = cell.leaving.take();
+        let ready = match cell.state {
+            State::Ready { since } => Some(self.now.saturating_sub(since)),
+            _ => None,
+        };
+        let then = match &cell.state {
+            State::Stopping { then, .. } => Some((then.clone(), cell.reason.clone())),
+            _ => leaving,
+        };
+        if cell.spec.oneshot && *outcome == Outcome::Ended(Exit::Code(0)) && then.is_none() {
+            cell.backoff.forget();
+            self.enter(at, State::Done, String::new());
+            self.came_up(at);
+            return;
+        }
+        match then {
+            Some((Then::Stay, reason)) => self.enter(at, State::Stopped, reason),
+            Some((Then::Again, _)) => self.enter(at, State::Waiting, String::new()),
+            Some((Then::Fail(why), _)) => self.ended(at, ready, false, why),
+            None => {
+                let (well, why) = match outcome {
+                    Outcome::Ended(exit) => (exit.success(), format!("it ended with {exit}")),
+                    Outcome::NotStarted(why) => (false, why.clone()),
+                };
+                self.ended(at, ready, well, why);
+            }
+        }
+    }
+
+    /// A process ended that nobody wanted to end.
+    fn ended(&mut self, at: usize, ready: Option<Duration>, well: bool, why: String) {
+        match self.cells[at].spec.restart {
+            Restart::Always => self.failed(at, ready, why),
+            Restart::OnFailure if !well => self.failed(at, ready, why),
+            Restart::Never if !well => self.enter(at, State::Failed, why),
+            Restart::OnFailure | Restart::Never => {
+                // It did what it had to do.
+                self.cells[at].wanted = false;
+                self.enter(at, State::Stopped, why);
+            }
+        }
+    }
+
+    fn failed(&mut self, at: usize, ready: Option<Duration>, why: String) {
+        let jitter = self.jitter();
+        let cell = &mut self.cells[at];
+        if !cell.wanted {
+            self.enter(at, State::Stopped, why);
+            return;
+        }
+        match cell.backoff.failed(ready, cell.spec.restart_limit, jitter) {
+            Verdict::GiveUp(count) => {
+                let times = if count == 1 { String::new() } else { format!(", {count} times") };
+                self.enter(at, State::Failed, format!("{why}{times}"));
+            }
+            Verdict::Again(wait) => {
+                cell.restarts += 1;
+                if wait.is_zero() {
+                    self.enter(at, State::Waiting, why);
+                } else {
+                    self.enter(at, State::Backoff { until: self.now + wait }, why);
+                }
+            }
+        }
+    }
+
+    /// The stop command ended.
+    pub(super) fn asked(&mut self, at: usize, well: bool) {
+        // When it went well the unit is on its way out and has the rest of its time for that.
+        if !well && matches!(self.cells[at].state, State::Stopping { phase: Phase::Asked, .. }) {
+            self.signal(at);
+        }
+    }
+
+    /// Acts on every deadline that has come. Returns whether any had.
+    pub(super) fn deadlines(&mut self) -> bool {
+        let mut came = false;
+        for at in 0..self.cells.len() {
+            came |= self.due(at);
+        }
+        if let Some(ending) = self.ending.filter(|ending| ending.deadline <= self.now && !self.finished) {
+            if ending.killed {
+                self.finish();
+            } else {
+                self.kill_all();
+            }
+            came = true;
+        }
+        came
+    }
+
+    fn due(&mut self, at: usize) -> bool {
+        let now = self.now;
+        let cell = &mut self.cells[at];
+        match &mut cell.state {
+            State::Backoff { until } if *until <= now => {
+                let reason = std::mem::take(&mut cell.reason);
+                self.enter(at, State::Waiting, reason);
+            }
+            State::Starting { deadline } if deadline.is_some_and(|deadline| deadline <= now) => {
+                // A deadline fires once; the stop that follows has its own.
+                *deadline = None;
+                let limit = cell.spec.start_timeout.unwrap_or_default();
+                let why = format!("it was not ready within {limit:?}");
+                cell.leaving.get_or_insert((Then::Fail(why.clone()), why));
+            }
+            State::Stopping { phase, deadline, .. } if *deadline <= now => match phase {
+                Phase::Asked => self.signal(at),
+                Phase::Signalled => self.kill(at),
+                // The state must keep a way out, and something may have been started after the last look.
+                Phase::Killed | Phase::Stuck => {
+                    self.escalate(at, Phase::Stuck, STUCK_PAUSE);
+                    self.effects.push(Effect::Kill(at));
+                }
+            },
+            _ => return false,
+        }
+        true
+    }
+
+    pub(super) fn kill_all(&mut self) {
+        for at in 0..self.cells.len() {
+            if self.cells[at].alive {
+                self.kill(at);
+            }
+        }
+        self.ending = Some(Ending { deadline: self.now + KILL_BUDGET, killed: true });
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.finished = true;
+        self.effects.push(Effect::Finished);
+    }
+
+    fn signal(&mut self, at: usize) {
+        let limit = self.cells[at].spec.stop_timeout;
+        self.escalate(at, Phase::Signalled, limit);
+        self.effects.push(Effect::Signal(at));
+    }
+
+    fn kill(&mut self, at: usize) {
+        self.escalate(at, Phase::Killed, KILL_BUDGET);
+        self.effects.push(Effect::Kill(at));
+    }
+
+    fn escalate(&mut self, at: usize, to: Phase, limit: Duration) {
+        let next = self.now + limit;
+        let cell = &mut self.cells[at];
+        if let State::Stopping { phase, deadline, .. } = &mut cell.state {
+            *phase = to;
+            *deadline = next;
+        } else {
+            let (then, reason) = cell.leaving.take().unwrap_or((Then::Stay, "it was killed".to_owned()));
+            self.enter(at, State::Stopping { phase: to, deadline: next, then }, reason);
+        }
+    }
+}

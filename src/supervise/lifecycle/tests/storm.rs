@@ -1,0 +1,331 @@
+//! Whatever happens, in whatever order: random units in a simulated world with random outcomes and random requests.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// Seeds that once found something.
+const KEPT: [u64; 0] = [];
+
+/// How many fresh worlds a run looks at.
+const WORLDS: u64 = 256;
+
+/// How many things happen before people leave it alone.
+const EVENTS: usize = 300;
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn index(&mut self, limit: usize) -> usize {
+        usize::try_from(self.below(limit as u64)).unwrap()
+    }
+
+    /// True once in `n` times.
+    fn once_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+struct World {
+    seed: u64,
+    random: Random,
+    core: Core,
+    now: Now,
+    /// What will happen, and when. The number keeps things of one moment apart.
+    coming: BTreeMap<(Now, u64), (usize, u64, Event)>,
+    count: u64,
+    /// The run of each unit that is alive.
+    alive: Vec<Option<u64>>,
+    runs: u64,
+    /// Whether processes do what is expected of them.
+    calm: bool,
+    shutdown: Option<Now>,
+    finished: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let count = 1 + random.index(9);
+        let units: Vec<Unit> = (0..count).map(|at| some_unit(at, &mut random)).collect();
+        let core = Core::new(&units, random.next());
+        Self {
+            seed,
+            random,
+            core,
+            now: Now::ZERO,
+            coming: BTreeMap::new(),
+            count: 0,
+            alive: vec![None; count],
+            runs: 0,
+            calm: false,
+            shutdown: None,
+            finished: false,
+        }
+    }
+
+    fn later(&mut self, longest: u64, at: usize, event: Event) {
+        let due = self.now + MS(self.random.below(longest + 1));
+        self.count += 1;
+        self.coming.insert((due, self.count), (at, self.runs, event));
+    }
+
+    /// The end of the run that is alive; whatever else was to come of it does not.
+    fn ends(&mut self, longest: u64, at: usize) {
+        let run = self.alive[at];
+        let outcome = match self.random.below(8) {
+            0..=3 => Outcome::Ended(Exit::Code(0)),
+            4 | 5 => Outcome::Ended(Exit::Code(1)),
+            6 => Outcome::Ended(Exit::Signal(9)),
+            _ => Outcome::NotStarted("no".to_owned()),
+        };
+        let due = self.now + MS(self.random.below(longest + 1));
+        self.count += 1;
+        self.coming.insert((due, self.count), (at, run.unwrap_or(0), Event::Gone(at, outcome)));
+    }
+
+    fn carry_out(&mut self, effect: &Effect) {
+        let seed = self.seed;
+        match *effect {
+            Effect::Spawn(at) => {
+                assert_eq!(self.alive[at], None, "seed {seed}: a second process of {at}");
+                assert_eq!(self.shutdown, None, "seed {seed}: a start during the end");
+                let users = self.core.cells.iter().filter(|cell| cell.alive && !cell.is_stuck());
+                let users = users.filter(|cell| cell.spec.needs.contains(&at)).count();
+                assert_eq!(users, 0, "seed {seed}: {at} starts under what needs it");
+                self.runs += 1;
+                self.alive[at] = Some(self.runs);
+                let oneshot = self.core.cells[at].spec.oneshot;
+                if self.calm || !self.random.once_in(6) {
+                    self.later(20, at, Event::Launched(at, 1000));
+                    self.later(if self.calm { 100 } else { 400 }, at, Event::Ready(at));
+                }
+                if oneshot {
+                    let well = Event::Gone(at, Outcome::Ended(Exit::Code(0)));
+                    if self.calm { self.later(100, at, well) } else { self.ends(2000, at) }
+                } else if !self.calm && self.random.once_in(2) {
+                    let longest = [5, 500, 20_000, 200_000][self.random.index(4)];
+                    self.ends(longest, at);
+                }
+            }
+            Effect::Ask(at) => {
+                assert!(self.alive[at].is_some(), "seed {seed}: {at} is asked and not alive");
+                let well = self.calm || self.random.once_in(2);
+                self.later(2000, at, Event::Asked(at, well));
+                if well {
+                    self.ends(6000, at);
+                }
+            }
+            Effect::Signal(at) => {
+                if self.alive[at].is_some() && (self.calm || !self.random.once_in(4)) {
+                    self.ends(if self.calm { 100 } else { 8000 }, at);
+                }
+            }
+            Effect::Kill(at) => {
+                if self.alive[at].is_some() {
+                    let stuck = !self.calm && self.random.once_in(10);
+                    self.ends(if stuck { 30_000 } else { 20 }, at);
+                }
+            }
+            Effect::Finished => {
+                assert!(!self.finished, "seed {seed}: the end comes twice");
+                let began = self.shutdown.expect("an end that was asked for");
+                let took = self.now.saturating_sub(began);
+                assert!(took <= STOP_BUDGET + ending::KILL_BUDGET, "seed {seed}: the end took {took:?}");
+                self.finished = true;
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let effects = self.core.handle(event, self.now);
+        for effect in effects {
+            self.carry_out(&effect);
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        let seed = self.seed;
+        let deadline = self.core.deadline();
+        assert!(deadline.is_none_or(|d| d > self.now), "seed {seed}: {deadline:?} at {:?}", self.now);
+        for (at, cell) in self.core.cells.iter().enumerate() {
+            assert_eq!(cell.alive, self.alive[at].is_some(), "seed {seed}: {at} is {cell:?}");
+            let running = matches!(cell.state, State::Starting { .. } | State::Ready { .. });
+            assert!(!running || cell.alive, "seed {seed}: {cell:?}");
+            let ended = matches!(
+                cell.state,
+                State::Waiting | State::Backoff { .. } | State::Stopped | State::Done | State::Failed
+            );
+            assert!(!ended || !cell.alive, "seed {seed}: {cell:?}");
+            assert!(cell.leaving.is_none() || cell.alive, "seed {seed}: {cell:?}");
+            let satisfied = cell.spec.needs.iter().all(|need| self.core.satisfied(*need));
+            if running && cell.leaving.is_none() {
+                assert!(satisfied, "seed {seed}: {cell:?} runs without what it needs");
+            }
+            if cell.state == State::Waiting && cell.wanted && self.shutdown.is_none() {
+                assert!(!self.core.waits_for(at).is_empty(), "seed {seed}: {cell:?} waits for nothing");
+            }
+        }
+    }
+
+    /// The next thing that happens by itself, if anything does.
+    fn step(&mut self) -> bool {
+        let coming = self.coming.first_key_value().map(|(key, _)| *key);
+        let deadline = self.core.deadline();
+        match (coming, deadline) {
+            (Some(key), deadline) if deadline.is_none_or(|deadline| key.0 <= deadline) => {
+                self.now = self.now.max(key.0);
+                let Some((at, run, event)) = self.coming.remove(&key) else { return false };
+                let current = self.alive[at] == Some(run);
+                match event {
+                    // A stop command outlives its unit.
+                    Event::Asked(..) => self.handle(event),
+                    _ if !current => {}
+                    Event::Gone(..) => {
+                        self.alive[at] = None;
+                        self.handle(event);
+                    }
+                    _ => self.handle(event),
+                }
+                true
+            }
+            (_, Some(deadline)) => {
+                self.now = self.now.max(deadline);
+                self.handle(Event::Tick);
+                true
+            }
+            (_, None) => false,
+        }
+    }
+
+    fn request(&mut self) {
+        let units: Vec<usize> =
+            (0..=self.random.index(2)).map(|_| self.random.index(self.alive.len())).collect();
+        let event = match self.random.below(3) {
+            0 => Event::Start(units),
+            1 => Event::Stop(units),
+            _ => Event::Restart(units),
+        };
+        // People come at any moment, not only when something else happens.
+        let next =
+            self.coming.first_key_value().map(|(key, _)| key.0).into_iter().chain(self.core.deadline()).min();
+        if let Some(gap) = next.map(|next| next.saturating_sub(self.now)) {
+            self.now += gap / u32::try_from(1 + self.random.below(5)).unwrap();
+        }
+        self.handle(event);
+    }
+
+    fn live(mut self) {
+        self.handle(Event::Tick);
+        for _ in 0..EVENTS {
+            if self.random.once_in(4) || !self.step() {
+                self.request();
+            }
+        }
+        if self.random.once_in(2) {
+            self.end();
+        } else {
+            self.rest();
+        }
+    }
+
+    /// Everything is asked to end while processes do as they like.
+    fn end(&mut self) {
+        self.shutdown = Some(self.now);
+        self.handle(Event::Shutdown);
+        while !self.finished {
+            match self.random.below(12) {
+                0 => self.handle(Event::Shutdown),
+                1 => self.request(),
+                _ => assert!(self.step(), "seed {}: the end does not come", self.seed),
+            }
+        }
+    }
+
+    /// People leave it alone and processes behave: it comes to rest, and at rest nothing is missing.
+    fn rest(&mut self) {
+        self.calm = true;
+        let mut steps = 0;
+        while self.step() {
+            steps += 1;
+            assert!(steps < 20_000, "seed {}: no rest: {:#?}", self.seed, self.core);
+        }
+        for cell in &self.core.cells {
+            let needs = || cell.spec.needs.iter().all(|need| self.core.satisfied(*need));
+            // One that may start for ever and was started in wilder times.
+            let endless = |cell: &Cell| match &cell.state {
+                State::Starting { deadline } => deadline.is_none() && cell.spec.start_timeout.is_none(),
+                _ => false,
+            };
+            let held_up = || cell.spec.after.iter().any(|unit| self.held_up(*unit, &endless));
+            let fits = match &cell.state {
+                State::Ready { .. } => cell.wanted,
+                State::Waiting => cell.wanted && (!needs() || held_up()),
+                State::Starting { .. } => endless(cell),
+                State::Done | State::Stopped | State::Failed | State::Skipped => true,
+                State::Stopping { .. } | State::Backoff { .. } => false,
+            };
+            assert!(fits, "seed {}: at rest with {cell:#?}", self.seed);
+        }
+    }
+}
+
+impl World {
+    /// Whether `at` is, or waits for, a unit that starts for ever.
+    fn held_up(&self, at: usize, endless: &impl Fn(&Cell) -> bool) -> bool {
+        let cell = &self.core.cells[at];
+        let before = || cell.spec.needs.iter().chain(&cell.spec.after);
+        endless(cell) || cell.state == State::Waiting && before().any(|unit| self.held_up(*unit, endless))
+    }
+}
+
+fn some_unit(at: usize, random: &mut Random) -> Unit {
+    let mut others = |one_in: u64| -> Vec<String> {
+        (0..at).filter(|_| random.once_in(one_in)).map(|other| other.to_string()).collect()
+    };
+    let (needs, after, follows) = (others(3), others(5), others(6));
+    let oneshot = random.once_in(4);
+    let start_timeout = [None, Some(MS(0)), Some(MS(250)), Some(MS(60_000))][random.index(4)];
+    // With no time to get ready at all it would go on for ever.
+    let limits = usize::from(start_timeout == Some(MS(0)));
+    Unit {
+        needs,
+        after,
+        follows,
+        oneshot,
+        start_timeout,
+        restart: [Restart::Always, Restart::OnFailure, Restart::Never][random.index(3)],
+        restart_limit: [None, Some(1), Some(3), Some(5)][limits + random.index(4 - limits)],
+        stop_command: random.once_in(3).then(Vec::new),
+        stop_timeout: MS([0, 500, 5000][random.index(3)]),
+        autostart: !random.once_in(5),
+        fate: if random.once_in(20) { Fate::Skip("not here".to_owned()) } else { Fate::Run },
+        ..unit(&at.to_string())
+    }
+}
+
+#[test]
+fn no_storm_breaks_it() {
+    for seed in KEPT {
+        World::new(seed).live();
+    }
+    // A run is a fresh look; the seed is in the message of whatever it finds.
+    let first: u64 = rand::random();
+    for seed in (0..WORLDS).map(|world| first.wrapping_add(world)) {
+        World::new(seed).live();
+    }
+}

@@ -1,0 +1,392 @@
+//! Holds the rules that the map in `src/lib.rs` states, by reading the sources: which stage may know which, what is
+//! pure, and what stands in one place only.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// The stages, left to right. A file imports its own and those to its left.
+const ORDER: [&str; 15] = [
+    "sys",
+    "state",
+    "logs",
+    "config",
+    "facts",
+    "plan",
+    "steps",
+    "supervise",
+    "observe",
+    "gateway",
+    "tunnels",
+    "storage",
+    "portal",
+    "cli",
+    "app",
+];
+
+/// Longer files are several things.
+const LONGEST: usize = 500;
+
+#[test]
+fn the_sources_keep_the_rules_of_the_house() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    assert!(files.len() > 50, "only {} sources were found", files.len());
+    let mut all = Vec::new();
+    for file in files {
+        let name = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&file).unwrap();
+        all.extend(faults(&name, &text));
+    }
+    assert!(all.is_empty(), "\n{}", all.join("\n"));
+}
+
+/// A task that panics becomes a failed unit or an answer 500, never the end of PID 1.
+#[test]
+fn a_panic_does_not_end_the_process() {
+    let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    for (name, profile) in manifest["profile"].as_table().unwrap() {
+        let panic = profile.get("panic").and_then(toml::Value::as_str).unwrap_or("unwind");
+        assert_eq!(panic, "unwind", "profile {name}");
+    }
+}
+
+#[test]
+fn every_rule_can_be_broken() {
+    for (file, text, expected) in [
+        ("plan/a.rs", "use crate::supervise::Unit;", "plan may not know supervise"),
+        ("plan/a.rs", "use crate::{config::Config, app};", "plan may not know app"),
+        ("plan/a.rs", "fn f() -> crate::steps::Work { todo!() }", "plan may not know steps"),
+        ("state.rs", "use super::logs::Logs;", "state may not know logs"),
+        ("plan/a/b.rs", "use super::super::super::gateway;", "plan may not know gateway"),
+        ("somewhere.rs", "", "it is none of the stages"),
+        ("plan/a.rs", "use tokio::sync::watch;", "tokio is not for pure code"),
+        ("plan/a.rs", "use std::{collections::BTreeMap, fs};", "std::fs is not for pure code"),
+        ("plan/a.rs", "fn f() { let _ = std::process::id(); }", "std::process is not for pure code"),
+        ("supervise/backoff.rs", "use std::time::{Duration, Instant};", "Instant is not for pure code"),
+        ("supervise/lifecycle.rs", "use nix::unistd::Pid;", "nix is not for pure code"),
+        ("supervise/lifecycle/a.rs", "fn f() { clock.now() }", "now is not for pure code"),
+        ("facts/a.rs", "fn f() { std::env::var(\"A\"); }", "std::env is only for config/env.rs"),
+        ("main.rs", "use std::env;", "std::env is only for config/env.rs"),
+        ("app.rs", "use std::process;\nfn f() { process::exit(1) }", "process::exit is only for main.rs"),
+        ("app.rs", "use std::process::{Stdio, Command as C};", "std::process::Command is only for"),
+        ("app.rs", "fn f() { std::process::Command::new(\"a\"); }", "std::process::Command is only for"),
+        ("app.rs", "use tokio::process::Command;", "tokio::process is for nobody"),
+        ("sys/guard.rs", "fn f() { rustix::process::waitpid(); }", "waitpid is only for sys/reaper.rs"),
+        ("sys/guard.rs", "use nix::sys::wait::wait;", "nix::sys::wait is only for sys/reaper.rs"),
+        ("sys/guard.rs", "use nix::unistd::fork;", "fork is only for sys/reaper.rs"),
+        ("facts/mod.rs", "use nvml_wrapper::Nvml;", "nvml_wrapper is only for facts/nvidia.rs"),
+        ("app.rs", "fn f() { unsafe { g() } }", "unsafe is for nobody"),
+    ] {
+        let text = format!("//! A module.\n{text}\n");
+        let found = faults(file, &text).join("\n");
+        assert!(found.contains(expected), "{file}: {text}\nfound: {found:?}");
+    }
+    assert!(faults("app.rs", "// no module comment\n")[0].contains("begins without `//!`"));
+    let long = "//! Long.\n".repeat(LONGEST + 1);
+    assert!(faults("app.rs", &long)[0].contains("lines"));
+}
+
+#[test]
+fn what_is_allowed_is_not_reported() {
+    for (file, text) in [
+        ("app.rs", "use crate::{config::Secret, sys};\nuse crate::gateway::{self, auth::Auth};"),
+        ("plan/a.rs", "use super::{Fate, Unit};\nuse crate::config::env::TABLE;"),
+        (
+            "plan/a.rs",
+            "// use tokio::sync;\n/* std::env */ fn f() { g(\"crate::app\", r#\"unsafe \" fork\"#, '\"') }",
+        ),
+        ("plan/a.rs", "#[cfg(test)]\nmod tests {\n    use std::fs;\n}"),
+        ("plan/tests.rs", "use std::fs;"),
+        ("config/env.rs", "fn f() { std::env::vars_os(); }"),
+        ("main.rs", "fn f() { std::env::args_os(); std::process::exit(1) }"),
+        ("sys/reaper.rs", "use std::process::{Command, Stdio};\nfn f() { rustix::process::waitid(); }"),
+        ("app.rs", "fn f<'a>(x: &'a str) { std::process::id(); crate::cli::Command::new(x); }"),
+    ] {
+        let text = format!("//! A module.\n{text}\n");
+        assert_eq!(faults(file, &text), Vec::<String>::new(), "{file}: {text}");
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+}
+
+/// What is wrong with the source `file` (relative to `src`).
+fn faults(file: &str, text: &str) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    if !text.starts_with("//!") {
+        found.insert("begins without `//!`".to_owned());
+    }
+    let lines = text.lines().count();
+    if lines > LONGEST {
+        found.insert(format!("has {lines} lines, more than {LONGEST}"));
+    }
+    let code = tokens(text);
+    let paths = paths(&code);
+    for path in &paths {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        one_place(file, &path, &mut found);
+    }
+    order(file, &paths, &mut found);
+    if is_pure(file) {
+        let before_tests = code.windows(5).position(|five| five == ["cfg", "(", "test", ")", "]"]);
+        purity(&self::paths(&code[..before_tests.unwrap_or(code.len())]), &mut found);
+    }
+    found.into_iter().map(|fault| format!("src/{file}: {fault}")).collect()
+}
+
+/// Rule 1: imports point left.
+fn order(file: &str, paths: &[Vec<String>], found: &mut BTreeSet<String>) {
+    let stage = file.split(['/', '.']).next().unwrap_or_default();
+    if stage == "main" || stage == "lib" {
+        return;
+    }
+    let Some(own) = ORDER.iter().position(|name| *name == stage) else {
+        found.insert("it is none of the stages".to_owned());
+        return;
+    };
+    // `super` as often as the file is deep leads out of its stage.
+    let depth = file.trim_end_matches(".rs").trim_end_matches("/mod").split('/').count();
+    for path in paths {
+        let supers = path.iter().take_while(|word| *word == "super").count();
+        let other = match path.first().map(String::as_str) {
+            Some("crate") => path.get(1),
+            Some("super") if supers >= depth => path.get(supers),
+            _ => None,
+        };
+        if let Some(other) = other
+            && let Some(rank) = ORDER.iter().position(|name| name == other)
+            && rank > own
+        {
+            found.insert(format!("{stage} may not know {other}"));
+        }
+    }
+}
+
+fn is_pure(file: &str) -> bool {
+    let pure = file.starts_with("plan/")
+        || file.starts_with("supervise/lifecycle")
+        || file == "supervise/backoff.rs";
+    pure && !file.ends_with("tests.rs") && !file.contains("/tests/")
+}
+
+/// Rule 2: no system, no clock.
+fn purity(paths: &[Vec<String>], found: &mut BTreeSet<String>) {
+    for path in paths {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let crates = ["tokio", "nix", "rustix", "rand", "jiff", "tracing"];
+        let first = path.first().filter(|first| crates.contains(first)).copied();
+        let second = match path[..] {
+            ["std", part @ ("fs" | "env" | "process" | "io" | "thread" | "os"), ..] => Some(part),
+            _ => None,
+        };
+        let clock = path.iter().find(|word| ["Instant", "SystemTime", "now"].contains(word));
+        // A field or a local may be called `now`: it is what comes in.
+        let clock = clock.filter(|word| **word != "now" || path.len() > 1 || path[0] == ".now(");
+        if let Some(name) = first {
+            found.insert(format!("{name} is not for pure code"));
+        }
+        if let Some(name) = second {
+            found.insert(format!("std::{name} is not for pure code"));
+        }
+        if let Some(name) = clock {
+            found.insert(format!("{name} is not for pure code"));
+        }
+        if path == [".now("] {
+            found.insert("now is not for pure code".to_owned());
+        }
+    }
+}
+
+/// Rules 3 and 4: what stands in one place only.
+fn one_place(file: &str, path: &[&str], found: &mut BTreeSet<String>) {
+    let reaper = "sys/reaper.rs";
+    let mut only = |name: &str, places: &[&str]| {
+        if !places.contains(&file) {
+            let places = if places.is_empty() { "nobody".to_owned() } else { places.join(" and ") };
+            let for_whom = if places == "nobody" { "for" } else { "only for" };
+            found.insert(format!("{name} is {for_whom} {places}"));
+        }
+    };
+    match path {
+        ["std", "env", "args_os"] => only("std::env", &["config/env.rs", "main.rs"]),
+        ["std", "env", ..] => only("std::env", &["config/env.rs"]),
+        [.., "process", "exit" | "abort"] => only("process::exit", &["main.rs"]),
+        ["std", "process", "Command" | "Child", ..] => {
+            only("std::process::Command", &[reaper, "sys/launch.rs"]);
+        }
+        ["tokio", "process", ..] => only("tokio::process", &[]),
+        ["nix", "sys", "wait", ..] => only("nix::sys::wait", &[reaper]),
+        ["rustix", "process", "wait", ..] => only("rustix::process::wait", &[reaper]),
+        [.., name @ ("waitpid" | "waitid" | "wait4" | "fork" | "vfork" | "posix_spawn")] => {
+            only(name, &[reaper]);
+        }
+        ["nvml_wrapper", ..] => only("nvml_wrapper", &["facts/nvidia.rs"]),
+        ["unsafe"] => only("unsafe", &[]),
+        _ => {}
+    }
+}
+
+/// The code's words and signs, without comments and the insides of texts.
+fn tokens(text: &str) -> Vec<String> {
+    let chars: Vec<char> = text.chars().collect();
+    let mut out = Vec::new();
+    let mut at = 0;
+    let starts = |at: usize, what: &str| chars[at..].iter().take(what.len()).collect::<String>() == what;
+    while at < chars.len() {
+        let c = chars[at];
+        if starts(at, "//") {
+            while at < chars.len() && chars[at] != '\n' {
+                at += 1;
+            }
+        } else if starts(at, "/*") {
+            let mut depth = 0;
+            loop {
+                if starts(at, "/*") {
+                    depth += 1;
+                    at += 2;
+                } else if starts(at, "*/") {
+                    depth -= 1;
+                    at += 2;
+                } else {
+                    at += 1;
+                }
+                if depth == 0 || at >= chars.len() {
+                    break;
+                }
+            }
+        } else if let Some(end) = text_end(&chars, at) {
+            at = end;
+        } else if c.is_alphanumeric() || c == '_' {
+            let start = at;
+            while at < chars.len() && (chars[at].is_alphanumeric() || chars[at] == '_') {
+                at += 1;
+            }
+            out.push(chars[start..at].iter().collect());
+        } else if starts(at, "::") {
+            out.push("::".to_owned());
+            at += 2;
+        } else {
+            if !c.is_whitespace() {
+                out.push(c.to_string());
+            }
+            at += 1;
+        }
+    }
+    out
+}
+
+/// The end of the text or character that begins at `at`, if one does.
+fn text_end(chars: &[char], at: usize) -> Option<usize> {
+    let after_word = at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_');
+    let mut start = at;
+    if !after_word && chars[start] == 'b' {
+        start += 1;
+    }
+    if !after_word && chars.get(start) == Some(&'r') {
+        let hashes = chars[start + 1..].iter().take_while(|c| **c == '#').count();
+        if chars.get(start + 1 + hashes) == Some(&'"') {
+            let mut end = start + 2 + hashes;
+            while end < chars.len() {
+                if chars[end] == '"'
+                    && chars[end + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes
+                {
+                    return Some(end + 1 + hashes);
+                }
+                end += 1;
+            }
+            return Some(end);
+        }
+    }
+    match chars.get(start) {
+        Some('"') => {
+            let mut end = start + 1;
+            while end < chars.len() && chars[end] != '"' {
+                end += if chars[end] == '\\' { 2 } else { 1 };
+            }
+            Some(end + 1)
+        }
+        // `'a` is a lifetime, `'a'` and `'\n'` are characters.
+        Some('\'') if chars.get(start + 1) == Some(&'\\') => {
+            let length = chars[start + 3..].iter().position(|c| *c == '\'')?;
+            Some(start + 4 + length)
+        }
+        Some('\'') if chars.get(start + 2) == Some(&'\'') => Some(start + 3),
+        _ => None,
+    }
+}
+
+/// Every path that the code names, those of `use` written out. A call of a method `now` is the path `.now(`.
+fn paths(tokens: &[String]) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        if tokens[at] == "use" {
+            at = tree(tokens, at + 1, &[], &mut found);
+        } else if is_word(&tokens[at]) {
+            let mut path = vec![tokens[at].clone()];
+            if tokens[at] == "now"
+                && at > 0
+                && tokens[at - 1] == "."
+                && tokens.get(at + 1).is_some_and(|t| t == "(")
+            {
+                path = vec![".now(".to_owned()];
+            }
+            at += 1;
+            while at + 1 < tokens.len() && tokens[at] == "::" && is_word(&tokens[at + 1]) {
+                path.push(tokens[at + 1].clone());
+                at += 2;
+            }
+            found.push(path);
+        } else {
+            at += 1;
+        }
+    }
+    found
+}
+
+/// Reads one tree of a `use`; returns where it ends.
+fn tree(tokens: &[String], mut at: usize, prefix: &[String], found: &mut Vec<Vec<String>>) -> usize {
+    let mut path = prefix.to_vec();
+    while at < tokens.len() {
+        match tokens[at].as_str() {
+            "::" => at += 1,
+            "{" => {
+                at += 1;
+                while at < tokens.len() && tokens[at] != "}" {
+                    at = tree(tokens, at, &path, found);
+                    if tokens.get(at).is_some_and(|t| t == ",") {
+                        at += 1;
+                    }
+                }
+                return at + 1;
+            }
+            "as" => at += 2,
+            "self" if !path.is_empty() => at += 1,
+            word if is_word(word) => {
+                path.push(word.to_owned());
+                at += 1;
+            }
+            "*" => at += 1,
+            _ => break,
+        }
+    }
+    found.push(path);
+    at
+}
+
+fn is_word(token: &str) -> bool {
+    token.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
+}
