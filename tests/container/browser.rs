@@ -52,6 +52,13 @@ impl Browser {
         self.client.screenshot().await.expect("take a screenshot")
     }
 
+    /// Keeps a screenshot for people who want to know what it looks like.
+    pub async fn keep_screenshot(&self, name: &str) {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+        std::fs::create_dir_all(&folder).expect("make a folder for screenshots");
+        std::fs::write(folder.join(name), self.screenshot_png().await).expect("keep a screenshot");
+    }
+
     /// Keeps a screenshot and what the page said in a folder of the build, for a person to look at after a
     /// failure.
     pub async fn keep_evidence(&self, name: &str) -> String {
