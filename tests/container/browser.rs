@@ -1,4 +1,4 @@
-//! A headless Chromium that a test owns, driven over WebDriver.
+//! A headless Chromium that a test owns, driven over `WebDriver`.
 
 use std::path::Path;
 

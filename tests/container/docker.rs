@@ -46,6 +46,20 @@ impl From<Output> for Done {
     }
 }
 
+/// A name that no other test has.
+pub fn new_name() -> String {
+    let random = RandomState::new().build_hasher().finish();
+    format!("desktopd-test-{}-{random:016x}", std::process::id())
+}
+
+/// One field of the image under test, as JSON.
+pub fn image_config(field: &str) -> serde_json::Value {
+    let template = format!("{{{{json {field}}}}}");
+    let done = client("image", ["inspect", "--format", &template, &image()]);
+    serde_json::from_str(&done.stdout)
+        .unwrap_or_else(|error| panic!("{field} of the image: {error}: {done:?}"))
+}
+
 /// Is there a container of this name, running or not?
 pub fn exists(name: &str) -> bool {
     run(docker().args(["container", "inspect", name])).status.success()
@@ -83,8 +97,7 @@ impl Spec {
 
     /// Starts it with the image's own command, or with `command` where that isn't empty.
     pub fn start(self, command: &[&str]) -> Container {
-        let random = RandomState::new().build_hasher().finish() as u32;
-        let name = format!("desktopd-test-{}-{random:08x}", std::process::id());
+        let name = new_name();
         // First the clean-up, then the container: a process killed between the two leaves nothing behind.
         let client = docker().get_program().to_string_lossy().into_owned();
         let cleanup = Cleanup::new(r#"exec "$1" rm -f -v "$2""#, &[&client, &name]);
@@ -96,20 +109,25 @@ impl Spec {
             .args(command);
         let done = Done::from(run(&mut run_it));
         assert_eq!(done.code, Some(0), "docker run of {}: {}", self.image, done.stderr);
-        Container { name, _cleanup: cleanup }
+        Container { name, _cleanup: Some(cleanup) }
     }
 }
 
 /// A started container. Dropping it removes it, with its anonymous volumes.
 pub struct Container {
     pub name: String,
-    _cleanup: Cleanup,
+    _cleanup: Option<Cleanup>,
 }
 
 impl Container {
     /// A container of the image under test.
     pub fn of_image() -> Spec {
         Spec { options: Vec::new(), image: image() }
+    }
+
+    /// A container that somebody else started and removes.
+    pub fn of_another(name: &str) -> Container {
+        Container { name: name.to_owned(), _cleanup: None }
     }
 
     /// Runs a command inside, as root.
@@ -147,6 +165,13 @@ impl Container {
     pub fn stop(&self, grace: Duration) {
         let done = client("stop", ["--time", &grace.as_secs().to_string(), self.name.as_str()]);
         assert_eq!(done.code, Some(0), "docker stop: {}", done.stderr);
+    }
+
+    /// TERM, then KILL after `grace`, and a new start with all that it wrote to its own files. Docker chooses
+    /// new ports for it.
+    pub fn restart(&self, grace: Duration) {
+        let done = client("restart", ["--time", &grace.as_secs().to_string(), self.name.as_str()]);
+        assert_eq!(done.code, Some(0), "docker restart: {}", done.stderr);
     }
 
     /// Starts a stopped container again, with all that it wrote to its own files.

@@ -13,14 +13,21 @@
 
 mod browser;
 mod cleanup;
+mod compose;
+mod contract;
 mod desktop;
 mod docker;
 mod driver;
+mod figures;
 mod harness;
+mod image;
 mod input;
 mod journey;
+mod mistakes;
 mod net;
 mod picture;
 mod poll;
+mod restart;
 mod scenario;
 mod stack;
+mod viewer;

@@ -117,13 +117,6 @@ impl Stack {
         .await
     }
 
-    /// The main process of a unit that runs.
-    pub fn pid(&self, unit: &str) -> String {
-        let status = self.status().unwrap_or_else(|why| panic!("status: {why}"));
-        let pid = status.unit(unit).and_then(|unit| unit.pid);
-        pid.unwrap_or_else(|| panic!("{unit} has no process: {}", units(&status))).to_string()
-    }
-
     /// Runs a command inside as the desktop's user, without the session's variables.
     pub fn as_user(&self, command: &[&str]) -> crate::docker::Done {
         self.exec(&[&["runuser", "-u", "user", "--"], command].concat())
@@ -141,11 +134,11 @@ impl Drop for Stack {
 
 /// All units with their states, in a line.
 pub fn units(status: &Snapshot) -> String {
-    let states = status.units.iter().map(|unit| match unit.reason.as_str() {
+    let all = status.units.iter().map(|unit| match unit.reason.as_str() {
         "" => format!("{} {}", unit.name, unit.state.name()),
         reason => format!("{} {} ({reason})", unit.name, unit.state.name()),
     });
-    format!("{:?}, {}", status.phase, states.collect::<Vec<_>>().join(", "))
+    format!("{:?}, {}", status.phase, all.collect::<Vec<_>>().join(", "))
 }
 
 /// What a program sends that knows the password.
