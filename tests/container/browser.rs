@@ -1,4 +1,4 @@
-//! A headless Chromium that a test owns, driven over WebDriver.
+//! A headless Chromium that a test owns, driven over `WebDriver`.
 
 use std::path::Path;
 
@@ -50,6 +50,13 @@ impl Browser {
 
     async fn screenshot_png(&self) -> Vec<u8> {
         self.client.screenshot().await.expect("take a screenshot")
+    }
+
+    /// Keeps a screenshot for people who want to know what it looks like.
+    pub async fn keep_screenshot(&self, name: &str) {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+        std::fs::create_dir_all(&folder).expect("make a folder for screenshots");
+        std::fs::write(folder.join(name), self.screenshot_png().await).expect("keep a screenshot");
     }
 
     /// Keeps a screenshot and what the page said in a folder of the build, for a person to look at after a

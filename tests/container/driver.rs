@@ -24,7 +24,8 @@ const SWITCHES: &[&str] = &[
     "--disable-component-update",
     "--disable-sync",
     "--force-device-scale-factor=1",
-    "--window-size=1920,1080",
+    // With its own bars it is higher than the page, which then has the desktop's size.
+    "--window-size=1920,1223",
 ];
 
 /// A running chromedriver. Dropping it kills it and every process of its Chromium, and removes their files.
