@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 pub use console::Console;
+pub use mask::Mask;
 pub use tracing_layer::init as init_tracing;
 
 /// The log that the daemon's own messages go to.
