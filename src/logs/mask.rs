@@ -1,5 +1,6 @@
 //! Values of secrets, replaced wherever text is shown.
 
+use std::borrow::Cow;
 use std::sync::{PoisonError, RwLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -31,6 +32,9 @@ impl Mask {
         // A value of several lines comes line by line.
         let lines = values.into_iter().flat_map(|value| value.lines().map(str::to_owned).collect::<Vec<_>>());
         known.values.extend(lines.filter(|value| value.len() >= SHORTEST));
+        if known.values.is_empty() {
+            return;
+        }
         known.values.sort();
         known.values.dedup();
         known.masks = vec![MASK; known.values.len()];
@@ -40,11 +44,11 @@ impl Mask {
     }
 
     /// `text` without them.
-    pub fn apply(&self, text: &str) -> String {
+    pub fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         match &known.searcher {
-            Some(searcher) if !known.masks.is_empty() => searcher.replace_all(text, &known.masks),
-            _ => text.to_owned(),
+            Some(searcher) if searcher.is_match(text) => searcher.replace_all(text, &known.masks).into(),
+            _ => text.into(),
         }
     }
 }
