@@ -16,7 +16,7 @@ const LOG_TAIL: &str = "80";
 /// The image under test, from `DESKTOPD_TEST_IMAGE`.
 pub fn image() -> String {
     std::env::var("DESKTOPD_TEST_IMAGE")
-        .unwrap_or_else(|_| panic!("no image to test: set DESKTOPD_TEST_IMAGE=name:tag"))
+        .unwrap_or_else(|_| panic!("no image to test: run tests/run or set DESKTOPD_TEST_IMAGE=name:tag"))
 }
 
 /// The Docker client; `DESKTOPD_TEST_DOCKER` names another one, podman for example.

@@ -1,4 +1,11 @@
-//! Tests.
+//! Everything but containers: the daemon as a real process, the front door on real sockets, and the rules of the house.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod documents;
 mod gateway_auth;
