@@ -33,8 +33,8 @@ use crate::plan::routes::{Bridge, Upstream};
 /// What one message from the client may hold: keys, mouse, and a clipboard.
 const LARGEST: usize = 1024 * 1024;
 
-/// Kept for each connection, also while nothing happens.
-const READ_BUFFER: usize = 4 * 1024;
+/// Kept for each connection, also while nothing happens; it grows for the message that needs it.
+const READ_BUFFER: usize = 1024;
 
 /// What is taken from the service at once, and so the largest message to the client.
 const PIECE: usize = 16 * 1024;
@@ -184,4 +184,26 @@ async fn piece(service: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Bytes>
         Ok(Bytes::copy_from_slice(read.filled())).into()
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_still_picture_does_not_look_like_a_dead_connection() {
+        let (service, _server) = tokio::io::duplex(64);
+        let mut sent = Vec::new();
+        let still = tokio::time::timeout(KEEP_ALIVE * 5 / 2, to_client(&mut sent, service));
+        assert!(still.await.is_err());
+        assert_eq!(sent, [Message::Ping(Bytes::new()), Message::Ping(Bytes::new())]);
+
+        let (service, mut server) = tokio::io::duplex(64);
+        let (mut sent, said) = (Vec::new(), b"RFB 003.008\n");
+        server.write_all(said).await.unwrap();
+        drop(server);
+        let ending = to_client(&mut sent, service).await;
+        assert_eq!(ending.map(|(code, _)| code), Some(CloseCode::Normal));
+        assert_eq!(sent, [Message::binary(&said[..])]);
+    }
 }

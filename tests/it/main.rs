@@ -9,6 +9,7 @@
 
 mod documents;
 mod gateway_auth;
+mod gateway_desk;
 mod gateway_listen;
 mod gateway_portal;
 mod gateway_proxy;
