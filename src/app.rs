@@ -219,7 +219,7 @@ fn credentials(config: &Config, state: &State) -> (Credentials, portal::Credenti
             let made = state.word("web-password");
             if vars.web_enable_auth {
                 tracing::info!(
-                    "no WEB_PASSWORD was given: one was made for user '{user}'; `desktopd credentials` shows it to root"
+                    "no usable WEB_PASSWORD was given: one was made for user '{user}'; `desktopd credentials` shows it to root"
                 );
             }
             (Password::Plain(Secret::new(made.clone())), Some(made))

@@ -1,5 +1,6 @@
 //! Values of secrets, replaced wherever text is shown.
 
+use std::borrow::Cow;
 use std::sync::{PoisonError, RwLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -18,17 +19,22 @@ struct Known {
     masks: Vec<&'static str>,
 }
 
+/// Replaces secrets in texts.
 #[derive(Default)]
-pub(super) struct Mask {
+pub struct Mask {
     known: RwLock<Known>,
 }
 
 impl Mask {
-    pub(super) fn hide(&self, values: impl IntoIterator<Item = String>) {
+    /// Values that must never be shown. Very short ones would mask ordinary text and are ignored.
+    pub fn hide(&self, values: impl IntoIterator<Item = String>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         // A value of several lines comes line by line.
         let lines = values.into_iter().flat_map(|value| value.lines().map(str::to_owned).collect::<Vec<_>>());
         known.values.extend(lines.filter(|value| value.len() >= SHORTEST));
+        if known.values.is_empty() {
+            return;
+        }
         known.values.sort();
         known.values.dedup();
         known.masks = vec![MASK; known.values.len()];
@@ -37,11 +43,12 @@ impl Mask {
             AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&known.values).ok();
     }
 
-    pub(super) fn apply(&self, text: &str) -> String {
+    /// `text` without them.
+    pub fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         match &known.searcher {
-            Some(searcher) if !known.masks.is_empty() => searcher.replace_all(text, &known.masks),
-            _ => text.to_owned(),
+            Some(searcher) if searcher.is_match(text) => searcher.replace_all(text, &known.masks).into(),
+            _ => text.into(),
         }
     }
 }

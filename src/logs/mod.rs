@@ -12,7 +12,6 @@ mod tracing_layer;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
@@ -21,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 pub use console::Console;
+pub use mask::Mask;
 pub use tracing_layer::init as init_tracing;
 
 /// The log that the daemon's own messages go to.
@@ -82,6 +82,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Every line with something before it.
+fn prefixed(prefix: &str, lines: &str) -> String {
+    let mut out = String::with_capacity(lines.len() + prefix.len() * (lines.len() / 64 + 2));
+    for line in lines.split_inclusive('\n') {
+        out.push_str(prefix);
+        out.push_str(line);
+    }
+    out
+}
+
 impl Logs {
     /// Logs that keep to `limits` and copy every line to `console`.
     pub fn new(limits: Limits, console: Console) -> Self {
@@ -107,18 +117,19 @@ impl Logs {
 
     /// Text with every known secret replaced.
     pub fn mask(&self, text: &str) -> String {
-        self.inner.mask.apply(text)
+        self.inner.mask.apply(text).into_owned()
     }
 
     /// Adds a line to `unit`'s log, for somebody who must not wait for a disk.
-    pub fn push(&self, unit: &str, text: &str) {
+    pub fn push(&self, unit: &str, line: &str) {
         let log = self.unit(unit);
-        let text = self.keep(&log, &[text]);
+        let text = self.keep(&log, &format!("{line}\n"));
         self.inner.writer.write_or_drop(&log.name, text);
     }
 
-    /// Adds lines to `unit`'s log; waits while the disk is behind, and so does the unit that prints.
-    pub async fn push_all(&self, unit: &str, lines: &[String]) {
+    /// Adds whole lines, each with its newline, to `unit`'s log; waits while the disk is behind, and so does the unit
+    /// that prints.
+    pub async fn push_all(&self, unit: &str, lines: &str) {
         if lines.is_empty() {
             return;
         }
@@ -128,22 +139,22 @@ impl Logs {
     }
 
     /// Shows lines to everybody who looks, and returns what goes into the file.
-    fn keep(&self, log: &UnitLog, lines: &[impl AsRef<str>]) -> String {
+    fn keep(&self, log: &UnitLog, lines: &str) -> String {
         let now = jiff::Timestamp::now();
         let at = now.as_millisecond();
-        let stamp = format!("{now:.3}");
-        let mut file = String::new();
-        for line in lines {
-            let line = Line { at, text: self.mask(line.as_ref()).into() };
-            // Writing to a string cannot fail.
-            let _ = writeln!(file, "{stamp} {}", line.text);
-            self.inner.console.print(&log.name, &line.text);
+        let lines = self.inner.mask.apply(lines);
+        self.inner.console.print(&log.name, &lines);
+        {
             let mut ring = lock(&log.ring);
-            ring.push(line.clone());
+            ring.push(at, &lines);
             // Under the ring's lock, so that `follow` sees each line once. Nobody listening is the normal case.
-            let _ = log.live.send(line);
+            if log.live.receiver_count() > 0 {
+                for text in lines.lines() {
+                    let _ = log.live.send(Line { at, text: text.into() });
+                }
+            }
         }
-        file
+        prefixed(&format!("{now:.3} "), &lines)
     }
 
     /// Waits, a short time, until the container's output and the files have everything: the last lines say why the

@@ -6,16 +6,20 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::nearest;
 use crate::logs::Logs;
 use crate::plan::Unit;
-use crate::sys::process::signal_by_name;
+use crate::sys::process::{descendants, signal_by_name, signal_descendants};
 use crate::sys::reaper::{Exit, Reaper};
 
 use super::lifecycle::{Core, Effect, Event, Outcome, Status};
 use super::process::{self, Process};
 use super::{Request, RequestError, UnitStatus, Verb};
+
+/// How long what escaped from its unit may take to end, first when told to, then when killed.
+const SWEEP: Duration = Duration::from_millis(250);
 
 /// What the driver publishes after every change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,11 +38,14 @@ pub(super) struct Driver {
     pub(super) units: Vec<Unit>,
     pub(super) core: Core,
     pub(super) processes: Vec<Option<Process>>,
+    /// The stop commands that run. One that is dropped is ended.
+    pub(super) asking: Vec<Option<AbortOnDropHandle<()>>>,
     pub(super) reaper: Reaper,
     pub(super) logs: Logs,
     pub(super) run_dir: PathBuf,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) published: watch::Sender<Published>,
+    pub(super) finished: bool,
     /// The monotonic start, and the wall clock at it in milliseconds since the Unix epoch.
     pub(super) began: (Instant, i64),
 }
@@ -51,12 +58,27 @@ impl Driver {
         mut requests: mpsc::Receiver<Request>,
     ) {
         self.take(Event::Tick);
-        while !self.published.borrow().finished {
+        while !self.finished {
             let deadline = self.core.deadline();
             tokio::select! {
                 Some(event) = events.recv() => self.take(event),
                 Some(request) = requests.recv() => self.answer(request),
                 () = until(self.began.0, deadline) => self.take(Event::Tick),
+            }
+        }
+        self.sweep().await;
+        self.publish(true);
+    }
+
+    /// Ends what escaped from its unit: when the daemon ends, nothing that it started goes on.
+    async fn sweep(&self) {
+        let own = std::process::id().cast_signed();
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            signal_descendants(signal);
+            signal_descendants(Signal::SIGCONT);
+            let gone = self.reaper.until(|| descendants(own).is_empty());
+            if tokio::time::timeout(SWEEP, gone).await.is_ok() {
+                return;
             }
         }
     }
@@ -69,19 +91,20 @@ impl Driver {
         match &event {
             Event::Launched(at, main) => {
                 if let Some(process) = &mut self.processes[*at] {
-                    process.main = Some(*main);
+                    process.launched(*main);
                 }
             }
-            Event::Gone(at, _) => self.processes[*at] = None,
+            Event::Gone(at, _) => {
+                self.processes[*at] = None;
+                self.asking[*at] = None;
+            }
             _ => {}
         }
         let now = self.now();
-        let mut finished = false;
         for effect in self.core.handle(event, now) {
-            finished |= effect == Effect::Finished;
             self.carry_out(&effect);
         }
-        self.publish(finished);
+        self.publish(false);
     }
 
     fn carry_out(&mut self, effect: &Effect) {
@@ -97,16 +120,18 @@ impl Driver {
             Effect::Ask(at) => self.ask(at),
             Effect::Signal(at) => {
                 let signal = signal_by_name(&self.units[at].stop_signal).unwrap_or(Signal::SIGTERM);
-                if let Some(process) = &self.processes[at] {
+                self.asking[at] = None;
+                if let Some(process) = &mut self.processes[at] {
                     process.signal(signal);
                 }
             }
             Effect::Kill(at) => {
+                self.asking[at] = None;
                 if let Some(process) = &self.processes[at] {
                     process.kill();
                 }
             }
-            Effect::Finished => {}
+            Effect::Finished => self.finished = true,
         }
     }
 
@@ -115,16 +140,17 @@ impl Driver {
         let _ = self.events.send(event);
     }
 
-    fn ask(&self, at: usize) {
+    fn ask(&mut self, at: usize) {
         let unit = &self.units[at];
         let argv = unit.stop_command.as_deref().unwrap_or_default();
         match process::run_beside(unit, argv, &self.reaper, &self.logs) {
             Ok(mut command) => {
                 let events = self.events.clone();
-                tokio::spawn(async move {
+                let asking = tokio::spawn(async move {
                     let well = (&mut command.exit).await.is_ok_and(Exit::success);
                     let _ = events.send(Event::Asked(at, well));
                 });
+                self.asking[at] = Some(AbortOnDropHandle::new(asking));
             }
             Err(why) => {
                 tracing::warn!("{}: stop-command: {why}", unit.name);
@@ -213,6 +239,8 @@ fn announce(unit: &UnitStatus) {
         S::Failed => tracing::error!("{text}"),
         S::Backoff => tracing::warn!("{text}"),
         S::Ready | S::Done | S::Stopped | S::Skipped => tracing::info!("{text}"),
+        // It ended, and is so quickly back that nothing else tells it.
+        S::Starting if !unit.reason.is_empty() => tracing::warn!("{text}"),
         S::Waiting | S::Starting | S::Stopping => tracing::debug!("{text}"),
     }
 }

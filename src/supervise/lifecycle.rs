@@ -33,7 +33,7 @@ use cell::{Cell, Phase, Spec, State};
 pub type Now = Duration;
 
 /// How long everything together may take to stop before it is killed. Docker kills after 10 s.
-const STOP_BUDGET: Duration = Duration::from_secs(7);
+const STOP_BUDGET: Duration = Duration::from_millis(6500);
 
 /// What the core wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -101,12 +101,14 @@ pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
     let driver = driver::Driver {
         core: lifecycle::Core::new(&units, rand::rng().random()),
         processes: units.iter().map(|_| None).collect(),
+        asking: units.iter().map(|_| None).collect(),
         units,
         reaper: context.reaper,
         logs: context.logs,
         run_dir: context.run_dir,
         events: events.clone(),
         published,
+        finished: false,
         began: context.began,
     };
     tokio::spawn(driver.run(events_in, requests_in));

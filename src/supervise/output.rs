@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::logs::{Logs, MAX_LINE};
 
 /// How much is read at once. Bytes.
-const READ: usize = 16 * 1024;
+const READ: usize = 64 * 1024;
 
 /// How long a line may lack its end before it is shown without.
 const PARTIAL: Duration = Duration::from_secs(2);
@@ -62,7 +62,8 @@ async fn shown_by(since: Option<Instant>) {
 /// Bytes to lines.
 #[derive(Default)]
 struct Lines {
-    whole: Vec<String>,
+    /// Whole lines, each with its newline.
+    whole: String,
     partial: Vec<u8>,
     since: Option<Instant>,
 }
@@ -70,6 +71,10 @@ struct Lines {
 impl Lines {
     fn feed(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if self.partial.is_empty() && piece.len() <= MAX_LINE && piece.ends_with(b"\n") {
+                add(&mut self.whole, piece);
+                continue;
+            }
             for part in piece.chunks(MAX_LINE) {
                 if self.partial.len() + part.len() > MAX_LINE {
                     self.flush();
@@ -93,7 +98,7 @@ impl Lines {
     }
 
     /// The lines that are whole by now.
-    fn take(&mut self) -> Vec<String> {
+    fn take(&mut self) -> String {
         std::mem::take(&mut self.whole)
     }
 
@@ -103,13 +108,21 @@ impl Lines {
         if self.partial.is_empty() {
             return;
         }
-        let mut line = self.partial.as_slice();
-        line = line.strip_suffix(b"\n").unwrap_or(line);
-        line = line.strip_suffix(b"\r").unwrap_or(line);
-        // NUL would end the line for many a reader.
-        self.whole.push(String::from_utf8_lossy(line).replace('\0', "\u{2400}"));
+        add(&mut self.whole, &self.partial);
         self.partial.clear();
     }
+}
+
+/// Adds a line that may have its newline or not.
+fn add(whole: &mut String, line: &[u8]) {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    match std::str::from_utf8(line) {
+        Ok(text) if !text.contains('\0') => whole.push_str(text),
+        // NUL would end the line for many a reader.
+        _ => whole.push_str(&String::from_utf8_lossy(line).replace('\0', "\u{2400}")),
+    }
+    whole.push('\n');
 }
 
 #[cfg(test)]
@@ -122,7 +135,7 @@ mod tests {
             lines.feed(piece);
         }
         lines.flush();
-        lines.take()
+        lines.take().lines().map(str::to_owned).collect()
     }
 
     #[test]

@@ -7,6 +7,12 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod daemon_cli;
+mod daemon_files;
+mod daemon_init;
+mod daemon_life;
+mod daemon_stop;
+mod daemon_world;
 mod documents;
 mod gateway_auth;
 mod gateway_desk;
