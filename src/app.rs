@@ -161,7 +161,6 @@ struct Front {
     gateway: Gateway,
     control: axum::Router,
     portal: (u16, Option<String>, Option<String>),
-    selkies_url: Option<String>,
     problems: Vec<String>,
 }
 
@@ -198,7 +197,6 @@ impl Front {
             gateway,
             control: portal::control_router(api, shown),
             portal: (port, problem, vars.serviceportal_url.clone()),
-            selkies_url: vars.selkies_url.clone(),
             problems,
         }
     }
@@ -260,7 +258,7 @@ fn route_statuses(front: &Front, routes: &[Route], taken: &[(u16, String)]) -> V
         title: route.title.clone(),
         port: route.listen,
         path: route.path.clone(),
-        url: front.selkies_url.clone().filter(|_| route.unit == "selkies"),
+        url: route.url.clone(),
         problem: taken.iter().find(|(port, _)| *port == route.listen).map(|(_, problem)| problem.clone()),
     });
     std::iter::once(portal).chain(services).collect()
