@@ -19,7 +19,7 @@ use crate::facts::{self, Facts};
 use crate::gateway::auth::{Auth, Credentials, DEFAULT_COST, Password};
 use crate::gateway::{self, Gateway};
 use crate::logs::{self, Console, Limits, Logs};
-use crate::observe::{Observer, Phase, RouteStatus, Watch};
+use crate::observe::{Events, Observer, Phase, RouteStatus, Watch};
 use crate::plan::{Fate, Plan, Route};
 use crate::portal::{self, Api, Right};
 use crate::state::State;
@@ -42,7 +42,8 @@ pub async fn run(config: Config) -> Result<(), String> {
     let (observer, watch) = Observer::new(std::process::id().cast_signed(), began.1);
     let stop = CancellationToken::new();
     let (handle, handle_watch) = watch::channel(None);
-    let front = Front::open(&config, watch, logs.clone(), handle_watch, stop.clone()).await;
+    let seen = (watch, observer.events());
+    let front = Front::open(&config, seen, logs.clone(), handle_watch, stop.clone()).await;
     front.serve_control(control, stop.clone());
 
     let reaper = Reaper::new();
@@ -53,7 +54,9 @@ pub async fn run(config: Config) -> Result<(), String> {
         snapshot.problems =
             front.problems.iter().cloned().chain(plan.problems.iter().map(ToString::to_string)).collect();
     });
-    let context = Context { reaper: reaper.clone(), logs: logs.clone(), run_dir, began };
+    let events = observer.events();
+    let changes = Box::new(move |change| events.take(change));
+    let context = Context { reaper: reaper.clone(), logs: logs.clone(), run_dir, began, changes };
     let supervisor = supervise::spawn(plan.units, context);
     handle.send_replace(Some(supervisor.handle.clone()));
     let taken = front.gateway.set_routes(&plan.routes).await;
@@ -61,10 +64,8 @@ pub async fn run(config: Config) -> Result<(), String> {
         tracing::error!("{problem}");
     }
     let routes = route_statuses(&front, &plan.routes, &taken);
-    observer.update(|snapshot| {
-        snapshot.routes = routes;
-        snapshot.phase = Phase::Running;
-    });
+    observer.update(|snapshot| snapshot.routes = routes);
+    observer.running();
     watch_over(&mut signals, &reaper, &supervisor, &observer).await;
     stop.cancel();
     front.gateway.drained().await;
@@ -101,18 +102,13 @@ async fn watch_over(signals: &mut Signals, reaper: &Reaper, supervisor: &Supervi
 }
 
 fn observe(observer: &Observer, published: Published) {
-    let mut came_up = false;
     observer.update(|snapshot| {
-        came_up = published.up && !snapshot.up && !published.stopping;
         snapshot.units = published.units;
         snapshot.up = published.up;
         if published.stopping {
             snapshot.phase = Phase::Stopping;
         }
     });
-    if came_up {
-        tracing::info!("everything is up");
-    }
 }
 
 fn open_logs(config: &Config) -> Logs {
@@ -168,7 +164,7 @@ struct Front {
 impl Front {
     async fn open(
         config: &Config,
-        watch: Watch,
+        (watch, events): (Watch, Events),
         logs: Logs,
         handle: watch::Receiver<Option<Handle>>,
         stop: CancellationToken,
@@ -180,7 +176,7 @@ impl Front {
         let auth = Auth::new(credentials, &state.key("cookie-key"), DEFAULT_COST);
         let settings =
             gateway::Settings { names: vec![vars.direct_address.clone()], ..gateway::Settings::default() };
-        let api = Api::new(watch.clone(), logs.clone(), handle);
+        let api = Api::new(watch.clone(), events, logs.clone(), handle);
         let gateway = Gateway::new(settings, auth, watch, logs, stop);
         let port = vars.serviceportal_port_host.0;
         let opened = gateway.open_pages(port, portal::router(api.clone())).await;

@@ -91,6 +91,7 @@ pub struct Core {
     finished: bool,
     random: u64,
     effects: Vec<Effect>,
+    passages: Vec<Passage>,
 }
 
 /// The end of everything.
@@ -100,6 +101,21 @@ struct Ending {
     deadline: Now,
     /// Whether it has ended before.
     killed: bool,
+}
+
+/// A unit came from one state into the next. States that last no time pass by here too: they carry reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passage {
+    /// The unit.
+    pub unit: usize,
+    /// Where it came from; `None` for where it begins.
+    pub from: Option<UnitState>,
+    /// Where it is now.
+    pub to: UnitState,
+    /// Why; may be empty.
+    pub reason: String,
+    /// When.
+    pub when: Now,
 }
 
 /// A unit's state as others may see it.
@@ -124,7 +140,7 @@ impl Core {
             units.iter().enumerate().map(|(at, unit)| (unit.name.as_str(), at)).collect();
         let resolve =
             |names: &[String]| names.iter().filter_map(|name| index.get(name.as_str()).copied()).collect();
-        let cells = units
+        let cells: Vec<Cell> = units
             .iter()
             .map(|unit| {
                 let spec = Spec {
@@ -151,7 +167,16 @@ impl Core {
                 Cell::new(spec, state, reason, wanted)
             })
             .collect();
-        Self { cells, now: Now::ZERO, ending: None, finished: false, random: seed, effects: Vec::new() }
+        let begin = |(unit, cell): (usize, &Cell)| Passage {
+            unit,
+            from: None,
+            to: cell.state.shown(),
+            reason: cell.reason.clone(),
+            when: cell.since,
+        };
+        let passages = cells.iter().enumerate().map(begin).collect();
+        let effects = Vec::new();
+        Self { cells, now: Now::ZERO, ending: None, finished: false, random: seed, effects, passages }
     }
 
     /// Takes in what happened and says what is to be done about it.
@@ -206,6 +231,11 @@ impl Core {
         })
     }
 
+    /// Every step from state to state since the last call, in their order.
+    pub fn passages(&mut self) -> Vec<Passage> {
+        std::mem::take(&mut self.passages)
+    }
+
     /// Whether everything that should be up is. What was stopped, and what waits for that, should not.
     pub fn up(&self) -> bool {
         self.ending.is_none() && (0..self.cells.len()).all(|at| !self.expected(at) || self.satisfied(at))
@@ -241,6 +271,9 @@ impl Core {
 
     fn enter(&mut self, at: usize, state: State, reason: String) {
         let cell = &mut self.cells[at];
+        let from = Some(cell.state.shown());
+        let (to, when) = (state.shown(), self.now);
+        self.passages.push(Passage { unit: at, from, to, reason: reason.clone(), when });
         cell.state = state;
         cell.reason = reason;
         cell.since = self.now;

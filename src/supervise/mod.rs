@@ -1,6 +1,7 @@
 //! Units to processes. A pure core decides ([`lifecycle`]), a driver acts and reports back.
 
 mod backoff;
+mod changes;
 mod driver;
 pub mod lifecycle;
 mod output;
@@ -18,6 +19,7 @@ use crate::logs::Logs;
 use crate::plan::Unit;
 use crate::sys::reaper::Reaper;
 
+pub use changes::{Change, Sink, UnitChange};
 pub use driver::Published;
 pub use status::{UnitState, UnitStatus};
 
@@ -91,6 +93,8 @@ pub struct Context {
     pub run_dir: PathBuf,
     /// When the daemon began, by the monotonic clock and in milliseconds since the Unix epoch.
     pub began: (Instant, i64),
+    /// Is told of every change, in order.
+    pub changes: Sink,
 }
 
 /// Starts to supervise `units`. The task ends, and the watch says `finished`, after [`Supervisor::shutdown`].
@@ -107,6 +111,7 @@ pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
         run_dir: context.run_dir,
         events: events.clone(),
         published,
+        changes: context.changes,
         began: context.began,
     };
     tokio::spawn(driver.run(events_in, requests_in));
