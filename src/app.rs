@@ -7,11 +7,12 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use nix::unistd::{Gid, Uid, chown};
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -66,7 +67,7 @@ pub async fn run(config: Config) -> Result<(), String> {
     let routes = route_statuses(&front, &plan.routes, &taken);
     observer.update(|snapshot| snapshot.routes = routes);
     observer.running();
-    watch_over(&mut signals, &reaper, &supervisor, &observer).await;
+    watch_over(&mut signals, &front.shutdown, &reaper, &supervisor, &observer).await;
     stop.cancel();
     front.gateway.drained().await;
     tracing::info!("everything has stopped");
@@ -75,7 +76,13 @@ pub async fn run(config: Config) -> Result<(), String> {
 }
 
 /// Passes on what happens until everything has stopped.
-async fn watch_over(signals: &mut Signals, reaper: &Reaper, supervisor: &Supervisor, observer: &Observer) {
+async fn watch_over(
+    signals: &mut Signals,
+    shutdown: &Notify,
+    reaper: &Reaper,
+    supervisor: &Supervisor,
+    observer: &Observer,
+) {
     let mut states = supervisor.watch.clone();
     // Children may have ended before their signal could be taken.
     reaper.reap();
@@ -89,6 +96,10 @@ async fn watch_over(signals: &mut Signals, reaper: &Reaper, supervisor: &Supervi
                 }
                 Signal::Reload => tracing::warn!("reading the configuration again needs a restart for now"),
             },
+            () = shutdown.notified() => {
+                tracing::info!("stopping: somebody asked for it over the control socket");
+                supervisor.shutdown();
+            }
             changed = states.changed() => {
                 let published = states.borrow_and_update().clone();
                 let finished = published.finished || changed.is_err();
@@ -156,6 +167,8 @@ async fn plan(config: Config) -> Result<Plan, String> {
 struct Front {
     gateway: Gateway,
     control: axum::Router,
+    /// Told when somebody asks for the end.
+    shutdown: Arc<Notify>,
     portal: (u16, Option<String>, Option<String>),
     selkies_url: Option<String>,
     problems: Vec<String>,
@@ -178,6 +191,7 @@ impl Front {
             gateway::Settings { names: vec![vars.direct_address.clone()], ..gateway::Settings::default() };
         let api = Api::new(watch.clone(), events, logs.clone(), handle);
         let gateway = Gateway::new(settings, auth, watch, logs, stop);
+        let shutdown = Arc::new(Notify::new());
         let port = vars.serviceportal_port_host.0;
         let opened = gateway.open_pages(port, portal::router(api.clone())).await;
         let problem = opened.err();
@@ -192,7 +206,8 @@ impl Front {
         }
         Self {
             gateway,
-            control: portal::control_router(api, shown),
+            control: portal::control_router(api, shown, Arc::clone(&shutdown)),
+            shutdown,
             portal: (port, problem, vars.serviceportal_url.clone()),
             selkies_url: vars.selkies_url.clone(),
             problems,

@@ -121,6 +121,11 @@ impl Events {
         }
     }
 
+    /// The number of the last event.
+    pub fn newest(&self) -> u64 {
+        *self.newest.borrow()
+    }
+
     /// Everything that is kept after number `seq`. The first one's number tells whether some are lost.
     pub fn since(&self, seq: u64) -> Vec<Event> {
         let inner = self.lock();
@@ -134,7 +139,7 @@ impl Events {
 
     /// Everything after number `seq`, as it comes; without a number, what comes from now on.
     pub fn follow(&self, seq: Option<u64>) -> Follower {
-        let newest = *self.newest.borrow();
+        let newest = self.newest();
         let seen = seq.map_or(newest, |seq| if seq > newest { 0 } else { seq });
         Follower {
             events: Self::clone(self),

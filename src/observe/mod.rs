@@ -26,6 +26,17 @@ pub enum Phase {
     Stopping,
 }
 
+impl Phase {
+    /// The phase as it is shown and serialized.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 /// A way in from outside, as shown in the portal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteStatus {

@@ -72,6 +72,8 @@ pub struct Names {
 pub struct Units {
     /// Their names.
     pub units: Vec<String>,
+    /// The last event before the request: what comes of it comes after that.
+    pub seq: u64,
 }
 
 /// Any answer that is not a success.
@@ -141,13 +143,8 @@ async fn change(
     Path(verb): Path<String>,
     body: Result<Json<Names>, JsonRejection>,
 ) -> Result<Json<Units>, Problem> {
-    let verb = match verb.as_str() {
-        "start" => Verb::Start,
-        "stop" => Verb::Stop,
-        "restart" => Verb::Restart,
-        other => {
-            return Err(Problem(StatusCode::NOT_FOUND, format!("'{other}' is not start, stop or restart")));
-        }
+    let Some(verb) = Verb::ALL.into_iter().find(|known| known.name() == verb) else {
+        return Err(Problem(StatusCode::NOT_FOUND, format!("'{verb}' is not start, stop or restart")));
     };
     let Json(Names { names }) = body.map_err(|error| Problem(error.status(), error.body_text()))?;
     if names.is_empty() {
@@ -158,7 +155,8 @@ async fn change(
         let text = "the daemon is still deciding what to run; try again in a moment";
         return Err(Problem(StatusCode::SERVICE_UNAVAILABLE, text.into()));
     };
-    Ok(Json(Units { units: handle.request(verb, names).await? }))
+    let seq = api.events.newest();
+    Ok(Json(Units { units: handle.request(verb, names).await?, seq }))
 }
 
 fn sse(events: impl Stream<Item = Event> + Send + 'static) -> impl IntoResponse {

@@ -34,6 +34,20 @@ pub enum Verb {
     Restart,
 }
 
+impl Verb {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Start, Self::Stop, Self::Restart];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+}
+
 /// Why a request was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestError {
