@@ -20,7 +20,7 @@ use crate::facts::{self, Facts};
 use crate::gateway::auth::{Auth, Credentials, DEFAULT_COST, Password};
 use crate::gateway::{self, Gateway};
 use crate::logs::{self, Console, Limits, Logs};
-use crate::observe::{Events, Observer, Phase, RouteStatus, Watch};
+use crate::observe::{Events, Observer, Phase, RouteStatus, Watch, What};
 use crate::plan::{Fate, Plan, Route};
 use crate::portal::{self, Api, Right};
 use crate::state::State;
@@ -56,6 +56,7 @@ pub async fn run(config: Config) -> Result<(), String> {
             front.problems.iter().cloned().chain(plan.problems.iter().map(ToString::to_string)).collect();
     });
     let events = observer.events();
+    events.record(jiff::Timestamp::now().as_millisecond(), What::Phase { phase: Phase::Running });
     let changes = Box::new(move |change| events.take(change));
     let context = Context { reaper: reaper.clone(), logs: logs.clone(), run_dir, began, changes };
     let supervisor = supervise::spawn(plan.units, context);
@@ -65,8 +66,10 @@ pub async fn run(config: Config) -> Result<(), String> {
         tracing::error!("{problem}");
     }
     let routes = route_statuses(&front, &plan.routes, &taken);
-    observer.update(|snapshot| snapshot.routes = routes);
-    observer.running();
+    observer.update(|snapshot| {
+        snapshot.routes = routes;
+        snapshot.phase = Phase::Running;
+    });
     watch_over(&mut signals, &front.shutdown, &reaper, &supervisor, &observer).await;
     stop.cancel();
     front.gateway.drained().await;
@@ -115,6 +118,7 @@ async fn watch_over(
 fn observe(observer: &Observer, published: Published) {
     observer.update(|snapshot| {
         snapshot.units = published.units;
+        snapshot.seq = published.seq;
         snapshot.up = published.up;
         if published.stopping {
             snapshot.phase = Phase::Stopping;
@@ -232,7 +236,7 @@ fn credentials(config: &Config, state: &State) -> (Credentials, portal::Credenti
             let made = state.word("web-password");
             if vars.web_enable_auth {
                 tracing::info!(
-                    "no WEB_PASSWORD was given: one was made for user '{user}'; `desktopd credentials` shows it to root"
+                    "no usable WEB_PASSWORD was given: one was made for user '{user}'; `desktopd credentials` shows it to root"
                 );
             }
             (Password::Plain(Secret::new(made.clone())), Some(made))

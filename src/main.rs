@@ -5,6 +5,7 @@ use std::process::exit;
 use desktopd::cli::{self, Args, Command, code};
 use desktopd::config::Config;
 use desktopd::facts::Facts;
+use desktopd::logs::Mask;
 use desktopd::plan::Plan;
 use desktopd::{app, steps, sys};
 use tokio::runtime::Builder;
@@ -31,6 +32,7 @@ fn run() -> i32 {
         Command::Step { words } => told(steps::run(words)),
         Command::Plan { json, variables } => plan(&Config::load(args.config.clone(), variables), *json),
         Command::Init { variables } => {
+            sys::start_clean();
             let config = Config::load(args.config.clone(), variables);
             let runtime =
                 Builder::new_multi_thread().worker_threads(2).thread_stack_size(STACK).enable_all().build();
@@ -78,13 +80,18 @@ fn told(result: Result<(), String>) -> i32 {
 fn plan(config: &Config, json: bool) -> i32 {
     let facts = Facts::probe(config);
     let plan = Plan::build(config, &facts);
+    // A service file may say in the open what is a secret elsewhere.
+    let mask = Mask::default();
+    let quoted =
+        |value: String| serde_json::to_string(&value).unwrap_or_default().trim_matches('"').to_owned();
+    mask.hide(config.env.secrets().into_iter().flat_map(|value| [quoted(value.clone()), value]));
     if json {
         match serde_json::to_string_pretty(&plan.view()) {
-            Ok(text) => println!("{text}"),
+            Ok(text) => println!("{}", mask.apply(&text)),
             Err(error) => return told(Err(error.to_string())),
         }
     } else {
-        print!("{}", plan.text());
+        print!("{}", mask.apply(&plan.text()));
     }
     if plan.problems.is_empty() { 0 } else { code::CONFIG }
 }

@@ -35,8 +35,8 @@ pub(super) async fn change(client: &Client, verb: Verb, args: &Change) -> Result
             format!("{}: {}\n", verb.name(), answer.units.join(", "))
         });
     }
-    let mut waiting = Waiting::new(verb, answer.units, &client.status().await?);
-    let ended = tokio::time::timeout(args.timeout, follow(client, &mut waiting, answer.seq)).await;
+    let mut waiting = Waiting::new(verb, answer, &client.status().await?);
+    let ended = tokio::time::timeout(args.timeout, follow(client, &mut waiting)).await;
     let late = ended.is_err();
     ended.unwrap_or(Ok(()))?;
     let ends: Vec<End<'_>> = waiting
@@ -58,9 +58,9 @@ pub(super) async fn change(client: &Client, verb: Verb, args: &Change) -> Result
 }
 
 /// Takes in what happens until every unit has come to its end.
-async fn follow(client: &Client, waiting: &mut Waiting, seq: u64) -> Result<(), Failure> {
-    // Everything since the request was taken up, however quickly it went.
-    let mut stream = client.stream(&format!("/api/events/stream?since={seq}")).await?;
+async fn follow(client: &Client, waiting: &mut Waiting) -> Result<(), Failure> {
+    // Nothing lies between the snapshot and these.
+    let mut stream = client.stream(&format!("/api/events/stream?since={}", waiting.seen())).await?;
     while !waiting.is_over() {
         match stream.next().await? {
             None => return Err(Failure::new(code::FAILED, "the daemon has gone")),
@@ -69,7 +69,7 @@ async fn follow(client: &Client, waiting: &mut Waiting, seq: u64) -> Result<(), 
                     waiting.take(&event);
                 }
             }
-            Some(_) => *waiting = waiting.again(&client.status().await?),
+            Some(_) => waiting.look(&client.status().await?),
         }
     }
     Ok(())

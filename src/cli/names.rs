@@ -1,7 +1,7 @@
 //! Which units somebody means: names, aliases, and patterns with `*` and `?` that are matched against both.
 
-use crate::config::nearest;
 use crate::observe::{Snapshot, UnitState, UnitStatus};
+use crate::portal::api::nearest;
 
 use super::{Failure, code};
 
@@ -38,7 +38,7 @@ fn names(unit: &UnitStatus) -> impl Iterator<Item = &str> {
 
 fn unknown(snapshot: &Snapshot, word: &str) -> Failure {
     let letters = word.replace(['*', '?'], "");
-    let near = nearest(&letters, snapshot.units.iter().flat_map(names));
+    let near = nearest(snapshot, &letters);
     let hint = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
     let what = if letters == word { "no unit is named" } else { "no unit that this applies to matches" };
     Failure::new(code::FAILED, format!("{what} '{word}'{hint}"))
@@ -106,7 +106,7 @@ mod tests {
             (&["*"], true, Ok("pipewire pipewire-pulse kde gpu")),
             (&["*-plasma"], false, Ok("kde")),
             (&["gpu"], false, Ok("gpu")),
-            (&["g*"], false, Err("no unit that this applies to matches 'g*'; did you mean 'gpu'?")),
+            (&["gp*"], false, Err("no unit that this applies to matches 'gp*'; did you mean 'gpu'?")),
             (&["kde", "pipewir"], false, Err("no unit is named 'pipewir'; did you mean 'pipewire'?")),
             (&["zzz"], false, Err("no unit is named 'zzz'")),
         ] {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::observe::events::{Event, What};
 use crate::observe::{Snapshot, UnitState, UnitStatus};
+use crate::portal::api::Units;
 use crate::supervise::Verb;
 
 /// How it came out for one unit.
@@ -18,40 +19,56 @@ pub(super) enum Way {
 /// The units that somebody waits for.
 pub(super) struct Waiting {
     verb: Verb,
+    /// The last event that the request made at once.
+    taken: u64,
+    /// The last event that `units` know of.
+    seen: u64,
     targets: Vec<(String, Option<Way>)>,
     units: BTreeMap<String, UnitStatus>,
 }
 
 impl Waiting {
-    /// Waits for `names` after a request that `snapshot` knows of.
-    pub(super) fn new(verb: Verb, names: Vec<String>, snapshot: &Snapshot) -> Self {
-        let units = snapshot.units.iter().map(|unit| (unit.name.clone(), unit.clone())).collect();
-        let mut waiting = Self { verb, targets: names.into_iter().map(|name| (name, None)).collect(), units };
-        // That a unit is ready does not say that it was restarted: it may not even have begun to stop.
-        if verb != Verb::Restart {
-            waiting.judge(None);
-        }
+    /// Waits for what comes of a request. `snapshot` may be older than that: events tell the rest.
+    pub(super) fn new(verb: Verb, request: Units, snapshot: &Snapshot) -> Self {
+        let targets = request.units.into_iter().map(|name| (name, None)).collect();
+        let mut waiting = Self { verb, taken: request.seq, seen: 0, targets, units: BTreeMap::new() };
+        waiting.look(snapshot);
         waiting
     }
 
-    /// The same after some events were lost: what counts is where the units stand.
-    pub(super) fn again(&self, snapshot: &Snapshot) -> Self {
-        let left = self.targets.clone();
-        let mut next = Self::new(self.verb, Vec::new(), snapshot);
-        next.targets = left;
-        next.judge(None);
-        next
+    /// The event from which on this wants to know everything.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Takes in where all units stand: at first, and after events were lost.
+    pub(super) fn look(&mut self, snapshot: &Snapshot) {
+        self.units = snapshot.units.iter().map(|unit| (unit.name.clone(), unit.clone())).collect();
+        let lost = self.seen > 0;
+        self.seen = snapshot.seq;
+        // That a unit is ready does not say that it was restarted: it may not even have begun to stop.
+        if self.verb != Verb::Restart || (lost && self.seen > self.taken) {
+            self.judge(None);
+        }
     }
 
     /// Takes in what happened next.
     pub(super) fn take(&mut self, event: &Event) {
+        if event.seq <= self.seen {
+            return;
+        }
+        self.seen = event.seq;
         let What::Unit { unit, to, reason, pid, .. } = &event.what else { return };
         if let Some(status) = self.units.get_mut(unit) {
             status.state = *to;
             status.reason.clone_from(reason);
             status.pid = *pid;
         }
-        self.judge(Some(unit));
+        if self.verb != Verb::Restart {
+            self.judge(None);
+        } else if event.seq > self.taken {
+            self.judge(Some(unit));
+        }
     }
 
     /// Whether there is nothing left to wait for.
@@ -67,8 +84,12 @@ impl Waiting {
         })
     }
 
-    /// Decides for those that came to an end; `changed` is the only unit whose state is news.
+    /// Decides for those that came to an end; `changed` is the only unit whose state is news, if only one's is.
     fn judge(&mut self, changed: Option<&str>) {
+        if self.seen < self.taken {
+            // This is how it was before the request.
+            return;
+        }
         let mut targets = std::mem::take(&mut self.targets);
         for (name, way) in &mut targets {
             let Some(unit) = self.units.get(name).filter(|_| way.is_none()) else { continue };
@@ -126,9 +147,13 @@ pub(super) mod tests {
         }
     }
 
-    fn event(unit: &str, to: UnitState) -> Event {
+    fn event(seq: u64, unit: &str, to: UnitState) -> Event {
         let what = What::Unit { unit: unit.into(), from: None, to, reason: "why".into(), pid: None };
-        Event { seq: 0, at: 0, what }
+        Event { seq, at: 0, what }
+    }
+
+    fn request(names: &[&str]) -> Units {
+        Units { units: names.iter().map(|name| (*name).to_owned()).collect(), seq: 10 }
     }
 
     /// `kde` needs `x`, which needs `key`.
@@ -136,7 +161,7 @@ pub(super) mod tests {
         let mut units = vec![unit("key", key), unit("x", x), unit("kde", kde)];
         units[1].needs = vec!["key".into()];
         units[2].needs = vec!["x".into()];
-        Snapshot { units, ..Snapshot::default() }
+        Snapshot { units, seq: 10, ..Snapshot::default() }
     }
 
     fn ways(
@@ -145,11 +170,10 @@ pub(super) mod tests {
         now: &Snapshot,
         then: &[(&str, UnitState)],
     ) -> (bool, Vec<Option<Way>>) {
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut waiting = Waiting::new(verb, names, now);
-        for (unit, state) in then {
+        let mut waiting = Waiting::new(verb, request(names), now);
+        for (seq, (unit, state)) in (11..).zip(then) {
             assert!(!waiting.is_over(), "over before {unit} was {state:?}");
-            waiting.take(&event(unit, *state));
+            waiting.take(&event(seq, unit, *state));
         }
         (waiting.is_over(), waiting.ends().map(|(_, way, _, _)| way).collect())
     }
@@ -195,9 +219,30 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn after_a_loss_the_snapshot_decides() {
-        let waiting = Waiting::new(Verb::Restart, vec!["kde".into()], &snapshot(S::Done, S::Ready, S::Ready));
+    fn what_was_before_the_request_does_not_count() {
+        let old = Snapshot { seq: 7, ..snapshot(S::Done, S::Ready, S::Failed) };
+        let mut waiting = Waiting::new(Verb::Start, request(&["kde"]), &old);
+        // One that the snapshot knows, and others up to the last one of the request.
+        for (seq, state) in
+            [(7, S::Ready), (8, S::Backoff), (9, S::Failed), (10, S::Waiting), (11, S::Starting)]
+        {
+            waiting.take(&event(seq, "kde", state));
+            assert!(!waiting.is_over(), "{seq}");
+        }
+        waiting.take(&event(12, "kde", S::Ready));
+        assert!(waiting.is_over());
+        let mut waiting = Waiting::new(Verb::Restart, request(&["kde"]), &old);
+        waiting.take(&event(9, "kde", S::Ready));
+        waiting.take(&event(10, "kde", S::Stopping));
         assert!(!waiting.is_over());
-        assert!(waiting.again(&snapshot(S::Done, S::Ready, S::Ready)).is_over());
+    }
+
+    #[test]
+    fn after_a_loss_the_snapshot_decides() {
+        let before = snapshot(S::Done, S::Ready, S::Ready);
+        let mut waiting = Waiting::new(Verb::Restart, request(&["kde"]), &before);
+        assert!(!waiting.is_over());
+        waiting.look(&Snapshot { seq: 5000, ..before });
+        assert!(waiting.is_over());
     }
 }

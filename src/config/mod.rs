@@ -10,6 +10,7 @@ pub mod secret;
 pub mod service;
 pub mod settings;
 mod table;
+pub mod watch;
 
 use std::ffi::OsString;
 use std::fs;

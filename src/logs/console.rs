@@ -5,17 +5,13 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
 
-/// Lines that may wait for a slow reader before new ones are dropped.
-const BACKLOG: usize = 4096;
-
-/// How long the program's end waits for a reader.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+/// Batches of lines that may wait for a slow reader before new ones are dropped.
+const BACKLOG: usize = 256;
 
 /// What the thread is given.
 enum Message {
-    Line(String),
+    Lines(String),
     /// Everything before this has been written when the other end hears of it.
     Written(mpsc::SyncSender<()>),
 }
@@ -41,8 +37,8 @@ impl Console {
         let started = thread::Builder::new().name("console".into()).stack_size(64 * 1024).spawn(move || {
             let mut out = std::io::stdout();
             for message in queue {
-                let line = match message {
-                    Message::Line(line) => line,
+                let lines = match message {
+                    Message::Lines(lines) => lines,
                     Message::Written(heard) => {
                         // Whoever asked may have stopped waiting.
                         let _ = heard.try_send(());
@@ -57,7 +53,7 @@ impl Console {
                     );
                 }
                 // A closed output is not this program's end.
-                let _ = out.write_all(line.as_bytes());
+                let _ = out.write_all(lines.as_bytes());
             }
         });
         Self { lines: started.is_ok().then_some(lines), dropped }
@@ -68,14 +64,17 @@ impl Console {
         let Some(lines) = &self.lines else { return };
         let (heard, written) = mpsc::sync_channel(1);
         if lines.try_send(Message::Written(heard)).is_ok() {
-            let _ = written.recv_timeout(LAST_WORDS);
+            let _ = written.recv_timeout(super::LAST_WORDS);
         }
     }
 
-    pub(super) fn print(&self, unit: &str, text: &str) {
-        let Some(lines) = &self.lines else { return };
-        if lines.try_send(Message::Line(format!("{unit} | {text}\n"))).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+    /// Prints whole lines, each with its newline, after the unit's name.
+    pub(super) fn print(&self, unit: &str, lines: &str) {
+        let Some(queue) = &self.lines else { return };
+        let text = super::prefixed(&format!("{unit} | "), lines);
+        if queue.try_send(Message::Lines(text)).is_err() {
+            let count = u64::try_from(lines.lines().count()).unwrap_or(u64::MAX);
+            self.dropped.fetch_add(count, Ordering::Relaxed);
         }
     }
 }

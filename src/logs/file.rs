@@ -2,13 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::Line;
-
 pub(super) struct RotatedFile {
-    path: Option<PathBuf>,
+    path: PathBuf,
     limit: u64,
     keep: u32,
     open: Option<(File, u64)>,
@@ -16,15 +14,14 @@ pub(super) struct RotatedFile {
 }
 
 impl RotatedFile {
-    pub(super) fn new(dir: Option<&Path>, name: &str, limit: u64, keep: u32) -> Self {
-        let path = dir.map(|dir| dir.join(format!("{name}.log")));
-        Self { path, limit, keep, open: None, failed: false }
+    pub(super) fn new(dir: &Path, name: &str, limit: u64, keep: u32) -> Self {
+        Self { path: dir.join(format!("{name}.log")), limit, keep, open: None, failed: false }
     }
 
-    /// Appends one line. Returns what went wrong the first time in a row that something does: a full disk must not
-    /// be reported once per line.
-    pub(super) fn write(&mut self, line: &Line) -> Option<io::Error> {
-        match self.try_write(line) {
+    /// Appends lines. Returns what went wrong the first time in a row that something does: a full disk must not be
+    /// reported once per line.
+    pub(super) fn write(&mut self, lines: &str) -> Option<io::Error> {
+        match self.try_write(lines) {
             Ok(()) => {
                 self.failed = false;
                 None
@@ -36,11 +33,14 @@ impl RotatedFile {
         }
     }
 
-    fn try_write(&mut self, line: &Line) -> io::Result<()> {
-        let Some(path) = self.path.as_deref() else { return Ok(()) };
-        let at = jiff::Timestamp::from_millisecond(line.at).unwrap_or_default();
-        let text = format!("{at:.3} {}\n", line.text);
-        let size = text.len() as u64;
+    fn try_write(&mut self, lines: &str) -> io::Result<()> {
+        let path = self.path.as_path();
+        let size = lines.len() as u64;
+        // Somebody who removes a log, or its folder, wants the next lines in a new one.
+        if self.open.as_ref().is_some_and(|(file, _)| file.metadata().map_or(true, |file| file.nlink() == 0))
+        {
+            self.open = None;
+        }
         if self.open.as_ref().is_some_and(|(_, written)| *written > 0 && written + size > self.limit) {
             self.open = None;
             rotate(path, self.keep)?;
@@ -49,7 +49,7 @@ impl RotatedFile {
             Some(open) => open,
             None => self.open.insert(open(path)?),
         };
-        file.write_all(text.as_bytes())?;
+        file.write_all(lines.as_bytes())?;
         *written += size;
         Ok(())
     }
@@ -88,16 +88,12 @@ fn rotate(path: &Path, keep: u32) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> Line {
-        Line { at: 0, text: text.into() }
-    }
-
     #[test]
     fn rotates_and_keeps_what_it_was_told_to() {
         let dir = tempfile::tempdir().unwrap();
-        let mut file = RotatedFile::new(Some(dir.path()), "unit", 60, 2);
+        let mut file = RotatedFile::new(dir.path(), "unit", 20, 2);
         for n in 0..10 {
-            assert!(file.write(&line(&format!("line {n}"))).is_none());
+            assert!(file.write(&format!("line {n}\n")).is_none());
         }
         let mut names: Vec<_> = fs::read_dir(dir.path())
             .unwrap()
@@ -105,7 +101,27 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, ["unit.log", "unit.log.1", "unit.log.2"]);
-        assert!(fs::read_to_string(dir.path().join("unit.log")).unwrap().ends_with("Z line 9\n"));
+        assert!(fs::read_to_string(dir.path().join("unit.log")).unwrap().ends_with("line 9\n"));
+    }
+
+    #[test]
+    fn a_removed_file_or_folder_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("logs");
+        let mut file = RotatedFile::new(&folder, "unit", 1000, 2);
+        assert!(file.write("one\n").is_none());
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(file.write("two\n").is_none());
+        assert_eq!(fs::read_to_string(folder.join("unit.log")).unwrap(), "two\n");
+    }
+
+    #[test]
+    fn a_full_disk_stops_only_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("unit.log")).unwrap();
+        let mut file = RotatedFile::new(dir.path(), "unit", 1000, 2);
+        assert_eq!(file.write("one\n").unwrap().kind(), io::ErrorKind::StorageFull);
+        assert!(file.write("two\n").is_none());
     }
 
     #[test]
@@ -113,11 +129,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let blocked = dir.path().join("logs");
         fs::write(&blocked, "a file where a folder should be").unwrap();
-        let mut file = RotatedFile::new(Some(&blocked), "unit", 60, 2);
-        assert!(file.write(&line("one")).is_some());
-        assert!(file.write(&line("two")).is_none());
+        let mut file = RotatedFile::new(&blocked, "unit", 60, 2);
+        assert!(file.write("one\n").is_some());
+        assert!(file.write("two\n").is_none());
         fs::remove_file(&blocked).unwrap();
-        assert!(file.write(&line("three")).is_none());
+        assert!(file.write("three\n").is_none());
         assert!(blocked.join("unit.log").exists());
     }
 }

@@ -6,17 +6,21 @@
 
 mod console;
 mod file;
+mod mask;
 mod ring;
 mod tracing_layer;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 pub use console::Console;
+pub use mask::Mask;
 pub use tracing_layer::init as init_tracing;
 
 /// The log that the daemon's own messages go to.
@@ -24,6 +28,9 @@ pub const OWN_LOG: &str = "desktopd";
 
 /// Longer lines are split here, so that one line without an end cannot fill the memory. Bytes.
 pub const MAX_LINE: usize = 16 * 1024;
+
+/// How long the program's end waits for a slow disk or reader.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// How many lines a follower may lag behind before it loses some.
 const FOLLOW_BACKLOG: usize = 1024;
@@ -57,21 +64,17 @@ pub struct Logs {
 }
 
 struct Inner {
-    limits: Limits,
+    ring: usize,
     console: Console,
-    secrets: RwLock<Vec<String>>,
-    logs: Mutex<BTreeMap<String, Arc<UnitLog>>>,
+    mask: mask::Mask,
+    writer: writer::Writer,
+    logs: Mutex<BTreeMap<Arc<str>, Arc<UnitLog>>>,
 }
 
 struct UnitLog {
-    name: String,
-    sink: Mutex<Sink>,
+    name: Arc<str>,
+    ring: Mutex<ring::Ring>,
     live: broadcast::Sender<Line>,
-}
-
-struct Sink {
-    ring: ring::Ring,
-    file: file::RotatedFile,
 }
 
 /// A lock whose holder panicked still guards usable data here: every critical section leaves it whole.
@@ -79,74 +82,103 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Every line with something before it.
+fn prefixed(prefix: &str, lines: &str) -> String {
+    let mut out = String::with_capacity(lines.len() + prefix.len() * (lines.len() / 64 + 2));
+    for line in lines.split_inclusive('\n') {
+        out.push_str(prefix);
+        out.push_str(line);
+    }
+    out
+}
+
 impl Logs {
     /// Logs that keep to `limits` and copy every line to `console`.
     pub fn new(limits: Limits, console: Console) -> Self {
+        let Limits { dir, file_size, files, ring } = limits;
+        let report = |(unit, error): writer::Trouble| {
+            tracing::warn!("log of {unit}: {error}; it is kept in memory only until the file can be written");
+        };
         Self {
-            inner: Arc::new(Inner { limits, console, secrets: RwLock::default(), logs: Mutex::default() }),
+            inner: Arc::new(Inner {
+                ring,
+                console,
+                mask: mask::Mask::default(),
+                writer: writer::Writer::new(dir, file_size, files, report),
+                logs: Mutex::default(),
+            }),
         }
     }
 
     /// Values that must never be shown. Very short ones would mask ordinary text and are ignored.
     pub fn hide(&self, values: impl IntoIterator<Item = String>) {
-        let mut secrets = self.inner.secrets.write().unwrap_or_else(PoisonError::into_inner);
-        secrets.extend(values.into_iter().filter(|v| v.len() >= 4));
-        // The longest first: one secret may contain another.
-        secrets.sort_by_key(|v| std::cmp::Reverse(v.len()));
-        secrets.dedup();
+        self.inner.mask.hide(values);
     }
 
     /// Text with every known secret replaced.
     pub fn mask(&self, text: &str) -> String {
-        let secrets = self.inner.secrets.read().unwrap_or_else(PoisonError::into_inner);
-        let mut masked = text.to_owned();
-        for secret in secrets.iter() {
-            if masked.contains(secret.as_str()) {
-                masked = masked.replace(secret.as_str(), "******");
+        self.inner.mask.apply(text).into_owned()
+    }
+
+    /// Adds a line to `unit`'s log, for somebody who must not wait for a disk.
+    pub fn push(&self, unit: &str, line: &str) {
+        let log = self.unit(unit);
+        let text = self.keep(&log, &format!("{line}\n"));
+        self.inner.writer.write_or_drop(&log.name, text);
+    }
+
+    /// Adds whole lines, each with its newline, to `unit`'s log; waits while the disk is behind, and so does the unit
+    /// that prints.
+    pub async fn push_all(&self, unit: &str, lines: &str) {
+        if lines.is_empty() {
+            return;
+        }
+        let log = self.unit(unit);
+        let text = self.keep(&log, lines);
+        self.inner.writer.write(&log.name, text).await;
+    }
+
+    /// Shows lines to everybody who looks, and returns what goes into the file.
+    fn keep(&self, log: &UnitLog, lines: &str) -> String {
+        let now = jiff::Timestamp::now();
+        let at = now.as_millisecond();
+        let lines = self.inner.mask.apply(lines);
+        self.inner.console.print(&log.name, &lines);
+        {
+            let mut ring = lock(&log.ring);
+            ring.push(at, &lines);
+            // Under the ring's lock, so that `follow` sees each line once. Nobody listening is the normal case.
+            if log.live.receiver_count() > 0 {
+                for text in lines.lines() {
+                    let _ = log.live.send(Line { at, text: text.into() });
+                }
             }
         }
-        masked
+        prefixed(&format!("{now:.3} "), &lines)
     }
 
-    /// Adds a line to `unit`'s log.
-    pub fn push(&self, unit: &str, text: &str) {
-        let line = Line { at: jiff::Timestamp::now().as_millisecond(), text: self.mask(text).into() };
-        let log = self.unit(unit);
-        self.inner.console.print(&log.name, &line.text);
-        let trouble = {
-            let mut sink = lock(&log.sink);
-            sink.ring.push(line.clone());
-            let trouble = sink.file.write(&line);
-            // Under the ring's lock, so that `follow` sees each line once. Nobody listening is the normal case.
-            let _ = log.live.send(line);
-            trouble
-        };
-        if let Some(trouble) = trouble
-            && unit != OWN_LOG
-        {
-            tracing::warn!(
-                "log of {unit}: {trouble}; it is kept in memory only until the file can be written"
-            );
-        }
-    }
-
-    /// Waits, a short time, until the container's output has everything.
+    /// Waits, a short time, until the container's output and the files have everything: the last lines say why the
+    /// program ended.
     pub fn flush(&self) {
         self.inner.console.flush();
+        let (heard, written) = mpsc::sync_channel(1);
+        if self.inner.writer.flush(heard) {
+            let _ = written.recv_timeout(LAST_WORDS);
+        }
     }
 
     /// The last `lines` lines of a unit, oldest first. Empty for a unit that never printed.
     pub fn tail(&self, unit: &str, lines: usize) -> Vec<Line> {
         let log = lock(&self.inner.logs).get(unit).cloned();
-        log.map(|log| lock(&log.sink).ring.tail(lines)).unwrap_or_default()
+        log.map(|log| lock(&log.ring).tail(lines)).unwrap_or_default()
     }
 
     /// The last `lines` lines and everything after them, without a gap and without a line twice.
     pub fn follow(&self, unit: &str, lines: usize) -> (Vec<Line>, broadcast::Receiver<Line>) {
         let log = self.unit(unit);
-        let sink = lock(&log.sink);
+        let ring = lock(&log.ring);
         let live = log.live.subscribe();
-        (sink.ring.tail(lines), live)
+        (ring.tail(lines), live)
     }
 
     fn unit(&self, name: &str) -> Arc<UnitLog> {
@@ -154,16 +186,13 @@ impl Logs {
         if let Some(log) = logs.get(name) {
             return Arc::clone(log);
         }
-        let limits = &self.inner.limits;
+        let name: Arc<str> = name.into();
         let log = Arc::new(UnitLog {
-            name: name.to_owned(),
-            sink: Mutex::new(Sink {
-                ring: ring::Ring::new(limits.ring),
-                file: file::RotatedFile::new(limits.dir.as_deref(), name, limits.file_size, limits.files),
-            }),
+            name: Arc::clone(&name),
+            ring: Mutex::new(ring::Ring::new(self.inner.ring)),
             live: broadcast::channel(FOLLOW_BACKLOG).0,
         });
-        logs.insert(name.to_owned(), Arc::clone(&log));
+        logs.insert(name, Arc::clone(&log));
         log
     }
 }

@@ -1,35 +1,52 @@
 //! The newest lines of one unit, bounded by bytes.
+//!
+//! Lines are kept in the batches that they came in: a unit that prints a million lines a second costs an allocation a
+//! batch, and only who looks pays for taking them apart.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::Line;
 
-/// What a line costs beside its text: its place in the queue and its allocation's header.
+/// What a batch costs beside its text: its place in the queue and its allocation's header.
 const OVERHEAD: usize = 48;
 
+struct Batch {
+    at: i64,
+    /// Lines, each with its newline.
+    text: Arc<str>,
+}
+
 pub(super) struct Ring {
-    lines: VecDeque<Line>,
+    batches: VecDeque<Batch>,
     bytes: usize,
     limit: usize,
 }
 
 impl Ring {
     pub(super) fn new(limit: usize) -> Self {
-        Self { lines: VecDeque::new(), bytes: 0, limit }
+        Self { batches: VecDeque::new(), bytes: 0, limit }
     }
 
-    pub(super) fn push(&mut self, line: Line) {
-        self.bytes += line.text.len() + OVERHEAD;
-        self.lines.push_back(line);
-        while self.bytes > self.limit && self.lines.len() > 1 {
-            if let Some(old) = self.lines.pop_front() {
+    /// Adds whole lines, each with its newline.
+    pub(super) fn push(&mut self, at: i64, text: &str) {
+        self.bytes += text.len() + OVERHEAD;
+        self.batches.push_back(Batch { at, text: text.into() });
+        while self.bytes > self.limit && self.batches.len() > 1 {
+            if let Some(old) = self.batches.pop_front() {
                 self.bytes -= old.text.len() + OVERHEAD;
             }
         }
     }
 
     pub(super) fn tail(&self, lines: usize) -> Vec<Line> {
-        self.lines.iter().skip(self.lines.len().saturating_sub(lines)).cloned().collect()
+        let newest =
+            self.batches.iter().rev().flat_map(|batch| {
+                batch.text.lines().rev().map(|text| Line { at: batch.at, text: text.into() })
+            });
+        let mut tail: Vec<Line> = newest.take(lines).collect();
+        tail.reverse();
+        tail
     }
 }
 
@@ -37,25 +54,34 @@ impl Ring {
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> Line {
-        Line { at: 0, text: text.into() }
+    fn texts(ring: &Ring, lines: usize) -> Vec<String> {
+        ring.tail(lines).iter().map(|line| line.text.to_string()).collect()
     }
 
     #[test]
     fn keeps_the_newest_within_its_bytes() {
-        let mut ring = Ring::new(3 * (OVERHEAD + 1));
-        for text in ["a", "b", "c", "d"] {
-            ring.push(line(text));
+        let mut ring = Ring::new(3 * (OVERHEAD + 2));
+        for text in ["a\n", "b\n", "c\n", "d\n"] {
+            ring.push(0, text);
         }
-        assert_eq!(ring.tail(10), [line("b"), line("c"), line("d")]);
-        assert_eq!(ring.tail(1), [line("d")]);
+        assert_eq!(texts(&ring, 10), ["b", "c", "d"]);
+        assert_eq!(texts(&ring, 1), ["d"]);
+    }
+
+    #[test]
+    fn lines_of_a_batch_come_in_their_order() {
+        let mut ring = Ring::new(1000);
+        ring.push(1, "a\n\nb\n");
+        ring.push(2, "c\n");
+        assert_eq!(texts(&ring, 10), ["a", "", "b", "c"]);
+        assert_eq!(texts(&ring, 2), ["b", "c"]);
     }
 
     #[test]
     fn a_line_larger_than_the_ring_is_still_shown() {
         let mut ring = Ring::new(10);
-        ring.push(line("short"));
-        ring.push(line(&"x".repeat(500)));
-        assert_eq!(ring.tail(10).len(), 1);
+        ring.push(0, "short\n");
+        ring.push(0, &format!("{}\n", "x".repeat(500)));
+        assert_eq!(texts(&ring, 10).len(), 1);
     }
 }

@@ -95,11 +95,13 @@ impl Events {
         events
     }
 
-    /// Adds an event.
-    pub fn record(&self, at: i64, what: What) {
+    /// Adds an event and answers with its number.
+    pub fn record(&self, at: i64, what: What) -> u64 {
+        let mut seq = 0;
         self.newest.send_modify(|newest| {
             *newest += 1;
-            let event = Event { seq: *newest, at, what };
+            seq = *newest;
+            let event = Event { seq, at, what };
             let mut inner = self.lock();
             inner.boot.take(&event);
             if inner.ring.len() == inner.kept {
@@ -107,13 +109,14 @@ impl Events {
             }
             inner.ring.push_back(event);
         });
+        seq
     }
 
     /// Adds what the supervisor told.
-    pub fn take(&self, change: Change) {
+    pub fn take(&self, change: Change) -> u64 {
         match change {
             Change::Unit(UnitChange { unit, from, to, reason, at, pid }) => {
-                self.record(at, What::Unit { unit, from, to, reason, pid });
+                self.record(at, What::Unit { unit, from, to, reason, pid })
             }
             Change::Up(true, at) => self.record(at, What::Up),
             Change::Up(false, at) => self.record(at, What::Down),

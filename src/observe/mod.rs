@@ -69,6 +69,8 @@ pub struct Snapshot {
     pub up: bool,
     /// Which display was chosen, in words; empty until it is.
     pub display: String,
+    /// The number of the last event of a unit that `units` know of.
+    pub seq: u64,
     /// All units, in the order in which they start.
     pub units: Vec<UnitStatus>,
     /// All ways in.
@@ -105,13 +107,6 @@ impl Observer {
     /// What happened and will happen.
     pub fn events(&self) -> Events {
         self.events.clone()
-    }
-
-    /// Units are supervised from now on.
-    pub fn running(&self) {
-        let phase = Phase::Running;
-        self.events.record(jiff::Timestamp::now().as_millisecond(), What::Phase { phase });
-        self.update(|snapshot| snapshot.phase = phase);
     }
 
     /// Changes the snapshot; readers wake only when something in it did change.

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use crate::logs::{Logs, OWN_LOG};
 use crate::observe::{Events, Snapshot, Watch};
-use crate::supervise::{Handle, RequestError, Verb};
+use crate::supervise::{Handle, RequestError, Taken, Verb};
 
 /// Proxies on the way cut connections on which nothing happens.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
@@ -72,7 +72,7 @@ pub struct Names {
 pub struct Units {
     /// Their names.
     pub units: Vec<String>,
-    /// The last event before the request: what comes of it comes after that.
+    /// The last event that the request made at once: whatever comes of it later comes after that.
     pub seq: u64,
 }
 
@@ -155,8 +155,8 @@ async fn change(
         let text = "the daemon is still deciding what to run; try again in a moment";
         return Err(Problem(StatusCode::SERVICE_UNAVAILABLE, text.into()));
     };
-    let seq = api.events.newest();
-    Ok(Json(Units { units: handle.request(verb, names).await?, seq }))
+    let Taken { units, seq } = handle.request(verb, names).await?;
+    Ok(Json(Units { units, seq }))
 }
 
 fn sse(events: impl Stream<Item = Event> + Send + 'static) -> impl IntoResponse {
@@ -168,7 +168,8 @@ fn event(name: &str, value: &impl Serialize) -> Event {
     Event::default().event(name).json_data(value).unwrap_or_default()
 }
 
-fn nearest(snapshot: &Snapshot, asked: &str) -> Option<String> {
+/// The name or alias that is most like what was asked for, if any is.
+pub(crate) fn nearest(snapshot: &Snapshot, asked: &str) -> Option<String> {
     let names = snapshot.units.iter().flat_map(|unit| std::iter::once(&unit.name).chain(&unit.aliases));
     let (distance, name) = names.map(|name| (strsim::damerau_levenshtein(name, asked), name)).min()?;
     (distance <= 1 + asked.chars().count() / 4).then(|| name.clone())

@@ -36,8 +36,8 @@ pub struct UnitChange {
     pub pid: Option<i32>,
 }
 
-/// Who is told. It must not wait: the supervisor waits for it.
-pub type Sink = Box<dyn Fn(Change) + Send>;
+/// Who is told. Answers with the change's number, and must not wait: the supervisor waits for it.
+pub type Sink = Box<dyn Fn(Change) -> u64 + Send + Sync>;
 
 /// What lies between two published states. `wall` is the time at the monotonic zero, `now` the time since then.
 pub(super) fn between(
@@ -110,14 +110,16 @@ pub(super) fn announce(change: &Change) {
         Change::Up(false, _) | Change::Stopping(_) => return,
         Change::Unit(change) => change,
     };
-    let Some(from) = change.from else { return };
+    if change.from.is_none() {
+        return;
+    }
     let colon = if change.reason.is_empty() { "" } else { ": " };
     let text = format!("{} is {}{colon}{}", change.unit, change.to.name(), change.reason);
     match change.to {
         S::Failed => tracing::error!("{text}"),
         S::Backoff => tracing::warn!("{text}"),
-        // It ended by itself and is started again at once.
-        S::Waiting if matches!(from, S::Starting | S::Ready) && !colon.is_empty() => tracing::warn!("{text}"),
+        // It ended, and is so quickly back that nothing else tells it.
+        S::Starting if !colon.is_empty() => tracing::warn!("{text}"),
         S::Ready | S::Done | S::Stopped | S::Skipped => tracing::info!("{text}"),
         S::Waiting | S::Starting | S::Stopping => tracing::debug!("{text}"),
     }

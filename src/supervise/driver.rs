@@ -6,17 +6,21 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::nearest;
 use crate::logs::Logs;
 use crate::plan::Unit;
-use crate::sys::process::signal_by_name;
+use crate::sys::process::{descendants, signal_by_name, signal_descendants};
 use crate::sys::reaper::{Exit, Reaper};
 
 use super::changes::{self, Sink};
 use super::lifecycle::{Core, Effect, Event, Outcome, Status};
 use super::process::{self, Process};
-use super::{Request, RequestError, UnitStatus, Verb};
+use super::{Request, RequestError, Taken, UnitStatus, Verb};
+
+/// How long what escaped from its unit may take to end, first when told to, then when killed.
+const SWEEP: Duration = Duration::from_millis(250);
 
 /// What the driver publishes after every change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,18 +33,23 @@ pub struct Published {
     pub stopping: bool,
     /// Whether everything has stopped.
     pub finished: bool,
+    /// The number of the last change that led here.
+    pub seq: u64,
 }
 
 pub(super) struct Driver {
     pub(super) units: Vec<Unit>,
     pub(super) core: Core,
     pub(super) processes: Vec<Option<Process>>,
+    /// The stop commands that run. One that is dropped is ended.
+    pub(super) asking: Vec<Option<AbortOnDropHandle<()>>>,
     pub(super) reaper: Reaper,
     pub(super) logs: Logs,
     pub(super) run_dir: PathBuf,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) published: watch::Sender<Published>,
     pub(super) changes: Sink,
+    pub(super) finished: bool,
     /// The monotonic start, and the wall clock at it in milliseconds since the Unix epoch.
     pub(super) began: (Instant, i64),
 }
@@ -53,12 +62,27 @@ impl Driver {
         mut requests: mpsc::Receiver<Request>,
     ) {
         self.take(Event::Tick);
-        while !self.published.borrow().finished {
+        while !self.finished {
             let deadline = self.core.deadline();
             tokio::select! {
                 Some(event) = events.recv() => self.take(event),
                 Some(request) = requests.recv() => self.answer(request),
                 () = until(self.began.0, deadline) => self.take(Event::Tick),
+            }
+        }
+        self.sweep().await;
+        self.publish(true);
+    }
+
+    /// Ends what escaped from its unit: when the daemon ends, nothing that it started goes on.
+    async fn sweep(&self) {
+        let own = std::process::id().cast_signed();
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            signal_descendants(signal);
+            signal_descendants(Signal::SIGCONT);
+            let gone = self.reaper.until(|| descendants(own).is_empty());
+            if tokio::time::timeout(SWEEP, gone).await.is_ok() {
+                return;
             }
         }
     }
@@ -71,19 +95,20 @@ impl Driver {
         match &event {
             Event::Launched(at, main) => {
                 if let Some(process) = &mut self.processes[*at] {
-                    process.main = Some(*main);
+                    process.launched(*main);
                 }
             }
-            Event::Gone(at, _) => self.processes[*at] = None,
+            Event::Gone(at, _) => {
+                self.processes[*at] = None;
+                self.asking[*at] = None;
+            }
             _ => {}
         }
         let now = self.now();
-        let mut finished = false;
         for effect in self.core.handle(event, now) {
-            finished |= effect == Effect::Finished;
             self.carry_out(&effect);
         }
-        self.publish(finished);
+        self.publish(false);
     }
 
     fn carry_out(&mut self, effect: &Effect) {
@@ -99,16 +124,18 @@ impl Driver {
             Effect::Ask(at) => self.ask(at),
             Effect::Signal(at) => {
                 let signal = signal_by_name(&self.units[at].stop_signal).unwrap_or(Signal::SIGTERM);
-                if let Some(process) = &self.processes[at] {
+                self.asking[at] = None;
+                if let Some(process) = &mut self.processes[at] {
                     process.signal(signal);
                 }
             }
             Effect::Kill(at) => {
+                self.asking[at] = None;
                 if let Some(process) = &self.processes[at] {
                     process.kill();
                 }
             }
-            Effect::Finished => {}
+            Effect::Finished => self.finished = true,
         }
     }
 
@@ -117,16 +144,17 @@ impl Driver {
         let _ = self.events.send(event);
     }
 
-    fn ask(&self, at: usize) {
+    fn ask(&mut self, at: usize) {
         let unit = &self.units[at];
         let argv = unit.stop_command.as_deref().unwrap_or_default();
         match process::run_beside(unit, argv, &self.reaper, &self.logs) {
             Ok(mut command) => {
                 let events = self.events.clone();
-                tokio::spawn(async move {
+                let asking = tokio::spawn(async move {
                     let well = (&mut command.exit).await.is_ok_and(Exit::success);
                     let _ = events.send(Event::Asked(at, well));
                 });
+                self.asking[at] = Some(AbortOnDropHandle::new(asking));
             }
             Err(why) => {
                 tracing::warn!("{}: stop-command: {why}", unit.name);
@@ -145,9 +173,12 @@ impl Driver {
             };
             self.take(event);
         }
-        let names = answer.map(|units| units.into_iter().map(|at| self.units[at].name.clone()).collect());
+        let taken = answer.map(|units| Taken {
+            units: units.into_iter().map(|at| self.units[at].name.clone()).collect(),
+            seq: self.published.borrow().seq,
+        });
         // Whoever asked may have gone.
-        let _ = request.reply.send(names);
+        let _ = request.reply.send(taken);
     }
 
     fn resolve(&self, verb: Verb, names: &[String]) -> Result<Vec<usize>, RequestError> {
@@ -194,14 +225,16 @@ impl Driver {
                 }
             })
             .collect();
-        let next = Published { units, up: self.core.up(), stopping: self.core.is_stopping(), finished };
+        let seq = self.published.borrow().seq;
+        let (up, stopping) = (self.core.up(), self.core.is_stopping());
+        let mut next = Published { units, up, stopping, finished, seq };
         let passages = self.core.passages();
         let time = (self.began.1, self.now());
         let told = changes::between(&self.published.borrow(), &next, passages, time, &self.logs);
         // Told before it is shown: whoever sees a state finds its event.
         for change in told {
             changes::announce(&change);
-            (self.changes)(change);
+            next.seq = (self.changes)(change);
         }
         self.published.send_if_modified(|current| {
             let changed = *current != next;

@@ -16,6 +16,7 @@
 
 mod cell;
 mod ending;
+mod replan;
 mod requests;
 mod settle;
 
@@ -32,7 +33,7 @@ use cell::{Cell, Phase, Spec, State};
 pub type Now = Duration;
 
 /// How long everything together may take to stop before it is killed. Docker kills after 10 s.
-const STOP_BUDGET: Duration = Duration::from_secs(7);
+const STOP_BUDGET: Duration = Duration::from_millis(6500);
 
 /// What the core wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +119,13 @@ pub struct Passage {
     pub when: Now,
 }
 
+impl Passage {
+    fn first(unit: usize, cell: &Cell) -> Self {
+        let (to, reason, when) = (cell.state.shown(), cell.reason.clone(), cell.since);
+        Self { unit, from: None, to, reason, when }
+    }
+}
+
 /// A unit's state as others may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -136,45 +144,15 @@ pub struct Status {
 impl Core {
     /// The units of a plan, all waiting. `seed` feeds the jitter.
     pub fn new(units: &[Unit], seed: u64) -> Self {
-        let index: BTreeMap<&str, usize> =
-            units.iter().enumerate().map(|(at, unit)| (unit.name.as_str(), at)).collect();
-        let resolve =
-            |names: &[String]| names.iter().filter_map(|name| index.get(name.as_str()).copied()).collect();
-        let cells: Vec<Cell> = units
-            .iter()
-            .map(|unit| {
-                let spec = Spec {
-                    name: unit.name.clone(),
-                    runnable: unit.fate == Fate::Run,
-                    oneshot: unit.oneshot,
-                    needs: resolve(&unit.needs),
-                    // Whoever restarts with another one starts after it.
-                    after: resolve(&[&unit.after[..], &unit.follows].concat()),
-                    follows: resolve(&unit.follows),
-                    start_timeout: unit.start_timeout,
-                    restart: unit.restart,
-                    restart_limit: unit.restart_limit,
-                    has_stop_command: unit.stop_command.is_some(),
-                    stop_timeout: unit.stop_timeout,
-                };
-                let (state, reason) = match &unit.fate {
-                    Fate::Run if unit.autostart => (State::Waiting, String::new()),
-                    Fate::Run => (State::Stopped, "it starts only when asked to".to_owned()),
-                    Fate::Skip(reason) => (State::Skipped, reason.clone()),
-                    Fate::Broken(reason) => (State::Failed, reason.clone()),
-                };
-                let wanted = unit.fate == Fate::Run && unit.autostart;
+        let cells: Vec<Cell> = specs(units)
+            .into_iter()
+            .zip(units)
+            .map(|(spec, unit)| {
+                let (state, reason, wanted) = initial(unit);
                 Cell::new(spec, state, reason, wanted)
             })
             .collect();
-        let begin = |(unit, cell): (usize, &Cell)| Passage {
-            unit,
-            from: None,
-            to: cell.state.shown(),
-            reason: cell.reason.clone(),
-            when: cell.since,
-        };
-        let passages = cells.iter().enumerate().map(begin).collect();
+        let passages = cells.iter().enumerate().map(|(at, cell)| Passage::first(at, cell)).collect();
         let effects = Vec::new();
         Self { cells, now: Now::ZERO, ending: None, finished: false, random: seed, effects, passages }
     }
@@ -302,6 +280,39 @@ impl Core {
                 }
             }
         }
+    }
+}
+
+/// The units as cells want them, with names resolved to places.
+fn specs(units: &[Unit]) -> Vec<Spec> {
+    let index: BTreeMap<&str, usize> =
+        units.iter().enumerate().map(|(at, unit)| (unit.name.as_str(), at)).collect();
+    let resolve =
+        |names: &[String]| names.iter().filter_map(|name| index.get(name.as_str()).copied()).collect();
+    let spec = |unit: &Unit| Spec {
+        name: unit.name.clone(),
+        runnable: unit.fate == Fate::Run,
+        oneshot: unit.oneshot,
+        needs: resolve(&unit.needs),
+        // Whoever restarts with another one starts after it.
+        after: resolve(&[&unit.after[..], &unit.follows].concat()),
+        follows: resolve(&unit.follows),
+        start_timeout: unit.start_timeout,
+        restart: unit.restart,
+        restart_limit: unit.restart_limit,
+        has_stop_command: unit.stop_command.is_some(),
+        stop_timeout: unit.stop_timeout,
+    };
+    units.iter().map(spec).collect()
+}
+
+/// A unit's first state, why it has it, and whether it is wanted.
+fn initial(unit: &Unit) -> (State, String, bool) {
+    match &unit.fate {
+        Fate::Run if unit.autostart => (State::Waiting, String::new(), true),
+        Fate::Run => (State::Stopped, "it starts only when asked to".to_owned(), false),
+        Fate::Skip(reason) => (State::Skipped, reason.clone(), false),
+        Fate::Broken(reason) => (State::Failed, reason.clone(), false),
     }
 }
 

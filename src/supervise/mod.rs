@@ -84,11 +84,20 @@ impl std::fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
+/// What became of a request at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The units that it applies to.
+    pub units: Vec<String>,
+    /// The number of the last change that it made at once. Whatever comes of it later has a higher one.
+    pub seq: u64,
+}
+
 /// One thing that somebody asked for, and where the answer goes.
 pub(crate) struct Request {
     pub(crate) verb: Verb,
     pub(crate) names: Vec<String>,
-    pub(crate) reply: oneshot::Sender<Result<Vec<String>, RequestError>>,
+    pub(crate) reply: oneshot::Sender<Result<Taken, RequestError>>,
 }
 
 /// How the right-hand stages ask for something. Cheap to clone.
@@ -119,6 +128,7 @@ pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
     let driver = driver::Driver {
         core: lifecycle::Core::new(&units, rand::rng().random()),
         processes: units.iter().map(|_| None).collect(),
+        asking: units.iter().map(|_| None).collect(),
         units,
         reaper: context.reaper,
         logs: context.logs,
@@ -126,6 +136,7 @@ pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
         events: events.clone(),
         published,
         changes: context.changes,
+        finished: false,
         began: context.began,
     };
     tokio::spawn(driver.run(events_in, requests_in));
@@ -157,7 +168,7 @@ impl Handle {
     /// Asks for `verb` on all `names` (units or aliases); all of them or, when one is wrong, none. Returns the
     /// names of the units that it applies to. The answer says that the request was taken up, not that it is done:
     /// the snapshot tells that.
-    pub async fn request(&self, verb: Verb, names: Vec<String>) -> Result<Vec<String>, RequestError> {
+    pub async fn request(&self, verb: Verb, names: Vec<String>) -> Result<Taken, RequestError> {
         let (reply, answer) = oneshot::channel();
         let request = Request { verb, names, reply };
         self.requests.send(request).await.map_err(|_| RequestError::Stopping)?;

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::OptionFuture;
@@ -17,7 +19,7 @@ use crate::logs::Logs;
 use crate::plan::{READY_FD, Unit};
 use crate::sys::guard::GuardCommand;
 use crate::sys::launch::{self, Orders, Report};
-use crate::sys::process::signal_group;
+use crate::sys::process::{group_is_gone, signal_group, signal_rest};
 use crate::sys::reaper::{Exit, Reaper, Role, Stdio3};
 
 use super::lifecycle::{Event, Outcome};
@@ -27,12 +29,22 @@ use super::ready::{Probe, Watch};
 /// How long a child may take to read its orders before the start counts as failed.
 const ORDERS_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long what is left of a unit's group after its main process may take to end by itself.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// How long it may take the kernel to remove what was killed.
+const KILLED: Duration = Duration::from_millis(500);
+
 /// What the driver keeps of a run.
 pub(super) struct Process {
     /// The process that we started: the unit itself, or its guard.
     pid: i32,
     /// The unit's own process, once it is known to run.
-    pub(super) main: Option<i32>,
+    main: Option<i32>,
+    /// The stop signal, when it came before there was anybody to take it.
+    owed: Option<Signal>,
+    /// Whether the process that we started is no more: its number may be another's soon.
+    collected: Arc<AtomicBool>,
     /// To the guard, if there is one.
     guard: Option<StdUnixStream>,
 }
@@ -119,8 +131,11 @@ pub(super) fn spawn(
         Role::Guard => Some(started.control.try_clone().map_err(describe("keeping the guard's socket"))?),
         Role::Exec => None,
     };
-    let process = Process { pid: started.pid, main: None, guard };
-    tokio::spawn(attend(at, role, started, watch, events));
+    let collected = Arc::<AtomicBool>::default();
+    let process =
+        Process { pid: started.pid, main: None, owed: None, collected: Arc::clone(&collected), guard };
+    let reaper = reaper.clone();
+    tokio::spawn(attend(at, role, started, watch, Ending { collected, reaper }, events));
     Ok(process)
 }
 
@@ -131,9 +146,30 @@ pub(super) fn run_beside(unit: &Unit, argv: &[String], reaper: &Reaper, logs: &L
 }
 
 impl Process {
+    /// The unit's own process runs, as `main`.
+    pub(super) fn launched(&mut self, main: i32) {
+        self.main = Some(main);
+        if let Some(signal) = self.owed.take() {
+            self.signal(signal);
+        }
+    }
+
     /// Sends the unit its stop signal.
-    pub(super) fn signal(&self, signal: Signal) {
-        signal_group(self.main.unwrap_or(self.pid), signal);
+    pub(super) fn signal(&mut self, signal: Signal) {
+        match (&self.guard, self.main) {
+            // A guard takes no signals.
+            (Some(_), None) => self.owed = Some(signal),
+            (Some(_), Some(main)) => signal_group(main, signal),
+            (None, _) => self.signal_own(signal),
+        }
+    }
+
+    fn signal_own(&self, signal: Signal) {
+        if self.collected.load(Ordering::Relaxed) {
+            signal_rest(self.pid, signal);
+        } else {
+            signal_group(self.pid, signal);
+        }
     }
 
     /// Ends the unit and everything that is known to belong to it.
@@ -148,13 +184,20 @@ impl Process {
                     signal_group(self.pid, Signal::SIGKILL);
                 }
             }
-            (None, _) => signal_group(self.pid, Signal::SIGKILL),
+            (None, _) => self.signal_own(Signal::SIGKILL),
         }
     }
 }
 
 /// Listens to one run until its end.
-async fn attend(at: usize, role: Role, started: Started, watch: Watch, events: mpsc::UnboundedSender<Event>) {
+async fn attend(
+    at: usize,
+    role: Role,
+    started: Started,
+    watch: Watch,
+    ending: Ending,
+    events: mpsc::UnboundedSender<Event>,
+) {
     let Started { pid, mut exit, control } = started;
     // The driver outlives every run; sending to it fails only when the daemon ends.
     let tell = |event| {
@@ -194,11 +237,39 @@ async fn attend(at: usize, role: Role, started: Started, watch: Watch, events: m
             exit = &mut exit => break exit,
         }
     };
+    drop(ready);
+    ending.collected.store(true, Ordering::Relaxed);
     // What it wrote before it ended may not have been heard yet.
     for report in reports.rest() {
         run.hear(Some(report));
     }
+    if role == Role::Exec {
+        ending.clear(pid).await;
+    }
     tell(Event::Gone(at, run.outcome(exit.ok())));
+}
+
+/// What a run needs for its end.
+struct Ending {
+    collected: Arc<AtomicBool>,
+    reaper: Reaper,
+}
+
+impl Ending {
+    /// Ends what is left in the group of `leader`, which has ended. Another run would stumble over it.
+    async fn clear(&self, leader: i32) {
+        if group_is_gone(leader) {
+            return;
+        }
+        // Also those that were told already: a signal that comes while a shell starts its child can be lost.
+        signal_rest(leader, Signal::SIGTERM);
+        let gone = || self.reaper.until(|| group_is_gone(leader));
+        if tokio::time::timeout(GRACE, gone()).await.is_err() {
+            signal_rest(leader, Signal::SIGKILL);
+            // What cannot be killed cannot be waited for either.
+            let _ = tokio::time::timeout(KILLED, gone()).await;
+        }
+    }
 }
 
 /// What is known of a run.

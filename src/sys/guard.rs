@@ -11,12 +11,13 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::launch::{self, Report};
+use super::process::signal_descendants;
 use super::reaper::{self, Role, Stdio3};
 
 /// How long what is left after the main process may take to end by itself.
@@ -72,7 +73,7 @@ impl Guard {
         mask.thread_block()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         nix::sys::prctl::set_child_subreaper(true)?;
-        let (orders, fds) = launch::receive_orders(&control)?;
+        let (orders, fds, inbox) = launch::receive_orders(&control)?;
 
         let (ours, theirs) = UnixStream::pair()?;
         let stdio = Stdio3 {
@@ -84,14 +85,7 @@ impl Guard {
         let borrowed: Vec<_> = fds.iter().map(OwnedFd::as_fd).collect();
         launch::send(&ours, &orders, &borrowed)?;
         control.set_nonblocking(true)?;
-        Ok(Self {
-            control,
-            launching: Some(ours),
-            signals,
-            main: Some(main),
-            kill_at: None,
-            inbox: Vec::new(),
-        })
+        Ok(Self { control, launching: Some(ours), signals, main: Some(main), kill_at: None, inbox })
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -199,13 +193,6 @@ impl Guard {
         if let Ok(bytes) = launch::frame(report) {
             let _ = self.control.write_all(&bytes);
         }
-    }
-}
-
-fn signal_descendants(signal: Signal) {
-    for pid in super::process::descendants(std::process::id().cast_signed()) {
-        // It may have ended since we looked.
-        let _ = kill(Pid::from_raw(pid), signal);
     }
 }
 

@@ -145,8 +145,8 @@ pub fn unframe<T: for<'a> Deserialize<'a>>(buffer: &mut Vec<u8>) -> io::Result<O
     Ok(Some(message))
 }
 
-/// Receives the orders and the descriptors that came with them.
-pub(super) fn receive_orders(socket: &UnixStream) -> io::Result<(Orders, Vec<OwnedFd>)> {
+/// Receives the orders and the descriptors that came with them, and the beginning of what was sent after them.
+pub(super) fn receive_orders(socket: &UnixStream) -> io::Result<(Orders, Vec<OwnedFd>, Vec<u8>)> {
     let mut buffer = vec![0; 64 * 1024];
     let mut space = vec![std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -161,7 +161,7 @@ pub(super) fn receive_orders(socket: &UnixStream) -> io::Result<(Orders, Vec<Own
     let mut rest = vec![0; 64 * 1024];
     loop {
         if let Some(orders) = unframe(&mut buffer)? {
-            return Ok((orders, fds));
+            return Ok((orders, fds, buffer));
         }
         match (&*socket).read(&mut rest)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -201,7 +201,7 @@ fn at<T, E: Into<io::Error>>(operation: &str, result: Result<T, E>) -> Result<T,
 }
 
 fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failure> {
-    let (orders, received) = at("receiving orders", receive_orders(socket))?;
+    let (orders, received, _) = at("receiving orders", receive_orders(socket))?;
     // A session of its own: its group can be signalled as a whole and no terminal reaches it.
     at("setsid", setsid())?;
     // A guard blocks signals, and whoever started the container may have: a service must get all of its own.
@@ -226,7 +226,11 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     let env = orders.env.into_iter().map(|(k, v)| (OsString::from_vec(k), OsString::from_vec(v)));
     // The standard library's exec also gives SIGPIPE back, which its own start took.
     let error = Command::new(&program).args(argv).env_clear().envs(env).exec();
-    Err((format!("exec {}", PathBuf::from(program).display()), error))
+    let file = PathBuf::from(program);
+    let operation = format!("exec {}", file.display());
+    // The system says the same of a script whose interpreter is missing, which is no help then.
+    let misleading = error.kind() == io::ErrorKind::NotFound && file.exists();
+    Err((if misleading { format!("{operation}, or rather its interpreter") } else { operation }, error))
 }
 
 fn become_user(identity: &Identity) -> Result<(), Failure> {

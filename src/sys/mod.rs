@@ -10,7 +10,26 @@ pub mod process;
 pub mod reaper;
 pub mod signals;
 
-use std::io;
+use std::{fs, io};
+
+use nix::sys::signal::SigSet;
+
+/// Leaves behind what a careless parent may have handed down: blocked signals, which could not end us, and open files,
+/// which every service would have too. To be called before anything is opened and before the first thread.
+pub fn start_clean() {
+    // It has no reason to fail; if it does, signals are as they were.
+    let _ = SigSet::empty().thread_set_mask();
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return };
+    let open: Vec<i32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd >= launch::FIRST_FD)
+        .collect();
+    for fd in open {
+        // One of them was the folder itself, which is closed already.
+        let _ = nix::unistd::close(fd);
+    }
+}
 
 /// Makes this process the one that orphans below it are given to. PID 1 is that already.
 pub fn become_subreaper() -> io::Result<()> {

@@ -19,6 +19,27 @@ pub fn signal_group(leader: i32, signal: Signal) {
     let _ = kill(group, Signal::SIGCONT);
 }
 
+/// Sends `signal` to whoever is left of the group of `leader`, which need not be there any more.
+pub fn signal_rest(leader: i32, signal: Signal) {
+    let group = Pid::from_raw(-leader);
+    // There may be nobody left.
+    let _ = kill(group, signal);
+    let _ = kill(group, Signal::SIGCONT);
+}
+
+/// Whether anybody is left of the group of `leader`. Its number is not given to others before.
+pub fn group_is_gone(leader: i32) -> bool {
+    kill(Pid::from_raw(-leader), None) == Err(Errno::ESRCH)
+}
+
+/// Sends `signal` to every process below this one.
+pub fn signal_descendants(signal: Signal) {
+    for pid in descendants(std::process::id().cast_signed()) {
+        // It may have ended since we looked.
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
 /// A signal by the name that service files use: `TERM`, `SIGTERM`.
 pub fn signal_by_name(name: &str) -> Option<Signal> {
     let name = if name.starts_with("SIG") { name.to_owned() } else { format!("SIG{name}") };

@@ -11,12 +11,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::unistd::Pid;
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, WaitOptions};
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+
+/// How often to look for ends that nobody tells us of.
+const UNHEARD: Duration = Duration::from_millis(100);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,6 +84,8 @@ pub struct Stdio3 {
 #[derive(Clone, Default)]
 pub struct Reaper {
     waiting: Arc<Mutex<HashMap<i32, oneshot::Sender<Exit>>>>,
+    /// Changes whenever anything was collected, orphans too.
+    collected: watch::Sender<()>,
 }
 
 impl Reaper {
@@ -100,11 +106,25 @@ impl Reaper {
     /// Collects everything that has ended by now. To be called after every SIGCHLD.
     pub fn reap(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut any = false;
         while let Some((pid, exit)) = wait_any() {
+            any = true;
             if let Some(sender) = waiting.remove(&pid.as_raw()) {
                 // Whoever asked may have lost interest.
                 let _ = sender.send(exit);
             }
+        }
+        if any {
+            self.collected.send_replace(());
+        }
+    }
+
+    /// Waits until `gone` says so; asks it again whenever a process was collected.
+    pub async fn until(&self, gone: impl Fn() -> bool) {
+        let mut collected = self.collected.subscribe();
+        while !gone() {
+            // Whoever has a parent of its own is collected by that, and we do not hear of it.
+            let _ = tokio::time::timeout(UNHEARD, collected.changed()).await;
         }
     }
 }

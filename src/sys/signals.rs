@@ -1,6 +1,6 @@
 //! Signals as one stream of meanings.
 
-use std::io;
+use std::{fs, io};
 
 use nix::libc;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -23,6 +23,9 @@ pub struct Signals {
     interrupt: Stream,
     halt: Stream,
     hangup: Stream,
+    /// Those that our parent ignored. They stay without effect here, but a service gets their defaults back: exec
+    /// resets what is handled, and keeps what is ignored.
+    _ignored: Vec<Stream>,
 }
 
 impl Signals {
@@ -35,6 +38,7 @@ impl Signals {
             // systemd's "halt", which podman and some clouds send to an init.
             halt: signal(SignalKind::from_raw(libc::SIGRTMIN() + 3))?,
             hangup: signal(SignalKind::hangup())?,
+            _ignored: ignored().filter_map(|number| signal(SignalKind::from_raw(number)).ok()).collect(),
         })
     }
 
@@ -48,4 +52,13 @@ impl Signals {
             _ = self.hangup.recv() => Signal::Reload,
         }
     }
+}
+
+/// The signals that this process ignores. That of broken pipes, which our own runtime ignores, is put right by whoever
+/// starts a process.
+fn ignored() -> impl Iterator<Item = i32> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    (1..=64).filter(move |number| mask & (1 << (number - 1)) != 0 && *number != libc::SIGPIPE)
 }

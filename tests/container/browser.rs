@@ -1,10 +1,12 @@
-//! A headless Chromium that a test owns, driven over WebDriver.
+//! A headless Chromium that a test owns, driven over `WebDriver`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use fantoccini::actions::ActionSequence;
 use fantoccini::cookies::Cookie;
 use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -13,6 +15,14 @@ use crate::driver::Driver;
 use crate::input;
 use crate::net;
 use crate::picture::Picture;
+use crate::poll::eventually;
+
+/// A page that loads itself again (as the stream's does when it lost its server) answers nothing for a moment.
+const RELOAD: Duration = Duration::from_secs(10);
+
+async fn patiently<T>(what: &str, ask: impl AsyncFnMut() -> Result<T, CmdError>) -> T {
+    eventually(what, RELOAD, ask).await
+}
 
 /// Dropping it ends the browser and removes its profile.
 pub struct Browser {
@@ -49,7 +59,14 @@ impl Browser {
     }
 
     async fn screenshot_png(&self) -> Vec<u8> {
-        self.client.screenshot().await.expect("take a screenshot")
+        patiently("take a screenshot", async || self.client.screenshot().await).await
+    }
+
+    /// Keeps a screenshot for people who want to know what it looks like.
+    pub async fn keep_screenshot(&self, name: &str) {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+        std::fs::create_dir_all(&folder).expect("make a folder for screenshots");
+        std::fs::write(folder.join(name), self.screenshot_png().await).expect("keep a screenshot");
     }
 
     /// Keeps a screenshot and what the page said in a folder of the build, for a person to look at after a
@@ -66,10 +83,8 @@ impl Browser {
 
     /// Runs a script in the page and gives back what it returns.
     pub async fn execute(&self, script: &str, arguments: Vec<Value>) -> Value {
-        self.client
-            .execute(script, arguments)
-            .await
-            .unwrap_or_else(|error| panic!("run {script:?} in the page: {error}"))
+        let what = format!("run {script:?} in the page");
+        patiently(&what, async || self.client.execute(script, arguments.clone()).await).await
     }
 
     /// The text that the page shows.

@@ -30,15 +30,7 @@ pub struct Desktop<'a> {
     pub browser: &'a Browser,
 }
 
-impl<'a> Desktop<'a> {
-    /// Opens a streaming page and waits until it shows a desktop.
-    pub async fn open(browser: &'a Browser, url: &str, timeout: Duration) -> Desktop<'a> {
-        browser.goto(url).await;
-        let desktop = Desktop { browser };
-        desktop.wait_for_picture(timeout).await;
-        desktop
-    }
-
+impl Desktop<'_> {
     /// The stream's element and its place in the page.
     pub async fn stream(&self) -> Option<Value> {
         Some(self.browser.execute(STREAM, vec![]).await).filter(|stream| !stream.is_null())

@@ -20,14 +20,14 @@ pub fn image() -> String {
 }
 
 /// The Docker client; `DESKTOPD_TEST_DOCKER` names another one, podman for example.
-fn docker() -> Command {
+pub fn docker() -> Command {
     let mut command =
         Command::new(std::env::var_os("DESKTOPD_TEST_DOCKER").unwrap_or_else(|| "docker".into()));
     command.stdin(Stdio::null());
     command
 }
 
-fn run(command: &mut Command) -> Output {
+pub fn run(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|error| panic!("run {command:?}: {error}"))
 }
 
@@ -46,9 +46,27 @@ impl From<Output> for Done {
     }
 }
 
+/// A name that no other test has.
+pub fn new_name() -> String {
+    let random = RandomState::new().build_hasher().finish();
+    format!("desktopd-test-{}-{random:016x}", std::process::id())
+}
+
+/// One field of the image under test, as JSON.
+pub fn image_config(field: &str) -> serde_json::Value {
+    let template = format!("{{{{json {field}}}}}");
+    let done = client("image", ["inspect", "--format", &template, &image()]);
+    serde_json::from_str(&done.stdout)
+        .unwrap_or_else(|error| panic!("{field} of the image: {error}: {done:?}"))
+}
+
 /// Is there a container of this name, running or not?
 pub fn exists(name: &str) -> bool {
     run(docker().args(["container", "inspect", name])).status.success()
+}
+
+fn client<S: AsRef<OsStr>>(verb: &str, args: impl IntoIterator<Item = S>) -> Done {
+    run(docker().arg(verb).args(args)).into()
 }
 
 /// What to start; finished by [`Spec::start`].
@@ -79,8 +97,7 @@ impl Spec {
 
     /// Starts it with the image's own command, or with `command` where that isn't empty.
     pub fn start(self, command: &[&str]) -> Container {
-        let random = RandomState::new().build_hasher().finish() as u32;
-        let name = format!("desktopd-test-{}-{random:08x}", std::process::id());
+        let name = new_name();
         // First the clean-up, then the container: a process killed between the two leaves nothing behind.
         let client = docker().get_program().to_string_lossy().into_owned();
         let cleanup = Cleanup::new(r#"exec "$1" rm -f -v "$2""#, &[&client, &name]);
@@ -92,14 +109,14 @@ impl Spec {
             .args(command);
         let done = Done::from(run(&mut run_it));
         assert_eq!(done.code, Some(0), "docker run of {}: {}", self.image, done.stderr);
-        Container { name, _cleanup: cleanup }
+        Container { name, _cleanup: Some(cleanup) }
     }
 }
 
 /// A started container. Dropping it removes it, with its anonymous volumes.
 pub struct Container {
     pub name: String,
-    _cleanup: Cleanup,
+    _cleanup: Option<Cleanup>,
 }
 
 impl Container {
@@ -108,13 +125,14 @@ impl Container {
         Spec { options: Vec::new(), image: image() }
     }
 
-    fn client<S: AsRef<OsStr>>(&self, verb: &str, args: impl IntoIterator<Item = S>) -> Done {
-        run(docker().arg(verb).args(args)).into()
+    /// A container that somebody else started and removes.
+    pub fn of_another(name: &str) -> Container {
+        Container { name: name.to_owned(), _cleanup: None }
     }
 
     /// Runs a command inside, as root.
     pub fn exec(&self, command: &[&str]) -> Done {
-        self.client("exec", [&[self.name.as_str()], command].concat())
+        client("exec", [&[self.name.as_str()], command].concat())
     }
 
     /// Runs a command inside that has to succeed, and gives its output.
@@ -126,38 +144,45 @@ impl Container {
 
     /// All that PID 1 wrote, to both outputs.
     pub fn logs(&self) -> String {
-        let done = self.client("logs", [&self.name]);
+        let done = client("logs", [&self.name]);
         [done.stdout, done.stderr].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
     }
 
     /// Where this machine reaches a published port.
     pub fn port(&self, inside: u16) -> u16 {
-        let done = self.client("port", [self.name.clone(), format!("{inside}/tcp")]);
+        let done = client("port", [self.name.clone(), format!("{inside}/tcp")]);
         let port = done.stdout.lines().find_map(|line| line.rsplit_once(':')?.1.parse().ok());
         port.unwrap_or_else(|| panic!("port {inside} of {} isn't published: {done:?}", self.name))
     }
 
     /// Sends PID 1 a signal.
     pub fn kill(&self, signal: &str) {
-        let done = self.client("kill", ["--signal", signal, self.name.as_str()]);
+        let done = client("kill", ["--signal", signal, self.name.as_str()]);
         assert_eq!(done.code, Some(0), "docker kill: {}", done.stderr);
     }
 
     /// TERM, then KILL after `grace`.
     pub fn stop(&self, grace: Duration) {
-        let done = self.client("stop", ["--time", &grace.as_secs().to_string(), self.name.as_str()]);
+        let done = client("stop", ["--time", &grace.as_secs().to_string(), self.name.as_str()]);
         assert_eq!(done.code, Some(0), "docker stop: {}", done.stderr);
+    }
+
+    /// TERM, then KILL after `grace`, and a new start with all that it wrote to its own files. Docker chooses
+    /// new ports for it.
+    pub fn restart(&self, grace: Duration) {
+        let done = client("restart", ["--time", &grace.as_secs().to_string(), self.name.as_str()]);
+        assert_eq!(done.code, Some(0), "docker restart: {}", done.stderr);
     }
 
     /// Starts a stopped container again, with all that it wrote to its own files.
     pub fn start_again(&self) {
-        let done = self.client("start", [&self.name]);
+        let done = client("start", [&self.name]);
         assert_eq!(done.code, Some(0), "docker start: {}", done.stderr);
     }
 
     /// One field of `docker inspect`, as a Go template.
     pub fn inspect(&self, template: &str) -> String {
-        self.client("inspect", ["--format", template, self.name.as_str()]).stdout
+        client("inspect", ["--format", template, self.name.as_str()]).stdout
     }
 
     /// Waits until PID 1 is gone.
@@ -174,7 +199,7 @@ impl Container {
 impl Drop for Container {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let tail = self.client("logs", ["--tail", LOG_TAIL, self.name.as_str()]);
+            let tail = client("logs", ["--tail", LOG_TAIL, self.name.as_str()]);
             eprintln!("--- end of the log of {}\n{}\n{}\n---", self.name, tail.stdout, tail.stderr);
         }
     }

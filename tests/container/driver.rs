@@ -24,7 +24,8 @@ const SWITCHES: &[&str] = &[
     "--disable-component-update",
     "--disable-sync",
     "--force-device-scale-factor=1",
-    "--window-size=1920,1080",
+    // With its own bars it is higher than the page, which then has the desktop's size.
+    "--window-size=1920,1223",
 ];
 
 /// A running chromedriver. Dropping it kills it and every process of its Chromium, and removes their files.
@@ -61,7 +62,7 @@ impl Driver {
         let group = process.id().to_string();
         let path = files.to_string_lossy().into_owned();
         let cleanup = Cleanup::new(
-            r#"kill -s KILL -- "-$1"; for n in 1 2 3 4 5; do rm -rf "$2" && break; sleep 0.2; done"#,
+            r#"kill -s KILL -- "-$1"; for n in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$2" && break; sleep 0.3; done"#,
             &[&group, &path],
         );
         let port: u16 = eventually("chromedriver's port", Duration::from_secs(20), async || {

@@ -1,4 +1,4 @@
-//! Keys and mouse as a person's hands make them: WebDriver's actions, which reach the page as trusted events
+//! Keys and mouse as a person's hands make them: `WebDriver`'s actions, which reach the page as trusted events
 //! of the whole window, not of an element that a test picked.
 
 use std::time::Duration;
@@ -45,9 +45,9 @@ pub fn click(x: u32, y: u32) -> MouseActions {
         PointerAction::Pause { duration: HELD },
         PointerAction::Up { button: 0 },
     ];
-    actions.into_iter().fold(MouseActions::new("mouse".into()), |so_far, action| so_far.then(action))
+    actions.into_iter().fold(MouseActions::new("mouse".into()), InputSource::then)
 }
 
 fn keyboard(actions: Vec<KeyAction>) -> KeyActions {
-    actions.into_iter().fold(KeyActions::new("keyboard".into()), |so_far, action| so_far.then(action))
+    actions.into_iter().fold(KeyActions::new("keyboard".into()), InputSource::then)
 }

@@ -4,17 +4,30 @@
 //! need Docker, Chromium, chromedriver and an image named by `DESKTOPD_TEST_IMAGE`, and say so where one is
 //! missing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that does not get what it needs is a test that fails, and says why"
+)]
+
 mod browser;
 mod cleanup;
+mod compose;
+mod contract;
 mod desktop;
 mod docker;
-mod door;
 mod driver;
+mod figures;
 mod harness;
+mod image;
 mod input;
+mod journey;
+mod mistakes;
 mod net;
 mod picture;
 mod poll;
+mod restart;
 mod scenario;
 mod stack;
-mod through_the_canvas;
+mod viewer;

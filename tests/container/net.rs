@@ -1,6 +1,8 @@
 //! What comes back over the network without a browser: plain requests, and the first answer to a WebSocket's
 //! handshake.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -20,6 +22,15 @@ pub async fn http_get(url: &str, headers: &[(&str, &str)]) -> Result<Reply, reqw
     let request =
         headers.iter().fold(client().get(url), |request, (name, value)| request.header(*name, *value));
     reply(request).await
+}
+
+/// A port that nobody uses now, from below those that the kernel gives to outgoing connections: one of these could
+/// take it in the meantime.
+pub fn free_port() -> u16 {
+    let random = RandomState::new().build_hasher().finish();
+    let mut ports = (0..1000).map(|n| 20_000 + u16::try_from((random.wrapping_add(n)) % 10_000).unwrap_or(0));
+    let free = |port: &u16| std::net::TcpListener::bind(("0.0.0.0", *port)).is_ok();
+    ports.find(free).expect("a thousand ports are not all in use")
 }
 
 /// Sends JSON to something that has to be there.
@@ -54,10 +65,10 @@ async fn handshake(port: u16, path: &str, headers: &[(&str, &str)]) -> std::io::
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     );
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-        request.push_str(&format!("Host: localhost:{port}\r\n"));
+        request.extend(["Host: localhost:", &port.to_string(), "\r\n"]);
     }
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        request.extend([name, ": ", value, "\r\n"]);
     }
     request.push_str("\r\n");
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;

@@ -80,7 +80,8 @@ impl Picture {
             .filter(|(_, (now, then))| distance(*now, *then) > NOTICEABLE);
         let (mut left, mut top, mut right, mut bottom) = (u32::MAX, u32::MAX, 0, 0);
         for (index, _) in changed {
-            let (x, y) = (index as u32 % self.width, index as u32 / self.width);
+            let index = u32::try_from(index).expect("a screenshot has fewer pixels");
+            let (x, y) = (index % self.width, index / self.width);
             (left, right) = (left.min(x), right.max(x));
             (top, bottom) = (top.min(y), bottom.max(y));
         }

@@ -1,54 +1,168 @@
-//! The desktop's programs launched by a plain script instead of our supervisor: what the tests of this folder
-//! are proven against.
+//! The image's own desktop, started as a person starts it: `docker run … IMAGE init`.
 
+use std::ops::Deref;
 use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use desktopd::observe::{Snapshot, UnitState};
 
 use crate::browser::Browser;
 use crate::desktop::Desktop;
-use crate::docker::Container;
-use crate::net::http_get;
+use crate::docker::{Container, Spec};
 use crate::poll::eventually;
 
-/// Where the script is, outside this repository.
-const SCRIPT: &str = "DESKTOPD_TEST_HAND_LAUNCH";
+/// The ports that the image listens on when nothing else is said.
+pub const PORTAL: u16 = 1111;
+pub const DESKTOP: u16 = 6100;
 
-/// The port of Selkies in there, which asks for a user and a password itself.
-pub const PORT: u16 = 8080;
-pub const USER: &str = "user";
-pub const PASSWORD: &str = "secret";
+pub const USER: &str = "ada";
+/// Odd enough to be found wherever it should not be.
+pub const PASSWORD: &str = "open:Sesame=73!";
+
+/// What people see a desktop by.
+pub const VISIBLE: [&str; 3] = ["x-server", "kde", "selkies"];
 
 /// A cold start beside other tests takes several times what it takes alone.
-const START: Duration = Duration::from_secs(60);
+pub const START: Duration = Duration::from_secs(90);
 
-/// Plasma, audio, an input method and Selkies, when it answers; `settings` are more of Selkies' environment,
-/// as `NAME=value NAME=value`.
-pub async fn start(settings: &str) -> Container {
-    let script =
-        std::env::var(SCRIPT).unwrap_or_else(|_| panic!("set {SCRIPT} to the path of hand-launch.sh"));
-    let spec = Container::of_image()
-        .option("--init")
-        .mount(&script, "/hand-launch.sh")
-        .env("SCREEN", "1920x1080x24")
-        .env("SELKIES_ENV", settings)
-        .publish(PORT);
-    let off = ["COMPOSITE", "VNC", "TURN", "SSH"];
-    let container =
-        off.iter().fold(spec, |spec, name| spec.env(name, "0")).start(&["bash", "/hand-launch.sh"]);
-    let health = format!("http://127.0.0.1:{}/api/health", container.port(PORT));
-    eventually("Selkies answers", START, async || match http_get(&health, &[]).await {
-        Ok(reply) if reply.status == 200 => Ok(()),
-        Ok(reply) => Err(format!("status {}", reply.status)),
-        Err(error) => Err(error.to_string()),
-    })
-    .await;
-    container
+/// A container with the daemon in it. A test that fails tells how the daemon was.
+pub struct Stack {
+    container: Container,
+    /// Where the two ports are on this machine, unless Docker is to be asked.
+    ports: Option<(u16, u16)>,
 }
 
-/// Logs in and opens the page; `fragment` is what follows the page's address.
-pub async fn open<'a>(browser: &'a Browser, container: &Container, fragment: &str) -> Desktop<'a> {
-    let place = format!("localhost:{}", container.port(PORT));
-    // A password in the page's own address would break the page's requests; the browser remembers it from any
-    // other one.
-    browser.goto(&format!("http://{USER}:{PASSWORD}@{place}/icon.png")).await;
-    Desktop::open(browser, &format!("http://{place}/{fragment}"), START).await
+impl Deref for Stack {
+    type Target = Container;
+    fn deref(&self) -> &Container {
+        &self.container
+    }
+}
+
+/// What every desktop is started with; a login is not among it.
+pub fn spec() -> Spec {
+    Container::of_image().option("--shm-size=1g").publish(PORTAL).publish(DESKTOP)
+}
+
+/// The usual desktop, when all of it is up.
+pub async fn start() -> Stack {
+    let stack = Stack::new(spec().env("WEB_USER", USER).env("WEB_PASSWORD", PASSWORD).start(&["init"]));
+    stack.wait_until_up().await;
+    stack
+}
+
+impl Stack {
+    pub fn new(container: Container) -> Stack {
+        Stack { container, ports: None }
+    }
+
+    /// A container whose ports were chosen by the test.
+    pub fn with_ports(container: Container, portal: u16, desktop: u16) -> Stack {
+        Stack { container, ports: Some((portal, desktop)) }
+    }
+
+    /// The addresses that a person opens; `localhost` is a secure context without a certificate.
+    pub fn portal(&self) -> String {
+        format!("http://localhost:{}/", self.portal_port())
+    }
+
+    pub fn desktop(&self) -> String {
+        format!("http://localhost:{}/", self.desktop_port())
+    }
+
+    pub fn portal_port(&self) -> u16 {
+        self.ports.map_or_else(|| self.port(PORTAL), |ports| ports.0)
+    }
+
+    pub fn desktop_port(&self) -> u16 {
+        self.ports.map_or_else(|| self.port(DESKTOP), |ports| ports.1)
+    }
+
+    /// What the daemon says of itself, or why it says nothing.
+    pub fn status(&self) -> Result<Snapshot, String> {
+        let done = self.exec(&["desktopd", "status", "--json"]);
+        match done.code {
+            Some(0) => {
+                serde_json::from_str(&done.stdout).map_err(|error| format!("{error}: {}", done.stdout))
+            }
+            _ => Err(format!("{:?}: {}", done.code, done.stderr)),
+        }
+    }
+
+    /// Waits until every unit that should be up is.
+    pub async fn wait_until_up(&self) -> Snapshot {
+        eventually("a desktop that is up", START, async || {
+            let status = self.status()?;
+            let shut = status.routes.iter().find_map(|route| route.problem.clone());
+            match shut {
+                None if status.up => Ok(status),
+                None => Err(units(&status)),
+                Some(problem) => Err(problem),
+            }
+        })
+        .await
+    }
+
+    /// Waits until the desktop is ready in processes that did not belong to it `before`.
+    pub async fn wait_until_renewed(&self, before: &Snapshot) -> Snapshot {
+        let same = |now: &Snapshot, name: &str| {
+            let unit = now.unit(name).filter(|unit| unit.state == UnitState::Ready);
+            unit.is_none_or(|unit| unit.pid == before.unit(name).and_then(|unit| unit.pid))
+        };
+        eventually("new processes that are ready", START, async || {
+            let now = self.status()?;
+            if now.up && !VISIBLE.iter().any(|name| same(&now, name)) { Ok(now) } else { Err(units(&now)) }
+        })
+        .await
+    }
+
+    /// Runs a command inside as the desktop's user, without the session's variables.
+    pub fn as_user(&self, command: &[&str]) -> crate::docker::Done {
+        self.exec(&[&["runuser", "-u", "user", "--"], command].concat())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let status = self.exec(&["desktopd", "status"]);
+            eprintln!("--- status of {}\n{}\n{}", self.name, status.stdout, status.stderr);
+        }
+    }
+}
+
+/// All units with their states, in a line.
+pub fn units(status: &Snapshot) -> String {
+    let all = status.units.iter().map(|unit| match unit.reason.as_str() {
+        "" => format!("{} {}", unit.name, unit.state.name()),
+        reason => format!("{} {} ({reason})", unit.name, unit.state.name()),
+    });
+    format!("{:?}, {}", status.phase, all.collect::<Vec<_>>().join(", "))
+}
+
+/// What a program sends that knows the password.
+pub fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// Opens a page that asks for a login, fills the form and comes to the page.
+pub async fn log_in(browser: &Browser, url: &str, user: &str, password: &str) {
+    browser.goto(url).await;
+    let asked = browser.url().await;
+    assert!(asked.contains("/desktopd/login"), "{url} leads to the login page, not to {asked}");
+    browser.submit_form("form", &[("user", user), ("password", password)]).await;
+    eventually("the page behind the login", Duration::from_secs(20), async || {
+        let now = browser.url().await;
+        if now.contains("/desktopd/login") { Err(browser.text().await) } else { Ok(()) }
+    })
+    .await;
+}
+
+/// Logs in at the desktop's own port and waits for its picture.
+pub async fn enter<'a>(browser: &'a Browser, stack: &Stack, user: &str, password: &str) -> Desktop<'a> {
+    log_in(browser, &stack.desktop(), user, password).await;
+    let desktop = Desktop { browser };
+    desktop.wait_for_picture(START).await;
+    desktop
 }

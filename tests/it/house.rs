@@ -1,8 +1,6 @@
 //! Holds the rules that the map in `src/lib.rs` states, by reading the sources: which stage may know which, what is
 //! pure, and what stands in one place only.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
-
 use std::collections::BTreeSet;
 use std::path::Path;
 

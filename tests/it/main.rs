@@ -1,5 +1,18 @@
-//! Tests.
+//! Everything but containers: the daemon as a real process, the front door on real sockets, and the rules of the house.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod daemon_cli;
+mod daemon_files;
+mod daemon_init;
+mod daemon_life;
+mod daemon_stop;
+mod daemon_world;
 mod documents;
 mod gateway_auth;
 mod gateway_listen;

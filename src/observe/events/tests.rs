@@ -4,7 +4,9 @@ use super::*;
 
 fn events(kept: usize, more: u64) -> Events {
     let events = Events::keeping(kept, 0);
-    (0..more).for_each(|_| events.record(0, What::Up));
+    for _ in 0..more {
+        events.record(0, What::Up);
+    }
     events
 }
 
@@ -58,7 +60,9 @@ async fn a_follower_gets_each_event_once() {
 async fn whoever_is_too_slow_is_told_how_many_are_lost() {
     let events = events(3, 0);
     let mut follower = events.follow(None);
-    (0..10).for_each(|_| events.record(0, What::Up));
+    for _ in 0..10 {
+        events.record(0, What::Up);
+    }
     assert_eq!(next(&mut follower).await, Some(Followed::Lost(7)));
     for expected in 9..=11 {
         assert_eq!(number(next(&mut follower).await), Some(expected));

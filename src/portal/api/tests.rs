@@ -51,7 +51,7 @@ fn post(path: &str, body: &str) -> Request<Body> {
 }
 
 /// A supervisor that answers every request in the same way and tells what it was asked.
-fn answering(answer: Result<Vec<String>, RequestError>) -> (Handle, mpsc::Receiver<(Verb, Vec<String>)>) {
+fn answering(answer: Result<Taken, RequestError>) -> (Handle, mpsc::Receiver<(Verb, Vec<String>)>) {
     let (sender, mut requests) = mpsc::channel::<Asked>(1);
     let (told, asked) = mpsc::channel(8);
     tokio::spawn(async move {
@@ -73,12 +73,12 @@ async fn status_is_the_snapshot() {
 
 #[tokio::test]
 async fn verbs_reach_the_supervisor() {
-    let (handle, mut asked) = answering(Ok(vec!["xorg".into()]));
+    let (handle, mut asked) = answering(Ok(Taken { units: vec!["xorg".into()], seq: 7 }));
     let (router, _observer, _, _sender) = api(Some(handle));
     for (path, verb) in [("start", Verb::Start), ("stop", Verb::Stop), ("restart", Verb::Restart)] {
         let request = post(&format!("/api/units/{path}"), r#"{"names": ["x", "y"]}"#);
         let (status, body) = ask(&router, request).await;
-        assert_eq!((status, &body["units"][0]), (StatusCode::OK, &"xorg".into()));
+        assert_eq!((status, &body["units"][0], &body["seq"]), (StatusCode::OK, &"xorg".into(), &7.into()));
         assert_eq!(asked.recv().await.unwrap(), (verb, vec!["x".into(), "y".into()]));
     }
 }

@@ -49,6 +49,8 @@ impl Core {
             return;
         }
         match then {
+            // Its file is gone, or says that it does not apply any more.
+            Some((Then::Stay, reason)) if !cell.spec.runnable => self.enter(at, State::Skipped, reason),
             Some((Then::Stay, reason)) => self.enter(at, State::Stopped, reason),
             Some((Then::Again, _)) => self.enter(at, State::Waiting, String::new()),
             Some((Then::Fail(why), _)) => self.ended(at, ready, false, why),

@@ -1,5 +1,6 @@
 //! The life of units without a process or a clock.
 
+mod replans;
 mod stops;
 mod storm;
 
@@ -82,6 +83,10 @@ impl Stage {
         let effects = self.core.handle(event, self.now);
         let deadline = self.core.deadline();
         assert!(deadline.is_none_or(|deadline| deadline > self.now), "{deadline:?} at {:?}", self.now);
+        self.text(&effects)
+    }
+
+    fn text(&self, effects: &[Effect]) -> Vec<String> {
         let name = |at: usize| self.names[at].as_str();
         let text = |effect: &Effect| match *effect {
             Effect::Spawn(at) => format!("spawn {}", name(at)),

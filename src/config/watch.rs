@@ -1,0 +1,81 @@
+//! Notices that somebody changed the configuration.
+//!
+//! The kernel tells (inotify), nothing is polled. Editors write a file in several steps, so a change counts when it
+//! has been quiet for a moment.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+/// How long nothing must happen for a change to be whole.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// A watch over one folder and its `services`.
+pub struct Watch {
+    changes: mpsc::Receiver<()>,
+    /// Ends the watch when it is dropped.
+    _watcher: RecommendedWatcher,
+}
+
+impl Watch {
+    /// Watches `dir`. The error says why changes will not be noticed.
+    pub fn new(dir: &Path) -> Result<Self, String> {
+        // One place is enough: a second change before the first was read is the same news.
+        let (sender, changes) = mpsc::channel(1);
+        let heard = move |event: notify::Result<notify::Event>| {
+            let matters = event.is_ok_and(|event| {
+                !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_ours(path))
+            });
+            if matters {
+                let _ = sender.try_send(());
+            }
+        };
+        let describe = |error: notify::Error| format!("{}: {error}", dir.display());
+        let mut watcher = notify::recommended_watcher(heard).map_err(describe)?;
+        let folders: [PathBuf; 2] = [dir.to_owned(), dir.join("services")];
+        for folder in folders.iter().filter(|folder| folder.is_dir()) {
+            watcher.watch(folder, RecursiveMode::NonRecursive).map_err(describe)?;
+        }
+        Ok(Self { changes, _watcher: watcher })
+    }
+
+    /// Waits for a change to be over.
+    pub async fn changed(&mut self) {
+        if self.changes.recv().await.is_none() {
+            return std::future::pending().await;
+        }
+        while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {}
+    }
+}
+
+/// Editors' own files are nobody's configuration; a folder may be `services` itself.
+fn is_ours(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden && path.extension().is_none_or(|ending| ending == "toml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_noticed_once_and_what_is_not_ours_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let services = dir.path().join("services");
+        std::fs::create_dir(&services).unwrap();
+        let mut watch = Watch::new(dir.path()).unwrap();
+        let soon = Duration::from_secs(1);
+        std::fs::write(services.join(".x.toml.swp"), "").unwrap();
+        std::fs::write(services.join("x.toml~"), "").unwrap();
+        assert!(tokio::time::timeout(soon, watch.changed()).await.is_err());
+        for n in 0..5 {
+            std::fs::write(services.join("x.toml"), n.to_string()).unwrap();
+        }
+        tokio::time::timeout(soon, watch.changed()).await.expect("a change");
+        assert!(tokio::time::timeout(soon, watch.changed()).await.is_err());
+        std::fs::remove_file(services.join("x.toml")).unwrap();
+        tokio::time::timeout(soon, watch.changed()).await.expect("a removal");
+    }
+}

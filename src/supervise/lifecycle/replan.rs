@@ -1,0 +1,85 @@
+//! A new plan while units run: what did not change is not touched.
+
+use crate::plan::{Fate, Unit};
+
+use super::cell::{Cell, State, Then};
+use super::{Core, Effect, Now, Passage, initial, specs};
+
+impl Core {
+    /// Takes over a plan. Every unit that was known keeps its place; what is new stands behind. `changed` says which
+    /// of the known ones differ from before. A unit that is not in the plan any more comes as one that does not run.
+    pub fn replan(&mut self, units: &[Unit], changed: &[bool], now: Now) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        if self.finished || self.ending.is_some() {
+            return Vec::new();
+        }
+        let known = self.cells.len();
+        for (at, spec) in specs(units).into_iter().enumerate() {
+            if at < known {
+                if spec.follows != self.cells[at].spec.follows {
+                    self.cells[at].followed =
+                        spec.follows.iter().map(|unit| self.generation(*unit)).collect();
+                }
+                self.cells[at].spec = spec;
+            } else {
+                let (state, reason, wanted) = initial(&units[at]);
+                let mut cell = Cell::new(spec, state, reason, wanted);
+                cell.since = self.now;
+                self.passages.push(Passage::first(at, &cell));
+                self.cells.push(cell);
+            }
+        }
+        for at in (0..known).filter(|at| changed.get(*at) == Some(&true)) {
+            match &units[at].fate {
+                Fate::Run => self.renew(at, &units[at]),
+                Fate::Skip(reason) => self.retire(at, State::Skipped, reason),
+                Fate::Broken(reason) => self.retire(at, State::Failed, reason),
+            }
+        }
+        while self.settle() | self.deadlines() {}
+        std::mem::take(&mut self.effects)
+    }
+
+    fn generation(&self, at: usize) -> u64 {
+        self.cells.get(at).map_or(0, |cell| cell.generation)
+    }
+
+    /// Lets a unit run as its file now says.
+    fn renew(&mut self, at: usize, unit: &Unit) {
+        let cell = &mut self.cells[at];
+        cell.backoff.forget();
+        match &mut cell.state {
+            // It could not run before.
+            State::Skipped => {
+                let (state, reason, wanted) = initial(unit);
+                cell.wanted = wanted;
+                self.enter(at, state, reason);
+            }
+            State::Failed => {
+                cell.wanted |= unit.autostart;
+                let state = if cell.wanted { State::Waiting } else { State::Stopped };
+                self.enter(at, state, String::new());
+            }
+            State::Stopping { .. } | State::Stopped | State::Waiting => {}
+            _ if cell.alive => {
+                cell.leaving.get_or_insert((Then::Again, "its configuration changed".to_owned()));
+            }
+            State::Backoff { .. } | State::Done => self.enter(at, State::Waiting, String::new()),
+            _ => {}
+        }
+    }
+
+    /// Takes a unit out of service.
+    fn retire(&mut self, at: usize, state: State, reason: &str) {
+        let cell = &mut self.cells[at];
+        cell.wanted = false;
+        match &mut cell.state {
+            State::Stopping { then, .. } => {
+                *then = Then::Stay;
+                reason.clone_into(&mut cell.reason);
+            }
+            _ if cell.alive => cell.leaving = Some((Then::Stay, reason.to_owned())),
+            _ => self.enter(at, state, reason.to_owned()),
+        }
+    }
+}

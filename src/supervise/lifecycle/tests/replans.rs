@@ -1,0 +1,86 @@
+//! New plans while units run.
+
+use super::*;
+
+fn replan(stage: &mut Stage, units: &[Unit], changed: &[bool]) -> Vec<String> {
+    let effects = stage.core.replan(units, changed, stage.now);
+    stage.names = units.iter().map(|unit| unit.name.clone()).collect();
+    stage.text(&effects)
+}
+
+fn state(stage: &Stage, name: &str) -> UnitState {
+    stage.core.status().nth(stage.at(name)).unwrap().state
+}
+
+#[test]
+fn the_same_plan_touches_nothing() {
+    let units = [unit("a"), needing("b", &["a"]), oneshot("c", &["a"])];
+    let mut stage = Stage::up(&units);
+    assert_eq!(replan(&mut stage, &units, &[false; 3]), [""; 0]);
+    assert!(stage.core.up());
+}
+
+#[test]
+fn what_changed_restarts_and_what_needs_it_goes_along() {
+    let mut units = vec![unit("a"), needing("b", &["a"]), unit("c")];
+    let mut stage = Stage::up(&units);
+    units[0].stop_timeout = MS(100);
+    assert_eq!(replan(&mut stage, &units, &[true, false, false]), ["signal b"]);
+    assert_eq!(stage.gone("b", 0), ["signal a"]);
+    assert_eq!(stage.gone("a", 0), ["spawn a"]);
+    assert_eq!(stage.ready("a"), ["spawn b"]);
+    stage.ready("b");
+    assert!(stage.core.up());
+}
+
+#[test]
+fn new_units_start_and_may_be_needed_by_old_ones() {
+    let mut units = vec![unit("a")];
+    let mut stage = Stage::up(&units);
+    units[0].needs = vec!["z".into()];
+    units.push(unit("z"));
+    // The old one must not take the new one for what it was started with.
+    assert_eq!(replan(&mut stage, &units, &[true]), ["signal a"]);
+    assert_eq!(stage.gone("a", 0), ["spawn z"]);
+    assert_eq!(stage.ready("z"), ["spawn a"]);
+}
+
+#[test]
+fn a_unit_that_no_longer_applies_stops_and_comes_back_when_it_does() {
+    let mut units = vec![unit("a"), unit("b")];
+    let mut stage = Stage::up(&units);
+    units[1].fate = Fate::Skip("its file is gone".into());
+    assert_eq!(replan(&mut stage, &units, &[false, true]), ["signal b"]);
+    stage.gone("b", 0);
+    assert_eq!(state(&stage, "b"), UnitState::Skipped);
+    assert!(stage.core.up());
+    units[1].fate = Fate::Run;
+    assert_eq!(replan(&mut stage, &units, &[false, true]), ["spawn b"]);
+}
+
+#[test]
+fn a_changed_file_clears_a_failure_but_starts_nothing_that_was_stopped_by_hand() {
+    let failing = Unit { restart_limit: Some(1), ..unit("a") };
+    let mut units = vec![failing, unit("b")];
+    let mut stage = Stage::up(&units);
+    stage.gone("a", 1);
+    assert_eq!(state(&stage, "a"), UnitState::Failed);
+    stage.stop("b");
+    stage.gone("b", 0);
+    units[0].restart_limit = None;
+    units[1].stop_timeout = MS(1);
+    assert_eq!(replan(&mut stage, &units, &[true, true]), ["spawn a"]);
+    assert_eq!(state(&stage, "b"), UnitState::Stopped);
+    assert_eq!(stage.start("b"), ["spawn b"]);
+}
+
+#[test]
+fn a_change_during_a_stop_does_not_start_two() {
+    let mut units = vec![unit("a")];
+    let mut stage = Stage::up(&units);
+    units[0].stop_timeout = MS(1);
+    assert_eq!(replan(&mut stage, &units, &[true]), ["signal a"]);
+    units[0].stop_timeout = MS(2);
+    assert_eq!(replan(&mut stage, &units, &[true]), [""; 0]);
+    assert_eq!(stage.gone("a", 0), ["spawn a"]);
+}

@@ -1,0 +1,124 @@
+//! The repository's own `docker-compose.yaml`, with the settings of `.env.example`.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::browser::Browser;
+use crate::cleanup::Cleanup;
+use crate::docker::{self, Container, Done};
+use crate::net::free_port;
+use crate::stack::{self, Stack};
+
+/// As in `.env.example`.
+const USER: &str = "user";
+const PASSWORD: &str = "password";
+
+/// A folder with the two files, and all that compose makes of it. Dropping it removes everything.
+struct Project {
+    folder: String,
+    name: String,
+    client: &'static [&'static str],
+    _cleanup: Cleanup,
+}
+
+impl Project {
+    fn new(settings: &[(&str, String)]) -> Project {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = TempDir::with_prefix("desktopd-test-compose-").expect("make a folder").keep();
+        let yaml = folder.join("docker-compose.yaml");
+        std::fs::copy(root.join("docker-compose.yaml"), &yaml).expect("copy docker-compose.yaml");
+        let example = std::fs::read_to_string(root.join(".env.example")).expect("read .env.example");
+        let dotenv = settings.iter().fold(example, |text, setting| set(&text, setting));
+        std::fs::write(folder.join(".env"), dotenv).expect("write .env");
+
+        let (name, client) = (docker::new_name(), client());
+        let folder = folder.to_str().expect("a temporary folder's name is text").to_owned();
+        let cleanup = Cleanup::new(
+            r#"folder=$1; shift; cd "$folder" && "$@" down --volumes --remove-orphans --timeout 5; rm -rf "$folder""#,
+            &[&[folder.as_str()], client, &["--project-name", &name]].concat(),
+        );
+        Project { folder, name, client, _cleanup: cleanup }
+    }
+
+    fn run(&self, args: &[&str]) -> Done {
+        let mut command = Command::new(self.client[0]);
+        command.args(&self.client[1..]).args(["--project-name", &self.name]).args(args);
+        // A shell's variables stand over those of .env; only what reaches Docker may stay.
+        let kept = std::env::vars().filter(|(name, _)| {
+            matches!(name.as_str(), "PATH" | "HOME" | "TMPDIR") || name.starts_with("DOCKER_")
+        });
+        command.env_clear().envs(kept).current_dir(&self.folder).stdin(Stdio::null());
+        docker::run(&mut command).into()
+    }
+
+    fn run_ok(&self, args: &[&str]) -> String {
+        let done = self.run(args);
+        assert_eq!(done.code, Some(0), "{:?} {args:?}: {}{}", self.client, done.stdout, done.stderr);
+        done.stdout
+    }
+
+    /// Everything that Docker knows of the project.
+    fn left(&self) -> String {
+        let label = format!("label=com.docker.compose.project={}", self.name);
+        let lists: [&[&str]; 3] =
+            [&["ps", "--all", "--quiet"], &["network", "ls", "--quiet"], &["volume", "ls", "--quiet"]];
+        let said = lists.map(|list| {
+            let done = Done::from(docker::run(docker::docker().args(list).args(["--filter", &label])));
+            assert_eq!(done.code, Some(0), "{list:?}: {}", done.stderr);
+            done.stdout
+        });
+        said.concat()
+    }
+}
+
+/// `docker compose` where there is one, else `docker-compose`.
+fn client() -> &'static [&'static str] {
+    let clients: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
+    let works = |client: &&&[&str]| {
+        let mut version = Command::new(client[0]);
+        version.args(&client[1..]).arg("version").stdout(Stdio::null()).stderr(Stdio::null());
+        version.status().is_ok_and(|status| status.success())
+    };
+    clients.iter().find(works).expect("docker compose or docker-compose")
+}
+
+/// Gives a variable of a `.env` a value, whether it stands there as a comment or not.
+fn set(text: &str, (name, value): &(&str, String)) -> String {
+    let starts = |line: &str| line.trim_start_matches('#').starts_with(&format!("{name}="));
+    assert_eq!(text.lines().filter(|line| starts(line)).count(), 1, "{name} stands once in .env.example");
+    let line = |line: &str| if starts(line) { format!("{name}={value}\n") } else { format!("{line}\n") };
+    text.lines().map(line).collect()
+}
+
+#[tokio::test]
+async fn compose_starts_a_desktop_and_leaves_nothing() {
+    let (portal, desktop) = (free_port(), free_port());
+    let project = Project::new(&[
+        ("SERVICEPORTAL_PORT_HOST", portal.to_string()),
+        ("SELKIES_PORT_HOST", desktop.to_string()),
+        ("IMAGE", docker::image()),
+    ]);
+    project.run_ok(&["up", "--detach", "--no-build"]);
+    let id = project.run_ok(&["ps", "--quiet", "desktopd"]);
+    let stack = Stack::with_ports(Container::of_another(&id), portal, desktop);
+    let status = stack.wait_until_up().await;
+    assert_eq!(status.problems, [""; 0], "the settings of .env.example are right");
+    let ports: Vec<u16> = status.routes.iter().map(|route| route.port).collect();
+    assert_eq!(ports, [portal, desktop], "the same numbers inside and outside");
+
+    let browser = Browser::start().await;
+    stack::enter(&browser, &stack, USER, PASSWORD).await;
+    browser.goto(&stack.portal()).await;
+    let here = browser.url().await;
+    assert!(!here.contains("login"), "one login for both ports, not {here}");
+    let mounted = stack.exec(&["sh", "-c", "echo kept > /workspace/file"]);
+    assert_eq!(mounted.code, Some(0), "the workspace: {}", mounted.stderr);
+    let outside = Path::new(&project.folder).join("workspace/file");
+    assert_eq!(std::fs::read_to_string(outside).expect("the workspace is this folder's"), "kept\n");
+
+    drop(browser);
+    project.run_ok(&["down"]);
+    assert_eq!(project.left(), "", "what is left of {}", project.name);
+}

@@ -1,0 +1,142 @@
+//! Mistakes in what people write cost what is mistaken, and are told by name.
+
+use std::net::TcpListener;
+
+use crate::daemon_world::{World, find, free_port, pid_of, variable};
+
+#[test]
+fn broken_files_are_failed_units_and_the_others_run() {
+    let world = World::of(&[
+        ("unknown-key", "@polite\nneed = [\"fine\"]"),
+        ("bad-duration", "@polite\nstop-timeout = \"soon\""),
+        ("no-command", "description = \"nothing\""),
+        ("no-toml", "command = ["),
+        ("circle-a", "@polite\nneeds = [\"circle-b\"]"),
+        ("circle-b", "@polite\nneeds = [\"circle-a\"]"),
+        ("unknown-need", "@polite\nneeds = [\"fin\"]"),
+        ("unknown-variable", "command = [\"sleep\", \"${run-dri}\"]"),
+        ("behind", "@polite\nneeds = [\"bad-duration\"]"),
+        ("fine", "@polite"),
+    ]);
+    let mut world = world;
+    world.start();
+    world.until_state("fine", "ready");
+    let status = world.status();
+    let problems: Vec<&str> =
+        status["problems"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()).collect();
+    for (name, told) in [
+        ("unknown-key", "need: unknown key; did you mean `needs`?"),
+        ("bad-duration", "stop-timeout: \"soon\" is not a duration such as"),
+        ("no-command", "command: it is missing"),
+        ("no-toml", "line 2: "),
+        ("circle-a", "they wait for each other in a circle: "),
+        ("circle-b", "they wait for each other in a circle: "),
+        ("unknown-need", "needs: \"fin\" is not the name of a unit; did you mean \"fine\"?"),
+        ("unknown-variable", "names ${run-dri}, which nobody defines; did you mean ${run-dir}?"),
+    ] {
+        let unit = find(&status, name);
+        let reason = unit["reason"].as_str().unwrap();
+        assert_eq!(unit["state"], "failed", "{unit}");
+        assert!(reason.contains(told), "{name}: {reason}");
+        let file = world.path(&format!("services/{name}.toml")).display().to_string();
+        assert!(
+            problems.iter().any(|problem| problem.contains(&file) && problem.contains(told)),
+            "{problems:#?}"
+        );
+    }
+    assert_eq!(find(&status, "behind")["reason"], "it needs bad-duration, whose file is wrong");
+    let table = world.tell(&["status"]);
+    assert!(table.contains("problem: ") && table.contains("did you mean `needs`?"), "{table}");
+    let refused = world.cli(&["start", "no-command"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("'no-command' cannot be started: "), "{refused:?}");
+    let plan = world.cli(&["plan"]);
+    assert_eq!(plan.code, 78, "{plan:?}");
+}
+
+#[test]
+fn a_taken_port_costs_that_port() {
+    let taken = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let mut world = World::of(&[("fine", "@polite")]);
+    world.env("SERVICEPORTAL_PORT_HOST", port.to_string());
+    world.start();
+    world.until_state("fine", "ready");
+    let status = world.status();
+    let problems = status["problems"].to_string();
+    assert!(problems.contains(&port.to_string()) && problems.contains("is taken"), "{problems}");
+    assert!(world.read("console").contains("error: "), "{}", world.read("console"));
+}
+
+#[test]
+fn a_route_whose_port_is_taken_says_so() {
+    let taken = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let upstream = free_port();
+    let mut world = World::of(&[("fine", "@polite")]);
+    world.service(
+        "web",
+        &format!("@polite\n[route]\nlisten = \"{port}\"\nupstream = \"127.0.0.1:{upstream}\""),
+    );
+    world.start();
+    world.until_up();
+    let status = world
+        .until("the route is judged", |status| status["routes"].as_array().is_some_and(|r| r.len() == 2));
+    let route = status["routes"].as_array().unwrap().iter().find(|route| route["unit"] == "web").unwrap();
+    assert!(route["problem"].as_str().unwrap().contains("is taken"), "{route}");
+    let health = world.cli(&["health"]);
+    assert_eq!(health.code, 1, "{health:?}");
+}
+
+#[test]
+fn a_password_that_cannot_be_hashed_is_refused_and_not_shown() {
+    let long = "p".repeat(73);
+    let mut world = World::of(&[("fine", "@polite")]);
+    world.env("WEB_PASSWORD", &long);
+    world.start();
+    world.until_state("fine", "ready");
+    let problems = world.status()["problems"].to_string();
+    assert!(problems.contains("WEB_PASSWORD: the value is not a password of at most 72 bytes"), "{problems}");
+    assert!(!world.read("console").contains(&long));
+    // One that works was made instead.
+    let shown: serde_json::Value = serde_json::from_str(&world.tell(&["credentials", "--json"])).unwrap();
+    assert!(shown["password"].as_str().is_some_and(|made| made.len() >= 12), "{shown}");
+}
+
+#[test]
+fn secrets_are_masked_in_logs_plans_and_reasons() {
+    let secrets = ["correct horse battery", "tok-123456", "hf_secretvalue"];
+    let mut world = World::of(&[(
+        "leaky",
+        "command = [\"/bin/sh\", \"-c\", \"echo password $$HIDDEN and $$HF_TOKEN; exec sleep 1000\"]\n[environment]\nHIDDEN = \"tok-123456\"",
+    )]);
+    world.env("WEB_PASSWORD", secrets[0]).env("WEB_TOKEN", secrets[1]).env("HF_TOKEN", secrets[2]);
+    world.start();
+    let pid = pid_of(&world.until_state("leaky", "ready"));
+    assert_eq!(variable(pid, "HF_TOKEN"), Some(secrets[2].into()));
+    let seen = "password ****** and ******";
+    world.until_said(&format!("leaky | {seen}"));
+    world.until_written("log/leaky.log", seen);
+    let shown = [
+        world.tell(&["logs", "leaky"]),
+        world.tell(&["logs"]),
+        world.cli(&["plan"]).out,
+        world.cli(&["plan", "--json"]).out,
+        world.tell(&["status", "--json"]),
+        world.read("console"),
+        world.read("log/leaky.log"),
+    ];
+    for text in shown {
+        assert!(!secrets.iter().any(|secret| text.contains(secret)), "{text}");
+    }
+}
+
+#[test]
+fn a_missing_configuration_is_a_problem_and_no_end() {
+    let mut world = World::of(&[]);
+    std::fs::remove_dir(world.path("services")).unwrap();
+    world.start();
+    let status = world.status();
+    assert_eq!(status["units"].as_array().unwrap().len(), 0);
+    assert!(status["problems"].to_string().contains("it should hold a NAME.toml for each service"));
+}

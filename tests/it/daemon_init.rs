@@ -1,0 +1,247 @@
+//! The duties of an init, as PID 1 and beside one: orphans, signals, and what every process starts with.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, User};
+
+use crate::daemon_world::{
+    World, children, environment, is_root, pid_of, proc_status, skipped, until, variable,
+};
+
+/// Leaves as many orphans as its argument says.
+const ORPHANS: &str = r#"#!/usr/bin/env python3
+import os, sys
+for _ in range(int(sys.argv[1])):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os.setsid()
+            os._exit(3)
+        os._exit(0)
+    os.wait()
+open(os.environ["D"] + "/orphaned", "w").write("done")
+"#;
+
+#[test]
+fn orphans_are_collected_and_no_exit_status_is_lost() {
+    let mut world = World::new();
+    world.script("orphans", ORPHANS);
+    world.service("orphans", "command = [\"@D/orphans\", \"500\"]\nrestart = \"never\"");
+    for number in 0..8 {
+        let text = format!(
+            "command = [\"/bin/sh\", \"-c\", \"sleep 0.{number}; exit {}\"]\nrestart = \"never\"",
+            10 + number
+        );
+        world.service(&format!("code-{number}"), &text);
+    }
+    world.start();
+    world.until_written("orphaned", "done");
+    assert_eq!(world.until_state("orphans", "stopped")["reason"], "it ended with exit code 0");
+    for number in 0..8 {
+        let unit = world.until_state(&format!("code-{number}"), "failed");
+        assert_eq!(unit["reason"], format!("it ended with exit code {}", 10 + number));
+    }
+    until("no zombie is left", || (children(world.pid()).1 == 0).then_some(()));
+    until("nothing is left", || children(world.pid()).0.is_empty().then_some(()));
+}
+
+#[test]
+fn beside_another_init_orphans_are_collected_too() {
+    let mut world = World::of(&[]);
+    world.script("orphans", ORPHANS);
+    world.service("orphans", "command = [\"@D/orphans\", \"50\"]\nrestart = \"never\"");
+    world.service("stays", "@polite");
+    world.wrapped_in(&["sh", "-c", "\"$@\"; echo \"ended with $?\"; exit 7", "sh"]);
+    world.start();
+    world.until_written("orphaned", "done");
+    world.until_state("stays", "ready");
+    let daemon = i32::try_from(world.status()["pid"].as_i64().unwrap()).unwrap();
+    assert_ne!(daemon, world.pid());
+    until("no zombie is left", || (children(daemon).1 == 0).then_some(()));
+    kill(Pid::from_raw(daemon), Signal::SIGTERM).unwrap();
+    assert_eq!(world.ended().code(), Some(7));
+    assert!(world.read("console").ends_with("ended with 0\n"));
+    world.assert_nothing_left();
+}
+
+#[test]
+fn as_pid_1_it_collects_orphans_and_ends_when_told_to() {
+    let unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    let probe = std::process::Command::new(unshare[0]).args(&unshare[1..]).arg("true").output();
+    if !probe.as_ref().is_ok_and(|output| output.status.success()) {
+        return skipped(&format!("no PID namespace can be made here: {probe:?}"));
+    }
+    let mut world = World::of(&[("stays", "@polite"), ("guarded", "@polite\ncontain = true")]);
+    world.script("orphans", ORPHANS);
+    world.service("orphans", "command = [\"@D/orphans\", \"100\"]\nrestart = \"never\"");
+    world.service(
+        "zombies",
+        "command = [\"/bin/sh\", \"-c\", \"while [ ! -e $$D/orphaned ]; do sleep 0.02; done; sleep 0.2; grep -l '^State:.Z' /proc/[0-9]*/status | wc -l; ps -e >&2\"]\nrestart = \"never\"",
+    );
+    world.wrapped_in(&unshare);
+    world.start();
+    assert_eq!(world.status()["pid"], 1);
+    world.until_state("zombies", "stopped");
+    assert!(world.log("zombies").contains("0\n"), "{}", world.log("zombies"));
+    world.until_state("guarded", "ready");
+    // Those that a kernel would not deliver to PID 1 by default either.
+    let (inside, _) = children(world.pid());
+    assert_eq!(inside.len(), 1);
+    kill(Pid::from_raw(inside[0]), Signal::SIGINT).unwrap();
+    assert_eq!(world.ended().code(), Some(0));
+    assert!(world.order().contains(&"stays down".to_owned()), "{:?}", world.order());
+    world.assert_nothing_left();
+}
+
+#[test]
+fn a_service_starts_with_clean_signals_descriptors_and_session() {
+    let mut world = World::of(&[
+        ("plain", "command = [\"sleep\", \"1000\"]\numask = \"0027\"\ndirectory = \"/usr\"\nnice = 5"),
+        ("guarded", "command = [\"sleep\", \"1000\"]\ncontain = true"),
+        (
+            "telling",
+            "command = [\"/bin/sh\", \"-c\", \"echo >&3; exec sleep 1000\"]\nready = { kind = \"fd\" }",
+        ),
+    ]);
+    // What a careless parent leaves: ignored and blocked signals, open files.
+    world.wrapped_in(&[
+        "python3",
+        "-c",
+        "import os, signal, sys\n\
+         for s in (signal.SIGPIPE, signal.SIGUSR1, signal.SIGCHLD): signal.signal(s, signal.SIG_IGN)\n\
+         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2, signal.SIGTERM})\n\
+         os.set_inheritable(os.open('/etc/passwd', os.O_RDONLY), True)\n\
+         os.dup2(os.open('/etc/group', os.O_RDONLY), 77)\n\
+         os.execv(sys.argv[1], sys.argv[1:])",
+    ]);
+    world.start();
+    world.until_up();
+    for name in ["plain", "guarded", "telling"] {
+        let pid = pid_of(&world.until_state(name, "ready"));
+        until("it is the program", || (proc_status(pid, "Name") == "sleep").then_some(()));
+        for field in ["SigBlk", "SigIgn", "SigCgt"] {
+            let signals = u64::from_str_radix(&proc_status(pid, field), 16).unwrap();
+            // Two belong to the C library's threads; nobody can change what a parent made of them.
+            assert_eq!(signals & !(3 << 31), 0, "{name}: {field}: {signals:x}");
+        }
+        let mut fds: Vec<i32> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+            .collect();
+        fds.sort_unstable();
+        let expected: &[i32] = if name == "telling" { &[0, 1, 2, 3] } else { &[0, 1, 2] };
+        assert_eq!(fds, expected, "{name}");
+        assert_eq!(std::fs::read_link(format!("/proc/{pid}/fd/0")).unwrap(), OsStr::new("/dev/null"));
+        assert_eq!(nix::unistd::getsid(Some(Pid::from_raw(pid))).unwrap().as_raw(), pid, "{name}");
+    }
+    let plain = pid_of(&world.unit("plain"));
+    assert_eq!(proc_status(plain, "Umask"), "0027");
+    assert_eq!(proc_status(pid_of(&world.unit("telling")), "Umask"), "0002");
+    assert_eq!(std::fs::read_link(format!("/proc/{plain}/cwd")).unwrap(), OsStr::new("/usr"));
+    let stat = std::fs::read_to_string(format!("/proc/{plain}/stat")).unwrap();
+    assert_eq!(stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(16), Some("5"));
+    // TERM must reach the daemon although its parent had blocked it.
+    world.end();
+}
+
+#[test]
+fn a_service_gets_the_environment_and_none_of_our_secrets() {
+    let mut world = World::of(&[
+        (
+            "plain",
+            "command = [\"sleep\", \"1000\"]\n[environment]\nOWN = \"of ${WEB_USER}\"\nEMPTY = \"${SELKIES_URL}\"",
+        ),
+        ("trusted", "command = [\"sleep\", \"1000\"]\nsecrets = [\"TURN_PASSWORD\"]"),
+    ]);
+    let odd = OsString::from_vec(b"a\nb \"q\" 'q' 100% \xff\xfe $HOME `x` \\".to_vec());
+    world
+        .env("WEB_PASSWORD", "secret-password")
+        .env("WEB_TOKEN", "secret-token")
+        .env("TURN_PASSWORD", "secret-turn");
+    world.env("HF_TOKEN", "hf_abcdef").env("ODD", &odd).env("EMPTY", "to be unset").env("WEB_USER", "ada");
+    world.env("NOTIFY_SOCKET", "/nowhere").env("LISTEN_FDS", "3").env("BLANK", "");
+    world.argument("GIVEN=by argument").argument("nonsense");
+    world.start();
+    let pid = pid_of(&world.until_state("plain", "ready"));
+    let get = |name: &str| variable(pid, name);
+    for name in ["WEB_PASSWORD", "WEB_TOKEN", "TURN_PASSWORD", "NOTIFY_SOCKET", "LISTEN_FDS", "EMPTY"] {
+        assert_eq!(get(name), None, "{name}");
+    }
+    assert_eq!(get("ODD"), Some(odd));
+    for (name, value) in
+        [("HF_TOKEN", "hf_abcdef"), ("GIVEN", "by argument"), ("OWN", "of ada"), ("BLANK", "")]
+    {
+        assert_eq!(get(name), Some(value.into()), "{name}");
+    }
+    let trusted = pid_of(&world.until_state("trusted", "ready"));
+    assert_eq!(variable(trusted, "TURN_PASSWORD"), Some("secret-turn".into()));
+    assert_eq!(variable(trusted, "WEB_PASSWORD"), None);
+    let all: Vec<u8> =
+        environment(pid).into_iter().flat_map(|(name, value)| [name, value].concat()).collect();
+    assert!(!String::from_utf8_lossy(&all).contains("secret-"));
+    let problems = world.status()["problems"].to_string();
+    assert!(problems.contains("arguments of init: nonsense"), "{problems}");
+}
+
+#[test]
+fn a_service_of_the_desktops_user_is_that_user() {
+    if !is_root() {
+        return skipped("only root can become another user");
+    }
+    let user = User::from_uid(65534.into()).unwrap().expect("the user nobody");
+    let mut world = World::of(&[
+        ("theirs", "user = \"desktop\"\ncommand = [\"sleep\", \"1000\"]\ndirectory = \"/\""),
+        ("ours", "user = \"root\"\ncommand = [\"sleep\", \"1000\"]"),
+        (
+            "told",
+            "user = \"desktop\"\ncommand = [\"@D/tell\"]\nready = { kind = \"notify\" }\ndirectory = \"/\"\ncontain = true",
+        ),
+    ]);
+    world.script(
+        "tell",
+        "#!/usr/bin/python3\nimport os, socket, time\ns = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+         s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])\ntime.sleep(1000)\n",
+    );
+    world.env("USER_NAME", &user.name);
+    world.start();
+    world.until_up();
+    let theirs = pid_of(&world.unit("theirs"));
+    let four = |id: u32| [id.to_string(), id.to_string(), id.to_string(), id.to_string()].join("\t");
+    for pid in [theirs, pid_of(&world.unit("told"))] {
+        assert_eq!(proc_status(pid, "Uid"), four(user.uid.as_raw()));
+        assert_eq!(proc_status(pid, "Gid"), four(user.gid.as_raw()));
+        assert_eq!(proc_status(pid, "Groups"), user.gid.to_string());
+        assert_eq!(proc_status(pid, "CapEff"), "0000000000000000");
+    }
+    assert_eq!(variable(theirs, "USER"), Some(user.name.clone().into()));
+    assert_eq!(variable(theirs, "HOME"), Some(user.dir.clone().into()));
+    let ours = pid_of(&world.unit("ours"));
+    assert_eq!(proc_status(ours, "Uid"), four(0));
+    assert_eq!(variable(ours, "HOME"), Some("/root".into()));
+}
+
+#[test]
+fn an_ordinary_user_gets_what_is_possible_and_reads_what_is_not() {
+    if !is_root() {
+        return skipped("only root can become an ordinary user");
+    }
+    let mut world = World::of(&[
+        ("own", "@polite\nuser = \"desktop\"\ndirectory = \"/\""),
+        ("root", "user = \"root\"\n@polite"),
+        ("needy", "@polite\nneeds = [\"root\"]"),
+        ("guarded", "@polite\nuser = \"desktop\"\ndirectory = \"/\"\ncontain = true"),
+    ]);
+    world.as_user(65534);
+    world.start();
+    world.until_up();
+    let pid = pid_of(&world.unit("own"));
+    assert!(proc_status(pid, "Uid").starts_with("65534"));
+    assert_eq!(world.unit("root")["state"], "skipped");
+    assert_eq!(world.unit("root")["reason"], "it must run as root, and desktopd does not");
+    assert_eq!(world.unit("needy")["reason"], "it needs root, which is skipped");
+    let table = world.tell(&["status"]);
+    assert!(table.contains("it must run as root"), "{table}");
+    world.tell(&["restart", "own", "guarded"]);
+    world.until_up();
+}

@@ -1,0 +1,460 @@
+//! The real program as a real process: a configuration of its own, a marker by which everything that it starts is
+//! found again, and an end that leaves nothing.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take on a machine that is busy with other tests.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The variable that everything inherits.
+const MARK: &str = "DAEMON_TEST_MARK";
+
+/// A service that says in `order` when it comes and goes.
+const POLITE: &str = r#"#!/bin/sh
+trap 'echo "$1 down" >> "$D/order"; exit 0' TERM
+sleep 1000 3>&- &
+echo "$1 up" >> "$D/order"
+echo >&3
+exec 3>&-
+wait
+"#;
+
+pub struct World {
+    dir: TempDir,
+    port: u16,
+    mark: String,
+    env: Vec<(OsString, OsString)>,
+    arguments: Vec<OsString>,
+    program: PathBuf,
+    uid: Option<u32>,
+    wrapper: Vec<String>,
+    daemon: Option<Child>,
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl World {
+    /// A configuration without services.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(dir.path().join("services")).unwrap();
+        let places: String = ["run", "state", "log"].iter().fold(String::new(), |mut text, place| {
+            let _ = writeln!(text, "{place} = \"{}\"", dir.path().join(place).display());
+            text
+        });
+        fs::write(dir.path().join("desktopd.toml"), format!("[paths]\n{places}")).unwrap();
+        let mark = dir.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let world = Self {
+            port: free_port(),
+            mark,
+            env: Vec::new(),
+            arguments: Vec::new(),
+            program: env!("CARGO_BIN_EXE_desktopd").into(),
+            uid: None,
+            wrapper: Vec::new(),
+            daemon: None,
+            dir,
+        };
+        world.script("polite", POLITE);
+        world
+    }
+
+    /// One with these services; a text without a user is the daemon's own.
+    pub fn of(services: &[(&str, &str)]) -> Self {
+        let world = Self::new();
+        for (name, text) in services {
+            world.service(name, text);
+        }
+        world
+    }
+
+    /// The same, running.
+    pub fn running(services: &[(&str, &str)]) -> Self {
+        let mut world = Self::of(services);
+        world.start();
+        world
+    }
+
+    /// Writes a service file. `@D` stands for the folder, `@polite` for a well-behaved command of that name.
+    pub fn service(&self, name: &str, text: &str) {
+        let user = if text.contains("user =") { "" } else { "user = \"own\"\n" };
+        let polite = format!("command = [\"@D/polite\", \"{name}\"]\nready = {{ kind = \"fd\" }}");
+        let text = format!("{user}{text}\n").replace("@polite", &polite);
+        self.write(&format!("services/{name}.toml"), &text.replace("@D", self.dir.path().to_str().unwrap()));
+    }
+
+    /// Writes an executable file and returns its path.
+    pub fn script(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    pub fn env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
+        self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    pub fn argument(&mut self, argument: &str) -> &mut Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Words before the program: `unshare …`, `sh -c …`.
+    pub fn wrapped_in(&mut self, words: &[&str]) -> &mut Self {
+        self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Everything runs as that user; with a copy of the program, as the folder of the original may be closed to it.
+    pub fn as_user(&mut self, uid: u32) -> &mut Self {
+        let copy = self.path("desktopd");
+        fs::copy(&self.program, &copy).unwrap();
+        fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
+        self.program = copy;
+        self.uid = Some(uid);
+        nix::unistd::chown(self.dir.path(), Some(uid.into()), Some(uid.into())).unwrap();
+        self
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// The lines of `order`.
+    pub fn order(&self) -> Vec<String> {
+        self.read("order").lines().map(str::to_owned).collect()
+    }
+
+    fn command(&self, words: &[&OsStr]) -> Command {
+        let mut line: Vec<OsString> = self.wrapper.iter().map(OsString::from).collect();
+        line.push(self.program.clone().into());
+        line.extend(["--config".into(), self.dir.path().into()]);
+        line.extend(words.iter().map(|word| (*word).to_owned()));
+        let mut command = Command::new(&line[0]);
+        command
+            .args(&line[1..])
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.dir.path())
+            .env("D", self.dir.path())
+            .env(MARK, &self.mark)
+            .env("SERVICEPORTAL_PORT_HOST", self.port.to_string())
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
+        if let Some(uid) = self.uid {
+            command.uid(uid).gid(uid);
+        }
+        command
+    }
+
+    /// Starts the daemon and waits until it answers and has decided what to run.
+    pub fn start(&mut self) {
+        self.spawn();
+        self.until("it runs", |status| status["phase"] != "starting");
+    }
+
+    /// Starts the daemon.
+    pub fn spawn(&mut self) {
+        let console = File::options().create(true).append(true).open(self.path("console")).unwrap();
+        let mut words: Vec<&OsStr> = vec!["init".as_ref()];
+        words.extend(self.arguments.iter().map(OsString::as_os_str));
+        let mut command = self.command(&words);
+        command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console).process_group(0);
+        self.daemon = Some(command.spawn().unwrap());
+    }
+
+    /// Runs a command of the program beside the daemon.
+    pub fn cli(&self, words: &[&str]) -> Answer {
+        let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+        let mut beside = self.command(&words);
+        if !self.wrapper.is_empty() {
+            let wrapper = self.wrapper.len();
+            let line: Vec<OsString> = beside.get_args().skip(wrapper).map(OsStr::to_owned).collect();
+            let mut command = Command::new(&self.program);
+            command.args(line).env_clear();
+            beside = command;
+        }
+        let output = beside.stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Answer {
+            code: output.status.code().unwrap_or(-1),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
+    }
+
+    /// A command that goes on by itself, its output in a pipe.
+    pub fn cli_beside(&self, words: &[&str]) -> Child {
+        let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+        self.command(&words).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// A command that must do well; its output.
+    pub fn tell(&self, words: &[&str]) -> String {
+        let answer = self.cli(words);
+        assert_eq!(answer.code, 0, "{words:?}: {answer:?}");
+        answer.out
+    }
+
+    /// What `GET` answers on the control socket, if anybody does.
+    fn get(&self, path: &str) -> Option<Value> {
+        let mut socket = UnixStream::connect(self.path("run/control.sock")).ok()?;
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).ok()?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+    }
+
+    /// The snapshot.
+    pub fn status(&self) -> Value {
+        self.get("/api/status").expect("an answer of the daemon")
+    }
+
+    /// A unit's part of the snapshot.
+    pub fn unit(&self, name: &str) -> Value {
+        find(&self.status(), name)
+    }
+
+    /// The text of a unit's log.
+    pub fn log(&self, name: &str) -> String {
+        let lines = self.get(&format!("/api/logs/{name}?lines=10000")).unwrap_or_default();
+        let lines = lines.as_array().cloned().unwrap_or_default();
+        lines.iter().flat_map(|line| [line["text"].as_str().unwrap_or_default(), "\n"]).collect()
+    }
+
+    /// Waits until the snapshot is as it should be, and returns it.
+    pub fn until(&self, what: &str, right: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let found = poll(|| {
+            last = self.get("/api/status")?;
+            right(&last).then(|| last.clone())
+        });
+        found.unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}: {last:#}"))
+    }
+
+    /// Waits until a unit is in that state, and returns its status.
+    pub fn until_state(&self, name: &str, state: &str) -> Value {
+        let status = self.until(&format!("{name} is {state}"), |status| find(status, name)["state"] == state);
+        find(&status, name)
+    }
+
+    /// Waits until a unit runs as another process than `before`, and is ready.
+    pub fn until_replaced(&self, name: &str, before: &Value) -> Value {
+        let replaced = |unit: &Value| unit["state"] == "ready" && unit["pid"] != before["pid"];
+        let status = self.until(&format!("{name} is replaced"), |status| replaced(&find(status, name)));
+        find(&status, name)
+    }
+
+    /// Waits until everything that should be up is.
+    pub fn until_up(&self) -> Value {
+        self.until("everything is up", |status| status["up"] == true)
+    }
+
+    /// Waits until a file in the folder contains `text`.
+    pub fn until_written(&self, name: &str, text: &str) -> String {
+        until(&format!("{name} contains {text:?}"), || {
+            let found = self.read(name);
+            found.contains(text).then_some(found)
+        })
+    }
+
+    /// Waits until the console shows `text`.
+    pub fn until_said(&self, text: &str) {
+        self.until_written("console", text);
+    }
+
+    /// The daemon's own process.
+    pub fn pid(&self) -> i32 {
+        self.daemon.as_ref().expect("a daemon").id().cast_signed()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    /// Waits until the daemon has ended by itself.
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut daemon = self.daemon.take().expect("a daemon");
+        until("the daemon ends", || daemon.try_wait().unwrap())
+    }
+
+    /// Ends the daemon in the way that it should end, and sees that nothing is left.
+    pub fn end(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let status = self.ended();
+        assert_eq!(status.code(), Some(0), "{status}");
+        self.assert_nothing_left();
+    }
+
+    /// All processes that this daemon, or a unit of it, started; also those that escaped.
+    pub fn everything(&self) -> Vec<i32> {
+        let wanted = format!("{MARK}={}", self.mark);
+        let marked = |pid: &i32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes())
+        };
+        processes().into_iter().filter(marked).collect()
+    }
+
+    pub fn assert_nothing_left(&self) {
+        let left = self.everything();
+        let lines: Vec<String> = left.iter().map(|pid| describe(*pid)).collect();
+        assert!(left.is_empty(), "left behind: {lines:#?}");
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- console ---\n{}---", self.read("console"));
+        } else if self.daemon.is_some() {
+            self.end();
+        }
+        for pid in self.everything() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        if let Some(mut daemon) = self.daemon.take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+}
+
+/// A unit in a snapshot.
+pub fn find(status: &Value, name: &str) -> Value {
+    let units = status["units"].as_array().cloned().unwrap_or_default();
+    units.into_iter().find(|unit| unit["name"] == name).unwrap_or_default()
+}
+
+/// Asks again and again until there is an answer or the patience ends.
+fn poll<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_millis(2);
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if Instant::now() > end {
+            return None;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 3 / 2).min(Duration::from_millis(40));
+    }
+}
+
+/// The same, where no answer is a failure.
+pub fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    poll(ask).unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}"))
+}
+
+/// The pid in a unit's status.
+pub fn pid_of(unit: &Value) -> i32 {
+    i32::try_from(unit["pid"].as_i64().unwrap_or_else(|| panic!("no process: {unit}"))).unwrap()
+}
+
+/// Every process that this user may see.
+fn processes() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Whether there is such a process, a zombie left out.
+pub fn is_alive(pid: i32) -> bool {
+    stat(pid).is_some_and(|(state, _)| state != "Z")
+}
+
+/// State and parent.
+fn stat(pid: i32) -> Option<(String, i32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
+}
+
+/// Children of `parent`, and how many of them are zombies.
+pub fn children(parent: i32) -> (Vec<i32>, usize) {
+    let found: Vec<(i32, String)> = processes()
+        .into_iter()
+        .filter_map(|pid| stat(pid).filter(|(_, of)| *of == parent).map(|(state, _)| (pid, state)))
+        .collect();
+    let zombies = found.iter().filter(|(_, state)| state == "Z").count();
+    (found.into_iter().map(|(pid, _)| pid).collect(), zombies)
+}
+
+fn describe(pid: i32) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    format!("{pid} {}", String::from_utf8_lossy(&line).replace('\0', " "))
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Whether this test runs as root.
+pub fn is_root() -> bool {
+    nix::unistd::Uid::effective().is_root()
+}
+
+/// Says that a test cannot run here, and why.
+pub fn skipped(why: &str) {
+    eprintln!("SKIPPED: {why}");
+}
+
+/// The environment of a process.
+pub fn environment(pid: i32) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let entries = bytes.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
+    entries
+        .map(|entry| {
+            let at = entry.iter().position(|byte| *byte == b'=').unwrap();
+            (entry[..at].to_vec(), entry[at + 1..].to_vec())
+        })
+        .collect()
+}
+
+/// One variable of a process.
+pub fn variable(pid: i32, name: &str) -> Option<OsString> {
+    let found = environment(pid).into_iter().find(|(found, _)| found == name.as_bytes());
+    found.map(|(_, value)| OsStr::from_bytes(&value).to_owned())
+}
+
+/// One field of `/proc/PID/status`.
+pub fn proc_status(pid: i32, field: &str) -> String {
+    let text = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {field}")).trim().to_owned()
+}
