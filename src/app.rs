@@ -7,11 +7,12 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use nix::unistd::{Gid, Uid, chown};
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -19,7 +20,7 @@ use crate::facts::{self, Facts};
 use crate::gateway::auth::{Auth, Credentials, DEFAULT_COST, Password};
 use crate::gateway::{self, Gateway};
 use crate::logs::{self, Console, Limits, Logs};
-use crate::observe::{Observer, Phase, RouteStatus, Watch};
+use crate::observe::{Events, Observer, Phase, RouteStatus, Watch, What};
 use crate::plan::{Fate, Plan, Route};
 use crate::portal::{self, Api, Right};
 use crate::state::State;
@@ -42,7 +43,8 @@ pub async fn run(config: Config) -> Result<(), String> {
     let (observer, watch) = Observer::new(std::process::id().cast_signed(), began.1);
     let stop = CancellationToken::new();
     let (handle, handle_watch) = watch::channel(None);
-    let front = Front::open(&config, watch, logs.clone(), handle_watch, stop.clone()).await;
+    let seen = (watch, observer.events());
+    let front = Front::open(&config, seen, logs.clone(), handle_watch, stop.clone()).await;
     front.serve_control(control, stop.clone());
 
     let reaper = Reaper::new();
@@ -53,7 +55,10 @@ pub async fn run(config: Config) -> Result<(), String> {
         snapshot.problems =
             front.problems.iter().cloned().chain(plan.problems.iter().map(ToString::to_string)).collect();
     });
-    let context = Context { reaper: reaper.clone(), logs: logs.clone(), run_dir, began };
+    let events = observer.events();
+    events.record(jiff::Timestamp::now().as_millisecond(), What::Phase { phase: Phase::Running });
+    let changes = Box::new(move |change| events.take(change));
+    let context = Context { reaper: reaper.clone(), logs: logs.clone(), run_dir, began, changes };
     let supervisor = supervise::spawn(plan.units, context);
     handle.send_replace(Some(supervisor.handle.clone()));
     let taken = front.gateway.set_routes(&plan.routes).await;
@@ -65,7 +70,7 @@ pub async fn run(config: Config) -> Result<(), String> {
         snapshot.routes = routes;
         snapshot.phase = Phase::Running;
     });
-    watch_over(&mut signals, &reaper, &supervisor, &observer).await;
+    watch_over(&mut signals, &front.shutdown, &reaper, &supervisor, &observer).await;
     stop.cancel();
     front.gateway.drained().await;
     tracing::info!("everything has stopped");
@@ -74,7 +79,13 @@ pub async fn run(config: Config) -> Result<(), String> {
 }
 
 /// Passes on what happens until everything has stopped.
-async fn watch_over(signals: &mut Signals, reaper: &Reaper, supervisor: &Supervisor, observer: &Observer) {
+async fn watch_over(
+    signals: &mut Signals,
+    shutdown: &Notify,
+    reaper: &Reaper,
+    supervisor: &Supervisor,
+    observer: &Observer,
+) {
     let mut states = supervisor.watch.clone();
     // Children may have ended before their signal could be taken.
     reaper.reap();
@@ -88,6 +99,10 @@ async fn watch_over(signals: &mut Signals, reaper: &Reaper, supervisor: &Supervi
                 }
                 Signal::Reload => tracing::warn!("reading the configuration again needs a restart for now"),
             },
+            () = shutdown.notified() => {
+                tracing::info!("stopping: somebody asked for it over the control socket");
+                supervisor.shutdown();
+            }
             changed = states.changed() => {
                 let published = states.borrow_and_update().clone();
                 let finished = published.finished || changed.is_err();
@@ -101,18 +116,14 @@ async fn watch_over(signals: &mut Signals, reaper: &Reaper, supervisor: &Supervi
 }
 
 fn observe(observer: &Observer, published: Published) {
-    let mut came_up = false;
     observer.update(|snapshot| {
-        came_up = published.up && !snapshot.up && !published.stopping;
         snapshot.units = published.units;
+        snapshot.seq = published.seq;
         snapshot.up = published.up;
         if published.stopping {
             snapshot.phase = Phase::Stopping;
         }
     });
-    if came_up {
-        tracing::info!("everything is up");
-    }
 }
 
 fn open_logs(config: &Config) -> Logs {
@@ -160,6 +171,8 @@ async fn plan(config: Config) -> Result<Plan, String> {
 struct Front {
     gateway: Gateway,
     control: axum::Router,
+    /// Told when somebody asks for the end.
+    shutdown: Arc<Notify>,
     portal: (u16, Option<String>, Option<String>),
     problems: Vec<String>,
 }
@@ -167,7 +180,7 @@ struct Front {
 impl Front {
     async fn open(
         config: &Config,
-        watch: Watch,
+        (watch, events): (Watch, Events),
         logs: Logs,
         handle: watch::Receiver<Option<Handle>>,
         stop: CancellationToken,
@@ -179,8 +192,9 @@ impl Front {
         let auth = Auth::new(credentials, &state.key("cookie-key"), DEFAULT_COST);
         let settings =
             gateway::Settings { names: vec![vars.direct_address.clone()], ..gateway::Settings::default() };
-        let api = Api::new(watch.clone(), logs.clone(), handle);
+        let api = Api::new(watch.clone(), events, logs.clone(), handle);
         let gateway = Gateway::new(settings, auth, watch, logs, stop);
+        let shutdown = Arc::new(Notify::new());
         let port = vars.serviceportal_port_host.0;
         let opened = gateway.open_pages(port, portal::router(api.clone())).await;
         let problem = opened.err();
@@ -195,7 +209,8 @@ impl Front {
         }
         Self {
             gateway,
-            control: portal::control_router(api, shown),
+            control: portal::control_router(api, shown, Arc::clone(&shutdown)),
+            shutdown,
             portal: (port, problem, vars.serviceportal_url.clone()),
             problems,
         }

@@ -1,7 +1,5 @@
 //! The API over the control socket.
 
-use std::io::Write;
-
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -12,10 +10,12 @@ use tokio::net::UnixStream;
 
 use crate::config::Config;
 use crate::logs::Line;
-use crate::observe::Snapshot;
+use crate::observe::{Event, Snapshot, Timeline};
 use crate::portal::Credentials;
+use crate::portal::api::{Names, Units};
+use crate::supervise::Verb;
 
-use super::{Units, code, render};
+use super::code;
 
 /// Why a command ends with an error: its exit code, and what to say, if anything is left to say.
 #[derive(Debug)]
@@ -68,47 +68,39 @@ impl Client {
         self.json(Method::GET, "/api/credentials", "").await
     }
 
-    pub(super) async fn verb(&self, verb: &str, units: &Units) -> Result<(), Failure> {
-        let body = serde_json::json!({ "names": units.names }).to_string();
-        let answer: serde_json::Value = self.json(Method::POST, &format!("/api/units/{verb}"), &body).await?;
-        render::print(units.json, &answer, || {
-            let names = answer["units"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let names: Vec<&str> = names.iter().filter_map(|name| name.as_str()).collect();
-            format!("{verb}: {}\n", names.join(", "))
-        })
+    pub(super) async fn timeline(&self) -> Result<Timeline, Failure> {
+        self.json(Method::GET, "/api/timeline", "").await
     }
 
-    pub(super) async fn logs(
-        &self,
-        name: &str,
-        lines: usize,
-        follow: bool,
-        json: bool,
-    ) -> Result<(), Failure> {
-        if !follow {
-            let lines: Vec<Line> =
-                self.json(Method::GET, &format!("/api/logs/{name}?lines={lines}"), "").await?;
-            return lines.iter().try_for_each(|line| print_line(line, json));
-        }
-        let response =
-            self.request(Method::GET, &format!("/api/logs/{name}/stream?lines={lines}"), "").await?;
-        let mut body = checked(response).await?.into_body();
-        let mut buffer = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let frame =
-                frame.map_err(|error| Failure::new(code::FAILED, format!("the log ended: {error}")))?;
-            buffer.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
-            while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-                let text: Vec<u8> = buffer.drain(..=end).collect();
-                // Server-sent events: what is not a line's data is a name, an id or a sign of life.
-                if let Some(line) =
-                    text.strip_prefix(b"data:").and_then(|data| serde_json::from_slice(data).ok())
-                {
-                    print_line(&line, json)?;
-                }
-            }
-        }
+    pub(super) async fn log(&self, path: &str) -> Result<Vec<Line>, Failure> {
+        self.json(Method::GET, &format!("/api/logs/{path}"), "").await
+    }
+
+    pub(super) async fn events(&self) -> Result<Vec<Event>, Failure> {
+        self.json(Method::GET, "/api/events", "").await
+    }
+
+    pub(super) async fn verb(&self, verb: Verb, names: Vec<String>) -> Result<Units, Failure> {
+        let body = serde_json::to_string(&Names { names }).unwrap_or_default();
+        self.json(Method::POST, &format!("/api/units/{}", verb.name()), &body).await
+    }
+
+    pub(super) async fn shutdown(&self) -> Result<(), Failure> {
+        checked(self.request(Method::POST, "/api/shutdown", "").await?).await?;
         Ok(())
+    }
+
+    /// A text as it is.
+    pub(super) async fn text(&self, path: &str) -> Result<Bytes, Failure> {
+        let response = checked(self.request(Method::GET, path, "").await?).await?;
+        let body = response.into_body().collect().await;
+        Ok(body.map_err(|error| Failure::new(code::FAILED, error.to_string()))?.to_bytes())
+    }
+
+    /// What comes by and by.
+    pub(super) async fn stream(&self, path: &str) -> Result<Stream, Failure> {
+        let response = checked(self.request(Method::GET, path, "").await?).await?;
+        Ok(Stream { body: response.into_body(), buffer: Vec::new(), name: String::new() })
     }
 
     async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: &str) -> Result<T, Failure> {
@@ -166,14 +158,36 @@ async fn checked(response: Response<Incoming>) -> Result<Response<Incoming>, Fai
     Err(Failure::new(code::FAILED, told.unwrap_or_else(|| format!("the daemon answered {status}"))))
 }
 
-fn print_line(line: &Line, json: bool) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    if json {
-        serde_json::to_writer(&mut out, line).map_err(std::io::Error::from)?;
-        writeln!(out)?;
-    } else {
-        let at = jiff::Timestamp::from_millisecond(line.at).unwrap_or_default();
-        writeln!(out, "{at:.3} {}", line.text)?;
+/// Server-sent events, one after the other.
+pub(super) struct Stream {
+    body: Incoming,
+    buffer: Vec<u8>,
+    name: String,
+}
+
+impl Stream {
+    /// The next one's name and data; nothing when the daemon has ended it.
+    pub(super) async fn next(&mut self) -> Result<Option<(String, String)>, Failure> {
+        loop {
+            while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line);
+                // What is neither is a number or a sign of life. Our data is JSON, so it has one line.
+                if let Some(name) = line.strip_prefix("event:") {
+                    name.trim().clone_into(&mut self.name);
+                } else if let Some(data) = line.strip_prefix("data:") {
+                    return Ok(Some((std::mem::take(&mut self.name), data.trim().to_owned())));
+                }
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    self.buffer.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
+                }
+                Some(Err(error)) => {
+                    return Err(Failure::new(code::FAILED, format!("the daemon has gone: {error}")));
+                }
+            }
+        }
     }
-    Ok(())
 }

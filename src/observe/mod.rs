@@ -1,5 +1,8 @@
-//! What is true now: one snapshot, written by one task, read by the portal, the API, the gateway's waiting pages and
-//! the command line. Nobody else computes a state.
+//! What is true now, and what happened: one snapshot, written by one task, and the events that led to it, read by the
+//! portal, the API, the gateway's waiting pages and the command line. Nobody else computes a state.
+
+pub mod events;
+pub mod timeline;
 
 use std::sync::Arc;
 
@@ -7,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub use crate::supervise::{UnitState, UnitStatus};
+pub use events::{Event, Events, What};
+pub use timeline::Timeline;
 
 /// Where the daemon as a whole stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +24,17 @@ pub enum Phase {
     Running,
     /// It was asked to stop.
     Stopping,
+}
+
+impl Phase {
+    /// The phase as it is shown and serialized.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+        }
+    }
 }
 
 /// A way in from outside, as shown in the portal.
@@ -53,6 +69,8 @@ pub struct Snapshot {
     pub up: bool,
     /// Which display was chosen, in words; empty until it is.
     pub display: String,
+    /// The number of the last event of a unit that `units` know of.
+    pub seq: u64,
     /// All units, in the order in which they start.
     pub units: Vec<UnitStatus>,
     /// All ways in.
@@ -70,6 +88,7 @@ impl Snapshot {
 
 /// The writing end. One task holds it.
 pub struct Observer {
+    events: Events,
     snapshot: watch::Sender<Arc<Snapshot>>,
 }
 
@@ -82,7 +101,12 @@ impl Observer {
         let first =
             Snapshot { version: env!("CARGO_PKG_VERSION").into(), pid, started_at, ..Snapshot::default() };
         let (snapshot, watch) = watch::channel(Arc::new(first));
-        (Self { snapshot }, watch)
+        (Self { events: Events::new(started_at), snapshot }, watch)
+    }
+
+    /// What happened and will happen.
+    pub fn events(&self) -> Events {
+        self.events.clone()
     }
 
     /// Changes the snapshot; readers wake only when something in it did change.

@@ -11,7 +11,7 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::api::ErrorBody;
-use super::credentials;
+use super::control;
 use crate::gateway::listen;
 
 /// What a peer may do.
@@ -65,7 +65,7 @@ async fn answer(router: Router, right: Right, request: Request<Body>) -> Respons
         Right::Change => true,
         Right::Read => {
             matches!(*request.method(), Method::GET | Method::HEAD)
-                && request.uri().path() != credentials::PATH
+                && request.uri().path() != control::CREDENTIALS
         }
         Right::Nothing => false,
     };

@@ -14,9 +14,10 @@ use crate::plan::Unit;
 use crate::sys::process::{descendants, signal_by_name, signal_descendants};
 use crate::sys::reaper::{Exit, Reaper};
 
+use super::changes::{self, Sink};
 use super::lifecycle::{Core, Effect, Event, Outcome, Status};
 use super::process::{self, Process};
-use super::{Request, RequestError, UnitStatus, Verb};
+use super::{Request, RequestError, Taken, UnitStatus, Verb};
 
 /// How long what escaped from its unit may take to end, first when told to, then when killed.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -32,6 +33,8 @@ pub struct Published {
     pub stopping: bool,
     /// Whether everything has stopped.
     pub finished: bool,
+    /// The number of the last change that led here.
+    pub seq: u64,
 }
 
 pub(super) struct Driver {
@@ -45,6 +48,7 @@ pub(super) struct Driver {
     pub(super) run_dir: PathBuf,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) published: watch::Sender<Published>,
+    pub(super) changes: Sink,
     pub(super) finished: bool,
     /// The monotonic start, and the wall clock at it in milliseconds since the Unix epoch.
     pub(super) began: (Instant, i64),
@@ -169,9 +173,12 @@ impl Driver {
             };
             self.take(event);
         }
-        let names = answer.map(|units| units.into_iter().map(|at| self.units[at].name.clone()).collect());
+        let taken = answer.map(|units| Taken {
+            units: units.into_iter().map(|at| self.units[at].name.clone()).collect(),
+            seq: self.published.borrow().seq,
+        });
         // Whoever asked may have gone.
-        let _ = request.reply.send(names);
+        let _ = request.reply.send(taken);
     }
 
     fn resolve(&self, verb: Verb, names: &[String]) -> Result<Vec<usize>, RequestError> {
@@ -195,53 +202,45 @@ impl Driver {
         Ok(found)
     }
 
-    fn publish(&self, finished: bool) {
+    fn publish(&mut self, finished: bool) {
         let wall = |since: Duration| self.began.1 + i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 2);
-        let units = self.units.iter().zip(self.core.status()).map(|(unit, status)| {
-            let Status { state, reason, since, pid, restarts } = status;
-            UnitStatus {
-                name: unit.name.clone(),
-                description: unit.description.clone(),
-                aliases: unit.aliases.clone(),
-                state,
-                reason: self.logs.mask(&reason),
-                since: wall(since),
-                pid,
-                restarts,
-                oneshot: unit.oneshot,
-            }
-        });
-        let next = Published {
-            units: units.collect(),
-            up: self.core.up(),
-            stopping: self.core.is_stopping(),
-            finished,
-        };
-        self.published.send_if_modified(|current| {
-            for (new, old) in next.units.iter().zip(&current.units) {
-                if new.state != old.state || new.reason != old.reason {
-                    announce(new);
+        let units: Vec<UnitStatus> = self
+            .units
+            .iter()
+            .zip(self.core.status())
+            .map(|(unit, status)| {
+                let Status { state, reason, since, pid, restarts } = status;
+                UnitStatus {
+                    name: unit.name.clone(),
+                    description: unit.description.clone(),
+                    aliases: unit.aliases.clone(),
+                    state,
+                    reason: self.logs.mask(&reason),
+                    since: wall(since),
+                    pid,
+                    restarts,
+                    oneshot: unit.oneshot,
+                    needs: unit.needs.clone(),
+                    after: unit.after.iter().chain(&unit.follows).cloned().collect(),
                 }
-            }
+            })
+            .collect();
+        let seq = self.published.borrow().seq;
+        let (up, stopping) = (self.core.up(), self.core.is_stopping());
+        let mut next = Published { units, up, stopping, finished, seq };
+        let passages = self.core.passages();
+        let time = (self.began.1, self.now());
+        let told = changes::between(&self.published.borrow(), &next, passages, time, &self.logs);
+        // Told before it is shown: whoever sees a state finds its event.
+        for change in told {
+            changes::announce(&change);
+            next.seq = (self.changes)(change);
+        }
+        self.published.send_if_modified(|current| {
             let changed = *current != next;
             *current = next;
             changed
         });
-    }
-}
-
-/// Every change of a state is a line in the daemon's log.
-fn announce(unit: &UnitStatus) {
-    use super::UnitState as S;
-    let colon = if unit.reason.is_empty() { "" } else { ": " };
-    let text = format!("{} is {}{colon}{}", unit.name, unit.state.name(), unit.reason);
-    match unit.state {
-        S::Failed => tracing::error!("{text}"),
-        S::Backoff => tracing::warn!("{text}"),
-        S::Ready | S::Done | S::Stopped | S::Skipped => tracing::info!("{text}"),
-        // It ended, and is so quickly back that nothing else tells it.
-        S::Starting if !unit.reason.is_empty() => tracing::warn!("{text}"),
-        S::Waiting | S::Starting | S::Stopping => tracing::debug!("{text}"),
     }
 }
 

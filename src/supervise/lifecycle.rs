@@ -92,6 +92,7 @@ pub struct Core {
     finished: bool,
     random: u64,
     effects: Vec<Effect>,
+    passages: Vec<Passage>,
 }
 
 /// The end of everything.
@@ -101,6 +102,28 @@ struct Ending {
     deadline: Now,
     /// Whether it has ended before.
     killed: bool,
+}
+
+/// A unit came from one state into the next. States that last no time pass by here too: they carry reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passage {
+    /// The unit.
+    pub unit: usize,
+    /// Where it came from; `None` for where it begins.
+    pub from: Option<UnitState>,
+    /// Where it is now.
+    pub to: UnitState,
+    /// Why; may be empty.
+    pub reason: String,
+    /// When.
+    pub when: Now,
+}
+
+impl Passage {
+    fn first(unit: usize, cell: &Cell) -> Self {
+        let (to, reason, when) = (cell.state.shown(), cell.reason.clone(), cell.since);
+        Self { unit, from: None, to, reason, when }
+    }
 }
 
 /// A unit's state as others may see it.
@@ -121,7 +144,7 @@ pub struct Status {
 impl Core {
     /// The units of a plan, all waiting. `seed` feeds the jitter.
     pub fn new(units: &[Unit], seed: u64) -> Self {
-        let cells = specs(units)
+        let cells: Vec<Cell> = specs(units)
             .into_iter()
             .zip(units)
             .map(|(spec, unit)| {
@@ -129,7 +152,9 @@ impl Core {
                 Cell::new(spec, state, reason, wanted)
             })
             .collect();
-        Self { cells, now: Now::ZERO, ending: None, finished: false, random: seed, effects: Vec::new() }
+        let passages = cells.iter().enumerate().map(|(at, cell)| Passage::first(at, cell)).collect();
+        let effects = Vec::new();
+        Self { cells, now: Now::ZERO, ending: None, finished: false, random: seed, effects, passages }
     }
 
     /// Takes in what happened and says what is to be done about it.
@@ -184,6 +209,11 @@ impl Core {
         })
     }
 
+    /// Every step from state to state since the last call, in their order.
+    pub fn passages(&mut self) -> Vec<Passage> {
+        std::mem::take(&mut self.passages)
+    }
+
     /// Whether everything that should be up is. What was stopped, and what waits for that, should not.
     pub fn up(&self) -> bool {
         self.ending.is_none() && (0..self.cells.len()).all(|at| !self.expected(at) || self.satisfied(at))
@@ -219,6 +249,9 @@ impl Core {
 
     fn enter(&mut self, at: usize, state: State, reason: String) {
         let cell = &mut self.cells[at];
+        let from = Some(cell.state.shown());
+        let (to, when) = (state.shown(), self.now);
+        self.passages.push(Passage { unit: at, from, to, reason: reason.clone(), when });
         cell.state = state;
         cell.reason = reason;
         cell.since = self.now;

@@ -1,6 +1,7 @@
 //! Units to processes. A pure core decides ([`lifecycle`]), a driver acts and reports back.
 
 mod backoff;
+mod changes;
 mod driver;
 pub mod lifecycle;
 mod output;
@@ -18,6 +19,7 @@ use crate::logs::Logs;
 use crate::plan::Unit;
 use crate::sys::reaper::Reaper;
 
+pub use changes::{Change, Sink, UnitChange};
 pub use driver::Published;
 pub use status::{UnitState, UnitStatus};
 
@@ -30,6 +32,20 @@ pub enum Verb {
     Stop,
     /// Stop and start it; what needs it goes along.
     Restart,
+}
+
+impl Verb {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Start, Self::Stop, Self::Restart];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
 }
 
 /// Why a request was not carried out.
@@ -68,11 +84,20 @@ impl std::fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
+/// What became of a request at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The units that it applies to.
+    pub units: Vec<String>,
+    /// The number of the last change that it made at once. Whatever comes of it later has a higher one.
+    pub seq: u64,
+}
+
 /// One thing that somebody asked for, and where the answer goes.
 pub(crate) struct Request {
     pub(crate) verb: Verb,
     pub(crate) names: Vec<String>,
-    pub(crate) reply: oneshot::Sender<Result<Vec<String>, RequestError>>,
+    pub(crate) reply: oneshot::Sender<Result<Taken, RequestError>>,
 }
 
 /// How the right-hand stages ask for something. Cheap to clone.
@@ -91,6 +116,8 @@ pub struct Context {
     pub run_dir: PathBuf,
     /// When the daemon began, by the monotonic clock and in milliseconds since the Unix epoch.
     pub began: (Instant, i64),
+    /// Is told of every change, in order.
+    pub changes: Sink,
 }
 
 /// Starts to supervise `units`. The task ends, and the watch says `finished`, after [`Supervisor::shutdown`].
@@ -108,6 +135,7 @@ pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
         run_dir: context.run_dir,
         events: events.clone(),
         published,
+        changes: context.changes,
         finished: false,
         began: context.began,
     };
@@ -140,7 +168,7 @@ impl Handle {
     /// Asks for `verb` on all `names` (units or aliases); all of them or, when one is wrong, none. Returns the
     /// names of the units that it applies to. The answer says that the request was taken up, not that it is done:
     /// the snapshot tells that.
-    pub async fn request(&self, verb: Verb, names: Vec<String>) -> Result<Vec<String>, RequestError> {
+    pub async fn request(&self, verb: Verb, names: Vec<String>) -> Result<Taken, RequestError> {
         let (reply, answer) = oneshot::channel();
         let request = Request { verb, names, reply };
         self.requests.send(request).await.map_err(|_| RequestError::Stopping)?;

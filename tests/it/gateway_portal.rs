@@ -70,7 +70,8 @@ async fn the_control_socket_asks_the_kernel_who_asks() {
         let path = dir.path().join(format!("{right:?}.sock"));
         let listener = UnixListener::bind(&path).unwrap();
         let (_, handle) = tokio::sync::watch::channel(None);
-        let router = api::router(Api::new(world.watch.clone(), world.logs.clone(), handle));
+        let router =
+            api::router(Api::new(world.watch.clone(), world.observer.events(), world.logs.clone(), handle));
         let me = nix::unistd::getuid().as_raw();
         let rights = move |uid| if uid == me { right } else { Right::Nothing };
         tokio::spawn(serve_unix(listener, router, rights, world.stop.clone()));

@@ -184,7 +184,7 @@ async fn the_end_closes_everything_soon() {
     let world = World::new().await;
     let mut tunnel = tunnel(&world, &world.cookie().await).await;
     let mut events = TcpStream::connect(("127.0.0.1", world.pages)).await.unwrap();
-    let head = format!("GET /api/events HTTP/1.1\r\nHost: a\r\n{}\r\n", basic(USER, PASSWORD));
+    let head = format!("GET /api/status/stream HTTP/1.1\r\nHost: a\r\n{}\r\n", basic(USER, PASSWORD));
     events.write_all(head.as_bytes()).await.unwrap();
     read_until(&mut events, "snapshot").await;
     let idle = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();

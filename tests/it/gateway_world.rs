@@ -59,6 +59,8 @@ pub fn unit(name: &str, state: UnitState, reason: &str) -> UnitStatus {
         pid: None,
         restarts: 0,
         oneshot: false,
+        needs: Vec::new(),
+        after: Vec::new(),
     }
 }
 
@@ -76,7 +78,7 @@ impl World {
         let settings = Settings { address: [127, 0, 0, 1].into(), ..Settings::default() };
         let gateway = Gateway::new(settings, auth.clone(), watch.clone(), logs.clone(), stop.clone());
         let (_, handle) = tokio::sync::watch::channel(None);
-        let router = portal::router(Api::new(watch.clone(), logs.clone(), handle));
+        let router = portal::router(Api::new(watch.clone(), observer.events(), logs.clone(), handle));
         let pages = gateway.open_pages(0, router).await.unwrap();
         let service = Service::start().await;
         let port = free_port().await;

@@ -175,7 +175,7 @@ function show(snapshot) {
 }
 
 function connect() {
-  const events = new EventSource('/api/events');
+  const events = new EventSource('/api/status/stream');
   events.addEventListener('snapshot', (event) => show(JSON.parse(event.data)));
   events.addEventListener('error', () => {
     set(at('summary'), 'connection lost; trying again …');

@@ -3,7 +3,7 @@
 use crate::plan::{Fate, Unit};
 
 use super::cell::{Cell, State, Then};
-use super::{Core, Effect, Now, initial, specs};
+use super::{Core, Effect, Now, Passage, initial, specs};
 
 impl Core {
     /// Takes over a plan. Every unit that was known keeps its place; what is new stands behind. `changed` says which
@@ -26,6 +26,7 @@ impl Core {
                 let (state, reason, wanted) = initial(&units[at]);
                 let mut cell = Cell::new(spec, state, reason, wanted);
                 cell.since = self.now;
+                self.passages.push(Passage::first(at, &cell));
                 self.cells.push(cell);
             }
         }

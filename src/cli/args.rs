@@ -1,0 +1,285 @@
+//! The command line: every command, its options, and an example or two.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// A GPU desktop in one container.
+#[derive(Debug, Parser)]
+#[command(name = "desktopd", version, about, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Args {
+    /// Folder with desktopd.toml and services/; `DESKTOPD_CONFIG` or /etc/desktopd when left out
+    #[arg(long, global = true, value_name = "DIR")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  docker run -d -p 1111:1111 -p 6100:6100 --shm-size=1g IMAGE init
+  docker exec C desktopd status
+  docker exec C desktopd logs -f kde
+  docker exec C desktopd restart --wait selkies
+  docker exec C desktopd timeline
+
+Exit codes: 0 done, 1 not done, 3 the daemon does not run, 64 wrong command line, 78 wrong configuration.";
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the desktop: the container's main process
+    #[command(after_help = "Examples:
+  docker run -d -p 1111:1111 -p 6100:6100 --shm-size=1g IMAGE init
+  docker run -d -p 6100:6100 --shm-size=1g IMAGE init WEB_PASSWORD=secret DISPLAY_SIZEW=2560")]
+    Init {
+        /// Variables in addition to the environment, NAME=value
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME=value")]
+        variables: Vec<OsString>,
+    },
+    /// Show all services and how they are, or some of them with the last lines of their logs
+    #[command(after_help = "Examples:
+  desktopd status
+  desktopd status kde 'pipewire*'
+  desktopd status --json | jq -r '.units[] | select(.state == \"failed\") | .name'")]
+    Status(Status),
+    /// Start services, and what they need
+    #[command(after_help = "Examples:
+  desktopd start kde
+  desktopd start --wait --timeout 30s 'pipewire*'")]
+    Start(Change),
+    /// Stop services, after what needs them
+    #[command(after_help = "Examples:
+  desktopd stop selkies
+  desktopd stop --wait kde fcitx5")]
+    Stop(Change),
+    /// Restart services, together with what needs them
+    #[command(after_help = "Examples:
+  desktopd restart selkies
+  desktopd restart --wait 'pipewire*' wireplumber")]
+    Restart(Change),
+    /// Show what a service printed
+    #[command(after_help = "Examples:
+  desktopd logs                      # the daemon itself
+  desktopd logs -f kde
+  desktopd logs --since 5m selkies
+  desktopd logs --since 2026-01-31T12:00:00Z -n 20 selkies")]
+    Logs(Logs),
+    /// Show what happened: every change of every service, with its reason
+    #[command(after_help = "Examples:
+  desktopd events -n 20
+  desktopd events -f
+  desktopd events --json | jq -r 'select(.to == \"failed\") | .unit'")]
+    Events(Events),
+    /// Show how the boot went: what waited for what, and what took long
+    #[command(after_help = "Examples:
+  desktopd timeline
+  desktopd timeline --svg > boot.svg")]
+    Timeline(Timeline),
+    /// Show what would run here, and why
+    #[command(after_help = "Examples:
+  desktopd plan
+  desktopd plan DESKTOPD_DISPLAY=llvmpipe
+  docker run --rm IMAGE desktopd plan --json")]
+    Plan {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Variables in addition to the environment, NAME=value
+        #[arg(value_name = "NAME=value")]
+        variables: Vec<OsString>,
+    },
+    /// Show the variables that are understood, their values and where those come from
+    #[command(after_help = "Examples:
+  desktopd env
+  desktopd env WEB_USER TURN_HOST
+  docker run --rm IMAGE desktopd env
+
+Secrets are masked. What was given to `init` as NAME=value is not seen here.")]
+    Env(Env),
+    /// Tell by the exit code whether people can get in
+    #[command(after_help = "Examples:
+  desktopd health || desktopd status")]
+    Health {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the user name, password and token for the web services, to root
+    #[command(after_help = "Examples:
+  desktopd credentials
+  desktopd credentials --json | jq -r .token")]
+    Credentials {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop everything and end, as `docker stop` does; for root
+    #[command(after_help = "Examples:
+  docker exec C desktopd shutdown")]
+    Shutdown,
+    /// Print a script by which a shell completes commands
+    #[command(after_help = "Examples:
+  desktopd completions bash > /etc/bash_completion.d/desktopd
+  desktopd completions fish > ~/.config/fish/completions/desktopd.fish")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// The child side of a launch
+    #[command(name = "__exec", hide = true)]
+    Exec,
+    /// The subreaper above a contained unit
+    #[command(name = "__guard", hide = true)]
+    Guard,
+    /// The work of a boot step
+    #[command(name = "__step", hide = true)]
+    Step {
+        /// The step and its arguments
+        words: Vec<String>,
+    },
+}
+
+/// What to show of which units.
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// Names, aliases or patterns such as 'pipewire*'; a table of all when left out
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which units are to change, and whether to wait for it.
+#[derive(Debug, clap::Args)]
+pub struct Change {
+    /// Names, aliases or patterns such as 'pipewire*'
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Wait until it is done or has failed
+    #[arg(short, long)]
+    pub wait: bool,
+    /// How long to wait, such as 500ms, 30s or 2m
+    #[arg(long, value_name = "TIME", requires = "wait", default_value = "60s", value_parser = limit)]
+    pub timeout: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which lines of which log.
+#[derive(Debug, clap::Args)]
+pub struct Logs {
+    /// The service; the daemon itself when left out
+    #[arg(default_value = crate::logs::OWN_LOG)]
+    pub name: String,
+    /// Go on showing what it prints
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How many of the last lines; 100 when no time is given either
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+    /// Nothing older: a time such as 2026-01-31T12:00:00Z, or how long ago, such as 5m
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Option<Since>,
+    /// Print JSON, one line each
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which events.
+#[derive(Debug, clap::Args)]
+pub struct Events {
+    /// Go on showing what happens
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How many of the last ones
+    #[arg(short = 'n', long, default_value_t = 100, value_name = "N")]
+    pub lines: usize,
+    /// Print JSON, one line each
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to show the boot.
+#[derive(Debug, clap::Args)]
+pub struct Timeline {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print a picture
+    #[arg(long, conflicts_with = "json")]
+    pub svg: bool,
+}
+
+/// Which variables.
+#[derive(Debug, clap::Args)]
+pub struct Env {
+    /// Variables, by any of their names; all when left out
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Shells that can complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU Bash.
+    Bash,
+    /// The Z shell.
+    Zsh,
+    /// The friendly one.
+    Fish,
+}
+
+/// A time, or how long before now it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// Milliseconds since the Unix epoch.
+    At(i64),
+    /// So long ago.
+    Ago(Duration),
+}
+
+impl Since {
+    /// In milliseconds since the Unix epoch, when it is `now`.
+    pub fn before(self, now: i64) -> i64 {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
+        }
+    }
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Some(ago) = crate::config::duration(text) {
+        return Ok(Since::Ago(ago));
+    }
+    let at = text.parse::<jiff::Timestamp>();
+    at.map(|at| Since::At(at.as_millisecond()))
+        .map_err(|_| "it is neither a time such as 2026-01-31T12:00:00Z nor one such as 5m".to_owned())
+}
+
+fn limit(text: &str) -> Result<Duration, String> {
+    crate::config::duration(text).ok_or_else(|| "it is not a time such as 500ms, 30s or 2m".to_owned())
+}
+
+impl Args {
+    /// Reads a command line. A program called `init` is the command of that name.
+    pub fn read(mut words: Vec<OsString>) -> Result<Self, clap::Error> {
+        let called =
+            words.first().and_then(|word| std::path::Path::new(word).file_name()).map(OsString::from);
+        if called.is_some_and(|name| name == "init" || name == "init.sh") {
+            words.splice(..1, ["desktopd".into(), "init".into()]);
+        }
+        Self::try_parse_from(words)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Tests.
+
+use super::*;
+use clap::CommandFactory;
+
+fn read(words: &[&str]) -> Result<Args, clap::Error> {
+    Args::read(words.iter().map(OsString::from).collect())
+}
+
+/// What `desktopd` followed by these words means.
+fn command(words: &str) -> Result<Command, String> {
+    let words: Vec<&str> = ["desktopd"].into_iter().chain(words.split_whitespace()).collect();
+    read(&words).map(|args| args.command).map_err(|error| error.to_string())
+}
+
+#[test]
+fn init_is_a_command_and_a_name() {
+    for words in [
+        &["desktopd", "init", "A=b", "--x"][..],
+        &["/usr/local/bin/init", "A=b", "--x"],
+        &["init.sh", "A=b", "--x"],
+    ] {
+        match read(words).unwrap().command {
+            Command::Init { variables } => assert_eq!(variables, ["A=b", "--x"]),
+            other => panic!("{words:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Args::command().debug_assert();
+}
+
+#[test]
+fn every_command_that_people_see_has_an_example() {
+    for command in Args::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.contains("Examples:\n  "), "{}", command.get_name());
+        assert!(help.contains(&format!(" {}", command.get_name())), "{}: {help}", command.get_name());
+        assert!(help.lines().all(|line| line.chars().count() <= 110), "{help}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_refused() {
+    for (words, told) in [
+        ("", "desktopd"),
+        ("stop", "<NAME>"),
+        ("nothing", "unrecognized subcommand"),
+        ("start kde --timeout 5s", "--wait"),
+        ("start kde --wait --timeout 5", "500ms, 30s or 2m"),
+        ("logs kde --since yesterday", "2026-01-31T12:00:00Z"),
+        ("logs kde -n many", "many"),
+        ("timeline --json --svg", "cannot be used with"),
+        ("completions tcsh", "bash"),
+        ("completions", "<SHELL>"),
+        ("shutdown now", "now"),
+    ] {
+        let error = command(words).expect_err(words);
+        assert!(error.contains(told), "{words}: {error}");
+    }
+}
+
+#[test]
+fn options_are_read() {
+    match command("restart a b* --wait --timeout 250ms --json").unwrap() {
+        Command::Restart(Change { names, wait: true, timeout, json: true }) => {
+            assert_eq!((names.concat(), timeout), ("ab*".to_owned(), Duration::from_millis(250)));
+        }
+        other => panic!("{other:?}"),
+    }
+    match command("stop a -w").unwrap() {
+        Command::Stop(Change { wait: true, timeout, .. }) => assert_eq!(timeout, Duration::from_secs(60)),
+        other => panic!("{other:?}"),
+    }
+    match command("logs -f -n 5").unwrap() {
+        Command::Logs(Logs { name, follow: true, lines: Some(5), since: None, json: false }) => {
+            assert_eq!(name, "desktopd");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(command("events -f --json").unwrap(), Command::Events(Events { lines: 100, .. })));
+    assert!(matches!(command("timeline --svg").unwrap(), Command::Timeline(Timeline { svg: true, .. })));
+    assert!(
+        matches!(command("status kde").unwrap(), Command::Status(Status { names, .. }) if names == ["kde"])
+    );
+    assert!(matches!(command("completions zsh").unwrap(), Command::Completions { shell: Shell::Zsh }));
+}
+
+#[test]
+fn a_time_is_absolute_or_ago() {
+    for (text, expected) in [
+        ("5m", Some(1_000_000_000 - 300_000)),
+        ("0s", Some(1_000_000_000)),
+        ("1970-01-01T00:00:02.5Z", Some(2500)),
+        ("1970-01-01T01:00:00+01:00", Some(0)),
+        ("18446744073709551615ms", Some(1_000_000_000 - i64::MAX)),
+        ("5", None),
+        ("", None),
+        ("yesterday", None),
+    ] {
+        assert_eq!(since(text).ok().map(|since| since.before(1_000_000_000)), expected, "{text}");
+    }
+}

@@ -1,0 +1,76 @@
+//! Starts, stops and restarts, and waits for the end of it if asked to.
+
+use serde::Serialize;
+
+use crate::observe::UnitState;
+use crate::supervise::Verb;
+
+use super::args::Change;
+use super::client::Client;
+use super::wait::{Waiting, Way};
+use super::{Failure, code, names, render};
+
+/// How a unit's change ended.
+#[derive(Serialize)]
+struct End<'a> {
+    name: &'a str,
+    state: UnitState,
+    reason: &'a str,
+    done: bool,
+}
+
+/// The command.
+pub(super) async fn change(client: &Client, verb: Verb, args: &Change) -> Result<(), Failure> {
+    let snapshot = client.status().await?;
+    let asked = if snapshot.units.is_empty() {
+        // The daemon says itself that it does not know yet what there is.
+        args.names.clone()
+    } else {
+        let units = names::resolve(&snapshot, &args.names, false)?;
+        units.into_iter().map(|unit| unit.name.clone()).collect()
+    };
+    let answer = client.verb(verb, asked).await?;
+    if !args.wait {
+        return render::print(args.json, &answer, || {
+            format!("{}: {}\n", verb.name(), answer.units.join(", "))
+        });
+    }
+    let mut waiting = Waiting::new(verb, answer, &client.status().await?);
+    let ended = tokio::time::timeout(args.timeout, follow(client, &mut waiting)).await;
+    let late = ended.is_err();
+    ended.unwrap_or(Ok(()))?;
+    let ends: Vec<End<'_>> = waiting
+        .ends()
+        .map(|(name, way, state, reason)| End { name, state, reason, done: way == Some(Way::Done) })
+        .collect();
+    let said = |end: &End<'_>| {
+        let colon = if end.reason.is_empty() { "" } else { ": " };
+        format!("{} is {}{colon}{}", end.name, end.state.name(), end.reason)
+    };
+    let (done, not_done): (Vec<&End<'_>>, Vec<&End<'_>>) = ends.iter().partition(|end| end.done);
+    render::print(args.json, &ends, || done.iter().map(|end| said(end) + "\n").collect())?;
+    if not_done.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<String> = not_done.iter().map(|end| said(end)).collect();
+    let late = if late { format!("not done within {:?}: ", args.timeout) } else { String::new() };
+    Err(Failure::new(code::FAILED, format!("{late}{}", told.join("; "))))
+}
+
+/// Takes in what happens until every unit has come to its end.
+async fn follow(client: &Client, waiting: &mut Waiting) -> Result<(), Failure> {
+    // Nothing lies between the snapshot and these.
+    let mut stream = client.stream(&format!("/api/events/stream?since={}", waiting.seen())).await?;
+    while !waiting.is_over() {
+        match stream.next().await? {
+            None => return Err(Failure::new(code::FAILED, "the daemon has gone")),
+            Some((name, data)) if name == "event" => {
+                if let Ok(event) = serde_json::from_str(&data) {
+                    waiting.take(&event);
+                }
+            }
+            Some(_) => waiting.look(&client.status().await?),
+        }
+    }
+    Ok(())
+}

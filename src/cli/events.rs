@@ -1,0 +1,86 @@
+//! What happened, as lines, and the boot as a chart.
+
+use std::io::Write;
+
+use crate::observe::events::{Event, What};
+use crate::observe::timeline;
+
+use super::args::{Events, Timeline};
+use super::client::Client;
+use super::{Failure, Screen, render};
+
+/// The command `events`.
+pub(super) async fn events(client: &Client, args: &Events, screen: Screen) -> Result<(), Failure> {
+    let known = client.events().await?;
+    let print = |event: &Event| render::print_line(args.json, event, || line(event, screen));
+    known.iter().skip(known.len().saturating_sub(args.lines)).try_for_each(print)?;
+    if !args.follow {
+        return Ok(());
+    }
+    // From where the list ended: nothing is lost between the two.
+    let seen = known.last().map_or(0, |event| event.seq);
+    let mut stream = client.stream(&format!("/api/events/stream?since={seen}")).await?;
+    while let Some((name, data)) = stream.next().await? {
+        match (name.as_str(), serde_json::from_str(&data)) {
+            ("event", Ok(event)) => print(&event)?,
+            ("lost", _) => eprintln!("desktopd: {data} events came too fast and are left out"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn line(event: &Event, screen: Screen) -> String {
+    let time = render::time(event.at);
+    match &event.what {
+        What::Up => format!("{time}  everything is up"),
+        What::Down => format!("{time}  not everything is up any more"),
+        What::Phase { phase } => format!("{time}  desktopd is {}", phase.name()),
+        What::Unit { unit, from, to, reason, pid } => {
+            let from = from.filter(|from| from != to).map(|from| format!(" (was {})", from.name()));
+            let pid = pid.map(|pid| format!(" [{pid}]")).unwrap_or_default();
+            let colon = if reason.is_empty() { "" } else { ": " };
+            let state = screen.paint(*to, to.name());
+            format!("{time}  {unit}{pid} is {state}{}{colon}{reason}", from.unwrap_or_default())
+        }
+    }
+}
+
+/// The command `timeline`.
+pub(super) async fn timeline(client: &Client, args: &Timeline, screen: Screen) -> Result<(), Failure> {
+    if args.svg {
+        let picture = client.text("/api/timeline.svg").await?;
+        std::io::stdout().lock().write_all(&picture)?;
+        return Ok(());
+    }
+    let chart = client.timeline().await?;
+    render::print(args.json, &chart, || timeline::text(&chart, screen.width, screen.colours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::{Phase, UnitState as S};
+
+    #[test]
+    fn an_event_is_a_sentence() {
+        let unit = |from, to, reason: &str, pid| What::Unit {
+            unit: "kde".into(),
+            from,
+            to,
+            reason: reason.into(),
+            pid,
+        };
+        for (what, expected) in [
+            (What::Up, "everything is up"),
+            (What::Down, "not everything is up any more"),
+            (What::Phase { phase: Phase::Stopping }, "desktopd is stopping"),
+            (unit(None, S::Waiting, "for x (starting)", None), "kde is waiting: for x (starting)"),
+            (unit(Some(S::Starting), S::Ready, "", Some(7)), "kde [7] is ready (was starting)"),
+            (unit(Some(S::Stopping), S::Stopping, "it hangs", Some(7)), "kde [7] is stopping: it hangs"),
+        ] {
+            let event = Event { seq: 1, at: 0, what };
+            assert_eq!(line(&event, Screen::PLAIN), format!("1970-01-01T00:00:00.000Z  {expected}"));
+        }
+    }
+}

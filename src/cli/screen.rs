@@ -1,0 +1,45 @@
+//! Where output goes: whether it may have colours, and how wide it may be.
+
+use std::io::IsTerminal;
+
+use crate::config::Environment;
+use crate::observe::UnitState;
+
+/// Columns of something that does not say how many it has.
+const WIDTH: usize = 100;
+
+/// What standard output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Screen {
+    pub(super) colours: bool,
+    pub(super) width: usize,
+}
+
+impl Screen {
+    pub(super) fn of(env: &Environment) -> Self {
+        let out = std::io::stdout();
+        let terminal = out.is_terminal();
+        let wanted = env.text("NO_COLOR").is_none() && env.text("TERM") != Some("dumb");
+        let told = env.text("COLUMNS").and_then(|text| text.parse().ok());
+        let size = || rustix::termios::tcgetwinsize(&out).ok().map(|size| usize::from(size.ws_col));
+        let width = told.or_else(size).filter(|width| *width > 0).unwrap_or(WIDTH);
+        Self { colours: terminal && wanted, width }
+    }
+
+    /// A state's word, or anything that stands for it, in the state's colour.
+    pub(super) fn paint(self, state: UnitState, text: &str) -> String {
+        let colour = match state {
+            UnitState::Ready | UnitState::Done => "32",
+            UnitState::Waiting | UnitState::Starting | UnitState::Stopping | UnitState::Backoff => "33",
+            UnitState::Failed => "31",
+            UnitState::Stopped | UnitState::Skipped => "2",
+        };
+        if self.colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+#[cfg(test)]
+impl Screen {
+    /// A file, or a pipe.
+    pub(super) const PLAIN: Self = Self { colours: false, width: WIDTH };
+}

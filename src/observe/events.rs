@@ -1,0 +1,208 @@
+//! What happened, in order: the newest events in a ring, and followers that read from it.
+//!
+//! Every event has a number; the first is 1. A follower asks for what comes after the number that it has seen last,
+//! so it loses nothing as long as it stays within the ring, also when it comes back after a while; beyond that it is
+//! told how many it lost. Whoever records never waits for whoever reads.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::supervise::{Change, UnitChange, UnitState, UnitStatus};
+
+use super::Phase;
+use super::timeline::{Boot, Timeline};
+
+/// How many events are kept.
+const KEPT: usize = 2000;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number since the daemon started, from 1.
+    pub seq: u64,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum What {
+    /// The daemon itself came into a phase.
+    Phase {
+        /// Which one.
+        phase: Phase,
+    },
+    /// A unit came into a state, or has a new reason to be there.
+    Unit {
+        /// Its name.
+        unit: String,
+        /// Where it came from; nothing for where it began.
+        from: Option<UnitState>,
+        /// Where it is now.
+        to: UnitState,
+        /// Why; may be empty.
+        reason: String,
+        /// The process that this is about, if one is.
+        pid: Option<i32>,
+    },
+    /// Everything that should be up is.
+    Up,
+    /// Not everything that should be up is, any more.
+    Down,
+}
+
+impl Event {
+    /// The unit that it is about.
+    pub fn unit(&self) -> Option<&str> {
+        match &self.what {
+            What::Unit { unit, .. } => Some(unit),
+            _ => None,
+        }
+    }
+}
+
+/// All events. Cheap to clone.
+#[derive(Clone)]
+pub struct Events {
+    inner: Arc<Mutex<Inner>>,
+    /// The newest number: what followers wait for.
+    newest: watch::Sender<u64>,
+}
+
+struct Inner {
+    ring: VecDeque<Event>,
+    kept: usize,
+    boot: Boot,
+}
+
+impl Events {
+    /// Events of a daemon that started at `started_at`.
+    pub fn new(started_at: i64) -> Self {
+        Self::keeping(KEPT, started_at)
+    }
+
+    fn keeping(kept: usize, started_at: i64) -> Self {
+        let inner = Inner { ring: VecDeque::new(), kept, boot: Boot::new(started_at) };
+        let events = Self { inner: Arc::new(Mutex::new(inner)), newest: watch::channel(0).0 };
+        events.record(started_at, What::Phase { phase: Phase::Starting });
+        events
+    }
+
+    /// Adds an event and answers with its number.
+    pub fn record(&self, at: i64, what: What) -> u64 {
+        let mut seq = 0;
+        self.newest.send_modify(|newest| {
+            *newest += 1;
+            seq = *newest;
+            let event = Event { seq, at, what };
+            let mut inner = self.lock();
+            inner.boot.take(&event);
+            if inner.ring.len() == inner.kept {
+                inner.ring.pop_front();
+            }
+            inner.ring.push_back(event);
+        });
+        seq
+    }
+
+    /// Adds what the supervisor told.
+    pub fn take(&self, change: Change) -> u64 {
+        match change {
+            Change::Unit(UnitChange { unit, from, to, reason, at, pid }) => {
+                self.record(at, What::Unit { unit, from, to, reason, pid })
+            }
+            Change::Up(true, at) => self.record(at, What::Up),
+            Change::Up(false, at) => self.record(at, What::Down),
+            Change::Stopping(at) => self.record(at, What::Phase { phase: Phase::Stopping }),
+        }
+    }
+
+    /// The number of the last event.
+    pub fn newest(&self) -> u64 {
+        *self.newest.borrow()
+    }
+
+    /// Everything that is kept after number `seq`. The first one's number tells whether some are lost.
+    pub fn since(&self, seq: u64) -> Vec<Event> {
+        let inner = self.lock();
+        let newest = inner.ring.back().map_or(0, |event| event.seq);
+        // A number that was not given yet is a former daemon's: to whoever has it everything is new.
+        let seq = if seq > newest { 0 } else { seq };
+        let first = inner.ring.front().map_or(0, |event| event.seq);
+        let skip = (seq + 1).saturating_sub(first);
+        inner.ring.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)).cloned().collect()
+    }
+
+    /// Everything after number `seq`, as it comes; without a number, what comes from now on.
+    pub fn follow(&self, seq: Option<u64>) -> Follower {
+        let newest = self.newest();
+        let seen = seq.map_or(newest, |seq| if seq > newest { 0 } else { seq });
+        Follower {
+            events: Self::clone(self),
+            newest: self.newest.subscribe(),
+            seen,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// The boot, as far as it has come at `now`. `units` say who waits for whom.
+    pub fn timeline(&self, units: &[UnitStatus], now: i64) -> Timeline {
+        let boot = self.lock().boot.clone();
+        Timeline::of(&boot, units, now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change of it is whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a follower gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// The next event.
+    Event(Event),
+    /// So many were dropped before this follower could read them.
+    Lost(u64),
+}
+
+/// Reads events one after the other.
+pub struct Follower {
+    events: Events,
+    newest: watch::Receiver<u64>,
+    seen: u64,
+    waiting: VecDeque<Event>,
+}
+
+impl Follower {
+    /// The next one. Can be dropped and called again without losing anything.
+    pub async fn next(&mut self) -> Option<Followed> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                self.seen = event.seq;
+                return Some(Followed::Event(event));
+            }
+            self.newest.borrow_and_update();
+            self.waiting = self.events.since(self.seen).into();
+            match self.waiting.front() {
+                Some(first) if first.seq > self.seen + 1 => {
+                    let lost = first.seq - self.seen - 1;
+                    self.seen += lost;
+                    return Some(Followed::Lost(lost));
+                }
+                Some(_) => {}
+                None => self.newest.changed().await.ok()?,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Tests.
+
+use super::*;
+use crate::logs::{Console, Limits};
+use crate::observe::{Event, Observer, Timeline, UnitState, UnitStatus, What};
+use crate::supervise::Request as Asked;
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::mpsc;
+
+fn unit(name: &str) -> UnitStatus {
+    UnitStatus {
+        name: name.into(),
+        description: String::new(),
+        aliases: vec![format!("{name}-alias")],
+        state: UnitState::Ready,
+        reason: String::new(),
+        since: 0,
+        pid: None,
+        restarts: 0,
+        oneshot: false,
+        needs: Vec::new(),
+        after: Vec::new(),
+    }
+}
+
+fn api(handle: Option<Handle>) -> (Router, Observer, Logs, watch::Sender<Option<Handle>>) {
+    let (observer, seen) = Observer::new(1, 0);
+    observer.update(|snapshot| snapshot.units = vec![unit("selkies"), unit("xorg")]);
+    let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 10_000 }, Console::silent());
+    let (sender, handle) = watch::channel(handle);
+    (router(Api::new(seen, observer.events(), logs.clone(), handle)), observer, logs, sender)
+}
+
+async fn ask(router: &Router, request: Request<Body>) -> (StatusCode, serde_json::Value) {
+    let response = TowerToHyperService::new(router.clone()).call(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+fn post(path: &str, body: &str) -> Request<Body> {
+    Request::post(path).header("content-type", "application/json").body(Body::from(body.to_owned())).unwrap()
+}
+
+/// A supervisor that answers every request in the same way and tells what it was asked.
+fn answering(answer: Result<Taken, RequestError>) -> (Handle, mpsc::Receiver<(Verb, Vec<String>)>) {
+    let (sender, mut requests) = mpsc::channel::<Asked>(1);
+    let (told, asked) = mpsc::channel(8);
+    tokio::spawn(async move {
+        while let Some(request) = requests.recv().await {
+            told.send((request.verb, request.names)).await.unwrap();
+            request.reply.send(answer.clone()).unwrap();
+        }
+    });
+    (Handle::new(sender), asked)
+}
+
+#[tokio::test]
+async fn status_is_the_snapshot() {
+    let (router, _observer, _, _sender) = api(None);
+    let (status, body) = ask(&router, get("/api/status")).await;
+    assert_eq!((status, &body["units"][0]["name"]), (StatusCode::OK, &"selkies".into()));
+    assert_eq!(serde_json::from_value::<Snapshot>(body).unwrap().units.len(), 2);
+}
+
+#[tokio::test]
+async fn verbs_reach_the_supervisor() {
+    let (handle, mut asked) = answering(Ok(Taken { units: vec!["xorg".into()], seq: 7 }));
+    let (router, _observer, _, _sender) = api(Some(handle));
+    for (path, verb) in [("start", Verb::Start), ("stop", Verb::Stop), ("restart", Verb::Restart)] {
+        let request = post(&format!("/api/units/{path}"), r#"{"names": ["x", "y"]}"#);
+        let (status, body) = ask(&router, request).await;
+        assert_eq!((status, &body["units"][0], &body["seq"]), (StatusCode::OK, &"xorg".into(), &7.into()));
+        assert_eq!(asked.recv().await.unwrap(), (verb, vec!["x".into(), "y".into()]));
+    }
+}
+
+#[tokio::test]
+async fn refusals_have_their_status() {
+    let unknown = RequestError::Unknown { name: "x".into(), nearest: None };
+    let refused = RequestError::Refused { name: "x".into(), reason: "no GPU".into() };
+    for (error, expected) in [
+        (unknown, StatusCode::NOT_FOUND),
+        (refused, StatusCode::CONFLICT),
+        (RequestError::Stopping, StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let (handle, _asked) = answering(Err(error.clone()));
+        let (router, _observer, _, _sender) = api(Some(handle));
+        let (status, body) = ask(&router, post("/api/units/start", r#"{"names":["x"]}"#)).await;
+        assert_eq!((status, &body["error"]), (expected, &error.to_string().into()));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_said() {
+    let (router, _observer, _, _sender) = api(None);
+    for (request, expected) in [
+        (post("/api/units/start", r#"{"names":["x"]}"#), StatusCode::SERVICE_UNAVAILABLE),
+        (post("/api/units/start", r#"{"names":[]}"#), StatusCode::BAD_REQUEST),
+        (post("/api/units/start", "no json"), StatusCode::BAD_REQUEST),
+        (post("/api/units/start", "{}"), StatusCode::UNPROCESSABLE_ENTITY),
+        (post("/api/units/explode", r#"{"names":["x"]}"#), StatusCode::NOT_FOUND),
+        (get("/api/other"), StatusCode::NOT_FOUND),
+    ] {
+        let (status, body) = ask(&router, request).await;
+        assert!(status == expected && body["error"].is_string(), "{status} {body}");
+    }
+    let (status, _) = ask(&router, get("/api/units/start")).await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn logs_are_found_by_alias_and_unknown_ones_are_not_made() {
+    let (router, _observer, logs, _sender) = api(None);
+    for n in 0..5 {
+        logs.push("selkies", &format!("line {n}"));
+    }
+    let (_, body) = ask(&router, get("/api/logs/selkies-alias?lines=2")).await;
+    let texts: Vec<_> = body.as_array().unwrap().iter().map(|line| line["text"].clone()).collect();
+    assert_eq!(texts, ["line 3", "line 4"]);
+    let (status, body) = ask(&router, get("/api/logs/selkis")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(body["error"], "no unit is named 'selkis'; did you mean 'selkies'?");
+    assert_eq!(ask(&router, get("/api/logs/desktopd")).await.0, StatusCode::OK);
+    assert_eq!(ask(&router, get("/api/logs/nothing-like-it/stream")).await.0, StatusCode::NOT_FOUND);
+}
+
+async fn next(body: &mut Body) -> String {
+    let frame = body.frame().await.unwrap().unwrap();
+    String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn the_status_stream_follows_the_snapshot() {
+    let (router, observer, _, _sender) = api(None);
+    let response = TowerToHyperService::new(router).call(get("/api/status/stream")).await.unwrap();
+    let mut body = response.into_body();
+    assert!(next(&mut body).await.starts_with("event: snapshot\ndata: {"));
+    observer.update(|snapshot| snapshot.display = "Xorg on a <GPU>".into());
+    assert!(next(&mut body).await.contains("Xorg on a <GPU>"));
+}
+
+#[tokio::test]
+async fn a_log_stream_goes_on_where_its_backlog_ends() {
+    let (router, _observer, logs, _sender) = api(None);
+    logs.push("xorg", "one");
+    logs.push("xorg", "two\rthree");
+    let request = get("/api/logs/xorg/stream?lines=2");
+    let mut body = TowerToHyperService::new(router).call(request).await.unwrap().into_body();
+    assert!(next(&mut body).await.contains(r#""text":"one""#));
+    assert!(next(&mut body).await.contains(r#""text":"two\rthree""#));
+    logs.push("xorg", "four");
+    assert!(next(&mut body).await.contains(r#""text":"four""#));
+}
+
+fn happened(observer: &Observer, unit: &str, to: UnitState, at: i64) {
+    let what = What::Unit { unit: unit.into(), from: None, to, reason: String::new(), pid: None };
+    observer.events().record(at, what);
+}
+
+#[tokio::test]
+async fn events_are_listed_from_a_number_on() {
+    let (router, observer, _, _sender) = api(None);
+    happened(&observer, "xorg", UnitState::Starting, 5);
+    let (status, body) = ask(&router, get("/api/events")).await;
+    let events: Vec<Event> = serde_json::from_value(body).unwrap();
+    assert_eq!((status, events.len(), events[1].unit()), (StatusCode::OK, 2, Some("xorg")));
+    for (since, left) in [(0, 2), (1, 1), (2, 0)] {
+        let (_, body) = ask(&router, get(&format!("/api/events?since={since}"))).await;
+        assert_eq!(body.as_array().unwrap().len(), left, "{since}");
+    }
+    assert_eq!(ask(&router, get("/api/events?since=x")).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn events_are_streamed_from_a_number_or_from_now_on() {
+    let (router, observer, _, _sender) = api(None);
+    happened(&observer, "xorg", UnitState::Starting, 5);
+    let come_back = Request::get("/api/events/stream?since=0").header("last-event-id", "1");
+    for (request, first) in [
+        (get("/api/events/stream?since=0"), "\"seq\":1,"),
+        (get("/api/events/stream?since=1"), "\"seq\":2,"),
+        (come_back.body(Body::empty()).unwrap(), "\"seq\":2,"),
+    ] {
+        let mut body = TowerToHyperService::new(router.clone()).call(request).await.unwrap().into_body();
+        let text = next(&mut body).await;
+        assert!(
+            text.starts_with("event: event\n") && text.contains(first) && text.contains("id: "),
+            "{text}"
+        );
+    }
+    let live = TowerToHyperService::new(router).call(get("/api/events/stream")).await.unwrap();
+    happened(&observer, "xorg", UnitState::Ready, 9);
+    assert!(next(&mut live.into_body()).await.contains("\"to\":\"ready\""));
+}
+
+#[tokio::test]
+async fn a_follower_that_is_too_slow_is_told() {
+    let (router, observer, _, _sender) = api(None);
+    let live = TowerToHyperService::new(router).call(get("/api/events/stream")).await.unwrap();
+    (0..2500).for_each(|at| happened(&observer, "xorg", UnitState::Ready, at));
+    let mut body = live.into_body();
+    assert!(next(&mut body).await.starts_with("event: lost\ndata: 500\n"));
+    assert!(next(&mut body).await.contains("\"seq\":502,"));
+}
+
+#[tokio::test]
+async fn the_timeline_is_json_and_a_picture() {
+    let (router, observer, _, _sender) = api(None);
+    happened(&observer, "xorg", UnitState::Starting, 100);
+    happened(&observer, "xorg", UnitState::Ready, 300);
+    observer.events().record(300, What::Up);
+    let (_, body) = ask(&router, get("/api/timeline")).await;
+    let timeline: Timeline = serde_json::from_value(body).unwrap();
+    assert_eq!((timeline.up, timeline.critical.len()), (Some(300), 2));
+    for (path, colour) in [("/api/timeline.svg", "#1b1e28"), ("/api/timeline.svg?theme=dark", "#e7e9f0")] {
+        let response = TowerToHyperService::new(router.clone()).call(get(path)).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "image/svg+xml");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&body).contains(colour), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_can_begin_at_a_time() {
+    let (router, _observer, logs, _sender) = api(None);
+    logs.push("xorg", "now");
+    let now = jiff::Timestamp::now().as_millisecond();
+    for (since, lines) in [(now - 60_000, 1), (now + 60_000, 0)] {
+        let (_, body) = ask(&router, get(&format!("/api/logs/xorg?since={since}"))).await;
+        assert_eq!(body.as_array().unwrap().len(), lines);
+    }
+}
