@@ -3,16 +3,17 @@
 //! Nothing slow stands before the first answer: the portal and the control socket are open before the machine is
 //! looked at. From then on this task only passes on: signals to the reaper and the supervisor, states to the observer.
 
+mod reload;
+
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use nix::unistd::{Gid, Uid, chown};
 use tokio::net::UnixListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -22,18 +23,19 @@ use crate::gateway::{self, Gateway};
 use crate::logs::{self, Console, Limits, Logs};
 use crate::observe::{Events, Observer, Phase, RouteStatus, Watch, What};
 use crate::plan::{Fate, Plan, Route};
-use crate::portal::{self, Api, Right};
+use crate::portal::{self, Api, Right, Wish};
 use crate::state::State;
-use crate::supervise::{self, Context, Handle, Published, Supervisor};
+use crate::supervise::{self, Context, Handle, Published, Replanned, Supervisor};
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::{Signal, Signals};
 use crate::{config::Secret, sys};
+use reload::Reloader;
 
 /// Runs the desktop until it is asked to stop. The error says why it could not even begin.
 pub async fn run(config: Config) -> Result<(), String> {
     let began = (Instant::now(), jiff::Timestamp::now().as_millisecond());
     let logs = open_logs(&config);
-    let mut signals = Signals::new().map_err(|error| format!("taking signals: {error}"))?;
+    let signals = Signals::new().map_err(|error| format!("taking signals: {error}"))?;
     if let Err(error) = sys::become_subreaper() {
         tracing::warn!("orphans will not come to this process: {error}");
     }
@@ -44,33 +46,25 @@ pub async fn run(config: Config) -> Result<(), String> {
     let stop = CancellationToken::new();
     let (handle, handle_watch) = watch::channel(None);
     let seen = (watch, observer.events());
-    let front = Front::open(&config, seen, logs.clone(), handle_watch, stop.clone()).await;
+    let (wish, wishes) = mpsc::channel(4);
+    let front = Front::open(&config, seen, (logs.clone(), handle_watch, wish), stop.clone()).await;
     front.serve_control(control, stop.clone());
 
     let reaper = Reaper::new();
     let run_dir = config.places.run.clone();
-    let plan = plan(config).await?;
-    observer.update(|snapshot| {
-        snapshot.display = plan.display.summary();
-        snapshot.problems =
-            front.problems.iter().cloned().chain(plan.problems.iter().map(ToString::to_string)).collect();
-    });
+    let (plan, reloader) = plan(config).await?;
+    front.show_plan(&observer, &plan);
     let events = observer.events();
     events.record(jiff::Timestamp::now().as_millisecond(), What::Phase { phase: Phase::Running });
     let changes = Box::new(move |change| events.take(change));
     let context = Context { reaper: reaper.clone(), logs: logs.clone(), run_dir, began, changes };
-    let supervisor = supervise::spawn(plan.units, context);
+    let supervisor = supervise::spawn(plan.units.clone(), context);
     handle.send_replace(Some(supervisor.handle.clone()));
-    let taken = front.gateway.set_routes(&plan.routes).await;
-    for (_, problem) in &taken {
-        tracing::error!("{problem}");
-    }
-    let routes = route_statuses(&front, &plan.routes, &taken);
-    observer.update(|snapshot| {
-        snapshot.routes = routes;
-        snapshot.phase = Phase::Running;
-    });
-    watch_over(&mut signals, &front.shutdown, &reaper, &supervisor, &observer).await;
+    front.set_routes(&observer, &plan.routes).await;
+    observer.update(|snapshot| snapshot.phase = Phase::Running);
+    let mut daemon = Daemon { signals, reaper, supervisor, observer, reloader, wishes, front };
+    daemon.watch_over().await;
+    let front = daemon.front;
     stop.cancel();
     front.gateway.drained().await;
     tracing::info!("everything has stopped");
@@ -78,40 +72,85 @@ pub async fn run(config: Config) -> Result<(), String> {
     Ok(())
 }
 
-/// Passes on what happens until everything has stopped.
-async fn watch_over(
-    signals: &mut Signals,
-    shutdown: &Notify,
-    reaper: &Reaper,
-    supervisor: &Supervisor,
-    observer: &Observer,
-) {
-    let mut states = supervisor.watch.clone();
-    // Children may have ended before their signal could be taken.
-    reaper.reap();
-    loop {
-        tokio::select! {
-            signal = signals.next() => match signal {
-                Signal::Child => reaper.reap(),
-                Signal::Stop(name) => {
-                    tracing::info!("stopping: got signal {name}");
-                    supervisor.shutdown();
-                }
-                Signal::Reload => tracing::warn!("reading the configuration again needs a restart for now"),
-            },
-            () = shutdown.notified() => {
-                tracing::info!("stopping: somebody asked for it over the control socket");
-                supervisor.shutdown();
-            }
-            changed = states.changed() => {
-                let published = states.borrow_and_update().clone();
-                let finished = published.finished || changed.is_err();
-                observe(observer, published);
-                if finished {
-                    return;
+/// Everything that runs, and what may be asked of it.
+struct Daemon {
+    signals: Signals,
+    reaper: Reaper,
+    supervisor: Supervisor,
+    observer: Observer,
+    reloader: Reloader,
+    wishes: mpsc::Receiver<Wish>,
+    front: Front,
+}
+
+impl Daemon {
+    /// Passes on what happens until everything has stopped.
+    async fn watch_over(&mut self) {
+        let mut states = self.supervisor.watch.clone();
+        let mut supervised = true;
+        // Children may have ended before their signal could be taken.
+        self.reaper.reap();
+        loop {
+            tokio::select! {
+                signal = self.signals.next() => match signal {
+                    Signal::Child => self.reaper.reap(),
+                    Signal::Stop(name) => {
+                        tracing::info!("stopping: got signal {name}");
+                        self.supervisor.shutdown();
+                        if !supervised {
+                            return;
+                        }
+                    }
+                    Signal::Reload => drop(self.reload("got signal HUP").await),
+                },
+                Some(wish) = self.wishes.recv() => match wish {
+                    Wish::Shutdown => {
+                        tracing::info!("stopping: somebody asked for it over the control socket");
+                        self.supervisor.shutdown();
+                    }
+                    Wish::Reload(reply) => {
+                        let result = self.reload("somebody asked to read the configuration").await;
+                        // Whoever asked may have gone.
+                        let _ = reply.send(result);
+                    }
+                },
+                () = self.reloader.changed() => drop(self.reload("the configuration changed").await),
+                changed = states.changed(), if supervised => {
+                    if changed.is_err() {
+                        // This process goes on: with it would go everything that still works.
+                        tracing::error!("the supervisor has failed; what runs goes on, but nobody looks after it");
+                        supervised = false;
+                        continue;
+                    }
+                    let published = states.borrow_and_update().clone();
+                    let finished = published.finished;
+                    observe(&self.observer, published);
+                    if finished {
+                        return;
+                    }
                 }
             }
         }
+    }
+
+    /// Reads the configuration again and takes over what changed. A mistake in it changes nothing.
+    async fn reload(&mut self, why: &str) -> Result<Replanned, String> {
+        let result = self.replan().await;
+        match &result {
+            Ok(changes) if *changes == Replanned::default() => tracing::debug!("{why}: {changes}"),
+            Ok(changes) => tracing::info!("{why}: {changes}"),
+            Err(error) => tracing::error!("{why}, and nothing was done about it: {error}"),
+        }
+        result
+    }
+
+    async fn replan(&mut self) -> Result<Replanned, String> {
+        let plan = self.reloader.plan().await?;
+        let changes =
+            self.supervisor.replan(plan.units.clone()).await.ok_or("everything is being stopped")?;
+        self.front.show_plan(&self.observer, &plan);
+        self.front.set_routes(&self.observer, &plan.routes).await;
+        Ok(changes)
     }
 }
 
@@ -140,7 +179,7 @@ fn open_logs(config: &Config) -> Logs {
 }
 
 /// Looks at the machine and plans, off the threads that answer: a directory service or a disk may be slow.
-async fn plan(config: Config) -> Result<Plan, String> {
+async fn plan(config: Config) -> Result<(Plan, Reloader), String> {
     let made = tokio::task::spawn_blocking(move || {
         let facts = Facts::probe(&config);
         (Plan::build(&config, &facts), facts, config)
@@ -164,25 +203,24 @@ async fn plan(config: Config) -> Result<Plan, String> {
             tracing::warn!("{}: {error}", socket.display());
         }
     }
-    Ok(plan)
+    let reloader = Reloader::new(&config, &facts, &plan);
+    Ok((plan, reloader))
 }
 
 /// Everything that answers people.
 struct Front {
     gateway: Gateway,
     control: axum::Router,
-    /// Told when somebody asks for the end.
-    shutdown: Arc<Notify>,
     portal: (u16, Option<String>, Option<String>),
     problems: Vec<String>,
+    logs: Logs,
 }
 
 impl Front {
     async fn open(
         config: &Config,
         (watch, events): (Watch, Events),
-        logs: Logs,
-        handle: watch::Receiver<Option<Handle>>,
+        (logs, handle, wishes): (Logs, watch::Receiver<Option<Handle>>, mpsc::Sender<Wish>),
         stop: CancellationToken,
     ) -> Self {
         let vars = &config.env.vars;
@@ -193,8 +231,8 @@ impl Front {
         let settings =
             gateway::Settings { names: vec![vars.direct_address.clone()], ..gateway::Settings::default() };
         let api = Api::new(watch.clone(), events, logs.clone(), handle);
+        let shared = logs.clone();
         let gateway = Gateway::new(settings, auth, watch, logs, stop);
-        let shutdown = Arc::new(Notify::new());
         let port = vars.serviceportal_port_host.0;
         let opened = gateway.open_pages(port, portal::router(api.clone())).await;
         let problem = opened.err();
@@ -209,11 +247,46 @@ impl Front {
         }
         Self {
             gateway,
-            control: portal::control_router(api, shown, Arc::clone(&shutdown)),
-            shutdown,
+            control: portal::control_router(api, shown, wishes),
             portal: (port, problem, vars.serviceportal_url.clone()),
             problems,
+            logs: shared,
         }
+    }
+
+    /// Shows what was decided and what was wrong.
+    fn show_plan(&self, observer: &Observer, plan: &Plan) {
+        let problems = plan.problems.iter().map(|problem| self.logs.mask(&problem.to_string()));
+        observer.update(|snapshot| {
+            snapshot.display = plan.display.summary();
+            snapshot.problems = self.problems.iter().cloned().chain(problems).collect();
+        });
+    }
+
+    /// Opens and closes the services' ports, and shows which they are.
+    async fn set_routes(&self, observer: &Observer, routes: &[Route]) {
+        let taken = self.gateway.set_routes(routes).await;
+        for (_, problem) in &taken {
+            tracing::error!("{problem}");
+        }
+        let (port, problem, url) = self.portal.clone();
+        let portal = RouteStatus {
+            unit: String::new(),
+            title: "Service portal".to_owned(),
+            port,
+            path: "/".to_owned(),
+            url,
+            problem,
+        };
+        let services = routes.iter().map(|route| RouteStatus {
+            unit: route.unit.clone(),
+            title: route.title.clone(),
+            port: route.listen,
+            path: route.path.clone(),
+            url: route.url.clone(),
+            problem: taken.iter().find(|(port, _)| *port == route.listen).map(|(_, problem)| problem.clone()),
+        });
+        observer.update(|snapshot| snapshot.routes = std::iter::once(portal).chain(services).collect());
     }
 
     fn serve_control(&self, listener: UnixListener, stop: CancellationToken) {
@@ -256,27 +329,6 @@ fn credentials(config: &Config, state: &State) -> (Credentials, portal::Credenti
         cookie: None,
     };
     (credentials, shown)
-}
-
-fn route_statuses(front: &Front, routes: &[Route], taken: &[(u16, String)]) -> Vec<RouteStatus> {
-    let (port, problem, url) = front.portal.clone();
-    let portal = RouteStatus {
-        unit: String::new(),
-        title: "Service portal".to_owned(),
-        port,
-        path: "/".to_owned(),
-        url,
-        problem,
-    };
-    let services = routes.iter().map(|route| RouteStatus {
-        unit: route.unit.clone(),
-        title: route.title.clone(),
-        port: route.listen,
-        path: route.path.clone(),
-        url: route.url.clone(),
-        problem: taken.iter().find(|(port, _)| *port == route.listen).map(|(_, problem)| problem.clone()),
-    });
-    std::iter::once(portal).chain(services).collect()
 }
 
 /// Binds the socket that commands come through. A daemon that answers there already keeps it.

@@ -116,6 +116,16 @@ Secrets are masked. What was given to `init` as NAME=value is not seen here.")]
         #[arg(long)]
         json: bool,
     },
+    /// Read the configuration again; restarts only what changed; for root
+    #[command(after_help = "Examples:
+  docker exec C desktopd reload
+
+A changed file is noticed by itself. One with a mistake changes nothing.")]
+    Reload {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Stop everything and end, as `docker stop` does; for root
     #[command(after_help = "Examples:
   docker exec C desktopd shutdown")]

@@ -13,7 +13,7 @@ use crate::logs::Line;
 use crate::observe::{Event, Snapshot, Timeline};
 use crate::portal::Credentials;
 use crate::portal::api::{Names, Units};
-use crate::supervise::Verb;
+use crate::supervise::{Replanned, Verb};
 
 use super::code;
 
@@ -88,6 +88,10 @@ impl Client {
     pub(super) async fn shutdown(&self) -> Result<(), Failure> {
         checked(self.request(Method::POST, "/api/shutdown", "").await?).await?;
         Ok(())
+    }
+
+    pub(super) async fn reload(&self) -> Result<Replanned, Failure> {
+        self.json(Method::POST, "/api/reload", "").await
     }
 
     /// A text as it is.

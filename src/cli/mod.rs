@@ -54,6 +54,10 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
             client.shutdown().await?;
             render::print(false, &(), || "stopping everything\n".to_owned())
         }
+        Command::Reload { json } => {
+            let changes = client.reload().await?;
+            render::print(*json, &changes, || changes.to_string() + "\n")
+        }
         Command::Health { json } => {
             let health = status::Health::of(&client.status().await?);
             render::print(*json, &health, || health.reason.clone() + "\n")?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// How long nothing must happen for a change to be whole.
 const QUIET: Duration = Duration::from_millis(300);
@@ -15,6 +16,8 @@ const QUIET: Duration = Duration::from_millis(300);
 /// A watch over one folder and its `services`.
 pub struct Watch {
     changes: mpsc::Receiver<()>,
+    /// When the change that is going on counts as over.
+    over: Option<Instant>,
     /// Ends the watch when it is dropped.
     _watcher: RecommendedWatcher,
 }
@@ -38,15 +41,29 @@ impl Watch {
         for folder in folders.iter().filter(|folder| folder.is_dir()) {
             watcher.watch(folder, RecursiveMode::NonRecursive).map_err(describe)?;
         }
-        Ok(Self { changes, _watcher: watcher })
+        Ok(Self { changes, over: None, _watcher: watcher })
     }
 
-    /// Waits for a change to be over.
+    /// Waits for a change to be over. May be dropped and called again: a change that began is not forgotten.
     pub async fn changed(&mut self) {
-        if self.changes.recv().await.is_none() {
-            return std::future::pending().await;
+        loop {
+            let quiet = async {
+                match self.over {
+                    Some(over) => tokio::time::sleep_until(over).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                change = self.changes.recv() => match change {
+                    Some(()) => self.over = Some(Instant::now() + QUIET),
+                    None => return std::future::pending().await,
+                },
+                () = quiet => {
+                    self.over = None;
+                    return;
+                }
+            }
         }
-        while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {}
     }
 }
 
@@ -73,7 +90,12 @@ mod tests {
         for n in 0..5 {
             std::fs::write(services.join("x.toml"), n.to_string()).unwrap();
         }
-        tokio::time::timeout(soon, watch.changed()).await.expect("a change");
+        // Whoever waits is called away again and again.
+        let mut looks = 0;
+        while tokio::time::timeout(QUIET / 10, watch.changed()).await.is_err() {
+            looks += 1;
+            assert!(looks < 50, "the change was forgotten");
+        }
         assert!(tokio::time::timeout(soon, watch.changed()).await.is_err());
         std::fs::remove_file(services.join("x.toml")).unwrap();
         tokio::time::timeout(soon, watch.changed()).await.expect("a removal");

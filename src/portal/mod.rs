@@ -5,18 +5,16 @@ pub mod api;
 mod control;
 mod unix;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use axum::routing::get;
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::Api;
-pub use control::Credentials;
+pub use control::{Credentials, Wish};
 pub use unix::{Right, serve_unix};
 
 use crate::gateway::page;
@@ -41,9 +39,9 @@ pub fn router(api: Api) -> Router {
         }))
 }
 
-/// The api as the control socket has it: with what only root may see and do. `shutdown` is told of a wish for the end.
-pub fn control_router(api: Api, credentials: Credentials, shutdown: Arc<Notify>) -> Router {
-    api::router(api).merge(control::router(credentials, shutdown)).layer(CatchPanicLayer::new())
+/// The api as the control socket has it: with what only root may see and do. `wishes` goes to whoever fulfils them.
+pub fn control_router(api: Api, credentials: Credentials, wishes: mpsc::Sender<Wish>) -> Router {
+    api::router(api).merge(control::router(credentials, wishes)).layer(CatchPanicLayer::new())
 }
 
 fn file(kind: &'static str, text: &'static str) -> ([(HeaderName, HeaderValue); 2], &'static str) {

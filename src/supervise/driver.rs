@@ -1,6 +1,7 @@
 //! Carries out what the core decides and tells it what happened. One task owns the core and all processes: it is the
 //! only writer of every unit's state.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -10,14 +11,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::nearest;
 use crate::logs::Logs;
-use crate::plan::Unit;
+use crate::plan::{Fate, Unit};
 use crate::sys::process::{descendants, signal_by_name, signal_descendants};
 use crate::sys::reaper::{Exit, Reaper};
 
 use super::changes::{self, Sink};
 use super::lifecycle::{Core, Effect, Event, Outcome, Status};
 use super::process::{self, Process};
-use super::{Request, RequestError, Taken, UnitStatus, Verb};
+use super::{NewPlan, Replanned, Request, RequestError, Taken, UnitStatus, Verb};
 
 /// How long what escaped from its unit may take to end, first when told to, then when killed.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -60,6 +61,7 @@ impl Driver {
         mut self,
         mut events: mpsc::UnboundedReceiver<Event>,
         mut requests: mpsc::Receiver<Request>,
+        mut plans: mpsc::Receiver<NewPlan>,
     ) {
         self.take(Event::Tick);
         while !self.finished {
@@ -67,6 +69,10 @@ impl Driver {
             tokio::select! {
                 Some(event) = events.recv() => self.take(event),
                 Some(request) = requests.recv() => self.answer(request),
+                Some((units, reply)) = plans.recv() => {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(self.replan(units));
+                }
                 () = until(self.began.0, deadline) => self.take(Event::Tick),
             }
         }
@@ -161,6 +167,44 @@ impl Driver {
                 self.report(Event::Asked(at, false));
             }
         }
+    }
+
+    /// Takes over a new plan. Every unit keeps its place, and one whose file is gone stays to say so.
+    fn replan(&mut self, planned: Vec<Unit>) -> Replanned {
+        let mut told = Replanned::default();
+        if self.core.is_stopping() {
+            return told;
+        }
+        let order: Vec<String> = planned.iter().map(|unit| unit.name.clone()).collect();
+        let mut planned: BTreeMap<String, Unit> =
+            planned.into_iter().map(|unit| (unit.name.clone(), unit)).collect();
+        let mut changed = Vec::with_capacity(self.units.len());
+        for unit in &mut self.units {
+            let next = planned.remove(&unit.name).unwrap_or_else(|| {
+                let fate = Fate::Skip("its file is gone".to_owned());
+                Unit { fate, needs: Vec::new(), after: Vec::new(), follows: Vec::new(), ..unit.clone() }
+            });
+            let differs = next != *unit;
+            if differs {
+                let gone = !order.contains(&unit.name);
+                let list = if gone { &mut told.removed } else { &mut told.changed };
+                list.push(unit.name.clone());
+            }
+            changed.push(differs);
+            *unit = next;
+        }
+        for unit in order.iter().filter_map(|name| planned.remove(name)) {
+            told.added.push(unit.name.clone());
+            self.units.push(unit);
+            self.processes.push(None);
+            self.asking.push(None);
+        }
+        let now = self.now();
+        for effect in self.core.replan(&self.units, &changed, now) {
+            self.carry_out(&effect);
+        }
+        self.publish(false);
+        told
     }
 
     fn answer(&mut self, request: Request) {

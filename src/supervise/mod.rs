@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::logs::Logs;
@@ -93,6 +94,30 @@ pub struct Taken {
     pub seq: u64,
 }
 
+/// What a new plan changed: names of units.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replanned {
+    /// They are new.
+    pub added: Vec<String>,
+    /// They run anew, by their new description.
+    pub changed: Vec<String>,
+    /// Their files are gone.
+    pub removed: Vec<String>,
+}
+
+impl std::fmt::Display for Replanned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed)];
+        let parts = parts.iter().filter(|(_, names)| !names.is_empty());
+        let told: Vec<String> = parts.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
+        f.write_str(if told.is_empty() { "nothing changed" } else { "" })?;
+        f.write_str(&told.join("; "))
+    }
+}
+
+/// A new plan's units, and where the answer goes.
+pub(crate) type NewPlan = (Vec<Unit>, oneshot::Sender<Replanned>);
+
 /// One thing that somebody asked for, and where the answer goes.
 pub(crate) struct Request {
     pub(crate) verb: Verb,
@@ -124,6 +149,7 @@ pub struct Context {
 pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
     let (events, events_in) = mpsc::unbounded_channel();
     let (requests, requests_in) = mpsc::channel(16);
+    let (plans, plans_in) = mpsc::channel(1);
     let (published, watch) = watch::channel(Published::default());
     let driver = driver::Driver {
         core: lifecycle::Core::new(&units, rand::rng().random()),
@@ -139,8 +165,8 @@ pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
         finished: false,
         began: context.began,
     };
-    tokio::spawn(driver.run(events_in, requests_in));
-    Supervisor { handle: Handle::new(requests), events, watch }
+    tokio::spawn(driver.run(events_in, requests_in, plans_in));
+    Supervisor { handle: Handle::new(requests), events, plans, watch }
 }
 
 /// The one who started the supervision, and who may end it.
@@ -150,9 +176,17 @@ pub struct Supervisor {
     /// The state of all units.
     pub watch: watch::Receiver<Published>,
     events: mpsc::UnboundedSender<lifecycle::Event>,
+    plans: mpsc::Sender<NewPlan>,
 }
 
 impl Supervisor {
+    /// Takes over a new plan: what did not change goes on untouched. `None` when everything is being stopped.
+    pub async fn replan(&self, units: Vec<Unit>) -> Option<Replanned> {
+        let (reply, answer) = oneshot::channel();
+        self.plans.send((units, reply)).await.ok()?;
+        answer.await.ok()
+    }
+
     /// Stops everything, dependents first; a second call means at once.
     pub fn shutdown(&self) {
         // When the driver is gone there is nothing left to stop.

@@ -11,6 +11,7 @@ mod daemon_cli;
 mod daemon_files;
 mod daemon_init;
 mod daemon_life;
+mod daemon_reload;
 mod daemon_stop;
 mod daemon_world;
 mod documents;
