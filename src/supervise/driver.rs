@@ -2,6 +2,7 @@
 //! only writer of every unit's state.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -63,17 +64,17 @@ impl Driver {
         mut requests: mpsc::Receiver<Request>,
         mut plans: mpsc::Receiver<NewPlan>,
     ) {
-        self.take(Event::Tick);
+        self.survive(|driver| driver.take(Event::Tick));
         while !self.finished {
             let deadline = self.core.deadline();
             tokio::select! {
-                Some(event) = events.recv() => self.take(event),
-                Some(request) = requests.recv() => self.answer(request),
-                Some((units, reply)) = plans.recv() => {
+                Some(event) = events.recv() => self.survive(|driver| driver.take(event)),
+                Some(request) = requests.recv() => self.survive(|driver| driver.answer(request)),
+                Some((units, reply)) = plans.recv() => self.survive(|driver| {
                     // Whoever asked may have gone.
-                    let _ = reply.send(self.replan(units));
-                }
-                () = until(self.began.0, deadline) => self.take(Event::Tick),
+                    let _ = reply.send(driver.replan(units));
+                }),
+                () = until(self.began.0, deadline) => self.survive(|driver| driver.take(Event::Tick)),
             }
         }
         self.sweep().await;
@@ -90,6 +91,13 @@ impl Driver {
             if tokio::time::timeout(SWEEP, gone).await.is_ok() {
                 return;
             }
+        }
+    }
+
+    /// A panic here is a mistake of ours; it costs what was being done, not everything that runs.
+    fn survive(&mut self, act: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| act(self))).is_err() {
+            tracing::error!("an internal error of desktopd; `desktopd status` shows what is left of it");
         }
     }
 

@@ -4,11 +4,13 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -137,7 +139,18 @@ pub(super) fn spawn(
     let process =
         Process { pid: started.pid, main: None, owed: None, collected: Arc::clone(&collected), guard };
     let reaper = reaper.clone();
-    tokio::spawn(attend(at, role, started, watch, Ending { collected, reaper }, events));
+    let pid = started.pid;
+    let told = events.clone();
+    let ending = Ending { collected, reaper };
+    let attended = AssertUnwindSafe(attend(at, role, started, watch, ending, events)).catch_unwind();
+    tokio::spawn(async move {
+        // A panic here is a mistake of ours; the unit must not stay half watched.
+        if attended.await.is_err() {
+            signal_group(pid, Signal::SIGKILL);
+            let why = "an internal error of desktopd".to_owned();
+            let _ = told.send(Event::Gone(at, Outcome::NotStarted(why)));
+        }
+    });
     Ok(process)
 }
 
