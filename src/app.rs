@@ -174,7 +174,6 @@ struct Front {
     /// Told when somebody asks for the end.
     shutdown: Arc<Notify>,
     portal: (u16, Option<String>, Option<String>),
-    selkies_url: Option<String>,
     problems: Vec<String>,
 }
 
@@ -213,7 +212,6 @@ impl Front {
             control: portal::control_router(api, shown, Arc::clone(&shutdown)),
             shutdown,
             portal: (port, problem, vars.serviceportal_url.clone()),
-            selkies_url: vars.selkies_url.clone(),
             problems,
         }
     }
@@ -275,7 +273,7 @@ fn route_statuses(front: &Front, routes: &[Route], taken: &[(u16, String)]) -> V
         title: route.title.clone(),
         port: route.listen,
         path: route.path.clone(),
-        url: front.selkies_url.clone().filter(|_| route.unit == "selkies"),
+        url: route.url.clone(),
         problem: taken.iter().find(|(port, _)| *port == route.listen).map(|(_, problem)| problem.clone()),
     });
     std::iter::once(portal).chain(services).collect()

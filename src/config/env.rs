@@ -194,6 +194,10 @@ variables! {
     selkies_port_host: Port = "6100", ["SELKIES_PORT_HOST"], "port of the desktop";
     selkies_port_local: Port = "16100", ["SELKIES_PORT_LOCAL"], "inner port of Selkies, on loopback";
     selkies_url: Option<String> = "", ["SELKIES_URL"], "preset link to the desktop";
+    vnc_port_host: Port = "6200", ["VNC_PORT_HOST"], "port of the desktop by VNC";
+    vnc_port_local: Port = "16200", ["VNC_PORT_LOCAL"], "inner port of KasmVNC, on loopback, where that is installed";
+    vnc_url: Option<String> = "", ["VNC_URL"], "preset link to the desktop by VNC";
+    vnc_display: DisplayName = ":1", ["VNC_DISPLAY"], "KasmVNC's own X display, where that is installed";
     direct_address: String = "localhost", ["DIRECT_ADDRESS"], "name or address under which people reach this machine";
     desktopd_display: DisplayChoice = "auto", ["DESKTOPD_DISPLAY"], "auto, xorg, virtualgl or llvmpipe";
     display: DisplayName = ":0", ["DISPLAY"], "the desktop's X display";

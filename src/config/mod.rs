@@ -6,6 +6,7 @@
 pub mod env;
 pub mod places;
 pub mod problem;
+pub mod route;
 pub mod secret;
 pub mod service;
 pub mod settings;

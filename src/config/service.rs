@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::problem::Problem;
+use super::route::{self, RouteSpec};
 use super::table::Reader;
 
 /// The boot steps that a file may name; the work itself is in the stage of that name.
@@ -65,19 +66,6 @@ pub enum Ready {
     },
 }
 
-/// A port of the front door that leads to the service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouteSpec {
-    /// What a person reads.
-    pub title: String,
-    /// The outer port; a template.
-    pub listen: String,
-    /// The service's own address on loopback, `127.0.0.1:PORT`; a template.
-    pub upstream: String,
-    /// The path that a link opens.
-    pub path: String,
-}
-
 /// One service, as its file describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
@@ -97,6 +85,8 @@ pub struct Service {
     pub user: RunAs,
     /// Whether it gets the desktop's environment (display, buses, sound).
     pub desktop: bool,
+    /// Programs that do its work better: where all of them are installed it is skipped.
+    pub unless_installed: Vec<String>,
     /// Units that must be ready before it starts, and that stop after it.
     pub needs: Vec<String>,
     /// Units that start before it, whatever becomes of them.
@@ -187,6 +177,7 @@ impl Service {
                 .word("user", &[("root", RunAs::Root), ("own", RunAs::Own), ("desktop", RunAs::Desktop)])
                 .unwrap_or(if oneshot { RunAs::Own } else { RunAs::Desktop }),
             desktop: file.get("desktop", "true or false").unwrap_or(false),
+            unless_installed: file.get("unless-installed", TEXTS).unwrap_or_default(),
             needs: file.get("needs", TEXTS).unwrap_or_default(),
             after: file.get("after", TEXTS).unwrap_or_default(),
             follows: file.get("follows", TEXTS).unwrap_or_default(),
@@ -221,7 +212,7 @@ impl Service {
                 .unwrap_or(0o002),
             nice: nice(&mut file),
             autostart: file.get("autostart", "true or false").unwrap_or(true),
-            route: file.table("route", |table| route(table, name)).flatten(),
+            route: file.table("route", |table| route::read(table, name)).flatten(),
         };
         file.finish();
         run.map(|_| service)
@@ -312,12 +303,4 @@ fn ready(table: &mut Reader<'_>) -> Option<Ready> {
         table.problem("kind", "it is missing: how the service says that it is ready");
     }
     ready
-}
-
-fn route(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
-    let title = table.get("title", TEXT).unwrap_or_else(|| name.to_owned());
-    let path = table.get("path", TEXT).unwrap_or_else(|| "/".to_owned());
-    let listen = table.required("listen", "the port that people connect to, as a text");
-    let upstream = table.required("upstream", "the service's own address such as \"127.0.0.1:8080\"");
-    Some(RouteSpec { title, path, listen: listen?, upstream: upstream? })
 }

@@ -41,7 +41,8 @@ impl Facts {
                 Run::Command(argv) => argv.first(),
                 Run::Step(_) => None,
             };
-            command.into_iter().chain(service.stop_command.iter().filter_map(|argv| argv.first()))
+            let stop = service.stop_command.iter().filter_map(|argv| argv.first());
+            command.into_iter().chain(stop).chain(&service.unless_installed)
         });
         let path = config.settings.environment.get("PATH").map(String::as_str);
         let path = path.or_else(|| config.env.text("PATH")).unwrap_or("/usr/local/bin:/usr/bin:/bin");

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::auth::{Access, Auth, Denied};
 use super::proxy::{Failed, Proxy};
 use super::visit::{self, Visit};
-use super::{Settings, login, origin, own, page, stream, waiting};
+use super::{Settings, bridge, login, origin, own, page, stream, waiting};
 use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
@@ -179,8 +179,14 @@ impl Door {
         visit: &Visit,
     ) -> Result<Response<Body>, Failed> {
         let lease = self.auth.lease(access);
-        let upgrade = visit.upgrade.clone();
-        let mut response = self.proxy.forward(route.upstream, request, visit.peer, upgrade, lease).await?;
+        let (upstream, upgrade) = (&route.upstream, visit.upgrade.clone());
+        let mut response = match &route.bridge {
+            Some(bridge) => {
+                return bridge::answer(bridge, upstream, &route.path, request, upgrade.is_some(), lease)
+                    .await;
+            }
+            None => self.proxy.forward(upstream, request, visit.peer, upgrade, lease).await?,
+        };
         let headers = response.headers_mut();
         if headers.get_all(SET_COOKIE).iter().any(|cookie| self.auth.is_our_cookie(cookie)) {
             let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();

@@ -10,11 +10,14 @@
 //!                -> auth (cookie, header, password, failures, session)
 //!                -> origin
 //!                -> own | login | the portal's router | proxy -> headers, stream | tunnel
+//!                                                     | bridge -> files | tunnel
 //!                                                     | waiting
 //! ```
 
 pub mod auth;
+mod bridge;
 mod door;
+mod files;
 mod headers;
 pub(crate) mod listen;
 mod login;

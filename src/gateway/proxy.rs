@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::uri::Scheme;
 use axum::http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -13,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use super::auth::Lease;
 use super::headers::{prepare_request, strip_hop_by_hop};
 use super::tunnel;
+use crate::plan::routes::Upstream;
 
 /// Idle connections are closed before services that close theirs after 5 s (Node) could do it under a request.
 const IDLE: Duration = Duration::from_secs(3);
@@ -53,7 +55,7 @@ impl Proxy {
     /// Sends a request, from which our own credentials were taken, to a service.
     pub(super) async fn forward(
         &self,
-        upstream: SocketAddr,
+        upstream: &Upstream,
         mut request: Request<Body>,
         peer: IpAddr,
         upgrade: Option<HeaderValue>,
@@ -63,16 +65,13 @@ impl Proxy {
         *request.version_mut() = Version::HTTP_11;
         let tunnel = upgrade.is_some();
         let mut response = if let Some(protocol) = upgrade {
-            tunnel::open(upstream, request, protocol, lease).await?
+            tunnel::open(upstream, request, protocol, lease).await?.map(Body::new)
         } else {
-            *request.uri_mut() = absolute(upstream, request.uri()).map_err(Failed::broken)?;
-            let response = self.client.request(request).await.map_err(|error| {
-                if error.is_connect() {
-                    Failed::Unreachable(std::io::Error::other(error))
-                } else {
-                    Failed::broken(error)
-                }
-            })?;
+            let response = match upstream {
+                Upstream::Tcp(address) => self.pooled(*address, request).await?,
+                // As cheap as one that was kept.
+                Upstream::Unix { .. } => tunnel::send(upstream, request).await?,
+            };
             response.map(|body| super::stream::leased(Body::new(body), lease))
         };
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -88,6 +87,22 @@ impl Proxy {
         }
         *response.version_mut() = Version::HTTP_11;
         Ok(response)
+    }
+
+    /// Sends a request over a connection that earlier requests have left open, where there is one.
+    async fn pooled(
+        &self,
+        upstream: SocketAddr,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, Failed> {
+        *request.uri_mut() = absolute(upstream, request.uri()).map_err(Failed::broken)?;
+        self.client.request(request).await.map_err(|error| {
+            if error.is_connect() {
+                Failed::Unreachable(std::io::Error::other(error))
+            } else {
+                Failed::broken(error)
+            }
+        })
     }
 }
 

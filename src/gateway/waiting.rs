@@ -155,7 +155,7 @@ impl Follower {
                     self.last = standing;
                     return event("status", &self.last);
                 }
-            } else if !self.entered && tunnel::connect(self.route.upstream).await.is_ok() {
+            } else if !self.entered && tunnel::connect(&self.route.upstream).await.is_ok() {
                 // Ready by its own word is not enough: a page that entered too early would only come back.
                 self.entered = true;
                 return event("enter", &());

@@ -34,25 +34,43 @@ impl RotatedFile {
     }
 
     fn try_write(&mut self, lines: &str) -> io::Result<()> {
-        let path = self.path.as_path();
-        let size = lines.len() as u64;
         // Somebody who removes a log, or its folder, wants the next lines in a new one.
         if self.open.as_ref().is_some_and(|(file, _)| file.metadata().map_or(true, |file| file.nlink() == 0))
         {
             self.open = None;
         }
-        if self.open.as_ref().is_some_and(|(_, written)| *written > 0 && written + size > self.limit) {
-            self.open = None;
-            rotate(path, self.keep)?;
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let (file, written) = match &mut self.open {
+                Some(open) => open,
+                None => self.open.insert(open(&self.path)?),
+            };
+            let fits = whole_lines(rest, self.limit.saturating_sub(*written));
+            let (part, after) = match (fits, *written) {
+                // A line that fits into no file has one of its own.
+                (0, 0) => rest.split_at(rest.find('\n').map_or(rest.len(), |end| end + 1)),
+                (0, _) => {
+                    self.open = None;
+                    rotate(&self.path, self.keep)?;
+                    continue;
+                }
+                (fits, _) => rest.split_at(fits),
+            };
+            file.write_all(part.as_bytes())?;
+            *written += part.len() as u64;
+            rest = after;
         }
-        let (file, written) = match &mut self.open {
-            Some(open) => open,
-            None => self.open.insert(open(path)?),
-        };
-        file.write_all(lines.as_bytes())?;
-        *written += size;
         Ok(())
     }
+}
+
+/// How many bytes of `text` are whole lines that have room together.
+fn whole_lines(text: &str, room: u64) -> usize {
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    if text.len() <= room {
+        return text.len();
+    }
+    text.as_bytes()[..room].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
 }
 
 fn open(path: &Path) -> io::Result<(File, u64)> {
@@ -102,6 +120,20 @@ mod tests {
         names.sort();
         assert_eq!(names, ["unit.log", "unit.log.1", "unit.log.2"]);
         assert!(fs::read_to_string(dir.path().join("unit.log")).unwrap().ends_with("line 9\n"));
+    }
+
+    #[test]
+    fn a_file_stays_below_its_limit_however_the_lines_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |text: &str| assert!(RotatedFile::new(dir.path(), "unit", 10, 3).write(text).is_none());
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+        write("one\ntwo\nthree\n");
+        // The file of an earlier run is not too short for more, but too short for this.
+        write("four\nmuch longer than it may be\nfive\n");
+        assert_eq!(read("unit.log"), "five\n");
+        assert_eq!(read("unit.log.1"), "much longer than it may be\n");
+        assert_eq!(read("unit.log.2"), "four\n");
+        assert_eq!(read("unit.log.3"), "three\n");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::config::env::{is_own_secret, looks_secret};
@@ -11,9 +10,9 @@ use crate::config::{Config, Problem, nearest};
 use crate::facts::Facts;
 
 use super::display::Decision;
-use super::template::{Values, expand};
-use super::values::OF_THE_ACCOUNT;
-use super::{Fate, Launch, Route, Unit, values};
+use super::expander::Expander;
+use super::template::Values;
+use super::{Fate, Launch, Route, Unit, routes, values};
 
 /// Variables that describe the daemon's own surroundings and would mislead a unit.
 const NOT_INHERITED: [&str; 12] = [
@@ -35,40 +34,6 @@ pub(super) struct Composer<'a> {
     config: &'a Config,
     facts: &'a Facts,
     values: Values,
-}
-
-/// Expands texts of one file; what goes wrong is a problem of its unit.
-struct Expander<'a> {
-    service: &'a Service,
-    values: &'a Values,
-    problems: Vec<Problem>,
-    /// Why the desktop's user does not exist, if it does not.
-    nobody: Option<&'a str>,
-    /// Why the unit does not apply here, as far as its texts show.
-    inapplicable: Option<String>,
-}
-
-impl Expander<'_> {
-    fn text(&mut self, key: &str, text: &str) -> String {
-        expand(text, self.values).unwrap_or_else(|message| {
-            let of_nobody =
-                |_: &&str| OF_THE_ACCOUNT.iter().any(|name| text.contains(&format!("${{{name}}}")));
-            match self.nobody.filter(of_nobody) {
-                Some(reason) => self.inapplicable = Some(reason.to_owned()),
-                None => self.problem(key, message),
-            }
-            String::new()
-        })
-    }
-
-    fn list(&mut self, key: &str, texts: &[String]) -> Vec<String> {
-        texts.iter().map(|text| self.text(key, text)).collect()
-    }
-
-    fn problem(&mut self, key: &str, message: impl Into<String>) {
-        let problem = Problem::new(self.service.file.display().to_string(), key, message);
-        self.problems.push(problem.of_unit(&self.service.name));
-    }
 }
 
 impl<'a> Composer<'a> {
@@ -125,13 +90,16 @@ impl<'a> Composer<'a> {
             (RunAs::Desktop, Ok(account)) if self.facts.daemon.uid == 0 => Some(account.identity.clone()),
             _ => None,
         };
+        let owner = identity.as_ref().map_or(self.facts.daemon.uid, |identity| identity.uid);
         unit.launch = Launch { argv, env, cwd, identity, umask: service.umask, nice: service.nice };
-        let route = route(service, &mut expander);
+        let mut route = routes::of(service, owner, &mut expander);
 
         if let Some(first) = expander.problems.first() {
             unit.fate = Fate::Broken(first.to_string());
         } else if let Some(reason) = expander.inapplicable.or(missing) {
             unit.fate = Fate::Skip(reason);
+            // What is not there needs no port.
+            route = None;
         }
         problems.append(&mut expander.problems);
         (unit, route)
@@ -147,6 +115,11 @@ impl<'a> Composer<'a> {
     }
 
     fn inapplicable(&self, service: &Service) -> Option<String> {
+        let better = &service.unless_installed;
+        if !better.is_empty() && better.iter().all(|program| self.facts.programs.get(program).is_ok()) {
+            let (verb, verb2) = if better.len() == 1 { ("is", "takes") } else { ("are", "take") };
+            return Some(format!("{} {verb} installed and {verb2} its place", better.join(" and ")));
+        }
         match (service.user, &self.facts.account) {
             (RunAs::Root, _) if self.facts.daemon.uid != 0 => {
                 Some("it must run as root, and desktopd does not".to_owned())
@@ -256,31 +229,6 @@ fn ready(spec: &Ready, expander: &mut Expander<'_>) -> Ready {
             Ready::DBus { name: expander.text("ready.name", name), bus: expander.text("ready.bus", bus) }
         }
     }
-}
-
-fn route(service: &Service, expander: &mut Expander<'_>) -> Option<Route> {
-    let spec = service.route.as_ref()?;
-    let listen = expander.text("route.listen", &spec.listen);
-    let upstream = expander.text("route.upstream", &spec.upstream);
-    let port = listen.parse::<u16>().ok().filter(|port| *port != 0);
-    if port.is_none() && !listen.is_empty() {
-        expander.problem("route.listen", format!("\"{listen}\" is not a port from 1 to 65535"));
-    }
-    let address = upstream.parse::<SocketAddr>().ok().filter(|address| address.ip().is_loopback());
-    if address.is_none() && !upstream.is_empty() {
-        expander.problem(
-            "route.upstream",
-            format!("\"{upstream}\" is not an address on loopback such as 127.0.0.1:8080"),
-        );
-    }
-    Some(Route {
-        unit: service.name.clone(),
-        title: spec.title.clone(),
-        listen: port?,
-        upstream: address?,
-        path: spec.path.clone(),
-        url: None,
-    })
 }
 
 /// Units whose files could not be read: they are shown, and say why they do not run.

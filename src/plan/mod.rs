@@ -5,6 +5,7 @@
 
 mod compose;
 pub mod display;
+mod expander;
 pub mod graph;
 mod hooks;
 mod relations;
@@ -24,7 +25,7 @@ use crate::facts::Facts;
 use crate::sys::launch::Identity;
 
 pub use display::Decision;
-pub use routes::Route;
+pub use routes::{Bridge, Route, Upstream};
 
 /// The descriptor on which a unit with `ready.kind = "fd"` says that it is ready.
 pub const READY_FD: i32 = crate::sys::launch::FIRST_FD;
@@ -128,7 +129,7 @@ impl Plan {
         units.extend(compose::broken(config));
         relations::settle(&mut units, config, &mut problems);
         let port = config.env.vars.serviceportal_port_host.0;
-        routes::check(&mut routes, port, &mut problems);
+        routes::check(&mut routes, &units, port, &mut problems);
         Self { units, routes, display, problems }
     }
 

@@ -1,10 +1,56 @@
 //! Which ports the gateway opens, and what stands behind each.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::config::Problem;
+use crate::config::service::Service;
+
+use super::expander::Expander;
+use super::{Fate, Unit};
+
+/// Where a service listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// An address on loopback.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix {
+        /// The socket.
+        path: PathBuf,
+        /// The user that must be the one who listens there. Whoever may write into the socket's folder could put
+        /// another socket in its place, and the daemon is let in nearly everywhere.
+        owner: u32,
+    },
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Serialize for Upstream {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What stands in for a service that knows neither HTTP nor WebSocket, such as a VNC server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Bridge {
+    /// The path at which a WebSocket's messages are the bytes of a connection to the service.
+    pub path: String,
+    /// The folder whose files are served beside it.
+    pub files: Option<PathBuf>,
+}
 
 /// One listening port of the front door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,21 +62,66 @@ pub struct Route {
     pub title: String,
     /// The port that the gateway listens on, on all addresses.
     pub listen: u16,
-    /// Where the service listens, on loopback.
-    pub upstream: SocketAddr,
+    /// Where the service listens.
+    pub upstream: Upstream,
+    /// How it is reached when it does not speak HTTP.
+    pub bridge: Option<Bridge>,
     /// The path that a link opens.
     pub path: String,
     /// A link that was given ready made, instead of one made from the address that the person uses.
     pub url: Option<String>,
 }
 
-/// Takes out routes whose port another one has; the first, and the portal's, keeps it.
-pub(super) fn check(routes: &mut Vec<Route>, portal: u16, problems: &mut Vec<Problem>) {
+/// The route that a service file describes. `owner` is the user that the service runs as.
+pub(super) fn of(service: &Service, owner: u32, expander: &mut Expander<'_>) -> Option<Route> {
+    let spec = service.route.as_ref()?;
+    let listen = expander.text("route.listen", &spec.listen);
+    let port = listen.parse::<u16>().ok().filter(|port| *port != 0);
+    if port.is_none() && !listen.is_empty() {
+        expander.problem("route.listen", format!("\"{listen}\" is not a port from 1 to 65535"));
+    }
+    let upstream = expander.text("route.upstream", &spec.upstream);
+    let address = address(&upstream, owner);
+    if address.is_none() && !upstream.is_empty() {
+        let expected =
+            "an address on loopback such as 127.0.0.1:8080, nor a socket such as unix:/run/app.sock";
+        expander.problem("route.upstream", format!("\"{upstream}\" is neither {expected}"));
+    }
+    let files = spec.files.as_ref().map(|files| expander.text("route.files", files));
+    if let Some(files) = files.as_ref().filter(|files| !files.is_empty() && !Path::new(files).is_absolute()) {
+        expander.problem("route.files", format!("\"{files}\" is not an absolute path"));
+    }
+    let url = spec.url.as_ref().map(|url| expander.text("route.url", url));
+    Some(Route {
+        unit: service.name.clone(),
+        title: spec.title.clone(),
+        listen: port?,
+        upstream: address?,
+        bridge: spec.bridge.clone().map(|path| Bridge { path, files: files.map(PathBuf::from) }),
+        path: spec.path.clone(),
+        url: url.filter(|url| !url.is_empty()),
+    })
+}
+
+fn address(text: &str, owner: u32) -> Option<Upstream> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Some(Upstream::Unix { path: path.into(), owner }).filter(|_| Path::new(path).is_absolute());
+    }
+    text.parse::<SocketAddr>().ok().filter(|address| address.ip().is_loopback()).map(Upstream::Tcp)
+}
+
+/// Takes out routes whose port another one has. The portal keeps its own; of two units the one that runs has the port,
+/// and of two that run the first.
+pub(super) fn check(routes: &mut Vec<Route>, units: &[Unit], portal: u16, problems: &mut Vec<Problem>) {
+    let runs = |name: &str| units.iter().any(|unit| unit.name == name && unit.fate == Fate::Run);
+    routes.sort_by_key(|route| !runs(&route.unit));
     let mut owners = vec![(portal, "the service portal".to_owned())];
     routes.retain(|route| {
         if let Some((port, owner)) = owners.iter().find(|(port, _)| *port == route.listen) {
-            let message = format!("port {port} belongs to {owner}; nothing leads to {} now", route.unit);
-            problems.push(Problem::new(&route.unit, "route.listen", message));
+            if runs(&route.unit) {
+                let message = format!("port {port} belongs to {owner}; nothing leads to {} now", route.unit);
+                problems.push(Problem::new(&route.unit, "route.listen", message));
+            }
             return false;
         }
         owners.push((route.listen, route.unit.clone()));

@@ -1,5 +1,7 @@
 //! Plans of machines that are not here.
 
+mod routes;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -165,27 +167,6 @@ fn an_ordinary_user_gets_what_needs_no_root() {
     assert!(reason(&plan, "r").contains("root"));
     assert_eq!(reason(&plan, "d"), "");
     assert_eq!(plan.unit("d").unwrap().launch.identity, None);
-}
-
-#[test]
-fn routes_have_one_port_each_and_lead_to_loopback() {
-    let route = |listen: &str, upstream: &str| {
-        format!("command = [\"app\"]\n[route]\nlisten = \"{listen}\"\nupstream = \"{upstream}\"")
-    };
-    let config = config(
-        &[("SELKIES_PORT_HOST", "7100")],
-        "",
-        &[
-            ("a", &route("${SELKIES_PORT_HOST}", "127.0.0.1:${SELKIES_PORT_LOCAL}")),
-            ("b", &route("7100", "127.0.0.1:1")),
-            ("c", &route("1111", "127.0.0.1:2")),
-            ("d", &route("80x", "10.0.0.1:2")),
-        ],
-    );
-    let plan = Plan::build(&config, &facts());
-    assert_eq!(plan.routes.len(), 1);
-    assert_eq!((plan.routes[0].listen, plan.routes[0].upstream.port()), (7100, 16100));
-    assert_eq!(plan.problems.len(), 4, "{:?}", plan.problems);
 }
 
 #[test]

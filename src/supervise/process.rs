@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::OptionFuture;
-use nix::sys::signal::Signal;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
@@ -19,7 +21,7 @@ use crate::logs::Logs;
 use crate::plan::{READY_FD, Unit};
 use crate::sys::guard::GuardCommand;
 use crate::sys::launch::{self, Orders, Report};
-use crate::sys::process::{group_is_gone, signal_group, signal_rest};
+use crate::sys::process::{descendants, group_is_gone, signal_group, signal_rest};
 use crate::sys::reaper::{Exit, Reaper, Role, Stdio3};
 
 use super::lifecycle::{Event, Outcome};
@@ -214,11 +216,13 @@ async fn attend(
     let mut run = Run { role, pid, outcome: None, watch: Some(watch) };
     let mut ready = OptionFuture::from(None);
     let mut listening = true;
+    let mut contained = None;
     let exit = loop {
         tokio::select! {
             report = reports.next(), if listening => {
                 listening = report.is_some();
                 if let Some((main, watch)) = run.hear(report) {
+                    contained = Some(main).filter(|_| role == Role::Guard);
                     tell(Event::Launched(at, main));
                     if watch.is_started() {
                         tell(Event::Ready(at));
@@ -243,8 +247,10 @@ async fn attend(
     for report in reports.rest() {
         run.hear(Some(report));
     }
-    if role == Role::Exec {
-        ending.clear(pid).await;
+    match contained {
+        Some(main) if exit != Ok(Exit::Code(0)) => ending.clear_unguarded(main).await,
+        None if role == Role::Exec => ending.clear(pid).await,
+        _ => {}
     }
     tell(Event::Gone(at, run.outcome(exit.ok())));
 }
@@ -269,6 +275,16 @@ impl Ending {
             // What cannot be killed cannot be waited for either.
             let _ = tokio::time::timeout(KILLED, gone()).await;
         }
+    }
+
+    /// Ends `main` and what is below it: somebody killed its guard, and a second one must not run beside it.
+    async fn clear_unguarded(&self, main: i32) {
+        for pid in descendants(main).into_iter().chain([main]) {
+            // It may have ended since we looked.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let gone = self.reaper.until(|| kill(Pid::from_raw(main), None) == Err(Errno::ESRCH));
+        let _ = tokio::time::timeout(KILLED, gone).await;
     }
 }
 

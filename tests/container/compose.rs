@@ -94,10 +94,11 @@ fn set(text: &str, (name, value): &(&str, String)) -> String {
 
 #[tokio::test]
 async fn compose_starts_a_desktop_and_leaves_nothing() {
-    let (portal, desktop) = (free_port(), free_port());
+    let (portal, desktop, vnc) = (free_port(), free_port(), free_port());
     let project = Project::new(&[
         ("SERVICEPORTAL_PORT_HOST", portal.to_string()),
         ("SELKIES_PORT_HOST", desktop.to_string()),
+        ("VNC_PORT_HOST", vnc.to_string()),
         ("IMAGE", docker::image()),
     ]);
     project.run_ok(&["up", "--detach", "--no-build"]);
@@ -106,7 +107,7 @@ async fn compose_starts_a_desktop_and_leaves_nothing() {
     let status = stack.wait_until_up().await;
     assert_eq!(status.problems, [""; 0], "the settings of .env.example are right");
     let ports: Vec<u16> = status.routes.iter().map(|route| route.port).collect();
-    assert_eq!(ports, [portal, desktop], "the same numbers inside and outside");
+    assert_eq!(ports, [portal, desktop, vnc], "the same numbers inside and outside");
 
     let browser = Browser::start().await;
     stack::enter(&browser, &stack, USER, PASSWORD).await;

@@ -20,7 +20,7 @@ fn it_says_what_it_is_and_how_to_start_it() {
         assert!(value.as_str().is_some_and(|value| !value.is_empty()), "label {label} in {labels}");
     }
     let ports = image_config(".Config.ExposedPorts");
-    assert!(ports.get("1111/tcp").is_some() && ports.get("6100/tcp").is_some(), "{ports}");
+    assert!(["1111/tcp", "6100/tcp", "6200/tcp"].iter().all(|port| ports.get(port).is_some()), "{ports}");
     let variables = image_config(".Config.Env").to_string();
     assert!(!variables.contains("PASSWORD") && !variables.contains("TOKEN"), "{variables}");
 }

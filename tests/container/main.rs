@@ -31,3 +31,4 @@ mod restart;
 mod scenario;
 mod stack;
 mod viewer;
+mod vnc;

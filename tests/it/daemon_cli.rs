@@ -72,7 +72,7 @@ fn without_a_daemon_commands_say_so() {
 fn logs_are_shown_followed_and_kept() {
     let world = World::running(&[(
         "talker",
-        "aliases = [\"t\"]\ncommand = [\"/bin/sh\", \"-c\", \"echo one; echo two >&2; printf 'caf\\\\303\\\\251 \\\\377\\\\n'; while [ ! -e $$D/go ]; do sleep 0.02; done; echo three; printf unfinished; exec sleep 1000\"]",
+        "aliases = [\"t\"]\ncommand = [\"/bin/sh\", \"-c\", \"echo one; echo two >&2; printf 'caf\\\\303\\\\251 \\\\377\\\\n'; while [ ! -e $$D/go ]; do sleep 0.02; done; printf 'three\\nunfinished'; exec sleep 1000\"]",
     )]);
     world.until_said("talker | two");
     until("three lines", || (world.log("talker").lines().count() == 3).then_some(()));

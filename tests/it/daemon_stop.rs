@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::daemon_world::{World, is_alive, pid_of, until};
+use crate::daemon_world::{World, children, find, is_alive, pid_of, until};
 
 /// A process that leaves session and parent behind, ignores TERM, and one that does not ignore it.
 const ESCAPING: &str = r#"#!/bin/sh
@@ -186,6 +186,60 @@ fn a_second_term_means_now() {
     assert_eq!(world.ended().code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     world.assert_nothing_left();
+}
+
+#[test]
+fn a_unit_whose_guard_is_killed_does_not_run_twice() {
+    let world = World::running(&[("guarded", "@polite\ncontain = true")]);
+    let before = world.until_state("guarded", "ready");
+    let main = pid_of(&before);
+    let (guards, _) = children(world.pid());
+    assert_eq!(guards.len(), 1);
+    kill(Pid::from_raw(guards[0]), Signal::SIGKILL).unwrap();
+    world.until_replaced("guarded", &before);
+    assert!(!is_alive(main));
+    world.until_said("guarded is starting: its guard ended with signal SIGKILL");
+}
+
+#[test]
+fn a_guard_ends_its_unit_when_the_daemon_is_killed() {
+    let mut world = World::running(&[("guarded", "@polite\ncontain = true")]);
+    world.until_state("guarded", "ready");
+    world.signal(Signal::SIGKILL);
+    world.ended();
+    until("nothing is left", || world.everything().is_empty().then_some(()));
+    assert_eq!(world.order(), ["guarded up", "guarded down"]);
+}
+
+#[test]
+fn what_is_killed_again_and_again_never_runs_twice() {
+    let world = World::new();
+    let script = "#!/bin/sh\n[ -d \"$D/lock-$1\" ] && kill -0 \"$(cat \"$D/lock-$1/pid\")\" 2>/dev/null && echo \"$1\" >> \"$D/twice\"\n\
+                  mkdir -p \"$D/lock-$1\"\necho $$ > \"$D/lock-$1/pid\"\nexec sleep 1000\n";
+    world.script("single", script);
+    let names: Vec<String> = (0..6).map(|number| format!("single-{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        let contain = number % 2 == 0;
+        world.service(
+            name,
+            &format!("command = [\"@D/single\", \"{name}\"]\nrestart-limit = \"none\"\ncontain = {contain}"),
+        );
+    }
+    let mut world = world;
+    world.start();
+    let mut before = world.until_up();
+    for lap in 0..2 {
+        for name in &names {
+            kill(Pid::from_raw(pid_of(&find(&before, name))), Signal::SIGKILL).unwrap();
+        }
+        for name in &names {
+            world.until_replaced(name, &find(&before, name));
+        }
+        before = world.until_up();
+        assert!(names.iter().all(|name| find(&before, name)["restarts"] == lap + 1), "{before:#}");
+    }
+    assert_eq!(world.read("twice"), "");
+    until("one process each", || (world.everything().len() == 1 + names.len()).then_some(()));
 }
 
 #[test]

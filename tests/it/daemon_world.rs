@@ -314,10 +314,14 @@ impl World {
 
     /// Ends the daemon in the way that it should end, and sees that nothing is left.
     pub fn end(&mut self) {
+        // Guards do not carry the mark: they have no environment.
+        let below = descendants(self.pid());
         self.signal(Signal::SIGTERM);
         let status = self.ended();
         assert_eq!(status.code(), Some(0), "{status}");
         self.assert_nothing_left();
+        let left: Vec<String> = below.into_iter().filter(|pid| is_alive(*pid)).map(describe).collect();
+        assert!(left.is_empty(), "left behind: {left:#?}");
     }
 
     /// All processes that this daemon, or a unit of it, started; also those that escaped.
@@ -332,7 +336,7 @@ impl World {
 
     pub fn assert_nothing_left(&self) {
         let left = self.everything();
-        let lines: Vec<String> = left.iter().map(|pid| describe(*pid)).collect();
+        let lines: Vec<String> = left.iter().copied().map(describe).collect();
         assert!(left.is_empty(), "left behind: {lines:#?}");
     }
 }
@@ -412,6 +416,17 @@ pub fn children(parent: i32) -> (Vec<i32>, usize) {
         .collect();
     let zombies = found.iter().filter(|(_, state)| state == "Z").count();
     (found.into_iter().map(|(pid, _)| pid).collect(), zombies)
+}
+
+/// Everything below `root`.
+fn descendants(root: i32) -> Vec<i32> {
+    let (mut found, mut left) = (Vec::new(), vec![root]);
+    while let Some(pid) = left.pop() {
+        let (children, _) = children(pid);
+        found.extend(&children);
+        left.extend(children);
+    }
+    found
 }
 
 fn describe(pid: i32) -> String {

@@ -13,7 +13,7 @@ use desktopd::gateway::auth::{Auth, Credentials, Password};
 use desktopd::gateway::{Gateway, Settings};
 use desktopd::logs::{Console, Limits, Logs};
 use desktopd::observe::{Observer, UnitState, UnitStatus, Watch};
-use desktopd::plan::routes::Route;
+use desktopd::plan::routes::{Route, Upstream};
 use desktopd::portal::{self, Api};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -106,7 +106,8 @@ pub fn route(listen: u16, upstream: SocketAddr) -> Route {
         unit: "selkies".into(),
         title: "Desktop <1>".into(),
         listen,
-        upstream,
+        upstream: Upstream::Tcp(upstream),
+        bridge: None,
         path: "/".into(),
         url: None,
     }

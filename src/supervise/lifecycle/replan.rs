@@ -14,6 +14,7 @@ impl Core {
             return Vec::new();
         }
         let known = self.cells.len();
+        let ran: Vec<bool> = self.cells.iter().map(|cell| cell.spec.runnable).collect();
         for (at, spec) in specs(units).into_iter().enumerate() {
             if at < known {
                 if spec.follows != self.cells[at].spec.follows {
@@ -31,7 +32,8 @@ impl Core {
         }
         for at in (0..known).filter(|at| changed.get(*at) == Some(&true)) {
             match &units[at].fate {
-                Fate::Run => self.renew(at, &units[at]),
+                Fate::Run if ran[at] => self.renew(at, &units[at]),
+                Fate::Run => self.readmit(at, &units[at]),
                 Fate::Skip(reason) => self.retire(at, State::Skipped, reason),
                 Fate::Broken(reason) => self.retire(at, State::Failed, reason),
             }
@@ -49,23 +51,31 @@ impl Core {
         let cell = &mut self.cells[at];
         cell.backoff.forget();
         match &mut cell.state {
-            // It could not run before.
-            State::Skipped => {
-                let (state, reason, wanted) = initial(unit);
-                cell.wanted = wanted;
-                self.enter(at, state, reason);
-            }
             State::Failed => {
                 cell.wanted |= unit.autostart;
                 let state = if cell.wanted { State::Waiting } else { State::Stopped };
                 self.enter(at, state, String::new());
             }
-            State::Stopping { .. } | State::Stopped | State::Waiting => {}
+            State::Stopping { .. } | State::Stopped | State::Waiting | State::Skipped => {}
             _ if cell.alive => {
                 cell.leaving.get_or_insert((Then::Again, "its configuration changed".to_owned()));
             }
             State::Backoff { .. } | State::Done => self.enter(at, State::Waiting, String::new()),
             _ => {}
+        }
+    }
+
+    /// Lets a unit run that could not before; it may still be on its way out.
+    fn readmit(&mut self, at: usize, unit: &Unit) {
+        let (first, reason, wanted) = initial(unit);
+        let cell = &mut self.cells[at];
+        cell.wanted = wanted;
+        cell.backoff.forget();
+        match (&mut cell.state, &mut cell.leaving) {
+            (State::Stopping { then, .. }, _) | (_, Some((then, _))) => {
+                *then = if wanted { Then::Again } else { Then::Stay };
+            }
+            _ => self.enter(at, first, reason),
         }
     }
 

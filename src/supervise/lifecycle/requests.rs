@@ -38,6 +38,9 @@ impl Core {
     pub(super) fn again(&mut self, units: &[usize]) {
         self.want(units);
         for &at in units {
+            if self.refusal(at).is_some() {
+                continue;
+            }
             let cell = &mut self.cells[at];
             match cell.state {
                 State::Stopping { .. } => {}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 /// Seeds that once found something.
-const KEPT: [u64; 0] = [];
+const KEPT: [u64; 1] = [11_776_371_480_831_277_309];
 
 /// How many fresh worlds a run looks at.
 const WORLDS: u64 = 256;
@@ -41,6 +41,7 @@ impl Random {
 
 struct World {
     seed: u64,
+    units: Vec<Unit>,
     random: Random,
     core: Core,
     now: Now,
@@ -64,6 +65,7 @@ impl World {
         let core = Core::new(&units, random.next());
         Self {
             seed,
+            units,
             random,
             core,
             now: Now::ZERO,
@@ -229,10 +231,30 @@ impl World {
         self.handle(event);
     }
 
+    /// Somebody changes some files, removes or adds one.
+    fn replan(&mut self) {
+        let mut changed: Vec<bool> = self.units.iter().map(|_| self.random.once_in(3)).collect();
+        for at in (0..self.units.len()).filter(|at| changed[*at]) {
+            self.units[at] = some_unit(at, &mut self.random);
+        }
+        if self.random.once_in(4) && self.units.len() < 12 {
+            self.units.push(some_unit(self.units.len(), &mut self.random));
+            self.alive.push(None);
+            changed.push(true);
+        }
+        let effects = self.core.replan(&self.units, &changed, self.now);
+        for effect in effects {
+            self.carry_out(&effect);
+        }
+        self.check();
+    }
+
     fn live(mut self) {
         self.handle(Event::Tick);
         for _ in 0..EVENTS {
-            if self.random.once_in(4) || !self.step() {
+            if self.random.once_in(20) {
+                self.replan();
+            } else if self.random.once_in(4) || !self.step() {
                 self.request();
             }
         }

@@ -1,0 +1,41 @@
+//! `[route]` of a service file: a port of the front door, and what stands behind it.
+
+use super::table::Reader;
+
+/// A port of the front door that leads to the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteSpec {
+    /// What a person reads.
+    pub title: String,
+    /// The outer port; a template.
+    pub listen: String,
+    /// The service's own address on loopback, `127.0.0.1:PORT`, or its socket, `unix:/PATH`; a template.
+    pub upstream: String,
+    /// The path at which a WebSocket's messages are the bytes of a connection to the service, which itself knows
+    /// neither WebSocket nor HTTP.
+    pub bridge: Option<String>,
+    /// The folder whose files are served beside the bridge; a template.
+    pub files: Option<String>,
+    /// The path that a link opens.
+    pub path: String,
+    /// A link that is shown instead of one made from the address that the person uses; a template, empty for none.
+    pub url: Option<String>,
+}
+
+pub(super) fn read(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
+    let text = "a text";
+    let rooted = |text: &str| Some(text.to_owned()).filter(|t| t.starts_with('/') && !t.starts_with("//"));
+    let title = table.get("title", text).unwrap_or_else(|| name.to_owned());
+    let path = table.parse("path", "a path such as \"/\"", rooted).unwrap_or_else(|| "/".to_owned());
+    let url = table.get("url", text);
+    let listen = table.required("listen", "the port that people connect to, as a text");
+    let upstream = table.required("upstream", "the service's own address such as \"127.0.0.1:8080\"");
+    let plain = |text: &str| rooted(text).filter(|path| !path.contains(['?', '#']));
+    let without_bridge = table.untouched("bridge");
+    let bridge = table.parse("bridge", "a path such as \"/websockify\"", plain);
+    let files = table.get("files", "the path of a folder");
+    if files.is_some() && without_bridge {
+        table.problem("files", "it needs `bridge`: without one, all requests go to the service");
+    }
+    Some(RouteSpec { title, path, url, bridge, files, listen: listen?, upstream: upstream? })
+}

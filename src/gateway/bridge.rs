@@ -1,0 +1,209 @@
+//! WebSocket on one side, the bytes of a connection on the other: how a browser speaks with a VNC server.
+//!
+//! Invariants: the service was reached before the client's handshake is answered; messages are bytes, their borders mean
+//! nothing; each side is read only as fast as the other one takes it; what the service said before it closed arrives; a
+//! revoked session ends it.
+
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::ready;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
+use bytes::Bytes;
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+
+use super::auth::Lease;
+use super::proxy::Failed;
+use super::tunnel::{self, Connection};
+use super::{files, page};
+use crate::plan::routes::{Bridge, Upstream};
+
+/// What one message from the client may hold: keys, mouse, and a clipboard.
+const LARGEST: usize = 1024 * 1024;
+
+/// Kept for each connection, also while nothing happens; it grows for the message that needs it.
+const READ_BUFFER: usize = 1024;
+
+/// What is taken from the service at once, and so the largest message to the client.
+const PIECE: usize = 16 * 1024;
+
+/// Proxies on the way cut connections on which nothing happens, the strictest known after 100 s.
+const KEEP_ALIVE: Duration = Duration::from_secs(45);
+
+/// How long the client may take to answer the end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The only subprotocol that says what this is.
+const BINARY: &str = "binary";
+
+/// Why it ends; `None` when the client has gone or said so itself.
+type Ending = Option<(CloseCode, &'static str)>;
+
+/// Answers a request to a bridged port: the bridge itself, or a file beside it.
+pub(super) async fn answer(
+    bridge: &Bridge,
+    upstream: &Upstream,
+    entry: &str,
+    request: Request<Body>,
+    upgrades: bool,
+    lease: Lease,
+) -> Result<Response<Body>, Failed> {
+    if request.uri().path() == bridge.path {
+        return open(upstream, request, upgrades, lease).await;
+    }
+    let response = match &bridge.files {
+        Some(folder) if !upgrades => files::serve(folder, entry, request).await,
+        _ => page::text(StatusCode::NOT_FOUND, "not found"),
+    };
+    Ok(response.map(|body| super::stream::leased(body, lease)))
+}
+
+async fn open(
+    upstream: &Upstream,
+    mut request: Request<Body>,
+    upgrades: bool,
+    lease: Lease,
+) -> Result<Response<Body>, Failed> {
+    // Only what was looked at as an upgrade, its Origin included, may become one.
+    if !upgrades {
+        return Ok(refuse("this address speaks WebSocket only"));
+    }
+    let mut response = match create_response_with_body(&request, Body::empty) {
+        Ok(response) => response,
+        Err(error) => return Ok(refuse(&error.to_string())),
+    };
+    if offers_binary(request.headers()) {
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BINARY));
+    }
+    let service = tunnel::connect(upstream).await.map_err(Failed::Unreachable)?;
+    tokio::spawn(carry(hyper::upgrade::on(&mut request), service, lease));
+    Ok(response)
+}
+
+fn refuse(why: &str) -> Response<Body> {
+    let mut response = page::text(StatusCode::UPGRADE_REQUIRED, why);
+    for (name, value) in [(UPGRADE, "websocket"), (CONNECTION, "upgrade"), (SEC_WEBSOCKET_VERSION, "13")] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn offers_binary(headers: &HeaderMap) -> bool {
+    let mut offers = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    offers.any(|value| value.split(',').any(|offer| offer.trim() == BINARY))
+}
+
+async fn carry(client: OnUpgrade, service: Connection, lease: Lease) {
+    let client = tokio::select! {
+        Ok(client) = client => TokioIo::new(client),
+        () = lease.ended().cancelled() => return,
+        else => return,
+    };
+    let mut config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(0);
+    config.max_write_buffer_size = 4 * PIECE;
+    config.max_message_size = Some(LARGEST);
+    config.max_frame_size = Some(LARGEST);
+    let client = WebSocketStream::from_raw_socket(client, Role::Server, Some(config)).await;
+    let (mut sink, mut stream) = client.split();
+    let (reader, writer) = tokio::io::split(service);
+    let ending = tokio::select! {
+        ending = to_service(&mut stream, writer) => ending,
+        ending = to_client(&mut sink, reader) => ending,
+        () = lease.ended().cancelled() => Some((CloseCode::Away, "the session has ended")),
+    };
+    // The service's side is closed now. The client's is not before it has said goodbye too: closing a socket with
+    // something unread in it would take back what was sent last.
+    let farewell = async {
+        if let Some((code, reason)) = ending {
+            let frame = CloseFrame { code, reason: reason.into() };
+            sink.send(Message::Close(Some(frame))).await.ok()?;
+        }
+        while let Some(Ok(_)) = stream.next().await {}
+        Some(())
+    };
+    let _ = tokio::time::timeout(FAREWELL, farewell).await;
+}
+
+async fn to_service(
+    stream: &mut (impl Stream<Item = Result<Message, Error>> + Unpin),
+    mut service: impl AsyncWrite + Unpin,
+) -> Ending {
+    let mut listens = true;
+    while let Some(message) = stream.next().await {
+        match message {
+            // A service that takes nothing any more may still have something to say.
+            Ok(Message::Binary(bytes)) if listens => listens = service.write_all(&bytes).await.is_ok(),
+            Ok(Message::Text(_)) => return Some((CloseCode::Unsupported, "messages are binary here")),
+            Ok(Message::Close(_)) => return None,
+            Ok(_) => {}
+            Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
+                return Some((CloseCode::Size, "the message is too large"));
+            }
+            Err(Error::Protocol(_) | Error::Utf8(_) | Error::Capacity(_)) => {
+                return Some((CloseCode::Protocol, "this is not WebSocket"));
+            }
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+async fn to_client(sink: &mut (impl Sink<Message> + Unpin), mut service: impl AsyncRead + Unpin) -> Ending {
+    loop {
+        let message = match tokio::time::timeout(KEEP_ALIVE, piece(&mut service)).await {
+            Ok(Ok(bytes)) if bytes.is_empty() => {
+                return Some((CloseCode::Normal, "the service has ended the connection"));
+            }
+            Ok(Ok(bytes)) => Message::Binary(bytes),
+            Ok(Err(_)) => return Some((CloseCode::Error, "the connection to the service has broken")),
+            Err(_) => Message::Ping(Bytes::new()),
+        };
+        // Returns when all of it has left: a slow client is a service that is not read.
+        sink.send(message).await.ok()?;
+    }
+}
+
+/// What there is to read, at most [`PIECE`] bytes. No memory is held while there is nothing.
+async fn piece(service: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Bytes> {
+    poll_fn(|cx| {
+        let mut room = [MaybeUninit::uninit(); PIECE];
+        let mut read = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *service).poll_read(cx, &mut read))?;
+        Ok(Bytes::copy_from_slice(read.filled())).into()
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_still_picture_does_not_look_like_a_dead_connection() {
+        let (service, _server) = tokio::io::duplex(64);
+        let mut sent = Vec::new();
+        let still = tokio::time::timeout(KEEP_ALIVE * 5 / 2, to_client(&mut sent, service));
+        assert!(still.await.is_err());
+        assert_eq!(sent, [Message::Ping(Bytes::new()), Message::Ping(Bytes::new())]);
+
+        let (service, mut server) = tokio::io::duplex(64);
+        let (mut sent, said) = (Vec::new(), b"RFB 003.008\n");
+        server.write_all(said).await.unwrap();
+        drop(server);
+        let ending = to_client(&mut sent, service).await;
+        assert_eq!(ending.map(|(code, _)| code), Some(CloseCode::Normal));
+        assert_eq!(sent, [Message::binary(&said[..])]);
+    }
+}

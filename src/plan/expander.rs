@@ -1,0 +1,41 @@
+//! The texts of one service file, with their templates expanded; what goes wrong is a problem of its unit.
+
+use crate::config::Problem;
+use crate::config::service::Service;
+
+use super::template::{Values, expand};
+use super::values::OF_THE_ACCOUNT;
+
+/// Expands texts of one file; what goes wrong is a problem of its unit.
+pub(super) struct Expander<'a> {
+    pub(super) service: &'a Service,
+    pub(super) values: &'a Values,
+    pub(super) problems: Vec<Problem>,
+    /// Why the desktop's user does not exist, if it does not.
+    pub(super) nobody: Option<&'a str>,
+    /// Why the unit does not apply here, as far as its texts show.
+    pub(super) inapplicable: Option<String>,
+}
+
+impl Expander<'_> {
+    pub(super) fn text(&mut self, key: &str, text: &str) -> String {
+        expand(text, self.values).unwrap_or_else(|message| {
+            let of_nobody =
+                |_: &&str| OF_THE_ACCOUNT.iter().any(|name| text.contains(&format!("${{{name}}}")));
+            match self.nobody.filter(of_nobody) {
+                Some(reason) => self.inapplicable = Some(reason.to_owned()),
+                None => self.problem(key, message),
+            }
+            String::new()
+        })
+    }
+
+    pub(super) fn list(&mut self, key: &str, texts: &[String]) -> Vec<String> {
+        texts.iter().map(|text| self.text(key, text)).collect()
+    }
+
+    pub(super) fn problem(&mut self, key: &str, message: impl Into<String>) {
+        let problem = Problem::new(self.service.file.display().to_string(), key, message);
+        self.problems.push(problem.of_unit(&self.service.name));
+    }
+}

@@ -1,0 +1,143 @@
+//! Who gets which port, and what stands behind it.
+
+use super::*;
+
+#[test]
+fn routes_have_one_port_each_and_lead_to_loopback() {
+    let route = |listen: &str, upstream: &str| {
+        format!("command = [\"app\"]\n[route]\nlisten = \"{listen}\"\nupstream = \"{upstream}\"")
+    };
+    let config = config(
+        &[("SELKIES_PORT_HOST", "7100")],
+        "",
+        &[
+            ("a", &route("${SELKIES_PORT_HOST}", "127.0.0.1:${SELKIES_PORT_LOCAL}")),
+            ("b", &route("7100", "127.0.0.1:1")),
+            ("c", &route("1111", "127.0.0.1:2")),
+            ("d", &route("80x", "10.0.0.1:2")),
+        ],
+    );
+    let plan = Plan::build(&config, &facts());
+    assert_eq!(plan.routes.len(), 1);
+    assert_eq!(
+        (plan.routes[0].listen, plan.routes[0].upstream.to_string()),
+        (7100, "127.0.0.1:16100".into())
+    );
+    assert_eq!(plan.problems.len(), 4, "{:?}", plan.problems);
+}
+
+/// A service file with these lines in its route.
+fn with_route(lines: &str) -> String {
+    format!("command = [\"app\"]\n[route]\nlisten = \"80\"\n{lines}\n")
+}
+
+#[test]
+fn a_route_leads_to_loopback_or_to_the_units_own_socket() {
+    let socket = with_route(
+        "upstream = \"unix:${runtime-dir}/app.sock\"\nbridge = \"/ws\"\nfiles = \"/usr/share/${user}\"\n\
+         path = \"/a.html?b\"\nurl = \"${VNC_URL}\"",
+    );
+    let plan = Plan::build(&config(&[("VNC_URL", "https://desk/")], "", &[("app", &socket)]), &facts());
+    assert_eq!(plan.problems, []);
+    let path = "/run/user/1000/app.sock".into();
+    let expected = Route {
+        unit: "app".into(),
+        title: "app".into(),
+        listen: 80,
+        upstream: Upstream::Unix { path, owner: 1000 },
+        bridge: Some(Bridge { path: "/ws".into(), files: Some("/usr/share/user".into()) }),
+        path: "/a.html?b".into(),
+        url: Some("https://desk/".into()),
+    };
+    assert_eq!(plan.routes, [expected]);
+    assert!(plan.text().contains("80 -> unix:/run/user/1000/app.sock (app, unit app)"), "{}", plan.text());
+    let shown = serde_json::to_value(plan.view()).unwrap();
+    assert_eq!(shown["routes"][0]["upstream"], "unix:/run/user/1000/app.sock");
+    let plan = Plan::build(
+        &config(&[], "", &[("app", &socket.replace("command", "user = \"root\"\ncommand"))]),
+        &facts(),
+    );
+    assert_eq!(plan.routes[0].upstream, Upstream::Unix { path: "/run/user/1000/app.sock".into(), owner: 0 });
+    assert_eq!(plan.routes[0].url, None);
+}
+
+#[test]
+fn mistakes_in_a_route_say_what_would_be_right() {
+    let upstream = "upstream = \"127.0.0.1:1\"\n";
+    for (lines, expected) in [
+        (
+            "upstream = \"unix:app.sock\"".to_owned(),
+            "\"unix:app.sock\" is neither an address on loopback such as",
+        ),
+        (format!("{upstream}bridge = \"ws\""), "route.bridge: \"ws\" is not a path such as \"/websockify\""),
+        (format!("{upstream}bridge = \"/ws?a\""), "route.bridge: \"/ws?a\" is not a path"),
+        (
+            format!("{upstream}bridge = \"/ws\"\nfiles = \"pages\""),
+            "route.files: \"pages\" is not an absolute path",
+        ),
+        (format!("{upstream}files = \"/pages\""), "route.files: it needs `bridge`"),
+        (format!("{upstream}path = \"//other\""), "route.path: \"//other\" is not a path such as \"/\""),
+        (format!("{upstream}brigde = \"/ws\""), "route.brigde: unknown key; did you mean `bridge`?"),
+    ] {
+        let plan = Plan::build(&config(&[], "", &[("app", &with_route(&lines))]), &facts());
+        let reason = reason(&plan, "app");
+        assert!(reason.contains(expected), "{lines}: {reason}");
+    }
+}
+
+/// The files that are shipped, on a machine with these programs.
+fn shipped(programs: &[&str], environment: &[(&str, &str)]) -> Plan {
+    let file = |name: &str| {
+        let path = format!("{}/config/services/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let names = ["kasmvnc", "kasmxproxy", "prepare", "vnc", "x-cookie", "x-server"];
+    let files = names.map(|name| (name, file(name)));
+    let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let mut facts = facts();
+    facts.programs = Programs::given("/usr/bin", programs.iter().map(|name| (*name, *name)));
+    let plan = Plan::build(&config(environment, "", &files), &facts);
+    assert_eq!(plan.problems, []);
+    plan
+}
+
+#[test]
+fn vnc_is_served_by_kasmvnc_where_it_is_installed_and_by_tigervnc_elsewhere() {
+    let route = |plan: &Plan| {
+        assert!(plan.routes.iter().all(|route| route.listen == 6200), "{:?}", plan.routes);
+        plan.routes.iter().map(|route| format!("{} {}", route.unit, route.upstream)).collect::<Vec<_>>()
+    };
+    let tigervnc = shipped(&["Xvfb", "X0tigervnc"], &[]);
+    assert_eq!(route(&tigervnc), ["vnc unix:/run/user/1000/vnc.sock"]);
+    assert!(reason(&tigervnc, "kasmvnc").contains("\"Xkasmvnc\" is not installed"));
+    assert_eq!(tigervnc.unit("vnc").unwrap().launch.identity.as_ref().unwrap().uid, 1000);
+
+    let both = shipped(&["Xvfb", "X0tigervnc", "Xkasmvnc", "kasmxproxy"], &[("VNC_DISPLAY", ":5")]);
+    assert_eq!(route(&both), ["kasmxproxy 127.0.0.1:16200"]);
+    assert_eq!(reason(&both, "vnc"), "Xkasmvnc and kasmxproxy are installed and take its place");
+    let argv = &both.unit("kasmvnc").unwrap().launch.argv;
+    for words in [["Xkasmvnc", ":5"], ["-geometry", "1920x1080"], ["-publicIP", "127.0.0.1"]] {
+        assert!(argv.windows(2).any(|pair| pair == words), "{words:?} in {argv:?}");
+    }
+    assert_eq!(both.unit("kasmxproxy").unwrap().launch.argv[1..5], ["-a", ":0", "-v", ":5"]);
+
+    // Half of it is of no use, whichever half.
+    for half in ["Xkasmvnc", "kasmxproxy"] {
+        let plan = shipped(&["Xvfb", "X0tigervnc", half], &[]);
+        assert_eq!(route(&plan), ["vnc unix:/run/user/1000/vnc.sock"], "{half}");
+    }
+    assert_eq!(route(&shipped(&["Xvfb"], &[])), [""; 0]);
+}
+
+#[test]
+fn a_unit_that_waits_for_what_is_not_there_keeps_its_port_only_where_nobody_else_wants_it() {
+    let upstream = "upstream = \"127.0.0.1:1\"";
+    let behind = format!("needs = [\"gone\"]\n{}", with_route(upstream));
+    let gone = ("gone", "command = [\"nothing-here\"]");
+    let alone = Plan::build(&config(&[], "", &[("a", &behind), gone]), &facts());
+    assert_eq!(alone.routes.iter().map(|route| &*route.unit).collect::<Vec<_>>(), ["a"]);
+    let other = with_route(upstream);
+    let beside = Plan::build(&config(&[], "", &[("a", &behind), gone, ("z", &other)]), &facts());
+    assert_eq!(beside.routes.iter().map(|route| &*route.unit).collect::<Vec<_>>(), ["z"]);
+    assert_eq!(beside.problems, []);
+}
