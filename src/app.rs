@@ -5,10 +5,6 @@
 
 mod reload;
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::Path;
 use std::time::Instant;
 
 use nix::unistd::{Gid, Uid, chown};
@@ -40,7 +36,7 @@ pub async fn run(config: Config) -> Result<(), String> {
         tracing::warn!("orphans will not come to this process: {error}");
     }
     tracing::info!("desktopd {} starts", env!("CARGO_PKG_VERSION"));
-    let control = control_socket(&config).await?;
+    let control = portal::bind_unix(&config.places.run, &config.places.control_socket()).await?;
 
     let (observer, watch) = Observer::new(std::process::id().cast_signed(), began.1);
     let stop = CancellationToken::new();
@@ -329,32 +325,4 @@ fn credentials(config: &Config, state: &State) -> (Credentials, portal::Credenti
         cookie: None,
     };
     (credentials, shown)
-}
-
-/// Binds the socket that commands come through. A daemon that answers there already keeps it.
-async fn control_socket(config: &Config) -> Result<UnixListener, String> {
-    let path = config.places.control_socket();
-    let at = |error: io::Error| format!("{}: {error}", path.display());
-    own_folder(&config.places.run).map_err(at)?;
-    if tokio::net::UnixStream::connect(&path).await.is_ok() {
-        return Err(format!("desktopd already runs here: {} answers", path.display()));
-    }
-    // What is left of a dead boot.
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path).map_err(at)?;
-    fs::set_permissions(&path, Permissions::from_mode(0o660)).map_err(at)?;
-    Ok(listener)
-}
-
-/// The daemon's folder must be the daemon's: another user's could be swapped under us.
-fn own_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
-    let owner = fs::symlink_metadata(folder)?.uid();
-    if owner == Uid::effective().as_raw() {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("it belongs to user {owner}, not to the user that desktopd runs as")))
 }

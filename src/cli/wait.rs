@@ -92,7 +92,8 @@ impl Waiting {
         }
         let mut targets = std::mem::take(&mut self.targets);
         for (name, way) in &mut targets {
-            let Some(unit) = self.units.get(name).filter(|_| way.is_none()) else { continue };
+            let Some(unit) = self.units.get(name) else { continue };
+            // Also of one that was done: what fails while others are waited for has failed.
             if changed.is_none_or(|changed| changed == name) {
                 *way = end_of(self.verb, unit.state);
             }
@@ -214,8 +215,9 @@ pub(super) mod tests {
     fn all_units_are_waited_for() {
         let now = snapshot(S::Done, S::Ready, S::Starting);
         assert_eq!(ways(Verb::Start, &["x", "kde"], &now, &[]), (false, vec![Some(Way::Done), None]));
-        let (over, ways) = ways(Verb::Start, &["x", "kde"], &now, &[("x", S::Failed), ("kde", S::Ready)]);
-        assert_eq!((over, ways), (true, vec![Some(Way::Done); 2]));
+        let then = [("x", S::Backoff), ("kde", S::Ready), ("x", S::Failed)];
+        let expected = vec![Some(Way::Failed), Some(Way::Done)];
+        assert_eq!(ways(Verb::Start, &["x", "kde"], &now, &then), (true, expected));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::Api;
 pub use control::{Credentials, Wish};
-pub use unix::{Right, serve_unix};
+pub use unix::{Right, bind_unix, serve_unix};
 
 use crate::gateway::page;
 

@@ -1,5 +1,10 @@
 //! The control socket: the api without passwords, because the kernel says who asks.
 
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
 use axum::Json;
 use axum::Router;
 use axum::body::Body;
@@ -7,7 +12,8 @@ use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::UnixListener;
+use nix::unistd::Uid;
+use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::api::ErrorBody;
@@ -77,4 +83,31 @@ async fn answer(router: Router, right: Right, request: Request<Body>) -> Respons
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+/// Binds the socket at `path`, in the folder `run`. A daemon that answers there already keeps it.
+pub async fn bind_unix(run: &Path, path: &Path) -> Result<UnixListener, String> {
+    let at = |error: io::Error| format!("{}: {error}", path.display());
+    own_folder(run).map_err(at)?;
+    if UnixStream::connect(path).await.is_ok() {
+        return Err(format!("desktopd already runs here: {} answers", path.display()));
+    }
+    // What is left of a dead boot.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(at)?;
+    fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(at)?;
+    Ok(listener)
+}
+
+/// The daemon's folder must be the daemon's: another user's could be swapped under us.
+fn own_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    let owner = fs::symlink_metadata(folder)?.uid();
+    if owner == Uid::effective().as_raw() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("it belongs to user {owner}, not to the user that desktopd runs as")))
 }

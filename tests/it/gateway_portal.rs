@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
 use super::gateway_world::{PASSWORD, Response, TOKEN, USER, World, ask, basic, get};
-use desktopd::portal::{Api, Right, api, serve_unix};
+use desktopd::portal::{Api, Credentials, Right, Wish, api, control_router, serve_unix};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -16,6 +16,9 @@ async fn pages_are_ours_alone() {
         ("/portal.css", "text/css; charset=utf-8"),
         ("/portal.js", "text/javascript; charset=utf-8"),
         ("/api/status", "application/json"),
+        ("/api/events", "application/json"),
+        ("/api/timeline", "application/json"),
+        ("/api/timeline.svg?theme=dark", "image/svg+xml"),
     ] {
         let response = get(world.pages, path, &token).await;
         assert_eq!((response.status, response.header("content-type").unwrap()), (200, kind), "{path}");
@@ -79,5 +82,30 @@ async fn the_control_socket_asks_the_kernel_who_asks() {
         let response = ask_unix(&path, "POST", "/api/units/stop", names).await;
         assert_eq!(response.status, change, "{right:?}");
         assert!(response.body.contains("\"error\""));
+    }
+}
+
+#[tokio::test]
+async fn the_end_is_for_those_who_may_change_things() {
+    let world = World::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    for (right, status) in [(Right::Change, 202), (Right::Read, 403)] {
+        let path = dir.path().join(format!("{right:?}.sock"));
+        let listener = UnixListener::bind(&path).unwrap();
+        let (_, handle) = tokio::sync::watch::channel(None);
+        let api = Api::new(world.watch.clone(), world.observer.events(), world.logs.clone(), handle);
+        let credentials =
+            Credentials { user: USER.into(), password: None, token: TOKEN.into(), enabled: true };
+        let (wish, mut wishes) = tokio::sync::mpsc::channel(1);
+        let router = control_router(api, credentials, wish);
+        tokio::spawn(serve_unix(listener, router, move |_| right, world.stop.clone()));
+        assert_eq!(ask_unix(&path, "POST", "/api/shutdown", "").await.status, status, "{right:?}");
+        assert_eq!(matches!(wishes.try_recv(), Ok(Wish::Shutdown)), right == Right::Change);
+        assert!(ask_unix(&path, "GET", "/api/shutdown", "").await.status >= 400);
+    }
+    // Nobody ends the daemon from a browser.
+    let program = basic(USER, PASSWORD);
+    for wish in ["/api/shutdown", "/api/reload"] {
+        assert_eq!(ask(world.pages, "POST", wish, &program, "").await.status, 404);
     }
 }

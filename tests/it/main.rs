@@ -8,6 +8,7 @@
 )]
 
 mod daemon_cli;
+mod daemon_events;
 mod daemon_files;
 mod daemon_init;
 mod daemon_life;

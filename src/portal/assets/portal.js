@@ -172,6 +172,15 @@ function show(snapshot) {
   problems.replaceChildren(...snapshot.problems.map((text) => make('li', { textContent: text })));
   showLinks(snapshot);
   showUnits(snapshot.units);
+  if (daemon !== snapshot.started_at) {
+    // Another daemon counts anew.
+    daemon = snapshot.started_at;
+    seen = 0;
+    timeline.done = false;
+    at('events').replaceChildren();
+  }
+  news();
+  drawTimeline(snapshot.up);
 }
 
 function connect() {
@@ -188,6 +197,62 @@ async function again() {
   const response = await fetch('/api/status').catch(() => null);
   if (response?.status === 401) logIn();
   else connect();
+}
+
+// --- Events and the timeline.
+
+const EVENTS = 100;
+let daemon = null;
+let seen = 0;
+let asking = false;
+let more = false;
+
+// Each snapshot follows from events, so each says that there are new ones; no connection of their own is needed.
+async function news() {
+  more = true;
+  if (asking) return;
+  asking = true;
+  while (more) {
+    more = false;
+    const response = await fetch(`/api/events?since=${seen}`).catch(() => null);
+    if (!response?.ok) break;
+    showEvents(await response.json());
+  }
+  asking = false;
+}
+
+function showEvents(events) {
+  const list = at('events');
+  for (const event of events.slice(-EVENTS)) list.prepend(eventRow(event));
+  while (list.childElementCount > EVENTS) list.lastElementChild.remove();
+  if (events.length) seen = events[events.length - 1].seq;
+}
+
+function eventRow(event) {
+  const date = new Date(event.at);
+  const time = make('time', {
+    dateTime: date.toISOString(), title: date.toLocaleString(), textContent: date.toLocaleTimeString([], { hour12: false }),
+  });
+  if (event.kind === 'unit') {
+    const state = make('span', { className: `state ${event.to}`, textContent: event.to });
+    return make('li', {}, time, make('strong', { textContent: event.unit }), state, make('small', { textContent: event.reason }));
+  }
+  const text = { up: 'everything is up', down: 'not everything is up any more' }[event.kind] ?? `desktopd is ${event.phase}`;
+  return make('li', {}, time, make('strong', { textContent: text }));
+}
+
+// The boot's picture changes until everything is up. It is asked for at most once a second.
+const timeline = { up: false, done: false, timer: null };
+
+function drawTimeline(up) {
+  timeline.up = up;
+  if (timeline.timer || timeline.done) return;
+  timeline.timer = setTimeout(() => {
+    timeline.timer = null;
+    timeline.done = timeline.up;
+    at('timeline-dark').srcset = `/api/timeline.svg?theme=dark&seen=${seen}`;
+    at('timeline').src = `/api/timeline.svg?seen=${seen}`;
+  }, 1000);
 }
 
 // --- Logs.
