@@ -174,6 +174,23 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_of_readiness_says_what_it_lacks() {
+        for (ready, expected) in [
+            ("kind = \"fil\"", "did you mean \"file\"?"),
+            ("path = \"x\"", "ready.kind: it is missing"),
+            ("kind = \"file\"", "ready.path: it is missing"),
+            ("kind = \"log\"\npattern = \"(\"", "ready.pattern: \"(\" is not a regular expression"),
+            ("kind = \"exec\"\ncommand = []", "ready.command: it is missing"),
+            ("kind = \"delay\"", "ready.time: it is missing"),
+            ("kind = \"delay\"\ntime = \"1\"", "ready.time: \"1\" is not a duration"),
+            ("kind = \"notify\"\nurl = \"x\"", "ready.url: unknown key"),
+        ] {
+            let (service, problems) = parse(&format!("command = [\"x\"]\n[ready]\n{ready}"));
+            assert!(service.is_none() && problems[0].contains(expected), "{ready}: {problems:?}");
+        }
+    }
+
+    #[test]
     fn a_file_that_is_not_toml_is_one_mistake_with_its_line() {
         let (service, problems) = parse("description = \"x\"\ncommand = [");
         assert!(service.is_none());

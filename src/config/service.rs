@@ -57,6 +57,14 @@ pub enum Ready {
     Tcp(String),
     /// A URL that answers with a status of 200 to 399.
     Http(String),
+    /// A file that exists.
+    File(String),
+    /// A line of its output that matches this regular expression.
+    Log(String),
+    /// A command that ends well; tried again until it does.
+    Exec(Vec<String>),
+    /// Some time after its start, for programs that say nothing.
+    Delay(Duration),
     /// A name that has an owner on a message bus.
     DBus {
         /// The well-known name.
@@ -267,7 +275,23 @@ enum Kind {
     Socket,
     Tcp,
     Http,
+    File,
+    Log,
+    Exec,
+    Delay,
     DBus,
+}
+
+fn pattern(table: &mut Reader<'_>) -> Option<Ready> {
+    let pattern = table.required("pattern", "a regular expression for a line of its output")?;
+    match regex::Regex::new(&pattern) {
+        Ok(_) => Some(Ready::Log(pattern)),
+        Err(error) => {
+            let why = error.to_string().replace('\n', " ");
+            table.problem("pattern", format!("\"{pattern}\" is not a regular expression: {why}"));
+            None
+        }
+    }
 }
 
 fn ready(table: &mut Reader<'_>) -> Option<Ready> {
@@ -278,6 +302,10 @@ fn ready(table: &mut Reader<'_>) -> Option<Ready> {
         ("socket", Kind::Socket),
         ("tcp", Kind::Tcp),
         ("http", Kind::Http),
+        ("file", Kind::File),
+        ("log", Kind::Log),
+        ("exec", Kind::Exec),
+        ("delay", Kind::Delay),
         ("dbus", Kind::DBus),
     ];
     let kind = table.word("kind", &kinds);
@@ -288,6 +316,21 @@ fn ready(table: &mut Reader<'_>) -> Option<Ready> {
         Some(Kind::Socket) => table.required("path", "the path of a Unix socket").map(Ready::Socket),
         Some(Kind::Tcp) => table.required("address", "HOST:PORT").map(Ready::Tcp),
         Some(Kind::Http) => table.required("url", "a URL such as \"http://127.0.0.1:80/\"").map(Ready::Http),
+        Some(Kind::File) => table.required("path", "the path of a file").map(Ready::File),
+        Some(Kind::Log) => pattern(table),
+        Some(Kind::Exec) => {
+            let argv: Vec<String> = table.get("command", PROGRAM).unwrap_or_default();
+            if argv.is_empty() {
+                table.problem("command", format!("it is missing: {PROGRAM}"));
+            }
+            (!argv.is_empty()).then_some(Ready::Exec(argv))
+        }
+        Some(Kind::Delay) => {
+            if table.untouched("time") {
+                table.problem("time", "it is missing: how long after its start it counts as ready");
+            }
+            table.duration("time").map(Ready::Delay)
+        }
         Some(Kind::DBus) => {
             let name = table.required("name", "a name on the bus");
             let bus = table.required("bus", "the bus's address");
@@ -295,7 +338,7 @@ fn ready(table: &mut Reader<'_>) -> Option<Ready> {
         }
         None => {
             // Whatever else stands there cannot be judged without a kind.
-            table.accept(["path", "address", "url", "name", "bus"]);
+            table.accept(["path", "address", "url", "name", "bus", "pattern", "command", "time"]);
             None
         }
     };

@@ -7,7 +7,7 @@ pub mod programs;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
-use crate::config::service::Run;
+use crate::config::service::{Ready, Run};
 use crate::sys::launch::Identity;
 
 pub use account::Account;
@@ -42,7 +42,11 @@ impl Facts {
                 Run::Step(_) => None,
             };
             let stop = service.stop_command.iter().filter_map(|argv| argv.first());
-            command.into_iter().chain(stop).chain(&service.unless_installed)
+            let ready = match &service.ready {
+                Ready::Exec(argv) => argv.first(),
+                _ => None,
+            };
+            command.into_iter().chain(stop).chain(ready).chain(&service.unless_installed)
         });
         let path = config.settings.environment.get("PATH").map(String::as_str);
         let path = path.or_else(|| config.env.text("PATH")).unwrap_or("/usr/local/bin:/usr/bin:/bin");

@@ -80,7 +80,10 @@ impl<'a> Composer<'a> {
             // Without it the signal ends the unit all the same.
             absent.is_none().then_some(argv)
         });
-        unit.ready = ready(&service.ready, &mut expander);
+        unit.ready = match ready(&service.ready, &mut expander) {
+            Ready::Exec(argv) => Ready::Exec(self.located("ready.command", argv, service, &mut missing)),
+            ready => ready,
+        };
         let env = self.environment(service, &mut expander);
         let cwd = match &service.directory {
             Some(directory) => PathBuf::from(expander.text("directory", directory)),
@@ -225,6 +228,11 @@ fn ready(spec: &Ready, expander: &mut Expander<'_>) -> Ready {
         Ready::Socket(path) => Ready::Socket(expander.text("ready.path", path)),
         Ready::Tcp(address) => Ready::Tcp(expander.text("ready.address", address)),
         Ready::Http(url) => Ready::Http(expander.text("ready.url", url)),
+        Ready::File(path) => Ready::File(expander.text("ready.path", path)),
+        // A dollar sign is a line's end there.
+        Ready::Log(pattern) => Ready::Log(pattern.clone()),
+        Ready::Exec(argv) => Ready::Exec(expander.list("ready.command", argv)),
+        Ready::Delay(time) => Ready::Delay(*time),
         Ready::DBus { name, bus } => {
             Ready::DBus { name: expander.text("ready.name", name), bus: expander.text("ready.bus", bus) }
         }

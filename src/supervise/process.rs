@@ -123,8 +123,8 @@ pub(super) fn spawn(
     let notify = run_dir.join("notify").join(&unit.name);
     let beside = (unit.clone(), reaper.clone(), logs.clone());
     let run = move |argv: &[String]| run_beside(&beside.0, argv, &beside.1, &beside.2);
-    let (watch, fd) =
-        Watch::new(&unit.ready, &notify, run).map_err(describe("preparing to hear that it is ready"))?;
+    let (watch, fd) = Watch::new(&unit.ready, &notify, || logs.follow(&unit.name, 0).1, run)
+        .map_err(describe("preparing to hear that it is ready"))?;
     let fds: Vec<OwnedFd> = fd.into_iter().collect();
     let targets = fds.iter().map(|_| READY_FD).collect();
     let role = if unit.contain { Role::Guard } else { Role::Exec };

@@ -14,12 +14,15 @@ use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, setsockopt, sockopt};
+use regex::Regex;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::net::{TcpStream, UnixDatagram, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::config::service::Ready;
+use crate::logs::Line;
 use crate::steps;
 use crate::sys::process::{in_session, signal_group};
 use crate::sys::reaper::Exit;
@@ -44,6 +47,12 @@ pub(super) enum Watch {
     Socket(PathBuf),
     Tcp(String),
     Http(String),
+    File(PathBuf),
+    Log {
+        pattern: Regex,
+        lines: broadcast::Receiver<Line>,
+    },
+    Delay(Duration),
     /// Starts a process that knows.
     Probe(Box<dyn Fn() -> io::Result<Probe> + Send + Sync>),
 }
@@ -53,6 +62,7 @@ impl Watch {
     pub(super) fn new(
         ready: &Ready,
         notify: &Path,
+        follow: impl FnOnce() -> broadcast::Receiver<Line>,
         run: impl Fn(&[String]) -> io::Result<Probe> + Send + Sync + 'static,
     ) -> io::Result<(Self, Option<OwnedFd>)> {
         Ok(match ready {
@@ -65,6 +75,16 @@ impl Watch {
             Ready::Socket(path) => (Self::Socket(path.into()), None),
             Ready::Tcp(address) => (Self::Tcp(address.clone()), None),
             Ready::Http(url) => (Self::Http(url.clone()), None),
+            Ready::File(path) => (Self::File(path.into()), None),
+            Ready::Log(pattern) => {
+                let pattern = Regex::new(pattern).map_err(io::Error::other)?;
+                (Self::Log { pattern, lines: follow() }, None)
+            }
+            Ready::Delay(time) => (Self::Delay(*time), None),
+            Ready::Exec(argv) => {
+                let argv = argv.clone();
+                (Self::Probe(Box::new(move || run(&argv))), None)
+            }
             Ready::DBus { name, bus } => {
                 let argv = ["/proc/self/exe", "__step", steps::AWAIT_BUS_NAME, bus, name].map(str::to_owned);
                 (Self::Probe(Box::new(move || run(&argv))), None)
@@ -90,6 +110,9 @@ impl Watch {
             Self::Socket(path) => retry(|| connects(path.clone())).await,
             Self::Tcp(address) => retry(|| accepts(address.clone())).await,
             Self::Http(url) => retry(|| answers(url.clone())).await,
+            Self::File(path) => retry(|| std::future::ready(path.exists())).await,
+            Self::Log { pattern, lines } => says(&pattern, lines).await,
+            Self::Delay(time) => tokio::time::sleep(time).await,
             Self::Probe(start) => retry(|| probe(start())).await,
         }
     }
@@ -156,6 +179,18 @@ fn receive(socket: &UnixDatagram) -> io::Result<(Vec<u8>, Option<i32>)> {
 
 fn says_ready(message: &[u8]) -> bool {
     message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
+}
+
+/// Waits for a line that matches.
+async fn says(pattern: &Regex, mut lines: broadcast::Receiver<Line>) {
+    loop {
+        match lines.recv().await {
+            Ok(line) if pattern.is_match(&line.text) => return,
+            // In a flood the line may be among those that were missed; the next one may do.
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return pending().await,
+        }
+    }
 }
 
 async fn line(mut pipe: pipe::Receiver) {

@@ -68,8 +68,13 @@ elif how == "http":
             self.send_response(204 if os.path.exists(go) else 503)
             self.end_headers()
     http.server.HTTPServer(("127.0.0.1", int(sys.argv[2])), H).serve_forever()
-elif how == "started":
-    pass
+elif how == "file":
+    wait()
+    open(sys.argv[2], "w").close()
+elif how == "log":
+    print("not listening yet", flush=True)
+    wait()
+    print("listening on port 7", flush=True)
 time.sleep(1000)
 "#;
 
@@ -78,12 +83,15 @@ fn each_kind_of_readiness_is_seen_when_it_comes_and_not_before() {
     let (tcp, http) = (free_port(), free_port());
     let mut world = World::new();
     world.script("ready", READY);
-    let kinds: [(&str, String, String); 6] = [
+    let kinds: [(&str, String, String); 9] = [
         ("notify", String::new(), String::new()),
         ("fd", ", \"${ready-fd}\"".into(), String::new()),
         ("socket", ", \"@D/socket\"".into(), ", path = \"@D/socket\"".into()),
         ("tcp", format!(", \"{tcp}\""), format!(", address = \"127.0.0.1:{tcp}\"")),
         ("http", format!(", \"{http}\""), format!(", url = \"http://127.0.0.1:{http}/health\"")),
+        ("file", ", \"@D/file\"".into(), ", path = \"@D/file\"".into()),
+        ("log", String::new(), ", pattern = \"^listening on port [0-9]+$\"".into()),
+        ("exec", String::new(), ", command = [\"test\", \"-e\", \"@D/go\"]".into()),
         ("started", String::new(), String::new()),
     ];
     for (kind, argument, details) in &kinds {
@@ -98,13 +106,24 @@ fn each_kind_of_readiness_is_seen_when_it_comes_and_not_before() {
     until("the socket exists", || world.path("socket").exists().then_some(()));
     for _ in 0..10 {
         let status = world.status();
-        for (kind, ..) in &kinds[..5] {
+        for (kind, ..) in &kinds[..8] {
             assert_eq!(find(&status, kind)["state"], "starting", "{kind}");
         }
         std::thread::sleep(Duration::from_millis(10));
     }
     world.write("go", "");
     world.until_up();
+}
+
+#[test]
+fn some_say_nothing_and_count_as_ready_after_a_while() {
+    let world = World::running(&[
+        ("silent", "command = [\"sleep\", \"1000\"]\nready = { kind = \"delay\", time = \"300ms\" }"),
+        ("behind", "@polite\nneeds = [\"silent\"]"),
+    ]);
+    world.until_up();
+    let began = world.status()["started_at"].as_i64().unwrap();
+    assert!(world.unit("silent")["since"].as_i64().unwrap() - began >= 300);
 }
 
 #[test]

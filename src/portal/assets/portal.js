@@ -42,7 +42,8 @@ function linkOf(route) {
 }
 
 function showLinks(snapshot) {
-  const elsewhere = snapshot.routes.filter((route) => String(route.port) !== location.port || route.unit);
+  // The portal's own way in belongs to no unit, and is this page, whatever port it was published on.
+  const elsewhere = snapshot.routes.filter((route) => route.unit);
   const items = elsewhere.map((route) => {
     const unit = snapshot.units.find((candidate) => candidate.name === route.unit);
     const state = route.problem ?? unit?.state ?? '';
