@@ -5,6 +5,7 @@
 
 mod reload;
 
+use std::ffi::{OsStr, OsString};
 use std::time::Instant;
 
 use nix::unistd::{Gid, Uid, chown};
@@ -48,6 +49,7 @@ pub async fn run(config: Config) -> Result<(), String> {
 
     let reaper = Reaper::new();
     let run_dir = config.places.run.clone();
+    let ready_socket = config.env.raw.get(OsStr::new("NOTIFY_SOCKET")).cloned();
     let (plan, reloader) = plan(config).await?;
     front.show_plan(&observer, &plan);
     let events = observer.events();
@@ -58,7 +60,7 @@ pub async fn run(config: Config) -> Result<(), String> {
     handle.send_replace(Some(supervisor.handle.clone()));
     front.set_routes(&observer, &plan.routes).await;
     observer.update(|snapshot| snapshot.phase = Phase::Running);
-    let mut daemon = Daemon { signals, reaper, supervisor, observer, reloader, wishes, front };
+    let mut daemon = Daemon { signals, reaper, supervisor, observer, reloader, wishes, front, ready_socket };
     daemon.watch_over().await;
     let front = daemon.front;
     stop.cancel();
@@ -77,6 +79,8 @@ struct Daemon {
     reloader: Reloader,
     wishes: mpsc::Receiver<Wish>,
     front: Front,
+    /// Where to say that everything is up, until it was said.
+    ready_socket: Option<OsString>,
 }
 
 impl Daemon {
@@ -120,12 +124,23 @@ impl Daemon {
                     }
                     let published = states.borrow_and_update().clone();
                     let finished = published.finished;
+                    if published.up {
+                        self.tell_ready();
+                    }
                     observe(&self.observer, published);
                     if finished {
                         return;
                     }
                 }
             }
+        }
+    }
+
+    /// Tells whoever started us, once, that everything is up.
+    fn tell_ready(&mut self) {
+        let Some(socket) = self.ready_socket.take() else { return };
+        if let Err(error) = sys::notify::tell(&socket, "READY=1") {
+            tracing::warn!("NOTIFY_SOCKET={}: {error}", socket.display());
         }
     }
 

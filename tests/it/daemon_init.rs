@@ -245,3 +245,23 @@ fn an_ordinary_user_gets_what_is_possible_and_reads_what_is_not() {
     world.tell(&["restart", "own", "guarded"]);
     world.until_up();
 }
+
+#[test]
+fn whoever_started_it_hears_when_everything_is_up() {
+    let mut world = World::of(&[(
+        "slow",
+        "command = [\"sleep\", \"1000\"]\nready = { kind = \"file\", path = \"@D/go\" }",
+    )]);
+    let socket = std::os::unix::net::UnixDatagram::bind(world.path("notify")).unwrap();
+    world.env("NOTIFY_SOCKET", world.path("notify"));
+    world.start();
+    world.until_state("slow", "starting");
+    socket.set_nonblocking(true).unwrap();
+    let mut bytes = [0; 64];
+    assert!(socket.recv(&mut bytes).is_err(), "not before");
+    world.write("go", "");
+    socket.set_nonblocking(false).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    let length = socket.recv(&mut bytes).unwrap();
+    assert_eq!(&bytes[..length], b"READY=1");
+}
