@@ -12,6 +12,9 @@ use crate::poll::{eventually, within};
 /// A page with a message on one background has fewer colours than this, wallpaper and panel have more.
 const DESKTOP_COLOURS: usize = 8;
 
+/// How long a page may take to come back by itself.
+const RETURN: Duration = Duration::from_secs(40);
+
 /// What lossy video makes of a colour.
 const TOLERANCE: u8 = 24;
 
@@ -42,17 +45,33 @@ impl Desktop<'_> {
 
     /// Waits for a stream that shows more than one surface: not black, not blank, not just a message.
     pub async fn wait_for_picture(&self, timeout: Duration) -> Picture {
-        eventually("a picture of the desktop", timeout, async || {
-            let Some(stream) = self.stream().await else {
-                return Err(format!("no stream in the page, which says {:?}", self.browser.text().await));
-            };
-            let picture = self.picture().await;
-            match picture.colours() {
-                enough if enough >= DESKTOP_COLOURS => Ok(picture),
-                few => Err(format!("{few} colours in {stream}")),
+        eventually("a picture of the desktop", timeout, async || self.look().await).await
+    }
+
+    /// Waits for the picture after the streaming server was restarted under an open page.
+    ///
+    /// The page comes back by itself, but Selkies' client opens a second stream while its first is being taken up,
+    /// and now and then the server drops both: then a person reloads the page, and so does this.
+    pub async fn wait_for_return(&self, timeout: Duration) -> Picture {
+        match within(RETURN, async || self.look().await).await {
+            Ok(picture) => picture,
+            Err(why) => {
+                eprintln!("the page did not come back by itself ({why}): it is reloaded");
+                self.browser.execute("location.reload();", vec![]).await;
+                self.wait_for_picture(timeout).await
             }
-        })
-        .await
+        }
+    }
+
+    async fn look(&self) -> Result<Picture, String> {
+        let Some(stream) = self.stream().await else {
+            return Err(format!("no stream in the page, which says {:?}", self.browser.text().await));
+        };
+        let picture = self.picture().await;
+        match picture.colours() {
+            enough if enough >= DESKTOP_COLOURS => Ok(picture),
+            few => Err(format!("{few} colours in {stream}")),
+        }
     }
 
     /// Waits until nothing has moved for `calm`: a desktop that's still loading loses what is typed.

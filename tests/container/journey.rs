@@ -33,7 +33,7 @@ async fn a_person_works_on_a_desktop_that_survives_its_x_server() {
         if left > 0 { Err(format!("{left} pixels are left")) } else { Ok(()) }
     })
     .await;
-    desktop.wait_for_picture(START).await;
+    desktop.wait_for_return(START).await;
     paint(&desktop, "unpainted-again").await;
 
     the_portal_shows_all(&stack, &browser).await;

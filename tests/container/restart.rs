@@ -36,7 +36,7 @@ async fn a_restart_keeps_password_and_sessions() {
     let here = browser.url().await;
     assert!(!here.contains("login"), "the session of before the restart is still open, not {here}");
     let desktop = Desktop { browser: &browser };
-    desktop.wait_for_picture(START).await;
+    desktop.wait_for_return(START).await;
     if let Err(why) = scenario::paint_a_terminal(&desktop, scenario::ATTEMPTS).await {
         panic!("{why}; {}", browser.keep_evidence("unpainted-after-restart").await);
     }
