@@ -6,11 +6,12 @@
 mod reload;
 
 use std::ffi::{OsStr, OsString};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Uid, chown};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -27,6 +28,9 @@ use crate::sys::reaper::Reaper;
 use crate::sys::signals::{Signal, Signals};
 use crate::{config::Secret, sys};
 use reload::Reloader;
+
+/// How long answers on the control socket may take at the end.
+const LAST_ANSWER: Duration = Duration::from_millis(300);
 
 /// Runs the desktop until it is asked to stop. The error says why it could not even begin.
 pub async fn run(config: Config) -> Result<(), String> {
@@ -45,7 +49,7 @@ pub async fn run(config: Config) -> Result<(), String> {
     let seen = (watch, observer.events());
     let (wish, wishes) = mpsc::channel(4);
     let front = Front::open(&config, seen, (logs.clone(), handle_watch, wish), stop.clone()).await;
-    front.serve_control(control, stop.clone());
+    let control = front.serve_control(control, stop.clone());
 
     let reaper = Reaper::new();
     let run_dir = config.places.run.clone();
@@ -65,6 +69,8 @@ pub async fn run(config: Config) -> Result<(), String> {
     let front = daemon.front;
     stop.cancel();
     front.gateway.drained().await;
+    // Followers of logs and events have no end of their own and are not waited for.
+    let _ = tokio::time::timeout(LAST_ANSWER, control).await;
     tracing::info!("everything has stopped");
     logs.flush();
     Ok(())
@@ -300,10 +306,10 @@ impl Front {
         observer.update(|snapshot| snapshot.routes = std::iter::once(portal).chain(services).collect());
     }
 
-    fn serve_control(&self, listener: UnixListener, stop: CancellationToken) {
+    fn serve_control(&self, listener: UnixListener, stop: CancellationToken) -> JoinHandle<()> {
         let own = Uid::effective().as_raw();
         let right = move |uid| if uid == 0 || uid == own { Right::Change } else { Right::Read };
-        tokio::spawn(portal::serve_unix(listener, self.control.clone(), right, stop));
+        tokio::spawn(portal::serve_unix(listener, self.control.clone(), right, stop))
     }
 }
 

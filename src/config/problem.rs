@@ -42,6 +42,10 @@ impl fmt::Display for Problem {
 
 /// The one of `known` that `name` was probably meant to be.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Comparing costs the product of the lengths, and nobody mistypes a word of this length.
+    if name.len() > 128 {
+        return None;
+    }
     known
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))

@@ -16,6 +16,7 @@
 
 pub mod auth;
 mod bridge;
+mod crowd;
 mod door;
 mod files;
 mod headers;
@@ -72,6 +73,7 @@ pub struct Gateway {
 struct Inner {
     door: Door,
     ports: Mutex<BTreeMap<u16, Port>>,
+    crowd: crowd::Crowd,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -87,7 +89,8 @@ impl Gateway {
     pub fn new(settings: Settings, auth: Auth, watch: Watch, logs: Logs, stop: CancellationToken) -> Self {
         let door = Door { auth, settings, watch, logs, proxy: proxy::Proxy::new() };
         let tasks = TaskTracker::new();
-        let inner = Arc::new(Inner { door, ports: Mutex::default(), stop, tasks });
+        let inner =
+            Arc::new(Inner { door, ports: Mutex::default(), crowd: crowd::Crowd::new(), stop, tasks });
         let closing = Arc::clone(&inner);
         inner.tasks.spawn(async move {
             closing.stop.cancelled().await;
@@ -181,6 +184,11 @@ async fn serve(
                 continue;
             }
         };
+        let Some(place) = inner.crowd.enter(peer.ip().to_canonical()) else {
+            // Closing says it: an answer would cost what there is too little of.
+            drop(stream);
+            continue;
+        };
         let _ = stream.set_nodelay(true);
         tunnel::keep_alive(&stream);
         let (inner, target, stop) = (Arc::clone(&inner), Arc::clone(&target), stop.clone());
@@ -191,6 +199,7 @@ async fn serve(
                 inner.door.answer(target, port, peer, request)
             };
             listen::serve(stream, handler, stop).await;
+            drop(place);
         });
     }
 }

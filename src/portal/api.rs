@@ -31,6 +31,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// Snapshots follow each other no faster than this; what lies between is not worth sending.
 const PACE: Duration = Duration::from_millis(100);
 
+/// Units that one request may name.
+const MOST_NAMES: usize = 256;
+
+/// No unit has a longer name; comparing one with all names costs their product. Bytes.
+const LONGEST_NAME: usize = 128;
+
 /// Where the answers come from. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
@@ -150,6 +156,10 @@ async fn change(
     if names.is_empty() {
         return Err(Problem(StatusCode::BAD_REQUEST, "no unit is named".into()));
     }
+    if names.len() > MOST_NAMES || names.iter().any(|name| name.len() > LONGEST_NAME) {
+        let text = format!("at most {MOST_NAMES} units, by names of at most {LONGEST_NAME} bytes");
+        return Err(Problem(StatusCode::BAD_REQUEST, text));
+    }
     let handle = api.handle.borrow().clone();
     let Some(handle) = handle else {
         let text = "the daemon is still deciding what to run; try again in a moment";
@@ -170,6 +180,9 @@ fn event(name: &str, value: &impl Serialize) -> Event {
 
 /// The name or alias that is most like what was asked for, if any is.
 pub(crate) fn nearest(snapshot: &Snapshot, asked: &str) -> Option<String> {
+    if asked.len() > LONGEST_NAME {
+        return None;
+    }
     let names = snapshot.units.iter().flat_map(|unit| std::iter::once(&unit.name).chain(&unit.aliases));
     let (distance, name) = names.map(|name| (strsim::damerau_levenshtein(name, asked), name)).min()?;
     (distance <= 1 + asked.chars().count() / 4).then(|| name.clone())

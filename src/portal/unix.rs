@@ -15,6 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use nix::unistd::Uid;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::api::ErrorBody;
 use super::control;
@@ -39,10 +40,11 @@ pub async fn serve_unix(
     right: impl Fn(u32) -> Right + Send + Sync + 'static,
     stop: CancellationToken,
 ) {
+    let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -53,7 +55,7 @@ pub async fn serve_unix(
         };
         let right = stream.peer_cred().map_or(Right::Nothing, |peer| right(peer.uid()));
         let (router, stop) = (router.clone(), stop.clone());
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let ended = stop.clone();
             let connection =
                 listen::serve(stream, move |request| answer(router.clone(), right, request), stop);
@@ -64,6 +66,9 @@ pub async fn serve_unix(
             }
         });
     }
+    // Whoever asked for the end still gets the answer.
+    connections.close();
+    connections.wait().await;
 }
 
 async fn answer(router: Router, right: Right, request: Request<Body>) -> Response {

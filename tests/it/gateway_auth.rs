@@ -243,6 +243,70 @@ async fn guessing_becomes_slow_and_a_session_does_not() {
 }
 
 #[tokio::test]
+async fn a_guess_counts_also_when_nobody_waits_for_the_answer() {
+    use tokio::io::AsyncWriteExt;
+    let world = World::new().await;
+    let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", basic(USER, "wrong"));
+    for _ in 0..6 {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        drop(stream);
+    }
+    // They may not all have been read yet; once they are, the next guess waits.
+    let mut longest = Duration::ZERO;
+    for _ in 0..4 {
+        let before = std::time::Instant::now();
+        get(world.port, "/", &basic(USER, "wrong")).await;
+        longest = longest.max(before.elapsed());
+        if longest >= Duration::from_millis(900) {
+            break;
+        }
+    }
+    // Without those six the fourth guess of these would be the first to wait, for 250 ms.
+    assert!(longest >= Duration::from_millis(900), "{longest:?}");
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_guesses_too() {
+    let world = World::new().await;
+    let before = std::time::Instant::now();
+    for _ in 0..5 {
+        assert_eq!(get(world.port, "/", "Authorization: Bearer guess\r\n").await.status, 401);
+    }
+    assert!(before.elapsed() >= Duration::from_millis(700), "{:?}", before.elapsed());
+    let before = std::time::Instant::now();
+    assert_eq!(get(world.port, "/", &format!("Authorization: Bearer {TOKEN}\r\n")).await.status, 200);
+    assert!(before.elapsed() < Duration::from_millis(250), "the right one never waits");
+}
+
+#[tokio::test]
+async fn a_neighbours_cookies_hide_ours_neither_by_their_bytes_nor_by_their_number() {
+    let world = World::new().await;
+    let cookie = world.cookie().await;
+    let name = cookie.split('=').next().unwrap();
+    let planted = format!("{name}=planted; ").repeat(8);
+    for before in ["x=\u{fc}; ", &planted] {
+        assert_eq!(
+            get(world.port, "/", &format!("Cookie: {before}{cookie}\r\n")).await.status,
+            200,
+            "{before}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn names_that_no_unit_has_cost_nothing() {
+    let world = World::new().await;
+    let headers = format!("Content-Type: application/json\r\nAuthorization: Bearer {TOKEN}\r\n");
+    for names in [format!("[\"{}\"]", "a".repeat(1_000_000)), format!("[{}\"a\"]", "\"a\",".repeat(300))] {
+        let body = format!("{{\"names\":{names}}}");
+        let before = std::time::Instant::now();
+        assert_eq!(ask(world.pages, "POST", "/api/units/start", &headers, &body).await.status, 400);
+        assert!(before.elapsed() < Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
 async fn open_ports_answer_under_known_names_only() {
     let world = World::with(desktopd::gateway::auth::Credentials { enabled: false, ..credentials() }).await;
     assert_eq!(get(world.port, "/", "").await.status, 200);

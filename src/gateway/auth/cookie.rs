@@ -10,6 +10,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::digest::{Key, digest, same};
 
+/// Cookies of our name that are looked at in one request.
+const MOST: usize = 32;
+
 /// How long a session lasts.
 const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -55,12 +58,13 @@ impl Cookies {
     /// The sessions that a request shows. Other ports of the host can plant cookies of our name beside ours, so there
     /// may be several.
     pub(super) fn sessions(&self, headers: &HeaderMap, now: SystemTime) -> Vec<(SessionId, SystemTime)> {
-        let cookies = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+        // By bytes: what is not text in a neighbour's cookie is no reason not to find ours.
+        let cookies =
+            headers.get_all(COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
         cookies
-            .flat_map(|cookies| cookies.split(';'))
-            .filter_map(|cookie| cookie.trim().split_once('='))
+            .filter_map(|cookie| std::str::from_utf8(cookie.trim_ascii()).ok()?.split_once('='))
             .filter(|(name, _)| *name == self.name)
-            .take(4)
+            .take(MOST)
             .filter_map(|(_, value)| self.open(value, now))
             .collect()
     }
