@@ -4,6 +4,7 @@ mod backoff;
 mod changes;
 mod driver;
 pub mod lifecycle;
+pub mod notify;
 mod output;
 mod process;
 mod ready;

@@ -27,6 +27,8 @@ use crate::steps;
 use crate::sys::process::{in_session, signal_group};
 use crate::sys::reaper::Exit;
 
+use super::notify::Message;
+
 /// The first pause between two attempts; each following one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
@@ -153,7 +155,9 @@ async fn notified(socket: &UnixDatagram, main: i32) {
             return pending().await;
         }
         match socket.try_io(tokio::io::Interest::READABLE, || receive(socket)) {
-            Ok((message, Some(sender))) if in_session(sender, main) && says_ready(&message) => return,
+            Ok((message, Some(sender))) if in_session(sender, main) && Message::parse(&message).ready => {
+                return;
+            }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return pending().await,
@@ -175,10 +179,6 @@ fn receive(socket: &UnixDatagram) -> io::Result<(Vec<u8>, Option<i32>)> {
         (message.bytes, sender)
     };
     Ok((bytes[..length].to_vec(), sender))
-}
-
-fn says_ready(message: &[u8]) -> bool {
-    message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
 }
 
 /// Waits for a line that matches.
@@ -266,20 +266,6 @@ async fn probe(started: io::Result<Probe>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ready_is_a_line_of_its_own() {
-        for (message, expected) in [
-            (&b"READY=1"[..], true),
-            (b"STATUS=up\nREADY=1\n", true),
-            (b"XREADY=1", false),
-            (b"READY=10", false),
-            (b"", false),
-            (b"STATUS=READY=1", false),
-        ] {
-            assert_eq!(says_ready(message), expected, "{message:?}");
-        }
-    }
 
     #[tokio::test]
     async fn http_is_ready_when_the_answer_is_good() {
