@@ -1,9 +1,10 @@
 //! Users of this machine.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::PathBuf;
 
-use nix::unistd::{Gid, Uid, User, getgrouplist, getgroups, getresgid, getresuid};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups, getresgid, getresuid};
 
 use crate::sys::launch::Identity;
 
@@ -51,5 +52,27 @@ pub fn desktop_account(daemon: &Identity, name: &str) -> Result<Account, String>
         }
         Ok(None) => Err(format!("there is no user named '{name}' (USER_NAME)")),
         Err(error) => Err(format!("looking for the user '{name}': {error}")),
+    }
+}
+
+/// The ids of groups: by name, or a number as it is. What is missing in the answer is missing here.
+pub fn groups<'a>(names: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, u32> {
+    let id = |name: &str| match Group::from_name(name) {
+        Ok(Some(group)) => Some(group.gid.as_raw()),
+        // A group that only the host has a name for.
+        _ => name.parse().ok(),
+    };
+    names.into_iter().filter_map(|name| Some((name.clone(), id(name)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_have_names_or_numbers() {
+        let names = ["root", "4321", "no-such-group", "-1"].map(str::to_owned);
+        let expected = BTreeMap::from([("root".to_owned(), 0), ("4321".to_owned(), 4321)]);
+        assert_eq!(groups(&names), expected);
     }
 }
