@@ -33,6 +33,9 @@ fn run() -> i32 {
         Command::Plan { json, variables } => plan(&Config::load(args.config.clone(), variables), *json),
         Command::Init { variables } => {
             sys::start_clean();
+            if let Err(error) = sys::threads_work() {
+                return told(Err(error));
+            }
             let config = Config::load(args.config.clone(), variables);
             let runtime =
                 Builder::new_multi_thread().worker_threads(2).thread_stack_size(STACK).enable_all().build();

@@ -7,12 +7,14 @@
 //! Message form in both directions: a length of four bytes (big endian), then JSON.
 
 use std::ffi::OsString;
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::fcntl::{FcntlArg, fcntl};
@@ -71,6 +73,21 @@ pub struct Orders {
     pub open_files: Option<u64>,
     /// The numbers under which the descriptors that come along are given to the service.
     pub fds: Vec<i32>,
+    /// Folders that it needs, made for its user alone where they are missing.
+    pub folders: Vec<PathBuf>,
+    /// Files that it reads, written anew.
+    pub files: Vec<NewFile>,
+}
+
+/// A file that is written before the service starts, by the user that it runs as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewFile {
+    /// Where. A folder that is missing is made for the owner alone.
+    pub path: PathBuf,
+    /// Who may do what with it.
+    pub mode: u32,
+    /// What is in it.
+    pub content: Bytes,
 }
 
 /// What comes back through the socket.
@@ -216,6 +233,12 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     if let Some(identity) = &orders.identity {
         become_user(identity)?;
     }
+    for folder in &orders.folders {
+        at(&format!("making {}", folder.display()), private_folder(folder))?;
+    }
+    for file in &orders.files {
+        at(&format!("writing {}", file.path.display()), write(file))?;
+    }
     at(&format!("changing to the folder {}", orders.cwd.display()), chdir(&orders.cwd))?;
     place(received, &orders.fds)?;
     let null = at("opening /dev/null", std::fs::File::open("/dev/null"))?;
@@ -231,6 +254,28 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     // The system says the same of a script whose interpreter is missing, which is no help then.
     let misleading = error.kind() == io::ErrorKind::NotFound && file.exists();
     Err((if misleading { format!("{operation}, or rather its interpreter") } else { operation }, error))
+}
+
+fn private_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Writes a file whole or not at all; nobody else can ever read more of it than its mode allows.
+fn write(file: &NewFile) -> io::Result<()> {
+    if let Some(folder) = file.path.parent() {
+        private_folder(folder)?;
+    }
+    let mut name = file.path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    out.write_all(&file.content)?;
+    out.set_permissions(Permissions::from_mode(file.mode))?;
+    fs::rename(&new, &file.path)
 }
 
 fn become_user(identity: &Identity) -> Result<(), Failure> {
