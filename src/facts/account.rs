@@ -111,14 +111,15 @@ mod tests {
         fs::write(root.path().join("etc/passwd"), "root:x:0:0:root:/root:/bin/bash").unwrap();
         fs::write(root.path().join("etc/group"), "root:x:0:\nstaff:x:50:\n").unwrap();
         let who = |gid| Identity { uid: 4321, gid, groups: vec![gid] };
-        let make = |gid| StandIn::new(root.path(), &who(gid), "user4321", "/h".as_ref(), "/bin/sh".as_ref());
-        let made = make(4321);
+        let of_group =
+            |gid| StandIn::new(root.path(), &who(gid), "user4321", "/h".as_ref(), "/bin/sh".as_ref());
+        let made = of_group(4321);
         assert_eq!(made.passwd, "root:x:0:0:root:/root:/bin/bash\nuser4321:x:4321:4321::/h:/bin/sh\n");
         assert_eq!(made.group, "root:x:0:\nstaff:x:50:\nuser4321:x:4321:\n");
         assert_eq!(made.library, None);
         let library = root.path().join("usr/lib/x86_64-linux-gnu/libnss_wrapper.so");
         fs::write(&library, "").unwrap();
-        assert_eq!(make(50).group, "root:x:0:\nstaff:x:50:\n");
-        assert_eq!(make(50).library, Some(library));
+        assert_eq!(of_group(50).group, "root:x:0:\nstaff:x:50:\n");
+        assert_eq!(of_group(50).library, Some(library));
     }
 }

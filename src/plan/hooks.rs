@@ -51,20 +51,21 @@ fn prepare(unit: &mut Unit, config: &Config, facts: &Facts) {
 /// The only peer of its clients is this container: for everybody else it is no relay.
 fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
     let Some(file) = unit.launch.files.first_mut() else { return };
-    let mut content = file.content.reveal().to_owned();
-    for address in &facts.addresses {
-        content.push_str(&format!("allowed-peer-ip={address}\n"));
+    let mut lines: Vec<String> = facts.addresses.iter().map(|own| format!("allowed-peer-ip={own}")).collect();
+    if facts.daemon.uid == 0 {
+        lines.extend(["proc-user=turnserver", "proc-group=turnserver"].map(str::to_owned));
     }
     if let Some(address) = &config.env.vars.coturn_listen_address {
         match address.parse::<std::net::IpAddr>() {
             // One of our own needs no translation.
             Ok(address) if facts.addresses.contains(&address) => {}
-            Ok(address) => content.push_str(&format!("external-ip={address}\n")),
+            Ok(address) => lines.push(format!("external-ip={address}")),
             Err(_) => {
                 unit.fate = Fate::Skip(format!("COTURN_LISTEN_ADDRESS: \"{address}\" is not an IP address"));
             }
         }
     }
+    let content = format!("{}{}\n", file.content.reveal(), lines.join("\n"));
     file.content = Secret::new(content);
 }
 

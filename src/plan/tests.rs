@@ -308,7 +308,10 @@ fn our_turn_server_relays_to_the_container_alone() {
         [("ENABLE_COTURN", "true"), ("COTURN_PASSWORD", "p:w"), ("COTURN_LISTEN_ADDRESS", "203.0.113.9")];
     let ours = plan(&settings);
     let file = ours.unit("coturn").unwrap().launch.files[0].content.reveal();
-    assert_eq!(file, "user=user:p:w\nallowed-peer-ip=172.17.0.2\nexternal-ip=203.0.113.9\n");
+    assert_eq!(
+        file,
+        "user=user:p:w\nallowed-peer-ip=172.17.0.2\nproc-user=turnserver\nproc-group=turnserver\nexternal-ip=203.0.113.9\n"
+    );
     let env = &ours.unit("selkies").unwrap().launch.env;
     assert_eq!(env[&OsString::from("SELKIES_TURN_HOST")], OsString::from("203.0.113.9"));
     assert_eq!(env[&OsString::from("SELKIES_TURN_PASSWORD")], OsString::from("p:w"));
