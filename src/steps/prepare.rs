@@ -29,7 +29,6 @@ pub(super) fn run(runtime_dir: &Path, home: &Path, uid: u32, gid: u32) -> Result
         for (folder, mode) in [("/run/dbus", 0o755), ("/run/sshd", 0o755)] {
             attempt(folder, shared_folder(folder.as_ref(), mode));
         }
-        attempt("/etc/machine-id", machine_id("/etc/machine-id".as_ref()));
         for file in STALE {
             match fs::remove_file(file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => attempt(file, Err(error)),
@@ -37,6 +36,7 @@ pub(super) fn run(runtime_dir: &Path, home: &Path, uid: u32, gid: u32) -> Result
             }
         }
     }
+    attempt("/etc/machine-id", machine_id("/etc/machine-id".as_ref()));
     for folder in ["/tmp/.X11-unix", "/tmp/.ICE-unix"] {
         attempt(folder, shared_folder(folder.as_ref(), 0o1777));
     }
@@ -90,6 +90,12 @@ fn machine_id(file: &Path) -> io::Result<()> {
     if fs::read_to_string(file).is_ok_and(usable) {
         return Ok(());
     }
+    // A link into a /run that was mounted empty.
+    if let Ok(target) = fs::read_link(file)
+        && let Some(folder) = target.parent()
+    {
+        DirBuilder::new().recursive(true).create(folder)?;
+    }
     let id: u128 = rand::rng().random();
     let text = format!("{id:032x}\n");
     let mut out = fs::File::create(file)?;
@@ -111,6 +117,10 @@ mod tests {
         assert_eq!(first.trim().len(), 32);
         machine_id(&file).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), first);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path().join("new/id"), &link).unwrap();
+        machine_id(&link).unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("new/id")).unwrap().trim().len(), 32);
     }
 
     #[test]

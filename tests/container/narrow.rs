@@ -9,7 +9,7 @@ use desktopd::observe::{Snapshot, UnitState};
 use crate::docker::Spec;
 use crate::net::http_get;
 use crate::poll::eventually;
-use crate::stack::{self, PASSWORD, Stack, USER, VISIBLE};
+use crate::stack::{self, PASSWORD, START, Stack, USER, VISIBLE};
 
 /// Docker's own patience.
 const GRACE: Duration = Duration::from_secs(10);
@@ -163,14 +163,15 @@ async fn too_few_processes_cost_units_and_not_the_daemon() {
     assert_eq!(answer(&stack.portal()).await, 200, "the portal");
 
     stack.update(&["--pids-limit=4000"]);
-    let names: Vec<&str> = failed
-        .units
-        .iter()
-        .filter(|unit| unit.state == UnitState::Failed)
-        .map(|unit| unit.name.as_str())
-        .collect();
-    stack.exec_ok(&[&["desktopd", "start"], names.as_slice()].concat());
     assert_eq!(stack.exec(&["desktopd", "reload"]).code, Some(0));
+    eventually("units that start when they are asked to", START, async || {
+        let status = stack.status()?;
+        for unit in status.units.iter().filter(|unit| unit.state == UnitState::Failed) {
+            stack.exec_ok(&["desktopd", "start", &unit.name]);
+        }
+        if status.up { Ok(()) } else { Err(stack::units(&status)) }
+    })
+    .await;
     let status = is_a_desktop(&stack).await;
     assert_eq!(status.pid, failed.pid, "the same daemon");
     assert_eq!(status.problems, [""; 0]);
@@ -213,7 +214,7 @@ async fn another_process_1_changes_nothing() {
     let bare = || spec().env("SUPERVISOR_NO_AUTOSTART", BARE);
     for (container, own) in [
         (bare().start(&["sh", "-c", "exec desktopd init"]), true),
-        (bare().option("--init").start(&["sh", "-c", "desktopd init"]), false),
+        (bare().option("--init").start(&["sh", "-c", "exec desktopd init"]), false),
     ] {
         let stack = Stack::new(container);
         let status = stack.wait_until_up().await;
