@@ -33,9 +33,9 @@ use reload::Reloader;
 const LAST_ANSWER: Duration = Duration::from_millis(300);
 
 /// Runs the desktop until it is asked to stop. The error says why it could not even begin.
-pub async fn run(config: Config) -> Result<(), String> {
+pub async fn run(mut config: Config) -> Result<(), String> {
     let began = (Instant::now(), jiff::Timestamp::now().as_millisecond());
-    let logs = open_logs(&config);
+    let (logs, no_logs) = open_logs(&config);
     let signals = Signals::new().map_err(|error| format!("taking signals: {error}"))?;
     if let Err(error) = sys::become_subreaper() {
         tracing::warn!("orphans will not come to this process: {error}");
@@ -47,8 +47,12 @@ pub async fn run(config: Config) -> Result<(), String> {
     let stop = CancellationToken::new();
     let (handle, handle_watch) = watch::channel(None);
     let seen = (watch, observer.events());
+    let (state, forgetful) = State::open(&config.places.state, &facts::instance(&config));
+    make_secrets(&mut config, &state, &logs);
+    let trouble = [forgetful, no_logs].into_iter().flatten().collect();
     let (wish, wishes) = mpsc::channel(4);
-    let front = Front::open(&config, seen, (logs.clone(), handle_watch, wish), stop.clone()).await;
+    let front =
+        Front::open((&config, &state, trouble), seen, (logs.clone(), handle_watch, wish), stop.clone()).await;
     let control = front.serve_control(control, stop.clone());
 
     let reaper = Reaper::new();
@@ -183,9 +187,14 @@ fn observe(observer: &Observer, published: Published) {
     });
 }
 
-fn open_logs(config: &Config) -> Logs {
+/// The logs, and why they are kept in memory only, if they are.
+fn open_logs(config: &Config) -> (Logs, Option<String>) {
+    let dir = &config.places.log;
+    let trouble = logs::usable(dir)
+        .err()
+        .map(|error| format!("log folder {}: {error}; logs are kept in memory only", dir.display()));
     let limits = Limits {
-        dir: Some(config.places.log.clone()),
+        dir: Some(dir.clone()).filter(|_| trouble.is_none()),
         file_size: config.settings.log_file_size,
         files: config.settings.log_files,
         ring: config.settings.log_ring,
@@ -193,7 +202,17 @@ fn open_logs(config: &Config) -> Logs {
     let logs = Logs::new(limits, Console::stdout());
     logs.hide(config.env.secrets());
     logs::init_tracing(&logs, config.env.vars.debug);
-    logs
+    (logs, trouble)
+}
+
+/// Makes the secrets that a service needs and nobody gave.
+fn make_secrets(config: &mut Config, state: &State, logs: &Logs) {
+    let vars = &config.env.vars;
+    if vars.enable_coturn && vars.coturn_password.is_none() {
+        let made = state.word("coturn-password");
+        logs.hide([made.clone()]);
+        config.env.make("COTURN_PASSWORD", &Secret::new(made));
+    }
 }
 
 /// Looks at the machine and plans, off the threads that answer: a directory service or a disk may be slow.
@@ -210,6 +229,9 @@ async fn plan(config: Config) -> Result<(Plan, Reloader), String> {
         if let Fate::Skip(reason) = &unit.fate {
             tracing::info!("{} is skipped: {reason}", unit.name);
         }
+    }
+    for shortcoming in &plan.shortcomings {
+        tracing::warn!("{shortcoming}");
     }
     tracing::info!("display: {}", plan.display.summary());
     // The desktop's user may look at its own services' states.
@@ -237,14 +259,13 @@ struct Front {
 
 impl Front {
     async fn open(
-        config: &Config,
+        (config, state, trouble): (&Config, &State, Vec<String>),
         (watch, events): (Watch, Events),
         (logs, handle, wishes): (Logs, watch::Receiver<Option<Handle>>, mpsc::Sender<Wish>),
         stop: CancellationToken,
     ) -> Self {
         let vars = &config.env.vars;
-        let (state, trouble) = State::open(&config.places.state, &facts::instance(config));
-        let (credentials, shown) = credentials(config, &state);
+        let (credentials, shown) = credentials(config, state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
         let auth = Auth::new(credentials, &state.key("cookie-key"), DEFAULT_COST);
         let settings =
@@ -276,7 +297,8 @@ impl Front {
 
     /// Shows what was decided and what was wrong.
     fn show_plan(&self, observer: &Observer, plan: &Plan) {
-        let problems = plan.problems.iter().map(|problem| self.logs.mask(&problem.to_string()));
+        let problems = plan.problems.iter().map(ToString::to_string).chain(plan.shortcomings.iter().cloned());
+        let problems = problems.map(|problem| self.logs.mask(&problem));
         observer.update(|snapshot| {
             snapshot.display = plan.display.summary();
             snapshot.problems = self.problems.iter().cloned().chain(problems).collect();

@@ -35,6 +35,9 @@ fn run() -> i32 {
             sys::start_clean();
             // It has no reason to fail; if it does, there are as many as before.
             let _ = sys::limits::raise_open_files();
+            if let Err(error) = sys::threads_work() {
+                return told(Err(error));
+            }
             let config = Config::load(args.config.clone(), variables);
             let runtime =
                 Builder::new_multi_thread().worker_threads(2).thread_stack_size(STACK).enable_all().build();

@@ -16,6 +16,9 @@ use rand::RngExt;
 /// The file that says which instance the values belong to. No value may have this name.
 const INSTANCE: &str = "instance";
 
+/// Folders in which units keep what belongs to the instance as well: the SSH server's own keys.
+const OF_UNITS: [&str; 1] = ["ssh"];
+
 /// What a generated word consists of: nothing that is easily taken for something else.
 const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
@@ -153,6 +156,12 @@ fn claim(dir: &Path, instance: &str) -> io::Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
+    for folder in OF_UNITS.map(|name| dir.join(name)) {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
     // Last: a crash before this line starts over.
     write(&id, instance.as_bytes())
 }
@@ -197,7 +206,12 @@ mod tests {
     fn another_instance_makes_its_own() {
         let dir = tempfile::tempdir().unwrap();
         let key = State::open(dir.path(), "one").0.key::<32>("cookie-key");
+        let host_keys = dir.path().join("ssh/etc/ssh");
+        fs::create_dir_all(&host_keys).unwrap();
+        assert_eq!(State::open(dir.path(), "one").0.key::<32>("cookie-key"), key);
+        assert!(host_keys.is_dir());
         assert_ne!(State::open(dir.path(), "two").0.key::<32>("cookie-key"), key);
+        assert!(!host_keys.exists(), "the keys of another instance's SSH server");
         assert_ne!(State::open(dir.path(), "one").0.key::<32>("cookie-key"), key);
     }
 

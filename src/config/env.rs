@@ -93,6 +93,12 @@ variables! {
     turn_protocol: String = "udp", ["TURN_PROTOCOL", "SELKIES_TURN_PROTOCOL", "WEBRTC_TURN_PROTOCOL"], "udp or tcp";
     pipewire_latency: String = "128/48000", ["PIPEWIRE_LATENCY"], "sound latency of PipeWire";
     pulse_latency_msec: u32 = "60", ["PULSE_LATENCY_MSEC"], "sound latency of PulseAudio programs";
+    enable_coturn: bool = "false", ["ENABLE_COTURN"], "a TURN server in the container, for WebRTC where nothing else gets through";
+    coturn_user: String = "user", ["COTURN_USER"], "user name for it";
+    coturn_password: Option<Secret> = "", ["COTURN_PASSWORD"], "password for it; made at random when unset";
+    coturn_port_host: Port = "3478", ["COTURN_PORT_HOST"], "port of it, TCP and UDP";
+    coturn_listen_address: Option<String> = "", ["COTURN_LISTEN_ADDRESS"], "public address that it announces, where that is not the container's own";
+    ssh_port_local: Port = "22", ["SSH_PORT_LOCAL", "SSH_PORT"], "port of the SSH server";
     user_name: String = "user", ["USER_NAME"], "the desktop's user";
     workspace: String = "/workspace/", ["WORKSPACE"], "where people keep their work";
     tz: String = "UTC", ["TZ"], "time zone";
@@ -151,6 +157,19 @@ impl Environment {
         set.into_iter()
             .find(|text| !text.is_empty() && (variable.check)(text))
             .unwrap_or_else(|| variable.default.to_owned())
+    }
+
+    /// Whether a variable, ours or any other, is set and not to `false`.
+    pub fn is_on(&self, name: &str) -> bool {
+        let ours = TABLE.iter().find(|variable| variable.names.contains(&name));
+        let text = ours.map_or_else(|| self.text(name).unwrap_or_default().to_owned(), |v| self.shown(v));
+        !text.is_empty() && bool::parse(&text) != Ok(false)
+    }
+
+    /// Gives one of our secrets the value that was made for it, as if somebody had set it.
+    pub fn make(&mut self, name: &str, value: &Secret) {
+        self.raw.insert(name.into(), value.reveal().into());
+        self.vars = Variables::read(&self.raw, &mut Vec::new());
     }
 
     /// The values that must not be shown.

@@ -3,7 +3,9 @@
 //! Nothing here stops a boot: a broken service file is a service that does not run, a broken variable is its default,
 //! a broken `desktopd.toml` is its defaults. What was wrong is told, in `status`, the log and the portal.
 
+pub mod condition;
 pub mod env;
+pub mod file;
 pub mod places;
 pub mod problem;
 pub mod route;
@@ -296,6 +298,35 @@ mod tests {
             );
         }
         assert_eq!(problems.len(), 10, "{problems:#?}");
+    }
+
+    #[test]
+    fn conditions_and_files_say_what_they_lack() {
+        for (text, expected) in [
+            ("[[condition]]\nelse = \"x\"", "condition[1].variable: it is missing"),
+            ("[[condition]]\nany-file = []", "condition[1].any-file: it is empty"),
+            (
+                "[[condition]]\nvariable = \"A\"\n[[condition]]\nvariable = \"A\"\nany-file = [\"/a\"]",
+                "condition[2].any-file: a condition has either",
+            ),
+            (
+                "[[condition]]\nvariabel = \"A\"",
+                "condition[1].variabel: unknown key; did you mean `variable`?",
+            ),
+            (
+                "[condition]\nvariable = \"A\"",
+                "condition: { variable = \"A\" } is not a list of tables, each under [[condition]]",
+            ),
+            ("[[file]]\npath = \"/a\"", "file[1].content: it is missing"),
+            (
+                "[[file]]\npath = \"/a\"\ncontent = \"\"\nmode = \"rw\"",
+                "file[1].mode: \"rw\" is not an octal mode",
+            ),
+        ] {
+            let (service, problems) = parse(&format!("command = [\"x\"]\n{text}"));
+            let found = problems.iter().any(|problem| problem.contains(expected));
+            assert!(service.is_none() && found, "{text}: {problems:?}");
+        }
     }
 
     #[test]

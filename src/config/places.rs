@@ -1,8 +1,8 @@
 //! Where things are kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use nix::unistd::Uid;
+use nix::unistd::{AccessFlags, Uid, access};
 
 use super::{Environment, Settings};
 
@@ -15,6 +15,8 @@ pub struct Places {
     pub state: PathBuf,
     /// The units' log files.
     pub log: PathBuf,
+    /// A folder of the daemon's own user to keep things in: its home, unless nothing can be written there.
+    pub home: PathBuf,
     /// Whether the daemon has the machine to itself (it is root) and the desktop's usual folder is its to take.
     whole_machine: bool,
 }
@@ -28,6 +30,7 @@ impl Places {
                 run: settings.run_dir.clone(),
                 state: settings.state_dir.clone(),
                 log: settings.log_dir.clone(),
+                home: "/root".into(),
                 whole_machine: true,
             };
         }
@@ -35,7 +38,8 @@ impl Places {
         let run = env.text("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
         let run = run
             .map_or_else(|| PathBuf::from(format!("/tmp/desktopd-{uid}")), |folder| folder.join("desktopd"));
-        let home = env.text("HOME").map_or_else(|| run.join("home"), PathBuf::from);
+        let home = env.text("HOME").map(PathBuf::from).filter(|home| writable(home));
+        let home = home.unwrap_or_else(|| run.join("home"));
         let state = home.join(".local/state/desktopd");
         let pick =
             |set: &PathBuf, usual: &PathBuf, own: PathBuf| if set == usual { own } else { set.clone() };
@@ -43,6 +47,7 @@ impl Places {
             run: pick(&settings.run_dir, &usual.run_dir, run),
             log: pick(&settings.log_dir, &usual.log_dir, state.join("log")),
             state: pick(&settings.state_dir, &usual.state_dir, state),
+            home,
             whole_machine: false,
         }
     }
@@ -56,4 +61,9 @@ impl Places {
     pub fn control_socket(&self) -> PathBuf {
         self.run.join("control.sock")
     }
+}
+
+/// Whether this process may make files in a folder. A user whom nobody knows has `/` for a home.
+fn writable(folder: &Path) -> bool {
+    folder.is_dir() && access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
 }

@@ -10,6 +10,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::condition::{self, Condition};
+use super::file::{self, FileSpec};
 use super::problem::Problem;
 use super::route::{self, RouteSpec};
 use super::table::Reader;
@@ -74,6 +76,8 @@ pub struct Service {
     pub desktop: bool,
     /// Programs that do its work better: where all of them are installed it is skipped.
     pub unless_installed: Vec<String>,
+    /// What must hold for it to apply here.
+    pub conditions: Vec<Condition>,
     /// Units that must be ready before it starts, and that stop after it.
     pub needs: Vec<String>,
     /// Units that start before it, whatever becomes of them.
@@ -102,6 +106,10 @@ pub struct Service {
     pub environment: BTreeMap<String, String>,
     /// Our own secrets that it is given, by variable name.
     pub secrets: Vec<String>,
+    /// Folders that are made before it starts, for its user alone; templates.
+    pub folders: Vec<String>,
+    /// Files that are written before it starts.
+    pub files: Vec<FileSpec>,
     /// Its working directory; a template. The user's home by default.
     pub directory: Option<String>,
     /// Its file mode creation mask.
@@ -173,6 +181,7 @@ impl Service {
                 .unwrap_or(if oneshot { RunAs::Own } else { RunAs::Desktop }),
             desktop: file.get("desktop", "true or false").unwrap_or(false),
             unless_installed: file.get("unless-installed", TEXTS).unwrap_or_default(),
+            conditions: file.tables("condition", condition::read),
             needs: file.get("needs", TEXTS).unwrap_or_default(),
             after: file.get("after", TEXTS).unwrap_or_default(),
             follows: file.get("follows", TEXTS).unwrap_or_default(),
@@ -200,6 +209,8 @@ impl Service {
             contain: file.get("contain", "true or false").unwrap_or(false),
             environment: file.get("environment", "a table of NAME = \"value\"").unwrap_or_default(),
             secrets: file.get("secrets", TEXTS).unwrap_or_default(),
+            folders: file.get("folders", TEXTS).unwrap_or_default(),
+            files: file.tables("file", file::read),
             directory: file.get("directory", TEXT),
             umask: file
                 .parse("umask", "an octal mask such as \"0022\"", |text| {

@@ -130,6 +130,30 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
+    /// Every table of the list under `key` (`[[key]]`), read by `read`.
+    pub fn tables<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&mut Reader<'_>) -> Option<T>,
+    ) -> Vec<T> {
+        let tables: Vec<toml::Table> =
+            self.get(key, &format!("a list of tables, each under [[{key}]]")).unwrap_or_default();
+        let mut values = Vec::new();
+        for (at, table) in tables.into_iter().enumerate() {
+            let mut inner = Reader {
+                place: self.place.clone(),
+                prefix: format!("{}{key}[{}].", self.prefix, at + 1),
+                present: table.keys().cloned().collect(),
+                table,
+                known: Vec::new(),
+                problems: self.problems,
+            };
+            values.extend(read(&mut inner));
+            inner.finish();
+        }
+        values
+    }
+
     /// Reports every key that nobody asked for.
     pub fn finish(&mut self) {
         for (key, _) in std::mem::take(&mut self.table) {

@@ -2,18 +2,29 @@
 
 pub mod account;
 pub mod display;
+pub mod files;
 pub mod programs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::config::Config;
+use crate::config::condition::Holds;
 use crate::config::service::{Probe, Ready, Run};
 use crate::sys::launch::Identity;
 
 pub use account::Account;
 pub use display::DisplayFacts;
+pub use files::Files;
 pub use programs::Programs;
+
+/// How long a look at somebody's folder may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everything that the plan depends on beside the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +37,18 @@ pub struct Facts {
     pub account: Result<Account, String>,
     /// The ids of the groups that service files name, as far as there are such groups.
     pub groups: BTreeMap<String, u32>,
+    /// Why nothing can be kept in that user's home, if that is so.
+    pub home_trouble: Option<String>,
     /// Which programs there are.
     pub programs: Programs,
     /// What a display could be made of.
     pub display: DisplayFacts,
+    /// Which of the files that conditions ask for say something.
+    pub files: Files,
+    /// The container's own addresses, those of loopback left out.
+    pub addresses: BTreeSet<IpAddr>,
+    /// How many processes and threads there may be, if somebody set a limit for the container.
+    pub task_limit: Option<u64>,
     /// Names this container among others of its image: the provider's id or the host name.
     pub instance: String,
 }
@@ -58,16 +77,72 @@ impl Facts {
         });
         let path = config.settings.environment.get("PATH").map(String::as_str);
         let path = path.or_else(|| config.env.text("PATH")).unwrap_or("/usr/local/bin:/usr/bin:/bin");
+        let account = account::desktop_account(&daemon, &config.env.vars.user_name, &config.places.home);
+        let asked = config.services.iter().flat_map(|service| &service.conditions);
+        let asked = asked.flat_map(|condition| match &condition.holds {
+            Holds::AnyFile(names) => names.clone(),
+            Holds::Variable(_) => Vec::new(),
+        });
         Self {
             container,
-            account: account::desktop_account(&daemon, &config.env.vars.user_name),
             groups: account::groups(config.services.iter().flat_map(|service| &service.groups)),
+            home_trouble: account.as_ref().ok().and_then(|account| home_trouble(&account.home)),
+            files: Files::probe(account.as_ref().ok().map(|account| account.home.as_path()), asked),
+            addresses: addresses(),
+            account,
+            task_limit: task_limit(Path::new("/")),
             programs: Programs::probe(path, words.map(String::as_str).chain(display::PROGRAMS)),
             display: DisplayFacts::probe(Path::new("/")),
             instance: instance(config),
             daemon,
         }
     }
+}
+
+/// What `look` sees, unless that takes too long: a thread that hangs in a dead volume stays behind, and we go on.
+fn patiently<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, seen) = mpsc::sync_channel(1);
+    let looking = std::thread::Builder::new().name("facts".into()).stack_size(128 * 1024).spawn(move || {
+        // Nobody listens any more when it took too long.
+        let _ = sender.try_send(look());
+    });
+    looking.ok().and_then(|_| seen.recv_timeout(PATIENCE).ok())
+}
+
+/// Why nothing can be kept in `home`, if that is so. Whose folder it is can be mended, what it lies on cannot.
+fn home_trouble(home: &Path) -> Option<String> {
+    let (home, shown) = (home.to_owned(), home.display());
+    let read_only = patiently(move || {
+        let there = home.ancestors().find_map(|folder| statvfs(folder).ok());
+        there.is_some_and(|place| place.flags().contains(FsFlags::ST_RDONLY))
+    });
+    match read_only {
+        Some(false) => None,
+        Some(true) => Some(format!(
+            "the home folder {shown} is on a read-only file system, and programs cannot keep their settings: \
+             mount a volume there, or a tmpfs"
+        )),
+        None => Some(format!("the home folder {shown} does not answer")),
+    }
+}
+
+/// The limit of the container's control group, in either version's folder.
+fn task_limit(root: &Path) -> Option<u64> {
+    let files = ["sys/fs/cgroup/pids.max", "sys/fs/cgroup/pids/pids.max"];
+    let text = files.iter().find_map(|file| std::fs::read_to_string(root.join(file)).ok())?;
+    // "max" is no limit.
+    text.trim().parse().ok()
+}
+
+/// What this machine is reached by from outside. None where the kernel does not tell.
+fn addresses() -> BTreeSet<IpAddr> {
+    let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let address = interfaces.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::from(address.ip())))
+    });
+    address.filter(|address| !address.is_loopback()).collect()
 }
 
 /// Container engines leave one of these files; PID 1 being us says the same where they do not.
@@ -80,4 +155,21 @@ fn in_container(root: &Path) -> bool {
 pub fn instance(config: &Config) -> String {
     let host = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     config.env.text("CONTAINER_ID").map(str::to_owned).or_else(host).unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_tasks_stands_in_either_place() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(task_limit(root.path()), None);
+        let folder = root.path().join("sys/fs/cgroup");
+        std::fs::create_dir_all(folder.join("pids")).unwrap();
+        std::fs::write(folder.join("pids/pids.max"), "60\n").unwrap();
+        assert_eq!(task_limit(root.path()), Some(60));
+        std::fs::write(folder.join("pids.max"), "max\n").unwrap();
+        assert_eq!(task_limit(root.path()), None);
+    }
 }

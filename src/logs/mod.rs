@@ -12,10 +12,12 @@ mod tracing_layer;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
+use std::{fs, io};
 
+use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
@@ -90,6 +92,12 @@ fn prefixed(prefix: &str, lines: &str) -> String {
         out.push_str(line);
     }
     out
+}
+
+/// Whether files can be made in `dir`, which is made if needed.
+pub fn usable(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    Ok(access(dir, AccessFlags::W_OK | AccessFlags::X_OK)?)
 }
 
 impl Logs {

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::config::condition::Holds;
 use crate::config::env::{is_own_secret, looks_secret};
+use crate::config::file::FileSpec;
 use crate::config::service::{Ready, Run, RunAs, STEPS, Service};
-use crate::config::{Config, Problem, nearest};
+use crate::config::{Config, Problem, Secret, nearest};
 use crate::facts::Facts;
 
 use super::display::Decision;
 use super::expander::Expander;
 use super::template::Values;
-use super::{Fate, Launch, Route, Unit, checks, routes, values};
+use super::{Fate, File, Launch, Route, Unit, checks, hooks, routes, values};
 
 /// Variables that describe the daemon's own surroundings and would mislead a unit.
 const NOT_INHERITED: [&str; 12] = [
@@ -65,6 +67,12 @@ impl<'a> Composer<'a> {
         let nobody = self.facts.account.as_ref().err().map(String::as_str);
         let mut expander =
             Expander { service, values: &self.values, problems: Vec::new(), nobody, inapplicable: None };
+        if let Some(reason) = self.unmet(service, &mut expander)
+            && expander.problems.is_empty()
+        {
+            unit.fate = Fate::Skip(reason);
+            return (unit, None);
+        }
         let mut missing = None;
         let argv = match &service.run {
             Run::Command(argv) => {
@@ -101,6 +109,8 @@ impl<'a> Composer<'a> {
             (RunAs::Desktop, Ok(account)) if self.facts.daemon.uid == 0 => Some(account.identity.clone()),
             _ => None,
         };
+        let folders = expander.list("folders", &service.folders).into_iter().map(PathBuf::from).collect();
+        let files = self.files(service, &mut expander);
         let owner = identity.as_ref().map_or(self.facts.daemon.uid, |identity| identity.uid);
         unit.launch = Launch {
             argv,
@@ -113,6 +123,8 @@ impl<'a> Composer<'a> {
             oom_score_adj: service.oom_score_adj,
             limits: service.limits.clone(),
             groups: self.groups(service, &mut expander),
+            folders,
+            files,
         };
         let mut route = routes::of(service, owner, &mut expander);
 
@@ -149,6 +161,43 @@ impl<'a> Composer<'a> {
             (RunAs::Desktop, Err(reason)) => Some(reason.clone()),
             _ => None,
         }
+    }
+
+    /// What its first condition that does not hold says.
+    fn unmet(&self, service: &Service, expander: &mut Expander<'_>) -> Option<String> {
+        let mut unmet = None;
+        for condition in &service.conditions {
+            let (holds, usual) = match &condition.holds {
+                Holds::Variable(name) => (self.config.env.is_on(name), format!("{name} is not set")),
+                Holds::AnyFile(names) => {
+                    let holds = names.iter().any(|name| self.facts.files.has(name));
+                    let paths = expander.list("condition.any-file", names);
+                    (holds, format!("nothing is in {}", paths.join(" or ")))
+                }
+            };
+            let otherwise = condition.otherwise.as_ref().map(|text| expander.text("condition.else", text));
+            if !holds && unmet.is_none() {
+                unmet = Some(otherwise.unwrap_or(usual));
+            }
+        }
+        unmet
+    }
+
+    fn files(&self, service: &Service, expander: &mut Expander<'_>) -> Vec<File> {
+        if service.files.is_empty() {
+            return Vec::new();
+        }
+        let mut values = self.values.clone();
+        for name in &service.secrets {
+            let secret = self.config.env.raw.get(&OsString::from(name));
+            values.insert(name.clone(), secret.map(|v| v.to_string_lossy().into_owned()).unwrap_or_default());
+        }
+        let file = |file: &FileSpec| {
+            let path = PathBuf::from(expander.text("file.path", &file.path));
+            let content = expander.lines("file.content", &file.content, &values);
+            File { path, mode: file.mode, content: Secret::new(content) }
+        };
+        service.files.iter().map(file).collect()
     }
 
     /// `argv` with its program as an absolute path; `missing` says why there is none.
@@ -215,11 +264,26 @@ impl<'a> Composer<'a> {
                 env.insert(name.into(), value.clone());
             }
         }
+        self.stand_in(&mut env);
         if service.ready == Ready::Notify {
             let socket = self.config.places.run.join("notify").join(&service.name);
             env.insert("NOTIFY_SOCKET".into(), socket.into());
         }
         env
+    }
+
+    /// Shows a process who it is where the system does not know.
+    fn stand_in(&self, env: &mut BTreeMap<OsString, OsString>) {
+        let stand_in = self.facts.account.as_ref().ok().and_then(|account| account.stand_in.as_ref());
+        let Some(library) = stand_in.and_then(|stand_in| stand_in.library.as_ref()) else { return };
+        let (passwd, group) = hooks::lists(self.config);
+        env.insert("NSS_WRAPPER_PASSWD".into(), passwd.into());
+        env.insert("NSS_WRAPPER_GROUP".into(), group.into());
+        let preload = env.entry("LD_PRELOAD".into()).or_default();
+        if !preload.is_empty() {
+            preload.push(":");
+        }
+        preload.push(library);
     }
 
     fn who(&self, service: &Service) -> Vec<(OsString, OsString)> {

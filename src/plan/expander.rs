@@ -19,7 +19,21 @@ pub(super) struct Expander<'a> {
 
 impl Expander<'_> {
     pub(super) fn text(&mut self, key: &str, text: &str) -> String {
-        expand(text, self.values).unwrap_or_else(|message| {
+        self.with(key, text, self.values)
+    }
+
+    /// The lines of a file, whose `values` may be secrets. One that breaks the line could say anything in the next.
+    pub(super) fn lines(&mut self, key: &str, text: &str, values: &Values) -> String {
+        for (name, value) in values {
+            if value.contains(['\n', '\r']) && text.contains(&format!("${{{name}}}")) {
+                self.problem(key, format!("the value of {name} has a line break, which no file can hold"));
+            }
+        }
+        self.with(key, text, values)
+    }
+
+    fn with(&mut self, key: &str, text: &str, values: &Values) -> String {
+        expand(text, values).unwrap_or_else(|message| {
             let of_nobody =
                 |_: &&str| OF_THE_ACCOUNT.iter().any(|name| text.contains(&format!("${{{name}}}")));
             match self.nobody.filter(of_nobody) {

@@ -1,18 +1,21 @@
 //! What a service file cannot say because it has to be computed: one function per unit, without I/O.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::facts::Facts;
 
 use super::display::Decision;
-use super::{Fate, Unit};
+use super::{Fate, File, Unit};
 
 /// Edits one planned unit.
-pub(super) fn apply(unit: &mut Unit, config: &Config, _facts: &Facts, display: &Decision) {
+pub(super) fn apply(unit: &mut Unit, config: &Config, facts: &Facts, display: &Decision) {
     match unit.name.as_str() {
         "x-server" => x_server(unit, display),
         "selkies" => selkies(unit, config),
+        "prepare" => prepare(unit, config, facts),
+        "coturn" => coturn(unit, config, facts),
         _ => {}
     }
 }
@@ -30,15 +33,61 @@ fn selkies(unit: &mut Unit, config: &Config) {
     encoder(unit, config);
 }
 
+/// Where the lists of users and groups are that stand in for the system's.
+pub(super) fn lists(config: &Config) -> (PathBuf, PathBuf) {
+    (config.places.run.join("passwd"), config.places.run.join("group"))
+}
+
+/// Everything else comes after it and finds the lists.
+fn prepare(unit: &mut Unit, config: &Config, facts: &Facts) {
+    let stand_in = facts.account.as_ref().ok().and_then(|account| account.stand_in.as_ref());
+    let Some(stand_in) = stand_in.filter(|stand_in| stand_in.library.is_some()) else { return };
+    let (passwd, group) = lists(config);
+    for (path, content) in [(passwd, &stand_in.passwd), (group, &stand_in.group)] {
+        unit.launch.files.push(File { path, mode: 0o644, content: Secret::new(content.as_str()) });
+    }
+}
+
+/// The only peer of its clients is this container: for everybody else it is no relay.
+fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
+    let Some(file) = unit.launch.files.first_mut() else { return };
+    let mut lines: Vec<String> = facts.addresses.iter().map(|own| format!("allowed-peer-ip={own}")).collect();
+    if facts.daemon.uid == 0 {
+        lines.extend(["proc-user=turnserver", "proc-group=turnserver"].map(str::to_owned));
+    }
+    if let Some(address) = &config.env.vars.coturn_listen_address {
+        match address.parse::<std::net::IpAddr>() {
+            // One of our own needs no translation.
+            Ok(address) if facts.addresses.contains(&address) => {}
+            Ok(address) => lines.push(format!("external-ip={address}")),
+            Err(_) => {
+                unit.fate = Fate::Skip(format!("COTURN_LISTEN_ADDRESS: \"{address}\" is not an IP address"));
+            }
+        }
+    }
+    let content = format!("{}{}\n", file.content.reveal(), lines.join("\n"));
+    file.content = Secret::new(content);
+}
+
 /// Without a TURN server of the user's the file with no servers at all stays: Selkies' own defaults are public ones.
 fn turn(unit: &mut Unit, config: &Config) {
     let vars = &config.env.vars;
-    if vars.turn_host.is_none() {
+    let env = &mut unit.launch.env;
+    let password = if vars.turn_host.is_some() {
+        &vars.turn_password
+    } else if vars.enable_coturn {
+        // Browsers reach ours where they reach everything else here.
+        let address = vars.coturn_listen_address.as_ref().unwrap_or(&vars.direct_address);
+        env.insert("SELKIES_TURN_HOST".into(), address.into());
+        env.insert("SELKIES_TURN_PORT".into(), vars.coturn_port_host.0.to_string().into());
+        env.insert("SELKIES_TURN_USERNAME".into(), vars.coturn_user.clone().into());
+        &vars.coturn_password
+    } else {
         return;
-    }
-    unit.launch.env.remove(&OsString::from("SELKIES_RTC_CONFIG_JSON"));
-    if let Some(password) = &vars.turn_password {
-        unit.launch.env.insert("SELKIES_TURN_PASSWORD".into(), password.reveal().into());
+    };
+    env.remove(&OsString::from("SELKIES_RTC_CONFIG_JSON"));
+    if let Some(password) = password {
+        env.insert("SELKIES_TURN_PASSWORD".into(), password.reveal().into());
     }
 }
 

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::service::{Health, Ready, Restart};
-use crate::config::{Config, Problem};
+use crate::config::{Config, Problem, Secret};
 use crate::facts::Facts;
 use crate::sys::launch::Identity;
 use crate::sys::limits::Limit;
@@ -29,6 +29,9 @@ use crate::sys::limits::Limit;
 pub use checks::display_number;
 pub use display::Decision;
 pub use routes::{Bridge, Route, Upstream};
+
+/// How many processes and threads a desktop has that nobody uses yet.
+const DESKTOP_TASKS: u64 = 140;
 
 /// The descriptor on which a unit with `ready.kind = "fd"` says that it is ready.
 pub const READY_FD: i32 = crate::sys::launch::FIRST_FD;
@@ -56,6 +59,21 @@ pub struct Launch {
     pub limits: Vec<Limit>,
     /// Supplementary groups beside those of its user.
     pub groups: Vec<u32>,
+    /// Folders that are made before each start.
+    pub folders: Vec<PathBuf>,
+    /// Files that are written before each start.
+    pub files: Vec<File>,
+}
+
+/// A file that a unit reads at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Who may do what with it.
+    pub mode: u32,
+    /// What is in it; it may hold secrets.
+    pub content: Secret,
 }
 
 /// Whether a unit may run.
@@ -123,6 +141,8 @@ pub struct Plan {
     pub display: Decision,
     /// What was wrong with the configuration, the files' own problems included.
     pub problems: Vec<Problem>,
+    /// What the machine lacks, and no file can mend.
+    pub shortcomings: Vec<String>,
 }
 
 impl Plan {
@@ -143,13 +163,37 @@ impl Plan {
         relations::settle(&mut units, config, &mut problems);
         let port = config.env.vars.serviceportal_port_host.0;
         routes::check(&mut routes, &units, port, &mut problems);
-        Self { units, routes, display, problems }
+        Self { units, routes, display, problems, shortcomings: shortcomings(facts) }
     }
 
     /// A unit by its name.
     pub fn unit(&self, name: &str) -> Option<&Unit> {
         self.units.iter().find(|unit| unit.name == name)
     }
+}
+
+/// What people have to know of a machine on which not everything works.
+fn shortcomings(facts: &Facts) -> Vec<String> {
+    let unknown = facts
+        .account
+        .as_ref()
+        .ok()
+        .filter(|account| account.stand_in.as_ref().is_some_and(|stand_in| stand_in.library.is_none()));
+    let unknown = unknown.map(|account| {
+        format!(
+            "user {} is not in /etc/passwd, and programs that ask who they are will not run: \
+             libnss_wrapper, which would stand in for it, is not installed",
+            account.identity.uid
+        )
+    });
+    let few = facts.task_limit.filter(|limit| *limit < DESKTOP_TASKS);
+    let few = few.map(|limit| {
+        format!(
+            "the container may have {limit} processes and threads at most, and a desktop has more than \
+             {DESKTOP_TASKS}: docker update --pids-limit raises that"
+        )
+    });
+    facts.home_trouble.iter().cloned().chain(unknown).chain(few).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -17,6 +18,7 @@ pub struct PlanView<'a> {
     units: Vec<UnitView<'a>>,
     routes: &'a [Route],
     problems: Vec<String>,
+    shortcomings: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -39,6 +41,8 @@ struct UnitView<'a> {
     nice: Option<i32>,
     oom_score_adj: Option<i32>,
     autostart: bool,
+    folders: &'a [PathBuf],
+    files: Vec<String>,
     environment: BTreeMap<String, String>,
 }
 
@@ -50,6 +54,7 @@ impl Plan {
             units: self.units.iter().map(unit).collect(),
             routes: &self.routes,
             problems: self.problems.iter().map(ToString::to_string).collect(),
+            shortcomings: &self.shortcomings,
         }
     }
 
@@ -97,6 +102,12 @@ impl Plan {
             if !may.is_empty() {
                 writeln!(out, "    may: {}", may.join(", "))?;
             }
+            for folder in unit.folders {
+                writeln!(out, "    makes: {}", folder.display())?;
+            }
+            for file in unit.files {
+                writeln!(out, "    writes: {file}")?;
+            }
             if !unit.autostart {
                 writeln!(out, "    starts only when asked to")?;
             }
@@ -108,9 +119,11 @@ impl Plan {
         for route in &self.routes {
             writeln!(out, "  {} -> {} ({}, unit {})", route.listen, route.upstream, route.title, route.unit)?;
         }
-        if !self.problems.is_empty() {
+        let problems = self.problems.iter().map(ToString::to_string);
+        let problems: Vec<String> = problems.chain(self.shortcomings.iter().cloned()).collect();
+        if !problems.is_empty() {
             writeln!(out, "\nproblems:")?;
-            for problem in &self.problems {
+            for problem in problems {
                 writeln!(out, "  {problem}")?;
             }
         }
@@ -150,6 +163,14 @@ fn unit(unit: &Unit) -> UnitView<'_> {
         nice: unit.launch.nice,
         oom_score_adj: unit.launch.oom_score_adj,
         autostart: unit.autostart,
+        folders: &unit.launch.folders,
+        // What is in them may be secret.
+        files: unit
+            .launch
+            .files
+            .iter()
+            .map(|file| format!("{} (mode {:04o})", file.path.display(), file.mode))
+            .collect(),
         environment: compose::masked(&unit.launch.env),
     }
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::config::service::Probe;
 use crate::config::{Environment, Places, Service, Settings};
-use crate::facts::{Account, DisplayFacts, Programs};
+use crate::facts::account::StandIn;
+use crate::facts::{Account, DisplayFacts, Files, Programs};
 
 /// A container without a GPU, with root as the daemon and `user` as the desktop's user.
 pub(super) fn facts() -> Facts {
@@ -22,13 +23,18 @@ pub(super) fn facts() -> Facts {
             identity,
             home: "/home/user".into(),
             shell: "/bin/bash".into(),
+            stand_in: None,
         }),
+        home_trouble: None,
         programs: Programs::given(
             "/usr/bin",
             [("Xvfb", "/usr/bin/Xvfb"), ("app", "/usr/bin/app"), ("bye", "/usr/bin/bye")],
         ),
         groups: BTreeMap::from([("render".to_owned(), 105)]),
         display: DisplayFacts::default(),
+        files: Files::default(),
+        task_limit: None,
+        addresses: [[172, 17, 0, 2].into()].into(),
         instance: "test".into(),
     }
 }
@@ -273,4 +279,120 @@ fn without_the_desktops_user_what_depends_on_it_says_so() {
             Fate::Skip("there is no user named 'ada' (USER_NAME)".into())
         );
     }
+}
+
+#[test]
+fn a_condition_that_does_not_hold_is_the_reason_to_skip() {
+    let files = [
+        (
+            "v",
+            "command = [\"app\"]\n[[condition]]\nvariable = \"ENABLE_COTURN\"\nelse = \"for ${user}: off\"",
+        ),
+        ("w", "command = [\"app\"]\n[[condition]]\nvariable = \"MY_OWN\""),
+        ("f", "command = [\"app\"]\n[[condition]]\nany-file = [\"/a\", \"${home}/b\"]"),
+        (
+            "both",
+            "command = [\"app\"]\n[[condition]]\nvariable = \"MY_OWN\"\n[[condition]]\nany-file = [\"/a\"]",
+        ),
+        ("typo", "command = [\"app\"]\n[[condition]]\nany-file = [\"${hme}/b\"]"),
+    ];
+    let reasons = |environment: &[(&str, &str)], found: &[&str]| {
+        let facts = Facts { files: Files::given(found.iter().copied()), ..facts() };
+        let plan = Plan::build(&config(environment, "", &files), &facts);
+        assert!(reason(&plan, "typo").contains("did you mean ${home}?"), "{}", reason(&plan, "typo"));
+        files.map(|(name, _)| reason(&plan, name))
+    };
+    let none = reasons(&[("ENABLE_COTURN", "false"), ("MY_OWN", "")], &[]);
+    assert_eq!(
+        none[..4],
+        ["for user: off", "MY_OWN is not set", "nothing is in /a or /home/user/b", "MY_OWN is not set"]
+    );
+    let some = reasons(&[("ENABLE_COTURN", "1"), ("MY_OWN", "x")], &["${home}/b"]);
+    assert_eq!(some[..4], ["", "", "", "nothing is in /a"]);
+}
+
+#[test]
+fn a_file_may_hold_the_secrets_that_its_unit_is_given_and_is_not_shown() {
+    let file = |secrets: &str, value: &str| {
+        let text = format!(
+            "command = [\"app\"]\nsecrets = [{secrets}]\nfolders = [\"${{home}}/x\"]\n[[file]]\n\
+             path = \"${{run-dir}}/app.conf\"\ncontent = \"\"\"\nwidth=${{width}}\ntoken=${{WEB_TOKEN}}\n\"\"\""
+        );
+        Plan::build(&config(&[("WEB_TOKEN", value)], "", &[("app", &text)]), &facts())
+    };
+    let plan = file("\"WEB_TOKEN\"", "s3cr3t-value");
+    let launch = &plan.unit("app").unwrap().launch;
+    assert_eq!(launch.folders, [Path::new("/home/user/x")]);
+    assert_eq!(launch.files[0].path, Path::new("/run/desktopd/app.conf"));
+    assert_eq!(
+        (launch.files[0].mode, launch.files[0].content.reveal()),
+        (0o600, "width=1920\ntoken=s3cr3t-value\n")
+    );
+    for shown in [plan.text(), serde_json::to_string(&plan.view()).unwrap(), format!("{plan:?}")] {
+        let hidden = shown.replace("\"WEB_TOKEN\": \"s3cr3t-value\"", "");
+        assert!(
+            !hidden.contains("token=s3cr3t-value") && shown.contains("/run/desktopd/app.conf"),
+            "{shown}"
+        );
+    }
+    assert!(reason(&file("", "s3cr3t-value"), "app").contains("${WEB_TOKEN}, which nobody defines"));
+    let injected = file("\"WEB_TOKEN\"", "a\nadmin=yes");
+    assert!(reason(&injected, "app").contains("WEB_TOKEN has a line break"), "{}", reason(&injected, "app"));
+}
+
+#[test]
+fn our_turn_server_relays_to_the_container_alone() {
+    let text = "command = [\"app\"]\nsecrets = [\"COTURN_PASSWORD\"]\n[[file]]\npath = \"/run/t.conf\"\n\
+                content = \"user=${COTURN_USER}:${COTURN_PASSWORD}\\n\"";
+    let plan = |environment: &[(&str, &str)]| {
+        let services = [("coturn", text), ("selkies", "command = [\"app\"]")];
+        Plan::build(&config(environment, "", &services), &facts())
+    };
+    let settings =
+        [("ENABLE_COTURN", "true"), ("COTURN_PASSWORD", "p:w"), ("COTURN_LISTEN_ADDRESS", "203.0.113.9")];
+    let ours = plan(&settings);
+    let file = ours.unit("coturn").unwrap().launch.files[0].content.reveal();
+    assert_eq!(
+        file,
+        "user=user:p:w\nallowed-peer-ip=172.17.0.2\nproc-user=turnserver\nproc-group=turnserver\nexternal-ip=203.0.113.9\n"
+    );
+    let env = &ours.unit("selkies").unwrap().launch.env;
+    assert_eq!(env[&OsString::from("SELKIES_TURN_HOST")], OsString::from("203.0.113.9"));
+    assert_eq!(env[&OsString::from("SELKIES_TURN_PASSWORD")], OsString::from("p:w"));
+    let local = plan(&[("COTURN_LISTEN_ADDRESS", "172.17.0.2")]);
+    assert!(!local.unit("coturn").unwrap().launch.files[0].content.reveal().contains("external-ip"));
+    assert!(reason(&plan(&[("COTURN_LISTEN_ADDRESS", "a\nb")]), "coturn").contains("is not an IP address"));
+}
+
+#[test]
+fn whoever_is_in_no_list_of_users_is_shown_one() {
+    let mut facts = facts();
+    facts.daemon = Identity { uid: 4321, gid: 4321, groups: vec![4321] };
+    let mut stand_in = StandIn {
+        library: None,
+        passwd: "user4321:x:4321:".to_owned(),
+        group: "user4321:x:4321:".to_owned(),
+    };
+    let files = [("prepare", "step = [\"prepare\"]"), ("app", "command = [\"app\"]")];
+    let mut plan = |library: Option<&str>| {
+        stand_in.library = library.map(PathBuf::from);
+        let account = facts.account.as_mut().unwrap();
+        account.identity.uid = 4321;
+        account.stand_in = Some(stand_in.clone());
+        Plan::build(&config(&[("LD_PRELOAD", "mine.so")], "", &files), &facts)
+    };
+    let without = plan(None);
+    assert!(
+        without.shortcomings[0].contains("user 4321 is not in /etc/passwd"),
+        "{:?}",
+        without.shortcomings
+    );
+    assert_eq!(without.unit("prepare").unwrap().launch.files, []);
+    let with = plan(Some("/usr/lib/libnss_wrapper.so"));
+    assert_eq!(with.shortcomings, [""; 0]);
+    let written = &with.unit("prepare").unwrap().launch.files[0];
+    let env = &with.unit("app").unwrap().launch.env;
+    assert_eq!(env[&OsString::from("NSS_WRAPPER_PASSWD")], written.path);
+    assert_eq!(env[&OsString::from("LD_PRELOAD")], OsString::from("mine.so:/usr/lib/libnss_wrapper.so"));
+    assert_eq!(written.content.reveal(), stand_in.passwd);
 }

@@ -12,12 +12,14 @@ pub const AWAIT_BUS_NAME: &str = "await-bus-name";
 pub fn run(words: &[String]) -> Result<(), String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["prepare", runtime_dir, uid, gid] => prepare::run(runtime_dir.as_ref(), number(uid)?, number(gid)?),
+        ["prepare", runtime_dir, home, uid, gid] => {
+            prepare::run(runtime_dir.as_ref(), home.as_ref(), number(uid)?, number(gid)?)
+        }
         ["x-cookie", file, display, uid, gid] => {
             x_cookie::run(file.as_ref(), display, number(uid)?, number(gid)?)
         }
         [AWAIT_BUS_NAME, bus, name] => await_bus_name::run(bus, name),
-        ["prepare", ..] => Err("usage: prepare RUNTIME_DIR UID GID".to_owned()),
+        ["prepare", ..] => Err("usage: prepare RUNTIME_DIR HOME UID GID".to_owned()),
         ["x-cookie", ..] => Err("usage: x-cookie FILE DISPLAY_NUMBER UID GID".to_owned()),
         _ => Err(format!("there is no boot step '{}'", words.join(" "))),
     }

@@ -12,31 +12,54 @@ use rand::RngExt;
 /// What a dead boot of the same container leaves behind and a new one would stumble over.
 const STALE: [&str; 3] = ["/run/dbus/pid", "/tmp/.X0-lock", "/tmp/.X1-lock"];
 
-/// Makes everything; what does not work is reported and the rest is still done.
-pub(super) fn run(runtime_dir: &Path, uid: u32, gid: u32) -> Result<(), String> {
-    let mut wrong = Vec::new();
-    let mut attempt = |what: String, result: io::Result<()>| {
+/// Users below this number are the system's, and their homes are not theirs.
+const FIRST_PERSON: u32 = 1000;
+
+/// Makes everything; what does not work is told and the rest is still done. Only a missing runtime folder is an error:
+/// nothing of the desktop works without it, and much does without the others.
+pub(super) fn run(runtime_dir: &Path, home: &Path, uid: u32, gid: u32) -> Result<(), String> {
+    let attempt = |what: &str, result: io::Result<()>| {
         if let Err(error) = result {
-            wrong.push(format!("{what}: {error}"));
+            eprintln!("{what}: {error}");
         }
     };
-    attempt(runtime_dir.display().to_string(), private_folder(runtime_dir, uid, gid));
+    let made = private_folder(runtime_dir, uid, gid);
+    attempt(&home.display().to_string(), own_home(home, uid, gid));
     if Uid::effective().is_root() {
         for (folder, mode) in [("/run/dbus", 0o755), ("/run/sshd", 0o755)] {
-            attempt(folder.to_owned(), shared_folder(folder.as_ref(), mode));
+            attempt(folder, shared_folder(folder.as_ref(), mode));
         }
-        attempt("/etc/machine-id".to_owned(), machine_id("/etc/machine-id".as_ref()));
         for file in STALE {
             match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => attempt(file.to_owned(), Err(error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => attempt(file, Err(error)),
                 _ => {}
             }
         }
     }
+    attempt("/etc/machine-id", machine_id("/etc/machine-id".as_ref()));
     for folder in ["/tmp/.X11-unix", "/tmp/.ICE-unix"] {
-        attempt(folder.to_owned(), shared_folder(folder.as_ref(), 0o1777));
+        attempt(folder, shared_folder(folder.as_ref(), 0o1777));
     }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+    made.map_err(|error| format!("{}: {error}", runtime_dir.display()))
+}
+
+/// A home that was mounted fresh (a volume, a tmpfs) belongs to root, and its user could not write there. One that is
+/// missing is made.
+fn own_home(home: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    let mine = Uid::effective().as_raw() == uid;
+    match fs::metadata(home) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && (mine || uid >= FIRST_PERSON) => {
+            DirBuilder::new().recursive(true).mode(0o755).create(home)?;
+        }
+        Err(error) => return Err(error),
+        Ok(found) if found.uid() != 0 => return Ok(()),
+        Ok(_) => {}
+    }
+    let persons = uid >= FIRST_PERSON && home.components().count() > 2;
+    if Uid::effective().is_root() && persons {
+        chown(home, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    Ok(())
 }
 
 /// A folder for one user alone. An existing one is taken only when it is that user's, or when we can make it so.
@@ -67,6 +90,12 @@ fn machine_id(file: &Path) -> io::Result<()> {
     if fs::read_to_string(file).is_ok_and(usable) {
         return Ok(());
     }
+    // A link into a /run that was mounted empty.
+    if let Ok(target) = fs::read_link(file)
+        && let Some(folder) = target.parent()
+    {
+        DirBuilder::new().recursive(true).create(folder)?;
+    }
     let id: u128 = rand::rng().random();
     let text = format!("{id:032x}\n");
     let mut out = fs::File::create(file)?;
@@ -88,6 +117,25 @@ mod tests {
         assert_eq!(first.trim().len(), 32);
         machine_id(&file).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), first);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path().join("new/id"), &link).unwrap();
+        machine_id(&link).unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("new/id")).unwrap().trim().len(), 32);
+    }
+
+    #[test]
+    fn a_home_is_made_and_given_to_a_person_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("new/home");
+        let (uid, gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());
+        own_home(&home, uid, gid).unwrap();
+        assert!(home.is_dir());
+        if Uid::effective().is_root() {
+            for (id, owner) in [(33, 0), (1234, 1234), (1235, 1234)] {
+                own_home(&home, id, id).unwrap();
+                assert_eq!(fs::metadata(&home).unwrap().uid(), owner, "after {id}");
+            }
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::logs::Logs;
 use crate::plan::{READY_FD, Unit};
 use crate::sys::guard::GuardCommand;
-use crate::sys::launch::{self, Orders, Report};
+use crate::sys::launch::{self, NewFile, Orders, Report};
 use crate::sys::limits::{Resource, inherited_open_files};
 use crate::sys::process::{descendants, group_is_gone, signal_group, signal_rest};
 use crate::sys::reaper::{Exit, Reaper, Role, Stdio3};
@@ -77,6 +77,8 @@ fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
         limits,
         quiet: false,
         fds,
+        folders: Vec::new(),
+        files: Vec::new(),
     }
 }
 
@@ -135,7 +137,18 @@ pub(super) fn spawn(
     let fds: Vec<OwnedFd> = fd.into_iter().collect();
     let targets = fds.iter().map(|_| READY_FD).collect();
     let role = if unit.contain { Role::Guard } else { Role::Exec };
-    let orders = orders(unit, &unit.launch.argv, targets);
+    let mut orders = orders(unit, &unit.launch.argv, targets);
+    orders.folders.clone_from(&unit.launch.folders);
+    orders.files = unit
+        .launch
+        .files
+        .iter()
+        .map(|file| NewFile {
+            path: file.path.clone(),
+            mode: file.mode,
+            content: file.content.reveal().as_bytes().to_vec(),
+        })
+        .collect();
     let started =
         start(reaper, role, &orders, &fds, &unit.name, logs).map_err(describe("starting a process"))?;
     let guard = match role {

@@ -6,6 +6,7 @@
 //!
 //! Message form in both directions: a length of four bytes (big endian), then JSON.
 
+mod files;
 mod privileges;
 
 use std::ffi::OsString;
@@ -82,6 +83,21 @@ pub struct Orders {
     pub quiet: bool,
     /// The numbers under which the descriptors that come along are given to the service.
     pub fds: Vec<i32>,
+    /// Folders that it needs, made for its user alone where they are missing.
+    pub folders: Vec<PathBuf>,
+    /// Files that it reads, written anew.
+    pub files: Vec<NewFile>,
+}
+
+/// A file that is written before the service starts, by the user that it runs as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewFile {
+    /// Where. A folder that is missing is made for the owner alone.
+    pub path: PathBuf,
+    /// Who may do what with it.
+    pub mode: u32,
+    /// What is in it.
+    pub content: Bytes,
 }
 
 /// What comes back through the socket.
@@ -223,6 +239,8 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     at("redirecting standard input", rustix::stdio::dup2_stdin(&null))?;
     umask(Mode::from_bits_truncate(orders.umask));
     privileges::apply(&orders)?;
+    privileges::become_user(&orders)?;
+    files::make(&orders)?;
     privileges::enter(&orders)?;
 
     let mut argv = orders.argv.into_iter().map(OsString::from_vec);

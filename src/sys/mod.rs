@@ -33,6 +33,19 @@ pub fn start_clean() {
     }
 }
 
+/// Whether threads can be started, and if not, why that is so in a container: glibc falls back to an older call only
+/// where the newer one is unknown, not where it is forbidden, as by the profiles of old container engines.
+pub fn threads_work() -> Result<(), String> {
+    let started = std::thread::Builder::new().stack_size(64 * 1024).spawn(|| ());
+    started.map(|thread| drop(thread.join())).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "no program here can start a thread ({error}): the container engine forbids the system call clone3; \
+             a newer engine (Docker 20.10.10) allows it, and so does --security-opt seccomp=unconfined"
+        ),
+        _ => format!("starting a thread: {error}"),
+    })
+}
+
 /// Makes this process the one that orphans below it are given to. PID 1 is that already.
 pub fn become_subreaper() -> io::Result<()> {
     if nix::unistd::getpid().as_raw() == 1 {

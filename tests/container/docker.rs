@@ -180,6 +180,22 @@ impl Container {
         assert_eq!(done.code, Some(0), "docker start: {}", done.stderr);
     }
 
+    /// Changes limits while it runs: options of `docker update`.
+    pub fn update(&self, options: &[&str]) {
+        let done = client("update", [options, &[self.name.as_str()]].concat());
+        assert_eq!(done.code, Some(0), "docker update: {}", done.stderr);
+    }
+
+    /// An image of all that it wrote to its own files.
+    pub fn commit(&self) -> Snapshot {
+        let name = new_name();
+        let docker = docker().get_program().to_string_lossy().into_owned();
+        let cleanup = Cleanup::new(r#"exec "$1" rmi -f "$2""#, &[&docker, &name]);
+        let done = client("commit", [self.name.as_str(), &name]);
+        assert_eq!(done.code, Some(0), "docker commit: {}", done.stderr);
+        Snapshot { name, _cleanup: cleanup }
+    }
+
     /// One field of `docker inspect`, as a Go template.
     pub fn inspect(&self, template: &str) -> String {
         client("inspect", ["--format", template, self.name.as_str()]).stdout
@@ -193,6 +209,19 @@ impl Container {
             state.strip_prefix("false ").and_then(|code| code.parse().ok()).ok_or(state)
         })
         .await
+    }
+}
+
+/// An image made of a container. Dropping it removes it.
+pub struct Snapshot {
+    name: String,
+    _cleanup: Cleanup,
+}
+
+impl Snapshot {
+    /// A container of it.
+    pub fn spec(&self) -> Spec {
+        Spec { options: Vec::new(), image: self.name.clone() }
     }
 }
 

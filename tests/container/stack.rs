@@ -42,7 +42,12 @@ impl Deref for Stack {
 
 /// What every desktop is started with; a login is not among it.
 pub fn spec() -> Spec {
-    Container::of_image().option("--shm-size=1g").publish(PORTAL).publish(DESKTOP)
+    of(Container::of_image())
+}
+
+/// The same of another image.
+pub fn of(spec: Spec) -> Spec {
+    spec.option("--shm-size=1g").publish(PORTAL).publish(DESKTOP)
 }
 
 /// The usual desktop, when all of it is up.

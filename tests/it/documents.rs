@@ -79,6 +79,7 @@ fn the_services_that_are_shipped_have_no_mistakes() {
         identity: Identity { uid: 1000, gid: 1000, groups: vec![1000] },
         home: "/home/user".into(),
         shell: "/bin/bash".into(),
+        stand_in: None,
     });
     let plan = Plan::build(&config, &facts);
     assert_eq!(plan.problems, []);

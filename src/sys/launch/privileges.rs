@@ -42,13 +42,17 @@ pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Becomes the user and goes to the folder.
-pub(super) fn enter(orders: &Orders) -> Result<(), Failure> {
+/// Becomes the user.
+pub(super) fn become_user(orders: &Orders) -> Result<(), Failure> {
     match &orders.identity {
-        Some(identity) => become_user(identity, &orders.groups)?,
-        None if orders.groups.is_empty() => {}
-        None => join(orders)?,
+        Some(identity) => become_other(identity, &orders.groups),
+        None if orders.groups.is_empty() => Ok(()),
+        None => join(orders),
     }
+}
+
+/// Goes to the folder that it works in.
+pub(super) fn enter(orders: &Orders) -> Result<(), Failure> {
     let folder = format!("changing to the folder {}", orders.cwd.display());
     match chdir(&orders.cwd) {
         Err(error) if !orders.cwd_required => {
@@ -61,7 +65,7 @@ pub(super) fn enter(orders: &Orders) -> Result<(), Failure> {
     }
 }
 
-fn become_user(identity: &Identity, more: &[u32]) -> Result<(), Failure> {
+fn become_other(identity: &Identity, more: &[u32]) -> Result<(), Failure> {
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
     at("setgroups", setgroups(&together(identity.groups.iter().copied(), more)))?;
     at("setgid", setresgid(gid, gid, gid))?;

@@ -1,0 +1,259 @@
+//! Containers with less than the usual: less to write on, fewer rights, fewer system calls, fewer processes, another
+//! user, another PID 1. Everything that can come up does, the rest says why not, and the end is an orderly one.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use desktopd::observe::{Snapshot, UnitState};
+
+use crate::docker::Spec;
+use crate::net::http_get;
+use crate::poll::eventually;
+use crate::stack::{self, PASSWORD, START, Stack, USER, VISIBLE};
+
+/// Docker's own patience.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Services whose absence changes nothing for what is looked at, and saves the machine a desktop.
+const BARE: &str = "kde,selkies,vnc,fcitx5,pipewire,pipewire-pulse,wireplumber,dbus-system";
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn spec() -> Spec {
+    stack::spec().env("WEB_USER", USER).env("WEB_PASSWORD", PASSWORD)
+}
+
+/// Everything that people see is ready, and both pages answer.
+async fn is_a_desktop(stack: &Stack) -> Snapshot {
+    let status = stack.wait_until_up().await;
+    for name in VISIBLE {
+        let unit = status.unit(name).expect("a unit of the image");
+        assert_eq!(unit.state, UnitState::Ready, "{}", stack::units(&status));
+    }
+    for url in [stack.portal(), stack.desktop()] {
+        assert_eq!(answer(&url).await, 200, "{url}");
+    }
+    let plasma = stack.exec(&["pgrep", "-x", "plasmashell"]);
+    assert_eq!(plasma.code, Some(0), "plasmashell runs");
+    status
+}
+
+async fn answer(url: &str) -> u16 {
+    let login = stack::basic(USER, PASSWORD);
+    http_get(url, &[("Authorization", &login)]).await.unwrap_or_else(|error| panic!("{url}: {error}")).status
+}
+
+async fn stops_well(stack: &Stack) {
+    assert_eq!(zombies(stack), "", "before the end");
+    let start = Instant::now();
+    stack.stop(GRACE);
+    assert_eq!(stack.wait_exit_code(SOON).await, 0, "{}", stack.logs());
+    assert!(start.elapsed() < GRACE, "it was asked, not killed: {:?}", start.elapsed());
+}
+
+fn zombies(stack: &Stack) -> String {
+    stack.exec_ok(&["sh", "-c", "grep -l '^State:.Z' /proc/[0-9]*/status || true"])
+}
+
+fn problem<'a>(status: &'a Snapshot, words: &[&str]) -> &'a str {
+    let found = status.problems.iter().find(|problem| words.iter().all(|word| problem.contains(word)));
+    found.unwrap_or_else(|| panic!("no problem names {words:?}: {:#?}", status.problems))
+}
+
+#[tokio::test]
+async fn a_root_that_cannot_be_written_is_enough() {
+    let container = ["--read-only", "--tmpfs=/run", "--tmpfs=/tmp", "--tmpfs=/home/user"]
+        .into_iter()
+        .fold(spec(), Spec::option)
+        .start(&["init"]);
+    let stack = Stack::new(container);
+    let status = is_a_desktop(&stack).await;
+    problem(&status, &["/var/lib/desktopd", "will not survive a restart"]);
+    problem(&status, &["/var/log/desktopd", "in memory only"]);
+    assert_eq!(stack.as_user(&["test", "-w", "/home/user/.config"]).code, Some(0), "the home is the user's");
+    assert_eq!(stack.exec_ok(&["cat", "/etc/machine-id"]).len(), 32, "an id of its own");
+    assert!(
+        stack.exec_ok(&["desktopd", "logs", "x-server"]).lines().count() > 0
+            || stack.logs().contains("kde |")
+    );
+    stops_well(&stack).await;
+}
+
+#[tokio::test]
+async fn a_home_that_cannot_be_written_is_named() {
+    let container = ["--read-only", "--tmpfs=/run", "--tmpfs=/tmp"]
+        .into_iter()
+        .fold(spec().env("SUPERVISOR_NO_AUTOSTART", BARE), Spec::option)
+        .start(&["init"]);
+    let stack = Stack::new(container);
+    let status = stack.wait_until_up().await;
+    problem(&status, &["/home/user", "read-only", "mount a volume"]);
+    stops_well(&stack).await;
+}
+
+/// What careful people and old engines leave: no capability that is not needed, no way to more rights, no program in
+/// /run, and none of the newer system calls.
+#[tokio::test]
+async fn few_rights_and_few_system_calls_are_enough() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let profile = folder.path().join("seccomp.json");
+    fs::write(&profile, seccomp(&["pidfd_open", "pidfd_send_signal", "clone3"], 38))
+        .expect("write a profile");
+    let rights = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "KILL"]
+        .map(|right| format!("--cap-add={right}"));
+    let container = rights
+        .into_iter()
+        .fold(spec().option("--cap-drop=ALL"), Spec::option)
+        .option("--security-opt=no-new-privileges")
+        .option(format!("--security-opt=seccomp={}", profile.display()))
+        .option("--tmpfs=/run:noexec,nosuid")
+        .start(&["init"]);
+    let stack = Stack::new(container);
+    is_a_desktop(&stack).await;
+    stops_well(&stack).await;
+}
+
+/// A profile that allows all system calls but some, which give this error.
+fn seccomp(calls: &[&str], error: u32) -> String {
+    serde_json::json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": calls, "action": "SCMP_ACT_ERRNO", "errnoRet": error }],
+    })
+    .to_string()
+}
+
+/// glibc asks the older way only where the newer one is unknown, so no program has threads there.
+#[tokio::test]
+async fn where_no_thread_can_start_it_says_why() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let profile = folder.path().join("seccomp.json");
+    fs::write(&profile, seccomp(&["clone3"], 1)).expect("write a profile");
+    let container = spec().option(format!("--security-opt=seccomp={}", profile.display())).start(&["init"]);
+    assert_eq!(container.wait_exit_code(SOON).await, 1);
+    let logs = container.logs();
+    assert!(logs.contains("clone3") && logs.contains("20.10.10") && !logs.contains("panicked"), "{logs}");
+}
+
+#[tokio::test]
+async fn a_user_whom_nobody_knows_has_a_desktop() {
+    let stack = Stack::new(spec().option("--user=4321:4321").start(&["init"]));
+    let status = is_a_desktop(&stack).await;
+    let system = status.unit("dbus-system").expect("a unit of the image");
+    assert_eq!(system.state, UnitState::Skipped);
+    assert!(system.reason.contains("root"), "{}", system.reason);
+    assert_eq!(status.problems, [""; 0]);
+    let owner = stack.exec_ok(&["sh", "-c", "stat --format=%u /proc/$(pgrep -x plasmashell)"]);
+    assert_eq!(owner, "4321");
+    // The command line is run by that user too.
+    assert!(stack.exec_ok(&["desktopd", "credentials"]).contains(USER));
+    stops_well(&stack).await;
+}
+
+#[tokio::test]
+async fn too_few_processes_cost_units_and_not_the_daemon() {
+    let stack = Stack::new(spec().option("--pids-limit=20").start(&["init"]));
+    let failed = eventually("a unit that gave up", SOON, async || {
+        let status = stack.status()?;
+        let given_up =
+            status.units.iter().any(|unit| unit.state == UnitState::Failed && !unit.reason.is_empty());
+        if given_up { Ok(status) } else { Err(stack::units(&status)) }
+    })
+    .await;
+    problem(&failed, &["20 processes", "--pids-limit"]);
+    assert_eq!(answer(&stack.portal()).await, 200, "the portal");
+
+    stack.update(&["--pids-limit=4000"]);
+    assert_eq!(stack.exec(&["desktopd", "reload"]).code, Some(0));
+    eventually("units that start when they are asked to", START, async || {
+        let status = stack.status()?;
+        for unit in status.units.iter().filter(|unit| unit.state == UnitState::Failed) {
+            stack.exec_ok(&["desktopd", "start", &unit.name]);
+        }
+        if status.up { Ok(()) } else { Err(stack::units(&status)) }
+    })
+    .await;
+    let status = is_a_desktop(&stack).await;
+    assert_eq!(status.pid, failed.pid, "the same daemon");
+    assert_eq!(status.problems, [""; 0]);
+    stops_well(&stack).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_lines_in_files_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let chatty = folder.path().join("chatty.toml");
+    fs::write(&chatty, "command = [\"sh\", \"-c\", \"while :; do seq 1 200; sleep 0.01; done\"]\n")
+        .expect("write");
+    let container = spec()
+        .env("SUPERVISOR_NO_AUTOSTART", BARE)
+        .option("--tmpfs=/var/log/desktopd:size=256k")
+        .mount(
+            chatty.to_str().expect("a temporary folder's name is text"),
+            "/etc/desktopd/services/chatty.toml",
+        )
+        .start(&["init"]);
+    let stack = Stack::new(container);
+    stack.wait_until_up().await;
+    eventually("a full disk that is told of", SOON, async || {
+        let told = stack.exec_ok(&["desktopd", "logs"]);
+        if told.contains("log of chatty: No space left on device") { Ok(()) } else { Err(told) }
+    })
+    .await;
+    let full = stack.exec_ok(&["desktopd", "logs", "desktopd"]);
+    assert_eq!(full.matches("log of chatty").count(), 1, "said once:\n{full}");
+    let status = stack.status().expect("a status");
+    let chatty = status.unit("chatty").expect("the service of the test");
+    assert_eq!((chatty.state, chatty.restarts), (UnitState::Ready, 0), "it goes on");
+    assert!(stack.exec_ok(&["desktopd", "logs", "chatty"]).contains("200"), "memory has its lines");
+    assert_eq!(answer(&stack.portal()).await, 200, "the portal");
+    stops_well(&stack).await;
+}
+
+#[tokio::test]
+async fn another_process_1_changes_nothing() {
+    let bare = || spec().env("SUPERVISOR_NO_AUTOSTART", BARE);
+    for (container, own) in [
+        (bare().start(&["sh", "-c", "exec desktopd init"]), true),
+        (bare().option("--init").start(&["sh", "-c", "exec desktopd init"]), false),
+    ] {
+        let stack = Stack::new(container);
+        let status = stack.wait_until_up().await;
+        assert_eq!(status.pid == 1, own, "{}", status.pid);
+        assert_eq!(zombies(&stack), "");
+        stops_well(&stack).await;
+    }
+}
+
+/// A shell that is PID 1 does not pass signals on, and nobody behind it can hear of the end.
+#[tokio::test]
+async fn behind_a_shell_the_daemon_is_stopped_by_its_own_command() {
+    let bare = spec().env("SUPERVISOR_NO_AUTOSTART", BARE);
+    let stack = Stack::new(bare.start(&["sh", "-c", "desktopd init; exit $?"]));
+    stack.wait_until_up().await;
+    stack.exec_ok(&["desktopd", "shutdown"]);
+    assert_eq!(stack.wait_exit_code(SOON).await, 0, "{}", stack.logs());
+}
+
+/// Whatever one container made for itself opens nothing in a copy of it.
+#[tokio::test]
+async fn a_snapshot_makes_its_own_secrets() {
+    let bare = |spec: Spec| spec.env("SUPERVISOR_NO_AUTOSTART", BARE).start(&["init"]);
+    let first = Stack::new(bare(stack::spec()));
+    first.wait_until_up().await;
+    let secrets = |stack: &Stack| {
+        let text = stack.exec_ok(&["desktopd", "credentials", "--json"]);
+        let login: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let key = stack.exec_ok(&["sha256sum", "/var/lib/desktopd/cookie-key"]);
+        [login["password"].to_string(), login["token"].to_string(), key]
+    };
+    let of_first = secrets(&first);
+    assert_eq!(first.exec(&["desktopd", "reload"]).code, Some(0));
+    let image = first.commit();
+    let second = Stack::new(bare(stack::of(image.spec())));
+    second.wait_until_up().await;
+    let of_second = secrets(&second);
+    for (one, other) in of_first.iter().zip(&of_second) {
+        assert!(one.len() > 10 && one != other, "{one} is in the copy, too");
+    }
+    assert_eq!(secrets(&first), of_first, "and the first has its own");
+}
