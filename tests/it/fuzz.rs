@@ -30,11 +30,17 @@ pub struct Target {
     pub heads: &'static [&'static str],
     /// What a line may end with, or any place hold.
     pub values: &'static [&'static str],
+    /// Lines that are right as they are, and that others would have to be wrong beside.
+    pub lines: &'static [&'static str],
+    /// What a file begins with, if an input may hold several.
+    pub begins: &'static str,
 }
 
 /// One change of a text.
 #[derive(Clone, Debug)]
 enum Edit {
+    /// A line that is right, at the head of a file, where it replaces the one with the same key.
+    Set(Index, Index),
     /// A new line, made of a head and a value.
     Add(Index, Index, Index),
     /// What follows the first `=` of a line is another value.
@@ -52,8 +58,9 @@ enum Edit {
 fn edit() -> impl Strategy<Value = Edit> {
     let at = any::<Index>;
     prop_oneof![
-        4 => (at(), at(), at()).prop_map(|(a, b, c)| Edit::Add(a, b, c)),
-        4 => (at(), at()).prop_map(|(a, b)| Edit::Value(a, b)),
+        8 => (at(), at()).prop_map(|(a, b)| Edit::Set(a, b)),
+        2 => (at(), at(), at()).prop_map(|(a, b, c)| Edit::Add(a, b, c)),
+        2 => (at(), at()).prop_map(|(a, b)| Edit::Value(a, b)),
         1 => at().prop_map(Edit::Remove),
         1 => at().prop_map(Edit::Double),
         1 => (at(), at()).prop_map(|(a, b)| Edit::Insert(a, b)),
@@ -73,6 +80,18 @@ impl Target {
     fn apply(&self, text: &mut String, edit: &Edit) {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         match edit {
+            Edit::Set(file, line) => {
+                let heads: Vec<usize> =
+                    (0..lines.len()).filter(|at| lines[*at].starts_with(self.begins)).collect();
+                let head = if heads.is_empty() { 0 } else { *file.get(&heads) + 1 };
+                let end = heads.iter().copied().find(|at| *at >= head).unwrap_or(lines.len());
+                let line = line.get::<&str>(self.lines);
+                let key = line.split_inclusive('=').next().unwrap_or_default();
+                match (head..end).find(|at| lines[*at].starts_with(key)) {
+                    Some(at) => (*line).clone_into(&mut lines[at]),
+                    None => lines.insert(head.min(lines.len()), (*line).to_owned()),
+                }
+            }
             Edit::Add(at, head, value) => {
                 let line = format!("{} = {}", head.get::<&str>(self.heads), value.get::<&str>(self.values));
                 lines.insert(at.index(lines.len() + 1), line);

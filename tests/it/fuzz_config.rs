@@ -191,6 +191,62 @@ const VALUES: &[&str] = &[
     "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
 ];
 
+const LINES: &[&str] = &[
+    "command = [\"true\"]",
+    "command = [\"${home}/x\", \"$$\", \"${uid}\"]",
+    "type = \"oneshot\"",
+    "type = \"service\"",
+    "user = \"root\"",
+    "user = \"own\"",
+    "user = \"desktop\"",
+    "desktop = true",
+    "unless-installed = [\"kwin_x11\"]",
+    "unless-installed = [\"true\", \"\"]",
+    "needs = [\"x-server\"]",
+    "needs = [\"kde\", \"selkies\"]",
+    "needs = [\"a\"]",
+    "after = [\"b\", \"x-cookie\"]",
+    "after = [\"prepare\", \"dbus-session\"]",
+    "follows = [\"x-server\"]",
+    "follows = [\"pipewire\", \"y\"]",
+    "aliases = [\"x\", \"kde\"]",
+    "ready = { kind = \"delay\", time = \"8784h\" }",
+    "ready = { kind = \"fd\" }",
+    "ready = { kind = \"tcp\", address = \"${port}\" }",
+    "ready = { kind = \"log\", pattern = \"^a+$$\" }",
+    "ready = { kind = \"exec\", command = [\"true\", \"${display}\"] }",
+    "start-timeout = \"none\"",
+    "start-timeout = \"0s\"",
+    "start-timeout = \"8784h\"",
+    "start-timeout = \"18446744073709551615s\"",
+    "stop-timeout = \"0ms\"",
+    "stop-timeout = \"8784h\"",
+    "stop-timeout = \"18446744073709551615ms\"",
+    "stop-command = [\"true\"]",
+    "stop-command = []",
+    "stop-signal = \"KILL\"",
+    "stop-signal = \"STOP\"",
+    "restart = \"never\"",
+    "restart = \"on-failure\"",
+    "restart-limit = \"none\"",
+    "restart-limit = 1000",
+    "restart-limit = 1",
+    "restart-delay = \"1ms\"",
+    "restart-delay = \"8784h\"",
+    "restart-delay-max = \"8784h\"",
+    "restart-delay-max = \"1ms\"",
+    "contain = true",
+    "autostart = false",
+    "nice = -20",
+    "umask = \"0777\"",
+    "directory = \"${home}\"",
+    "directory = \"\"",
+    "secrets = [\"WEB_PASSWORD\", \"HF_TOKEN\"]",
+    "environment = { A = \"${home}\", B = \"\" }",
+    "route = { listen = \"6901\", upstream = \"127.0.0.1:1\" }",
+    "route = { listen = \"1111\", upstream = \"unix:/x\", bridge = \"/w\", files = \"/\" }",
+];
+
 /// The services that the image has, one file an input, and some in pairs.
 fn shipped() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/services");
@@ -316,7 +372,14 @@ fn files(text: &str) -> Vec<(String, String)> {
 
 #[test]
 fn no_service_file_breaks_the_plan() {
-    let target = Target { name: "service", corpus: shipped(), heads: KEYS, values: VALUES };
+    let target = Target {
+        name: "service",
+        corpus: shipped(),
+        heads: KEYS,
+        values: VALUES,
+        lines: LINES,
+        begins: NEXT,
+    };
     let (sound, wrong) = (Cell::new(0_u64), Cell::new(0_u64));
     let count = target.search(|text| {
         let (mut services, mut problems) = (Vec::new(), Vec::new());
@@ -369,6 +432,22 @@ const VARIABLES: &[&str] = &[
     "\u{1}",
 ];
 
+const SETTINGS: &[&str] = &[
+    "run = \"/x\"",
+    "state = \"\"",
+    "log = \"relative\"",
+    "ring = \"1KiB\"",
+    "size = \"17179869184GiB\"",
+    "files = 0",
+    "PATH = \"\"",
+    "WEB_USER = ü",
+    "DISPLAY = :99999999999",
+    "SIZEW = 0",
+    "REFRESH = -1",
+    "SERVICEPORTAL_PORT_HOST = 65536",
+    "WEB_ENABLE_AUTH = perhaps",
+];
+
 #[test]
 fn neither_settings_nor_environment_nor_messages_break_anything() {
     let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/desktopd.toml");
@@ -379,7 +458,8 @@ fn neither_settings_nor_environment_nor_messages_break_anything() {
         "SERVICEPORTAL_PORT_HOST = 1111\nTURN_HOST = \nUSER_NAME = user\nCDEPTH = 24\nDPI = 96\n".to_owned(),
         "\0\0\0\u{1a}{\"started\":{\"pid\":123456}}\0\0\0\u{13}".to_owned(),
     ];
-    let target = Target { name: "settings", corpus, heads: VARIABLES, values: VALUES };
+    let target =
+        Target { name: "settings", corpus, heads: VARIABLES, values: VALUES, lines: SETTINGS, begins: "[" };
     let count = target.search(|text| {
         let mut problems = Vec::new();
         Settings::parse(Path::new("/c/desktopd.toml"), text, &mut problems);
