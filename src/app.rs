@@ -27,7 +27,7 @@ use crate::supervise::{self, Context, Handle, Published, Replanned, Supervisor};
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::{Signal, Signals};
 use crate::{config::Secret, sys};
-use reload::Reloader;
+use reload::{Reading, Reloader, Wanted, apart};
 
 /// How long answers on the control socket may take at the end.
 const LAST_ANSWER: Duration = Duration::from_millis(300);
@@ -68,7 +68,11 @@ pub async fn run(mut config: Config) -> Result<(), String> {
     handle.send_replace(Some(supervisor.handle.clone()));
     front.set_routes(&observer, &plan.routes).await;
     observer.update(|snapshot| snapshot.phase = Phase::Running);
-    let mut daemon = Daemon { signals, reaper, supervisor, observer, reloader, wishes, front, ready_socket };
+    let (reload, wanted) = mpsc::unbounded_channel();
+    let (readings_out, readings) = mpsc::channel(1);
+    tokio::spawn(reloader.run(wanted, readings_out));
+    let mut daemon =
+        Daemon { signals, reaper, supervisor, observer, reload, readings, wishes, front, ready_socket };
     daemon.watch_over().await;
     let front = daemon.front;
     stop.cancel();
@@ -86,7 +90,10 @@ struct Daemon {
     reaper: Reaper,
     supervisor: Supervisor,
     observer: Observer,
-    reloader: Reloader,
+    /// Asks for the configuration to be read again.
+    reload: mpsc::UnboundedSender<Wanted>,
+    /// What came of it.
+    readings: mpsc::Receiver<Reading>,
     wishes: mpsc::Receiver<Wish>,
     front: Front,
     /// Where to say that everything is up, until it was said.
@@ -111,7 +118,7 @@ impl Daemon {
                             return;
                         }
                     }
-                    Signal::Reload => drop(self.reload("got signal HUP").await),
+                    Signal::Reload => self.want_reload(("got signal HUP", None)),
                 },
                 Some(wish) = self.wishes.recv() => match wish {
                     Wish::Shutdown => {
@@ -119,12 +126,10 @@ impl Daemon {
                         self.supervisor.shutdown();
                     }
                     Wish::Reload(reply) => {
-                        let result = self.reload("somebody asked to read the configuration").await;
-                        // Whoever asked may have gone.
-                        let _ = reply.send(result);
+                        self.want_reload(("somebody asked to read the configuration", Some(reply)));
                     }
                 },
-                () = self.reloader.changed() => drop(self.reload("the configuration changed").await),
+                Some(reading) = self.readings.recv() => self.take_over(reading).await,
                 changed = states.changed(), if supervised => {
                     if changed.is_err() {
                         // This process goes on: with it would go everything that still works.
@@ -155,19 +160,31 @@ impl Daemon {
         }
     }
 
-    /// Reads the configuration again and takes over what changed. A mistake in it changes nothing.
-    async fn reload(&mut self, why: &str) -> Result<Replanned, String> {
-        let result = self.replan().await;
+    fn want_reload(&self, wanted: Wanted) {
+        if self.reload.send(wanted).is_err() {
+            tracing::error!("the configuration is not read any more after an internal error of desktopd");
+        }
+    }
+
+    /// Takes over what changed in the configuration. A mistake in it changes nothing.
+    async fn take_over(&mut self, reading: Reading) {
+        let (why, reply) = reading.wanted;
+        let result = match reading.plan {
+            Ok(plan) => self.replan(plan).await,
+            Err(error) => Err(error),
+        };
         match &result {
             Ok(changes) if *changes == Replanned::default() => tracing::debug!("{why}: {changes}"),
             Ok(changes) => tracing::info!("{why}: {changes}"),
             Err(error) => tracing::error!("{why}, and nothing was done about it: {error}"),
         }
-        result
+        if let Some(reply) = reply {
+            // Whoever asked may have gone.
+            let _ = reply.send(result);
+        }
     }
 
-    async fn replan(&mut self) -> Result<Replanned, String> {
-        let plan = self.reloader.plan().await?;
+    async fn replan(&mut self, plan: Plan) -> Result<Replanned, String> {
         let changes =
             self.supervisor.replan(plan.units.clone()).await.ok_or("everything is being stopped")?;
         self.front.show_plan(&self.observer, &plan);
@@ -217,11 +234,11 @@ fn make_secrets(config: &mut Config, state: &State, logs: &Logs) {
 
 /// Looks at the machine and plans, off the threads that answer: a directory service or a disk may be slow.
 async fn plan(config: Config) -> Result<(Plan, Reloader), String> {
-    let made = tokio::task::spawn_blocking(move || {
+    let (plan, facts, config) = apart(move || {
         let facts = Facts::probe(&config);
         (Plan::build(&config, &facts), facts, config)
-    });
-    let (plan, facts, config) = made.await.map_err(|error| format!("planning: {error}"))?;
+    })
+    .await?;
     for problem in &plan.problems {
         tracing::warn!("{problem}");
     }

@@ -4,11 +4,40 @@
 //! runs. The machine is looked at again, too, so that a program that was installed meanwhile is found.
 
 use std::path::PathBuf;
+use std::thread;
+
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::watch::Watch;
 use crate::config::{Config, Environment, Problem};
 use crate::facts::{DisplayFacts, Facts};
 use crate::plan::{Fate, Plan};
+use crate::supervise::Replanned;
+
+/// Where to say what came of a reload.
+pub(super) type Reply = oneshot::Sender<Result<Replanned, String>>;
+
+/// Somebody wants the configuration to be read again: why, and who wants to hear what came of it.
+pub(super) type Wanted = (&'static str, Option<Reply>);
+
+/// What was read.
+pub(super) struct Reading {
+    /// Who asked for it.
+    pub(super) wanted: Wanted,
+    /// The new plan, or what is wrong with the files.
+    pub(super) plan: Result<Plan, String>,
+}
+
+/// Runs `work` on a thread of its own: it may take long, and in a dead disk or directory service it hangs for ever.
+pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    let (sender, result) = oneshot::channel();
+    let started = thread::Builder::new().name("plan".into()).spawn(move || {
+        // Whoever waited may have gone.
+        let _ = sender.send(work());
+    });
+    started.map_err(|error| format!("planning: starting a thread: {error}"))?;
+    result.await.map_err(|_| "planning: an internal error of desktopd".to_owned())
+}
 
 pub(super) struct Reloader {
     dir: PathBuf,
@@ -38,21 +67,38 @@ impl Reloader {
         reloader
     }
 
-    /// Watches from now on. Folders come and go, so it is set up anew after each reload.
+    /// Watches from now on. Folders come and go, so each reload looks for them again.
     fn look(&mut self) {
-        self.watch = match Watch::new(&self.dir) {
-            Ok(watch) => Some(watch),
-            Err(error) => {
-                tracing::warn!(
-                    "changes of the configuration will not be noticed: {error}; `desktopd reload` works"
-                );
-                None
-            }
+        let watched = match &self.watch {
+            Some(watch) => watch.look(),
+            None => Watch::new(&self.dir).map(|watch| self.watch = Some(watch)),
         };
+        if let Err(error) = watched {
+            tracing::warn!("changes of the configuration may go unnoticed: {error}; `desktopd reload` works");
+        }
+    }
+
+    /// Reads when somebody wants it and when a file changed, one after the other, beside everything else: whoever
+    /// waits for a dead disk must not be the one who collects processes and hears that it is to end.
+    pub(super) async fn run(
+        mut self,
+        mut wanted: mpsc::UnboundedReceiver<Wanted>,
+        readings: mpsc::Sender<Reading>,
+    ) {
+        loop {
+            let wanted = tokio::select! {
+                Some(wanted) = wanted.recv() => wanted,
+                () = self.changed() => ("the configuration changed", None),
+            };
+            let plan = self.plan().await;
+            if readings.send(Reading { wanted, plan }).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Waits until somebody changed a file.
-    pub(super) async fn changed(&mut self) {
+    async fn changed(&mut self) {
         match &mut self.watch {
             Some(watch) => watch.changed().await,
             None => std::future::pending().await,
@@ -60,16 +106,16 @@ impl Reloader {
     }
 
     /// Plans again. The error says what is wrong with the new files.
-    pub(super) async fn plan(&mut self) -> Result<Plan, String> {
+    async fn plan(&mut self) -> Result<Plan, String> {
         self.look();
         let (dir, env, problems) = (self.dir.clone(), self.env.clone(), self.env_problems.clone());
         let display = self.display.clone();
-        let made = tokio::task::spawn_blocking(move || {
+        let plan = apart(move || {
             let config = Config::read(dir, env, problems);
             let facts = Facts { display, ..Facts::probe(&config) };
             Plan::build(&config, &facts)
-        });
-        let plan = made.await.map_err(|error| format!("planning: {error}"))?;
+        })
+        .await?;
         let new: Vec<String> = plan
             .problems
             .iter()

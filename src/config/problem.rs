@@ -20,7 +20,7 @@ pub struct Problem {
 impl Problem {
     /// A problem that concerns no unit in particular.
     pub fn new(place: impl Into<String>, key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), key: key.into(), message: message.into(), unit: None }
+        Self { place: place.into(), key: one_line(key.into()), message: one_line(message.into()), unit: None }
     }
 
     /// The same, as the reason why `unit` does not run.
@@ -28,6 +28,21 @@ impl Problem {
     pub fn of_unit(self, unit: impl Into<String>) -> Self {
         Self { unit: Some(unit.into()), ..self }
     }
+}
+
+/// What people write is quoted in messages, and must not look like other messages there.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    text.chars().fold(String::with_capacity(text.len() + 8), |mut line, c| {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+        line
+    })
 }
 
 impl fmt::Display for Problem {

@@ -94,6 +94,10 @@ pub struct Service {
     pub restart: Restart,
     /// How many failures are too many; `None` never gives up.
     pub restart_limit: Option<u32>,
+    /// How long the first wait is before it is started again; each further one is twice as long.
+    pub restart_delay: Duration,
+    /// The longest of these waits, and how long it has to stay ready for them to start over.
+    pub restart_delay_max: Duration,
     /// Runs before the stop signal, to end it more gently. Templates.
     pub stop_command: Option<Vec<String>>,
     /// The signal that ends it.
@@ -169,6 +173,7 @@ impl Service {
             }
         };
         let oneshot = matches!(run, Some(Run::Step(_)));
+        let (restart_delay, restart_delay_max) = restart_delays(&mut file);
         let service = Self {
             name: name.to_owned(),
             file: path.to_owned(),
@@ -199,6 +204,8 @@ impl Service {
                 )
                 .unwrap_or(if oneshot { Restart::OnFailure } else { Restart::Always }),
             restart_limit: restart_limit(&mut file),
+            restart_delay,
+            restart_delay_max,
             stop_command: file.get("stop-command", PROGRAM),
             stop_signal: file
                 .parse("stop-signal", "the name of a signal such as \"TERM\"", |text| {
@@ -260,6 +267,29 @@ fn restart_limit(file: &mut Reader<'_>) -> Option<u32> {
             file.problem("restart-limit", format!("{other} is not {expected}"));
             None
         }
+    }
+}
+
+/// The first and the longest wait between a failure and the next start.
+fn restart_delays(file: &mut Reader<'_>) -> (Duration, Duration) {
+    let mut read = |key| {
+        let delay = file.duration(key);
+        // Without any wait, a program that is broken would be all that this machine does.
+        if delay.is_some_and(|delay| delay < Duration::from_millis(1)) {
+            file.problem(key, "it is at least \"1ms\"");
+        }
+        delay
+    };
+    let (first, longest) = (read("restart-delay"), read("restart-delay-max"));
+    let delay = first.unwrap_or(Duration::from_millis(250));
+    match longest {
+        Some(longest) if longest < delay => {
+            let message =
+                format!("{longest:?} is shorter than the first wait, `restart-delay`, which is {delay:?}");
+            file.problem("restart-delay-max", message);
+            (delay, delay)
+        }
+        longest => (delay, longest.unwrap_or(Duration::from_secs(30)).max(delay)),
     }
 }
 

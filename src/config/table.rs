@@ -161,7 +161,9 @@ impl<'a> Reader<'a> {
                 Some(near) => format!("unknown key; did you mean `{near}`?"),
                 None => format!("unknown key; the known ones are {}", self.known.join(", ")),
             };
-            self.problem(&key, message);
+            // Only then it can be seen where it begins and ends, if it does.
+            let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
+            self.problem(&if plain { key } else { format!("{key:?}") }, message);
         }
     }
 }

@@ -3,60 +3,91 @@
 //! The kernel tells (inotify), nothing is polled. Editors write a file in several steps, so a change counts when it
 //! has been quiet for a moment.
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
 /// How long nothing must happen for a change to be whole.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// A watch over one folder and its `services`.
+/// What changes a file or the list of files; a look at them does not.
+const CHANGES: WatchFlags = WatchFlags::ATTRIB
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MODIFY)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::MOVE_SELF);
+
+/// A watch over one folder and its `services`. It needs no thread: one that could not be started must not be in the way
+/// of a reload.
 pub struct Watch {
-    changes: mpsc::Receiver<()>,
+    dir: PathBuf,
+    /// What the kernel tells; read like a pipe, which it is not.
+    events: pipe::Receiver,
     /// When the change that is going on counts as over.
     over: Option<Instant>,
-    /// Ends the watch when it is dropped.
-    _watcher: RecommendedWatcher,
 }
 
 impl Watch {
-    /// Watches `dir`. The error says why changes will not be noticed.
+    /// Watches `dir`; must be called within a runtime. The error says why changes will not be noticed.
     pub fn new(dir: &Path) -> Result<Self, String> {
-        // One place is enough: a second change before the first was read is the same news.
-        let (sender, changes) = mpsc::channel(1);
-        let heard = move |event: notify::Result<notify::Event>| {
-            let matters = event.is_ok_and(|event| {
-                !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_ours(path))
-            });
-            if matters {
-                let _ = sender.try_send(());
-            }
-        };
-        let describe = |error: notify::Error| format!("{}: {error}", dir.display());
-        let mut watcher = notify::recommended_watcher(heard).map_err(describe)?;
-        let folders: [PathBuf; 2] = [dir.to_owned(), dir.join("services")];
+        let made = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(io::Error::from);
+        let events = made.and_then(|fd| pipe::Receiver::from_file_unchecked(fd.into()));
+        let events = events.map_err(|error| format!("{}: {error}", dir.display()))?;
+        let watch = Self { dir: dir.to_owned(), events, over: None };
+        watch.look()?;
+        Ok(watch)
+    }
+
+    /// Watches the folders that are there now: they come and go.
+    pub fn look(&self) -> Result<(), String> {
+        let folders: [PathBuf; 2] = [self.dir.clone(), self.dir.join("services")];
         for folder in folders.iter().filter(|folder| folder.is_dir()) {
-            watcher.watch(folder, RecursiveMode::NonRecursive).map_err(describe)?;
+            inotify::add_watch(&self.events, folder, CHANGES)
+                .map_err(|error| format!("{}: {error}", folder.display()))?;
         }
-        Ok(Self { changes, over: None, _watcher: watcher })
+        Ok(())
+    }
+
+    /// Waits until something happens to our files.
+    async fn next(&mut self) -> io::Result<()> {
+        let mut space = [0; 4096];
+        loop {
+            let length = self.events.read(&mut space).await?;
+            let mut ours = is_about_ours(&space[..length]);
+            // The runtime takes less than a full buffer for the end, and these come in whole pieces only.
+            while let Ok(length @ 1..) = rustix::io::read(&self.events, &mut space) {
+                ours |= is_about_ours(&space[..length]);
+            }
+            if ours {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits for a change to be over. May be dropped and called again: a change that began is not forgotten.
     pub async fn changed(&mut self) {
         loop {
-            let quiet = async {
-                match self.over {
+            let over = self.over;
+            let quiet = async move {
+                match over {
                     Some(over) => tokio::time::sleep_until(over).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                change = self.changes.recv() => match change {
-                    Some(()) => self.over = Some(Instant::now() + QUIET),
-                    None => return std::future::pending().await,
+                change = self.next() => match change {
+                    Ok(()) => self.over = Some(Instant::now() + QUIET),
+                    Err(_) => return std::future::pending().await,
                 },
                 () = quiet => {
                     self.over = None;
@@ -65,6 +96,24 @@ impl Watch {
             }
         }
     }
+}
+
+/// Whether any of these events, as the kernel writes them, is about our files: watch, mask, cookie, length of the name,
+/// name.
+fn is_about_ours(mut events: &[u8]) -> bool {
+    let field =
+        |head: &[u8; 16], at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    while let Some((head, rest)) = events.split_first_chunk::<16>() {
+        let (name, others) = rest.split_at((field(head, 12) as usize).min(rest.len()));
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        let told = !ReadFlags::from_bits_retain(field(head, 4)).contains(ReadFlags::IGNORED);
+        // Without a name it is the folder itself, or more than the kernel could keep.
+        if told && is_ours(Path::new(OsStr::from_bytes(name))) {
+            return true;
+        }
+        events = others;
+    }
+    false
 }
 
 /// Editors' own files are nobody's configuration; a folder may be `services` itself.

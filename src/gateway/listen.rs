@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::sys::is_shortage;
+
 /// A request's head has to arrive within this time, and be no larger than this.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 const HEAD_SIZE: usize = 64 * 1024;
@@ -38,12 +40,32 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     })
 }
 
-/// What to do about a connection that could not be accepted: mostly nothing, that was the client's doing.
-pub(crate) async fn not_accepted(error: io::Error) {
-    let lack = [nix::libc::EMFILE, nix::libc::ENFILE, nix::libc::ENOBUFS, nix::libc::ENOMEM];
-    if error.raw_os_error().is_some_and(|code| lack.contains(&code)) {
-        tracing::warn!("accept a connection: {error}");
-        tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+/// How a listener fares.
+#[derive(Default)]
+pub(crate) struct Accepting {
+    /// Whether the system lacks something, and whoever reads the log knows.
+    short: bool,
+}
+
+impl Accepting {
+    /// Takes what came of an attempt. Mostly an error was the client's doing; when the system lacks something, it is
+    /// said once and waited for.
+    pub(crate) async fn take<T>(&mut self, accepted: io::Result<T>) -> Option<T> {
+        match accepted {
+            Ok(connection) => {
+                self.short = false;
+                Some(connection)
+            }
+            Err(error) => {
+                if error.raw_os_error().is_some_and(is_shortage) {
+                    if !std::mem::replace(&mut self.short, true) {
+                        tracing::warn!("accept a connection: {error}; connections wait until there is room");
+                    }
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+                }
+                None
+            }
+        }
     }
 }
 

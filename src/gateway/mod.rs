@@ -16,7 +16,7 @@
 
 pub mod auth;
 mod bridge;
-mod crowd;
+pub(crate) mod crowd;
 mod door;
 mod files;
 mod headers;
@@ -73,7 +73,7 @@ pub struct Gateway {
 struct Inner {
     door: Door,
     ports: Mutex<BTreeMap<u16, Port>>,
-    crowd: crowd::Crowd,
+    crowd: crowd::Crowd<IpAddr>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -89,8 +89,9 @@ impl Gateway {
     pub fn new(settings: Settings, auth: Auth, watch: Watch, logs: Logs, stop: CancellationToken) -> Self {
         let door = Door { auth, settings, watch, logs, proxy: proxy::Proxy::new() };
         let tasks = TaskTracker::new();
-        let inner =
-            Arc::new(Inner { door, ports: Mutex::default(), crowd: crowd::Crowd::new(), stop, tasks });
+        // One that is passed on costs two descriptors.
+        let crowd = crowd::Crowd::new(4);
+        let inner = Arc::new(Inner { door, ports: Mutex::default(), crowd, stop, tasks });
         let closing = Arc::clone(&inner);
         inner.tasks.spawn(async move {
             closing.stop.cancelled().await;
@@ -172,18 +173,13 @@ async fn serve(
     target: Arc<RwLock<Target>>,
     stop: CancellationToken,
 ) {
+    let mut accepting = listen::Accepting::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                listen::not_accepted(error).await;
-                continue;
-            }
-        };
+        let Some((stream, peer)) = accepting.take(accepted).await else { continue };
         let Some(place) = inner.crowd.enter(peer.ip().to_canonical()) else {
             // Closing says it: an answer would cost what there is too little of.
             drop(stream);

@@ -55,6 +55,8 @@ impl<'a> Composer<'a> {
         unit.start_timeout = service.start_timeout;
         unit.restart = service.restart;
         unit.restart_limit = service.restart_limit;
+        unit.restart_delay = service.restart_delay;
+        unit.restart_delay_max = service.restart_delay_max;
         unit.stop_signal.clone_from(&service.stop_signal);
         unit.stop_timeout = service.stop_timeout;
         unit.contain = service.contain;
@@ -352,6 +354,8 @@ fn empty(name: &str) -> Unit {
         start_timeout: None,
         restart: crate::config::service::Restart::Never,
         restart_limit: Some(1),
+        restart_delay: std::time::Duration::ZERO,
+        restart_delay_max: std::time::Duration::ZERO,
         stop_command: None,
         stop_signal: "TERM".to_owned(),
         stop_timeout: std::time::Duration::from_secs(5),

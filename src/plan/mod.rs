@@ -118,6 +118,10 @@ pub struct Unit {
     pub restart: Restart,
     /// How many failures are too many.
     pub restart_limit: Option<u32>,
+    /// The first wait before it is started again.
+    pub restart_delay: Duration,
+    /// The longest wait before it is started again.
+    pub restart_delay_max: Duration,
     /// Runs before the stop signal; the program's file and its arguments.
     pub stop_command: Option<Vec<String>>,
     /// The signal that ends it.

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::api::ErrorBody;
 use super::control;
+use crate::gateway::crowd::Crowd;
 use crate::gateway::listen;
 
 /// What a peer may do.
@@ -41,19 +42,18 @@ pub async fn serve_unix(
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
+    let crowd = Crowd::new(8);
+    let mut accepting = listen::Accepting::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                listen::not_accepted(error).await;
-                continue;
-            }
-        };
-        let right = stream.peer_cred().map_or(Right::Nothing, |peer| right(peer.uid()));
+        let Some((stream, _)) = accepting.take(accepted).await else { continue };
+        let peer = stream.peer_cred().ok().map(|peer| peer.uid());
+        // Closing says it: an answer would cost what there is too little of.
+        let Some(place) = crowd.enter(peer) else { continue };
+        let right = peer.map_or(Right::Nothing, &right);
         let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
             let ended = stop.clone();
@@ -64,6 +64,7 @@ pub async fn serve_unix(
                 () = connection => {}
                 () = async { ended.cancelled().await; tokio::time::sleep(listen::LAST_ANSWER).await } => {}
             }
+            drop(place);
         });
     }
     // Whoever asked for the end still gets the answer.

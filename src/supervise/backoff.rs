@@ -1,20 +1,25 @@
 //! How long a unit waits before it is started again, and when that ends.
 //!
-//! The first failure after the unit had been ready is answered at once. Then the wait doubles from 250 ms to 30 s, with
-//! a tenth of jitter, and starts over when the unit stayed ready for as long as the longest wait. The limit counts
-//! failures in a window of *ready* time: neither waits nor slow starts make a failure old, so a unit that never works
-//! always reaches its limit.
+//! The first failure after the unit had been ready is answered at once. Then the wait doubles from `restart-delay` to
+//! `restart-delay-max`, with a tenth of jitter, and starts over when the unit stayed ready for as long as the longest
+//! wait. The limit counts failures in a window of *ready* time: neither waits nor slow starts make a failure old, so a
+//! unit that never works always reaches its limit.
 
 use std::time::Duration;
 
-/// The first wait.
-const FIRST: Duration = Duration::from_millis(250);
-
-/// The longest wait, and how long a unit has to stay ready to be well again.
-pub(super) const LONGEST: Duration = Duration::from_secs(30);
-
 /// How much ready time makes a failure old.
 const WINDOW: Duration = Duration::from_secs(60);
+
+/// What a unit's file says about failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// How many failures are too many; `None` never gives up.
+    pub(super) limit: Option<u32>,
+    /// The first wait.
+    pub(super) first: Duration,
+    /// The longest wait, and how long the unit has to stay ready to be well again.
+    pub(super) longest: Duration,
+}
 
 /// What to do about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,20 +42,20 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// The unit failed after it had been ready for `ready` (nothing, if it never was). `jitter` is from 0 to 1.
-    pub(super) fn failed(&mut self, ready: Option<Duration>, limit: Option<u32>, jitter: f64) -> Verdict {
+    pub(super) fn failed(&mut self, ready: Option<Duration>, patience: Patience, jitter: f64) -> Verdict {
         let lasted = ready.unwrap_or_default();
         self.ready_time += lasted;
         let now = self.ready_time;
         self.failures.retain(|at| now.saturating_sub(*at) <= WINDOW);
         // Without a limit nobody counts, and a unit may fail for years.
-        if let Some(limit) = limit {
+        if let Some(limit) = patience.limit {
             self.failures.push(now);
             let count = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
             if count >= limit {
                 return Verdict::GiveUp(count);
             }
         }
-        if lasted >= LONGEST {
+        if lasted >= patience.longest {
             self.in_a_row = 0;
         }
         let immediate = self.in_a_row == 0 && ready.is_some();
@@ -59,8 +64,17 @@ impl Backoff {
         if immediate {
             return Verdict::Again(Duration::ZERO);
         }
-        let wait = FIRST.saturating_mul(1 << doublings.min(20)).min(LONGEST);
+        let wait = patience.first.saturating_mul(1 << doublings.min(20)).min(patience.longest);
         Verdict::Again(wait.mul_f64(1.0 + 0.1 * jitter))
+    }
+
+    /// The machine could not start the unit, which is none of the unit's failures: it is tried again for ever, at
+    /// growing distances.
+    pub(super) fn held_up(&mut self, patience: Patience, jitter: f64) -> Duration {
+        match self.failed(None, Patience { limit: None, ..patience }, jitter) {
+            Verdict::Again(wait) => wait,
+            Verdict::GiveUp(_) => patience.longest,
+        }
     }
 
     /// Somebody started it by hand: what was counts no more.
@@ -75,9 +89,37 @@ mod tests {
 
     const S: fn(u64) -> Duration = Duration::from_secs;
 
+    const FIRST: Duration = Duration::from_millis(250);
+    const LONGEST: Duration = Duration::from_secs(30);
+
+    fn patience(limit: Option<u32>) -> Patience {
+        Patience { limit, first: FIRST, longest: LONGEST }
+    }
+
     fn waits(ready: &[Option<Duration>], limit: Option<u32>) -> Vec<Verdict> {
         let mut backoff = Backoff::default();
-        ready.iter().map(|ready| backoff.failed(*ready, limit, 0.0)).collect()
+        ready.iter().map(|ready| backoff.failed(*ready, patience(limit), 0.0)).collect()
+    }
+
+    #[test]
+    fn a_file_may_say_how_long_the_waits_are() {
+        let mut backoff = Backoff::default();
+        let ms = Duration::from_millis;
+        let quick = Patience { limit: None, first: ms(10), longest: ms(25) };
+        let waits: Vec<Verdict> = (0..4).map(|_| backoff.failed(None, quick, 0.0)).collect();
+        assert_eq!(waits, [10, 20, 25, 25].map(|wait| Verdict::Again(ms(wait))));
+        assert_eq!(backoff.failed(Some(ms(25)), quick, 0.0), Verdict::Again(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_no_failure_of_the_unit() {
+        let mut backoff = Backoff::default();
+        for _ in 0..100 {
+            backoff.held_up(patience(Some(2)), 0.0);
+        }
+        assert_eq!(backoff.held_up(patience(Some(2)), 0.0), LONGEST);
+        assert!(matches!(backoff.failed(None, patience(Some(2)), 0.0), Verdict::Again(_)));
+        assert_eq!(backoff.failed(None, patience(Some(2)), 0.0), Verdict::GiveUp(2));
     }
 
     #[test]
@@ -112,7 +154,7 @@ mod tests {
     fn years_of_failures_take_no_memory() {
         let mut backoff = Backoff::default();
         for _ in 0..1000 {
-            backoff.failed(None, None, 0.0);
+            backoff.failed(None, patience(None), 0.0);
         }
         assert!(backoff.failures.is_empty());
     }

@@ -18,7 +18,7 @@ use crate::sys::reaper::{Exit, Reaper};
 
 use super::changes::{self, Sink};
 use super::health;
-use super::lifecycle::{Core, Effect, Event, Outcome, Status};
+use super::lifecycle::{Core, Effect, Event, Status};
 use super::process::{self, Process};
 use super::{NewPlan, Replanned, Request, RequestError, Taken, UnitStatus, Verb};
 
@@ -135,7 +135,7 @@ impl Driver {
                 let events = self.events.clone();
                 match process::spawn(at, unit, &self.run_dir, &self.reaper, &self.logs, events) {
                     Ok(process) => self.processes[at] = Some(process),
-                    Err(why) => self.report(Event::Gone(at, Outcome::NotStarted(why))),
+                    Err(outcome) => self.report(Event::Gone(at, outcome)),
                 }
             }
             Effect::Ask(at) => self.ask(at),

@@ -27,6 +27,7 @@ use std::time::Duration;
 use crate::plan::{Fate, Unit};
 use crate::sys::reaper::Exit;
 
+use super::backoff::Patience;
 use super::{UnitHealth, UnitState};
 use cell::{Cell, Phase, Spec, State};
 use health::Checks;
@@ -92,6 +93,8 @@ pub enum Outcome {
     Ended(Exit),
     /// It could not be started.
     NotStarted(String),
+    /// It could not be started because the machine had nothing left to start it with.
+    HeldUp(String),
 }
 
 /// All units and their states.
@@ -340,7 +343,11 @@ fn specs(units: &[Unit]) -> Vec<Spec> {
         health: unit.health.clone(),
         start_timeout: unit.start_timeout,
         restart: unit.restart,
-        restart_limit: unit.restart_limit,
+        patience: Patience {
+            limit: unit.restart_limit,
+            first: unit.restart_delay,
+            longest: unit.restart_delay_max,
+        },
         has_stop_command: unit.stop_command.is_some(),
         stop_timeout: unit.stop_timeout,
     };

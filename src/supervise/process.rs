@@ -1,7 +1,7 @@
 //! One run of one unit: from the spawn to the moment when nothing of it is left.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -16,6 +16,7 @@ use futures_util::future::OptionFuture;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::net::RecvFlags;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::logs::Logs;
 use crate::plan::{READY_FD, Unit};
 use crate::sys::guard::GuardCommand;
+use crate::sys::is_shortage;
 use crate::sys::launch::{self, NewFile, Orders, Report};
 use crate::sys::limits::{Resource, inherited_open_files};
 use crate::sys::process::{descendants, group_is_gone, signal_group, signal_rest};
@@ -86,7 +88,9 @@ fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
 struct Started {
     pid: i32,
     exit: oneshot::Receiver<Exit>,
-    control: StdUnixStream,
+    control: UnixStream,
+    /// To the guard, if the child is one.
+    guard: Option<StdUnixStream>,
 }
 
 fn start(
@@ -101,6 +105,8 @@ fn start(
     let (output, writer) = io::pipe()?;
     let out: OwnedFd = writer.into();
     let err = out.try_clone()?;
+    // All that needs descriptors comes before the child: afterwards there would be somebody to get rid of.
+    let guard = if role == Role::Guard { Some(ours.try_clone()?) } else { None };
     let (pid, exit) = reaper.spawn(role, Stdio3 { control: theirs.into(), out, err })?;
     let (unit, logs) = (unit.to_owned(), logs.clone());
     tokio::spawn(async move { output::read(output.into(), &unit, &logs).await });
@@ -114,11 +120,17 @@ fn start(
         return Err(error);
     }
     ours.set_nonblocking(true)?;
-    Ok(Started { pid: pid.as_raw(), exit, control: ours })
+    Ok(Started { pid: pid.as_raw(), exit, control: UnixStream::from_std(ours)?, guard })
 }
 
-fn describe(what: &'static str) -> impl Fn(io::Error) -> String {
-    move |error| format!("{what}: {error}")
+/// A start that failed on our side.
+fn not_started(what: &'static str) -> impl Fn(io::Error) -> Outcome {
+    move |error| no_start(format!("{what}: {error}"), error.raw_os_error().unwrap_or(0))
+}
+
+/// Whether a failed start is anybody's mistake, or a want that passes.
+fn no_start(why: String, errno: i32) -> Outcome {
+    if is_shortage(errno) { Outcome::HeldUp(why) } else { Outcome::NotStarted(why) }
 }
 
 /// Starts unit number `at`. Its events, the last of which is [`Event::Gone`], go to `events`.
@@ -129,11 +141,11 @@ pub(super) fn spawn(
     reaper: &Reaper,
     logs: &Logs,
     events: mpsc::UnboundedSender<Event>,
-) -> Result<Process, String> {
+) -> Result<Process, Outcome> {
     let notify = run_dir.join("notify").join(&unit.name);
     let beside = beside(unit, reaper, logs);
     let (watch, fd) = Watch::new(&unit.ready, &notify, || logs.follow(&unit.name, 0).1, beside)
-        .map_err(describe("preparing to hear that it is ready"))?;
+        .map_err(not_started("preparing to hear that it is ready"))?;
     let fds: Vec<OwnedFd> = fd.into_iter().collect();
     let targets = fds.iter().map(|_| READY_FD).collect();
     let role = if unit.contain { Role::Guard } else { Role::Exec };
@@ -149,12 +161,9 @@ pub(super) fn spawn(
             content: file.content.reveal().as_bytes().to_vec(),
         })
         .collect();
-    let started =
-        start(reaper, role, &orders, &fds, &unit.name, logs).map_err(describe("starting a process"))?;
-    let guard = match role {
-        Role::Guard => Some(started.control.try_clone().map_err(describe("keeping the guard's socket"))?),
-        Role::Exec => None,
-    };
+    let mut started =
+        start(reaper, role, &orders, &fds, &unit.name, logs).map_err(not_started("starting a process"))?;
+    let guard = started.guard.take();
     let collected = Arc::<AtomicBool>::default();
     let process =
         Process { pid: started.pid, main: None, owed: None, collected: Arc::clone(&collected), guard };
@@ -206,8 +215,19 @@ impl Process {
         match (&self.guard, self.main) {
             // A guard takes no signals.
             (Some(_), None) => self.owed = Some(signal),
-            (Some(_), Some(main)) => signal_group(main, signal),
+            (Some(_), Some(main)) => {
+                signal_group(main, signal);
+                self.wake_guard();
+            }
             (None, _) => self.signal_own(signal),
+        }
+    }
+
+    /// A guard that somebody has stopped could not tell that its unit is gone.
+    fn wake_guard(&self) {
+        if !self.collected.load(Ordering::Relaxed) {
+            // It may have ended just now.
+            let _ = kill(Pid::from_raw(self.pid), Signal::SIGCONT);
         }
     }
 
@@ -227,6 +247,7 @@ impl Process {
                     signal_group(main, Signal::SIGKILL);
                 }
                 let told = launch::send(guard, &GuardCommand::Kill, &[]);
+                self.wake_guard();
                 if told.is_err() {
                     signal_group(self.pid, Signal::SIGKILL);
                 }
@@ -245,19 +266,12 @@ async fn attend(
     ending: Ending,
     events: mpsc::UnboundedSender<Event>,
 ) {
-    let Started { pid, mut exit, control } = started;
+    let Started { pid, mut exit, control, .. } = started;
     // The driver outlives every run; sending to it fails only when the daemon ends.
     let tell = |event| {
         let _ = events.send(event);
     };
-    let mut reports = match Reports::new(control) {
-        Ok(reports) => reports,
-        Err(error) => {
-            signal_group(pid, Signal::SIGKILL);
-            let _ = exit.await;
-            return tell(Event::Gone(at, Outcome::NotStarted(format!("listening to the child: {error}"))));
-        }
-    };
+    let mut reports = Reports { socket: control, buffer: Vec::new() };
     let mut run = Run { role, pid, outcome: None, watch: Some(watch) };
     let mut hearing = OptionFuture::from(None);
     let mut listening = true;
@@ -340,7 +354,7 @@ impl Run {
     fn hear(&mut self, report: Option<Report>) -> Option<(i32, Watch)> {
         let main = match report {
             Some(Report::Failed { operation, errno }) => {
-                self.outcome = Some(Outcome::NotStarted(Report::describe(&operation, errno)));
+                self.outcome = Some(no_start(Report::describe(&operation, errno), errno));
                 None
             }
             Some(Report::Exited { exit }) => {
@@ -372,15 +386,10 @@ impl Run {
 /// What the child side says, message by message.
 struct Reports {
     socket: UnixStream,
-    raw: StdUnixStream,
     buffer: Vec<u8>,
 }
 
 impl Reports {
-    fn new(raw: StdUnixStream) -> io::Result<Self> {
-        Ok(Self { socket: UnixStream::from_std(raw.try_clone()?)?, raw, buffer: Vec::new() })
-    }
-
     /// The next one; `None` when the other end is closed.
     async fn next(&mut self) -> Option<Report> {
         loop {
@@ -399,7 +408,8 @@ impl Reports {
     /// Everything that is there already.
     fn rest(mut self) -> Vec<Report> {
         let mut bytes = [0; 4096];
-        while let Ok(n @ 1..) = self.raw.read(&mut bytes) {
+        // Past the runtime, which may not have heard yet that there is something to read.
+        while let Ok((n @ 1.., _)) = rustix::net::recv(&self.socket, &mut bytes, RecvFlags::DONTWAIT) {
             self.buffer.extend_from_slice(&bytes[..n]);
         }
         std::iter::from_fn(|| launch::unframe(&mut self.buffer).ok().flatten()).collect()

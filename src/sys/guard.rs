@@ -81,7 +81,12 @@ impl Guard {
             out: io::stdout().as_fd().try_clone_to_owned()?,
             err: io::stderr().as_fd().try_clone_to_owned()?,
         };
-        let main = reaper::spawn_self(Role::Exec, stdio)?;
+        let main = reaper::spawn_self(Role::Exec, stdio).inspect_err(|error| {
+            let operation = "starting a process".to_owned();
+            let report = Report::Failed { operation, errno: error.raw_os_error().unwrap_or(0) };
+            // The daemon may be gone; there is nobody else to tell.
+            let _ = launch::send(&control, &report, &[]);
+        })?;
         let borrowed: Vec<_> = fds.iter().map(OwnedFd::as_fd).collect();
         launch::send(&ours, &orders, &borrowed)?;
         control.set_nonblocking(true)?;

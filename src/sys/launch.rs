@@ -33,11 +33,11 @@ use super::limits::Limit;
 /// The first descriptor number that a service can be given beside the standard three.
 pub const FIRST_FD: i32 = 3;
 
-/// Where our own descriptors wait while the service's take their places below.
-const OWN_FDS: i32 = 200;
+/// Where our own descriptors wait while the service's take their places below. Low enough for a low limit of open files.
+const OWN_FDS: i32 = 40;
 
 /// Descriptors that can be handed over at once.
-const MAX_FDS: usize = 64;
+const MAX_FDS: usize = 32;
 
 /// Orders are small; a longer length means that something else talks to us. Bytes.
 const MAX_MESSAGE: usize = 8 << 20;

@@ -14,13 +14,16 @@ pub mod signals;
 
 use std::{fs, io};
 
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 
 /// Leaves behind what a careless parent may have handed down: blocked signals, which could not end us, and open files,
 /// which every service would have too. To be called before anything is opened and before the first thread.
 pub fn start_clean() {
+    // A terminal must not stop whoever looks after everything else. Not taken but blocked: then the kernel lets us
+    // write to a terminal that is another's at the moment.
+    let blocked = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU].into_iter().collect::<SigSet>();
     // It has no reason to fail; if it does, signals are as they were.
-    let _ = SigSet::empty().thread_set_mask();
+    let _ = blocked.thread_set_mask();
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> = entries
         .flatten()
@@ -44,6 +47,13 @@ pub fn threads_work() -> Result<(), String> {
         ),
         _ => format!("starting a thread: {error}"),
     })
+}
+
+/// Whether an error of the system says that something has run out that others may give back: descriptors, processes,
+/// memory, space.
+pub fn is_shortage(errno: i32) -> bool {
+    use nix::libc::{EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC};
+    [EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC].contains(&errno)
 }
 
 /// Makes this process the one that orphans below it are given to. PID 1 is that already.

@@ -16,16 +16,21 @@ pub enum Signal {
     Reload,
 }
 
-/// All signals that we take. Those that are not listed keep their effect, which for PID 1 is none.
+/// All signals that we take.
+///
+/// Beside PID 1 the kernel would end us by those that mean nothing to us, and only PID 1 is spared: so they are taken
+/// and nothing is done about them. What a terminal would stop us by is blocked ([`super::start_clean`]). The signals of
+/// faults (SEGV, ABRT and their like) keep their effect: whoever goes on after one goes on forever.
 pub struct Signals {
     child: Stream,
     terminate: Stream,
     interrupt: Stream,
+    quit: Stream,
     halt: Stream,
     hangup: Stream,
-    /// Those that our parent ignored. They stay without effect here, but a service gets their defaults back: exec
-    /// resets what is handled, and keeps what is ignored.
-    _ignored: Vec<Stream>,
+    /// Those without a meaning, and those that our parent ignored. They have no effect here, but a service gets their
+    /// defaults back: exec resets what is handled, and keeps what is ignored.
+    _without_effect: Vec<Stream>,
 }
 
 impl Signals {
@@ -35,10 +40,15 @@ impl Signals {
             child: signal(SignalKind::child())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            // Images whose STOPSIGNAL it is, and Ctrl-\ of `docker run -it`: nobody wants a core of an init.
+            quit: signal(SignalKind::quit())?,
             // systemd's "halt", which podman and some clouds send to an init.
             halt: signal(SignalKind::from_raw(libc::SIGRTMIN() + 3))?,
             hangup: signal(SignalKind::hangup())?,
-            _ignored: ignored().filter_map(|number| signal(SignalKind::from_raw(number)).ok()).collect(),
+            _without_effect: ignored()
+                .chain(meaningless())
+                .filter_map(|number| signal(SignalKind::from_raw(number)).ok())
+                .collect(),
         })
     }
 
@@ -48,10 +58,30 @@ impl Signals {
             _ = self.child.recv() => Signal::Child,
             _ = self.terminate.recv() => Signal::Stop("TERM"),
             _ = self.interrupt.recv() => Signal::Stop("INT"),
+            _ = self.quit.recv() => Signal::Stop("QUIT"),
             _ = self.halt.recv() => Signal::Stop("RTMIN+3"),
             _ = self.hangup.recv() => Signal::Reload,
         }
     }
+}
+
+/// The signals that end a process by default and mean nothing to this one.
+fn meaningless() -> impl Iterator<Item = i32> {
+    let named = [
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGALRM,
+        libc::SIGVTALRM,
+        libc::SIGPROF,
+        libc::SIGIO,
+        libc::SIGPWR,
+        libc::SIGSTKFLT,
+        // Those of limits: what went beyond the limit fails with an error, and that is told.
+        libc::SIGXCPU,
+        libc::SIGXFSZ,
+    ];
+    let halt = libc::SIGRTMIN() + 3;
+    named.into_iter().chain((libc::SIGRTMIN()..=libc::SIGRTMAX()).filter(move |number| *number != halt))
 }
 
 /// The signals that this process ignores. That of broken pipes, which our own runtime ignores, is put right by whoever

@@ -226,7 +226,7 @@ fn an_x_server_is_ready_when_it_lets_in_and_unhealthy_when_it_is_frozen() {
     world.service(
         "refused",
         &format!(
-            "command = [\"sleep\", \"1000\"]\nneeds = [\"screen\"]\nready = {{ kind = \"x11\", display = \":{number}\", xauthority = \"@D/none\" }}\nstart-timeout = \"300ms\"\nrestart = \"never\""
+            "command = [\"sleep\", \"1000\"]\nneeds = [\"screen\"]\nready = {{ kind = \"x11\", display = \":{number}\", xauthority = \"@D/none\" }}\nstart-timeout = \"2s\"\nrestart = \"never\""
         ),
     );
     fs::write(world.path("authority"), authority(b"sesame")).unwrap();
@@ -243,7 +243,7 @@ fn an_x_server_is_ready_when_it_lets_in_and_unhealthy_when_it_is_frozen() {
     assert_eq!(
         refused["reason"].as_str().unwrap(),
         format!(
-            "it was not ready within 300ms: display :{number}: the server refused: No protocol specified (without a key: {}: No such file or directory)",
+            "it was not ready within 2s: display :{number}: the server refused: No protocol specified (without a key: {}: No such file or directory)",
             world.path("none").display()
         )
     );
@@ -295,7 +295,7 @@ fn what_was_tried_last_is_the_reason_why_it_is_not_ready() {
     let mut world = World::new();
     let slow = |ready: &str| {
         format!(
-            "command = [\"sleep\", \"1000\"]\nstart-timeout = \"300ms\"\nrestart = \"never\"\nready = {{ {ready} }}"
+            "command = [\"sleep\", \"1000\"]\nstart-timeout = \"1s\"\nrestart = \"never\"\nready = {{ {ready} }}"
         )
     };
     for (name, ready) in [
@@ -313,7 +313,9 @@ fn what_was_tried_last_is_the_reason_why_it_is_not_ready() {
     }
     world.service(
         "notify",
-        &slow("kind = \"notify\"").replace("[\"sleep\", \"1000\"]", "[\"@D/nearly\"]").replace("300ms", "2s"),
+        &slow("kind = \"notify\"")
+            .replace("[\"sleep\", \"1000\"]", "[\"@D/nearly\"]")
+            .replace("\"1s\"", "\"2s\""),
     );
     world.script(
         "nearly",
@@ -322,15 +324,15 @@ fn what_was_tried_last_is_the_reason_why_it_is_not_ready() {
     );
     world.start();
     for (name, told) in [
-        ("http", format!("300ms: http://127.0.0.1:{port}/api/health: Connection refused")),
-        ("tcp", format!("300ms: 127.0.0.1:{port}: Connection refused")),
-        ("socket", "300ms: /no/such/socket: No such file or directory".into()),
-        ("file", "300ms: /no/such/file: there is no such file".into()),
+        ("http", format!("1s: http://127.0.0.1:{port}/api/health: Connection refused")),
+        ("tcp", format!("1s: 127.0.0.1:{port}: Connection refused")),
+        ("socket", "1s: /no/such/socket: No such file or directory".into()),
+        ("file", "1s: /no/such/file: there is no such file".into()),
         ("exec", "/false: exit code 1".into()),
         ("hangs", "/sleep 7: it has not ended".into()),
-        ("log", "300ms: no line of its output matched \"up$\"".into()),
-        ("fd", "300ms: no newline came on descriptor 3".into()),
-        ("delay", "300ms: it counts as ready only after 60s".into()),
+        ("log", "1s: no line of its output matched \"up$\"".into()),
+        ("fd", "1s: no newline came on descriptor 3".into()),
+        ("delay", "1s: it counts as ready only after 60s".into()),
         ("notify", "2s: no READY=1 came; it said \"loading [1mfonts\"".into()),
     ] {
         let reason = world.until_state(name, "failed")["reason"].as_str().unwrap().to_owned();

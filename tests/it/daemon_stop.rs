@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::daemon_world::{World, children, find, is_alive, pid_of, until};
+use crate::daemon_world::{World, children, find, is_alive, pid_of, proc_status, until};
 
 /// A process that leaves session and parent behind, ignores TERM, and one that does not ignore it.
 const ESCAPING: &str = r#"#!/bin/sh
@@ -119,6 +119,83 @@ fn whoever_ignores_term_is_killed_when_its_time_is_over() {
     let took = began.elapsed();
     assert!((Duration::from_millis(300)..Duration::from_secs(3)).contains(&took), "{took:?}");
     assert!(!pids.into_iter().any(is_alive));
+}
+
+/// A child in a session of its own that keeps the output open, and goes on to print.
+const HOLDING: &str = r#"#!/bin/sh
+setsid sh -c 'echo $$ > "$D/holder-$1"; while :; do echo "still here"; sleep 0.05; done' sh "$1" &
+while [ ! -s "$D/holder-$1" ]; do sleep 0.01; done
+trap 'exit 0' TERM
+while :; do sleep 0.05; done
+"#;
+
+#[test]
+fn who_holds_the_output_holds_nothing_else() {
+    let mut world = World::new();
+    world.script("holding", HOLDING);
+    world.service("loose", "command = [\"@D/holding\", \"loose\"]");
+    world.service("contained", "command = [\"@D/holding\", \"contained\"]\ncontain = true");
+    world.start();
+    let holders = ["loose", "contained"]
+        .map(|name| -> i32 { world.until_written(&format!("holder-{name}"), "\n").trim().parse().unwrap() });
+    let before = world.until_up();
+    let began = Instant::now();
+    world.tell(&["stop", "loose", "contained"]);
+    for name in ["loose", "contained"] {
+        world.until_state(name, "stopped");
+    }
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!(holders.map(is_alive), [true, false], "what is not contained may leave some behind");
+    // What it prints is still read: nobody waits for a full pipe.
+    let lines = || world.log("loose").lines().count();
+    let heard = lines();
+    until("it is still heard", || (lines() > heard).then_some(()));
+    world.tell(&["start", "loose"]);
+    world.until_replaced("loose", &find(&before, "loose"));
+    world.end();
+    assert!(!is_alive(holders[0]));
+}
+
+/// A child that is frozen: a member of the group, or in a session of its own.
+const FREEZING: &str = r#"#!/bin/sh
+$2 sh -c 'echo $$ > "$D/frozen-$1"; kill -STOP $$; sleep 1000' sh "$1" &
+trap 'exit 0' TERM
+while :; do sleep 0.05; done
+"#;
+
+#[test]
+fn what_is_frozen_goes_along() {
+    let mut world = World::new();
+    world.script("freezing", FREEZING);
+    world.service("member", "command = [\"@D/freezing\", \"member\", \"\"]");
+    world.service("escaped", "command = [\"@D/freezing\", \"escaped\", \"setsid\"]\ncontain = true");
+    world.service("guarded", "@polite\ncontain = true\nstop-timeout = \"1s\"");
+    world.start();
+    world.until_up();
+    let mut frozen: Vec<i32> = ["member", "escaped"]
+        .iter()
+        .map(|name| world.until_written(&format!("frozen-{name}"), "\n").trim().parse().unwrap())
+        .collect();
+    // Even a guard: all of them are, and one is enough to tell what comes of it.
+    let (below, _) = children(world.pid());
+    let mains: Vec<i32> = ["member", "escaped", "guarded"].map(|name| pid_of(&world.unit(name))).to_vec();
+    let guards: Vec<i32> = below.into_iter().filter(|pid| !mains.contains(pid)).collect();
+    assert_eq!(guards.len(), 2, "{guards:?}");
+    for guard in &guards {
+        kill(Pid::from_raw(*guard), Signal::SIGSTOP).unwrap();
+    }
+    for pid in frozen.iter().chain(&guards) {
+        until("it is frozen", || proc_status(*pid, "State").starts_with('T').then_some(()));
+    }
+    let began = Instant::now();
+    world.tell(&["stop", "member", "escaped", "guarded"]);
+    for name in ["member", "escaped", "guarded"] {
+        world.until_state(name, "stopped");
+    }
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    frozen.extend(guards.iter().chain(&mains));
+    assert!(!frozen.iter().any(|pid| is_alive(*pid)), "{frozen:?}");
+    world.end();
 }
 
 #[test]

@@ -114,6 +114,16 @@ impl World {
         path.to_str().unwrap().to_owned()
     }
 
+    /// Compiles a C program, or with `-shared` a library, and returns its path.
+    pub fn compiled(&self, name: &str, source: &str, flags: &[&str]) -> String {
+        let (file, made) = (self.path(&format!("{name}.c")), self.path(name));
+        fs::write(&file, source).unwrap();
+        let output = Command::new("cc").args(["-O1", "-w", "-o"]).arg(&made).arg(&file).args(flags).output();
+        let output = output.expect("a C compiler, which building this program needs as well");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        made.to_str().unwrap().to_owned()
+    }
+
     pub fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
     }
@@ -195,15 +205,43 @@ impl World {
         self.daemon = Some(command.spawn().unwrap());
     }
 
+    /// The words that run a program among the daemon's own mounts, if it has its own.
+    fn into_mounts(&self) -> Vec<OsString> {
+        match &self.daemon {
+            Some(daemon) if self.has_mounts() => {
+                vec!["nsenter".into(), "--mount".into(), "--target".into(), daemon.id().to_string().into()]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn has_mounts(&self) -> bool {
+        self.wrapper.iter().take(2).eq(["unshare", "--mount"])
+    }
+
+    /// The control socket as it is seen from here.
+    pub fn control_socket(&self) -> PathBuf {
+        let path = self.path("run/control.sock");
+        match &self.daemon {
+            Some(daemon) if self.has_mounts() => {
+                format!("/proc/{}/root{}", daemon.id(), path.display()).into()
+            }
+            _ => path,
+        }
+    }
+
     /// Runs a command of the program beside the daemon.
     pub fn cli(&self, words: &[&str]) -> Answer {
         let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
         let mut beside = self.command(&words);
         if !self.wrapper.is_empty() {
             let wrapper = self.wrapper.len();
-            let line: Vec<OsString> = beside.get_args().skip(wrapper).map(OsStr::to_owned).collect();
-            let mut command = Command::new(&self.program);
-            command.args(line).env_clear();
+            // The first word of the wrapper is the program, not an argument.
+            let line: Vec<OsString> = beside.get_args().skip(wrapper - 1).map(OsStr::to_owned).collect();
+            let mut words = self.into_mounts();
+            words.extend(line);
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]).env_clear();
             beside = command;
         }
         let output = beside.stdin(Stdio::null()).output().unwrap();
@@ -230,7 +268,7 @@ impl World {
 
     /// What `GET` answers on the control socket, if anybody does.
     fn get(&self, path: &str) -> Option<Value> {
-        let mut socket = UnixStream::connect(self.path("run/control.sock")).ok()?;
+        let mut socket = UnixStream::connect(self.control_socket()).ok()?;
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
         socket.write_all(request.as_bytes()).ok()?;
@@ -300,6 +338,14 @@ impl World {
     /// The daemon's own process.
     pub fn pid(&self) -> i32 {
         self.daemon.as_ref().expect("a daemon").id().cast_signed()
+    }
+
+    /// The daemon's own process where it runs under others (`wrapped_in`).
+    pub fn inner_pid(&self) -> i32 {
+        let ours = |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == self.program);
+        let mut all = vec![self.pid()];
+        all.extend(descendants(self.pid()));
+        all.into_iter().find(ours).expect("the daemon below its wrapper")
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -432,6 +478,31 @@ fn descendants(root: i32) -> Vec<i32> {
 fn describe(pid: i32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     format!("{pid} {}", String::from_utf8_lossy(&line).replace('\0', " "))
+}
+
+/// How much processor time a process has used.
+pub fn processor_time(pid: i32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().collect();
+    // Its own, in hundredths of a second.
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Runs a program that must do well.
+pub fn run(words: &[&str]) {
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {output:?}");
+}
+
+/// Whether such a wrapper works here; if not, says that the test is skipped.
+pub fn works(words: &[&str]) -> bool {
+    let probe = Command::new(words[0]).args(&words[1..]).arg("true").output();
+    let works = probe.as_ref().is_ok_and(|output| output.status.success());
+    if !works {
+        skipped(&format!("{} does not work here: {probe:?}", words.join(" ")));
+    }
+    works
 }
 
 /// A port that was free a moment ago.

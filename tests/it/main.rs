@@ -9,15 +9,22 @@
 
 mod daemon_cli;
 mod daemon_events;
+mod daemon_exits;
+mod daemon_faults;
 mod daemon_files;
+mod daemon_flood;
 mod daemon_health;
 mod daemon_init;
+mod daemon_lack;
 mod daemon_life;
 mod daemon_limits;
 mod daemon_reload;
 mod daemon_stop;
+mod daemon_storm;
 mod daemon_world;
 mod documents;
+mod fuzz;
+mod fuzz_config;
 mod gateway_auth;
 mod gateway_desk;
 mod gateway_listen;

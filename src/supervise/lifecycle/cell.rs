@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::service::{Health, Restart};
 use crate::supervise::UnitState;
-use crate::supervise::backoff::Backoff;
+use crate::supervise::backoff::{Backoff, Patience};
 
 use super::Now;
 use super::health::Checks;
@@ -84,7 +84,7 @@ pub(super) struct Spec {
     pub(super) health: Option<Health>,
     pub(super) start_timeout: Option<Duration>,
     pub(super) restart: Restart,
-    pub(super) restart_limit: Option<u32>,
+    pub(super) patience: Patience,
     pub(super) has_stop_command: bool,
     pub(super) stop_timeout: Duration,
 }

@@ -55,13 +55,13 @@ impl Core {
             Some((Then::Stay, reason)) => self.enter(at, State::Stopped, reason),
             Some((Then::Again, _)) => self.enter(at, State::Waiting, String::new()),
             Some((Then::Fail { why, lasted }, _)) => self.ended(at, lasted, false, why),
-            None => {
-                let (well, why) = match outcome {
-                    Outcome::Ended(exit) => (exit.success(), format!("it ended with {exit}")),
-                    Outcome::NotStarted(why) => (false, why.clone()),
-                };
-                self.ended(at, ready, well, why);
-            }
+            None => match outcome {
+                Outcome::Ended(exit) => {
+                    self.ended(at, ready, exit.success(), format!("it ended with {exit}"));
+                }
+                Outcome::NotStarted(why) => self.ended(at, ready, false, why.clone()),
+                Outcome::HeldUp(why) => self.held_up(at, why.clone()),
+            },
         }
     }
 
@@ -79,6 +79,18 @@ impl Core {
         }
     }
 
+    /// It could not be started for want of what others have taken: it never ran, so nothing of it has failed.
+    fn held_up(&mut self, at: usize, why: String) {
+        let jitter = self.jitter();
+        let cell = &mut self.cells[at];
+        if !cell.wanted {
+            self.enter(at, State::Stopped, why);
+            return;
+        }
+        let until = self.now + cell.backoff.held_up(cell.spec.patience, jitter);
+        self.enter(at, State::Backoff { until }, why);
+    }
+
     fn failed(&mut self, at: usize, ready: Option<Duration>, why: String) {
         let jitter = self.jitter();
         let cell = &mut self.cells[at];
@@ -86,7 +98,7 @@ impl Core {
             self.enter(at, State::Stopped, why);
             return;
         }
-        match cell.backoff.failed(ready, cell.spec.restart_limit, jitter) {
+        match cell.backoff.failed(ready, cell.spec.patience, jitter) {
             Verdict::GiveUp(count) => {
                 let times = if count == 1 { String::new() } else { format!(", {count} times") };
                 self.enter(at, State::Failed, format!("{why}{times}"));

@@ -28,6 +28,8 @@ fn unit(name: &str) -> Unit {
         start_timeout: Some(MS(60_000)),
         restart: Restart::Always,
         restart_limit: Some(5),
+        restart_delay: MS(250),
+        restart_delay_max: MS(30_000),
         stop_command: None,
         stop_signal: "TERM".to_owned(),
         stop_timeout: MS(5000),

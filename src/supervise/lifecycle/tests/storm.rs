@@ -99,6 +99,8 @@ impl World {
             0..=3 => Outcome::Ended(Exit::Code(0)),
             4 | 5 => Outcome::Ended(Exit::Code(1)),
             6 => Outcome::Ended(Exit::Signal(9)),
+            // Not by another random number: those of the seeds that are kept must stay the same.
+            _ if self.count.is_multiple_of(2) => Outcome::HeldUp("not now".to_owned()),
             _ => Outcome::NotStarted("no".to_owned()),
         };
         let due = self.now + MS(self.random.below(longest + 1));

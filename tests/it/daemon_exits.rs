@@ -1,0 +1,205 @@
+//! How services end, and what signals do to the daemon itself: the same as PID 1, beside another init, and below a
+//! shell.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use nix::libc;
+use nix::sys::signal::Signal;
+
+use crate::daemon_world::{World, find, is_alive, pid_of, skipped, until, works};
+
+const NAMESPACE: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+
+/// The inits that images use.
+const INITS: [&str; 5] = [
+    "/usr/bin/docker-init",
+    "/usr/libexec/docker/docker-init",
+    "/usr/bin/tini",
+    "/usr/bin/dumb-init",
+    "/usr/bin/catatonit",
+];
+
+/// How the daemon was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Pid1,
+    BesideInit,
+    BelowShell,
+}
+
+impl Way {
+    /// The words before the program; `None` when it cannot be started like this here.
+    fn words(self) -> Option<Vec<&'static str>> {
+        match self {
+            Self::Pid1 => works(&NAMESPACE).then(|| NAMESPACE.to_vec()),
+            Self::BesideInit => {
+                let Some(init) = INITS.into_iter().find(|init| Path::new(init).exists()) else {
+                    skipped("none of the usual inits is installed");
+                    return None;
+                };
+                let words = [&NAMESPACE[..], &[init, "--"]].concat();
+                works(&words).then_some(words)
+            }
+            Self::BelowShell => Some(vec!["sh", "-c", "\"$@\"; exit $?", "sh"]),
+        }
+    }
+}
+
+/// Ends with `code N` or by `signal N`.
+const END: &str =
+    "#!/bin/sh\nulimit -c 0\ncase $1 in code) exit \"$2\" ;; *) kill \"-$2\" $$; sleep 5; exit 99 ;; esac\n";
+
+/// Signals that do not end a process: ignored, or for stopping and going on.
+const NO_END: [i32; 8] = [
+    libc::SIGCHLD,
+    libc::SIGCONT,
+    libc::SIGSTOP,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGURG,
+    libc::SIGWINCH,
+];
+
+/// The name of a signal in a reason.
+fn name(signal: i32) -> String {
+    Signal::try_from(signal).map_or_else(|_| signal.to_string(), |signal| signal.as_str().to_owned())
+}
+
+fn every_end_is_told(way: Way) {
+    let Some(words) = way.words() else { return };
+    let mut world = World::new();
+    world.script("end", END);
+    let mut expected: BTreeMap<String, String> = BTreeMap::new();
+    for code in 0..=255 {
+        expected.insert(format!("code-{code}"), format!("it ended with exit code {code}"));
+    }
+    // Two are the C library's: whoever ignores them hands that down, and nobody can change it.
+    for signal in (1..=64).filter(|signal| !NO_END.contains(signal) && ![32, 33].contains(signal)) {
+        expected.insert(format!("signal-{signal}"), format!("it ended with signal {}", name(signal)));
+    }
+    assert_eq!(expected["signal-11"], "it ended with signal SIGSEGV");
+    for name in expected.keys() {
+        let (how, number) = name.split_once('-').unwrap();
+        let contain = number.ends_with('7');
+        let command = format!("command = [\"@D/end\", \"{how}\", \"{number}\"]");
+        world.service(name, &format!("{command}\nrestart = \"never\"\ncontain = {contain}"));
+    }
+    world.wrapped_in(&words);
+    world.start();
+    let is_over = |unit: &serde_json::Value| unit["state"] == "failed" || unit["state"] == "stopped";
+    let status = world.until("all have ended", |status| {
+        let units = status["units"].as_array();
+        units.is_some_and(|units| units.len() == expected.len() && units.iter().all(is_over))
+    });
+    let mut wrong = String::new();
+    for (name, reason) in &expected {
+        let unit = find(&status, name);
+        let state = if name == "code-0" { "stopped" } else { "failed" };
+        if unit["reason"] != **reason || unit["state"] != state {
+            let _ = writeln!(wrong, "{name}: {} ({})", unit["reason"], unit["state"]);
+        }
+    }
+    assert!(wrong.is_empty(), "{way:?}:\n{wrong}");
+    stop(&mut world, libc::SIGTERM);
+}
+
+/// Tells the daemon itself to end, and sees that it does well.
+fn stop(world: &mut World, signal: i32) {
+    send(world.inner_pid(), &[signal]);
+    assert_eq!(world.ended().code(), Some(0), "signal {signal}");
+    world.assert_nothing_left();
+}
+
+/// Not by `nix`, which does not know real-time signals.
+fn send(pid: i32, signals: &[i32]) {
+    for signal in signals {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).output().unwrap();
+        assert!(sent.status.success(), "{signal}: {sent:?}");
+    }
+}
+
+fn signals_to_the_daemon(way: Way) {
+    let Some(words) = way.words() else { return };
+    let mut world = World::of(&[("stays", "@polite"), ("guarded", "@polite\ncontain = true")]);
+    world.wrapped_in(&words);
+    world.start();
+    let before = world.until_up();
+    let daemon = world.inner_pid();
+    let stops = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGRTMIN() + 3];
+    let faults = [
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGABRT,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGSEGV,
+        libc::SIGSYS,
+        // The C library keeps these for itself.
+        32,
+        33,
+    ];
+    let harmless = |signal: &i32| {
+        let caught = ![libc::SIGKILL, libc::SIGSTOP, libc::SIGHUP].contains(signal);
+        caught && !stops.contains(signal) && (way == Way::Pid1 || !faults.contains(signal))
+    };
+    let harmless: Vec<i32> = (1..=64).filter(harmless).collect();
+    assert!(harmless.len() > 45, "{harmless:?}");
+    for _ in 0..3 {
+        send(daemon, &harmless);
+    }
+    assert!(is_alive(daemon));
+    for name in ["stays", "guarded"] {
+        assert_eq!(find(&world.status(), name), find(&before, name), "{way:?}");
+    }
+    // It still hears of its children, and reads the configuration before the change would be noticed.
+    world.service("new", "@polite");
+    send(daemon, &[libc::SIGHUP]);
+    world.until_said("got signal HUP: added: new");
+    world.until_state("new", "ready");
+    world.tell(&["restart", "stays"]);
+    let stays = world.until_replaced("stays", &find(&before, "stays"));
+    assert!(pid_of(&stays) > 0);
+    stop(&mut world, stops[0]);
+    for signal in &stops[1..] {
+        world.write("order", "");
+        world.start();
+        world.until_up();
+        until("all three are up", || (world.order().len() == 3).then_some(()));
+        stop(&mut world, *signal);
+        assert_eq!(world.order().len(), 6, "{:?}", world.order());
+    }
+}
+
+#[test]
+fn every_end_is_told_by_pid_1() {
+    every_end_is_told(Way::Pid1);
+}
+
+#[test]
+fn every_end_is_told_beside_another_init() {
+    every_end_is_told(Way::BesideInit);
+}
+
+#[test]
+fn every_end_is_told_below_a_shell() {
+    every_end_is_told(Way::BelowShell);
+}
+
+#[test]
+fn signals_do_what_they_should_to_pid_1() {
+    signals_to_the_daemon(Way::Pid1);
+}
+
+#[test]
+fn signals_do_what_they_should_beside_another_init() {
+    signals_to_the_daemon(Way::BesideInit);
+}
+
+#[test]
+fn signals_do_what_they_should_below_a_shell() {
+    signals_to_the_daemon(Way::BelowShell);
+}

@@ -1,0 +1,179 @@
+//! Looks for inputs that break a parser: changes good ones at random for about a minute, and keeps what it finds.
+//!
+//! A text that broke something is written, made as small as it gets, into a folder under `tests/fuzz/`, where every
+//! later run begins. `DESKTOPD_FUZZ_SECONDS` sets how long one search lasts.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fmt::Debug;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, TestCaseResult, TestError, TestRunner};
+
+/// Inputs between two looks at the clock.
+const BATCH: u32 = 64;
+
+/// No input may take longer than this, on a machine with much else to do.
+const ENDLESS: Duration = Duration::from_secs(10);
+
+/// A parser, and what it is fed with.
+pub struct Target {
+    /// The folder of its cases.
+    pub name: &'static str,
+    /// Good inputs.
+    pub corpus: Vec<String>,
+    /// What a line may be replaced by, or begin with.
+    pub heads: &'static [&'static str],
+    /// What a line may end with, or any place hold.
+    pub values: &'static [&'static str],
+    /// Lines that are right as they are, and that others would have to be wrong beside.
+    pub lines: &'static [&'static str],
+    /// What a file begins with, if an input may hold several.
+    pub begins: &'static str,
+}
+
+/// One change of a text.
+#[derive(Clone, Debug)]
+enum Edit {
+    /// A line that is right, at the head of a file, where it replaces the one with the same key.
+    Set(Index, Index),
+    /// A new line, made of a head and a value.
+    Add(Index, Index, Index),
+    /// What follows the first `=` of a line is another value.
+    Value(Index, Index),
+    Remove(Index),
+    Double(Index),
+    /// A value, or any text, somewhere.
+    Insert(Index, Index),
+    Type(Index, String),
+    Cut(Index, Index),
+    /// The rest is that of another text.
+    Cross(Index, Index, Index),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let at = any::<Index>;
+    prop_oneof![
+        8 => (at(), at()).prop_map(|(a, b)| Edit::Set(a, b)),
+        2 => (at(), at(), at()).prop_map(|(a, b, c)| Edit::Add(a, b, c)),
+        2 => (at(), at()).prop_map(|(a, b)| Edit::Value(a, b)),
+        1 => at().prop_map(Edit::Remove),
+        1 => at().prop_map(Edit::Double),
+        1 => (at(), at()).prop_map(|(a, b)| Edit::Insert(a, b)),
+        1 => (at(), any::<String>()).prop_map(|(a, text)| Edit::Type(a, text)),
+        1 => (at(), at()).prop_map(|(a, b)| Edit::Cut(a, b)),
+        1 => (at(), at(), at()).prop_map(|(a, b, c)| Edit::Cross(a, b, c)),
+    ]
+}
+
+/// A place between two characters.
+fn place(text: &str, at: Index) -> usize {
+    let places: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    *at.get(&places)
+}
+
+impl Target {
+    fn apply(&self, text: &mut String, edit: &Edit) {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        match edit {
+            Edit::Set(file, line) => {
+                let heads: Vec<usize> =
+                    (0..lines.len()).filter(|at| lines[*at].starts_with(self.begins)).collect();
+                let head = if heads.is_empty() { 0 } else { *file.get(&heads) + 1 };
+                let end = heads.iter().copied().find(|at| *at >= head).unwrap_or(lines.len());
+                let line = line.get::<&str>(self.lines);
+                let key = line.split_inclusive('=').next().unwrap_or_default();
+                match (head..end).find(|at| lines[*at].starts_with(key)) {
+                    Some(at) => (*line).clone_into(&mut lines[at]),
+                    None => lines.insert(head.min(lines.len()), (*line).to_owned()),
+                }
+            }
+            Edit::Add(at, head, value) => {
+                let line = format!("{} = {}", head.get::<&str>(self.heads), value.get::<&str>(self.values));
+                lines.insert(at.index(lines.len() + 1), line);
+            }
+            Edit::Value(at, value) if !lines.is_empty() => {
+                let at = at.index(lines.len());
+                let line = &mut lines[at];
+                let head = line.find('=').map_or(line.len(), |at| at + 1);
+                line.truncate(head);
+                line.push_str(value.get::<&str>(self.values));
+            }
+            Edit::Remove(at) if !lines.is_empty() => drop(lines.remove(at.index(lines.len()))),
+            Edit::Double(at) if !lines.is_empty() => {
+                let at = at.index(lines.len());
+                lines.insert(at, lines[at].clone());
+            }
+            Edit::Insert(at, value) => {
+                return text.insert_str(place(text, *at), value.get::<&str>(self.values));
+            }
+            Edit::Type(at, typed) => return text.insert_str(place(text, *at), typed),
+            Edit::Cut(from, to) => {
+                let (from, to) = (place(text, *from), place(text, *to));
+                return drop(text.drain(from.min(to)..from.max(to)));
+            }
+            Edit::Cross(at, other, from) => {
+                let other = other.get(&self.corpus);
+                text.truncate(place(text, *at));
+                return text.push_str(&other[place(other, *from)..]);
+            }
+            Edit::Value(..) | Edit::Remove(..) | Edit::Double(..) => return,
+        }
+        *text = lines.join("\n") + "\n";
+    }
+
+    fn folder(&self) -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(self.name)
+    }
+
+    fn time() -> Duration {
+        let seconds = std::env::var("DESKTOPD_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+        Duration::from_secs(seconds.unwrap_or(60))
+    }
+
+    /// Gives `check` first what once broke something, then changed inputs until the time is over. Returns how many
+    /// there were.
+    pub fn search(&self, check: impl Fn(&str) -> TestCaseResult) -> u64 {
+        let check = |text: &str| {
+            let began = Instant::now();
+            check(text)?;
+            prop_assert!(began.elapsed() < ENDLESS, "it took {:?}", began.elapsed());
+            Ok(())
+        };
+        for entry in fs::read_dir(self.folder()).into_iter().flatten().flatten() {
+            let text = fs::read_to_string(entry.path()).unwrap();
+            check(&text).unwrap_or_else(|error| panic!("{}: {error}", entry.path().display()));
+        }
+        for text in &self.corpus {
+            check(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        }
+        let made = (any::<Index>(), prop::collection::vec(edit(), 0..8)).prop_map(|(first, edits)| {
+            let mut text = first.get(&self.corpus).clone();
+            edits.iter().for_each(|edit| self.apply(&mut text, edit));
+            text
+        });
+        let end = Instant::now() + Self::time();
+        let mut count = 0;
+        while Instant::now() < end {
+            let config = Config { cases: BATCH, failure_persistence: None, ..Config::default() };
+            match TestRunner::new(config).run(&made, |text| check(&text)) {
+                Ok(()) => count += u64::from(BATCH),
+                Err(TestError::Fail(reason, text)) => self.keep(&reason.to_string(), &text),
+                Err(TestError::Abort(reason)) => panic!("{reason}"),
+            }
+        }
+        count
+    }
+
+    fn keep(&self, reason: &str, text: &str) -> ! {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let file = self.folder().join(format!("{:016x}", hasher.finish()));
+        let kept = fs::create_dir_all(self.folder()).and_then(|()| fs::write(&file, text));
+        panic!("{reason}\nkept as {} ({kept:?}):\n{text}", file.display());
+    }
+}

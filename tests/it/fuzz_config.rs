@@ -1,0 +1,479 @@
+//! What people write never breaks us: whatever a service file, `desktopd.toml` or the environment says, there are
+//! problems with names or there is a plan that can be lived by.
+
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use desktopd::config::service::{Ready, Run};
+use desktopd::config::{Config, Environment, Places, Problem, Service, Settings};
+use desktopd::facts::{Account, DisplayFacts, Facts, Programs};
+use desktopd::plan::Plan;
+use desktopd::supervise::lifecycle::{Core, Effect, Event, Outcome};
+use desktopd::sys::launch::{Identity, Report, unframe};
+use desktopd::sys::reaper::Exit;
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseResult;
+
+use crate::fuzz::Target;
+
+/// Begins another file of the same input.
+const NEXT: &str = "#### ";
+
+const KEYS: &[&str] = &[
+    "command",
+    "step",
+    "description",
+    "aliases",
+    "type",
+    "user",
+    "desktop",
+    "unless-installed",
+    "needs",
+    "after",
+    "follows",
+    "ready",
+    "start-timeout",
+    "restart",
+    "restart-limit",
+    "restart-delay",
+    "restart-delay-max",
+    "stop-command",
+    "stop-signal",
+    "stop-timeout",
+    "contain",
+    "environment",
+    "environment.A",
+    "secrets",
+    "directory",
+    "umask",
+    "nice",
+    "autostart",
+    "route",
+    "route.listen",
+    "route.upstream",
+    "route.bridge",
+    "route.files",
+    "route.path",
+    "route.url",
+    "route.title",
+    "ready.kind",
+    "ready.path",
+    "ready.address",
+    "ready.url",
+    "ready.name",
+    "ready.bus",
+    "ready.pattern",
+    "ready.command",
+    "ready.time",
+    "comand",
+    "a.b.c",
+];
+
+const VALUES: &[&str] = &[
+    "\"\"",
+    "[]",
+    "{}",
+    "true",
+    "false",
+    "0",
+    "-1",
+    "1",
+    "5",
+    "19",
+    "-20",
+    "1000",
+    "1001",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "18446744073709551615",
+    "1e308",
+    "nan",
+    "-inf",
+    "1979-05-27T07:32:00Z",
+    "'''",
+    "\"\"\"",
+    "[\"true\"]",
+    "[\"sleep\", \"1000\"]",
+    "[\"\"]",
+    "[[\"a\"], 1]",
+    "[\"${display}\", \"$$\", \"${\", \"}\"]",
+    "\"${home}/${user}\"",
+    "\"${ready-fd}\"",
+    "\"${TURN_HOST}\"",
+    "\"${no-such}\"",
+    "\"$\"",
+    "\"prepare\"",
+    "[\"prepare\"]",
+    "[\"x-cookie\", \"/x\"]",
+    "\"service\"",
+    "\"oneshot\"",
+    "\"root\"",
+    "\"own\"",
+    "\"desktop\"",
+    "\"always\"",
+    "\"on-failure\"",
+    "\"never\"",
+    "\"none\"",
+    "\"0s\"",
+    "\"0ms\"",
+    "\"1ms\"",
+    "\"250ms\"",
+    "\"5s\"",
+    "\"2m\"",
+    "\"1h\"",
+    "\"8784h\"",
+    "\"8785h\"",
+    "\"18446744073709551615s\"",
+    "\"307445734561825860m\"",
+    "\"+5s\"",
+    "\"-5s\"",
+    "\"5 s\"",
+    "\"5.5s\"",
+    "\"٥s\"",
+    "\"TERM\"",
+    "\"SIGKILL\"",
+    "\"SIGRTMIN\"",
+    "\"40\"",
+    "\"0022\"",
+    "\"0777\"",
+    "\"1000\"",
+    "\"-1\"",
+    "\"+7\"",
+    "[\"x\"]",
+    "[\"kde\", \"selkies\"]",
+    "[\"a\", \"b\", \"c\"]",
+    "[\"../etc\"]",
+    "\"/\"",
+    "\"//\"",
+    "\"/a?b#c\"",
+    "\"6901\"",
+    "\"65536\"",
+    "\"${kasmvnc-port}\"",
+    "\"127.0.0.1:8080\"",
+    "\"[::1]:1\"",
+    "\"unix:/x\"",
+    "\"unix:\"",
+    "\"http://127.0.0.1:1/\"",
+    "\"(a*)*$\"",
+    "\"[\"",
+    "\"(?P<x>a{1000}){1000}\"",
+    "{ kind = \"started\" }",
+    "{ kind = \"notify\" }",
+    "{ kind = \"fd\" }",
+    "{ kind = \"socket\", path = \"/x\" }",
+    "{ kind = \"tcp\", address = \"x\" }",
+    "{ kind = \"http\", url = \"\" }",
+    "{ kind = \"log\", pattern = \"a\" }",
+    "{ kind = \"exec\", command = [\"true\"] }",
+    "{ kind = \"delay\", time = \"1h\" }",
+    "{ kind = \"dbus\", name = \"a.b\", bus = \"unix:path=/x\" }",
+    "{ kind = \"file\" }",
+    "{ A = \"b\", B = \"${A}\", \"\" = \"\", \"C=D\" = \"e\" }",
+    "{ A = \"a\\u0000b\" }",
+    "\"\\u0000\"",
+    "\"\\U0010FFFF\"",
+    "\"\\ud800\"",
+    "\"ü\\n\\t\\\"\"",
+    "\u{feff}",
+    "\r",
+    "\0",
+    "[[",
+    "]]",
+    "= =",
+    "#",
+    "[route]",
+    "[[ready]]",
+    "[environment]",
+    "#### other",
+    "####  ",
+    "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+];
+
+const LINES: &[&str] = &[
+    "command = [\"true\"]",
+    "command = [\"${home}/x\", \"$$\", \"${uid}\"]",
+    "type = \"oneshot\"",
+    "type = \"service\"",
+    "user = \"root\"",
+    "user = \"own\"",
+    "user = \"desktop\"",
+    "desktop = true",
+    "unless-installed = [\"kwin_x11\"]",
+    "unless-installed = [\"true\", \"\"]",
+    "needs = [\"x-server\"]",
+    "needs = [\"kde\", \"selkies\"]",
+    "needs = [\"a\"]",
+    "after = [\"b\", \"x-cookie\"]",
+    "after = [\"prepare\", \"dbus-session\"]",
+    "follows = [\"x-server\"]",
+    "follows = [\"pipewire\", \"y\"]",
+    "aliases = [\"x\", \"kde\"]",
+    "ready = { kind = \"delay\", time = \"8784h\" }",
+    "ready = { kind = \"fd\" }",
+    "ready = { kind = \"tcp\", address = \"${port}\" }",
+    "ready = { kind = \"log\", pattern = \"^a+$$\" }",
+    "ready = { kind = \"exec\", command = [\"true\", \"${display}\"] }",
+    "start-timeout = \"none\"",
+    "start-timeout = \"0s\"",
+    "start-timeout = \"8784h\"",
+    "start-timeout = \"18446744073709551615s\"",
+    "stop-timeout = \"0ms\"",
+    "stop-timeout = \"8784h\"",
+    "stop-timeout = \"18446744073709551615ms\"",
+    "stop-command = [\"true\"]",
+    "stop-command = []",
+    "stop-signal = \"KILL\"",
+    "stop-signal = \"STOP\"",
+    "restart = \"never\"",
+    "restart = \"on-failure\"",
+    "restart-limit = \"none\"",
+    "restart-limit = 1000",
+    "restart-limit = 1",
+    "restart-delay = \"1ms\"",
+    "restart-delay = \"8784h\"",
+    "restart-delay-max = \"8784h\"",
+    "restart-delay-max = \"1ms\"",
+    "contain = true",
+    "autostart = false",
+    "nice = -20",
+    "umask = \"0777\"",
+    "directory = \"${home}\"",
+    "directory = \"\"",
+    "secrets = [\"WEB_PASSWORD\", \"HF_TOKEN\"]",
+    "environment = { A = \"${home}\", B = \"\" }",
+    "route = { listen = \"6901\", upstream = \"127.0.0.1:1\" }",
+    "route = { listen = \"1111\", upstream = \"unix:/x\", bridge = \"/w\", files = \"/\" }",
+];
+
+/// The services that the image has, one file an input, and some in pairs.
+fn shipped() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/services");
+    let mut texts: Vec<(String, String)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, std::fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    texts.sort();
+    let one = |(name, text): &(String, String)| format!("{NEXT}{name}\n{text}");
+    let mut all: Vec<String> = texts.iter().map(one).collect();
+    all.extend(texts.windows(3).map(|three| three.iter().map(one).collect()));
+    all.push(format!("{NEXT}a\ncommand = [\"true\"]\n{NEXT}b\ncommand = [\"true\"]\nneeds = [\"a\"]\n"));
+    all.push(format!("{NEXT}x\ncommand = [\"true\"]\nneeds = [\"y\"]\n{NEXT}y\nstep = [\"prepare\"]\n"));
+    all
+}
+
+/// Every program that is named is there, or none: more is planned where all are.
+fn facts(services: &[Service], installed: bool) -> Facts {
+    let words = services.iter().flat_map(|service| {
+        let command = match &service.run {
+            Run::Command(argv) => argv.first(),
+            Run::Step(_) => None,
+        };
+        let ready = match &service.ready {
+            Ready::Exec(argv) => argv.first(),
+            _ => None,
+        };
+        command.into_iter().chain(ready).chain(service.stop_command.iter().flatten().take(1))
+    });
+    let programs: Vec<(&str, &str)> =
+        words.filter(|_| installed).map(|word| (word.as_str(), "/usr/bin/x")).collect();
+    let identity = |id| Identity { uid: id, gid: id, groups: vec![id] };
+    Facts {
+        daemon: identity(0),
+        container: true,
+        account: Ok(Account {
+            name: "user".into(),
+            identity: identity(1000),
+            home: "/home/user".into(),
+            shell: "/bin/sh".into(),
+        }),
+        programs: Programs::given("/usr/bin", programs),
+        display: DisplayFacts::default(),
+        instance: "test".into(),
+    }
+}
+
+/// Every problem can be found: it says where, at what, and what would be right.
+fn told(problems: &[Problem], place: &str) -> TestCaseResult {
+    for problem in problems {
+        prop_assert_eq!(&problem.place, place, "{}", problem);
+        prop_assert!(!problem.key.is_empty() && problem.message.len() > 8, "{}", problem);
+        prop_assert!(!problem.message.contains('\n'), "{}", problem);
+    }
+    Ok(())
+}
+
+fn config(services: Vec<Service>, problems: Vec<Problem>, environment: &[(OsString, OsString)]) -> Config {
+    let mut ignored = Vec::new();
+    let env = Environment::new(environment.iter().cloned(), &[], &mut ignored);
+    let settings = Settings::default();
+    let places = Places::new(&settings, &env);
+    Config { dir: "/c".into(), env, settings, places, services, problems }
+}
+
+/// Makes a plan and lives by it for a while: nothing panics, and every deadline is one that can come.
+fn live(config: &Config, installed: bool) -> TestCaseResult {
+    let plan = Plan::build(config, &facts(&config.services, installed));
+    prop_assert!(!plan.text().is_empty() || plan.units.is_empty());
+    prop_assert!(serde_json::to_string(&plan.view()).is_ok());
+    let mut core = Core::new(&plan.units, 7);
+    let mut now = Duration::ZERO;
+    let mut pending = core.handle(Event::Tick, now);
+    for step in 0..200_u32 {
+        if step == 100 {
+            pending.extend(core.handle(Event::Restart((0..plan.units.len()).collect()), now));
+        }
+        if step == 150 {
+            pending.extend(core.handle(Event::Shutdown, now));
+        }
+        let event = match pending.pop() {
+            Some(Effect::Spawn(at)) if step % 3 == 0 => Event::Gone(at, Outcome::Ended(Exit::Code(1))),
+            Some(Effect::Spawn(at)) => Event::Ready(at),
+            Some(Effect::Ask(at) | Effect::Signal(at) | Effect::Kill(at)) => {
+                Event::Gone(at, Outcome::Ended(Exit::Signal(15)))
+            }
+            Some(Effect::Finished) => return Ok(()),
+            None => match core.deadline() {
+                Some(deadline) => {
+                    prop_assert!(deadline >= now);
+                    now = deadline;
+                    Event::Tick
+                }
+                None => Event::Start((0..plan.units.len()).collect()),
+            },
+        };
+        pending.extend(core.handle(event, now));
+    }
+    Ok(())
+}
+
+/// The files of one input.
+fn files(text: &str) -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = Vec::new();
+    for line in text.split_inclusive('\n') {
+        match (line.strip_prefix(NEXT), files.last_mut()) {
+            (Some(name), _) => {
+                let safe: String = name.trim().chars().filter(|c| *c != '/' && *c != '\0').take(40).collect();
+                files.push((if safe.is_empty() { "unnamed".to_owned() } else { safe }, String::new()));
+            }
+            (None, Some((_, file))) => file.push_str(line),
+            (None, None) => files.push(("first".to_owned(), line.to_owned())),
+        }
+    }
+    files.sort();
+    files.dedup_by(|a, b| a.0 == b.0);
+    files
+}
+
+#[test]
+fn no_service_file_breaks_the_plan() {
+    let target = Target {
+        name: "service",
+        corpus: shipped(),
+        heads: KEYS,
+        values: VALUES,
+        lines: LINES,
+        begins: NEXT,
+    };
+    let (sound, wrong) = (Cell::new(0_u64), Cell::new(0_u64));
+    let count = target.search(|text| {
+        let (mut services, mut problems) = (Vec::new(), Vec::new());
+        for (name, text) in files(text) {
+            let path = format!("/c/services/{name}.toml");
+            let mut found = Vec::new();
+            let service = Service::parse(Path::new(&path), &text, &mut found);
+            prop_assert_eq!(service.is_some(), found.is_empty(), "{:?}", found);
+            told(&found, &path)?;
+            let counter = if service.is_some() { &sound } else { &wrong };
+            counter.set(counter.get() + 1);
+            services.extend(service);
+            problems.extend(found);
+        }
+        let config = config(services, problems, &[]);
+        live(&config, true)?;
+        live(&config, false)
+    });
+    eprintln!("{count} inputs, {} sound files, {} wrong ones", sound.get(), wrong.get());
+    // What is always refused, or never, tests one half only.
+    assert!(sound.get() > count / 10 && wrong.get() > count / 10);
+}
+
+const VARIABLES: &[&str] = &[
+    "WEB_PASSWORD",
+    "WEB_TOKEN",
+    "WEB_USER",
+    "WEB_ENABLE_AUTH",
+    "DISPLAY",
+    "DISPLAY_SIZEW",
+    "SIZEW",
+    "SIZEH",
+    "REFRESH",
+    "DPI",
+    "CDEPTH",
+    "SELKIES_URL",
+    "SERVICEPORTAL_PORT_HOST",
+    "SERVICEPORTAL_URL",
+    "DIRECT_ADDRESS",
+    "USER_NAME",
+    "DESKTOPD_DISPLAY",
+    "TURN_HOST",
+    "HF_TOKEN",
+    "PATH",
+    "[paths]\nrun",
+    "[log]\nsize",
+    "log-file-size",
+    "[environment]\nA",
+    "[desktop-environment]\nB",
+    "\u{1}",
+];
+
+const SETTINGS: &[&str] = &[
+    "run = \"/x\"",
+    "state = \"\"",
+    "log = \"relative\"",
+    "ring = \"1KiB\"",
+    "size = \"17179869184GiB\"",
+    "files = 0",
+    "PATH = \"\"",
+    "WEB_USER = ü",
+    "DISPLAY = :99999999999",
+    "SIZEW = 0",
+    "REFRESH = -1",
+    "SERVICEPORTAL_PORT_HOST = 65536",
+    "WEB_ENABLE_AUTH = perhaps",
+];
+
+#[test]
+fn neither_settings_nor_environment_nor_messages_break_anything() {
+    let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/desktopd.toml");
+    let corpus = vec![
+        std::fs::read_to_string(settings).unwrap(),
+        "WEB_PASSWORD = hunter22\nDISPLAY = :1\nSIZEW = 1920\nREFRESH = 60\nWEB_ENABLE_AUTH = true\n"
+            .to_owned(),
+        "SERVICEPORTAL_PORT_HOST = 1111\nTURN_HOST = \nUSER_NAME = user\nCDEPTH = 24\nDPI = 96\n".to_owned(),
+        "\0\0\0\u{1a}{\"started\":{\"pid\":123456}}\0\0\0\u{13}".to_owned(),
+    ];
+    let target =
+        Target { name: "settings", corpus, heads: VARIABLES, values: VALUES, lines: SETTINGS, begins: "[" };
+    let count = target.search(|text| {
+        let mut problems = Vec::new();
+        Settings::parse(Path::new("/c/desktopd.toml"), text, &mut problems);
+        told(&problems, "/c/desktopd.toml")?;
+        let pairs: Vec<(OsString, OsString)> = text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.trim().into(), value.trim().trim_matches('"').into()))
+            .collect();
+        live(&config(Vec::new(), Vec::new(), &pairs), true)?;
+        let mut buffer = text.as_bytes().to_vec();
+        while let Ok(Some(_)) = unframe::<Report>(&mut buffer) {}
+        Ok(())
+    });
+    eprintln!("{count} inputs");
+    assert!(count > 0);
+}
