@@ -154,8 +154,12 @@ impl Core {
                 // A deadline fires once; the stop that follows has its own.
                 *deadline = None;
                 let limit = cell.spec.start_timeout.unwrap_or_default();
-                let colon = if cell.tried.is_empty() { "" } else { ": " };
-                let why = format!("it was not ready within {limit:?}{colon}{}", cell.tried);
+                let why = match cell.tried.as_str() {
+                    "" if cell.pid.is_none() => ": its program has not begun",
+                    "" => "",
+                    tried => &format!(": {tried}"),
+                };
+                let why = format!("it was not ready within {limit:?}{why}");
                 cell.leaving.get_or_insert((Then::Fail { why: why.clone(), lasted: None }, why));
             }
             State::Stopping { phase, deadline, .. } if *deadline <= now => match phase {

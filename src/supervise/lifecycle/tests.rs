@@ -361,6 +361,7 @@ fn not_ready_in_time_is_a_failure() {
     assert_eq!(stage.gone("slow", 0), NOTHING);
     assert_eq!(stage.state("slow"), "backoff");
     assert_eq!(stage.due(), ["spawn slow"]);
+    stage.launched("slow");
     assert_eq!(stage.due(), ["signal slow"]);
     assert_eq!(stage.gone("slow", 0), NOTHING);
     assert_eq!(stage.status("slow").reason, "it was not ready within 2s, 2 times");
@@ -379,7 +380,7 @@ fn not_ready_in_time_says_what_was_tried_last() {
     // Another run, another story.
     assert_eq!(stage.due(), ["spawn slow"]);
     assert_eq!(stage.due(), ["signal slow"]);
-    assert_eq!(stage.status("slow").reason, "it was not ready within 2s");
+    assert_eq!(stage.status("slow").reason, "it was not ready within 2s: its program has not begun");
 }
 
 #[test]

@@ -210,7 +210,7 @@ mod tests {
         let mut scene = Scene::of(own());
         scene.next().await;
         // As `systemd-notify` and `sd_notify_barrier` do, and as somebody who means no good might.
-        let (mut reader, writer) = io::pipe().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
         let address = UnixAddr::new(&scene.path).unwrap();
         let send = |text: &[u8], descriptors: &[RawFd]| {
             let rights = ControlMessage::ScmRights(descriptors);
@@ -222,8 +222,10 @@ mod tests {
         drop(writer);
         scene.socket.send_to(b"READY=1", &scene.path).unwrap();
         assert_eq!(scene.next().await, Event::Ready(3));
-        let closed = tokio::task::spawn_blocking(move || io::Read::read(&mut reader, &mut [0]));
-        assert_eq!(closed.await.unwrap().unwrap(), 0);
+        let mut reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into()).unwrap();
+        let mut bytes = [0];
+        let closed = tokio::io::AsyncReadExt::read(&mut reader, &mut bytes);
+        assert_eq!(tokio::time::timeout(Duration::from_secs(10), closed).await.unwrap().unwrap(), 0);
     }
 
     #[tokio::test]
