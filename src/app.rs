@@ -135,7 +135,7 @@ impl Daemon {
                     let published = states.borrow_and_update().clone();
                     let finished = published.finished;
                     if published.up {
-                        self.tell_ready();
+                        self.came_up();
                     }
                     observe(&self.observer, published);
                     if finished {
@@ -146,8 +146,9 @@ impl Daemon {
         }
     }
 
-    /// Tells whoever started us, once, that everything is up.
-    fn tell_ready(&mut self) {
+    /// Everything is up: tells whoever started us, once, and does what could wait for it.
+    fn came_up(&mut self) {
+        self.front.auth.hash_ahead();
         let Some(socket) = self.ready_socket.take() else { return };
         if let Err(error) = sys::notify::tell(&socket, "READY=1") {
             tracing::warn!("NOTIFY_SOCKET={}: {error}", socket.display());
@@ -249,6 +250,7 @@ async fn plan(config: Config) -> Result<(Plan, Reloader), String> {
 /// Everything that answers people.
 struct Front {
     gateway: Gateway,
+    auth: Auth,
     control: axum::Router,
     portal: (u16, Option<String>, Option<String>),
     problems: Vec<String>,
@@ -270,7 +272,7 @@ impl Front {
             gateway::Settings { names: vec![vars.direct_address.clone()], ..gateway::Settings::default() };
         let api = Api::new(watch.clone(), events, logs.clone(), handle);
         let shared = logs.clone();
-        let gateway = Gateway::new(settings, auth, watch, logs, stop);
+        let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
         let port = vars.serviceportal_port_host.0;
         let opened = gateway.open_pages(port, portal::router(api.clone())).await;
         let problem = opened.err();
@@ -285,6 +287,7 @@ impl Front {
         }
         Self {
             gateway,
+            auth,
             control: portal::control_router(api, shown, wishes),
             portal: (port, problem, vars.serviceportal_url.clone()),
             problems,

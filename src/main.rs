@@ -36,6 +36,8 @@ fn run() -> i32 {
             if let Err(error) = sys::threads_work() {
                 return told(Err(error));
             }
+            // It has no reason to fail; if it does, there are as many as before.
+            let _ = sys::limits::raise_open_files();
             let config = Config::load(args.config.clone(), variables);
             let runtime =
                 Builder::new_multi_thread().worker_threads(2).thread_stack_size(STACK).enable_all().build();

@@ -36,7 +36,7 @@ fn line(event: &Event, screen: Screen) -> String {
         What::Up => format!("{time}  everything is up"),
         What::Down => format!("{time}  not everything is up any more"),
         What::Phase { phase } => format!("{time}  desktopd is {}", phase.name()),
-        What::Unit { unit, from, to, reason, pid } => {
+        What::Unit { unit, from, to, reason, pid, .. } => {
             let from = from.filter(|from| from != to).map(|from| format!(" (was {})", from.name()));
             let pid = pid.map(|pid| format!(" [{pid}]")).unwrap_or_default();
             let colon = if reason.is_empty() { "" } else { ": " };
@@ -69,6 +69,7 @@ mod tests {
             from,
             to,
             reason: reason.into(),
+            health: None,
             pid,
         };
         for (what, expected) in [

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::gateway::page;
 use crate::logs::Line;
-use crate::observe::{Phase, Snapshot, UnitState, UnitStatus};
+use crate::observe::{Phase, Snapshot, UnitHealth, UnitState, UnitStatus};
 
 use super::args::Status;
 use super::client::Client;
@@ -53,7 +53,7 @@ fn all(snapshot: &Snapshot, now: i64, screen: Screen) -> String {
         ]);
     }
     let mut text = table(&rows, |row, column, cell| match (row, column) {
-        (1.., 1) => screen.paint(snapshot.units[row - 1].state, &cell),
+        (1.., 1) => paint(screen, &snapshot.units[row - 1], &cell),
         _ => cell,
     });
     let ways: Vec<String> = snapshot
@@ -75,10 +75,16 @@ fn all(snapshot: &Snapshot, now: i64, screen: Screen) -> String {
     text
 }
 
+/// Its state's word in that state's colour, and in that of a failure when it is ready and does not work.
+fn paint(screen: Screen, unit: &UnitStatus, text: &str) -> String {
+    let unhealthy = unit.health == Some(UnitHealth::Unhealthy);
+    screen.paint(if unhealthy { UnitState::Failed } else { unit.state }, text)
+}
+
 /// One unit, all that is known of it.
 fn one(detail: &Detail<'_>, snapshot: &Snapshot, now: i64, screen: Screen) -> String {
     let Detail { unit, log } = detail;
-    let state = screen.paint(unit.state, unit.state.name());
+    let state = paint(screen, unit, unit.state.name());
     let mut text = format!("{}: {state} for {}\n", unit.name, render::age(now - unit.since));
     let with_state = |names: &[String]| {
         let shown = names.iter().map(|name| match snapshot.unit(name) {
@@ -91,6 +97,7 @@ fn one(detail: &Detail<'_>, snapshot: &Snapshot, now: i64, screen: Screen) -> St
     let ways: Vec<String> = ways.map(|route| format!("{} on port {}", route.title, route.port)).collect();
     for (name, value) in [
         ("reason", unit.reason.clone()),
+        ("says", unit.status_text.clone()),
         ("what", unit.description.clone()),
         ("aliases", unit.aliases.join(", ")),
         ("pid", unit.pid.map(|pid| pid.to_string()).unwrap_or_default()),
@@ -125,13 +132,12 @@ impl Health {
         let not_in = snapshot.routes.iter().filter_map(|route| {
             let unit = snapshot.unit(&route.unit)?;
             let problem = route.problem.as_deref();
-            (problem.is_some() || !matches!(unit.state, UnitState::Ready | UnitState::Stopped)).then(|| {
-                format!(
-                    "{} is {}{}",
-                    unit.name,
-                    unit.state.name(),
-                    problem.map(|p| format!(" ({p})")).unwrap_or_default()
-                )
+            let unhealthy = unit.health == Some(UnitHealth::Unhealthy);
+            let well = matches!(unit.state, UnitState::Ready | UnitState::Stopped) && !unhealthy;
+            (problem.is_some() || !well).then(|| {
+                let state = if unhealthy { &unit.reason } else { unit.state.name() };
+                let problem = problem.map(|problem| format!(" ({problem})")).unwrap_or_default();
+                format!("{} is {state}{problem}", unit.name)
             })
         });
         let reasons: Vec<String> = not_in.collect();
@@ -201,6 +207,10 @@ mod tests {
         assert_eq!(Health::of(&snapshot).reason, "kde is waiting");
         snapshot.units[1].state = UnitState::Ready;
         assert!(Health::of(&snapshot).healthy);
+        snapshot.units[1].health = Some(UnitHealth::Unhealthy);
+        snapshot.units[1].reason = "unhealthy: port: nobody".into();
+        assert_eq!(Health::of(&snapshot).reason, "kde is unhealthy: port: nobody");
+        snapshot.units[1].health = Some(UnitHealth::Healthy);
         snapshot.phase = Phase::Starting;
         assert!(!Health::of(&snapshot).healthy);
     }

@@ -139,6 +139,8 @@ pub(super) mod tests {
             aliases: Vec::new(),
             state,
             reason: String::new(),
+            health: None,
+            status_text: String::new(),
             since: 0,
             pid: None,
             restarts: 0,
@@ -149,7 +151,8 @@ pub(super) mod tests {
     }
 
     fn event(seq: u64, unit: &str, to: UnitState) -> Event {
-        let what = What::Unit { unit: unit.into(), from: None, to, reason: "why".into(), pid: None };
+        let what =
+            What::Unit { unit: unit.into(), from: None, to, reason: "why".into(), health: None, pid: None };
         Event { seq, at: 0, what }
     }
 

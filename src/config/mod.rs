@@ -100,6 +100,9 @@ fn read_services(dir: &Path, problems: &mut Vec<Problem>) -> Vec<Service> {
     services
 }
 
+/// The longest time that anything waits.
+const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
 /// `250ms`, `5s`, `2m`, `1h`.
 pub fn duration(text: &str) -> Option<Duration> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -111,6 +114,11 @@ pub fn duration(text: &str) -> Option<Duration> {
         "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
         _ => None,
     }
+}
+
+/// The same as a time to wait, which must not overflow the clock: a century cannot be told from for ever.
+fn wait(text: &str) -> Option<Duration> {
+    duration(text).map(|time| time.min(CENTURY))
 }
 
 /// `64KiB`, `10MiB`, `1GiB`, or plain bytes.
@@ -184,6 +192,7 @@ mod tests {
             ("kind = \"log\"\npattern = \"(\"", "ready.pattern: \"(\" is not a regular expression"),
             ("kind = \"exec\"\ncommand = []", "ready.command: it is missing"),
             ("kind = \"delay\"", "ready.time: it is missing"),
+            ("kind = \"x11\"\nxauthorty = \"x\"", "ready.xauthorty: unknown key; did you mean `xauthority`?"),
             ("kind = \"delay\"\ntime = \"1\"", "ready.time: \"1\" is not a duration"),
             ("kind = \"notify\"\nurl = \"x\"", "ready.url: unknown key"),
         ] {
@@ -222,6 +231,105 @@ mod tests {
     }
 
     #[test]
+    fn a_health_table_is_small_and_its_mistakes_are_all_named() {
+        use super::service::{Action, Health, Probe};
+        let health = |text: &str| parse(&format!("command = [\"x\"]\n[health]\n{text}"));
+        let (service, problems) = health("kind = \"x11\"");
+        assert_eq!(problems, Vec::<String>::new());
+        let probe = Probe::X11 { display: "${display}".into(), xauthority: "${xauthority}".into() };
+        let seconds = Duration::from_secs;
+        let expected =
+            Health { probe, period: seconds(10), timeout: seconds(3), threshold: 3, action: Action::Restart };
+        assert_eq!(service.unwrap().health, Some(expected));
+        let (service, _) = health("kind = \"exec\"\ncommand = [\"y\"]\nperiod = \"1s\"\naction = \"none\"");
+        let found = service.unwrap().health.unwrap();
+        assert_eq!((found.timeout, found.action), (seconds(1), Action::Tell));
+        for (text, expected) in [
+            ("", &["health.kind: it is missing"][..]),
+            (
+                "kind = \"notify\"",
+                &["health.kind: \"notify\" is not one of \"socket\", \"tcp\", \"http\", \"exec\", \"x11\""],
+            ),
+            (
+                "kind = \"http\"\nperiod = \"0s\"\nthreshold = 0\naction = \"reboot\"",
+                &[
+                    "health.url: it is missing",
+                    "health.period: 0ns is too short; the shortest is 100ms",
+                    "health.threshold: 0 is not a number of failed checks from 1 to 1000",
+                    "health.action: \"reboot\" is not one of \"restart\", \"none\"",
+                ],
+            ),
+            (
+                "kind = \"tcp\"\naddress = \"a:1\"\ntimeout = \"1m\"",
+                &["health.timeout: 60s is longer than the period of 10s"],
+            ),
+            (
+                "kind = \"tcp\"\naddress = \"a:1\"\nthreshold = \"many\"",
+                &["health.threshold: \"many\" is not a number"],
+            ),
+        ] {
+            let (service, problems) = health(text);
+            assert!(service.is_none() && problems.len() == expected.len(), "{text}: {problems:#?}");
+            for (problem, expected) in problems.iter().zip(expected) {
+                assert!(problem.contains(expected), "{text}: {problems:#?}");
+            }
+        }
+        let (_, problems) = parse("command = [\"x\"]\ntype = \"oneshot\"\nhealth = { kind = \"x11\" }");
+        assert!(problems[0].contains("health: a oneshot ends when its work is done"), "{problems:#?}");
+    }
+
+    #[test]
+    fn what_a_service_may_use_has_sizes_numbers_and_times() {
+        use crate::sys::limits::{Limit, Resource as R, UNLIMITED};
+        let (service, problems) = parse(
+            "command = [\"x\"]\nopen-files = 4096\noom-score-adj = -500\ngroups = [\"render\"]\n[limits]\n\
+             core = \"unlimited\"\nmemlock = \"8MiB\"\nstack = { soft = \"8MiB\", hard = \"unlimited\" }\n\
+             cpu = \"10m\"\nnproc = 512\nrtprio = 20\nfsize = \"1GiB\"\nas = 1000000\n",
+        );
+        assert_eq!(problems, Vec::<String>::new());
+        let service = service.unwrap();
+        let same = |resource, amount| Limit { resource, soft: amount, hard: amount };
+        assert_eq!(
+            service.limits,
+            [
+                same(R::OpenFiles, 4096),
+                same(R::AddressSpace, 1_000_000),
+                same(R::Core, UNLIMITED),
+                same(R::Cpu, 600),
+                same(R::FileSize, 1 << 30),
+                same(R::LockedMemory, 8 << 20),
+                same(R::Processes, 512),
+                same(R::RealtimePriority, 20),
+                Limit { resource: R::Stack, soft: 8 << 20, hard: UNLIMITED },
+            ]
+        );
+        assert_eq!((service.oom_score_adj, service.groups), (Some(-500), vec!["render".to_owned()]));
+        let (service, problems) = parse(
+            "command = [\"x\"]\nopen-files = 3\noom-score-adj = 2000\nnice = 20\ngroups = \"render\"\n[limits]\n\
+             core = \"8MB\"\nnproc = -1\ncpu = true\nstack = { soft = 5 }\nmemlock = { soft = 2, hard = 1 }\nnofile = 5\n",
+        );
+        assert!(service.is_none());
+        for expected in [
+            "open-files: a program needs at least 16",
+            "oom-score-adj: 2000 is not a number from -1000 to 1000",
+            "nice: 20 is not a number from -20 to 19",
+            "groups: \"render\" is not a list of texts",
+            "limits.core: \"8MB\" is not a size such as \"8MiB\"",
+            "limits.nproc: -1 is not a number, \"unlimited\", or",
+            "limits.cpu: true is not a time such as \"10m\"",
+            "limits.stack: { soft = 5 } is not a size",
+            "limits.memlock: { hard = 1, soft = 2 }: the soft limit is above the hard one",
+            "limits.nofile: unknown key",
+        ] {
+            assert!(
+                problems.iter().any(|p| p.contains(&format!(": {expected}"))),
+                "{expected} in {problems:#?}"
+            );
+        }
+        assert_eq!(problems.len(), 10, "{problems:#?}");
+    }
+
+    #[test]
     fn a_file_that_is_not_toml_is_one_mistake_with_its_line() {
         let (service, problems) = parse("description = \"x\"\ncommand = [");
         assert!(service.is_none());
@@ -243,6 +351,7 @@ mod tests {
         ] {
             assert_eq!(duration(text), expected, "{text}");
         }
+        assert_eq!(wait("18446744073709551615s"), Some(CENTURY));
         assert_eq!(size("64KiB"), Some(65536));
         assert_eq!(size("10MB"), None);
     }

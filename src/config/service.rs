@@ -1,6 +1,12 @@
 //! `services/NAME.toml`: a service is data. This is the schema, with its defaults; unknown keys are mistakes.
 
+mod health;
+mod limits;
+mod probe;
+mod ready;
+
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +15,11 @@ use super::file::{self, FileSpec};
 use super::problem::Problem;
 use super::route::{self, RouteSpec};
 use super::table::Reader;
+use crate::sys::limits::Limit;
+
+pub use health::{Action, Health};
+pub use probe::Probe;
+pub use ready::Ready;
 
 /// The boot steps that a file may name; the work itself is in the stage of that name.
 pub const STEPS: [&str; 2] = ["prepare", "x-cookie"];
@@ -44,38 +55,6 @@ pub enum Restart {
     Never,
 }
 
-/// How a unit says that it is ready. The texts are templates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ready {
-    /// As soon as it runs.
-    Started,
-    /// `READY=1` on the socket in `NOTIFY_SOCKET` (systemd's protocol).
-    Notify,
-    /// A newline on a descriptor, whose number `${ready-fd}` stands for.
-    Descriptor,
-    /// A Unix socket that accepts a connection.
-    Socket(String),
-    /// A TCP port on loopback, or `host:port`, that accepts a connection.
-    Tcp(String),
-    /// A URL that answers with a status of 200 to 399.
-    Http(String),
-    /// A file that exists.
-    File(String),
-    /// A line of its output that matches this regular expression.
-    Log(String),
-    /// A command that ends well; tried again until it does.
-    Exec(Vec<String>),
-    /// Some time after its start, for programs that say nothing.
-    Delay(Duration),
-    /// A name that has an owner on a message bus.
-    DBus {
-        /// The well-known name.
-        name: String,
-        /// The bus's address.
-        bus: String,
-    },
-}
-
 /// One service, as its file describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
@@ -107,7 +86,9 @@ pub struct Service {
     pub follows: Vec<String>,
     /// How it says that it is ready.
     pub ready: Ready,
-    /// How long that may take; `None` is for ever.
+    /// How it is checked while it is ready.
+    pub health: Option<Health>,
+    /// How long getting ready may take; `None` is for ever.
     pub start_timeout: Option<Duration>,
     /// When it is started again.
     pub restart: Restart,
@@ -135,6 +116,12 @@ pub struct Service {
     pub umask: u32,
     /// Its scheduling priority.
     pub nice: Option<i32>,
+    /// How gladly the kernel ends it when memory is short.
+    pub oom_score_adj: Option<i32>,
+    /// What it may use.
+    pub limits: Vec<Limit>,
+    /// Groups beside those of its user, by name or number.
+    pub groups: Vec<String>,
     /// Whether it starts without being asked.
     pub autostart: bool,
     /// Its port in the front door.
@@ -198,7 +185,8 @@ impl Service {
             needs: file.get("needs", TEXTS).unwrap_or_default(),
             after: file.get("after", TEXTS).unwrap_or_default(),
             follows: file.get("follows", TEXTS).unwrap_or_default(),
-            ready: file.table("ready", ready).flatten().unwrap_or(Ready::Started),
+            ready: file.table("ready", ready::read).flatten().unwrap_or(Ready::Started),
+            health: file.table("health", health::read).flatten(),
             start_timeout: start_timeout(&mut file),
             restart: file
                 .word(
@@ -229,10 +217,16 @@ impl Service {
                     u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777)
                 })
                 .unwrap_or(0o002),
-            nice: nice(&mut file),
+            nice: ranged(&mut file, "nice", -20..=19),
+            oom_score_adj: ranged(&mut file, "oom-score-adj", -1000..=1000),
+            limits: limits::read(&mut file),
+            groups: file.get("groups", TEXTS).unwrap_or_default(),
             autostart: file.get("autostart", "true or false").unwrap_or(true),
             route: file.table("route", |table| route::read(table, name)).flatten(),
         };
+        if service.oneshot && service.health.is_some() {
+            file.problem("health", "a oneshot ends when its work is done; there is nothing to check then");
+        }
         file.finish();
         run.map(|_| service)
     }
@@ -251,7 +245,7 @@ fn start_timeout(file: &mut Reader<'_>) -> Option<Duration> {
     let expected = "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\", or \"none\"";
     let parse = |text: &str| match text {
         "none" => Some(None),
-        text => super::duration(text).map(Some),
+        text => super::wait(text).map(Some),
     };
     file.parse("start-timeout", expected, parse).unwrap_or(Some(Duration::from_secs(60)))
 }
@@ -269,92 +263,12 @@ fn restart_limit(file: &mut Reader<'_>) -> Option<u32> {
     }
 }
 
-fn nice(file: &mut Reader<'_>) -> Option<i32> {
-    let nice = file.get("nice", "a number from -20 to 19")?;
-    if (-20..=19).contains(&nice) {
-        return Some(nice);
+fn ranged(file: &mut Reader<'_>, key: &'static str, range: RangeInclusive<i32>) -> Option<i32> {
+    let expected = format!("a number from {} to {}", range.start(), range.end());
+    let number = file.get(key, &expected)?;
+    if range.contains(&number) {
+        return Some(number);
     }
-    file.problem("nice", format!("{nice} is not a number from -20 to 19"));
+    file.problem(key, format!("{number} is not {expected}"));
     None
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Started,
-    Notify,
-    Descriptor,
-    Socket,
-    Tcp,
-    Http,
-    File,
-    Log,
-    Exec,
-    Delay,
-    DBus,
-}
-
-fn pattern(table: &mut Reader<'_>) -> Option<Ready> {
-    let pattern = table.required("pattern", "a regular expression for a line of its output")?;
-    match regex::Regex::new(&pattern) {
-        Ok(_) => Some(Ready::Log(pattern)),
-        Err(error) => {
-            let why = error.to_string().replace('\n', " ");
-            table.problem("pattern", format!("\"{pattern}\" is not a regular expression: {why}"));
-            None
-        }
-    }
-}
-
-fn ready(table: &mut Reader<'_>) -> Option<Ready> {
-    let kinds = [
-        ("started", Kind::Started),
-        ("notify", Kind::Notify),
-        ("fd", Kind::Descriptor),
-        ("socket", Kind::Socket),
-        ("tcp", Kind::Tcp),
-        ("http", Kind::Http),
-        ("file", Kind::File),
-        ("log", Kind::Log),
-        ("exec", Kind::Exec),
-        ("delay", Kind::Delay),
-        ("dbus", Kind::DBus),
-    ];
-    let kind = table.word("kind", &kinds);
-    let ready = match kind {
-        Some(Kind::Started) => Some(Ready::Started),
-        Some(Kind::Notify) => Some(Ready::Notify),
-        Some(Kind::Descriptor) => Some(Ready::Descriptor),
-        Some(Kind::Socket) => table.required("path", "the path of a Unix socket").map(Ready::Socket),
-        Some(Kind::Tcp) => table.required("address", "HOST:PORT").map(Ready::Tcp),
-        Some(Kind::Http) => table.required("url", "a URL such as \"http://127.0.0.1:80/\"").map(Ready::Http),
-        Some(Kind::File) => table.required("path", "the path of a file").map(Ready::File),
-        Some(Kind::Log) => pattern(table),
-        Some(Kind::Exec) => {
-            let argv: Vec<String> = table.get("command", PROGRAM).unwrap_or_default();
-            if argv.is_empty() {
-                table.problem("command", format!("it is missing: {PROGRAM}"));
-            }
-            (!argv.is_empty()).then_some(Ready::Exec(argv))
-        }
-        Some(Kind::Delay) => {
-            if table.untouched("time") {
-                table.problem("time", "it is missing: how long after its start it counts as ready");
-            }
-            table.duration("time").map(Ready::Delay)
-        }
-        Some(Kind::DBus) => {
-            let name = table.required("name", "a name on the bus");
-            let bus = table.required("bus", "the bus's address");
-            name.zip(bus).map(|(name, bus)| Ready::DBus { name, bus })
-        }
-        None => {
-            // Whatever else stands there cannot be judged without a kind.
-            table.accept(["path", "address", "url", "name", "bus", "pattern", "command", "time"]);
-            None
-        }
-    };
-    if kind.is_none() && table.untouched("kind") {
-        table.problem("kind", "it is missing: how the service says that it is ready");
-    }
-    ready
 }

@@ -1,10 +1,11 @@
 //! Users of this machine.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Uid, User, getgrouplist, getgroups, getresgid, getresuid};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups, getresgid, getresuid};
 
 use crate::sys::launch::Identity;
 
@@ -99,6 +100,16 @@ pub fn desktop_account(daemon: &Identity, name: &str, home: &Path) -> Result<Acc
     }
 }
 
+/// The ids of groups: by name, or a number as it is. What is missing in the answer is missing here.
+pub fn groups<'a>(names: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, u32> {
+    let id = |name: &str| match Group::from_name(name) {
+        Ok(Some(group)) => Some(group.gid.as_raw()),
+        // A group that only the host has a name for.
+        _ => name.parse().ok(),
+    };
+    names.into_iter().filter_map(|name| Some((name.clone(), id(name)?))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +132,12 @@ mod tests {
         fs::write(&library, "").unwrap();
         assert_eq!(of_group(50).group, "root:x:0:\nstaff:x:50:\n");
         assert_eq!(of_group(50).library, Some(library));
+    }
+
+    #[test]
+    fn groups_have_names_or_numbers() {
+        let names = ["root", "4321", "no-such-group", "-1"].map(str::to_owned);
+        let expected = BTreeMap::from([("root".to_owned(), 0), ("4321".to_owned(), 4321)]);
+        assert_eq!(groups(&names), expected);
     }
 }

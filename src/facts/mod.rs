@@ -5,7 +5,7 @@ pub mod display;
 pub mod files;
 pub mod programs;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -15,7 +15,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::config::Config;
 use crate::config::condition::Holds;
-use crate::config::service::{Ready, Run};
+use crate::config::service::{Probe, Ready, Run};
 use crate::sys::launch::Identity;
 
 pub use account::Account;
@@ -37,6 +37,8 @@ pub struct Facts {
     pub account: Result<Account, String>,
     /// Why nothing can be kept in that user's home, if that is so.
     pub home_trouble: Option<String>,
+    /// The ids of the groups that service files name, as far as there are such groups.
+    pub groups: BTreeMap<String, u32>,
     /// Which programs there are.
     pub programs: Programs,
     /// What a display could be made of.
@@ -63,10 +65,15 @@ impl Facts {
             };
             let stop = service.stop_command.iter().filter_map(|argv| argv.first());
             let ready = match &service.ready {
-                Ready::Exec(argv) => argv.first(),
+                Ready::Probe(probe) => Some(probe),
                 _ => None,
             };
-            command.into_iter().chain(stop).chain(ready).chain(&service.unless_installed)
+            let probes = ready.into_iter().chain(service.health.as_ref().map(|health| &health.probe));
+            let asked = probes.filter_map(|probe| match probe {
+                Probe::Exec(argv) => argv.first(),
+                _ => None,
+            });
+            command.into_iter().chain(stop).chain(asked).chain(&service.unless_installed)
         });
         let path = config.settings.environment.get("PATH").map(String::as_str);
         let path = path.or_else(|| config.env.text("PATH")).unwrap_or("/usr/local/bin:/usr/bin:/bin");
@@ -83,6 +90,7 @@ impl Facts {
             addresses: addresses(),
             account,
             task_limit: task_limit(Path::new("/")),
+            groups: account::groups(config.services.iter().flat_map(|service| &service.groups)),
             programs: Programs::probe(path, words.map(String::as_str).chain(display::PROGRAMS)),
             display: DisplayFacts::probe(Path::new("/")),
             instance: instance(config),

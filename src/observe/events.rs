@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::supervise::{Change, UnitChange, UnitState, UnitStatus};
+use crate::supervise::{Change, UnitChange, UnitHealth, UnitState, UnitStatus};
 
 use super::Phase;
 use super::timeline::{Boot, Timeline};
@@ -49,6 +49,8 @@ pub enum What {
         to: UnitState,
         /// Why; may be empty.
         reason: String,
+        /// How its checks go, if it is ready and checked.
+        health: Option<UnitHealth>,
         /// The process that this is about, if one is.
         pid: Option<i32>,
     },
@@ -115,8 +117,8 @@ impl Events {
     /// Adds what the supervisor told.
     pub fn take(&self, change: Change) -> u64 {
         match change {
-            Change::Unit(UnitChange { unit, from, to, reason, at, pid }) => {
-                self.record(at, What::Unit { unit, from, to, reason, pid })
+            Change::Unit(UnitChange { unit, from, to, reason, health, at, pid }) => {
+                self.record(at, What::Unit { unit, from, to, reason, health, pid })
             }
             Change::Up(true, at) => self.record(at, What::Up),
             Change::Up(false, at) => self.record(at, What::Down),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-pub use crate::supervise::{UnitState, UnitStatus};
+pub use crate::supervise::{UnitHealth, UnitState, UnitStatus};
 pub use events::{Event, Events, What};
 pub use timeline::Timeline;
 

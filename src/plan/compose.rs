@@ -14,7 +14,7 @@ use crate::facts::Facts;
 use super::display::Decision;
 use super::expander::Expander;
 use super::template::Values;
-use super::{Fate, File, Launch, Route, Unit, hooks, routes, values};
+use super::{Fate, File, Launch, Route, Unit, checks, hooks, routes, values};
 
 /// Variables that describe the daemon's own surroundings and would mislead a unit.
 const NOT_INHERITED: [&str; 12] = [
@@ -88,10 +88,18 @@ impl<'a> Composer<'a> {
             // Without it the signal ends the unit all the same.
             absent.is_none().then_some(argv)
         });
-        unit.ready = match ready(&service.ready, &mut expander) {
-            Ready::Exec(argv) => Ready::Exec(self.located("ready.command", argv, service, &mut missing)),
-            ready => ready,
+        unit.ready = checks::ready(&service.ready, &mut expander);
+        unit.health = service.health.as_ref().map(|health| checks::health(health, &mut expander));
+        let asked = match &mut unit.ready {
+            Ready::Probe(probe) => Some(("ready.command", probe)),
+            _ => None,
         };
+        let checked = unit.health.as_mut().map(|health| ("health.command", &mut health.probe));
+        for (key, probe) in asked.into_iter().chain(checked) {
+            if let Some(argv) = checks::command(probe) {
+                *argv = self.located(key, std::mem::take(argv), service, &mut missing);
+            }
+        }
         let env = self.environment(service, &mut expander);
         let cwd = match &service.directory {
             Some(directory) => PathBuf::from(expander.text("directory", directory)),
@@ -104,8 +112,20 @@ impl<'a> Composer<'a> {
         let folders = expander.list("folders", &service.folders).into_iter().map(PathBuf::from).collect();
         let files = self.files(service, &mut expander);
         let owner = identity.as_ref().map_or(self.facts.daemon.uid, |identity| identity.uid);
-        unit.launch =
-            Launch { argv, env, cwd, identity, umask: service.umask, nice: service.nice, folders, files };
+        unit.launch = Launch {
+            argv,
+            env,
+            cwd,
+            cwd_required: service.directory.is_some(),
+            identity,
+            umask: service.umask,
+            nice: service.nice,
+            oom_score_adj: service.oom_score_adj,
+            limits: service.limits.clone(),
+            groups: self.groups(service, &mut expander),
+            folders,
+            files,
+        };
         let mut route = routes::of(service, owner, &mut expander);
 
         if let Some(first) = expander.problems.first() {
@@ -204,6 +224,17 @@ impl<'a> Composer<'a> {
         }
     }
 
+    fn groups(&self, service: &Service, expander: &mut Expander<'_>) -> Vec<u32> {
+        let mut ids = Vec::new();
+        for name in &service.groups {
+            match self.facts.groups.get(name) {
+                Some(id) => ids.push(*id),
+                None => expander.problem("groups", format!("\"{name}\" is not a group of this machine")),
+            }
+        }
+        ids
+    }
+
     fn environment(&self, service: &Service, expander: &mut Expander<'_>) -> BTreeMap<OsString, OsString> {
         let inherited = |(name, _): &(&OsString, &OsString)| {
             name.to_str().is_none_or(|name| !is_own_secret(name) && !NOT_INHERITED.contains(&name))
@@ -283,25 +314,6 @@ fn step(words: &[String], expander: &mut Expander<'_>) -> Vec<String> {
     ["/proc/self/exe", "__step"].map(str::to_owned).into_iter().chain(words).collect()
 }
 
-fn ready(spec: &Ready, expander: &mut Expander<'_>) -> Ready {
-    match spec {
-        Ready::Started => Ready::Started,
-        Ready::Notify => Ready::Notify,
-        Ready::Descriptor => Ready::Descriptor,
-        Ready::Socket(path) => Ready::Socket(expander.text("ready.path", path)),
-        Ready::Tcp(address) => Ready::Tcp(expander.text("ready.address", address)),
-        Ready::Http(url) => Ready::Http(expander.text("ready.url", url)),
-        Ready::File(path) => Ready::File(expander.text("ready.path", path)),
-        // A dollar sign is a line's end there.
-        Ready::Log(pattern) => Ready::Log(pattern.clone()),
-        Ready::Exec(argv) => Ready::Exec(expander.list("ready.command", argv)),
-        Ready::Delay(time) => Ready::Delay(*time),
-        Ready::DBus { name, bus } => {
-            Ready::DBus { name: expander.text("ready.name", name), bus: expander.text("ready.bus", bus) }
-        }
-    }
-}
-
 /// Units whose files could not be read: they are shown, and say why they do not run.
 pub(super) fn broken(config: &Config) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
@@ -336,6 +348,7 @@ fn empty(name: &str) -> Unit {
         after: Vec::new(),
         follows: Vec::new(),
         ready: Ready::Started,
+        health: None,
         start_timeout: None,
         restart: crate::config::service::Restart::Never,
         restart_limit: Some(1),

@@ -3,6 +3,7 @@
 //! A unit that cannot run is still in the plan, with the reason; whatever needs it says so in turn. The same input
 //! gives the same plan, so a plan can be made for a machine that is not here.
 
+mod checks;
 mod compose;
 pub mod display;
 mod expander;
@@ -19,11 +20,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::service::{Ready, Restart};
+use crate::config::service::{Health, Ready, Restart};
 use crate::config::{Config, Problem, Secret};
 use crate::facts::Facts;
 use crate::sys::launch::Identity;
+use crate::sys::limits::Limit;
 
+pub use checks::display_number;
 pub use display::Decision;
 pub use routes::{Bridge, Route, Upstream};
 
@@ -42,12 +45,20 @@ pub struct Launch {
     pub env: BTreeMap<OsString, OsString>,
     /// The working directory.
     pub cwd: PathBuf,
+    /// Whether it was asked for: without it the unit does not start. A home folder that is missing is done without.
+    pub cwd_required: bool,
     /// The user to become; `None` stays the daemon's.
     pub identity: Option<Identity>,
     /// The file mode creation mask.
     pub umask: u32,
     /// The scheduling priority, if it should change.
     pub nice: Option<i32>,
+    /// How gladly the kernel ends it when memory is short, if that should change.
+    pub oom_score_adj: Option<i32>,
+    /// What it may use, where that differs from what the daemon may.
+    pub limits: Vec<Limit>,
+    /// Supplementary groups beside those of its user.
+    pub groups: Vec<u32>,
     /// Folders that are made before each start.
     pub folders: Vec<PathBuf>,
     /// Files that are written before each start.
@@ -99,7 +110,9 @@ pub struct Unit {
     pub follows: Vec<String>,
     /// How it says that it is ready.
     pub ready: Ready,
-    /// How long that may take.
+    /// How it is checked while it is ready.
+    pub health: Option<Health>,
+    /// How long getting ready may take.
     pub start_timeout: Option<Duration>,
     /// When it is started again.
     pub restart: Restart,

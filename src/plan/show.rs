@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::config::service::{Action, Health};
+
 use super::{Decision, Fate, Plan, Route, Unit, compose};
 
 /// The serializable form of a plan.
@@ -33,6 +35,11 @@ struct UnitView<'a> {
     after: &'a [String],
     follows: &'a [String],
     ready: String,
+    health: Option<String>,
+    limits: Vec<String>,
+    groups: &'a [u32],
+    nice: Option<i32>,
+    oom_score_adj: Option<i32>,
     autostart: bool,
     folders: &'a [PathBuf],
     files: Vec<String>,
@@ -86,6 +93,21 @@ impl Plan {
             for file in unit.files {
                 writeln!(out, "    writes: {file}")?;
             }
+            if let Some(health) = unit.health {
+                writeln!(out, "    health: {health}")?;
+            }
+            let number = |name: &str, number: Option<i32>| number.map(|number| format!("{name} = {number}"));
+            let nice = number("nice", unit.nice);
+            let may: Vec<String> = unit
+                .limits
+                .into_iter()
+                .chain(nice)
+                .chain(number("oom-score-adj", unit.oom_score_adj))
+                .chain((!unit.groups.is_empty()).then(|| format!("groups = {:?}", unit.groups)))
+                .collect();
+            if !may.is_empty() {
+                writeln!(out, "    may: {}", may.join(", "))?;
+            }
             if !unit.autostart {
                 writeln!(out, "    starts only when asked to")?;
             }
@@ -109,6 +131,15 @@ impl Plan {
     }
 }
 
+fn health(health: &Health) -> String {
+    let Health { probe, period, timeout, threshold, action } = health;
+    let action = match action {
+        Action::Restart => "it is restarted",
+        Action::Tell => "people are told",
+    };
+    format!("{probe} every {period:?}, within {timeout:?}; after {threshold} failures in a row {action}")
+}
+
 fn unit(unit: &Unit) -> UnitView<'_> {
     let reason = match &unit.fate {
         Fate::Run => None,
@@ -126,6 +157,11 @@ fn unit(unit: &Unit) -> UnitView<'_> {
         after: &unit.after,
         follows: &unit.follows,
         ready: format!("{:?}", unit.ready),
+        health: unit.health.as_ref().map(health),
+        limits: unit.launch.limits.iter().map(ToString::to_string).collect(),
+        groups: &unit.launch.groups,
+        nice: unit.launch.nice,
+        oom_score_adj: unit.launch.oom_score_adj,
         autostart: unit.autostart,
         folders: &unit.launch.folders,
         // What is in them may be secret.

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::config::service::Probe;
 use crate::config::{Environment, Places, Service, Settings};
 use crate::facts::account::StandIn;
 use crate::facts::{Account, DisplayFacts, Files, Programs};
@@ -29,6 +30,7 @@ pub(super) fn facts() -> Facts {
             "/usr/bin",
             [("Xvfb", "/usr/bin/Xvfb"), ("app", "/usr/bin/app"), ("bye", "/usr/bin/bye")],
         ),
+        groups: BTreeMap::from([("render".to_owned(), 105)]),
         display: DisplayFacts::default(),
         files: Files::default(),
         task_limit: None,
@@ -96,6 +98,48 @@ fn a_unit_has_its_program_user_environment_and_order() {
     let x = &plan.unit("x-server").unwrap().launch;
     assert_eq!(x.env[&OsString::from("NOTIFY_SOCKET")], OsString::from("/run/desktopd/notify/x-server"));
     assert!(!x.env.contains_key(&OsString::from("DISPLAY")));
+}
+
+#[test]
+fn checks_and_readiness_are_expanded_and_their_programs_found() {
+    let config = config(
+        &[],
+        "[environment]\nPATH = \"/usr/bin\"\n",
+        &[
+            (
+                "app",
+                "command = [\"app\"]\nready = { kind = \"x11\" }\ngroups = [\"render\"]\n\
+                 health = { kind = \"exec\", command = [\"bye\", \"${display}\"] }",
+            ),
+            ("b", "command = [\"app\"]\nhealth = { kind = \"http\", url = \"https://x/\" }"),
+            ("c", "command = [\"app\"]\nready = { kind = \"x11\", display = \"host${display}\" }"),
+            ("d", "command = [\"app\"]\nhealth = { kind = \"exec\", command = [\"gone\"] }"),
+            ("e", "command = [\"app\"]\nhealth = { kind = \"tcp\", address = \"${dispaly}\" }"),
+            ("f", "command = [\"app\"]\ngroups = [\"redner\"]"),
+        ],
+    );
+    let plan = Plan::build(&config, &facts());
+    let app = plan.unit("app").unwrap();
+    let xauthority = "/run/user/1000/Xauthority".to_owned();
+    assert_eq!(app.ready, Ready::Probe(Probe::X11 { display: ":0".into(), xauthority }));
+    assert_eq!(app.health.as_ref().unwrap().probe, Probe::Exec(vec!["/usr/bin/bye".into(), ":0".into()]));
+    assert_eq!((app.launch.groups.as_slice(), app.launch.cwd_required), (&[105][..], false));
+    for (name, told) in [
+        ("b", "health.url: \"https://x/\" is not a URL such as \"http://127.0.0.1:80/\""),
+        ("c", "ready.display: \"host:0\" is not an X display of this machine such as \":0\""),
+        ("d", "health.command: \"gone\" is not installed"),
+        ("e", "health.address: "),
+        ("f", "groups: \"redner\" is not a group of this machine"),
+    ] {
+        assert!(reason(&plan, name).contains(told), "{name}: {}", reason(&plan, name));
+    }
+    let shown = plan.text();
+    assert!(
+        shown.contains(
+            "health: /usr/bin/bye :0 every 10s, within 3s; after 3 failures in a row it is restarted"
+        ),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::logs::Logs;
 
 use super::lifecycle::Passage;
-use super::{Published, UnitState};
+use super::{Published, UnitHealth, UnitState};
 
 /// Something changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct UnitChange {
     pub to: UnitState,
     /// Why; may be empty. Secrets are masked.
     pub reason: String,
+    /// How its checks go, if it is ready and checked.
+    pub health: Option<UnitHealth>,
     /// When, in milliseconds since the Unix epoch.
     pub at: i64,
     /// The process that this is about, if one is.
@@ -60,6 +62,7 @@ pub(super) fn between(
             from: passage.from,
             to: passage.to,
             reason: logs.mask(&passage.reason),
+            health: unit.health.filter(|_| passage.to == unit.state),
             at: at(passage.when),
             pid: passage.from.and_then(about),
         });
@@ -81,6 +84,7 @@ pub(super) fn between(
                 from: Some(unit.state),
                 to: unit.state,
                 reason: unit.reason.clone(),
+                health: unit.health,
                 at: at(now),
                 pid: unit.pid,
             });
@@ -117,6 +121,7 @@ pub(super) fn announce(change: &Change) {
     let text = format!("{} is {}{colon}{}", change.unit, change.to.name(), change.reason);
     match change.to {
         S::Failed => tracing::error!("{text}"),
+        S::Ready if change.health == Some(UnitHealth::Unhealthy) => tracing::warn!("{text}"),
         S::Backoff => tracing::warn!("{text}"),
         // It ended, and is so quickly back that nothing else tells it.
         S::Starting if !colon.is_empty() => tracing::warn!("{text}"),
@@ -138,6 +143,8 @@ mod tests {
             aliases: Vec::new(),
             state,
             reason: reason.into(),
+            health: None,
+            status_text: String::new(),
             since: 0,
             pid,
             restarts: 0,
@@ -157,7 +164,7 @@ mod tests {
         between(old, new, passages, (1000, Duration::from_millis(50)), &logs)
             .into_iter()
             .map(|change| match change {
-                Change::Unit(UnitChange { unit, from, to, reason, at, pid }) => format!(
+                Change::Unit(UnitChange { unit, from, to, reason, at, pid, .. }) => format!(
                     "{at} {unit} {}>{} '{reason}' {}",
                     from.map_or("", UnitState::name),
                     to.name(),
@@ -196,6 +203,25 @@ mod tests {
         let new = Published { units: units("y"), ..Published::default() };
         assert_eq!(told(&old, &new, Vec::new()), ["1050 a stopping>stopping 'y' 7"]);
         assert_eq!(told(&new, &new, Vec::new()), [""; 0]);
+    }
+
+    #[test]
+    fn that_a_ready_unit_is_unhealthy_is_told_and_when_it_is_healthy_again() {
+        use UnitState as S;
+        let with = |health, reason: &str| {
+            let unit = UnitStatus { health: Some(health), ..unit("a", S::Ready, reason, Some(7)) };
+            Published { units: vec![unit], ..Published::default() }
+        };
+        let (good, bad) = (with(UnitHealth::Healthy, ""), with(UnitHealth::Unhealthy, "unhealthy: no"));
+        assert_eq!(told(&good, &bad, Vec::new()), ["1050 a ready>ready 'unhealthy: no' 7"]);
+        let again = vec![passage(0, Some(S::Ready), S::Ready, "healthy again")];
+        assert_eq!(told(&bad, &good, again), ["1040 a ready>ready 'healthy again' 7"]);
+        let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 0 }, Console::silent());
+        let changes = between(&good, &bad, Vec::new(), (0, Duration::ZERO), &logs);
+        assert!(
+            matches!(&changes[..], [Change::Unit(change)] if change.health == Some(UnitHealth::Unhealthy)),
+            "{changes:?}"
+        );
     }
 
     #[test]

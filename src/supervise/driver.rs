@@ -17,6 +17,7 @@ use crate::sys::process::{descendants, signal_by_name, signal_descendants};
 use crate::sys::reaper::{Exit, Reaper};
 
 use super::changes::{self, Sink};
+use super::health;
 use super::lifecycle::{Core, Effect, Event, Outcome, Status};
 use super::process::{self, Process};
 use super::{NewPlan, Replanned, Request, RequestError, Taken, UnitStatus, Verb};
@@ -45,6 +46,8 @@ pub(super) struct Driver {
     pub(super) processes: Vec<Option<Process>>,
     /// The stop commands that run. One that is dropped is ended.
     pub(super) asking: Vec<Option<AbortOnDropHandle<()>>>,
+    /// The checks that run. One that is dropped is ended.
+    pub(super) checking: Vec<Option<AbortOnDropHandle<()>>>,
     pub(super) reaper: Reaper,
     pub(super) logs: Logs,
     pub(super) run_dir: PathBuf,
@@ -149,6 +152,8 @@ impl Driver {
                     process.kill();
                 }
             }
+            Effect::Check(at, number) => self.check(at, number),
+            Effect::Recall(at) => self.checking[at] = None,
             Effect::Finished => self.finished = true,
         }
     }
@@ -175,6 +180,14 @@ impl Driver {
                 self.report(Event::Asked(at, false));
             }
         }
+    }
+
+    fn check(&mut self, at: usize, number: u64) {
+        let unit = &self.units[at];
+        let Some(health) = &unit.health else { return };
+        let beside = process::beside(unit, &self.reaper, &self.logs);
+        let check = health::check((at, number), health.probe.clone(), beside, self.events.clone());
+        self.checking[at] = Some(check);
     }
 
     /// Takes over a new plan. Every unit keeps its place, and one whose file is gone stays to say so.
@@ -206,6 +219,7 @@ impl Driver {
             self.units.push(unit);
             self.processes.push(None);
             self.asking.push(None);
+            self.checking.push(None);
         }
         let now = self.now();
         for effect in self.core.replan(&self.units, &changed, now) {
@@ -261,13 +275,15 @@ impl Driver {
             .iter()
             .zip(self.core.status())
             .map(|(unit, status)| {
-                let Status { state, reason, since, pid, restarts } = status;
+                let Status { state, reason, since, pid, restarts, health, says } = status;
                 UnitStatus {
                     name: unit.name.clone(),
                     description: unit.description.clone(),
                     aliases: unit.aliases.clone(),
                     state,
                     reason: self.logs.mask(&reason),
+                    health,
+                    status_text: self.logs.mask(&says),
                     since: wall(since),
                     pid,
                     restarts,

@@ -16,6 +16,7 @@
 
 mod cell;
 mod ending;
+mod health;
 mod replan;
 mod requests;
 mod settle;
@@ -26,8 +27,9 @@ use std::time::Duration;
 use crate::plan::{Fate, Unit};
 use crate::sys::reaper::Exit;
 
-use super::UnitState;
+use super::{UnitHealth, UnitState};
 use cell::{Cell, Phase, Spec, State};
+use health::Checks;
 
 /// Time since the daemon started.
 pub type Now = Duration;
@@ -46,6 +48,10 @@ pub enum Effect {
     Signal(usize),
     /// End the unit and whatever belongs to it.
     Kill(usize),
+    /// See whether the unit still does its work; [`Event::Checked`] with this number tells. There is only one at a time.
+    Check(usize, u64),
+    /// End the check that runs; nobody waits for its answer.
+    Recall(usize),
     /// Everything has stopped.
     Finished,
 }
@@ -55,8 +61,14 @@ pub enum Effect {
 pub enum Event {
     /// The unit's program runs as this process.
     Launched(usize, i32),
+    /// An attempt to see whether the unit is ready came to nothing: what was tried, and what came back.
+    Tried(usize, String),
     /// The unit said that it is ready.
     Ready(usize),
+    /// The unit said what it does, in words for people.
+    Says(usize, String),
+    /// The check with this number ended; the error says what came back.
+    Checked(usize, u64, Result<(), String>),
     /// Nothing of the unit's process is left.
     Gone(usize, Outcome),
     /// The stop command ended; whether it went well.
@@ -91,6 +103,8 @@ pub struct Core {
     ending: Option<Ending>,
     finished: bool,
     random: u64,
+    /// How many checks were begun: the number of the last one.
+    checks: u64,
     effects: Vec<Effect>,
     passages: Vec<Passage>,
 }
@@ -139,6 +153,10 @@ pub struct Status {
     pub pid: Option<i32>,
     /// How often it was started again by itself.
     pub restarts: u32,
+    /// How its checks go, if it is checked.
+    pub health: Option<UnitHealth>,
+    /// What it says of itself; may be empty.
+    pub says: String,
 }
 
 impl Core {
@@ -153,8 +171,16 @@ impl Core {
             })
             .collect();
         let passages = cells.iter().enumerate().map(|(at, cell)| Passage::first(at, cell)).collect();
-        let effects = Vec::new();
-        Self { cells, now: Now::ZERO, ending: None, finished: false, random: seed, effects, passages }
+        Self {
+            cells,
+            now: Now::ZERO,
+            ending: None,
+            finished: false,
+            random: seed,
+            checks: 0,
+            effects: Vec::new(),
+            passages,
+        }
     }
 
     /// Takes in what happened and says what is to be done about it.
@@ -169,7 +195,14 @@ impl Core {
                     self.cells[at].pid = Some(pid);
                 }
             }
+            Event::Tried(at, what) => self.cells[at].tried = what,
             Event::Ready(at) => self.ready(at),
+            Event::Says(at, text) => {
+                if self.cells[at].alive {
+                    self.cells[at].says = text;
+                }
+            }
+            Event::Checked(at, number, result) => self.checked(at, number, result),
             Event::Gone(at, outcome) => self.gone(at, &outcome),
             Event::Asked(at, well) => self.asked(at, well),
             Event::Start(units) => self.want(&units),
@@ -192,6 +225,7 @@ impl Core {
             State::Starting { deadline } => *deadline,
             State::Stopping { deadline, .. } => Some(*deadline),
             State::Backoff { until } => Some(*until),
+            State::Ready { .. } => cell.check_due(),
             _ => None,
         };
         let ending = self.ending.map(|ending| ending.deadline);
@@ -206,6 +240,8 @@ impl Core {
             since: cell.since,
             pid: cell.pid,
             restarts: cell.restarts,
+            health: cell.health(),
+            says: cell.says.clone(),
         })
     }
 
@@ -249,6 +285,9 @@ impl Core {
 
     fn enter(&mut self, at: usize, state: State, reason: String) {
         let cell = &mut self.cells[at];
+        if cell.is_being_checked() {
+            self.effects.push(Effect::Recall(at));
+        }
         let from = Some(cell.state.shown());
         let (to, when) = (state.shown(), self.now);
         self.passages.push(Passage { unit: at, from, to, reason: reason.clone(), when });
@@ -261,7 +300,8 @@ impl Core {
         let cell = &self.cells[at];
         // One that is on its way out comes too late.
         if matches!(cell.state, State::Starting { .. }) && !cell.spec.oneshot && cell.leaving.is_none() {
-            self.enter(at, State::Ready { since: self.now }, String::new());
+            let checks = cell.spec.health.as_ref().map(|health| Checks::new(health, self.now));
+            self.enter(at, State::Ready { since: self.now, checks }, String::new());
             self.came_up(at);
         }
     }
@@ -297,6 +337,7 @@ fn specs(units: &[Unit]) -> Vec<Spec> {
         // Whoever restarts with another one starts after it.
         after: resolve(&[&unit.after[..], &unit.follows].concat()),
         follows: resolve(&unit.follows),
+        health: unit.health.clone(),
         start_timeout: unit.start_timeout,
         restart: unit.restart,
         restart_limit: unit.restart_limit,

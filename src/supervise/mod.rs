@@ -3,7 +3,9 @@
 mod backoff;
 mod changes;
 mod driver;
+mod health;
 pub mod lifecycle;
+pub mod notify;
 mod output;
 mod process;
 mod ready;
@@ -22,7 +24,7 @@ use crate::sys::reaper::Reaper;
 
 pub use changes::{Change, Sink, UnitChange};
 pub use driver::Published;
-pub use status::{UnitState, UnitStatus};
+pub use status::{UnitHealth, UnitState, UnitStatus};
 
 /// What people may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +157,7 @@ pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
         core: lifecycle::Core::new(&units, rand::rng().random()),
         processes: units.iter().map(|_| None).collect(),
         asking: units.iter().map(|_| None).collect(),
+        checking: units.iter().map(|_| None).collect(),
         units,
         reaper: context.reaper,
         logs: context.logs,

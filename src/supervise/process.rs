@@ -1,5 +1,6 @@
 //! One run of one unit: from the spawn to the moment when nothing of it is left.
 
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -23,12 +24,14 @@ use crate::logs::Logs;
 use crate::plan::{READY_FD, Unit};
 use crate::sys::guard::GuardCommand;
 use crate::sys::launch::{self, NewFile, Orders, Report};
+use crate::sys::limits::{Resource, inherited_open_files};
 use crate::sys::process::{descendants, group_is_gone, signal_group, signal_rest};
 use crate::sys::reaper::{Exit, Reaper, Role, Stdio3};
 
 use super::lifecycle::{Event, Outcome};
 use super::output;
-use super::ready::{Probe, Watch};
+use super::ready::probe::{Beside, Companion};
+use super::ready::{Teller, Watch};
 
 /// How long a child may take to read its orders before the start counts as failed.
 const ORDERS_LIMIT: Duration = Duration::from_secs(5);
@@ -53,21 +56,26 @@ pub(super) struct Process {
     guard: Option<StdUnixStream>,
 }
 
-/// The orders for a unit's process, or for another command that runs as if it were the unit.
-pub(super) fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
+/// The orders for a unit's process.
+fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
+    let launch = &unit.launch;
+    let bytes = |text: &OsString| text.as_bytes().to_vec();
+    let mut limits = launch.limits.clone();
+    if !limits.iter().any(|limit| limit.resource == Resource::OpenFiles) {
+        limits.extend(inherited_open_files());
+    }
     Orders {
         argv: argv.iter().map(|text| text.as_bytes().to_vec()).collect(),
-        env: unit
-            .launch
-            .env
-            .iter()
-            .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
-            .collect(),
-        cwd: unit.launch.cwd.clone(),
-        identity: unit.launch.identity.clone(),
-        umask: unit.launch.umask,
-        nice: unit.launch.nice,
-        open_files: None,
+        env: launch.env.iter().map(|(name, value)| (bytes(name), bytes(value))).collect(),
+        cwd: launch.cwd.clone(),
+        cwd_required: launch.cwd_required,
+        identity: launch.identity.clone(),
+        groups: launch.groups.clone(),
+        umask: launch.umask,
+        nice: launch.nice,
+        oom_score_adj: launch.oom_score_adj,
+        limits,
+        quiet: false,
         fds,
         folders: Vec::new(),
         files: Vec::new(),
@@ -123,9 +131,8 @@ pub(super) fn spawn(
     events: mpsc::UnboundedSender<Event>,
 ) -> Result<Process, String> {
     let notify = run_dir.join("notify").join(&unit.name);
-    let beside = (unit.clone(), reaper.clone(), logs.clone());
-    let run = move |argv: &[String]| run_beside(&beside.0, argv, &beside.1, &beside.2);
-    let (watch, fd) = Watch::new(&unit.ready, &notify, || logs.follow(&unit.name, 0).1, run)
+    let beside = beside(unit, reaper, logs);
+    let (watch, fd) = Watch::new(&unit.ready, &notify, || logs.follow(&unit.name, 0).1, beside)
         .map_err(describe("preparing to hear that it is ready"))?;
     let fds: Vec<OwnedFd> = fd.into_iter().collect();
     let targets = fds.iter().map(|_| READY_FD).collect();
@@ -167,10 +174,22 @@ pub(super) fn spawn(
     Ok(process)
 }
 
+/// Starts commands beside `unit`.
+pub(super) fn beside(unit: &Unit, reaper: &Reaper, logs: &Logs) -> Beside {
+    let (unit, reaper, logs) = (unit.clone(), reaper.clone(), logs.clone());
+    Arc::new(move |argv| run_beside(&unit, argv, &reaper, &logs))
+}
+
 /// Runs another command as if it were the unit: its user, environment and log. Resolves to its exit.
-pub(super) fn run_beside(unit: &Unit, argv: &[String], reaper: &Reaper, logs: &Logs) -> io::Result<Probe> {
-    let started = start(reaper, Role::Exec, &orders(unit, argv, Vec::new()), &[], &unit.name, logs)?;
-    Ok(Probe { pid: started.pid, exit: started.exit })
+pub(super) fn run_beside(
+    unit: &Unit,
+    argv: &[String],
+    reaper: &Reaper,
+    logs: &Logs,
+) -> io::Result<Companion> {
+    let orders = Orders { quiet: true, ..orders(unit, argv, Vec::new()) };
+    let started = start(reaper, Role::Exec, &orders, &[], &unit.name, logs)?;
+    Ok(Companion { pid: started.pid, exit: started.exit })
 }
 
 impl Process {
@@ -240,7 +259,7 @@ async fn attend(
         }
     };
     let mut run = Run { role, pid, outcome: None, watch: Some(watch) };
-    let mut ready = OptionFuture::from(None);
+    let mut hearing = OptionFuture::from(None);
     let mut listening = true;
     let mut contained = None;
     let exit = loop {
@@ -250,24 +269,18 @@ async fn attend(
                 if let Some((main, watch)) = run.hear(report) {
                     contained = Some(main).filter(|_| role == Role::Guard);
                     tell(Event::Launched(at, main));
-                    if watch.is_started() {
-                        tell(Event::Ready(at));
-                    } else {
-                        ready = Some(Box::pin(watch.wait(main))).into();
-                    }
+                    let teller = Teller::new(at, events.clone());
+                    hearing = Some(Box::pin(watch.listen(main, teller))).into();
                 }
                 if run.outcome.is_some() {
-                    ready = None.into();
+                    hearing = None.into();
                 }
             }
-            Some(()) = &mut ready => {
-                ready = None.into();
-                tell(Event::Ready(at));
-            }
+            Some(()) = &mut hearing => hearing = None.into(),
             exit = &mut exit => break exit,
         }
     };
-    drop(ready);
+    drop(hearing);
     ending.collected.store(true, Ordering::Relaxed);
     // What it wrote before it ended may not have been heard yet.
     for report in reports.rest() {

@@ -43,6 +43,16 @@ impl UnitState {
     }
 }
 
+/// Whether a unit that is ready still does its work, as its checks say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnitHealth {
+    /// It does, or too few checks have failed to say that it does not.
+    Healthy,
+    /// It does not; the unit's reason says what came back last.
+    Unhealthy,
+}
+
 /// One unit, as everybody sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitStatus {
@@ -54,8 +64,12 @@ pub struct UnitStatus {
     pub aliases: Vec<String>,
     /// Where it stands.
     pub state: UnitState,
-    /// Why it stands there; may be empty.
+    /// Why it stands there, or why it is unhealthy there; may be empty.
     pub reason: String,
+    /// How its checks go; nothing for a unit that is not checked, or not ready.
+    pub health: Option<UnitHealth>,
+    /// What it says of itself by `sd_notify`; may be empty.
+    pub status_text: String,
     /// When it came there, in milliseconds since the Unix epoch.
     pub since: i64,
     /// Its main process, while there is one.

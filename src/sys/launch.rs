@@ -6,27 +6,29 @@
 //!
 //! Message form in both directions: a length of four bytes (big endian), then JSON.
 
+mod files;
+mod privileges;
+
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Uid, chdir, setgroups, setresgid, setresuid, setsid};
+use nix::unistd::setsid;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
 use serde::{Deserialize, Serialize};
+
+use super::limits::Limit;
 
 /// The first descriptor number that a service can be given beside the standard three.
 pub const FIRST_FD: i32 = 3;
@@ -63,14 +65,22 @@ pub struct Orders {
     pub env: Vec<(Bytes, Bytes)>,
     /// The working directory.
     pub cwd: PathBuf,
+    /// Whether the start fails without it; otherwise `/` does.
+    pub cwd_required: bool,
     /// The user to become; `None` stays who we are.
     pub identity: Option<Identity>,
     /// The file mode creation mask.
     pub umask: u32,
+    /// Supplementary groups beside the user's.
+    pub groups: Vec<u32>,
     /// The scheduling priority, if it should change.
     pub nice: Option<i32>,
-    /// The limit of open files (soft and hard), if it should change.
-    pub open_files: Option<u64>,
+    /// How gladly the kernel ends it when memory is short, if that should change.
+    pub oom_score_adj: Option<i32>,
+    /// What it may use, where that is not what we may.
+    pub limits: Vec<Limit>,
+    /// Whether what it cannot have is kept quiet: it was told when the unit itself was started.
+    pub quiet: bool,
     /// The numbers under which the descriptors that come along are given to the service.
     pub fds: Vec<i32>,
     /// Folders that it needs, made for its user alone where they are missing.
@@ -223,26 +233,13 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     at("setsid", setsid())?;
     // A guard blocks signals, and whoever started the container may have: a service must get all of its own.
     at("unblocking signals", SigSet::empty().thread_set_mask())?;
-    umask(Mode::from_bits_truncate(orders.umask));
-    if let Some(nice) = orders.nice {
-        at("setting the priority", rustix::process::setpriority_process(None, nice))?;
-    }
-    if let Some(files) = orders.open_files {
-        at("setting the limit of open files", setrlimit(Resource::RLIMIT_NOFILE, files, files))?;
-    }
-    if let Some(identity) = &orders.identity {
-        become_user(identity)?;
-    }
-    for folder in &orders.folders {
-        at(&format!("making {}", folder.display()), private_folder(folder))?;
-    }
-    for file in &orders.files {
-        at(&format!("writing {}", file.path.display()), write(file))?;
-    }
-    at(&format!("changing to the folder {}", orders.cwd.display()), chdir(&orders.cwd))?;
+    // Descriptors come first: a low limit of open files must not be in their way.
     place(received, &orders.fds)?;
     let null = at("opening /dev/null", std::fs::File::open("/dev/null"))?;
     at("redirecting standard input", rustix::stdio::dup2_stdin(&null))?;
+    umask(Mode::from_bits_truncate(orders.umask));
+    privileges::apply(&orders)?;
+    privileges::enter(&orders)?;
 
     let mut argv = orders.argv.into_iter().map(OsString::from_vec);
     let program = argv.next().ok_or_else(|| ("no command".to_owned(), io::ErrorKind::InvalidInput.into()))?;
@@ -254,36 +251,6 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     // The system says the same of a script whose interpreter is missing, which is no help then.
     let misleading = error.kind() == io::ErrorKind::NotFound && file.exists();
     Err((if misleading { format!("{operation}, or rather its interpreter") } else { operation }, error))
-}
-
-fn private_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-/// Writes a file whole or not at all; nobody else can ever read more of it than its mode allows.
-fn write(file: &NewFile) -> io::Result<()> {
-    if let Some(folder) = file.path.parent() {
-        private_folder(folder)?;
-    }
-    let mut name = file.path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    out.write_all(&file.content)?;
-    out.set_permissions(Permissions::from_mode(file.mode))?;
-    fs::rename(&new, &file.path)
-}
-
-fn become_user(identity: &Identity) -> Result<(), Failure> {
-    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
-    let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
-    at("setgroups", setgroups(&groups))?;
-    at("setgid", setresgid(gid, gid, gid))?;
-    at("setuid", setresuid(uid, uid, uid))
 }
 
 /// Puts the received descriptors where the service expects them, open across its exec.

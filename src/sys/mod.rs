@@ -6,6 +6,7 @@
 
 pub mod guard;
 pub mod launch;
+pub mod limits;
 pub mod notify;
 pub mod process;
 pub mod reaper;

@@ -133,7 +133,7 @@ fn not_ready_in_time_is_a_failure_with_a_reason() {
         "command = [\"sleep\", \"1000\"]\nready = { kind = \"fd\" }\nstart-timeout = \"200ms\"\nrestart-limit = 1",
     )]);
     let slow = world.until_state("slow", "failed");
-    assert_eq!(slow["reason"], "it was not ready within 200ms");
+    assert_eq!(slow["reason"], "it was not ready within 200ms: no newline came on descriptor 3");
 }
 
 #[test]

@@ -55,6 +55,8 @@ pub fn unit(name: &str, state: UnitState, reason: &str) -> UnitStatus {
         aliases: Vec::new(),
         state,
         reason: reason.into(),
+        health: None,
+        status_text: String::new(),
         since: 0,
         pid: None,
         restarts: 0,

@@ -10,8 +10,10 @@
 mod daemon_cli;
 mod daemon_events;
 mod daemon_files;
+mod daemon_health;
 mod daemon_init;
 mod daemon_life;
+mod daemon_limits;
 mod daemon_reload;
 mod daemon_stop;
 mod daemon_world;

@@ -79,8 +79,7 @@ struct Inner {
 
 impl Auth {
     /// A doorkeeper. `cookie_key` signs sessions: keep it, and sessions outlive a restart. `cost` is that of bcrypt
-    /// ([`DEFAULT_COST`]) for a password that came in plain text; it is hashed in the background, so this must be
-    /// called within a runtime.
+    /// ([`DEFAULT_COST`]) for a password that came in plain text.
     pub fn new(credentials: Credentials, cookie_key: &[u8; 32], cost: u32) -> Self {
         let Credentials { user, password, tokens, enabled, excluded, cookie } = credentials;
         let known = match &password {
@@ -100,10 +99,14 @@ impl Auth {
             sessions: session::Sessions::default(),
             failures: failures::Failures::default(),
         };
-        let auth = Self { inner: Arc::new(inner) };
-        let background = auth.clone();
-        tokio::spawn(async move { background.inner.passwords.hash().await });
-        auth
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Hashes the password in the background, if nobody's login has done so yet: that takes a processor for a good
+    /// part of a second, which a start has better uses for. Must be called within a runtime.
+    pub fn hash_ahead(&self) {
+        let auth = self.clone();
+        tokio::spawn(async move { auth.inner.passwords.hash().await });
     }
 
     /// Closes every open tunnel and stream. Sessions stay valid.

@@ -27,7 +27,7 @@ pub(super) struct Passwords {
     user: Vec<u8>,
     source: Password,
     cost: u32,
-    /// Made in the background when the password came in plain text. `None` inside: nothing can be right.
+    /// Made once, when it is needed first, if the password came in plain text. `None` inside: nothing can be right.
     hash: OnceCell<Option<Arc<str>>>,
     key: Key,
     verified: Mutex<Option<(Digest, Instant)>>,

@@ -98,13 +98,14 @@ fn an_event_is_flat_json() {
             from: None,
             to: UnitState::Waiting,
             reason: "for x".into(),
+            health: None,
             pid: None,
         },
     };
     let text = serde_json::to_string(&event).unwrap();
     assert_eq!(
         text,
-        r#"{"seq":7,"at":1,"kind":"unit","unit":"kde","from":null,"to":"waiting","reason":"for x","pid":null}"#
+        r#"{"seq":7,"at":1,"kind":"unit","unit":"kde","from":null,"to":"waiting","reason":"for x","health":null,"pid":null}"#
     );
     assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
 }

@@ -14,6 +14,8 @@ fn unit(name: &str, needs: &[&str], after: &[&str]) -> UnitStatus {
         aliases: Vec::new(),
         state: S::Waiting,
         reason: String::new(),
+        health: None,
+        status_text: String::new(),
         since: 0,
         pid: None,
         restarts: 0,
@@ -36,7 +38,14 @@ fn boot(lines: &str) -> Boot {
             [unit, state, ..] => {
                 let to = serde_json::from_value(state.into()).unwrap();
                 let from = states.insert(unit.to_owned(), to);
-                What::Unit { unit: unit.into(), from, to, reason: words[3..].join(" "), pid: None }
+                What::Unit {
+                    unit: unit.into(),
+                    from,
+                    to,
+                    reason: words[3..].join(" "),
+                    health: None,
+                    pid: None,
+                }
             }
             _ => panic!("{line}"),
         };

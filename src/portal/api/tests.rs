@@ -18,6 +18,8 @@ fn unit(name: &str) -> UnitStatus {
         aliases: vec![format!("{name}-alias")],
         state: UnitState::Ready,
         reason: String::new(),
+        health: None,
+        status_text: String::new(),
         since: 0,
         pid: None,
         restarts: 0,
@@ -162,7 +164,8 @@ async fn a_log_stream_goes_on_where_its_backlog_ends() {
 }
 
 fn happened(observer: &Observer, unit: &str, to: UnitState, at: i64) {
-    let what = What::Unit { unit: unit.into(), from: None, to, reason: String::new(), pid: None };
+    let what =
+        What::Unit { unit: unit.into(), from: None, to, reason: String::new(), health: None, pid: None };
     observer.events().record(at, what);
 }
 

@@ -46,9 +46,10 @@ function showLinks(snapshot) {
   const elsewhere = snapshot.routes.filter((route) => route.unit);
   const items = elsewhere.map((route) => {
     const unit = snapshot.units.find((candidate) => candidate.name === route.unit);
-    const state = route.problem ?? unit?.state ?? '';
+    const unhealthy = unit?.health === 'unhealthy';
+    const state = route.problem ?? (unhealthy ? 'unhealthy' : unit?.state) ?? '';
     const text = [make('strong', { textContent: route.title }), make('small', { textContent: `port ${route.port}` })];
-    if (state) text.push(' ', make('small', { className: route.problem ? 'state failed' : `state ${state}`, textContent: state }));
+    if (state) text.push(' ', make('small', { className: route.problem || unhealthy ? 'state failed' : `state ${state}`, textContent: state }));
     const href = route.problem ? null : linkOf(route);
     const tile = href
       ? make('a', { href, target: '_blank', rel: 'noopener noreferrer' }, ...text)
@@ -110,9 +111,10 @@ function showUnits(units) {
     const up = ['starting', 'ready', 'backoff', 'waiting', 'stopping'].includes(unit.state);
     set(row.title, unit.name);
     set(row.about, unit.description);
-    set(row.state, unit.state);
-    row.state.className = `state ${unit.state}`;
-    set(row.reason, unit.reason);
+    const unhealthy = unit.health === 'unhealthy';
+    set(row.state, unhealthy ? 'unhealthy' : unit.state);
+    row.state.className = `state ${unhealthy ? 'failed' : unit.state}`;
+    set(row.reason, unit.reason || unit.status_text);
     row.at = unit.since;
     row.since.dateTime = new Date(unit.since).toISOString();
     row.since.title = new Date(unit.since).toLocaleString();
@@ -235,7 +237,10 @@ function eventRow(event) {
     dateTime: date.toISOString(), title: date.toLocaleString(), textContent: date.toLocaleTimeString([], { hour12: false }),
   });
   if (event.kind === 'unit') {
-    const state = make('span', { className: `state ${event.to}`, textContent: event.to });
+    const unhealthy = event.health === 'unhealthy';
+    const state = make('span', {
+      className: `state ${unhealthy ? 'failed' : event.to}`, textContent: unhealthy ? 'unhealthy' : event.to,
+    });
     return make('li', {}, time, make('strong', { textContent: event.unit }), state, make('small', { textContent: event.reason }));
   }
   const text = { up: 'everything is up', down: 'not everything is up any more' }[event.kind] ?? `desktopd is ${event.phase}`;

@@ -2,18 +2,23 @@
 
 use std::time::Duration;
 
-use crate::config::service::Restart;
+use crate::config::service::{Health, Restart};
 use crate::supervise::UnitState;
 use crate::supervise::backoff::Backoff;
 
 use super::Now;
+use super::health::Checks;
 
 /// What becomes of a unit when it has stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     Stay,
     Again,
-    Fail(String),
+    Fail {
+        why: String,
+        /// How long it had done its work before; `None` when it never did.
+        lasted: Option<Duration>,
+    },
 }
 
 /// How far a stop has come.
@@ -33,7 +38,7 @@ pub(super) enum Phase {
 pub(super) enum State {
     Waiting,
     Starting { deadline: Option<Now> },
-    Ready { since: Now },
+    Ready { since: Now, checks: Option<Checks> },
     Stopping { phase: Phase, deadline: Now, then: Then },
     Backoff { until: Now },
     Stopped,
@@ -57,6 +62,10 @@ pub(super) struct Cell {
     pub(super) leaving: Option<(Then, String)>,
     pub(super) backoff: Backoff,
     pub(super) restarts: u32,
+    /// What was tried last to see whether it is ready, and what came back.
+    pub(super) tried: String,
+    /// What it says of itself.
+    pub(super) says: String,
     /// How often it became ready.
     pub(super) generation: u64,
     /// The generations of the followed units when this one was started.
@@ -72,6 +81,7 @@ pub(super) struct Spec {
     pub(super) needs: Vec<usize>,
     pub(super) after: Vec<usize>,
     pub(super) follows: Vec<usize>,
+    pub(super) health: Option<Health>,
     pub(super) start_timeout: Option<Duration>,
     pub(super) restart: Restart,
     pub(super) restart_limit: Option<u32>,
@@ -97,6 +107,8 @@ impl Cell {
             leaving: None,
             backoff: Backoff::default(),
             restarts: 0,
+            tried: String::new(),
+            says: String::new(),
             generation: 0,
             followed: Vec::new(),
         }

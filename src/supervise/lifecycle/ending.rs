@@ -33,9 +33,10 @@ impl Core {
         }
         cell.alive = false;
         cell.pid = None;
+        cell.says = String::new();
         let leaving = cell.leaving.take();
         let ready = match cell.state {
-            State::Ready { since } => Some(self.now.saturating_sub(since)),
+            State::Ready { since, .. } => Some(self.now.saturating_sub(since)),
             _ => None,
         };
         let then = match &cell.state {
@@ -53,7 +54,7 @@ impl Core {
             Some((Then::Stay, reason)) if !cell.spec.runnable => self.enter(at, State::Skipped, reason),
             Some((Then::Stay, reason)) => self.enter(at, State::Stopped, reason),
             Some((Then::Again, _)) => self.enter(at, State::Waiting, String::new()),
-            Some((Then::Fail(why), _)) => self.ended(at, ready, false, why),
+            Some((Then::Fail { why, lasted }, _)) => self.ended(at, lasted, false, why),
             None => {
                 let (well, why) = match outcome {
                     Outcome::Ended(exit) => (exit.success(), format!("it ended with {exit}")),
@@ -127,6 +128,9 @@ impl Core {
     }
 
     fn due(&mut self, at: usize) -> bool {
+        if self.check(at) {
+            return true;
+        }
         let now = self.now;
         let cell = &mut self.cells[at];
         match &mut cell.state {
@@ -138,8 +142,9 @@ impl Core {
                 // A deadline fires once; the stop that follows has its own.
                 *deadline = None;
                 let limit = cell.spec.start_timeout.unwrap_or_default();
-                let why = format!("it was not ready within {limit:?}");
-                cell.leaving.get_or_insert((Then::Fail(why.clone()), why));
+                let colon = if cell.tried.is_empty() { "" } else { ": " };
+                let why = format!("it was not ready within {limit:?}{colon}{}", cell.tried);
+                cell.leaving.get_or_insert((Then::Fail { why: why.clone(), lasted: None }, why));
             }
             State::Stopping { phase, deadline, .. } if *deadline <= now => match phase {
                 Phase::Asked => self.signal(at),

@@ -90,6 +90,7 @@ impl Core {
         let cell = &mut self.cells[at];
         cell.followed = followed;
         cell.alive = true;
+        cell.tried = String::new();
         // Why it has to be started again is worth knowing until it is ready.
         let reason = std::mem::take(&mut cell.reason);
         self.enter(at, State::Starting { deadline }, reason);

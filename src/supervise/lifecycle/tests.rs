@@ -1,5 +1,6 @@
 //! The life of units without a process or a clock.
 
+mod checks;
 mod replans;
 mod stops;
 mod storm;
@@ -23,6 +24,7 @@ fn unit(name: &str) -> Unit {
         after: Vec::new(),
         follows: Vec::new(),
         ready: crate::config::service::Ready::Notify,
+        health: None,
         start_timeout: Some(MS(60_000)),
         restart: Restart::Always,
         restart_limit: Some(5),
@@ -93,6 +95,8 @@ impl Stage {
             Effect::Ask(at) => format!("ask {}", name(at)),
             Effect::Signal(at) => format!("signal {}", name(at)),
             Effect::Kill(at) => format!("kill {}", name(at)),
+            Effect::Check(at, number) => format!("check {} {number}", name(at)),
+            Effect::Recall(at) => format!("recall {}", name(at)),
             Effect::Finished => "finished".to_owned(),
         };
         effects.iter().map(text).collect()
@@ -358,6 +362,35 @@ fn not_ready_in_time_is_a_failure() {
     assert_eq!(stage.due(), ["signal slow"]);
     assert_eq!(stage.gone("slow", 0), NOTHING);
     assert_eq!(stage.status("slow").reason, "it was not ready within 2s, 2 times");
+}
+
+#[test]
+fn not_ready_in_time_says_what_was_tried_last() {
+    let slow = Unit { start_timeout: Some(MS(2000)), restart_limit: Some(2), ..unit("slow") };
+    let (mut stage, _) = Stage::new(&[slow]);
+    for why in ["port 80: nobody", "port 80: status 503"] {
+        stage.event(Event::Tried(0, why.into()));
+    }
+    assert_eq!(stage.due(), ["signal slow"]);
+    assert_eq!(stage.status("slow").reason, "it was not ready within 2s: port 80: status 503");
+    stage.gone("slow", 0);
+    // Another run, another story.
+    assert_eq!(stage.due(), ["spawn slow"]);
+    assert_eq!(stage.due(), ["signal slow"]);
+    assert_eq!(stage.status("slow").reason, "it was not ready within 2s");
+}
+
+#[test]
+fn what_a_unit_says_of_itself_ends_with_it() {
+    let (mut stage, _) = Stage::new(&[unit("a")]);
+    stage.event(Event::Says(0, "half way".into()));
+    assert_eq!(stage.status("a").says, "half way");
+    stage.ready("a");
+    assert_eq!(stage.status("a").says, "half way");
+    stage.stop("a");
+    stage.gone("a", 0);
+    stage.event(Event::Says(0, "too late".into()));
+    assert_eq!(stage.status("a").says, "");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::config::service::{Action, Health, Probe};
 
 /// Seeds that once found something.
 const KEPT: [u64; 1] = [11_776_371_480_831_277_309];
@@ -51,6 +52,10 @@ struct World {
     /// The run of each unit that is alive.
     alive: Vec<Option<u64>>,
     runs: u64,
+    /// The check of each unit that runs.
+    checking: Vec<Option<u64>>,
+    /// Whether a check went well since processes do what is expected of them.
+    well: Vec<bool>,
     /// Whether processes do what is expected of them.
     calm: bool,
     shutdown: Option<Now>,
@@ -73,6 +78,8 @@ impl World {
             count: 0,
             alive: vec![None; count],
             runs: 0,
+            checking: vec![None; count],
+            well: vec![false; count],
             calm: false,
             shutdown: None,
             finished: false,
@@ -110,6 +117,11 @@ impl World {
                 assert_eq!(users, 0, "seed {seed}: {at} starts under what needs it");
                 self.runs += 1;
                 self.alive[at] = Some(self.runs);
+                self.well[at] = false;
+                if self.random.once_in(4) {
+                    self.later(300, at, Event::Tried(at, "nobody there".to_owned()));
+                    self.later(3000, at, Event::Says(at, "nearly".to_owned()));
+                }
                 let oneshot = self.core.cells[at].spec.oneshot;
                 if self.calm || !self.random.once_in(6) {
                     self.later(20, at, Event::Launched(at, 1000));
@@ -142,6 +154,24 @@ impl World {
                     self.ends(if stuck { 30_000 } else { 20 }, at);
                 }
             }
+            Effect::Check(at, number) => {
+                assert_eq!(self.checking[at], None, "seed {seed}: a second check of {at}");
+                assert!(self.alive[at].is_some(), "seed {seed}: a check of {at}, which is not alive");
+                self.checking[at] = Some(number);
+                let result = match self.random.below(20) {
+                    _ if self.calm => Ok(()),
+                    0..=7 => Ok(()),
+                    8..=15 => Err("no".to_owned()),
+                    // It hangs.
+                    _ => return,
+                };
+                // Some answers come when nobody waits for them any more.
+                let due = self.now + MS(self.random.below(if self.calm { 50 } else { 1500 }));
+                self.count += 1;
+                let event = Event::Checked(at, number, result);
+                self.coming.insert((due, self.count), (at, self.alive[at].unwrap_or(0), event));
+            }
+            Effect::Recall(at) => self.checking[at] = None,
             Effect::Finished => {
                 assert!(!self.finished, "seed {seed}: the end comes twice");
                 let began = self.shutdown.expect("an end that was asked for");
@@ -153,6 +183,12 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) {
+        if let Event::Checked(at, number, result) = &event
+            && self.checking[*at] == Some(*number)
+        {
+            self.checking[*at] = None;
+            self.well[*at] |= self.calm && result.is_ok();
+        }
         let effects = self.core.handle(event, self.now);
         for effect in effects {
             self.carry_out(&effect);
@@ -174,6 +210,9 @@ impl World {
             );
             assert!(!ended || !cell.alive, "seed {seed}: {cell:?}");
             assert!(cell.leaving.is_none() || cell.alive, "seed {seed}: {cell:?}");
+            assert!(cell.says.is_empty() || cell.alive, "seed {seed}: {cell:?}");
+            let checked = self.checking[at].is_none() || cell.is_being_checked();
+            assert!(checked, "seed {seed}: {at} is checked as {cell:?}");
             let satisfied = cell.spec.needs.iter().all(|need| self.core.satisfied(*need));
             if running && cell.leaving.is_none() {
                 assert!(satisfied, "seed {seed}: {cell:?} runs without what it needs");
@@ -240,6 +279,8 @@ impl World {
         if self.random.once_in(4) && self.units.len() < 12 {
             self.units.push(some_unit(self.units.len(), &mut self.random));
             self.alive.push(None);
+            self.checking.push(None);
+            self.well.push(false);
             changed.push(true);
         }
         let effects = self.core.replan(&self.units, &changed, self.now);
@@ -282,7 +323,7 @@ impl World {
     fn rest(&mut self) {
         self.calm = true;
         let mut steps = 0;
-        while self.step() {
+        while !self.only_checks_are_left() && self.step() {
             steps += 1;
             assert!(steps < 20_000, "seed {}: no rest: {:#?}", self.seed, self.core);
         }
@@ -307,6 +348,20 @@ impl World {
 }
 
 impl World {
+    /// Whether nothing happens any more but that whoever is checked is well.
+    fn only_checks_are_left(&self) -> bool {
+        let checks = |(at, run, event): &(usize, u64, Event)| {
+            self.alive[*at] != Some(*run) || matches!(event, Event::Checked(..))
+        };
+        let rests = |(at, cell): (usize, &Cell)| match &cell.state {
+            State::Ready { checks, .. } => cell.leaving.is_none() && (checks.is_none() || self.well[at]),
+            State::Starting { deadline } => deadline.is_none(),
+            State::Stopping { .. } | State::Backoff { .. } => false,
+            _ => true,
+        };
+        self.coming.values().all(checks) && self.core.cells.iter().enumerate().all(rests)
+    }
+
     /// Whether `at` is, or waits for, a unit that starts for ever.
     fn held_up(&self, at: usize, endless: &impl Fn(&Cell) -> bool) -> bool {
         let cell = &self.core.cells[at];
@@ -324,10 +379,18 @@ fn some_unit(at: usize, random: &mut Random) -> Unit {
     let start_timeout = [None, Some(MS(0)), Some(MS(250)), Some(MS(60_000))][random.index(4)];
     // With no time to get ready at all it would go on for ever.
     let limits = usize::from(start_timeout == Some(MS(0)));
+    let health = (!oneshot && random.once_in(3)).then(|| Health {
+        probe: Probe::Tcp("port".to_owned()),
+        period: MS([1000, 10_000][random.index(2)]),
+        timeout: MS([200, 1000][random.index(2)]),
+        threshold: [1, 2, 3][random.index(3)],
+        action: [Action::Restart, Action::Tell][random.index(2)],
+    });
     Unit {
         needs,
         after,
         follows,
+        health,
         oneshot,
         start_timeout,
         restart: [Restart::Always, Restart::OnFailure, Restart::Never][random.index(3)],

@@ -1,0 +1,92 @@
+//! The keys `open-files` and `[limits]`: what a service may use, as the kernel counts it (`man setrlimit`).
+
+use toml::Value;
+
+use crate::config::table::Reader;
+use crate::config::{duration, size};
+use crate::sys::limits::{Limit, Resource, UNLIMITED};
+
+/// The dynamic linker alone wants some.
+const FEWEST_FILES: u64 = 16;
+
+/// What a number means.
+#[derive(Clone, Copy)]
+enum Unit {
+    Count,
+    Bytes,
+    Seconds,
+}
+
+impl Unit {
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Count => "a number, \"unlimited\", or { soft = …, hard = … } of these",
+            Self::Bytes => {
+                "a size such as \"8MiB\", a number of bytes, \"unlimited\", or { soft = …, hard = … } of these"
+            }
+            Self::Seconds => {
+                "a time such as \"10m\", a number of seconds, \"unlimited\", or { soft = …, hard = … } of these"
+            }
+        }
+    }
+
+    fn read(self, value: &Value) -> Option<u64> {
+        match value {
+            Value::Integer(number) => u64::try_from(*number).ok(),
+            Value::String(text) if text == "unlimited" => Some(UNLIMITED),
+            Value::String(text) => match self {
+                Self::Count => text.parse().ok(),
+                Self::Bytes => size(text),
+                Self::Seconds => duration(text).map(|time| time.as_secs()),
+            },
+            _ => None,
+        }
+    }
+}
+
+const TABLE: [(&str, Resource, Unit); 8] = [
+    ("as", Resource::AddressSpace, Unit::Bytes),
+    ("core", Resource::Core, Unit::Bytes),
+    ("cpu", Resource::Cpu, Unit::Seconds),
+    ("fsize", Resource::FileSize, Unit::Bytes),
+    ("memlock", Resource::LockedMemory, Unit::Bytes),
+    ("nproc", Resource::Processes, Unit::Count),
+    ("rtprio", Resource::RealtimePriority, Unit::Count),
+    ("stack", Resource::Stack, Unit::Bytes),
+];
+
+/// Reads both keys.
+pub(super) fn read(file: &mut Reader<'_>) -> Vec<Limit> {
+    let files = one(file, "open-files", Resource::OpenFiles, Unit::Count);
+    if files.is_some_and(|limit| limit.soft < FEWEST_FILES) {
+        file.problem("open-files", format!("a program needs at least {FEWEST_FILES} to start"));
+    }
+    let others = file.table("limits", |table| {
+        TABLE
+            .into_iter()
+            .filter_map(|(key, resource, unit)| one(table, key, resource, unit))
+            .collect::<Vec<_>>()
+    });
+    files.into_iter().chain(others.into_iter().flatten()).collect()
+}
+
+fn one(table: &mut Reader<'_>, key: &'static str, resource: Resource, unit: Unit) -> Option<Limit> {
+    let expected = unit.expected();
+    let value: Value = table.get(key, expected)?;
+    let (soft, hard) = match &value {
+        Value::Table(pair) if pair.len() == 2 => {
+            let part = |name| unit.read(pair.get(name)?);
+            (part("soft"), part("hard"))
+        }
+        value => (unit.read(value), unit.read(value)),
+    };
+    let Some((soft, hard)) = soft.zip(hard) else {
+        table.problem(key, format!("{value} is not {expected}"));
+        return None;
+    };
+    if soft > hard {
+        table.problem(key, format!("{value}: the soft limit is above the hard one"));
+        return None;
+    }
+    Some(Limit { resource, soft, hard })
+}

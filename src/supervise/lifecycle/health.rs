@@ -1,0 +1,140 @@
+//! Whether a unit that is ready still does its work.
+//!
+//! A check begins a period after the last one began, never while one runs, and only while the unit is to stay ready.
+//! So many failures in a row as the threshold says make it unhealthy; one success makes it healthy again. A restart
+//! for that is a failure like any other. What counts there as having worked ends with the last good answer: a unit
+//! that is never healthy reaches its limit, however long the checks take to say so.
+
+use std::time::Duration;
+
+use crate::config::service::{Action, Health};
+use crate::supervise::{UnitHealth, UnitState};
+
+use super::cell::{Cell, State, Then};
+use super::{Core, Effect, Now, Passage};
+
+/// How the checks of a ready unit go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Checks {
+    stage: Stage,
+    /// Failures since the last success.
+    failures: u32,
+    /// The last success, or when the unit became ready.
+    well_at: Now,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The next one begins then.
+    Due(Now),
+    /// This one runs since then.
+    Running { number: u64, began: Now },
+}
+
+impl Checks {
+    pub(super) fn new(health: &Health, now: Now) -> Self {
+        Self { stage: Stage::Due(now.saturating_add(health.period)), failures: 0, well_at: now }
+    }
+}
+
+impl Cell {
+    /// When something is due about its checks.
+    pub(super) fn check_due(&self) -> Option<Now> {
+        match (&self.state, &self.spec.health) {
+            (State::Ready { checks: Some(checks), .. }, Some(health)) if self.leaving.is_none() => {
+                Some(match checks.stage {
+                    Stage::Due(at) => at,
+                    Stage::Running { began, .. } => began.saturating_add(health.timeout),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_being_checked(&self) -> bool {
+        matches!(&self.state, State::Ready { checks: Some(Checks { stage: Stage::Running { .. }, .. }), .. })
+    }
+
+    /// What its checks say.
+    pub(super) fn health(&self) -> Option<UnitHealth> {
+        match (&self.state, &self.spec.health) {
+            (State::Ready { checks: Some(checks), .. }, Some(health)) => {
+                let unhealthy = checks.failures >= health.threshold;
+                Some(if unhealthy { UnitHealth::Unhealthy } else { UnitHealth::Healthy })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Core {
+    /// Begins a check of `at`, or ends one that takes too long. Returns whether either was due.
+    pub(super) fn check(&mut self, at: usize) -> bool {
+        let now = self.now;
+        let cell = &mut self.cells[at];
+        if cell.check_due().is_none_or(|due| due > now) {
+            return false;
+        }
+        let State::Ready { checks: Some(checks), .. } = &mut cell.state else { return false };
+        match checks.stage {
+            Stage::Due(_) => {
+                self.checks += 1;
+                let number = self.checks;
+                checks.stage = Stage::Running { number, began: now };
+                self.effects.push(Effect::Check(at, number));
+            }
+            Stage::Running { began, .. } => {
+                let limit = cell.spec.health.as_ref().map(|health| health.timeout).unwrap_or_default();
+                self.effects.push(Effect::Recall(at));
+                self.answered(at, began, Err(format!("no answer within {limit:?}")));
+            }
+        }
+        true
+    }
+
+    /// A check ended.
+    pub(super) fn checked(&mut self, at: usize, number: u64, result: Result<(), String>) {
+        let cell = &self.cells[at];
+        if let State::Ready { checks: Some(checks), .. } = &cell.state
+            && let Stage::Running { number: current, began } = checks.stage
+            && current == number
+            // One that is to leave is not checked any more.
+            && cell.leaving.is_none()
+        {
+            self.answered(at, began, result);
+        }
+    }
+
+    fn answered(&mut self, at: usize, began: Now, result: Result<(), String>) {
+        let now = self.now;
+        let cell = &mut self.cells[at];
+        let before = cell.health();
+        let (State::Ready { since, checks: Some(checks) }, Some(health)) =
+            (&mut cell.state, &cell.spec.health)
+        else {
+            return;
+        };
+        checks.stage = Stage::Due(began.saturating_add(health.period).max(now));
+        let Err(why) = result else {
+            checks.failures = 0;
+            checks.well_at = now;
+            if before == Some(UnitHealth::Unhealthy) {
+                cell.reason = String::new();
+                let (from, to) = (Some(UnitState::Ready), UnitState::Ready);
+                let reason = "healthy again".to_owned();
+                self.passages.push(Passage { unit: at, from, to, reason, when: now });
+            }
+            return;
+        };
+        checks.failures = checks.failures.saturating_add(1);
+        if checks.failures < health.threshold {
+            return;
+        }
+        let worked: Duration = checks.well_at.saturating_sub(*since);
+        cell.reason = format!("unhealthy: {}: {why}", health.probe);
+        if health.action == Action::Restart {
+            let why = cell.reason.clone();
+            cell.leaving = Some((Then::Fail { why: why.clone(), lasted: Some(worked) }, why));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The socket in a unit's `NOTIFY_SOCKET`, for as long as the unit runs.
+
+use std::future::pending;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, setsockopt, sockopt};
+use tokio::net::UnixDatagram;
+use tokio::time::Instant;
+
+use crate::supervise::notify::Message;
+use crate::sys::process::in_session;
+
+use super::Teller;
+
+/// The time between two status texts that are passed on: a unit that says one a millisecond must not keep everybody
+/// who watches it busy.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest message that is read whole. Bytes.
+const LONGEST: usize = 4096;
+
+/// As many descriptors as a message can carry.
+const DESCRIPTORS: usize = 253;
+
+pub(super) struct Listener {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Listener {
+    /// Makes the socket anew.
+    pub(super) fn bind(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let socket = UnixDatagram::bind(path)?;
+        let listener = Self { socket, path: path.to_owned() };
+        // Units of other users must reach it; who may say what is decided by the sender's credentials.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+        setsockopt(&listener.socket, sockopt::PassCred, &true)?;
+        Ok(listener)
+    }
+
+    /// Listens to the unit's session, whose leader is `main`; what others send is ignored. Never ends by itself.
+    pub(super) async fn listen(&self, main: i32, teller: &mut Teller) {
+        teller.tried("no READY=1 came".to_owned());
+        let mut ready = false;
+        let mut status: Option<String> = None;
+        let mut next = Instant::now();
+        loop {
+            let message = tokio::select! {
+                message = self.message(main) => message,
+                () = tokio::time::sleep_until(next), if status.is_some() => {
+                    teller.says(status.take().unwrap_or_default());
+                    next = Instant::now() + PAUSE;
+                    continue;
+                }
+            };
+            if !ready && message.ready {
+                ready = true;
+                teller.ready();
+            } else if !ready && message != Message::default() {
+                teller.tried(format!("no READY=1 came{}", last_words(&message)));
+            }
+            // `STOPPING` and `RELOADING` change nothing: its exit, and its next `READY`, do. Neither does `MAINPID`:
+            // what is stopped and waited for is what was started.
+            status = message.status.or(status);
+        }
+    }
+
+    /// The next message from the session of `main`.
+    async fn message(&self, main: i32) -> Message {
+        loop {
+            if self.socket.readable().await.is_err() {
+                return pending().await;
+            }
+            match self.socket.try_io(tokio::io::Interest::READABLE, || receive(&self.socket)) {
+                Ok((bytes, Some(sender))) if in_session(sender, main) => return Message::parse(&bytes),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    tracing::warn!("{}: {error}", self.path.display());
+                    return pending().await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // The next run makes its own.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// What a unit that is not ready said instead.
+fn last_words(message: &Message) -> String {
+    match (&message.status, message.errno) {
+        (Some(status), _) if !status.is_empty() => format!("; it said \"{status}\""),
+        (_, Some(errno)) => format!("; it said {}", nix::errno::Errno::from_raw(errno).desc()),
+        _ => String::new(),
+    }
+}
+
+fn receive(socket: &UnixDatagram) -> io::Result<(Vec<u8>, Option<i32>)> {
+    let mut bytes = [0; LONGEST];
+    let mut space = nix::cmsg_space!(nix::sys::socket::UnixCredentials, [RawFd; DESCRIPTORS]);
+    let mut sender = None;
+    let length = {
+        let mut buffers = [io::IoSliceMut::new(&mut bytes)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = recvmsg::<UnixAddr>(socket.as_fd().as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
+        for control in message.cmsgs()? {
+            match control {
+                ControlMessageOwned::ScmCredentials(credentials) => sender = Some(credentials.pid()),
+                // Nothing is kept for units. `BARRIER=1` comes with one, and its sender waits until it is closed.
+                ControlMessageOwned::ScmRights(descriptors) => {
+                    for descriptor in descriptors {
+                        let _ = nix::unistd::close(descriptor);
+                    }
+                }
+                _ => {}
+            }
+        }
+        message.bytes
+    };
+    Ok((bytes[..length].to_vec(), sender))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+
+    use nix::sys::socket::{ControlMessage, sendmsg};
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use super::*;
+    use crate::supervise::lifecycle::Event;
+
+    struct Scene {
+        socket: std::os::unix::net::UnixDatagram,
+        path: PathBuf,
+        events: UnboundedReceiver<Event>,
+        listening: tokio::task::JoinHandle<()>,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Scene {
+        fn of(main: i32) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("unit");
+            let listener = Listener::bind(&path).unwrap();
+            let (sender, events) = unbounded_channel();
+            let listening =
+                tokio::spawn(async move { listener.listen(main, &mut Teller::new(3, sender)).await });
+            let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+            Self { socket, path, events, listening, _dir: dir }
+        }
+
+        async fn next(&mut self) -> Event {
+            tokio::time::timeout(Duration::from_secs(10), self.events.recv()).await.unwrap().unwrap()
+        }
+    }
+
+    fn own() -> i32 {
+        std::process::id().cast_signed()
+    }
+
+    #[tokio::test]
+    async fn a_notification_counts_only_from_the_units_own_session() {
+        // Process 1 is of another session than this test.
+        let mut scene = Scene::of(1);
+        assert_eq!(scene.next().await, Event::Tried(3, "no READY=1 came".into()));
+        scene.socket.send_to(b"READY=1", &scene.path).unwrap();
+        let more = tokio::time::timeout(Duration::from_millis(300), scene.events.recv()).await;
+        assert!(more.is_err(), "{more:?}");
+    }
+
+    #[tokio::test]
+    async fn it_is_ready_once_and_goes_on_to_say_what_it_does() {
+        let mut scene = Scene::of(own());
+        scene.next().await;
+        let sent = |text: &str| scene.socket.send_to(text.as_bytes(), &scene.path).unwrap();
+        sent("STATUS=nearly");
+        sent("STOPPING=1\nRELOADING=1\nMAINPID=1\nERRNO=5");
+        sent("STATUS=there\nREADY=1\n");
+        sent("READY=1");
+        let mut all = Vec::new();
+        while all.last() != Some(&Event::Says(3, "there".into())) {
+            all.push(scene.next().await);
+        }
+        assert_eq!(all.iter().filter(|event| **event == Event::Ready(3)).count(), 1, "{all:?}");
+        assert!(all.contains(&Event::Tried(3, "no READY=1 came; it said \"nearly\"".into())), "{all:?}");
+        scene.listening.abort();
+        assert!((&mut scene.listening).await.is_err());
+        assert!(!scene.path.exists());
+    }
+
+    #[tokio::test]
+    async fn descriptors_that_come_along_are_closed_and_hurt_nobody() {
+        let mut scene = Scene::of(own());
+        scene.next().await;
+        // As `systemd-notify` and `sd_notify_barrier` do, and as somebody who means no good might.
+        let (mut reader, writer) = io::pipe().unwrap();
+        let address = UnixAddr::new(&scene.path).unwrap();
+        let send = |text: &[u8], descriptors: &[RawFd]| {
+            let rights = ControlMessage::ScmRights(descriptors);
+            let fd = scene.socket.as_raw_fd();
+            sendmsg(fd, &[IoSlice::new(text)], &[rights], MsgFlags::empty(), Some(&address)).unwrap();
+        };
+        send(b"BARRIER=1", &[writer.as_raw_fd()]);
+        send(b"FDSTORE=1", &[writer.as_raw_fd(); DESCRIPTORS]);
+        drop(writer);
+        scene.socket.send_to(b"READY=1", &scene.path).unwrap();
+        assert_eq!(scene.next().await, Event::Ready(3));
+        let closed = tokio::task::spawn_blocking(move || io::Read::read(&mut reader, &mut [0]));
+        assert_eq!(closed.await.unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_texts_is_thinned_and_the_last_one_is_told() {
+        let mut scene = Scene::of(own());
+        scene.next().await;
+        for number in 0..500 {
+            let text = format!("STATUS={number}");
+            // The queue of a socket is short.
+            while scene.socket.set_nonblocking(true).is_ok()
+                && scene.socket.send_to(text.as_bytes(), &scene.path).is_err()
+            {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let (mut told, mut last) = (0, String::new());
+        while last != "499" {
+            if let Event::Says(_, text) = scene.next().await {
+                told += 1;
+                last = text;
+            }
+        }
+        assert!(told < 250, "{told} of 500 texts were passed on");
+    }
+}

@@ -1,0 +1,157 @@
+//! One attempt to get an answer from a unit; to see whether it is ready, and whether it still is. The error says what
+//! came back, without what was asked. An attempt has no time limit of its own: it ends when it is dropped.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
+use http::StatusCode;
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::oneshot;
+
+use crate::config::service::Probe;
+use crate::sys::process::signal_group;
+use crate::sys::reaper::Exit;
+
+use super::x11;
+
+/// Starts a process beside a unit, as if it were the unit.
+pub(in crate::supervise) type Beside = Arc<dyn Fn(&[String]) -> io::Result<Companion> + Send + Sync>;
+
+/// A process beside a unit. It ends, with its group, when this is dropped.
+pub(in crate::supervise) struct Companion {
+    pub(in crate::supervise) pid: i32,
+    pub(in crate::supervise) exit: oneshot::Receiver<Exit>,
+}
+
+impl Drop for Companion {
+    fn drop(&mut self) {
+        if matches!(self.exit.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
+            signal_group(self.pid, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Tries once.
+pub(in crate::supervise) async fn attempt(probe: &Probe, beside: &Beside) -> Result<(), String> {
+    match probe {
+        Probe::Socket(path) => UnixStream::connect(path).await.map(drop).map_err(|error| words(&error)),
+        Probe::Tcp(address) => TcpStream::connect(address).await.map(drop).map_err(|error| words(&error)),
+        Probe::Http(url) => match request(url).await {
+            Ok(status) if status.is_success() || status.is_redirection() => Ok(()),
+            Ok(status) => Err(format!("status {status}")),
+            Err(error) => Err(chain(&*error)),
+        },
+        Probe::Exec(argv) => exec(beside(argv)).await,
+        Probe::X11 { display, xauthority } => x11::attempt(display, xauthority).await,
+    }
+}
+
+/// Waits for the end of a command that may not even have been started.
+pub(super) async fn exec(started: io::Result<Companion>) -> Result<(), String> {
+    let mut companion = started.map_err(|error| format!("starting it: {}", words(&error)))?;
+    match (&mut companion.exit).await {
+        Ok(exit) if exit.success() => Ok(()),
+        Ok(exit) => Err(exit.to_string()),
+        Err(_) => Err("its exit was lost".to_owned()),
+    }
+}
+
+/// The system's words for an error, without its number.
+pub(super) fn words(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned())
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut told = match error.downcast_ref::<io::Error>() {
+        Some(error) => words(error),
+        None => error.to_string(),
+    };
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !told.contains(&more) {
+            told = format!("{told}: {more}");
+        }
+        cause = error.source();
+    }
+    told
+}
+
+async fn request(url: &str) -> Result<StatusCode, Box<dyn Error + Send + Sync>> {
+    let uri: http::Uri = url.parse()?;
+    let host = uri.host().unwrap_or("127.0.0.1").trim_matches(['[', ']']);
+    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let request = http::Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))
+        .header(http::header::HOST, uri.authority().map_or(host, |authority| authority.as_str()))
+        .header(http::header::CONNECTION, "close")
+        .body(Empty::<bytes::Bytes>::new())?;
+    let mut response = std::pin::pin!(sender.send_request(request));
+    let response = tokio::select! {
+        response = &mut response => response?,
+        // One poll of the connection may read the whole answer and end; the answer is there then.
+        result = connection => {
+            result?;
+            response.await?
+        }
+    };
+    Ok(response.status())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn nobody() -> Beside {
+        Arc::new(|_| Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    #[tokio::test]
+    async fn http_is_well_when_the_answer_is_good() {
+        for (answer, expected) in [
+            ("HTTP/1.1 200 OK", Ok(())),
+            ("HTTP/1.1 302 Found", Ok(())),
+            ("HTTP/1.1 503 No", Err("status 503 Service Unavailable")),
+            ("what?", Err("invalid HTTP version parsed")),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/health", listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = [0; 1024];
+                let read = stream.read(&mut head).await.unwrap();
+                let body = format!("{answer}\r\nContent-Length: 2\r\n\r\nOK");
+                stream.write_all(body.as_bytes()).await.unwrap();
+                String::from_utf8_lossy(&head[..read]).into_owned()
+            });
+            let result = attempt(&Probe::Http(url), &nobody()).await;
+            assert_eq!(result, expected.map_err(str::to_owned), "{answer}");
+            assert!(server.await.unwrap().starts_with("GET /health HTTP/1.1\r\n"));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_came_back_is_told_in_words() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let deaf = dir.path().join("deaf");
+        drop(std::os::unix::net::UnixListener::bind(&deaf).unwrap());
+        for (probe, expected) in [
+            (Probe::Tcp(closed.to_string()), "Connection refused"),
+            (Probe::Http(format!("http://{closed}/")), "Connection refused"),
+            (Probe::Socket(deaf.to_str().unwrap().into()), "Connection refused"),
+            (Probe::Socket("/no/such/socket".into()), "No such file or directory"),
+            (Probe::Exec(vec!["x".into()]), "starting it: unsupported"),
+        ] {
+            assert_eq!(attempt(&probe, &nobody()).await, Err(expected.to_owned()), "{probe:?}");
+        }
+    }
+}
