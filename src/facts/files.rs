@@ -1,6 +1,6 @@
 //! Which of the files that conditions ask for have anything in them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ impl Files {
     /// Looks at `names`, in which `${home}` stands for a folder. Whatever cannot be read says nothing.
     pub fn probe(home: Option<&Path>, names: impl IntoIterator<Item = String>) -> Self {
         let home = home.map(|home| home.display().to_string());
-        let paths: Vec<(String, PathBuf)> = names
+        let paths: BTreeMap<String, PathBuf> = names
             .into_iter()
             .filter_map(|name| {
                 let path = match &home {

@@ -94,7 +94,15 @@ async fn answer(router: Router, right: Right, request: Request<Body>) -> Respons
 /// Binds the socket at `path`, in the folder `run`. A daemon that answers there already keeps it.
 pub async fn bind_unix(run: &Path, path: &Path) -> Result<UnixListener, String> {
     let at = |error: io::Error| format!("{}: {error}", path.display());
-    own_folder(run).map_err(at)?;
+    own_folder(run).map_err(|error| match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!(
+                "{}: {error}; it needs a folder that can be written: --tmpfs /run --tmpfs /tmp",
+                run.display()
+            )
+        }
+        _ => at(error),
+    })?;
     if UnixStream::connect(path).await.is_ok() {
         return Err(format!("desktopd already runs here: {} answers", path.display()));
     }

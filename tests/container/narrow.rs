@@ -80,6 +80,14 @@ async fn a_root_that_cannot_be_written_is_enough() {
 }
 
 #[tokio::test]
+async fn without_any_place_to_write_it_says_what_it_needs() {
+    let container = spec().option("--read-only").start(&["init"]);
+    assert_eq!(container.wait_exit_code(SOON).await, 1);
+    let logs = container.logs();
+    assert!(logs.contains("/run/desktopd: Read-only") && logs.contains("--tmpfs /run"), "{logs}");
+}
+
+#[tokio::test]
 async fn a_home_that_cannot_be_written_is_named() {
     let container = ["--read-only", "--tmpfs=/run", "--tmpfs=/tmp"]
         .into_iter()
@@ -134,9 +142,14 @@ async fn where_no_thread_can_start_it_says_why() {
     assert!(logs.contains("clone3") && logs.contains("20.10.10") && !logs.contains("panicked"), "{logs}");
 }
 
+/// Without anything to write on but what it is given, either.
 #[tokio::test]
 async fn a_user_whom_nobody_knows_has_a_desktop() {
-    let stack = Stack::new(spec().option("--user=4321:4321").start(&["init"]));
+    let container = ["--user=4321:4321", "--read-only", "--tmpfs=/run", "--tmpfs=/tmp"]
+        .into_iter()
+        .fold(spec(), Spec::option)
+        .start(&["init"]);
+    let stack = Stack::new(container);
     let status = is_a_desktop(&stack).await;
     let system = status.unit("dbus-system").expect("a unit of the image");
     assert_eq!(system.state, UnitState::Skipped);

@@ -140,3 +140,46 @@ fn a_missing_configuration_is_a_problem_and_no_end() {
     assert_eq!(status["units"].as_array().unwrap().len(), 0);
     assert!(status["problems"].to_string().contains("it should hold a NAME.toml for each service"));
 }
+
+#[test]
+fn a_unit_gets_its_files_and_folders_before_it_starts() {
+    let mut world = World::of(&[
+        (
+            "reader",
+            "command = [\"sh\", \"-c\", \"stat --format=%a @D/made/folder @D/made/app.conf > @D/modes; \
+             cat @D/made/app.conf; exec sleep 100\"]\nsecrets = [\"WEB_TOKEN\"]\nfolders = [\"@D/made/folder\"]\n\
+             [[file]]\npath = \"@D/made/app.conf\"\nmode = \"0640\"\ncontent = \"\"\"\nwidth=${width}\ntoken=${WEB_TOKEN}\n\"\"\"",
+        ),
+        (
+            "nowhere",
+            "@polite\nrestart-limit = 1\n[[file]]\npath = \"/proc/nowhere/app.conf\"\ncontent = \"\"",
+        ),
+    ]);
+    world.env("WEB_TOKEN", "a-t0ken-in-a-file");
+    world.start();
+    world.until_state("reader", "ready");
+    world.until_written("modes", "700\n640\n");
+    assert_eq!(world.read("made/app.conf"), "width=1920\ntoken=a-t0ken-in-a-file\n");
+    world.until_said("token=******");
+    let failed = world.until_state("nowhere", "failed");
+    let reason = failed["reason"].as_str().unwrap();
+    assert!(reason.contains("writing /proc/nowhere/app.conf: No such file or directory"), "{reason}");
+}
+
+#[test]
+fn a_condition_is_looked_at_again_when_somebody_asks() {
+    let world = World::running(&[(
+        "waiting",
+        "@polite\n[[condition]]\nany-file = [\"@D/none\", \"@D/keys\"]\nelse = \"no key is known\"",
+    )]);
+    let skipped = world.until_state("waiting", "skipped");
+    assert_eq!(skipped["reason"], "no key is known");
+    world.write("keys", "# not yet\n");
+    assert_eq!(world.tell(&["reload"]), "nothing changed\n");
+    world.write("keys", "a key\n");
+    world.tell(&["reload"]);
+    world.until_state("waiting", "ready");
+    std::fs::remove_file(world.path("keys")).unwrap();
+    world.tell(&["reload"]);
+    world.until_state("waiting", "skipped");
+}

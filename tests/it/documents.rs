@@ -84,6 +84,7 @@ fn the_services_that_are_shipped_have_no_mistakes() {
     let plan = Plan::build(&config, &facts);
     assert_eq!(plan.problems, []);
     for name in [
+        "coturn",
         "dbus-session",
         "dbus-system",
         "fcitx5",
@@ -93,6 +94,8 @@ fn the_services_that_are_shipped_have_no_mistakes() {
         "pipewire",
         "pipewire-pulse",
         "selkies",
+        "ssh-host-keys",
+        "sshd",
         "vnc",
         "x-server",
     ] {
