@@ -12,6 +12,7 @@ mod daemon_events;
 mod daemon_files;
 mod daemon_health;
 mod daemon_init;
+mod daemon_jobs;
 mod daemon_life;
 mod daemon_limits;
 mod daemon_reload;
