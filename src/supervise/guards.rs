@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::sys::guard::GuardCommand;
 use crate::sys::launch;
 
-/// How long a guard may take for what it is told here: its own patience, and then the kernel's.
-const LIMIT: Duration = Duration::from_millis(2500);
+/// How long a guard may take for what it is told here: its own patience, then the kernel's, and that of a busy machine.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// Shared by the driver and by all runs that have to do with the unit. Cheap to clone.
 #[derive(Clone, Default)]

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jobs::Own;
 use super::launch::{self, Report};
-use super::process::{below, processes, signal_all};
+use super::process::{below, command_line, processes, signal_all};
 use super::reaper::{self, Role, Stdio3};
 
 /// How long what is left after the main process may take to end by itself.
@@ -263,13 +263,21 @@ impl Guard {
         (below(guard, &all).difference(&jobs).copied().collect(), jobs)
     }
 
-    /// What there is below beside the main process. Those that have ended belong to their parents.
+    /// What there is below beside the main process. Those that have ended belong to their parents, and a fork of the
+    /// main process that has not become another program belongs to it: that of a message bus sits above what it
+    /// started, ends with it, and passes a TERM on to the bus.
     fn beside_main(&self, spare: bool) -> BTreeSet<i32> {
         let guard = std::process::id().cast_signed();
         let all = processes();
         let jobs = if spare { self.own.jobs(guard, &all) } else { BTreeSet::new() };
+        let line = command_line(self.own.main);
         let mut found = below(guard, &all);
-        found.retain(|pid| *pid != self.own.main && !jobs.contains(pid) && !all[pid].is_zombie());
+        found.retain(|pid| {
+            *pid != self.own.main
+                && !jobs.contains(pid)
+                && !all[pid].is_zombie()
+                && (line.is_empty() || command_line(*pid) != line)
+        });
         found
     }
 

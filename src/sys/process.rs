@@ -96,6 +96,11 @@ pub(super) fn processes() -> BTreeMap<i32, Stat> {
         .collect()
 }
 
+/// A process's program and arguments as one text, which every user may read; empty when it has ended.
+pub(super) fn command_line(pid: i32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
 /// All of `processes` below `root`, which is left out.
 pub(super) fn below(root: i32, processes: &BTreeMap<i32, Stat>) -> BTreeSet<i32> {
     let mut found = BTreeSet::new();
