@@ -84,6 +84,8 @@ pub struct Service {
     pub after: Vec<String>,
     /// Units whose restart makes it restart.
     pub follows: Vec<String>,
+    /// Contained units; what they started beside their own process ends with it.
+    pub clears: Vec<String>,
     /// How it says that it is ready.
     pub ready: Ready,
     /// How it is checked while it is ready.
@@ -190,6 +192,7 @@ impl Service {
             needs: file.get("needs", TEXTS).unwrap_or_default(),
             after: file.get("after", TEXTS).unwrap_or_default(),
             follows: file.get("follows", TEXTS).unwrap_or_default(),
+            clears: file.get("clears", TEXTS).unwrap_or_default(),
             ready: file.table("ready", ready::read).flatten().unwrap_or(Ready::Started),
             health: file.table("health", health::read).flatten(),
             start_timeout: start_timeout(&mut file),

@@ -17,7 +17,7 @@ use super::template::Values;
 use super::{Fate, File, Launch, Route, Unit, checks, hooks, routes, values};
 
 /// Variables that describe the daemon's own surroundings and would mislead a unit.
-const NOT_INHERITED: [&str; 12] = [
+const NOT_INHERITED: [&str; 13] = [
     "DBUS_SESSION_BUS_ADDRESS",
     "DISPLAY",
     "LISTEN_FDNAMES",
@@ -26,6 +26,8 @@ const NOT_INHERITED: [&str; 12] = [
     "NOTIFY_SOCKET",
     "OLDPWD",
     "PULSE_SERVER",
+    // It has no terminal, and what it starts in one is told by this: see `sys::jobs`.
+    "TERM",
     "WAYLAND_DISPLAY",
     "XAUTHORITY",
     "XDG_RUNTIME_DIR",
@@ -52,6 +54,7 @@ impl<'a> Composer<'a> {
         unit.needs.clone_from(&service.needs);
         unit.after.clone_from(&service.after);
         unit.follows.clone_from(&service.follows);
+        unit.clears.clone_from(&service.clears);
         unit.start_timeout = service.start_timeout;
         unit.restart = service.restart;
         unit.restart_limit = service.restart_limit;
@@ -349,6 +352,7 @@ fn empty(name: &str) -> Unit {
         needs: Vec::new(),
         after: Vec::new(),
         follows: Vec::new(),
+        clears: Vec::new(),
         ready: Ready::Started,
         health: None,
         start_timeout: None,

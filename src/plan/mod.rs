@@ -108,6 +108,8 @@ pub struct Unit {
     pub after: Vec<String>,
     /// Units whose restart makes it restart.
     pub follows: Vec<String>,
+    /// Contained units; what they started beside their own process ends with it.
+    pub clears: Vec<String>,
     /// How it says that it is ready.
     pub ready: Ready,
     /// How it is checked while it is ready.

@@ -34,6 +34,7 @@ struct UnitView<'a> {
     needs: &'a [String],
     after: &'a [String],
     follows: &'a [String],
+    clears: &'a [String],
     ready: String,
     health: Option<String>,
     limits: Vec<String>,
@@ -82,7 +83,13 @@ impl Plan {
             writeln!(out, "    command: {}", unit.command.join(" "))?;
             let user = unit.user.map_or("the daemon's".to_owned(), |uid| uid.to_string());
             writeln!(out, "    user: {user}, directory: {}, ready: {}", unit.directory, unit.ready)?;
-            for (key, names) in [("needs", unit.needs), ("after", unit.after), ("follows", unit.follows)] {
+            let relations = [
+                ("needs", unit.needs),
+                ("after", unit.after),
+                ("follows", unit.follows),
+                ("clears", unit.clears),
+            ];
+            for (key, names) in relations {
                 if !names.is_empty() {
                     writeln!(out, "    {key}: {}", names.join(", "))?;
                 }
@@ -156,6 +163,7 @@ fn unit(unit: &Unit) -> UnitView<'_> {
         needs: &unit.needs,
         after: &unit.after,
         follows: &unit.follows,
+        clears: &unit.clears,
         ready: format!("{:?}", unit.ready),
         health: unit.health.as_ref().map(health),
         limits: unit.launch.limits.iter().map(ToString::to_string).collect(),

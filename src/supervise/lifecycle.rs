@@ -86,6 +86,15 @@ pub enum Event {
     Tick,
 }
 
+/// How far a unit that ends for good has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It is on its way out.
+    Begun,
+    /// Nothing of it runs.
+    Over,
+}
+
 /// How a process came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -262,6 +271,17 @@ impl Core {
     pub fn refusal(&self, at: usize) -> Option<&str> {
         let cell = &self.cells[at];
         (!cell.spec.runnable).then_some(cell.reason.as_str())
+    }
+
+    /// Whether `at` ends for good instead of being started anew, and how far that has come. One that still waits for
+    /// its dependents to end has not begun.
+    pub fn end_for_good(&self, at: usize) -> Option<Stop> {
+        let cell = &self.cells[at];
+        match cell.state {
+            _ if cell.wanted => None,
+            State::Stopping { .. } => Some(Stop::Begun),
+            _ => (!cell.alive).then_some(Stop::Over),
+        }
     }
 
     /// Whether it is stopping everything.

@@ -121,6 +121,13 @@ pub enum Report {
         /// How.
         exit: super::reaper::Exit,
     },
+    /// Nothing of the unit under a guard is left but jobs that a person detached; the guard stays with them.
+    Left {
+        /// How many processes that are.
+        jobs: usize,
+    },
+    /// What a guard was told to clear is gone, or does not end.
+    Cleared,
 }
 
 impl Report {

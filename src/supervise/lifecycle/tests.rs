@@ -23,6 +23,7 @@ fn unit(name: &str) -> Unit {
         needs: Vec::new(),
         after: Vec::new(),
         follows: Vec::new(),
+        clears: Vec::new(),
         ready: crate::config::service::Ready::Notify,
         health: None,
         start_timeout: Some(MS(60_000)),
