@@ -44,6 +44,7 @@ struct UnitView<'a> {
     autostart: bool,
     folders: &'a [PathBuf],
     files: Vec<String>,
+    listen: Vec<String>,
     environment: BTreeMap<String, String>,
 }
 
@@ -115,6 +116,9 @@ impl Plan {
             for file in unit.files {
                 writeln!(out, "    writes: {file}")?;
             }
+            for socket in unit.listen {
+                writeln!(out, "    listens: {socket}")?;
+            }
             if !unit.autostart {
                 writeln!(out, "    starts only when asked to")?;
             }
@@ -172,6 +176,12 @@ fn unit(unit: &Unit) -> UnitView<'_> {
         oom_score_adj: unit.launch.oom_score_adj,
         autostart: unit.autostart,
         folders: &unit.launch.folders,
+        listen: unit
+            .launch
+            .listen
+            .iter()
+            .map(|socket| format!("{} (mode {:04o})", socket.path.display(), socket.mode))
+            .collect(),
         // What is in them may be secret.
         files: unit
             .launch

@@ -202,11 +202,7 @@ impl Core {
             return Vec::new();
         }
         match event {
-            Event::Launched(at, pid) => {
-                if self.cells[at].alive {
-                    self.cells[at].pid = Some(pid);
-                }
-            }
+            Event::Launched(at, pid) => self.launched(at, pid),
             Event::Tried(at, what) => self.cells[at].tried = what,
             Event::Ready(at) => self.ready(at),
             Event::Says(at, text) => {
@@ -291,7 +287,7 @@ impl Core {
 
     fn expected(&self, at: usize) -> bool {
         let cell = &self.cells[at];
-        cell.wanted && cell.spec.needs.iter().all(|need| self.satisfied(*need) || self.expected(*need))
+        cell.wanted && cell.spec.needs.iter().all(|need| self.is_open(*need) || self.expected(*need))
     }
 
     fn reason(&self, at: usize) -> String {
@@ -319,20 +315,36 @@ impl Core {
         cell.since = self.now;
     }
 
+    fn launched(&mut self, at: usize, pid: i32) {
+        let cell = &mut self.cells[at];
+        if !cell.alive {
+            return;
+        }
+        cell.pid = Some(pid);
+        let starting = matches!(cell.state, State::Starting { .. }) && cell.leaving.is_none();
+        if starting && cell.spec.listens {
+            self.open(at);
+        }
+    }
+
     fn ready(&mut self, at: usize) {
         let cell = &self.cells[at];
         // One that is on its way out comes too late.
         if matches!(cell.state, State::Starting { .. }) && !cell.spec.oneshot && cell.leaving.is_none() {
             let checks = cell.spec.health.as_ref().map(|health| Checks::new(health, self.now));
             self.enter(at, State::Ready { since: self.now, checks }, String::new());
-            self.came_up(at);
+            self.open(at);
         }
     }
 
-    /// Counts that `at` is there (again), for those that follow it.
-    fn came_up(&mut self, at: usize) {
-        self.cells[at].generation += 1;
-        if self.cells[at].generation > 1 {
+    /// Lets those in who need `at`, and counts that it is there (again), for those that follow it.
+    fn open(&mut self, at: usize) {
+        let cell = &mut self.cells[at];
+        if std::mem::replace(&mut cell.open, true) {
+            return;
+        }
+        cell.generation += 1;
+        if cell.generation > 1 {
             return;
         }
         // The first time is no restart, also for those that were started before it.
@@ -360,6 +372,7 @@ fn specs(units: &[Unit]) -> Vec<Spec> {
         // Whoever restarts with another one starts after it.
         after: resolve(&[&unit.after[..], &unit.follows].concat()),
         follows: resolve(&unit.follows),
+        listens: !unit.launch.listen.is_empty(),
         health: unit.health.clone(),
         start_timeout: unit.start_timeout,
         restart: unit.restart,

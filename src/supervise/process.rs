@@ -22,7 +22,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::logs::Logs;
-use crate::plan::{READY_FD, Unit};
+use crate::plan::{Unit, ready_fd};
 use crate::sys::guard::GuardCommand;
 use crate::sys::is_shortage;
 use crate::sys::launch::{self, NewFile, Orders, Report};
@@ -86,6 +86,7 @@ fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
         fds,
         folders: Vec::new(),
         files: Vec::new(),
+        listen: Vec::new(),
     }
 }
 
@@ -157,13 +158,15 @@ pub(super) fn spawn(
 ) -> Result<Process, Outcome> {
     let notify = run_dir.join("notify").join(&unit.name);
     let beside = beside(unit, reaper, logs);
-    let (watch, fd) = Watch::new(&unit.ready, &notify, || logs.follow(&unit.name, 0).1, beside)
+    let number = ready_fd(unit.launch.listen.len());
+    let (watch, fd) = Watch::new(&unit.ready, &notify, || logs.follow(&unit.name, 0).1, beside, number)
         .map_err(not_started("preparing to hear that it is ready"))?;
     let fds: Vec<OwnedFd> = fd.into_iter().collect();
-    let targets = fds.iter().map(|_| READY_FD).collect();
+    let targets = fds.iter().map(|_| number).collect();
     let role = if unit.contain { Role::Guard } else { Role::Exec };
     let mut orders = orders(unit, &unit.launch.argv, targets);
     orders.folders.clone_from(&unit.launch.folders);
+    orders.listen.clone_from(&unit.launch.listen);
     orders.files = unit
         .launch
         .files
