@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use desktopd::config::service::{Probe, Ready, Run};
 use desktopd::config::{Config, Environment, Places, Problem, Service, Settings};
-use desktopd::facts::{Account, DisplayFacts, Facts, Programs};
+use desktopd::facts::{Account, DisplayFacts, Facts, Files, Programs};
 use desktopd::plan::Plan;
 use desktopd::supervise::lifecycle::{Core, Effect, Event, Outcome};
 use desktopd::supervise::notify::{MAX_STATUS, Message};
@@ -294,10 +294,15 @@ fn facts(services: &[Service], installed: bool) -> Facts {
             identity: identity(1000),
             home: "/home/user".into(),
             shell: "/bin/sh".into(),
+            stand_in: None,
         }),
         groups: [("video".to_owned(), 44)].into(),
         programs: Programs::given("/usr/bin", programs),
         display: DisplayFacts::default(),
+        home_trouble: None,
+        files: Files::default(),
+        addresses: [[172, 17, 0, 2].into()].into(),
+        task_limit: None,
         instance: "test".into(),
     }
 }
