@@ -190,9 +190,13 @@ impl Driver {
         let argv = unit.stop_command.as_deref().unwrap_or_default();
         match process::run_beside(unit, argv, &self.reaper, &self.logs) {
             Ok(mut command) => {
-                let events = self.events.clone();
+                let (events, name) = (self.events.clone(), unit.name.clone());
                 let asking = tokio::spawn(async move {
-                    let well = (&mut command.exit).await.is_ok_and(Exit::success);
+                    let exit = (&mut command.exit).await.ok();
+                    let well = exit.is_some_and(Exit::success);
+                    if let Some(exit) = exit.filter(|_| !well) {
+                        tracing::warn!("{name}: stop-command: {}", process::failure(exit, &command.control));
+                    }
                     let _ = events.send(Event::Asked(at, well));
                 });
                 self.asking[at] = Some(AbortOnDropHandle::new(asking));

@@ -37,10 +37,23 @@ pub(super) enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Waiting,
-    Starting { deadline: Option<Now> },
-    Ready { since: Now, checks: Option<Checks> },
-    Stopping { phase: Phase, deadline: Now, then: Then },
-    Backoff { until: Now },
+    Starting {
+        deadline: Option<Now>,
+    },
+    Ready {
+        since: Now,
+        checks: Option<Checks>,
+    },
+    /// `end` is when it is killed at the latest.
+    Stopping {
+        phase: Phase,
+        deadline: Now,
+        end: Now,
+        then: Then,
+    },
+    Backoff {
+        until: Now,
+    },
     Stopped,
     Done,
     Failed,

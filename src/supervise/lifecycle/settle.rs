@@ -62,13 +62,14 @@ impl Core {
             return false;
         }
         let Some((then, reason)) = self.cells[at].leaving.take() else { return false };
-        let (phase, effect) = if self.cells[at].spec.has_stop_command && self.cells[at].pid.is_some() {
-            (Phase::Asked, Effect::Ask(at))
+        let Cell { spec, pid, .. } = &self.cells[at];
+        let end = self.now + spec.stop_timeout;
+        let (phase, deadline, effect) = if spec.has_stop_command && pid.is_some() {
+            (Phase::Asked, self.now + spec.stop_timeout / 3 * 2, Effect::Ask(at))
         } else {
-            (Phase::Signalled, Effect::Signal(at))
+            (Phase::Signalled, end, Effect::Signal(at))
         };
-        let deadline = self.now + self.cells[at].spec.stop_timeout;
-        self.enter(at, State::Stopping { phase, deadline, then }, reason);
+        self.enter(at, State::Stopping { phase, deadline, end, then }, reason);
         self.effects.push(effect);
         true
     }

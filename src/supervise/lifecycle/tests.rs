@@ -2,6 +2,7 @@
 
 mod checks;
 mod replans;
+mod stop_commands;
 mod stops;
 mod storm;
 

@@ -58,6 +58,8 @@ struct World {
     well: Vec<bool>,
     /// Whether processes do what is expected of them.
     calm: bool,
+    /// When each unit's stop began, and how long it may take.
+    stops: Vec<Option<(Now, Duration)>>,
     shutdown: Option<Now>,
     finished: bool,
 }
@@ -81,6 +83,7 @@ impl World {
             checking: vec![None; count],
             well: vec![false; count],
             calm: false,
+            stops: vec![None; count],
             shutdown: None,
             finished: false,
         }
@@ -119,6 +122,7 @@ impl World {
                 assert_eq!(users, 0, "seed {seed}: {at} starts under what needs it");
                 self.runs += 1;
                 self.alive[at] = Some(self.runs);
+                self.stops[at] = None;
                 self.well[at] = false;
                 if self.random.once_in(4) {
                     self.later(300, at, Event::Tried(at, "nobody there".to_owned()));
@@ -139,6 +143,7 @@ impl World {
             }
             Effect::Ask(at) => {
                 assert!(self.alive[at].is_some(), "seed {seed}: {at} is asked and not alive");
+                self.stops[at] = Some((self.now, self.core.cells[at].spec.stop_timeout));
                 let well = self.calm || self.random.once_in(2);
                 self.later(2000, at, Event::Asked(at, well));
                 if well {
@@ -146,11 +151,16 @@ impl World {
                 }
             }
             Effect::Signal(at) => {
+                self.stops[at].get_or_insert((self.now, self.core.cells[at].spec.stop_timeout));
                 if self.alive[at].is_some() && (self.calm || !self.random.once_in(4)) {
                     self.ends(if self.calm { 100 } else { 8000 }, at);
                 }
             }
             Effect::Kill(at) => {
+                if let Some((began, limit)) = self.stops[at].take() {
+                    let took = self.now.saturating_sub(began);
+                    assert!(took <= limit, "seed {seed}: {at} is killed after {took:?}");
+                }
                 if self.alive[at].is_some() {
                     let stuck = !self.calm && self.random.once_in(10);
                     self.ends(if stuck { 30_000 } else { 20 }, at);
@@ -283,6 +293,7 @@ impl World {
             self.alive.push(None);
             self.checking.push(None);
             self.well.push(false);
+            self.stops.push(None);
             changed.push(true);
         }
         let effects = self.core.replan(&self.units, &changed, self.now);
