@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::observe::UnitState;
+use crate::portal::api::Names;
 use crate::supervise::Verb;
 
 use super::args::Change;
@@ -20,7 +21,7 @@ struct End<'a> {
 }
 
 /// The command.
-pub(super) async fn change(client: &Client, verb: Verb, args: &Change) -> Result<(), Failure> {
+pub(super) async fn change(client: &Client, verb: Verb, args: &Change, only: bool) -> Result<(), Failure> {
     let snapshot = client.status().await?;
     let asked = if snapshot.units.is_empty() {
         // The daemon says itself that it does not know yet what there is.
@@ -29,7 +30,7 @@ pub(super) async fn change(client: &Client, verb: Verb, args: &Change) -> Result
         let units = names::resolve(&snapshot, &args.names, false)?;
         units.into_iter().map(|unit| unit.name.clone()).collect()
     };
-    let answer = client.verb(verb, asked).await?;
+    let answer = client.verb(verb, Names { names: asked, only }).await?;
     if !args.wait {
         return render::print(args.json, &answer, || {
             format!("{}: {}\n", verb.name(), answer.units.join(", "))

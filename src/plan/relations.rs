@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::{Config, Problem, nearest};
 
 use super::graph::{self, Node};
-use super::{Fate, Unit};
+use super::{Fate, Unit, together};
 
 /// Resolves every name, marks what cannot run because of its relations, and puts the units in their order of start.
 pub(super) fn settle(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) {
@@ -14,6 +14,8 @@ pub(super) fn settle(units: &mut [Unit], config: &Config, problems: &mut Vec<Pro
         resolve(unit, &names, config, problems);
     }
     check_clears(units, config, problems);
+    together::partners(units, &names, config, problems);
+    together::main_unit(units, config, problems);
     let nodes: BTreeMap<String, Node> = units
         .iter()
         .map(|unit| {
@@ -106,7 +108,7 @@ fn check_clears(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>
     }
 }
 
-fn condemn(
+pub(super) fn condemn(
     units: &mut [Unit],
     name: &str,
     key: &str,
@@ -145,7 +147,7 @@ fn inherit(units: &mut [Unit]) {
     }
 }
 
-fn file(config: &Config, name: &str) -> String {
+pub(super) fn file(config: &Config, name: &str) -> String {
     let known = config.services.iter().find(|service| service.name == name);
     known.map_or_else(|| name.to_owned(), |service| service.file.display().to_string())
 }

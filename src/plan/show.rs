@@ -35,6 +35,8 @@ struct UnitView<'a> {
     after: &'a [String],
     follows: &'a [String],
     clears: &'a [String],
+    restart_with: Option<&'a str>,
+    main: bool,
     ready: String,
     health: Option<String>,
     limits: Vec<String>,
@@ -115,6 +117,12 @@ impl Plan {
             for file in unit.files {
                 writeln!(out, "    writes: {file}")?;
             }
+            if let Some(partner) = unit.restart_with {
+                writeln!(out, "    restarted by hand: together with {partner}")?;
+            }
+            if unit.main {
+                writeln!(out, "    everything ends when it has ended")?;
+            }
             if !unit.autostart {
                 writeln!(out, "    starts only when asked to")?;
             }
@@ -164,6 +172,8 @@ fn unit(unit: &Unit) -> UnitView<'_> {
         after: &unit.after,
         follows: &unit.follows,
         clears: &unit.clears,
+        restart_with: unit.restart_with.as_deref(),
+        main: unit.main,
         ready: format!("{:?}", unit.ready),
         health: unit.health.as_ref().map(health),
         limits: unit.launch.limits.iter().map(ToString::to_string).collect(),

@@ -71,6 +71,9 @@ impl Api {
 pub struct Names {
     /// Units or their aliases.
     pub names: Vec<String>,
+    /// Whether a restart leaves out what the units' `restart-with` names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only: bool,
 }
 
 /// The units that a changing request applies to.
@@ -152,7 +155,7 @@ async fn change(
     let Some(verb) = Verb::ALL.into_iter().find(|known| known.name() == verb) else {
         return Err(Problem(StatusCode::NOT_FOUND, format!("'{verb}' is not start, stop or restart")));
     };
-    let Json(Names { names }) = body.map_err(|error| Problem(error.status(), error.body_text()))?;
+    let Json(Names { names, only }) = body.map_err(|error| Problem(error.status(), error.body_text()))?;
     if names.is_empty() {
         return Err(Problem(StatusCode::BAD_REQUEST, "no unit is named".into()));
     }
@@ -160,12 +163,18 @@ async fn change(
         let text = format!("at most {MOST_NAMES} units, by names of at most {LONGEST_NAME} bytes");
         return Err(Problem(StatusCode::BAD_REQUEST, text));
     }
+    if only && verb != Verb::Restart {
+        return Err(Problem(
+            StatusCode::BAD_REQUEST,
+            format!("'only' is for restart, not for {}", verb.name()),
+        ));
+    }
     let handle = api.handle.borrow().clone();
     let Some(handle) = handle else {
         let text = "the daemon is still deciding what to run; try again in a moment";
         return Err(Problem(StatusCode::SERVICE_UNAVAILABLE, text.into()));
     };
-    let Taken { units, seq } = handle.request(verb, names).await?;
+    let Taken { units, seq } = handle.request(verb, names, only).await?;
     Ok(Json(Units { units, seq }))
 }
 

@@ -37,6 +37,8 @@ pub struct Published {
     pub stopping: bool,
     /// Whether everything has stopped.
     pub finished: bool,
+    /// The exit code of the whole, when everything has stopped.
+    pub code: i32,
     /// The number of the last change that led here.
     pub seq: u64,
 }
@@ -229,7 +231,8 @@ impl Driver {
         for unit in &mut self.units {
             let next = planned.remove(&unit.name).unwrap_or_else(|| {
                 let fate = Fate::Skip("its file is gone".to_owned());
-                Unit { fate, needs: Vec::new(), after: Vec::new(), follows: Vec::new(), ..unit.clone() }
+                let (needs, after, follows, restart_with) = Default::default();
+                Unit { fate, needs, after, follows, restart_with, main: false, ..unit.clone() }
             });
             let differs = next != *unit;
             if differs {
@@ -255,7 +258,10 @@ impl Driver {
     }
 
     fn answer(&mut self, request: Request) {
-        let answer = self.resolve(request.verb, &request.names);
+        let mut answer = self.resolve(request.verb, &request.names);
+        if let (Verb::Restart, false, Ok(units)) = (request.verb, request.only, &mut answer) {
+            *units = self.core.together(units);
+        }
         if let Ok(units) = &answer {
             let event = match request.verb {
                 Verb::Start => Event::Start(units.clone()),
@@ -320,7 +326,7 @@ impl Driver {
             .collect();
         let seq = self.published.borrow().seq;
         let (up, stopping) = (self.core.up(), self.core.is_stopping());
-        let mut next = Published { units, up, stopping, finished, seq };
+        let mut next = Published { units, up, stopping, finished, code: self.core.code(), seq };
         let passages = self.core.passages();
         let time = (self.began.1, self.now());
         let told = changes::between(&self.published.borrow(), &next, passages, time, &self.logs);

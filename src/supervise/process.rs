@@ -422,6 +422,13 @@ impl Ending {
     }
 }
 
+/// What a child side's failure means for its unit.
+fn no_service(operation: &str, errno: i32) -> Outcome {
+    let why = Report::describe(operation, errno);
+    let missing = operation.starts_with(launch::EXEC) && errno == Errno::ENOENT as i32;
+    if missing { Outcome::NotFound(why) } else { no_start(why, errno) }
+}
+
 /// What is known of a run.
 struct Run {
     role: Role,
@@ -439,7 +446,7 @@ impl Run {
     fn hear(&mut self, report: Option<Report>) -> Option<(i32, Watch)> {
         let main = match report {
             Some(Report::Failed { operation, errno }) => {
-                self.outcome = Some(no_start(Report::describe(&operation, errno), errno));
+                self.outcome = Some(no_service(&operation, errno));
                 None
             }
             Some(Report::Exited { exit }) => {

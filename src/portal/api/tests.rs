@@ -53,12 +53,12 @@ fn post(path: &str, body: &str) -> Request<Body> {
 }
 
 /// A supervisor that answers every request in the same way and tells what it was asked.
-fn answering(answer: Result<Taken, RequestError>) -> (Handle, mpsc::Receiver<(Verb, Vec<String>)>) {
+fn answering(answer: Result<Taken, RequestError>) -> (Handle, mpsc::Receiver<(Verb, Vec<String>, bool)>) {
     let (sender, mut requests) = mpsc::channel::<Asked>(1);
     let (told, asked) = mpsc::channel(8);
     tokio::spawn(async move {
         while let Some(request) = requests.recv().await {
-            told.send((request.verb, request.names)).await.unwrap();
+            told.send((request.verb, request.names, request.only)).await.unwrap();
             request.reply.send(answer.clone()).unwrap();
         }
     });
@@ -81,8 +81,10 @@ async fn verbs_reach_the_supervisor() {
         let request = post(&format!("/api/units/{path}"), r#"{"names": ["x", "y"]}"#);
         let (status, body) = ask(&router, request).await;
         assert_eq!((status, &body["units"][0], &body["seq"]), (StatusCode::OK, &"xorg".into(), &7.into()));
-        assert_eq!(asked.recv().await.unwrap(), (verb, vec!["x".into(), "y".into()]));
+        assert_eq!(asked.recv().await.unwrap(), (verb, vec!["x".into(), "y".into()], false));
     }
+    let (status, _) = ask(&router, post("/api/units/restart", r#"{"names": ["x"], "only": true}"#)).await;
+    assert_eq!((status, asked.recv().await.unwrap().2), (StatusCode::OK, true));
 }
 
 #[tokio::test]

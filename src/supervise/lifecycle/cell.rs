@@ -83,6 +83,8 @@ pub(super) struct Cell {
     pub(super) generation: u64,
     /// The generations of the followed units when this one was started.
     pub(super) followed: Vec<u64>,
+    /// The exit code of its last run.
+    pub(super) code: Option<i32>,
 }
 
 #[derive(Clone, Debug)]
@@ -95,6 +97,9 @@ pub(super) struct Spec {
     pub(super) after: Vec<usize>,
     pub(super) follows: Vec<usize>,
     pub(super) health: Option<Health>,
+    pub(super) restart_with: Option<usize>,
+    pub(super) main: bool,
+    pub(super) last: bool,
     pub(super) start_timeout: Option<Duration>,
     pub(super) restart: Restart,
     pub(super) patience: Patience,
@@ -124,6 +129,7 @@ impl Cell {
             says: String::new(),
             generation: 0,
             followed: Vec::new(),
+            code: None,
         }
     }
 }

@@ -28,9 +28,6 @@ impl Core {
     /// Nothing of the unit is left.
     pub(super) fn gone(&mut self, at: usize, outcome: &Outcome) {
         let cell = &mut self.cells[at];
-        if !cell.alive {
-            return;
-        }
         cell.alive = false;
         cell.pid = None;
         cell.says = String::new();
@@ -59,7 +56,9 @@ impl Core {
                 Outcome::Ended(exit) => {
                     self.ended(at, ready, exit.success(), format!("it ended with {exit}"));
                 }
-                Outcome::NotStarted(why) => self.ended(at, ready, false, why.clone()),
+                Outcome::NotStarted(why) | Outcome::NotFound(why) => {
+                    self.ended(at, ready, false, why.clone());
+                }
                 Outcome::HeldUp(why) => self.held_up(at, why.clone()),
             },
         }

@@ -81,6 +81,7 @@ impl Core {
         }
         if !cell.spec.needs.iter().all(|need| self.satisfied(*need))
             || cell.spec.after.iter().any(|unit| self.pending(*unit))
+            || self.before_last(at).next().is_some()
             // They belong to the run before and would mistake the new one for it.
             || self.users(at).next().is_some()
         {
@@ -105,16 +106,13 @@ impl Core {
         cell.leaving.is_none() && matches!(cell.state, State::Ready { .. } | State::Done)
     }
 
-    /// Whether `at` is on its way up for the first time, so that what merely comes after it should wait.
+    /// Whether `at` is on its way up, and not because it failed, so that what merely comes after it should wait.
     fn pending(&self, at: usize) -> bool {
         let cell = &self.cells[at];
-        match cell.state {
-            State::Starting { .. } => true,
-            State::Waiting | State::Stopping { then: Then::Again, .. } => {
-                cell.wanted && cell.spec.needs.iter().all(|need| self.satisfied(*need) || self.pending(*need))
-            }
-            _ => false,
-        }
+        matches!(cell.state, State::Starting { .. })
+            || cell.is_due()
+                && cell.wanted
+                && cell.spec.needs.iter().all(|need| self.satisfied(*need) || self.pending(*need))
     }
 
     /// Units that are alive and need `at`.
@@ -127,7 +125,8 @@ impl Core {
         let spec = &self.cells[at].spec;
         let needs = spec.needs.iter().copied().filter(|need| !self.satisfied(*need));
         let after = spec.after.iter().copied().filter(|unit| self.pending(*unit));
-        let units: BTreeSet<usize> = needs.chain(after).chain(self.users(at)).collect();
+        let units: BTreeSet<usize> =
+            needs.chain(after).chain(self.users(at)).chain(self.before_last(at)).collect();
         let names: Vec<String> = units
             .into_iter()
             .map(|unit| format!("{} ({})", self.cells[unit].spec.name, self.cells[unit].state.shown().name()))

@@ -1,10 +1,12 @@
 //! The life of units without a process or a clock.
 
 mod checks;
+mod main_units;
 mod replans;
 mod stop_commands;
 mod stops;
 mod storm;
+mod together;
 
 use super::*;
 use crate::config::service::Restart;
@@ -25,6 +27,9 @@ fn unit(name: &str) -> Unit {
         after: Vec::new(),
         follows: Vec::new(),
         clears: Vec::new(),
+        restart_with: None,
+        main: false,
+        last: false,
         ready: crate::config::service::Ready::Notify,
         health: None,
         start_timeout: Some(MS(60_000)),
