@@ -319,7 +319,7 @@ impl Front {
         let auth = Auth::new(credentials, &state.key("cookie-key"), DEFAULT_COST);
         let settings =
             gateway::Settings { names: vec![vars.direct_address.clone()], ..gateway::Settings::default() };
-        let api = Api::new(watch.clone(), events, logs.clone(), handle);
+        let api = Api::new(watch.clone(), events, logs.clone(), handle).with_wishes(wishes.clone());
         let shared = logs.clone();
         let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
         let port = vars.serviceportal_port_host.0;

@@ -72,7 +72,8 @@ signal n ended it, 127 when there is no such program, 126 when it cannot be exec
     #[command(after_help = "Examples:
   desktopd restart selkies
   desktopd restart --wait 'pipewire*' wireplumber
-  desktopd restart --only kde        # without the X server, which its file restarts with it")]
+  desktopd restart --only kde        # without the X server, which its file restarts with it
+  desktopd restart caddy             # the gateway is desktopd itself: reads the configuration again")]
     Restart(Restart),
     /// Show what a service printed
     #[command(after_help = "Examples:

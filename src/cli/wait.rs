@@ -157,7 +157,8 @@ pub(super) mod tests {
     }
 
     fn request(names: &[&str]) -> Units {
-        Units { units: names.iter().map(|name| (*name).to_owned()).collect(), seq: 10 }
+        let units = names.iter().map(|name| (*name).to_owned()).collect();
+        Units { units, seq: 10, notes: Vec::new() }
     }
 
     /// `kde` needs `x`, which needs `key`.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{Config, Problem, nearest};
+use crate::config::{Config, Problem, nearest, own};
 
 use super::graph::{self, Node};
 use super::{Fate, Unit, together};
@@ -42,7 +42,9 @@ fn names(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) -> BT
     for unit in units {
         let mut kept = Vec::new();
         for alias in std::mem::take(&mut unit.aliases) {
-            if let Some(owner) = names.get(&alias) {
+            let owner =
+                names.get(&alias).cloned().or_else(|| own::is_own(&alias).then(|| "desktopd itself".into()));
+            if let Some(owner) = owner {
                 let message = format!("\"{alias}\" already means {owner}; it is left out");
                 problems.push(Problem::new(file(config, &unit.name), "aliases", message));
                 continue;
@@ -71,7 +73,11 @@ fn resolve(unit: &mut Unit, names: &BTreeMap<String, String>, config: &Config, p
             let hint = nearest(name, names.keys().map(String::as_str))
                 .map(|near| format!("; did you mean \"{near}\"?"))
                 .unwrap_or_default();
-            let message = format!("\"{name}\" is not the name of a unit{hint}");
+            let message = if own::is_own(name) {
+                format!("\"{name}\" is desktopd itself, which is always there; leave it out")
+            } else {
+                format!("\"{name}\" is not the name of a unit{hint}")
+            };
             let problem = Problem::new(file(config, &unit.name), key, message).of_unit(&unit.name);
             wrong.get_or_insert_with(|| problem.to_string());
             problems.push(problem);

@@ -1,4 +1,5 @@
-//! Requests that mean more than the unit that they name: partners of a restart, and stops that begin with a command.
+//! Requests that mean more than the unit that they name: partners of a restart, the daemon's own names, and stops that
+//! begin with a command.
 
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,101 @@ fn a_partner_that_does_not_run_is_left_alone() {
     assert_eq!((status, &answer["units"]), (200, &json!(["b"])));
     let (status, answer) = world.post("/api/units/stop", r#"{"names": ["b"], "only": true}"#);
     assert_eq!((status, &answer["error"]), (400, &json!("'only' is for restart, not for stop")));
+}
+
+#[test]
+fn the_daemons_own_names_read_the_configuration_again() {
+    let world = World::running(&[("kde", "@polite"), ("silent", "@polite\nautostart = false")]);
+    let before = world.until_state("kde", "ready");
+    for name in ["caddy", "gateway", "portal", "serviceportal", "instance_portal", "desktopd"] {
+        let answer = world.tell(&["restart", name]);
+        assert_eq!(
+            answer,
+            format!("{name}: part of desktopd itself, which read its configuration again: nothing changed\n")
+        );
+        assert_eq!(
+            world.tell(&["start", name]),
+            format!("{name}: part of desktopd itself, which runs already\n")
+        );
+        let refused = world.cli(&["stop", "kde", name]);
+        assert_eq!(
+            (refused.code, refused.err),
+            (
+                1,
+                format!(
+                    "desktopd: '{name}' is part of desktopd itself, with which everything ends: `desktopd shutdown` does that\n"
+                )
+            )
+        );
+    }
+    assert_eq!(world.unit("kde")["pid"], before["pid"]);
+    assert_eq!(
+        world.tell(&["restart", "kde", "caddy"]),
+        "restart: kde\ncaddy: part of desktopd itself, which read its configuration again: nothing changed\n"
+    );
+    let second = world.until_replaced("kde", &before);
+    assert_eq!(
+        world.tell(&["restart", "--wait", "portal", "kde"]),
+        "desktopd is ready: portal: part of desktopd itself, which read its configuration again: nothing changed\n\
+         kde is ready\n"
+    );
+    world.until_replaced("kde", &second);
+    assert!(world.tell(&["start", "--wait", "--json", "caddy"]).contains("runs already"));
+
+    let shown: serde_json::Value = serde_json::from_str(&world.tell(&["status", "--json", "caddy"])).unwrap();
+    assert_eq!((&shown[0]["name"], &shown[0]["state"]), (&json!("desktopd"), &json!("ready")));
+    assert_eq!(shown[0]["pid"].as_i64(), Some(i64::from(world.pid())));
+    assert_eq!(shown[0]["since"], world.status()["started_at"]);
+    let text = world.tell(&["status", "gateway"]);
+    assert!(text.starts_with("desktopd: ready for ") && text.contains("Service portal on port "), "{text}");
+    assert!(world.tell(&["logs", "caddy"]).contains("desktopd 0."), "its own log");
+    let table = world.tell(&["status"]);
+    assert!(!table.contains("\ndesktopd"), "it is no row of the table: {table}");
+}
+
+#[test]
+fn a_restart_of_the_gateway_with_a_mistake_says_so_and_restarts_nothing() {
+    let world = World::running(&[("kde", "@polite")]);
+    let before = world.until_state("kde", "ready");
+    let unknown = world.cli(&["restart", "caddy", "kdee"]);
+    assert_eq!(unknown.err, "desktopd: no unit is named 'kdee'; did you mean 'kde'?\n");
+    let (status, answer) = world.post("/api/units/restart", r#"{"names": ["caddy", "kdee"]}"#);
+    assert_eq!((status, &answer["error"]), (404, &json!("no unit is named 'kdee'; did you mean 'kde'?")));
+    assert_eq!(
+        world.cli(&["stop", "cady"]).err,
+        "desktopd: no unit is named 'cady'; did you mean 'caddy'?\n"
+    );
+    world.service("kde", "@polite\nned = []");
+    let refused = world.cli(&["restart", "kde", "caddy"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("kde.toml: ned: unknown key; did you mean `needs`?"), "{refused:?}");
+    assert_eq!(world.unit("kde")["pid"], before["pid"]);
+    // What it reads anew is taken over before anything is restarted.
+    world.service("kde", "@polite\ndescription = \"new\"");
+    let (status, answer) = world.post("/api/units/restart", r#"{"names": ["kde", "caddy"]}"#);
+    assert_eq!((status, &answer["units"]), (200, &json!(["kde"])), "{answer}");
+    assert_eq!(world.until_replaced("kde", &before)["description"], "new");
+}
+
+#[test]
+fn no_service_can_have_the_daemons_names() {
+    let world = World::running(&[
+        ("caddy", "@polite"),
+        ("run", "@polite"),
+        ("kde", "@polite\naliases = [\"portal\", \"plasma\"]"),
+        ("needy", "@polite\nneeds = [\"gateway\"]"),
+    ]);
+    world.until_state("kde", "ready");
+    assert_eq!(world.unit("kde")["aliases"], json!(["plasma"]));
+    let problems = world.status()["problems"].to_string();
+    for told in [
+        "services/caddy.toml: \\\"caddy\\\" is a name of desktopd itself; give the file another name",
+        "services/run.toml: \\\"run\\\" is the name of the command that `desktopd run` is given; give the file another",
+        "services/kde.toml: aliases: \\\"portal\\\" already means desktopd itself; it is left out",
+        "services/needy.toml: needs: \\\"gateway\\\" is desktopd itself, which is always there; leave it out",
+    ] {
+        assert!(problems.contains(told), "{told}: {problems}");
+    }
 }
 
 /// However a stop command fares, the unit is gone within its time, and a moment for KILL.

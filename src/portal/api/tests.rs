@@ -88,6 +88,53 @@ async fn verbs_reach_the_supervisor() {
 }
 
 #[tokio::test]
+async fn the_daemons_own_names_never_reach_the_supervisor() {
+    let (handle, mut asked) = answering(Ok(Taken { units: vec!["xorg".into()], seq: 7 }));
+    let (observer, seen) = Observer::new(1, 0);
+    observer.update(|snapshot| snapshot.units = vec![unit("xorg")]);
+    let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 10_000 }, Console::silent());
+    let (_sender, handle) = watch::channel(Some(handle));
+    let api = Api::new(seen, observer.events(), logs, handle);
+    let alone = router(api.clone());
+    let (wish, mut wishes) = mpsc::channel(1);
+    let router = router(api.with_wishes(wish));
+    let answers = tokio::spawn(async move {
+        for answer in [Ok(crate::supervise::Replanned::default()), Err("a mistake".to_owned())] {
+            let Some(Wish::Reload(reply)) = wishes.recv().await else { panic!("no reload was wished for") };
+            reply.send(answer).unwrap();
+        }
+    });
+    for (router, verb, names, expected, told) in [
+        (
+            &router,
+            "start",
+            r#""caddy""#,
+            StatusCode::OK,
+            "caddy: part of desktopd itself, which runs already",
+        ),
+        (&router, "stop", r#""xorg","portal""#, StatusCode::CONFLICT, "'portal' is part of desktopd itself"),
+        (&router, "restart", r#""caddy","xork""#, StatusCode::NOT_FOUND, "did you mean 'xorg'?"),
+        (&alone, "restart", r#""caddy""#, StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        (
+            &router,
+            "restart",
+            r#""gateway","xorg""#,
+            StatusCode::OK,
+            "read its configuration again: nothing changed",
+        ),
+        (&router, "restart", r#""xorg","caddy""#, StatusCode::UNPROCESSABLE_ENTITY, "a mistake"),
+    ] {
+        let request = post(&format!("/api/units/{verb}"), &format!(r#"{{"names": [{names}]}}"#));
+        let (status, body) = ask(router, request).await;
+        assert!(status == expected && body.to_string().contains(told), "{verb} {names}: {status} {body}");
+    }
+    answers.await.unwrap();
+    // Once, and without the daemon's own name.
+    assert_eq!(asked.recv().await.unwrap(), (Verb::Restart, vec!["xorg".to_owned()], false));
+    assert!(asked.try_recv().is_err());
+}
+
+#[tokio::test]
 async fn refusals_have_their_status() {
     let unknown = RequestError::Unknown { name: "x".into(), nearest: None };
     let refused = RequestError::Refused { name: "x".into(), reason: "no GPU".into() };
