@@ -38,7 +38,10 @@ pub(super) async fn change(client: &Client, verb: Verb, args: &Change, only: boo
         return render::print(args.json, &answer, || said(verb, &answer));
     }
     let notes = answer.notes.clone();
-    let mut waiting = Waiting::new(verb, answer, &client.status().await?);
+    // A restart may be over before anybody can look again: what was before it, and all events since, tell it.
+    let known = answer.units.iter().all(|name| snapshot.unit(name).is_some());
+    let before = if known { snapshot } else { client.status().await? };
+    let mut waiting = Waiting::new(verb, answer, &before);
     let ended = tokio::time::timeout(args.timeout, follow(client, &mut waiting)).await;
     let late = ended.is_err();
     ended.unwrap_or(Ok(()))?;
