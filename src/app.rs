@@ -14,7 +14,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::{Failure, code};
 use crate::config::Config;
+use crate::config::service::Run;
 use crate::facts::{self, Facts};
 use crate::gateway::auth::{Auth, Credentials, DEFAULT_COST, Password};
 use crate::gateway::{self, Gateway};
@@ -32,16 +34,18 @@ use reload::{Reading, Reloader, Wanted, apart};
 /// How long answers on the control socket may take at the end.
 const LAST_ANSWER: Duration = Duration::from_millis(300);
 
-/// Runs the desktop until it is asked to stop. The error says why it could not even begin.
-pub async fn run(mut config: Config) -> Result<(), String> {
+/// Runs the desktop until it is asked to stop or its main service has ended. Answers with the exit code; the failure
+/// says why it could not even begin.
+pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let began = (Instant::now(), jiff::Timestamp::now().as_millisecond());
     let (logs, no_logs) = open_logs(&config);
-    let signals = Signals::new().map_err(|error| format!("taking signals: {error}"))?;
+    let signals = Signals::new().map_err(|error| failed(format!("taking signals: {error}")))?;
     if let Err(error) = sys::become_subreaper() {
         tracing::warn!("orphans will not come to this process: {error}");
     }
     tracing::info!("desktopd {} starts", env!("CARGO_PKG_VERSION"));
-    let control = portal::bind_unix(&config.places.run, &config.places.control_socket()).await?;
+    let socket = config.places.control_socket();
+    let control = portal::bind_unix(&config.places.run, &socket).await.map_err(failed)?;
 
     let (observer, watch) = Observer::new(std::process::id().cast_signed(), began.1);
     let stop = CancellationToken::new();
@@ -73,7 +77,7 @@ pub async fn run(mut config: Config) -> Result<(), String> {
     tokio::spawn(reloader.run(wanted, readings_out));
     let mut daemon =
         Daemon { signals, reaper, supervisor, observer, reload, readings, wishes, front, ready_socket };
-    daemon.watch_over().await;
+    let code = daemon.watch_over().await;
     let front = daemon.front;
     stop.cancel();
     front.gateway.drained().await;
@@ -81,7 +85,7 @@ pub async fn run(mut config: Config) -> Result<(), String> {
     let _ = tokio::time::timeout(LAST_ANSWER, control).await;
     tracing::info!("everything has stopped");
     logs.flush();
-    Ok(())
+    Ok(code)
 }
 
 /// Everything that runs, and what may be asked of it.
@@ -101,10 +105,11 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Passes on what happens until everything has stopped.
-    async fn watch_over(&mut self) {
+    /// Passes on what happens until everything has stopped, and answers with the exit code.
+    async fn watch_over(&mut self) -> i32 {
         let mut states = self.supervisor.watch.clone();
         let mut supervised = true;
+        let mut asked = false;
         // Children may have ended before their signal could be taken.
         self.reaper.reap();
         loop {
@@ -113,9 +118,10 @@ impl Daemon {
                     Signal::Child => self.reaper.reap(),
                     Signal::Stop(name) => {
                         tracing::info!("stopping: got signal {name}");
+                        asked = true;
                         self.supervisor.shutdown();
                         if !supervised {
-                            return;
+                            return code::FAILED;
                         }
                     }
                     Signal::Reload => self.want_reload(("got signal HUP", None)),
@@ -123,6 +129,7 @@ impl Daemon {
                 Some(wish) = self.wishes.recv() => match wish {
                     Wish::Shutdown => {
                         tracing::info!("stopping: somebody asked for it over the control socket");
+                        asked = true;
                         self.supervisor.shutdown();
                     }
                     Wish::Reload(reply) => {
@@ -138,13 +145,17 @@ impl Daemon {
                         continue;
                     }
                     let published = states.borrow_and_update().clone();
-                    let finished = published.finished;
+                    let (finished, code) = (published.finished, published.code);
+                    if published.stopping && !asked {
+                        asked = true;
+                        tracing::info!("stopping: the main service has ended");
+                    }
                     if published.up {
                         self.came_up();
                     }
                     observe(&self.observer, published);
                     if finished {
-                        return;
+                        return code;
                     }
                 }
             }
@@ -233,12 +244,14 @@ fn make_secrets(config: &mut Config, state: &State, logs: &Logs) {
 }
 
 /// Looks at the machine and plans, off the threads that answer: a directory service or a disk may be slow.
-async fn plan(config: Config) -> Result<(Plan, Reloader), String> {
+async fn plan(config: Config) -> Result<(Plan, Reloader), Failure> {
     let (plan, facts, config) = apart(move || {
         let facts = Facts::probe(&config);
         (Plan::build(&config, &facts), facts, config)
     })
-    .await?;
+    .await
+    .map_err(failed)?;
+    check_command(&plan, &facts, &config)?;
     for problem in &plan.problems {
         tracing::warn!("{problem}");
     }
@@ -264,6 +277,25 @@ async fn plan(config: Config) -> Result<(Plan, Reloader), String> {
     Ok((plan, reloader))
 }
 
+/// Refuses a command of `desktopd run` that cannot run: nothing is worth starting without it.
+fn check_command(plan: &Plan, facts: &Facts, config: &Config) -> Result<(), Failure> {
+    let Some(service) = config.services.iter().find(|service| service.is_command()) else { return Ok(()) };
+    let Some(Fate::Skip(reason) | Fate::Broken(reason)) = plan.unit(&service.name).map(|unit| &unit.fate)
+    else {
+        return Ok(());
+    };
+    let Run::Literal(argv) = &service.run else { return Ok(()) };
+    let found = argv
+        .first()
+        .is_some_and(|program| facts.programs.is_useless(program) || facts.programs.get(program).is_ok());
+    let code = if found { code::NOT_EXECUTABLE } else { code::NOT_FOUND };
+    Err(Failure::new(code, reason))
+}
+
+fn failed(message: String) -> Failure {
+    Failure::new(code::FAILED, message)
+}
+
 /// Everything that answers people.
 struct Front {
     gateway: Gateway,
@@ -287,7 +319,7 @@ impl Front {
         let auth = Auth::new(credentials, &state.key("cookie-key"), DEFAULT_COST);
         let settings =
             gateway::Settings { names: vec![vars.direct_address.clone()], ..gateway::Settings::default() };
-        let api = Api::new(watch.clone(), events, logs.clone(), handle);
+        let api = Api::new(watch.clone(), events, logs.clone(), handle).with_wishes(wishes.clone());
         let shared = logs.clone();
         let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
         let port = vars.serviceportal_port_host.0;

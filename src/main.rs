@@ -2,8 +2,8 @@
 
 use std::process::exit;
 
-use desktopd::cli::{self, Args, Command, code};
-use desktopd::config::Config;
+use desktopd::cli::{self, Args, Command, Failure, code};
+use desktopd::config::{Config, Service, env};
 use desktopd::facts::Facts;
 use desktopd::logs::Mask;
 use desktopd::plan::Plan;
@@ -31,17 +31,11 @@ fn run() -> i32 {
         Command::Guard => sys::guard::guard(),
         Command::Step { words } => told(steps::run(words)),
         Command::Plan { json, variables } => plan(&Config::load(args.config.clone(), variables), *json),
-        Command::Init { variables } => {
-            sys::start_clean();
-            // It has no reason to fail; if it does, there are as many as before.
-            let _ = sys::limits::raise_open_files();
-            if let Err(error) = sys::threads_work() {
-                return told(Err(error));
-            }
-            let config = Config::load(args.config.clone(), variables);
-            let runtime =
-                Builder::new_multi_thread().worker_threads(2).thread_stack_size(STACK).enable_all().build();
-            told(with_runtime(runtime, app::run(config)).and_then(|result| result))
+        Command::Init { variables } => desktop(Config::load(args.config.clone(), variables)),
+        Command::Run { command } => {
+            let mut config = Config::load(args.config.clone(), &[]);
+            config.services.extend(Service::of_command(command.clone(), env::working_folder()));
+            desktop(config)
         }
         command => {
             let config = Config::load(args.config.clone(), &[]);
@@ -50,15 +44,33 @@ fn run() -> i32 {
             match result {
                 Err(error) => told(Err(error)),
                 Ok(Ok(())) => 0,
-                Ok(Err(failure)) => {
-                    if !failure.message.is_empty() {
-                        eprintln!("desktopd: {}", failure.message);
-                    }
-                    failure.code
-                }
+                Ok(Err(failure)) => refused(&failure),
             }
         }
     }
+}
+
+/// The daemon's side.
+fn desktop(config: Config) -> i32 {
+    sys::start_clean();
+    // It has no reason to fail; if it does, there are as many as before.
+    let _ = sys::limits::raise_open_files();
+    if let Err(error) = sys::threads_work() {
+        return told(Err(error));
+    }
+    let runtime = Builder::new_multi_thread().worker_threads(2).thread_stack_size(STACK).enable_all().build();
+    match with_runtime(runtime, app::run(config)) {
+        Err(error) => told(Err(error)),
+        Ok(Ok(code)) => code,
+        Ok(Err(failure)) => refused(&failure),
+    }
+}
+
+fn refused(failure: &Failure) -> i32 {
+    if !failure.message.is_empty() {
+        eprintln!("desktopd: {}", failure.message);
+    }
+    failure.code
 }
 
 fn with_runtime<T>(

@@ -9,9 +9,9 @@ use std::thread;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::watch::Watch;
-use crate::config::{Config, Environment, Problem};
+use crate::config::{Config, Environment, Problem, Service};
 use crate::facts::{DisplayFacts, Facts};
-use crate::plan::{Fate, Plan};
+use crate::plan::{Fate, Plan, Unit};
 use crate::supervise::Replanned;
 
 /// Where to say what came of a reload.
@@ -42,6 +42,8 @@ pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
 pub(super) struct Reloader {
     dir: PathBuf,
     env: Environment,
+    /// What `desktopd run` was given. It stands in no file, so it stays as it was planned first.
+    command: Option<(Service, Unit)>,
     /// What was wrong with the environment, which stays as it was.
     env_problems: Vec<Problem>,
     /// The display was decided on before our own X server ran; it must not be in its own way.
@@ -58,6 +60,7 @@ impl Reloader {
         let mut reloader = Self {
             dir: config.dir.clone(),
             env: config.env.clone(),
+            command: command(config, plan),
             env_problems: config.problems.iter().filter(|problem| !in_files(problem)).cloned().collect(),
             display: facts.display.clone(),
             accepted: plan.problems.clone(),
@@ -109,11 +112,18 @@ impl Reloader {
     async fn plan(&mut self) -> Result<Plan, String> {
         self.look();
         let (dir, env, problems) = (self.dir.clone(), self.env.clone(), self.env_problems.clone());
-        let display = self.display.clone();
+        let (display, command) = (self.display.clone(), self.command.clone());
         let plan = apart(move || {
-            let config = Config::read(dir, env, problems);
+            let mut config = Config::read(dir, env, problems);
+            config.services.extend(command.as_ref().map(|(service, _)| service.clone()));
             let facts = Facts { display, ..Facts::probe(&config) };
-            Plan::build(&config, &facts)
+            let mut plan = Plan::build(&config, &facts);
+            for unit in &mut plan.units {
+                if let Some((_, kept)) = command.as_ref().filter(|(_, kept)| kept.name == unit.name) {
+                    unit.clone_from(kept);
+                }
+            }
+            plan
         })
         .await?;
         let new: Vec<String> = plan
@@ -133,4 +143,10 @@ impl Reloader {
         }
         Ok(plan)
     }
+}
+
+/// The command of `desktopd run`, if that is what runs.
+fn command(config: &Config, plan: &Plan) -> Option<(Service, Unit)> {
+    let service = config.services.iter().find(|service| service.is_command())?;
+    Some((service.clone(), plan.unit(&service.name)?.clone()))
 }

@@ -39,6 +39,19 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME=value")]
         variables: Vec<OsString>,
     },
+    /// Run the desktop and, when it is up, a command with whose end everything ends
+    #[command(after_help = "Examples:
+  docker run --rm --shm-size=1g IMAGE desktopd run -- glxgears
+  docker run --rm -w /work -v $PWD:/work --shm-size=1g IMAGE desktopd run -- sh -c 'make test'
+
+It runs as the desktop's user, in the folder that desktopd was started in, or else at home, once every
+service that starts by itself is ready or has failed for good. The exit code is the command's, 128+n when
+signal n ended it, 127 when there is no such program, 126 when it cannot be executed.")]
+    Run {
+        /// The program and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+        command: Vec<String>,
+    },
     /// Show all services and how they are, or some of them with the last lines of their logs
     #[command(after_help = "Examples:
   desktopd status
@@ -58,8 +71,10 @@ pub enum Command {
     /// Restart services, together with what needs them
     #[command(after_help = "Examples:
   desktopd restart selkies
-  desktopd restart --wait 'pipewire*' wireplumber")]
-    Restart(Change),
+  desktopd restart --wait 'pipewire*' wireplumber
+  desktopd restart --only kde        # without the X server, which its file restarts with it
+  desktopd restart caddy             # the gateway is desktopd itself: reads the configuration again")]
+    Restart(Restart),
     /// Show what a service printed
     #[command(after_help = "Examples:
   desktopd logs                      # the daemon itself
@@ -178,6 +193,17 @@ pub struct Change {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which units are to restart.
+#[derive(Debug, clap::Args)]
+pub struct Restart {
+    /// Which units, and whether to wait.
+    #[command(flatten)]
+    pub change: Change,
+    /// Leave out the units that are restarted with these by `restart-with`
+    #[arg(long)]
+    pub only: bool,
 }
 
 /// Which lines of which log.

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use crate::config::own;
 use crate::observe::UnitState;
+use crate::portal::api::{Names, Units};
 use crate::supervise::Verb;
 
 use super::args::Change;
@@ -20,29 +22,39 @@ struct End<'a> {
 }
 
 /// The command.
-pub(super) async fn change(client: &Client, verb: Verb, args: &Change) -> Result<(), Failure> {
+pub(super) async fn change(client: &Client, verb: Verb, args: &Change, only: bool) -> Result<(), Failure> {
     let snapshot = client.status().await?;
     let asked = if snapshot.units.is_empty() {
         // The daemon says itself that it does not know yet what there is.
         args.names.clone()
     } else {
-        let units = names::resolve(&snapshot, &args.names, false)?;
-        units.into_iter().map(|unit| unit.name.clone()).collect()
+        let (own, others): (Vec<String>, Vec<String>) =
+            args.names.iter().cloned().partition(|name| own::is_own(name));
+        let units = names::resolve(&snapshot, &others, false)?;
+        own.into_iter().chain(units.into_iter().map(|unit| unit.name.clone())).collect()
     };
-    let answer = client.verb(verb, asked).await?;
+    let answer = client.verb(verb, Names { names: asked, only }).await?;
     if !args.wait {
-        return render::print(args.json, &answer, || {
-            format!("{}: {}\n", verb.name(), answer.units.join(", "))
-        });
+        return render::print(args.json, &answer, || said(verb, &answer));
     }
-    let mut waiting = Waiting::new(verb, answer, &client.status().await?);
+    let notes = answer.notes.clone();
+    // A restart may be over before anybody can look again: what was before it, and all events since, tell it.
+    let known = answer.units.iter().all(|name| snapshot.unit(name).is_some());
+    let before = if known { snapshot } else { client.status().await? };
+    let mut waiting = Waiting::new(verb, answer, &before);
     let ended = tokio::time::timeout(args.timeout, follow(client, &mut waiting)).await;
     let late = ended.is_err();
     ended.unwrap_or(Ok(()))?;
-    let ends: Vec<End<'_>> = waiting
-        .ends()
-        .map(|(name, way, state, reason)| End { name, state, reason, done: way == Some(Way::Done) })
-        .collect();
+    let done = notes.iter().map(|note| End {
+        name: own::NAMES[0],
+        state: UnitState::Ready,
+        reason: note,
+        done: true,
+    });
+    let others = waiting.ends();
+    let others =
+        others.map(|(name, way, state, reason)| End { name, state, reason, done: way == Some(Way::Done) });
+    let ends: Vec<End<'_>> = done.chain(others).collect();
     let said = |end: &End<'_>| {
         let colon = if end.reason.is_empty() { "" } else { ": " };
         format!("{} is {}{colon}{}", end.name, end.state.name(), end.reason)
@@ -55,6 +67,12 @@ pub(super) async fn change(client: &Client, verb: Verb, args: &Change) -> Result
     let told: Vec<String> = not_done.iter().map(|end| said(end)).collect();
     let late = if late { format!("not done within {:?}: ", args.timeout) } else { String::new() };
     Err(Failure::new(code::FAILED, format!("{late}{}", told.join("; "))))
+}
+
+/// What was taken up, a line for the units and one for each thing that the daemon did itself.
+fn said(verb: Verb, answer: &Units) -> String {
+    let units = (!answer.units.is_empty()).then(|| format!("{}: {}\n", verb.name(), answer.units.join(", ")));
+    units.into_iter().chain(answer.notes.iter().map(|note| format!("{note}\n"))).collect()
 }
 
 /// Takes in what happens until every unit has come to its end.

@@ -80,8 +80,8 @@ impl Client {
         self.json(Method::GET, "/api/events", "").await
     }
 
-    pub(super) async fn verb(&self, verb: Verb, names: Vec<String>) -> Result<Units, Failure> {
-        let body = serde_json::to_string(&Names { names }).unwrap_or_default();
+    pub(super) async fn verb(&self, verb: Verb, names: Names) -> Result<Units, Failure> {
+        let body = serde_json::to_string(&names).unwrap_or_default();
         self.json(Method::POST, &format!("/api/units/{}", verb.name()), &body).await
     }
 

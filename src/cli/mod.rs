@@ -28,6 +28,10 @@ use screen::Screen;
 pub mod code {
     /// The command did not do what was asked.
     pub const FAILED: i32 = 1;
+    /// The program that was to be run cannot be executed.
+    pub const NOT_EXECUTABLE: i32 = 126;
+    /// There is no such program.
+    pub const NOT_FOUND: i32 = 127;
     /// The daemon does not run, or does not answer.
     pub const NOT_RUNNING: i32 = 3;
     /// The command line is wrong.
@@ -42,9 +46,9 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
     let screen = Screen::of(&config.env);
     match command {
         Command::Status(args) => status::status(&client, args, screen).await,
-        Command::Start(args) => change::change(&client, Verb::Start, args).await,
-        Command::Stop(args) => change::change(&client, Verb::Stop, args).await,
-        Command::Restart(args) => change::change(&client, Verb::Restart, args).await,
+        Command::Start(args) => change::change(&client, Verb::Start, args, false).await,
+        Command::Stop(args) => change::change(&client, Verb::Stop, args, false).await,
+        Command::Restart(args) => change::change(&client, Verb::Restart, &args.change, args.only).await,
         Command::Logs(args) => logs::logs(&client, args).await,
         Command::Events(args) => events::events(&client, args, screen).await,
         Command::Timeline(args) => events::timeline(&client, args, screen).await,
@@ -68,6 +72,7 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
             render::print(*json, &credentials, || render::credentials(&credentials))
         }
         Command::Init { .. }
+        | Command::Run { .. }
         | Command::Plan { .. }
         | Command::Exec
         | Command::Guard

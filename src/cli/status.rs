@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::config::own;
 use crate::gateway::page;
 use crate::logs::Line;
 use crate::observe::{Phase, Snapshot, UnitHealth, UnitState, UnitStatus};
@@ -24,10 +25,14 @@ struct Detail<'a> {
 
 /// The command.
 pub(super) async fn status(client: &Client, args: &Status, screen: Screen) -> Result<(), Failure> {
-    let snapshot = client.status().await?;
+    let mut snapshot = client.status().await?;
     let now = jiff::Timestamp::now().as_millisecond();
     if args.names.is_empty() {
         return render::print(args.json, &snapshot, || all(&snapshot, now, screen));
+    }
+    if args.names.iter().any(|name| own::is_own(name)) {
+        // Before all others: these names are nobody else's.
+        snapshot.units.insert(0, snapshot.own());
     }
     let mut details = Vec::new();
     for unit in names::resolve(&snapshot, &args.names, true)? {
@@ -93,7 +98,8 @@ fn one(detail: &Detail<'_>, snapshot: &Snapshot, now: i64, screen: Screen) -> St
         });
         shown.collect::<Vec<_>>().join(", ")
     };
-    let ways = snapshot.routes.iter().filter(|route| route.unit == unit.name);
+    let ours = own::is_own(&unit.name);
+    let ways = snapshot.routes.iter().filter(|route| route.unit == if ours { "" } else { &unit.name });
     let ways: Vec<String> = ways.map(|route| format!("{} on port {}", route.title, route.port)).collect();
     for (name, value) in [
         ("reason", unit.reason.clone()),

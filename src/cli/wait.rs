@@ -28,7 +28,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Waits for what comes of a request. `snapshot` may be older than that: events tell the rest.
+    /// Waits for what comes of a request. `snapshot` is from before that: events tell the rest.
     pub(super) fn new(verb: Verb, request: Units, snapshot: &Snapshot) -> Self {
         let targets = request.units.into_iter().map(|name| (name, None)).collect();
         let mut waiting = Self { verb, taken: request.seq, seen: 0, targets, units: BTreeMap::new() };
@@ -58,16 +58,19 @@ impl Waiting {
             return;
         }
         self.seen = event.seq;
-        let What::Unit { unit, to, reason, pid, .. } = &event.what else { return };
-        if let Some(status) = self.units.get_mut(unit) {
-            status.state = *to;
-            status.reason.clone_from(reason);
-            status.pid = *pid;
+        if let What::Unit { unit, to, reason, pid, .. } = &event.what {
+            if let Some(status) = self.units.get_mut(unit) {
+                status.state = *to;
+                status.reason.clone_from(reason);
+                status.pid = *pid;
+            }
+            if self.verb == Verb::Restart && event.seq > self.taken {
+                self.judge(Some(unit));
+            }
         }
+        // The last event of the request may be about no unit.
         if self.verb != Verb::Restart {
             self.judge(None);
-        } else if event.seq > self.taken {
-            self.judge(Some(unit));
         }
     }
 
@@ -157,7 +160,8 @@ pub(super) mod tests {
     }
 
     fn request(names: &[&str]) -> Units {
-        Units { units: names.iter().map(|name| (*name).to_owned()).collect(), seq: 10 }
+        let units = names.iter().map(|name| (*name).to_owned()).collect();
+        Units { units, seq: 10, notes: Vec::new() }
     }
 
     /// `kde` needs `x`, which needs `key`.
@@ -240,6 +244,23 @@ pub(super) mod tests {
         waiting.take(&event(9, "kde", S::Ready));
         waiting.take(&event(10, "kde", S::Stopping));
         assert!(!waiting.is_over());
+    }
+
+    #[test]
+    fn what_was_over_before_anybody_looked_is_told_by_events() {
+        let before = Snapshot { seq: 8, ..snapshot(S::Done, S::Ready, S::Waiting) };
+        let mut waiting = Waiting::new(Verb::Stop, request(&["kde"]), &before);
+        waiting.take(&event(9, "kde", S::Stopped));
+        assert!(!waiting.is_over());
+        waiting.take(&Event { seq: 10, at: 0, what: What::Up });
+        assert!(waiting.is_over());
+        let mut waiting = Waiting::new(Verb::Restart, request(&["kde", "x"]), &before);
+        let steps = [("kde", S::Stopping), ("x", S::Stopping), ("x", S::Ready), ("kde", S::Ready)];
+        for (seq, (unit, state)) in (9..).zip(steps) {
+            assert!(!waiting.is_over(), "{seq}");
+            waiting.take(&event(seq, unit, state));
+        }
+        assert!(waiting.is_over());
     }
 
     #[test]

@@ -267,6 +267,11 @@ pub fn config_dir(option: Option<PathBuf>, environment: &Environment) -> PathBuf
         .unwrap_or_else(|| PathBuf::from("/etc/desktopd"))
 }
 
+/// The folder that this process was started in, unless that says nothing: the root, where containers start.
+pub fn working_folder() -> Option<PathBuf> {
+    std::env::current_dir().ok().filter(|folder| folder.parent().is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! `services/NAME.toml`: a service is data. This is the schema, with its defaults; unknown keys are mistakes.
 
+mod command;
 mod health;
 mod limits;
 mod probe;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use super::condition::{self, Condition};
 use super::file::{self, FileSpec};
 use super::listen::{self, ListenSpec};
+use super::own;
 use super::problem::Problem;
 use super::route::{self, RouteSpec};
 use super::table::Reader;
@@ -30,6 +32,8 @@ pub const STEPS: [&str; 2] = ["prepare", "x-cookie"];
 pub enum Run {
     /// A program and its arguments; no shell. Templates.
     Command(Vec<String>),
+    /// The same, as it is: no templates.
+    Literal(Vec<String>),
     /// One of this program's own boot steps and its arguments. Templates.
     Step(Vec<String>),
 }
@@ -87,6 +91,10 @@ pub struct Service {
     pub follows: Vec<String>,
     /// Contained units; what they started beside their own process ends with it.
     pub clears: Vec<String>,
+    /// The unit that is restarted with it when somebody asks for its restart.
+    pub restart_with: Option<String>,
+    /// Whether everything ends when it has ended.
+    pub main: bool,
     /// How it says that it is ready.
     pub ready: Ready,
     /// How it is checked while it is ready.
@@ -146,6 +154,10 @@ impl Service {
     pub fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<Self> {
         let name = path.file_stem()?.to_str()?.to_owned();
         let mut found = Vec::new();
+        if let Some(why) = own::taken(&name) {
+            let message = format!("{why}; give the file another name");
+            found.push(Problem::new(path.display().to_string(), "", message));
+        }
         let service = Self::read(&name, path, text, &mut found);
         let sound = found.is_empty();
         problems.extend(found.into_iter().map(|problem| problem.of_unit(&name)));
@@ -179,6 +191,7 @@ impl Service {
         };
         let oneshot = matches!(run, Some(Run::Step(_)));
         let (restart_delay, restart_delay_max) = restart_delays(&mut file);
+        let main = file.get("main", "true or false").unwrap_or(false);
         let service = Self {
             name: name.to_owned(),
             file: path.to_owned(),
@@ -196,6 +209,8 @@ impl Service {
             after: file.get("after", TEXTS).unwrap_or_default(),
             follows: file.get("follows", TEXTS).unwrap_or_default(),
             clears: file.get("clears", TEXTS).unwrap_or_default(),
+            restart_with: file.get("restart-with", "the name of a unit, as a text"),
+            main,
             ready: file.table("ready", ready::read).flatten().unwrap_or(Ready::Started),
             health: file.table("health", health::read).flatten(),
             start_timeout: start_timeout(&mut file),
@@ -208,7 +223,12 @@ impl Service {
                         ("never", Restart::Never),
                     ],
                 )
-                .unwrap_or(if oneshot { Restart::OnFailure } else { Restart::Always }),
+                // What ends with the main service must not hide how that went.
+                .unwrap_or(match (main, oneshot) {
+                    (true, _) => Restart::Never,
+                    (false, true) => Restart::OnFailure,
+                    (false, false) => Restart::Always,
+                }),
             restart_limit: restart_limit(&mut file),
             restart_delay,
             restart_delay_max,

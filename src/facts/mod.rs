@@ -60,7 +60,7 @@ impl Facts {
         let container = daemon.uid == 0 || in_container(Path::new("/"));
         let words = config.services.iter().flat_map(|service| {
             let command = match &service.run {
-                Run::Command(argv) => argv.first(),
+                Run::Command(argv) | Run::Literal(argv) => argv.first(),
                 Run::Step(_) => None,
             };
             let stop = service.stop_command.iter().filter_map(|argv| argv.first());

@@ -1,6 +1,6 @@
 //! Which programs are installed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
@@ -10,19 +10,34 @@ use nix::unistd::{AccessFlags, access};
 pub struct Programs {
     path: String,
     found: BTreeMap<String, PathBuf>,
+    /// There are such files, and none that can be executed.
+    useless: BTreeSet<String>,
 }
 
 impl Programs {
     /// Looks for `names` in the folders of `path`; names with a slash are looked at as they are.
     pub fn probe<'a>(path: &str, names: impl IntoIterator<Item = &'a str>) -> Self {
-        let found = names.into_iter().filter_map(|name| Some((name.to_owned(), look(path, name)?))).collect();
-        Self { path: path.to_owned(), found }
+        let mut programs = Self { path: path.to_owned(), ..Self::default() };
+        for name in names {
+            let mut candidates = candidates(path, name);
+            if let Some(file) = candidates.iter().position(|file| is_executable(file)) {
+                programs.found.insert(name.to_owned(), candidates.swap_remove(file));
+            } else if candidates.iter().any(|file| file.exists()) {
+                programs.useless.insert(name.to_owned());
+            }
+        }
+        programs
     }
 
     /// Programs that are said to be there, for tests and for planning other machines.
     pub fn given<'a>(path: &str, programs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let found = programs.into_iter().map(|(name, file)| (name.to_owned(), file.into())).collect();
-        Self { path: path.to_owned(), found }
+        Self { path: path.to_owned(), found, useless: BTreeSet::new() }
+    }
+
+    /// Whether there is a file of that name that cannot be executed.
+    pub fn is_useless(&self, name: &str) -> bool {
+        self.useless.contains(name)
     }
 
     /// Where `name` is, or why it is not.
@@ -37,15 +52,18 @@ impl Programs {
     }
 }
 
-fn look(path: &str, name: &str) -> Option<PathBuf> {
-    let executable = |file: &PathBuf| file.is_file() && access(file, AccessFlags::X_OK).is_ok();
+fn is_executable(file: &Path) -> bool {
+    file.is_file() && access(file, AccessFlags::X_OK).is_ok()
+}
+
+/// The files that `name` may mean, the best first.
+fn candidates(path: &str, name: &str) -> Vec<PathBuf> {
     if name.contains('/') {
-        return Some(PathBuf::from(name)).filter(executable);
+        // Whoever runs it may do so in another folder.
+        return vec![std::path::absolute(name).unwrap_or_else(|_| name.into())];
     }
-    path.split(':')
-        .filter(|folder| !folder.is_empty())
-        .map(|folder| Path::new(folder).join(name))
-        .find(executable)
+    let folders = path.split(':').filter(|folder| !folder.is_empty());
+    folders.map(|folder| Path::new(folder).join(name)).collect()
 }
 
 #[cfg(test)]
@@ -60,5 +78,6 @@ mod tests {
         assert!(programs.get("/bin/sh").is_ok());
         assert!(programs.get("no-such-program").unwrap_err().contains("/nowhere:/bin:/usr/bin"));
         assert!(programs.get("/etc/passwd").unwrap_err().contains("not executable"));
+        assert!(programs.is_useless("/etc/passwd") && !programs.is_useless("no-such-program"));
     }
 }

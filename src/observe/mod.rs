@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::config::own;
 pub use crate::supervise::{UnitHealth, UnitState, UnitStatus};
 pub use events::{Event, Events, What};
 pub use timeline::Timeline;
@@ -83,6 +84,29 @@ impl Snapshot {
     /// A unit by its name or one of its aliases.
     pub fn unit(&self, name: &str) -> Option<&UnitStatus> {
         self.units.iter().find(|u| u.name == name || u.aliases.iter().any(|a| a == name))
+    }
+
+    /// The daemon itself, as if it were one of its units.
+    pub fn own(&self) -> UnitStatus {
+        UnitStatus {
+            name: own::NAMES[0].to_owned(),
+            description: "supervisor, gateway and portal: the process that this is all below".to_owned(),
+            aliases: own::NAMES[1..].iter().map(|name| (*name).to_owned()).collect(),
+            state: match self.phase {
+                Phase::Starting => UnitState::Starting,
+                Phase::Running => UnitState::Ready,
+                Phase::Stopping => UnitState::Stopping,
+            },
+            reason: String::new(),
+            health: None,
+            status_text: String::new(),
+            since: self.started_at,
+            pid: Some(self.pid),
+            restarts: 0,
+            oneshot: false,
+            needs: Vec::new(),
+            after: Vec::new(),
+        }
     }
 }
 

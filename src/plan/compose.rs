@@ -58,6 +58,9 @@ impl<'a> Composer<'a> {
         unit.after.clone_from(&service.after);
         unit.follows.clone_from(&service.follows);
         unit.clears.clone_from(&service.clears);
+        unit.restart_with.clone_from(&service.restart_with);
+        unit.main = service.main;
+        unit.last = service.is_command();
         unit.start_timeout = service.start_timeout;
         unit.restart = service.restart;
         unit.restart_limit = service.restart_limit;
@@ -88,6 +91,7 @@ impl<'a> Composer<'a> {
                 let argv = expander.list("command", argv);
                 self.located("command", argv, service, &mut missing)
             }
+            Run::Literal(argv) => self.located("command", argv.clone(), service, &mut missing),
             Run::Step(words) => step(&words[..], &mut expander),
         };
         unit.stop_command = service.stop_command.as_ref().and_then(|argv| {
@@ -378,6 +382,9 @@ fn empty(name: &str) -> Unit {
         after: Vec::new(),
         follows: Vec::new(),
         clears: Vec::new(),
+        restart_with: None,
+        main: false,
+        last: false,
         ready: Ready::Started,
         health: None,
         start_timeout: None,

@@ -13,6 +13,7 @@ mod relations;
 pub mod routes;
 pub mod show;
 pub mod template;
+mod together;
 mod values;
 
 use std::collections::BTreeMap;
@@ -114,6 +115,12 @@ pub struct Unit {
     pub follows: Vec<String>,
     /// Contained units; what they started beside their own process ends with it.
     pub clears: Vec<String>,
+    /// The unit that is restarted with it when somebody asks for its restart.
+    pub restart_with: Option<String>,
+    /// Whether everything ends when it has ended.
+    pub main: bool,
+    /// Whether it starts only when everything else that should be up is, or has failed for good.
+    pub last: bool,
     /// How it says that it is ready.
     pub ready: Ready,
     /// How it is checked while it is ready.

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{Config, Problem, nearest};
+use crate::config::{Config, Problem, nearest, own};
 
 use super::graph::{self, Node};
-use super::{Fate, Unit};
+use super::{Fate, Unit, together};
 
 /// Resolves every name, marks what cannot run because of its relations, and puts the units in their order of start.
 pub(super) fn settle(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) {
@@ -14,6 +14,8 @@ pub(super) fn settle(units: &mut [Unit], config: &Config, problems: &mut Vec<Pro
         resolve(unit, &names, config, problems);
     }
     check_clears(units, config, problems);
+    together::partners(units, &names, config, problems);
+    together::main_unit(units, config, problems);
     let nodes: BTreeMap<String, Node> = units
         .iter()
         .map(|unit| {
@@ -40,7 +42,9 @@ fn names(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) -> BT
     for unit in units {
         let mut kept = Vec::new();
         for alias in std::mem::take(&mut unit.aliases) {
-            if let Some(owner) = names.get(&alias) {
+            let owner =
+                names.get(&alias).cloned().or_else(|| own::is_own(&alias).then(|| "desktopd itself".into()));
+            if let Some(owner) = owner {
                 let message = format!("\"{alias}\" already means {owner}; it is left out");
                 problems.push(Problem::new(file(config, &unit.name), "aliases", message));
                 continue;
@@ -69,7 +73,11 @@ fn resolve(unit: &mut Unit, names: &BTreeMap<String, String>, config: &Config, p
             let hint = nearest(name, names.keys().map(String::as_str))
                 .map(|near| format!("; did you mean \"{near}\"?"))
                 .unwrap_or_default();
-            let message = format!("\"{name}\" is not the name of a unit{hint}");
+            let message = if own::is_own(name) {
+                format!("\"{name}\" is desktopd itself, which is always there; leave it out")
+            } else {
+                format!("\"{name}\" is not the name of a unit{hint}")
+            };
             let problem = Problem::new(file(config, &unit.name), key, message).of_unit(&unit.name);
             wrong.get_or_insert_with(|| problem.to_string());
             problems.push(problem);
@@ -106,7 +114,7 @@ fn check_clears(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>
     }
 }
 
-fn condemn(
+pub(super) fn condemn(
     units: &mut [Unit],
     name: &str,
     key: &str,
@@ -145,7 +153,7 @@ fn inherit(units: &mut [Unit]) {
     }
 }
 
-fn file(config: &Config, name: &str) -> String {
+pub(super) fn file(config: &Config, name: &str) -> String {
     let known = config.services.iter().find(|service| service.name == name);
     known.map_or_else(|| name.to_owned(), |service| service.file.display().to_string())
 }

@@ -35,6 +35,8 @@ struct UnitView<'a> {
     after: &'a [String],
     follows: &'a [String],
     clears: &'a [String],
+    restart_with: Option<&'a str>,
+    main: bool,
     ready: String,
     health: Option<String>,
     limits: Vec<String>,
@@ -119,6 +121,12 @@ impl Plan {
             for socket in unit.listen {
                 writeln!(out, "    listens: {socket}")?;
             }
+            if let Some(partner) = unit.restart_with {
+                writeln!(out, "    restarted by hand: together with {partner}")?;
+            }
+            if unit.main {
+                writeln!(out, "    everything ends when it has ended")?;
+            }
             if !unit.autostart {
                 writeln!(out, "    starts only when asked to")?;
             }
@@ -168,6 +176,8 @@ fn unit(unit: &Unit) -> UnitView<'_> {
         after: &unit.after,
         follows: &unit.follows,
         clears: &unit.clears,
+        restart_with: unit.restart_with.as_deref(),
+        main: unit.main,
         ready: format!("{:?}", unit.ready),
         health: unit.health.as_ref().map(health),
         limits: unit.launch.limits.iter().map(ToString::to_string).collect(),

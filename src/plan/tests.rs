@@ -1,6 +1,7 @@
 //! Plans of machines that are not here.
 
 mod routes;
+mod together;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

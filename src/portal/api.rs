@@ -5,6 +5,7 @@
 
 mod events;
 mod logs;
+mod own;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,8 +20,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use super::Wish;
+use crate::config::own::{NAMES, is_own};
 use crate::logs::{Logs, OWN_LOG};
 use crate::observe::{Events, Snapshot, Watch};
 use crate::supervise::{Handle, RequestError, Taken, Verb};
@@ -44,20 +47,28 @@ pub struct Api {
     events: Events,
     logs: Logs,
     handle: watch::Receiver<Option<Handle>>,
+    /// To whoever reads the configuration again.
+    wishes: Option<mpsc::Sender<Wish>>,
 }
 
 impl Api {
     /// An api that answers before there is anything to ask for: until `handle` holds one, changes are refused.
     pub fn new(watch: Watch, events: Events, logs: Logs, handle: watch::Receiver<Option<Handle>>) -> Self {
-        Self { watch, events, logs, handle }
+        Self { watch, events, logs, handle, wishes: None }
+    }
+
+    /// The same, for somebody who may have the configuration read again.
+    #[must_use]
+    pub fn with_wishes(self, wishes: mpsc::Sender<Wish>) -> Self {
+        Self { wishes: Some(wishes), ..self }
     }
 
     /// The name of the log that somebody means. Only what exists has one: following makes a log.
     fn log_name(&self, asked: &str) -> Result<String, Problem> {
         let snapshot = self.watch.borrow();
         match snapshot.unit(asked) {
+            _ if is_own(asked) => Ok(OWN_LOG.to_owned()),
             Some(unit) => Ok(unit.name.clone()),
-            None if asked == OWN_LOG => Ok(OWN_LOG.to_owned()),
             None => {
                 Err(RequestError::Unknown { name: asked.to_owned(), nearest: nearest(&snapshot, asked) }
                     .into())
@@ -69,8 +80,11 @@ impl Api {
 /// What a changing request carries.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Names {
-    /// Units or their aliases.
+    /// Units or their aliases, or names of the daemon itself.
     pub names: Vec<String>,
+    /// Whether a restart leaves out what the units' `restart-with` names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only: bool,
 }
 
 /// The units that a changing request applies to.
@@ -80,6 +94,9 @@ pub struct Units {
     pub units: Vec<String>,
     /// The last event that the request made at once: whatever comes of it later comes after that.
     pub seq: u64,
+    /// What the daemon did itself, where one of its own names was among them: sentences for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Any answer that is not a success.
@@ -152,7 +169,7 @@ async fn change(
     let Some(verb) = Verb::ALL.into_iter().find(|known| known.name() == verb) else {
         return Err(Problem(StatusCode::NOT_FOUND, format!("'{verb}' is not start, stop or restart")));
     };
-    let Json(Names { names }) = body.map_err(|error| Problem(error.status(), error.body_text()))?;
+    let Json(Names { names, only }) = body.map_err(|error| Problem(error.status(), error.body_text()))?;
     if names.is_empty() {
         return Err(Problem(StatusCode::BAD_REQUEST, "no unit is named".into()));
     }
@@ -160,13 +177,25 @@ async fn change(
         let text = format!("at most {MOST_NAMES} units, by names of at most {LONGEST_NAME} bytes");
         return Err(Problem(StatusCode::BAD_REQUEST, text));
     }
+    if only && verb != Verb::Restart {
+        return Err(Problem(
+            StatusCode::BAD_REQUEST,
+            format!("'only' is for restart, not for {}", verb.name()),
+        ));
+    }
     let handle = api.handle.borrow().clone();
     let Some(handle) = handle else {
         let text = "the daemon is still deciding what to run; try again in a moment";
         return Err(Problem(StatusCode::SERVICE_UNAVAILABLE, text.into()));
     };
-    let Taken { units, seq } = handle.request(verb, names).await?;
-    Ok(Json(Units { units, seq }))
+    let split = own::Split::new(&api, verb, names)?;
+    let notes = split.attend(&api, verb).await?;
+    let Taken { units, seq } = if split.units.is_empty() {
+        Taken { units: Vec::new(), seq: api.watch.borrow().seq }
+    } else {
+        handle.request(verb, split.units, only).await?
+    };
+    Ok(Json(Units { units, seq, notes }))
 }
 
 fn sse(events: impl Stream<Item = Event> + Send + 'static) -> impl IntoResponse {
@@ -184,8 +213,9 @@ pub(crate) fn nearest(snapshot: &Snapshot, asked: &str) -> Option<String> {
         return None;
     }
     let names = snapshot.units.iter().flat_map(|unit| std::iter::once(&unit.name).chain(&unit.aliases));
+    let names = names.map(String::as_str).chain(NAMES);
     let (distance, name) = names.map(|name| (strsim::damerau_levenshtein(name, asked), name)).min()?;
-    (distance <= 1 + asked.chars().count() / 4).then(|| name.clone())
+    (distance <= 1 + asked.chars().count() / 4).then(|| name.to_owned())
 }
 
 #[cfg(test)]

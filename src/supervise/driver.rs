@@ -37,6 +37,8 @@ pub struct Published {
     pub stopping: bool,
     /// Whether everything has stopped.
     pub finished: bool,
+    /// The exit code of the whole, when everything has stopped.
+    pub code: i32,
     /// The number of the last change that led here.
     pub seq: u64,
 }
@@ -190,9 +192,13 @@ impl Driver {
         let argv = unit.stop_command.as_deref().unwrap_or_default();
         match process::run_beside(unit, argv, &self.reaper, &self.logs) {
             Ok(mut command) => {
-                let events = self.events.clone();
+                let (events, name) = (self.events.clone(), unit.name.clone());
                 let asking = tokio::spawn(async move {
-                    let well = (&mut command.exit).await.is_ok_and(Exit::success);
+                    let exit = (&mut command.exit).await.ok();
+                    let well = exit.is_some_and(Exit::success);
+                    if let Some(exit) = exit.filter(|_| !well) {
+                        tracing::warn!("{name}: stop-command: {}", process::failure(exit, &command.control));
+                    }
                     let _ = events.send(Event::Asked(at, well));
                 });
                 self.asking[at] = Some(AbortOnDropHandle::new(asking));
@@ -225,7 +231,8 @@ impl Driver {
         for unit in &mut self.units {
             let next = planned.remove(&unit.name).unwrap_or_else(|| {
                 let fate = Fate::Skip("its file is gone".to_owned());
-                Unit { fate, needs: Vec::new(), after: Vec::new(), follows: Vec::new(), ..unit.clone() }
+                let (needs, after, follows, restart_with) = Default::default();
+                Unit { fate, needs, after, follows, restart_with, main: false, ..unit.clone() }
             });
             let differs = next != *unit;
             if differs {
@@ -251,7 +258,10 @@ impl Driver {
     }
 
     fn answer(&mut self, request: Request) {
-        let answer = self.resolve(request.verb, &request.names);
+        let mut answer = self.resolve(request.verb, &request.names);
+        if let (Verb::Restart, false, Ok(units)) = (request.verb, request.only, &mut answer) {
+            *units = self.core.together(units);
+        }
         if let Ok(units) = &answer {
             let event = match request.verb {
                 Verb::Start => Event::Start(units.clone()),
@@ -316,7 +326,7 @@ impl Driver {
             .collect();
         let seq = self.published.borrow().seq;
         let (up, stopping) = (self.core.up(), self.core.is_stopping());
-        let mut next = Published { units, up, stopping, finished, seq };
+        let mut next = Published { units, up, stopping, finished, code: self.core.code(), seq };
         let passages = self.core.passages();
         let time = (self.began.1, self.now());
         let told = changes::between(&self.published.borrow(), &next, passages, time, &self.logs);

@@ -17,6 +17,7 @@
 mod cell;
 mod ending;
 mod health;
+mod main_unit;
 mod replan;
 mod requests;
 mod settle;
@@ -104,6 +105,8 @@ pub enum Outcome {
     NotStarted(String),
     /// It could not be started because the machine had nothing left to start it with.
     HeldUp(String),
+    /// It could not be started because its program does not exist.
+    NotFound(String),
 }
 
 /// All units and their states.
@@ -211,7 +214,13 @@ impl Core {
                 }
             }
             Event::Checked(at, number, result) => self.checked(at, number, result),
-            Event::Gone(at, outcome) => self.gone(at, &outcome),
+            Event::Gone(at, outcome) => {
+                if self.cells[at].alive {
+                    let told = self.is_told_to_end(at);
+                    self.gone(at, &outcome);
+                    self.take_end(at, &outcome, told);
+                }
+            }
             Event::Asked(at, well) => self.asked(at, well),
             Event::Start(units) => self.want(&units),
             Event::Stop(units) => units.into_iter().for_each(|at| self.unwant(at)),
@@ -374,6 +383,9 @@ fn specs(units: &[Unit]) -> Vec<Spec> {
         follows: resolve(&unit.follows),
         listens: !unit.launch.listen.is_empty(),
         health: unit.health.clone(),
+        restart_with: unit.restart_with.iter().find_map(|name| index.get(name.as_str()).copied()),
+        main: unit.main,
+        last: unit.last,
         start_timeout: unit.start_timeout,
         restart: unit.restart,
         patience: Patience {

@@ -125,6 +125,8 @@ pub(crate) type NewPlan = (Vec<Unit>, oneshot::Sender<Replanned>);
 pub(crate) struct Request {
     pub(crate) verb: Verb,
     pub(crate) names: Vec<String>,
+    /// Whether a restart leaves out what the units' `restart-with` names.
+    pub(crate) only: bool,
     pub(crate) reply: oneshot::Sender<Result<Taken, RequestError>>,
 }
 
@@ -206,10 +208,10 @@ impl Handle {
 
     /// Asks for `verb` on all `names` (units or aliases); all of them or, when one is wrong, none. Returns the
     /// names of the units that it applies to. The answer says that the request was taken up, not that it is done:
-    /// the snapshot tells that.
-    pub async fn request(&self, verb: Verb, names: Vec<String>) -> Result<Taken, RequestError> {
+    /// the snapshot tells that. A restart with `only` leaves out what the units' `restart-with` names.
+    pub async fn request(&self, verb: Verb, names: Vec<String>, only: bool) -> Result<Taken, RequestError> {
         let (reply, answer) = oneshot::channel();
-        let request = Request { verb, names, reply };
+        let request = Request { verb, names, only, reply };
         self.requests.send(request).await.map_err(|_| RequestError::Stopping)?;
         answer.await.map_err(|_| RequestError::Stopping)?
     }

@@ -219,7 +219,16 @@ pub(super) fn run_beside(
 ) -> io::Result<Companion> {
     let orders = Orders { quiet: true, ..orders(unit, argv, Vec::new()) };
     let started = start(reaper, Role::Exec, &orders, &[], &unit.name, logs)?;
-    Ok(Companion { pid: started.pid, exit: started.exit })
+    Ok(Companion { pid: started.pid, exit: started.exit, control: started.control })
+}
+
+/// Why a command beside a unit, which has ended, did not end well.
+pub(super) fn failure(exit: Exit, control: &UnixStream) -> String {
+    let failed = there(control, Vec::new()).into_iter().find_map(|report| match report {
+        Report::Failed { operation, errno } => Some(Report::describe(&operation, errno)),
+        _ => None,
+    });
+    failed.unwrap_or_else(|| format!("it ended with {exit}"))
 }
 
 impl Process {
@@ -416,6 +425,13 @@ impl Ending {
     }
 }
 
+/// What a child side's failure means for its unit.
+fn no_service(operation: &str, errno: i32) -> Outcome {
+    let why = Report::describe(operation, errno);
+    let missing = operation.starts_with(launch::EXEC) && errno == Errno::ENOENT as i32;
+    if missing { Outcome::NotFound(why) } else { no_start(why, errno) }
+}
+
 /// What is known of a run.
 struct Run {
     role: Role,
@@ -433,7 +449,7 @@ impl Run {
     fn hear(&mut self, report: Option<Report>) -> Option<(i32, Watch)> {
         let main = match report {
             Some(Report::Failed { operation, errno }) => {
-                self.outcome = Some(no_start(Report::describe(&operation, errno), errno));
+                self.outcome = Some(no_service(&operation, errno));
                 None
             }
             Some(Report::Exited { exit }) => {
@@ -493,12 +509,17 @@ impl Reports {
     }
 
     /// Everything that is there already.
-    fn rest(mut self) -> Vec<Report> {
-        let mut bytes = [0; 4096];
-        // Past the runtime, which may not have heard yet that there is something to read.
-        while let Ok((n @ 1.., _)) = rustix::net::recv(&self.socket, &mut bytes, RecvFlags::DONTWAIT) {
-            self.buffer.extend_from_slice(&bytes[..n]);
-        }
-        std::iter::from_fn(|| launch::unframe(&mut self.buffer).ok().flatten()).collect()
+    fn rest(self) -> Vec<Report> {
+        there(&self.socket, self.buffer)
     }
+}
+
+/// Everything that has been read of `socket`, or can be at once.
+fn there(socket: &UnixStream, mut buffer: Vec<u8>) -> Vec<Report> {
+    let mut bytes = [0; 4096];
+    // Past the runtime, which may not have heard yet that there is something to read.
+    while let Ok((n @ 1.., _)) = rustix::net::recv(socket, &mut bytes, RecvFlags::DONTWAIT) {
+        buffer.extend_from_slice(&bytes[..n]);
+    }
+    std::iter::from_fn(|| launch::unframe(&mut buffer).ok().flatten()).collect()
 }

@@ -39,6 +39,9 @@ pub const FIRST_FD: i32 = 3;
 /// Where our own descriptors wait while the service's take their places below. Low enough for a low limit of open files.
 const OWN_FDS: i32 = 40;
 
+/// How the description of a failed exec begins.
+pub const EXEC: &str = "exec ";
+
 /// Descriptors that can be handed over at once.
 const MAX_FDS: usize = 32;
 
@@ -264,7 +267,7 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     // The standard library's exec also gives SIGPIPE back, which its own start took.
     let error = Command::new(&program).args(argv).env_clear().envs(env).envs(told).exec();
     let file = PathBuf::from(program);
-    let operation = format!("exec {}", file.display());
+    let operation = format!("{EXEC}{}", file.display());
     // The system says the same of a script whose interpreter is missing, which is no help then.
     let misleading = error.kind() == io::ErrorKind::NotFound && file.exists();
     Err((if misleading { format!("{operation}, or rather its interpreter") } else { operation }, error))

@@ -40,6 +40,7 @@ pub struct World {
     port: u16,
     mark: String,
     env: Vec<(OsString, OsString)>,
+    /// What the daemon is started with.
     arguments: Vec<OsString>,
     program: PathBuf,
     uid: Option<u32>,
@@ -71,7 +72,7 @@ impl World {
             port: free_port(),
             mark,
             env: Vec::new(),
-            arguments: Vec::new(),
+            arguments: vec!["init".into()],
             program: env!("CARGO_BIN_EXE_desktopd").into(),
             uid: None,
             wrapper: Vec::new(),
@@ -138,6 +139,12 @@ impl World {
         self
     }
 
+    /// The daemon runs a command and ends with it.
+    pub fn run(&mut self, command: &[&str]) -> &mut Self {
+        self.arguments = ["run", "--"].iter().chain(command).map(OsString::from).collect();
+        self
+    }
+
     /// Words before the program: `unshare …`, `sh -c …`.
     pub fn wrapped_in(&mut self, words: &[&str]) -> &mut Self {
         self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
@@ -198,8 +205,7 @@ impl World {
     /// Starts the daemon.
     pub fn spawn(&mut self) {
         let console = File::options().create(true).append(true).open(self.path("console")).unwrap();
-        let mut words: Vec<&OsStr> = vec!["init".as_ref()];
-        words.extend(self.arguments.iter().map(OsString::as_os_str));
+        let words: Vec<&OsStr> = self.arguments.iter().map(OsString::as_os_str).collect();
         let mut command = self.command(&words);
         command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console).process_group(0);
         self.daemon = Some(command.spawn().unwrap());
@@ -264,6 +270,21 @@ impl World {
         let answer = self.cli(words);
         assert_eq!(answer.code, 0, "{words:?}: {answer:?}");
         answer.out
+    }
+
+    /// The status with which `POST` is answered on the control socket, and the answer.
+    pub fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        let mut socket = UnixStream::connect(self.path("run/control.sock")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = "Host: test\r\nConnection: close\r\nContent-Type: application/json";
+        let length = body.len();
+        let request = format!("POST {path} HTTP/1.1\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap_or_default())
     }
 
     /// What `GET` answers on the control socket, if anybody does.

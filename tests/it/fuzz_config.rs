@@ -274,7 +274,7 @@ fn shipped() -> Vec<String> {
 fn facts(services: &[Service], installed: bool) -> Facts {
     let words = services.iter().flat_map(|service| {
         let command = match &service.run {
-            Run::Command(argv) => argv.first(),
+            Run::Command(argv) | Run::Literal(argv) => argv.first(),
             Run::Step(_) => None,
         };
         let ready = match &service.ready {

@@ -20,6 +20,8 @@ mod daemon_lack;
 mod daemon_life;
 mod daemon_limits;
 mod daemon_reload;
+mod daemon_requests;
+mod daemon_run;
 mod daemon_stop;
 mod daemon_storm;
 mod daemon_world;

@@ -47,6 +47,8 @@ fn what_is_not_understood_is_refused() {
     for (words, told) in [
         ("", "desktopd"),
         ("stop", "<NAME>"),
+        ("stop kde --only", "--only"),
+        ("run", "<CMD>"),
         ("nothing", "unrecognized subcommand"),
         ("start kde --timeout 5s", "--wait"),
         ("start kde --wait --timeout 5", "500ms, 30s or 2m"),
@@ -65,10 +67,20 @@ fn what_is_not_understood_is_refused() {
 #[test]
 fn options_are_read() {
     match command("restart a b* --wait --timeout 250ms --json").unwrap() {
-        Command::Restart(Change { names, wait: true, timeout, json: true }) => {
+        Command::Restart(Restart {
+            change: Change { names, wait: true, timeout, json: true },
+            only: false,
+        }) => {
             assert_eq!((names.concat(), timeout), ("ab*".to_owned(), Duration::from_millis(250)));
         }
         other => panic!("{other:?}"),
+    }
+    assert!(matches!(command("restart a --only").unwrap(), Command::Restart(Restart { only: true, .. })));
+    for words in ["run -- sh -c --x", "run sh -c --x"] {
+        match command(words).unwrap() {
+            Command::Run { command } => assert_eq!(command, ["sh", "-c", "--x"]),
+            other => panic!("{other:?}"),
+        }
     }
     match command("stop a -w").unwrap() {
         Command::Stop(Change { wait: true, timeout, .. }) => assert_eq!(timeout, Duration::from_secs(60)),

@@ -53,12 +53,12 @@ fn post(path: &str, body: &str) -> Request<Body> {
 }
 
 /// A supervisor that answers every request in the same way and tells what it was asked.
-fn answering(answer: Result<Taken, RequestError>) -> (Handle, mpsc::Receiver<(Verb, Vec<String>)>) {
+fn answering(answer: Result<Taken, RequestError>) -> (Handle, mpsc::Receiver<(Verb, Vec<String>, bool)>) {
     let (sender, mut requests) = mpsc::channel::<Asked>(1);
     let (told, asked) = mpsc::channel(8);
     tokio::spawn(async move {
         while let Some(request) = requests.recv().await {
-            told.send((request.verb, request.names)).await.unwrap();
+            told.send((request.verb, request.names, request.only)).await.unwrap();
             request.reply.send(answer.clone()).unwrap();
         }
     });
@@ -81,8 +81,57 @@ async fn verbs_reach_the_supervisor() {
         let request = post(&format!("/api/units/{path}"), r#"{"names": ["x", "y"]}"#);
         let (status, body) = ask(&router, request).await;
         assert_eq!((status, &body["units"][0], &body["seq"]), (StatusCode::OK, &"xorg".into(), &7.into()));
-        assert_eq!(asked.recv().await.unwrap(), (verb, vec!["x".into(), "y".into()]));
+        assert_eq!(asked.recv().await.unwrap(), (verb, vec!["x".into(), "y".into()], false));
     }
+    let (status, _) = ask(&router, post("/api/units/restart", r#"{"names": ["x"], "only": true}"#)).await;
+    assert_eq!((status, asked.recv().await.unwrap().2), (StatusCode::OK, true));
+}
+
+#[tokio::test]
+async fn the_daemons_own_names_never_reach_the_supervisor() {
+    let (handle, mut asked) = answering(Ok(Taken { units: vec!["xorg".into()], seq: 7 }));
+    let (observer, seen) = Observer::new(1, 0);
+    observer.update(|snapshot| snapshot.units = vec![unit("xorg")]);
+    let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 10_000 }, Console::silent());
+    let (_sender, handle) = watch::channel(Some(handle));
+    let api = Api::new(seen, observer.events(), logs, handle);
+    let alone = router(api.clone());
+    let (wish, mut wishes) = mpsc::channel(1);
+    let router = router(api.with_wishes(wish));
+    let answers = tokio::spawn(async move {
+        for answer in [Ok(crate::supervise::Replanned::default()), Err("a mistake".to_owned())] {
+            let Some(Wish::Reload(reply)) = wishes.recv().await else { panic!("no reload was wished for") };
+            reply.send(answer).unwrap();
+        }
+    });
+    for (router, verb, names, expected, told) in [
+        (
+            &router,
+            "start",
+            r#""caddy""#,
+            StatusCode::OK,
+            "caddy: part of desktopd itself, which runs already",
+        ),
+        (&router, "stop", r#""xorg","portal""#, StatusCode::CONFLICT, "'portal' is part of desktopd itself"),
+        (&router, "restart", r#""caddy","xork""#, StatusCode::NOT_FOUND, "did you mean 'xorg'?"),
+        (&alone, "restart", r#""caddy""#, StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        (
+            &router,
+            "restart",
+            r#""gateway","xorg""#,
+            StatusCode::OK,
+            "read its configuration again: nothing changed",
+        ),
+        (&router, "restart", r#""xorg","caddy""#, StatusCode::UNPROCESSABLE_ENTITY, "a mistake"),
+    ] {
+        let request = post(&format!("/api/units/{verb}"), &format!(r#"{{"names": [{names}]}}"#));
+        let (status, body) = ask(router, request).await;
+        assert!(status == expected && body.to_string().contains(told), "{verb} {names}: {status} {body}");
+    }
+    answers.await.unwrap();
+    // Once, and without the daemon's own name.
+    assert_eq!(asked.recv().await.unwrap(), (Verb::Restart, vec!["xorg".to_owned()], false));
+    assert!(asked.try_recv().is_err());
 }
 
 #[tokio::test]

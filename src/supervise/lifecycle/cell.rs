@@ -37,10 +37,23 @@ pub(super) enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Waiting,
-    Starting { deadline: Option<Now> },
-    Ready { since: Now, checks: Option<Checks> },
-    Stopping { phase: Phase, deadline: Now, then: Then },
-    Backoff { until: Now },
+    Starting {
+        deadline: Option<Now>,
+    },
+    Ready {
+        since: Now,
+        checks: Option<Checks>,
+    },
+    /// `end` is when it is killed at the latest.
+    Stopping {
+        phase: Phase,
+        deadline: Now,
+        end: Now,
+        then: Then,
+    },
+    Backoff {
+        until: Now,
+    },
     Stopped,
     Done,
     Failed,
@@ -72,6 +85,8 @@ pub(super) struct Cell {
     pub(super) generation: u64,
     /// The generations of the followed units when this one was started.
     pub(super) followed: Vec<u64>,
+    /// The exit code of its last run.
+    pub(super) code: Option<i32>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,6 +101,9 @@ pub(super) struct Spec {
     /// Whether its sockets are there as soon as its program runs.
     pub(super) listens: bool,
     pub(super) health: Option<Health>,
+    pub(super) restart_with: Option<usize>,
+    pub(super) main: bool,
+    pub(super) last: bool,
     pub(super) start_timeout: Option<Duration>,
     pub(super) restart: Restart,
     pub(super) patience: Patience,
@@ -116,6 +134,7 @@ impl Cell {
             open: false,
             generation: 0,
             followed: Vec::new(),
+            code: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::supervise::backoff::Verdict;
 use crate::sys::reaper::Exit;
 
 use super::cell::{Phase, State, Then};
-use super::{Core, Effect, Ending, Outcome};
+use super::{Core, Effect, Ending, Now, Outcome};
 
 /// How long the kernel may take to remove a killed process before others go on without it.
 pub(super) const KILL_BUDGET: Duration = Duration::from_millis(800);
@@ -28,9 +28,6 @@ impl Core {
     /// Nothing of the unit is left.
     pub(super) fn gone(&mut self, at: usize, outcome: &Outcome) {
         let cell = &mut self.cells[at];
-        if !cell.alive {
-            return;
-        }
         cell.alive = false;
         cell.pid = None;
         cell.says = String::new();
@@ -59,7 +56,9 @@ impl Core {
                 Outcome::Ended(exit) => {
                     self.ended(at, ready, exit.success(), format!("it ended with {exit}"));
                 }
-                Outcome::NotStarted(why) => self.ended(at, ready, false, why.clone()),
+                Outcome::NotStarted(why) | Outcome::NotFound(why) => {
+                    self.ended(at, ready, false, why.clone());
+                }
                 Outcome::HeldUp(why) => self.held_up(at, why.clone()),
             },
         }
@@ -116,7 +115,7 @@ impl Core {
 
     /// The stop command ended.
     pub(super) fn asked(&mut self, at: usize, well: bool) {
-        // When it went well the unit is on its way out and has the rest of its time for that.
+        // When it went well the unit is on its way out and has the rest of the command's time for that.
         if !well && matches!(self.cells[at].state, State::Stopping { phase: Phase::Asked, .. }) {
             self.signal(at);
         }
@@ -167,7 +166,7 @@ impl Core {
                 Phase::Signalled => self.kill(at),
                 // The state must keep a way out, and something may have been started after the last look.
                 Phase::Killed | Phase::Stuck => {
-                    self.escalate(at, Phase::Stuck, STUCK_PAUSE);
+                    self.escalate(at, Phase::Stuck, now + STUCK_PAUSE);
                     self.effects.push(Effect::Kill(at));
                 }
             },
@@ -191,25 +190,25 @@ impl Core {
     }
 
     fn signal(&mut self, at: usize) {
-        let limit = self.cells[at].spec.stop_timeout;
-        self.escalate(at, Phase::Signalled, limit);
+        // The stop command has had its part of the time; the rest is the signal's.
+        let State::Stopping { end, .. } = self.cells[at].state else { return };
+        self.escalate(at, Phase::Signalled, end);
         self.effects.push(Effect::Signal(at));
     }
 
     fn kill(&mut self, at: usize) {
-        self.escalate(at, Phase::Killed, KILL_BUDGET);
+        self.escalate(at, Phase::Killed, self.now + KILL_BUDGET);
         self.effects.push(Effect::Kill(at));
     }
 
-    fn escalate(&mut self, at: usize, to: Phase, limit: Duration) {
-        let next = self.now + limit;
+    fn escalate(&mut self, at: usize, to: Phase, next: Now) {
         let cell = &mut self.cells[at];
         if let State::Stopping { phase, deadline, .. } = &mut cell.state {
             *phase = to;
             *deadline = next;
         } else {
             let (then, reason) = cell.leaving.take().unwrap_or((Then::Stay, "it was killed".to_owned()));
-            self.enter(at, State::Stopping { phase: to, deadline: next, then }, reason);
+            self.enter(at, State::Stopping { phase: to, deadline: next, end: next, then }, reason);
         }
     }
 }

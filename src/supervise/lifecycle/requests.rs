@@ -1,5 +1,7 @@
 //! What people ask for.
 
+use std::collections::VecDeque;
+
 use super::cell::{State, Then};
 use super::{Core, Ending, STOP_BUDGET};
 
@@ -34,6 +36,22 @@ impl Core {
         self.dismiss(at, "somebody asked for it");
     }
 
+    /// What the restart of `units` restarts: these and, by their `restart-with`, others, each once. Who shall not run
+    /// does not: it was stopped, or does not apply here.
+    pub fn together(&self, units: &[usize]) -> Vec<usize> {
+        let mut all: Vec<usize> = Vec::new();
+        let mut left: VecDeque<usize> = units.iter().copied().collect();
+        while let Some(at) = left.pop_front() {
+            if all.contains(&at) {
+                continue;
+            }
+            all.push(at);
+            let partner = self.cells[at].spec.restart_with;
+            left.extend(partner.filter(|at| self.cells[*at].wanted && self.refusal(*at).is_none()));
+        }
+        all
+    }
+
     /// `units` shall run anew.
     pub(super) fn again(&mut self, units: &[usize]) {
         self.want(units);
@@ -56,15 +74,18 @@ impl Core {
     /// Nothing shall run; said twice, at once.
     pub(super) fn shutdown(&mut self) {
         match self.ending {
-            None => {
-                for at in 0..self.cells.len() {
-                    self.dismiss(at, "the daemon is stopping");
-                }
-                self.ending = Some(Ending { deadline: self.now + STOP_BUDGET, killed: false });
-            }
+            None => self.end_all("the daemon is stopping"),
             Some(Ending { killed: false, .. }) => self.kill_all(),
             Some(_) => {}
         }
+    }
+
+    /// Begins the end of everything.
+    pub(super) fn end_all(&mut self, reason: &str) {
+        for at in 0..self.cells.len() {
+            self.dismiss(at, reason);
+        }
+        self.ending = Some(Ending { deadline: self.now + STOP_BUDGET, killed: false });
     }
 
     fn dismiss(&mut self, at: usize, reason: &str) {

@@ -62,13 +62,14 @@ impl Core {
             return false;
         }
         let Some((then, reason)) = self.cells[at].leaving.take() else { return false };
-        let (phase, effect) = if self.cells[at].spec.has_stop_command && self.cells[at].pid.is_some() {
-            (Phase::Asked, Effect::Ask(at))
+        let Cell { spec, pid, .. } = &self.cells[at];
+        let end = self.now + spec.stop_timeout;
+        let (phase, deadline, effect) = if spec.has_stop_command && pid.is_some() {
+            (Phase::Asked, self.now + spec.stop_timeout / 3 * 2, Effect::Ask(at))
         } else {
-            (Phase::Signalled, Effect::Signal(at))
+            (Phase::Signalled, end, Effect::Signal(at))
         };
-        let deadline = self.now + self.cells[at].spec.stop_timeout;
-        self.enter(at, State::Stopping { phase, deadline, then }, reason);
+        self.enter(at, State::Stopping { phase, deadline, end, then }, reason);
         self.effects.push(effect);
         true
     }
@@ -80,6 +81,7 @@ impl Core {
         }
         if !cell.spec.needs.iter().all(|need| self.is_open(*need))
             || cell.spec.after.iter().any(|unit| self.pending(*unit))
+            || self.before_last(at).next().is_some()
             // They belong to the run before and would mistake the new one for it.
             || self.users(at).next().is_some()
         {
@@ -112,15 +114,16 @@ impl Core {
         cell.leaving.is_none() && matches!(cell.state, State::Ready { .. } | State::Done)
     }
 
-    /// Whether `at` is on its way up for the first time, so that what merely comes after it should wait.
+    /// Whether `at` is on its way up, and not because it failed, so that what merely comes after it should wait.
     fn pending(&self, at: usize) -> bool {
         let cell = &self.cells[at];
         match cell.state {
             State::Starting { .. } => !cell.open,
-            State::Waiting | State::Stopping { then: Then::Again, .. } => {
-                cell.wanted && cell.spec.needs.iter().all(|need| self.is_open(*need) || self.pending(*need))
+            _ => {
+                cell.is_due()
+                    && cell.wanted
+                    && cell.spec.needs.iter().all(|need| self.is_open(*need) || self.pending(*need))
             }
-            _ => false,
         }
     }
 
@@ -134,7 +137,8 @@ impl Core {
         let spec = &self.cells[at].spec;
         let needs = spec.needs.iter().copied().filter(|need| !self.is_open(*need));
         let after = spec.after.iter().copied().filter(|unit| self.pending(*unit));
-        let units: BTreeSet<usize> = needs.chain(after).chain(self.users(at)).collect();
+        let units: BTreeSet<usize> =
+            needs.chain(after).chain(self.users(at)).chain(self.before_last(at)).collect();
         let names: Vec<String> = units
             .into_iter()
             .map(|unit| format!("{} ({})", self.cells[unit].spec.name, self.cells[unit].state.shown().name()))

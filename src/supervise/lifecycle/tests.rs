@@ -2,9 +2,12 @@
 
 mod checks;
 mod listening;
+mod main_units;
 mod replans;
+mod stop_commands;
 mod stops;
 mod storm;
+mod together;
 
 use super::*;
 use crate::config::service::Restart;
@@ -26,6 +29,9 @@ fn unit(name: &str) -> Unit {
         after: Vec::new(),
         follows: Vec::new(),
         clears: Vec::new(),
+        restart_with: None,
+        main: false,
+        last: false,
         ready: crate::config::service::Ready::Notify,
         health: None,
         start_timeout: Some(MS(60_000)),

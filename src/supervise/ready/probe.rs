@@ -26,6 +26,8 @@ pub(in crate::supervise) type Beside = Arc<dyn Fn(&[String]) -> io::Result<Compa
 pub(in crate::supervise) struct Companion {
     pub(in crate::supervise) pid: i32,
     pub(in crate::supervise) exit: oneshot::Receiver<Exit>,
+    /// Says why it could not be started.
+    pub(in crate::supervise) control: UnixStream,
 }
 
 impl Drop for Companion {

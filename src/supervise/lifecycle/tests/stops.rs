@@ -3,29 +3,6 @@
 use super::*;
 
 #[test]
-fn a_stop_asks_then_signals_then_kills() {
-    let kde = Unit { stop_command: Some(vec!["logout".into()]), ..unit("kde") };
-    let mut stage = Stage::up(&[kde]);
-    assert_eq!(stage.stop("kde"), ["ask kde"]);
-    assert_eq!(stage.after(MS(4999)), NOTHING);
-    assert_eq!(stage.after(MS(1)), ["signal kde"]);
-    // The command ends as well now, which is no news.
-    assert_eq!(stage.event(Event::Asked(0, false)), NOTHING);
-    assert_eq!(stage.after(MS(5000)), ["kill kde"]);
-    assert_eq!(stage.gone("kde", 0), NOTHING);
-    assert_eq!(stage.state("kde"), "stopped");
-}
-
-#[test]
-fn a_stop_command_that_fails_is_followed_by_the_signal_at_once() {
-    let kde = Unit { stop_command: Some(vec!["logout".into()]), ..unit("kde") };
-    let mut stage = Stage::up(&[kde]);
-    assert_eq!(stage.stop("kde"), ["ask kde"]);
-    assert_eq!(stage.event(Event::Asked(0, false)), ["signal kde"]);
-    assert_eq!(stage.event(Event::Asked(0, false)), NOTHING);
-}
-
-#[test]
 fn an_end_for_good_is_told_from_a_restart() {
     let mut stage = Stage::up(&[unit("x"), needing("kde", &["x"])]);
     let both = |stage: &Stage| [0, 1].map(|at| stage.core.end_for_good(at));

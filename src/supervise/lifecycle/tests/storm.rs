@@ -6,7 +6,7 @@ use super::*;
 use crate::config::service::{Action, Health, Probe};
 
 /// Seeds that once found something.
-const KEPT: [u64; 1] = [11_776_371_480_831_277_309];
+const KEPT: [u64; 3] = [11_776_371_480_831_277_309, 365_368_023_964_433_530, 7_930_241_112_626_045_360];
 
 /// How many fresh worlds a run looks at.
 const WORLDS: u64 = 256;
@@ -58,6 +58,8 @@ struct World {
     well: Vec<bool>,
     /// Whether processes do what is expected of them.
     calm: bool,
+    /// When each unit's stop began, and how long it may take.
+    stops: Vec<Option<(Now, Duration)>>,
     shutdown: Option<Now>,
     finished: bool,
 }
@@ -81,6 +83,7 @@ impl World {
             checking: vec![None; count],
             well: vec![false; count],
             calm: false,
+            stops: vec![None; count],
             shutdown: None,
             finished: false,
         }
@@ -119,6 +122,7 @@ impl World {
                 assert_eq!(users, 0, "seed {seed}: {at} starts under what needs it");
                 self.runs += 1;
                 self.alive[at] = Some(self.runs);
+                self.stops[at] = None;
                 self.well[at] = false;
                 if self.random.once_in(4) {
                     self.later(300, at, Event::Tried(at, "nobody there".to_owned()));
@@ -139,6 +143,7 @@ impl World {
             }
             Effect::Ask(at) => {
                 assert!(self.alive[at].is_some(), "seed {seed}: {at} is asked and not alive");
+                self.stops[at] = Some((self.now, self.core.cells[at].spec.stop_timeout));
                 let well = self.calm || self.random.once_in(2);
                 self.later(2000, at, Event::Asked(at, well));
                 if well {
@@ -146,11 +151,16 @@ impl World {
                 }
             }
             Effect::Signal(at) => {
+                self.stops[at].get_or_insert((self.now, self.core.cells[at].spec.stop_timeout));
                 if self.alive[at].is_some() && (self.calm || !self.random.once_in(4)) {
                     self.ends(if self.calm { 100 } else { 8000 }, at);
                 }
             }
             Effect::Kill(at) => {
+                if let Some((began, limit)) = self.stops[at].take() {
+                    let took = self.now.saturating_sub(began);
+                    assert!(took <= limit, "seed {seed}: {at} is killed after {took:?}");
+                }
                 if self.alive[at].is_some() {
                     let stuck = !self.calm && self.random.once_in(10);
                     self.ends(if stuck { 30_000 } else { 20 }, at);
@@ -192,6 +202,10 @@ impl World {
             self.well[*at] |= self.calm && result.is_ok();
         }
         let effects = self.core.handle(event, self.now);
+        if self.core.is_stopping() {
+            // The main unit may have ended.
+            self.shutdown.get_or_insert(self.now);
+        }
         for effect in effects {
             self.carry_out(&effect);
         }
@@ -261,7 +275,8 @@ impl World {
         let event = match self.random.below(3) {
             0 => Event::Start(units),
             1 => Event::Stop(units),
-            _ => Event::Restart(units),
+            _ if self.random.once_in(2) => Event::Restart(units),
+            _ => Event::Restart(self.core.together(&units)),
         };
         // People come at any moment, not only when something else happens.
         let next =
@@ -283,6 +298,7 @@ impl World {
             self.alive.push(None);
             self.checking.push(None);
             self.well.push(false);
+            self.stops.push(None);
             changed.push(true);
         }
         let effects = self.core.replan(&self.units, &changed, self.now);
@@ -295,13 +311,16 @@ impl World {
     fn live(mut self) {
         self.handle(Event::Tick);
         for _ in 0..EVENTS {
+            if self.core.is_stopping() {
+                break;
+            }
             if self.random.once_in(20) {
                 self.replan();
             } else if self.random.once_in(4) || !self.step() {
                 self.request();
             }
         }
-        if self.random.once_in(2) {
+        if self.core.is_stopping() || self.random.once_in(2) {
             self.end();
         } else {
             self.rest();
@@ -310,8 +329,10 @@ impl World {
 
     /// Everything is asked to end while processes do as they like.
     fn end(&mut self) {
-        self.shutdown = Some(self.now);
-        self.handle(Event::Shutdown);
+        if !self.core.is_stopping() {
+            self.shutdown = Some(self.now);
+            self.handle(Event::Shutdown);
+        }
         while !self.finished {
             match self.random.below(12) {
                 0 => self.handle(Event::Shutdown),
@@ -336,7 +357,7 @@ impl World {
                 State::Starting { deadline } => deadline.is_none() && cell.spec.start_timeout.is_none(),
                 _ => false,
             };
-            let held_up = || cell.spec.after.iter().any(|unit| self.held_up(*unit, &endless));
+            let held_up = || self.held_up(cell, &endless);
             let fits = match &cell.state {
                 State::Ready { .. } => cell.wanted,
                 State::Waiting => cell.wanted && (!needs() || held_up()),
@@ -364,11 +385,13 @@ impl World {
         self.coming.values().all(checks) && self.core.cells.iter().enumerate().all(rests)
     }
 
-    /// Whether `at` is, or waits for, a unit that starts for ever.
-    fn held_up(&self, at: usize, endless: &impl Fn(&Cell) -> bool) -> bool {
-        let cell = &self.core.cells[at];
-        let before = || cell.spec.needs.iter().chain(&cell.spec.after);
-        endless(cell) || cell.state == State::Waiting && before().any(|unit| self.held_up(*unit, endless))
+    /// Whether `cell` is, or waits for, a unit that starts for ever.
+    fn held_up(&self, cell: &Cell, endless: &impl Fn(&Cell) -> bool) -> bool {
+        let mut before = cell.spec.needs.iter().chain(&cell.spec.after);
+        endless(cell)
+            || cell.state == State::Waiting
+                && (cell.spec.last && self.core.cells.iter().any(endless)
+                    || before.any(|unit| self.held_up(&self.core.cells[*unit], endless)))
     }
 }
 
@@ -376,7 +399,7 @@ fn some_unit(at: usize, random: &mut Random) -> Unit {
     let mut others = |one_in: u64| -> Vec<String> {
         (0..at).filter(|_| random.once_in(one_in)).map(|other| other.to_string()).collect()
     };
-    let (needs, after, follows) = (others(3), others(5), others(6));
+    let (needs, after, follows, mut partner) = (others(3), others(5), others(6), others(6));
     let oneshot = random.once_in(4);
     let start_timeout = [None, Some(MS(0)), Some(MS(250)), Some(MS(60_000))][random.index(4)];
     // With no time to get ready at all it would go on for ever.
@@ -397,6 +420,9 @@ fn some_unit(at: usize, random: &mut Random) -> Unit {
         after,
         follows,
         health,
+        restart_with: partner.pop(),
+        main: at == 0 && random.once_in(4),
+        last: random.once_in(10),
         oneshot,
         start_timeout,
         restart: [Restart::Always, Restart::OnFailure, Restart::Never][random.index(3)],

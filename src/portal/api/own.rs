@@ -1,0 +1,63 @@
+//! Requests that name the daemon itself: it runs already, reads its configuration again instead of restarting, and
+//! cannot be stopped alone.
+
+use axum::http::StatusCode;
+use tokio::sync::oneshot;
+
+use crate::config::own::is_own;
+use crate::portal::Wish;
+use crate::supervise::{RequestError, Verb};
+
+use super::{Api, Problem, nearest};
+
+/// What a request asks of whom.
+pub(super) struct Split {
+    /// Names of the daemon itself.
+    own: Vec<String>,
+    /// Names of units.
+    pub(super) units: Vec<String>,
+}
+
+impl Split {
+    /// Tells apart what the daemon does itself. What it cannot do is refused before anything is done.
+    pub(super) fn new(api: &Api, verb: Verb, names: Vec<String>) -> Result<Self, Problem> {
+        let (own, units): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_own(name));
+        if own.is_empty() {
+            return Ok(Self { own, units });
+        }
+        if verb == Verb::Stop {
+            let text = format!(
+                "'{}' is part of desktopd itself, with which everything ends: `desktopd shutdown` does that",
+                own[0]
+            );
+            return Err(Problem(StatusCode::CONFLICT, text));
+        }
+        let snapshot = api.watch.borrow();
+        if let Some(name) = units.iter().find(|name| snapshot.unit(name).is_none()) {
+            let nearest = nearest(&snapshot, name);
+            return Err(RequestError::Unknown { name: name.clone(), nearest }.into());
+        }
+        drop(snapshot);
+        Ok(Self { own, units })
+    }
+
+    /// Does the daemon's part, and says so in sentences for people.
+    pub(super) async fn attend(&self, api: &Api, verb: Verb) -> Result<Vec<String>, Problem> {
+        if self.own.is_empty() {
+            return Ok(Vec::new());
+        }
+        let who = format!("{}: part of desktopd itself, which", self.own.join(", "));
+        if verb != Verb::Restart {
+            return Ok(vec![format!("{who} runs already")]);
+        }
+        let gone = || Problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".into());
+        let wishes = api.wishes.as_ref().ok_or_else(gone)?;
+        let (reply, answer) = oneshot::channel();
+        wishes.send(Wish::Reload(reply)).await.map_err(|_| gone())?;
+        match answer.await {
+            Ok(Ok(changes)) => Ok(vec![format!("{who} read its configuration again: {changes}")]),
+            Ok(Err(error)) => Err(Problem(StatusCode::UNPROCESSABLE_ENTITY, error)),
+            Err(_) => Err(gone()),
+        }
+    }
+}

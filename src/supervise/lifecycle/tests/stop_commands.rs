@@ -1,0 +1,67 @@
+//! Stops that begin with a command: whatever becomes of it, the stop is over in its time.
+
+use super::*;
+
+/// A unit that may take 6 s to stop.
+fn kde() -> Unit {
+    Unit { stop_command: Some(vec!["logout".into()]), stop_timeout: MS(6000), ..unit("kde") }
+}
+
+#[test]
+fn a_command_that_hangs_has_two_thirds_of_the_time() {
+    let mut stage = Stage::up(&[kde()]);
+    assert_eq!(stage.stop("kde"), ["ask kde"]);
+    assert_eq!(stage.after(MS(3999)), NOTHING);
+    assert_eq!(stage.after(MS(1)), ["signal kde"]);
+    // It is ended then, which is no news.
+    assert_eq!(stage.event(Event::Asked(0, false)), NOTHING);
+    assert_eq!(stage.after(MS(1999)), NOTHING);
+    assert_eq!(stage.after(MS(1)), ["kill kde"]);
+    assert_eq!(stage.gone("kde", 0), NOTHING);
+    assert_eq!((stage.state("kde"), stage.now), ("stopped", MS(6000)));
+}
+
+#[test]
+fn a_command_that_fails_or_cannot_be_executed_is_followed_by_the_signal_at_once() {
+    let mut stage = Stage::up(&[kde()]);
+    assert_eq!(stage.stop("kde"), ["ask kde"]);
+    assert_eq!(stage.after(MS(10)), NOTHING);
+    assert_eq!(stage.event(Event::Asked(0, false)), ["signal kde"]);
+    assert_eq!(stage.event(Event::Asked(0, false)), NOTHING);
+    // The signal has all that is left.
+    assert_eq!(stage.after(MS(5989)), NOTHING);
+    assert_eq!(stage.after(MS(1)), ["kill kde"]);
+}
+
+#[test]
+fn a_unit_that_stays_after_a_command_that_did_well_gets_the_signal_when_its_time_has_come() {
+    let mut stage = Stage::up(&[kde()]);
+    stage.stop("kde");
+    assert_eq!(stage.event(Event::Asked(0, true)), NOTHING);
+    assert_eq!(stage.due(), ["signal kde"]);
+    assert_eq!(stage.now, MS(4000));
+    assert_eq!(stage.due(), ["kill kde"]);
+    assert_eq!(stage.now, MS(6000));
+}
+
+#[test]
+fn a_unit_that_leaves_as_it_was_asked_to_gets_no_signal() {
+    let mut stage = Stage::up(&[kde()]);
+    stage.stop("kde");
+    assert_eq!(stage.event(Event::Asked(0, true)), NOTHING);
+    assert_eq!(stage.gone("kde", 0), NOTHING);
+    assert_eq!((stage.state("kde"), stage.core.deadline()), ("stopped", None));
+}
+
+#[test]
+fn no_time_at_all_is_none_for_the_command_either() {
+    let mut stage = Stage::up(&[Unit { stop_timeout: Duration::ZERO, ..kde() }]);
+    assert_eq!(stage.stop("kde"), ["ask kde", "signal kde", "kill kde"]);
+}
+
+#[test]
+fn a_unit_whose_program_does_not_run_yet_cannot_be_asked() {
+    let (mut stage, _) = Stage::new(&[kde()]);
+    assert_eq!(stage.stop("kde"), ["signal kde"]);
+    assert_eq!(stage.after(MS(6000)), ["kill kde"]);
+}
