@@ -6,6 +6,7 @@
 pub mod condition;
 pub mod env;
 pub mod file;
+pub mod listen;
 pub mod places;
 pub mod problem;
 pub mod route;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::condition::{self, Condition};
 use super::file::{self, FileSpec};
+use super::listen::{self, ListenSpec};
 use super::problem::Problem;
 use super::route::{self, RouteSpec};
 use super::table::Reader;
@@ -84,6 +85,8 @@ pub struct Service {
     pub after: Vec<String>,
     /// Units whose restart makes it restart.
     pub follows: Vec<String>,
+    /// Contained units; what they started beside their own process ends with it.
+    pub clears: Vec<String>,
     /// How it says that it is ready.
     pub ready: Ready,
     /// How it is checked while it is ready.
@@ -114,6 +117,8 @@ pub struct Service {
     pub folders: Vec<String>,
     /// Files that are written before it starts.
     pub files: Vec<FileSpec>,
+    /// Sockets that it is given at its start; what needs it may start as soon as they are there.
+    pub listen: Vec<ListenSpec>,
     /// Its working directory; a template. The user's home by default.
     pub directory: Option<String>,
     /// Its file mode creation mask.
@@ -190,6 +195,7 @@ impl Service {
             needs: file.get("needs", TEXTS).unwrap_or_default(),
             after: file.get("after", TEXTS).unwrap_or_default(),
             follows: file.get("follows", TEXTS).unwrap_or_default(),
+            clears: file.get("clears", TEXTS).unwrap_or_default(),
             ready: file.table("ready", ready::read).flatten().unwrap_or(Ready::Started),
             health: file.table("health", health::read).flatten(),
             start_timeout: start_timeout(&mut file),
@@ -218,6 +224,7 @@ impl Service {
             secrets: file.get("secrets", TEXTS).unwrap_or_default(),
             folders: file.get("folders", TEXTS).unwrap_or_default(),
             files: file.tables("file", file::read),
+            listen: file.tables("listen", listen::read),
             directory: file.get("directory", TEXT),
             umask: file
                 .parse("umask", "an octal mask such as \"0022\"", |text| {

@@ -1,5 +1,6 @@
 //! One service file to one unit: templates expanded, program found, environment put together.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,17 +8,19 @@ use std::path::PathBuf;
 use crate::config::condition::Holds;
 use crate::config::env::{is_own_secret, looks_secret};
 use crate::config::file::FileSpec;
+use crate::config::listen::ListenSpec;
 use crate::config::service::{Ready, Run, RunAs, STEPS, Service};
 use crate::config::{Config, Problem, Secret, nearest};
 use crate::facts::Facts;
+use crate::sys::launch::Listener;
 
 use super::display::Decision;
 use super::expander::Expander;
 use super::template::Values;
-use super::{Fate, File, Launch, Route, Unit, checks, hooks, routes, values};
+use super::{Fate, File, Launch, Route, Unit, checks, hooks, ready_fd, routes, values};
 
 /// Variables that describe the daemon's own surroundings and would mislead a unit.
-const NOT_INHERITED: [&str; 12] = [
+const NOT_INHERITED: [&str; 13] = [
     "DBUS_SESSION_BUS_ADDRESS",
     "DISPLAY",
     "LISTEN_FDNAMES",
@@ -26,6 +29,8 @@ const NOT_INHERITED: [&str; 12] = [
     "NOTIFY_SOCKET",
     "OLDPWD",
     "PULSE_SERVER",
+    // It has no terminal, and what it starts in one is told by this: see `sys::jobs`.
+    "TERM",
     "WAYLAND_DISPLAY",
     "XAUTHORITY",
     "XDG_RUNTIME_DIR",
@@ -52,6 +57,7 @@ impl<'a> Composer<'a> {
         unit.needs.clone_from(&service.needs);
         unit.after.clone_from(&service.after);
         unit.follows.clone_from(&service.follows);
+        unit.clears.clone_from(&service.clears);
         unit.start_timeout = service.start_timeout;
         unit.restart = service.restart;
         unit.restart_limit = service.restart_limit;
@@ -67,8 +73,9 @@ impl<'a> Composer<'a> {
         }
 
         let nobody = self.facts.account.as_ref().err().map(String::as_str);
+        let values = self.values(service);
         let mut expander =
-            Expander { service, values: &self.values, problems: Vec::new(), nobody, inapplicable: None };
+            Expander { service, values: &values, problems: Vec::new(), nobody, inapplicable: None };
         if let Some(reason) = self.unmet(service, &mut expander)
             && expander.problems.is_empty()
         {
@@ -127,6 +134,7 @@ impl<'a> Composer<'a> {
             groups: self.groups(service, &mut expander),
             folders,
             files,
+            listen: listen(service, &mut expander),
         };
         let mut route = routes::of(service, owner, &mut expander);
 
@@ -139,6 +147,15 @@ impl<'a> Composer<'a> {
         }
         problems.append(&mut expander.problems);
         (unit, route)
+    }
+
+    /// What templates of this service stand for.
+    fn values(&self, service: &Service) -> Cow<'_, Values> {
+        let mut values = Cow::Borrowed(&self.values);
+        if !service.listen.is_empty() {
+            values.to_mut().insert("ready-fd".to_owned(), ready_fd(service.listen.len()).to_string());
+        }
+        values
     }
 
     /// Whether the environment asks not to start it.
@@ -316,6 +333,17 @@ fn step(words: &[String], expander: &mut Expander<'_>) -> Vec<String> {
     ["/proc/self/exe", "__step"].map(str::to_owned).into_iter().chain(words).collect()
 }
 
+fn listen(service: &Service, expander: &mut Expander<'_>) -> Vec<Listener> {
+    let listener = |spec: &ListenSpec| {
+        let path = PathBuf::from(expander.text("listen.path", &spec.path));
+        if !path.as_os_str().is_empty() && !path.is_absolute() {
+            expander.problem("listen.path", format!("\"{}\" is not an absolute path", path.display()));
+        }
+        Listener { path, mode: spec.mode }
+    };
+    service.listen.iter().map(listener).collect()
+}
+
 /// Units whose files could not be read: they are shown, and say why they do not run.
 pub(super) fn broken(config: &Config) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
@@ -349,6 +377,7 @@ fn empty(name: &str) -> Unit {
         needs: Vec::new(),
         after: Vec::new(),
         follows: Vec::new(),
+        clears: Vec::new(),
         ready: Ready::Started,
         health: None,
         start_timeout: None,

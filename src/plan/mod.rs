@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::config::service::{Health, Ready, Restart};
 use crate::config::{Config, Problem, Secret};
 use crate::facts::Facts;
-use crate::sys::launch::Identity;
+use crate::sys::launch::{FIRST_FD, Identity, Listener};
 use crate::sys::limits::Limit;
 
 pub use checks::display_number;
@@ -33,8 +33,10 @@ pub use routes::{Bridge, Route, Upstream};
 /// How many processes and threads a desktop has that nobody uses yet.
 const DESKTOP_TASKS: u64 = 140;
 
-/// The descriptor on which a unit with `ready.kind = "fd"` says that it is ready.
-pub const READY_FD: i32 = crate::sys::launch::FIRST_FD;
+/// The descriptor on which a unit with `ready.kind = "fd"` says that it is ready: the one behind its `listeners`.
+pub fn ready_fd(listeners: usize) -> i32 {
+    i32::try_from(listeners).map_or(i32::MAX, |listeners| FIRST_FD.saturating_add(listeners))
+}
 
 /// What a unit's process is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub struct Launch {
     pub folders: Vec<PathBuf>,
     /// Files that are written before each start.
     pub files: Vec<File>,
+    /// Sockets that it finds open at its start; whoever connects waits there until it answers.
+    pub listen: Vec<Listener>,
 }
 
 /// A file that a unit reads at its start.
@@ -108,6 +112,8 @@ pub struct Unit {
     pub after: Vec<String>,
     /// Units whose restart makes it restart.
     pub follows: Vec<String>,
+    /// Contained units; what they started beside their own process ends with it.
+    pub clears: Vec<String>,
     /// How it says that it is ready.
     pub ready: Ready,
     /// How it is checked while it is ready.

@@ -13,6 +13,7 @@ pub(super) fn settle(units: &mut [Unit], config: &Config, problems: &mut Vec<Pro
     for unit in units.iter_mut() {
         resolve(unit, &names, config, problems);
     }
+    check_clears(units, config, problems);
     let nodes: BTreeMap<String, Node> = units
         .iter()
         .map(|unit| {
@@ -54,9 +55,12 @@ fn names(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) -> BT
 
 fn resolve(unit: &mut Unit, names: &BTreeMap<String, String>, config: &Config, problems: &mut Vec<Problem>) {
     let mut wrong = None;
-    for (key, list) in
-        [("needs", &mut unit.needs), ("after", &mut unit.after), ("follows", &mut unit.follows)]
-    {
+    for (key, list) in [
+        ("needs", &mut unit.needs),
+        ("after", &mut unit.after),
+        ("follows", &mut unit.follows),
+        ("clears", &mut unit.clears),
+    ] {
         for name in list.iter_mut() {
             if let Some(canonical) = names.get(name) {
                 name.clone_from(canonical);
@@ -74,6 +78,31 @@ fn resolve(unit: &mut Unit, names: &BTreeMap<String, String>, config: &Config, p
     }
     if let (Some(reason), Fate::Run) = (wrong, &unit.fate) {
         unit.fate = Fate::Broken(reason);
+    }
+}
+
+/// Only a guard knows what a unit started; one's own does that without being told.
+fn check_clears(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) {
+    let contained: BTreeMap<String, bool> = units
+        .iter()
+        // Of a file that is wrong nothing is known.
+        .map(|unit| (unit.name.clone(), unit.contain || matches!(unit.fate, Fate::Broken(_))))
+        .collect();
+    let mut wrong = Vec::new();
+    for unit in units.iter() {
+        for name in &unit.clears {
+            if *name == unit.name {
+                let message = "it is this unit itself, whose own processes `contain = true` ends".to_owned();
+                wrong.push((unit.name.clone(), message));
+            } else if !contained[name] {
+                let message =
+                    format!("\"{name}\" is not a contained unit; its file has to say `contain = true`");
+                wrong.push((unit.name.clone(), message));
+            }
+        }
+    }
+    for (name, message) in wrong {
+        condemn(units, &name, "clears", &message, config, problems);
     }
 }
 

@@ -34,6 +34,7 @@ struct UnitView<'a> {
     needs: &'a [String],
     after: &'a [String],
     follows: &'a [String],
+    clears: &'a [String],
     ready: String,
     health: Option<String>,
     limits: Vec<String>,
@@ -43,6 +44,7 @@ struct UnitView<'a> {
     autostart: bool,
     folders: &'a [PathBuf],
     files: Vec<String>,
+    listen: Vec<String>,
     environment: BTreeMap<String, String>,
 }
 
@@ -82,7 +84,13 @@ impl Plan {
             writeln!(out, "    command: {}", unit.command.join(" "))?;
             let user = unit.user.map_or("the daemon's".to_owned(), |uid| uid.to_string());
             writeln!(out, "    user: {user}, directory: {}, ready: {}", unit.directory, unit.ready)?;
-            for (key, names) in [("needs", unit.needs), ("after", unit.after), ("follows", unit.follows)] {
+            let relations = [
+                ("needs", unit.needs),
+                ("after", unit.after),
+                ("follows", unit.follows),
+                ("clears", unit.clears),
+            ];
+            for (key, names) in relations {
                 if !names.is_empty() {
                     writeln!(out, "    {key}: {}", names.join(", "))?;
                 }
@@ -107,6 +115,9 @@ impl Plan {
             }
             for file in unit.files {
                 writeln!(out, "    writes: {file}")?;
+            }
+            for socket in unit.listen {
+                writeln!(out, "    listens: {socket}")?;
             }
             if !unit.autostart {
                 writeln!(out, "    starts only when asked to")?;
@@ -156,6 +167,7 @@ fn unit(unit: &Unit) -> UnitView<'_> {
         needs: &unit.needs,
         after: &unit.after,
         follows: &unit.follows,
+        clears: &unit.clears,
         ready: format!("{:?}", unit.ready),
         health: unit.health.as_ref().map(health),
         limits: unit.launch.limits.iter().map(ToString::to_string).collect(),
@@ -164,6 +176,12 @@ fn unit(unit: &Unit) -> UnitView<'_> {
         oom_score_adj: unit.launch.oom_score_adj,
         autostart: unit.autostart,
         folders: &unit.launch.folders,
+        listen: unit
+            .launch
+            .listen
+            .iter()
+            .map(|socket| format!("{} (mode {:04o})", socket.path.display(), socket.mode))
+            .collect(),
         // What is in them may be secret.
         files: unit
             .launch

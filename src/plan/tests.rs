@@ -65,7 +65,13 @@ fn reason(plan: &Plan, name: &str) -> String {
 fn a_unit_has_its_program_user_environment_and_order() {
     let settings = "[environment]\nPATH = \"/usr/bin\"\n[desktop-environment]\nDISPLAY = \"${display}\"\n";
     let config = config(
-        &[("WEB_PASSWORD", "hunter22"), ("HF_TOKEN", "keep"), ("DISPLAY", ":7"), ("NOTIFY_SOCKET", "/x")],
+        &[
+            ("WEB_PASSWORD", "hunter22"),
+            ("HF_TOKEN", "keep"),
+            ("DISPLAY", ":7"),
+            ("NOTIFY_SOCKET", "/x"),
+            ("TERM", "xterm"),
+        ],
         settings,
         &[
             (
@@ -92,7 +98,7 @@ fn a_unit_has_its_program_user_environment_and_order() {
     assert_eq!(env["A"], "1920x");
     assert_eq!(env["HOME"], "/home/user");
     assert_eq!(env["HF_TOKEN"], "keep");
-    for absent in ["B", "WEB_PASSWORD", "NOTIFY_SOCKET"] {
+    for absent in ["B", "WEB_PASSWORD", "NOTIFY_SOCKET", "TERM"] {
         assert!(!env.contains_key(absent), "{absent}");
     }
     let x = &plan.unit("x-server").unwrap().launch;
@@ -180,6 +186,10 @@ fn mistakes_name_file_key_and_value_and_the_others_run() {
             ("key", "commandd = [\"app\"]"),
             ("after-key", "command = [\"app\"]\nneeds = [\"key\"]"),
             ("step", "step = [\"prepar\"]"),
+            ("bus", "command = [\"app\"]\ncontain = true"),
+            ("clears", "command = [\"app\"]\nclears = [\"bus\", \"key\", \"gone\"]"),
+            ("clears-typo", "command = [\"app\"]\nclears = [\"buss\"]"),
+            ("clears-itself", "command = [\"app\"]\ncontain = true\nclears = [\"clears-itself\"]"),
         ],
     );
     let plan = Plan::build(&config, &facts());
@@ -197,6 +207,15 @@ fn mistakes_name_file_key_and_value_and_the_others_run() {
         ("key", "unknown key; did you mean `command`?"),
         ("after-key", "it needs key, whose file is wrong"),
         ("step", "\"prepar\" is not a boot step; did you mean \"prepare\"?"),
+        (
+            "clears",
+            "/c/services/clears.toml: clears: \"gone\" is not a contained unit; its file has to say `contain = true`",
+        ),
+        (
+            "clears-typo",
+            "/c/services/clears-typo.toml: clears: \"buss\" is not the name of a unit; did you mean \"bus\"?",
+        ),
+        ("clears-itself", "/c/services/clears-itself.toml: clears: it is this unit itself"),
     ] {
         let reason = reason(&plan, unit);
         let ok = if expected.is_empty() { reason.is_empty() } else { reason.contains(expected) };

@@ -4,8 +4,8 @@ use crate::config::Config;
 use crate::config::env::TABLE;
 use crate::facts::Facts;
 
-use super::READY_FD;
 use super::display::Decision;
+use super::ready_fd;
 use super::template::Values;
 
 /// The values that exist only where the desktop's user does.
@@ -28,7 +28,7 @@ pub fn shared(config: &Config, facts: &Facts, display: &Decision) -> Values {
             ("refresh", vars.display_refresh.to_string()),
             ("dpi", vars.display_dpi.to_string()),
             ("depth", vars.display_cdepth.to_string()),
-            ("ready-fd", READY_FD.to_string()),
+            ("ready-fd", ready_fd(0).to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );

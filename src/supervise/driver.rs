@@ -17,9 +17,10 @@ use crate::sys::process::{descendants, signal_by_name, signal_descendants};
 use crate::sys::reaper::{Exit, Reaper};
 
 use super::changes::{self, Sink};
+use super::guards::Guards;
 use super::health;
-use super::lifecycle::{Core, Effect, Event, Status};
-use super::process::{self, Process};
+use super::lifecycle::{Core, Effect, Event, Status, Stop};
+use super::process::{self, Around, Process};
 use super::{NewPlan, Replanned, Request, RequestError, Taken, UnitStatus, Verb};
 
 /// How long what escaped from its unit may take to end, first when told to, then when killed.
@@ -48,6 +49,7 @@ pub(super) struct Driver {
     pub(super) asking: Vec<Option<AbortOnDropHandle<()>>>,
     /// The checks that run. One that is dropped is ended.
     pub(super) checking: Vec<Option<AbortOnDropHandle<()>>>,
+    pub(super) guards: Vec<Guards>,
     pub(super) reaper: Reaper,
     pub(super) logs: Logs,
     pub(super) run_dir: PathBuf,
@@ -122,18 +124,32 @@ impl Driver {
             _ => {}
         }
         let now = self.now();
-        for effect in self.core.handle(event, now) {
-            self.carry_out(&effect);
+        let effects = self.core.handle(event, now);
+        self.carry_out(&effects);
+    }
+
+    /// Does what the core decided, and shows it.
+    fn carry_out(&mut self, effects: &[Effect]) {
+        // First: a guard that hears of an end for good only after the main process has ended spares what it should not.
+        for at in 0..self.units.len() {
+            match (&self.processes[at], self.core.end_for_good(at)) {
+                (Some(process), Some(Stop::Begun)) => process.finish(),
+                (None, Some(Stop::Over)) => self.guards[at].end_jobs(),
+                _ => {}
+            }
+        }
+        for effect in effects {
+            self.act(effect);
         }
         self.publish(false);
     }
 
-    fn carry_out(&mut self, effect: &Effect) {
+    fn act(&mut self, effect: &Effect) {
         match *effect {
             Effect::Spawn(at) => {
-                let unit = &self.units[at];
+                let (unit, around) = (&self.units[at], self.around(at));
                 let events = self.events.clone();
-                match process::spawn(at, unit, &self.run_dir, &self.reaper, &self.logs, events) {
+                match process::spawn(at, unit, around, &self.run_dir, (&self.reaper, &self.logs), events) {
                     Ok(process) => self.processes[at] = Some(process),
                     Err(outcome) => self.report(Event::Gone(at, outcome)),
                 }
@@ -156,6 +172,12 @@ impl Driver {
             Effect::Recall(at) => self.checking[at] = None,
             Effect::Finished => self.finished = true,
         }
+    }
+
+    fn around(&self, at: usize) -> Around {
+        let clears = self.units.iter().zip(&self.guards);
+        let clears = clears.filter(|(unit, _)| self.units[at].clears.contains(&unit.name));
+        Around { own: self.guards[at].clone(), clears: clears.map(|(_, guards)| guards.clone()).collect() }
     }
 
     fn report(&self, event: Event) {
@@ -220,12 +242,11 @@ impl Driver {
             self.processes.push(None);
             self.asking.push(None);
             self.checking.push(None);
+            self.guards.push(Guards::default());
         }
         let now = self.now();
-        for effect in self.core.replan(&self.units, &changed, now) {
-            self.carry_out(&effect);
-        }
-        self.publish(false);
+        let effects = self.core.replan(&self.units, &changed, now);
+        self.carry_out(&effects);
         told
     }
 

@@ -86,6 +86,15 @@ pub enum Event {
     Tick,
 }
 
+/// How far a unit that ends for good has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It is on its way out.
+    Begun,
+    /// Nothing of it runs.
+    Over,
+}
+
 /// How a process came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -193,11 +202,7 @@ impl Core {
             return Vec::new();
         }
         match event {
-            Event::Launched(at, pid) => {
-                if self.cells[at].alive {
-                    self.cells[at].pid = Some(pid);
-                }
-            }
+            Event::Launched(at, pid) => self.launched(at, pid),
             Event::Tried(at, what) => self.cells[at].tried = what,
             Event::Ready(at) => self.ready(at),
             Event::Says(at, text) => {
@@ -264,6 +269,17 @@ impl Core {
         (!cell.spec.runnable).then_some(cell.reason.as_str())
     }
 
+    /// Whether `at` ends for good instead of being started anew, and how far that has come. One that still waits for
+    /// its dependents to end has not begun.
+    pub fn end_for_good(&self, at: usize) -> Option<Stop> {
+        let cell = &self.cells[at];
+        match cell.state {
+            _ if cell.wanted => None,
+            State::Stopping { .. } => Some(Stop::Begun),
+            _ => (!cell.alive).then_some(Stop::Over),
+        }
+    }
+
     /// Whether it is stopping everything.
     pub fn is_stopping(&self) -> bool {
         self.ending.is_some()
@@ -271,7 +287,7 @@ impl Core {
 
     fn expected(&self, at: usize) -> bool {
         let cell = &self.cells[at];
-        cell.wanted && cell.spec.needs.iter().all(|need| self.satisfied(*need) || self.expected(*need))
+        cell.wanted && cell.spec.needs.iter().all(|need| self.is_open(*need) || self.expected(*need))
     }
 
     fn reason(&self, at: usize) -> String {
@@ -299,20 +315,36 @@ impl Core {
         cell.since = self.now;
     }
 
+    fn launched(&mut self, at: usize, pid: i32) {
+        let cell = &mut self.cells[at];
+        if !cell.alive {
+            return;
+        }
+        cell.pid = Some(pid);
+        let starting = matches!(cell.state, State::Starting { .. }) && cell.leaving.is_none();
+        if starting && cell.spec.listens {
+            self.open(at);
+        }
+    }
+
     fn ready(&mut self, at: usize) {
         let cell = &self.cells[at];
         // One that is on its way out comes too late.
         if matches!(cell.state, State::Starting { .. }) && !cell.spec.oneshot && cell.leaving.is_none() {
             let checks = cell.spec.health.as_ref().map(|health| Checks::new(health, self.now));
             self.enter(at, State::Ready { since: self.now, checks }, String::new());
-            self.came_up(at);
+            self.open(at);
         }
     }
 
-    /// Counts that `at` is there (again), for those that follow it.
-    fn came_up(&mut self, at: usize) {
-        self.cells[at].generation += 1;
-        if self.cells[at].generation > 1 {
+    /// Lets those in who need `at`, and counts that it is there (again), for those that follow it.
+    fn open(&mut self, at: usize) {
+        let cell = &mut self.cells[at];
+        if std::mem::replace(&mut cell.open, true) {
+            return;
+        }
+        cell.generation += 1;
+        if cell.generation > 1 {
             return;
         }
         // The first time is no restart, also for those that were started before it.
@@ -340,6 +372,7 @@ fn specs(units: &[Unit]) -> Vec<Spec> {
         // Whoever restarts with another one starts after it.
         after: resolve(&[&unit.after[..], &unit.follows].concat()),
         follows: resolve(&unit.follows),
+        listens: !unit.launch.listen.is_empty(),
         health: unit.health.clone(),
         start_timeout: unit.start_timeout,
         restart: unit.restart,

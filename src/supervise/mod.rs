@@ -3,6 +3,7 @@
 mod backoff;
 mod changes;
 mod driver;
+mod guards;
 mod health;
 pub mod lifecycle;
 pub mod notify;
@@ -158,6 +159,7 @@ pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
         processes: units.iter().map(|_| None).collect(),
         asking: units.iter().map(|_| None).collect(),
         checking: units.iter().map(|_| None).collect(),
+        guards: units.iter().map(|_| guards::Guards::default()).collect(),
         units,
         reaper: context.reaper,
         logs: context.logs,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::OptionFuture;
+use futures_util::future::{OptionFuture, join_all};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -22,7 +22,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::logs::Logs;
-use crate::plan::{READY_FD, Unit};
+use crate::plan::{Unit, ready_fd};
 use crate::sys::guard::GuardCommand;
 use crate::sys::is_shortage;
 use crate::sys::launch::{self, NewFile, Orders, Report};
@@ -30,6 +30,7 @@ use crate::sys::limits::{Resource, inherited_open_files};
 use crate::sys::process::{descendants, group_is_gone, signal_group, signal_rest};
 use crate::sys::reaper::{Exit, Reaper, Role, Stdio3};
 
+use super::guards::{Clear, Guards};
 use super::lifecycle::{Event, Outcome};
 use super::output;
 use super::ready::probe::{Beside, Companion};
@@ -55,7 +56,11 @@ pub(super) struct Process {
     /// Whether the process that we started is no more: its number may be another's soon.
     collected: Arc<AtomicBool>,
     /// To the guard, if there is one.
-    guard: Option<StdUnixStream>,
+    guard: Option<Arc<StdUnixStream>>,
+    /// All guards of the unit.
+    guards: Guards,
+    /// Whether the unit ends for good, and jobs with it.
+    finishing: Arc<AtomicBool>,
 }
 
 /// The orders for a unit's process.
@@ -81,6 +86,7 @@ fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
         fds,
         folders: Vec::new(),
         files: Vec::new(),
+        listen: Vec::new(),
     }
 }
 
@@ -90,7 +96,7 @@ struct Started {
     exit: oneshot::Receiver<Exit>,
     control: UnixStream,
     /// To the guard, if the child is one.
-    guard: Option<StdUnixStream>,
+    guard: Option<Arc<StdUnixStream>>,
 }
 
 fn start(
@@ -106,7 +112,7 @@ fn start(
     let out: OwnedFd = writer.into();
     let err = out.try_clone()?;
     // All that needs descriptors comes before the child: afterwards there would be somebody to get rid of.
-    let guard = if role == Role::Guard { Some(ours.try_clone()?) } else { None };
+    let guard = if role == Role::Guard { Some(Arc::new(ours.try_clone()?)) } else { None };
     let (pid, exit) = reaper.spawn(role, Stdio3 { control: theirs.into(), out, err })?;
     let (unit, logs) = (unit.to_owned(), logs.clone());
     tokio::spawn(async move { output::read(output.into(), &unit, &logs).await });
@@ -133,24 +139,34 @@ fn no_start(why: String, errno: i32) -> Outcome {
     if is_shortage(errno) { Outcome::HeldUp(why) } else { Outcome::NotStarted(why) }
 }
 
+/// What a run has to do with guards.
+pub(super) struct Around {
+    /// The unit's own.
+    pub(super) own: Guards,
+    /// Those of the units that are cleared at its end.
+    pub(super) clears: Vec<Guards>,
+}
+
 /// Starts unit number `at`. Its events, the last of which is [`Event::Gone`], go to `events`.
 pub(super) fn spawn(
     at: usize,
     unit: &Unit,
+    around: Around,
     run_dir: &Path,
-    reaper: &Reaper,
-    logs: &Logs,
+    (reaper, logs): (&Reaper, &Logs),
     events: mpsc::UnboundedSender<Event>,
 ) -> Result<Process, Outcome> {
     let notify = run_dir.join("notify").join(&unit.name);
     let beside = beside(unit, reaper, logs);
-    let (watch, fd) = Watch::new(&unit.ready, &notify, || logs.follow(&unit.name, 0).1, beside)
+    let number = ready_fd(unit.launch.listen.len());
+    let (watch, fd) = Watch::new(&unit.ready, &notify, || logs.follow(&unit.name, 0).1, beside, number)
         .map_err(not_started("preparing to hear that it is ready"))?;
     let fds: Vec<OwnedFd> = fd.into_iter().collect();
-    let targets = fds.iter().map(|_| READY_FD).collect();
+    let targets = fds.iter().map(|_| number).collect();
     let role = if unit.contain { Role::Guard } else { Role::Exec };
     let mut orders = orders(unit, &unit.launch.argv, targets);
     orders.folders.clone_from(&unit.launch.folders);
+    orders.listen.clone_from(&unit.launch.listen);
     orders.files = unit
         .launch
         .files
@@ -161,16 +177,21 @@ pub(super) fn spawn(
             content: file.content.reveal().as_bytes().to_vec(),
         })
         .collect();
-    let mut started =
+    let started =
         start(reaper, role, &orders, &fds, &unit.name, logs).map_err(not_started("starting a process"))?;
-    let guard = started.guard.take();
-    let collected = Arc::<AtomicBool>::default();
-    let process =
-        Process { pid: started.pid, main: None, owed: None, collected: Arc::clone(&collected), guard };
-    let reaper = reaper.clone();
-    let pid = started.pid;
+    let (collected, finishing) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+    let ending = Ending {
+        unit: unit.name.clone(),
+        collected: Arc::clone(&collected),
+        finishing: Arc::clone(&finishing),
+        reaper: reaper.clone(),
+        wishes: around.own.begin(),
+        guards: around.own.clone(),
+        clears: around.clears,
+    };
+    let (pid, guard, guards) = (started.pid, started.guard.clone(), around.own);
+    let process = Process { pid, main: None, owed: None, collected, guard, guards, finishing };
     let told = events.clone();
-    let ending = Ending { collected, reaper };
     let attended = AssertUnwindSafe(attend(at, role, started, watch, ending, events)).catch_unwind();
     tokio::spawn(async move {
         // A panic here is a mistake of ours; the unit must not stay half watched.
@@ -239,9 +260,23 @@ impl Process {
         }
     }
 
+    /// The unit, which is told to stop, ends for good: jobs of this run and of earlier ones end with it.
+    pub(super) fn finish(&self) {
+        if self.finishing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Some(guard) = &self.guard {
+            // One that does not listen any more has nothing left.
+            let _ = launch::send(guard, &GuardCommand::Finish, &[]);
+        }
+        self.guards.end_jobs();
+    }
+
     /// Ends the unit and everything that is known to belong to it.
     pub(super) fn kill(&self) {
         match (&self.guard, self.main) {
+            // What is still waited for then is not the unit's.
+            (Some(_), _) if self.collected.load(Ordering::Relaxed) => {}
             (Some(guard), main) => {
                 if let Some(main) = main {
                     signal_group(main, Signal::SIGKILL);
@@ -263,20 +298,20 @@ async fn attend(
     role: Role,
     started: Started,
     watch: Watch,
-    ending: Ending,
+    mut ending: Ending,
     events: mpsc::UnboundedSender<Event>,
 ) {
-    let Started { pid, mut exit, control, .. } = started;
+    let Started { pid, mut exit, control, guard } = started;
     // The driver outlives every run; sending to it fails only when the daemon ends.
     let tell = |event| {
         let _ = events.send(event);
     };
     let mut reports = Reports { socket: control, buffer: Vec::new() };
-    let mut run = Run { role, pid, outcome: None, watch: Some(watch) };
+    let mut run = Run { role, pid, outcome: None, watch: Some(watch), left: None, clearing: Vec::new() };
     let mut hearing = OptionFuture::from(None);
     let mut listening = true;
     let mut contained = None;
-    let exit = loop {
+    let ended = loop {
         tokio::select! {
             report = reports.next(), if listening => {
                 listening = report.is_some();
@@ -289,29 +324,56 @@ async fn attend(
                 if run.outcome.is_some() {
                     hearing = None.into();
                 }
+                if run.left.is_some() {
+                    break None;
+                }
             }
             Some(()) = &mut hearing => hearing = None.into(),
-            exit = &mut exit => break exit,
+            Some(Clear { spare, done }) = ending.wishes.recv() => {
+                if let Some(guard) = &guard
+                    && launch::send(&**guard, &GuardCommand::Clear { spare }, &[]).is_ok()
+                {
+                    run.clearing.push(done);
+                }
+            }
+            exit = &mut exit => break Some(exit),
         }
     };
     drop(hearing);
-    ending.collected.store(true, Ordering::Relaxed);
-    // What it wrote before it ended may not have been heard yet.
-    for report in reports.rest() {
-        run.hear(Some(report));
+    let left = run.left.zip(guard).map(|(jobs, guard)| {
+        tracing::info!("{}: {jobs} detached processes go on without it", ending.unit);
+        ending.guards.keep(guard)
+    });
+    if let Some(exit) = &ended {
+        ending.collected.store(true, Ordering::Relaxed);
+        // What it wrote before it ended may not have been heard yet.
+        for report in reports.rest() {
+            run.hear(Some(report));
+        }
+        match contained {
+            Some(main) if *exit != Ok(Exit::Code(0)) => ending.clear_unguarded(main).await,
+            None if role == Role::Exec => ending.clear(pid).await,
+            _ => {}
+        }
     }
-    match contained {
-        Some(main) if exit != Ok(Exit::Code(0)) => ending.clear_unguarded(main).await,
-        None if role == Role::Exec => ending.clear(pid).await,
-        _ => {}
+    run.clearing.clear();
+    ending.clear_around().await;
+    tell(Event::Gone(at, run.outcome(ended.and_then(Result::ok))));
+    if left.is_some() {
+        let _ = exit.await;
     }
-    tell(Event::Gone(at, run.outcome(exit.ok())));
 }
 
 /// What a run needs for its end.
 struct Ending {
+    unit: String,
     collected: Arc<AtomicBool>,
+    finishing: Arc<AtomicBool>,
     reaper: Reaper,
+    /// What others wish of the guard.
+    wishes: mpsc::UnboundedReceiver<Clear>,
+    guards: Guards,
+    clears: Vec<Guards>,
 }
 
 impl Ending {
@@ -327,6 +389,19 @@ impl Ending {
             signal_rest(leader, Signal::SIGKILL);
             // What cannot be killed cannot be waited for either.
             let _ = tokio::time::timeout(KILLED, gone()).await;
+        }
+    }
+
+    /// Ends what belongs to the unit elsewhere: what others started for it and, when it ends for good, what earlier
+    /// runs of it left.
+    async fn clear_around(&mut self) {
+        // Nobody is told any more.
+        self.wishes.close();
+        let spare = !self.finishing.load(Ordering::Relaxed);
+        join_all(self.clears.iter().map(|guards| guards.clear(spare))).await;
+        if self.finishing.load(Ordering::Relaxed) {
+            self.guards.end_jobs();
+            self.guards.jobs_ended().await;
         }
     }
 
@@ -347,6 +422,10 @@ struct Run {
     pid: i32,
     outcome: Option<Outcome>,
     watch: Option<Watch>,
+    /// How many jobs a guard stays with, once nothing else is left.
+    left: Option<usize>,
+    /// Who waits for what the guard clears.
+    clearing: Vec<oneshot::Sender<()>>,
 }
 
 impl Run {
@@ -362,6 +441,14 @@ impl Run {
                 None
             }
             Some(Report::Started { pid }) => Some(pid),
+            Some(Report::Left { jobs }) => {
+                self.left = Some(jobs);
+                None
+            }
+            Some(Report::Cleared) => {
+                self.clearing.clear();
+                None
+            }
             // Without a guard it is the exec that closes the socket.
             None => (self.role == Role::Exec).then_some(self.pid),
         };

@@ -21,7 +21,6 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::config::service::{Probe, Ready};
 use crate::logs::Line;
-use crate::plan::READY_FD;
 use crate::steps;
 
 use super::lifecycle::Event;
@@ -46,12 +45,19 @@ pub(super) struct Watch {
 enum Way {
     Started,
     Notify(Listener),
-    Descriptor(pipe::Receiver),
+    /// And the number that it has over there.
+    Descriptor(pipe::Receiver, i32),
     Probe(Probe),
     File(PathBuf),
-    Log { pattern: Regex, lines: broadcast::Receiver<Line> },
+    Log {
+        pattern: Regex,
+        lines: broadcast::Receiver<Line>,
+    },
     Delay(Duration),
-    DBus { name: String, bus: String },
+    DBus {
+        name: String,
+        bus: String,
+    },
 }
 
 /// Tells the supervisor what is heard from one run of one unit.
@@ -89,12 +95,14 @@ impl Teller {
 }
 
 impl Watch {
-    /// Sets up the watch. The descriptor, if there is one, goes to the process; `beside` starts one beside it.
+    /// Sets up the watch. The descriptor, if there is one, goes to the process as `number`; `beside` starts one beside
+    /// it.
     pub(super) fn new(
         ready: &Ready,
         notify: &Path,
         follow: impl FnOnce() -> broadcast::Receiver<Line>,
         beside: Beside,
+        number: i32,
     ) -> io::Result<(Self, Option<OwnedFd>)> {
         let mut theirs = None;
         let way = match ready {
@@ -103,7 +111,7 @@ impl Watch {
             Ready::Descriptor => {
                 let (reader, writer) = io::pipe()?;
                 theirs = Some(writer.into());
-                Way::Descriptor(pipe::Receiver::from_owned_fd(reader.into())?)
+                Way::Descriptor(pipe::Receiver::from_owned_fd(reader.into())?, number)
             }
             Ready::Probe(probe) => Way::Probe(probe.clone()),
             Ready::File(path) => Way::File(path.into()),
@@ -124,7 +132,7 @@ impl Watch {
         let heard = match way {
             Way::Started => true,
             Way::Notify(listener) => return listener.listen(main, &mut teller).await,
-            Way::Descriptor(pipe) => line(pipe, &mut teller).await,
+            Way::Descriptor(pipe, number) => line(pipe, number, &mut teller).await,
             Way::Probe(probe) => {
                 if let Probe::Exec(_) = probe {
                     teller.tried(format!("{probe}: it has not ended"));
@@ -202,8 +210,8 @@ async fn says(pattern: &Regex, mut lines: broadcast::Receiver<Line>) -> bool {
 }
 
 /// Waits for a newline. False when there will be none.
-async fn line(mut pipe: pipe::Receiver, teller: &mut Teller) -> bool {
-    teller.tried(format!("no newline came on descriptor {READY_FD}"));
+async fn line(mut pipe: pipe::Receiver, number: i32, teller: &mut Teller) -> bool {
+    teller.tried(format!("no newline came on descriptor {number}"));
     let mut bytes = [0; 256];
     loop {
         match pipe.read(&mut bytes).await {
@@ -211,7 +219,7 @@ async fn line(mut pipe: pipe::Receiver, teller: &mut Teller) -> bool {
             Ok(n) if n > 0 => {}
             // The exit, or the deadline, tells the rest.
             _ => {
-                teller.tried(format!("descriptor {READY_FD} was closed without a newline"));
+                teller.tried(format!("descriptor {number} was closed without a newline"));
                 return false;
             }
         }

@@ -3,8 +3,12 @@
 //! A desktop's processes leave their session and their parent; as long as a subreaper stands between them and PID 1,
 //! they cannot leave its tree. When the unit's main process ends, or when the daemon asks, the guard ends whatever is
 //! left (TERM, then KILL) and ends itself last: its exit says that nothing of the unit is alive.
+//!
+//! Unless the daemon says that the unit ends for good, jobs that a person detached ([`super::jobs`]) are spared. The
+//! guard tells that nothing else is left, so that the unit can be started anew under a guard of its own, and stays
+//! above the jobs: who owns them is known until the last one ends, or is ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -16,19 +20,36 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::jobs::Own;
 use super::launch::{self, Report};
-use super::process::signal_descendants;
+use super::process::{below, command_line, processes, signal_all};
 use super::reaper::{self, Role, Stdio3};
 
 /// How long what is left after the main process may take to end by itself.
 const GRACE: Duration = Duration::from_millis(1500);
 
+/// How soon to look again after something was killed: it may have been starting something else just then.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// How often to look whether those are gone whose end is told to others.
+const UNHEARD: Duration = Duration::from_millis(10);
+
+/// How long it may take the kernel to remove what was killed.
+const KILLED: Duration = Duration::from_millis(500);
+
 /// What the daemon says to a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GuardCommand {
-    /// End everything at once, with KILL.
+    /// End everything at once, with KILL; but no jobs, unless it is for good.
     Kill,
+    /// The unit ends for good: jobs end with it.
+    Finish,
+    /// End what the unit started beside its main process, which goes on.
+    Clear {
+        /// Whether jobs are spared.
+        spare: bool,
+    },
 }
 
 /// `desktopd __guard`. Returns the exit code to end with, when nothing of the unit is left.
@@ -55,9 +76,28 @@ struct Guard {
     launching: Option<UnixStream>,
     signals: SignalFd,
     main: Option<Pid>,
+    own: Own,
+    /// Whether jobs are spared.
+    spare: bool,
+    /// Whether it was told that only jobs are left.
+    left: bool,
     /// When the rest gets KILL; set once the rest was asked to end.
     kill_at: Option<Instant>,
+    clearing: Option<Clearing>,
     inbox: Vec<u8>,
+}
+
+/// The end of what was started beside the main process.
+struct Clearing {
+    spare: bool,
+    /// Those that were told to end.
+    told: BTreeSet<i32>,
+    /// Whether `told` are those that were there when the others had ended. Whatever comes later was started by
+    /// somebody who goes on, and would be started again.
+    second: bool,
+    /// When they get KILL, and then when they are given up.
+    deadline: Instant,
+    killed: bool,
 }
 
 impl Guard {
@@ -90,7 +130,18 @@ impl Guard {
         let borrowed: Vec<_> = fds.iter().map(OwnedFd::as_fd).collect();
         launch::send(&ours, &orders, &borrowed)?;
         control.set_nonblocking(true)?;
-        Ok(Self { control, launching: Some(ours), signals, main: Some(main), kill_at: None, inbox })
+        Ok(Self {
+            control,
+            launching: Some(ours),
+            signals,
+            main: Some(main),
+            own: Own { main: main.as_raw(), env: orders.env },
+            spare: true,
+            left: false,
+            kill_at: None,
+            clearing: None,
+            inbox,
+        })
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -108,7 +159,11 @@ impl Guard {
                     self.tell(&Report::Exited { exit });
                 }
             }
+            if self.clearing.is_some() {
+                self.clear();
+            }
             // With the daemon gone there is nobody to keep the unit for.
+            self.spare &= !alone;
             if self.main.is_none() || alone {
                 if !reaper::has_children() {
                     return Ok(());
@@ -119,7 +174,9 @@ impl Guard {
     }
 
     fn wait(&self, alone: bool) -> io::Result<()> {
-        let timeout = match self.kill_at {
+        let kill_at = self.kill_at.filter(|_| self.main.is_none() || alone);
+        let clearing = self.clearing.as_ref().map(|_| Instant::now() + UNHEARD);
+        let timeout = match kill_at.into_iter().chain(clearing).min() {
             None => PollTimeout::NONE,
             Some(at) => {
                 let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -170,24 +227,110 @@ impl Guard {
                 Err(_) => return Ok(true),
             }
         }
-        while let Some(GuardCommand::Kill) = launch::unframe(&mut self.inbox)? {
-            self.kill_at = Some(Instant::now());
-            signal_descendants(Signal::SIGKILL);
+        while let Some(command) = launch::unframe(&mut self.inbox)? {
+            self.obey(command);
         }
         Ok(false)
     }
 
+    fn obey(&mut self, command: GuardCommand) {
+        match command {
+            GuardCommand::Kill => {
+                let (rest, jobs) = self.everything();
+                signal_all(&rest, Signal::SIGKILL);
+                if !self.spare {
+                    signal_all(&jobs, Signal::SIGKILL);
+                }
+                self.kill_at = Some(Instant::now());
+            }
+            GuardCommand::Finish => {
+                self.spare = false;
+                // They need not wait until the desktop has logged out.
+                let (_, jobs) = self.everything();
+                signal_all(&jobs, Signal::SIGTERM);
+                signal_all(&jobs, Signal::SIGCONT);
+                self.kill_at = None;
+            }
+            // What ends wholly needs no clearing.
+            GuardCommand::Clear { .. } if self.main.is_none() => self.tell(&Report::Cleared),
+            GuardCommand::Clear { spare } => {
+                let spare = spare && self.clearing.as_ref().is_none_or(|clearing| clearing.spare);
+                self.clearing = Some(Clearing::new(spare, self.beside_main(spare)));
+            }
+        }
+    }
+
+    /// What there is below: the unit with all that belongs to it, and jobs.
+    fn everything(&self) -> (BTreeSet<i32>, BTreeSet<i32>) {
+        let guard = std::process::id().cast_signed();
+        let all = processes();
+        let jobs = self.own.jobs(guard, &all);
+        (below(guard, &all).difference(&jobs).copied().collect(), jobs)
+    }
+
+    /// What there is below beside the main process. Those that have ended belong to their parents, and a fork of the
+    /// main process that has not become another program belongs to it: that of a message bus sits above what it
+    /// started, ends with it, and passes a TERM on to the bus.
+    fn beside_main(&self, spare: bool) -> BTreeSet<i32> {
+        let guard = std::process::id().cast_signed();
+        let all = processes();
+        let jobs = if spare { self.own.jobs(guard, &all) } else { BTreeSet::new() };
+        let line = command_line(self.own.main);
+        let mut found = below(guard, &all);
+        found.retain(|pid| {
+            *pid != self.own.main
+                && !jobs.contains(pid)
+                && !all[pid].is_zombie()
+                && (line.is_empty() || command_line(*pid) != line)
+        });
+        found
+    }
+
+    /// Goes on with the clearing.
+    fn clear(&mut self) {
+        let Some(mut clearing) = self.clearing.take() else { return };
+        let now = Instant::now();
+        let here = self.beside_main(clearing.spare);
+        let late = clearing.deadline <= now;
+        if self.main.is_none() || (late && clearing.killed) {
+            return self.tell(&Report::Cleared);
+        }
+        if clearing.told.is_disjoint(&here) {
+            if clearing.second || here.is_empty() {
+                return self.tell(&Report::Cleared);
+            }
+            clearing = Clearing { second: true, ..Clearing::new(clearing.spare, here) };
+        } else if late {
+            signal_all(&here, Signal::SIGKILL);
+            clearing.killed = true;
+            clearing.deadline = now + KILLED;
+        }
+        self.clearing = Some(clearing);
+    }
+
+    /// Ends what is left.
     fn sweep(&mut self) {
+        // Whoever has only jobs left is done, whatever those do.
+        if self.left && self.spare {
+            return;
+        }
+        let (mut rest, jobs) = self.everything();
+        if !self.spare {
+            rest.extend(jobs);
+        } else if rest.is_empty() && !jobs.is_empty() {
+            self.left = true;
+            self.kill_at = None;
+            return self.tell(&Report::Left { jobs: jobs.len() });
+        }
         match self.kill_at {
             None => {
-                signal_descendants(Signal::SIGTERM);
-                signal_descendants(Signal::SIGCONT);
+                signal_all(&rest, Signal::SIGTERM);
+                signal_all(&rest, Signal::SIGCONT);
                 self.kill_at = Some(Instant::now() + GRACE);
             }
             Some(at) if Instant::now() >= at => {
-                signal_descendants(Signal::SIGKILL);
-                // Something may be started between the look and the signal: look again soon.
-                self.kill_at = Some(Instant::now() + Duration::from_millis(50));
+                signal_all(&rest, Signal::SIGKILL);
+                self.kill_at = Some(Instant::now() + AGAIN);
             }
             Some(_) => {}
         }
@@ -201,19 +344,11 @@ impl Guard {
     }
 }
 
-/// All processes below `root` in the parent relation `parents` (child to parent), `root` itself left out.
-pub(super) fn below(root: i32, parents: &BTreeMap<i32, i32>) -> BTreeSet<i32> {
-    let mut found = BTreeSet::new();
-    loop {
-        let before = found.len();
-        for (&child, parent) in parents {
-            if *parent == root || found.contains(parent) {
-                found.insert(child);
-            }
-        }
-        if found.len() == before {
-            found.remove(&root);
-            return found;
-        }
+impl Clearing {
+    /// Tells `told` to end.
+    fn new(spare: bool, told: BTreeSet<i32>) -> Self {
+        signal_all(&told, Signal::SIGTERM);
+        signal_all(&told, Signal::SIGCONT);
+        Self { spare, told, second: false, deadline: Instant::now() + GRACE, killed: false }
     }
 }

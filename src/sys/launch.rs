@@ -7,6 +7,7 @@
 //! Message form in both directions: a length of four bytes (big endian), then JSON.
 
 mod files;
+mod listen;
 mod privileges;
 
 use std::ffi::OsString;
@@ -29,6 +30,8 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 use super::limits::Limit;
+
+pub use listen::Listener;
 
 /// The first descriptor number that a service can be given beside the standard three.
 pub const FIRST_FD: i32 = 3;
@@ -87,6 +90,8 @@ pub struct Orders {
     pub folders: Vec<PathBuf>,
     /// Files that it reads, written anew.
     pub files: Vec<NewFile>,
+    /// Sockets that it finds open, from [`FIRST_FD`] on.
+    pub listen: Vec<Listener>,
 }
 
 /// A file that is written before the service starts, by the user that it runs as.
@@ -121,6 +126,13 @@ pub enum Report {
         /// How.
         exit: super::reaper::Exit,
     },
+    /// Nothing of the unit under a guard is left but jobs that a person detached; the guard stays with them.
+    Left {
+        /// How many processes that are.
+        jobs: usize,
+    },
+    /// What a guard was told to clear is gone, or does not end.
+    Cleared,
 }
 
 impl Report {
@@ -235,19 +247,22 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     at("unblocking signals", SigSet::empty().thread_set_mask())?;
     // Descriptors come first: a low limit of open files must not be in their way.
     place(received, &orders.fds)?;
-    let null = at("opening /dev/null", std::fs::File::open("/dev/null"))?;
-    at("redirecting standard input", rustix::stdio::dup2_stdin(&null))?;
+    {
+        let null = at("opening /dev/null", std::fs::File::open("/dev/null"))?;
+        at("redirecting standard input", rustix::stdio::dup2_stdin(&null))?;
+    }
     umask(Mode::from_bits_truncate(orders.umask));
     privileges::apply(&orders)?;
     privileges::become_user(&orders)?;
     files::make(&orders)?;
+    let told = listen::listen(&orders)?;
     privileges::enter(&orders)?;
 
     let mut argv = orders.argv.into_iter().map(OsString::from_vec);
     let program = argv.next().ok_or_else(|| ("no command".to_owned(), io::ErrorKind::InvalidInput.into()))?;
     let env = orders.env.into_iter().map(|(k, v)| (OsString::from_vec(k), OsString::from_vec(v)));
     // The standard library's exec also gives SIGPIPE back, which its own start took.
-    let error = Command::new(&program).args(argv).env_clear().envs(env).exec();
+    let error = Command::new(&program).args(argv).env_clear().envs(env).envs(told).exec();
     let file = PathBuf::from(program);
     let operation = format!("exec {}", file.display());
     // The system says the same of a script whose interpreter is missing, which is no help then.

@@ -5,6 +5,7 @@
 //! child only by name, never by inheritance.
 
 pub mod guard;
+mod jobs;
 pub mod launch;
 pub mod limits;
 pub mod notify;

@@ -34,9 +34,14 @@ pub fn group_is_gone(leader: i32) -> bool {
 
 /// Sends `signal` to every process below this one.
 pub fn signal_descendants(signal: Signal) {
-    for pid in descendants(std::process::id().cast_signed()) {
+    signal_all(&descendants(std::process::id().cast_signed()), signal);
+}
+
+/// Sends `signal` to each of `pids`.
+pub(super) fn signal_all(pids: &BTreeSet<i32>, signal: Signal) {
+    for pid in pids {
         // It may have ended since we looked.
-        let _ = kill(Pid::from_raw(pid), signal);
+        let _ = kill(Pid::from_raw(*pid), signal);
     }
 }
 
@@ -48,7 +53,7 @@ pub fn signal_by_name(name: &str) -> Option<Signal> {
 
 /// Every process below `root`, which is left out.
 pub fn descendants(root: i32) -> BTreeSet<i32> {
-    super::guard::below(root, &parents())
+    below(root, &processes())
 }
 
 /// Whether `pid` belongs to the session of `leader`.
@@ -56,19 +61,61 @@ pub fn in_session(pid: i32, leader: i32) -> bool {
     pid == leader || nix::unistd::getsid(Some(Pid::from_raw(pid))) == Ok(Pid::from_raw(leader))
 }
 
-/// Who is whose parent, by `/proc/PID/stat`, which every user may read.
-fn parents() -> BTreeMap<i32, i32> {
+/// What everybody may know of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) state: char,
+    pub(super) parent: i32,
+    pub(super) session: i32,
+}
+
+impl Stat {
+    /// Whether it has ended and only waits for its parent to hear of it.
+    pub(super) fn is_zombie(&self) -> bool {
+        self.state == 'Z'
+    }
+
+    /// From a line of `/proc/PID/stat`: the fields after the name, which may hold anything in brackets.
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.rsplit_once(')')?.1.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let parent = fields.next()?.parse().ok()?;
+        // The group stands between.
+        let session = fields.nth(1)?.parse().ok()?;
+        Some(Self { state, parent, session })
+    }
+}
+
+/// All processes, by `/proc/PID/stat`, which every user may read.
+pub(super) fn processes() -> BTreeMap<i32, Stat> {
     let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<libc::pid_t>().ok())
-        .filter_map(|pid| Some((pid, parent(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?)))
+        .filter_map(|pid| Some((pid, Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?)))
         .collect()
 }
 
-/// The parent in a line of `/proc/PID/stat`: the second field after the name, which may hold anything in brackets.
-fn parent(stat: &str) -> Option<i32> {
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+/// A process's program and arguments as one text, which every user may read; empty when it has ended.
+pub(super) fn command_line(pid: i32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// All of `processes` below `root`, which is left out.
+pub(super) fn below(root: i32, processes: &BTreeMap<i32, Stat>) -> BTreeSet<i32> {
+    let mut found = BTreeSet::new();
+    loop {
+        let before = found.len();
+        for (&pid, stat) in processes {
+            if stat.parent == root || found.contains(&stat.parent) {
+                found.insert(pid);
+            }
+        }
+        if found.len() == before {
+            found.remove(&root);
+            return found;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -77,9 +124,10 @@ mod tests {
 
     #[test]
     fn a_name_with_brackets_and_spaces_does_not_move_the_fields() {
-        assert_eq!(parent("12 (a) S 3 (b)) S 7 12 12 0"), Some(7));
-        assert_eq!(parent("12 (sh) S 1 12 12 0"), Some(1));
-        assert_eq!(parent("garbage"), None);
+        let stat = |state, parent, session| Some(Stat { state, parent, session });
+        assert_eq!(Stat::parse("12 (a) S 3 (b)) S 7 12 11 0"), stat('S', 7, 11));
+        assert_eq!(Stat::parse("12 (sh) Z 1 12 12 0"), stat('Z', 1, 12));
+        assert_eq!(Stat::parse("garbage"), None);
     }
 
     #[test]
@@ -91,7 +139,8 @@ mod tests {
 
     #[test]
     fn descendants_are_found_through_every_generation() {
-        let parents = BTreeMap::from([(10, 1), (11, 10), (5, 11), (12, 5), (20, 1), (21, 20)]);
-        assert_eq!(super::super::guard::below(10, &parents), BTreeSet::from([5, 11, 12]));
+        let parents = [(10, 1), (11, 10), (5, 11), (12, 5), (20, 1), (21, 20)];
+        let stat = |(pid, parent)| (pid, Stat { state: 'S', parent, session: 0 });
+        assert_eq!(below(10, &parents.map(stat).into()), BTreeSet::from([5, 11, 12]));
     }
 }

@@ -18,8 +18,8 @@ pub enum Signal {
 
 /// All signals that we take.
 ///
-/// Beside PID 1 the kernel would end us by those that mean nothing to us, and only PID 1 is spared: so they are taken
-/// and nothing is done about them. What a terminal would stop us by is blocked ([`super::start_clean`]). The signals of
+/// The kernel would end us by those that mean nothing to us, beside PID 1 always and as PID 1 while our first thread has
+/// them blocked because it starts another one: so they are taken, and nothing is done about them. What a terminal would stop us by is blocked ([`super::start_clean`]). The signals of
 /// faults (SEGV, ABRT and their like) keep their effect: whoever goes on after one goes on forever.
 pub struct Signals {
     child: Stream,

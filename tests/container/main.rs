@@ -22,6 +22,7 @@ mod figures;
 mod harness;
 mod image;
 mod input;
+mod jobs;
 mod journey;
 mod mistakes;
 mod narrow;

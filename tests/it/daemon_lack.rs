@@ -139,7 +139,7 @@ fn without_processes_it_waits_and_goes_on() {
 }
 
 /// Runs a program in which some calls of the system fail: those that containers often forbid.
-const FORBID: &str = r#"
+const FORBID: &str = r"
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -166,7 +166,7 @@ int main(int argc, char **argv) {
     execv(argv[2], argv + 2);
     return 121;
 }
-"#;
+";
 
 #[test]
 fn calls_that_a_container_forbids_are_not_needed() {

@@ -12,7 +12,7 @@ const NAMESPACE: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--k
 
 /// Forks twice, as often as its argument says, and leaves the grandchildren to whoever takes them. They end at
 /// different times, the last one before `orphaned` appears.
-const ORPHANS: &str = r#"
+const ORPHANS: &str = r"
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -40,7 +40,7 @@ int main(int argc, char **argv) {
     while (read(last[0], &byte, 1) > 0) {}
     return creat(argv[2], 0644) < 0;
 }
-"#;
+";
 
 #[test]
 fn ten_thousand_orphans_leave_nothing_and_no_status_is_lost() {

@@ -206,7 +206,7 @@ impl World {
     }
 
     /// The words that run a program among the daemon's own mounts, if it has its own.
-    fn into_mounts(&self) -> Vec<OsString> {
+    fn words_for_its_mounts(&self) -> Vec<OsString> {
         match &self.daemon {
             Some(daemon) if self.has_mounts() => {
                 vec!["nsenter".into(), "--mount".into(), "--target".into(), daemon.id().to_string().into()]
@@ -238,7 +238,7 @@ impl World {
             let wrapper = self.wrapper.len();
             // The first word of the wrapper is the program, not an argument.
             let line: Vec<OsString> = beside.get_args().skip(wrapper - 1).map(OsStr::to_owned).collect();
-            let mut words = self.into_mounts();
+            let mut words = self.words_for_its_mounts();
             words.extend(line);
             let mut command = Command::new(&words[0]);
             command.args(&words[1..]).env_clear();
@@ -498,11 +498,11 @@ pub fn run(words: &[&str]) {
 /// Whether such a wrapper works here; if not, says that the test is skipped.
 pub fn works(words: &[&str]) -> bool {
     let probe = Command::new(words[0]).args(&words[1..]).arg("true").output();
-    let works = probe.as_ref().is_ok_and(|output| output.status.success());
-    if !works {
+    let well = probe.as_ref().is_ok_and(|output| output.status.success());
+    if !well {
         skipped(&format!("{} does not work here: {probe:?}", words.join(" ")));
     }
-    works
+    well
 }
 
 /// A port that was free a moment ago.

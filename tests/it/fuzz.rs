@@ -34,6 +34,8 @@ pub struct Target {
     pub lines: &'static [&'static str],
     /// What a file begins with, if an input may hold several.
     pub begins: &'static str,
+    /// How long to look, unless the environment says so.
+    pub seconds: u64,
 }
 
 /// One change of a text.
@@ -130,9 +132,9 @@ impl Target {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(self.name)
     }
 
-    fn time() -> Duration {
+    fn time(&self) -> Duration {
         let seconds = std::env::var("DESKTOPD_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
-        Duration::from_secs(seconds.unwrap_or(60))
+        Duration::from_secs(seconds.unwrap_or(self.seconds))
     }
 
     /// Gives `check` first what once broke something, then changed inputs until the time is over. Returns how many
@@ -153,10 +155,12 @@ impl Target {
         }
         let made = (any::<Index>(), prop::collection::vec(edit(), 0..8)).prop_map(|(first, edits)| {
             let mut text = first.get(&self.corpus).clone();
-            edits.iter().for_each(|edit| self.apply(&mut text, edit));
+            for edit in &edits {
+                self.apply(&mut text, edit);
+            }
             text
         });
-        let end = Instant::now() + Self::time();
+        let end = Instant::now() + self.time();
         let mut count = 0;
         while Instant::now() < end {
             let config = Config { cases: BATCH, failure_persistence: None, ..Config::default() };

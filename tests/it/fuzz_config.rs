@@ -6,11 +6,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use desktopd::config::service::{Ready, Run};
+use desktopd::config::service::{Probe, Ready, Run};
 use desktopd::config::{Config, Environment, Places, Problem, Service, Settings};
-use desktopd::facts::{Account, DisplayFacts, Facts, Programs};
+use desktopd::facts::{Account, DisplayFacts, Facts, Files, Programs};
 use desktopd::plan::Plan;
 use desktopd::supervise::lifecycle::{Core, Effect, Event, Outcome};
+use desktopd::supervise::notify::{MAX_STATUS, Message};
 use desktopd::sys::launch::{Identity, Report, unframe};
 use desktopd::sys::reaper::Exit;
 use proptest::prelude::*;
@@ -236,6 +237,8 @@ const LINES: &[&str] = &[
     "restart-delay-max = \"8784h\"",
     "restart-delay-max = \"1ms\"",
     "contain = true",
+    "health = { kind = \"exec\", command = [\"true\"], period = \"1ms\", failures = 1 }",
+    "health = { kind = \"tcp\", address = \"127.0.0.1:1\" }",
     "autostart = false",
     "nice = -20",
     "umask = \"0777\"",
@@ -275,7 +278,7 @@ fn facts(services: &[Service], installed: bool) -> Facts {
             Run::Step(_) => None,
         };
         let ready = match &service.ready {
-            Ready::Exec(argv) => argv.first(),
+            Ready::Probe(Probe::Exec(argv)) => argv.first(),
             _ => None,
         };
         command.into_iter().chain(ready).chain(service.stop_command.iter().flatten().take(1))
@@ -291,9 +294,15 @@ fn facts(services: &[Service], installed: bool) -> Facts {
             identity: identity(1000),
             home: "/home/user".into(),
             shell: "/bin/sh".into(),
+            stand_in: None,
         }),
+        groups: [("video".to_owned(), 44)].into(),
         programs: Programs::given("/usr/bin", programs),
         display: DisplayFacts::default(),
+        home_trouble: None,
+        files: Files::default(),
+        addresses: [[172, 17, 0, 2].into()].into(),
+        task_limit: None,
         instance: "test".into(),
     }
 }
@@ -337,6 +346,11 @@ fn live(config: &Config, installed: bool) -> TestCaseResult {
             Some(Effect::Ask(at) | Effect::Signal(at) | Effect::Kill(at)) => {
                 Event::Gone(at, Outcome::Ended(Exit::Signal(15)))
             }
+            Some(Effect::Check(at, number)) => {
+                let told = if step % 2 == 0 { Ok(()) } else { Err("no".to_owned()) };
+                Event::Checked(at, number, told)
+            }
+            Some(Effect::Recall(_)) => Event::Tick,
             Some(Effect::Finished) => return Ok(()),
             None => match core.deadline() {
                 Some(deadline) => {
@@ -379,6 +393,7 @@ fn no_service_file_breaks_the_plan() {
         values: VALUES,
         lines: LINES,
         begins: NEXT,
+        seconds: 60,
     };
     let (sound, wrong) = (Cell::new(0_u64), Cell::new(0_u64));
     let count = target.search(|text| {
@@ -449,17 +464,23 @@ const SETTINGS: &[&str] = &[
 ];
 
 #[test]
-fn neither_settings_nor_environment_nor_messages_break_anything() {
+fn neither_settings_nor_environment_break_anything() {
     let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/desktopd.toml");
     let corpus = vec![
         std::fs::read_to_string(settings).unwrap(),
         "WEB_PASSWORD = hunter22\nDISPLAY = :1\nSIZEW = 1920\nREFRESH = 60\nWEB_ENABLE_AUTH = true\n"
             .to_owned(),
         "SERVICEPORTAL_PORT_HOST = 1111\nTURN_HOST = \nUSER_NAME = user\nCDEPTH = 24\nDPI = 96\n".to_owned(),
-        "\0\0\0\u{1a}{\"started\":{\"pid\":123456}}\0\0\0\u{13}".to_owned(),
     ];
-    let target =
-        Target { name: "settings", corpus, heads: VARIABLES, values: VALUES, lines: SETTINGS, begins: "[" };
+    let target = Target {
+        name: "settings",
+        corpus,
+        heads: VARIABLES,
+        values: VALUES,
+        lines: SETTINGS,
+        begins: "[",
+        seconds: 20,
+    };
     let count = target.search(|text| {
         let mut problems = Vec::new();
         Settings::parse(Path::new("/c/desktopd.toml"), text, &mut problems);
@@ -470,8 +491,72 @@ fn neither_settings_nor_environment_nor_messages_break_anything() {
             .map(|(name, value)| (name.trim().into(), value.trim().trim_matches('"').into()))
             .collect();
         live(&config(Vec::new(), Vec::new(), &pairs), true)?;
-        let mut buffer = text.as_bytes().to_vec();
-        while let Ok(Some(_)) = unframe::<Report>(&mut buffer) {}
+        Ok(())
+    });
+    eprintln!("{count} inputs");
+    assert!(count > 0);
+}
+
+const NAMES: &[&str] =
+    &["READY", "RELOADING", "STOPPING", "STATUS", "ERRNO", "MAINPID", "FDSTORE", "WATCHDOG", "X", "", " "];
+
+const SAID: &[&str] = &[
+    "1",
+    "0",
+    "-1",
+    "",
+    "=",
+    "2147483648",
+    "99999999999999999999",
+    "ü\u{202e}\u{1b}[2J",
+    "\u{85}\u{ff}\u{fe}\u{2028}",
+    "\0",
+    "\r\n",
+    "{\"exited\":{\"exit\":{\"code\":7}}}",
+    "\0\0\0\u{13}",
+    "\u{7f}\u{ff}\u{ff}\u{ff}",
+    "a long text, which goes on and on and on and on and on and on and on and on and on and on and on and on and on",
+];
+
+/// What services and our own children send to sockets: bytes of any kind, of which there may be half a message.
+#[test]
+fn no_message_breaks_anything() {
+    let framed = |json: &str| format!("\0\0\0{}{json}", char::from(u8::try_from(json.len()).unwrap()));
+    let corpus = vec![
+        "READY=1\nSTATUS=nearly there\nMAINPID=4711\n".to_owned(),
+        "STOPPING=1\nERRNO=2\nX=\nRELOADING=1".to_owned(),
+        framed("{\"started\":{\"pid\":123456}}") + &framed("{\"exited\":{\"exit\":{\"signal\":11}}}"),
+        framed("{\"failed\":{\"operation\":\"exec\",\"errno\":2}}"),
+    ];
+    let lines = &["READY=1", "STOPPING=1", "STATUS=", "MAINPID=1", "ERRNO=0", "RELOADING=2"];
+    let target =
+        Target { name: "message", corpus, heads: NAMES, values: SAID, lines, begins: "\0", seconds: 20 };
+    let count = target.search(|text| {
+        // Characters of one byte stand for that byte, so that not all of it is UTF-8.
+        let mut bytes = Vec::new();
+        for c in text.chars() {
+            match u8::try_from(c) {
+                Ok(byte) => bytes.push(byte),
+                Err(_) => bytes.extend(c.to_string().bytes()),
+            }
+        }
+        let message = Message::parse(&bytes);
+        let status = message.status.unwrap_or_default();
+        prop_assert!(
+            !status.contains(char::is_control) && status.chars().count() <= MAX_STATUS + 1,
+            "{:?}",
+            status
+        );
+        prop_assert!(message.errno.is_none_or(|number| number > 0), "{:?}", message.errno);
+        prop_assert!(message.main_pid.is_none_or(|number| number > 0), "{:?}", message.main_pid);
+        // A flag that was raised is not taken back by what follows.
+        let more = Message::parse(&[&bytes[..], b"\nREADY=0\n", &bytes].concat());
+        prop_assert_eq!((message.ready, message.stopping), (more.ready, more.stopping));
+        let mut left = bytes.len();
+        while let Ok(Some(_)) = unframe::<Report>(&mut bytes) {
+            prop_assert!(bytes.len() < left, "a message of no length");
+            left = bytes.len();
+        }
         Ok(())
     });
     eprintln!("{count} inputs");

@@ -15,6 +15,7 @@ mod daemon_files;
 mod daemon_flood;
 mod daemon_health;
 mod daemon_init;
+mod daemon_jobs;
 mod daemon_lack;
 mod daemon_life;
 mod daemon_limits;

@@ -66,7 +66,9 @@ pub(super) struct Cell {
     pub(super) tried: String,
     /// What it says of itself.
     pub(super) says: String,
-    /// How often it became ready.
+    /// Whether those who need it may run: it is ready, or takes connections already and answers them when it is.
+    pub(super) open: bool,
+    /// How often it opened.
     pub(super) generation: u64,
     /// The generations of the followed units when this one was started.
     pub(super) followed: Vec<u64>,
@@ -81,6 +83,8 @@ pub(super) struct Spec {
     pub(super) needs: Vec<usize>,
     pub(super) after: Vec<usize>,
     pub(super) follows: Vec<usize>,
+    /// Whether its sockets are there as soon as its program runs.
+    pub(super) listens: bool,
     pub(super) health: Option<Health>,
     pub(super) start_timeout: Option<Duration>,
     pub(super) restart: Restart,
@@ -109,6 +113,7 @@ impl Cell {
             restarts: 0,
             tried: String::new(),
             says: String::new(),
+            open: false,
             generation: 0,
             followed: Vec::new(),
         }

@@ -46,7 +46,7 @@ impl Core {
         if cell.spec.oneshot && *outcome == Outcome::Ended(Exit::Code(0)) && then.is_none() {
             cell.backoff.forget();
             self.enter(at, State::Done, String::new());
-            self.came_up(at);
+            self.open(at);
             return;
         }
         match then {

@@ -25,7 +25,7 @@ impl Core {
                 }
                 _ => {}
             }
-            left.extend(self.cells[at].spec.needs.iter().filter(|need| !self.satisfied(**need)));
+            left.extend(self.cells[at].spec.needs.iter().filter(|need| !self.is_open(**need)));
         }
     }
 

@@ -34,9 +34,9 @@ impl Core {
         if !(active || done) || cell.leaving.is_some() {
             return false;
         }
-        let lost = cell.spec.needs.iter().find(|need| active && !self.satisfied(**need));
+        let lost = cell.spec.needs.iter().find(|need| active && !self.is_open(**need));
         let restarted = cell.spec.follows.iter().zip(&cell.followed).find(|(unit, generation)| {
-            **generation != 0 && self.cells[**unit].generation != **generation && self.satisfied(**unit)
+            **generation != 0 && self.cells[**unit].generation != **generation && self.is_open(**unit)
         });
         let reason = match (lost, restarted) {
             (Some(need), _) => format!("it needs {}", self.cells[*need].spec.name),
@@ -78,7 +78,7 @@ impl Core {
         if cell.state != State::Waiting || !cell.wanted || cell.alive || self.ending.is_some() {
             return false;
         }
-        if !cell.spec.needs.iter().all(|need| self.satisfied(*need))
+        if !cell.spec.needs.iter().all(|need| self.is_open(*need))
             || cell.spec.after.iter().any(|unit| self.pending(*unit))
             // They belong to the run before and would mistake the new one for it.
             || self.users(at).next().is_some()
@@ -90,6 +90,7 @@ impl Core {
         let cell = &mut self.cells[at];
         cell.followed = followed;
         cell.alive = true;
+        cell.open = false;
         cell.tried = String::new();
         // Why it has to be started again is worth knowing until it is ready.
         let reason = std::mem::take(&mut cell.reason);
@@ -99,6 +100,13 @@ impl Core {
     }
 
     /// Whether what needs `at` may run.
+    pub(super) fn is_open(&self, at: usize) -> bool {
+        let cell = &self.cells[at];
+        let starting = matches!(cell.state, State::Starting { .. });
+        self.satisfied(at) || (starting && cell.open && cell.leaving.is_none())
+    }
+
+    /// Whether `at` is as it should be.
     pub(super) fn satisfied(&self, at: usize) -> bool {
         let cell = &self.cells[at];
         cell.leaving.is_none() && matches!(cell.state, State::Ready { .. } | State::Done)
@@ -108,9 +116,9 @@ impl Core {
     fn pending(&self, at: usize) -> bool {
         let cell = &self.cells[at];
         match cell.state {
-            State::Starting { .. } => true,
+            State::Starting { .. } => !cell.open,
             State::Waiting | State::Stopping { then: Then::Again, .. } => {
-                cell.wanted && cell.spec.needs.iter().all(|need| self.satisfied(*need) || self.pending(*need))
+                cell.wanted && cell.spec.needs.iter().all(|need| self.is_open(*need) || self.pending(*need))
             }
             _ => false,
         }
@@ -124,7 +132,7 @@ impl Core {
 
     pub(super) fn waits_for(&self, at: usize) -> String {
         let spec = &self.cells[at].spec;
-        let needs = spec.needs.iter().copied().filter(|need| !self.satisfied(*need));
+        let needs = spec.needs.iter().copied().filter(|need| !self.is_open(*need));
         let after = spec.after.iter().copied().filter(|unit| self.pending(*unit));
         let units: BTreeSet<usize> = needs.chain(after).chain(self.users(at)).collect();
         let names: Vec<String> = units

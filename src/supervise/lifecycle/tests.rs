@@ -1,6 +1,7 @@
 //! The life of units without a process or a clock.
 
 mod checks;
+mod listening;
 mod replans;
 mod stops;
 mod storm;
@@ -8,6 +9,7 @@ mod storm;
 use super::*;
 use crate::config::service::Restart;
 use crate::plan::Launch;
+use listening::socket;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -23,6 +25,7 @@ fn unit(name: &str) -> Unit {
         needs: Vec::new(),
         after: Vec::new(),
         follows: Vec::new(),
+        clears: Vec::new(),
         ready: crate::config::service::Ready::Notify,
         health: None,
         start_timeout: Some(MS(60_000)),

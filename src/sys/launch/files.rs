@@ -19,7 +19,8 @@ pub(super) fn make(orders: &Orders) -> Result<(), Failure> {
     Ok(())
 }
 
-fn private_folder(folder: &Path) -> io::Result<()> {
+/// Makes a folder, and those above it, for the owner alone.
+pub(super) fn private_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 

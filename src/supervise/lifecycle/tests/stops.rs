@@ -26,6 +26,26 @@ fn a_stop_command_that_fails_is_followed_by_the_signal_at_once() {
 }
 
 #[test]
+fn an_end_for_good_is_told_from_a_restart() {
+    let mut stage = Stage::up(&[unit("x"), needing("kde", &["x"])]);
+    let both = |stage: &Stage| [0, 1].map(|at| stage.core.end_for_good(at));
+    assert_eq!(stage.event(Event::Restart(vec![1])), ["signal kde"]);
+    assert_eq!(both(&stage), [None, None]);
+    // Somebody thinks better of it.
+    assert_eq!(stage.stop("kde"), NOTHING);
+    assert_eq!(both(&stage), [None, Some(Stop::Begun)]);
+    assert_eq!(stage.gone("kde", 0), NOTHING);
+    assert_eq!(both(&stage), [None, Some(Stop::Over)]);
+    assert_eq!(stage.start("kde"), ["spawn kde"]);
+    stage.ready("kde");
+    // What waits for its need comes back with it; the need itself has not begun to end.
+    assert_eq!(stage.stop("x"), ["signal kde"]);
+    assert_eq!(both(&stage), [None, None]);
+    assert_eq!(stage.gone("kde", 0), ["signal x"]);
+    assert_eq!(both(&stage), [Some(Stop::Begun), None]);
+}
+
+#[test]
 fn no_time_to_stop_means_no_time() {
     let hasty = Unit { stop_timeout: Duration::ZERO, ..unit("hasty") };
     let mut stage = Stage::up(&[hasty]);

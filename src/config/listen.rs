@@ -1,0 +1,20 @@
+//! `[[listen]]` of a service file: a socket that is there before the service is ready.
+
+use super::table::Reader;
+
+/// A Unix socket that the service is given at its start, open and listening, by systemd's protocol (`LISTEN_FDS`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenSpec {
+    /// Where it is; a template.
+    pub path: String,
+    /// Who may connect.
+    pub mode: u32,
+}
+
+/// Reads one.
+pub(super) fn read(table: &mut Reader<'_>) -> Option<ListenSpec> {
+    let path = table.required("path", "where the socket is");
+    let octal = |text: &str| u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    let mode = table.parse("mode", "an octal mode such as \"0666\"", octal).unwrap_or(0o600);
+    Some(ListenSpec { path: path?, mode })
+}

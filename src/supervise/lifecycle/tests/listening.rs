@@ -1,0 +1,57 @@
+//! Units whose sockets are there before they are ready.
+
+use super::*;
+use crate::sys::launch::Listener;
+
+/// A socket of that path.
+pub(super) fn socket(path: &str) -> Listener {
+    Listener { path: path.into(), mode: 0o600 }
+}
+
+fn listening(name: &str) -> Unit {
+    let launch = Launch { listen: vec![socket("/s")], ..Launch::default() };
+    Unit { launch, ..unit(name) }
+}
+
+#[test]
+fn what_needs_a_listening_unit_starts_as_soon_as_its_sockets_are_there() {
+    let after = Unit { after: vec!["x".to_owned()], ..unit("later") };
+    let (mut stage, first) = Stage::new(&[listening("x"), needing("kde", &["x"]), after]);
+    assert_eq!(first, ["spawn x"]);
+    assert_eq!(stage.launched("x"), ["spawn kde", "spawn later"]);
+    stage.ready("kde");
+    stage.ready("later");
+    assert!(!stage.core.up(), "x itself is not ready");
+    assert_eq!(stage.ready("x"), NOTHING);
+    assert!(stage.core.up());
+}
+
+#[test]
+fn a_listening_unit_that_does_not_get_ready_takes_along_who_relied_on_it() {
+    let (mut stage, _) = Stage::new(&[listening("x"), needing("kde", &["x"])]);
+    assert_eq!(stage.launched("x"), ["spawn kde"]);
+    stage.launched("kde");
+    assert_eq!(stage.gone("x", 1), ["signal kde"]);
+    assert_eq!(stage.gone("kde", 0), NOTHING);
+    assert_eq!(stage.due(), ["spawn x"]);
+    assert_eq!(stage.launched("x"), ["spawn kde"]);
+}
+
+#[test]
+fn followers_of_a_listening_unit_restart_once() {
+    let mut follower = following("selkies", &["x"]);
+    follower.needs = vec!["x".to_owned()];
+    let (mut stage, _) = Stage::new(&[listening("x"), follower, following("other", &["x"])]);
+    assert_eq!(stage.launched("x"), ["spawn selkies", "spawn other"]);
+    for name in ["x", "selkies", "other"] {
+        assert_eq!(stage.ready(name), NOTHING, "{name}");
+    }
+    assert_eq!(stage.gone("x", 1), ["signal selkies"]);
+    assert_eq!(stage.gone("selkies", 0), ["spawn x"]);
+    assert_eq!(stage.launched("x"), ["spawn selkies", "signal other"]);
+    assert_eq!(stage.gone("other", 0), ["spawn other"]);
+    for name in ["selkies", "other", "x"] {
+        assert_eq!(stage.ready(name), NOTHING, "{name}");
+    }
+    assert!(stage.core.up());
+}

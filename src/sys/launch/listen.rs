@@ -1,0 +1,54 @@
+//! Sockets that a service finds open at its start (systemd's protocol, `sd_listen_fds(3)`): they are made by the process
+//! that becomes it, as its user, so that whoever connects is queued by the kernel from this moment on.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+use nix::sys::stat::{Mode, umask};
+use serde::{Deserialize, Serialize};
+
+use super::files::private_folder;
+use super::{FIRST_FD, Failure, Orders, at, place};
+
+/// A Unix socket that is made for the service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Where. A folder that is missing is made for the owner alone.
+    pub path: PathBuf,
+    /// Who may connect.
+    pub mode: u32,
+}
+
+/// Makes the sockets and puts them where the protocol wants them. Returns the variables that say so.
+pub(super) fn listen(orders: &Orders) -> Result<Vec<(&'static str, String)>, Failure> {
+    if orders.listen.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sockets = Vec::with_capacity(orders.listen.len());
+    for listener in &orders.listen {
+        let operation = format!("listening on {}", listener.path.display());
+        sockets.push(OwnedFd::from(at(&operation, bind(listener))?));
+    }
+    umask(Mode::from_bits_truncate(orders.umask));
+    let targets: Vec<i32> = (FIRST_FD..).take(sockets.len()).collect();
+    place(sockets, &targets)?;
+    let number = orders.listen.len().to_string();
+    Ok(vec![("LISTEN_FDS", number), ("LISTEN_PID", std::process::id().to_string())])
+}
+
+fn bind(listener: &Listener) -> io::Result<UnixListener> {
+    if let Some(folder) = listener.path.parent() {
+        private_folder(folder)?;
+    }
+    // One that nobody listens on any more. What is no socket was not ours and stays.
+    let stale = fs::symlink_metadata(&listener.path).is_ok_and(|found| found.file_type().is_socket());
+    if stale {
+        fs::remove_file(&listener.path)?;
+    }
+    umask(Mode::from_bits_truncate(0o777 & !listener.mode));
+    UnixListener::bind(&listener.path)
+}

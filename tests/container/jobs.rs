@@ -1,0 +1,162 @@
+//! The real desktop, stopped and restarted: what is its own goes, what a person started and detached stays until it
+//! is stopped.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use desktopd::observe::Snapshot;
+
+use crate::poll::{eventually, within};
+use crate::stack::{self, START, Stack};
+
+/// A desktop that isn't all there yet loses the first shortcut.
+const ATTEMPTS: usize = 3;
+const OPENING: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(10);
+
+/// What is typed into a terminal, and whether it survives a window that closes.
+const TYPED: [(&str, &str, bool); 4] = [
+    ("nohup sleep 11111 &", "sleep 11111", true),
+    ("setsid sleep 22222 &", "sleep 22222", true),
+    ("sleep 33333 & disown", "sleep 33333", true),
+    ("sleep 44444 &", "sleep 44444", false),
+];
+
+#[derive(Clone, Debug)]
+struct Process {
+    parent: i32,
+    user: String,
+    command: String,
+}
+
+fn processes(stack: &Stack) -> BTreeMap<i32, Process> {
+    let text = stack.exec_ok(&["ps", "-ww", "-eo", "pid=,ppid=,user:32=,args="]);
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let mut number = || words.next()?.parse().ok();
+        let (pid, parent) = (number()?, number()?);
+        let user = words.next()?.to_owned();
+        Some((pid, Process { parent, user, command: words.collect::<Vec<_>>().join(" ") }))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// Those of the desktop's user that are no unit's own process.
+fn strays(stack: &Stack, status: &Snapshot) -> Vec<String> {
+    let units: Vec<i32> = status.units.iter().filter_map(|unit| unit.pid).collect();
+    let all = processes(stack);
+    let stray = |(pid, process): &(&i32, &Process)| process.user == "user" && !units.contains(pid);
+    let show =
+        |(pid, process): (&i32, &Process)| format!("{pid} (of {}) {}", process.parent, process.command);
+    all.iter().filter(stray).map(show).collect()
+}
+
+/// Pids of all units but KDE.
+fn others(status: &Snapshot) -> BTreeMap<&str, Option<i32>> {
+    let others = status.units.iter().filter(|unit| unit.name != "kde");
+    others.map(|unit| (unit.name.as_str(), unit.pid)).collect()
+}
+
+fn running(stack: &Stack, command: &str) -> Option<i32> {
+    processes(stack).into_iter().find(|(_, process)| process.command == command).map(|(pid, _)| pid)
+}
+
+fn xdotool(stack: &Stack, words: &[&str]) -> Result<String, String> {
+    let done = stack.as_user(&[&["env", "DISPLAY=:0", "xdotool"], words].concat());
+    if done.code == Some(0) { Ok(done.stdout) } else { Err(format!("xdotool {words:?}: {done:?}")) }
+}
+
+fn window_of(stack: &Stack, class: &str) -> Result<String, String> {
+    xdotool(stack, &["search", "--onlyvisible", "--class", class])
+}
+
+async fn wait_for_panel(stack: &Stack) {
+    eventually("a window of plasmashell", START, async || window_of(stack, "plasmashell")).await;
+}
+
+/// Opens a terminal by its shortcut and types the jobs into it. Their processes, in that order.
+async fn type_jobs(stack: &Stack) -> Vec<i32> {
+    wait_for_panel(stack).await;
+    let mut opened = Err(String::new());
+    for _ in 0..ATTEMPTS {
+        xdotool(stack, &["key", "ctrl+alt+t"]).expect("a shortcut");
+        opened = within(OPENING, async || window_of(stack, "konsole")).await;
+        if opened.is_ok() {
+            break;
+        }
+    }
+    let window = opened.expect("a terminal");
+    let window = window.lines().last().expect("the number of a window");
+    xdotool(stack, &["windowactivate", "--sync", window]).expect("a terminal in front");
+    // What is typed before there is a shell waits for it in the terminal.
+    for (line, ..) in TYPED {
+        xdotool(stack, &["type", "--delay", "20", &format!("{line}\n")]).expect("keys");
+    }
+    eventually("the jobs", SOON, async || {
+        TYPED.iter().map(|(_, command, _)| running(stack, command).ok_or(*command)).collect::<Result<_, _>>()
+    })
+    .await
+}
+
+/// Sees that those jobs are there that were detached, and that the others have gone with their terminal.
+async fn only_detached_jobs_are_left(stack: &Stack, jobs: &[i32]) {
+    let expected: Vec<Option<i32>> =
+        TYPED.iter().zip(jobs).map(|((.., detached), pid)| detached.then_some(*pid)).collect();
+    eventually("detached jobs alone", SOON, async || {
+        let now: Vec<_> = TYPED.iter().map(|(_, command, _)| running(stack, command)).collect();
+        if now == expected { Ok(()) } else { Err(format!("{now:?} instead of {expected:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stopped_desktop_leaves_nothing_and_can_be_started_again() {
+    let stack = stack::start().await;
+    let before = stack.status().expect("a status");
+    type_jobs(&stack).await;
+    let own = strays(&stack, &before);
+    assert!(own.iter().any(|line| line.contains("kactivitymanagerd")), "a whole desktop: {own:#?}");
+
+    stack.exec_ok(&["desktopd", "stop", "--wait", "kde"]);
+    let stopped = stack.status().expect("a status");
+    assert_eq!(others(&stopped), others(&before), "everything else goes on");
+    let left = strays(&stack, &stopped);
+    assert!(left.is_empty(), "left behind: {left:#?}");
+
+    stack.exec_ok(&["desktopd", "start", "--wait", "kde"]);
+    wait_for_panel(&stack).await;
+    let again = stack.status().expect("a status");
+    assert_eq!(others(&again), others(&before), "everything else goes on");
+}
+
+#[tokio::test]
+async fn detached_jobs_survive_restarts_and_crashes_of_desktop_and_display() {
+    let stack = stack::start().await;
+    let first = stack.status().expect("a status");
+    let jobs = type_jobs(&stack).await;
+    let own = |name: &str| running(&stack, name);
+    let panel = own("/usr/bin/plasmashell").expect("a panel");
+
+    stack.exec_ok(&["desktopd", "restart", "--wait", "kde"]);
+    wait_for_panel(&stack).await;
+    only_detached_jobs_are_left(&stack, &jobs).await;
+    assert_ne!(own("/usr/bin/plasmashell"), Some(panel), "another desktop");
+    let all: Vec<String> = processes(&stack).into_values().map(|process| process.command).collect();
+    for single in ["/usr/bin/plasmashell", "/usr/bin/kwin_x11", "/usr/bin/kded6"] {
+        assert_eq!(all.iter().filter(|command| *command == single).count(), 1, "{single} in {all:#?}");
+    }
+
+    let x_server = first.unit("x-server").and_then(|_| stack.status().ok()?.unit("x-server")?.pid);
+    let before = stack.status().expect("a status");
+    stack.exec_ok(&["kill", "-s", "KILL", &x_server.expect("an X server").to_string()]);
+    stack.wait_until_renewed(&before).await;
+    wait_for_panel(&stack).await;
+    only_detached_jobs_are_left(&stack, &jobs).await;
+
+    let start = Instant::now();
+    stack.stop(Duration::from_secs(30));
+    let took = start.elapsed();
+    assert_eq!(stack.wait_exit_code(SOON).await, 0, "a stop is no failure");
+    assert!(took < Duration::from_secs(10), "docker stop took {took:?}");
+    eprintln!("docker stop beside detached jobs took {took:?}");
+}
