@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use desktopd::observe::{Snapshot, UnitState};
+use desktopd::observe::{Snapshot, UnitState, UnitStatus};
 
 use crate::docker::Spec;
 use crate::net::http_get;
@@ -165,11 +165,12 @@ async fn a_user_whom_nobody_knows_has_a_desktop() {
 #[tokio::test]
 async fn too_few_processes_cost_units_and_not_the_daemon() {
     let stack = Stack::new(spec().option("--pids-limit=20").start(&["init"]));
-    let failed = eventually("a unit that gave up", SOON, async || {
+    let failed = eventually("a unit that failed or waits to be tried again", SOON, async || {
         let status = stack.status()?;
-        let given_up =
-            status.units.iter().any(|unit| unit.state == UnitState::Failed && !unit.reason.is_empty());
-        if given_up { Ok(status) } else { Err(stack::units(&status)) }
+        let in_trouble = |unit: &UnitStatus| {
+            matches!(unit.state, UnitState::Failed | UnitState::Backoff) && !unit.reason.is_empty()
+        };
+        if status.units.iter().any(in_trouble) { Ok(status) } else { Err(stack::units(&status)) }
     })
     .await;
     problem(&failed, &["20 processes", "--pids-limit"]);
