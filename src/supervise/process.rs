@@ -1,5 +1,8 @@
 //! One run of one unit: from the spawn to the moment when nothing of it is left.
 
+mod ending;
+mod reports;
+
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,12 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{OptionFuture, join_all};
+use futures_util::future::OptionFuture;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rustix::net::RecvFlags;
-use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,7 +28,7 @@ use crate::sys::guard::GuardCommand;
 use crate::sys::is_shortage;
 use crate::sys::launch::{self, NewFile, Orders, Report};
 use crate::sys::limits::{Resource, inherited_open_files};
-use crate::sys::process::{descendants, group_is_gone, signal_group, signal_rest};
+use crate::sys::process::{signal_group, signal_rest};
 use crate::sys::reaper::{Exit, Reaper, Role, Stdio3};
 
 use super::guards::{Clear, Guards};
@@ -35,15 +36,11 @@ use super::lifecycle::{Event, Outcome};
 use super::output;
 use super::ready::probe::{Beside, Companion};
 use super::ready::{Teller, Watch};
+use ending::Ending;
+use reports::{Reports, there};
 
 /// How long a child may take to read its orders before the start counts as failed.
 const ORDERS_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long what is left of a unit's group after its main process may take to end by itself.
-const GRACE: Duration = Duration::from_millis(1500);
-
-/// How long it may take the kernel to remove what was killed.
-const KILLED: Duration = Duration::from_millis(500);
 
 /// What the driver keeps of a run.
 pub(super) struct Process {
@@ -373,58 +370,6 @@ async fn attend(
     }
 }
 
-/// What a run needs for its end.
-struct Ending {
-    unit: String,
-    collected: Arc<AtomicBool>,
-    finishing: Arc<AtomicBool>,
-    reaper: Reaper,
-    /// What others wish of the guard.
-    wishes: mpsc::UnboundedReceiver<Clear>,
-    guards: Guards,
-    clears: Vec<Guards>,
-}
-
-impl Ending {
-    /// Ends what is left in the group of `leader`, which has ended. Another run would stumble over it.
-    async fn clear(&self, leader: i32) {
-        if group_is_gone(leader) {
-            return;
-        }
-        // Also those that were told already: a signal that comes while a shell starts its child can be lost.
-        signal_rest(leader, Signal::SIGTERM);
-        let gone = || self.reaper.until(|| group_is_gone(leader));
-        if tokio::time::timeout(GRACE, gone()).await.is_err() {
-            signal_rest(leader, Signal::SIGKILL);
-            // What cannot be killed cannot be waited for either.
-            let _ = tokio::time::timeout(KILLED, gone()).await;
-        }
-    }
-
-    /// Ends what belongs to the unit elsewhere: what others started for it and, when it ends for good, what earlier
-    /// runs of it left.
-    async fn clear_around(&mut self) {
-        // Nobody is told any more.
-        self.wishes.close();
-        let spare = !self.finishing.load(Ordering::Relaxed);
-        join_all(self.clears.iter().map(|guards| guards.clear(spare))).await;
-        if self.finishing.load(Ordering::Relaxed) {
-            self.guards.end_jobs();
-            self.guards.jobs_ended().await;
-        }
-    }
-
-    /// Ends `main` and what is below it: somebody killed its guard, and a second one must not run beside it.
-    async fn clear_unguarded(&self, main: i32) {
-        for pid in descendants(main).into_iter().chain([main]) {
-            // It may have ended since we looked.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        let gone = self.reaper.until(|| kill(Pid::from_raw(main), None) == Err(Errno::ESRCH));
-        let _ = tokio::time::timeout(KILLED, gone).await;
-    }
-}
-
 /// What a child side's failure means for its unit.
 fn no_service(operation: &str, errno: i32) -> Outcome {
     let why = Report::describe(operation, errno);
@@ -484,42 +429,4 @@ impl Run {
             (None, _, None) => Outcome::NotStarted("its exit was lost".to_owned()),
         }
     }
-}
-
-/// What the child side says, message by message.
-struct Reports {
-    socket: UnixStream,
-    buffer: Vec<u8>,
-}
-
-impl Reports {
-    /// The next one; `None` when the other end is closed.
-    async fn next(&mut self) -> Option<Report> {
-        loop {
-            match launch::unframe(&mut self.buffer) {
-                Ok(Some(report)) => return Some(report),
-                Ok(None) => {}
-                Err(_) => return None,
-            }
-            match self.socket.read_buf(&mut self.buffer).await {
-                Ok(0) | Err(_) => return None,
-                Ok(_) => {}
-            }
-        }
-    }
-
-    /// Everything that is there already.
-    fn rest(self) -> Vec<Report> {
-        there(&self.socket, self.buffer)
-    }
-}
-
-/// Everything that has been read of `socket`, or can be at once.
-fn there(socket: &UnixStream, mut buffer: Vec<u8>) -> Vec<Report> {
-    let mut bytes = [0; 4096];
-    // Past the runtime, which may not have heard yet that there is something to read.
-    while let Ok((n @ 1.., _)) = rustix::net::recv(socket, &mut bytes, RecvFlags::DONTWAIT) {
-        buffer.extend_from_slice(&bytes[..n]);
-    }
-    std::iter::from_fn(|| launch::unframe(&mut buffer).ok().flatten()).collect()
 }
