@@ -4,7 +4,7 @@
 //! they cannot leave its tree. When the unit's main process ends, or when the daemon asks, the guard ends whatever is
 //! left (TERM, then KILL) and ends itself last: its exit says that nothing of the unit is alive.
 //!
-//! Unless the daemon says that the unit ends for good, jobs that a person detached ([`super::jobs`]) are spared. The
+//! Unless the daemon says that the unit ends for good, jobs that a person detached (`jobs`) are spared. The
 //! guard tells that nothing else is left, so that the unit can be started anew under a guard of its own, and stays
 //! above the jobs: who owns them is known until the last one ends, or is ended.
 
