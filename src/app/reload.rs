@@ -72,7 +72,7 @@ impl Reloader {
 
     /// Watches from now on. Folders come and go, so each reload looks for them again.
     fn look(&mut self) {
-        let watched = match &self.watch {
+        let watched = match &mut self.watch {
             Some(watch) => watch.look(),
             None => Watch::new(&self.dir).map(|watch| self.watch = Some(watch)),
         };

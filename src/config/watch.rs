@@ -3,91 +3,77 @@
 //! The kernel tells (inotify), nothing is polled. Editors write a file in several steps, so a change counts when it
 //! has been quiet for a moment.
 
-use std::ffi::OsStr;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// How long nothing must happen for a change to be whole.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// What changes a file or the list of files; a look at them does not.
-const CHANGES: WatchFlags = WatchFlags::ATTRIB
-    .union(WatchFlags::CLOSE_WRITE)
-    .union(WatchFlags::CREATE)
-    .union(WatchFlags::DELETE)
-    .union(WatchFlags::DELETE_SELF)
-    .union(WatchFlags::MODIFY)
-    .union(WatchFlags::MOVE)
-    .union(WatchFlags::MOVE_SELF);
-
-/// A watch over one folder and its `services`. It needs no thread: one that could not be started must not be in the way
-/// of a reload.
+/// A watch over one folder and its `services`.
 pub struct Watch {
     dir: PathBuf,
-    /// What the kernel tells; read like a pipe, which it is not.
-    events: pipe::Receiver,
+    changes: mpsc::Receiver<()>,
     /// When the change that is going on counts as over.
     over: Option<Instant>,
+    /// It is needed until the program ends, and its destructor panics where its thread could not be started.
+    watcher: ManuallyDrop<RecommendedWatcher>,
 }
 
 impl Watch {
-    /// Watches `dir`; must be called within a runtime. The error says why changes will not be noticed.
+    /// Watches `dir`. The error says why changes will not be noticed.
     pub fn new(dir: &Path) -> Result<Self, String> {
-        let made = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(io::Error::from);
-        let events = made.and_then(|fd| pipe::Receiver::from_file_unchecked(fd.into()));
-        let events = events.map_err(|error| format!("{}: {error}", dir.display()))?;
-        let watch = Self { dir: dir.to_owned(), events, over: None };
+        // One place is enough: a second change before the first was read is the same news.
+        let (sender, changes) = mpsc::channel(1);
+        let heard = move |event: notify::Result<notify::Event>| {
+            let matters = event.is_ok_and(|event| {
+                !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_ours(path))
+            });
+            if matters {
+                let _ = sender.try_send(());
+            }
+        };
+        let watcher =
+            notify::recommended_watcher(heard).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let watcher = ManuallyDrop::new(watcher);
+        let mut watch = Self { dir: dir.to_owned(), changes, over: None, watcher };
         watch.look()?;
         Ok(watch)
     }
 
     /// Watches the folders that are there now: they come and go.
-    pub fn look(&self) -> Result<(), String> {
+    pub fn look(&mut self) -> Result<(), String> {
         let folders: [PathBuf; 2] = [self.dir.clone(), self.dir.join("services")];
         for folder in folders.iter().filter(|folder| folder.is_dir()) {
-            inotify::add_watch(&self.events, folder, CHANGES)
+            // It panics where its thread could not be started.
+            let watched = catch_unwind(AssertUnwindSafe(|| {
+                self.watcher.watch(folder, RecursiveMode::NonRecursive).map_err(|error| error.to_string())
+            }));
+            watched
+                .unwrap_or_else(|_| Err("no thread for it could be started".to_owned()))
                 .map_err(|error| format!("{}: {error}", folder.display()))?;
         }
         Ok(())
     }
 
-    /// Waits until something happens to our files.
-    async fn next(&mut self) -> io::Result<()> {
-        let mut space = [0; 4096];
-        loop {
-            let length = self.events.read(&mut space).await?;
-            let mut ours = is_about_ours(&space[..length]);
-            // The runtime takes less than a full buffer for the end, and these come in whole pieces only.
-            while let Ok(length @ 1..) = rustix::io::read(&self.events, &mut space) {
-                ours |= is_about_ours(&space[..length]);
-            }
-            if ours {
-                return Ok(());
-            }
-        }
-    }
-
     /// Waits for a change to be over. May be dropped and called again: a change that began is not forgotten.
     pub async fn changed(&mut self) {
         loop {
-            let over = self.over;
-            let quiet = async move {
-                match over {
+            let quiet = async {
+                match self.over {
                     Some(over) => tokio::time::sleep_until(over).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                change = self.next() => match change {
-                    Ok(()) => self.over = Some(Instant::now() + QUIET),
-                    Err(_) => return std::future::pending().await,
+                change = self.changes.recv() => match change {
+                    Some(()) => self.over = Some(Instant::now() + QUIET),
+                    None => return std::future::pending().await,
                 },
                 () = quiet => {
                     self.over = None;
@@ -96,24 +82,6 @@ impl Watch {
             }
         }
     }
-}
-
-/// Whether any of these events, as the kernel writes them, is about our files: watch, mask, cookie, length of the name,
-/// name.
-fn is_about_ours(mut events: &[u8]) -> bool {
-    let field =
-        |head: &[u8; 16], at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    while let Some((head, rest)) = events.split_first_chunk::<16>() {
-        let (name, others) = rest.split_at((field(head, 12) as usize).min(rest.len()));
-        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-        let told = !ReadFlags::from_bits_retain(field(head, 4)).contains(ReadFlags::IGNORED);
-        // Without a name it is the folder itself, or more than the kernel could keep.
-        if told && is_ours(Path::new(OsStr::from_bytes(name))) {
-            return true;
-        }
-        events = others;
-    }
-    false
 }
 
 /// Editors' own files are nobody's configuration; a folder may be `services` itself.

@@ -250,10 +250,9 @@ impl Process {
         }
     }
 
-    /// A guard that somebody has stopped could not tell that its unit is gone.
+    /// A guard that somebody has stopped could not tell that its unit is gone. It may have ended just now.
     fn wake_guard(&self) {
         if !self.collected.load(Ordering::Relaxed) {
-            // It may have ended just now.
             let _ = kill(Pid::from_raw(self.pid), Signal::SIGCONT);
         }
     }

@@ -91,10 +91,15 @@ fn every_end_is_told(way: Way) {
     world.wrapped_in(&words);
     world.start();
     let is_over = |unit: &serde_json::Value| unit["state"] == "failed" || unit["state"] == "stopped";
-    let status = world.until("all have ended", |status| {
-        let units = status["units"].as_array();
-        units.is_some_and(|units| units.len() == expected.len() && units.iter().all(is_over))
-    });
+    // Hundreds of processes take their time on a busy machine: the patience is for each part of them.
+    let mut status = serde_json::Value::Null;
+    for part in 1..=6 {
+        status = world.until("the next ones have ended", |status| {
+            let units = status["units"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let over = units.iter().filter(|unit| is_over(unit)).count();
+            over >= expected.len() * part / 6
+        });
+    }
     let mut wrong = String::new();
     for (name, reason) in &expected {
         let unit = find(&status, name);

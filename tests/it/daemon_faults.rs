@@ -125,7 +125,7 @@ fn a_read_only_root_and_a_run_folder_without_programs_are_enough() {
     }
     world.start();
     world.until_up();
-    world.until_said("warning: log of desktopd: Read-only file system");
+    world.until_said("log folder /var/log/desktopd-test: Read-only file system");
     let problems = world.status()["problems"].to_string();
     assert!(problems.contains("/var/lib/desktopd-test"), "{problems}");
     assert!(world.tell(&["credentials"]).contains("password"));
