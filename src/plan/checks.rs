@@ -24,14 +24,6 @@ pub(super) fn health(spec: &Health, expander: &mut Expander<'_>) -> Health {
     Health { probe: probe("health", &spec.probe, expander), ..spec.clone() }
 }
 
-/// The command of a probe that has one.
-pub(super) fn command(probe: &mut Probe) -> Option<&mut Vec<String>> {
-    match probe {
-        Probe::Exec(argv) => Some(argv),
-        _ => None,
-    }
-}
-
 fn probe(table: &str, spec: &Probe, expander: &mut Expander<'_>) -> Probe {
     let mut text = |key: &str, text: &str| expander.text(&format!("{table}.{key}"), text);
     let probe = match spec {

@@ -9,7 +9,7 @@ use crate::config::condition::Holds;
 use crate::config::env::{is_own_secret, looks_secret};
 use crate::config::file::FileSpec;
 use crate::config::listen::ListenSpec;
-use crate::config::service::{Ready, Run, RunAs, STEPS, Service};
+use crate::config::service::{Health, Probe, Ready, Run, RunAs, STEPS, Service};
 use crate::config::{Config, Problem, Secret, nearest};
 use crate::facts::Facts;
 use crate::sys::launch::Listener;
@@ -102,17 +102,10 @@ impl<'a> Composer<'a> {
             absent.is_none().then_some(argv)
         });
         unit.ready = checks::ready(&service.ready, &mut expander);
-        unit.health = service.health.as_ref().map(|health| checks::health(health, &mut expander));
-        let asked = match &mut unit.ready {
-            Ready::Probe(probe) => Some(("ready.command", probe)),
-            _ => None,
-        };
-        let checked = unit.health.as_mut().map(|health| ("health.command", &mut health.probe));
-        for (key, probe) in asked.into_iter().chain(checked) {
-            if let Some(argv) = checks::command(probe) {
-                *argv = self.located(key, std::mem::take(argv), service, &mut missing);
-            }
+        if let Ready::Probe(Probe::Exec(argv)) = &mut unit.ready {
+            *argv = self.located("ready.command", std::mem::take(argv), service, &mut missing);
         }
+        unit.health = self.health(service, &mut expander, problems);
         let env = self.environment(service, &mut expander);
         let cwd = match &service.directory {
             Some(directory) => PathBuf::from(expander.text("directory", directory)),
@@ -238,6 +231,30 @@ impl<'a> Composer<'a> {
             }
         }
         argv
+    }
+
+    /// Its checks. A service that cannot be checked is worth more than none: without their program it runs unchecked.
+    fn health(
+        &self,
+        service: &Service,
+        expander: &mut Expander<'_>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Health> {
+        let mut health = checks::health(service.health.as_ref()?, expander);
+        if let Probe::Exec(argv) = &mut health.probe
+            && let Some(program) = argv.first_mut()
+        {
+            match self.facts.programs.get(program) {
+                Ok(path) => *program = path.display().to_string(),
+                Err(reason) => {
+                    let message = format!("{reason}; it runs without checks");
+                    let file = service.file.display().to_string();
+                    problems.push(Problem::new(file, "health.command", message).of_unit(&service.name));
+                    return None;
+                }
+            }
+        }
+        Some(health)
     }
 
     fn home(&self, service: &Service) -> PathBuf {

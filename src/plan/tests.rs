@@ -134,12 +134,15 @@ fn checks_and_readiness_are_expanded_and_their_programs_found() {
     for (name, told) in [
         ("b", "health.url: \"https://x/\" is not a URL such as \"http://127.0.0.1:80/\""),
         ("c", "ready.display: \"host:0\" is not an X display of this machine such as \":0\""),
-        ("d", "health.command: \"gone\" is not installed"),
         ("e", "health.address: "),
         ("f", "groups: \"redner\" is not a group of this machine"),
     ] {
         assert!(reason(&plan, name).contains(told), "{name}: {}", reason(&plan, name));
     }
+    // Not worth going without the service.
+    assert_eq!((reason(&plan, "d").as_str(), &plan.unit("d").unwrap().health), ("", &None));
+    let told = "/c/services/d.toml: health.command: \"gone\" is not installed";
+    assert!(plan.problems.iter().any(|problem| problem.to_string().starts_with(told)), "{:?}", plan.problems);
     let shown = plan.text();
     assert!(
         shown.contains(

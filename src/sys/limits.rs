@@ -143,10 +143,20 @@ mod tests {
     #[test]
     fn a_limit_that_may_not_be_raised_is_as_high_as_it_can_be() {
         // One of no consequence for the other tests of this process; lowering it needs no capability.
-        let now = Limit::current(Resource::Core).unwrap();
-        assert_eq!(now.set().unwrap(), None);
-        assert_eq!(Limit::current(Resource::Core).unwrap(), now);
-        let much = Limit { soft: 5, hard: UNLIMITED, resource: Resource::OpenFiles };
-        assert_eq!(much.to_string(), "open-files = 5 (hard unlimited)");
+        let limit = |soft, hard| Limit { resource: Resource::Core, soft, hard };
+        assert_eq!(limit(2048, 4096).set().unwrap(), None);
+        // Who has the capability gets what it asks for.
+        for asked in [limit(0, UNLIMITED), limit(UNLIMITED, UNLIMITED)] {
+            let got = asked.set().unwrap();
+            assert_eq!(Limit::current(Resource::Core).unwrap(), got.unwrap_or(asked));
+            assert!(got.is_none_or(|got| got == limit(asked.soft.min(4096), 4096)), "{got:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_shown_as_its_key_says_it() {
+        let limit = Limit { soft: 5, hard: UNLIMITED, resource: Resource::OpenFiles };
+        assert_eq!(limit.to_string(), "open-files = 5 (hard unlimited)");
+        assert_eq!(Limit { hard: 5, ..limit }.to_string(), "open-files = 5");
     }
 }
