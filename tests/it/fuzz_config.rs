@@ -68,6 +68,26 @@ const KEYS: &[&str] = &[
     "ready.pattern",
     "ready.command",
     "ready.time",
+    "ready.display",
+    "ready.xauthority",
+    "health",
+    "health.kind",
+    "health.path",
+    "health.address",
+    "health.url",
+    "health.command",
+    "health.display",
+    "health.period",
+    "health.timeout",
+    "health.threshold",
+    "health.action",
+    "open-files",
+    "limits",
+    "limits.core",
+    "limits.cpu",
+    "limits.nproc",
+    "oom-score-adj",
+    "groups",
     "comand",
     "a.b.c",
 ];
@@ -105,6 +125,14 @@ const VALUES: &[&str] = &[
     "\"${TURN_HOST}\"",
     "\"${no-such}\"",
     "\"$\"",
+    "{ soft = 1, hard = \"unlimited\" }",
+    "{ soft = \"2MiB\", hard = 1 }",
+    "{ kind = \"x11\" }",
+    "{ kind = \"tcp\", address = \"127.0.0.1:1\", period = \"100ms\", threshold = 1 }",
+    "\"exec\"",
+    "\"8MiB\"",
+    "\"18446744073709551615GiB\"",
+    "[\"video\", \"4321\"]",
     "\"prepare\"",
     "[\"prepare\"]",
     "[\"x-cookie\", \"/x\"]",
@@ -278,10 +306,15 @@ fn facts(services: &[Service], installed: bool) -> Facts {
             Run::Step(_) => None,
         };
         let ready = match &service.ready {
-            Ready::Probe(Probe::Exec(argv)) => argv.first(),
+            Ready::Probe(probe) => Some(probe),
             _ => None,
         };
-        command.into_iter().chain(ready).chain(service.stop_command.iter().flatten().take(1))
+        let probes = ready.into_iter().chain(service.health.as_ref().map(|health| &health.probe));
+        let asked = probes.filter_map(|probe| match probe {
+            Probe::Exec(argv) => argv.first(),
+            _ => None,
+        });
+        command.into_iter().chain(asked).chain(service.stop_command.iter().flatten().take(1))
     });
     let programs: Vec<(&str, &str)> =
         words.filter(|_| installed).map(|word| (word.as_str(), "/usr/bin/x")).collect();
