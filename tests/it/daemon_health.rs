@@ -131,7 +131,7 @@ fn an_unhealthy_unit_is_restarted_and_at_last_given_up() {
     assert_eq!(needy["reason"], "for frail (failed)");
     fs::remove_file(world.path("sick")).unwrap();
     world.tell(&["start", "--wait", "frail", "needy"]);
-    assert_eq!(world.unit("frail")["health"], "healthy");
+    assert_eq!(world.until_state("frail", "ready")["health"], "healthy");
 }
 
 #[test]
@@ -360,7 +360,8 @@ fn a_unit_says_what_it_does_and_everybody_may_read_it() {
     let after = says("later");
     assert_eq!((&after["state"], &after["pid"]), (&"ready".into(), &before["pid"]));
     world.tell(&["stop", "--wait", "talker"]);
-    assert_eq!(world.unit("talker")["status_text"], "");
+    // The event that is waited for comes before the snapshot.
+    assert_eq!(world.until_state("talker", "stopped")["status_text"], "");
     assert!(!world.path("run/notify/talker").exists());
 }
 
