@@ -29,7 +29,7 @@ use crate::supervise::{self, Context, Handle, Published, Replanned, Supervisor};
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::{Signal, Signals};
 use crate::{config::Secret, sys};
-use reload::{Reading, Reloader, Wanted, apart};
+use reload::{Reading, Reloader, Wanted};
 
 /// How long answers on the control socket may take at the end.
 const LAST_ANSWER: Duration = Duration::from_millis(300);
@@ -245,12 +245,12 @@ fn make_secrets(config: &mut Config, state: &State, logs: &Logs) {
 
 /// Looks at the machine and plans, off the threads that answer: a directory service or a disk may be slow.
 async fn plan(config: Config) -> Result<(Plan, Reloader), Failure> {
-    let (plan, facts, config) = apart(move || {
+    let (plan, facts, config) = sys::apart(move || {
         let facts = Facts::probe(&config);
         (Plan::build(&config, &facts), facts, config)
     })
     .await
-    .map_err(failed)?;
+    .map_err(|error| failed(reload::not_planned(&error)))?;
     check_command(&plan, &facts, &config)?;
     for problem in &plan.problems {
         tracing::warn!("{problem}");

@@ -4,7 +4,6 @@
 //! runs. The machine is looked at again, too, so that a program that was installed meanwhile is found.
 
 use std::path::PathBuf;
-use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -13,6 +12,7 @@ use crate::config::{Config, Environment, Problem, Service};
 use crate::facts::{DisplayFacts, Facts};
 use crate::plan::{Fate, Plan, Unit};
 use crate::supervise::Replanned;
+use crate::sys;
 
 /// Where to say what came of a reload.
 pub(super) type Reply = oneshot::Sender<Result<Replanned, String>>;
@@ -28,15 +28,9 @@ pub(super) struct Reading {
     pub(super) plan: Result<Plan, String>,
 }
 
-/// Runs `work` on a thread of its own: it may take long, and in a dead disk or directory service it hangs for ever.
-pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    let (sender, result) = oneshot::channel();
-    let started = thread::Builder::new().name("plan".into()).spawn(move || {
-        // Whoever waited may have gone.
-        let _ = sender.send(work());
-    });
-    started.map_err(|error| format!("planning: starting a thread: {error}"))?;
-    result.await.map_err(|_| "planning: an internal error of desktopd".to_owned())
+/// Why planning did not even begin.
+pub(super) fn not_planned(error: &std::io::Error) -> String {
+    format!("planning: starting a thread: {error}")
 }
 
 pub(super) struct Reloader {
@@ -113,7 +107,7 @@ impl Reloader {
         self.look();
         let (dir, env, problems) = (self.dir.clone(), self.env.clone(), self.env_problems.clone());
         let (display, command) = (self.display.clone(), self.command.clone());
-        let plan = apart(move || {
+        let plan = sys::apart(move || {
             let mut config = Config::read(dir, env, problems);
             config.services.extend(command.as_ref().map(|(service, _)| service.clone()));
             let facts = Facts { display, ..Facts::probe(&config) };
@@ -125,7 +119,8 @@ impl Reloader {
             }
             plan
         })
-        .await?;
+        .await
+        .map_err(|error| not_planned(&error))?;
         let new: Vec<String> = plan
             .problems
             .iter()

@@ -16,6 +16,7 @@ pub mod signals;
 use std::{fs, io};
 
 use nix::sys::signal::{SigSet, Signal};
+use tokio::sync::oneshot;
 
 /// Leaves behind what a careless parent may have handed down: blocked signals, which could not end us, and open files,
 /// which every service would have too. To be called before anything is opened and before the first thread.
@@ -48,6 +49,17 @@ pub fn threads_work() -> Result<(), String> {
         ),
         _ => format!("starting a thread: {error}"),
     })
+}
+
+/// Runs `work` on a thread of its own: it may take long, and on a dead disk or directory service it hangs for ever. The
+/// runtime's threads for such work would panic where no thread can be had.
+pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (sender, result) = oneshot::channel();
+    std::thread::Builder::new().name("apart".to_owned()).spawn(move || {
+        // Whoever waited may have gone.
+        let _ = sender.send(work());
+    })?;
+    result.await.map_err(|_| io::Error::other("an internal error of desktopd"))
 }
 
 /// Whether an error of the system says that something has run out that others may give back: descriptors, processes,

@@ -7,6 +7,7 @@ mod cookie;
 mod credentials;
 mod digest;
 mod failures;
+mod hashers;
 mod header;
 mod password;
 mod session;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Password;
 use super::digest::{Digest, Key, digest, same};
+use super::hashers::Hashers;
 
 /// bcrypt reads this many bytes and ignores the rest.
 const LONGEST: usize = 72;
@@ -32,6 +33,7 @@ pub(super) struct Passwords {
     key: Key,
     verified: Mutex<Option<(Digest, Instant)>>,
     threads: Semaphore,
+    hashers: Hashers,
 }
 
 impl Passwords {
@@ -44,6 +46,7 @@ impl Passwords {
             key: rand::random(),
             verified: Mutex::new(None),
             threads: Semaphore::new(THREADS),
+            hashers: Hashers::new(THREADS),
         }
     }
 
@@ -64,8 +67,8 @@ impl Passwords {
         let possible = usable(password);
         let candidate = if possible { password.to_vec() } else { Vec::new() };
         let Some(hash) = self.hash().await else { return false };
-        let verified = tokio::task::spawn_blocking(move || bcrypt::verify(candidate, &hash));
-        let password_right = matches!(verified.await, Ok(Ok(true)));
+        let verified = self.hashers.run(move || bcrypt::verify(candidate, &hash));
+        let password_right = matches!(verified.await, Some(Ok(true)));
         let user_right = same(&digest(&self.key, &[user]), &digest(&self.key, &[&self.user]));
         let right = password_right & user_right & possible;
         if right {
@@ -95,14 +98,13 @@ impl Passwords {
             }
             Password::Plain(plain) => {
                 let (plain, cost) = (plain.clone(), self.cost);
-                let hashed = tokio::task::spawn_blocking(move || bcrypt::hash(plain.reveal(), cost)).await;
-                match hashed {
-                    Ok(Ok(hash)) => Some(hash.into()),
-                    Ok(Err(error)) => {
+                match self.hashers.run(move || bcrypt::hash(plain.reveal(), cost)).await {
+                    Some(Ok(hash)) => Some(hash.into()),
+                    Some(Err(error)) => {
                         tracing::error!("hash the password: {error}; nobody can log in with it");
                         None
                     }
-                    Err(_) => None,
+                    None => None,
                 }
             }
         };

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::plan::display_number;
+use crate::sys;
 
 use super::probe::words;
 
@@ -38,8 +39,7 @@ pub(super) async fn attempt(display: &str, xauthority: &str) -> Result<(), Strin
     let number = display_number(display).ok_or("it is not a display of this machine")?;
     let file = PathBuf::from(xauthority);
     // The file's owner is somebody else, who may have put anything there, on a disk that may hang.
-    let read = tokio::task::spawn_blocking(move || read_key(&file, number));
-    let key = read.await.map_err(|error| error.to_string())?;
+    let key = sys::apart(move || read_key(&file, number)).await.and_then(|key| key);
     let socket = Path::new(SOCKETS).join(format!("X{number}"));
     let result = set_up(&socket, key.as_deref().unwrap_or_default()).await;
     match key {

@@ -1,0 +1,75 @@
+//! Threads that only hash, a few, so that guessing cannot take all processors. They are there from the start: where a
+//! container has no process left to give, its owner must still get in.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+/// bcrypt needs a few KiB. Bytes.
+const STACK: usize = 128 * 1024;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads; they end when this is dropped.
+pub(super) struct Hashers {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Hashers {
+    /// Starts that many threads, or as many of them as can be had.
+    pub(super) fn new(threads: usize) -> Self {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..threads {
+            let queue = Arc::clone(&queue);
+            let work = move || {
+                let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                while let Ok(job) = next() {
+                    // Whoever waits for it hears that nothing comes.
+                    let _ = catch_unwind(AssertUnwindSafe(job));
+                }
+            };
+            let started = thread::Builder::new().name("hash".to_owned()).stack_size(STACK).spawn(work);
+            if let Err(error) = started {
+                tracing::warn!("starting a thread for passwords: {error}");
+            }
+        }
+        Self { jobs }
+    }
+
+    /// Does `work` on one of the threads. `None` when it panicked.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        let job: Job = Box::new(move || {
+            // Whoever wanted to know may have gone.
+            let _ = done.send(work());
+        });
+        if let Err(mpsc::SendError(job)) = self.jobs.send(job) {
+            // Not one thread could be had: slow for everybody is better than closed.
+            job();
+        }
+        result.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_done_whatever_became_of_the_work_before() {
+        for threads in [0, 1, 2] {
+            let hashers = Hashers::new(threads);
+            if threads > 0 {
+                assert_eq!(hashers.run(|| -> u8 { panic!("on purpose") }).await, None);
+            }
+            let together = futures_util::future::join_all((0..5).map(|n| hashers.run(move || n * n)));
+            assert_eq!(together.await, [Some(0), Some(1), Some(4), Some(9), Some(16)], "{threads} threads");
+        }
+    }
+}
