@@ -130,6 +130,28 @@ async fn a_stopped_desktop_leaves_nothing_and_can_be_started_again() {
 }
 
 #[tokio::test]
+async fn a_restart_of_the_desktop_takes_the_x_server_along_unless_it_is_told_not_to() {
+    let stack = stack::start().await;
+    let pids = |status: &Snapshot| -> BTreeMap<String, Option<i32>> {
+        let shown = ["x-server", "kde", "selkies", "pipewire", "dbus-session"];
+        shown.iter().map(|name| ((*name).to_owned(), status.unit(name).and_then(|unit| unit.pid))).collect()
+    };
+    let changed = |before: &Snapshot, after: &Snapshot| -> Vec<String> {
+        let (before, after) = (pids(before), pids(after));
+        before.iter().filter(|(name, pid)| after[*name] != **pid).map(|(name, _)| name.clone()).collect()
+    };
+    let first = stack.status().expect("a status");
+    stack.exec_ok(&["desktopd", "restart", "--wait", "--only", "kde"]);
+    wait_for_panel(&stack).await;
+    let second = stack.status().expect("a status");
+    assert_eq!(changed(&first, &second), ["kde"]);
+    stack.exec_ok(&["desktopd", "restart", "--wait", "kde"]);
+    wait_for_panel(&stack).await;
+    let third = stack.wait_until_up().await;
+    assert_eq!(changed(&second, &third), ["kde", "selkies", "x-server"]);
+}
+
+#[tokio::test]
 async fn detached_jobs_survive_restarts_and_crashes_of_desktop_and_display() {
     let stack = stack::start().await;
     let first = stack.status().expect("a status");
