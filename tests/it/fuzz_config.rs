@@ -512,7 +512,7 @@ fn neither_settings_nor_environment_break_anything() {
         values: VALUES,
         lines: SETTINGS,
         begins: "[",
-        seconds: 20,
+        seconds: 60,
     };
     let count = target.search(|text| {
         let mut problems = Vec::new();
