@@ -512,7 +512,7 @@ fn neither_settings_nor_environment_break_anything() {
         values: VALUES,
         lines: SETTINGS,
         begins: "[",
-        seconds: 60,
+        seconds: 20,
     };
     let count = target.search(|text| {
         let mut problems = Vec::new();
@@ -563,7 +563,7 @@ fn no_message_breaks_anything() {
     ];
     let lines = &["READY=1", "STOPPING=1", "STATUS=", "MAINPID=1", "ERRNO=0", "RELOADING=2"];
     let target =
-        Target { name: "message", corpus, heads: NAMES, values: SAID, lines, begins: "\0", seconds: 20 };
+        Target { name: "message", corpus, heads: NAMES, values: SAID, lines, begins: "\0", seconds: 60 };
     let count = target.search(|text| {
         // Characters of one byte stand for that byte, so that not all of it is UTF-8.
         let mut bytes = Vec::new();
