@@ -50,11 +50,6 @@ impl State {
         (Self { dir, values: Mutex::default() }, problem)
     }
 
-    /// A store that forgets everything at the end of the process.
-    pub fn in_memory() -> Self {
-        Self { dir: None, values: Mutex::default() }
-    }
-
     /// A value, if there is one.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         self.get_in(&mut self.lock(), key)

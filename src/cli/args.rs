@@ -39,7 +39,7 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME=value")]
         variables: Vec<OsString>,
     },
-    /// Run the desktop and, when it is up, a command with whose end everything ends
+    /// Run the desktop and, when it is up, a command in it; when the command ends, everything ends
     #[command(after_help = "Examples:
   docker run --rm --shm-size=1g IMAGE desktopd run -- glxgears
   docker run --rm -w /work -v $PWD:/work --shm-size=1g IMAGE desktopd run -- sh -c 'make test'

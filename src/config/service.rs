@@ -83,7 +83,7 @@ pub struct Service {
     pub unless_installed: Vec<String>,
     /// What must hold for it to apply here.
     pub conditions: Vec<Condition>,
-    /// Units that must be ready before it starts, and that stop after it.
+    /// Units that must be ready, or listening, before it starts, and that stop after it.
     pub needs: Vec<String>,
     /// Units that start before it, whatever becomes of them.
     pub after: Vec<String>,

@@ -107,7 +107,7 @@ pub struct Unit {
     pub launch: Launch,
     /// Whether it ends by itself when its work is done.
     pub oneshot: bool,
-    /// Units that must be ready before it starts, and that stop after it.
+    /// Units that must be ready, or listening, before it starts, and that stop after it.
     pub needs: Vec<String>,
     /// Units that start before it, whatever becomes of them.
     pub after: Vec<String>,

@@ -1,7 +1,7 @@
 //! The life of units, as a pure function of events and time.
 //!
 //! ```text
-//!            needs are ready            it says so                somebody asks, or a need is lost
+//!            needs are open             it says so                somebody asks, or a need is lost
 //!   Waiting ----------------> Starting -----------> Ready ------------------------> Stopping
 //!      ^  ^                      |                    |                                |
 //!      |  +------ Backoff <------+--- it ended -------+                                |

@@ -78,7 +78,7 @@ pub struct UnitStatus {
     pub restarts: u32,
     /// Whether it is kept running (a service) or runs once (a boot step).
     pub oneshot: bool,
-    /// The units that must be ready before it starts.
+    /// The units that must be ready, or listening, before it starts.
     pub needs: Vec<String>,
     /// The units that start before it, whatever becomes of them.
     pub after: Vec<String>,

@@ -117,13 +117,13 @@ async fn a_stopped_desktop_leaves_nothing_and_can_be_started_again() {
     let own = strays(&stack, &before);
     assert!(own.iter().any(|line| line.contains("kactivitymanagerd")), "a whole desktop: {own:#?}");
 
-    stack.exec_ok(&["desktopd", "stop", "--wait", "kde"]);
+    stack.exec_ok(&["desktopd", "stop", "--wait", "--timeout", "180s", "kde"]);
     let stopped = stack.status().expect("a status");
     assert_eq!(others(&stopped), others(&before), "everything else goes on");
     let left = strays(&stack, &stopped);
     assert!(left.is_empty(), "left behind: {left:#?}");
 
-    stack.exec_ok(&["desktopd", "start", "--wait", "kde"]);
+    stack.exec_ok(&["desktopd", "start", "--wait", "--timeout", "180s", "kde"]);
     wait_for_panel(&stack).await;
     let again = stack.status().expect("a status");
     assert_eq!(others(&again), others(&before), "everything else goes on");
@@ -141,11 +141,11 @@ async fn a_restart_of_the_desktop_takes_the_x_server_along_unless_it_is_told_not
         before.iter().filter(|(name, pid)| after[*name] != **pid).map(|(name, _)| name.clone()).collect()
     };
     let first = stack.status().expect("a status");
-    stack.exec_ok(&["desktopd", "restart", "--wait", "--only", "kde"]);
+    stack.exec_ok(&["desktopd", "restart", "--wait", "--timeout", "180s", "--only", "kde"]);
     wait_for_panel(&stack).await;
     let second = stack.status().expect("a status");
     assert_eq!(changed(&first, &second), ["kde"]);
-    stack.exec_ok(&["desktopd", "restart", "--wait", "kde"]);
+    stack.exec_ok(&["desktopd", "restart", "--wait", "--timeout", "180s", "kde"]);
     wait_for_panel(&stack).await;
     let third = stack.wait_until_up().await;
     assert_eq!(changed(&second, &third), ["kde", "selkies", "x-server"]);
@@ -154,12 +154,11 @@ async fn a_restart_of_the_desktop_takes_the_x_server_along_unless_it_is_told_not
 #[tokio::test]
 async fn detached_jobs_survive_restarts_and_crashes_of_desktop_and_display() {
     let stack = stack::start().await;
-    let first = stack.status().expect("a status");
     let jobs = type_jobs(&stack).await;
     let own = |name: &str| running(&stack, name);
     let panel = own("/usr/bin/plasmashell").expect("a panel");
 
-    stack.exec_ok(&["desktopd", "restart", "--wait", "kde"]);
+    stack.exec_ok(&["desktopd", "restart", "--wait", "--timeout", "180s", "kde"]);
     wait_for_panel(&stack).await;
     only_detached_jobs_are_left(&stack, &jobs).await;
     assert_ne!(own("/usr/bin/plasmashell"), Some(panel), "another desktop");
@@ -168,8 +167,8 @@ async fn detached_jobs_survive_restarts_and_crashes_of_desktop_and_display() {
         assert_eq!(all.iter().filter(|command| *command == single).count(), 1, "{single} in {all:#?}");
     }
 
-    let x_server = first.unit("x-server").and_then(|_| stack.status().ok()?.unit("x-server")?.pid);
     let before = stack.status().expect("a status");
+    let x_server = before.unit("x-server").and_then(|unit| unit.pid);
     stack.exec_ok(&["kill", "-s", "KILL", &x_server.expect("an X server").to_string()]);
     stack.wait_until_renewed(&before).await;
     wait_for_panel(&stack).await;

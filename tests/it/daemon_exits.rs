@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::libc;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::daemon_world::{World, find, is_alive, pid_of, skipped, until, works};
 
@@ -154,7 +155,7 @@ fn signals_to_the_daemon(way: Way) {
     }
     // It still hears of its children, and reads the configuration before the change would be noticed.
     world.service("new", "@polite");
-    send(daemon, &[libc::SIGHUP]);
+    kill(Pid::from_raw(daemon), Signal::SIGHUP).unwrap();
     world.until_said("got signal HUP: added: new");
     world.until_state("new", "ready");
     world.tell(&["restart", "stays"]);

@@ -56,6 +56,12 @@ fn the_example_and_the_compose_file_set_only_what_is_read() {
         }
     }
     let compose = read("docker-compose.yaml");
+    for line in read(".env.example").lines() {
+        let name = line.trim_start_matches('#').split_once('=').map_or("", |(name, _)| name);
+        if !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
+            assert!(compose.contains(&format!("${{{name}")), "docker-compose.yaml does not pass {name} on");
+        }
+    }
     let set: Vec<&str> = compose
         .lines()
         .filter_map(|line| Some(line.trim().strip_prefix("- ")?.split_once("=${")?.0))
