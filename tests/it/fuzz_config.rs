@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use desktopd::config::condition::Holds;
 use desktopd::config::service::{Probe, Ready, Run};
 use desktopd::config::{Config, Environment, Places, Problem, Service, Settings};
 use desktopd::facts::{Account, DisplayFacts, Facts, Files, Programs};
@@ -335,6 +336,11 @@ fn facts(services: &[Service], installed: bool) -> Facts {
     });
     let programs: Vec<(&str, &str)> =
         words.filter(|_| installed).map(|word| (word.as_str(), "/usr/bin/x")).collect();
+    let conditions = services.iter().flat_map(|service| &service.conditions);
+    let asked = conditions.flat_map(|condition| match &condition.holds {
+        Holds::AnyFile(names) => names.iter().map(String::as_str).collect(),
+        Holds::Variable(_) => Vec::new(),
+    });
     let identity = |id| Identity { uid: id, gid: id, groups: vec![id] };
     Facts {
         daemon: identity(0),
@@ -350,7 +356,7 @@ fn facts(services: &[Service], installed: bool) -> Facts {
         programs: Programs::given("/usr/bin", programs),
         display: DisplayFacts::default(),
         home_trouble: None,
-        files: Files::default(),
+        files: Files::given(asked.filter(|_| installed)),
         addresses: [[172, 17, 0, 2].into()].into(),
         task_limit: None,
         instance: "test".into(),
@@ -392,7 +398,12 @@ fn live(config: &Config, installed: bool) -> TestCaseResult {
         }
         let event = match pending.pop() {
             Some(Effect::Spawn(at)) if step % 3 == 0 => Event::Gone(at, Outcome::Ended(Exit::Code(1))),
+            Some(Effect::Spawn(at)) if step % 3 == 1 => {
+                pending.extend(core.handle(Event::Launched(at, 1000), now));
+                Event::Ready(at)
+            }
             Some(Effect::Spawn(at)) => Event::Ready(at),
+            Some(Effect::Ask(at)) if step % 2 == 0 => Event::Asked(at, false),
             Some(Effect::Ask(at) | Effect::Signal(at) | Effect::Kill(at)) => {
                 Event::Gone(at, Outcome::Ended(Exit::Signal(15)))
             }
@@ -459,9 +470,10 @@ fn no_service_file_breaks_the_plan() {
             services.extend(service);
             problems.extend(found);
         }
-        let config = config(services, problems, &[]);
-        live(&config, true)?;
-        live(&config, false)
+        live(&config(services.clone(), problems.clone(), &[]), false)?;
+        // Every condition holds.
+        let on = |name: &str| (OsString::from(name), OsString::from("true"));
+        live(&config(services, problems, &["ENABLE_COTURN", "A"].map(on)), true)
     });
     eprintln!("{count} inputs, {} sound files, {} wrong ones", sound.get(), wrong.get());
     // What is always refused, or never, tests one half only.
@@ -490,8 +502,8 @@ const VARIABLES: &[&str] = &[
     "HF_TOKEN",
     "PATH",
     "[paths]\nrun",
-    "[log]\nsize",
-    "log-file-size",
+    "[logs]\nfile-size",
+    "[logs]\nmemory",
     "[environment]\nA",
     "[desktop-environment]\nB",
     "\u{1}",
