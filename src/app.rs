@@ -131,6 +131,9 @@ impl Daemon {
                         tracing::info!("stopping: somebody asked for it over the control socket");
                         asked = true;
                         self.supervisor.shutdown();
+                        if !supervised {
+                            return code::FAILED;
+                        }
                     }
                     Wish::Reload(reply) => {
                         self.want_reload(("somebody asked to read the configuration", Some(reply)));

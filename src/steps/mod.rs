@@ -15,12 +15,10 @@ pub fn run(words: &[String]) -> Result<(), String> {
         ["prepare", runtime_dir, home, uid, gid] => {
             prepare::run(runtime_dir.as_ref(), home.as_ref(), number(uid)?, number(gid)?)
         }
-        ["x-cookie", file, display, uid, gid] => {
-            x_cookie::run(file.as_ref(), display, number(uid)?, number(gid)?)
-        }
+        ["x-cookie", file, display] => x_cookie::run(file.as_ref(), display),
         [AWAIT_BUS_NAME, bus, name] => await_bus_name::run(bus, name),
         ["prepare", ..] => Err("usage: prepare RUNTIME_DIR HOME UID GID".to_owned()),
-        ["x-cookie", ..] => Err("usage: x-cookie FILE DISPLAY_NUMBER UID GID".to_owned()),
+        ["x-cookie", ..] => Err("usage: x-cookie FILE DISPLAY_NUMBER".to_owned()),
         _ => Err(format!("there is no boot step '{}'", words.join(" "))),
     }
 }

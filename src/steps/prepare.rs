@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::Path;
 
 use nix::unistd::{Gid, Uid, chown};
@@ -57,7 +57,8 @@ fn own_home(home: &Path, uid: u32, gid: u32) -> io::Result<()> {
     }
     let persons = uid >= FIRST_PERSON && home.components().count() > 2;
     if Uid::effective().is_root() && persons {
-        chown(home, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        // A link stays what it is, and what it leads to whose it is.
+        lchown(home, Some(uid), Some(gid))?;
     }
     Ok(())
 }

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use nix::unistd::{Gid, Uid, chown};
 use rand::RngExt;
 
 /// The family that matches every address: the host name of a container changes with its snapshots.
@@ -14,13 +13,13 @@ const FAMILY_WILD: u16 = 0xffff;
 /// The only authorization that local servers use.
 const PROTOCOL: &[u8] = b"MIT-MAGIC-COOKIE-1";
 
-/// Writes a new key for display number `display` to `file`, for its owner alone.
-pub(super) fn run(file: &Path, display: &str, uid: u32, gid: u32) -> Result<(), String> {
+/// Writes a new key for display number `display` to `file`, for the user that this runs as, alone.
+pub(super) fn run(file: &Path, display: &str) -> Result<(), String> {
     let cookie: [u8; 16] = rand::rng().random();
-    write(file, &entry(display, &cookie), uid, gid).map_err(|error| format!("{}: {error}", file.display()))
+    write(file, &entry(display, &cookie)).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-fn write(file: &Path, bytes: &[u8], uid: u32, gid: u32) -> io::Result<()> {
+fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
     // A name beside it and a rename: an X server that reads meanwhile sees the old key or the new one.
     let new = file.with_extension("new");
     match fs::remove_file(&new) {
@@ -30,9 +29,6 @@ fn write(file: &Path, bytes: &[u8], uid: u32, gid: u32) -> io::Result<()> {
     let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     out.write_all(bytes)?;
     out.set_permissions(Permissions::from_mode(0o600))?;
-    if Uid::effective().is_root() {
-        chown(&new, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-    }
     fs::rename(&new, file)
 }
 

@@ -67,6 +67,7 @@ impl Driver {
     /// Runs until everything was stopped.
     pub(super) async fn run(
         mut self,
+        mut shutdowns: mpsc::UnboundedReceiver<()>,
         mut events: mpsc::UnboundedReceiver<Event>,
         mut requests: mpsc::Receiver<Request>,
         mut plans: mpsc::Receiver<NewPlan>,
@@ -75,6 +76,7 @@ impl Driver {
         while !self.finished {
             let deadline = self.core.deadline();
             tokio::select! {
+                Some(()) = shutdowns.recv() => self.survive(|driver| driver.take(Event::Shutdown)),
                 Some(event) = events.recv() => self.survive(|driver| driver.take(event)),
                 Some(request) = requests.recv() => self.survive(|driver| driver.answer(request)),
                 Some((units, reply)) = plans.recv() => self.survive(|driver| {

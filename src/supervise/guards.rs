@@ -27,6 +27,8 @@ struct Inner {
 /// A guard that stayed with jobs.
 struct Left {
     socket: Arc<UnixStream>,
+    /// Whether it was told that the jobs end, too.
+    told: bool,
     /// Closed when the guard has ended.
     here: watch::Receiver<()>,
 }
@@ -55,13 +57,14 @@ impl Guards {
         let (ended, here) = watch::channel(());
         let mut inner = self.lock();
         inner.left.retain(|left| left.here.has_changed().is_ok());
-        inner.left.push(Left { socket, here });
+        inner.left.push(Left { socket, told: false, here });
         ended
     }
 
     /// Ends what earlier runs left.
     pub(super) fn end_jobs(&self) {
-        for left in &self.lock().left {
+        for left in self.lock().left.iter_mut().filter(|left| !left.told) {
+            left.told = true;
             // A guard that does not listen any more has ended.
             let _ = launch::send(&*left.socket, &GuardCommand::Finish, &[]);
         }

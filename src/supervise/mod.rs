@@ -153,6 +153,7 @@ pub struct Context {
 /// Starts to supervise `units`. The task ends, and the watch says `finished`, after [`Supervisor::shutdown`].
 pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
     let (events, events_in) = mpsc::unbounded_channel();
+    let (shutdowns, shutdowns_in) = mpsc::unbounded_channel();
     let (requests, requests_in) = mpsc::channel(16);
     let (plans, plans_in) = mpsc::channel(1);
     let (published, watch) = watch::channel(Published::default());
@@ -172,8 +173,8 @@ pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
         finished: false,
         began: context.began,
     };
-    tokio::spawn(driver.run(events_in, requests_in, plans_in));
-    Supervisor { handle: Handle::new(requests), events, plans, watch }
+    tokio::spawn(driver.run(shutdowns_in, events_in, requests_in, plans_in));
+    Supervisor { handle: Handle::new(requests), shutdowns, plans, watch }
 }
 
 /// The one who started the supervision, and who may end it.
@@ -182,7 +183,8 @@ pub struct Supervisor {
     pub handle: Handle,
     /// The state of all units.
     pub watch: watch::Receiver<Published>,
-    events: mpsc::UnboundedSender<lifecycle::Event>,
+    /// A way of its own: it must not wait behind what units have to say.
+    shutdowns: mpsc::UnboundedSender<()>,
     plans: mpsc::Sender<NewPlan>,
 }
 
@@ -197,7 +199,7 @@ impl Supervisor {
     /// Stops everything, dependents first; a second call means at once.
     pub fn shutdown(&self) {
         // When the driver is gone there is nothing left to stop.
-        let _ = self.events.send(lifecycle::Event::Shutdown);
+        let _ = self.shutdowns.send(());
     }
 }
 

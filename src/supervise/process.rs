@@ -122,8 +122,16 @@ fn start(
         signal_group(pid.as_raw(), Signal::SIGKILL);
         return Err(error);
     }
-    ours.set_nonblocking(true)?;
-    Ok(Started { pid: pid.as_raw(), exit, control: UnixStream::from_std(ours)?, guard })
+    match ours.set_nonblocking(true).and_then(|()| UnixStream::from_std(ours)) {
+        Ok(control) => Ok(Started { pid: pid.as_raw(), exit, control, guard }),
+        Err(error) => {
+            // It has its orders. A guard ends all that is below it when nobody is left at the other end.
+            if role == Role::Exec {
+                signal_group(pid.as_raw(), Signal::SIGKILL);
+            }
+            Err(error)
+        }
+    }
 }
 
 /// A start that failed on our side.
@@ -243,7 +251,8 @@ impl Process {
             // A guard takes no signals.
             (Some(_), None) => self.owed = Some(signal),
             (Some(_), Some(main)) => {
-                signal_group(main, signal);
+                // It leads its group; its number alone may be another's by now.
+                signal_rest(main, signal);
                 self.wake_guard();
             }
             (None, _) => self.signal_own(signal),
@@ -284,7 +293,7 @@ impl Process {
             (Some(_), _) if self.collected.load(Ordering::Relaxed) => {}
             (Some(guard), main) => {
                 if let Some(main) = main {
-                    signal_group(main, Signal::SIGKILL);
+                    signal_rest(main, Signal::SIGKILL);
                 }
                 let told = launch::send(guard, &GuardCommand::Kill, &[]);
                 self.wake_guard();
@@ -324,7 +333,9 @@ async fn attend(
                     contained = Some(main).filter(|_| role == Role::Guard);
                     tell(Event::Launched(at, main));
                     let teller = Teller::new(at, events.clone());
-                    hearing = Some(Box::pin(watch.listen(main, teller))).into();
+                    // A panic there is a mistake of ours, and no reason to end a unit.
+                    let heard = AssertUnwindSafe(watch.listen(main, teller)).catch_unwind().map(drop);
+                    hearing = Some(Box::pin(heard)).into();
                 }
                 if run.outcome.is_some() {
                     hearing = None.into();

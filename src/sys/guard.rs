@@ -243,6 +243,8 @@ impl Guard {
                 }
                 self.kill_at = Some(Instant::now());
             }
+            // Told once is enough: the patience that runs must not begin anew.
+            GuardCommand::Finish if !self.spare => {}
             GuardCommand::Finish => {
                 self.spare = false;
                 // They need not wait until the desktop has logged out.

@@ -2,12 +2,13 @@
 
 use std::future::pending;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::mem::MaybeUninit;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::net::UnixDatagram;
 use tokio::time::Instant;
 
@@ -16,15 +17,12 @@ use crate::sys::process::in_session;
 
 use super::Teller;
 
-/// The time between two status texts that are passed on: a unit that says one a millisecond must not keep everybody
+/// The time between two texts that are passed on: a unit that says one a millisecond must not keep everybody
 /// who watches it busy.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// The longest message that is read whole. Bytes.
 const LONGEST: usize = 4096;
-
-/// As many descriptors as a message can carry.
-const DESCRIPTORS: usize = 253;
 
 pub(super) struct Listener {
     socket: UnixDatagram,
@@ -53,22 +51,29 @@ impl Listener {
     pub(super) async fn listen(&self, main: i32, teller: &mut Teller) {
         teller.tried("no READY=1 came".to_owned());
         let mut ready = false;
+        let mut tried: Option<String> = None;
         let mut status: Option<String> = None;
         let mut next = Instant::now();
         loop {
             let message = tokio::select! {
                 message = self.message(main) => message,
-                () = tokio::time::sleep_until(next), if status.is_some() => {
-                    teller.says(status.take().unwrap_or_default());
+                () = tokio::time::sleep_until(next), if status.is_some() || tried.is_some() => {
+                    if let Some(tried) = tried.take() {
+                        teller.tried(tried);
+                    }
+                    if let Some(status) = status.take() {
+                        teller.says(status);
+                    }
                     next = Instant::now() + PAUSE;
                     continue;
                 }
             };
             if !ready && message.ready {
                 ready = true;
+                tried = None;
                 teller.ready();
             } else if !ready && message != Message::default() {
-                teller.tried(format!("no READY=1 came{}", last_words(&message)));
+                tried = Some(format!("no READY=1 came{}", last_words(&message)));
             }
             // `STOPPING` and `RELOADING` change nothing: its exit, and its next `READY`, do. Neither does `MAINPID`:
             // what is stopped and waited for is what was started.
@@ -82,14 +87,14 @@ impl Listener {
             if self.socket.readable().await.is_err() {
                 return pending().await;
             }
+            // Whoever says much must not keep a thread from others.
+            tokio::task::consume_budget().await;
             match self.socket.try_io(tokio::io::Interest::READABLE, || receive(&self.socket)) {
                 Ok((bytes, Some(sender))) if in_session(sender, main) => return Message::parse(&bytes),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => {
-                    tracing::warn!("{}: {error}", self.path.display());
-                    return pending().await;
-                }
+                // One message is lost; the next one may do.
+                Err(error) => tracing::warn!("{}: {error}", self.path.display()),
             }
         }
     }
@@ -112,35 +117,27 @@ fn last_words(message: &Message) -> String {
 }
 
 fn receive(socket: &UnixDatagram) -> io::Result<(Vec<u8>, Option<i32>)> {
-    let mut bytes = [0; LONGEST];
-    let mut space = nix::cmsg_space!(nix::sys::socket::UnixCredentials, [RawFd; DESCRIPTORS]);
-    let mut sender = None;
-    let length = {
-        let mut buffers = [io::IoSliceMut::new(&mut bytes)];
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let message = recvmsg::<UnixAddr>(socket.as_fd().as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
-        for control in message.cmsgs()? {
-            match control {
-                ControlMessageOwned::ScmCredentials(credentials) => sender = Some(credentials.pid()),
-                // Nothing is kept for units. `BARRIER=1` comes with one, and its sender waits until it is closed.
-                ControlMessageOwned::ScmRights(descriptors) => {
-                    for descriptor in descriptors {
-                        let _ = nix::unistd::close(descriptor);
-                    }
-                }
-                _ => {}
-            }
-        }
-        message.bytes
-    };
-    Ok((bytes[..length].to_vec(), sender))
+    let mut bytes = vec![0; LONGEST];
+    // No room for descriptors: the kernel closes them. Nothing is kept for units, and `BARRIER=1` comes with one whose
+    // sender waits until it is closed.
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let message = recvmsg(socket, &mut [io::IoSliceMut::new(&mut bytes)], &mut control, flags)?;
+    let sender = control.drain().find_map(|control| match control {
+        RecvAncillaryMessage::ScmCredentials(sender) => Some(sender.pid.as_raw_pid()),
+        _ => None,
+    });
+    bytes.truncate(message.bytes);
+    Ok((bytes, sender))
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::IoSlice;
+    use std::os::fd::{AsRawFd, RawFd};
 
-    use nix::sys::socket::{ControlMessage, sendmsg};
+    use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
@@ -186,11 +183,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_says_much_before_it_is_ready_is_heard_now_and_then() {
+        let mut scene = Scene::of(own());
+        scene.next().await;
+        let start = std::time::Instant::now();
+        for n in 0..2000 {
+            scene.socket.send_to(format!("STATUS={n}").as_bytes(), &scene.path).unwrap();
+            tokio::task::yield_now().await;
+        }
+        let last = Event::Says(3, "1999".into());
+        let mut heard = 0;
+        while scene.next().await != last {
+            heard += 1;
+        }
+        let pauses = start.elapsed().as_millis() / PAUSE.as_millis();
+        assert!(heard <= 2 * (pauses + 2), "{heard} events in {:?}", start.elapsed());
+    }
+
+    #[tokio::test]
     async fn it_is_ready_once_and_goes_on_to_say_what_it_does() {
         let mut scene = Scene::of(own());
         scene.next().await;
         let sent = |text: &str| scene.socket.send_to(text.as_bytes(), &scene.path).unwrap();
         sent("STATUS=nearly");
+        let tried = Event::Tried(3, "no READY=1 came; it said \"nearly\"".into());
+        while scene.next().await != tried {}
+        let sent = |text: &str| scene.socket.send_to(text.as_bytes(), &scene.path).unwrap();
         sent("STOPPING=1\nRELOADING=1\nMAINPID=1\nERRNO=5");
         sent("STATUS=there\nREADY=1\n");
         sent("READY=1");
@@ -199,7 +217,6 @@ mod tests {
             all.push(scene.next().await);
         }
         assert_eq!(all.iter().filter(|event| **event == Event::Ready(3)).count(), 1, "{all:?}");
-        assert!(all.contains(&Event::Tried(3, "no READY=1 came; it said \"nearly\"".into())), "{all:?}");
         scene.listening.abort();
         assert!((&mut scene.listening).await.is_err());
         assert!(!scene.path.exists());
@@ -218,7 +235,7 @@ mod tests {
             sendmsg(fd, &[IoSlice::new(text)], &[rights], MsgFlags::empty(), Some(&address)).unwrap();
         };
         send(b"BARRIER=1", &[writer.as_raw_fd()]);
-        send(b"FDSTORE=1", &[writer.as_raw_fd(); DESCRIPTORS]);
+        send(b"FDSTORE=1", &[writer.as_raw_fd(); 253]);
         drop(writer);
         scene.socket.send_to(b"READY=1", &scene.path).unwrap();
         assert_eq!(scene.next().await, Event::Ready(3));
