@@ -1,7 +1,6 @@
 //! One request, from the first look at it to its answer. The order of the checks is the security of the whole: what
 //! is malformed goes first, then who asks, then from where, and only then where to.
 
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use serde_json::json;
 
 use super::auth::{Access, Auth, Denied};
 use super::proxy::{Failed, Proxy};
-use super::visit::{self, Visit};
+use super::visit::{self, Arrival, Visit};
 use super::{Settings, bridge, login, origin, own, page, stream, waiting};
 use crate::logs::Logs;
 use crate::observe::Watch;
@@ -46,14 +45,13 @@ impl Door {
     pub(super) async fn answer(
         &self,
         target: Target,
-        port: u16,
-        peer: IpAddr,
+        arrival: Arrival,
         request: Request<Body>,
     ) -> Response<Body> {
         let asks_upgrade = request.headers().contains_key(axum::http::header::UPGRADE);
-        let answered = AssertUnwindSafe(self.decide(target, port, peer, request)).catch_unwind().await;
+        let answered = AssertUnwindSafe(self.decide(target, arrival, request)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
-            tracing::error!("a request to port {port} made the gateway panic");
+            tracing::error!("a request to port {} made the gateway panic", arrival.port);
             page::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
         });
         if asks_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -63,17 +61,11 @@ impl Door {
         response
     }
 
-    async fn decide(
-        &self,
-        target: Target,
-        port: u16,
-        peer: IpAddr,
-        request: Request<Body>,
-    ) -> Response<Body> {
+    async fn decide(&self, target: Target, arrival: Arrival, request: Request<Body>) -> Response<Body> {
         if let Err((status, why)) = visit::well_formed(&request) {
             return page::text(status, why);
         }
-        let visit = Visit::of(&request, peer);
+        let visit = Visit::of(&request, arrival);
         if visit.upgrade.is_some() && !request.body().is_end_stream() {
             return page::text(StatusCode::BAD_REQUEST, "an upgrade cannot carry a body");
         }
@@ -81,7 +73,7 @@ impl Door {
         if reads && let Some(response) = own::open(request.uri().path()) {
             return response;
         }
-        let open = self.auth.is_open(port);
+        let open = self.auth.is_open(visit.port);
         if open && !origin::is_known_host(request.headers(), &self.settings.names) {
             let why =
                 "this port needs no login and therefore answers only under an address or a configured name";
@@ -90,7 +82,7 @@ impl Door {
         if matches!(request.uri().path(), login::PATH | login::LOGOUT) {
             return self.login(request, &visit).await;
         }
-        let access = match self.auth.admit(request.uri(), request.headers(), peer, port).await {
+        let access = match self.auth.admit(request.uri(), request.headers(), visit.peer, visit.port).await {
             Ok(access) => access,
             Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
                 return self.public(target, request, &visit).await;
@@ -110,7 +102,7 @@ impl Door {
     ) -> Response<Body> {
         if let Some(clean) = self.auth.without_token(request.uri()) {
             if visit.navigation && visit.upgrade.is_none() {
-                return self.exchange_token(&clean, access);
+                return self.exchange_token(&clean, access, visit.secure);
             }
             match clean.parse() {
                 Ok(uri) => *request.uri_mut() = uri,
@@ -224,9 +216,9 @@ impl Door {
                     return page::text(StatusCode::FORBIDDEN, why);
                 }
                 if page {
-                    login::enter(&self.auth, request, visit.peer).await
+                    login::enter(&self.auth, request, visit).await
                 } else {
-                    login::leave(&self.auth, &request)
+                    login::leave(&self.auth, &request, visit.secure)
                 }
             }
             _ => page::text(StatusCode::METHOD_NOT_ALLOWED, "this address takes a form"),
@@ -234,11 +226,11 @@ impl Door {
     }
 
     /// The provider's button: the token leaves the address, the history and every Referer, a cookie takes its place.
-    fn exchange_token(&self, clean: &str, access: Access) -> Response<Body> {
+    fn exchange_token(&self, clean: &str, access: Access, secure: bool) -> Response<Body> {
         let mut response = page::redirect(super::uri::local(clean));
         response.headers_mut().insert("referrer-policy", HeaderValue::from_static("no-referrer"));
         if access.session().is_none()
-            && let Some(cookie) = self.auth.log_in()
+            && let Some(cookie) = self.auth.log_in(secure)
         {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }

@@ -1,6 +1,5 @@
 //! The login page. It answers on every port, so that the way back is to the very page that was asked for.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,6 +8,7 @@ use axum::http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 
 use super::auth::{Auth, Denied};
+use super::visit::Visit;
 use super::{page, uri};
 
 /// Where it is.
@@ -41,7 +41,7 @@ pub(super) fn show(auth: &Auth, request: &Request<Body>) -> Response<Body> {
 }
 
 /// POST: checks what was typed.
-pub(super) async fn enter(auth: &Auth, request: Request<Body>, peer: IpAddr) -> Response<Body> {
+pub(super) async fn enter(auth: &Auth, request: Request<Body>, visit: &Visit) -> Response<Body> {
     let collected = tokio::time::timeout(FORM_TIME, Limited::new(request.into_body(), FORM).collect()).await;
     let Ok(Ok(collected)) = collected else {
         return page::text(StatusCode::BAD_REQUEST, "the form did not arrive whole");
@@ -51,10 +51,10 @@ pub(super) async fn enter(auth: &Auth, request: Request<Body>, peer: IpAddr) -> 
     let field = |name| uri::field(&sent, name).unwrap_or_default();
     let next = String::from_utf8(field("next")).unwrap_or_default();
     let next = uri::local(&next);
-    match auth.password(&field("user"), &field("password"), peer).await {
+    match auth.password(&field("user"), &field("password"), visit.peer).await {
         Ok(()) => {
             let mut response = page::redirect(next);
-            if let Some(cookie) = auth.log_in() {
+            if let Some(cookie) = auth.log_in(visit.secure) {
                 response.headers_mut().insert(SET_COOKIE, cookie);
             }
             response
@@ -70,9 +70,9 @@ pub(super) async fn enter(auth: &Auth, request: Request<Body>, peer: IpAddr) -> 
 }
 
 /// POST: ends the session.
-pub(super) fn leave(auth: &Auth, request: &Request<Body>) -> Response<Body> {
+pub(super) fn leave(auth: &Auth, request: &Request<Body>, secure: bool) -> Response<Body> {
     let mut response = page::redirect(PATH);
-    if let Some(cookie) = auth.log_out(request.headers()) {
+    if let Some(cookie) = auth.log_out(request.headers(), secure) {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
     response

@@ -46,6 +46,7 @@ use crate::observe::Watch;
 use crate::plan::routes::Route;
 use auth::Auth;
 use door::{Door, Target};
+use visit::Arrival;
 
 /// Where and as whom the gateway answers.
 #[derive(Clone, Debug)]
@@ -192,7 +193,7 @@ async fn serve(
             let peer = peer.ip().to_canonical();
             let handler = |request| {
                 let target = target.read().unwrap_or_else(PoisonError::into_inner).clone();
-                inner.door.answer(target, port, peer, request)
+                inner.door.answer(target, Arrival { port, peer, tls: false }, request)
             };
             listen::serve(stream, handler, stop).await;
             drop(place);

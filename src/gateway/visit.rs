@@ -10,10 +10,25 @@ use serde_json::json;
 use super::auth::Denied;
 use super::{headers, login, origin, page};
 
+/// The connection on which a request came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// The port of ours.
+    pub(super) port: u16,
+    /// The address at the other end.
+    pub(super) peer: IpAddr,
+    /// Whether it is encrypted up to here.
+    pub(super) tls: bool,
+}
+
 /// Where a request came from, and what kind it is.
 pub(super) struct Visit {
-    /// The address at the other end of the connection.
+    /// The port of ours.
+    pub(super) port: u16,
+    /// The address that the request came from.
     pub(super) peer: IpAddr,
+    /// Whether it came by https, as the client sees it.
+    pub(super) secure: bool,
     /// Whether a person looks at the answer.
     pub(super) navigation: bool,
     /// The protocol that it asks to switch to.
@@ -21,9 +36,11 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    pub(super) fn of(request: &Request<Body>, peer: IpAddr) -> Self {
+    pub(super) fn of(request: &Request<Body>, arrival: Arrival) -> Self {
+        let Arrival { port, peer, tls: secure } = arrival;
         let navigation = is_navigation(request.method(), request.headers());
-        Self { peer, navigation, upgrade: headers::upgrade(request.version(), request.headers()) }
+        let upgrade = headers::upgrade(request.version(), request.headers());
+        Self { port, peer, secure, navigation, upgrade }
     }
 
     /// The answer to somebody who does not come in.

@@ -17,8 +17,9 @@ use crate::net;
 use crate::picture::Picture;
 use crate::poll::eventually;
 
-/// A page that loads itself again (as the stream's does when it lost its server) answers nothing for a moment.
-const RELOAD: Duration = Duration::from_secs(10);
+/// A page that loads itself again (as the stream's does when it lost its server) answers nothing for a moment; on a
+/// machine on which a whole desktop starts again beside it, for a long one.
+const RELOAD: Duration = Duration::from_secs(40);
 
 async fn patiently<T>(what: &str, ask: impl AsyncFnMut() -> Result<T, CmdError>) -> T {
     eventually(what, RELOAD, ask).await

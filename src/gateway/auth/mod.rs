@@ -179,13 +179,13 @@ impl Auth {
         sessions.into_iter().find(|(session, _)| !self.inner.sessions.is_revoked(*session))
     }
 
-    /// The cookie of a new session, as the value of `Set-Cookie`.
-    pub(crate) fn log_in(&self) -> Option<HeaderValue> {
+    /// The cookie of a new session, as the value of `Set-Cookie`. `secure`: the login came by https.
+    pub(crate) fn log_in(&self, _secure: bool) -> Option<HeaderValue> {
         HeaderValue::try_from(self.inner.cookies.issue(SystemTime::now())).ok()
     }
 
     /// Ends the request's session; the value of `Set-Cookie` that removes its cookie.
-    pub(crate) fn log_out(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+    pub(crate) fn log_out(&self, headers: &HeaderMap, _secure: bool) -> Option<HeaderValue> {
         for (session, end) in self.inner.cookies.sessions(headers, SystemTime::now()) {
             self.inner.sessions.revoke(session, end);
         }
