@@ -7,6 +7,7 @@
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::ready;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use axum::http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_PROTOCOL, SEC_WE
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -25,10 +27,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
 use super::auth::Lease;
+use super::body::Reply;
 use super::proxy::Failed;
-use super::tunnel::{self, Connection};
+use super::tunnel::{self, Connection, Hold};
+use super::visit::Visit;
 use super::{files, page};
-use crate::plan::routes::{Bridge, Upstream};
+use crate::plan::routes::{Bridge, Route, Upstream};
 
 /// What one message from the client may hold: keys, mouse, and a clipboard.
 const LARGEST: usize = 1024 * 1024;
@@ -54,32 +58,32 @@ type Ending = Option<(CloseCode, &'static str)>;
 /// Answers a request to a bridged port: the bridge itself, or a file beside it.
 pub(super) async fn answer(
     bridge: &Bridge,
-    upstream: &Upstream,
-    entry: &str,
-    request: Request<Body>,
-    upgrades: bool,
-    lease: Lease,
-) -> Result<Response<Body>, Failed> {
+    route: &Route,
+    request: Request<Incoming>,
+    visit: &Visit,
+    lease: impl Fn() -> Lease,
+) -> Result<Response<Reply>, Failed> {
+    let upgrades = visit.upgrade.is_some();
     if request.uri().path() == bridge.path {
-        return open(upstream, request, upgrades, lease).await;
+        // Only what was looked at as an upgrade, its Origin included, may become one.
+        if !upgrades {
+            return Ok(refuse("this address speaks WebSocket only").map(Reply::from));
+        }
+        let hold = Hold { lease: lease(), place: Arc::clone(&visit.place) };
+        return Ok(open(&route.upstream, request, hold).await?.map(Reply::from));
     }
     let response = match &bridge.files {
-        Some(folder) if !upgrades => files::serve(folder, entry, request).await,
+        Some(folder) if !upgrades => files::serve(folder, &route.path, request.map(Body::new)).await,
         _ => page::text(StatusCode::NOT_FOUND, "not found"),
     };
-    Ok(response.map(|body| super::stream::leased(body, lease)))
+    Ok(response.map(|body| Reply::from(body).leased(lease)))
 }
 
 async fn open(
     upstream: &Upstream,
-    mut request: Request<Body>,
-    upgrades: bool,
-    lease: Lease,
+    mut request: Request<Incoming>,
+    hold: Hold,
 ) -> Result<Response<Body>, Failed> {
-    // Only what was looked at as an upgrade, its Origin included, may become one.
-    if !upgrades {
-        return Ok(refuse("this address speaks WebSocket only"));
-    }
     let mut response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
         Err(error) => return Ok(refuse(&error.to_string())),
@@ -88,7 +92,7 @@ async fn open(
         response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BINARY));
     }
     let service = tunnel::connect(upstream).await.map_err(Failed::Unreachable)?;
-    tokio::spawn(carry(hyper::upgrade::on(&mut request), service, lease));
+    tokio::spawn(carry(hyper::upgrade::on(&mut request), service, hold));
     Ok(response)
 }
 
@@ -105,10 +109,10 @@ fn offers_binary(headers: &HeaderMap) -> bool {
     offers.any(|value| value.split(',').any(|offer| offer.trim() == BINARY))
 }
 
-async fn carry(client: OnUpgrade, service: Connection, lease: Lease) {
+async fn carry(client: OnUpgrade, service: Connection, hold: Hold) {
     let client = tokio::select! {
         Ok(client) = client => TokioIo::new(client),
-        () = lease.ended().cancelled() => return,
+        () = hold.lease.ended().cancelled() => return,
         else => return,
     };
     let mut config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(0);
@@ -121,7 +125,7 @@ async fn carry(client: OnUpgrade, service: Connection, lease: Lease) {
     let ending = tokio::select! {
         ending = to_service(&mut stream, writer) => ending,
         ending = to_client(&mut sink, reader) => ending,
-        () = lease.ended().cancelled() => Some((CloseCode::Away, "the session has ended")),
+        () = hold.lease.ended().cancelled() => Some((CloseCode::Away, "the session has ended")),
     };
     // The service's side is closed now. The client's is not before it has said goodbye too: closing a socket with
     // something unread in it would take back what was sent last.

@@ -9,15 +9,16 @@ use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONNECTION, SET_COOKIE};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use futures_util::FutureExt;
-use hyper::body::Body as _;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 
 use super::auth::{Access, Auth, Denied};
-use super::proxy::{Failed, Proxy};
+use super::body::Reply;
+use super::proxy::{self, Failed};
 use super::visit::{self, Arrival, Visit};
-use super::{Settings, bridge, login, origin, own, page, stream, waiting};
+use super::{Settings, bridge, login, origin, own, page, waiting};
 use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
@@ -37,7 +38,6 @@ pub(super) struct Door {
     pub(super) settings: Settings,
     pub(super) watch: Watch,
     pub(super) logs: Logs,
-    pub(super) proxy: Proxy,
 }
 
 impl Door {
@@ -46,13 +46,14 @@ impl Door {
         &self,
         target: Target,
         arrival: Arrival,
-        request: Request<Body>,
-    ) -> Response<Body> {
+        request: Request<Incoming>,
+    ) -> Response<Reply> {
         let asks_upgrade = request.headers().contains_key(axum::http::header::UPGRADE);
+        let port = arrival.port;
         let answered = AssertUnwindSafe(self.decide(target, arrival, request)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
-            tracing::error!("a request to port {} made the gateway panic", arrival.port);
-            page::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+            tracing::error!("a request to port {port} made the gateway panic");
+            own_text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
         });
         if asks_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             // What follows may be meant for the protocol that was not switched to; it must not be read as a request.
@@ -61,23 +62,23 @@ impl Door {
         response
     }
 
-    async fn decide(&self, target: Target, arrival: Arrival, request: Request<Body>) -> Response<Body> {
+    async fn decide(&self, target: Target, arrival: Arrival, request: Request<Incoming>) -> Response<Reply> {
         if let Err((status, why)) = visit::well_formed(&request) {
-            return page::text(status, why);
+            return own_text(status, why);
         }
         let visit = Visit::of(&request, arrival);
         if visit.upgrade.is_some() && !request.body().is_end_stream() {
-            return page::text(StatusCode::BAD_REQUEST, "an upgrade cannot carry a body");
+            return own_text(StatusCode::BAD_REQUEST, "an upgrade cannot carry a body");
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         if reads && let Some(response) = own::open(request.uri().path()) {
-            return response;
+            return response.map(Reply::from);
         }
         let open = self.auth.is_open(visit.port);
         if open && !origin::is_known_host(request.headers(), &self.settings.names) {
             let why =
                 "this port needs no login and therefore answers only under an address or a configured name";
-            return page::text(StatusCode::MISDIRECTED_REQUEST, why);
+            return own_text(StatusCode::MISDIRECTED_REQUEST, why);
         }
         if matches!(request.uri().path(), login::PATH | login::LOGOUT) {
             return self.login(request, &visit).await;
@@ -87,7 +88,7 @@ impl Door {
             Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
                 return self.public(target, request, &visit).await;
             }
-            Err(denied) => return visit.deny(denied, &request),
+            Err(denied) => return visit.deny(denied, &request).map(Reply::from),
         };
         self.admitted(target, request, access, visit).await
     }
@@ -96,52 +97,54 @@ impl Door {
     async fn admitted(
         &self,
         target: Target,
-        mut request: Request<Body>,
+        mut request: Request<Incoming>,
         access: Access,
         visit: Visit,
-    ) -> Response<Body> {
+    ) -> Response<Reply> {
         if let Some(clean) = self.auth.without_token(request.uri()) {
             if visit.navigation && visit.upgrade.is_none() {
                 return self.exchange_token(&clean, access, visit.secure);
             }
             match clean.parse() {
                 Ok(uri) => *request.uri_mut() = uri,
-                Err(_) => return page::text(StatusCode::BAD_REQUEST, "the address cannot be read"),
+                Err(_) => return own_text(StatusCode::BAD_REQUEST, "the address cannot be read"),
             }
         }
         let changes = !origin::is_safe(request.method()) || visit.upgrade.is_some();
         if changes && let Err(why) = origin::may_change(request.headers(), access, &self.settings.origins) {
-            return page::json(StatusCode::FORBIDDEN, &json!({ "error": why }));
+            return page::json(StatusCode::FORBIDDEN, &json!({ "error": why })).map(Reply::from);
         }
         self.auth.strip(request.headers_mut());
         let own = request.uri().path().starts_with(own::PREFIX);
         match target {
             Target::Service(route) if request.uri().path() == waiting::EVENTS => {
                 let response = waiting::events(route, self.watch.clone(), &self.logs);
-                response.map(|body| stream::leased(body, self.auth.lease(access)))
+                response.map(|body| Reply::from(body).leased(|| self.auth.lease(access)))
             }
-            _ if own => page::text(StatusCode::NOT_FOUND, "not found"),
-            Target::Own(_) if changes && access == Access::Open => visit.deny(Denied::Stranger, &request),
+            _ if own => own_text(StatusCode::NOT_FOUND, "not found"),
+            Target::Own(_) if changes && access == Access::Open => {
+                visit.deny(Denied::Stranger, &request).map(Reply::from)
+            }
             Target::Own(router) => self.pages(router, request, access).await,
             Target::Service(route) => self.service(&route, request, access, visit).await,
         }
     }
 
-    async fn pages(&self, router: Router, request: Request<Body>, access: Access) -> Response<Body> {
-        let response = match TowerToHyperService::new(router).call(request).await {
+    async fn pages(&self, router: Router, request: Request<Incoming>, access: Access) -> Response<Reply> {
+        let response = match TowerToHyperService::new(router).call(request.map(Body::new)).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        response.map(|body| stream::leased(body, self.auth.lease(access)))
+        response.map(|body| Reply::from(body).leased(|| self.auth.lease(access)))
     }
 
     async fn service(
         &self,
         route: &Route,
-        request: Request<Body>,
+        request: Request<Incoming>,
         access: Access,
         visit: Visit,
-    ) -> Response<Body> {
+    ) -> Response<Reply> {
         let standing = waiting::standing(&self.watch.borrow(), route);
         let upgrades = visit.upgrade.is_some();
         let standing = match standing {
@@ -152,7 +155,8 @@ impl Door {
                 Err(Failed::Broken(why)) => {
                     tracing::debug!("{}: {why}", route.unit);
                     let error = format!("{} gave no proper answer", route.title);
-                    return page::json(StatusCode::BAD_GATEWAY, &json!({ "error": error, "reason": why }));
+                    let error = json!({ "error": error, "reason": why });
+                    return page::json(StatusCode::BAD_GATEWAY, &error).map(Reply::from);
                 }
             },
         };
@@ -160,24 +164,20 @@ impl Door {
         if upgrades {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         }
-        response
+        response.map(Reply::from)
     }
 
     async fn forward(
         &self,
         route: &Route,
-        request: Request<Body>,
+        request: Request<Incoming>,
         access: Access,
         visit: &Visit,
-    ) -> Result<Response<Body>, Failed> {
-        let lease = self.auth.lease(access);
-        let (upstream, upgrade) = (&route.upstream, visit.upgrade.clone());
+    ) -> Result<Response<Reply>, Failed> {
+        let lease = || self.auth.lease(access);
         let mut response = match &route.bridge {
-            Some(bridge) => {
-                return bridge::answer(bridge, upstream, &route.path, request, upgrade.is_some(), lease)
-                    .await;
-            }
-            None => self.proxy.forward(upstream, request, visit.peer, upgrade, lease).await?,
+            Some(bridge) => return bridge::answer(bridge, route, request, visit, lease).await,
+            None => proxy::forward(&route.upstream, request, visit, lease).await?,
         };
         let headers = response.headers_mut();
         if headers.get_all(SET_COOKIE).iter().any(|cookie| self.auth.is_our_cookie(cookie)) {
@@ -191,7 +191,7 @@ impl Door {
     }
 
     /// A path that the outside asks for without a login. Nothing about the service's state is told.
-    async fn public(&self, target: Target, mut request: Request<Body>, visit: &Visit) -> Response<Body> {
+    async fn public(&self, target: Target, mut request: Request<Incoming>, visit: &Visit) -> Response<Reply> {
         self.auth.strip(request.headers_mut());
         request.headers_mut().remove(AUTHORIZATION);
         let ready = |route: &Route| waiting::standing(&self.watch.borrow(), route).is_none();
@@ -200,33 +200,33 @@ impl Door {
             Target::Service(route) if ready(&route) => self
                 .forward(&route, request, Access::Open, visit)
                 .await
-                .unwrap_or_else(|_| page::text(StatusCode::BAD_GATEWAY, "not available")),
-            Target::Service(_) => page::text(StatusCode::BAD_GATEWAY, "not available"),
+                .unwrap_or_else(|_| own_text(StatusCode::BAD_GATEWAY, "not available")),
+            Target::Service(_) => own_text(StatusCode::BAD_GATEWAY, "not available"),
         }
     }
 
-    async fn login(&self, request: Request<Body>, visit: &Visit) -> Response<Body> {
+    async fn login(&self, request: Request<Incoming>, visit: &Visit) -> Response<Reply> {
         let page = request.uri().path() == login::PATH;
         match *request.method() {
-            Method::GET | Method::HEAD if page => login::show(&self.auth, &request),
+            Method::GET | Method::HEAD if page => login::show(&self.auth, &request).map(Reply::from),
             Method::POST => {
                 // The form itself shows who somebody is; what matters is that the form was ours.
                 let origins = &self.settings.origins;
                 if let Err(why) = origin::may_change(request.headers(), Access::Open, origins) {
-                    return page::text(StatusCode::FORBIDDEN, why);
+                    return own_text(StatusCode::FORBIDDEN, why);
                 }
                 if page {
-                    login::enter(&self.auth, request, visit).await
+                    login::enter(&self.auth, request, visit).await.map(Reply::from)
                 } else {
-                    login::leave(&self.auth, &request, visit.secure)
+                    login::leave(&self.auth, &request, visit.secure).map(Reply::from)
                 }
             }
-            _ => page::text(StatusCode::METHOD_NOT_ALLOWED, "this address takes a form"),
+            _ => own_text(StatusCode::METHOD_NOT_ALLOWED, "this address takes a form"),
         }
     }
 
     /// The provider's button: the token leaves the address, the history and every Referer, a cookie takes its place.
-    fn exchange_token(&self, clean: &str, access: Access, secure: bool) -> Response<Body> {
+    fn exchange_token(&self, clean: &str, access: Access, secure: bool) -> Response<Reply> {
         let mut response = page::redirect(super::uri::local(clean));
         response.headers_mut().insert("referrer-policy", HeaderValue::from_static("no-referrer"));
         if access.session().is_none()
@@ -234,6 +234,11 @@ impl Door {
         {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
-        response
+        response.map(Reply::from)
     }
+}
+
+/// A short text of our own.
+fn own_text(status: StatusCode, text: &str) -> Response<Reply> {
+    page::text(status, text).map(Reply::from)
 }

@@ -1,14 +1,14 @@
 //! Ports and connections.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -70,14 +70,15 @@ impl Accepting {
 }
 
 /// Serves one connection until it ends. After `stop`, the request that is being answered is the last one.
-pub(crate) async fn serve<I, F, R>(io: I, handler: F, stop: CancellationToken)
+pub(crate) async fn serve<I, F, R, B>(io: I, handler: F, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn(Request<Body>) -> R,
-    R: Future<Output = Response<Body>>,
+    F: Fn(Request<Incoming>) -> R,
+    R: Future<Output = Response<B>>,
+    B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
-    let service = service_fn(|request: Request<Incoming>| {
-        let response = handler(request.map(Body::new));
+    let service = service_fn(|request| {
+        let response = handler(request);
         async { Ok::<_, Infallible>(response.await) }
     });
     let connection = http1::Builder::new()

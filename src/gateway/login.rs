@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::header::{RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 
 use super::auth::{Auth, Denied};
 use super::visit::Visit;
@@ -31,7 +32,7 @@ pub(super) fn address(uri: &Uri) -> String {
 }
 
 /// GET: the form, or straight on for whoever is logged in.
-pub(super) fn show(auth: &Auth, request: &Request<Body>) -> Response<Body> {
+pub(super) fn show(auth: &Auth, request: &Request<Incoming>) -> Response<Body> {
     let next = request.uri().query().and_then(|query| uri::field(query, "next")).unwrap_or_default();
     let next = String::from_utf8(next).unwrap_or_default();
     if auth.session(request.headers()).is_some() {
@@ -41,7 +42,7 @@ pub(super) fn show(auth: &Auth, request: &Request<Body>) -> Response<Body> {
 }
 
 /// POST: checks what was typed.
-pub(super) async fn enter(auth: &Auth, request: Request<Body>, visit: &Visit) -> Response<Body> {
+pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit) -> Response<Body> {
     let collected = tokio::time::timeout(FORM_TIME, Limited::new(request.into_body(), FORM).collect()).await;
     let Ok(Ok(collected)) = collected else {
         return page::text(StatusCode::BAD_REQUEST, "the form did not arrive whole");
@@ -70,7 +71,7 @@ pub(super) async fn enter(auth: &Auth, request: Request<Body>, visit: &Visit) ->
 }
 
 /// POST: ends the session.
-pub(super) fn leave(auth: &Auth, request: &Request<Body>, secure: bool) -> Response<Body> {
+pub(super) fn leave(auth: &Auth, request: &Request<Incoming>, secure: bool) -> Response<Body> {
     let mut response = page::redirect(PATH);
     if let Some(cookie) = auth.log_out(request.headers(), secure) {
         response.headers_mut().insert(SET_COOKIE, cookie);

@@ -6,7 +6,7 @@
 //! A request is decided on in one place, `door`.
 //!
 //! ```text
-//! listen -> door -> visit
+//! listen -> workers -> door -> visit
 //!                -> auth (cookie, header, password, failures, session)
 //!                -> origin
 //!                -> own | login | the portal's router | proxy -> headers, stream | tunnel
@@ -15,6 +15,7 @@
 //! ```
 
 pub mod auth;
+mod body;
 mod bridge;
 pub(crate) mod crowd;
 mod door;
@@ -25,19 +26,21 @@ mod login;
 mod origin;
 mod own;
 pub(crate) mod page;
+mod pool;
 mod proxy;
-mod stream;
+mod relay;
 mod tunnel;
 mod uri;
 mod visit;
 mod waiting;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,6 +50,7 @@ use crate::plan::routes::Route;
 use auth::Auth;
 use door::{Door, Target};
 use visit::Arrival;
+use workers::Workers;
 
 /// Where and as whom the gateway answers.
 #[derive(Clone, Debug)]
@@ -57,11 +61,14 @@ pub struct Settings {
     pub names: Vec<String>,
     /// Origins (`https://name:port`) that may make changes besides a port's own.
     pub origins: Vec<String>,
+    /// How many threads carry traffic: as many as there are processors, unless it says otherwise. With 0 the runtime
+    /// that calls does it.
+    pub threads: Option<usize>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { address: Ipv4Addr::UNSPECIFIED.into(), names: Vec::new(), origins: Vec::new() }
+        Self { address: Ipv4Addr::UNSPECIFIED.into(), names: Vec::new(), origins: Vec::new(), threads: None }
     }
 }
 
@@ -77,6 +84,7 @@ struct Inner {
     crowd: crowd::Crowd<IpAddr>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    workers: Workers,
 }
 
 /// An open port. What stands behind it can change while it is open.
@@ -88,11 +96,12 @@ struct Port {
 impl Gateway {
     /// A gateway without open ports. `stop` closes it; must be called within a runtime.
     pub fn new(settings: Settings, auth: Auth, watch: Watch, logs: Logs, stop: CancellationToken) -> Self {
-        let door = Door { auth, settings, watch, logs, proxy: proxy::Proxy::new() };
         let tasks = TaskTracker::new();
-        // One that is passed on costs two descriptors.
-        let crowd = crowd::Crowd::new(4);
-        let inner = Arc::new(Inner { door, ports: Mutex::default(), crowd, stop, tasks });
+        let workers = Workers::start(settings.threads, tasks.clone(), &stop);
+        let door = Door { auth, settings, watch, logs };
+        // One that is passed on costs two descriptors; the rest is for services and their logs.
+        let crowd = crowd::Crowd::new(2);
+        let inner = Arc::new(Inner { door, ports: Mutex::default(), crowd, stop, tasks, workers });
         let closing = Arc::clone(&inner);
         inner.tasks.spawn(async move {
             closing.stop.cancelled().await;
@@ -186,17 +195,27 @@ async fn serve(
             drop(stream);
             continue;
         };
-        let _ = stream.set_nodelay(true);
-        tunnel::keep_alive(&stream);
-        let (inner, target, stop) = (Arc::clone(&inner), Arc::clone(&target), stop.clone());
-        inner.tasks.clone().spawn(async move {
-            let peer = peer.ip().to_canonical();
-            let handler = |request| {
-                let target = target.read().unwrap_or_else(PoisonError::into_inner).clone();
-                inner.door.answer(target, Arrival { port, peer, tls: false }, request)
-            };
-            listen::serve(stream, handler, stop).await;
-            drop(place);
-        });
+        let Ok(stream) = stream.into_std() else { continue };
+        let (target, stop) = (Arc::clone(&target), stop.clone());
+        let (door, workers) = (Arc::clone(&inner), &inner.workers);
+        let arrival = Arrival { port, peer: peer.ip().to_canonical(), tls: false, place: Arc::new(place) };
+        workers.run(move || connection(door, stream, arrival, target, stop));
     }
+}
+
+async fn connection(
+    inner: Arc<Inner>,
+    stream: std::net::TcpStream,
+    arrival: Arrival,
+    target: Arc<RwLock<Target>>,
+    stop: CancellationToken,
+) {
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let _ = stream.set_nodelay(true);
+    tunnel::keep_alive(&stream);
+    let handler = |request| {
+        let target = target.read().unwrap_or_else(PoisonError::into_inner).clone();
+        inner.door.answer(target, arrival.clone(), request)
+    };
+    listen::serve(stream, handler, stop).await;
 }

@@ -4,62 +4,58 @@
 //! connection of its own to the service, so that nothing of it can reach another request; a revoked session closes it.
 
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::header::{CONNECTION, HeaderValue, UPGRADE};
-use axum::http::{Request, Response, StatusCode, Uri};
+use axum::http::{Request, Response, StatusCode};
+use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{setsockopt, sockopt};
-use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::either::Either;
 
 use super::auth::Lease;
+use super::crowd::Place;
+use super::pool;
 use super::proxy::Failed;
+use super::relay::relay;
 use crate::plan::routes::Upstream;
 
 /// A connection to a service.
 pub(super) type Connection = Either<TcpStream, UnixStream>;
 
+/// What a tunnel holds as long as it lasts.
+pub(super) struct Hold {
+    /// It ends with the session.
+    pub(super) lease: Lease,
+    /// It counts as a connection of whoever opened it.
+    #[expect(dead_code, reason = "held")]
+    pub(super) place: Arc<Place<IpAddr>>,
+}
+
 /// How long a service on this machine may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
-
-/// Buffers from the client (keys, mouse) and from the service (pictures). Bytes.
-const BUFFERS: (usize, usize) = (8 * 1024, 32 * 1024);
 
 /// Asks the service for the upgrade. Any answer but 101 is an ordinary response.
 pub(super) async fn open(
     upstream: &Upstream,
-    mut request: Request<Body>,
+    mut request: Request<Incoming>,
     protocol: HeaderValue,
-    lease: Lease,
+    hold: Hold,
 ) -> Result<Response<Incoming>, Failed> {
     let client = hyper::upgrade::on(&mut request);
     request.headers_mut().insert(UPGRADE, protocol);
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    let mut response = send(upstream, request).await?;
+    let mut response = pool::dial(upstream).await?.send_request(request).await.map_err(Failed::broken)?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let service = hyper::upgrade::on(&mut response);
-        tokio::spawn(carry(client, service, lease));
+        tokio::spawn(carry(client, service, hold));
     }
     Ok(response)
-}
-
-/// Sends a request over a connection of its own.
-pub(super) async fn send(
-    upstream: &Upstream,
-    mut request: Request<Body>,
-) -> Result<Response<Incoming>, Failed> {
-    let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = path.map_or(Uri::from_static("/"), Uri::from);
-    let stream = connect(upstream).await.map_err(Failed::Unreachable)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Failed::broken)?;
-    tokio::spawn(connection.with_upgrades());
-    sender.send_request(request).await.map_err(Failed::broken)
 }
 
 /// A connection to a service, given up after a while.
@@ -93,15 +89,30 @@ pub(super) fn keep_alive(stream: &TcpStream) {
     let _ = setsockopt(stream, sockopt::TcpKeepInterval, &15);
 }
 
-async fn carry(client: OnUpgrade, service: OnUpgrade, lease: Lease) {
-    let carried = async {
-        let (client, service) = tokio::try_join!(client, service).ok()?;
-        let (mut client, mut service) = (TokioIo::new(client), TokioIo::new(service));
-        copy_bidirectional_with_sizes(&mut client, &mut service, BUFFERS.0, BUFFERS.1).await.ok()
-    };
+async fn carry(client: OnUpgrade, service: OnUpgrade, hold: Hold) {
+    let ended = hold.lease.ended().clone();
     // How a tunnel ends concerns its two ends only.
     tokio::select! {
-        _ = carried => {}
-        () = lease.ended().cancelled() => {}
+        _ = connect_both(client, service) => {}
+        () = ended.cancelled() => {}
     }
+    drop(hold);
+}
+
+/// What hyper made of the connections is taken apart again: of its buffers only what is in them is kept.
+async fn connect_both(client: OnUpgrade, service: OnUpgrade) -> Option<()> {
+    let (client, service) = tokio::try_join!(client, service).ok()?;
+    let Parts { io: service, read_buf: of_service, .. } = service.downcast::<TokioIo<Connection>>().ok()?;
+    let service = service.into_inner();
+    match client.downcast::<TokioIo<TcpStream>>() {
+        Ok(Parts { io, read_buf, .. }) => {
+            relay(io.into_inner(), service, (kept(&read_buf), kept(&of_service))).await.ok()
+        }
+        Err(client) => relay(TokioIo::new(client), service, (Bytes::new(), kept(&of_service))).await.ok(),
+    }
+}
+
+/// A copy of its own size: what was read belongs to a buffer of 8 KiB.
+fn kept(read: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(read)
 }

@@ -1,6 +1,7 @@
 //! What kind of request it is, and the answer to one that does not come in.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -8,10 +9,11 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use super::auth::Denied;
+use super::crowd::Place;
 use super::{headers, login, origin, page};
 
 /// The connection on which a request came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(super) struct Arrival {
     /// The port of ours.
     pub(super) port: u16,
@@ -19,6 +21,8 @@ pub(super) struct Arrival {
     pub(super) peer: IpAddr,
     /// Whether it is encrypted up to here.
     pub(super) tls: bool,
+    /// What it takes of the room that there is.
+    pub(super) place: Arc<Place<IpAddr>>,
 }
 
 /// Where a request came from, and what kind it is.
@@ -29,6 +33,8 @@ pub(super) struct Visit {
     pub(super) peer: IpAddr,
     /// Whether it came by https, as the client sees it.
     pub(super) secure: bool,
+    /// What the connection takes of the room that there is.
+    pub(super) place: Arc<Place<IpAddr>>,
     /// Whether a person looks at the answer.
     pub(super) navigation: bool,
     /// The protocol that it asks to switch to.
@@ -36,15 +42,15 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    pub(super) fn of(request: &Request<Body>, arrival: Arrival) -> Self {
-        let Arrival { port, peer, tls: secure } = arrival;
+    pub(super) fn of<B>(request: &Request<B>, arrival: Arrival) -> Self {
+        let Arrival { port, peer, tls: secure, place } = arrival;
         let navigation = is_navigation(request.method(), request.headers());
         let upgrade = headers::upgrade(request.version(), request.headers());
-        Self { port, peer, secure, navigation, upgrade }
+        Self { port, peer, secure, place, navigation, upgrade }
     }
 
     /// The answer to somebody who does not come in.
-    pub(super) fn deny(&self, denied: Denied, request: &Request<Body>) -> Response<Body> {
+    pub(super) fn deny<B>(&self, denied: Denied, request: &Request<B>) -> Response<Body> {
         let browser = request.headers().contains_key("sec-fetch-mode");
         if let Denied::TooMany(wait) = denied {
             let error = json!({ "error": "too many attempts from this address" });
@@ -67,7 +73,7 @@ impl Visit {
 }
 
 /// Refuses what two programs could read in two ways.
-pub(super) fn well_formed(request: &Request<Body>) -> Result<(), (StatusCode, &'static str)> {
+pub(super) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
     let bad = |why| Err((StatusCode::BAD_REQUEST, why));
     let headers = request.headers();
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {

@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use nix::unistd::Uid;
@@ -72,7 +73,7 @@ pub async fn serve_unix(
     connections.wait().await;
 }
 
-async fn answer(router: Router, right: Right, request: Request<Body>) -> Response {
+async fn answer(router: Router, right: Right, request: Request<Incoming>) -> Response {
     let allowed = match right {
         Right::Change => true,
         Right::Read => {
@@ -85,7 +86,7 @@ async fn answer(router: Router, right: Right, request: Request<Body>) -> Respons
         let error = "this needs root or the user that the daemon runs as".to_owned();
         return (StatusCode::FORBIDDEN, Json(ErrorBody { error })).into_response();
     }
-    match TowerToHyperService::new(router).call(request).await {
+    match TowerToHyperService::new(router).call(request.map(Body::new)).await {
         Ok(response) => response,
         Err(never) => match never {},
     }

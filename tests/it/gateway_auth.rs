@@ -244,12 +244,15 @@ async fn guessing_becomes_slow_and_a_session_does_not() {
 
 #[tokio::test]
 async fn a_guess_counts_also_when_nobody_waits_for_the_answer() {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let world = World::new().await;
-    let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", basic(USER, "wrong"));
+    let seen = "GET /desktopd/health HTTP/1.1\r\nHost: h\r\n\r\n";
+    let head = format!("{seen}GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", basic(USER, "wrong"));
     for _ in 0..6 {
         let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
+        // One that hangs up before its request was looked at has not guessed.
+        stream.read_exact(&mut [0; 12]).await.unwrap();
         drop(stream);
     }
     // They may not all have been read yet; once they are, the next guess waits.

@@ -1,0 +1,105 @@
+//! What an answer consists of: bytes of our own, or the service's, which pass by without being collected.
+//!
+//! Invariants: a body ends when the session that asked for it does; a connection to a service is used again only after
+//! its answer was passed on whole.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use hyper::body::{Frame, Incoming, SizeHint};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::auth::Lease;
+use super::pool::Loan;
+
+/// Bodies up to this size are gone before anybody could revoke anything.
+const SMALL: u64 = 64 * 1024;
+
+/// The body of an answer.
+pub(super) struct Reply {
+    source: Source,
+    lease: Option<Leased>,
+}
+
+enum Source {
+    Own(Body),
+    Service(Passing),
+}
+
+/// What comes from a service, and the connection that it comes on.
+struct Passing {
+    body: Incoming,
+    loan: Option<Loan>,
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        use hyper::body::Body as _;
+        if let Some(loan) = self.loan.take().filter(|_| self.body.is_end_stream()) {
+            loan.end();
+        }
+    }
+}
+
+/// What says that a lease has ended, and the lease.
+struct Leased(Pin<Box<WaitForCancellationFutureOwned>>, #[expect(dead_code, reason = "held")] Lease);
+
+impl Reply {
+    /// A service's answer, over a connection that is given back when all of it has passed.
+    pub(super) fn of_service(body: Incoming, loan: Option<Loan>) -> Self {
+        Self { source: Source::Service(Passing { body, loan }), lease: None }
+    }
+
+    /// The body, cut off with an error when the lease ends.
+    pub(super) fn leased(mut self, lease: impl FnOnce() -> Lease) -> Self {
+        use hyper::body::Body as _;
+        if self.size_hint().exact().is_none_or(|size| size > SMALL) {
+            let lease = lease();
+            let ended = Box::pin(lease.ended().clone().cancelled_owned());
+            self.lease = Some(Leased(ended, lease));
+        }
+        self
+    }
+}
+
+impl From<Body> for Reply {
+    fn from(body: Body) -> Self {
+        Self { source: Source::Own(body), lease: None }
+    }
+}
+
+impl hyper::body::Body for Reply {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(Leased(ended, _)) = self.lease.as_mut()
+            && ended.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err("the session has ended".into())));
+        }
+        match &mut self.source {
+            Source::Own(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Source::Service(passing) => Pin::new(&mut passing.body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(body) => body.is_end_stream(),
+            Source::Service(passing) => passing.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(body) => body.size_hint(),
+            Source::Service(passing) => passing.body.size_hint(),
+        }
+    }
+}
