@@ -1,26 +1,12 @@
-//! Ports and connections.
+//! Ports, and what comes of waiting at one.
 
-use std::convert::Infallible;
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::time::Duration;
 
-use axum::http::{Request, Response};
-use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::sys::is_shortage;
-
-/// A request's head has to arrive within this time, and be no larger than this.
-const HEAD_TIME: Duration = Duration::from_secs(30);
-const HEAD_SIZE: usize = 64 * 1024;
 
 /// How long to wait when the system has no descriptors left: somebody else has to close one first.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
@@ -67,32 +53,4 @@ impl Accepting {
             }
         }
     }
-}
-
-/// Serves one connection until it ends. After `stop`, the request that is being answered is the last one.
-pub(crate) async fn serve<I, F, R, B>(io: I, handler: F, stop: CancellationToken)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn(Request<Incoming>) -> R,
-    R: Future<Output = Response<B>>,
-    B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
-{
-    let service = service_fn(|request| {
-        let response = handler(request);
-        async { Ok::<_, Infallible>(response.await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_header_size(HEAD_SIZE)
-        .max_buf_size(HEAD_SIZE)
-        .serve_connection(TokioIo::new(io), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    // What goes wrong on a connection was the client's doing, and the client has seen it.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
-    }
-    let _ = connection.await;
 }

@@ -6,17 +6,19 @@
 //! A request is decided on in one place, `door`.
 //!
 //! ```text
-//! listen -> workers -> door -> visit
-//!                -> auth (cookie, header, password, failures, session)
-//!                -> origin
-//!                -> own | login | the portal's router | proxy -> headers, stream | tunnel
-//!                                                     | bridge -> files | tunnel
-//!                                                     | waiting
+//! listen -> workers -> connection (strict, pace) -> door
+//! door -> visit
+//!      -> auth (cookie, header, password, failures, session)
+//!      -> origin
+//!      -> own | login | the portal's router | proxy -> headers, pool, body | tunnel -> relay
+//!                                           | bridge -> files | tunnel
+//!                                           | waiting
 //! ```
 
 pub mod auth;
 mod body;
 mod bridge;
+pub(crate) mod connection;
 pub(crate) mod crowd;
 mod door;
 mod files;
@@ -25,10 +27,12 @@ pub(crate) mod listen;
 mod login;
 mod origin;
 mod own;
+mod pace;
 pub(crate) mod page;
 mod pool;
 mod proxy;
 mod relay;
+mod strict;
 mod tunnel;
 mod uri;
 mod visit;
@@ -199,11 +203,11 @@ async fn serve(
         let (target, stop) = (Arc::clone(&target), stop.clone());
         let (door, workers) = (Arc::clone(&inner), &inner.workers);
         let arrival = Arrival { port, peer: peer.ip().to_canonical(), tls: false, place: Arc::new(place) };
-        workers.run(move || connection(door, stream, arrival, target, stop));
+        workers.run(move || carry(door, stream, arrival, target, stop));
     }
 }
 
-async fn connection(
+async fn carry(
     inner: Arc<Inner>,
     stream: std::net::TcpStream,
     arrival: Arrival,
@@ -217,5 +221,5 @@ async fn connection(
         let target = target.read().unwrap_or_else(PoisonError::into_inner).clone();
         inner.door.answer(target, arrival.clone(), request)
     };
-    listen::serve(stream, handler, stop).await;
+    connection::http1(stream, handler, stop).await;
 }

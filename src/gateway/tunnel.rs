@@ -23,6 +23,7 @@ use super::crowd::Place;
 use super::pool;
 use super::proxy::Failed;
 use super::relay::relay;
+use super::strict::Watched;
 use crate::plan::routes::Upstream;
 
 /// A connection to a service.
@@ -104,9 +105,9 @@ async fn connect_both(client: OnUpgrade, service: OnUpgrade) -> Option<()> {
     let (client, service) = tokio::try_join!(client, service).ok()?;
     let Parts { io: service, read_buf: of_service, .. } = service.downcast::<TokioIo<Connection>>().ok()?;
     let service = service.into_inner();
-    match client.downcast::<TokioIo<TcpStream>>() {
+    match client.downcast::<TokioIo<Watched<TcpStream>>>() {
         Ok(Parts { io, read_buf, .. }) => {
-            relay(io.into_inner(), service, (kept(&read_buf), kept(&of_service))).await.ok()
+            relay(io.into_inner().into_inner(), service, (kept(&read_buf), kept(&of_service))).await.ok()
         }
         Err(client) => relay(TokioIo::new(client), service, (Bytes::new(), kept(&of_service))).await.ok(),
     }

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::api::ErrorBody;
 use super::control;
 use crate::gateway::crowd::Crowd;
-use crate::gateway::listen;
+use crate::gateway::{connection, listen};
 
 /// What a peer may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub async fn serve_unix(
         connections.spawn(async move {
             let ended = stop.clone();
             let connection =
-                listen::serve(stream, move |request| answer(router.clone(), right, request), stop);
+                connection::http1(stream, move |request| answer(router.clone(), right, request), stop);
             // Streams of events have no end of their own.
             tokio::select! {
                 () = connection => {}

@@ -1,0 +1,212 @@
+//! The grammar of a request's head, line by line, as strict as the standard (RFC 9112) allows a server to be. What is
+//! checked here is where one request ends and the next one begins, and what programs are known to disagree about;
+//! what a header means is for others.
+
+use super::LARGEST;
+
+type Wrong = &'static str;
+
+/// A head, as far as it has come. A whole one that comes at once allocates nothing.
+#[derive(Default)]
+pub(super) struct Head {
+    /// The beginning of a line whose end has not come.
+    unfinished: Vec<u8>,
+    size: usize,
+    version: Option<Version>,
+    hosts: usize,
+    length: Option<u64>,
+    chunked: bool,
+    switches: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Http10,
+    Http11,
+}
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// There is more to come.
+    Unfinished,
+    /// One line, and not the last one.
+    Header,
+    /// The end of the head.
+    End(Body),
+}
+
+/// What stands between a head and the next one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    /// So many bytes.
+    Length(u64),
+    /// Chunks, or another protocol: there will be no next one.
+    Unfollowed,
+}
+
+impl Head {
+    /// Takes a line off the bytes.
+    pub(super) fn line(&mut self, bytes: &mut &[u8]) -> Result<Line, Wrong> {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let (here, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
+        *bytes = rest;
+        self.size += here.len();
+        if self.size > LARGEST {
+            return Err("the head is too large");
+        }
+        if end.is_none() {
+            self.unfinished.extend_from_slice(here);
+            return Ok(Line::Unfinished);
+        }
+        if self.unfinished.is_empty() {
+            return self.whole(here);
+        }
+        let mut line = std::mem::take(&mut self.unfinished);
+        line.extend_from_slice(here);
+        self.whole(&line)
+    }
+
+    fn whole(&mut self, line: &[u8]) -> Result<Line, Wrong> {
+        let Some(line) = line.strip_suffix(b"\r\n") else { return Err("a line ends without CR") };
+        match (self.version, line) {
+            // The standard asks to forgive an empty line before a request; some clients end a form with one.
+            (None, []) => Ok(Line::Header),
+            (None, _) => {
+                self.version = Some(self.request(line)?);
+                Ok(Line::Header)
+            }
+            (Some(version), []) => Ok(Line::End(self.end(version)?)),
+            (Some(version), _) => {
+                self.header(line, version)?;
+                Ok(Line::Header)
+            }
+        }
+    }
+
+    fn request(&mut self, line: &[u8]) -> Result<Version, Wrong> {
+        let mut parts = line.split(|byte| *byte == b' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err("the request line is not a method, an address and a version");
+        };
+        if method.is_empty() || !method.iter().all(|byte| is(*byte, TOKEN)) {
+            return Err("the method is malformed");
+        }
+        // Other protocols may begin behind it.
+        self.switches = method == b"CONNECT";
+        // A fragment is the browser's own business; the parser would drop it in silence.
+        let plain = |byte: &u8| is(*byte, TEXT) && !matches!(byte, b'\t' | b'#');
+        if target.is_empty() || !target.iter().all(plain) {
+            return Err("the address is malformed");
+        }
+        match version {
+            b"HTTP/1.1" => Ok(Version::Http11),
+            b"HTTP/1.0" => Ok(Version::Http10),
+            _ => Err("the version is not HTTP/1.0 or HTTP/1.1"),
+        }
+    }
+
+    fn header(&mut self, line: &[u8], version: Version) -> Result<(), Wrong> {
+        if matches!(line, [b' ' | b'\t', ..]) {
+            return Err("a header goes on over a second line");
+        }
+        let colon = line.iter().position(|byte| !is(*byte, TOKEN));
+        let Some((name, [b':', value @ ..])) = colon.map(|at| line.split_at(at)) else {
+            return Err("a header's name is malformed");
+        };
+        if name.is_empty() {
+            return Err("a header has no name");
+        }
+        if !value.iter().all(|byte| is(*byte, TEXT)) {
+            return Err("a header holds a control character");
+        }
+        let is_named = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            4 if is_named(b"host") => self.hosts += 1,
+            7 if is_named(b"upgrade") => self.switches = true,
+            14 if is_named(b"content-length") => {
+                let length = length(value.trim_ascii()).ok_or("Content-Length is not a number")?;
+                if self.length.replace(length).is_some() {
+                    return Err("there is more than one Content-Length");
+                }
+            }
+            17 if is_named(b"transfer-encoding") => {
+                if version == Version::Http10 {
+                    return Err("HTTP/1.0 knows no Transfer-Encoding");
+                }
+                if !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                    return Err("Transfer-Encoding is not chunked");
+                }
+                if std::mem::replace(&mut self.chunked, true) {
+                    return Err("there is more than one Transfer-Encoding");
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&self, version: Version) -> Result<Body, Wrong> {
+        if self.hosts > 1 || (self.hosts == 0 && version == Version::Http11) {
+            return Err("a request needs exactly one Host");
+        }
+        if self.chunked && self.length.is_some() {
+            return Err("a body has one length, not both Content-Length and Transfer-Encoding");
+        }
+        if self.chunked || self.switches {
+            return Ok(Body::Unfollowed);
+        }
+        Ok(Body::Length(self.length.unwrap_or(0)))
+    }
+}
+
+/// Digits only, and none that a program could take for an octal number.
+fn length(value: &[u8]) -> Option<u64> {
+    let plain = value.iter().all(u8::is_ascii_digit) && !matches!(value, [b'0', _, ..]);
+    if plain { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
+}
+
+/// May stand in a method and in a header's name.
+const TOKEN: u8 = 1;
+/// May stand in a header's value.
+const TEXT: u8 = 2;
+
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        #[allow(clippy::cast_possible_truncation, reason = "a byte has 256 values")]
+        let byte = at as u8;
+        let sign = matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        );
+        if byte.is_ascii_alphanumeric() || sign {
+            kinds[at] |= TOKEN;
+        }
+        if byte == b'\t' || (byte >= b' ' && byte != 0x7f) {
+            kinds[at] |= TEXT;
+        }
+        at += 1;
+    }
+    kinds
+};
+
+fn is(byte: u8, kind: u8) -> bool {
+    KINDS[usize::from(byte)] & kind != 0
+}
