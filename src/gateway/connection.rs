@@ -1,15 +1,16 @@
-//! One client's connection: the requests on it are read strictly, answered one after the other, and each in its time.
+//! One client's connection, in the protocol that it speaks: requests are read strictly and answered each in its time.
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::time::Duration;
 
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, HOST};
 use axum::http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,17 @@ use super::page;
 use super::strict::{Next, Watched};
 
 /// A head can be no larger. Bytes.
-const HEAD_SIZE: usize = 64 * 1024;
+const HEAD_SIZE: u32 = 64 * 1024;
+
+/// Requests at once on one connection, as many as browsers ask for.
+const STREAMS: u32 = 128;
+
+/// What may be on its way before the client is asked to wait: enough for an upload over a long line. Bytes.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+
+/// A client of which nothing is heard is asked whether it is there.
+const ALIVE: Duration = Duration::from_secs(60);
 
 /// Serves a connection until it ends. After `stop`, the request that is being answered is the last one.
 pub(crate) async fn http1<I, F, R, B>(io: I, handler: F, stop: CancellationToken)
@@ -46,11 +57,50 @@ where
         }
     });
     let connection = http1::Builder::new()
-        .max_header_size(HEAD_SIZE)
-        .max_buf_size(HEAD_SIZE)
+        .max_header_size(HEAD_SIZE as usize)
+        .max_buf_size(HEAD_SIZE as usize)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
-    let (mut connection, mut look) = (pin!(connection), pin!(sleep_until(Instant::now() + HEAD)));
+    let connection = pin!(connection);
+    keep_pace(connection, http1::UpgradeableConnection::graceful_shutdown, &pace, stop).await;
+}
+
+/// As [`http1`], for a client that chose HTTP/2. To those who answer, its requests look like those of HTTP/1.1.
+pub(crate) async fn http2<I, F, R, B>(io: I, handler: F, stop: CancellationToken)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Request<Incoming>) -> R,
+    R: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
+{
+    let pace = Pace::new();
+    pace.head(true);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let answering = pace.answer();
+        name_host(&mut request);
+        let response = handler(request);
+        async { Ok::<_, Infallible>(response.await.map(|body| Paced { body, answering })) }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(ALIVE)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_SIZE)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .serve_connection(TokioIo::new(io), service);
+    let connection = pin!(connection);
+    keep_pace(connection, http2::Connection::graceful_shutdown, &pace, stop).await;
+}
+
+/// Drives a connection until it ends or its client has taken too long. After `stop` it is to end by itself.
+async fn keep_pace<C: Future>(
+    mut connection: Pin<&mut C>,
+    end: impl Fn(Pin<&mut C>),
+    pace: &Pace,
+    stop: CancellationToken,
+) {
+    let mut look = pin!(sleep_until(Instant::now() + HEAD));
     let mut stopping = false;
     loop {
         // What goes wrong on a connection was the client's doing, and the client has seen it.
@@ -58,12 +108,20 @@ where
             _ = connection.as_mut() => return,
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                end(connection.as_mut());
             }
             () = look.as_mut() => match pace.look(Instant::now()) {
                 Some(next) => look.as_mut().reset(next),
                 None => return,
             },
         }
+    }
+}
+
+/// The host is a part of the address in HTTP/2. A Host beside it stays, so that whoever compares the two can.
+fn name_host(request: &mut Request<Incoming>) {
+    let authority = request.uri().authority().map(|authority| HeaderValue::try_from(authority.as_str()));
+    if let Some(Ok(authority)) = authority.filter(|_| !request.headers().contains_key(HOST)) {
+        request.headers_mut().insert(HOST, authority);
     }
 }

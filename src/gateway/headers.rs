@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use axum::http::header::{
-    CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderValue, Version};
@@ -32,11 +32,22 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove("proxy-connection");
 }
 
+/// HTTP/2 may bring each cookie in a header of its own; HTTP/1.1 knows one header (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_some() {
+        let cookies: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..])) {
+            headers.insert(COOKIE, joined);
+        }
+    }
+}
+
 /// Makes a client's headers into those of the request to the service.
 pub(super) fn prepare_request(headers: &mut HeaderMap, peer: IpAddr) {
     let host = headers.get(HOST).cloned();
     let trailers = headers.get_all(TE).iter().any(|te| has_token(te, "trailers"));
     strip_hop_by_hop(headers);
+    join_cookies(headers);
     let unwanted: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
@@ -114,6 +125,8 @@ mod tests {
             ("cf-connecting-ip", "1.2.3.4"),
             ("expect", "100-continue"),
             ("accept", "*/*"),
+            ("cookie", "a=1"),
+            ("cookie", "b=2; c=3"),
         ]);
         prepare_request(&mut headers, "192.0.2.1".parse().unwrap());
         let mut left: Vec<_> =
@@ -124,6 +137,7 @@ mod tests {
             [
                 "accept: */*",
                 "connection: te",
+                "cookie: a=1; b=2; c=3",
                 "host: desk:6100",
                 "te: trailers",
                 "x-forwarded-for: 192.0.2.1",

@@ -217,9 +217,10 @@ async fn carry(
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let _ = stream.set_nodelay(true);
     tunnel::keep_alive(&stream);
-    let handler = |request| {
+    let handler = move |request| {
+        let (inner, arrival) = (Arc::clone(&inner), arrival.clone());
         let target = target.read().unwrap_or_else(PoisonError::into_inner).clone();
-        inner.door.answer(target, arrival.clone(), request)
+        async move { inner.door.answer(target, arrival, request).await }
     };
     connection::http1(stream, handler, stop).await;
 }
