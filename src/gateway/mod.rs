@@ -27,6 +27,7 @@ mod own;
 pub(crate) mod page;
 mod proxy;
 mod stream;
+pub mod tls;
 mod tunnel;
 mod uri;
 mod visit;
@@ -57,11 +58,13 @@ pub struct Settings {
     pub names: Vec<String>,
     /// Origins (`https://name:port`) that may make changes besides a port's own.
     pub origins: Vec<String>,
+    /// What ports speak TLS with, to those who do.
+    pub tls: Option<tls::Tls>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { address: Ipv4Addr::UNSPECIFIED.into(), names: Vec::new(), origins: Vec::new() }
+        Self { address: Ipv4Addr::UNSPECIFIED.into(), names: Vec::new(), origins: Vec::new(), tls: None }
     }
 }
 
