@@ -6,6 +6,7 @@
 mod reload;
 
 use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Uid, chown};
@@ -19,6 +20,7 @@ use crate::config::Config;
 use crate::config::service::Run;
 use crate::facts::{self, Facts};
 use crate::gateway::auth::{Auth, Credentials, DEFAULT_COST, Password};
+use crate::gateway::tls::{Sources, Tls};
 use crate::gateway::{self, Gateway};
 use crate::logs::{self, Console, Limits, Logs};
 use crate::observe::{Events, Observer, Phase, RouteStatus, Watch, What};
@@ -52,10 +54,11 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let (handle, handle_watch) = watch::channel(None);
     let seen = (watch, observer.events());
     let (state, forgetful) = State::open(&config.places.state, &facts::instance(&config));
+    let state = Arc::new(state);
     make_secrets(&mut config, &state, &logs);
     let trouble = [forgetful, no_logs].into_iter().flatten().collect();
     let (wish, wishes) = mpsc::channel(4);
-    let front =
+    let mut front =
         Front::open((&config, &state, trouble), seen, (logs.clone(), handle_watch, wish), stop.clone()).await;
     let control = front.serve_control(control, stop.clone());
 
@@ -140,6 +143,7 @@ impl Daemon {
                     }
                 },
                 Some(reading) = self.readings.recv() => self.take_over(reading).await,
+                Ok(()) = self.front.certificate.changed() => self.front.show_problems(&self.observer),
                 changed = states.changed(), if supervised => {
                     if changed.is_err() {
                         // This process goes on: with it would go everything that still works.
@@ -306,12 +310,16 @@ struct Front {
     control: axum::Router,
     portal: (u16, Option<String>, Option<String>),
     problems: Vec<String>,
+    /// What is wrong with the certificate at the moment.
+    certificate: watch::Receiver<Vec<String>>,
+    /// What is wrong with the plan.
+    planned: Vec<String>,
     logs: Logs,
 }
 
 impl Front {
     async fn open(
-        (config, state, trouble): (&Config, &State, Vec<String>),
+        (config, state, trouble): (&Config, &Arc<State>, Vec<String>),
         (watch, events): (Watch, Events),
         (logs, handle, wishes): (Logs, watch::Receiver<Option<Handle>>, mpsc::Sender<Wish>),
         stop: CancellationToken,
@@ -320,15 +328,19 @@ impl Front {
         let (credentials, shown) = credentials(config, state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
         let auth = Auth::new(credentials, &state.key("cookie-key"), DEFAULT_COST);
-        let settings =
-            gateway::Settings { names: vec![vars.direct_address.clone()], ..gateway::Settings::default() };
+        let (tls, certificate, misnamed) = open_tls(config, state);
+        let settings = gateway::Settings {
+            names: vec![vars.direct_address.clone()],
+            tls: Some(tls),
+            ..gateway::Settings::default()
+        };
         let api = Api::new(watch.clone(), events, logs.clone(), handle).with_wishes(wishes.clone());
         let shared = logs.clone();
         let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
         let port = vars.serviceportal_port_host.0;
         let opened = gateway.open_pages(port, portal::router(api.clone())).await;
         let problem = opened.err();
-        let problems: Vec<String> = trouble.into_iter().chain(problem.clone()).collect();
+        let problems: Vec<String> = trouble.into_iter().chain(problem.clone()).chain(misnamed).collect();
         for problem in &problems {
             tracing::error!("{problem}");
         }
@@ -343,18 +355,24 @@ impl Front {
             control: portal::control_router(api, shown, wishes),
             portal: (port, problem, vars.serviceportal_url.clone()),
             problems,
+            certificate,
+            planned: Vec::new(),
             logs: shared,
         }
     }
 
     /// Shows what was decided and what was wrong.
-    fn show_plan(&self, observer: &Observer, plan: &Plan) {
+    fn show_plan(&mut self, observer: &Observer, plan: &Plan) {
         let problems = plan.problems.iter().map(ToString::to_string).chain(plan.shortcomings.iter().cloned());
-        let problems = problems.map(|problem| self.logs.mask(&problem));
-        observer.update(|snapshot| {
-            snapshot.display = plan.display.summary();
-            snapshot.problems = self.problems.iter().cloned().chain(problems).collect();
-        });
+        self.planned = problems.map(|problem| self.logs.mask(&problem)).collect();
+        observer.update(|snapshot| snapshot.display = plan.display.summary());
+        self.show_problems(observer);
+    }
+
+    fn show_problems(&mut self, observer: &Observer) {
+        let certificate = self.certificate.borrow_and_update().clone();
+        let problems = self.problems.iter().chain(&certificate).chain(&self.planned).cloned().collect();
+        observer.update(|snapshot| snapshot.problems = problems);
     }
 
     /// Opens and closes the services' ports, and shows which they are.
@@ -388,6 +406,15 @@ impl Front {
         let right = move |uid| if uid == 0 || uid == own { Right::Change } else { Right::Read };
         tokio::spawn(portal::serve_unix(listener, self.control.clone(), right, stop))
     }
+}
+
+/// Begins to read or make the certificate. Answers as well with what will be wrong with it, and with what is wrong with
+/// how it was asked for.
+fn open_tls(config: &Config, state: &Arc<State>) -> (Tls, watch::Receiver<Vec<String>>, Option<String>) {
+    let host = facts::host().unwrap_or_default();
+    let (sources, problem) = Sources::of(&config.env, &host);
+    let (tls, certificate) = Tls::open(sources, Arc::clone(state));
+    (tls, certificate, problem)
 }
 
 /// What people log in with, as the door needs it and as root may see it.

@@ -67,6 +67,8 @@ variables! {
     web_password: Option<Password> = "", ["WEB_PASSWORD"], "password for the web services, at most 72 bytes; made at random when unset";
     web_password_hash: Option<PasswordHash> = "", ["WEB_PASSWORD_HASH"], "bcrypt hash of the password, instead of the password itself";
     web_token: Option<Secret> = "", ["WEB_TOKEN"], "token for Authorization: Bearer and ?token=; made at random when unset";
+    web_tls_cert_file: Option<String> = "", ["WEB_TLS_CERT_FILE"], "certificate for https, PEM with the issuers' after it; self-signed when unset";
+    web_tls_key_file: Option<String> = "", ["WEB_TLS_KEY_FILE"], "its private key, PEM; looked for in the certificate's file when unset";
     serviceportal_port_host: Port = "1111", ["SERVICEPORTAL_PORT_HOST"], "port of the service portal";
     serviceportal_url: Option<String> = "", ["SERVICEPORTAL_URL"], "preset link to the service portal";
     selkies_port_host: Port = "6100", ["SELKIES_PORT_HOST"], "port of the desktop";

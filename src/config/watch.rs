@@ -1,4 +1,4 @@
-//! Notices that somebody changed the configuration.
+//! Notices that somebody changed the configuration, or other files that are read again when they change.
 //!
 //! The kernel tells (inotify), nothing is polled. Editors write a file in several steps, so a change counts when it
 //! has been quiet for a moment.
@@ -15,9 +15,10 @@ use tokio::time::Instant;
 /// How long nothing must happen for a change to be whole.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// A watch over one folder and its `services`.
+/// A watch over a few folders and files.
 pub struct Watch {
-    dir: PathBuf,
+    /// What is watched, as far as it is there.
+    places: Vec<PathBuf>,
     changes: mpsc::Receiver<()>,
     /// When the change that is going on counts as over.
     over: Option<Instant>,
@@ -26,37 +27,46 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches `dir`. The error says why changes will not be noticed.
+    /// Watches the configuration in `dir` and its `services`. The error says why changes will not be noticed.
     pub fn new(dir: &Path) -> Result<Self, String> {
+        Self::over(vec![dir.to_owned(), dir.join("services")], is_ours)
+    }
+
+    /// Watches `places` for changes of files for which `matters` holds. The error says why they will not be noticed.
+    pub fn over(
+        places: Vec<PathBuf>,
+        matters: impl Fn(&Path) -> bool + Send + 'static,
+    ) -> Result<Self, String> {
         // One place is enough: a second change before the first was read is the same news.
         let (sender, changes) = mpsc::channel(1);
         let heard = move |event: notify::Result<notify::Event>| {
             let matters = event.is_ok_and(|event| {
-                !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_ours(path))
+                !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| matters(path))
             });
             if matters {
                 let _ = sender.try_send(());
             }
         };
-        let watcher =
-            notify::recommended_watcher(heard).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let watcher = notify::recommended_watcher(heard).map_err(|error| {
+            let first = places.first().map(|place| place.display().to_string()).unwrap_or_default();
+            format!("{first}: {error}")
+        })?;
         let watcher = ManuallyDrop::new(watcher);
-        let mut watch = Self { dir: dir.to_owned(), changes, over: None, watcher };
+        let mut watch = Self { places, changes, over: None, watcher };
         watch.look()?;
         Ok(watch)
     }
 
-    /// Watches the folders that are there now: they come and go.
+    /// Watches what is there now: folders and files come and go.
     pub fn look(&mut self) -> Result<(), String> {
-        let folders: [PathBuf; 2] = [self.dir.clone(), self.dir.join("services")];
-        for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        for place in self.places.iter().filter(|place| place.exists()) {
             // It panics where its thread could not be started.
             let watched = catch_unwind(AssertUnwindSafe(|| {
-                self.watcher.watch(folder, RecursiveMode::NonRecursive).map_err(|error| error.to_string())
+                self.watcher.watch(place, RecursiveMode::NonRecursive).map_err(|error| error.to_string())
             }));
             watched
                 .unwrap_or_else(|_| Err("no thread for it could be started".to_owned()))
-                .map_err(|error| format!("{}: {error}", folder.display()))?;
+                .map_err(|error| format!("{}: {error}", place.display()))?;
         }
         Ok(())
     }

@@ -153,8 +153,12 @@ fn in_container(root: &Path) -> bool {
 
 /// Names this container among others of its image: the provider's id, or the host name.
 pub fn instance(config: &Config) -> String {
-    let host = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     config.env.text("CONTAINER_ID").map(str::to_owned).or_else(host).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The machine's own name.
+pub fn host() -> Option<String> {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok())
 }
 
 #[cfg(test)]

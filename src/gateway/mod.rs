@@ -33,6 +33,7 @@ mod pool;
 mod proxy;
 mod relay;
 mod strict;
+pub mod tls;
 mod tunnel;
 mod uri;
 mod visit;
@@ -68,11 +69,14 @@ pub struct Settings {
     /// How many threads carry traffic: as many as there are processors, unless it says otherwise. With 0 the runtime
     /// that calls does it.
     pub threads: Option<usize>,
+    /// What ports speak TLS with, to those who do.
+    pub tls: Option<tls::Tls>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { address: Ipv4Addr::UNSPECIFIED.into(), names: Vec::new(), origins: Vec::new(), threads: None }
+        let address = Ipv4Addr::UNSPECIFIED.into();
+        Self { address, names: Vec::new(), origins: Vec::new(), threads: None, tls: None }
     }
 }
 
@@ -210,17 +214,42 @@ async fn serve(
 async fn carry(
     inner: Arc<Inner>,
     stream: std::net::TcpStream,
-    arrival: Arrival,
+    mut arrival: Arrival,
     target: Arc<RwLock<Target>>,
     stop: CancellationToken,
 ) {
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let _ = stream.set_nodelay(true);
     tunnel::keep_alive(&stream);
+    let first = tokio::select! {
+        first = first_byte(&stream) => first,
+        () = stop.cancelled() => None,
+    };
+    let tls = match first {
+        None => return,
+        Some(tls::FIRST_BYTE) => inner.door.settings.tls.clone(),
+        Some(_) => None,
+    };
+    arrival.tls = tls.is_some();
     let handler = move |request| {
         let (inner, arrival) = (Arc::clone(&inner), arrival.clone());
         let target = target.read().unwrap_or_else(PoisonError::into_inner).clone();
         async move { inner.door.answer(target, arrival, request).await }
     };
-    connection::http1(stream, handler, stop).await;
+    match tls {
+        None => connection::http1(stream, handler, stop).await,
+        Some(tls) => match tls.accept(stream, pace::HEAD).await {
+            Ok(stream) if tls::is_http2(&stream) => connection::http2(stream, handler, stop).await,
+            Ok(stream) => connection::http1(stream, handler, stop).await,
+            // Browsers that don't trust our own certificate yet end it so, many times.
+            Err(error) => tracing::debug!("TLS: {error}"),
+        },
+    }
+}
+
+/// Tells the protocols apart: the byte stays where it is.
+async fn first_byte(stream: &TcpStream) -> Option<u8> {
+    let mut first = [0];
+    let seen = tokio::time::timeout(pace::HEAD, stream.peek(&mut first)).await;
+    matches!(seen, Ok(Ok(1))).then_some(first[0])
 }

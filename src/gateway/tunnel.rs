@@ -16,6 +16,7 @@ use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::auth::Lease;
@@ -105,12 +106,15 @@ async fn connect_both(client: OnUpgrade, service: OnUpgrade) -> Option<()> {
     let (client, service) = tokio::try_join!(client, service).ok()?;
     let Parts { io: service, read_buf: of_service, .. } = service.downcast::<TokioIo<Connection>>().ok()?;
     let service = service.into_inner();
-    match client.downcast::<TokioIo<Watched<TcpStream>>>() {
+    let client = match client.downcast::<TokioIo<Watched<TcpStream>>>() {
         Ok(Parts { io, read_buf, .. }) => {
-            relay(io.into_inner().into_inner(), service, (kept(&read_buf), kept(&of_service))).await.ok()
+            let early = (kept(&read_buf), kept(&of_service));
+            return relay(io.into_inner().into_inner(), service, early).await.ok();
         }
-        Err(client) => relay(TokioIo::new(client), service, (Bytes::new(), kept(&of_service))).await.ok(),
-    }
+        Err(client) => client,
+    };
+    let Parts { io, read_buf, .. } = client.downcast::<TokioIo<Watched<TlsStream<TcpStream>>>>().ok()?;
+    relay(io.into_inner().into_inner(), service, (kept(&read_buf), kept(&of_service))).await.ok()
 }
 
 /// A copy of its own size: what was read belongs to a buffer of 8 KiB.

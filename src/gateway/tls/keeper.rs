@@ -1,0 +1,195 @@
+//! Keeps the certificate up to date: reads it, notices that its files changed, and makes one where there is none.
+//!
+//! What is in use stays in use until something better was read. Files are read in threads of their own: they may lie
+//! on a volume that is dead.
+
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::sign::CertifiedKey;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use super::{Files, Sources, pair, self_signed};
+use crate::config::watch::Watch;
+use crate::state::State;
+use crate::sys;
+
+/// How long the first look at the files may take before ours stands in.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Once in this time everything is looked at again: certificates expire, clocks are set, and some file systems tell
+/// nobody of changes.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What came of a look at the sources.
+struct Look {
+    watch: Option<Watch>,
+    /// The certificate to show from now on; none keeps what there is.
+    certified: Option<Arc<CertifiedKey>>,
+    /// Whether it is not ours.
+    foreign: bool,
+    problems: Vec<String>,
+}
+
+pub(super) struct Keeper {
+    sources: Sources,
+    state: Arc<State>,
+    shown: watch::Sender<Option<Arc<CertifiedKey>>>,
+    told: watch::Sender<Vec<String>>,
+    watch: Option<Watch>,
+    /// Whether what is shown is not ours.
+    foreign: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        sources: Sources,
+        state: Arc<State>,
+        shown: watch::Sender<Option<Arc<CertifiedKey>>>,
+        told: watch::Sender<Vec<String>>,
+    ) -> Self {
+        Self { sources, state, shown, told, watch: None, foreign: false }
+    }
+
+    /// Runs until nobody needs a certificate any more.
+    pub(super) async fn run(mut self) {
+        let shown = self.shown.clone();
+        let keep = async {
+            loop {
+                self.look().await;
+                tokio::select! {
+                    () = changed(&mut self.watch) => {}
+                    () = tokio::time::sleep(DAY) => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = keep => {}
+            () = shown.closed() => {}
+        }
+    }
+
+    async fn look(&mut self) {
+        let (sources, state) = (self.sources.clone(), Arc::clone(&self.state));
+        let (watch, keeps) = (self.watch.take(), self.foreign);
+        let mut looking = pin!(sys::apart(move || Look::at(&sources, &state, watch, keeps)));
+        let look = if let Ok(look) = tokio::time::timeout(PATIENCE, &mut looking).await {
+            look
+        } else {
+            if let Some(files) = &self.sources.given {
+                let slow = format!("{}: reading it takes longer than usual", files.certificate.display());
+                self.take(Look::without(&self.sources, &self.state, &slow, self.foreign));
+            }
+            looking.await
+        };
+        let look = look.unwrap_or_else(|error| {
+            let why = format!("reading the certificate: {error}");
+            Look::without(&self.sources, &self.state, &why, self.foreign)
+        });
+        self.take(look);
+    }
+
+    fn take(&mut self, look: Look) {
+        self.watch = look.watch;
+        if let Some(certified) = look.certified {
+            let new = self.shown.borrow().as_ref().is_none_or(|shown| shown.cert != certified.cert);
+            if new && self.shown.borrow().is_some() {
+                tracing::info!("another certificate is shown from now on");
+            }
+            self.foreign = look.foreign;
+            self.shown.send_replace(Some(certified));
+        }
+        for problem in look.problems.iter().filter(|problem| !self.told.borrow().contains(problem)) {
+            tracing::warn!("{problem}");
+        }
+        self.told.send_replace(look.problems);
+    }
+}
+
+async fn changed(watch: &mut Option<Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Look {
+    /// Looks at the files, and sees to it that their changes will be noticed from before that on. `keeps` tells
+    /// whether something better than ours is in use already.
+    fn at(sources: &Sources, state: &State, watch: Option<Watch>, keeps: bool) -> Self {
+        let mut unwatched = None;
+        let watch = match watch {
+            Some(mut watch) => {
+                unwatched = watch.look().err();
+                Some(watch)
+            }
+            None => watch_over(sources).map_err(|error| unwatched = Some(error)).ok(),
+        };
+        let mut look = match sources.files().map(|files| (files, pair::read(files))) {
+            Some((files, Ok(pair))) => {
+                let trouble = pair.validity.trouble(OffsetDateTime::now_utc());
+                let problems = trouble.map(|why| format!("{}: {why}", files.certificate.display()));
+                let problems = problems.into_iter().collect();
+                Self { watch: None, certified: Some(pair.certified), foreign: true, problems }
+            }
+            Some((_, Err(why))) => Self::without(sources, state, &why, keeps),
+            None => Self::ours(sources, state),
+        };
+        let unwatched = unwatched.filter(|_| sources.given.is_some());
+        look.problems.extend(
+            unwatched.map(|why| format!("changes of the certificate will be noticed within a day: {why}")),
+        );
+        look.watch = watch;
+        look
+    }
+
+    /// What is shown instead of what cannot be used.
+    fn without(sources: &Sources, state: &State, why: &str, keeps: bool) -> Self {
+        if keeps {
+            let problem = format!("{why}; the certificate from before stays in use");
+            return Self { watch: None, certified: None, foreign: true, problems: vec![problem] };
+        }
+        let mut ours = Self::ours(sources, state);
+        ours.problems.insert(0, format!("{why}; a self-signed certificate is used instead"));
+        ours
+    }
+
+    fn ours(sources: &Sources, state: &State) -> Self {
+        let (certified, problem) = match self_signed::obtain(state, &sources.names) {
+            Ok((pair, problem)) => (Some(pair.certified), problem),
+            Err(why) => (None, Some(format!("{why}; https is not answered"))),
+        };
+        Self { watch: None, certified, foreign: false, problems: problem.into_iter().collect() }
+    }
+}
+
+/// Watches the files and the folders that they are, or will be, in: what is renamed onto a file is news of its folder,
+/// and what is written to a file that was mounted by itself is news of the file alone.
+fn watch_over(sources: &Sources) -> Result<Watch, String> {
+    let Files { certificate, key } = sources.given.as_ref().unwrap_or(&sources.provider);
+    let mut places: Vec<PathBuf> = Vec::new();
+    for path in [certificate, key] {
+        places.push(path.clone());
+        let mut folders = path.ancestors().skip(1);
+        for folder in folders.by_ref() {
+            places.push(folder.to_owned());
+            if folder.exists() {
+                break;
+            }
+        }
+    }
+    places.sort();
+    places.dedup();
+    let names: Vec<_> = [certificate, key].into_iter().flat_map(|path| path.components()).collect();
+    let names: Vec<_> = names.iter().map(|name| name.as_os_str().to_owned()).collect();
+    let matters = move |path: &Path| {
+        path.file_name().is_some_and(|name| {
+            // `..data` is the link that is changed where a cluster mounts secrets.
+            names.iter().any(|part| part == name) || name.as_encoded_bytes().starts_with(b"..")
+        })
+    };
+    Watch::over(places, matters)
+}

@@ -1,0 +1,179 @@
+//! TLS on the ports of the front door: which certificate is shown, and the handshake.
+//!
+//! Every port speaks TLS as well as plain HTTP, so there has to be a certificate always: the one that was given, the
+//! one that a provider puts into /etc, or one of our own that nobody has signed.
+//!
+//! Invariants: nothing here delays the first answer, because files are read and keys made beside everything else and
+//! handshakes wait for that; what is shown belongs to its key; a certificate that cannot be used is a sentence and
+//! ours stands in for it, never plain text; a new one is taken over without an effect on open connections.
+
+mod keeper;
+mod pair;
+mod self_signed;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::config::Environment;
+use crate::state::State;
+use keeper::Keeper;
+
+/// Where vast.ai puts the certificate that it made for a machine.
+const PROVIDERS: [&str; 2] = ["/etc/instance.crt", "/etc/instance.key"];
+
+/// Variables in which clouds tell a machine's public address.
+const PUBLIC_ADDRESSES: [&str; 2] = ["PUBLIC_IPADDR", "RUNPOD_PUBLIC_IP"];
+
+/// The first byte that a client sends who speaks TLS: a handshake record. No request line begins with it.
+pub const FIRST_BYTE: u8 = 0x16;
+
+/// The protocols that may be spoken inside, the best first.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// A certificate's file and its key's, which may be the same one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The certificate, and after it those of its issuers; PEM.
+    pub certificate: PathBuf,
+    /// The private key; PEM.
+    pub key: PathBuf,
+}
+
+/// Where certificates come from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Files that somebody asked for.
+    pub given: Option<Files>,
+    /// Files that are used if they are there.
+    pub provider: Files,
+    /// Names and addresses under which people reach this machine: what our own certificate is made for.
+    pub names: Vec<String>,
+}
+
+impl Sources {
+    /// What the environment says, on the machine called `host`. The text is about what it says wrongly.
+    pub fn of(env: &Environment, host: &str) -> (Self, Option<String>) {
+        let vars = &env.vars;
+        let (certificate, key) = (vars.web_tls_cert_file.as_ref(), vars.web_tls_key_file.as_ref());
+        let problem = (certificate.is_none() && key.is_some()).then(|| {
+            "environment: WEB_TLS_KEY_FILE: it does nothing without WEB_TLS_CERT_FILE, which names the certificate"
+                .to_owned()
+        });
+        let given = certificate.map(|certificate| Files {
+            certificate: certificate.into(),
+            key: key.unwrap_or(certificate).into(),
+        });
+        let [certificate, key] = PROVIDERS.map(PathBuf::from);
+        let public = PUBLIC_ADDRESSES.iter().filter_map(|name| env.text(name));
+        let always = ["localhost", "127.0.0.1", "::1"];
+        let mut names = Vec::<String>::new();
+        for name in [vars.direct_address.as_str(), host].into_iter().chain(always).chain(public) {
+            let name = name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+            // What is no name (a URL, a word of a provider's) stands in no certificate.
+            if ServerName::try_from(name.as_str()).is_ok() && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        (Self { given, provider: Files { certificate, key }, names }, problem)
+    }
+
+    /// The files to use now, if there are any.
+    fn files(&self) -> Option<&Files> {
+        let there = |path: &Path| path.exists();
+        let provider = Some(&self.provider).filter(|files| there(&files.certificate) || there(&files.key));
+        self.given.as_ref().or(provider)
+    }
+}
+
+/// What a port needs to speak TLS. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    current: Current,
+}
+
+/// The certificate that is shown to whoever comes next; none until one was read or made.
+type Current = watch::Receiver<Option<Arc<CertifiedKey>>>;
+
+impl Tls {
+    /// Begins to read or make a certificate and keeps it up to date as long as a clone of what is returned is there.
+    /// Must be called within a runtime. What is wrong with the certificate, in sentences, is sent to the second value
+    /// after each look at the files.
+    pub fn open(sources: Sources, state: Arc<State>) -> (Self, watch::Receiver<Vec<String>>) {
+        let (shown, current) = watch::channel(None);
+        let (told, problems) = watch::channel(Vec::new());
+        tokio::spawn(Keeper::new(sources, state, shown, told).run());
+        (Self { config: Arc::new(config(current.clone())), current }, problems)
+    }
+
+    /// The TLS side of a connection whose client speaks TLS, once the handshake is done. `limit` is for all of it.
+    pub async fn accept<S>(&self, stream: S, limit: Duration) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut current = self.current.clone();
+        let handshake = async {
+            // The first visitor may come before the first certificate.
+            current
+                .wait_for(Option::is_some)
+                .await
+                .map_err(|_| io::Error::other("no certificate is to be had"))?;
+            TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await
+        };
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
+        tokio::time::timeout(limit, handshake).await.map_err(late)?
+    }
+
+    /// The settings of all connections, for whoever shakes hands by other means.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+}
+
+/// Whether HTTP/2 was agreed on for a connection.
+pub fn is_http2<S>(stream: &TlsStream<S>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(PROTOCOLS[0])
+}
+
+fn config(current: Current) -> ServerConfig {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(rustls::ALL_VERSIONS);
+    let mut config = match builder {
+        Ok(builder) => builder.with_no_client_auth().with_cert_resolver(Arc::new(Resolver { current })),
+        // Holds for the provider that stands in the line above, and is held by every test here.
+        Err(error) => unreachable!("TLS: {error}"),
+    };
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    // A ticket keeps a session at the client. Without random numbers for its key there are none, nor is there TLS.
+    if let Ok(tickets) = ring::Ticketer::new() {
+        config.ticketer = tickets;
+    }
+    config
+}
+
+/// Shows the certificate of the moment, whatever name was asked for: people come by names that we don't know.
+#[derive(Debug)]
+struct Resolver {
+    current: Current,
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.current.borrow().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

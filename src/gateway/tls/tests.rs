@@ -1,0 +1,120 @@
+//! What is accepted as a certificate and its key, and which names ours is made for.
+
+use std::ffi::OsString;
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
+use time::{Duration, OffsetDateTime};
+
+use super::pair::{Wrong, parse};
+use super::*;
+
+/// Made with openssl: RSA keys cannot be made here. A certificate of the first version, and its key in PKCS#1.
+const RSA: [&str; 2] = [include_str!("testdata/rsa.crt"), include_str!("testdata/rsa.key")];
+
+/// A P-256 key in SEC1, with its parameters before it, and its certificate.
+const SEC1: [&str; 2] = [include_str!("testdata/sec1.crt"), include_str!("testdata/sec1.key")];
+
+fn certificate(key: &KeyPair) -> String {
+    CertificateParams::new(["desk.example".to_owned()]).unwrap().self_signed(key).unwrap().pem()
+}
+
+#[test]
+fn keys_of_all_usual_kinds_and_forms() {
+    for algorithm in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        parse(certificate(&key).as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+    }
+    for [certificate, key] in [RSA, SEC1] {
+        let pair = parse(certificate.as_bytes(), key.as_bytes()).unwrap();
+        assert!(pair.validity.until > pair.validity.from);
+    }
+}
+
+#[test]
+fn the_own_certificate_comes_first_whatever_the_order_in_the_file() {
+    let (own, issuer) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let (first, second) = (certificate(&own), certificate(&issuer));
+    let alone = parse(first.as_bytes(), own.serialize_pem().as_bytes()).unwrap();
+    for text in [format!("{first}{second}"), format!("note\n{second}\n{first}")] {
+        // One file may hold all.
+        let text = text + &own.serialize_pem();
+        let pair = parse(text.as_bytes(), text.as_bytes()).unwrap();
+        assert_eq!(pair.certified.cert.len(), 2);
+        assert_eq!(pair.certified.cert[0], alone.certified.cert[0]);
+    }
+}
+
+#[test]
+fn what_cannot_be_used_says_why() {
+    let key = KeyPair::generate().unwrap();
+    let (certificate, key) = (certificate(&key), key.serialize_pem());
+    let other = KeyPair::generate().unwrap().serialize_pem();
+    let wrong = |certificate: &str, key: &str| parse(certificate.as_bytes(), key.as_bytes()).err().unwrap();
+    assert_eq!(wrong(&certificate, &other), Wrong::Match);
+    assert_eq!(wrong(SEC1[0], RSA[1]), Wrong::Match);
+    assert!(matches!(wrong(&key, &key), Wrong::Certificate(why) if why.contains("no certificate")));
+    assert!(matches!(wrong("", &key), Wrong::Certificate(_)));
+    assert!(matches!(wrong(&certificate, &certificate), Wrong::Key(_)));
+    let locked = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    assert!(matches!(wrong(&certificate, &locked), Wrong::Key(why) if why.contains("pass phrase")));
+    // Cut off, and with a byte changed.
+    assert!(matches!(wrong(&certificate[..certificate.len() / 2], &key), Wrong::Certificate(_)));
+    let garbled = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+    assert!(matches!(wrong(garbled, &key), Wrong::Certificate(why) if why.contains("cannot be read")));
+}
+
+#[test]
+fn times_are_told() {
+    let key = KeyPair::generate().unwrap();
+    let now = OffsetDateTime::now_utc();
+    for (from, until, expected) in
+        [(-2, -1, Some("expired on")), (1, 2, Some("valid from")), (-1, 1, None), (-1, 40_000, None)]
+    {
+        let mut params = CertificateParams::new(["desk.example".to_owned()]).unwrap();
+        params.not_before = now + Duration::days(from);
+        params.not_after = now + Duration::days(until);
+        let certificate = params.self_signed(&key).unwrap().pem();
+        let pair = parse(certificate.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+        let trouble = pair.validity.trouble(now);
+        assert_eq!(trouble.is_some(), expected.is_some(), "{trouble:?}");
+        assert!(trouble.unwrap_or_default().contains(expected.unwrap_or_default()));
+    }
+}
+
+#[test]
+fn ours_is_kept_until_a_name_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, _) = State::open(dir.path(), "one");
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let of = |state: &State, names: &[String]| {
+        let (pair, problem) = self_signed::obtain(state, names).unwrap();
+        assert_eq!(problem, None);
+        pair.certified.cert[0].clone()
+    };
+    let first = of(&state, &names(&["localhost", "127.0.0.1", "::1", "desk.example"]));
+    let (state, _) = State::open(dir.path(), "one");
+    assert_eq!(of(&state, &names(&["desk.example", "::1"])), first);
+    let second = of(&state, &names(&["desk.example", "192.0.2.1"]));
+    assert_ne!(second, first);
+    state.set("certificate", b"broken".to_vec()).unwrap();
+    assert_ne!(of(&state, &names(&["desk.example"])), second);
+}
+
+#[test]
+fn the_environment_names_files_and_names() {
+    let of = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        Sources::of(&Environment::new(pairs, &[], &mut Vec::new()), "host-1")
+    };
+    let (sources, problem) = of(&[("DIRECT_ADDRESS", "Desk.Example"), ("PUBLIC_IPADDR", "192.0.2.1")]);
+    assert_eq!(problem, None);
+    assert_eq!(sources.given, None);
+    assert_eq!(sources.names, ["desk.example", "host-1", "localhost", "127.0.0.1", "::1", "192.0.2.1"]);
+    let (sources, _) = of(&[("DIRECT_ADDRESS", "[2001:db8::1]"), ("PUBLIC_IPADDR", "http://no name/")]);
+    assert_eq!(sources.names, ["2001:db8::1", "host-1", "localhost", "127.0.0.1", "::1"]);
+    let (sources, _) = of(&[("WEB_TLS_CERT_FILE", "/a.pem")]);
+    assert_eq!(sources.given, Some(Files { certificate: "/a.pem".into(), key: "/a.pem".into() }));
+    let (sources, problem) = of(&[("WEB_TLS_KEY_FILE", "/a.key")]);
+    assert_eq!(sources.given, None);
+    assert!(problem.unwrap().contains("WEB_TLS_KEY_FILE"));
+}
