@@ -3,6 +3,7 @@
 //! Nothing slow stands before the first answer: the portal and the control socket are open before the machine is
 //! looked at. From then on this task only passes on: signals to the reaper and the supervisor, states to the observer.
 
+mod credentials;
 mod reload;
 
 use std::ffi::{OsStr, OsString};
@@ -19,7 +20,7 @@ use crate::cli::{Failure, code};
 use crate::config::Config;
 use crate::config::service::Run;
 use crate::facts::{self, Facts};
-use crate::gateway::auth::{Auth, Credentials, DEFAULT_COST, Password};
+use crate::gateway::auth::{Auth, DEFAULT_COST};
 use crate::gateway::tls::{Sources, Tls};
 use crate::gateway::{self, Gateway};
 use crate::logs::{self, Console, Limits, Logs};
@@ -325,7 +326,7 @@ impl Front {
         stop: CancellationToken,
     ) -> Self {
         let vars = &config.env.vars;
-        let (credentials, shown) = credentials(config, state);
+        let (credentials, shown) = credentials::of(config, state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
         let auth = Auth::new(credentials, &state.key("cookie-key"), DEFAULT_COST);
         let (tls, certificate, misnamed) = open_tls(config, state);
@@ -415,39 +416,4 @@ fn open_tls(config: &Config, state: &Arc<State>) -> (Tls, watch::Receiver<Vec<St
     let (sources, problem) = Sources::of(&config.env, &host);
     let (tls, certificate) = Tls::open(sources, Arc::clone(state));
     (tls, certificate, problem)
-}
-
-/// What people log in with, as the door needs it and as root may see it.
-fn credentials(config: &Config, state: &State) -> (Credentials, portal::Credentials) {
-    let vars = &config.env.vars;
-    let user = vars.web_user.clone();
-    let (password, shown) = match (&vars.web_password_hash, &vars.web_password) {
-        (Some(hash), _) => (Password::Hash(hash.0.clone()), None),
-        (None, Some(given)) => (Password::Plain(given.0.clone()), Some(given.0.reveal().to_owned())),
-        (None, None) => {
-            let made = state.word("web-password");
-            if vars.web_enable_auth {
-                tracing::info!(
-                    "no usable WEB_PASSWORD was given: one was made for user '{user}'; `desktopd credentials` shows it to root"
-                );
-            }
-            (Password::Plain(Secret::new(made.clone())), Some(made))
-        }
-    };
-    let token = vars.web_token.clone().unwrap_or_else(|| Secret::new(state.word("web-token")));
-    let shown = portal::Credentials {
-        user: user.clone(),
-        password: shown,
-        token: token.reveal().to_owned(),
-        enabled: vars.web_enable_auth,
-    };
-    let credentials = Credentials {
-        user,
-        password,
-        tokens: vec![token],
-        enabled: vars.web_enable_auth,
-        excluded: Vec::new(),
-        cookie: None,
-    };
-    (credentials, shown)
 }

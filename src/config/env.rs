@@ -14,7 +14,9 @@ use std::path::PathBuf;
 use super::problem::{Problem, nearest};
 use super::secret::Secret;
 use value::FromVariable;
-pub use value::{DisplayChoice, DisplayName, PASSWORD_LIMIT, Password, PasswordHash, Port};
+pub use value::{
+    CookieName, DisplayChoice, DisplayName, HostPort, PASSWORD_LIMIT, Password, PasswordHash, Port, RelayPort,
+};
 
 /// Where a problem with a variable is said to be.
 const PLACE: &str = "environment";
@@ -30,9 +32,12 @@ pub struct Variable {
     pub doc: &'static str,
     /// Whether its value is never shown and withheld from units that do not ask for it by name.
     pub secret: bool,
-    /// Whether a value is one that it can have.
-    check: fn(&str) -> bool,
+    /// What a text stands for, if it is one that it can have.
+    value: fn(String, &Raw) -> Option<String>,
 }
+
+/// Everything that was set, by name.
+type Raw = BTreeMap<OsString, OsString>;
 
 macro_rules! variables {
     ($($field:ident: $type:ty = $default:literal, [$($name:literal),+], $doc:literal;)+) => {
@@ -49,12 +54,15 @@ macro_rules! variables {
                 default: $default,
                 doc: $doc,
                 secret: <$type as FromVariable>::SECRET,
-                check: |text| <$type as FromVariable>::parse(text).is_ok(),
+                value: |text, raw| {
+                    let text = <$type as FromVariable>::resolve(text, raw).ok()?;
+                    <$type as FromVariable>::parse(&text).is_ok().then_some(text)
+                },
             },)+
         ];
 
         impl Variables {
-            fn read(raw: &BTreeMap<OsString, OsString>, problems: &mut Vec<Problem>) -> Self {
+            fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Self {
                 Self { $($field: read(raw, &[$($name),+], $default, problems),)+ }
             }
         }
@@ -69,16 +77,29 @@ variables! {
     web_token: Option<Secret> = "", ["WEB_TOKEN"], "token for Authorization: Bearer and ?token=; made at random when unset";
     web_tls_cert_file: Option<String> = "", ["WEB_TLS_CERT_FILE"], "certificate for https, PEM with the issuers' after it; self-signed when unset";
     web_tls_key_file: Option<String> = "", ["WEB_TLS_KEY_FILE"], "its private key, PEM; looked for in the certificate's file when unset";
-    serviceportal_port_host: Port = "1111", ["SERVICEPORTAL_PORT_HOST"], "port of the service portal";
+    open_button_token: Option<Secret> = "", ["OPEN_BUTTON_TOKEN"], "vast.ai's: the token of its Open button; there also the password when none was chosen";
+    caddy_auth_cookie_name: Option<CookieName> = "", ["CADDY_AUTH_COOKIE_NAME"], "name of the session's cookie; on vast.ai VAST_CONTAINERLABEL with _auth_token";
+    web_enable_https: bool = "false", ["WEB_ENABLE_HTTPS", "ENABLE_HTTPS"], "links to the web services begin with https";
+    serviceportal_port_host: HostPort = "1111", ["SERVICEPORTAL_PORT_HOST"], "port of the service portal";
+    serviceportal_port_local: Port = "11111", ["SERVICEPORTAL_PORT_LOCAL"], "inner port of the service portal, on loopback: for `ssh -L`";
     serviceportal_url: Option<String> = "", ["SERVICEPORTAL_URL"], "preset link to the service portal";
-    selkies_port_host: Port = "6100", ["SELKIES_PORT_HOST"], "port of the desktop";
+    selkies_port_host: HostPort = "6100", ["SELKIES_PORT_HOST"], "port of the desktop";
     selkies_port_local: Port = "16100", ["SELKIES_PORT_LOCAL"], "inner port of Selkies, on loopback";
     selkies_url: Option<String> = "", ["SELKIES_URL"], "preset link to the desktop";
-    vnc_port_host: Port = "6200", ["VNC_PORT_HOST"], "port of the desktop by VNC";
+    vnc_port_host: HostPort = "6200", ["VNC_PORT_HOST"], "port of the desktop by VNC";
     vnc_port_local: Port = "16200", ["VNC_PORT_LOCAL"], "inner port of KasmVNC, on loopback, where that is installed";
     vnc_url: Option<String> = "", ["VNC_URL"], "preset link to the desktop by VNC";
     vnc_display: DisplayName = ":1", ["VNC_DISPLAY"], "KasmVNC's own X display, where that is installed";
     direct_address: String = "localhost", ["DIRECT_ADDRESS"], "name or address under which people reach this machine";
+    direct_address_get_wan: bool = "false", ["DIRECT_ADDRESS_GET_WAN"], "whether the public address is looked up and stands in links instead";
+    external_ip_url: String = "https://api.ipify.org", ["EXTERNAL_IP_URL"], "where: an address that answers with the asker's own";
+    external_ip_cache_secs: u32 = "900", ["EXTERNAL_IP_CACHE_SECS"], "how long the answer is good for, in seconds";
+    portal_config: String = "", ["PORTAL_CONFIG"], "further ports and links of the portal: hostname:external port:internal port:path:name, separated by |";
+    vast_containerlabel: Option<String> = "", ["VAST_CONTAINERLABEL"], "vast.ai's name of the instance: with it, vast.ai's defaults are taken";
+    public_ipaddr: Option<String> = "", ["PUBLIC_IPADDR"], "vast.ai's: the public address; VAST_TCP_PORT_n there says which port is which";
+    container_id: Option<String> = "", ["CONTAINER_ID"], "vast.ai's: the instance; what was made for another one is made anew";
+    runpod_pod_id: Option<String> = "", ["RUNPOD_POD_ID"], "RunPod's: the pod, whose proxy links lead to";
+    runpod_public_ip: Option<String> = "", ["RUNPOD_PUBLIC_IP"], "RunPod's: the public address; RUNPOD_TCP_PORT_n says which port is which";
     desktopd_display: DisplayChoice = "auto", ["DESKTOPD_DISPLAY"], "auto, xorg, virtualgl or llvmpipe";
     display: DisplayName = ":0", ["DISPLAY"], "the desktop's X display";
     display_sizew: u32 = "1920", ["DISPLAY_SIZEW", "SIZEW"], "width of the desktop in pixels";
@@ -98,7 +119,7 @@ variables! {
     enable_coturn: bool = "false", ["ENABLE_COTURN"], "a TURN server in the container, for WebRTC where nothing else gets through";
     coturn_user: String = "user", ["COTURN_USER"], "user name for it";
     coturn_password: Option<Secret> = "", ["COTURN_PASSWORD"], "password for it; made at random when unset";
-    coturn_port_host: Port = "3478", ["COTURN_PORT_HOST"], "port of it, TCP and UDP";
+    coturn_port_host: RelayPort = "3478", ["COTURN_PORT_HOST"], "port of it, TCP and UDP";
     coturn_listen_address: Option<String> = "", ["COTURN_LISTEN_ADDRESS"], "public address that it announces, where that is not the container's own";
     ssh_port_local: Port = "22", ["SSH_PORT_LOCAL", "SSH_PORT"], "port of the SSH server";
     user_name: String = "user", ["USER_NAME"], "the desktop's user";
@@ -116,7 +137,7 @@ pub struct Environment {
     /// The variables of the table.
     pub vars: Variables,
     /// Everything, as it came: what units, shells and scripts get passed on.
-    pub raw: BTreeMap<OsString, OsString>,
+    pub raw: Raw,
 }
 
 impl Environment {
@@ -131,7 +152,7 @@ impl Environment {
         arguments: &[OsString],
         problems: &mut Vec<Problem>,
     ) -> Self {
-        let mut raw: BTreeMap<OsString, OsString> = variables.into_iter().collect();
+        let mut raw: Raw = variables.into_iter().collect();
         for argument in arguments {
             match split(argument) {
                 Some((name, value)) => {
@@ -155,10 +176,18 @@ impl Environment {
 
     /// What a variable of the table is set to, as a text for templates: its cleaned value, or its default.
     pub fn shown(&self, variable: &Variable) -> String {
+        self.given(variable).unwrap_or_else(|| variable.default.to_owned())
+    }
+
+    /// Whether a variable of the table is set, under any of its names, to something that it can be.
+    pub fn is_given(&self, name: &str) -> bool {
+        let variable = TABLE.iter().find(|variable| variable.names.contains(&name));
+        variable.is_some_and(|variable| self.given(variable).is_some())
+    }
+
+    fn given(&self, variable: &Variable) -> Option<String> {
         let set = variable.names.iter().filter_map(|name| self.text(name)).map(|text| clean(text, false));
-        set.into_iter()
-            .find(|text| !text.is_empty() && (variable.check)(text))
-            .unwrap_or_else(|| variable.default.to_owned())
+        set.filter(|text| !text.is_empty()).find_map(|text| (variable.value)(text, &self.raw))
     }
 
     /// Whether a variable, ours or any other, is set and not to `false`.
@@ -214,29 +243,28 @@ fn split(argument: &OsStr) -> Option<(&OsStr, &OsStr)> {
     valid.then(|| (OsStr::from_bytes(name), OsStr::from_bytes(value)))
 }
 
-fn read<T: FromVariable>(
-    raw: &BTreeMap<OsString, OsString>,
-    names: &[&'static str],
-    default: &str,
-    problems: &mut Vec<Problem>,
-) -> T {
+fn read<T: FromVariable>(raw: &Raw, names: &[&'static str], default: &str, problems: &mut Vec<Problem>) -> T {
     for name in names {
         let Some(value) = raw.get(OsStr::new(name)) else { continue };
+        let is_not = |text: &str, allowed: &str| {
+            let shown = if T::SECRET { "the value".to_owned() } else { format!("\"{text}\"") };
+            format!("{shown} is not {allowed}")
+        };
         let parsed = match value.to_str().map(|text| clean(text, T::LITERAL)) {
             Some(text) if text.is_empty() => continue,
-            Some(text) => T::parse(&text).map_err(|allowed| (text, allowed)),
-            None => Err((value.to_string_lossy().into_owned(), "text in UTF-8")),
+            Some(text) => T::resolve(text, raw)
+                .and_then(|text| T::parse(&text).map_err(|allowed| is_not(&text, allowed))),
+            None => Err(is_not(&value.to_string_lossy(), "text in UTF-8")),
         };
         match parsed {
             Ok(value) => return value,
-            Err((text, allowed)) => {
-                let shown = if T::SECRET { "the value".to_owned() } else { format!("\"{text}\"") };
+            Err(why) => {
                 let instead = if default.is_empty() {
                     "it counts as unset".to_owned()
                 } else {
                     format!("{default} is used")
                 };
-                problems.push(Problem::new(PLACE, *name, format!("{shown} is not {allowed}; {instead}")));
+                problems.push(Problem::new(PLACE, *name, format!("{why}; {instead}")));
                 break;
             }
         }
@@ -329,7 +357,7 @@ mod tests {
             told.iter().any(|t| t.contains("WEB_PASSWORD: the value is not a password of at most 72 bytes"))
         );
         assert!(!told.concat().contains(&long));
-        assert_eq!(env.vars.selkies_port_host, Port(6100));
+        assert_eq!(env.vars.selkies_port_host, HostPort(6100));
         assert_eq!(env.vars.web_password, None);
     }
 

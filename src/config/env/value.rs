@@ -1,5 +1,8 @@
 //! What a variable can hold: each type with the texts that it accepts, and what it says of the others.
 
+use std::ffi::OsStr;
+
+use super::Raw;
 use crate::config::secret::Secret;
 
 /// A type that a variable can have.
@@ -8,6 +11,10 @@ pub(super) trait FromVariable: Sized {
     /// Whether quotes and `___` are meant literally.
     const LITERAL: bool = false;
     fn parse(text: &str) -> Result<Self, &'static str>;
+    /// What a text stands for, where other variables say that; the error is a sentence.
+    fn resolve(text: String, _raw: &Raw) -> Result<String, String> {
+        Ok(text)
+    }
 }
 
 impl FromVariable for bool {
@@ -33,6 +40,69 @@ pub struct Port(pub u16);
 impl FromVariable for Port {
     fn parse(text: &str) -> Result<Self, &'static str> {
         text.parse().ok().filter(|port| *port != 0).map(Port).ok_or("a port from 1 to 65535")
+    }
+}
+
+/// A TCP port that people reach from outside. From 70000 on it is a provider's name for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostPort(pub u16);
+
+impl FromVariable for HostPort {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        Port::parse(text).map(|Port(port)| Self(port))
+    }
+
+    fn resolve(text: String, raw: &Raw) -> Result<String, String> {
+        named_port(text, &["VAST_TCP_PORT_", "RUNPOD_TCP_PORT_"], raw)
+    }
+}
+
+/// The same for a relay, whose traffic is UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayPort(pub u16);
+
+impl FromVariable for RelayPort {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        Port::parse(text).map(|Port(port)| Self(port))
+    }
+
+    fn resolve(text: String, raw: &Raw) -> Result<String, String> {
+        named_port(text, &["VAST_UDP_PORT_", "VAST_TCP_PORT_", "RUNPOD_TCP_PORT_"], raw)
+    }
+}
+
+/// The first number that is no port but a provider's name for one: it is the same inside as outside, and a variable
+/// says which it is.
+const FIRST_NAME: u32 = 70_000;
+
+fn named_port(text: String, variables: &[&str], raw: &Raw) -> Result<String, String> {
+    let Some(name) = text.parse::<u32>().ok().filter(|number| *number >= FIRST_NAME) else { return Ok(text) };
+    let variables: Vec<String> = variables.iter().map(|variable| format!("{variable}{name}")).collect();
+    let set = variables.iter().find_map(|variable| {
+        let value = raw.get(OsStr::new(variable)).filter(|value| !value.is_empty())?;
+        Some((variable, value.to_string_lossy().trim().to_owned()))
+    });
+    match set {
+        Some((_, value)) if Port::parse(&value).is_ok() => Ok(value),
+        Some((variable, value)) => Err(format!(
+            "{name} stands for the port in {variable}, where \"{value}\" is not a port from 1 to 65535"
+        )),
+        None => Err(format!(
+            "{name} stands for the port that the provider says in {}, and it says none",
+            variables.join(" or ")
+        )),
+    }
+}
+
+/// The name of a cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieName(pub String);
+
+impl FromVariable for CookieName {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        let fits = !text.is_empty() && text.len() <= 128 && text.bytes().all(plain);
+        fits.then(|| Self(text.to_owned())).ok_or("a name of letters, digits, dots, dashes and underscores")
     }
 }
 
@@ -124,6 +194,67 @@ impl FromVariable for DisplayChoice {
             "virtualgl" => Ok(Self::VirtualGl),
             "llvmpipe" => Ok(Self::Llvmpipe),
             _ => Err("auto, xorg, virtualgl or llvmpipe"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(pairs: &[(&str, &str)]) -> Raw {
+        pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    #[test]
+    fn numbers_beyond_ports_are_names_of_ports() {
+        let raw = raw(&[
+            ("VAST_TCP_PORT_70001", "40123"),
+            ("VAST_TCP_PORT_73478", "40200"),
+            ("VAST_UDP_PORT_73478", "40201"),
+            ("VAST_TCP_PORT_70002", "0"),
+            ("VAST_TCP_PORT_70003", ""),
+            ("RUNPOD_TCP_PORT_70004", "30004"),
+        ]);
+        for (text, host, relay) in [
+            ("6100", Ok("6100"), Ok("6100")),
+            ("70001", Ok("40123"), Ok("40123")),
+            ("73478", Ok("40200"), Ok("40201")),
+            ("70004", Ok("30004"), Ok("30004")),
+            ("69999", Ok("69999"), Ok("69999")),
+            (
+                "70002",
+                Err("in VAST_TCP_PORT_70002, where \"0\" is not a port"),
+                Err("where \"0\" is not a port"),
+            ),
+            (
+                "70003",
+                Err("in VAST_TCP_PORT_70003 or RUNPOD_TCP_PORT_70003, and"),
+                Err("VAST_UDP_PORT_70003 or"),
+            ),
+            ("99999", Err("and it says none"), Err("and it says none")),
+        ] {
+            for (found, expected) in [
+                (HostPort::resolve(text.to_owned(), &raw), host),
+                (RelayPort::resolve(text.to_owned(), &raw), relay),
+            ] {
+                match (&found, expected) {
+                    (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{text}"),
+                    (Err(found), Err(expected)) => assert!(found.contains(expected), "{text}: {found}"),
+                    _ => panic!("{text}: {found:?}"),
+                }
+            }
+        }
+        // What stands for itself is looked at like any other port.
+        assert!(HostPort::parse("69999").is_err() && HostPort::parse("0").is_err());
+        assert_eq!(Port::resolve("70001".into(), &raw), Ok("70001".into()), "an inner port is a port");
+    }
+
+    #[test]
+    fn cookies_have_plain_names() {
+        assert!(CookieName::parse("C.12345_auth_token").is_ok());
+        for text in ["", "a b", "a=b", "a;b", "\u{e4}"] {
+            assert!(CookieName::parse(text).is_err(), "{text:?}");
         }
     }
 }

@@ -1,0 +1,123 @@
+//! Who may enter, as the environment and what was made before say it. On vast.ai its Open button has a token, which
+//! is the password as well where nobody chose one, and the password is a token.
+
+use crate::config::env::PASSWORD_LIMIT;
+use crate::config::{Config, Provider, Secret};
+use crate::gateway::auth::{Credentials, Password};
+use crate::portal;
+use crate::state::State;
+
+/// The user on vast.ai when nobody named one.
+const VAST_USER: &str = "vastai";
+
+/// What stands in examples, and is nobody's choice of a password.
+const EXAMPLE: &str = "password";
+
+/// What people log in with, as the door needs it and as root may see it.
+pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Credentials) {
+    let vars = &config.env.vars;
+    let vast = Provider::of(&config.env).is_vast();
+    let unnamed = vast && !config.env.is_given("WEB_USER");
+    let user = if unnamed { VAST_USER.to_owned() } else { vars.web_user.clone() };
+    let button = vars.open_button_token.as_ref();
+    let chosen = vars.web_password.as_ref().map(|password| &password.0);
+    let button_password = button.filter(|token| vast && token.reveal().len() <= PASSWORD_LIMIT);
+    let chosen = match chosen {
+        Some(password) if button_password.is_none() || password.reveal() != EXAMPLE => Some(password),
+        _ => button_password,
+    };
+    let (password, shown) = match (&vars.web_password_hash, chosen) {
+        (Some(hash), _) => (Password::Hash(hash.0.clone()), None),
+        (None, Some(given)) => (Password::Plain(given.clone()), Some(given.reveal().to_owned())),
+        (None, None) => {
+            let made = state.word("web-password");
+            if vars.web_enable_auth {
+                tracing::info!(
+                    "no usable WEB_PASSWORD was given: one was made for user '{user}'; `desktopd credentials` shows it to root"
+                );
+            }
+            (Password::Plain(Secret::new(made.clone())), Some(made))
+        }
+    };
+    let mut tokens: Vec<Secret> = vars.web_token.iter().chain(button).cloned().collect();
+    if tokens.is_empty() {
+        tokens.push(Secret::new(state.word("web-token")));
+    }
+    let token = tokens[0].reveal().to_owned();
+    if vast && let Password::Plain(password) = &password {
+        tokens.push(password.clone());
+    }
+    let label = vars.vast_containerlabel.as_ref().map(|label| format!("{label}_auth_token"));
+    let cookie = vars.caddy_auth_cookie_name.as_ref().map(|name| name.0.clone()).or(label);
+    let enabled = vars.web_enable_auth;
+    let shown = portal::Credentials { user: user.clone(), password: shown, token, enabled };
+    let credentials = Credentials { user, password, tokens, enabled, excluded: Vec::new(), cookie };
+    (credentials, shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    fn of(pairs: &[(&str, &str)]) -> (Credentials, portal::Credentials) {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let env = Environment::new(pairs, &[], &mut Vec::new());
+        let config = Config::read("/nonexistent".into(), env, Vec::new());
+        let (state, _) = State::open("/proc/nowhere".as_ref(), "test");
+        super::of(&config, &state)
+    }
+
+    fn tokens(credentials: &Credentials) -> Vec<&str> {
+        credentials.tokens.iter().map(Secret::reveal).collect()
+    }
+
+    #[test]
+    fn vast_has_a_user_and_a_password_of_its_own() {
+        let label = ("VAST_CONTAINERLABEL", "C.1");
+        let button = ("OPEN_BUTTON_TOKEN", "button");
+        for (pairs, user, password, expected) in [
+            (&[label, button][..], "vastai", "button", &["button", "button"][..]),
+            (&[label, button, ("WEB_PASSWORD", "password")], "vastai", "button", &["button", "button"]),
+            (
+                &[label, button, ("WEB_PASSWORD", "mine"), ("WEB_USERNAME", "ada"), ("WEB_TOKEN", "t")],
+                "ada",
+                "mine",
+                &["t", "button", "mine"],
+            ),
+            (&[label, ("WEB_PASSWORD", "password")], "vastai", "password", &["", "password"]),
+            (&[button, ("WEB_PASSWORD", "password")], "user", "password", &["button"]),
+            (&[("WEB_PASSWORD", "mine")], "user", "mine", &[""]),
+        ] {
+            let (credentials, shown) = of(pairs);
+            assert_eq!((&*credentials.user, shown.password.as_deref()), (user, Some(password)), "{pairs:?}");
+            let found = tokens(&credentials);
+            assert_eq!(found.len(), expected.len(), "{pairs:?}");
+            for (found, expected) in found.iter().zip(expected) {
+                // Where nothing is expected one was made.
+                assert!(found == expected || (expected.is_empty() && found.len() > 20), "{pairs:?}: {found}");
+            }
+            let name = pairs.contains(&label).then_some("C.1_auth_token");
+            assert_eq!(credentials.cookie.as_deref(), name, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_password_is_only_a_token() {
+        let long = "x".repeat(PASSWORD_LIMIT + 1);
+        let (credentials, shown) = of(&[("VAST_CONTAINERLABEL", "C.1"), ("OPEN_BUTTON_TOKEN", &long)]);
+        let made = shown.password.unwrap();
+        assert_ne!(made, long);
+        assert_eq!(tokens(&credentials), [&*long, &*made]);
+        let hash = "$2b$04$abcdefghijklmnopqrstuuGJ/jZDjBkOjtfXJKnoNpIpl6uoIJcLa";
+        let (credentials, shown) =
+            of(&[("VAST_CONTAINERLABEL", "C.1"), ("OPEN_BUTTON_TOKEN", "b"), ("WEB_PASSWORD_HASH", hash)]);
+        assert_eq!((tokens(&credentials), shown.password), (vec!["b"], None), "a hash is no token");
+    }
+
+    #[test]
+    fn the_cookie_can_be_named() {
+        let named = ("CADDY_AUTH_COOKIE_NAME", "mine");
+        assert_eq!(of(&[("VAST_CONTAINERLABEL", "C.1"), named]).0.cookie.as_deref(), Some("mine"));
+    }
+}

@@ -1,0 +1,196 @@
+//! Whose machine this is, as the environment alone says it: credentials and links depend on it before anything else is
+//! known.
+//!
+//! Both providers that are known give a machine a public address on which each of its ports has another number, and
+//! say in a variable for each port which one. RunPod has a proxy besides, with a name for each port.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::Environment;
+
+/// Whose machine this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// vast.ai's.
+    Vast,
+    /// RunPod's; the pod's id.
+    Runpod(String),
+    /// One's own, or somebody's who says nothing about it.
+    Plain,
+}
+
+/// Whose machine this is, and how it is reached from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// Whose.
+    pub kind: Kind,
+    /// The address that the provider says it has, as it stands in a link.
+    public: Option<String>,
+    /// The public number of each port, by the provider's name for it: from 70000 on, that is no port.
+    ports: BTreeMap<u32, u16>,
+}
+
+impl Provider {
+    /// What the environment says.
+    pub fn of(env: &Environment) -> Self {
+        let vars = &env.vars;
+        let vast = ports(env, "VAST_TCP_PORT_");
+        let relayed = ports(env, "VAST_UDP_PORT_");
+        let host = |text: &Option<String>| text.as_deref().and_then(host);
+        if vars.vast_containerlabel.is_some() || !vast.is_empty() || !relayed.is_empty() {
+            Self { kind: Kind::Vast, public: host(&vars.public_ipaddr), ports: vast }
+        } else if let Some(pod) = vars.runpod_pod_id.clone().filter(|pod| is_label(pod)) {
+            let ports = ports(env, "RUNPOD_TCP_PORT_");
+            Self { kind: Kind::Runpod(pod), public: host(&vars.runpod_public_ip), ports }
+        } else {
+            Self { kind: Kind::Plain, public: None, ports: BTreeMap::new() }
+        }
+    }
+
+    /// Whether vast.ai's defaults apply.
+    pub fn is_vast(&self) -> bool {
+        self.kind == Kind::Vast
+    }
+
+    /// The public address that the provider says, as it stands in a link.
+    pub fn public(&self) -> Option<&str> {
+        self.public.as_deref()
+    }
+
+    /// Where a port that we listen on is reached from outside: scheme, host and port. `None` when the provider does
+    /// not say, or passes nothing on to it.
+    pub fn origin(&self, port: u16, secure: bool) -> Option<String> {
+        let scheme = if secure { "https" } else { "http" };
+        let direct = self.public.as_ref().zip(self.outside(port));
+        let direct = direct.map(|(host, outside)| format!("{scheme}://{host}:{outside}"));
+        match &self.kind {
+            Kind::Runpod(pod) => direct.or_else(|| Some(format!("https://{pod}-{port}.proxy.runpod.net"))),
+            Kind::Vast | Kind::Plain => direct,
+        }
+    }
+
+    /// The names under which the provider lets browsers ask for our ports. `*` stands for a number.
+    pub fn names(&self) -> Vec<String> {
+        let proxy = match &self.kind {
+            Kind::Runpod(pod) => Some(format!("{pod}-*.proxy.runpod.net")),
+            Kind::Vast | Kind::Plain => None,
+        };
+        self.public.iter().cloned().chain(proxy).collect()
+    }
+
+    fn outside(&self, port: u16) -> Option<u16> {
+        // One that has a number of its own has the same number inside.
+        let same =
+            || self.ports.iter().any(|(name, outside)| *name > 65535 && *outside == port).then_some(port);
+        self.ports.get(&u32::from(port)).copied().or_else(same)
+    }
+}
+
+/// The ports that variables of this kind tell of.
+fn ports(env: &Environment, kind: &str) -> BTreeMap<u32, u16> {
+    let port = |name: &str| {
+        let inside: u32 = name.strip_prefix(kind)?.parse().ok()?;
+        let outside: u16 = env.text(name)?.trim().parse().ok()?;
+        (inside != 0 && outside != 0).then_some((inside, outside))
+    };
+    env.raw.keys().filter_map(|name| port(name.to_str()?)).collect()
+}
+
+/// A name or an address as it stands in a link; nothing that would make the link another one.
+pub fn host(text: &str) -> Option<String> {
+    let text = text.trim();
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    match bare.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => Some(format!("[{address}]")),
+        Ok(IpAddr::V4(address)) => Some(address.to_string()),
+        Err(_) => {
+            let labels = text.strip_suffix('.').unwrap_or(text).split('.');
+            (text.len() <= 253 && labels.into_iter().all(is_label)).then(|| text.to_owned())
+        }
+    }
+}
+
+/// One part of a name. Underscores are no part of a host's name, and are in many names of containers.
+fn is_label(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (1..=63).contains(&text.len()) && text.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider(pairs: &[(&str, &str)]) -> Provider {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        Provider::of(&Environment::new(pairs, &[], &mut Vec::new()))
+    }
+
+    #[test]
+    fn the_environment_says_whose_machine_it_is() {
+        for (pairs, kind) in [
+            (&[][..], Kind::Plain),
+            (&[("PUBLIC_IPADDR", "203.0.113.9"), ("CONTAINER_ID", "1")], Kind::Plain),
+            (&[("VAST_CONTAINERLABEL", "C.1")], Kind::Vast),
+            (&[("VAST_CONTAINERLABEL", "")], Kind::Plain),
+            (&[("VAST_TCP_PORT_22", "40022")], Kind::Vast),
+            (&[("VAST_UDP_PORT_73478", "40022")], Kind::Vast),
+            (&[("VAST_TCP_PORT_", "40022"), ("VAST_TCP_PORT_x", "1"), ("VAST_TCP_PORT_9", "x")], Kind::Plain),
+            (&[("RUNPOD_POD_ID", "abc123")], Kind::Runpod("abc123".into())),
+            (&[("RUNPOD_POD_ID", "evil.example/")], Kind::Plain),
+            (&[("RUNPOD_TCP_PORT_22", "40022")], Kind::Plain),
+        ] {
+            assert_eq!(provider(pairs).kind, kind, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn links_lead_to_the_public_number_of_a_port() {
+        let vast = provider(&[
+            ("VAST_CONTAINERLABEL", "C.1"),
+            ("PUBLIC_IPADDR", " 203.0.113.9 "),
+            ("VAST_TCP_PORT_1111", "40111"),
+            ("VAST_TCP_PORT_70001", "40701"),
+        ]);
+        assert_eq!(vast.origin(1111, false).as_deref(), Some("http://203.0.113.9:40111"));
+        assert_eq!(vast.origin(1111, true).as_deref(), Some("https://203.0.113.9:40111"));
+        assert_eq!(vast.origin(40701, false).as_deref(), Some("http://203.0.113.9:40701"));
+        assert_eq!(vast.origin(40111, false), None, "nothing is passed on to it");
+        assert_eq!(vast.names(), ["203.0.113.9"]);
+        let nowhere = provider(&[("VAST_CONTAINERLABEL", "C.1"), ("VAST_TCP_PORT_1111", "40111")]);
+        assert_eq!(nowhere.origin(1111, false), None);
+        assert_eq!(provider(&[]).origin(1111, false), None);
+    }
+
+    #[test]
+    fn runpod_has_a_proxy_where_it_has_no_port() {
+        let pod = provider(&[
+            ("RUNPOD_POD_ID", "abc123"),
+            ("RUNPOD_PUBLIC_IP", "2001:db8::1"),
+            ("RUNPOD_TCP_PORT_1111", "30111"),
+        ]);
+        assert_eq!(pod.origin(1111, false).as_deref(), Some("http://[2001:db8::1]:30111"));
+        assert_eq!(pod.origin(6100, false).as_deref(), Some("https://abc123-6100.proxy.runpod.net"));
+        assert_eq!(pod.names(), ["[2001:db8::1]", "abc123-*.proxy.runpod.net"]);
+    }
+
+    #[test]
+    fn only_hosts_stand_in_links() {
+        for (text, expected) in [
+            ("desk.example", Some("desk.example")),
+            ("my_box", Some("my_box")),
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("::1", Some("[::1]")),
+            ("[::1]", Some("[::1]")),
+            ("", None),
+            ("a b", None),
+            ("a/b", None),
+            ("a@b", None),
+            ("a:80", None),
+            ("http://a", None),
+            ("a..b", None),
+        ] {
+            assert_eq!(host(text).as_deref(), expected, "{text}");
+        }
+    }
+}
