@@ -54,7 +54,7 @@ use crate::observe::Watch;
 use crate::plan::routes::Route;
 use auth::Auth;
 use door::{Door, Target};
-use visit::Arrival;
+use visit::{Arrival, Seat};
 use workers::Workers;
 
 /// Where and as whom the gateway answers.
@@ -205,9 +205,11 @@ async fn serve(
         };
         let Ok(stream) = stream.into_std() else { continue };
         let (target, stop) = (Arc::clone(&target), stop.clone());
-        let (door, workers) = (Arc::clone(&inner), &inner.workers);
-        let arrival = Arrival { port, peer: peer.ip().to_canonical(), tls: false, place: Arc::new(place) };
-        workers.run(move || carry(door, stream, arrival, target, stop));
+        let (door, peer) = (Arc::clone(&inner), peer.ip().to_canonical());
+        inner.workers.run(move |guest| {
+            let place = Arc::new(Seat { _place: place, _guest: guest });
+            carry(door, stream, Arrival { port, peer, tls: false, place }, target, stop)
+        });
     }
 }
 

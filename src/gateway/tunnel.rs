@@ -4,7 +4,6 @@
 //! connection of its own to the service, so that nothing of it can reach another request; a revoked session closes it.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +11,20 @@ use axum::http::header::{CONNECTION, HeaderValue, UPGRADE};
 use axum::http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::upgrade::{OnUpgrade, Parts};
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{setsockopt, sockopt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::auth::Lease;
-use super::crowd::Place;
 use super::pool;
 use super::proxy::Failed;
 use super::relay::relay;
 use super::strict::Watched;
+use super::visit::Seat;
 use crate::plan::routes::Upstream;
 
 /// A connection to a service.
@@ -36,7 +36,7 @@ pub(super) struct Hold {
     pub(super) lease: Lease,
     /// It counts as a connection of whoever opened it.
     #[expect(dead_code, reason = "held")]
-    pub(super) place: Arc<Place<IpAddr>>,
+    pub(super) place: Arc<Seat>,
 }
 
 /// How long a service on this machine may take to accept a connection.
@@ -101,23 +101,30 @@ async fn carry(client: OnUpgrade, service: OnUpgrade, hold: Hold) {
     drop(hold);
 }
 
-/// What hyper made of the connections is taken apart again: of its buffers only what is in them is kept.
-async fn connect_both(client: OnUpgrade, service: OnUpgrade) -> Option<()> {
-    let (client, service) = tokio::try_join!(client, service).ok()?;
-    let Parts { io: service, read_buf: of_service, .. } = service.downcast::<TokioIo<Connection>>().ok()?;
-    let service = service.into_inner();
-    let client = match client.downcast::<TokioIo<Watched<TcpStream>>>() {
-        Ok(Parts { io, read_buf, .. }) => {
-            let early = (kept(&read_buf), kept(&of_service));
-            return relay(io.into_inner().into_inner(), service, early).await.ok();
+/// What hyper made of the connections is taken apart again: of its buffers, only what is in them is kept.
+async fn connect_both(client: OnUpgrade, service: OnUpgrade) -> io::Result<()> {
+    let (client, service) = tokio::try_join!(client, service).map_err(io::Error::other)?;
+    let (service, of_service) = bare::<Connection>(service).map_err(|_| unknown())?;
+    let client = match bare::<Watched<TcpStream>>(client) {
+        Ok((client, of_client)) => {
+            return relay(client.into_inner(), service, (of_client, of_service)).await;
         }
         Err(client) => client,
     };
-    let Parts { io, read_buf, .. } = client.downcast::<TokioIo<Watched<TlsStream<TcpStream>>>>().ok()?;
-    relay(io.into_inner().into_inner(), service, (kept(&read_buf), kept(&of_service))).await.ok()
+    let (client, of_client) = bare::<Watched<TlsStream<TcpStream>>>(client).map_err(|_| unknown())?;
+    relay(client.into_inner(), service, (of_client, of_service)).await
 }
 
-/// A copy of its own size: what was read belongs to a buffer of 8 KiB.
-fn kept(read: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(read)
+/// The connection itself, and what was read from it already.
+fn bare<I>(upgraded: Upgraded) -> Result<(I, Bytes), Upgraded>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<I>>()?;
+    // A copy of its own size: what was read belongs to a buffer of 8 KiB, which would stay as long as this.
+    Ok((io.into_inner(), Bytes::copy_from_slice(&read_buf)))
+}
+
+fn unknown() -> io::Error {
+    io::Error::other("a connection of a kind that is not known here")
 }

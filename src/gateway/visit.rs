@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::auth::Denied;
 use super::crowd::Place;
+use super::workers::Guest;
 use super::{headers, login, origin, page};
 
 /// The connection on which a request came.
@@ -22,7 +23,15 @@ pub(super) struct Arrival {
     /// Whether it is encrypted up to here.
     pub(super) tls: bool,
     /// What it takes of the room that there is.
-    pub(super) place: Arc<Place<IpAddr>>,
+    pub(super) place: Arc<Seat>,
+}
+
+/// What a connection takes of the room that there is, as long as it or a tunnel that it became is open.
+pub(super) struct Seat {
+    /// Of the connections that there may be.
+    pub(super) _place: Place<IpAddr>,
+    /// Of the threads.
+    pub(super) _guest: Guest,
 }
 
 /// Where a request came from, and what kind it is.
@@ -34,7 +43,7 @@ pub(super) struct Visit {
     /// Whether it came by https, as the client sees it.
     pub(super) secure: bool,
     /// What the connection takes of the room that there is.
-    pub(super) place: Arc<Place<IpAddr>>,
+    pub(super) place: Arc<Seat>,
     /// Whether a person looks at the answer.
     pub(super) navigation: bool,
     /// The protocol that it asks to switch to.

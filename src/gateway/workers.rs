@@ -12,7 +12,6 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::listen::LAST_ANSWER;
 
@@ -26,7 +25,7 @@ const STACK: usize = 512 * 1024;
 const BLOCKING: usize = 4;
 
 type Work = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
-type Job = Box<dyn FnOnce() -> Work + Send>;
+type Job = Box<dyn FnOnce(Guest) -> Work + Send>;
 
 /// The threads.
 pub(super) struct Workers {
@@ -39,8 +38,8 @@ struct Thread {
     guests: Arc<AtomicUsize>,
 }
 
-/// One job's place on a thread.
-struct Guest(Arc<AtomicUsize>);
+/// One connection's place on a thread. It tells how much there is to do, so it lasts as long as the connection.
+pub(super) struct Guest(Arc<AtomicUsize>);
 
 impl Drop for Guest {
     fn drop(&mut self) {
@@ -70,11 +69,11 @@ impl Workers {
 
     /// Runs what `job` makes on the thread that has the least to do. It is made there, so that sockets register with
     /// that thread's runtime.
-    pub(super) fn run<W>(&self, job: impl FnOnce() -> W + Send + 'static)
+    pub(super) fn run<W>(&self, job: impl FnOnce(Guest) -> W + Send + 'static)
     where
         W: Future<Output = ()> + Send + 'static,
     {
-        let mut job: Job = Box::new(move || Box::pin(job()));
+        let mut job: Job = Box::new(move |guest| Box::pin(job(guest)));
         let mut threads: Vec<_> = self.threads.iter().collect();
         threads.sort_by_key(|thread| thread.guests.load(Ordering::Relaxed));
         for thread in threads {
@@ -86,7 +85,7 @@ impl Workers {
                 Err(unsent) => job = unsent.0.0,
             }
         }
-        self.tasks.spawn(job());
+        self.tasks.spawn(job(Guest(Arc::new(AtomicUsize::new(1)))));
     }
 }
 
@@ -111,11 +110,7 @@ fn work(mut queue: UnboundedReceiver<(Job, Guest)>, tasks: &TaskTracker, stop: &
                 },
                 () = stop.cancelled() => break,
             };
-            let working = (guest, tasks.token());
-            tokio::spawn(async move {
-                let _working: (Guest, TaskTrackerToken) = working;
-                job().await;
-            });
+            tokio::spawn(tasks.track_future(async move { job(guest).await }));
         }
         // What is under way gets the time that the whole gateway gives it.
         queue.close();
