@@ -4,14 +4,42 @@
 use std::net::IpAddr;
 
 use axum::http::header::{
-    CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderValue, Version};
 
 /// Headers by which proxies say where a request came from. From strangers they are claims.
 const CLAIMS: [&str; 6] =
     ["x-real-ip", "x-client-ip", "x-original-host", "true-client-ip", "cf-connecting-ip", "cf-visitor"];
+
+/// Whether a header is not a stranger's to set.
+fn is_claim(name: &str) -> bool {
+    // Many services read `a_b` as `a-b`: a way around what we remove or set.
+    name.contains('_') || name.starts_with("x-forwarded") || CLAIMS.contains(&name) || name == FORWARDED
+}
+
+/// Leaves only trailers announced that mean nothing to us: services exist that read them as headers, and what is not
+/// announced is not sent on.
+fn announce_trailers(headers: &mut HeaderMap) {
+    if !headers.contains_key(TRAILER) {
+        return;
+    }
+    let announced = headers.get_all(TRAILER).iter().filter_map(|value| value.to_str().ok());
+    let announced: Vec<_> = announced
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .filter(|name| {
+            !name.is_empty() && !is_claim(name) && name != COOKIE.as_str() && name != ORIGIN.as_str()
+        })
+        .collect();
+    headers.remove(TRAILER);
+    if let Some(announced) =
+        HeaderValue::try_from(announced.join(", ")).ok().filter(|value| !value.is_empty())
+    {
+        headers.insert(TRAILER, announced);
+    }
+}
 
 /// Removes what concerns this connection only: the known headers and those that `Connection` names.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -48,19 +76,11 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, peer: IpAddr) {
     let trailers = headers.get_all(TE).iter().any(|te| has_token(te, "trailers"));
     strip_hop_by_hop(headers);
     join_cookies(headers);
-    let unwanted: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            // Many services read `a_b` as `a-b`: a way around what we remove or set.
-            name.contains('_') || name.starts_with("x-forwarded") || CLAIMS.contains(&name)
-        })
-        .cloned()
-        .collect();
+    announce_trailers(headers);
+    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name.as_str())).cloned().collect();
     for name in unwanted {
         headers.remove(name);
     }
-    headers.remove(FORWARDED);
     // Answered here, when the service begins to read the body.
     headers.remove(EXPECT);
     if trailers {

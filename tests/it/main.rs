@@ -33,6 +33,8 @@ mod gateway_desk;
 mod gateway_listen;
 mod gateway_portal;
 mod gateway_proxy;
+mod gateway_smuggling;
+mod gateway_upstream;
 mod gateway_vnc;
 mod gateway_waiting;
 mod gateway_world;
