@@ -4,19 +4,39 @@
 use std::net::IpAddr;
 
 use axum::http::header::{
-    CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, COOKIE, EXPECT, HOST, HeaderName, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderValue, Version};
 
-/// Headers by which proxies say where a request came from. From strangers they are claims.
-const CLAIMS: [&str; 6] =
-    ["x-real-ip", "x-client-ip", "x-original-host", "true-client-ip", "cf-connecting-ip", "cf-visitor"];
+/// Headers by which proxies say where a request came from, who sent it, and which address it is really for. Services
+/// believe them; from strangers they are claims.
+const CLAIMS: [&str; 16] = [
+    "client-ip",
+    "forwarded",
+    "front-end-https",
+    "remote-user",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-host",
+    "x-original-uri",
+    "x-original-url",
+    "x-real-ip",
+    "x-remote-user",
+    "x-rewrite-url",
+    "x-scheme",
+    "x-url-scheme",
+    "x-webauth-user",
+];
+
+/// The same, by what they begin with.
+const FAMILIES: [&str; 3] = ["x-forwarded", "x-auth-request", "cf-"];
 
 /// Whether a header is not a stranger's to set.
 fn is_claim(name: &str) -> bool {
     // Many services read `a_b` as `a-b`: a way around what we remove or set.
-    name.contains('_') || name.starts_with("x-forwarded") || CLAIMS.contains(&name) || name == FORWARDED
+    name.contains('_') || FAMILIES.iter().any(|begin| name.starts_with(begin)) || CLAIMS.contains(&name)
 }
 
 /// Leaves only trailers announced that mean nothing to us: services exist that read them as headers, and what is not

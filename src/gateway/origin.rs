@@ -3,7 +3,7 @@
 //! Cookies do not know ports and `SameSite` does not separate them, so other ports of the same host (on a cloud: other
 //! people) are foreign here.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
@@ -81,6 +81,22 @@ pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
     hosts.next().is_none().then_some(host)
 }
 
+/// Whether this is a host and perhaps a port, and nothing that a program could take for more. Services write it into
+/// links and redirects.
+pub(super) fn is_host(text: &str) -> bool {
+    let (host, rest) = match text.strip_prefix('[').map(|text| text.split_once(']')) {
+        Some(Some((address, rest))) => (address.parse::<Ipv6Addr>().is_ok(), rest),
+        Some(None) => return false,
+        None => {
+            let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+            (!name.is_empty() && name.bytes().all(plain), rest)
+        }
+    };
+    let port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    host && (rest.is_empty() || rest.strip_prefix(':').is_some_and(port))
+}
+
 /// Whether a port without authentication answers under this Host. A foreign name that resolves to our address would
 /// let a foreign page read everything (DNS rebinding); addresses cannot be rebound.
 pub(super) fn is_known_host(headers: &HeaderMap, names: &[String]) -> bool {
@@ -130,6 +146,19 @@ mod tests {
         ] {
             let verdict = may_change(&headers(host, Some(origin)), Access::Credentials, &[]);
             assert_eq!(verdict.is_ok(), same, "{origin} at {host}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses() {
+        for host in ["a", "a.b-c_d", "a:0", "a:65535", "127.0.0.1:80", "[::1]", "[::1]:80"] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in [
+            "", ":80", "a:", "a:+80", "a:65536", "a:80:80", "::1", "[::1", "[::1]:", "[::1]80", "[a]", "u@a",
+            "a/b", "a%2e", "\u{fc}",
+        ] {
+            assert!(!is_host(host), "{host}");
         }
     }
 

@@ -95,6 +95,9 @@ pub(super) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'
     if host.is_none() && (headers.contains_key("host") || request.version() != axum::http::Version::HTTP_10) {
         return bad("a request needs exactly one Host");
     }
+    if host.is_some_and(|host| !origin::is_host(host)) {
+        return bad("the Host is not the name or the address of a host");
+    }
     if request.uri().authority().is_some_and(|authority| Some(authority.as_str()) != host) {
         return bad("the address and the Host name different hosts");
     }

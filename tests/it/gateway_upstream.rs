@@ -66,9 +66,10 @@ impl Upstream {
 
 /// A world whose only service is this one, and its port.
 pub async fn before(upstream: &Upstream) -> (World, u16) {
-    let world = World::new().await;
-    let port = free_port().await;
-    assert_eq!(world.gateway.set_routes(&[route(port, upstream.address)]).await, []);
+    let mut world = World::new().await;
+    world.port = free_port().await;
+    assert_eq!(world.gateway.set_routes(&[route(world.port, upstream.address)]).await, []);
+    let port = world.port;
     (world, port)
 }
 

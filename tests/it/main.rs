@@ -30,6 +30,7 @@ mod fuzz;
 mod fuzz_config;
 mod gateway_auth;
 mod gateway_desk;
+mod gateway_forged;
 mod gateway_listen;
 mod gateway_portal;
 mod gateway_proxy;
