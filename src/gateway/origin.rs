@@ -6,12 +6,11 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::header::{HOST, ORIGIN};
-use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method};
 
 use super::auth::Access;
 
-/// A host and a port as browsers write them.
+/// A host, an IPv6 address without its brackets, and a port.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     host: String,
@@ -19,15 +18,25 @@ struct Place {
 }
 
 impl Place {
+    /// Takes what browsers send and nothing else, above all nothing that another program could take for more.
     fn parse(text: &str) -> Option<Self> {
-        let authority: Authority = text.parse().ok()?;
-        let plain = !text.contains('@') && !authority.host().is_empty();
-        // A colon without a number after it is no port.
-        let port = match text.rsplit_once(':') {
-            Some((_, port)) if !port.ends_with(']') => Some(port.parse().ok()?),
-            _ => None,
+        let (host, rest) = if let Some(text) = text.strip_prefix('[') {
+            let (address, _) = text.split_once(']')?;
+            address.parse::<Ipv6Addr>().ok()?;
+            text.split_at(address.len() + 1)
+        } else {
+            let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+            (!name.is_empty() && name.bytes().all(plain)).then_some((name, rest))?
         };
-        plain.then(|| Self { host: authority.host().to_ascii_lowercase(), port })
+        let host = host.trim_end_matches(']').to_ascii_lowercase();
+        let port = match rest.strip_prefix(':') {
+            None if rest.is_empty() => None,
+            None => return None,
+            // One spelling for each port.
+            Some(port) => Some(port.parse::<u16>().ok().filter(|number| number.to_string() == port)?),
+        };
+        Some(Self { host, port })
     }
 }
 
@@ -42,7 +51,7 @@ pub(super) fn may_change(
     let Some(origin) = origins.next() else {
         // Browsers that leave the Origin out still tell that a foreign page asks.
         let foreign =
-            headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
+            headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin" && site != "none");
         return match access {
             _ if foreign => Err("the request comes from a page of another site"),
             Access::Session(_) => Err("the request has no Origin, which a session's changes need"),
@@ -84,24 +93,14 @@ pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
 /// Whether this is a host and perhaps a port, and nothing that a program could take for more. Services write it into
 /// links and redirects.
 pub(super) fn is_host(text: &str) -> bool {
-    let (host, rest) = match text.strip_prefix('[').map(|text| text.split_once(']')) {
-        Some(Some((address, rest))) => (address.parse::<Ipv6Addr>().is_ok(), rest),
-        Some(None) => return false,
-        None => {
-            let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
-            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-            (!name.is_empty() && name.bytes().all(plain), rest)
-        }
-    };
-    let port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    host && (rest.is_empty() || rest.strip_prefix(':').is_some_and(port))
+    Place::parse(text).is_some()
 }
 
 /// Whether a port without authentication answers under this Host. A foreign name that resolves to our address would
 /// let a foreign page read everything (DNS rebinding); addresses cannot be rebound.
 pub(super) fn is_known_host(headers: &HeaderMap, names: &[String]) -> bool {
     let Some(place) = host(headers).and_then(Place::parse) else { return false };
-    let host = place.host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    let host = place.host.trim_end_matches('.');
     host.parse::<IpAddr>().is_ok()
         || host == "localhost"
         || host.ends_with(".localhost")
@@ -155,8 +154,8 @@ mod tests {
             assert!(is_host(host), "{host}");
         }
         for host in [
-            "", ":80", "a:", "a:+80", "a:65536", "a:80:80", "::1", "[::1", "[::1]:", "[::1]80", "[a]", "u@a",
-            "a/b", "a%2e", "\u{fc}",
+            "", ":80", "a:", "a:+80", "a:080", "a:65536", "a:80:80", "::1", "[::1", "[::1]:", "[::1]80",
+            "[a]", "u@a", "a/b", "a%2e", "\u{fc}",
         ] {
             assert!(!is_host(host), "{host}");
         }

@@ -29,6 +29,7 @@ mod documents;
 mod fuzz;
 mod fuzz_config;
 mod gateway_auth;
+mod gateway_cross;
 mod gateway_desk;
 mod gateway_forged;
 mod gateway_listen;
