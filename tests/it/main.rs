@@ -28,6 +28,7 @@ mod daemon_world;
 mod documents;
 mod fuzz;
 mod fuzz_config;
+mod gateway_answers;
 mod gateway_auth;
 mod gateway_cross;
 mod gateway_desk;
