@@ -34,6 +34,7 @@ mod gateway_cross;
 mod gateway_desk;
 mod gateway_forged;
 mod gateway_listen;
+mod gateway_load;
 mod gateway_portal;
 mod gateway_proxy;
 mod gateway_smuggling;
