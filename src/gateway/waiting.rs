@@ -54,27 +54,27 @@ struct Need {
 /// Where the service behind a route stands; `None` when requests should simply be sent there.
 pub(super) fn standing(snapshot: &Snapshot, route: &Route) -> Option<Standing> {
     let unit = snapshot.unit(&route.unit)?;
-    let title = &route.title;
-    let headline = match unit.state {
+    let stands = match unit.state {
         UnitState::Ready | UnitState::Done => return None,
-        UnitState::Waiting | UnitState::Starting => format!("{title} is starting"),
-        UnitState::Backoff => format!("{title} ended and will be started again"),
-        UnitState::Stopping => format!("{title} is stopping"),
-        UnitState::Stopped => format!("{title} is stopped"),
-        UnitState::Failed => format!("{title} has failed"),
-        UnitState::Skipped => format!("{title} is not available here"),
+        UnitState::Waiting | UnitState::Starting => "is starting",
+        UnitState::Backoff => "ended and will be started again",
+        UnitState::Stopping => "is stopping",
+        UnitState::Stopped => "is stopped",
+        UnitState::Failed => "has failed",
+        UnitState::Skipped => "is not available here",
     };
+    let headline = format!("{} {stands}", page::plain(&route.title));
     let named = |name: &str| {
         unit.reason.split(|c: char| !(c.is_alphanumeric() || "-_.".contains(c))).any(|word| word == name)
     };
     let needs = snapshot.units.iter().filter(|other| other.name != unit.name && named(&other.name));
     let needs = needs.map(|other| Need { name: other.name.clone(), state: other.state.name() }).collect();
-    Some(Standing { headline, state: unit.state.name(), reason: unit.reason.clone(), needs })
+    Some(Standing { headline, state: unit.state.name(), reason: page::plain(&unit.reason), needs })
 }
 
 /// Where a service stands that is ready and yet cannot be reached.
 pub(super) fn silent(route: &Route, reason: &str) -> Standing {
-    let headline = format!("{} does not answer", route.title);
+    let headline = format!("{} does not answer", page::plain(&route.title));
     Standing { headline, state: "ready", reason: reason.to_owned(), needs: Vec::new() }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::gateway_upstream::{Upstream, before, send, statuses, token};
 use super::gateway_world::{World, free_port, read_until, route};
 use futures_util::future::join_all;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -15,8 +16,8 @@ const SLOW: usize = 200;
 /// Connections to services that may stay open for the next request.
 const KEPT: usize = SLOW / 4;
 
-async fn slow(port: u16, beginning: &str) -> Vec<TcpStream> {
-    let connecting = (0..SLOW).map(|_| async {
+async fn slow(port: u16, count: usize, beginning: &str) -> Vec<TcpStream> {
+    let connecting = (0..count).map(|_| async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.write_all(beginning.as_bytes()).await.unwrap();
         stream
@@ -26,6 +27,12 @@ async fn slow(port: u16, beginning: &str) -> Vec<TcpStream> {
 
 fn get(path: &str, headers: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n{}Connection: close\r\n{headers}\r\n", token())
+}
+
+/// One address gets a part of the descriptors that a process may have: here enough for all of them.
+fn make_room() {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most.min(8192), most).unwrap();
 }
 
 /// Waits until this process has no more descriptors open than so many.
@@ -45,6 +52,7 @@ fn open() -> usize {
 
 #[tokio::test]
 async fn slow_heads_and_bodies_keep_nobody_out() {
+    make_room();
     let upstream = Upstream::start(&[]).await;
     let (world, port) = before(&upstream).await;
     let warm = get("/", "");
@@ -57,7 +65,7 @@ async fn slow_heads_and_bodies_keep_nobody_out() {
     let form =
         "POST /desktopd/login HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\nContent-Length: 100\r\n\r\nuser=";
     for beginning in ["", "G", &head, &body, &chunks, form] {
-        let mut busy = slow(port, beginning).await;
+        let mut busy = slow(port, SLOW, beginning).await;
         for round in 0..3 {
             let asking = (0..10).map(|_| send(port, &warm));
             for answer in join_all(asking).await {
@@ -78,6 +86,7 @@ async fn slow_heads_and_bodies_keep_nobody_out() {
 
 #[tokio::test]
 async fn slow_readers_keep_nobody_out() {
+    make_room();
     let large: &'static str = Box::leak(
         format!("HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n{}", "x".repeat(4_000_000))
             .into_boxed_str(),
@@ -87,7 +96,7 @@ async fn slow_readers_keep_nobody_out() {
     let warm = get("/", "");
     assert_eq!(statuses(&send(port, &warm).await), [200]);
     let before = open();
-    let mut busy = slow(port, &get("/large", "")).await;
+    let mut busy = slow(port, SLOW / 4, &get("/large", "")).await;
     for stream in &mut busy {
         read_until(stream, "HTTP/1.1 200").await;
     }
@@ -151,6 +160,7 @@ async fn heads_up_to_their_limit_pass_whole() {
 
 #[tokio::test]
 async fn a_service_that_is_gone_costs_nothing() {
+    make_room();
     let world = World::new().await;
     let (port, upstream) = (free_port().await, free_port().await);
     assert_eq!(world.gateway.set_routes(&[route(port, ([127, 0, 0, 1], upstream).into())]).await, []);
@@ -196,6 +206,7 @@ async fn a_service_that_is_gone_costs_nothing() {
 
 #[tokio::test]
 async fn a_service_that_says_nothing_keeps_only_its_own_clients() {
+    make_room();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = Upstream::start(&[]).await;
     let world = World::new().await;
@@ -204,7 +215,7 @@ async fn a_service_that_says_nothing_keeps_only_its_own_clients() {
     assert_eq!(world.gateway.set_routes(&routes).await, []);
     assert_eq!(statuses(&send(port, get("/", "")).await), [200]);
     let before = open();
-    let waiting = slow(mute, &get("/", "")).await;
+    let waiting = slow(mute, SLOW, &get("/", "")).await;
     let mut accepted = Vec::new();
     for _ in 0..SLOW {
         accepted.push(silent.accept().await.unwrap());

@@ -35,6 +35,7 @@ mod gateway_desk;
 mod gateway_forged;
 mod gateway_listen;
 mod gateway_load;
+mod gateway_markup;
 mod gateway_portal;
 mod gateway_proxy;
 mod gateway_smuggling;
