@@ -37,12 +37,13 @@ class World:
         self.password = secrets.token_urlsafe(12)
 
     def start(self, name, words, env=None):
-        """A process of its own group, whose output goes to a file."""
+        """A process of its own group, whose output goes to a file. Not of a session of its own: to the kernel
+        (`sched_autogroup_enabled`) all of them together should weigh as much as one program."""
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.dir), "LANG": "C.UTF-8", **(env or {})}
         environment.update([MARK.split("=")])
         with (self.dir / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", *map(str, words)], env=environment, start_new_session=True,
+                ["setpriv", "--pdeathsig", "TERM", *map(str, words)], env=environment, process_group=0,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if name == "once" else log, stderr=log)
         self.running.append(process)
         return process

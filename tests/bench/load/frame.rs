@@ -35,21 +35,16 @@ pub fn head(bytes: &[u8]) -> Option<Head> {
 
 /// A whole frame. A client's is masked, with a key that changes nothing.
 pub fn build(opcode: u8, payload: &[u8], masked: bool) -> Vec<u8> {
+    let bit: u8 = if masked { 0x80 } else { 0 };
     let mut frame = vec![0x80 | opcode];
-    let bit = if masked { 0x80 } else { 0 };
-    match payload.len() {
-        #[allow(clippy::cast_possible_truncation, reason = "it is short")]
-        short @ ..126 => frame.push(bit | short as u8),
-        length => match u16::try_from(length) {
-            Ok(length) => {
-                frame.push(bit | 126);
-                frame.extend(length.to_be_bytes());
-            }
-            Err(_) => {
-                frame.push(bit | 127);
-                frame.extend((length as u64).to_be_bytes());
-            }
-        },
+    if let Ok(short @ ..126) = u8::try_from(payload.len()) {
+        frame.push(bit | short);
+    } else if let Ok(length) = u16::try_from(payload.len()) {
+        frame.push(bit + 126);
+        frame.extend(length.to_be_bytes());
+    } else {
+        frame.push(bit + 127);
+        frame.extend((payload.len() as u64).to_be_bytes());
     }
     if masked {
         frame.extend([0; 4]);

@@ -1,5 +1,5 @@
-//! The load of `tests/bench/gateway`: WebSockets with what answers them, requests at a constant rate, downloads that
-//! cost the reader nothing, wrong passwords, and questions to the control socket.
+//! The load of `tests/bench/gateway`: WebSocket messages and what answers them, requests at a constant rate,
+//! downloads that cost the reader nothing, wrong passwords, and questions to the control socket.
 //!
 //! Invariants: whatever does not go as it should (another status, a closed connection) is an error and ends with code
 //! 1, so that no figure stands for something else; one thread each, as whoever measures takes time from the measured.
@@ -31,11 +31,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
-    /// Answers WebSockets: /echo, /source (messages of 64 KiB as fast as they go), /frames (60 a second).
+    /// The service: /echo, /source (messages of 64 KiB as fast as they go), /frames (60 a second).
     Server { address: SocketAddr },
     /// Messages of 1 KiB there and back.
     Pingpong(Many),
-    /// What comes over WebSockets, thrown away.
+    /// What comes over a WebSocket, thrown away.
     Bulk(Many),
     /// A file again and again, thrown away.
     Download(Many),
@@ -88,8 +88,12 @@ impl Many {
 
     /// The head of a request, with these lines besides.
     fn head(&self, more: &str) -> String {
-        let headers: String = self.headers.iter().map(|line| format!("{line}\r\n")).collect();
-        format!("GET {} HTTP/1.1\r\nHost: {}\r\n{headers}{more}\r\n", self.path, self.address)
+        let mut head = format!("GET {} HTTP/1.1\r\nHost: {}\r\n", self.path, self.address);
+        for line in &self.headers {
+            head.push_str(line);
+            head.push_str("\r\n");
+        }
+        head + more + "\r\n"
     }
 }
 

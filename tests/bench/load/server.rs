@@ -1,4 +1,4 @@
-//! What stands behind the proxies where WebSockets are measured.
+//! What stands behind the proxies where WebSocket connections are measured.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -73,7 +73,7 @@ async fn echo(mut wire: Wire) -> Outcome {
 }
 
 async fn source(mut wire: Wire) -> Outcome {
-    let message = frame::build(BINARY, &[7; 64 * 1024], false);
+    let message = frame::build(BINARY, &vec![7; 64 * 1024], false);
     loop {
         wire.stream.write_all(&message).await?;
     }
