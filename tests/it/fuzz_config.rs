@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use desktopd::config::condition::Holds;
 use desktopd::config::service::{Probe, Ready, Run};
-use desktopd::config::{Config, Environment, Places, Problem, Service, Settings};
+use desktopd::config::{Config, Environment, Places, PortalConfig, Problem, Service, Settings};
 use desktopd::facts::{Account, DisplayFacts, Facts, Files, Programs};
 use desktopd::plan::Plan;
 use desktopd::supervise::lifecycle::{Core, Effect, Event, Outcome};
@@ -373,12 +373,17 @@ fn told(problems: &[Problem], place: &str) -> TestCaseResult {
     Ok(())
 }
 
-fn config(services: Vec<Service>, problems: Vec<Problem>, environment: &[(OsString, OsString)]) -> Config {
+fn config(
+    services: Vec<Service>,
+    mut problems: Vec<Problem>,
+    environment: &[(OsString, OsString)],
+) -> Config {
     let mut ignored = Vec::new();
     let env = Environment::new(environment.iter().cloned(), &[], &mut ignored);
     let settings = Settings::default();
     let places = Places::new(&settings, &env);
-    Config { dir: "/c".into(), env, settings, places, services, problems }
+    let portal = PortalConfig::of_variable(&env.vars.portal_config, &mut problems);
+    Config { dir: "/c".into(), env, settings, places, services, portal, problems }
 }
 
 /// Makes a plan and lives by it for a while: nothing panics, and every deadline is one that can come.
