@@ -57,10 +57,12 @@ impl Portal {
         }
     }
 
-    /// The same as an entry, for a file that lists them all.
-    pub fn entry(&self) -> Entry {
+    /// All entries, for a file that lists them: the portal is always one of them.
+    pub fn among(&self, entries: &[Entry]) -> Vec<Entry> {
         let (hostname, name) = ("localhost".to_owned(), "Instance Portal".to_owned());
-        Entry { hostname, external: self.port, internal: PORTAL, path: "/".to_owned(), name }
+        let own = Entry { hostname, external: self.port, internal: PORTAL, path: "/".to_owned(), name };
+        let listed = entries.iter().any(|entry| is_local(&entry.hostname) && entry.internal == PORTAL);
+        (!listed).then_some(own).into_iter().chain(entries.iter().cloned()).collect()
     }
 }
 

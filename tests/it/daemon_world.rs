@@ -166,6 +166,11 @@ impl World {
         self
     }
 
+    /// The portal's port, and the one on loopback.
+    pub fn ports(&self) -> (u16, u16) {
+        (self.port, self.inner)
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

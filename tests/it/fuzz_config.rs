@@ -317,7 +317,7 @@ fn shipped() -> Vec<String> {
 }
 
 /// Every program that is named is there, or none: more is planned where all are.
-fn facts(services: &[Service], installed: bool) -> Facts {
+pub fn facts(services: &[Service], installed: bool) -> Facts {
     let words = services.iter().flat_map(|service| {
         let command = match &service.run {
             Run::Command(argv) | Run::Literal(argv) => argv.first(),
@@ -364,7 +364,7 @@ fn facts(services: &[Service], installed: bool) -> Facts {
 }
 
 /// Every problem can be found: it says where, at what, and what would be right.
-fn told(problems: &[Problem], place: &str) -> TestCaseResult {
+pub fn told(problems: &[Problem], place: &str) -> TestCaseResult {
     for problem in problems {
         prop_assert_eq!(&problem.place, place, "{}", problem);
         prop_assert!(!problem.key.is_empty() && problem.message.len() > 8, "{}", problem);
@@ -373,7 +373,7 @@ fn told(problems: &[Problem], place: &str) -> TestCaseResult {
     Ok(())
 }
 
-fn config(
+pub fn config(
     services: Vec<Service>,
     mut problems: Vec<Problem>,
     environment: &[(OsString, OsString)],
