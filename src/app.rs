@@ -5,8 +5,10 @@
 
 mod credentials;
 mod reload;
+mod ways;
 
 use std::ffi::{OsStr, OsString};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,15 +19,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Failure, code};
-use crate::config::Config;
 use crate::config::service::Run;
+use crate::config::{Config, Provider, portal_file};
 use crate::facts::{self, Facts};
 use crate::gateway::auth::{Auth, DEFAULT_COST};
 use crate::gateway::tls::{Sources, Tls};
 use crate::gateway::{self, Gateway};
 use crate::logs::{self, Console, Limits, Logs};
-use crate::observe::{Events, Observer, Phase, RouteStatus, Watch, What};
-use crate::plan::{Fate, Plan, Route};
+use crate::observe::{Events, Observer, Phase, Watch, What};
+use crate::plan::{Fate, Plan, Portal};
 use crate::portal::{self, Api, Right, Wish};
 use crate::state::State;
 use crate::supervise::{self, Context, Handle, Published, Replanned, Supervisor};
@@ -33,6 +35,7 @@ use crate::sys::reaper::Reaper;
 use crate::sys::signals::{Signal, Signals};
 use crate::{config::Secret, sys};
 use reload::{Reading, Reloader, Wanted};
+use ways::Ways;
 
 /// How long answers on the control socket may take at the end.
 const LAST_ANSWER: Duration = Duration::from_millis(300);
@@ -59,6 +62,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     make_secrets(&mut config, &state, &logs);
     let trouble = [forgetful, no_logs].into_iter().flatten().collect();
     let (wish, wishes) = mpsc::channel(4);
+    let whereabouts = ways::look_up(&config);
     let mut front =
         Front::open((&config, &state, trouble), seen, (logs.clone(), handle_watch, wish), stop.clone()).await;
     let control = front.serve_control(control, stop.clone());
@@ -74,13 +78,23 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let context = Context { reaper: reaper.clone(), logs: logs.clone(), run_dir, began, changes };
     let supervisor = supervise::spawn(plan.units.clone(), context);
     handle.send_replace(Some(supervisor.handle.clone()));
-    front.set_routes(&observer, &plan.routes).await;
+    front.set_routes(&observer, &plan).await;
     observer.update(|snapshot| snapshot.phase = Phase::Running);
     let (reload, wanted) = mpsc::unbounded_channel();
     let (readings_out, readings) = mpsc::channel(1);
     tokio::spawn(reloader.run(wanted, readings_out));
-    let mut daemon =
-        Daemon { signals, reaper, supervisor, observer, reload, readings, wishes, front, ready_socket };
+    let mut daemon = Daemon {
+        signals,
+        reaper,
+        supervisor,
+        observer,
+        reload,
+        readings,
+        wishes,
+        front,
+        whereabouts,
+        ready_socket,
+    };
     let code = daemon.watch_over().await;
     let front = daemon.front;
     stop.cancel();
@@ -104,6 +118,8 @@ struct Daemon {
     readings: mpsc::Receiver<Reading>,
     wishes: mpsc::Receiver<Wish>,
     front: Front,
+    /// Asks for the public address again, and hears which it is.
+    whereabouts: (mpsc::Sender<()>, mpsc::Receiver<IpAddr>),
     /// Where to say that everything is up, until it was said.
     ready_socket: Option<OsString>,
 }
@@ -145,6 +161,7 @@ impl Daemon {
                 },
                 Some(reading) = self.readings.recv() => self.take_over(reading).await,
                 Ok(()) = self.front.certificate.changed() => self.front.show_problems(&self.observer),
+                Some(public) = self.whereabouts.1.recv() => self.front.found(&self.observer, public),
                 changed = states.changed(), if supervised => {
                     if changed.is_err() {
                         // This process goes on: with it would go everything that still works.
@@ -207,7 +224,9 @@ impl Daemon {
         let changes =
             self.supervisor.replan(plan.units.clone()).await.ok_or("everything is being stopped")?;
         self.front.show_plan(&self.observer, &plan);
-        self.front.set_routes(&self.observer, &plan.routes).await;
+        self.front.set_routes(&self.observer, &plan).await;
+        // Where it was not asked for nobody hears this.
+        let _ = self.whereabouts.0.try_send(());
         Ok(changes)
     }
 }
@@ -254,6 +273,7 @@ fn make_secrets(config: &mut Config, state: &State, logs: &Logs) {
 /// Looks at the machine and plans, off the threads that answer: a directory service or a disk may be slow.
 async fn plan(config: Config) -> Result<(Plan, Reloader), Failure> {
     let (plan, facts, config) = sys::apart(move || {
+        make_portal_file(&config);
         let facts = Facts::probe(&config);
         (Plan::build(&config, &facts), facts, config)
     })
@@ -285,6 +305,22 @@ async fn plan(config: Config) -> Result<(Plan, Reloader), Failure> {
     Ok((plan, reloader))
 }
 
+/// Makes the file that vast.ai's scripts wait for and people there edit.
+fn make_portal_file(config: &Config) {
+    if !Provider::of(&config.env).is_vast() {
+        return;
+    }
+    let path = &config.settings.portal_file;
+    let portal = Portal::of(config);
+    match portal_file::make(path, &portal.among(&config.portal.entries)) {
+        Ok(true) => tracing::info!("{} was made of PORTAL_CONFIG", path.display()),
+        Ok(false) => {}
+        Err(error) => {
+            tracing::warn!("{}: {error}; scripts that look for it will not find it", path.display())
+        }
+    }
+}
+
 /// Refuses a command of `desktopd run` that cannot run: nothing is worth starting without it.
 fn check_command(plan: &Plan, facts: &Facts, config: &Config) -> Result<(), Failure> {
     let Some(service) = config.services.iter().find(|service| service.is_command()) else { return Ok(()) };
@@ -309,7 +345,7 @@ struct Front {
     gateway: Gateway,
     auth: Auth,
     control: axum::Router,
-    portal: (u16, Option<String>, Option<String>),
+    ways: Ways,
     problems: Vec<String>,
     /// What is wrong with the certificate at the moment.
     certificate: watch::Receiver<Vec<String>>,
@@ -330,18 +366,16 @@ impl Front {
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
         let auth = Auth::new(credentials, &state.key("cookie-key"), DEFAULT_COST);
         let (tls, certificate, misnamed) = open_tls(config, state);
-        let settings = gateway::Settings {
-            names: vec![vars.direct_address.clone()],
-            tls: Some(tls),
-            ..gateway::Settings::default()
-        };
+        let settings =
+            gateway::Settings { names: ways::names(config), tls: Some(tls), ..gateway::Settings::default() };
         let api = Api::new(watch.clone(), events, logs.clone(), handle).with_wishes(wishes.clone());
         let shared = logs.clone();
         let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
-        let port = vars.serviceportal_port_host.0;
-        let opened = gateway.open_pages(port, portal::router(api.clone())).await;
-        let problem = opened.err();
-        let problems: Vec<String> = trouble.into_iter().chain(problem.clone()).chain(misnamed).collect();
+        let (own, pages) = (Portal::of(config), portal::router(api.clone()));
+        let problem = gateway.open_pages(own.port, pages.clone()).await.err();
+        let inside = gateway.open_pages_inside(vars.serviceportal_port_local.0, pages).await.err();
+        let problems: Vec<String> =
+            trouble.into_iter().chain(problem.clone()).chain(inside).chain(misnamed).collect();
         for problem in &problems {
             tracing::error!("{problem}");
         }
@@ -354,7 +388,7 @@ impl Front {
             gateway,
             auth,
             control: portal::control_router(api, shown, wishes),
-            portal: (port, problem, vars.serviceportal_url.clone()),
+            ways: Ways::new(config, own, problem),
             problems,
             certificate,
             planned: Vec::new(),
@@ -377,29 +411,24 @@ impl Front {
     }
 
     /// Opens and closes the services' ports, and shows which they are.
-    async fn set_routes(&self, observer: &Observer, routes: &[Route]) {
-        let taken = self.gateway.set_routes(routes).await;
+    async fn set_routes(&mut self, observer: &Observer, plan: &Plan) {
+        let taken = self.gateway.set_routes(&plan.routes).await;
         for (_, problem) in &taken {
             tracing::error!("{problem}");
         }
-        let (port, problem, url) = self.portal.clone();
-        let portal = RouteStatus {
-            unit: String::new(),
-            title: "Service portal".to_owned(),
-            port,
-            path: "/".to_owned(),
-            url,
-            problem,
-        };
-        let services = routes.iter().map(|route| RouteStatus {
-            unit: route.unit.clone(),
-            title: route.title.clone(),
-            port: route.listen,
-            path: route.path.clone(),
-            url: route.url.clone(),
-            problem: taken.iter().find(|(port, _)| *port == route.listen).map(|(_, problem)| problem.clone()),
-        });
-        observer.update(|snapshot| snapshot.routes = std::iter::once(portal).chain(services).collect());
+        self.ways.take(plan, &taken);
+        observer.update(|snapshot| snapshot.routes = self.ways.shown());
+        if plan.portal.port != self.ways.portal.port {
+            tracing::warn!("the portal stays on port {} until the next start", self.ways.portal.port);
+        }
+    }
+
+    /// The public address was looked up.
+    fn found(&mut self, observer: &Observer, public: IpAddr) {
+        if self.ways.found(public) {
+            tracing::info!("public address: {public}");
+            observer.update(|snapshot| snapshot.routes = self.ways.shown());
+        }
     }
 
     fn serve_control(&self, listener: UnixListener, stop: CancellationToken) -> JoinHandle<()> {

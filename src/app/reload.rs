@@ -50,7 +50,13 @@ pub(super) struct Reloader {
 impl Reloader {
     /// Remembers what the first plan was made of, and watches for changes.
     pub(super) fn new(config: &Config, facts: &Facts, plan: &Plan) -> Self {
-        let in_files = |problem: &&Problem| problem.place.starts_with(&*config.dir.to_string_lossy());
+        let portal = config.settings.portal_file.to_string_lossy();
+        // What is read again tells of it again.
+        let in_files = |problem: &&Problem| {
+            problem.place.starts_with(&*config.dir.to_string_lossy())
+                || problem.place == portal
+                || problem.key == "PORTAL_CONFIG"
+        };
         let mut reloader = Self {
             dir: config.dir.clone(),
             env: config.env.clone(),

@@ -65,7 +65,8 @@ fn all(snapshot: &Snapshot, now: i64, screen: Screen) -> String {
         .routes
         .iter()
         .map(|route| match &route.problem {
-            None => format!("{} on port {}", route.title, route.port),
+            None if route.address.is_empty() => format!("{} on port {}", route.title, route.port),
+            None => format!("{} on port {} ({})", route.title, route.port, route.address),
             Some(problem) => format!("{} on port {}: {problem}", route.title, route.port),
         })
         .collect();
@@ -99,7 +100,7 @@ fn one(detail: &Detail<'_>, snapshot: &Snapshot, now: i64, screen: Screen) -> St
         shown.collect::<Vec<_>>().join(", ")
     };
     let ours = own::is_own(&unit.name);
-    let ways = snapshot.routes.iter().filter(|route| route.unit == if ours { "" } else { &unit.name });
+    let ways = snapshot.routes.iter().filter(|route| if ours { route.own } else { route.unit == unit.name });
     let ways: Vec<String> = ways.map(|route| format!("{} on port {}", route.title, route.port)).collect();
     for (name, value) in [
         ("reason", unit.reason.clone()),
@@ -171,10 +172,12 @@ mod tests {
         kde.since = 1000;
         let route = RouteStatus {
             unit: "kde".into(),
+            own: false,
             title: "Desktop".into(),
             port: 6100,
             path: "/".into(),
             url: None,
+            address: "http://localhost:6100/".into(),
             problem: None,
         };
         Snapshot { units: vec![x, kde], routes: vec![route], phase: Phase::Running, ..Snapshot::default() }
@@ -187,7 +190,7 @@ mod tests {
             "NAME      STATE    SINCE  PID  RESTARTS  REASON\n\
              x-server  failed   1m1s   -    0         it ended with exit code 1\n\
              kde       waiting  1m0s   -    0\n\
-             ways in: Desktop on port 6100\n"
+             ways in: Desktop on port 6100 (http://localhost:6100/)\n"
         );
         let colourful = all(&snapshot(), 61_000, Screen { colours: true, ..Screen::PLAIN });
         assert!(colourful.contains("x-server  \u{1b}[31mfailed \u{1b}[0m  1m1s"), "{colourful:?}");

@@ -9,6 +9,8 @@ pub mod file;
 pub mod listen;
 pub mod own;
 pub mod places;
+pub mod portal_config;
+pub mod portal_file;
 pub mod problem;
 pub mod provider;
 pub mod route;
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 pub use env::Environment;
 pub use places::Places;
+pub use portal_file::PortalConfig;
 pub use problem::{Problem, nearest};
 pub use provider::Provider;
 pub use secret::Secret;
@@ -44,6 +47,8 @@ pub struct Config {
     pub places: Places,
     /// The services whose files are sound, by name.
     pub services: Vec<Service>,
+    /// Further ports and links of the portal.
+    pub portal: PortalConfig,
     /// What was wrong.
     pub problems: Vec<Problem>,
 }
@@ -71,8 +76,9 @@ impl Config {
             }
         };
         let services = read_services(&dir.join("services"), &mut problems);
+        let portal = PortalConfig::read(&settings.portal_file, &env.vars.portal_config, &mut problems);
         let places = Places::new(&settings, &env);
-        Self { dir, env, settings, places, services, problems }
+        Self { dir, env, settings, places, services, portal, problems }
     }
 }
 

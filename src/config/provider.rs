@@ -58,6 +58,11 @@ impl Provider {
         self.public.as_deref()
     }
 
+    /// Takes over a public address that was found out elsewhere, and returns the one before.
+    pub fn say_public(&mut self, host: String) -> Option<String> {
+        self.public.replace(host)
+    }
+
     /// Where a port that we listen on is reached from outside: scheme, host and port. `None` when the provider does
     /// not say, or passes nothing on to it.
     pub fn origin(&self, port: u16, secure: bool) -> Option<String> {

@@ -15,6 +15,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The units' log files.
     pub log_dir: PathBuf,
+    /// The portal's further ports and links, where somebody keeps them in a file.
+    pub portal_file: PathBuf,
     /// A log file is rotated when it would grow beyond this. Bytes.
     pub log_file_size: u64,
     /// Rotated files that are kept beside the current one.
@@ -33,6 +35,7 @@ impl Default for Settings {
             run_dir: "/run/desktopd".into(),
             state_dir: "/var/lib/desktopd".into(),
             log_dir: "/var/log/desktopd".into(),
+            portal_file: "/etc/portal.yaml".into(),
             log_file_size: 10 << 20,
             log_files: 2,
             log_ring: 128 << 10,
@@ -54,6 +57,7 @@ impl Settings {
                 ("run", &mut settings.run_dir),
                 ("state", &mut settings.state_dir),
                 ("log", &mut settings.log_dir),
+                ("portal", &mut settings.portal_file),
             ] {
                 let absolute = |text: &str| Some(PathBuf::from(text)).filter(|p| p.is_absolute());
                 if let Some(path) = paths.parse(key, "an absolute path", absolute) {

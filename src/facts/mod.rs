@@ -4,6 +4,7 @@ pub mod account;
 pub mod display;
 pub mod files;
 pub mod programs;
+pub mod public_address;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

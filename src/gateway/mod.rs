@@ -120,7 +120,12 @@ impl Gateway {
 
     /// Opens a port for pages of our own. Port 0 takes a free one. Returns the port that was opened.
     pub async fn open_pages(&self, port: u16, pages: Router) -> Result<u16, String> {
-        self.open(port, Target::Own(pages)).await
+        self.open(self.inner.door.settings.address, port, Target::Own(pages)).await
+    }
+
+    /// The same on loopback only, which people reach through a tunnel of their own (`ssh -L`).
+    pub async fn open_pages_inside(&self, port: u16, pages: Router) -> Result<u16, String> {
+        self.open(Ipv4Addr::LOCALHOST.into(), port, Target::Own(pages)).await
     }
 
     /// Makes the open ports of services exactly those of `routes`: opens what is new, closes what is gone, and leaves
@@ -140,8 +145,13 @@ impl Gateway {
             if let Some(first) = routes[..at].iter().find(|first| first.listen == route.listen) {
                 let problem = format!("port {} is already that of {}", route.listen, first.unit);
                 problems.push((route.listen, problem));
-            } else if let Err(problem) =
-                self.open(route.listen, Target::Service(Arc::new(route.clone()))).await
+            } else if let Err(problem) = self
+                .open(
+                    self.inner.door.settings.address,
+                    route.listen,
+                    Target::Service(Arc::new(route.clone())),
+                )
+                .await
             {
                 problems.push((route.listen, problem));
             }
@@ -155,7 +165,7 @@ impl Gateway {
         let _ = tokio::time::timeout(listen::LAST_ANSWER, self.inner.tasks.wait()).await;
     }
 
-    async fn open(&self, port: u16, target: Target) -> Result<u16, String> {
+    async fn open(&self, address: IpAddr, port: u16, target: Target) -> Result<u16, String> {
         if let Some(open) = self.ports().get(&port) {
             let mut current = open.target.write().unwrap_or_else(PoisonError::into_inner);
             if let (Target::Own(_), Target::Service(_)) = (&*current, &target) {
@@ -164,7 +174,7 @@ impl Gateway {
             *current = target;
             return Ok(port);
         }
-        let listener = listen::bind(SocketAddr::new(self.inner.door.settings.address, port)).await?;
+        let listener = listen::bind(SocketAddr::new(address, port)).await?;
         let port = listener.local_addr().map_or(port, |address| address.port());
         let target = Arc::new(RwLock::new(target));
         let stop = self.inner.stop.child_token();

@@ -104,7 +104,19 @@ pub(super) fn is_known_host(headers: &HeaderMap, names: &[String]) -> bool {
     host.parse::<IpAddr>().is_ok()
         || host == "localhost"
         || host.ends_with(".localhost")
-        || names.iter().any(|name| name.eq_ignore_ascii_case(host))
+        || names.iter().any(|name| is_called(host, name))
+}
+
+/// Whether a host has this name, in which a `*` stands for a number.
+fn is_called(host: &str, name: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    match name.to_ascii_lowercase().split_once('*') {
+        None => name.eq_ignore_ascii_case(&host),
+        Some((before, after)) => host
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(after))
+            .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())),
+    }
 }
 
 #[cfg(test)]
@@ -184,7 +196,7 @@ mod tests {
 
     #[test]
     fn open_ports_know_their_names() {
-        let names = ["desk.example".to_owned()];
+        let names = ["desk.example".to_owned(), "pod-*.proxy.example".to_owned()];
         for (host, known) in [
             ("localhost:1111", true),
             ("127.0.0.1", true),
@@ -193,6 +205,13 @@ mod tests {
             ("Desk.Example:1111", true),
             ("desk.example.:1111", true),
             ("evil.example:1111", false),
+            ("pod-6100.proxy.example", true),
+            ("Pod-1.proxy.example", true),
+            ("pod-.proxy.example", false),
+            ("pod-6100.evil.proxy.example", false),
+            ("xpod-6100.proxy.example", false),
+            ("pod-6100.proxy.example.evil", false),
+            ("pod-*.proxy.example", false),
             ("127.0.0.1.evil.example", false),
             ("localhost.evil", false),
             ("evil@localhost", false),

@@ -69,6 +69,11 @@ pub(super) async fn connect(upstream: &Upstream) -> io::Result<Connection> {
                 stream.set_nodelay(true)?;
                 Ok(Either::Left(stream))
             }
+            Upstream::Name { host, port } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                Ok(Either::Left(stream))
+            }
             Upstream::Unix { path, owner } => {
                 let stream = UnixStream::connect(path).await?;
                 let answers = stream.peer_cred()?.uid();

@@ -74,7 +74,14 @@ pub(super) fn standing(snapshot: &Snapshot, route: &Route) -> Option<Standing> {
 
 /// Where a service stands that is ready and yet cannot be reached.
 pub(super) fn silent(route: &Route, reason: &str) -> Standing {
-    let headline = format!("{} does not answer", page::plain(&route.title));
+    let title = page::plain(&route.title);
+    if route.unit.is_empty() {
+        // Somebody else's: of a service that was not started yet nothing is known.
+        let headline = format!("{title} does not answer yet");
+        let reason = format!("nothing answers at {}: {reason}", route.upstream);
+        return Standing { headline, state: "unknown", reason, needs: Vec::new() };
+    }
+    let headline = format!("{title} does not answer");
     Standing { headline, state: "ready", reason: reason.to_owned(), needs: Vec::new() }
 }
 
@@ -86,7 +93,8 @@ pub(super) fn answer(standing: &Standing, route: &Route, logs: &Logs, page: bool
         page::html(StatusCode::BAD_GATEWAY, &standing.headline, head, &body(standing, route, logs))
     } else {
         let Standing { headline, state, reason, .. } = standing;
-        let value = json!({ "error": headline, "unit": route.unit, "state": state, "reason": reason });
+        let unit = Some(&route.unit).filter(|unit| !unit.is_empty());
+        let value = json!({ "error": headline, "unit": unit, "state": state, "reason": reason });
         page::json(StatusCode::BAD_GATEWAY, &value)
     };
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
@@ -118,9 +126,9 @@ fn body(standing: &Standing, route: &Route, logs: &Logs) -> String {
 
 /// The events for the page: `status`, `lines` (all that is shown), `line` (one more) and `enter`.
 pub(super) fn events(route: Arc<Route>, watch: Watch, logs: &Logs) -> Response<Body> {
-    let (shown, live) = logs.follow(&route.unit, LINES);
-    let follower =
-        Follower { route, watch, live, shown: Some(shown), last: None, entered: false, retry: RETRY };
+    // To follow a log makes it, and who is no unit of ours has none.
+    let (shown, live) = (!route.unit.is_empty()).then(|| logs.follow(&route.unit, LINES)).unzip();
+    let follower = Follower { route, watch, live, shown, last: None, entered: false, retry: RETRY };
     let stream = futures_util::stream::unfold(follower, async |mut follower| {
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))
@@ -133,7 +141,7 @@ pub(super) fn events(route: Arc<Route>, watch: Watch, logs: &Logs) -> Response<B
 struct Follower {
     route: Arc<Route>,
     watch: Watch,
-    live: tokio::sync::broadcast::Receiver<Line>,
+    live: Option<tokio::sync::broadcast::Receiver<Line>>,
     shown: Option<Vec<Line>>,
     last: Option<Standing>,
     entered: bool,
@@ -162,7 +170,7 @@ impl Follower {
             }
             tokio::select! {
                 changed = self.watch.changed() => changed.ok()?,
-                line = self.live.recv() => match line {
+                line = next(self.live.as_mut()) => match line {
                     Ok(line) => return event("line", &page::plain(&line.text)),
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return None,
@@ -172,6 +180,13 @@ impl Follower {
                 }
             }
         }
+    }
+}
+
+async fn next(live: Option<&mut tokio::sync::broadcast::Receiver<Line>>) -> Result<Line, RecvError> {
+    match live {
+        Some(live) => live.recv().await,
+        None => std::future::pending().await,
     }
 }
 

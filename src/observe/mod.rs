@@ -41,16 +41,23 @@ impl Phase {
 /// A way in from outside, as shown in the portal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteStatus {
-    /// The unit that answers there.
+    /// The unit that answers there; empty where it is none.
     pub unit: String,
+    /// Whether the portal itself answers there.
+    #[serde(default)]
+    pub own: bool,
     /// What a person reads.
     pub title: String,
-    /// The port that the gateway listens on.
+    /// The port that the gateway listens on, or that a link leads to.
     pub port: u16,
     /// The path that a link opens.
     pub path: String,
-    /// A link that was given ready made, instead of one made from the address that the person uses.
+    /// The link, where it was preset or the provider says which it is. Elsewhere the portal makes one from the address
+    /// that the person uses.
     pub url: Option<String>,
+    /// The link as far as it is known without asking a person: for programs, and for people who see no portal.
+    #[serde(default)]
+    pub address: String,
     /// Why the gateway does not listen there; `None` while it does.
     pub problem: Option<String>,
 }

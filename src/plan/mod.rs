@@ -9,6 +9,8 @@ pub mod display;
 mod expander;
 pub mod graph;
 mod hooks;
+pub mod links;
+pub mod portal;
 mod relations;
 pub mod routes;
 pub mod show;
@@ -29,6 +31,8 @@ use crate::sys::limits::Limit;
 
 pub use checks::display_number;
 pub use display::Decision;
+pub use links::Links;
+pub use portal::{Link, Portal};
 pub use routes::{Bridge, Route, Upstream};
 
 /// How many processes and threads a desktop has that nobody uses yet.
@@ -154,6 +158,10 @@ pub struct Plan {
     pub units: Vec<Unit>,
     /// The ports of the front door.
     pub routes: Vec<Route>,
+    /// The portal's own port.
+    pub portal: Portal,
+    /// What the portal leads to beside the ports of the front door.
+    pub links: Vec<Link>,
     /// The display and its reasons.
     pub display: Decision,
     /// What was wrong with the configuration, the files' own problems included.
@@ -178,9 +186,12 @@ impl Plan {
         }
         units.extend(compose::broken(config));
         relations::settle(&mut units, config, &mut problems);
-        let port = config.env.vars.serviceportal_port_host.0;
-        routes::check(&mut routes, &units, port, &mut problems);
-        Self { units, routes, display, problems, shortcomings: shortcomings(facts) }
+        let portal = Portal::of(config);
+        let mut guests = portal::Guests::new(config, &mut problems);
+        guests.rename(&mut routes);
+        routes::check(&mut routes, &units, portal.port, guests.problems);
+        let links = guests.seat(&mut routes, &portal);
+        Self { units, routes, portal, links, display, problems, shortcomings: shortcomings(facts) }
     }
 
     /// A unit by its name.

@@ -15,8 +15,15 @@ use super::{Fate, Unit};
 /// Where a service listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// An address on loopback.
+    /// An address; of a service of ours on loopback.
     Tcp(SocketAddr),
+    /// A name, which may mean several addresses: `localhost` has two.
+    Name {
+        /// The name.
+        host: String,
+        /// The port there.
+        port: u16,
+    },
     /// A Unix socket.
     Unix {
         /// The socket.
@@ -31,6 +38,7 @@ impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
             Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
         }
     }
@@ -56,7 +64,8 @@ pub struct Bridge {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Route {
-    /// The unit that answers: its state decides between the service and the waiting page.
+    /// The unit that answers: its state decides between the service and the waiting page. Empty where nobody here
+    /// knows who answers, if anybody does.
     pub unit: String,
     /// What a person reads.
     pub title: String,

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::config::service::{Action, Health};
 
-use super::{Decision, Fate, Plan, Route, Unit, compose};
+use super::{Decision, Fate, Link, Plan, Portal, Route, Unit, compose};
 
 /// The serializable form of a plan.
 #[derive(Debug, Serialize)]
@@ -17,6 +17,8 @@ pub struct PlanView<'a> {
     display: &'a Decision,
     units: Vec<UnitView<'a>>,
     routes: &'a [Route],
+    portal: &'a Portal,
+    links: &'a [Link],
     problems: Vec<String>,
     shortcomings: &'a [String],
 }
@@ -57,6 +59,8 @@ impl Plan {
             display: &self.display,
             units: self.units.iter().map(unit).collect(),
             routes: &self.routes,
+            portal: &self.portal,
+            links: &self.links,
             problems: self.problems.iter().map(ToString::to_string).collect(),
             shortcomings: &self.shortcomings,
         }
@@ -136,7 +140,11 @@ impl Plan {
         }
         writeln!(out, "\nroutes:")?;
         for route in &self.routes {
-            writeln!(out, "  {} -> {} ({}, unit {})", route.listen, route.upstream, route.title, route.unit)?;
+            let unit = if route.unit.is_empty() { String::new() } else { format!(", unit {}", route.unit) };
+            writeln!(out, "  {} -> {} ({}{unit})", route.listen, route.upstream, route.title)?;
+        }
+        for link in &self.links {
+            writeln!(out, "  {}{} ({}, a link only)", link.port, link.path, link.title)?;
         }
         let problems = self.problems.iter().map(ToString::to_string);
         let problems: Vec<String> = problems.chain(self.shortcomings.iter().cloned()).collect();

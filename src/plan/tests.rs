@@ -1,5 +1,6 @@
 //! Plans of machines that are not here.
 
+mod portal;
 mod routes;
 mod together;
 
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::config::service::Probe;
-use crate::config::{Environment, Places, Service, Settings};
+use crate::config::{Environment, Places, PortalConfig, Service, Settings};
 use crate::facts::account::StandIn;
 use crate::facts::{Account, DisplayFacts, Files, Programs};
 
@@ -52,7 +53,8 @@ fn config(environment: &[(&str, &str)], settings: &str, services: &[(&str, &str)
         })
         .collect();
     let places = Places::new(&settings, &env);
-    Config { dir: "/c".into(), env, settings, places, services, problems }
+    let portal = PortalConfig::of_variable(&env.vars.portal_config, &mut problems);
+    Config { dir: "/c".into(), env, settings, places, services, portal, problems }
 }
 
 fn reason(plan: &Plan, name: &str) -> String {

@@ -38,6 +38,8 @@ wait
 pub struct World {
     dir: TempDir,
     port: u16,
+    /// The portal's port on loopback.
+    inner: u16,
     mark: String,
     env: Vec<(OsString, OsString)>,
     /// What the daemon is started with.
@@ -62,14 +64,16 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(dir.path().join("services")).unwrap();
-        let places: String = ["run", "state", "log"].iter().fold(String::new(), |mut text, place| {
-            let _ = writeln!(text, "{place} = \"{}\"", dir.path().join(place).display());
-            text
-        });
+        let places: String =
+            ["run", "state", "log", "portal"].iter().fold(String::new(), |mut text, place| {
+                let _ = writeln!(text, "{place} = \"{}\"", dir.path().join(place).display());
+                text
+            });
         fs::write(dir.path().join("desktopd.toml"), format!("[paths]\n{places}")).unwrap();
         let mark = dir.path().file_name().unwrap().to_str().unwrap().to_owned();
         let world = Self {
             port: free_port(),
+            inner: free_port(),
             mark,
             env: Vec::new(),
             arguments: vec!["init".into()],
@@ -162,6 +166,11 @@ impl World {
         self
     }
 
+    /// The portal's port, and the one on loopback.
+    pub fn ports(&self) -> (u16, u16) {
+        (self.port, self.inner)
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -189,6 +198,7 @@ impl World {
             .env("D", self.dir.path())
             .env(MARK, &self.mark)
             .env("SERVICEPORTAL_PORT_HOST", self.port.to_string())
+            .env("SERVICEPORTAL_PORT_LOCAL", self.inner.to_string())
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(uid) = self.uid {
             command.uid(uid).gid(uid);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use desktopd::config::condition::Holds;
 use desktopd::config::service::{Probe, Ready, Run};
-use desktopd::config::{Config, Environment, Places, Problem, Service, Settings};
+use desktopd::config::{Config, Environment, Places, PortalConfig, Problem, Service, Settings};
 use desktopd::facts::{Account, DisplayFacts, Facts, Files, Programs};
 use desktopd::plan::Plan;
 use desktopd::supervise::lifecycle::{Core, Effect, Event, Outcome};
@@ -317,7 +317,7 @@ fn shipped() -> Vec<String> {
 }
 
 /// Every program that is named is there, or none: more is planned where all are.
-fn facts(services: &[Service], installed: bool) -> Facts {
+pub fn facts(services: &[Service], installed: bool) -> Facts {
     let words = services.iter().flat_map(|service| {
         let command = match &service.run {
             Run::Command(argv) | Run::Literal(argv) => argv.first(),
@@ -364,7 +364,7 @@ fn facts(services: &[Service], installed: bool) -> Facts {
 }
 
 /// Every problem can be found: it says where, at what, and what would be right.
-fn told(problems: &[Problem], place: &str) -> TestCaseResult {
+pub fn told(problems: &[Problem], place: &str) -> TestCaseResult {
     for problem in problems {
         prop_assert_eq!(&problem.place, place, "{}", problem);
         prop_assert!(!problem.key.is_empty() && problem.message.len() > 8, "{}", problem);
@@ -373,12 +373,17 @@ fn told(problems: &[Problem], place: &str) -> TestCaseResult {
     Ok(())
 }
 
-fn config(services: Vec<Service>, problems: Vec<Problem>, environment: &[(OsString, OsString)]) -> Config {
+pub fn config(
+    services: Vec<Service>,
+    mut problems: Vec<Problem>,
+    environment: &[(OsString, OsString)],
+) -> Config {
     let mut ignored = Vec::new();
     let env = Environment::new(environment.iter().cloned(), &[], &mut ignored);
     let settings = Settings::default();
     let places = Places::new(&settings, &env);
-    Config { dir: "/c".into(), env, settings, places, services, problems }
+    let portal = PortalConfig::of_variable(&env.vars.portal_config, &mut problems);
+    Config { dir: "/c".into(), env, settings, places, services, portal, problems }
 }
 
 /// Makes a plan and lives by it for a while: nothing panics, and every deadline is one that can come.

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod daemon_addresses;
 mod daemon_cli;
 mod daemon_events;
 mod daemon_exits;
@@ -19,6 +20,7 @@ mod daemon_jobs;
 mod daemon_lack;
 mod daemon_life;
 mod daemon_limits;
+mod daemon_providers;
 mod daemon_reload;
 mod daemon_requests;
 mod daemon_run;
@@ -29,6 +31,7 @@ mod documents;
 mod fuzz;
 mod fuzz_config;
 mod gateway_answers;
+mod fuzz_portal;
 mod gateway_auth;
 mod gateway_cross;
 mod gateway_desk;

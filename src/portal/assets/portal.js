@@ -23,7 +23,7 @@ function logIn() {
   location.assign(`/desktopd/login?next=${encodeURIComponent(location.pathname)}`);
 }
 
-// --- Links: made from the address that this page was opened with.
+// --- Links: preset, or the provider's, or made from the address that this page was opened with.
 
 function linkOf(route) {
   const base = `${location.protocol}//${location.hostname}:${route.port}`;
@@ -42,10 +42,10 @@ function linkOf(route) {
 }
 
 function showLinks(snapshot) {
-  // The portal's own way in belongs to no unit, and is this page, whatever port it was published on.
-  const elsewhere = snapshot.routes.filter((route) => route.unit);
+  // The portal's own way in is this page, whatever port it was published on.
+  const elsewhere = snapshot.routes.filter((route) => !route.own);
   const items = elsewhere.map((route) => {
-    const unit = snapshot.units.find((candidate) => candidate.name === route.unit);
+    const unit = route.unit && snapshot.units.find((candidate) => candidate.name === route.unit);
     const unhealthy = unit?.health === 'unhealthy';
     const state = route.problem ?? (unhealthy ? 'unhealthy' : unit?.state) ?? '';
     const text = [make('strong', { textContent: route.title }), make('small', { textContent: `port ${route.port}` })];

@@ -1,0 +1,98 @@
+//! The ways in from outside, as people are told of them: ports, what is wrong with them, and the links that lead there.
+
+use std::net::IpAddr;
+
+use axum::http::Uri;
+use tokio::sync::mpsc;
+
+use crate::config::{Config, Provider};
+use crate::facts::public_address::PublicAddress;
+use crate::observe::RouteStatus;
+use crate::plan::{Link, Links, Plan, Portal};
+
+/// All ways in.
+pub(super) struct Ways {
+    /// The portal is there from the start.
+    pub(super) portal: Portal,
+    portal_problem: Option<String>,
+    links: Links,
+    /// Each with the link that was preset for it.
+    all: Vec<(RouteStatus, Option<String>)>,
+}
+
+impl Ways {
+    /// Before anything is planned: none but the portal's.
+    pub(super) fn new(config: &Config, portal: Portal, portal_problem: Option<String>) -> Self {
+        Self { portal, portal_problem, links: Links::of(config), all: Vec::new() }
+    }
+
+    /// Takes over what was planned, with the ports that could not be opened and why.
+    pub(super) fn take(&mut self, plan: &Plan, taken: &[(u16, String)]) {
+        let Portal { title, port, path, url } = &self.portal;
+        let mut portal = way("", title, *port, path);
+        (portal.own, portal.problem) = (true, self.portal_problem.clone());
+        let mut all = vec![(portal, url.clone())];
+        for route in &plan.routes {
+            let mut way = way(&route.unit, &route.title, route.listen, &route.path);
+            let taken = taken.iter().find(|(port, _)| *port == route.listen);
+            way.problem = taken.map(|(_, problem)| problem.clone());
+            all.push((way, route.url.clone()));
+        }
+        all.extend(plan.links.iter().map(|Link { title, port, path }| (way("", title, *port, path), None)));
+        self.all = all;
+    }
+
+    /// The public address was looked up. Returns whether links are others now.
+    pub(super) fn found(&mut self, public: IpAddr) -> bool {
+        self.links.found(public)
+    }
+
+    /// As people and programs see them.
+    pub(super) fn shown(&self) -> Vec<RouteStatus> {
+        let with_links = |(way, preset): &(RouteStatus, Option<String>)| {
+            let preset = preset.as_deref();
+            RouteStatus {
+                url: self.links.known(preset, way.port, &way.path),
+                address: self.links.shown(preset, way.port, &way.path),
+                ..way.clone()
+            }
+        };
+        self.all.iter().map(with_links).collect()
+    }
+}
+
+fn way(unit: &str, title: &str, port: u16, path: &str) -> RouteStatus {
+    RouteStatus {
+        unit: unit.to_owned(),
+        own: false,
+        title: title.to_owned(),
+        port,
+        path: path.to_owned(),
+        url: None,
+        address: String::new(),
+        problem: None,
+    }
+}
+
+/// The names under which ports without a login answer: those that somebody set.
+pub(super) fn names(config: &Config) -> Vec<String> {
+    let vars = &config.env.vars;
+    let preset = [&vars.serviceportal_url, &vars.selkies_url, &vars.vnc_url];
+    let hosts =
+        preset.into_iter().flatten().filter_map(|url| Some(url.parse::<Uri>().ok()?.host()?.to_owned()));
+    let provider = Provider::of(&config.env).names();
+    std::iter::once(vars.direct_address.clone()).chain(provider).chain(hosts).collect()
+}
+
+/// Has the public address looked up where somebody wants that and nobody says it. The first channel asks for it
+/// again, the second says what came of it.
+pub(super) fn look_up(config: &Config) -> (mpsc::Sender<()>, mpsc::Receiver<IpAddr>) {
+    let (ask, asked) = mpsc::channel(1);
+    let (found, addresses) = mpsc::channel(1);
+    let vars = &config.env.vars;
+    if vars.direct_address_get_wan && Links::of(config).lack_the_public_address() {
+        let keep = std::time::Duration::from_secs(vars.external_ip_cache_secs.into());
+        tokio::spawn(PublicAddress::new(&vars.external_ip_url, keep).tell(asked, found));
+    }
+    (ask, addresses)
+}

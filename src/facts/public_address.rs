@@ -1,0 +1,182 @@
+//! The address under which the rest of the world sees this machine, from somebody out there who tells it. Asked for
+//! only where a person wants that (`DIRECT_ADDRESS_GET_WAN`), beside everything else, and kept for a while.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// How long one question may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An address is shorter than this. Bytes.
+const LONGEST: usize = 256;
+
+/// The first wait before it is tried again, doubled each time, and how often that is worth while: a network that
+/// comes up late does so within minutes.
+const RETRY: Duration = Duration::from_secs(2);
+const RETRIES: u32 = 8;
+
+/// Asks, and remembers.
+pub struct PublicAddress {
+    url: String,
+    keep: Duration,
+    known: Option<(Instant, IpAddr)>,
+}
+
+impl PublicAddress {
+    /// `url` answers with the asker's address; an answer is good for the time `keep`.
+    pub fn new(url: impl Into<String>, keep: Duration) -> Self {
+        Self { url: url.into(), keep, known: None }
+    }
+
+    /// The address that is known, or that is found out now.
+    pub async fn get(&mut self) -> Result<IpAddr, String> {
+        if let Some((at, address)) = self.known.filter(|(at, _)| at.elapsed() < self.keep) {
+            tracing::debug!("public address {address}: known for {:?}", at.elapsed());
+            return Ok(address);
+        }
+        let address = ask(&self.url).await.map_err(|why| format!("EXTERNAL_IP_URL={}: {why}", self.url))?;
+        self.known = Some((Instant::now(), address));
+        Ok(address)
+    }
+
+    /// Passes the address on to `found` as soon as it is known, and each time that somebody asks. Ends with whoever
+    /// asks.
+    pub async fn tell(mut self, mut asked: mpsc::Receiver<()>, found: mpsc::Sender<IpAddr>) {
+        let mut failures = 0;
+        loop {
+            match self.get().await {
+                Ok(address) => {
+                    failures = 0;
+                    if found.send(address).await.is_err() || asked.recv().await.is_none() {
+                        return;
+                    }
+                }
+                Err(why) => {
+                    if failures == 0 {
+                        tracing::warn!("looking up the public address: {why}");
+                    }
+                    failures += 1;
+                    let again = RETRY * 2_u32.saturating_pow(failures - 1);
+                    tokio::select! {
+                        asked = asked.recv() => if asked.is_none() { return },
+                        () = tokio::time::sleep(again), if failures <= RETRIES => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn ask(url: &str) -> Result<IpAddr, String> {
+    // Whoever was first has chosen; all of them are this one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .user_agent(concat!("desktopd/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| chain(&error))?;
+    let told = |error: reqwest::Error| chain(&error.without_url());
+    let mut response =
+        client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(told)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(told)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > LONGEST {
+            return Err("the answer is longer than an address".to_owned());
+        }
+    }
+    let text = String::from_utf8_lossy(&body);
+    let address: Option<IpAddr> = text.trim().parse().ok();
+    address
+        .filter(|address| !address.is_loopback() && !address.is_unspecified() && !address.is_multicast())
+        .ok_or_else(|| format!("\"{}\" is not a public address", text.trim().escape_default()))
+}
+
+/// An error with what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Answers one question after the other, the last answer for ever; its address, and how often it was asked.
+    async fn server(answers: Vec<&'static str>) -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let at = count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+                let _ = stream.write_all(answers[at].as_bytes()).await;
+            }
+        });
+        (url, asked)
+    }
+
+    fn answer(body: &str) -> &'static str {
+        format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len()).leak()
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_kept_for_its_time() {
+        let (url, asked) = server(vec![answer(" 203.0.113.9\n"), answer("2001:db8::1")]).await;
+        let mut kept = PublicAddress::new(&url, Duration::from_secs(900));
+        for _ in 0..3 {
+            assert_eq!(kept.get().await, Ok([203, 0, 113, 9].into()));
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        let mut fresh = PublicAddress::new(&url, Duration::ZERO);
+        for _ in 0..2 {
+            assert_eq!(fresh.get().await, Ok("2001:db8::1".parse().unwrap()));
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_is_told() {
+        for (body, expected) in [
+            (answer("<html>"), "\"<html>\" is not a public address"),
+            (answer("127.0.0.1"), "\"127.0.0.1\" is not a public address"),
+            (answer(&"1".repeat(LONGEST + 1)), "longer than an address"),
+            ("HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "503"),
+            ("garbage", "EXTERNAL_IP_URL=http://127.0.0.1:"),
+        ] {
+            let (url, _) = server(vec![body]).await;
+            let told = PublicAddress::new(url, Duration::ZERO).get().await.unwrap_err();
+            assert!(told.contains(expected), "{expected}: {told}");
+        }
+        let told = PublicAddress::new("nothing", Duration::ZERO).get().await.unwrap_err();
+        assert!(told.contains("EXTERNAL_IP_URL=nothing"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn it_is_tried_again_and_told_again_when_asked() {
+        let broken = "HTTP/1.1 500 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        let (url, asked) = server(vec![broken, answer("203.0.113.9"), answer("203.0.113.10")]).await;
+        let (ask, asking) = mpsc::channel(1);
+        let (found, mut told) = mpsc::channel(1);
+        let task = tokio::spawn(PublicAddress::new(url, Duration::ZERO).tell(asking, found));
+        // Asking does not wait for the next try.
+        ask.send(()).await.unwrap();
+        assert_eq!(told.recv().await, Some([203, 0, 113, 9].into()));
+        ask.send(()).await.unwrap();
+        assert_eq!(told.recv().await, Some([203, 0, 113, 10].into()));
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+        drop(ask);
+        task.await.unwrap();
+    }
+}

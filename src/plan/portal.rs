@@ -1,0 +1,234 @@
+//! What `PORTAL_CONFIG` makes of the ports of the front door: an entry that leads to the inner port of the portal or
+//! of a service of ours changes how that is shown and on which port, any other is a route of its own, and one whose
+//! ports are the same is a link and nothing else.
+//!
+//! What somebody asked for by a variable of ours stands over an entry: templates have them all, chosen or not.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::config::portal_config::Entry;
+use crate::config::{Config, PortalConfig, Problem};
+
+use super::routes::{Route, Upstream};
+
+/// Where seeds and documentation say that these are, inside.
+const PORTAL: u16 = 11111;
+const DESKTOP: u16 = 16100;
+const VNC: u16 = 16200;
+
+/// The portal's own port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Portal {
+    /// What a person reads.
+    pub title: String,
+    /// The port that the gateway listens on.
+    pub port: u16,
+    /// The path that a link opens.
+    pub path: String,
+    /// A link that was given ready made.
+    pub url: Option<String>,
+}
+
+/// A link of the portal to a port of which the gateway knows nothing, or knows already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// What a person reads.
+    pub title: String,
+    /// The port.
+    pub port: u16,
+    /// The path that it opens.
+    pub path: String,
+}
+
+impl Portal {
+    /// Known before anything is planned, for it answers before.
+    pub fn of(config: &Config) -> Self {
+        let vars = &config.env.vars;
+        let entry = config.portal.entries.iter().find(|entry| is_portal(config, entry));
+        let chosen = config.env.is_given("SERVICEPORTAL_PORT_HOST");
+        let port = entry.filter(|entry| entry.is_proxied() && !chosen).map(|entry| entry.external);
+        Self {
+            title: entry.map_or("Service portal", |entry| &entry.name).to_owned(),
+            port: port.unwrap_or(vars.serviceportal_port_host.0),
+            path: entry.map_or("/", |entry| &entry.path).to_owned(),
+            url: vars.serviceportal_url.clone(),
+        }
+    }
+
+    /// All entries, for a file that lists them: the portal is always one of them.
+    pub fn among(&self, entries: &[Entry]) -> Vec<Entry> {
+        let (hostname, name) = ("localhost".to_owned(), "Instance Portal".to_owned());
+        let own = Entry { hostname, external: self.port, internal: PORTAL, path: "/".to_owned(), name };
+        let listed = entries.iter().any(|entry| is_local(&entry.hostname) && entry.internal == PORTAL);
+        (!listed).then_some(own).into_iter().chain(entries.iter().cloned()).collect()
+    }
+}
+
+/// Entries that are still to be given a place.
+pub(super) struct Guests<'a> {
+    config: &'a Config,
+    rest: Vec<&'a Entry>,
+    /// Links to what has a place already.
+    links: Vec<Link>,
+    pub(super) problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Guests<'a> {
+    pub(super) fn new(config: &'a Config, problems: &'a mut Vec<Problem>) -> Self {
+        let (own, rest): (Vec<&Entry>, Vec<&Entry>) =
+            config.portal.entries.iter().partition(|entry| is_portal(config, entry));
+        let mut guests = Self { config, rest, links: Vec::new(), problems };
+        let vars = &config.env.vars;
+        for entry in own {
+            guests.hold_to(entry, "SERVICEPORTAL_PORT_HOST", vars.serviceportal_port_host.0);
+        }
+        guests
+    }
+
+    /// Gives routes of ours the name, path and port of their entries.
+    pub(super) fn rename(&mut self, routes: &mut [Route]) {
+        let before: Vec<(u16, Upstream)> =
+            routes.iter().map(|route| (route.listen, route.upstream.clone())).collect();
+        let mut named = Vec::new();
+        for entry in std::mem::take(&mut self.rest) {
+            let variable = self.variable(entry);
+            let leads = |(listen, upstream): &(u16, Upstream)| match variable {
+                Some((_, port)) => *listen == port,
+                None => {
+                    is_local(&entry.hostname)
+                        && matches!(upstream, Upstream::Tcp(address) if address.port() == entry.internal)
+                }
+            };
+            let meant: Vec<usize> = (0..before.len()).filter(|at| leads(&before[*at])).collect();
+            if meant.is_empty() {
+                // What is not there needs no port.
+                if variable.is_none() {
+                    self.rest.push(entry);
+                }
+                continue;
+            }
+            let fixed = variable.filter(|(name, _)| self.config.env.is_given(name));
+            if let Some((name, port)) = fixed {
+                self.hold_to(entry, name, port);
+            }
+            for at in meant {
+                let route = &mut routes[at];
+                if named.contains(&at) {
+                    let path = if entry.path == "/" { &route.path } else { &entry.path };
+                    self.links.push(Link {
+                        title: entry.name.clone(),
+                        port: route.listen,
+                        path: path.clone(),
+                    });
+                    continue;
+                }
+                named.push(at);
+                route.title.clone_from(&entry.name);
+                // The pages beside a bridge are ours, and another server's paths do not lead to them.
+                if entry.path != "/" && route.bridge.is_none() {
+                    route.path.clone_from(&entry.path);
+                }
+                if entry.is_proxied() && fixed.is_none() {
+                    route.listen = entry.external;
+                }
+            }
+        }
+    }
+
+    /// Gives the others routes of their own. Returns what are links only.
+    pub(super) fn seat(mut self, routes: &mut Vec<Route>, portal: &Portal) -> Vec<Link> {
+        for entry in std::mem::take(&mut self.rest) {
+            let link = Link { title: entry.name.clone(), port: entry.external, path: entry.path.clone() };
+            let upstream = upstream(entry);
+            let same =
+                routes.iter().any(|route| route.listen == entry.external && route.upstream == upstream);
+            if same || !entry.is_proxied() {
+                self.links.push(link);
+                continue;
+            }
+            let taken = routes.iter().find(|route| route.listen == entry.external);
+            let owner = match taken {
+                _ if entry.external == portal.port => Some(portal.title.clone()),
+                taken => taken.map(|route| route.title.clone()),
+            };
+            if let Some(owner) = owner {
+                self.tell(entry, &format!("port {} belongs to {owner}; it is left out", entry.external));
+                continue;
+            }
+            routes.push(Route {
+                unit: String::new(),
+                title: link.title,
+                listen: link.port,
+                upstream,
+                bridge: None,
+                path: link.path,
+                url: None,
+            });
+        }
+        // Only now it is known who listens where.
+        let ours: Vec<u16> = routes.iter().map(|route| route.listen).chain([portal.port]).collect();
+        for entry in &self.config.portal.entries {
+            let circle = is_local(&entry.hostname) && entry.is_proxied() && ours.contains(&entry.internal);
+            let before = routes.len();
+            routes.retain(|route| {
+                !(circle
+                    && route.unit.is_empty()
+                    && route.listen == entry.external
+                    && route.upstream == upstream(entry))
+            });
+            if routes.len() < before {
+                let why =
+                    format!("port {} is one that desktopd itself listens on; it is left out", entry.internal);
+                self.tell(entry, &why);
+            }
+        }
+        self.links
+    }
+
+    /// The variable that says on which port the service of an entry listens, and what it says.
+    fn variable(&self, entry: &Entry) -> Option<(&'static str, u16)> {
+        let vars = &self.config.env.vars;
+        let inner = is_local(&entry.hostname).then_some(entry.internal)?;
+        if [DESKTOP, vars.selkies_port_local.0].contains(&inner) {
+            Some(("SELKIES_PORT_HOST", vars.selkies_port_host.0))
+        } else if [VNC, vars.vnc_port_local.0].contains(&inner) {
+            Some(("VNC_PORT_HOST", vars.vnc_port_host.0))
+        } else {
+            None
+        }
+    }
+
+    /// Says so where an entry has another port than the variable that was set.
+    fn hold_to(&mut self, entry: &Entry, variable: &str, port: u16) {
+        if self.config.env.is_given(variable) && entry.is_proxied() && entry.external != port {
+            self.tell(entry, &format!("{variable} says {port}, and that is used"));
+        }
+    }
+
+    fn tell(&mut self, entry: &Entry, why: &str) {
+        let PortalConfig { place, key, .. } = &self.config.portal;
+        self.problems.push(Problem::new(place, *key, format!("\"{entry}\": {why}")));
+    }
+}
+
+fn is_portal(config: &Config, entry: &Entry) -> bool {
+    let inner = [PORTAL, config.env.vars.serviceportal_port_local.0];
+    is_local(&entry.hostname) && inner.contains(&entry.internal)
+}
+
+/// Whether a host is this one.
+fn is_local(hostname: &str) -> bool {
+    let bare = hostname.trim_start_matches('[').trim_end_matches(']');
+    hostname.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+}
+
+fn upstream(entry: &Entry) -> Upstream {
+    let Entry { hostname, internal, .. } = entry;
+    match format!("{hostname}:{internal}").parse::<SocketAddr>() {
+        Ok(address) => Upstream::Tcp(address),
+        Err(_) => Upstream::Name { host: hostname.clone(), port: *internal },
+    }
+}
