@@ -18,7 +18,7 @@ use super::auth::{Access, Auth, Denied};
 use super::body::Reply;
 use super::proxy::{self, Failed};
 use super::visit::{self, Arrival, Visit};
-use super::{Settings, bridge, login, origin, own, page, waiting};
+use super::{Settings, bridge, https, login, origin, own, page, waiting};
 use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
@@ -66,12 +66,15 @@ impl Door {
         if let Err((status, why)) = visit::well_formed(&request) {
             return own_text(status, why);
         }
-        let visit = Visit::of(&request, arrival);
+        let visit = Visit::of(&request, arrival, &self.settings.proxies);
         if visit.upgrade.is_some() && !request.body().is_end_stream() {
             return own_text(StatusCode::BAD_REQUEST, "an upgrade cannot carry a body");
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         if reads && let Some(response) = own::open(request.uri().path()) {
+            return response.map(Reply::from);
+        }
+        if let Some(response) = https::instead(self.settings.https, &target, &visit, &request) {
             return response.map(Reply::from);
         }
         let open = self.auth.is_open(visit.port);

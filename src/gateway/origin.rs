@@ -29,6 +29,11 @@ impl Place {
         };
         plain.then(|| Self { host: authority.host().to_ascii_lowercase(), port })
     }
+
+    /// The host without what only stands around it.
+    fn bare(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.')
+    }
 }
 
 /// Whether a request may change something or open a tunnel: only from a page of the same host and port, from one of
@@ -81,11 +86,25 @@ pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
     hosts.next().is_none().then_some(host)
 }
 
+/// Whether a Host names a port; none for what is no Host.
+pub(super) fn has_port(host: &str) -> Option<bool> {
+    Place::parse(host).map(|place| place.port.is_some())
+}
+
+/// Whether the client reaches us under a name of its own machine, where browsers take plain http for secure.
+pub(super) fn is_loopback(headers: &HeaderMap) -> bool {
+    let Some(place) = host(headers).and_then(Place::parse) else { return false };
+    let host = place.bare();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Whether a port without authentication answers under this Host. A foreign name that resolves to our address would
 /// let a foreign page read everything (DNS rebinding); addresses cannot be rebound.
 pub(super) fn is_known_host(headers: &HeaderMap, names: &[String]) -> bool {
     let Some(place) = host(headers).and_then(Place::parse) else { return false };
-    let host = place.host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    let host = place.bare();
     host.parse::<IpAddr>().is_ok()
         || host == "localhost"
         || host.ends_with(".localhost")

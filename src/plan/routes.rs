@@ -68,6 +68,8 @@ pub struct Route {
     pub bridge: Option<Bridge>,
     /// The path that a link opens.
     pub path: String,
+    /// Whether browsers need a secure context (https, or this very machine) for it.
+    pub secure_context: bool,
     /// A link that was given ready made, instead of one made from the address that the person uses.
     pub url: Option<String>,
 }
@@ -99,6 +101,7 @@ pub(super) fn of(service: &Service, owner: u32, expander: &mut Expander<'_>) -> 
         upstream: address?,
         bridge: spec.bridge.clone().map(|path| Bridge { path, files: files.map(PathBuf::from) }),
         path: spec.path.clone(),
+        secure_context: spec.secure_context,
         url: url.filter(|url| !url.is_empty()),
     })
 }
