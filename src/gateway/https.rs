@@ -11,10 +11,10 @@ use serde_json::json;
 
 use super::door::Target;
 use super::visit::Visit;
-use super::{forwarded, origin, own, page};
+use super::{forwarded, login, origin, own, page, webrtc};
 
 /// The answer to a request that should have come by https, if it should. `insists` is for all requests.
-pub(super) fn instead<B>(
+pub(super) async fn instead<B>(
     insists: bool,
     target: &Target,
     visit: &Visit,
@@ -36,7 +36,13 @@ pub(super) fn instead<B>(
         return None;
     }
     let address = address(request)?;
-    Some(explain(&route.title, &address))
+    // The way to WebRTC leads past a login.
+    let path = request.uri().path();
+    let on_the_way = route.webrtc == Some(true) && matches!(path, login::PATH | webrtc::PATH);
+    if on_the_way || (route.webrtc.is_some() && webrtc::is_on(&route.upstream).await) {
+        return None;
+    }
+    Some(explain(&route.title, &address, route.webrtc == Some(true)))
 }
 
 /// The same address by https.
@@ -60,12 +66,17 @@ fn redirect<B>(visit: &Visit, request: &Request<B>) -> Response<Body> {
     response
 }
 
-fn explain(title: &str, address: &str) -> Response<Body> {
+fn explain(title: &str, address: &str, webrtc: bool) -> Response<Body> {
     let (title, address) = (page::escape(title), page::escape(address));
+    let other = format!(
+        "<p><a class=\"button second\" id=\"webrtc\" href=\"{}\">Use WebRTC instead</a></p>\n",
+        webrtc::PATH
+    );
+    let other = if webrtc { other.as_str() } else { "" };
     let body = format!(
         "<main class=\"card\">\n<h1>{title} needs https</h1>\n\
          <p>Browsers decode its pictures only over an encrypted connection or on this very machine.</p>\n\
-         <p><a class=\"button\" id=\"https\" href=\"{address}\">Continue by https</a></p>\n\
+         <p><a class=\"button\" id=\"https\" href=\"{address}\">Continue by https</a></p>\n{other}\
          <p class=\"hint\">Your browser may warn once that it does not know the certificate: without one of your own \
          this machine has made one for itself.</p>\n</main>\n"
     );

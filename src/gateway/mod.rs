@@ -40,6 +40,7 @@ mod tunnel;
 mod uri;
 mod visit;
 mod waiting;
+mod webrtc;
 mod workers;
 
 use std::collections::BTreeMap;

@@ -1,8 +1,13 @@
 //! Who is led from plain http to https, who is not, and whose word counts about where a request comes from.
 
-use desktopd::gateway::forwarded::Proxies;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
-use super::gateway_world::{TOKEN, World, ask, credentials, get, route};
+use desktopd::gateway::forwarded::Proxies;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+use super::gateway_world::{TOKEN, World, ask, credentials, free_port, get, read_until, route};
 
 const HTML: &str = "Accept: text/html,*/*\r\n";
 const DESK: &str = "Host: desk.example:6100\r\n";
@@ -135,4 +140,118 @@ async fn services_hear_where_a_request_comes_from() {
         assert!(last.contains("\r\nx-forwarded-proto: https\r\n"), "{last}");
         assert!(!last.contains("cf-connecting-ip") && !last.contains("9.9.9.9"), "{last}");
     }
+}
+
+/// What Selkies does of its modes.
+struct Selkies {
+    address: SocketAddr,
+    mode: Arc<Mutex<&'static str>>,
+}
+
+impl Selkies {
+    async fn start(willing: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mode = Arc::new(Mutex::new("websockets"));
+        let shared = Arc::clone(&mode);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let request = read_until(&mut stream, "\r\n\r\n").await;
+                let answer = if request.starts_with("GET /api/status ") {
+                    format!("{{\"current_mode\": \"{}\"}}", shared.lock().unwrap())
+                } else if request.starts_with("POST /api/switch ") {
+                    if !request.contains("{\"mode\":\"webrtc\"}") {
+                        read_until(&mut stream, "{\"mode\":\"webrtc\"}").await;
+                    }
+                    if willing {
+                        *shared.lock().unwrap() = "webrtc";
+                        "{\"status\": \"success\"}".to_owned()
+                    } else {
+                        "{\"status\": \"error\", \"message\": \"<disabled>\"}".to_owned()
+                    }
+                } else {
+                    "stream".to_owned()
+                };
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close", answer.len());
+                let _ = stream.write_all(format!("{head}\r\n\r\n{answer}").as_bytes()).await;
+            }
+        });
+        Self { address, mode }
+    }
+
+    /// A gateway in front of it.
+    async fn behind(&self, offered: bool) -> World {
+        let world = World::new().await;
+        let mut route = route(world.port, self.address);
+        (route.secure_context, route.webrtc) = (true, Some(offered));
+        assert_eq!(world.gateway.set_routes(&[route]).await, []);
+        world
+    }
+
+    fn mode(&self) -> &'static str {
+        *self.mode.lock().unwrap()
+    }
+}
+
+const WEBRTC: &str = "/desktopd/webrtc";
+
+#[tokio::test]
+async fn webrtc_is_a_way_without_https() {
+    let selkies = Selkies::start(true).await;
+    let world = selkies.behind(true).await;
+    let plain = format!("{DESK}{HTML}");
+    let page = get(world.port, "/", &plain).await;
+    assert_eq!(page.status, 403);
+    assert!(page.body.contains("href=\"/desktopd/webrtc\"") && page.body.contains("href=\"https://desk"));
+
+    let to_login = get(world.port, WEBRTC, &plain).await;
+    assert_eq!(to_login.status, 303, "{}", to_login.body);
+    let login = to_login.header("location").unwrap();
+    assert!(get(world.port, login, &plain).await.body.contains("type=\"password\""), "{login}");
+    let inside = format!("{plain}Authorization: Bearer {TOKEN}\r\n");
+    assert!(get(world.port, WEBRTC, &inside).await.body.contains("<form method=\"post\""));
+    assert_eq!(selkies.mode(), "websockets", "looking changes nothing");
+
+    let headers = format!("{plain}Origin: http://desk.example:6100\r\n");
+    assert_eq!(ask(world.port, "POST", WEBRTC, &headers, "").await.status, 401);
+    let headers = format!("{inside}Origin: http://desk.example:6200\r\n");
+    assert_eq!(ask(world.port, "POST", WEBRTC, &headers, "").await.status, 403);
+    assert_eq!(selkies.mode(), "websockets");
+    let own =
+        ask(world.port, "POST", WEBRTC, &format!("{inside}Origin: http://desk.example:6100\r\n"), "").await;
+    assert_eq!((own.status, own.header("location")), (303, Some("/")), "{}", own.body);
+    assert_eq!(selkies.mode(), "webrtc");
+    assert_eq!(get(world.port, "/", &inside).await.body, "stream");
+}
+
+#[tokio::test]
+async fn webrtc_is_not_offered_where_its_packets_have_no_way() {
+    let selkies = Selkies::start(true).await;
+    let world = selkies.behind(false).await;
+    let inside = format!("{DESK}{HTML}Authorization: Bearer {TOKEN}\r\n");
+    let page = get(world.port, "/", &inside).await;
+    assert!(page.status == 403 && !page.body.contains("WebRTC"), "{}", page.body);
+    // No password is asked for where it would be read on the way.
+    assert_eq!(get(world.port, "/desktopd/login", &format!("{DESK}{HTML}")).await.status, 403);
+    let headers = format!("{inside}Origin: http://desk.example:6100\r\n");
+    assert_eq!(ask(world.port, "POST", WEBRTC, &headers, "").await.status, 404);
+    // Whoever changed it by other means has it all the same.
+    *selkies.mode.lock().unwrap() = "webrtc";
+    assert_eq!(get(world.port, "/", &inside).await.body, "stream");
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_the_mode_says_why() {
+    let world = Selkies::start(false).await.behind(true).await;
+    let headers =
+        format!("{DESK}{HTML}Authorization: Bearer {TOKEN}\r\nOrigin: http://desk.example:6100\r\n");
+    let refused = ask(world.port, "POST", WEBRTC, &headers, "").await;
+    assert!(refused.status == 502 && refused.body.contains("&lt;disabled&gt;"), "{}", refused.body);
+    let dead = World::new().await;
+    let mut route = route(dead.port, ([127, 0, 0, 1], free_port().await).into());
+    (route.secure_context, route.webrtc) = (true, Some(true));
+    assert_eq!(dead.gateway.set_routes(&[route]).await, []);
+    assert_eq!(ask(dead.port, "POST", WEBRTC, &headers, "").await.status, 502);
+    assert_eq!(get(dead.port, "/", &format!("{DESK}{HTML}")).await.status, 403);
 }

@@ -123,6 +123,7 @@ pub fn route(listen: u16, upstream: SocketAddr) -> Route {
         bridge: None,
         path: "/".into(),
         secure_context: false,
+        webrtc: None,
         url: None,
     }
 }
