@@ -23,6 +23,7 @@ use crate::config::service::Run;
 use crate::config::{Config, Provider, portal_file};
 use crate::facts::{self, Facts};
 use crate::gateway::auth::{Auth, DEFAULT_COST};
+use crate::gateway::forwarded::Proxies;
 use crate::gateway::tls::{Sources, Tls};
 use crate::gateway::{self, Gateway};
 use crate::logs::{self, Console, Limits, Logs};
@@ -366,8 +367,13 @@ impl Front {
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
         let auth = Auth::new(credentials, &state.key("cookie-key"), DEFAULT_COST);
         let (tls, certificate, misnamed) = open_tls(config, state);
-        let settings =
-            gateway::Settings { names: ways::names(config), tls: Some(tls), ..gateway::Settings::default() };
+        let settings = gateway::Settings {
+            names: ways::names(config),
+            tls: Some(tls),
+            https: vars.web_enable_https,
+            proxies: proxies(config),
+            ..gateway::Settings::default()
+        };
         let api = Api::new(watch.clone(), events, logs.clone(), handle).with_wishes(wishes.clone());
         let shared = logs.clone();
         let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
@@ -436,6 +442,13 @@ impl Front {
         let right = move |uid| if uid == 0 || uid == own { Right::Change } else { Right::Read };
         tokio::spawn(portal::serve_unix(listener, self.control.clone(), right, stop))
     }
+}
+
+/// Whose word counts about where requests come from.
+fn proxies(config: &Config) -> Proxies {
+    let env = &config.env;
+    let tunnel = env.text("CF_TUNNEL_TOKEN").is_some() || env.is_on("CF_QUICK_TUNNELS");
+    Proxies { listed: env.vars.web_trusted_proxies.0.clone(), tunnel }
 }
 
 /// Begins to read or make the certificate. Answers as well with what will be wrong with it, and with what is wrong with

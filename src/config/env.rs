@@ -15,7 +15,8 @@ use super::problem::{Problem, nearest};
 use super::secret::Secret;
 use value::FromVariable;
 pub use value::{
-    CookieName, DisplayChoice, DisplayName, HostPort, PASSWORD_LIMIT, Password, PasswordHash, Port, RelayPort,
+    CookieName, DisplayChoice, DisplayName, HostPort, Networks, PASSWORD_LIMIT, Password, PasswordHash, Port,
+    RelayPort,
 };
 
 /// Where a problem with a variable is said to be.
@@ -79,7 +80,8 @@ variables! {
     web_tls_key_file: Option<String> = "", ["WEB_TLS_KEY_FILE"], "its private key, PEM; looked for in the certificate's file when unset";
     open_button_token: Option<Secret> = "", ["OPEN_BUTTON_TOKEN"], "vast.ai's: the token of its Open button; there also the password when none was chosen";
     caddy_auth_cookie_name: Option<CookieName> = "", ["CADDY_AUTH_COOKIE_NAME"], "name of the session's cookie; on vast.ai VAST_CONTAINERLABEL with _auth_token";
-    web_enable_https: bool = "false", ["WEB_ENABLE_HTTPS", "ENABLE_HTTPS"], "links to the web services begin with https";
+    web_enable_https: bool = "false", ["WEB_ENABLE_HTTPS", "ENABLE_HTTPS"], "plain http is redirected to https, and links begin with it";
+    web_trusted_proxies: Networks = "", ["WEB_TRUSTED_PROXIES"], "addresses and networks of proxies that say who asks, separated by commas";
     serviceportal_port_host: HostPort = "1111", ["SERVICEPORTAL_PORT_HOST"], "port of the service portal";
     serviceportal_port_local: Port = "11111", ["SERVICEPORTAL_PORT_LOCAL"], "inner port of the service portal, on loopback: for `ssh -L`";
     serviceportal_url: Option<String> = "", ["SERVICEPORTAL_URL"], "preset link to the service portal";

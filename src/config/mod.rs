@@ -7,6 +7,7 @@ pub mod condition;
 pub mod env;
 pub mod file;
 pub mod listen;
+pub mod network;
 pub mod own;
 pub mod places;
 pub mod portal_config;

@@ -18,6 +18,11 @@ pub struct RouteSpec {
     pub files: Option<String>,
     /// The path that a link opens.
     pub path: String,
+    /// Whether browsers need a secure context (https, or this very machine) for it.
+    pub secure_context: bool,
+    /// Variables of which one must be set for WebRTC to be offered to browsers without a secure context; for a service
+    /// whose mode can be asked for and changed as Selkies' can.
+    pub webrtc: Option<Vec<String>>,
     /// A link that is shown instead of one made from the address that the person uses; a template, empty for none.
     pub url: Option<String>,
 }
@@ -28,6 +33,8 @@ pub(super) fn read(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
     let title = table.get("title", text).unwrap_or_else(|| name.to_owned());
     let path = table.parse("path", "a path such as \"/\"", rooted).unwrap_or_else(|| "/".to_owned());
     let url = table.get("url", text);
+    let secure_context = table.get("secure-context", "true or false").unwrap_or(false);
+    let webrtc = table.get("webrtc", "a list of variables");
     let listen = table.required("listen", "the port that people connect to, as a text");
     let upstream = table.required("upstream", "the service's own address such as \"127.0.0.1:8080\"");
     let plain = |text: &str| rooted(text).filter(|path| !path.contains(['?', '#']));
@@ -37,5 +44,15 @@ pub(super) fn read(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
     if files.is_some() && without_bridge {
         table.problem("files", "it needs `bridge`: without one, all requests go to the service");
     }
-    Some(RouteSpec { title, path, url, bridge, files, listen: listen?, upstream: upstream? })
+    Some(RouteSpec {
+        title,
+        path,
+        secure_context,
+        webrtc,
+        url,
+        bridge,
+        files,
+        listen: listen?,
+        upstream: upstream?,
+    })
 }

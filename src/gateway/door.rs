@@ -18,7 +18,7 @@ use super::auth::{Access, Auth, Denied};
 use super::body::Reply;
 use super::proxy::{self, Failed};
 use super::visit::{self, Arrival, Visit};
-use super::{Settings, bridge, login, origin, own, page, waiting};
+use super::{Settings, bridge, https, login, origin, own, page, waiting, webrtc};
 use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
@@ -66,12 +66,15 @@ impl Door {
         if let Err((status, why)) = visit::well_formed(&request) {
             return own_text(status, why);
         }
-        let visit = Visit::of(&request, arrival);
+        let visit = Visit::of(&request, arrival, &self.settings.proxies);
         if visit.upgrade.is_some() && !request.body().is_end_stream() {
             return own_text(StatusCode::BAD_REQUEST, "an upgrade cannot carry a body");
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         if reads && let Some(response) = own::open(request.uri().path()) {
+            return response.map(Reply::from);
+        }
+        if let Some(response) = https::instead(self.settings.https, &target, &visit, &request).await {
             return response.map(Reply::from);
         }
         let open = self.auth.is_open(visit.port);
@@ -120,6 +123,9 @@ impl Door {
             Target::Service(route) if request.uri().path() == waiting::EVENTS => {
                 let response = waiting::events(route, self.watch.clone(), &self.logs);
                 response.map(|body| Reply::from(body).leased(|| self.auth.lease(access)))
+            }
+            Target::Service(route) if request.uri().path() == webrtc::PATH && route.webrtc == Some(true) => {
+                webrtc::answer(&route, request.method()).await.map(Reply::from)
             }
             _ if own => own_text(StatusCode::NOT_FOUND, "not found"),
             Target::Own(_) if changes && access == Access::Open => {

@@ -95,7 +95,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Makes a client's headers into those of the request to the service.
-pub(super) fn prepare_request(headers: &mut HeaderMap, peer: IpAddr) {
+pub(super) fn prepare_request(headers: &mut HeaderMap, peer: IpAddr, secure: bool) {
     let host = headers.get(HOST).cloned();
     let trailers = headers.get_all(TE).iter().any(|te| has_token(te, "trailers"));
     strip_hop_by_hop(headers);
@@ -115,7 +115,7 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, peer: IpAddr) {
         headers.insert("x-forwarded-for", peer.clone());
         headers.insert("x-real-ip", peer);
     }
-    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
+    headers.insert("x-forwarded-proto", HeaderValue::from_static(if secure { "https" } else { "http" }));
     if let Some(host) = host {
         headers.insert("x-forwarded-host", host.clone());
         headers.insert(HOST, host);
@@ -172,7 +172,7 @@ mod tests {
             ("cookie", "a=1"),
             ("cookie", "b=2; c=3"),
         ]);
-        prepare_request(&mut headers, "192.0.2.1".parse().unwrap());
+        prepare_request(&mut headers, "192.0.2.1".parse().unwrap(), true);
         let mut left: Vec<_> =
             headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         left.sort();
@@ -186,7 +186,7 @@ mod tests {
                 "te: trailers",
                 "x-forwarded-for: 192.0.2.1",
                 "x-forwarded-host: desk:6100",
-                "x-forwarded-proto: http",
+                "x-forwarded-proto: https",
                 "x-real-ip: 192.0.2.1",
             ]
         );

@@ -22,7 +22,9 @@ pub(crate) mod connection;
 pub(crate) mod crowd;
 mod door;
 mod files;
+pub mod forwarded;
 mod headers;
+mod https;
 pub(crate) mod listen;
 mod login;
 mod origin;
@@ -38,6 +40,7 @@ mod tunnel;
 mod uri;
 mod visit;
 mod waiting;
+mod webrtc;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -71,12 +74,17 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// What ports speak TLS with, to those who do.
     pub tls: Option<tls::Tls>,
+    /// Whether plain http is sent on to https.
+    pub https: bool,
+    /// Whose word counts about where requests come from.
+    pub proxies: forwarded::Proxies,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let address = Ipv4Addr::UNSPECIFIED.into();
-        Self { address, names: Vec::new(), origins: Vec::new(), threads: None, tls: None }
+        let (names, origins, proxies) = (Vec::new(), Vec::new(), forwarded::Proxies::default());
+        Self { address, names, origins, threads: None, tls: None, https: false, proxies }
     }
 }
 

@@ -38,6 +38,11 @@ impl Place {
         };
         Some(Self { host, port })
     }
+
+    /// The host without the dot that makes it absolute.
+    fn bare(&self) -> &str {
+        self.host.trim_end_matches('.')
+    }
 }
 
 /// Whether a request may change something or open a tunnel: only from a page of the same host and port, from one of
@@ -96,11 +101,25 @@ pub(super) fn is_host(text: &str) -> bool {
     Place::parse(text).is_some()
 }
 
+/// Whether a Host names a port; none for what is no Host.
+pub(super) fn has_port(host: &str) -> Option<bool> {
+    Place::parse(host).map(|place| place.port.is_some())
+}
+
+/// Whether the client reaches us under a name of its own machine, where browsers take plain http for secure.
+pub(super) fn is_loopback(headers: &HeaderMap) -> bool {
+    let Some(place) = host(headers).and_then(Place::parse) else { return false };
+    let host = place.bare();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Whether a port without authentication answers under this Host. A foreign name that resolves to our address would
 /// let a foreign page read everything (DNS rebinding); addresses cannot be rebound.
 pub(super) fn is_known_host(headers: &HeaderMap, names: &[String]) -> bool {
     let Some(place) = host(headers).and_then(Place::parse) else { return false };
-    let host = place.host.trim_end_matches('.');
+    let host = place.bare();
     host.parse::<IpAddr>().is_ok()
         || host == "localhost"
         || host.ends_with(".localhost")

@@ -36,7 +36,7 @@ pub(super) async fn forward(
     visit: &Visit,
     lease: impl Fn() -> Lease,
 ) -> Result<Response<Reply>, Failed> {
-    prepare_request(request.headers_mut(), visit.peer);
+    prepare_request(request.headers_mut(), visit.peer, visit.secure);
     *request.version_mut() = Version::HTTP_11;
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or(Uri::from_static("/"), Uri::from);

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::auth::Denied;
 use super::crowd::Place;
+use super::forwarded::Proxies;
 use super::workers::Guest;
 use super::{headers, login, origin, page};
 
@@ -38,7 +39,7 @@ pub(super) struct Seat {
 pub(super) struct Visit {
     /// The port of ours.
     pub(super) port: u16,
-    /// The address that the request came from.
+    /// The address that the request came from, as far as we know.
     pub(super) peer: IpAddr,
     /// Whether it came by https, as the client sees it.
     pub(super) secure: bool,
@@ -51,8 +52,10 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    pub(super) fn of<B>(request: &Request<B>, arrival: Arrival) -> Self {
-        let Arrival { port, peer, tls: secure, place } = arrival;
+    pub(super) fn of<B>(request: &Request<B>, arrival: Arrival, proxies: &Proxies) -> Self {
+        let Arrival { port, peer, tls, place } = arrival;
+        let secure = tls || proxies.says_https(peer, request.headers());
+        let peer = proxies.client(peer, request.headers());
         let navigation = is_navigation(request.method(), request.headers());
         let upgrade = headers::upgrade(request.version(), request.headers());
         Self { port, peer, secure, place, navigation, upgrade }

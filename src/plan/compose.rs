@@ -133,7 +133,7 @@ impl<'a> Composer<'a> {
             files,
             listen: listen(service, &mut expander),
         };
-        let mut route = routes::of(service, owner, &mut expander);
+        let mut route = routes::of(service, owner, &mut expander, |name| self.config.env.is_on(name));
 
         if let Some(first) = expander.problems.first() {
             unit.fate = Fate::Broken(first.to_string());

@@ -165,6 +165,8 @@ impl<'a> Guests<'a> {
                 bridge: None,
                 path: link.path,
                 url: None,
+                secure_context: false,
+                webrtc: None,
             });
         }
         // Only now it is known who listens where.

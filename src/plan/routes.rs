@@ -77,12 +77,21 @@ pub struct Route {
     pub bridge: Option<Bridge>,
     /// The path that a link opens.
     pub path: String,
+    /// Whether browsers need a secure context (https, or this very machine) for it.
+    pub secure_context: bool,
+    /// Whether WebRTC is offered to browsers without one; none for a service that knows no such mode.
+    pub webrtc: Option<bool>,
     /// A link that was given ready made, instead of one made from the address that the person uses.
     pub url: Option<String>,
 }
 
 /// The route that a service file describes. `owner` is the user that the service runs as.
-pub(super) fn of(service: &Service, owner: u32, expander: &mut Expander<'_>) -> Option<Route> {
+pub(super) fn of(
+    service: &Service,
+    owner: u32,
+    expander: &mut Expander<'_>,
+    is_on: impl Fn(&str) -> bool,
+) -> Option<Route> {
     let spec = service.route.as_ref()?;
     let listen = expander.text("route.listen", &spec.listen);
     let port = listen.parse::<u16>().ok().filter(|port| *port != 0);
@@ -108,6 +117,8 @@ pub(super) fn of(service: &Service, owner: u32, expander: &mut Expander<'_>) -> 
         upstream: address?,
         bridge: spec.bridge.clone().map(|path| Bridge { path, files: files.map(PathBuf::from) }),
         path: spec.path.clone(),
+        secure_context: spec.secure_context,
+        webrtc: spec.webrtc.as_ref().map(|names| names.iter().any(|name| is_on(name))),
         url: url.filter(|url| !url.is_empty()),
     })
 }

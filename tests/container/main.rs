@@ -32,6 +32,7 @@ mod poll;
 mod remote;
 mod restart;
 mod scenario;
+mod secure;
 mod stack;
 mod viewer;
 mod vnc;

@@ -72,21 +72,23 @@ impl World {
     }
 
     pub async fn with(credentials: Credentials) -> Self {
-        Self::carried_by(None, credentials).await
+        Self::tuned(credentials, |_| {}).await
     }
 
     /// Everything on the test's own runtime.
     pub async fn on_one_thread() -> Self {
-        Self::carried_by(Some(0), credentials()).await
+        Self::tuned(credentials(), |settings| settings.threads = Some(0)).await
     }
 
-    async fn carried_by(threads: Option<usize>, credentials: Credentials) -> Self {
+    /// With other settings than the usual ones.
+    pub async fn tuned(credentials: Credentials, tune: impl FnOnce(&mut Settings)) -> Self {
         let (observer, watch) = Observer::new(1, 0);
         observer.update(|snapshot| snapshot.units = vec![unit("selkies", UnitState::Ready, "")]);
         let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 100_000 }, Console::silent());
         let stop = CancellationToken::new();
         let auth = Auth::new(credentials, &[7; 32], 4);
-        let settings = Settings { address: [127, 0, 0, 1].into(), threads, ..Settings::default() };
+        let mut settings = Settings { address: [127, 0, 0, 1].into(), ..Settings::default() };
+        tune(&mut settings);
         let gateway = Gateway::new(settings, auth.clone(), watch.clone(), logs.clone(), stop.clone());
         let (_, handle) = tokio::sync::watch::channel(None);
         let router = portal::router(Api::new(watch.clone(), observer.events(), logs.clone(), handle));
@@ -120,6 +122,8 @@ pub fn route(listen: u16, upstream: SocketAddr) -> Route {
         upstream: Upstream::Tcp(upstream),
         bridge: None,
         path: "/".into(),
+        secure_context: false,
+        webrtc: None,
         url: None,
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 
 use super::Raw;
+use crate::config::network::Network;
 use crate::config::secret::Secret;
 
 /// A type that a variable can have.
@@ -103,6 +104,18 @@ impl FromVariable for CookieName {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         let fits = !text.is_empty() && text.len() <= 128 && text.bytes().all(plain);
         fits.then(|| Self(text.to_owned())).ok_or("a name of letters, digits, dots, dashes and underscores")
+    }
+}
+
+/// Networks, separated by commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Networks(pub Vec<Network>);
+
+impl FromVariable for Networks {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let networks = parts.map(str::parse).collect::<Result<_, _>>();
+        networks.map(Self).map_err(|()| "a list of addresses and networks such as 192.0.2.1,10.0.0.0/8")
     }
 }
 

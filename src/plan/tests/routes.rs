@@ -35,7 +35,7 @@ fn with_route(lines: &str) -> String {
 fn a_route_leads_to_loopback_or_to_the_units_own_socket() {
     let socket = with_route(
         "upstream = \"unix:${runtime-dir}/app.sock\"\nbridge = \"/ws\"\nfiles = \"/usr/share/${user}\"\n\
-         path = \"/a.html?b\"\nurl = \"${VNC_URL}\"",
+         path = \"/a.html?b\"\nsecure-context = true\nwebrtc = [\"A\", \"VNC_URL\"]\nurl = \"${VNC_URL}\"",
     );
     let plan = Plan::build(&config(&[("VNC_URL", "https://desk/")], "", &[("app", &socket)]), &facts());
     assert_eq!(plan.problems, []);
@@ -47,6 +47,8 @@ fn a_route_leads_to_loopback_or_to_the_units_own_socket() {
         upstream: Upstream::Unix { path, owner: 1000 },
         bridge: Some(Bridge { path: "/ws".into(), files: Some("/usr/share/user".into()) }),
         path: "/a.html?b".into(),
+        secure_context: true,
+        webrtc: Some(true),
         url: Some("https://desk/".into()),
     };
     assert_eq!(plan.routes, [expected]);

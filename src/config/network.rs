@@ -1,0 +1,81 @@
+//! Networks: an address, or all that begin like it.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// A network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The first bits, the others 0.
+    bits: u128,
+    /// How many of them count.
+    length: u32,
+    v4: bool,
+}
+
+impl Network {
+    /// Whether an address belongs to it. One of IPv4 in the clothes of IPv6 is one of IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let (bits, _, v4) = split(address);
+        v4 == self.v4 && first(bits, self.length) == self.bits
+    }
+}
+
+impl FromStr for Network {
+    type Err = ();
+
+    /// `192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32`.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length.parse::<u32>().map_err(|_| ())?)),
+            None => (text, None),
+        };
+        let (bits, size, v4) = split(address.parse().map_err(|_| ())?);
+        let length = length.unwrap_or(size);
+        if length > size {
+            return Err(());
+        }
+        Ok(Self { bits: first(bits, length), length, v4 })
+    }
+}
+
+/// An address's bits from the left on, and how many it has.
+fn split(address: IpAddr) -> (u128, u32, bool) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32, true),
+        IpAddr::V6(address) => (address.to_bits(), 128, false),
+    }
+}
+
+fn first(bits: u128, length: u32) -> u128 {
+    bits & u128::MAX.checked_shl(128 - length).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_belong_or_do_not() {
+        for (network, address, inside) in [
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("10.1.2.3/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.0", false),
+            ("0.0.0.0/0", "203.0.113.7", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("::/0", "203.0.113.7", false),
+            ("::/0", "2001:db8::1", true),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("::1", "::1", true),
+        ] {
+            let parsed: Network = network.parse().unwrap();
+            assert_eq!(parsed.contains(address.parse().unwrap()), inside, "{address} in {network}");
+        }
+        for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/", "10.0.0.0/-1", "desk"] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
+    }
+}

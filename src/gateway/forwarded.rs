@@ -1,0 +1,208 @@
+//! What a request says about its way here when something passed it on: a cloud's proxy, an ingress, a tunnel.
+//!
+//! Invariants: the scheme is believed of whoever may be such a proxy, because whoever lies about it harms nobody but
+//! themselves: they get a cookie that their own browser refuses. The address decides how often somebody may guess a
+//! password, so it is believed only of those that somebody listed, and of our own tunnel. Docker's proxy and `ssh -L`
+//! carry strangers' headers from loopback, too: without a tunnel nothing from there is believed.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use axum::http::{HeaderMap, HeaderValue};
+
+use super::origin;
+use crate::config::network::Network;
+
+/// Whose word counts.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    /// Proxies that somebody vouched for: they say who asks.
+    pub listed: Vec<Network>,
+    /// Whether a tunnel of Cloudflare's ends in this container, and its requests come from loopback.
+    pub tunnel: bool,
+}
+
+impl Proxies {
+    fn lists(&self, address: IpAddr) -> bool {
+        self.listed.iter().any(|network| network.contains(address))
+    }
+
+    /// Whether the client sees https although `peer` speaks plain HTTP to us.
+    pub(super) fn says_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        if !is_near(peer) && !self.lists(peer) {
+            return false;
+        }
+        // Of several the first is the one that the client spoke to.
+        let proto = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
+        let proto = proto.and_then(|value| value.split(',').next()).map(str::trim);
+        let cloudflare = headers.get("cf-visitor").and_then(|value| {
+            let visitor: serde_json::Value = serde_json::from_slice(value.as_bytes()).ok()?;
+            Some(visitor.get("scheme")?.as_str()? == "https")
+        });
+        proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https")) || cloudflare == Some(true)
+    }
+
+    /// The address of whoever asks, where `peer` is at the other end of the connection.
+    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if self.lists(peer) {
+            return self.before(peer, headers);
+        }
+        // Cloudflare sets both and lets nobody else do so.
+        let ray = single(headers, "cf-ray").is_some_and(|ray| !ray.is_empty());
+        let tunnelled = self.tunnel && peer.is_loopback() && ray;
+        let said = single(headers, "cf-connecting-ip").filter(|_| tunnelled);
+        said.and_then(|address| address.to_str().ok()?.parse::<IpAddr>().ok())
+            .map_or(peer, |address| address.to_canonical())
+    }
+
+    /// Each proxy adds the address that it heard from at the end; what stands before the first that nobody vouched
+    /// for is that one's own claim.
+    fn before(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer;
+        let lines = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).collect();
+        for hop in hops.into_iter().rev() {
+            let Some(address) = address(hop.trim()) else { break };
+            client = address;
+            if !self.lists(client) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+/// Whether a browser sent this from a page that it takes for secure: it leaves these headers out over plain http,
+/// except for this very machine. So they tell of a proxy that ends TLS and does not say so.
+pub(super) fn is_secure_context(headers: &HeaderMap) -> bool {
+    headers.contains_key("sec-fetch-mode") && !origin::is_loopback(headers)
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// An address as proxies write it: some add a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let inside = text.strip_prefix('[').and_then(|text| text.split(']').next());
+    let bare = inside.map_or(text, |inside| inside).parse().ok();
+    bare.or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()))
+        .map(|address| address.to_canonical())
+}
+
+/// Addresses that are nobody's on the internet: a proxy in front of this container may have one.
+fn is_near(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_near_v4(address),
+        IpAddr::V6(address) => is_near_v6(address),
+    }
+}
+
+fn is_near_v4(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    // The third kind is what carriers and clouds use between them and their customers.
+    address.is_loopback()
+        || address.is_private()
+        || (first == 100 && second & 0xc0 == 64)
+        || address.is_link_local()
+}
+
+fn is_near_v6(address: Ipv6Addr) -> bool {
+    address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderName;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)));
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_scheme_is_believed_of_near_ones_and_of_those_on_the_list() {
+        let none = Proxies::default();
+        let https = map(&[("x-forwarded-proto", "https")]);
+        for near in ["127.0.0.1", "::1", "10.0.0.1", "172.17.0.1", "192.168.1.1", "100.64.0.9", "169.254.1.1"]
+        {
+            assert!(none.says_https(ip(near), &https), "{near}");
+        }
+        assert!(none.says_https(ip("fd00::1"), &https) && none.says_https(ip("fe80::1"), &https));
+        for far in ["203.0.113.7", "100.128.0.1", "2001:db8::1", "172.32.0.1"] {
+            assert!(!none.says_https(ip(far), &https), "{far}");
+        }
+        let listed = Proxies { listed: vec!["203.0.113.0/24".parse().unwrap()], tunnel: false };
+        assert!(listed.says_https(ip("203.0.113.7"), &https));
+        for (headers, secure) in [
+            (map(&[("x-forwarded-proto", "HTTPS, http")]), true),
+            (map(&[("x-forwarded-proto", "http, https")]), false),
+            (map(&[("cf-visitor", "{\"scheme\":\"https\"}")]), true),
+            (map(&[("cf-visitor", "{\"scheme\":\"http\"}")]), false),
+            (map(&[("cf-visitor", "https")]), false),
+            (map(&[]), false),
+        ] {
+            assert_eq!(none.says_https(ip("10.0.0.1"), &headers), secure, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn the_address_is_believed_of_few() {
+        let cloudflare = map(&[("cf-connecting-ip", "198.51.100.1"), ("cf-ray", "8f-TXL")]);
+        let chain = map(&[("x-forwarded-for", "9.9.9.9, 198.51.100.1, 10.0.0.2")]);
+        let none = Proxies::default();
+        for peer in ["127.0.0.1", "172.17.0.1", "203.0.113.7"] {
+            assert_eq!(none.client(ip(peer), &cloudflare), ip(peer));
+            assert_eq!(none.client(ip(peer), &chain), ip(peer));
+        }
+        let tunnel = Proxies { listed: Vec::new(), tunnel: true };
+        assert_eq!(tunnel.client(ip("127.0.0.1"), &cloudflare), ip("198.51.100.1"));
+        assert_eq!(tunnel.client(ip("172.17.0.1"), &cloudflare), ip("172.17.0.1"));
+        assert_eq!(tunnel.client(ip("127.0.0.1"), &chain), ip("127.0.0.1"));
+        for forged in [
+            map(&[("cf-connecting-ip", "198.51.100.1")]),
+            map(&[("cf-connecting-ip", "198.51.100.1"), ("cf-connecting-ip", "1.1.1.1"), ("cf-ray", "8f")]),
+            map(&[("cf-connecting-ip", "no address"), ("cf-ray", "8f")]),
+        ] {
+            assert_eq!(tunnel.client(ip("127.0.0.1"), &forged), ip("127.0.0.1"), "{forged:?}");
+        }
+        let listed = Proxies { listed: vec!["10.0.0.0/8".parse().unwrap()], tunnel: false };
+        assert_eq!(listed.client(ip("10.0.0.1"), &chain), ip("198.51.100.1"), "not what it claims before");
+        assert_eq!(listed.client(ip("10.0.0.1"), &cloudflare), ip("10.0.0.1"));
+        for (said, client) in [
+            ("198.51.100.1:4711", "198.51.100.1"),
+            ("[2001:db8::1]:80", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("::ffff:198.51.100.1", "198.51.100.1"),
+            ("unknown", "10.0.0.1"),
+            ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
+            ("1.1.1.1, x, 10.0.0.2", "10.0.0.2"),
+        ] {
+            assert_eq!(
+                listed.client(ip("10.0.0.1"), &map(&[("x-forwarded-for", said)])),
+                ip(client),
+                "{said}"
+            );
+        }
+        let two = map(&[("x-forwarded-for", "198.51.100.1"), ("x-forwarded-for", "198.51.100.2")]);
+        assert_eq!(listed.client(ip("10.0.0.1"), &two), ip("198.51.100.2"));
+    }
+
+    #[test]
+    fn browsers_tell_secure_pages_from_others() {
+        let fetch = ("sec-fetch-mode", "navigate");
+        assert!(is_secure_context(&map(&[("host", "desk.example"), fetch])));
+        assert!(!is_secure_context(&map(&[("host", "desk.example")])));
+        // Over plain http as well.
+        assert!(!is_secure_context(&map(&[("host", "localhost:6100"), fetch])));
+    }
+}

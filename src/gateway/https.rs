@@ -1,0 +1,84 @@
+//! Who comes by plain http although it has to be https: the whole gateway can insist on it, and some services work in
+//! a browser's secure contexts only.
+//!
+//! Invariants: nobody is sent in a circle: whoever came by https to a proxy is where they should be; nothing is
+//! remembered by browsers (no 301, no HSTS), because the same address may belong to another container tomorrow.
+
+use axum::body::Body;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
+use serde_json::json;
+
+use super::door::Target;
+use super::visit::Visit;
+use super::{forwarded, login, origin, own, page, webrtc};
+
+/// The answer to a request that should have come by https, if it should. `insists` is for all requests.
+pub(super) async fn instead<B>(
+    insists: bool,
+    target: &Target,
+    visit: &Visit,
+    request: &Request<B>,
+) -> Option<Response<Body>> {
+    let headers = request.headers();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    // Certificate authorities ask for their challenges by http.
+    let public = reads && own::is_public(request.uri().path());
+    if visit.secure || public || forwarded::is_secure_context(headers) {
+        return None;
+    }
+    if insists {
+        return Some(redirect(visit, request));
+    }
+    let Target::Service(route) = target else { return None };
+    let page = visit.navigation && visit.upgrade.is_none();
+    if !page || !route.secure_context || origin::is_loopback(headers) {
+        return None;
+    }
+    let address = address(request)?;
+    // The way to WebRTC leads past a login.
+    let path = request.uri().path();
+    let on_the_way = route.webrtc == Some(true) && matches!(path, login::PATH | webrtc::PATH);
+    if on_the_way || (route.webrtc.is_some() && webrtc::is_on(&route.upstream).await) {
+        return None;
+    }
+    Some(explain(&route.title, &address, route.webrtc == Some(true)))
+}
+
+/// The same address by https.
+fn address<B>(request: &Request<B>) -> Option<String> {
+    let host = origin::host(request.headers())?;
+    // Without a port it was 80, and that port speaks both as well; https alone would mean 443.
+    let port = if origin::has_port(host)? { "" } else { ":80" };
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    Some(format!("https://{host}{port}{path}"))
+}
+
+fn redirect<B>(visit: &Visit, request: &Request<B>) -> Response<Body> {
+    let error = "this port wants https";
+    let location = address(request).and_then(|address| HeaderValue::try_from(address).ok());
+    // A WebSocket follows no redirect.
+    let Some(location) = location.filter(|_| visit.upgrade.is_none()) else {
+        return page::json(StatusCode::FORBIDDEN, &json!({ "error": error }));
+    };
+    let mut response = page::text(StatusCode::TEMPORARY_REDIRECT, error);
+    response.headers_mut().insert(LOCATION, location);
+    response
+}
+
+fn explain(title: &str, address: &str, webrtc: bool) -> Response<Body> {
+    let (title, address) = (page::escape(title), page::escape(address));
+    let other = format!(
+        "<p><a class=\"button second\" id=\"webrtc\" href=\"{}\">Use WebRTC instead</a></p>\n",
+        webrtc::PATH
+    );
+    let other = if webrtc { other.as_str() } else { "" };
+    let body = format!(
+        "<main class=\"card\">\n<h1>{title} needs https</h1>\n\
+         <p>Browsers decode its pictures only over an encrypted connection or on this very machine.</p>\n\
+         <p><a class=\"button\" id=\"https\" href=\"{address}\">Continue by https</a></p>\n{other}\
+         <p class=\"hint\">Your browser may warn once that it does not know the certificate: without one of your own \
+         this machine has made one for itself.</p>\n</main>\n"
+    );
+    page::html(StatusCode::FORBIDDEN, &format!("{title} needs https"), "", &body)
+}

@@ -1,0 +1,257 @@
+//! Who is led from plain http to https, who is not, and whose word counts about where a request comes from.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use desktopd::gateway::forwarded::Proxies;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+use super::gateway_world::{TOKEN, World, ask, credentials, free_port, get, read_until, route};
+
+const HTML: &str = "Accept: text/html,*/*\r\n";
+const DESK: &str = "Host: desk.example:6100\r\n";
+
+async fn insisting() -> World {
+    World::tuned(credentials(), |settings| settings.https = true).await
+}
+
+/// A gateway whose service needs a secure context.
+async fn picky() -> World {
+    let world = World::new().await;
+    let mut route = route(world.port, world.service.address);
+    route.secure_context = true;
+    assert_eq!(world.gateway.set_routes(&[route]).await, []);
+    world
+}
+
+#[tokio::test]
+async fn plain_http_is_redirected_where_https_is_insisted_on() {
+    let world = insisting().await;
+    for (method, host, path, location) in [
+        ("GET", "desk.example:6100", "/a?b=c&token=x", "https://desk.example:6100/a?b=c&token=x"),
+        ("GET", "desk.example", "/", "https://desk.example:80/"),
+        ("POST", "localhost:1", "/desktopd/login", "https://localhost:1/desktopd/login"),
+        ("GET", "[2001:db8::1]:6100", "/", "https://[2001:db8::1]:6100/"),
+        ("PUT", "192.0.2.1:6100", "/", "https://192.0.2.1:6100/"),
+    ] {
+        for port in [world.port, world.pages] {
+            let response = ask(port, method, path, &format!("Host: {host}\r\n"), "").await;
+            assert_eq!(response.status, 307, "{host}: {}", response.head);
+            assert_eq!(response.header("location"), Some(location));
+            assert_eq!(response.header("strict-transport-security"), None);
+            assert_eq!(response.header("cache-control"), Some("no-store"));
+        }
+    }
+    assert_eq!(world.service.requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_has_to_answer_by_plain_http_does() {
+    let world = insisting().await;
+    for path in ["/desktopd/health", "/ai-dock/health-check", "/portal-resolver"] {
+        assert_eq!(get(world.port, path, DESK).await.status, 200, "{path}");
+    }
+    let challenge = "/.well-known/acme-challenge/abc";
+    assert_eq!(get(world.port, challenge, DESK).await.status, 200);
+    assert!(world.service.last().starts_with("GET /.well-known/acme-challenge/abc "));
+    let upgrade =
+        format!("{DESK}Authorization: Bearer {TOKEN}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n");
+    let response = get(world.port, "/ws", &upgrade).await;
+    assert_eq!(response.status, 403, "a WebSocket follows no redirect: {}", response.head);
+    assert!(response.body.contains("wants https"), "{}", response.body);
+}
+
+/// What says that the client sees https already.
+const BY_HTTPS: [&str; 4] = [
+    "X-Forwarded-Proto: https\r\n",
+    "x-forwarded-proto: https, http\r\n",
+    "Cf-Visitor: {\"scheme\":\"https\"}\r\n",
+    // Browsers send it to secure places only.
+    "Sec-Fetch-Mode: navigate\r\n",
+];
+
+#[tokio::test]
+async fn nobody_is_sent_in_a_circle_behind_a_proxy() {
+    for world in [insisting().await, picky().await] {
+        for by_https in BY_HTTPS {
+            let headers = format!("{DESK}{HTML}{by_https}Authorization: Bearer {TOKEN}\r\n");
+            let response = get(world.port, "/", &headers).await;
+            assert_eq!((response.status, response.body.as_str()), (200, "service"), "{by_https}");
+        }
+        let plain = format!("{DESK}{HTML}X-Forwarded-Proto: http\r\nAuthorization: Bearer {TOKEN}\r\n");
+        let response = get(world.port, "/", &plain).await;
+        assert!([307, 403].contains(&response.status), "{}", response.head);
+    }
+}
+
+#[tokio::test]
+async fn a_page_explains_where_a_secure_context_is_needed() {
+    let world = picky().await;
+    let login = format!("Authorization: Bearer {TOKEN}\r\n");
+    for headers in [HTML.to_owned(), format!("{HTML}{login}")] {
+        let response = get(world.port, "/a?b=1&c=\"<i>", &format!("{DESK}{headers}")).await;
+        assert_eq!(response.status, 400, "no such address: {}", response.body);
+        let response = get(world.port, "/a?b=1&token=x", &format!("{DESK}{headers}")).await;
+        assert_eq!(response.status, 403);
+        assert!(response.body.contains("Desktop &lt;1&gt; needs https"), "{}", response.body);
+        let link = "href=\"https://desk.example:6100/a?b=1&amp;token=x\"";
+        assert!(response.body.contains(link), "{}", response.body);
+        assert!(response.header("content-security-policy").is_some());
+    }
+    assert_eq!(world.service.requests(), [""; 0]);
+    // Pages and programs that ask in the background, our own pages, and the portal are as they were.
+    let background = format!("{DESK}{login}");
+    assert_eq!(get(world.port, "/", &background).await.body, "service");
+    assert_eq!(get(world.port, "/desktopd/health", &format!("{DESK}{HTML}")).await.status, 200);
+    assert_eq!(get(world.pages, "/", &format!("{DESK}{HTML}{login}")).await.status, 200);
+    let post = ask(world.port, "POST", "/", &format!("{background}{HTML}"), "").await;
+    assert_eq!(post.body, "service");
+}
+
+#[tokio::test]
+async fn this_very_machine_is_a_secure_context() {
+    let world = picky().await;
+    for host in ["localhost:6100", "desk.localhost", "127.0.0.1:6100", "127.1.2.3", "[::1]:6100", "LOCALHOST"]
+    {
+        let headers = format!("Host: {host}\r\n{HTML}Authorization: Bearer {TOKEN}\r\n");
+        assert_eq!(get(world.port, "/", &headers).await.body, "service", "{host}");
+    }
+    for host in ["localhost.example:6100", "192.168.0.1", "[fe80::1]", "127.0.0.1.example", "desk"] {
+        let headers = format!("Host: {host}\r\n{HTML}Authorization: Bearer {TOKEN}\r\n");
+        assert_eq!(get(world.port, "/", &headers).await.status, 403, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn services_hear_where_a_request_comes_from() {
+    let claims =
+        "X-Forwarded-For: 9.9.9.9, 198.51.100.1\r\nCf-Connecting-Ip: 198.51.100.2\r\nCf-Ray: 8f-TXL\r\n";
+    let listed = Proxies { listed: vec!["127.0.0.0/8".parse().unwrap()], tunnel: false };
+    let tunnel = Proxies { listed: Vec::new(), tunnel: true };
+    for (proxies, seen) in
+        [(Proxies::default(), "127.0.0.1"), (listed, "198.51.100.1"), (tunnel, "198.51.100.2")]
+    {
+        let world = World::tuned(credentials(), |settings| settings.proxies = proxies).await;
+        let headers = format!("{DESK}{claims}X-Forwarded-Proto: https\r\nAuthorization: Bearer {TOKEN}\r\n");
+        get(world.port, "/", &headers).await;
+        let last = world.service.last();
+        assert!(last.contains(&format!("\r\nx-forwarded-for: {seen}\r\n")), "{last}");
+        assert!(last.contains("\r\nx-forwarded-proto: https\r\n"), "{last}");
+        assert!(!last.contains("cf-connecting-ip") && !last.contains("9.9.9.9"), "{last}");
+    }
+}
+
+/// What Selkies does of its modes.
+struct Selkies {
+    address: SocketAddr,
+    mode: Arc<Mutex<&'static str>>,
+}
+
+impl Selkies {
+    async fn start(willing: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mode = Arc::new(Mutex::new("websockets"));
+        let shared = Arc::clone(&mode);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let request = read_until(&mut stream, "\r\n\r\n").await;
+                let answer = if request.starts_with("GET /api/status ") {
+                    format!("{{\"current_mode\": \"{}\"}}", shared.lock().unwrap())
+                } else if request.starts_with("POST /api/switch ") {
+                    if !request.contains("{\"mode\":\"webrtc\"}") {
+                        read_until(&mut stream, "{\"mode\":\"webrtc\"}").await;
+                    }
+                    if willing {
+                        *shared.lock().unwrap() = "webrtc";
+                        "{\"status\": \"success\"}".to_owned()
+                    } else {
+                        "{\"status\": \"error\", \"message\": \"<disabled>\"}".to_owned()
+                    }
+                } else {
+                    "stream".to_owned()
+                };
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close", answer.len());
+                let _ = stream.write_all(format!("{head}\r\n\r\n{answer}").as_bytes()).await;
+            }
+        });
+        Self { address, mode }
+    }
+
+    /// A gateway in front of it.
+    async fn behind(&self, offered: bool) -> World {
+        let world = World::new().await;
+        let mut route = route(world.port, self.address);
+        (route.secure_context, route.webrtc) = (true, Some(offered));
+        assert_eq!(world.gateway.set_routes(&[route]).await, []);
+        world
+    }
+
+    fn mode(&self) -> &'static str {
+        *self.mode.lock().unwrap()
+    }
+}
+
+const WEBRTC: &str = "/desktopd/webrtc";
+
+#[tokio::test]
+async fn webrtc_is_a_way_without_https() {
+    let selkies = Selkies::start(true).await;
+    let world = selkies.behind(true).await;
+    let plain = format!("{DESK}{HTML}");
+    let page = get(world.port, "/", &plain).await;
+    assert_eq!(page.status, 403);
+    assert!(page.body.contains("href=\"/desktopd/webrtc\"") && page.body.contains("href=\"https://desk"));
+
+    let to_login = get(world.port, WEBRTC, &plain).await;
+    assert_eq!(to_login.status, 303, "{}", to_login.body);
+    let login = to_login.header("location").unwrap();
+    assert!(get(world.port, login, &plain).await.body.contains("type=\"password\""), "{login}");
+    let inside = format!("{plain}Authorization: Bearer {TOKEN}\r\n");
+    assert!(get(world.port, WEBRTC, &inside).await.body.contains("<form method=\"post\""));
+    assert_eq!(selkies.mode(), "websockets", "looking changes nothing");
+
+    let headers = format!("{plain}Origin: http://desk.example:6100\r\n");
+    assert_eq!(ask(world.port, "POST", WEBRTC, &headers, "").await.status, 401);
+    let headers = format!("{inside}Origin: http://desk.example:6200\r\n");
+    assert_eq!(ask(world.port, "POST", WEBRTC, &headers, "").await.status, 403);
+    assert_eq!(selkies.mode(), "websockets");
+    let own =
+        ask(world.port, "POST", WEBRTC, &format!("{inside}Origin: http://desk.example:6100\r\n"), "").await;
+    assert_eq!((own.status, own.header("location")), (303, Some("/")), "{}", own.body);
+    assert_eq!(selkies.mode(), "webrtc");
+    assert_eq!(get(world.port, "/", &inside).await.body, "stream");
+}
+
+#[tokio::test]
+async fn webrtc_is_not_offered_where_its_packets_have_no_way() {
+    let selkies = Selkies::start(true).await;
+    let world = selkies.behind(false).await;
+    let inside = format!("{DESK}{HTML}Authorization: Bearer {TOKEN}\r\n");
+    let page = get(world.port, "/", &inside).await;
+    assert!(page.status == 403 && !page.body.contains("WebRTC"), "{}", page.body);
+    // No password is asked for where it would be read on the way.
+    assert_eq!(get(world.port, "/desktopd/login", &format!("{DESK}{HTML}")).await.status, 403);
+    let headers = format!("{inside}Origin: http://desk.example:6100\r\n");
+    assert_eq!(ask(world.port, "POST", WEBRTC, &headers, "").await.status, 404);
+    // Whoever changed it by other means has it all the same.
+    *selkies.mode.lock().unwrap() = "webrtc";
+    assert_eq!(get(world.port, "/", &inside).await.body, "stream");
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_the_mode_says_why() {
+    let world = Selkies::start(false).await.behind(true).await;
+    let headers =
+        format!("{DESK}{HTML}Authorization: Bearer {TOKEN}\r\nOrigin: http://desk.example:6100\r\n");
+    let refused = ask(world.port, "POST", WEBRTC, &headers, "").await;
+    assert!(refused.status == 502 && refused.body.contains("&lt;disabled&gt;"), "{}", refused.body);
+    let dead = World::new().await;
+    let mut route = route(dead.port, ([127, 0, 0, 1], free_port().await).into());
+    (route.secure_context, route.webrtc) = (true, Some(true));
+    assert_eq!(dead.gateway.set_routes(&[route]).await, []);
+    assert_eq!(ask(dead.port, "POST", WEBRTC, &headers, "").await.status, 502);
+    assert_eq!(get(dead.port, "/", &format!("{DESK}{HTML}")).await.status, 403);
+}

@@ -1,0 +1,395 @@
+//! TLS on the ports of the front door: which certificate is shown, and what is spoken inside.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use desktopd::gateway::tls::{Files, Sources, Tls};
+use desktopd::state::State;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tempfile::TempDir;
+use time::OffsetDateTime;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::gateway_world::{PASSWORD, Response, TOKEN, USER, World, credentials, get, read_until, talk};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A gateway that speaks TLS, and what it keeps on disk.
+struct Secure {
+    world: World,
+    tls: Tls,
+    problems: watch::Receiver<Vec<String>>,
+    files: Files,
+    _dir: TempDir,
+}
+
+impl Secure {
+    /// With nobody's certificate.
+    async fn new() -> Self {
+        Self::with(|_| false).await
+    }
+
+    /// With what `write` left in the files, if it says so.
+    async fn with(write: impl FnOnce(&Files) -> bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files { certificate: dir.path().join("desk.crt"), key: dir.path().join("desk.key") };
+        let given = write(&files).then(|| files.clone());
+        let (tls, problems) = open(dir.path(), given);
+        let world = World::tuned(credentials(), |settings| settings.tls = Some(tls.clone())).await;
+        Self { world, tls, problems, files, _dir: dir }
+    }
+
+    /// The certificate that a visitor is shown now.
+    async fn shown(&self) -> CertificateDer<'static> {
+        certificate(&connect(self.world.port, &[]).await)
+    }
+
+    /// Waits for looks at the files until `seen` holds for what is wrong.
+    async fn until(&mut self, what: &str, seen: impl Fn(&[String]) -> bool) {
+        let met = tokio::time::timeout(SOON, self.problems.wait_for(|problems| seen(problems))).await;
+        assert!(met.is_ok_and(|met| met.is_ok()), "no {what} in {:?}", self.problems.borrow());
+    }
+}
+
+fn open(dir: &Path, given: Option<Files>) -> (Tls, watch::Receiver<Vec<String>>) {
+    let (state, problem) = State::open(&dir.join("state"), "one");
+    assert_eq!(problem, None);
+    let provider = Files { certificate: dir.join("none.crt"), key: dir.join("none.key") };
+    let names = ["localhost", "127.0.0.1", "desk.example"].map(str::to_owned).to_vec();
+    Tls::open(Sources { given, provider, names }, Arc::new(state))
+}
+
+/// A certificate as somebody would give it, with its key.
+struct Given {
+    key: KeyPair,
+    certificate: rcgen::Certificate,
+}
+
+impl Given {
+    fn new() -> Self {
+        Self::until(OffsetDateTime::now_utc() + time::Duration::days(90))
+    }
+
+    fn until(end: OffsetDateTime) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["desk.example".to_owned()]).unwrap();
+        params.not_before = end - time::Duration::days(100);
+        params.not_after = end;
+        Self { certificate: params.self_signed(&key).unwrap(), key }
+    }
+
+    fn write_certificate(&self, files: &Files) {
+        replace(&files.certificate, &self.certificate.pem());
+    }
+
+    fn write_key(&self, files: &Files) {
+        replace(&files.key, &self.key.serialize_pem());
+    }
+
+    fn write(&self, files: &Files) -> bool {
+        self.write_certificate(files);
+        self.write_key(files);
+        true
+    }
+}
+
+/// As tools do it who know that somebody may read at any moment.
+fn replace(path: &Path, text: &str) {
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, text).unwrap();
+    std::fs::rename(temporary, path).unwrap();
+}
+
+/// Takes any certificate, but not without its key.
+#[derive(Debug)]
+struct Anybody(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn client(trusted: Option<&CertificateDer<'static>>, protocols: &[&[u8]]) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_protocol_versions(rustls::ALL_VERSIONS).unwrap();
+    let mut config = if let Some(trusted) = trusted {
+        let mut roots = RootCertStore::empty();
+        roots.add(trusted.clone()).unwrap();
+        builder.with_root_certificates(roots).with_no_client_auth()
+    } else {
+        let anybody = Anybody(provider().signature_verification_algorithms);
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(anybody)).with_no_client_auth()
+    };
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    config
+}
+
+async fn shake(port: u16, config: ClientConfig, name: &'static str) -> std::io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let name = ServerName::try_from(name).unwrap();
+    let shaken = tokio::time::timeout(SOON, TlsConnector::from(Arc::new(config)).connect(name, stream)).await;
+    shaken.expect("the handshake takes too long")
+}
+
+async fn connect(port: u16, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
+    shake(port, client(None, protocols), "desk.example").await.unwrap()
+}
+
+fn certificate(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+    stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
+}
+
+/// One request on an open connection; the service's answers have a length.
+async fn ask_on(stream: &mut TlsStream<TcpStream>, path: &str, headers: &str) -> Response {
+    let raw = format!("GET {path} HTTP/1.1\r\nHost: desk.example:6100\r\n{headers}\r\n");
+    stream.write_all(raw.as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    let read = async {
+        loop {
+            let text = String::from_utf8_lossy(&seen).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let response = Response::parse(&text);
+                let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
+                assert!(!head.contains("chunked"), "{head}");
+                if body.len() >= length {
+                    return response;
+                }
+            }
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "ended after {text:?}");
+        }
+    };
+    tokio::time::timeout(SOON, read).await.expect("no answer")
+}
+
+fn bearer() -> String {
+    format!("Authorization: Bearer {TOKEN}\r\n")
+}
+
+#[tokio::test]
+async fn every_port_speaks_both_from_the_first_moment() {
+    let secure = Secure::new().await;
+    for port in [secure.world.port, secure.world.pages] {
+        // Without waiting for anything: the handshake does.
+        let mut stream = connect(port, &[b"http/1.1"]).await;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        assert_eq!(ask_on(&mut stream, "/desktopd/health", "").await.status, 200);
+        assert_eq!(get(port, "/desktopd/health", "").await.status, 200);
+        let stream = connect(port, &[b"h2", b"http/1.1"]).await;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let mut stream = connect(port, &[]).await;
+        assert_eq!(ask_on(&mut stream, "/desktopd/health", "").await.status, 200);
+        // Nothing comes back in plain text to who began with TLS.
+        let answer = talk(port, "\u{16}GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(!answer.contains("HTTP/"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn ours_is_made_for_the_names_of_the_machine_and_stays() {
+    let secure = Secure::new().await;
+    let ours = secure.shown().await;
+    for name in ["localhost", "127.0.0.1", "desk.example"] {
+        shake(secure.world.port, client(Some(&ours), &[]), name).await.unwrap();
+    }
+    let foreign = shake(secure.world.port, client(Some(&ours), &[]), "evil.example").await;
+    assert!(foreign.unwrap_err().to_string().contains("not valid for name"));
+    let (tls, _) = open(secure._dir.path(), None);
+    let again = World::tuned(credentials(), |settings| settings.tls = Some(tls)).await;
+    assert_eq!(certificate(&connect(again.port, &[]).await), ours);
+    assert!(secure.problems.borrow().is_empty(), "{:?}", secure.problems.borrow());
+}
+
+#[tokio::test]
+async fn what_was_given_is_shown_even_when_it_expired() {
+    let given = Given::new();
+    let secure = Secure::with(|files| given.write(files)).await;
+    let stream = shake(secure.world.port, client(Some(given.certificate.der()), &[]), "desk.example").await;
+    assert_eq!(&certificate(&stream.unwrap()), given.certificate.der());
+    assert!(secure.problems.borrow().is_empty(), "{:?}", secure.problems.borrow());
+
+    let expired = Given::until(OffsetDateTime::now_utc() - time::Duration::days(1));
+    let mut secure = Secure::with(|files| expired.write(files)).await;
+    assert_eq!(&secure.shown().await, expired.certificate.der());
+    let refused =
+        shake(secure.world.port, client(Some(expired.certificate.der()), &[]), "desk.example").await;
+    assert!(refused.unwrap_err().to_string().contains("expired"));
+    let name = secure.files.certificate.display().to_string();
+    secure.until("warning", |p| p.len() == 1 && p[0].contains(&name) && p[0].contains("it expired on")).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_told_and_never_replaced_by_plain_text() {
+    let (one, other) = (Given::new(), Given::new());
+    let cases: [(&str, &dyn Fn(&Files)); 4] = [
+        ("is made for the key in", &|files| {
+            one.write_certificate(files);
+            other.write_key(files);
+        }),
+        ("desk.crt: No such file", &|files| one.write_key(files)),
+        ("desk.key: No such file", &|files| one.write_certificate(files)),
+        ("desk.key: it holds no private key", &|files| {
+            one.write_certificate(files);
+            replace(&files.key, "-----BEGIN NONSENSE-----\n");
+        }),
+    ];
+    for (words, write) in cases {
+        let mut secure = Secure::with(|files| {
+            write(files);
+            true
+        })
+        .await;
+        let shown = secure.shown().await;
+        assert_ne!(&shown, one.certificate.der());
+        shake(secure.world.port, client(Some(&shown), &[]), "desk.example").await.unwrap();
+        secure.until(words, |p| p.len() == 1 && p[0].contains(words) && p[0].contains("self-signed")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_taken_over_under_open_connections() {
+    let (old, new) = (Given::new(), Given::new());
+    let mut secure = Secure::with(|files| old.write(files)).await;
+    let mut open = connect(secure.world.port, &[b"http/1.1"]).await;
+    assert_eq!(&certificate(&open), old.certificate.der());
+    assert_eq!(ask_on(&mut open, "/desktopd/health", "").await.status, 200);
+
+    // Half of a new pair is no pair.
+    new.write_certificate(&secure.files);
+    secure.until("the half pair", |p| p.iter().any(|p| p.contains("stays in use"))).await;
+    assert_eq!(&secure.shown().await, old.certificate.der());
+    new.write_key(&secure.files);
+    secure.until("silence", <[String]>::is_empty).await;
+    assert_eq!(&secure.shown().await, new.certificate.der());
+    assert_eq!(ask_on(&mut open, "/desktopd/health", "").await.status, 200);
+
+    // Written in place, and then gone: what was read last stays.
+    std::fs::write(&secure.files.key, old.key.serialize_pem()).unwrap();
+    std::fs::write(&secure.files.certificate, old.certificate.pem()).unwrap();
+    let tls = secure.tls.clone();
+    let met = tokio::time::timeout(SOON, async {
+        loop {
+            secure.problems.changed().await.unwrap();
+            if &secure.shown().await == old.certificate.der() {
+                return;
+            }
+        }
+    });
+    met.await.expect("the old pair again");
+    std::fs::remove_file(&secure.files.certificate).unwrap();
+    secure.until("the missing file", |p| p.iter().any(|p| p.contains("stays in use"))).await;
+    assert_eq!(&secure.shown().await, old.certificate.der());
+    assert_eq!(ask_on(&mut open, "/desktopd/health", "").await.status, 200);
+    drop(tls);
+}
+
+#[tokio::test]
+async fn a_certificate_that_comes_late_takes_the_place_of_ours() {
+    let given = Given::new();
+    let folder = tempfile::tempdir().unwrap();
+    let late = folder.path().join("certs/live");
+    let files = Files { certificate: late.join("desk.crt"), key: late.join("desk.key") };
+    let (tls, mut problems) = open(folder.path(), Some(files.clone()));
+    let world = World::tuned(credentials(), |settings| settings.tls = Some(tls)).await;
+    assert_ne!(&certificate(&connect(world.port, &[]).await), given.certificate.der());
+    std::fs::create_dir_all(&late).unwrap();
+    // The folders are noticed one after the other.
+    given.write(&files);
+    let quiet = tokio::time::timeout(SOON, problems.wait_for(Vec::is_empty)).await;
+    quiet.expect("the files are found").unwrap();
+    assert_eq!(&certificate(&connect(world.port, &[]).await), given.certificate.der());
+}
+
+#[tokio::test]
+async fn services_learn_that_it_is_https_and_a_login_works_there() {
+    let secure = Secure::new().await;
+    let world = &secure.world;
+    let mut stream = connect(world.port, &[b"http/1.1"]).await;
+    assert_eq!(ask_on(&mut stream, "/page", &bearer()).await.status, 200);
+    let last = world.service.last();
+    assert!(last.contains("\r\nx-forwarded-proto: https\r\n"), "{last}");
+    get(world.port, "/page", &bearer()).await;
+    assert!(world.service.last().contains("\r\nx-forwarded-proto: http\r\n"));
+
+    let form = format!("user={USER}&password={}", PASSWORD.replace(' ', "%20").replace('ü', "%C3%BC"));
+    let raw = format!(
+        "POST /desktopd/login HTTP/1.1\r\nHost: desk.example:6100\r\nOrigin: https://desk.example:6100\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{form}",
+        form.len()
+    );
+    let mut stream = connect(world.port, &[]).await;
+    stream.write_all(raw.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an end");
+    let answer = Response::parse(&String::from_utf8_lossy(&answer));
+    assert_eq!(answer.status, 303, "{}", answer.head);
+    let cookie = format!("Cookie: {}\r\n", answer.cookie());
+    let mut stream = connect(world.port, &[]).await;
+    assert_eq!(ask_on(&mut stream, "/page", &cookie).await.status, 200);
+}
+
+#[tokio::test]
+async fn websockets_run_inside() {
+    let secure = Secure::new().await;
+    let mut stream = connect(secure.world.port, &[b"http/1.1"]).await;
+    let raw = format!(
+        "GET /ws HTTP/1.1\r\nHost: desk.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{}\r\nping",
+        bearer()
+    );
+    stream.write_all(raw.as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    let echo = async {
+        while !seen.ends_with(b"hello ping") {
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "{}", String::from_utf8_lossy(&seen));
+        }
+    };
+    tokio::time::timeout(SOON, echo).await.expect("the service's words");
+    assert!(seen.starts_with(b"HTTP/1.1 101 "));
+    // The same on the same port without TLS.
+    let mut plain = TcpStream::connect(("127.0.0.1", secure.world.port)).await.unwrap();
+    plain.write_all(raw.as_bytes()).await.unwrap();
+    read_until(&mut plain, "hello ping").await;
+}
