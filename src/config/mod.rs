@@ -11,6 +11,7 @@ pub mod own;
 pub mod places;
 pub mod problem;
 pub mod provider;
+pub mod rewrite;
 pub mod route;
 pub mod secret;
 pub mod service;

@@ -1,5 +1,6 @@
 //! `[route]` of a service file: a port of the front door, and what stands behind it.
 
+use super::rewrite::{self, Rewrite};
 use super::table::Reader;
 
 /// A port of the front door that leads to the service.
@@ -20,6 +21,8 @@ pub struct RouteSpec {
     pub path: String,
     /// A link that is shown instead of one made from the address that the person uses; a template, empty for none.
     pub url: Option<String>,
+    /// How requests and answers are changed on their way.
+    pub rewrite: Rewrite,
 }
 
 pub(super) fn read(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
@@ -37,5 +40,6 @@ pub(super) fn read(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
     if files.is_some() && without_bridge {
         table.problem("files", "it needs `bridge`: without one, all requests go to the service");
     }
-    Some(RouteSpec { title, path, url, bridge, files, listen: listen?, upstream: upstream? })
+    let rewrite = rewrite::read(table, bridge.is_some());
+    Some(RouteSpec { title, path, url, bridge, files, rewrite, listen: listen?, upstream: upstream? })
 }

@@ -180,6 +180,7 @@ impl Plan {
         relations::settle(&mut units, config, &mut problems);
         let port = config.env.vars.serviceportal_port_host.0;
         routes::check(&mut routes, &units, port, &mut problems);
+        routes::ask_for_localhost(&mut routes, &config.env.vars.header_up_localhost);
         Self { units, routes, display, problems, shortcomings: shortcomings(facts) }
     }
 

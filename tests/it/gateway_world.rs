@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use desktopd::config::rewrite::Rewrite;
 use desktopd::config::secret::Secret;
 use desktopd::gateway::auth::{Auth, Credentials, Password};
 use desktopd::gateway::{Gateway, Settings};
@@ -72,21 +73,21 @@ impl World {
     }
 
     pub async fn with(credentials: Credentials) -> Self {
-        Self::carried_by(None, credentials).await
+        Self::configured(credentials, Settings::default()).await
     }
 
     /// Everything on the test's own runtime.
     pub async fn on_one_thread() -> Self {
-        Self::carried_by(Some(0), credentials()).await
+        Self::configured(credentials(), Settings { threads: Some(0), ..Settings::default() }).await
     }
 
-    async fn carried_by(threads: Option<usize>, credentials: Credentials) -> Self {
+    pub async fn configured(credentials: Credentials, settings: Settings) -> Self {
         let (observer, watch) = Observer::new(1, 0);
         observer.update(|snapshot| snapshot.units = vec![unit("selkies", UnitState::Ready, "")]);
         let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 100_000 }, Console::silent());
         let stop = CancellationToken::new();
         let auth = Auth::new(credentials, &[7; 32], 4);
-        let settings = Settings { address: [127, 0, 0, 1].into(), threads, ..Settings::default() };
+        let settings = Settings { address: [127, 0, 0, 1].into(), ..settings };
         let gateway = Gateway::new(settings, auth.clone(), watch.clone(), logs.clone(), stop.clone());
         let (_, handle) = tokio::sync::watch::channel(None);
         let router = portal::router(Api::new(watch.clone(), observer.events(), logs.clone(), handle));
@@ -121,6 +122,7 @@ pub fn route(listen: u16, upstream: SocketAddr) -> Route {
         bridge: None,
         path: "/".into(),
         url: None,
+        rewrite: Rewrite::default(),
     }
 }
 

@@ -104,7 +104,9 @@ fn main() -> std::process::ExitCode {
         What::Frames(many) => runtime.block_on(frames::run(many)),
         What::Rate { many, rate } => rate::run(&many, rate),
         What::Flood { many, from } => runtime.block_on(flood::run(many, from)),
-        What::Control { socket, path, seconds } => control::run(&socket, &path, Duration::from_secs_f64(seconds)),
+        What::Control { socket, path, seconds } => {
+            control::run(&socket, &path, Duration::from_secs_f64(seconds))
+        }
     });
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,

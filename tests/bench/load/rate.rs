@@ -78,7 +78,12 @@ fn readable(lines: &[Line], until: Instant) -> Outcome<Vec<usize>> {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(busy.into_iter().zip(&asked).filter(|(_, fd)| fd.any() == Some(true)).map(|(index, _)| index).collect())
+    Ok(busy
+        .into_iter()
+        .zip(&asked)
+        .filter(|(_, fd)| fd.any() == Some(true))
+        .map(|(index, _)| index)
+        .collect())
 }
 
 impl Line {

@@ -6,7 +6,12 @@ use std::time::Duration;
 pub fn print(mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |part: f64| {
-        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts")]
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts"
+        )]
         let index = (times.len() as f64 * part) as usize;
         times.get(index.min(times.len().saturating_sub(1))).map_or(0, Duration::as_micros)
     };
