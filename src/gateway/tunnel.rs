@@ -21,11 +21,12 @@ use tokio_util::either::Either;
 
 use super::auth::Lease;
 use super::crowd::Place;
+use super::metrics::Tunnel;
 use super::pool;
 use super::proxy::Failed;
 use super::relay::relay;
 use super::strict::Watched;
-use crate::plan::routes::Upstream;
+use crate::plan::routes::{Route, Upstream};
 
 /// A connection to a service.
 pub(super) type Connection = Either<TcpStream, UnixStream>;
@@ -37,6 +38,8 @@ pub(super) struct Hold {
     /// It counts as a connection of whoever opened it.
     #[expect(dead_code, reason = "held")]
     pub(super) place: Arc<Place<IpAddr>>,
+    /// What passes is counted.
+    pub(super) tunnel: Tunnel,
 }
 
 /// How long a service on this machine may take to accept a connection.
@@ -44,7 +47,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// Asks the service for the upgrade. Any answer but 101 is an ordinary response.
 pub(super) async fn open(
-    upstream: &Upstream,
+    route: &Route,
     mut request: Request<Incoming>,
     protocol: HeaderValue,
     hold: Hold,
@@ -52,7 +55,11 @@ pub(super) async fn open(
     let client = hyper::upgrade::on(&mut request);
     request.headers_mut().insert(UPGRADE, protocol);
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    let mut response = pool::dial(upstream).await?.send_request(request).await.map_err(Failed::broken)?;
+    let mut response = pool::dial(&route.upstream, route.rewrite.title_case)
+        .await?
+        .send_request(request)
+        .await
+        .map_err(Failed::broken)?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let service = hyper::upgrade::on(&mut response);
         tokio::spawn(carry(client, service, hold));
@@ -95,26 +102,29 @@ async fn carry(client: OnUpgrade, service: OnUpgrade, hold: Hold) {
     let ended = hold.lease.ended().clone();
     // How a tunnel ends concerns its two ends only.
     tokio::select! {
-        _ = connect_both(client, service) => {}
+        _ = connect_both(client, service, &hold.tunnel) => {}
         () = ended.cancelled() => {}
     }
     drop(hold);
 }
 
 /// What hyper made of the connections is taken apart again: of its buffers only what is in them is kept.
-async fn connect_both(client: OnUpgrade, service: OnUpgrade) -> Option<()> {
+async fn connect_both(client: OnUpgrade, service: OnUpgrade, tunnel: &Tunnel) -> Option<()> {
     let (client, service) = tokio::try_join!(client, service).ok()?;
     let Parts { io: service, read_buf: of_service, .. } = service.downcast::<TokioIo<Connection>>().ok()?;
     let service = service.into_inner();
     let client = match client.downcast::<TokioIo<Watched<TcpStream>>>() {
         Ok(Parts { io, read_buf, .. }) => {
             let early = (kept(&read_buf), kept(&of_service));
-            return relay(io.into_inner().into_inner(), service, early).await.ok();
+            tunnel.received(early.0.len());
+            return relay(tunnel.over(io.into_inner().into_inner()), service, early).await.ok();
         }
         Err(client) => client,
     };
     let Parts { io, read_buf, .. } = client.downcast::<TokioIo<Watched<TlsStream<TcpStream>>>>().ok()?;
-    relay(io.into_inner().into_inner(), service, (kept(&read_buf), kept(&of_service))).await.ok()
+    let early = (kept(&read_buf), kept(&of_service));
+    tunnel.received(early.0.len());
+    relay(tunnel.over(io.into_inner().into_inner()), service, early).await.ok()
 }
 
 /// A copy of its own size: what was read belongs to a buffer of 8 KiB.

@@ -37,6 +37,9 @@ pub(super) struct Visit {
     pub(super) place: Arc<Place<IpAddr>>,
     /// Whether a person looks at the answer.
     pub(super) navigation: bool,
+    /// Whether it came through Cloudflare, which shows a page of its own in place of a 502. Whoever only says so gets
+    /// another status, and nothing else.
+    pub(super) by_cloudflare: bool,
     /// The protocol that it asks to switch to.
     pub(super) upgrade: Option<HeaderValue>,
 }
@@ -46,7 +49,8 @@ impl Visit {
         let Arrival { port, peer, tls: secure, place } = arrival;
         let navigation = is_navigation(request.method(), request.headers());
         let upgrade = headers::upgrade(request.version(), request.headers());
-        Self { port, peer, secure, place, navigation, upgrade }
+        let by_cloudflare = navigation && request.headers().contains_key("cf-ray");
+        Self { port, peer, secure, place, navigation, by_cloudflare, upgrade }
     }
 
     /// The answer to somebody who does not come in.

@@ -31,6 +31,8 @@ mod fuzz_config;
 mod gateway_auth;
 mod gateway_desk;
 mod gateway_listen;
+mod gateway_pass;
+mod gateway_pass_pages;
 mod gateway_portal;
 mod gateway_proxy;
 mod gateway_vnc;

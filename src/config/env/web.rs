@@ -1,5 +1,7 @@
 //! What variables say about web pages and services: which origins, which ports, which names of headers.
 
+use http::HeaderValue;
+
 use super::value::{FromVariable, Port};
 
 /// Services that are asked for as `localhost`, by their own ports.
@@ -76,8 +78,8 @@ fn origin(text: &str) -> Option<String> {
 }
 
 /// Names of methods or headers, as a header lists them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tokens(pub String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens(pub HeaderValue);
 
 impl FromVariable for Tokens {
     fn parse(text: &str) -> Result<Self, &'static str> {
@@ -86,7 +88,7 @@ impl FromVariable for Tokens {
         if !names.iter().all(word) {
             return Err("names separated by commas");
         }
-        Ok(Self(names.join(", ")))
+        HeaderValue::try_from(names.join(", ")).map(Self).map_err(|_| "names separated by commas")
     }
 }
 
