@@ -372,6 +372,12 @@ impl Front {
             tls: Some(tls),
             https: vars.web_enable_https,
             proxies: proxies(config),
+            origins: vars.web_allowed_origins.exact.clone(),
+            any_origin: vars.web_allowed_origins.any,
+            cors_methods: vars.web_cors_methods.0.clone(),
+            cors_headers: vars.web_cors_headers.0.clone(),
+            compress: vars.web_enable_compression,
+            access_log: vars.web_access_log,
             ..gateway::Settings::default()
         };
         let api = Api::new(watch.clone(), events, logs.clone(), handle).with_wishes(wishes.clone());

@@ -5,6 +5,7 @@
 //! reported and its default taken: it never stops the boot.
 
 mod value;
+mod web;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -18,6 +19,7 @@ pub use value::{
     CookieName, DisplayChoice, DisplayName, HostPort, Networks, PASSWORD_LIMIT, Password, PasswordHash, Port,
     RelayPort,
 };
+pub use web::{LocalhostPorts, Origins, Tokens};
 
 /// Where a problem with a variable is said to be.
 const PLACE: &str = "environment";
@@ -44,6 +46,7 @@ macro_rules! variables {
     ($($field:ident: $type:ty = $default:literal, [$($name:literal),+], $doc:literal;)+) => {
         /// The value of every variable in the table.
         #[derive(Clone, Debug, PartialEq, Eq)]
+        #[allow(clippy::doc_markdown, reason = "the same words stand in tables and in `desktopd env`")]
         pub struct Variables {
             $(#[doc = $doc] pub $field: $type,)+
         }
@@ -82,6 +85,12 @@ variables! {
     caddy_auth_cookie_name: Option<CookieName> = "", ["CADDY_AUTH_COOKIE_NAME"], "name of the session's cookie; on vast.ai VAST_CONTAINERLABEL with _auth_token";
     web_enable_https: bool = "false", ["WEB_ENABLE_HTTPS", "ENABLE_HTTPS"], "plain http is redirected to https, and links begin with it";
     web_trusted_proxies: Networks = "", ["WEB_TRUSTED_PROXIES"], "addresses and networks of proxies that say who asks, separated by commas";
+    web_allowed_origins: Origins = "", ["WEB_ALLOWED_ORIGINS", "CADDY_CORS_ALLOWED_ORIGINS"], "origins of web pages that may read, change and open tunnels here, separated by commas; * for any that shows a token";
+    web_cors_methods: Tokens = "GET, POST, PUT, PATCH, DELETE, OPTIONS", ["WEB_CORS_METHODS", "CADDY_CORS_ALLOWED_METHODS"], "methods that such pages may use";
+    web_cors_headers: Tokens = "Authorization, Content-Type", ["WEB_CORS_HEADERS", "CADDY_CORS_ALLOWED_HEADERS"], "headers that such pages may send";
+    web_enable_compression: bool = "true", ["WEB_ENABLE_COMPRESSION", "CADDY_ENABLE_COMPRESSION"], "compression of texts where a service has not compressed them";
+    web_access_log: bool = "false", ["WEB_ACCESS_LOG"], "a line for each request, in the log called access";
+    header_up_localhost: LocalhostPorts = "", ["CADDY_HEADER_UP_LOCALHOST"], "own ports of services that are asked for as localhost, or true for all";
     serviceportal_port_host: HostPort = "1111", ["SERVICEPORTAL_PORT_HOST"], "port of the service portal";
     serviceportal_port_local: Port = "11111", ["SERVICEPORTAL_PORT_LOCAL"], "inner port of the service portal, on loopback: for `ssh -L`";
     serviceportal_url: Option<String> = "", ["SERVICEPORTAL_URL"], "preset link to the service portal";

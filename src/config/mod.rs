@@ -14,6 +14,7 @@ pub mod portal_config;
 pub mod portal_file;
 pub mod problem;
 pub mod provider;
+pub mod rewrite;
 pub mod route;
 pub mod secret;
 pub mod service;

@@ -1,5 +1,6 @@
 //! `[route]` of a service file: a port of the front door, and what stands behind it.
 
+use super::rewrite::{self, Rewrite};
 use super::table::Reader;
 
 /// A port of the front door that leads to the service.
@@ -25,6 +26,8 @@ pub struct RouteSpec {
     pub webrtc: Option<Vec<String>>,
     /// A link that is shown instead of one made from the address that the person uses; a template, empty for none.
     pub url: Option<String>,
+    /// How requests and answers are changed on their way.
+    pub rewrite: Rewrite,
 }
 
 pub(super) fn read(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
@@ -44,6 +47,7 @@ pub(super) fn read(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
     if files.is_some() && without_bridge {
         table.problem("files", "it needs `bridge`: without one, all requests go to the service");
     }
+    let rewrite = rewrite::read(table, bridge.is_some());
     Some(RouteSpec {
         title,
         path,
@@ -52,6 +56,7 @@ pub(super) fn read(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
         url,
         bridge,
         files,
+        rewrite,
         listen: listen?,
         upstream: upstream?,
     })

@@ -28,6 +28,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 
 use super::auth::Lease;
 use super::body::Reply;
+use super::metrics::Tunnel;
 use super::proxy::Failed;
 use super::tunnel::{self, Connection, Hold};
 use super::visit::Visit;
@@ -69,7 +70,8 @@ pub(super) async fn answer(
         if !upgrades {
             return Ok(refuse("this address speaks WebSocket only").map(Reply::from));
         }
-        let hold = Hold { lease: lease(), place: Arc::clone(&visit.place) };
+        let tunnel = Tunnel::of(&request);
+        let hold = Hold { lease: lease(), place: Arc::clone(&visit.place), tunnel };
         return Ok(open(&route.upstream, request, hold).await?.map(Reply::from));
     }
     let response = match &bridge.files {
@@ -111,7 +113,7 @@ fn offers_binary(headers: &HeaderMap) -> bool {
 
 async fn carry(client: OnUpgrade, service: Connection, hold: Hold) {
     let client = tokio::select! {
-        Ok(client) = client => TokioIo::new(client),
+        Ok(client) = client => hold.tunnel.over(TokioIo::new(client)),
         () = hold.lease.ended().cancelled() => return,
         else => return,
     };

@@ -14,11 +14,13 @@ use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 
+use super::access_log::Entry;
 use super::auth::{Access, Auth, Denied};
 use super::body::Reply;
+use super::metrics::{self, Metrics};
 use super::proxy::{self, Failed};
 use super::visit::{self, Arrival, Visit};
-use super::{Settings, bridge, https, login, origin, own, page, waiting, webrtc};
+use super::{Settings, bridge, compress, cors, https, login, origin, own, page, rewrite, waiting, webrtc};
 use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
@@ -38,6 +40,7 @@ pub(super) struct Door {
     pub(super) settings: Settings,
     pub(super) watch: Watch,
     pub(super) logs: Logs,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Door {
@@ -50,6 +53,11 @@ impl Door {
     ) -> Response<Reply> {
         let asks_upgrade = request.headers().contains_key(axum::http::header::UPGRADE);
         let port = arrival.port;
+        let entry = self
+            .settings
+            .access_log
+            .then(|| Entry::begin(&self.logs, &request, &arrival, &self.settings.proxies));
+        let grant = cors::grant(&self.settings, request.headers());
         let answered = AssertUnwindSafe(self.decide(target, arrival, request)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
             tracing::error!("a request to port {port} made the gateway panic");
@@ -59,7 +67,14 @@ impl Door {
             // What follows may be meant for the protocol that was not switched to; it must not be read as a request.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
+        if let Some(grant) = grant {
+            grant.apply(response.headers_mut());
+        }
+        self.metrics.answered(port, response.status());
+        match entry {
+            Some(entry) => entry.follow(response),
+            None => response,
+        }
     }
 
     async fn decide(&self, target: Target, arrival: Arrival, request: Request<Incoming>) -> Response<Reply> {
@@ -69,6 +84,9 @@ impl Door {
         let visit = Visit::of(&request, arrival, &self.settings.proxies);
         if visit.upgrade.is_some() && !request.body().is_end_stream() {
             return own_text(StatusCode::BAD_REQUEST, "an upgrade cannot carry a body");
+        }
+        if let Some(response) = cors::preflight(&self.settings, &request) {
+            return response.map(Reply::from);
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         if reads && let Some(response) = own::open(request.uri().path()) {
@@ -114,7 +132,10 @@ impl Door {
             }
         }
         let changes = !origin::is_safe(request.method()) || visit.upgrade.is_some();
-        if changes && let Err(why) = origin::may_change(request.headers(), access, &self.settings.origins) {
+        if changes
+            && !cors::trusts(&self.settings, request.headers(), access)
+            && let Err(why) = origin::may_change(request.headers(), access, &self.settings.origins)
+        {
             return page::json(StatusCode::FORBIDDEN, &json!({ "error": why })).map(Reply::from);
         }
         self.auth.strip(request.headers_mut());
@@ -126,6 +147,9 @@ impl Door {
             }
             Target::Service(route) if request.uri().path() == webrtc::PATH && route.webrtc == Some(true) => {
                 webrtc::answer(&route, request.method()).await.map(Reply::from)
+            }
+            Target::Own(_) if request.uri().path() == metrics::PATH => {
+                self.metrics.show(&self.watch.borrow(), &[]).map(Reply::from)
             }
             _ if own => own_text(StatusCode::NOT_FOUND, "not found"),
             Target::Own(_) if changes && access == Access::Open => {
@@ -166,9 +190,12 @@ impl Door {
                 }
             },
         };
-        let mut response = waiting::answer(&standing, route, &self.logs, visit.navigation && !upgrades);
+        let page = visit.navigation && !upgrades;
+        let mut response = waiting::answer(&standing, route, &self.logs, page);
         if upgrades {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        } else if page && visit.by_cloudflare {
+            *response.status_mut() = StatusCode::OK;
         }
         response.map(Reply::from)
     }
@@ -176,15 +203,24 @@ impl Door {
     async fn forward(
         &self,
         route: &Route,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         access: Access,
         visit: &Visit,
     ) -> Result<Response<Reply>, Failed> {
+        if let Some(refusal) = rewrite::refuse(route, &request) {
+            return Ok(refusal.map(Reply::from));
+        }
         let lease = || self.auth.lease(access);
+        let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
+        rewrite::pages(route, request.headers_mut(), &self.settings.origins, visit.secure);
+        if visit.upgrade.is_some() {
+            self.metrics.attach(&mut request);
+        }
         let mut response = match &route.bridge {
-            Some(bridge) => return bridge::answer(bridge, route, request, visit, lease).await,
-            None => proxy::forward(&route.upstream, request, visit, lease).await?,
+            Some(bridge) => bridge::answer(bridge, route, request, visit, lease).await?,
+            None => proxy::forward(route, request, visit, lease).await?,
         };
+        rewrite::answer(route, response.headers_mut());
         let headers = response.headers_mut();
         if headers.get_all(SET_COOKIE).iter().any(|cookie| self.auth.is_our_cookie(cookie)) {
             let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
@@ -193,7 +229,7 @@ impl Door {
                 headers.append(SET_COOKIE, cookie);
             }
         }
-        Ok(response)
+        Ok(compress::answer(wish, response))
     }
 
     /// A path that the outside asks for without a login. Nothing about the service's state is told.

@@ -9,16 +9,20 @@
 //! listen -> workers -> connection (strict, pace) -> door
 //! door -> visit
 //!      -> auth (cookie, header, password, failures, session)
-//!      -> origin
-//!      -> own | login | the portal's router | proxy -> headers, pool, body | tunnel -> relay
+//!      -> origin, cors
+//!      -> own | login | the portal's router | proxy -> headers, rewrite, pool, body | tunnel -> relay
 //!                                           | bridge -> files | tunnel
 //!                                           | waiting
+//!      -> compress, cors, access_log, metrics
 //! ```
 
+mod access_log;
 pub mod auth;
 mod body;
 mod bridge;
+mod compress;
 pub(crate) mod connection;
+mod cors;
 pub(crate) mod crowd;
 mod door;
 mod files;
@@ -27,6 +31,7 @@ mod headers;
 mod https;
 pub(crate) mod listen;
 mod login;
+mod metrics;
 mod origin;
 mod own;
 mod pace;
@@ -34,6 +39,7 @@ pub(crate) mod page;
 mod pool;
 mod proxy;
 mod relay;
+mod rewrite;
 mod strict;
 pub mod tls;
 mod tunnel;
@@ -48,6 +54,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use axum::Router;
+use axum::http::HeaderValue;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -78,13 +85,34 @@ pub struct Settings {
     pub https: bool,
     /// Whose word counts about where requests come from.
     pub proxies: forwarded::Proxies,
+    /// Whether pages of any origin may use what they show a token for.
+    pub any_origin: bool,
+    /// The methods that pages of other origins may use.
+    pub cors_methods: HeaderValue,
+    /// The headers that they may send.
+    pub cors_headers: HeaderValue,
+    /// Whether texts are compressed that a service has not compressed.
+    pub compress: bool,
+    /// Whether requests are logged.
+    pub access_log: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        let address = Ipv4Addr::UNSPECIFIED.into();
-        let (names, origins, proxies) = (Vec::new(), Vec::new(), forwarded::Proxies::default());
-        Self { address, names, origins, threads: None, tls: None, https: false, proxies }
+        Self {
+            address: Ipv4Addr::UNSPECIFIED.into(),
+            names: Vec::new(),
+            origins: Vec::new(),
+            threads: None,
+            tls: None,
+            any_origin: false,
+            cors_methods: HeaderValue::from_static("GET"),
+            cors_headers: HeaderValue::from_static("Authorization"),
+            compress: true,
+            access_log: false,
+            https: false,
+            proxies: forwarded::Proxies::default(),
+        }
     }
 }
 
@@ -114,7 +142,7 @@ impl Gateway {
     pub fn new(settings: Settings, auth: Auth, watch: Watch, logs: Logs, stop: CancellationToken) -> Self {
         let tasks = TaskTracker::new();
         let workers = Workers::start(settings.threads, tasks.clone(), &stop);
-        let door = Door { auth, settings, watch, logs };
+        let door = Door { auth, settings, watch, logs, metrics: Arc::default() };
         // One that is passed on costs two descriptors; the rest is for services and their logs.
         let crowd = crowd::Crowd::new(2);
         let inner = Arc::new(Inner { door, ports: Mutex::default(), crowd, stop, tasks, workers });
@@ -241,6 +269,7 @@ async fn carry(
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let _ = stream.set_nodelay(true);
     tunnel::keep_alive(&stream);
+    let _open = metrics::connection(&inner.door.metrics);
     let first = tokio::select! {
         first = first_byte(&stream) => first,
         () = stop.cancelled() => None,

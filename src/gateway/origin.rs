@@ -64,11 +64,21 @@ pub(super) fn may_change(
         };
     };
     let origin = origin.to_str().ok().filter(|_| origins.next().is_none());
-    let same = origin.is_some_and(|origin| {
-        allowed.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin))
-            || host(headers).is_some_and(|host| is_same(origin, host))
-    });
-    if same { Ok(()) } else { Err("the request comes from a page of another origin") }
+    if origin.is_some_and(|origin| is_ours(origin, headers, allowed)) {
+        Ok(())
+    } else {
+        Err("the request comes from a page of another origin")
+    }
+}
+
+/// Whether an origin is one of those that somebody allowed.
+pub(super) fn is_trusted(origin: &str, allowed: &[String]) -> bool {
+    allowed.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin))
+}
+
+/// Whether an origin is the request's own host and port, or an `allowed` one.
+pub(super) fn is_ours(origin: &str, headers: &HeaderMap, allowed: &[String]) -> bool {
+    is_trusted(origin, allowed) || host(headers).is_some_and(|host| is_same(origin, host))
 }
 
 /// Whether a method only reads.

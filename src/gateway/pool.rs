@@ -114,15 +114,16 @@ pub(super) async fn send(
             },
         }
     }
-    let mut connection = dial(upstream).await?;
+    let mut connection = dial(upstream, false).await?;
     let response = connection.send_request(request).await.map_err(Failed::broken)?;
     Ok((response, Loan { pool, upstream: upstream.clone(), connection }))
 }
 
-/// A new connection to a service.
-pub(super) async fn dial(upstream: &Upstream) -> Result<SendRequest<Incoming>, Failed> {
+/// A new connection to a service, which reads names of headers only `Like-This` if `title_case` says so.
+pub(super) async fn dial(upstream: &Upstream, title_case: bool) -> Result<SendRequest<Incoming>, Failed> {
     let stream = tunnel::connect(upstream).await.map_err(Failed::Unreachable)?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Failed::broken)?;
+    let handshake = http1::Builder::new().title_case_headers(title_case).handshake(TokioIo::new(stream));
+    let (sender, connection) = handshake.await.map_err(Failed::broken)?;
     tokio::spawn(connection.with_upgrades());
     Ok(sender)
 }

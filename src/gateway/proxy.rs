@@ -9,10 +9,11 @@ use hyper::body::Incoming;
 use super::auth::Lease;
 use super::body::Reply;
 use super::headers::{prepare_request, strip_hop_by_hop};
+use super::metrics::Tunnel;
 use super::tunnel::Hold;
 use super::visit::Visit;
-use super::{pool, tunnel};
-use crate::plan::routes::Upstream;
+use super::{pool, rewrite, tunnel};
+use crate::plan::routes::Route;
 
 /// Why a service gave no answer.
 #[derive(Debug)]
@@ -31,18 +32,21 @@ impl Failed {
 
 /// Sends a request, from which our own credentials were taken, to a service.
 pub(super) async fn forward(
-    upstream: &Upstream,
+    route: &Route,
     mut request: Request<Incoming>,
     visit: &Visit,
     lease: impl Fn() -> Lease,
 ) -> Result<Response<Reply>, Failed> {
+    let upstream = &route.upstream;
     prepare_request(request.headers_mut(), visit.peer, visit.secure);
+    rewrite::request(route, request.headers_mut());
     *request.version_mut() = Version::HTTP_11;
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or(Uri::from_static("/"), Uri::from);
     let mut response = if let Some(protocol) = visit.upgrade.clone() {
-        let hold = Hold { lease: lease(), place: Arc::clone(&visit.place) };
-        let response = tunnel::open(upstream, request, protocol, hold).await?;
+        let tunnel = Tunnel::of(&request);
+        let hold = Hold { lease: lease(), place: Arc::clone(&visit.place), tunnel };
+        let response = tunnel::open(route, request, protocol, hold).await?;
         response.map(|body| Reply::of_service(body, None).leased(lease))
     } else {
         let (response, loan) = pool::send(upstream, request).await?;

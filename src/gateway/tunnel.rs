@@ -20,12 +20,13 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::auth::Lease;
+use super::metrics::Tunnel;
 use super::pool;
 use super::proxy::Failed;
 use super::relay::relay;
 use super::strict::Watched;
 use super::visit::Seat;
-use crate::plan::routes::Upstream;
+use crate::plan::routes::{Route, Upstream};
 
 /// A connection to a service.
 pub(super) type Connection = Either<TcpStream, UnixStream>;
@@ -37,6 +38,8 @@ pub(super) struct Hold {
     /// It counts as a connection of whoever opened it.
     #[expect(dead_code, reason = "held")]
     pub(super) place: Arc<Seat>,
+    /// What passes is counted.
+    pub(super) tunnel: Tunnel,
 }
 
 /// How long a service on this machine may take to accept a connection.
@@ -44,7 +47,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// Asks the service for the upgrade. Any answer but 101 is an ordinary response.
 pub(super) async fn open(
-    upstream: &Upstream,
+    route: &Route,
     mut request: Request<Incoming>,
     protocol: HeaderValue,
     hold: Hold,
@@ -52,7 +55,11 @@ pub(super) async fn open(
     let client = hyper::upgrade::on(&mut request);
     request.headers_mut().insert(UPGRADE, protocol);
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    let mut response = pool::dial(upstream).await?.send_request(request).await.map_err(Failed::broken)?;
+    let mut response = pool::dial(&route.upstream, route.rewrite.title_case)
+        .await?
+        .send_request(request)
+        .await
+        .map_err(Failed::broken)?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let service = hyper::upgrade::on(&mut response);
         tokio::spawn(carry(client, service, hold));
@@ -100,24 +107,26 @@ async fn carry(client: OnUpgrade, service: OnUpgrade, hold: Hold) {
     let ended = hold.lease.ended().clone();
     // How a tunnel ends concerns its two ends only.
     tokio::select! {
-        _ = connect_both(client, service) => {}
+        _ = connect_both(client, service, &hold.tunnel) => {}
         () = ended.cancelled() => {}
     }
     drop(hold);
 }
 
 /// What hyper made of the connections is taken apart again: of its buffers, only what is in them is kept.
-async fn connect_both(client: OnUpgrade, service: OnUpgrade) -> io::Result<()> {
+async fn connect_both(client: OnUpgrade, service: OnUpgrade, tunnel: &Tunnel) -> io::Result<()> {
     let (client, service) = tokio::try_join!(client, service).map_err(io::Error::other)?;
     let (service, of_service) = bare::<Connection>(service).map_err(|_| unknown())?;
     let client = match bare::<Watched<TcpStream>>(client) {
         Ok((client, of_client)) => {
-            return relay(client.into_inner(), service, (of_client, of_service)).await;
+            tunnel.received(of_client.len());
+            return relay(tunnel.over(client.into_inner()), service, (of_client, of_service)).await;
         }
         Err(client) => client,
     };
     let (client, of_client) = bare::<Watched<TlsStream<TcpStream>>>(client).map_err(|_| unknown())?;
-    relay(client.into_inner(), service, (of_client, of_service)).await
+    tunnel.received(of_client.len());
+    relay(tunnel.over(client.into_inner()), service, (of_client, of_service)).await
 }
 
 /// The connection itself, and what was read from it already.

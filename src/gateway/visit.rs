@@ -47,6 +47,9 @@ pub(super) struct Visit {
     pub(super) place: Arc<Seat>,
     /// Whether a person looks at the answer.
     pub(super) navigation: bool,
+    /// Whether it came through Cloudflare, which shows a page of its own in place of a 502. Whoever only says so gets
+    /// another status, and nothing else.
+    pub(super) by_cloudflare: bool,
     /// The protocol that it asks to switch to.
     pub(super) upgrade: Option<HeaderValue>,
 }
@@ -58,7 +61,8 @@ impl Visit {
         let peer = proxies.client(peer, request.headers());
         let navigation = is_navigation(request.method(), request.headers());
         let upgrade = headers::upgrade(request.version(), request.headers());
-        Self { port, peer, secure, place, navigation, upgrade }
+        let by_cloudflare = navigation && request.headers().contains_key("cf-ray");
+        Self { port, peer, secure, place, navigation, by_cloudflare, upgrade }
     }
 
     /// The answer to somebody who does not come in.

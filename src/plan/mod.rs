@@ -191,6 +191,7 @@ impl Plan {
         guests.rename(&mut routes);
         routes::check(&mut routes, &units, portal.port, guests.problems);
         let links = guests.seat(&mut routes, &portal);
+        routes::ask_for_localhost(&mut routes, &config.env.vars.header_up_localhost);
         Self { units, routes, portal, links, display, problems, shortcomings: shortcomings(facts) }
     }
 

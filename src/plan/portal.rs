@@ -167,6 +167,7 @@ impl<'a> Guests<'a> {
                 url: None,
                 secure_context: false,
                 webrtc: None,
+                rewrite: crate::config::rewrite::Rewrite::default(),
             });
         }
         // Only now it is known who listens where.

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 
 use crate::config::Problem;
+use crate::config::env::LocalhostPorts;
+use crate::config::rewrite::Rewrite;
 use crate::config::service::Service;
 
 use super::expander::Expander;
@@ -83,6 +85,9 @@ pub struct Route {
     pub webrtc: Option<bool>,
     /// A link that was given ready made, instead of one made from the address that the person uses.
     pub url: Option<String>,
+    /// How requests and answers are changed on their way.
+    #[serde(skip_serializing_if = "Rewrite::is_nothing")]
+    pub rewrite: Rewrite,
 }
 
 /// The route that a service file describes. `owner` is the user that the service runs as.
@@ -120,6 +125,7 @@ pub(super) fn of(
         secure_context: spec.secure_context,
         webrtc: spec.webrtc.as_ref().map(|names| names.iter().any(|name| is_on(name))),
         url: url.filter(|url| !url.is_empty()),
+        rewrite: spec.rewrite.clone(),
     })
 }
 
@@ -147,4 +153,15 @@ pub(super) fn check(routes: &mut Vec<Route>, units: &[Unit], portal: u16, proble
         owners.push((route.listen, route.unit.clone()));
         true
     });
+}
+
+/// Asks for services as `localhost` that a variable names by their own ports.
+pub(super) fn ask_for_localhost(routes: &mut [Route], ports: &LocalhostPorts) {
+    for route in routes {
+        if let Upstream::Tcp(address) = route.upstream
+            && ports.contains(address.port())
+        {
+            route.rewrite.localhost = true;
+        }
+    }
 }

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Wish;
 use crate::config::own::{NAMES, is_own};
-use crate::logs::{Logs, OWN_LOG};
+use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
 use crate::observe::{Events, Snapshot, Watch};
 use crate::supervise::{Handle, RequestError, Taken, Verb};
 
@@ -68,6 +68,7 @@ impl Api {
         let snapshot = self.watch.borrow();
         match snapshot.unit(asked) {
             _ if is_own(asked) => Ok(OWN_LOG.to_owned()),
+            _ if asked == ACCESS_LOG => Ok(ACCESS_LOG.to_owned()),
             Some(unit) => Ok(unit.name.clone()),
             None => {
                 Err(RequestError::Unknown { name: asked.to_owned(), nearest: nearest(&snapshot, asked) }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use desktopd::config::rewrite::Rewrite;
 use desktopd::config::secret::Secret;
 use desktopd::gateway::auth::{Auth, Credentials, Password};
 use desktopd::gateway::{Gateway, Settings};
@@ -80,6 +81,11 @@ impl World {
         Self::tuned(credentials(), |settings| settings.threads = Some(0)).await
     }
 
+    /// With these settings, on loopback.
+    pub async fn configured(credentials: Credentials, given: Settings) -> Self {
+        Self::tuned(credentials, |settings| *settings = Settings { address: settings.address, ..given }).await
+    }
+
     /// With other settings than the usual ones.
     pub async fn tuned(credentials: Credentials, tune: impl FnOnce(&mut Settings)) -> Self {
         let (observer, watch) = Observer::new(1, 0);
@@ -125,6 +131,7 @@ pub fn route(listen: u16, upstream: SocketAddr) -> Route {
         secure_context: false,
         webrtc: None,
         url: None,
+        rewrite: Rewrite::default(),
     }
 }
 

@@ -40,6 +40,8 @@ mod gateway_https;
 mod gateway_listen;
 mod gateway_load;
 mod gateway_markup;
+mod gateway_pass;
+mod gateway_pass_pages;
 mod gateway_portal;
 mod gateway_proxy;
 mod gateway_smuggling;

@@ -1,6 +1,7 @@
 //! Who gets which port, and what stands behind it.
 
 use super::*;
+use crate::config::rewrite::Rewrite;
 
 #[test]
 fn routes_have_one_port_each_and_lead_to_loopback() {
@@ -50,6 +51,7 @@ fn a_route_leads_to_loopback_or_to_the_units_own_socket() {
         secure_context: true,
         webrtc: Some(true),
         url: Some("https://desk/".into()),
+        rewrite: Rewrite::default(),
     };
     assert_eq!(plan.routes, [expected]);
     assert!(plan.text().contains("80 -> unix:/run/user/1000/app.sock (app, unit app)"), "{}", plan.text());
@@ -142,4 +144,34 @@ fn a_unit_that_waits_for_what_is_not_there_keeps_its_port_only_where_nobody_else
     let beside = Plan::build(&config(&[], "", &[("a", &behind), gone, ("z", &other)]), &facts());
     assert_eq!(beside.routes.iter().map(|route| &*route.unit).collect::<Vec<_>>(), ["z"]);
     assert_eq!(beside.problems, []);
+}
+
+#[test]
+fn services_are_asked_for_as_localhost_where_their_file_or_a_variable_says_so() {
+    let files = [("a", "1", "host = \"localhost\""), ("b", "2", ""), ("c", "3", "host = \"keep\"")];
+    let asked = |variable: &str| {
+        let files = files.map(|(name, port, lines)| {
+            let upstream = format!("upstream = \"127.0.0.1:1786{port}\"\n{lines}");
+            (name, with_route(&upstream).replace("\"80\"", &format!("\"8{port}\"")))
+        });
+        let files = files.each_ref().map(|(name, text)| (*name, text.as_str()));
+        let plan = Plan::build(&config(&[("CADDY_HEADER_UP_LOCALHOST", variable)], "", &files), &facts());
+        assert_eq!(plan.problems, []);
+        let local = plan.routes.iter().filter(|route| route.rewrite.localhost);
+        local.map(|route| route.unit.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(""), ["a"]);
+    assert_eq!(asked("17862, 1"), ["a", "b"]);
+    assert_eq!(asked("true"), ["a", "b", "c"]);
+    let usual = with_route("upstream = \"127.0.0.1:1\"");
+    let plan = Plan::build(&config(&[], "", &[("a", &usual)]), &facts());
+    assert!(!serde_json::to_string(&plan.view()).unwrap().contains("rewrite"), "only what differs is shown");
+}
+
+#[test]
+fn kasmvnc_gets_what_it_can_read() {
+    let plan = shipped(&["Xvfb", "X0tigervnc", "Xkasmvnc", "kasmxproxy"], &[]);
+    let rewrite = &plan.routes[0].rewrite;
+    assert!(rewrite.title_case && !rewrite.forwarded && rewrite.handshake_limit == Some(1024));
+    assert_eq!(rewrite.headers.len(), 2);
 }

@@ -1,0 +1,134 @@
+//! What variables say about web pages and services: which origins, which ports, which names of headers.
+
+use http::HeaderValue;
+
+use super::value::{FromVariable, Port};
+
+/// Services that are asked for as `localhost`, by their own ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalhostPorts {
+    /// All of them.
+    All,
+    /// These.
+    Of(Vec<u16>),
+}
+
+impl LocalhostPorts {
+    /// Whether the service at `port` is one.
+    pub fn contains(&self, port: u16) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(ports) => ports.contains(&port),
+        }
+    }
+}
+
+impl FromVariable for LocalhostPorts {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        if let Ok(all) = bool::parse(text)
+            && !text.chars().any(|c| c.is_ascii_digit())
+        {
+            return Ok(if all { Self::All } else { Self::Of(Vec::new()) });
+        }
+        let ports = text.split(',').map(str::trim).filter(|port| !port.is_empty());
+        let ports = ports.map(|port| Port::parse(port).map(|Port(port)| port)).collect::<Result<_, _>>();
+        ports.map(Self::Of).map_err(|_| "true, or ports separated by commas")
+    }
+}
+
+/// Origins of web pages, as browsers write them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    /// These.
+    pub exact: Vec<String>,
+    /// Any, which never means that it may use a person's session.
+    pub any: bool,
+}
+
+impl FromVariable for Origins {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut origins = Self::default();
+        for text in text.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            match text {
+                "*" => origins.any = true,
+                text => origins.exact.push(origin(text).ok_or(
+                    "origins such as https://app.example or http://10.0.0.5:8080, without a path, separated by \
+                     commas, or *",
+                )?),
+            }
+        }
+        Ok(origins)
+    }
+}
+
+/// `https://name:port`, in lower case and without a port that goes without saying.
+fn origin(text: &str) -> Option<String> {
+    let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
+    let (scheme, rest) = text.split_once("://")?;
+    let default = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return None,
+    };
+    let authority: http::uri::Authority = rest.parse().ok()?;
+    let port = rest.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+    let usual = port.is_none_or(|(_, port)| port.parse::<u16>().is_ok());
+    let plain = !rest.contains(['@', '*']) && !authority.host().is_empty() && usual;
+    plain.then(|| format!("{scheme}://{}", rest.strip_suffix(default).unwrap_or(rest)))
+}
+
+/// Names of methods or headers, as a header lists them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens(pub HeaderValue);
+
+impl FromVariable for Tokens {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let names: Vec<_> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+        let word = |name: &&str| name.parse::<http::HeaderName>().is_ok();
+        if !names.iter().all(word) {
+            return Err("names separated by commas");
+        }
+        HeaderValue::try_from(names.join(", ")).map(Self).map_err(|_| "names separated by commas")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_as_browsers_write_them() {
+        let origins =
+            Origins::parse("https://App.example/, http://10.0.0.5:8080 ,https://a:443,http://[::1]:80,");
+        let exact = ["https://app.example", "http://10.0.0.5:8080", "https://a", "http://[::1]"];
+        assert_eq!(origins, Ok(Origins { exact: exact.map(str::to_owned).into(), any: false }));
+        assert_eq!(Origins::parse("*"), Ok(Origins { exact: Vec::new(), any: true }));
+        for wrong in [
+            "app.example",
+            "ftp://a",
+            "https://",
+            "https://a/b",
+            "https://u@a",
+            "https://a:x",
+            "https://*.a",
+            "null",
+        ] {
+            assert!(Origins::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn localhost_is_for_all_or_for_some() {
+        assert_eq!(LocalhostPorts::parse("TRUE"), Ok(LocalhostPorts::All));
+        assert_eq!(LocalhostPorts::parse("3000, 7860,"), Ok(LocalhostPorts::Of(vec![3000, 7860])));
+        assert_eq!(LocalhostPorts::parse("1"), Ok(LocalhostPorts::Of(vec![1])));
+        assert!(!LocalhostPorts::parse("false").unwrap().contains(1));
+        assert!(LocalhostPorts::parse("true,3000").is_err());
+    }
+
+    #[test]
+    fn names_come_as_a_header_lists_them() {
+        assert_eq!(Tokens::parse("GET,POST ,").unwrap().0, "GET, POST");
+        assert!(Tokens::parse("GET\r\nX: y").is_err());
+    }
+}

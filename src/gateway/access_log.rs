@@ -1,0 +1,108 @@
+//! A line for each request, for those who ask for it: who, what, how it went, how much, how long.
+//!
+//! Invariants: it costs nothing when it is off; no query, cookie or credential is in it; a line is written when all of
+//! the answer has left, or nobody wants the rest.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::{Method, Request, Response, StatusCode};
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+
+use super::body::Reply;
+use super::forwarded::Proxies;
+use super::visit::Arrival;
+use crate::logs::{ACCESS_LOG, Logs};
+
+/// More of a path is of no use to anybody. Bytes.
+const LONGEST: usize = 1024;
+
+/// A request that is being answered. Its line is written when this is dropped.
+pub(super) struct Entry {
+    logs: Logs,
+    began: Instant,
+    peer: IpAddr,
+    port: u16,
+    method: Method,
+    path: String,
+    status: StatusCode,
+    bytes: u64,
+}
+
+impl Entry {
+    /// The entry of a request that has just come.
+    pub(super) fn begin(
+        logs: &Logs,
+        request: &Request<Incoming>,
+        arrival: &Arrival,
+        proxies: &Proxies,
+    ) -> Self {
+        // Without the query: who knows what a service is told there.
+        let path = request.uri().path();
+        let shown = (0..=path.len().min(LONGEST)).rev().find(|end| path.is_char_boundary(*end)).unwrap_or(0);
+        Self {
+            logs: logs.clone(),
+            began: Instant::now(),
+            peer: proxies.client(arrival.peer, request.headers()),
+            port: arrival.port,
+            method: request.method().clone(),
+            path: path[..shown].to_owned(),
+            // Stays so if the client goes before there is an answer.
+            status: StatusCode::REQUEST_TIMEOUT,
+            bytes: 0,
+        }
+    }
+
+    /// Follows the answer until it ends.
+    pub(super) fn follow(mut self, response: Response<Reply>) -> Response<Reply> {
+        self.status = response.status();
+        response.map(|body| Reply::from(Body::new(Followed { body, entry: self })))
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let Self { logs, began, peer, port, method, path, status, bytes } = self;
+        let took = began.elapsed().as_millis();
+        logs.push(
+            ACCESS_LOG,
+            &format!("{peer} :{port} {method} {path} {} {bytes} B {took} ms", status.as_u16()),
+        );
+    }
+}
+
+/// A body whose bytes are counted.
+struct Followed<B> {
+    body: B,
+    entry: Entry,
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Followed<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.entry.bytes += data.len() as u64;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

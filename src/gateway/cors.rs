@@ -1,0 +1,169 @@
+//! Pages of other origins that may use this machine, because somebody said so; without that, no such header is ever
+//! sent.
+//!
+//! Invariants: only an origin that is named may come with a person's session; `*` lets pages read and change nothing
+//! but what they show a token for; a service that answers such pages itself is not contradicted.
+
+use axum::body::Body;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION,
+    ORIGIN, VARY,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+
+use super::auth::Access;
+use super::{Settings, origin};
+
+/// How long browsers may remember what is allowed. Seconds.
+const REMEMBERED: HeaderValue = HeaderValue::from_static("600");
+
+/// What the answer to a page tells its browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Grant {
+    /// This origin may read it, also with a session.
+    Named(HeaderValue),
+    /// Any may.
+    Any,
+    /// None may; another origin might.
+    None,
+}
+
+/// What a request's answer will say; nothing where nothing is configured.
+pub(super) fn grant(settings: &Settings, headers: &HeaderMap) -> Option<Grant> {
+    if settings.origins.is_empty() && !settings.any_origin {
+        return None;
+    }
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let origin = origins.next().filter(|_| origins.next().is_none());
+    let named = origin
+        .filter(|origin| origin.to_str().is_ok_and(|origin| origin::is_trusted(origin, &settings.origins)));
+    Some(match named {
+        Some(origin) => Grant::Named(origin.clone()),
+        None if settings.any_origin => Grant::Any,
+        None => Grant::None,
+    })
+}
+
+/// The answer to a browser that asks beforehand what its page may do. It shows no credentials, and gets nothing but
+/// this.
+pub(super) fn preflight<B>(settings: &Settings, request: &Request<B>) -> Option<Response<Body>> {
+    let headers = request.headers();
+    let asks = *request.method() == Method::OPTIONS
+        && headers.contains_key(ORIGIN)
+        && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    if !asks || grant(settings, headers)? == Grant::None {
+        return None;
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let allowed = response.headers_mut();
+    allowed.insert(ACCESS_CONTROL_ALLOW_METHODS, settings.cors_methods.clone());
+    allowed.insert(ACCESS_CONTROL_ALLOW_HEADERS, settings.cors_headers.clone());
+    allowed.insert(ACCESS_CONTROL_MAX_AGE, REMEMBERED);
+    Some(response)
+}
+
+/// Whether a page of any origin may make a change: with a token that it has put into its request itself. Basic is also
+/// sent by browsers on their own.
+pub(super) fn trusts(settings: &Settings, headers: &HeaderMap, access: Access) -> bool {
+    let bearer = |value: &HeaderValue| value.as_bytes().get(..7).is_some_and(is_bearer);
+    settings.any_origin && access == Access::Credentials && headers.get(AUTHORIZATION).is_none_or(bearer)
+}
+
+fn is_bearer(scheme: &[u8]) -> bool {
+    scheme.eq_ignore_ascii_case(b"bearer ")
+}
+
+impl Grant {
+    /// Puts it into an answer, unless a service has said something itself.
+    pub(super) fn apply(self, headers: &mut HeaderMap) {
+        if !matches!(self, Self::Any) {
+            headers.append(VARY, HeaderValue::from_static("origin"));
+        }
+        if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+            return;
+        }
+        match self {
+            Self::Named(origin) => {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+                headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            }
+            Self::Any => {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+                // With `*` browsers refuse it, and a service that says it did not mean everybody.
+                headers.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
+            }
+            Self::None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::auth::SessionId;
+
+    fn settings(origins: &[&str], any: bool) -> Settings {
+        let origins = origins.iter().map(|&origin| origin.to_owned()).collect();
+        Settings { origins, any_origin: any, ..Settings::default() }
+    }
+
+    fn request(origin: &'static str) -> Request<Body> {
+        Request::options("/")
+            .header(ORIGIN, origin)
+            .header(ACCESS_CONTROL_REQUEST_METHOD, "PUT")
+            .body(Body::empty())
+            .unwrap()
+    }
+
+    #[test]
+    fn without_configuration_nothing_is_said() {
+        let (settings, request) = (Settings::default(), request("https://a"));
+        assert_eq!(grant(&settings, request.headers()), None);
+        assert!(preflight(&settings, &request).is_none());
+    }
+
+    #[test]
+    fn a_session_is_for_named_origins_only() {
+        let of = |settings: &Settings, origin| {
+            let mut headers = HeaderMap::new();
+            grant(settings, request(origin).headers()).unwrap().apply(&mut headers);
+            let get = |name| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+            (get(ACCESS_CONTROL_ALLOW_ORIGIN), get(ACCESS_CONTROL_ALLOW_CREDENTIALS), get(VARY))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let named = settings(&["https://a"], false);
+        assert_eq!(of(&named, "https://a"), (some("https://a"), some("true"), some("origin")));
+        assert_eq!(of(&named, "https://b"), (None, None, some("origin")));
+        assert_eq!(of(&named, "null"), (None, None, some("origin")));
+        let any = settings(&["https://a"], true);
+        assert_eq!(of(&any, "https://a"), (some("https://a"), some("true"), some("origin")));
+        assert_eq!(of(&any, "https://b"), (some("*"), None, None));
+        assert!(preflight(&named, &request("https://a")).is_some());
+        assert!(preflight(&named, &request("https://b")).is_none());
+        assert!(preflight(&any, &request("https://b")).is_some());
+    }
+
+    #[test]
+    fn any_page_may_change_what_it_shows_a_token_for() {
+        let (any, none) = (settings(&[], true), settings(&[], false));
+        let headers = |value| HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+        assert!(trusts(&any, &headers("Bearer x"), Access::Credentials));
+        assert!(trusts(&any, &HeaderMap::new(), Access::Credentials));
+        assert!(!trusts(&any, &headers("Basic x"), Access::Credentials));
+        assert!(!trusts(&any, &headers("Bearer x"), Access::Session(SessionId::random())));
+        assert!(!trusts(&any, &headers("Bearer x"), Access::Open));
+        assert!(!trusts(&none, &headers("Bearer x"), Access::Credentials));
+    }
+
+    #[test]
+    fn a_service_that_speaks_for_itself_is_not_contradicted() {
+        let mut headers =
+            HeaderMap::from_iter([(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("https://c"))]);
+        Grant::Any.apply(&mut headers);
+        Grant::Named(HeaderValue::from_static("https://a")).apply(&mut headers);
+        assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://c");
+        assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_CREDENTIALS));
+    }
+}

@@ -1,0 +1,282 @@
+//! What passes through the front door, in numbers, and how the units are: for Prometheus.
+//!
+//! Invariants: counting a request is two additions without a lock; how many ports there may be is bounded, so that
+//! nobody can fill the memory with them; reading changes nothing.
+
+mod text;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::page;
+use crate::observe::{Snapshot, UnitHealth};
+use text::{Kind, Text};
+
+/// Where they are, on the portal's port.
+pub(super) const PATH: &str = "/desktopd/metrics";
+
+/// Ports that are counted one by one; what is left is counted together, as port 0.
+const PORTS: usize = 64;
+
+/// The first digits of a status.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// All counters of the gateway.
+pub(super) struct Metrics {
+    /// Filled from a place that the port's number gives, and never emptied.
+    ports: [Port; PORTS],
+    others: Port,
+    connections: AtomicU64,
+    tunnels: AtomicU64,
+    from_clients: AtomicU64,
+    to_clients: AtomicU64,
+}
+
+#[derive(Default)]
+struct Port {
+    /// 0 while the place is free.
+    number: AtomicU32,
+    answers: [AtomicU64; CLASSES.len()],
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            ports: std::array::from_fn(|_| Port::default()),
+            others: Port::default(),
+            connections: AtomicU64::default(),
+            tunnels: AtomicU64::default(),
+            from_clients: AtomicU64::default(),
+            to_clients: AtomicU64::default(),
+        }
+    }
+}
+
+/// Something that is counted until it is dropped.
+pub(super) struct Open {
+    metrics: Arc<Metrics>,
+    gauge: fn(&Metrics) -> &AtomicU64,
+}
+
+impl Open {
+    fn new(metrics: &Arc<Metrics>, gauge: fn(&Metrics) -> &AtomicU64) -> Self {
+        gauge(metrics).fetch_add(1, Relaxed);
+        Self { metrics: Arc::clone(metrics), gauge }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        (self.gauge)(&self.metrics).fetch_sub(1, Relaxed);
+    }
+}
+
+/// Counts a connection for as long as the result lives.
+pub(super) fn connection(metrics: &Arc<Metrics>) -> Open {
+    Open::new(metrics, |metrics| &metrics.connections)
+}
+
+/// An open tunnel.
+pub(super) struct Tunnel(Option<Open>);
+
+impl Tunnel {
+    /// The tunnel that a request has become; counted if [`Metrics::attach`] was called for it.
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        let metrics = request.extensions().get::<Arc<Metrics>>();
+        Self(metrics.map(|metrics| Open::new(metrics, |metrics| &metrics.tunnels)))
+    }
+
+    /// Bytes came from the client.
+    pub(super) fn received(&self, bytes: usize) {
+        if let Some(open) = &self.0 {
+            open.metrics.from_clients.fetch_add(bytes as u64, Relaxed);
+        }
+    }
+
+    /// Bytes went to the client.
+    pub(super) fn sent(&self, bytes: usize) {
+        if let Some(open) = &self.0 {
+            open.metrics.to_clients.fetch_add(bytes as u64, Relaxed);
+        }
+    }
+
+    /// The client's side of the tunnel, whose bytes are counted.
+    pub(super) fn over<S>(&self, stream: S) -> Counted<'_, S> {
+        Counted { stream, tunnel: self }
+    }
+}
+
+impl Metrics {
+    /// Lets the tunnel that a request may become find these counters.
+    pub(super) fn attach<B>(self: &Arc<Self>, request: &mut Request<B>) {
+        request.extensions_mut().insert(Arc::clone(self));
+    }
+
+    /// An answer was given on a port.
+    pub(super) fn answered(&self, port: u16, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        self.port(u32::from(port)).answers[class].fetch_add(1, Relaxed);
+    }
+
+    fn port(&self, number: u32) -> &Port {
+        let first = number as usize % PORTS;
+        for place in self.ports[first..].iter().chain(&self.ports[..first]) {
+            let taken = match place.number.load(Relaxed) {
+                0 => place
+                    .number
+                    .compare_exchange(0, number, Relaxed, Relaxed)
+                    .map_or_else(|by| by, |_| number),
+                taken => taken,
+            };
+            if taken == number {
+                return place;
+            }
+        }
+        &self.others
+    }
+
+    /// Everything, as Prometheus reads it. `counters` are those that somebody else counts: name, meaning, number.
+    pub(super) fn show(&self, snapshot: &Snapshot, counters: &[(&str, &str, u64)]) -> Response<Body> {
+        let mut text = Text::default();
+        text.family("desktopd_info", Kind::Gauge, "the version that runs");
+        text.sample("desktopd_info", &[("version", &snapshot.version)], 1);
+        text.family("desktopd_up", Kind::Gauge, "whether every unit that should be up is");
+        text.sample("desktopd_up", &[], u64::from(snapshot.up));
+        self.traffic(&mut text);
+        for (name, meaning, number) in counters {
+            text.family(name, Kind::Counter, meaning);
+            text.sample(name, &[], *number);
+        }
+        units(snapshot, &mut text);
+        page::answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.finish())
+    }
+
+    fn traffic(&self, text: &mut Text) {
+        let requests = "desktopd_requests_total";
+        text.family(requests, Kind::Counter, "answers, by port and class of status");
+        let mut ports: Vec<_> = self.ports.iter().chain([&self.others]).collect();
+        ports.sort_by_key(|port| port.number.load(Relaxed));
+        for port in ports {
+            for (class, count) in CLASSES.iter().zip(&port.answers) {
+                let (number, count) = (port.number.load(Relaxed).to_string(), count.load(Relaxed));
+                if count > 0 {
+                    text.sample(requests, &[("port", &number), ("code", class)], count);
+                }
+            }
+        }
+        text.family("desktopd_connections", Kind::Gauge, "open connections of clients, tunnels left out");
+        text.sample("desktopd_connections", &[], self.connections.load(Relaxed));
+        text.family("desktopd_tunnels", Kind::Gauge, "open tunnels, such as WebSockets");
+        text.sample("desktopd_tunnels", &[], self.tunnels.load(Relaxed));
+        let bytes = "desktopd_tunnel_bytes_total";
+        text.family(bytes, Kind::Counter, "bytes through tunnels");
+        text.sample(bytes, &[("from", "client")], self.from_clients.load(Relaxed));
+        text.sample(bytes, &[("from", "service")], self.to_clients.load(Relaxed));
+    }
+}
+
+fn units(snapshot: &Snapshot, text: &mut Text) {
+    let state = "desktopd_unit_state";
+    text.family(state, Kind::Gauge, "1 for the state that a unit is in");
+    for unit in &snapshot.units {
+        text.sample(state, &[("unit", &unit.name), ("state", unit.state.name())], 1);
+    }
+    let healthy = "desktopd_unit_healthy";
+    text.family(healthy, Kind::Gauge, "whether a unit that is checked is well");
+    for unit in &snapshot.units {
+        if let Some(health) = &unit.health {
+            text.sample(healthy, &[("unit", &unit.name)], u64::from(*health == UnitHealth::Healthy));
+        }
+    }
+    let restarts = "desktopd_unit_restarts_total";
+    text.family(restarts, Kind::Counter, "restarts of a unit");
+    for unit in &snapshot.units {
+        text.sample(restarts, &[("unit", &unit.name)], u64::from(unit.restarts));
+    }
+}
+
+/// A client's side of a tunnel.
+pub(super) struct Counted<'a, S> {
+    stream: S,
+    tunnel: &'a Tunnel,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.tunnel.received(buffer.filled().len() - before);
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(written)) = polled {
+            self.tunnel.sent(written);
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_counted_apart_and_never_without_end() {
+        let metrics = Metrics::default();
+        // Three that want the same place.
+        for (port, times) in [(1111, 2), (1111 + 64, 3), (1111 + 128, 1)] {
+            (0..times).for_each(|_| metrics.answered(port, StatusCode::OK));
+        }
+        let counted = |port| metrics.port(port).answers[1].load(Relaxed);
+        assert_eq!((counted(1111), counted(1111 + 64), counted(1111 + 128)), (2, 3, 1));
+        for port in 2000..3000 {
+            metrics.answered(port, StatusCode::NOT_FOUND);
+        }
+        let all: u64 =
+            metrics.ports.iter().chain([&metrics.others]).map(|p| p.answers[3].load(Relaxed)).sum();
+        assert_eq!(all, 1000);
+        assert!(metrics.others.answers[3].load(Relaxed) > 0);
+        assert_eq!(counted(1111), 2);
+    }
+
+    #[test]
+    fn what_is_open_is_counted_until_it_closes() {
+        let metrics = Arc::new(Metrics::default());
+        let (one, two) = (connection(&metrics), connection(&metrics));
+        drop(one);
+        assert_eq!(metrics.connections.load(Relaxed), 1);
+        drop(two);
+        assert_eq!(metrics.connections.load(Relaxed), 0);
+        let mut request = Request::new(());
+        assert!(Tunnel::of(&request).0.is_none());
+        metrics.attach(&mut request);
+        let tunnel = Tunnel::of(&request);
+        tunnel.sent(5);
+        assert_eq!((metrics.tunnels.load(Relaxed), metrics.to_clients.load(Relaxed)), (1, 5));
+        drop(tunnel);
+        assert_eq!(metrics.tunnels.load(Relaxed), 0);
+    }
+}
