@@ -6,6 +6,7 @@
 mod reload;
 
 use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Uid, chown};
@@ -52,6 +53,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let (handle, handle_watch) = watch::channel(None);
     let seen = (watch, observer.events());
     let (state, forgetful) = State::open(&config.places.state, &facts::instance(&config));
+    let state = Arc::new(state);
     make_secrets(&mut config, &state, &logs);
     let trouble = [forgetful, no_logs].into_iter().flatten().collect();
     let (wish, wishes) = mpsc::channel(4);
@@ -311,7 +313,7 @@ struct Front {
 
 impl Front {
     async fn open(
-        (config, state, trouble): (&Config, &State, Vec<String>),
+        (config, state, trouble): (&Config, &Arc<State>, Vec<String>),
         (watch, events): (Watch, Events),
         (logs, handle, wishes): (Logs, watch::Receiver<Option<Handle>>, mpsc::Sender<Wish>),
         stop: CancellationToken,
@@ -319,7 +321,8 @@ impl Front {
         let vars = &config.env.vars;
         let (credentials, shown) = credentials(config, state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
-        let auth = Auth::new(credentials, &state.key("cookie-key"), DEFAULT_COST);
+        let excluded = credentials.excluded.clone();
+        let auth = Auth::kept_in(Arc::clone(state), credentials, DEFAULT_COST);
         let settings =
             gateway::Settings { names: vec![vars.direct_address.clone()], ..gateway::Settings::default() };
         let api = Api::new(watch.clone(), events, logs.clone(), handle).with_wishes(wishes.clone());
@@ -336,11 +339,17 @@ impl Front {
             tracing::warn!(
                 "WEB_ENABLE_AUTH is false: whoever reaches the ports of this machine uses its desktop"
             );
+        } else if !excluded.is_empty() {
+            let ports: Vec<String> = excluded.iter().map(ToString::to_string).collect();
+            let ports = ports.join(", ");
+            tracing::warn!(
+                "AUTH_EXCLUDE: whoever reaches port {ports} of this machine uses what is behind it"
+            );
         }
         Self {
             gateway,
+            control: portal::control_router(api, auth.clone(), shown, wishes),
             auth,
-            control: portal::control_router(api, shown, wishes),
             portal: (port, problem, vars.serviceportal_url.clone()),
             problems,
             logs: shared,
@@ -413,13 +422,14 @@ fn credentials(config: &Config, state: &State) -> (Credentials, portal::Credenti
         password: shown,
         token: token.reveal().to_owned(),
         enabled: vars.web_enable_auth,
+        chosen: false,
     };
     let credentials = Credentials {
         user,
         password,
         tokens: vec![token],
         enabled: vars.web_enable_auth,
-        excluded: Vec::new(),
+        excluded: vars.auth_exclude.0.clone(),
         cookie: None,
     };
     (credentials, shown)

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use super::problem::{Problem, nearest};
 use super::secret::Secret;
 use value::FromVariable;
-pub use value::{DisplayChoice, DisplayName, PASSWORD_LIMIT, Password, PasswordHash, Port};
+pub use value::{DisplayChoice, DisplayName, PASSWORD_LIMIT, Password, PasswordHash, Port, Ports};
 
 /// Where a problem with a variable is said to be.
 const PLACE: &str = "environment";
@@ -67,6 +67,7 @@ variables! {
     web_password: Option<Password> = "", ["WEB_PASSWORD"], "password for the web services, at most 72 bytes; made at random when unset";
     web_password_hash: Option<PasswordHash> = "", ["WEB_PASSWORD_HASH"], "bcrypt hash of the password, instead of the password itself";
     web_token: Option<Secret> = "", ["WEB_TOKEN"], "token for Authorization: Bearer and ?token=; made at random when unset";
+    auth_exclude: Ports = "", ["AUTH_EXCLUDE"], "ports that need no login, separated by commas";
     serviceportal_port_host: Port = "1111", ["SERVICEPORTAL_PORT_HOST"], "port of the service portal";
     serviceportal_url: Option<String> = "", ["SERVICEPORTAL_URL"], "preset link to the service portal";
     selkies_port_host: Port = "6100", ["SELKIES_PORT_HOST"], "port of the desktop";

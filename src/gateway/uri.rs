@@ -56,20 +56,51 @@ pub(crate) fn local(address: &str) -> &str {
     if rooted && plain && !address.starts_with("/desktopd/log") { address } else { "/" }
 }
 
+/// The name of the field that a token comes in.
+const TOKEN: &str = "token";
+
+/// The token that a field of a query holds, as it stands there.
+fn token(pair: &str) -> Option<&str> {
+    let (key, value) = pair.split_once('=')?;
+    // Whoever reads the query after us undoes escapes in names, too.
+    let escaped = key.len() > TOKEN.len() && key.contains('%') && decode(key, true) == TOKEN.as_bytes();
+    (key == TOKEN || escaped).then_some(value)
+}
+
+/// Whether an address shows a token, whoever's.
+pub(crate) fn has_token(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.split('&').filter_map(token).any(|token| !token.is_empty()))
+}
+
 /// Path and query without the tokens that `ours` recognises, when there was one.
 pub(crate) fn without_token(uri: &Uri, ours: impl Fn(&[u8]) -> bool) -> Option<String> {
-    let query = uri.query()?;
+    let rest = query_without_token(uri.query()?, ours)?;
+    Some(format!("{}{rest}", uri.path()))
+}
+
+/// A `Referer` without the tokens that `ours` recognises, when there was one, or when nobody can tell.
+pub(crate) fn referer_without_token(referer: &[u8], ours: impl Fn(&[u8]) -> bool) -> Option<String> {
+    let Some(referer) = std::str::from_utf8(referer).ok().filter(|text| text.is_ascii()) else {
+        return Some(String::new());
+    };
+    let (place, query) = referer.split_once('?')?;
+    // Our own pages carry addresses in theirs.
+    let own = place.splitn(4, '/').nth(3).is_some_and(|path| path.starts_with("desktopd/"));
+    let rest = if own { String::new() } else { query_without_token(query, ours)? };
+    Some(format!("{place}{rest}"))
+}
+
+/// What is left of a query, with its question mark, when there was a token in it.
+fn query_without_token(query: &str, ours: impl Fn(&[u8]) -> bool) -> Option<String> {
+    // A plus may be meant as such by whoever put a link together by hand.
     let is_ours = |pair: &&str| {
-        let Some(("token", value)) = pair.split_once('=') else { return false };
-        // A plus may be meant as such by whoever put a link together by hand.
-        ours(&decode(value, false)) || ours(&decode(value, true))
+        token(pair).is_some_and(|token| ours(&decode(token, false)) || ours(&decode(token, true)))
     };
     if !query.split('&').any(|pair| is_ours(&pair)) {
         return None;
     }
     let rest: Vec<_> = query.split('&').filter(|pair| !is_ours(pair)).collect();
-    let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
-    Some(format!("{}{query}", uri.path()))
+    Some(if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) })
 }
 
 #[cfg(test)]
@@ -109,6 +140,10 @@ mod tests {
             ("/a?b=c&token=secret&d", Some("/a?b=c&d")),
             ("/a?token=secret&token=other", Some("/a?token=other")),
             ("/a?token=s%65cret", Some("/a")),
+            ("/a?tok%65n=secret&b", Some("/a?b")),
+            ("/a?%74%6F%6b%65%6e=secret", Some("/a")),
+            ("/a?tok%2565n=secret", None),
+            ("/a?Token=secret", None),
             ("//evil/?token=secret", Some("//evil/")),
             ("/a?token=other", None),
             ("/a?xtoken=secret", None),
@@ -121,6 +156,38 @@ mod tests {
         }
         let uri: Uri = "/?token=a+b".parse().unwrap();
         assert!(without_token(&uri, |token| token == b"a+b").is_some());
+    }
+
+    #[test]
+    fn tokens_leave_the_referer() {
+        for (referer, clean) in [
+            ("http://h:1/a?token=secret", Some("http://h:1/a")),
+            ("http://h:1/a?b&tok%65n=secret&c=d", Some("http://h:1/a?b&c=d")),
+            ("http://h:1/a?token=other", None),
+            ("http://h:1/?x=/desktopd/login", None),
+            ("http://h:1/a", None),
+            ("", None),
+            ("http://h:1/desktopd/login?next=/a%3Ftoken%3Dsecret", Some("http://h:1/desktopd/login")),
+            ("http://h/\u{fc}?token=secret", Some("")),
+        ] {
+            let found = referer_without_token(referer.as_bytes(), |token| token == b"secret");
+            assert_eq!(found.as_deref(), clean, "{referer}");
+        }
+        assert_eq!(referer_without_token(b"http://h/\xff", |_| false).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn tokens_of_anybody_are_seen() {
+        for (uri, shown) in [
+            ("/?token=x", true),
+            ("/?a&tok%65n=x", true),
+            ("/?token=", false),
+            ("/?token", false),
+            ("/?xtoken=x", false),
+            ("/token=x", false),
+        ] {
+            assert_eq!(has_token(&uri.parse().unwrap()), shown, "{uri}");
+        }
     }
 
     #[test]
