@@ -86,7 +86,7 @@ impl Auth {
     }
 
     /// Whether nothing has been changed since.
-    fn is_current(&self, known: &Known) -> bool {
+    pub(super) fn is_current(&self, known: &Known) -> bool {
         self.known().era == known.era
     }
 }

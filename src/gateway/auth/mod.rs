@@ -205,3 +205,6 @@ impl Auth {
         Arc::clone(&self.inner.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests;
