@@ -28,7 +28,7 @@ pub(crate) mod page;
 mod proxy;
 mod stream;
 mod tunnel;
-mod uri;
+pub mod uri;
 mod visit;
 mod waiting;
 

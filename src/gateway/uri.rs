@@ -3,7 +3,7 @@
 use axum::http::Uri;
 
 /// Undoes percent encoding; `plus` stands for a space in forms and queries. What is no valid escape stays as it is.
-pub(crate) fn decode(text: &str, plus: bool) -> Vec<u8> {
+pub fn decode(text: &str, plus: bool) -> Vec<u8> {
     let bytes = text.as_bytes();
     let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -24,7 +24,7 @@ pub(crate) fn decode(text: &str, plus: bool) -> Vec<u8> {
 }
 
 /// Encodes text so that it can stand as a value in a query.
-pub(crate) fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
@@ -40,7 +40,7 @@ pub(crate) fn encode(text: &str) -> String {
 }
 
 /// The value of the first field with this name.
-pub(crate) fn field(form: &str, name: &str) -> Option<Vec<u8>> {
+pub fn field(form: &str, name: &str) -> Option<Vec<u8>> {
     pairs(form).find(|(key, _)| decode(key, true) == name.as_bytes()).map(|(_, value)| decode(value, true))
 }
 
@@ -50,7 +50,7 @@ fn pairs(form: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The address when it leads to a page of this very host and port, otherwise `/`. Browsers drop tabs and newlines
 /// from addresses and read `\` as `/`, so nothing but visible ASCII without a backslash is let through.
-pub(crate) fn local(address: &str) -> &str {
+pub fn local(address: &str) -> &str {
     let rooted = address.starts_with('/') && !address.starts_with("//");
     let plain = address.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
     if rooted && plain && !address.starts_with("/desktopd/log") { address } else { "/" }
@@ -68,18 +68,18 @@ fn token(pair: &str) -> Option<&str> {
 }
 
 /// Whether an address shows a token, whoever's.
-pub(crate) fn has_token(uri: &Uri) -> bool {
+pub fn has_token(uri: &Uri) -> bool {
     uri.query().is_some_and(|query| query.split('&').filter_map(token).any(|token| !token.is_empty()))
 }
 
 /// Path and query without the tokens that `ours` recognises, when there was one.
-pub(crate) fn without_token(uri: &Uri, ours: impl Fn(&[u8]) -> bool) -> Option<String> {
+pub fn without_token(uri: &Uri, ours: impl Fn(&[u8]) -> bool) -> Option<String> {
     let rest = query_without_token(uri.query()?, ours)?;
     Some(format!("{}{rest}", uri.path()))
 }
 
 /// A `Referer` without the tokens that `ours` recognises, when there was one, or when nobody can tell.
-pub(crate) fn referer_without_token(referer: &[u8], ours: impl Fn(&[u8]) -> bool) -> Option<String> {
+pub fn referer_without_token(referer: &[u8], ours: impl Fn(&[u8]) -> bool) -> Option<String> {
     let Some(referer) = std::str::from_utf8(referer).ok().filter(|text| text.is_ascii()) else {
         return Some(String::new());
     };

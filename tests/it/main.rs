@@ -8,6 +8,7 @@
 )]
 
 mod daemon_cli;
+mod daemon_credentials;
 mod daemon_events;
 mod daemon_exits;
 mod daemon_faults;
@@ -28,7 +29,9 @@ mod daemon_world;
 mod documents;
 mod fuzz;
 mod fuzz_config;
+mod fuzz_door;
 mod gateway_auth;
+mod gateway_credentials;
 mod gateway_desk;
 mod gateway_listen;
 mod gateway_portal;

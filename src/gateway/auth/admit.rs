@@ -67,7 +67,7 @@ impl Auth {
     }
 
     /// The session that a request shows.
-    pub(crate) fn session(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
+    pub fn session(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
         let mut shown = self.inner.jar.values(headers, secure).peekable();
         shown.peek()?;
         let (known, now) = (self.known(), SystemTime::now());
@@ -76,7 +76,7 @@ impl Auth {
     }
 
     /// The cookie of a new session, as the value of `Set-Cookie`. `secure`: the login came by https.
-    pub(crate) fn log_in(&self, secure: bool) -> Option<HeaderValue> {
+    pub fn log_in(&self, secure: bool) -> Option<HeaderValue> {
         self.inner.counts.logins.up();
         self.inner.jar.set(&self.known().signer.issue(SystemTime::now(), secure), secure)
     }

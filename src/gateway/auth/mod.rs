@@ -28,7 +28,7 @@ use axum::http::header::{AUTHORIZATION, REFERER};
 use axum::http::{HeaderMap, HeaderValue, Uri};
 
 pub use bcrypt::DEFAULT_COST;
-pub(crate) use cookie::SessionId;
+pub use cookie::SessionId;
 pub use counters::Counters;
 pub use credentials::{Credentials, Password, password_problems, user_problems};
 pub(crate) use session::Lease;
@@ -170,7 +170,7 @@ impl Auth {
 
     /// Removes what authenticates to us from a request that goes to a service. Credentials that name our user count
     /// as ours even if wrong: a password with a typing mistake is nobody's business either.
-    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+    pub fn strip(&self, headers: &mut HeaderMap) {
         self.inner.jar.strip(headers);
         if let Some(referer) = headers.get(REFERER) {
             let ours = |token: &[u8]| self.known().is_token(token);
@@ -192,7 +192,7 @@ impl Auth {
     }
 
     /// Whether a service's `Set-Cookie` would replace our cookie.
-    pub(crate) fn is_our_cookie(&self, set_cookie: &HeaderValue) -> bool {
+    pub fn is_our_cookie(&self, set_cookie: &HeaderValue) -> bool {
         self.inner.jar.is_ours(set_cookie)
     }
 
