@@ -67,9 +67,10 @@ fn token(pair: &str) -> Option<&str> {
     (key == TOKEN || escaped).then_some(value)
 }
 
-/// Whether an address shows a token, whoever's.
-pub fn has_token(uri: &Uri) -> bool {
-    uri.query().is_some_and(|query| query.split('&').filter_map(token).any(|token| !token.is_empty()))
+/// The token that an address shows, whoever's.
+pub fn token_shown(uri: &Uri) -> Option<Vec<u8>> {
+    let tokens = uri.query()?.split('&').filter_map(token);
+    tokens.map(|token| decode(token, true)).find(|token| !token.is_empty())
 }
 
 /// Path and query without the tokens that `ours` recognises, when there was one.
@@ -179,14 +180,16 @@ mod tests {
     #[test]
     fn tokens_of_anybody_are_seen() {
         for (uri, shown) in [
-            ("/?token=x", true),
-            ("/?a&tok%65n=x", true),
-            ("/?token=", false),
-            ("/?token", false),
-            ("/?xtoken=x", false),
-            ("/token=x", false),
+            ("/?token=x%20y", "x y"),
+            ("/?a&tok%65n=x", "x"),
+            ("/?token=&token=x", "x"),
+            ("/?token=", ""),
+            ("/?token", ""),
+            ("/?xtoken=x", ""),
+            ("/token=x", ""),
         ] {
-            assert_eq!(has_token(&uri.parse().unwrap()), shown, "{uri}");
+            let found = token_shown(&uri.parse().unwrap()).unwrap_or_default();
+            assert_eq!(found, shown.as_bytes(), "{uri}");
         }
     }
 

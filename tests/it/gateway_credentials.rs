@@ -189,9 +189,12 @@ async fn who_is_sent_away_is_told_when_to_come_back() {
     let world = World::new().await;
     // More than wait at once: the first to come are sent away.
     let mut streams = Vec::new();
-    for _ in 0..300 {
+    for n in 0..300 {
         let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
-        let head = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{}\r\n", basic(USER, "wrong"));
+        let head = format!(
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{}\r\n",
+            basic(USER, &format!("guess {n}"))
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         streams.push(stream);
     }

@@ -37,11 +37,13 @@ impl Auth {
                 self.password(pair.user(), pair.password(), peer).await.map(|()| Access::Credentials)
             }
             Some(Presented::Bearer(_)) if open => Err(Denied::Stranger),
-            Some(Presented::Bearer(_)) => Err(self.wrong_token(peer, Denied::Wrong).await),
+            Some(Presented::Bearer(token)) => Err(self.wrong_token(token, peer, Denied::Wrong).await),
             // A service may have tokens of its own, which pass untouched for whoever comes in. A stranger who shows
             // one does not come in, so it is a guess; the page that a person sees is the same.
-            None if !open && uri::has_token(uri) => Err(self.wrong_token(peer, Denied::Stranger).await),
-            None => Err(Denied::Stranger),
+            None => match uri::token_shown(uri).filter(|_| !open) {
+                Some(token) => Err(self.wrong_token(&token, peer, Denied::Stranger).await),
+                None => Err(Denied::Stranger),
+            },
         };
         if verdict.is_err() && open { Ok(Access::Open) } else { verdict }
     }
@@ -51,15 +53,20 @@ impl Auth {
         if self.known().passwords.remembers(user, password) {
             return Ok(());
         }
-        let turn = self.inner.failures.turn(peer).await.map_err(Denied::TooMany)?;
         let known = self.known();
+        let mark = known.passwords.mark(user, password);
+        // A page that is still open goes on asking with what its browser remembers, and guesses nothing.
+        if self.inner.failures.knows(peer, mark).map_err(Denied::TooMany)? {
+            return Err(Denied::Wrong);
+        }
+        let turn = self.inner.failures.turn(peer).await.map_err(Denied::TooMany)?;
         let (user, password) = (user.to_vec(), password.to_vec());
         let checked = Arc::clone(&known);
         // In a task of its own: whoever hangs up while it runs has guessed all the same, and gives neither the thread
         // nor the turn back before its time.
         let attempt = tokio::spawn(async move {
             let right = checked.passwords.check(&user, &password).await;
-            turn.end(right);
+            turn.end((!right).then_some(mark));
             right
         });
         let right = attempt.await.unwrap_or(false);
@@ -81,8 +88,9 @@ impl Auth {
         self.inner.jar.set(&self.known().signer.issue(SystemTime::now(), secure), secure)
     }
 
-    async fn wrong_token(&self, peer: IpAddr, denied: Denied) -> Denied {
-        self.inner.failures.wrong(peer).await.err().map_or(denied, Denied::TooMany)
+    async fn wrong_token(&self, token: &[u8], peer: IpAddr, denied: Denied) -> Denied {
+        let mark = self.known().mark(token);
+        self.inner.failures.wrong(peer, mark).await.err().map_or(denied, Denied::TooMany)
     }
 
     /// Whether nothing has been changed since.

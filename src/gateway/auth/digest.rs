@@ -38,6 +38,15 @@ impl Keyed {
     }
 }
 
+/// Tells what was wrong from other things that are wrong, without being it.
+pub(super) type Mark = u64;
+
+/// The mark of a digest.
+pub(super) fn mark(digest: Digest) -> Mark {
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
 /// Whether two digests are equal.
 pub(super) fn same(one: &Digest, other: &Digest) -> bool {
     one.ct_eq(other).into()

@@ -5,6 +5,9 @@
 //! Of those who wait, the last to come goes first, and when too many wait the one that has waited longest is sent away:
 //! a guesser who keeps hundreds of attempts waiting does not keep out the person who tries once.
 //!
+//! The same mistake again is no further guess: a page that is still open, or a program, repeats what its browser or its
+//! file remembers, and must not get its owner banned.
+//!
 //! Invariants: bounded memory; nobody is refused for good; whoever shows a valid session or token, or a password that
 //! was right a while ago, never comes here; whoever goes away while they wait has not tried.
 
@@ -19,6 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::counters::Counts;
+use super::digest::Mark;
 use super::network::Network;
 use table::{Look, Table};
 
@@ -57,6 +61,12 @@ impl Failures {
         Self { table: Arc::default(), counts }
     }
 
+    /// Whether this is a mistake that the address has made already.
+    pub(super) fn knows(&self, peer: IpAddr, mark: Mark) -> Result<bool, Duration> {
+        let look = self.lock().knows(Network::of(peer), mark, Instant::now());
+        look.map_err(|wait| self.refused(wait))
+    }
+
     /// Waits until this address may try. If it may not: the time after which to come back.
     pub(super) async fn turn(&self, peer: IpAddr) -> Result<Turn, Duration> {
         let end = Instant::now() + PATIENCE;
@@ -80,7 +90,7 @@ impl Failures {
 
     /// Somebody showed a wrong token. It costs nothing to check one, so it takes nobody's turn; it counts, and the
     /// answer is held back.
-    pub(super) async fn wrong(&self, peer: IpAddr) -> Result<(), Duration> {
+    pub(super) async fn wrong(&self, peer: IpAddr, mark: Mark) -> Result<(), Duration> {
         let network = Network::of(peer);
         let pause = {
             let mut table = self.lock();
@@ -89,9 +99,12 @@ impl Failures {
             if let Some(wait) = record.banned(now) {
                 return Err(self.refused(wait));
             }
+            if record.knows(mark) {
+                return Ok(());
+            }
             self.counts.attempts.up();
             self.counts.failures.up();
-            if record.fail(now) {
+            if record.fail(mark, now) {
                 self.counts.bans.up();
             }
             let pause = record.pause();
@@ -143,14 +156,14 @@ impl Drop for Place<'_> {
 }
 
 impl Turn {
-    /// The attempt was right or wrong.
-    pub(super) fn end(self, right: bool) {
+    /// The attempt was right, or wrong in a certain way.
+    pub(super) fn end(self, wrong: Option<Mark>) {
         let counts = &self.failures.counts;
         counts.attempts.up();
-        if !right {
+        if wrong.is_some() {
             counts.failures.up();
         }
-        if self.failures.lock().end(self.address, right, Instant::now()) {
+        if self.failures.lock().end(self.address, wrong, Instant::now()) {
             counts.bans.up();
             tracing::warn!("{} guessed passwords and may try no more for a while", self.address);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cookie::Signer;
 use super::credentials::{Credentials, Password};
-use super::digest::{Digest, Key, Keyed, same};
+use super::digest::{Digest, Key, Keyed, Mark, mark, same};
 use super::hashers::Hashers;
 use super::password::Passwords;
 use crate::config::secret::Secret;
@@ -109,6 +109,11 @@ impl Known {
     /// Whether a name is our user's, or was.
     pub(super) fn is_user(&self, name: &[u8]) -> bool {
         name == self.user.as_bytes() || self.former.as_ref().is_some_and(|former| name == former.as_bytes())
+    }
+
+    /// What a token is known by that was wrong.
+    pub(super) fn mark(&self, token: &[u8]) -> Mark {
+        mark(self.token_key.digest(&[token, b"wrong"]))
     }
 
     pub(super) fn is_token(&self, token: &[u8]) -> bool {

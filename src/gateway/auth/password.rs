@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::Password;
-use super::digest::{Digest, Keyed, same};
+use super::digest::{Digest, Keyed, Mark, mark, same};
 use super::hashers::Hashers;
 use crate::config::env::PASSWORD_LIMIT;
 
@@ -49,6 +49,11 @@ impl Passwords {
         let verified = *self.verified.read().unwrap_or_else(PoisonError::into_inner);
         let Some((right, until)) = verified else { return false };
         same(&right, &self.key.digest(&[user, password])) && Instant::now() < until
+    }
+
+    /// What a pair is known by that was wrong.
+    pub(super) fn mark(&self, user: &[u8], password: &[u8]) -> Mark {
+        mark(self.key.digest(&[user, password]))
     }
 
     /// Whether the pair is right. Waits for a free thread.

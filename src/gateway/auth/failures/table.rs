@@ -1,6 +1,6 @@
 //! What is known of each network, and who of it waits. The rules of slowing down, without waiting for anything.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::super::digest::Mark;
 use super::super::network::Network;
 use super::COME_BACK;
 
@@ -30,6 +31,9 @@ const WINDOW: Duration = Duration::from_secs(2 * 60);
 /// How long it lasts.
 pub(super) const BAN: Duration = Duration::from_secs(5 * 60);
 
+/// Mistakes of one network that are known again.
+const MISTAKES: usize = 8;
+
 /// Networks that are remembered.
 pub(super) const NETWORKS: usize = 4096;
 
@@ -45,6 +49,8 @@ pub(super) struct Record {
     /// When the last few were.
     recent: Vec<Instant>,
     last: Instant,
+    /// The last few mistakes.
+    mistakes: VecDeque<Mark>,
     banned: Option<Instant>,
     /// No attempt is checked before.
     open_at: Instant,
@@ -84,6 +90,7 @@ impl Record {
             failures: 0,
             recent: Vec::new(),
             last: now,
+            mistakes: VecDeque::new(),
             banned: None,
             open_at: now,
             busy: false,
@@ -106,8 +113,15 @@ impl Record {
         }
     }
 
+    /// Whether this mistake was made a moment ago.
+    pub(super) fn knows(&self, mark: Mark) -> bool {
+        self.mistakes.contains(&mark)
+    }
+
     /// One more failure. Whether it was one too many.
-    pub(super) fn fail(&mut self, now: Instant) -> bool {
+    pub(super) fn fail(&mut self, mark: Mark, now: Instant) -> bool {
+        self.mistakes.truncate(MISTAKES - 1);
+        self.mistakes.push_front(mark);
         self.failures = self.failures.saturating_add(1);
         self.last = now;
         if !self.public {
@@ -128,6 +142,7 @@ impl Record {
         if now.duration_since(self.last) >= MEMORY {
             self.failures = 0;
             self.recent.clear();
+            self.mistakes.clear();
         }
     }
 
@@ -150,6 +165,13 @@ impl Table {
         let record = record.or_insert_with(|| Record::new(network.public, now));
         record.forget(now);
         record
+    }
+
+    /// Whether a network has made this mistake already, unless it is banned.
+    pub(super) fn knows(&mut self, network: Network, mark: Mark, now: Instant) -> Result<bool, Duration> {
+        let Some(record) = self.records.get_mut(&network.address) else { return Ok(false) };
+        record.forget(now);
+        record.banned(now).map_or_else(|| Ok(record.knows(mark)), Err)
     }
 
     /// Joins those who wait, as the last to come. Too many: somebody else has to go.
@@ -213,16 +235,16 @@ impl Table {
         left > 0
     }
 
-    /// An attempt was right or wrong. Whether the network is banned now.
-    pub(super) fn end(&mut self, address: IpAddr, right: bool, now: Instant) -> bool {
+    /// An attempt was right, or wrong in a certain way. Whether the network is banned now.
+    pub(super) fn end(&mut self, address: IpAddr, wrong: Option<Mark>, now: Instant) -> bool {
         let Some(record) = self.records.get_mut(&address) else { return false };
-        if right {
+        let Some(mark) = wrong else {
             record.failures = 0;
             record.recent.clear();
             record.open_at = now;
             return false;
-        }
-        let banned = record.fail(now);
+        };
+        let banned = record.fail(mark, now);
         record.open_at = now + record.pause();
         banned
     }

@@ -11,10 +11,15 @@ fn failures() -> Failures {
     Failures::new(Arc::default())
 }
 
+/// A mistake that nobody has made before.
+fn new() -> Mark {
+    rand::random()
+}
+
 /// How long a wrong attempt takes.
 async fn fail(failures: &Failures, address: IpAddr) -> Result<u128, Duration> {
     let before = Instant::now();
-    failures.turn(address).await?.end(false);
+    failures.turn(address).await?.end(Some(new()));
     Ok(before.elapsed().as_millis())
 }
 
@@ -39,7 +44,7 @@ async fn a_public_address_that_guesses_is_banned_for_a_while() {
     }
     assert_eq!(fail(&failures, STRANGER).await, Err(BAN));
     tokio::time::advance(BAN / 2).await;
-    assert_eq!(failures.wrong(STRANGER).await, Err(BAN / 2));
+    assert_eq!(failures.wrong(STRANGER, new()).await, Err(BAN / 2));
     // Another one is not.
     assert_eq!(fail(&failures, "203.0.113.2".parse().unwrap()).await, Ok(0));
     tokio::time::advance(BAN / 2).await;
@@ -63,20 +68,41 @@ async fn wrong_tokens_count_without_taking_turns() {
     let failures = failures();
     for expected in [0, 0, 250, 500, 1000, 2000, 2000] {
         let before = Instant::now();
-        failures.wrong(HOME).await.unwrap();
+        failures.wrong(HOME, new()).await.unwrap();
         assert_eq!(before.elapsed().as_millis(), expected);
     }
     // A password waits for no token.
     assert_eq!(fail(&failures, HOME).await, Ok(0));
-    let held: Vec<_> = (0..HELD).map(|_| failures.wrong(HOME)).collect();
+    let held: Vec<_> = (0..HELD).map(|_| failures.wrong(HOME, new())).collect();
     let held = futures_util::future::join_all(held);
     tokio::pin!(held);
     assert!(futures_util::poll!(&mut held).is_pending());
-    assert_eq!(failures.wrong(HOME).await, Err(COME_BACK));
+    assert_eq!(failures.wrong(HOME, new()).await, Err(COME_BACK));
     assert!(held.await.iter().all(Result::is_ok));
-    let five = futures_util::future::join_all((0..6).map(|_| failures.wrong(STRANGER))).await;
+    let five = futures_util::future::join_all((0..6).map(|_| failures.wrong(STRANGER, new()))).await;
     assert_eq!(five.iter().filter(|answer| answer.is_err()).count(), 1);
     assert_eq!(failures.counts.read().bans, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_mistake_again_is_no_further_guess() {
+    let failures = failures();
+    let mark = new();
+    assert_eq!(failures.knows(STRANGER, mark), Ok(false));
+    failures.turn(STRANGER).await.ok().unwrap().end(Some(mark));
+    for _ in 0..20 {
+        assert_eq!(failures.knows(STRANGER, mark), Ok(true));
+        failures.wrong(STRANGER, mark).await.unwrap();
+    }
+    assert_eq!((failures.counts.read().failures, failures.counts.read().bans), (1, 0));
+    assert_eq!(failures.knows(STRANGER, new()), Ok(false));
+    assert_eq!(failures.knows(HOME, mark), Ok(false), "that of another");
+    for _ in 0..4 {
+        fail(&failures, STRANGER).await.unwrap();
+    }
+    assert_eq!(failures.knows(STRANGER, mark), Err(BAN));
+    tokio::time::advance(MEMORY).await;
+    assert_eq!(failures.knows(STRANGER, mark), Ok(false), "forgotten like all failures");
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +111,7 @@ async fn being_right_clears_the_slate() {
     for _ in 0..4 {
         fail(&failures, STRANGER).await.unwrap();
     }
-    failures.turn(STRANGER).await.ok().unwrap().end(true);
+    failures.turn(STRANGER).await.ok().unwrap().end(None);
     assert_eq!(failures.lock().size(), (0, 0));
 }
 
@@ -97,7 +123,7 @@ async fn whoever_tries_once_is_not_kept_out_by_hundreds_who_wait() {
     // Long enough for the pauses to be as long as they get.
     tokio::time::sleep(Duration::from_millis(7900)).await;
     let before = Instant::now();
-    failures.turn(HOME).await.ok().unwrap().end(true);
+    failures.turn(HOME).await.ok().unwrap().end(None);
     assert!(before.elapsed() <= Duration::from_secs(2), "{:?}", before.elapsed());
     let waiting = guesses.iter().filter(|guess| !guess.is_finished()).count();
     assert!(waiting > 150, "{waiting}");
@@ -120,7 +146,7 @@ async fn whoever_goes_away_while_they_wait_has_not_tried() {
     }
     // The one whose turn it would be goes; it is that of the one before.
     drop(waiting.pop());
-    checked.end(false);
+    checked.end(Some(new()));
     assert!(futures_util::poll!(&mut waiting[1]).is_ready());
     drop(waiting);
     assert_eq!((failures.lock().size(), failures.counts.read().attempts), ((1, 0), 1));
