@@ -365,7 +365,8 @@ impl Front {
         let vars = &config.env.vars;
         let (credentials, shown) = credentials::of(config, state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
-        let auth = Auth::new(credentials, &state.key("cookie-key"), DEFAULT_COST);
+        let excluded = credentials.excluded.clone();
+        let auth = Auth::kept_in(Arc::clone(state), credentials, DEFAULT_COST);
         let (tls, certificate, misnamed) = open_tls(config, state);
         let settings = gateway::Settings {
             names: ways::names(config),
@@ -395,11 +396,17 @@ impl Front {
             tracing::warn!(
                 "WEB_ENABLE_AUTH is false: whoever reaches the ports of this machine uses its desktop"
             );
+        } else if !excluded.is_empty() {
+            let ports: Vec<String> = excluded.iter().map(ToString::to_string).collect();
+            let ports = ports.join(", ");
+            tracing::warn!(
+                "AUTH_EXCLUDE: whoever reaches port {ports} of this machine uses what is behind it"
+            );
         }
         Self {
             gateway,
+            control: portal::control_router(api, auth.clone(), shown, wishes),
             auth,
-            control: portal::control_router(api, shown, wishes),
             ways: Ways::new(config, own, problem),
             problems,
             certificate,

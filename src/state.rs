@@ -50,6 +50,11 @@ impl State {
         (Self { dir, values: Mutex::default() }, problem)
     }
 
+    /// Whether what is kept here outlives this process.
+    pub fn is_lasting(&self) -> bool {
+        self.dir.is_some()
+    }
+
     /// A value, if there is one.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         self.get_in(&mut self.lock(), key)
@@ -229,6 +234,7 @@ mod tests {
         let (state, problem) = State::open(&file, "one");
         assert!(problem.unwrap().contains("will not survive a restart"));
         assert_eq!(state.key::<32>("cookie-key"), state.key::<32>("cookie-key"));
+        assert!(!state.is_lasting());
     }
 
     #[test]

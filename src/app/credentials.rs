@@ -50,8 +50,9 @@ pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Creden
     let label = vars.vast_containerlabel.as_ref().map(|label| format!("{label}_auth_token"));
     let cookie = vars.caddy_auth_cookie_name.as_ref().map(|name| name.0.clone()).or(label);
     let enabled = vars.web_enable_auth;
-    let shown = portal::Credentials { user: user.clone(), password: shown, token, enabled };
-    let credentials = Credentials { user, password, tokens, enabled, excluded: Vec::new(), cookie };
+    let shown = portal::Credentials { user: user.clone(), password: shown, token, enabled, chosen: false };
+    let credentials =
+        Credentials { user, password, tokens, enabled, excluded: vars.auth_exclude.0.clone(), cookie };
     (credentials, shown)
 }
 

@@ -27,6 +27,9 @@ const EXAMPLES: &str = "Examples:
 
 Exit codes: 0 done, 1 not done, 3 the daemon does not run, 64 wrong command line, 78 wrong configuration.";
 
+/// The commands that are also programs, with and without `.sh`, as scripts know them.
+const NAMES: [&str; 3] = ["init", "set-web-credentials", "hash-password"];
+
 /// All commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -130,6 +133,50 @@ Secrets are masked. What was given to `init` as NAME=value is not seen here.")]
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Change the user name and password of the web services while they run; for root
+    #[command(
+        name = "set-web-credentials",
+        after_help = "Examples:
+  docker exec -it C desktopd set-web-credentials ada           # asks for the password
+  docker exec -i C desktopd set-web-credentials ada < file     # a file with nothing else in it
+  docker exec C set-web-credentials.sh ada secret
+
+Whoever was logged in has to log in again, and open streams end. It holds over restarts of the container,
+until WEB_USER, WEB_PASSWORD or WEB_PASSWORD_HASH is changed. A password in an argument can be read by others
+while the command runs."
+    )]
+    SetWebCredentials {
+        /// The new user name
+        #[arg(value_name = "USER")]
+        user: String,
+        /// The new password; asked for, or read from standard input, when left out
+        #[arg(value_name = "PASSWORD", allow_hyphen_values = true)]
+        password: Option<String>,
+    },
+    /// Print a bcrypt hash of a password, for WEB_PASSWORD_HASH
+    #[command(
+        name = "hash-password",
+        after_help = "Examples:
+  docker run --rm -it IMAGE desktopd hash-password
+  docker run --rm -i IMAGE desktopd hash-password --cost 14 < file
+
+A hash is full of dollar signs: put it between single quotes in a shell and in compose's .env; where it
+stands in a compose file itself, write each $ as $$."
+    )]
+    HashPassword {
+        /// The password; asked for, or read from standard input, when left out
+        #[arg(short, long, allow_hyphen_values = true)]
+        password: Option<String>,
+        /// How much work it is to check, each step doubling it
+        #[arg(
+            short = 'r',
+            long,
+            visible_alias = "rounds",
+            default_value_t = bcrypt::DEFAULT_COST,
+            value_parser = clap::value_parser!(u32).range(4..=31)
+        )]
+        cost: u32,
     },
     /// Read the configuration again; restarts only what changed; for root
     #[command(after_help = "Examples:
@@ -306,12 +353,13 @@ fn limit(text: &str) -> Result<Duration, String> {
 }
 
 impl Args {
-    /// Reads a command line. A program called `init` is the command of that name.
+    /// Reads a command line. A program called by the name of one of some commands is that command.
     pub fn read(mut words: Vec<OsString>) -> Result<Self, clap::Error> {
-        let called =
-            words.first().and_then(|word| std::path::Path::new(word).file_name()).map(OsString::from);
-        if called.is_some_and(|name| name == "init" || name == "init.sh") {
-            words.splice(..1, ["desktopd".into(), "init".into()]);
+        let called = words.first().and_then(|word| std::path::Path::new(word).file_name()?.to_str());
+        let called = called.map(|name| name.strip_suffix(".sh").unwrap_or(name));
+        let command = NAMES.iter().find(|name| called == Some(name)).copied();
+        if let Some(command) = command {
+            words.splice(..1, ["desktopd".into(), command.into()]);
         }
         Self::try_parse_from(words)
     }

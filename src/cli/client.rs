@@ -11,8 +11,8 @@ use tokio::net::UnixStream;
 use crate::config::Config;
 use crate::logs::Line;
 use crate::observe::{Event, Snapshot, Timeline};
-use crate::portal::Credentials;
 use crate::portal::api::{Names, Units};
+use crate::portal::{Changed, Credentials, NewCredentials};
 use crate::supervise::{Replanned, Verb};
 
 use super::code;
@@ -66,6 +66,11 @@ impl Client {
 
     pub(super) async fn credentials(&self) -> Result<Credentials, Failure> {
         self.json(Method::GET, "/api/credentials", "").await
+    }
+
+    pub(super) async fn set_credentials(&self, wanted: &NewCredentials) -> Result<Changed, Failure> {
+        let body = serde_json::to_string(wanted).unwrap_or_default();
+        self.json(Method::POST, "/api/credentials", &body).await
     }
 
     pub(super) async fn timeline(&self) -> Result<Timeline, Failure> {

@@ -8,6 +8,7 @@ mod completions;
 mod events;
 mod logs;
 mod names;
+mod password;
 mod render;
 mod screen;
 mod status;
@@ -71,6 +72,10 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
             let credentials = client.credentials().await?;
             render::print(*json, &credentials, || render::credentials(&credentials))
         }
+        Command::SetWebCredentials { user, password } => {
+            password::set(&client, user, password.as_deref()).await
+        }
+        Command::HashPassword { password, cost } => password::hash(password.as_deref(), *cost).await,
         Command::Init { .. }
         | Command::Run { .. }
         | Command::Plan { .. }

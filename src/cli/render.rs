@@ -59,7 +59,9 @@ pub(super) fn age(milliseconds: i64) -> String {
 
 /// What a person types into the login page.
 pub(super) fn credentials(credentials: &Credentials) -> String {
-    let password = credentials.password.as_deref().unwrap_or("(only its hash is known)");
+    let unknown =
+        if credentials.chosen { "(set with set-web-credentials)" } else { "(only its hash is known)" };
+    let password = credentials.password.as_deref().unwrap_or(unknown);
     format!("user:     {}\npassword: {password}\ntoken:    {}\n", credentials.user, credentials.token)
 }
 

@@ -17,7 +17,7 @@ use super::secret::Secret;
 use value::FromVariable;
 pub use value::{
     CookieName, DisplayChoice, DisplayName, HostPort, Networks, PASSWORD_LIMIT, Password, PasswordHash, Port,
-    RelayPort,
+    Ports, RelayPort,
 };
 pub use web::{LocalhostPorts, Origins, Tokens};
 
@@ -93,6 +93,7 @@ variables! {
     header_up_localhost: LocalhostPorts = "", ["CADDY_HEADER_UP_LOCALHOST"], "own ports of services that are asked for as localhost, or true for all";
     serviceportal_port_host: HostPort = "1111", ["SERVICEPORTAL_PORT_HOST"], "port of the service portal";
     serviceportal_port_local: Port = "11111", ["SERVICEPORTAL_PORT_LOCAL"], "inner port of the service portal, on loopback: for `ssh -L`";
+    auth_exclude: Ports = "", ["AUTH_EXCLUDE"], "ports that need no login, separated by commas";
     serviceportal_url: Option<String> = "", ["SERVICEPORTAL_URL"], "preset link to the service portal";
     selkies_port_host: HostPort = "6100", ["SELKIES_PORT_HOST"], "port of the desktop";
     selkies_port_local: Port = "16100", ["SELKIES_PORT_LOCAL"], "inner port of Selkies, on loopback";

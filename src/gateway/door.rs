@@ -104,7 +104,8 @@ impl Door {
         if matches!(request.uri().path(), login::PATH | login::LOGOUT) {
             return self.login(request, &visit).await;
         }
-        let access = match self.auth.admit(request.uri(), request.headers(), visit.peer, visit.port).await {
+        let way = (visit.port, visit.secure);
+        let access = match self.auth.admit(request.uri(), request.headers(), visit.peer, way).await {
             Ok(access) => access,
             Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
                 return self.public(target, request, &visit).await;
@@ -250,7 +251,9 @@ impl Door {
     async fn login(&self, request: Request<Incoming>, visit: &Visit) -> Response<Reply> {
         let page = request.uri().path() == login::PATH;
         match *request.method() {
-            Method::GET | Method::HEAD if page => login::show(&self.auth, &request).map(Reply::from),
+            Method::GET | Method::HEAD if page => {
+                login::show(&self.auth, &request, visit.secure).map(Reply::from)
+            }
             Method::POST => {
                 // The form itself shows who somebody is; what matters is that the form was ours.
                 let origins = &self.settings.origins;
@@ -260,7 +263,7 @@ impl Door {
                 if page {
                     login::enter(&self.auth, request, visit).await.map(Reply::from)
                 } else {
-                    login::leave(&self.auth, &request, visit.secure).map(Reply::from)
+                    login::leave(&self.auth, request.headers(), visit.secure).await.map(Reply::from)
                 }
             }
             _ => own_text(StatusCode::METHOD_NOT_ALLOWED, "this address takes a form"),

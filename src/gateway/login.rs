@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{RETRY_AFTER, SET_COOKIE};
-use axum::http::{HeaderValue, Request, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
@@ -32,10 +32,10 @@ pub(super) fn address(uri: &Uri) -> String {
 }
 
 /// GET: the form, or straight on for whoever is logged in.
-pub(super) fn show(auth: &Auth, request: &Request<Incoming>) -> Response<Body> {
+pub(super) fn show(auth: &Auth, request: &Request<Incoming>, secure: bool) -> Response<Body> {
     let next = request.uri().query().and_then(|query| uri::field(query, "next")).unwrap_or_default();
     let next = String::from_utf8(next).unwrap_or_default();
-    if auth.session(request.headers()).is_some() {
+    if auth.session(request.headers(), secure).is_some() {
         return page::redirect(uri::local(&next));
     }
     form(StatusCode::OK, uri::local(&next), "")
@@ -61,8 +61,8 @@ pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit
             response
         }
         Err(Denied::TooMany(wait)) => {
-            let text = "Too many attempts from your address. Wait a few seconds and try again.";
-            let mut response = form(StatusCode::TOO_MANY_REQUESTS, next, text);
+            let text = format!("Too many attempts from your address. Try again in {}.", in_words(wait));
+            let mut response = form(StatusCode::TOO_MANY_REQUESTS, next, &text);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
             response
         }
@@ -71,12 +71,20 @@ pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit
 }
 
 /// POST: ends the session.
-pub(super) fn leave(auth: &Auth, request: &Request<Incoming>, secure: bool) -> Response<Body> {
+pub(super) async fn leave(auth: &Auth, headers: &HeaderMap, secure: bool) -> Response<Body> {
     let mut response = page::redirect(PATH);
-    if let Some(cookie) = auth.log_out(request.headers(), secure) {
-        response.headers_mut().insert(SET_COOKIE, cookie);
+    for cookie in auth.log_out(headers, secure).await {
+        response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
+}
+
+/// How long to wait, for people.
+fn in_words(wait: Duration) -> String {
+    match wait.as_secs() {
+        0..60 => "a few seconds".to_owned(),
+        seconds => format!("{} minutes", seconds.div_ceil(60)),
+    }
 }
 
 fn form(status: StatusCode, next: &str, problem: &str) -> Response<Body> {

@@ -43,7 +43,7 @@ mod rewrite;
 mod strict;
 pub mod tls;
 mod tunnel;
-mod uri;
+pub mod uri;
 mod visit;
 mod waiting;
 mod webrtc;

@@ -3,7 +3,7 @@
 use axum::http::Uri;
 
 /// Undoes percent encoding; `plus` stands for a space in forms and queries. What is no valid escape stays as it is.
-pub(crate) fn decode(text: &str, plus: bool) -> Vec<u8> {
+pub fn decode(text: &str, plus: bool) -> Vec<u8> {
     let bytes = text.as_bytes();
     let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -24,7 +24,7 @@ pub(crate) fn decode(text: &str, plus: bool) -> Vec<u8> {
 }
 
 /// Encodes text so that it can stand as a value in a query.
-pub(crate) fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
@@ -40,7 +40,7 @@ pub(crate) fn encode(text: &str) -> String {
 }
 
 /// The value of the first field with this name.
-pub(crate) fn field(form: &str, name: &str) -> Option<Vec<u8>> {
+pub fn field(form: &str, name: &str) -> Option<Vec<u8>> {
     pairs(form).find(|(key, _)| decode(key, true) == name.as_bytes()).map(|(_, value)| decode(value, true))
 }
 
@@ -50,26 +50,58 @@ fn pairs(form: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The address when it leads to a page of this very host and port, otherwise `/`. Browsers drop tabs and newlines
 /// from addresses and read `\` as `/`, so nothing but visible ASCII without a backslash is let through.
-pub(crate) fn local(address: &str) -> &str {
+pub fn local(address: &str) -> &str {
     let rooted = address.starts_with('/') && !address.starts_with("//");
     let plain = address.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
     if rooted && plain && !address.starts_with("/desktopd/log") { address } else { "/" }
 }
 
+/// The name of the field that a token comes in.
+const TOKEN: &str = "token";
+
+/// The token that a field of a query holds, as it stands there.
+fn token(pair: &str) -> Option<&str> {
+    let (key, value) = pair.split_once('=')?;
+    // Whoever reads the query after us undoes escapes in names, too.
+    let escaped = key.len() > TOKEN.len() && key.contains('%') && decode(key, true) == TOKEN.as_bytes();
+    (key == TOKEN || escaped).then_some(value)
+}
+
+/// The token that an address shows, whoever's.
+pub fn token_shown(uri: &Uri) -> Option<Vec<u8>> {
+    let tokens = uri.query()?.split('&').filter_map(token);
+    tokens.map(|token| decode(token, true)).find(|token| !token.is_empty())
+}
+
 /// Path and query without the tokens that `ours` recognises, when there was one.
-pub(crate) fn without_token(uri: &Uri, ours: impl Fn(&[u8]) -> bool) -> Option<String> {
-    let query = uri.query()?;
+pub fn without_token(uri: &Uri, ours: impl Fn(&[u8]) -> bool) -> Option<String> {
+    let rest = query_without_token(uri.query()?, ours)?;
+    Some(format!("{}{rest}", uri.path()))
+}
+
+/// A `Referer` without the tokens that `ours` recognises, when there was one, or when nobody can tell.
+pub fn referer_without_token(referer: &[u8], ours: impl Fn(&[u8]) -> bool) -> Option<String> {
+    let Some(referer) = std::str::from_utf8(referer).ok().filter(|text| text.is_ascii()) else {
+        return Some(String::new());
+    };
+    let (place, query) = referer.split_once('?')?;
+    // Our own pages carry addresses in theirs.
+    let own = place.splitn(4, '/').nth(3).is_some_and(|path| path.starts_with("desktopd/"));
+    let rest = if own { String::new() } else { query_without_token(query, ours)? };
+    Some(format!("{place}{rest}"))
+}
+
+/// What is left of a query, with its question mark, when there was a token in it.
+fn query_without_token(query: &str, ours: impl Fn(&[u8]) -> bool) -> Option<String> {
+    // A plus may be meant as such by whoever put a link together by hand.
     let is_ours = |pair: &&str| {
-        let Some(("token", value)) = pair.split_once('=') else { return false };
-        // A plus may be meant as such by whoever put a link together by hand.
-        ours(&decode(value, false)) || ours(&decode(value, true))
+        token(pair).is_some_and(|token| ours(&decode(token, false)) || ours(&decode(token, true)))
     };
     if !query.split('&').any(|pair| is_ours(&pair)) {
         return None;
     }
     let rest: Vec<_> = query.split('&').filter(|pair| !is_ours(pair)).collect();
-    let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
-    Some(format!("{}{query}", uri.path()))
+    Some(if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) })
 }
 
 #[cfg(test)]
@@ -109,6 +141,10 @@ mod tests {
             ("/a?b=c&token=secret&d", Some("/a?b=c&d")),
             ("/a?token=secret&token=other", Some("/a?token=other")),
             ("/a?token=s%65cret", Some("/a")),
+            ("/a?tok%65n=secret&b", Some("/a?b")),
+            ("/a?%74%6F%6b%65%6e=secret", Some("/a")),
+            ("/a?tok%2565n=secret", None),
+            ("/a?Token=secret", None),
             ("//evil/?token=secret", Some("//evil/")),
             ("/a?token=other", None),
             ("/a?xtoken=secret", None),
@@ -121,6 +157,40 @@ mod tests {
         }
         let uri: Uri = "/?token=a+b".parse().unwrap();
         assert!(without_token(&uri, |token| token == b"a+b").is_some());
+    }
+
+    #[test]
+    fn tokens_leave_the_referer() {
+        for (referer, clean) in [
+            ("http://h:1/a?token=secret", Some("http://h:1/a")),
+            ("http://h:1/a?b&tok%65n=secret&c=d", Some("http://h:1/a?b&c=d")),
+            ("http://h:1/a?token=other", None),
+            ("http://h:1/?x=/desktopd/login", None),
+            ("http://h:1/a", None),
+            ("", None),
+            ("http://h:1/desktopd/login?next=/a%3Ftoken%3Dsecret", Some("http://h:1/desktopd/login")),
+            ("http://h/\u{fc}?token=secret", Some("")),
+        ] {
+            let found = referer_without_token(referer.as_bytes(), |token| token == b"secret");
+            assert_eq!(found.as_deref(), clean, "{referer}");
+        }
+        assert_eq!(referer_without_token(b"http://h/\xff", |_| false).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn tokens_of_anybody_are_seen() {
+        for (uri, shown) in [
+            ("/?token=x%20y", "x y"),
+            ("/?a&tok%65n=x", "x"),
+            ("/?token=&token=x", "x"),
+            ("/?token=", ""),
+            ("/?token", ""),
+            ("/?xtoken=x", ""),
+            ("/token=x", ""),
+        ] {
+            let found = token_shown(&uri.parse().unwrap()).unwrap_or_default();
+            assert_eq!(found, shown.as_bytes(), "{uri}");
+        }
     }
 
     #[test]

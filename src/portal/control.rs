@@ -1,6 +1,7 @@
 //! What root alone may see and do, on the control socket: what people log in with, the end, and a new plan.
 
 use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -9,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::api::ErrorBody;
+use crate::config::Secret;
+use crate::gateway::auth::Auth;
 use crate::supervise::Replanned;
 
 /// Where the control socket tells who may log in. Readers without the right to change things are refused there.
@@ -25,6 +28,25 @@ pub struct Credentials {
     pub token: String,
     /// Whether anybody is asked for them.
     pub enabled: bool,
+    /// Whether user and password were set while the daemon ran, with `set-web-credentials`.
+    #[serde(default)]
+    pub chosen: bool,
+}
+
+/// A user and a password that are to be the right ones.
+#[derive(Serialize, Deserialize)]
+pub struct NewCredentials {
+    /// The one user.
+    pub user: String,
+    /// As it is typed.
+    pub password: String,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Changed {
+    /// What there is to know besides: sentences for people.
+    pub notes: Vec<String>,
 }
 
 /// What only the composition root can do.
@@ -36,12 +58,39 @@ pub enum Wish {
 }
 
 /// `wishes` goes to whoever fulfils them.
-pub(super) fn router(credentials: Credentials, wishes: mpsc::Sender<Wish>) -> Router {
+pub(super) fn router(auth: Auth, given: Credentials, wishes: mpsc::Sender<Wish>) -> Router {
+    let enabled = given.enabled;
+    let shown = auth.clone();
+    let show = async move || Json(current(&shown, given));
+    let change = async move |wanted| change(&auth, enabled, wanted).await;
     Router::new()
-        .route(CREDENTIALS, get(move || async move { Json(credentials) }))
+        .route(CREDENTIALS, get(show).post(change))
         .route("/api/shutdown", post(shutdown))
         .route("/api/reload", post(reload))
         .with_state(wishes)
+}
+
+/// The credentials that are right at the moment.
+fn current(auth: &Auth, given: Credentials) -> Credentials {
+    match auth.user() {
+        (user, true) => Credentials { user, password: None, chosen: true, ..given },
+        (_, false) => given,
+    }
+}
+
+async fn change(auth: &Auth, enabled: bool, wanted: Result<Json<NewCredentials>, JsonRejection>) -> Response {
+    let refused =
+        |error: String| (StatusCode::UNPROCESSABLE_ENTITY, Json(ErrorBody { error })).into_response();
+    // The rejection's own text may quote what was sent.
+    let Ok(Json(wanted)) = wanted else { return refused("a user and a password are wanted".to_owned()) };
+    match auth.replace(&wanted.user, Secret::new(wanted.password)).await {
+        Err(error) => refused(error),
+        Ok(note) => {
+            let open = "nobody is asked for them: WEB_ENABLE_AUTH is false".to_owned();
+            let notes = note.into_iter().chain((!enabled).then_some(open)).collect();
+            Json(Changed { notes }).into_response()
+        }
+    }
 }
 
 async fn shutdown(State(wishes): State<mpsc::Sender<Wish>>) -> StatusCode {

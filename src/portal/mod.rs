@@ -14,9 +14,10 @@ use tokio::sync::mpsc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::Api;
-pub use control::{Credentials, Wish};
+pub use control::{Changed, Credentials, NewCredentials, Wish};
 pub use unix::{Right, bind_unix, serve_unix};
 
+use crate::gateway::auth::Auth;
 use crate::gateway::page;
 
 /// Pages and api in one, for the gateway, which asks for the login.
@@ -39,9 +40,10 @@ pub fn router(api: Api) -> Router {
         }))
 }
 
-/// The api as the control socket has it: with what only root may see and do. `wishes` goes to whoever fulfils them.
-pub fn control_router(api: Api, credentials: Credentials, wishes: mpsc::Sender<Wish>) -> Router {
-    api::router(api).merge(control::router(credentials, wishes)).layer(CatchPanicLayer::new())
+/// The api as the control socket has it: with what only root may see and do. `given` are the credentials of
+/// the start; `wishes` goes to whoever fulfils them.
+pub fn control_router(api: Api, auth: Auth, given: Credentials, wishes: mpsc::Sender<Wish>) -> Router {
+    api::router(api).merge(control::router(auth, given, wishes)).layer(CatchPanicLayer::new())
 }
 
 fn file(kind: &'static str, text: &'static str) -> ([(HeaderName, HeaderValue); 2], &'static str) {

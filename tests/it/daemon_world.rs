@@ -269,6 +269,44 @@ impl World {
         }
     }
 
+    /// Runs the program under another name, as a link would, and gives it something to read.
+    pub fn cli_named(&self, name: &str, words: &[&str], input: &str) -> Answer {
+        let link = self.path(name);
+        let _ = std::os::unix::fs::symlink(&self.program, &link);
+        let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+        let known = self.command(&words);
+        let set = known.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let mut command = Command::new(link);
+        command.args(known.get_args()).env_clear().envs(set).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // One that refuses its arguments reads nothing.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        Answer { code: output.status.code().unwrap_or(-1), out, err }
+    }
+
+    /// The portal's whole answer to a request without `Host` and without the end of its head.
+    pub fn http(&self, head: &str) -> String {
+        self.http_raw(&format!("{head}Host: localhost\r\nConnection: close\r\n\r\n"))
+    }
+
+    /// The same for a whole request, which has to ask for the connection's end.
+    pub fn http_raw(&self, request: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// The portal's port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A command that goes on by itself, its output in a pipe.
     pub fn cli_beside(&self, words: &[&str]) -> Child {
         let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
@@ -536,9 +574,10 @@ pub fn works(words: &[&str]) -> bool {
     well
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and is none that the kernel gives to connections of other tests meanwhile.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let random = || 10_000 + rand::random::<u16>() % 20_000;
+    std::iter::repeat_with(random).find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok()).unwrap()
 }
 
 /// Whether this test runs as root.

@@ -94,10 +94,15 @@ async fn the_end_is_for_those_who_may_change_things() {
         let listener = UnixListener::bind(&path).unwrap();
         let (_, handle) = tokio::sync::watch::channel(None);
         let api = Api::new(world.watch.clone(), world.observer.events(), world.logs.clone(), handle);
-        let credentials =
-            Credentials { user: USER.into(), password: None, token: TOKEN.into(), enabled: true };
+        let credentials = Credentials {
+            user: USER.into(),
+            password: None,
+            token: TOKEN.into(),
+            enabled: true,
+            chosen: false,
+        };
         let (wish, mut wishes) = tokio::sync::mpsc::channel(1);
-        let router = control_router(api, credentials, wish);
+        let router = control_router(api, world.auth.clone(), credentials, wish);
         tokio::spawn(serve_unix(listener, router, move |_| right, world.stop.clone()));
         assert_eq!(ask_unix(&path, "POST", "/api/shutdown", "").await.status, status, "{right:?}");
         assert_eq!(matches!(wishes.try_recv(), Ok(Wish::Shutdown)), right == Right::Change);

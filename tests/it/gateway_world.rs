@@ -136,7 +136,7 @@ pub fn route(listen: u16, upstream: SocketAddr) -> Route {
 }
 
 pub async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+    super::daemon_world::free_port()
 }
 
 pub fn basic(user: &str, password: &str) -> String {

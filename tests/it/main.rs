@@ -9,6 +9,7 @@
 
 mod daemon_addresses;
 mod daemon_cli;
+mod daemon_credentials;
 mod daemon_events;
 mod daemon_exits;
 mod daemon_faults;
@@ -30,9 +31,11 @@ mod daemon_world;
 mod documents;
 mod fuzz;
 mod fuzz_config;
+mod fuzz_door;
 mod fuzz_portal;
 mod gateway_answers;
 mod gateway_auth;
+mod gateway_credentials;
 mod gateway_cross;
 mod gateway_desk;
 mod gateway_forged;

@@ -28,6 +28,30 @@ fn init_is_a_command_and_a_name() {
 }
 
 #[test]
+fn scripts_find_the_commands_under_the_names_that_they_know() {
+    for words in [
+        &["desktopd", "set-web-credentials", "ada", "-secret: x"][..],
+        &["/opt/ai-dock/bin/set-web-credentials.sh", "ada", "-secret: x"],
+        &["set-web-credentials", "ada", "-secret: x"],
+    ] {
+        match read(words).unwrap().command {
+            Command::SetWebCredentials { user, password } => {
+                assert_eq!((&*user, password.as_deref()), ("ada", Some("-secret: x")));
+            }
+            other => panic!("{words:?}: {other:?}"),
+        }
+    }
+    match read(&["hash-password.sh", "-p", "-secret", "-r", "15"]).unwrap().command {
+        Command::HashPassword { password, cost: 15 } => assert_eq!(password.as_deref(), Some("-secret")),
+        other => panic!("{other:?}"),
+    }
+    match read(&["desktopd", "hash-password", "--rounds", "4"]).unwrap().command {
+        Command::HashPassword { password: None, cost: 4 } => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn the_command_line_is_sound() {
     Args::command().debug_assert();
 }
@@ -58,6 +82,10 @@ fn what_is_not_understood_is_refused() {
         ("completions tcsh", "bash"),
         ("completions", "<SHELL>"),
         ("shutdown now", "now"),
+        ("set-web-credentials", "<USER>"),
+        ("set-web-credentials a b c", "unexpected"),
+        ("hash-password --cost 3", "4..=31"),
+        ("hash-password secret", "unexpected"),
     ] {
         let error = command(words).expect_err(words);
         assert!(error.contains(told), "{words}: {error}");

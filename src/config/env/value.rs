@@ -119,6 +119,18 @@ impl FromVariable for Networks {
     }
 }
 
+/// TCP ports, separated by commas. Empty: none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports(pub Vec<u16>);
+
+impl FromVariable for Ports {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let ports = text.split(',').map(str::trim).filter(|port| !port.is_empty());
+        let ports: Result<Vec<u16>, _> = ports.map(|port| Port::parse(port).map(|port| port.0)).collect();
+        ports.map(Self).map_err(|_| "a list of ports from 1 to 65535, separated by commas, such as 1111,6100")
+    }
+}
+
 impl FromVariable for String {
     fn parse(text: &str) -> Result<Self, &'static str> {
         Ok(text.to_owned())

@@ -1,123 +1,97 @@
-//! The session cookie: a random id and an end, signed. It says nothing about who it belongs to, and nobody without
-//! the key can make one. The key that signs depends on the credentials: changing them ends every session.
+//! What a session's cookie holds: a random id and an end, signed. It says nothing about who it belongs to, and nobody
+//! without the key can make one. The key depends on the credentials and on the epoch: changing either ends every
+//! session. Cookies of https and of http are signed apart, so that one that was read off a wire opens nothing by https.
+//!
+//! Time is the machine's, which somebody may set. A clock that is put forward ends sessions early by as much; one that
+//! is put back lengthens them by as much, which an hour may do; but no cookie opens whose end is further away than a
+//! session lasts and a day, whatever the clock said when it was made.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::http::header::COOKIE;
-use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::digest::{Key, digest, same};
-
-/// Cookies of our name that are looked at in one request.
-const MOST: usize = 32;
+use super::digest::{Key, Keyed, same};
 
 /// How long a session lasts.
-const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(super) const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How far the clock may have been put back since a cookie was made.
+const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Id, end and signature.
+const BYTES: usize = 16 + 8 + 32;
+
+/// What a cookie's value is long, in characters.
+const CHARACTERS: usize = (BYTES * 4).div_ceil(3);
 
 /// Names one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SessionId([u8; 16]);
+pub struct SessionId {
+    id: [u8; 16],
+    /// Whose credentials it was opened with: how often they had been changed.
+    era: u32,
+}
 
 impl SessionId {
+    pub(super) fn id(self) -> [u8; 16] {
+        self.id
+    }
+
+    pub(super) fn era(self) -> u32 {
+        self.era
+    }
+
     #[cfg(test)]
     pub(crate) fn random() -> Self {
-        Self(rand::random())
+        Self { id: rand::random(), era: 0 }
     }
 }
 
-/// Makes cookies and reads them.
-pub(super) struct Cookies {
-    name: String,
-    key: Key,
+/// Makes cookies' values and reads them.
+pub(super) struct Signer {
+    http: Keyed,
+    https: Keyed,
+    era: u32,
 }
 
-impl Cookies {
-    /// Cookies signed by `key` for whoever logs in with what `binding` lists.
-    pub(super) fn new(name: Option<String>, key: &Key, binding: &[&[u8]]) -> Self {
-        // Cookies do not know ports: two instances on one host must not take each other's.
-        let own = || format!("desktopd_{:08x}", u32::from_be_bytes(first(&digest(key, &[b"name"]))));
-        Self { name: name.filter(|n| is_token(n)).unwrap_or_else(own), key: digest(key, binding) }
+impl Signer {
+    /// Values signed by `key` for whoever logs in with what `binding` lists.
+    pub(super) fn new(key: &Key, era: u32, binding: &[&[u8]]) -> Self {
+        let key = Keyed::new(key);
+        let of = |kind: &[u8]| Keyed::new(&key.digest(&[&[b"session", kind], binding].concat()));
+        Self { http: of(b"http"), https: of(b"https"), era }
     }
 
-    /// A new session's cookie, as the value of `Set-Cookie`.
-    pub(super) fn issue(&self, now: SystemTime) -> String {
+    /// A new session.
+    pub(super) fn issue(&self, now: SystemTime, secure: bool) -> String {
         let id: [u8; 16] = rand::random();
         let end = seconds(now + LIFETIME).to_be_bytes();
-        let signature = digest(&self.key, &[&id, &end]);
-        let value = URL_SAFE_NO_PAD.encode([&id[..], &end, &signature].concat());
-        format!("{}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax", self.name, LIFETIME.as_secs())
+        let signature = self.keyed(secure).digest(&[&id, &end]);
+        URL_SAFE_NO_PAD.encode([&id[..], &end, &signature].concat())
     }
 
-    /// The value of `Set-Cookie` that removes the cookie.
-    pub(super) fn clear(&self) -> String {
-        format!("{}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax", self.name)
-    }
-
-    /// The sessions that a request shows. Other ports of the host can plant cookies of our name beside ours, so there
-    /// may be several.
-    pub(super) fn sessions(&self, headers: &HeaderMap, now: SystemTime) -> Vec<(SessionId, SystemTime)> {
-        // By bytes: what is not text in a neighbour's cookie is no reason not to find ours.
-        let cookies =
-            headers.get_all(COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
-        cookies
-            .filter_map(|cookie| std::str::from_utf8(cookie.trim_ascii()).ok()?.split_once('='))
-            .filter(|(name, _)| *name == self.name)
-            .take(MOST)
-            .filter_map(|(_, value)| self.open(value, now))
-            .collect()
-    }
-
-    fn open(&self, value: &str, now: SystemTime) -> Option<(SessionId, SystemTime)> {
-        let bytes = URL_SAFE_NO_PAD.decode(value).ok()?;
-        let (id, rest) = bytes.split_first_chunk::<16>()?;
-        let (end, signature) = rest.split_first_chunk::<8>()?;
-        let signature: [u8; 32] = signature.try_into().ok()?;
-        if !same(&signature, &digest(&self.key, &[id, end])) {
+    /// The session that a value stands for, and when it ends, in seconds since the epoch of Unix.
+    pub(super) fn open(&self, value: &[u8], now: SystemTime, secure: bool) -> Option<(SessionId, u64)> {
+        if value.len() != CHARACTERS {
             return None;
         }
-        let end = UNIX_EPOCH + Duration::from_secs(u64::from_be_bytes(*end));
-        (now < end).then_some((SessionId(*id), end))
+        // Decoding takes what three characters may become at most.
+        let mut bytes = [0; BYTES + 2];
+        let length = URL_SAFE_NO_PAD.decode_slice(value, &mut bytes).ok()?;
+        let (id, rest) = bytes.get(..length)?.split_first_chunk::<16>()?;
+        let (end, signature) = rest.split_first_chunk::<8>()?;
+        if !same(signature.try_into().ok()?, &self.keyed(secure).digest(&[id, end])) {
+            return None;
+        }
+        let (end, now) = (u64::from_be_bytes(*end), seconds(now));
+        let session = SessionId { id: *id, era: self.era };
+        (now < end && end - now <= (LIFETIME + SLACK).as_secs()).then_some((session, end))
     }
 
-    /// Takes our cookie out of a request's headers and leaves the others byte by byte.
-    pub(super) fn strip(&self, headers: &mut HeaderMap) {
-        if !headers.contains_key(COOKIE) {
-            return;
-        }
-        let mut kept = Vec::new();
-        for value in headers.get_all(COOKIE) {
-            let ours = |cookie: &&[u8]| {
-                let name = cookie.split(|b| *b == b'=').next().unwrap_or_default();
-                name.trim_ascii() == self.name.as_bytes()
-            };
-            let others: Vec<_> = value.as_bytes().split(|b| *b == b';').filter(|c| !ours(c)).collect();
-            let others = others.join(&b';');
-            let others = others.trim_ascii();
-            if !others.is_empty() {
-                kept.extend(HeaderValue::from_bytes(others));
-            }
-        }
-        headers.remove(COOKIE);
-        for value in kept {
-            headers.append(COOKIE, value);
-        }
+    fn keyed(&self, secure: bool) -> &Keyed {
+        if secure { &self.https } else { &self.http }
     }
-
-    /// Whether a service's `Set-Cookie` would replace ours.
-    pub(super) fn is_ours(&self, set_cookie: &HeaderValue) -> bool {
-        let name = set_cookie.as_bytes().split(|b| *b == b'=' || *b == b';').next().unwrap_or_default();
-        name.trim_ascii() == self.name.as_bytes()
-    }
-}
-
-fn first(digest: &[u8; 32]) -> [u8; 4] {
-    [digest[0], digest[1], digest[2], digest[3]]
-}
-
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 fn seconds(at: SystemTime) -> u64 {
@@ -129,89 +103,62 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn cookies() -> Cookies {
-        Cookies::new(None, &[1; 32], &[b"user", b"password"])
-    }
+    const HOUR: Duration = Duration::from_secs(60 * 60);
 
-    fn request(value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(value).unwrap())])
-    }
-
-    fn pair(cookies: &Cookies, now: SystemTime) -> String {
-        cookies.issue(now).split(';').next().unwrap().to_owned()
+    fn signer() -> Signer {
+        Signer::new(&[1; 32], 0, &[b"user", b"password"])
     }
 
     #[test]
-    fn a_cookie_opens_until_its_end() {
-        let (cookies, now) = (cookies(), SystemTime::now());
-        let headers = request(&format!("other=1; {}; more=2", pair(&cookies, now)));
-        assert_eq!(cookies.sessions(&headers, now).len(), 1);
-        assert_eq!(cookies.sessions(&headers, now + LIFETIME - Duration::from_secs(2)).len(), 1);
-        assert!(cookies.sessions(&headers, now + LIFETIME).is_empty());
+    fn a_value_opens_until_its_end_and_by_its_own_scheme_only() {
+        let (signer, now) = (signer(), SystemTime::now());
+        for secure in [false, true] {
+            let value = signer.issue(now, secure);
+            let opens = |now, secure| signer.open(value.as_bytes(), now, secure).is_some();
+            assert!(opens(now, secure) && opens(now + LIFETIME - Duration::from_secs(2), secure));
+            assert!(!opens(now + LIFETIME, secure));
+            assert!(!opens(now, !secure), "signed apart");
+        }
+    }
+
+    #[test]
+    fn an_hour_of_clock_more_or_less_ends_nothing_and_years_open_nothing() {
+        let (signer, now) = (signer(), SystemTime::now());
+        let value = signer.issue(now, false);
+        let opens = |now| signer.open(value.as_bytes(), now, false).is_some();
+        assert!(opens(now + HOUR) && opens(now - HOUR));
+        // It ends when it was to end, by the clock of then.
+        assert!(!opens(now + LIFETIME + HOUR));
+        // Made while the clock was years ahead, it would last for years.
+        assert!(!opens(now - 1000 * HOUR));
     }
 
     #[test]
     fn only_the_key_and_the_credentials_that_made_it_open_it() {
         let now = SystemTime::now();
-        let headers = request(&pair(&cookies(), now));
+        let value = signer().issue(now, false);
         for other in [
-            Cookies::new(None, &[2; 32], &[b"user", b"password"]),
-            Cookies::new(None, &[1; 32], &[b"user", b"changed"]),
+            Signer::new(&[2; 32], 0, &[b"user", b"password"]),
+            Signer::new(&[1; 32], 0, &[b"user", b"changed"]),
+            Signer::new(&[1; 32], 0, &[b"userp", b"assword"]),
         ] {
-            let renamed = Cookies { name: cookies().name, ..other };
-            assert!(renamed.sessions(&headers, now).is_empty());
+            assert_eq!(other.open(value.as_bytes(), now, false), None);
         }
-    }
-
-    #[test]
-    fn a_planted_cookie_does_not_hide_the_real_one() {
-        let (cookies, now) = (cookies(), SystemTime::now());
-        let headers = request(&format!("{}=planted; {}", cookies.name, pair(&cookies, now)));
-        assert_eq!(cookies.sessions(&headers, now).len(), 1);
-    }
-
-    #[test]
-    fn ours_is_stripped_and_others_stay() {
-        let cookies = cookies();
-        let name = &cookies.name;
-        let longer = format!("x{name}=1");
-        let cases = [
-            (format!("{name}=x"), None),
-            (format!("a=1; {name}=x; b=\"2; 3\""), Some("a=1; b=\"2; 3\"")),
-            (format!("{name}=x; {name}=y; b=2"), Some("b=2")),
-            (longer.clone(), Some(&*longer)),
-        ];
-        for (sent, left) in cases {
-            let mut headers = request(&sent);
-            cookies.strip(&mut headers);
-            assert_eq!(headers.get(COOKIE).map(|v| v.to_str().unwrap()), left, "{sent}");
-        }
-    }
-
-    #[test]
-    fn services_cannot_replace_it() {
-        let cookies = cookies();
-        assert!(cookies.is_ours(&HeaderValue::from_str(&cookies.clear()).unwrap()));
-        assert!(!cookies.is_ours(&HeaderValue::from_static("sid=1; Path=/")));
+        assert!(signer().open(value.as_bytes(), now, false).is_some());
     }
 
     proptest! {
         #[test]
-        fn no_bit_can_be_changed(byte in 0_usize..56, bit in 0_u8..8) {
-            let (cookies, now) = (cookies(), SystemTime::now());
-            let pair = pair(&cookies, now);
-            let (name, value) = pair.split_once('=').unwrap();
-            let mut bytes = URL_SAFE_NO_PAD.decode(value).unwrap();
+        fn no_bit_can_be_changed(byte in 0_usize..BYTES, bit in 0_u8..8) {
+            let (signer, now) = (signer(), SystemTime::now());
+            let mut bytes = URL_SAFE_NO_PAD.decode(signer.issue(now, false)).unwrap();
             bytes[byte] ^= 1_u8 << bit;
-            let forged = request(&format!("{name}={}", URL_SAFE_NO_PAD.encode(bytes)));
-            prop_assert!(cookies.sessions(&forged, now).is_empty());
+            prop_assert_eq!(signer.open(URL_SAFE_NO_PAD.encode(bytes).as_bytes(), now, false), None);
         }
 
         #[test]
         fn garbage_is_no_session(value in "[ -~]{0,120}") {
-            let cookies = cookies();
-            let headers = request(&format!("{}={value}", cookies.name));
-            prop_assert!(cookies.sessions(&headers, SystemTime::now()).is_empty());
+            prop_assert_eq!(signer().open(value.as_bytes(), SystemTime::now(), false), None);
         }
     }
 }

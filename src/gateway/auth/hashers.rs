@@ -7,6 +7,12 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
+use super::counters::Counts;
+use super::gate::{Gate, Pass};
+
+/// How many run at once.
+pub(super) const THREADS: usize = 2;
+
 /// bcrypt needs a few KiB. Bytes.
 const STACK: usize = 128 * 1024;
 
@@ -15,11 +21,13 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The threads; they end when this is dropped.
 pub(super) struct Hashers {
     jobs: mpsc::Sender<Job>,
+    gate: Gate,
+    counts: Arc<Counts>,
 }
 
 impl Hashers {
     /// Starts that many threads, or as many of them as can be had.
-    pub(super) fn new(threads: usize) -> Self {
+    pub(super) fn new(threads: usize, counts: Arc<Counts>) -> Self {
         let (jobs, queue) = mpsc::channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..threads {
@@ -36,7 +44,12 @@ impl Hashers {
                 tracing::warn!("starting a thread for passwords: {error}");
             }
         }
-        Self { jobs }
+        Self { jobs, gate: Gate::new(threads.max(1)), counts }
+    }
+
+    /// Waits until a thread is free. To be held while [`Self::run`] works.
+    pub(super) async fn enter(&self) -> Pass {
+        self.gate.enter().await
     }
 
     /// Does `work` on one of the threads. `None` when it panicked.
@@ -44,6 +57,7 @@ impl Hashers {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
+        self.counts.hashes.up();
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move || {
             // Whoever wanted to know may have gone.
@@ -64,7 +78,7 @@ mod tests {
     #[tokio::test]
     async fn work_is_done_whatever_became_of_the_work_before() {
         for threads in [0, 1, 2] {
-            let hashers = Hashers::new(threads);
+            let hashers = Hashers::new(threads, Arc::default());
             if threads > 0 {
                 assert_eq!(hashers.run(|| -> u8 { panic!("on purpose") }).await, None);
             }

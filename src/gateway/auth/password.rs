@@ -4,62 +4,60 @@
 //! Invariants: a wrong user costs the same as a wrong password (both are checked against the same hash); only what
 //! was right is remembered, as a keyed digest and for a limited time; bcrypt never cuts a password in silence.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::Password;
-use super::digest::{Digest, Key, digest, same};
+use super::digest::{Digest, Keyed, Mark, mark, same};
 use super::hashers::Hashers;
-
-/// bcrypt reads this many bytes and ignores the rest.
-const LONGEST: usize = 72;
-
-/// How many verifications run at once.
-const THREADS: usize = 2;
+use crate::config::env::PASSWORD_LIMIT;
 
 /// How long a verified pair is remembered.
 const MEMORY: Duration = Duration::from_secs(10 * 60);
 
 /// Checks user and password.
 pub(super) struct Passwords {
-    user: Vec<u8>,
+    user: Digest,
     source: Password,
     cost: u32,
     /// Made once, when it is needed first, if the password came in plain text. `None` inside: nothing can be right.
     hash: OnceCell<Option<Arc<str>>>,
-    key: Key,
-    verified: Mutex<Option<(Digest, Instant)>>,
-    threads: Semaphore,
-    hashers: Hashers,
+    key: Keyed,
+    verified: RwLock<Option<(Digest, Instant)>>,
+    hashers: Arc<Hashers>,
 }
 
 impl Passwords {
-    pub(super) fn new(user: &str, source: Password, cost: u32) -> Self {
+    pub(super) fn new(user: &str, source: Password, cost: u32, hashers: Arc<Hashers>) -> Self {
+        let key = Keyed::random();
         Self {
-            user: user.as_bytes().to_vec(),
+            user: key.digest(&[user.as_bytes()]),
             source,
             cost,
             hash: OnceCell::new(),
-            key: rand::random(),
-            verified: Mutex::new(None),
-            threads: Semaphore::new(THREADS),
-            hashers: Hashers::new(THREADS),
+            key,
+            verified: RwLock::new(None),
+            hashers,
         }
     }
 
     /// Whether exactly this pair was verified a while ago. Cheap.
     pub(super) fn remembers(&self, user: &[u8], password: &[u8]) -> bool {
-        let pair = digest(&self.key, &[user, password]);
-        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        verified.as_ref().is_some_and(|(right, until)| same(right, &pair) && Instant::now() < *until)
+        let verified = *self.verified.read().unwrap_or_else(PoisonError::into_inner);
+        let Some((right, until)) = verified else { return false };
+        same(&right, &self.key.digest(&[user, password])) && Instant::now() < until
+    }
+
+    /// What a pair is known by that was wrong.
+    pub(super) fn mark(&self, user: &[u8], password: &[u8]) -> Mark {
+        mark(self.key.digest(&[user, password]))
     }
 
     /// Whether the pair is right. Waits for a free thread.
     pub(super) async fn check(&self, user: &[u8], password: &[u8]) -> bool {
-        let Ok(_thread) = self.threads.acquire().await else { return false };
         // A page asks for many things at once: the first of them did the work for the others meanwhile.
         if self.remembers(user, password) {
             return true;
@@ -67,13 +65,15 @@ impl Passwords {
         let possible = usable(password);
         let candidate = if possible { password.to_vec() } else { Vec::new() };
         let Some(hash) = self.hash().await else { return false };
-        let verified = self.hashers.run(move || bcrypt::verify(candidate, &hash));
-        let password_right = matches!(verified.await, Some(Ok(true)));
-        let user_right = same(&digest(&self.key, &[user]), &digest(&self.key, &[&self.user]));
+        let pass = self.hashers.enter().await;
+        let verified = self.hashers.run(move || bcrypt::verify(candidate, &hash)).await;
+        drop(pass);
+        let password_right = matches!(verified, Some(Ok(true)));
+        let user_right = same(&self.key.digest(&[user]), &self.user);
         let right = password_right & user_right & possible;
         if right {
-            let pair = digest(&self.key, &[user, password]);
-            let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+            let pair = self.key.digest(&[user, password]);
+            let mut verified = self.verified.write().unwrap_or_else(PoisonError::into_inner);
             *verified = Some((pair, Instant::now() + MEMORY));
         }
         right
@@ -92,7 +92,7 @@ impl Passwords {
             }
             Password::Plain(plain) if !usable(plain.reveal().as_bytes()) => {
                 tracing::error!(
-                    "the password is empty, longer than {LONGEST} bytes or holds a zero byte; nobody can log in with it"
+                    "the password is empty, longer than {PASSWORD_LIMIT} bytes or holds a zero byte; nobody can log in with it"
                 );
                 None
             }
@@ -114,16 +114,50 @@ impl Passwords {
 
 /// bcrypt would cut a longer password, and repeats a shorter one after a zero byte: `a` and `a\0a` look the same.
 fn usable(password: &[u8]) -> bool {
-    !password.is_empty() && password.len() <= LONGEST && !password.contains(&0)
+    !password.is_empty() && password.len() <= PASSWORD_LIMIT && !password.contains(&0)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::counters::Counts;
     use super::*;
     use crate::config::secret::Secret;
 
+    fn passwords(source: Password) -> (Passwords, Arc<Counts>) {
+        let counts = Arc::<Counts>::default();
+        let hashers = Arc::new(Hashers::new(2, Arc::clone(&counts)));
+        (Passwords::new("user", source, 4, hashers), counts)
+    }
+
     fn plain(password: &str) -> Passwords {
-        Passwords::new("user", Password::Plain(Secret::new(password)), 4)
+        passwords(Password::Plain(Secret::new(password))).0
+    }
+
+    #[tokio::test]
+    async fn a_wrong_user_costs_what_a_wrong_password_costs() {
+        let (passwords, counts) = passwords(Password::Plain(Secret::new("password")));
+        passwords.hash().await;
+        let long = "x".repeat(73);
+        for (user, password) in [
+            ("user", "wrong"),
+            ("other", "wrong"),
+            ("other", "password"),
+            ("", ""),
+            ("user", ""),
+            ("user", &long),
+            ("user", "a\0b"),
+            ("user", "password"),
+        ] {
+            let before = counts.read().hashes;
+            passwords.check(user.as_bytes(), password.as_bytes()).await;
+            assert_eq!(counts.read().hashes - before, 1, "{user}:{password}");
+        }
+        // What was right costs nothing any more; what is beside it does.
+        let before = counts.read().hashes;
+        assert!(passwords.check(b"user", b"password").await);
+        assert_eq!(counts.read().hashes, before);
+        assert!(!passwords.check(b"user", b"wrong").await);
+        assert_eq!(counts.read().hashes, before + 1);
     }
 
     #[tokio::test]
@@ -170,11 +204,11 @@ mod tests {
         let made = bcrypt::hash("password", 4).unwrap();
         for kind in ["2a", "2b", "2y"] {
             let hash = made.replacen("2b", kind, 1);
-            let passwords = Passwords::new("user", Password::Hash(Secret::new(hash)), 4);
+            let (passwords, _) = passwords(Password::Hash(Secret::new(hash)));
             assert!(passwords.check(b"user", b"password").await, "{kind}");
             assert!(!passwords.check(b"user", b"wrong").await, "{kind}");
         }
-        let passwords = Passwords::new("user", Password::Hash(Secret::new("no hash")), 4);
+        let (passwords, _) = passwords(Password::Hash(Secret::new("no hash")));
         assert!(!passwords.check(b"user", b"no hash").await);
     }
 

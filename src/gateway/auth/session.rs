@@ -1,113 +1,167 @@
 //! What is open on behalf of whom: everything long-lived (tunnels, streams) holds a lease, and ends with it.
 //!
-//! Invariant: once a session is revoked, no lease of it stays open and none is given any more.
+//! Invariants: once a session is revoked, no lease of it stays open and none is given any more, also after a restart;
+//! a lease costs nothing until somebody asks when it ends, and still ends by what happened before that.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use tokio_util::sync::CancellationToken;
 
 use super::cookie::SessionId;
+use super::kept::Remembered;
 
-/// Revoked sessions that are remembered until they would have ended anyway.
-const REVOKED: usize = 10_000;
+/// Revoked sessions that are remembered. They are not forgotten when they would have ended: a clock that was wrong
+/// would bring them back. Rather than forget one, all sessions are ended.
+const REVOKED: usize = 4096;
 
 /// All open sessions. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Sessions {
-    inner: Arc<Mutex<Inner>>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct Shared {
+    /// How often everything was closed. Whatever began before the last time has to end.
+    closings: AtomicU64,
+    /// The sessions that are good are those of this era.
+    era: AtomicU32,
+    /// Spares everybody the lock below until the first log-out.
+    any_revoked: AtomicBool,
+    /// With the time at which they would have ended.
+    revoked: RwLock<HashMap<[u8; 16], u64>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
     all: CancellationToken,
-    open: HashMap<SessionId, (CancellationToken, usize)>,
-    revoked: HashMap<SessionId, SystemTime>,
+    sessions: HashMap<[u8; 16], (CancellationToken, usize)>,
 }
 
 /// Held as long as something is open.
 pub(crate) struct Lease {
     sessions: Sessions,
     session: Option<SessionId>,
-    ended: CancellationToken,
+    closings: u64,
+    /// When it ends, and whether it is counted among its session's.
+    ended: OnceLock<(CancellationToken, bool)>,
 }
 
 impl Lease {
     /// Cancelled when whatever holds the lease has to close.
     pub(crate) fn ended(&self) -> &CancellationToken {
-        &self.ended
+        &self.ended.get_or_init(|| self.sessions.enter(self.session, self.closings)).0
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(session) = self.session else { return };
-        let mut inner = self.sessions.lock();
-        if let Some((_, leases)) = inner.open.get_mut(&session) {
+        let (Some(session), Some((_, true))) = (self.session, self.ended.get()) else { return };
+        let mut open = self.sessions.open();
+        if let Some((_, leases)) = open.sessions.get_mut(&session.id()) {
             *leases -= 1;
             if *leases == 0 {
-                inner.open.remove(&session);
+                open.sessions.remove(&session.id());
             }
         }
     }
 }
 
 impl Sessions {
-    /// A lease for a session, or for somebody who came without one.
-    pub(super) fn lease(&self, session: Option<SessionId>) -> Lease {
-        let mut inner = self.lock();
-        let mut ended = inner.all.child_token();
-        if let Some(session) = session {
-            let revoked = inner.revoked.contains_key(&session);
-            let (token, leases) = inner.open.entry(session).or_insert_with(|| (ended.clone(), 0));
-            *leases += 1;
-            // Cancelled by `close_all`, which ends what was open then and nothing later.
-            if token.is_cancelled() {
-                *token = ended;
-            }
-            if revoked {
-                token.cancel();
-            }
-            ended = token.clone();
-        }
-        Lease { sessions: self.clone(), session, ended }
+    /// Revoked ones that are remembered from before.
+    pub(super) fn remember(&self, revoked: HashMap<[u8; 16], u64>) {
+        self.shared.any_revoked.store(!revoked.is_empty(), Ordering::Release);
+        *self.shared.revoked.write().unwrap_or_else(PoisonError::into_inner) = revoked;
     }
 
-    /// Ends a session that would have lasted until `end`.
-    pub(super) fn revoke(&self, session: SessionId, end: SystemTime) {
-        let mut inner = self.lock();
-        let now = SystemTime::now();
-        inner.revoked.retain(|_, end| now < *end);
-        if inner.revoked.len() >= REVOKED
-            && let Some(next) = inner.revoked.iter().min_by_key(|(_, end)| **end).map(|(id, _)| *id)
-        {
-            inner.revoked.remove(&next);
+    /// A lease for a session, or for somebody who came without one.
+    pub(super) fn lease(&self, session: Option<SessionId>) -> Lease {
+        let closings = self.shared.closings.load(Ordering::Acquire);
+        Lease { sessions: self.clone(), session, closings, ended: OnceLock::new() }
+    }
+
+    fn enter(&self, session: Option<SessionId>, closings: u64) -> (CancellationToken, bool) {
+        let mut open = self.open();
+        // Under the lock, which whoever revokes or closes takes after saying so: one of the two sees the other.
+        let late = closings != self.shared.closings.load(Ordering::Acquire);
+        if late || session.is_some_and(|session| self.is_revoked(session)) {
+            let ended = CancellationToken::new();
+            ended.cancel();
+            return (ended, false);
         }
-        inner.revoked.insert(session, end);
-        if let Some((token, _)) = inner.open.get(&session) {
+        let ended = open.all.child_token();
+        let Some(session) = session else { return (ended, false) };
+        let (token, leases) = open.sessions.entry(session.id()).or_insert_with(|| (ended.clone(), 0));
+        *leases += 1;
+        // Cancelled by `close_all`, which ends what was open then and nothing later.
+        if token.is_cancelled() {
+            *token = ended;
+        }
+        (token.clone(), true)
+    }
+
+    /// Ends a session that would have lasted until `end`. `false` when so many are revoked that all have to end.
+    pub(super) fn revoke(&self, session: SessionId, end: u64) -> bool {
+        {
+            let mut revoked = self.shared.revoked.write().unwrap_or_else(PoisonError::into_inner);
+            if revoked.len() >= REVOKED {
+                return false;
+            }
+            revoked.insert(session.id(), end);
+            self.shared.any_revoked.store(true, Ordering::Release);
+        }
+        if let Some((token, _)) = self.open().sessions.get(&session.id()) {
             token.cancel();
         }
+        true
     }
 
     pub(super) fn is_revoked(&self, session: SessionId) -> bool {
-        self.lock().revoked.contains_key(&session)
+        if session.era() != self.shared.era.load(Ordering::Acquire) {
+            return true;
+        }
+        self.shared.any_revoked.load(Ordering::Acquire)
+            && self.shared.revoked.read().unwrap_or_else(PoisonError::into_inner).contains_key(&session.id())
+    }
+
+    /// What has to be known after a restart, in the epoch that it belongs to.
+    pub(super) fn remembered(&self, epoch: [u8; 16]) -> Remembered {
+        let revoked = self.shared.revoked.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Remembered { epoch, revoked }
+    }
+
+    /// Ends all sessions: only those of `era` are good from now on. What was revoked is no cookie any more.
+    pub(super) fn end_all(&self, era: u32) {
+        self.shared.era.store(era, Ordering::Release);
+        self.remember(HashMap::new());
+        self.close_all();
     }
 
     /// Closes everything that is open now.
     pub(super) fn close_all(&self) {
-        std::mem::take(&mut self.lock().all).cancel();
+        let all = {
+            let mut open = self.open();
+            self.shared.closings.fetch_add(1, Ordering::AcqRel);
+            std::mem::take(&mut open.all)
+        };
+        all.cancel();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    fn is_over(lease: &Lease) -> bool {
+        lease.ended().is_cancelled()
+    }
 
     #[test]
     fn revoking_ends_the_leases_of_that_session_only() {
@@ -119,26 +173,54 @@ mod tests {
             sessions.lease(Some(two)),
             sessions.lease(None),
         ];
-        sessions.revoke(one, SystemTime::now() + Duration::from_secs(60));
-        assert_eq!(leases.each_ref().map(|l| l.ended().is_cancelled()), [true, true, false, false]);
+        assert!(!leases.iter().any(is_over));
+        assert!(sessions.revoke(one, 0));
+        assert_eq!(leases.each_ref().map(is_over), [true, true, false, false]);
         assert!(sessions.is_revoked(one) && !sessions.is_revoked(two));
-        assert!(sessions.lease(Some(one)).ended().is_cancelled());
+        assert!(is_over(&sessions.lease(Some(one))));
         sessions.close_all();
-        assert!(leases.iter().all(|l| l.ended().is_cancelled()));
+        assert!(leases.iter().all(is_over));
         let later = sessions.lease(Some(two));
         drop(leases);
-        assert!(!later.ended().is_cancelled());
-        sessions.revoke(two, SystemTime::now() + Duration::from_secs(60));
-        assert!(later.ended().is_cancelled());
+        assert!(!is_over(&later));
+        sessions.revoke(two, 0);
+        assert!(is_over(&later));
         drop(later);
-        assert!(sessions.lock().open.is_empty());
+        assert!(sessions.open().sessions.is_empty());
     }
 
     #[test]
-    fn revocations_are_forgotten_when_they_no_longer_matter() {
+    fn a_lease_that_nobody_has_asked_ends_all_the_same() {
+        for end in [
+            (|sessions, one| assert!(sessions.revoke(one, 0))) as fn(&Sessions, SessionId),
+            |sessions, _| sessions.close_all(),
+            |sessions, _| sessions.end_all(1),
+        ] {
+            let (sessions, one) = (Sessions::default(), SessionId::random());
+            let lease = sessions.lease(Some(one));
+            end(&sessions, one);
+            assert!(is_over(&lease));
+            drop(lease);
+            assert!(sessions.open().sessions.is_empty());
+        }
+    }
+
+    #[test]
+    fn sessions_of_another_era_are_over() {
+        let (sessions, one) = (Sessions::default(), SessionId::random());
+        sessions.end_all(1);
+        assert!(sessions.is_revoked(one) && is_over(&sessions.lease(Some(one))));
+        assert!(!is_over(&sessions.lease(None)));
+    }
+
+    #[test]
+    fn revocations_are_not_forgotten_but_there_may_be_too_many() {
         let sessions = Sessions::default();
-        sessions.revoke(SessionId::random(), SystemTime::now() - Duration::from_secs(1));
-        sessions.revoke(SessionId::random(), SystemTime::now() + Duration::from_secs(60));
-        assert_eq!(sessions.lock().revoked.len(), 1);
+        let first = SessionId::random();
+        assert!(sessions.revoke(first, 0));
+        assert!((1..REVOKED).all(|_| sessions.revoke(SessionId::random(), u64::MAX)));
+        assert!(!sessions.revoke(SessionId::random(), 0));
+        assert!(sessions.is_revoked(first), "however long ago it would have ended");
+        assert_eq!(sessions.remembered([0; 16]).revoked.len(), REVOKED);
     }
 }

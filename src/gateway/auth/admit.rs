@@ -1,0 +1,100 @@
+//! One request, or one login form: who is it?
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue, Uri};
+
+use super::header::Presented;
+use super::known::Known;
+use super::{Access, Auth, Denied, SessionId, uri};
+
+impl Auth {
+    /// Decides about one request. `secure`: it came by https, as the client sees it.
+    pub(crate) async fn admit(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        (port, secure): (u16, bool),
+    ) -> Result<Access, Denied> {
+        if let Some(session) = self.session(headers, secure) {
+            return Ok(Access::Session(session));
+        }
+        if self.without_token(uri).is_some() {
+            return Ok(Access::Credentials);
+        }
+        let open = self.is_open(port);
+        let verdict = match headers.get(AUTHORIZATION).and_then(Presented::read) {
+            Some(Presented::Bearer(token)) if self.known().is_token(token) => Ok(Access::Credentials),
+            // Meant for the service behind an open port: no reason to hash it, or to count it as a guess.
+            Some(Presented::Basic(pair)) if open && !self.known().is_user(pair.user()) => {
+                Err(Denied::Stranger)
+            }
+            Some(Presented::Basic(pair)) => {
+                self.password(pair.user(), pair.password(), peer).await.map(|()| Access::Credentials)
+            }
+            Some(Presented::Bearer(_)) if open => Err(Denied::Stranger),
+            Some(Presented::Bearer(token)) => Err(self.wrong_token(token, peer, Denied::Wrong).await),
+            // A service may have tokens of its own, which pass untouched for whoever comes in. A stranger who shows
+            // one does not come in, so it is a guess; the page that a person sees is the same.
+            None => match uri::token_shown(uri).filter(|_| !open) {
+                Some(token) => Err(self.wrong_token(&token, peer, Denied::Stranger).await),
+                None => Err(Denied::Stranger),
+            },
+        };
+        if verdict.is_err() && open { Ok(Access::Open) } else { verdict }
+    }
+
+    /// Checks user and password, slowly for those who were wrong often.
+    pub(crate) async fn password(&self, user: &[u8], password: &[u8], peer: IpAddr) -> Result<(), Denied> {
+        if self.known().passwords.remembers(user, password) {
+            return Ok(());
+        }
+        let known = self.known();
+        let mark = known.passwords.mark(user, password);
+        // A page that is still open goes on asking with what its browser remembers, and guesses nothing.
+        if self.inner.failures.knows(peer, mark).map_err(Denied::TooMany)? {
+            return Err(Denied::Wrong);
+        }
+        let turn = self.inner.failures.turn(peer).await.map_err(Denied::TooMany)?;
+        let (user, password) = (user.to_vec(), password.to_vec());
+        let checked = Arc::clone(&known);
+        // In a task of its own: whoever hangs up while it runs has guessed all the same, and gives neither the thread
+        // nor the turn back before its time.
+        let attempt = tokio::spawn(async move {
+            let right = checked.passwords.check(&user, &password).await;
+            turn.end((!right).then_some(mark));
+            right
+        });
+        let right = attempt.await.unwrap_or(false);
+        if right && self.is_current(&known) { Ok(()) } else { Err(Denied::Wrong) }
+    }
+
+    /// The session that a request shows.
+    pub fn session(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
+        let mut shown = self.inner.jar.values(headers, secure).peekable();
+        shown.peek()?;
+        let (known, now) = (self.known(), SystemTime::now());
+        let sessions = shown.filter_map(|value| known.signer.open(value, now, secure));
+        sessions.map(|(session, _)| session).find(|session| !self.inner.sessions.is_revoked(*session))
+    }
+
+    /// The cookie of a new session, as the value of `Set-Cookie`. `secure`: the login came by https.
+    pub fn log_in(&self, secure: bool) -> Option<HeaderValue> {
+        self.inner.counts.logins.up();
+        self.inner.jar.set(&self.known().signer.issue(SystemTime::now(), secure), secure)
+    }
+
+    async fn wrong_token(&self, token: &[u8], peer: IpAddr, denied: Denied) -> Denied {
+        let mark = self.known().mark(token);
+        self.inner.failures.wrong(peer, mark).await.err().map_or(denied, Denied::TooMany)
+    }
+
+    /// Whether nothing has been changed since.
+    pub(super) fn is_current(&self, known: &Known) -> bool {
+        self.known().era == known.era
+    }
+}

@@ -1,0 +1,193 @@
+//! Tests, by a clock that moves only when everybody waits.
+
+use super::table::{BAN, MEMORY, NETWORKS, WAITING, WAITING_ALL};
+use super::*;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 0, 1));
+const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+
+fn failures() -> Failures {
+    Failures::new(Arc::default())
+}
+
+/// A mistake that nobody has made before.
+fn new() -> Mark {
+    rand::random()
+}
+
+/// How long a wrong attempt takes.
+async fn fail(failures: &Failures, address: IpAddr) -> Result<u128, Duration> {
+    let before = Instant::now();
+    failures.turn(address).await?.end(Some(new()));
+    Ok(before.elapsed().as_millis())
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_failure_costs_more_up_to_a_limit_and_shared_addresses_are_never_banned() {
+    let failures = failures();
+    for expected in [0, 0, 0, 250, 500, 1000, 2000, 2000, 2000, 2000] {
+        assert_eq!(fail(&failures, HOME).await, Ok(expected));
+    }
+    assert_eq!(fail(&failures, "192.168.0.2".parse().unwrap()).await, Ok(0));
+    tokio::time::advance(MEMORY).await;
+    assert_eq!(fail(&failures, HOME).await, Ok(0));
+    let counters = failures.counts.read();
+    assert_eq!((counters.attempts, counters.failures, counters.bans, counters.refused), (12, 12, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_public_address_that_guesses_is_banned_for_a_while() {
+    let failures = failures();
+    for expected in [0, 0, 0, 250, 500] {
+        assert_eq!(fail(&failures, STRANGER).await, Ok(expected));
+    }
+    assert_eq!(fail(&failures, STRANGER).await, Err(BAN));
+    tokio::time::advance(BAN / 2).await;
+    assert_eq!(failures.wrong(STRANGER, new()).await, Err(BAN / 2));
+    // Another one is not.
+    assert_eq!(fail(&failures, "203.0.113.2".parse().unwrap()).await, Ok(0));
+    tokio::time::advance(BAN / 2).await;
+    assert_eq!(fail(&failures, STRANGER).await, Ok(0));
+    let counters = failures.counts.read();
+    assert_eq!((counters.attempts, counters.bans, counters.refused), (7, 1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_who_mistypes_now_and_then_is_not_banned() {
+    let failures = failures();
+    for _ in 0..20 {
+        fail(&failures, STRANGER).await.unwrap();
+        tokio::time::advance(Duration::from_secs(40)).await;
+    }
+    assert_eq!(failures.counts.read().bans, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_tokens_count_without_taking_turns() {
+    let failures = failures();
+    for expected in [0, 0, 250, 500, 1000, 2000, 2000] {
+        let before = Instant::now();
+        failures.wrong(HOME, new()).await.unwrap();
+        assert_eq!(before.elapsed().as_millis(), expected);
+    }
+    // A password waits for no token.
+    assert_eq!(fail(&failures, HOME).await, Ok(0));
+    let held: Vec<_> = (0..HELD).map(|_| failures.wrong(HOME, new())).collect();
+    let held = futures_util::future::join_all(held);
+    tokio::pin!(held);
+    assert!(futures_util::poll!(&mut held).is_pending());
+    assert_eq!(failures.wrong(HOME, new()).await, Err(COME_BACK));
+    assert!(held.await.iter().all(Result::is_ok));
+    let five = futures_util::future::join_all((0..6).map(|_| failures.wrong(STRANGER, new()))).await;
+    assert_eq!(five.iter().filter(|answer| answer.is_err()).count(), 1);
+    assert_eq!(failures.counts.read().bans, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_mistake_again_is_no_further_guess() {
+    let failures = failures();
+    let mark = new();
+    assert_eq!(failures.knows(STRANGER, mark), Ok(false));
+    failures.turn(STRANGER).await.ok().unwrap().end(Some(mark));
+    for _ in 0..20 {
+        assert_eq!(failures.knows(STRANGER, mark), Ok(true));
+        failures.wrong(STRANGER, mark).await.unwrap();
+    }
+    assert_eq!((failures.counts.read().failures, failures.counts.read().bans), (1, 0));
+    assert_eq!(failures.knows(STRANGER, new()), Ok(false));
+    assert_eq!(failures.knows(HOME, mark), Ok(false), "that of another");
+    for _ in 0..4 {
+        fail(&failures, STRANGER).await.unwrap();
+    }
+    assert_eq!(failures.knows(STRANGER, mark), Err(BAN));
+    tokio::time::advance(MEMORY).await;
+    assert_eq!(failures.knows(STRANGER, mark), Ok(false), "forgotten like all failures");
+}
+
+#[tokio::test(start_paused = true)]
+async fn being_right_clears_the_slate() {
+    let failures = failures();
+    for _ in 0..4 {
+        fail(&failures, STRANGER).await.unwrap();
+    }
+    failures.turn(STRANGER).await.ok().unwrap().end(None);
+    assert_eq!(failures.lock().size(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_tries_once_is_not_kept_out_by_hundreds_who_wait() {
+    let failures = failures();
+    let guess = |failures: Failures| async move { fail(&failures, HOME).await };
+    let guesses: Vec<_> = (0..200).map(|_| tokio::spawn(guess(failures.clone()))).collect();
+    // Long enough for the pauses to be as long as they get.
+    tokio::time::sleep(Duration::from_millis(7900)).await;
+    let before = Instant::now();
+    failures.turn(HOME).await.ok().unwrap().end(None);
+    assert!(before.elapsed() <= Duration::from_secs(2), "{:?}", before.elapsed());
+    let waiting = guesses.iter().filter(|guess| !guess.is_finished()).count();
+    assert!(waiting > 150, "{waiting}");
+    for guess in guesses {
+        let _ = guess.await.unwrap();
+    }
+    assert_eq!(failures.lock().size().1, 0);
+    // They were told to come back; few were tried.
+    let counters = failures.counts.read();
+    assert!(counters.refused > 150 && counters.attempts < 20, "{counters:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_goes_away_while_they_wait_has_not_tried() {
+    let failures = failures();
+    let checked = failures.turn(HOME).await.ok().unwrap();
+    let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(failures.turn(HOME))).collect();
+    for turn in &mut waiting {
+        assert!(futures_util::poll!(turn).is_pending());
+    }
+    // The one whose turn it would be goes; it is that of the one before.
+    drop(waiting.pop());
+    checked.end(Some(new()));
+    assert!(futures_util::poll!(&mut waiting[1]).is_ready());
+    drop(waiting);
+    assert_eq!((failures.lock().size(), failures.counts.read().attempts), ((1, 0), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_waiting_goes_when_too_many_wait() {
+    let failures = failures();
+    let _checked = failures.turn(HOME).await.ok().unwrap();
+    let mut waiting: Vec<_> = (0..WAITING).map(|_| Box::pin(failures.turn(HOME))).collect();
+    for turn in &mut waiting {
+        assert!(futures_util::poll!(turn).is_pending());
+    }
+    let mut one_more = pin!(failures.turn(HOME));
+    assert!(futures_util::poll!(&mut one_more).is_pending());
+    assert!(matches!(futures_util::poll!(&mut waiting[0]), std::task::Poll::Ready(Err(_))));
+    assert!(futures_util::poll!(&mut waiting[1]).is_pending());
+    assert_eq!(failures.lock().size().1, WAITING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_bounded_and_networks_count_as_one() {
+    let failures = failures();
+    for n in 0..6000_u32 {
+        fail(&failures, IpAddr::V4((0x0b00_0000 + n).into())).await.unwrap();
+    }
+    assert!(failures.lock().size().0 <= NETWORKS);
+    failures.lock().clear();
+    for n in 0..5_u16 {
+        fail(&failures, Ipv6Addr::new(0x2001, 0xdb8, 0, 0, n, 0, 0, 1).into()).await.unwrap();
+    }
+    assert_eq!((failures.lock().size().0, failures.counts.read().bans), (1, 1));
+    failures.lock().clear();
+    let many: Vec<IpAddr> = (0..8_u32).map(|n| IpAddr::V4((0x0c00_0000 + n).into())).collect();
+    let mut checked = Vec::new();
+    for address in &many {
+        checked.push(failures.turn(*address).await.ok().unwrap());
+    }
+    let mut waiting: Vec<_> = (0..2000).map(|n| Box::pin(failures.turn(many[n % many.len()]))).collect();
+    for turn in &mut waiting {
+        let _ = futures_util::poll!(turn);
+    }
+    assert_eq!(failures.lock().size().1, WAITING_ALL);
+}

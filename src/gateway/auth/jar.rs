@@ -1,0 +1,202 @@
+//! Our cookies among others: under which names they go, where they are found in a request, and how they are taken out
+//! of what a service sees.
+//!
+//! There are two names. A cookie with `Secure` makes browsers refuse the same name over http, so that a login there
+//! would never take hold. That of https also begins with `__Host-`: no page by http, and no other host, can plant one.
+
+use axum::http::header::COOKIE;
+use axum::http::{HeaderMap, HeaderValue};
+
+use super::cookie::LIFETIME;
+use super::digest::{Key, Keyed};
+
+/// Cookies of one name that are looked at in one request.
+const MOST: usize = 32;
+
+/// What browsers take only by https, without a domain and for all paths.
+const PREFIX: &str = "__Host-";
+
+/// The names of our cookies.
+pub(super) struct Jar {
+    http: String,
+    https: String,
+}
+
+impl Jar {
+    /// `name` is that by http, where somebody expects a certain one.
+    pub(super) fn new(name: Option<&str>, key: &Key) -> Self {
+        let http = name.and_then(usable).map_or_else(
+            || {
+                // Cookies do not know ports: two instances on one host must not take each other's.
+                let [a, b, c, d, ..] = Keyed::new(key).digest(&[b"name"]);
+                format!("desktopd_{:08x}", u32::from_be_bytes([a, b, c, d]))
+            },
+            str::to_owned,
+        );
+        if let Some(name) = name
+            && name != http
+        {
+            tracing::warn!("\"{}\" cannot be a cookie's name by http; it is {http}", name.escape_debug());
+        }
+        Self { https: format!("{PREFIX}{http}"), http }
+    }
+
+    /// `Set-Cookie` for a session.
+    pub(super) fn set(&self, value: &str, secure: bool) -> Option<HeaderValue> {
+        self.line(value, LIFETIME.as_secs(), secure)
+    }
+
+    /// `Set-Cookie`, twice, for no session any more. By http the other one cannot be touched, nor was it sent.
+    pub(super) fn clear(&self, secure: bool) -> Vec<HeaderValue> {
+        let schemes: &[bool] = if secure { &[true, false] } else { &[false] };
+        schemes.iter().filter_map(|secure| self.line("", 0, *secure)).collect()
+    }
+
+    fn line(&self, value: &str, seconds: u64, secure: bool) -> Option<HeaderValue> {
+        let name = self.name(secure);
+        let secure = if secure { "; Secure" } else { "" };
+        let line = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+        HeaderValue::try_from(line).ok()
+    }
+
+    /// The values that a request shows. Other ports of the host can plant cookies of our name beside ours, so there
+    /// may be several.
+    pub(super) fn values<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        secure: bool,
+    ) -> impl Iterator<Item = &'a [u8]> {
+        // By bytes: what is not text in a neighbour's cookie is no reason not to find ours.
+        let cookies =
+            headers.get_all(COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
+        let name = self.name(secure).as_bytes();
+        cookies
+            .filter_map(move |cookie| cookie.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
+            .take(MOST)
+    }
+
+    /// Takes our cookies out of a request's headers and leaves the others byte by byte.
+    pub(super) fn strip(&self, headers: &mut HeaderMap) {
+        let ours = |cookie: &&[u8]| self.is_name(name_of(cookie));
+        let shown = |value: &HeaderValue| value.as_bytes().split(|b| *b == b';').any(|c| ours(&c));
+        if !headers.get_all(COOKIE).iter().any(shown) {
+            return;
+        }
+        let mut kept = Vec::new();
+        for value in headers.get_all(COOKIE) {
+            let others: Vec<_> = value.as_bytes().split(|b| *b == b';').filter(|c| !ours(c)).collect();
+            let others = others.join(&b';');
+            let others = others.trim_ascii();
+            if !others.is_empty() {
+                kept.extend(HeaderValue::from_bytes(others));
+            }
+        }
+        headers.remove(COOKIE);
+        for value in kept {
+            headers.append(COOKIE, value);
+        }
+    }
+
+    /// Whether a service's `Set-Cookie` would replace one of ours, or stand beside it under the same name.
+    pub(super) fn is_ours(&self, set_cookie: &HeaderValue) -> bool {
+        let cookie = set_cookie.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        // Without a name it is sent back as its value alone, which may look like a name and a value.
+        let cookie = cookie.strip_prefix(b"=").unwrap_or(cookie);
+        self.is_name(name_of(cookie))
+    }
+
+    fn name(&self, secure: bool) -> &str {
+        if secure { &self.https } else { &self.http }
+    }
+
+    fn is_name(&self, name: &[u8]) -> bool {
+        name == self.http.as_bytes() || name == self.https.as_bytes()
+    }
+}
+
+fn name_of(cookie: &[u8]) -> &[u8] {
+    cookie.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii()
+}
+
+/// What of a name can be one by http, where browsers refuse the prefixes of https.
+fn usable(name: &str) -> Option<&str> {
+    let prefix =
+        |prefix: &str| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
+    let length = [PREFIX, "__Secure-"].into_iter().find(|p| prefix(p)).map_or(0, str::len);
+    let name = &name[length..];
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    (plain && !name.is_empty() && name.len() <= 128).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jar() -> Jar {
+        Jar::new(Some("ours"), &[1; 32])
+    }
+
+    fn request(value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn names_are_what_browsers_take() {
+        for (wanted, http) in [
+            (Some("C.123_auth_token"), "C.123_auth_token"),
+            (Some("__Secure-auth"), "auth"),
+            (Some("__host-auth"), "auth"),
+            (Some("a b"), "desktopd_"),
+            (Some("a;b"), "desktopd_"),
+            (Some("ü"), "desktopd_"),
+            (Some(""), "desktopd_"),
+            (None, "desktopd_"),
+        ] {
+            let jar = Jar::new(wanted, &[1; 32]);
+            assert!(jar.http.starts_with(http), "{wanted:?}: {}", jar.http);
+            assert_eq!(jar.https, format!("__Host-{}", jar.http));
+        }
+        assert_ne!(Jar::new(None, &[1; 32]).http, Jar::new(None, &[2; 32]).http);
+    }
+
+    #[test]
+    fn each_scheme_has_its_own() {
+        let jar = jar();
+        let headers = request("ours=1; __Host-ours=2; xours=3; ours =4; ours=5;ours=6");
+        let found = |secure| jar.values(&headers, secure).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        assert_eq!(found(false), [b"1", b"5", b"6"]);
+        assert_eq!(found(true), [b"2"]);
+        let (http, https) = (jar.set("v", false).unwrap(), jar.set("v", true).unwrap());
+        assert_eq!(http, "ours=v; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax");
+        assert_eq!(https, "__Host-ours=v; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!((jar.clear(true).len(), jar.clear(false).len()), (2, 1));
+    }
+
+    #[test]
+    fn ours_are_stripped_and_others_stay() {
+        let jar = jar();
+        for (sent, left) in [
+            ("ours=x", None),
+            ("a=1; ours=x; b=\"2; 3\"", Some("a=1; b=\"2; 3\"")),
+            ("ours=x; __Host-ours=y; ours=z; b=2", Some("b=2")),
+            ("ours =x; ours; b=2", Some("b=2")),
+            ("xours=1", Some("xours=1")),
+            ("a=ours", Some("a=ours")),
+        ] {
+            let mut headers = request(sent);
+            jar.strip(&mut headers);
+            assert_eq!(headers.get(COOKIE).map(|v| v.to_str().unwrap()), left, "{sent}");
+        }
+    }
+
+    #[test]
+    fn services_cannot_replace_them() {
+        let jar = jar();
+        for line in ["ours=x; Path=/", "__Host-ours=x; Secure", " ours =x", "=ours=x", "= ours=x; Path=/"] {
+            assert!(jar.is_ours(&HeaderValue::from_static(line)), "{line}");
+        }
+        for line in ["sid=1; Path=/", "sid=ours=1", "sid=1; ours=2", ""] {
+            assert!(!jar.is_ours(&HeaderValue::from_static(line)), "{line}");
+        }
+    }
+}

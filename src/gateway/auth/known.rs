@@ -1,0 +1,123 @@
+//! What is right at the moment: user, password, tokens and how sessions are signed. Changed as a whole.
+
+use std::sync::Arc;
+
+use super::cookie::Signer;
+use super::credentials::{Credentials, Password};
+use super::digest::{Digest, Key, Keyed, Mark, mark, same};
+use super::hashers::Hashers;
+use super::password::Passwords;
+use crate::config::secret::Secret;
+
+/// What all of them are made with.
+pub(super) struct Making {
+    pub(super) cookie_key: Key,
+    pub(super) token_key: Keyed,
+    pub(super) cost: u32,
+    pub(super) hashers: Arc<Hashers>,
+}
+
+impl Making {
+    fn passwords(&self, user: &str, password: &Password) -> Arc<Passwords> {
+        Arc::new(Passwords::new(user, password.clone(), self.cost, Arc::clone(&self.hashers)))
+    }
+
+    fn signer(&self, era: u32, epoch: &[u8; 16], user: &str, source: &str) -> Signer {
+        Signer::new(&self.cookie_key, era, &[epoch, user.as_bytes(), source.as_bytes()])
+    }
+}
+
+/// What is right at the moment.
+pub(super) struct Known {
+    pub(super) user: String,
+    /// The user's name before, which browsers go on sending with the password of then.
+    former: Option<String>,
+    pub(super) passwords: Arc<Passwords>,
+    /// The text by which the password is known: sessions depend on it.
+    source: Secret,
+    pub(super) signer: Signer,
+    token_key: Keyed,
+    tokens: Vec<Digest>,
+    /// How often it was changed.
+    pub(super) era: u32,
+    /// Whether it is somebody's choice instead of what was given at the start.
+    pub(super) chosen: bool,
+}
+
+impl Known {
+    pub(super) fn given(credentials: &Credentials, making: &Making, epoch: &[u8; 16]) -> Self {
+        let Credentials { user, password, tokens, .. } = credentials;
+        let tokens = tokens.iter().map(|token| token.reveal().as_bytes()).filter(|token| !token.is_empty());
+        let (_, source) = password.known();
+        Self {
+            user: user.clone(),
+            former: None,
+            passwords: making.passwords(user, password),
+            signer: making.signer(0, epoch, user, source),
+            source: Secret::new(source),
+            token_key: making.token_key.clone(),
+            tokens: tokens.map(|token| making.token_key.digest(&[token])).collect(),
+            era: 0,
+            chosen: false,
+        }
+    }
+
+    /// The same with another user and password. `given` is what was asked for at the start.
+    pub(super) fn chosen(
+        &self,
+        (user, password): (&str, Password),
+        given: &Credentials,
+        making: &Making,
+        epoch: &[u8; 16],
+    ) -> Self {
+        let era = self.era + 1;
+        let (_, source) = password.known();
+        // The old password lets nobody in as a token either; the token itself goes on, whatever it is like.
+        let (_, old) = given.password.known();
+        let old = self.token_key.digest(&[old.as_bytes()]);
+        let tokens = self.tokens.iter().enumerate();
+        let tokens = tokens.filter(|(at, token)| *at == 0 || !same(token, &old)).map(|(_, token)| *token);
+        Self {
+            user: user.to_owned(),
+            former: Some(self.user.clone()),
+            passwords: making.passwords(user, &password),
+            signer: making.signer(era, epoch, user, source),
+            source: Secret::new(source),
+            token_key: self.token_key.clone(),
+            tokens: tokens.collect(),
+            era,
+            chosen: true,
+        }
+    }
+
+    /// The same in another epoch, in which no session of this one is good.
+    pub(super) fn in_epoch(&self, making: &Making, epoch: &[u8; 16]) -> Self {
+        let era = self.era + 1;
+        Self {
+            user: self.user.clone(),
+            former: self.former.clone(),
+            passwords: Arc::clone(&self.passwords),
+            signer: making.signer(era, epoch, &self.user, self.source.reveal()),
+            source: self.source.clone(),
+            token_key: self.token_key.clone(),
+            tokens: self.tokens.clone(),
+            era,
+            chosen: self.chosen,
+        }
+    }
+
+    /// Whether a name is our user's, or was.
+    pub(super) fn is_user(&self, name: &[u8]) -> bool {
+        name == self.user.as_bytes() || self.former.as_ref().is_some_and(|former| name == former.as_bytes())
+    }
+
+    /// What a token is known by that was wrong.
+    pub(super) fn mark(&self, token: &[u8]) -> Mark {
+        mark(self.token_key.digest(&[token, b"wrong"]))
+    }
+
+    pub(super) fn is_token(&self, token: &[u8]) -> bool {
+        let shown = self.token_key.digest(&[token]);
+        self.tokens.iter().fold(false, |found, token| found | same(token, &shown))
+    }
+}

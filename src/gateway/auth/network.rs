@@ -1,0 +1,76 @@
+//! Who an address stands for when guesses are counted: one person, a network of theirs, or everybody.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Where attempts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Network {
+    /// One address for all of it.
+    pub(super) address: IpAddr,
+    /// Whether it is somebody's own. Behind the others (Docker's bridge, a provider's ingress, a carrier's NAT) may be
+    /// everybody who uses this machine, its owner included.
+    pub(super) public: bool,
+}
+
+impl Network {
+    pub(super) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self { address: v4.into(), public: !is_shared_v4(v4) },
+            IpAddr::V6(v6) => Self::of_v6(v6),
+        }
+    }
+
+    fn of_v6(v6: Ipv6Addr) -> Self {
+        let [a, b, c, d, e, f, g, h] = v6.segments();
+        // A translator (RFC 6052): the IPv4 address stands at the end.
+        if [a, b, c, d, e, f] == [0x64, 0xff9b, 0, 0, 0, 0] {
+            let ([p, q], [r, s]) = (g.to_be_bytes(), h.to_be_bytes());
+            return Self::of(Ipv4Addr::new(p, q, r, s).into());
+        }
+        let shared =
+            v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local();
+        // Whoever has one IPv6 address has 2^64 of them.
+        Self { address: Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into(), public: !shared }
+    }
+}
+
+fn is_shared_v4(v4: Ipv4Addr) -> bool {
+    // 100.64.0.0/10 is for carriers' NAT (RFC 6598).
+    let [a, b, ..] = v4.octets();
+    let carrier = a == 100 && b & 0xc0 == 64;
+    v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified() || carrier
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_addresses_are_known_and_networks_are_one() {
+        for (address, network, public) in [
+            ("203.0.113.9", "203.0.113.9", true),
+            ("127.0.0.1", "127.0.0.1", false),
+            ("127.9.9.9", "127.9.9.9", false),
+            ("10.0.0.1", "10.0.0.1", false),
+            ("172.16.0.1", "172.16.0.1", false),
+            ("172.32.0.1", "172.32.0.1", true),
+            ("192.168.1.1", "192.168.1.1", false),
+            ("169.254.0.1", "169.254.0.1", false),
+            ("100.63.255.255", "100.63.255.255", true),
+            ("100.64.0.1", "100.64.0.1", false),
+            ("100.127.255.255", "100.127.255.255", false),
+            ("100.128.0.0", "100.128.0.0", true),
+            ("::ffff:203.0.113.9", "203.0.113.9", true),
+            ("::ffff:10.0.0.1", "10.0.0.1", false),
+            ("64:ff9b::203.0.113.9", "203.0.113.9", true),
+            ("64:ff9b::10.0.0.1", "10.0.0.1", false),
+            ("::1", "::", false),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::", true),
+            ("fd00::1", "fd00::", false),
+            ("fe80::1", "fe80::", false),
+        ] {
+            let expected = Network { address: network.parse().unwrap(), public };
+            assert_eq!(Network::of(address.parse().unwrap()), expected, "{address}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What people log in with, changed while the real program runs, and what becomes of it when it starts again.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::daemon_world::World;
+
+/// Whether user and password get in.
+fn gets_in(world: &World, user: &str, password: &str) -> bool {
+    let shown = STANDARD.encode(format!("{user}:{password}"));
+    let answer = world.http(&format!("GET /api/status HTTP/1.1\r\nAuthorization: Basic {shown}\r\n"));
+    let status = answer.split(' ').nth(1).unwrap();
+    assert!(["200", "401"].contains(&status), "{answer}");
+    status == "200"
+}
+
+/// A session's cookie, as it is sent.
+fn cookie(world: &World, user: &str, password: &str) -> String {
+    let form = format!("user={user}&password={password}");
+    let length = form.len();
+    let host = "Host: localhost\r\nConnection: close\r\n";
+    // The body follows the head, so the helper's own end of it is not wanted.
+    let head = format!("POST /desktopd/login HTTP/1.1\r\nContent-Length: {length}\r\n{host}\r\n{form}");
+    let answer = world.http_raw(&head);
+    let line = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect(&answer);
+    line.split(';').next().unwrap().to_owned()
+}
+
+fn session_is_good(world: &World, cookie: &str) -> bool {
+    world.http(&format!("GET /api/status HTTP/1.1\r\nCookie: {cookie}\r\n")).starts_with("HTTP/1.1 200")
+}
+
+fn shown(world: &World) -> Value {
+    serde_json::from_str(&world.tell(&["credentials", "--json"])).unwrap()
+}
+
+#[test]
+fn credentials_change_at_once_and_hold_until_the_environment_changes() {
+    let mut world = World::of(&[("fine", "@polite")]);
+    world.env("WEB_USER", "first").env("WEB_PASSWORD", "given-at-start").env("WEB_TOKEN", "the-t0ken");
+    world.start();
+    assert!(gets_in(&world, "first", "given-at-start"));
+    let before = cookie(&world, "first", "given-at-start");
+    assert!(session_is_good(&world, &before));
+
+    let said = world.tell(&["set-web-credentials", "ada", "ch0sen one"]);
+    assert!(said.contains("user 'ada'") && !said.contains("ch0sen"), "{said}");
+    assert!(gets_in(&world, "ada", "ch0sen one") && !gets_in(&world, "first", "given-at-start"));
+    assert!(!session_is_good(&world, &before), "a stolen cookie is worth nothing");
+    let credentials = shown(&world);
+    assert_eq!((&credentials["user"], &credentials["password"]), (&"ada".into(), &Value::Null));
+    assert_eq!((&credentials["chosen"], &credentials["token"]), (&true.into(), &"the-t0ken".into()));
+    assert!(world.tell(&["credentials"]).contains("password: (set with set-web-credentials)"));
+    let after = cookie(&world, "ada", "ch0sen+one");
+
+    world.end();
+    world.start();
+    assert!(gets_in(&world, "ada", "ch0sen one") && !gets_in(&world, "first", "given-at-start"));
+    assert!(session_is_good(&world, &after) && !session_is_good(&world, &before));
+
+    // By the name that scripts know, with the password from a pipe.
+    let answer = world.cli_named("set-web-credentials.sh", &["bob"], "pi:ped $x\n");
+    assert_eq!(answer.code, 0, "{answer:?}");
+    assert!(gets_in(&world, "bob", "pi:ped $x") && !session_is_good(&world, &after));
+
+    world.end();
+    world.env("WEB_PASSWORD", "given-anew");
+    world.start();
+    world.until_said("the credentials set with set-web-credentials are older than what the environment says");
+    assert!(gets_in(&world, "first", "given-anew") && !gets_in(&world, "bob", "pi:ped $x"));
+    assert_eq!(shown(&world)["password"], "given-anew");
+
+    let console = world.read("console");
+    for secret in
+        ["given-at-start", "ch0sen", "pi:ped", "given-anew", "the-t0ken", before.split('=').nth(1).unwrap()]
+    {
+        assert!(!console.contains(secret), "{secret}");
+    }
+    world.end();
+    let files = std::fs::read_dir(world.path("state")).unwrap().flatten();
+    for file in files.map(|entry| entry.path()) {
+        let kept = String::from_utf8_lossy(&std::fs::read(&file).unwrap_or_default()).into_owned();
+        for secret in ["given", "ch0sen", "pi:ped", "the-t0ken"] {
+            assert!(!kept.contains(secret), "{}: {secret}", file.display());
+        }
+    }
+}
+
+#[test]
+fn who_has_logged_out_is_out_after_a_restart_too() {
+    let mut world = World::of(&[("fine", "@polite")]);
+    world.env("WEB_PASSWORD", "given");
+    world.start();
+    let (one, two) = (cookie(&world, "user", "given"), cookie(&world, "user", "given"));
+    let out = format!(
+        "POST /desktopd/logout HTTP/1.1\r\nCookie: {one}\r\nOrigin: http://localhost\r\nContent-Length: 0\r\n"
+    );
+    let answer = world.http(&out);
+    assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+    // The answer came after it was written: even the worst end changes nothing.
+    world.signal(nix::sys::signal::Signal::SIGKILL);
+    world.ended();
+    for pid in world.everything() {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    }
+    world.start();
+    assert!(!session_is_good(&world, &one) && session_is_good(&world, &two));
+}
+
+#[test]
+fn what_cannot_be_a_user_or_a_password_is_refused_with_its_reason() {
+    let mut world = World::of(&[("fine", "@polite")]);
+    world.env("WEB_PASSWORD", "given");
+    world.start();
+    let long = "x".repeat(73);
+    for (user, password, told) in [
+        ("a:b", "fine", "the user name holds a colon"),
+        ("", "fine", "the user name is empty"),
+        ("a\nb", "fine", "the user name holds a control character"),
+        ("ada", "", "the password is empty"),
+        ("ada", &long, "the password has 73 bytes"),
+        ("ada", "two\nlines", "more than one line"),
+    ] {
+        let answer = world.cli_named("set-web-credentials", &[user], password);
+        assert_eq!(answer.code, 64, "{user:?}: {answer:?}");
+        assert!(answer.err.contains(told), "{user:?}: {answer:?}");
+        // The daemon itself is not easier to persuade.
+        let body = serde_json::json!({ "user": user, "password": password }).to_string();
+        let (status, answer) = world.post("/api/credentials", &body);
+        assert!(status == 422 && answer["error"].as_str().unwrap().contains(told), "{status} {answer}");
+        if user == "ada" && !password.is_empty() {
+            let hashed = world.cli_named("hash-password.sh", &[], password);
+            assert!(hashed.code == 64 && hashed.err.contains(told), "{hashed:?}");
+        }
+    }
+    let body = r#"{"user":"ada","password":["s3cret-in-a-mistake"]}"#;
+    let (status, answer) = world.post("/api/credentials", body);
+    assert!(status == 422 && !answer.to_string().contains("s3cret"), "{status} {answer}");
+    assert!(gets_in(&world, "user", "given"));
+}
+
+#[test]
+fn a_hash_is_what_the_variable_takes() {
+    let mut world = World::of(&[("fine", "@polite")]);
+    let answer = world.cli_named("hash-password.sh", &["-r", "4"], "pa$$ word\n");
+    assert!(answer.code == 0 && answer.out.starts_with("$2b$04$"), "{answer:?}");
+    let by_argument = world.tell(&["hash-password", "-p", "pa$$ word", "--cost", "5"]);
+    assert!(by_argument.starts_with("$2b$05$"), "{by_argument}");
+    world.env("WEB_PASSWORD_HASH", answer.out.trim()).env("WEB_USER", "ada");
+    world.start();
+    assert!(gets_in(&world, "ada", "pa$$ word") && !gets_in(&world, "ada", answer.out.trim()));
+}
+
+#[test]
+fn excluded_ports_are_open_loudly_and_mistakes_open_nothing() {
+    let mut world = World::of(&[("fine", "@polite")]);
+    let port = world.port().to_string();
+    world.env("AUTH_EXCLUDE", format!("{port}, 6200"));
+    world.start();
+    world.until_said(&format!("AUTH_EXCLUDE: whoever reaches port {port}, 6200 of this machine"));
+    assert!(world.http("GET /api/status HTTP/1.1\r\n").starts_with("HTTP/1.1 200"));
+    world.end();
+    world.env("AUTH_EXCLUDE", format!("{port},many"));
+    world.start();
+    assert!(world.http("GET /api/status HTTP/1.1\r\n").starts_with("HTTP/1.1 401"));
+    let problems = world.status()["problems"].to_string();
+    assert!(problems.contains("AUTH_EXCLUDE: ") && problems.contains("many"), "{problems}");
+}
