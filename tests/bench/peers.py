@@ -159,13 +159,17 @@ def wait_for(port, process, log):
     raise Failed(f"port {port} does not open: {log.read_text(errors='replace')[-2000:]}")
 
 
-def speaks_tls(port):
+def speaks_tls(world, port):
+    """Whether it does; with another certificate than the others' it would have other work to do."""
     context = ssl._create_unverified_context()
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain, context.wrap_socket(plain):
-            return True
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain, context.wrap_socket(plain) as stream:
+            shown = stream.getpeercert(True)
     except OSError:
         return False
+    if shown != ssl.PEM_cert_to_DER_cert((world.dir / "crt").read_text()):
+        raise Failed(f"port {port} does not show the certificate that it was given")
+    return True
 
 
 # The services: a web server that answers from memory and from a file, and one for WebSockets.
@@ -214,7 +218,7 @@ def start_nginx(world):
         upstream web {{ server 127.0.0.1:{world.web}; keepalive 64; keepalive_requests 1000000000; }}
         server {{
             listen 127.0.0.1:{http} backlog=4096; listen 127.0.0.1:{tls} ssl backlog=4096;
-            ssl_certificate {world.dir}/crt; ssl_certificate_key {world.dir}/key;
+            ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {world.dir}/crt; ssl_certificate_key {world.dir}/key;
             location / {{ {forwarded} proxy_set_header Connection ""; proxy_pass http://web; }}
             location /64m {{
                 {forwarded} proxy_set_header Connection ""; proxy_pass http://web;
@@ -258,7 +262,7 @@ def start_desktopd(world):
         "WEB_TLS_CERT_FILE": f"{world.dir}/crt", "WEB_TLS_KEY_FILE": f"{world.dir}/key"})
     for port in (portal, http, ws):
         wait_for(port, process, world.dir / "desktopd.log")
-    tls = speaks_tls(http)
+    tls = speaks_tls(world, http)
     peer = Peer(world, "desktopd", process, http, ws, http if tls else None, ws if tls else None)
     peer.folder = folder
     peer.headers = [cookie("http", HTTPConnection("127.0.0.1", http), world.password)]
