@@ -15,17 +15,14 @@ pub mod signals;
 
 use std::{fs, io};
 
-use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::oneshot;
 
 /// Leaves behind what a careless parent may have handed down: blocked signals, which could not end us, and open files,
 /// which every service would have too. To be called before anything is opened and before the first thread.
 pub fn start_clean() {
-    // A terminal must not stop whoever looks after everything else. Not taken but blocked: then the kernel lets us
-    // write to a terminal that is another's at the moment.
-    let blocked = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU].into_iter().collect::<SigSet>();
-    // It has no reason to fail; if it does, signals are as they were.
-    let _ = blocked.thread_set_mask();
+    // Above all a terminal must not stop whoever looks after everything else; and when its signals are blocked, the
+    // kernel lets us write to one that is another's at the moment.
+    signals::block();
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> = entries
         .flatten()

@@ -3,6 +3,9 @@
 use std::{fs, io};
 
 use nix::libc;
+use nix::sys::signal::{SigSet, Signal as Known};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 /// What a signal to this process means.
@@ -16,72 +19,87 @@ pub enum Signal {
     Reload,
 }
 
-/// All signals that we take.
+/// All signals, read from a descriptor: no handler ever runs. The handlers of many signals at once would lie on top of
+/// each other on the small stack that each thread has for them, and the kernel ends whoever has no room left there.
+/// Nor does the kernel end us by one that means nothing here: it stays blocked until it is read and dropped.
 ///
-/// The kernel would end us by those that mean nothing to us, beside PID 1 always and as PID 1 while our first thread has
-/// them blocked because it starts another one: so they are taken, and nothing is done about them. What a terminal would stop us by is blocked ([`super::start_clean`]). The signals of
-/// faults (SEGV, ABRT and their like) keep their effect: whoever goes on after one goes on forever.
+/// The signals of faults (SEGV, ABRT and their like) keep their effect: whoever goes on after one goes on forever. As
+/// PID 1 they are blocked too, because there they come from somebody else or end us anyway.
 pub struct Signals {
-    child: Stream,
-    terminate: Stream,
-    interrupt: Stream,
-    quit: Stream,
-    halt: Stream,
-    hangup: Stream,
-    /// Those without a meaning, and those that our parent ignored. They have no effect here, but a service gets their
-    /// defaults back: exec resets what is handled, and keeps what is ignored.
+    descriptor: AsyncFd<SignalFd>,
+    /// Those that our parent ignored. They have no effect here, but a service gets their defaults back: exec resets what
+    /// is handled, and keeps what is ignored.
     _without_effect: Vec<Stream>,
 }
 
 impl Signals {
-    /// Takes over the signals. To be called once, inside the runtime, before the first child is started.
+    /// Takes over the signals. To be called once, inside the runtime, before the first child is started and after
+    /// [`block`].
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            child: signal(SignalKind::child())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            // Images whose STOPSIGNAL it is, and Ctrl-\ of `docker run -it`: nobody wants a core of an init.
-            quit: signal(SignalKind::quit())?,
-            // systemd's "halt", which podman and some clouds send to an init.
-            halt: signal(SignalKind::from_raw(libc::SIGRTMIN() + 3))?,
-            hangup: signal(SignalKind::hangup())?,
-            _without_effect: ignored()
-                .chain(meaningless())
-                .filter_map(|number| signal(SignalKind::from_raw(number)).ok())
-                .collect(),
-        })
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        let descriptor = AsyncFd::new(SignalFd::with_flags(&blocked(), flags)?)?;
+        let without_effect = ignored().filter_map(|number| signal(SignalKind::from_raw(number)).ok());
+        Ok(Self { descriptor, _without_effect: without_effect.collect() })
     }
 
-    /// The next one.
+    /// The next one that means something.
     pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.child.recv() => Signal::Child,
-            _ = self.terminate.recv() => Signal::Stop("TERM"),
-            _ = self.interrupt.recv() => Signal::Stop("INT"),
-            _ = self.quit.recv() => Signal::Stop("QUIT"),
-            _ = self.halt.recv() => Signal::Stop("RTMIN+3"),
-            _ = self.hangup.recv() => Signal::Reload,
+        loop {
+            let Ok(mut ready) = self.descriptor.readable_mut().await else {
+                // There is no runtime any more, and nobody who waits.
+                return std::future::pending().await;
+            };
+            match ready.get_inner_mut().read_signal() {
+                Ok(Some(info)) => {
+                    if let Some(signal) = meaning(info.ssi_signo.cast_signed()) {
+                        return signal;
+                    }
+                }
+                // A failed read says nothing about the next one, and there are no other reasons to fail.
+                Ok(None) | Err(_) => ready.clear_ready(),
+            }
         }
     }
 }
 
-/// The signals that end a process by default and mean nothing to this one.
-fn meaningless() -> impl Iterator<Item = i32> {
-    let named = [
-        libc::SIGUSR1,
-        libc::SIGUSR2,
-        libc::SIGALRM,
-        libc::SIGVTALRM,
-        libc::SIGPROF,
-        libc::SIGIO,
-        libc::SIGPWR,
-        libc::SIGSTKFLT,
-        // Those of limits: what went beyond the limit fails with an error, and that is told.
-        libc::SIGXCPU,
-        libc::SIGXFSZ,
-    ];
-    let halt = libc::SIGRTMIN() + 3;
-    named.into_iter().chain((libc::SIGRTMIN()..=libc::SIGRTMAX()).filter(move |number| *number != halt))
+/// Blocks all signals that [`Signals`] reads, for this thread and those that it starts. Without it they have their
+/// usual effects.
+pub(super) fn block() {
+    // It has no reason to fail; if it does, signals are as they were.
+    let _ = blocked().thread_set_mask();
+}
+
+fn blocked() -> SigSet {
+    let mut signals = SigSet::all();
+    if std::process::id() != 1 {
+        let faults = [
+            Known::SIGSEGV,
+            Known::SIGBUS,
+            Known::SIGFPE,
+            Known::SIGILL,
+            Known::SIGTRAP,
+            Known::SIGABRT,
+            Known::SIGSYS,
+        ];
+        for fault in faults {
+            signals.remove(fault);
+        }
+    }
+    signals
+}
+
+fn meaning(number: i32) -> Option<Signal> {
+    Some(match number {
+        libc::SIGCHLD => Signal::Child,
+        libc::SIGTERM => Signal::Stop("TERM"),
+        libc::SIGINT => Signal::Stop("INT"),
+        // Images whose STOPSIGNAL it is, and Ctrl-\ of `docker run -it`: nobody wants a core of an init.
+        libc::SIGQUIT => Signal::Stop("QUIT"),
+        libc::SIGHUP => Signal::Reload,
+        // systemd's "halt", which podman and some clouds send to an init.
+        _ if number == libc::SIGRTMIN() + 3 => Signal::Stop("RTMIN+3"),
+        _ => return None,
+    })
 }
 
 /// The signals that this process ignores. That of broken pipes, which our own runtime ignores, is put right by whoever
