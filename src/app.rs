@@ -317,7 +317,7 @@ fn make_portal_file(config: &Config) {
         Ok(true) => tracing::info!("{} was made of PORTAL_CONFIG", path.display()),
         Ok(false) => {}
         Err(error) => {
-            tracing::warn!("{}: {error}; scripts that look for it will not find it", path.display())
+            tracing::warn!("{}: {error}; scripts that look for it will not find it", path.display());
         }
     }
 }
@@ -372,6 +372,7 @@ impl Front {
             names: ways::names(config),
             tls: Some(tls),
             https: vars.web_enable_https,
+            inside: Some(vars.serviceportal_port_local.0),
             proxies: proxies(config),
             origins: vars.web_allowed_origins.exact.clone(),
             any_origin: vars.web_allowed_origins.any,

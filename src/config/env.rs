@@ -82,7 +82,7 @@ variables! {
     web_tls_cert_file: Option<String> = "", ["WEB_TLS_CERT_FILE"], "certificate for https, PEM with the issuers' after it; self-signed when unset";
     web_tls_key_file: Option<String> = "", ["WEB_TLS_KEY_FILE"], "its private key, PEM; looked for in the certificate's file when unset";
     open_button_token: Option<Secret> = "", ["OPEN_BUTTON_TOKEN"], "vast.ai's: the token of its Open button; there also the password when none was chosen";
-    caddy_auth_cookie_name: Option<CookieName> = "", ["CADDY_AUTH_COOKIE_NAME"], "name of the session's cookie; on vast.ai VAST_CONTAINERLABEL with _auth_token";
+    caddy_auth_cookie_name: Option<CookieName> = "", ["CADDY_AUTH_COOKIE_NAME"], "name of the session's cookie; on vast.ai that of the instance with `_auth_token`";
     web_enable_https: bool = "false", ["WEB_ENABLE_HTTPS", "ENABLE_HTTPS"], "plain http is redirected to https, and links begin with it";
     web_trusted_proxies: Networks = "", ["WEB_TRUSTED_PROXIES"], "addresses and networks of proxies that say who asks, separated by commas";
     web_allowed_origins: Origins = "", ["WEB_ALLOWED_ORIGINS", "CADDY_CORS_ALLOWED_ORIGINS"], "origins of web pages that may read, change and open tunnels here, separated by commas; * for any that shows a token";
@@ -108,10 +108,10 @@ variables! {
     external_ip_cache_secs: u32 = "900", ["EXTERNAL_IP_CACHE_SECS"], "how long the answer is good for, in seconds";
     portal_config: String = "", ["PORTAL_CONFIG"], "further ports and links of the portal: hostname:external port:internal port:path:name, separated by |";
     vast_containerlabel: Option<String> = "", ["VAST_CONTAINERLABEL"], "vast.ai's name of the instance: with it, vast.ai's defaults are taken";
-    public_ipaddr: Option<String> = "", ["PUBLIC_IPADDR"], "vast.ai's: the public address; VAST_TCP_PORT_n there says which port is which";
+    public_ipaddr: Option<String> = "", ["PUBLIC_IPADDR"], "vast.ai's: the public address; `VAST_TCP_PORT_n` says which port is which there";
     container_id: Option<String> = "", ["CONTAINER_ID"], "vast.ai's: the instance; what was made for another one is made anew";
     runpod_pod_id: Option<String> = "", ["RUNPOD_POD_ID"], "RunPod's: the pod, whose proxy links lead to";
-    runpod_public_ip: Option<String> = "", ["RUNPOD_PUBLIC_IP"], "RunPod's: the public address; RUNPOD_TCP_PORT_n says which port is which";
+    runpod_public_ip: Option<String> = "", ["RUNPOD_PUBLIC_IP"], "RunPod's: the public address; `RUNPOD_TCP_PORT_n` says which port is which there";
     desktopd_display: DisplayChoice = "auto", ["DESKTOPD_DISPLAY"], "auto, xorg, virtualgl or llvmpipe";
     display: DisplayName = ":0", ["DISPLAY"], "the desktop's X display";
     display_sizew: u32 = "1920", ["DISPLAY_SIZEW", "SIZEW"], "width of the desktop in pixels";

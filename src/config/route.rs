@@ -10,6 +10,8 @@ pub struct RouteSpec {
     pub title: String,
     /// The outer port; a template.
     pub listen: String,
+    /// A port on loopback on which the front door answers for it as well; a template.
+    pub inner: Option<String>,
     /// The service's own address on loopback, `127.0.0.1:PORT`, or its socket, `unix:/PATH`; a template.
     pub upstream: String,
     /// The path at which a WebSocket's messages are the bytes of a connection to the service, which itself knows
@@ -39,6 +41,7 @@ pub(super) fn read(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
     let secure_context = table.get("secure-context", "true or false").unwrap_or(false);
     let webrtc = table.get("webrtc", "a list of variables");
     let listen = table.required("listen", "the port that people connect to, as a text");
+    let inner = table.get("inner", "a port on loopback, as a text");
     let upstream = table.required("upstream", "the service's own address such as \"127.0.0.1:8080\"");
     let plain = |text: &str| rooted(text).filter(|path| !path.contains(['?', '#']));
     let without_bridge = table.untouched("bridge");
@@ -58,6 +61,7 @@ pub(super) fn read(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
         files,
         rewrite,
         listen: listen?,
+        inner,
         upstream: upstream?,
     })
 }

@@ -34,6 +34,12 @@ pub(super) enum Target {
     Service(Arc<Route>),
 }
 
+impl Target {
+    pub(super) fn of(route: &Route) -> Self {
+        Self::Service(Arc::new(route.clone()))
+    }
+}
+
 /// Everything that a request may need.
 pub(super) struct Door {
     pub(super) auth: Auth,
@@ -92,7 +98,9 @@ impl Door {
         if reads && let Some(response) = own::open(request.uri().path()) {
             return response.map(Reply::from);
         }
-        if let Some(response) = https::instead(self.settings.https, &target, &visit, &request).await {
+        if let Some(response) =
+            https::instead(self.insists(&target, visit.port), &target, &visit, &request).await
+        {
             return response.map(Reply::from);
         }
         let open = self.auth.is_open(visit.port);
@@ -113,6 +121,16 @@ impl Door {
             Err(denied) => return visit.deny(denied, &request).map(Reply::from),
         };
         self.admitted(target, request, access, visit).await
+    }
+
+    /// Whether requests to a port have to come by https. What is open on loopback only is reached through somebody's
+    /// own tunnel, which encrypts.
+    fn insists(&self, target: &Target, port: u16) -> bool {
+        let inside = match target {
+            Target::Own(_) => self.settings.inside,
+            Target::Service(route) => route.inner,
+        };
+        self.settings.https && inside != Some(port)
     }
 
     /// From here on somebody is inside.

@@ -83,6 +83,8 @@ pub struct Settings {
     pub tls: Option<tls::Tls>,
     /// Whether plain http is sent on to https.
     pub https: bool,
+    /// The port of our own pages on loopback, which people reach through tunnels of their own: not sent on to https.
+    pub inside: Option<u16>,
     /// Whose word counts about where requests come from.
     pub proxies: forwarded::Proxies,
     /// Whether pages of any origin may use what they show a token for.
@@ -111,6 +113,7 @@ impl Default for Settings {
             compress: true,
             access_log: false,
             https: false,
+            inside: None,
             proxies: forwarded::Proxies::default(),
         }
     }
@@ -134,6 +137,8 @@ struct Inner {
 /// An open port. What stands behind it can change while it is open.
 struct Port {
     target: Arc<RwLock<Target>>,
+    /// Whether it is open on loopback only, beside the others.
+    inside: bool,
     stop: CancellationToken,
 }
 
@@ -156,12 +161,12 @@ impl Gateway {
 
     /// Opens a port for pages of our own. Port 0 takes a free one. Returns the port that was opened.
     pub async fn open_pages(&self, port: u16, pages: Router) -> Result<u16, String> {
-        self.open(self.inner.door.settings.address, port, Target::Own(pages)).await
+        self.open(port, false, Target::Own(pages)).await
     }
 
     /// The same on loopback only, which people reach through a tunnel of their own (`ssh -L`).
     pub async fn open_pages_inside(&self, port: u16, pages: Router) -> Result<u16, String> {
-        self.open(Ipv4Addr::LOCALHOST.into(), port, Target::Own(pages)).await
+        self.open(port, true, Target::Own(pages)).await
     }
 
     /// Makes the open ports of services exactly those of `routes`: opens what is new, closes what is gone, and leaves
@@ -170,7 +175,10 @@ impl Gateway {
     pub async fn set_routes(&self, routes: &[Route]) -> Vec<(u16, String)> {
         self.ports().retain(|number, port| {
             let pages = matches!(*port.target.read().unwrap_or_else(PoisonError::into_inner), Target::Own(_));
-            let kept = pages || routes.iter().any(|route| route.listen == *number);
+            let wants = |route: &Route| {
+                if port.inside { route.inner == Some(*number) } else { route.listen == *number }
+            };
+            let kept = pages || routes.iter().any(wants);
             if !kept {
                 port.stop.cancel();
             }
@@ -181,16 +189,20 @@ impl Gateway {
             if let Some(first) = routes[..at].iter().find(|first| first.listen == route.listen) {
                 let problem = format!("port {} is already that of {}", route.listen, first.unit);
                 problems.push((route.listen, problem));
-            } else if let Err(problem) = self
-                .open(
-                    self.inner.door.settings.address,
-                    route.listen,
-                    Target::Service(Arc::new(route.clone())),
-                )
-                .await
-            {
+            } else if let Err(problem) = self.open(route.listen, false, Target::of(route)).await {
                 problems.push((route.listen, problem));
             }
+        }
+        for (at, route) in routes.iter().enumerate() {
+            let Some(port) = route.inner else { continue };
+            let outer = routes.iter().find(|other| other.listen == port);
+            let other = outer.or_else(|| routes[..at].iter().find(|other| other.inner == Some(port)));
+            let opened = match other {
+                Some(other) if other == route => continue,
+                Some(other) => Err(format!("port {port} is already that of {}", other.unit)),
+                None => self.open(port, true, Target::of(route)).await,
+            };
+            problems.extend(opened.err().map(|problem| (port, problem)));
         }
         problems
     }
@@ -201,7 +213,8 @@ impl Gateway {
         let _ = tokio::time::timeout(listen::LAST_ANSWER, self.inner.tasks.wait()).await;
     }
 
-    async fn open(&self, address: IpAddr, port: u16, target: Target) -> Result<u16, String> {
+    async fn open(&self, port: u16, inside: bool, target: Target) -> Result<u16, String> {
+        let address = if inside { Ipv4Addr::LOCALHOST.into() } else { self.inner.door.settings.address };
         if let Some(open) = self.ports().get(&port) {
             let mut current = open.target.write().unwrap_or_else(PoisonError::into_inner);
             if let (Target::Own(_), Target::Service(_)) = (&*current, &target) {
@@ -221,7 +234,7 @@ impl Gateway {
             Arc::clone(&target),
             stop.clone(),
         ));
-        self.ports().insert(port, Port { target, stop });
+        self.ports().insert(port, Port { target, inside, stop });
         Ok(port)
     }
 

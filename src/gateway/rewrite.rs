@@ -117,6 +117,7 @@ mod tests {
             unit: "app".into(),
             title: "App".into(),
             listen: 7860,
+            inner: None,
             upstream: Upstream::Tcp(([127, 0, 0, 1], 17860).into()),
             bridge: None,
             path: "/".into(),

@@ -161,6 +161,7 @@ impl<'a> Guests<'a> {
                 unit: String::new(),
                 title: link.title,
                 listen: link.port,
+                inner: None,
                 upstream,
                 bridge: None,
                 path: link.path,

@@ -73,6 +73,8 @@ pub struct Route {
     pub title: String,
     /// The port that the gateway listens on, on all addresses.
     pub listen: u16,
+    /// A port on loopback on which it listens as well, for tunnels of people's own (`ssh -L`).
+    pub inner: Option<u16>,
     /// Where the service listens.
     pub upstream: Upstream,
     /// How it is reached when it does not speak HTTP.
@@ -98,11 +100,8 @@ pub(super) fn of(
     is_on: impl Fn(&str) -> bool,
 ) -> Option<Route> {
     let spec = service.route.as_ref()?;
-    let listen = expander.text("route.listen", &spec.listen);
-    let port = listen.parse::<u16>().ok().filter(|port| *port != 0);
-    if port.is_none() && !listen.is_empty() {
-        expander.problem("route.listen", format!("\"{listen}\" is not a port from 1 to 65535"));
-    }
+    let listening = port("route.listen", &spec.listen, expander);
+    let inner = spec.inner.as_ref().and_then(|text| port("route.inner", text, expander));
     let upstream = expander.text("route.upstream", &spec.upstream);
     let address = address(&upstream, owner);
     if address.is_none() && !upstream.is_empty() {
@@ -118,7 +117,8 @@ pub(super) fn of(
     Some(Route {
         unit: service.name.clone(),
         title: spec.title.clone(),
-        listen: port?,
+        listen: listening?,
+        inner,
         upstream: address?,
         bridge: spec.bridge.clone().map(|path| Bridge { path, files: files.map(PathBuf::from) }),
         path: spec.path.clone(),
@@ -127,6 +127,15 @@ pub(super) fn of(
         url: url.filter(|url| !url.is_empty()),
         rewrite: spec.rewrite.clone(),
     })
+}
+
+fn port(key: &str, text: &str, expander: &mut Expander<'_>) -> Option<u16> {
+    let text = expander.text(key, text);
+    let port = text.parse::<u16>().ok().filter(|port| *port != 0);
+    if port.is_none() && !text.is_empty() {
+        expander.problem(key, format!("\"{text}\" is not a port from 1 to 65535"));
+    }
+    port
 }
 
 fn address(text: &str, owner: u32) -> Option<Upstream> {

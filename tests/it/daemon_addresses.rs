@@ -11,7 +11,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::daemon_world::{PATIENCE, World, free_port};
+use crate::daemon_world::{PATIENCE, World, free_port, until};
 use crate::gateway_world::get;
 
 const TOKEN: &str = "Authorization: Bearer t0ken\r\n";
@@ -48,6 +48,35 @@ async fn the_portal_is_also_where_tunnels_lead() {
     assert!(TcpStream::connect(("127.0.0.2", inner)).is_err());
     world.end();
     assert!(TcpStream::connect(("127.0.0.1", inner)).is_err());
+}
+
+/// With https asked for, a tunnel of somebody's own is led nowhere else; and a service may have such a port, too.
+#[tokio::test]
+async fn inner_ports_speak_plainly_and_services_have_them() {
+    let mut world = World::new();
+    let (outer, inner, upstream) = (free_port(), free_port(), free_port());
+    let route = format!("listen = \"{outer}\"\ninner = \"{inner}\"\nupstream = \"127.0.0.1:{upstream}\"");
+    world.service("app", &format!("@polite\n[route]\n{route}"));
+    world.env("WEB_TOKEN", "t0ken").env("WEB_ENABLE_HTTPS", "true").start();
+    world.until_state("app", "ready");
+    let (portal, portal_inner) = world.ports();
+    for (port, status) in [(portal, 307), (outer, 307), (portal_inner, 200), (inner, 502)] {
+        let answer = get(port, "/api/status", TOKEN).await;
+        assert_eq!(answer.status, status, "{port}: {}", answer.head);
+    }
+    assert_eq!(get(inner, "/", "").await.status, 401, "with a login, as everywhere");
+    assert!(TcpStream::connect(("127.0.0.2", outer)).is_ok());
+    assert!(TcpStream::connect(("127.0.0.2", inner)).is_err());
+    // It goes and comes with the file, and becomes an outer one when that is asked for.
+    let swapped = format!("listen = \"{inner}\"\nupstream = \"127.0.0.1:{upstream}\"");
+    world.service("app", &format!("@polite\n[route]\n{swapped}"));
+    world.tell(&["reload"]);
+    until("the outer port closes", || TcpStream::connect(("127.0.0.1", outer)).err());
+    // The old listener may go a moment after the new one was wanted: the next reading tries it again.
+    until("the inner port is an outer one", || {
+        world.tell(&["reload"]);
+        TcpStream::connect(("127.0.0.2", inner)).ok()
+    });
 }
 
 #[test]

@@ -36,7 +36,8 @@ fn mirror(port: u16) {
     });
 }
 
-/// An instance of vast.ai with an application of somebody's behind the front door; the application's outer port.
+/// An instance of vast.ai with an application of somebody's behind the front door; the application's outer port, which
+/// `@port` in a value stands for.
 fn vast(more: &[(&str, &str)]) -> (World, u16) {
     let mut world = World::new();
     let (outer, inner) = (free_port(), free_port());
@@ -50,7 +51,7 @@ fn vast(more: &[(&str, &str)]) -> (World, u16) {
     );
     world.env("PORTAL_CONFIG", text);
     for (name, value) in more {
-        world.env(name, value);
+        world.env(name, value.replace("@port", &outer.to_string()));
     }
     world.start();
     world.until("there are routes", |status| !status["routes"].as_array().unwrap().is_empty());
@@ -124,9 +125,9 @@ async fn the_open_button_and_every_token_let_people_in() {
         assert!(refused.header("set-cookie").is_none());
     }
     for path in ["/", "/?token=wrong"] {
-        let sent = get(port, path, BROWSER).await;
-        assert_eq!(sent.status, 303, "{}", sent.head);
-        let login = sent.header("location").unwrap();
+        let led = get(port, path, BROWSER).await;
+        assert_eq!(led.status, 303, "{}", led.head);
+        let login = led.header("location").unwrap();
         assert!(login.starts_with("/desktopd/login"), "{login}");
         let page = get(port, login, BROWSER).await;
         assert!(page.status == 200 && page.body.contains("<form"), "{}", page.body);
@@ -155,6 +156,18 @@ async fn basic_takes_the_user_that_was_named() {
         assert_eq!(refused.status, 401, "{user}: {}", refused.head);
     }
     drop(world);
+}
+
+#[tokio::test]
+async fn an_excluded_port_is_open_and_the_others_are_not() {
+    let (world, port) = vast(&[("AUTH_EXCLUDE", "@port")]);
+    passed(&get(port, "/", "").await);
+    passed(&ask(port, "POST", "/v1", "", "{}").await);
+    for other in [world.ports().0, world.ports().1] {
+        assert_eq!(get(other, "/api/status", "").await.status, 401);
+    }
+    let foreign = get(port, "/", "Host: evil.example\r\n").await;
+    assert_eq!(foreign.status, 421, "{}", foreign.head);
 }
 
 #[test]

@@ -64,6 +64,7 @@ const KEYS: &[&str] = &[
     "route.listen",
     "route.upstream",
     "route.bridge",
+    "route.inner",
     "route.files",
     "route.path",
     "route.url",

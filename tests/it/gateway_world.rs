@@ -125,6 +125,7 @@ pub fn route(listen: u16, upstream: SocketAddr) -> Route {
         unit: "selkies".into(),
         title: "Desktop <1>".into(),
         listen,
+        inner: None,
         upstream: Upstream::Tcp(upstream),
         bridge: None,
         path: "/".into(),

@@ -36,7 +36,7 @@ fn with_route(lines: &str) -> String {
 fn a_route_leads_to_loopback_or_to_the_units_own_socket() {
     let socket = with_route(
         "upstream = \"unix:${runtime-dir}/app.sock\"\nbridge = \"/ws\"\nfiles = \"/usr/share/${user}\"\n\
-         path = \"/a.html?b\"\nsecure-context = true\nwebrtc = [\"A\", \"VNC_URL\"]\nurl = \"${VNC_URL}\"",
+         inner = \"8080\"\npath = \"/a.html?b\"\nsecure-context = true\nwebrtc = [\"A\", \"VNC_URL\"]\nurl = \"${VNC_URL}\"",
     );
     let plan = Plan::build(&config(&[("VNC_URL", "https://desk/")], "", &[("app", &socket)]), &facts());
     assert_eq!(plan.problems, []);
@@ -45,6 +45,7 @@ fn a_route_leads_to_loopback_or_to_the_units_own_socket() {
         unit: "app".into(),
         title: "app".into(),
         listen: 80,
+        inner: Some(8080),
         upstream: Upstream::Unix { path, owner: 1000 },
         bridge: Some(Bridge { path: "/ws".into(), files: Some("/usr/share/user".into()) }),
         path: "/a.html?b".into(),
@@ -81,6 +82,7 @@ fn mistakes_in_a_route_say_what_would_be_right() {
         ),
         (format!("{upstream}files = \"/pages\""), "route.files: it needs `bridge`"),
         (format!("{upstream}path = \"//other\""), "route.path: \"//other\" is not a path such as \"/\""),
+        (format!("{upstream}inner = \"0\""), "route.inner: \"0\" is not a port from 1 to 65535"),
         (format!("{upstream}brigde = \"/ws\""), "route.brigde: unknown key; did you mean `bridge`?"),
     ] {
         let plan = Plan::build(&config(&[], "", &[("app", &with_route(&lines))]), &facts());
