@@ -120,7 +120,9 @@ async fn a_log_out_holds_over_a_restart_and_other_sessions_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let auth = restarted(dir.path(), credentials());
     let mut browsers = [Browser::default(), Browser::default()];
-    browsers.iter_mut().for_each(|browser| browser.enter(&auth, false));
+    for browser in &mut browsers {
+        browser.enter(&auth, false);
+    }
     let stolen = browsers[0].clone();
     browsers[0].leave(&auth, false).await;
     for auth in [&auth, &restarted(dir.path(), credentials())] {
