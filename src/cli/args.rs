@@ -154,7 +154,7 @@ while the command runs."
         #[arg(value_name = "PASSWORD", allow_hyphen_values = true)]
         password: Option<String>,
     },
-    /// Print a bcrypt hash of a password, for WEB_PASSWORD_HASH
+    /// Print a bcrypt hash of a password, for `WEB_PASSWORD_HASH`
     #[command(
         name = "hash-password",
         after_help = "Examples:

@@ -20,12 +20,12 @@ const LONGEST: u64 = 64 * 1024;
 /// Changes user and password of the web services.
 pub(super) async fn set(client: &Client, user: &str, password: Option<&str>) -> Result<(), Failure> {
     // Before anybody types a password for nothing.
-    acceptable(user_problems(user))?;
+    acceptable(&user_problems(user))?;
     let password = given(password).await?;
-    acceptable(password_problems(&password))?;
+    acceptable(&password_problems(&password))?;
     let changed = client.set_credentials(&NewCredentials { user: user.to_owned(), password }).await?;
     render::print(false, &(), || {
-        let notes: String = changed.notes.iter().map(|note| format!("{note}\n")).collect();
+        let notes: String = changed.notes.iter().flat_map(|note| [note, "\n"]).collect();
         format!(
             "the web services now ask for user '{user}' and the new password; every session is over\n{notes}"
         )
@@ -35,12 +35,12 @@ pub(super) async fn set(client: &Client, user: &str, password: Option<&str>) -> 
 /// Prints a hash.
 pub(super) async fn hash(password: Option<&str>, cost: u32) -> Result<(), Failure> {
     let password = given(password).await?;
-    acceptable(password_problems(&password))?;
+    acceptable(&password_problems(&password))?;
     let hash = bcrypt::hash(password, cost).map_err(|error| Failure::new(code::FAILED, error.to_string()))?;
     render::print(false, &(), || hash + "\n")
 }
 
-fn acceptable(problems: Vec<String>) -> Result<(), Failure> {
+fn acceptable(problems: &[String]) -> Result<(), Failure> {
     if problems.is_empty() { Ok(()) } else { Err(Failure::new(code::USAGE, problems.join("; "))) }
 }
 

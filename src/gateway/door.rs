@@ -180,11 +180,12 @@ impl Door {
     }
 
     async fn pages(&self, router: Router, request: Request<Incoming>, access: Access) -> Response<Reply> {
+        let lease = self.auth.lease(access);
         let response = match TowerToHyperService::new(router).call(request.map(Body::new)).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        response.map(|body| Reply::from(body).leased(|| self.auth.lease(access)))
+        response.map(|body| Reply::from(body).leased(|| lease))
     }
 
     async fn service(
@@ -229,7 +230,9 @@ impl Door {
         if let Some(refusal) = rewrite::refuse(route, &request) {
             return Ok(refusal.map(Reply::from));
         }
-        let lease = || self.auth.lease(access);
+        // As old as the request: what is revoked while the service thinks about it ends its answer.
+        let held = self.auth.lease(access);
+        let lease = || held.clone();
         let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
         rewrite::pages(route, request.headers_mut(), &self.settings.origins, visit.secure);
         if visit.upgrade.is_some() {

@@ -1,10 +1,17 @@
 //! What people log in with, changed while the real program runs, and what becomes of it when it starts again.
 
+use std::fs::File;
+use std::io::{BufReader, IsTerminal, Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Stdio};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use nix::pty::openpty;
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use serde_json::Value;
 
-use crate::daemon_world::World;
+use crate::daemon_world::{World, until};
 
 /// Whether user and password get in.
 fn gets_in(world: &World, user: &str, password: &str) -> bool {
@@ -138,6 +145,85 @@ fn what_cannot_be_a_user_or_a_password_is_refused_with_its_reason() {
     let (status, answer) = world.post("/api/credentials", body);
     assert!(status == 422 && !answer.to_string().contains("s3cret"), "{status} {answer}");
     assert!(gets_in(&world, "user", "given"));
+}
+
+/// A terminal with somebody at it, and a command that asks for a password there.
+struct Typing {
+    master: File,
+    slave: OwnedFd,
+    command: Child,
+    prompts: BufReader<std::process::ChildStderr>,
+}
+
+impl Typing {
+    fn new(world: &World, words: &[&str]) -> Self {
+        let pty = openpty(None, None).unwrap();
+        let slave = pty.slave.try_clone().unwrap();
+        let mut command = world.cli_with(words, Stdio::from(pty.slave));
+        let prompts = BufReader::new(command.stderr.take().unwrap());
+        Self { master: File::from(pty.master), slave, command, prompts }
+    }
+
+    /// Waits for a prompt.
+    fn asked(&mut self, prompt: &str) {
+        let mut found = vec![0; prompt.len()];
+        self.prompts.read_exact(&mut found).unwrap();
+        assert_eq!(String::from_utf8_lossy(&found), prompt);
+    }
+
+    fn shows(&self) -> bool {
+        tcgetattr(&self.slave).unwrap().local_flags.contains(LocalFlags::ECHO)
+    }
+
+    /// Waits until the terminal does not show what is typed, and types.
+    fn types(&mut self, text: &str) {
+        until("nothing is shown", || (!self.shows()).then_some(()));
+        self.master.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The end: the exit code, what was printed, and what else was said. The terminal shows again what is typed.
+    fn end(mut self) -> (i32, String, String) {
+        let mut said = String::new();
+        self.prompts.read_to_string(&mut said).unwrap();
+        let output = self.command.wait_with_output().unwrap();
+        assert!(tcgetattr(&self.slave).unwrap().local_flags.contains(LocalFlags::ECHO));
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code().unwrap_or(-1), printed, said)
+    }
+}
+
+#[test]
+fn a_password_is_typed_unseen_and_twice() {
+    let world = World::new();
+    let words = ["hash-password", "--cost", "4"];
+    let mut typing = Typing::new(&world, &words);
+    assert!(typing.slave.is_terminal());
+    typing.asked("Password: ");
+    typing.types("s3cret ü\n");
+    typing.asked("\nOnce more: ");
+    typing.types("s3cret ü\n");
+    let (code, hash, _) = typing.end();
+    assert_eq!(code, 0);
+    assert!(bcrypt::verify("s3cret ü", hash.trim()).unwrap());
+
+    let mut typing = Typing::new(&world, &words);
+    typing.asked("Password: ");
+    typing.types("one\n");
+    typing.asked("\nOnce more: ");
+    typing.types("other\n");
+    let (code, hash, said) = typing.end();
+    assert_eq!((code, &*hash), (1, ""));
+    assert!(said.contains("the two passwords differ"), "{said}");
+
+    // Whoever gives up is left with a terminal that works.
+    let mut typing = Typing::new(&world, &words);
+    typing.asked("Password: ");
+    until("nothing is shown", || (!typing.shows()).then_some(()));
+    let pid = nix::unistd::Pid::from_raw(typing.command.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let (code, hash, said) = typing.end();
+    assert_eq!((code, &*hash), (1, ""));
+    assert!(said.contains("given up"), "{said}");
 }
 
 #[test]

@@ -287,6 +287,13 @@ impl World {
         Answer { code: output.status.code().unwrap_or(-1), out, err }
     }
 
+    /// A command with something to read from, and with its output in pipes.
+    pub fn cli_with(&self, words: &[&str], input: Stdio) -> Child {
+        let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+        let mut command = self.command(&words);
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// The portal's whole answer to a request without `Host` and without the end of its head.
     pub fn http(&self, head: &str) -> String {
         self.http_raw(&format!("{head}Host: localhost\r\nConnection: close\r\n\r\n"))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::gateway_world::{
     PASSWORD, Response, TOKEN, USER, World, ask, basic, credentials, get, log_in, read_until,
 };
+use base64::Engine;
 use desktopd::config::secret::Secret;
 use desktopd::gateway::auth::{Credentials, Password};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,7 +45,6 @@ async fn letters_beyond_ascii_are_compared_as_they_are_typed() {
     let world = World::with(with_password(composed)).await;
     assert!(gets_in(&world, USER, composed).await && !gets_in(&world, USER, decomposed).await);
     // Basic is bytes: what an old client sends in Latin-1 is another password.
-    use base64::Engine;
     let latin = base64::engine::general_purpose::STANDARD.encode(b"user:caf\xe9");
     assert_eq!(get(world.port, "/", &format!("Authorization: Basic {latin}\r\n")).await.status, 401);
 }

@@ -369,6 +369,25 @@ async fn services_learn_that_it_is_https_and_a_login_works_there() {
     let cookie = format!("Cookie: {}\r\n", answer.cookie());
     let mut stream = connect(world.port, &[]).await;
     assert_eq!(ask_on(&mut stream, "/page", &cookie).await.status, 200);
+
+    // The same browser by plain http: another cookie, and neither is good for the other.
+    assert!(answer.cookie().starts_with("__Host-"));
+    assert!(answer.header("set-cookie").unwrap().ends_with("; SameSite=Lax; Secure"));
+    assert_eq!(get(world.port, "/page", &cookie).await.status, 401);
+    let plain = world.cookie().await;
+    assert_eq!(
+        answer.cookie().split('=').next(),
+        Some(&*format!("__Host-{}", plain.split('=').next().unwrap()))
+    );
+    let by_https = async |cookie: &str| {
+        let mut stream = connect(world.port, &[]).await;
+        ask_on(&mut stream, "/page", &format!("Cookie: {cookie}\r\n")).await.status
+    };
+    assert_eq!((by_https(&plain).await, by_https(&format!("__Host-{plain}")).await), (401, 401));
+    assert_eq!(by_https(&format!("{plain}; {}", answer.cookie())).await, 200);
+    let last = world.service.last();
+    assert!(!last.to_lowercase().contains("cookie"), "{last}");
+    assert_eq!(get(world.port, "/page", &format!("Cookie: {plain}\r\n")).await.status, 200);
 }
 
 #[tokio::test]

@@ -129,6 +129,11 @@ impl FromVariable for Ports {
         let ports: Result<Vec<u16>, _> = ports.map(|port| Port::parse(port).map(|port| port.0)).collect();
         ports.map(Self).map_err(|_| "a list of ports from 1 to 65535, separated by commas, such as 1111,6100")
     }
+
+    fn resolve(text: String, raw: &Raw) -> Result<String, String> {
+        let ports = text.split(',').map(|port| HostPort::resolve(port.trim().to_owned(), raw));
+        Ok(ports.collect::<Result<Vec<_>, _>>()?.join(","))
+    }
 }
 
 impl FromVariable for String {
@@ -273,6 +278,21 @@ mod tests {
         // What stands for itself is looked at like any other port.
         assert!(HostPort::parse("69999").is_err() && HostPort::parse("0").is_err());
         assert_eq!(Port::resolve("70001".into(), &raw), Ok("70001".into()), "an inner port is a port");
+    }
+
+    #[test]
+    fn ports_are_listed_by_number_or_by_the_providers_name() {
+        let raw = raw(&[("VAST_TCP_PORT_70001", "40123")]);
+        for (text, expected) in [
+            ("", Some(&[][..])),
+            ("6100, 70001,", Some(&[6100, 40123])),
+            ("6100,many", None),
+            ("70002", None),
+        ] {
+            let found = Ports::resolve(text.to_owned(), &raw).ok();
+            let found = found.and_then(|text| Ports::parse(&text).ok());
+            assert_eq!(found.map(|ports| ports.0).as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ pub struct Credentials {
     pub user: String,
     /// That user's password.
     pub password: Password,
-    /// Tokens for `Authorization: Bearer` and `?token=`. Empty ones are ignored. The first is the token itself; one
-    /// after it that is the password as well stops being good when the password is changed.
+    /// Tokens for `Authorization: Bearer` and `?token=`. Empty ones are ignored. The last of several stops
+    /// being good with the password, if it is the password as well: then it is among them as such.
     pub tokens: Vec<Secret>,
     /// `false` opens every port.
     pub enabled: bool,

@@ -43,8 +43,7 @@ pub(super) type Mark = u64;
 
 /// The mark of a digest.
 pub(super) fn mark(digest: Digest) -> Mark {
-    let [a, b, c, d, e, f, g, h, ..] = digest;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// Whether two digests are equal.

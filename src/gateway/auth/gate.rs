@@ -79,7 +79,7 @@ mod tests {
         assert!(waiting.iter_mut().all(|enter| enter.now_or_never().is_none()));
         drop(waiting.pop());
         drop(inside);
-        let mut passes: Vec<_> = waiting.iter_mut().map(|enter| enter.now_or_never()).collect();
+        let mut passes: Vec<_> = waiting.iter_mut().map(FutureExt::now_or_never).collect();
         assert_eq!(passes.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true]);
         // Given to somebody who never takes it.
         passes.pop();

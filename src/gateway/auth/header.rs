@@ -69,28 +69,28 @@ mod tests {
         })
     }
 
-    fn words(words: &[&str]) -> Option<Vec<Vec<u8>>> {
-        Some(words.iter().map(|word| word.as_bytes().to_vec()).collect())
+    fn words(words: &[&str]) -> Vec<Vec<u8>> {
+        words.iter().map(|word| word.as_bytes().to_vec()).collect()
     }
 
     #[test]
     fn what_clients_send_is_read() {
         for (value, shown) in [
-            ("Basic dXNlcjpwYXNz", words(&["user", "pass"])),
-            ("basic   dXNlcjpwYXNz", words(&["user", "pass"])),
-            ("BASIC dXNlcjpwOmE=", words(&["user", "p:a"])),
-            ("Basic dXNlcjpwOmE", words(&["user", "p:a"])),
-            ("Basic Og==", words(&["", ""])),
-            ("Basic dXNlcg==", None),
-            ("Basic", None),
-            ("Basic !!!", None),
-            ("Bearer abc", words(&["abc"])),
-            ("bearer  abc ", words(&["abc"])),
-            ("Bearer ", None),
-            ("Digest abc", None),
-            ("", None),
+            ("Basic dXNlcjpwYXNz", &["user", "pass"][..]),
+            ("basic   dXNlcjpwYXNz", &["user", "pass"]),
+            ("BASIC dXNlcjpwOmE=", &["user", "p:a"]),
+            ("Basic dXNlcjpwOmE", &["user", "p:a"]),
+            ("Basic Og==", &["", ""]),
+            ("Basic dXNlcg==", &[]),
+            ("Basic", &[]),
+            ("Basic !!!", &[]),
+            ("Bearer abc", &["abc"]),
+            ("bearer  abc ", &["abc"]),
+            ("Bearer ", &[]),
+            ("Digest abc", &[]),
+            ("", &[]),
         ] {
-            assert_eq!(read(value), shown, "{value}");
+            assert_eq!(read(value).unwrap_or_default(), words(shown), "{value}");
         }
     }
 
@@ -98,7 +98,7 @@ mod tests {
         #[test]
         fn any_pair_survives(user in "[^:\\PC]{0,20}", password in "\\PC{0,80}") {
             let value = format!("Basic {}", BASE64.encode(format!("{user}:{password}")));
-            prop_assert_eq!(read(&value), words(&[&user, &password]));
+            prop_assert_eq!(read(&value), Some(words(&[&user, &password])));
         }
 
         #[test]

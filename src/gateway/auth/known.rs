@@ -72,11 +72,12 @@ impl Known {
     ) -> Self {
         let era = self.era + 1;
         let (_, source) = password.known();
-        // The old password lets nobody in as a token either; the token itself goes on, whatever it is like.
+        // The old password lets nobody in as a token either; tokens that were given as such go on, whatever they are
+        // like.
         let (_, old) = given.password.known();
         let old = self.token_key.digest(&[old.as_bytes()]);
-        let tokens = self.tokens.iter().enumerate();
-        let tokens = tokens.filter(|(at, token)| *at == 0 || !same(token, &old)).map(|(_, token)| *token);
+        let mut tokens = self.tokens.clone();
+        tokens.pop_if(|last| !self.chosen && given.tokens.len() > 1 && same(last, &old));
         Self {
             user: user.to_owned(),
             former: Some(self.user.clone()),
@@ -84,7 +85,7 @@ impl Known {
             signer: making.signer(era, epoch, user, source),
             source: Secret::new(source),
             token_key: self.token_key.clone(),
-            tokens: tokens.collect(),
+            tokens,
             era,
             chosen: true,
         }

@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// `64:ff9b::/96`, without the 32 bits that follow.
+const TRANSLATOR: u128 = 0x0064_ff9b << 64;
+
 /// Where attempts come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
@@ -21,16 +24,15 @@ impl Network {
     }
 
     fn of_v6(v6: Ipv6Addr) -> Self {
-        let [a, b, c, d, e, f, g, h] = v6.segments();
+        let bits = v6.to_bits();
         // A translator (RFC 6052): the IPv4 address stands at the end.
-        if [a, b, c, d, e, f] == [0x64, 0xff9b, 0, 0, 0, 0] {
-            let ([p, q], [r, s]) = (g.to_be_bytes(), h.to_be_bytes());
-            return Self::of(Ipv4Addr::new(p, q, r, s).into());
+        if let (TRANSLATOR, Ok(v4)) = (bits >> 32, u32::try_from(bits & 0xffff_ffff)) {
+            return Self::of(Ipv4Addr::from_bits(v4).into());
         }
         let shared =
             v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local();
         // Whoever has one IPv6 address has 2^64 of them.
-        Self { address: Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into(), public: !shared }
+        Self { address: Ipv6Addr::from_bits(bits & !u128::from(u64::MAX)).into(), public: !shared }
     }
 }
 

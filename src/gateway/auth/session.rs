@@ -57,6 +57,14 @@ impl Lease {
     }
 }
 
+impl Clone for Lease {
+    /// Another one as old as this one: what has ended it since ends that, too.
+    fn clone(&self) -> Self {
+        let (sessions, ended) = (self.sessions.clone(), OnceLock::new());
+        Self { sessions, session: self.session, closings: self.closings, ended }
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let (Some(session), Some((_, true))) = (self.session, self.ended.get()) else { return };
@@ -199,7 +207,7 @@ mod tests {
             let (sessions, one) = (Sessions::default(), SessionId::random());
             let lease = sessions.lease(Some(one));
             end(&sessions, one);
-            assert!(is_over(&lease));
+            assert!(is_over(&lease) && is_over(&lease.clone()));
             drop(lease);
             assert!(sessions.open().sessions.is_empty());
         }

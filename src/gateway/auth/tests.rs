@@ -120,7 +120,9 @@ async fn a_log_out_holds_over_a_restart_and_other_sessions_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let auth = restarted(dir.path(), credentials());
     let mut browsers = [Browser::default(), Browser::default()];
-    browsers.iter_mut().for_each(|browser| browser.enter(&auth, false));
+    for browser in &mut browsers {
+        browser.enter(&auth, false);
+    }
     let stolen = browsers[0].clone();
     browsers[0].leave(&auth, false).await;
     for auth in [&auth, &restarted(dir.path(), credentials())] {
@@ -170,7 +172,7 @@ async fn changed_credentials_end_everything_and_hold_until_the_environment_chang
         assert!(!before.is_in(auth, false) && after.is_in(auth, false));
         assert!(knows(auth, "ada", "chosen").await);
         assert!(!knows(auth, "user", "given").await && !knows(auth, "ada", "given").await);
-        // The token is another matter; the old password is no token any more.
+        // The tokens are another matter; the old password is none any more.
         assert!(auth.known().is_token(b"token") && !auth.known().is_token(b"given"));
         // A browser that remembers the old name and password shows them to us alone.
         let mut headers = request(&[("authorization", "Basic dXNlcjpnaXZlbg==")]);
@@ -187,6 +189,18 @@ async fn changed_credentials_end_everything_and_hold_until_the_environment_chang
     let auth = restarted(dir.path(), credentials());
     assert!(knows(&auth, "user", "given").await && !knows(&auth, "ada", "chosen").await);
     assert!(!before.is_in(&auth, false) && !after.is_in(&auth, false));
+}
+
+#[tokio::test]
+async fn a_token_that_was_the_password_too_goes_on() {
+    for tokens in [&["given"][..], &["given", "given"], &["token", "given", "given"]] {
+        let tokens = tokens.iter().map(|token| Secret::new(*token)).collect();
+        let auth = Auth::new(Credentials { tokens, ..credentials() }, &[7; 32], 4);
+        for _ in 0..2 {
+            auth.replace("user", Secret::new("chosen")).await.unwrap();
+        }
+        assert!(auth.known().is_token(b"given"), "the provider's button still works");
+    }
 }
 
 #[tokio::test]
