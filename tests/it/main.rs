@@ -40,6 +40,7 @@ mod gateway_cross;
 mod gateway_desk;
 mod gateway_forged;
 mod gateway_https;
+mod gateway_http2;
 mod gateway_listen;
 mod gateway_load;
 mod gateway_markup;
