@@ -50,6 +50,7 @@ mod gateway_portal;
 mod gateway_proxy;
 mod gateway_smuggling;
 mod gateway_tls;
+mod gateway_streams;
 mod gateway_upstream;
 mod gateway_vnc;
 mod gateway_waiting;
