@@ -216,6 +216,12 @@ async fn a_request_stays_one_request() {
     assert!(!head.contains("t0ken"), "{head}");
     assert_eq!(body, "body");
 
+    for method in ["GET", "DELETE"] {
+        let headers = usual.map(|(name, value)| (name, if name == ":method" { method } else { value }));
+        assert_eq!(ask(world.port, &headers, Some("body")).await, Answer::Status(200));
+        assert_eq!(world.upstream.requests()[0].1, "body", "{method}");
+    }
+
     let smuggled = "/ HTTP/1.1\r\nHost: a\r\n\r\nGET /smuggled HTTP/1.1\r\nX: y";
     let injected = "y\r\nTransfer-Encoding: chunked\r\nX: z";
     let replaced: [(&str, &str); 24] = [

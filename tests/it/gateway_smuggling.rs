@@ -168,6 +168,23 @@ async fn chunks_arrive_anew() {
 }
 
 #[tokio::test]
+async fn a_body_is_not_lost_whatever_the_method() {
+    let upstream = Upstream::start(&[]).await;
+    let (_world, port) = before(&upstream).await;
+    for method in ["GET", "HEAD", "OPTIONS", "DELETE", "POST", "PROPFIND"] {
+        for (headers, sent) in
+            [("Content-Length: 4\r\n", "body"), ("Transfer-Encoding: chunked\r\n", "4\r\nbody\r\n0\r\n\r\n")]
+        {
+            let raw = post(&format!("{headers}Connection: close\r\n"), sent).replacen("POST", method, 1);
+            assert_eq!(statuses(&send(port, raw).await), [200], "{method} {headers}");
+            let requests = upstream.requests();
+            assert_eq!(requests.len(), 1);
+            assert_eq!(requests[0].1, "body", "{method} {headers}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn broken_chunks_are_no_whole_request() {
     let upstream = Upstream::start(&[]).await;
     let (_world, port) = before(&upstream).await;
