@@ -318,7 +318,7 @@ async fn our_secrets_stay_ours() {
     let lower = token().replace("Authorization: Bearer", "authorization: bearer");
     let upper = basic(USER, PASSWORD).replace("Authorization: Basic", "AUTHORIZATION: BASIC");
     let encoded = basic(USER, PASSWORD).trim().rsplit(' ').next().unwrap().to_owned();
-    let escaped = TOKEN.bytes().map(|b| format!("%{b:02x}")).collect::<String>();
+    let escaped = TOKEN.bytes().map(|b| format!("%{b:02x}")).collect::<Vec<_>>().concat();
     for (path, headers, kept) in [
         ("/", format!("Cookie: {cookie}\r\n"), None),
         ("/", format!("cookie: a=1; {cookie}; b=2\r\n"), Some("cookie: a=1; b=2")),

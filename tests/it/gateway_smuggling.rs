@@ -36,7 +36,7 @@ async fn two_lengths_are_refused() {
         (format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", chunked.len()), &*chunked),
         (format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", chunked.len()), &chunked),
         (
-            format!("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"),
+            "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n".into(),
             &format!("{length:x}\r\n{SMUGGLED}\r\n0\r\n\r\n"),
         ),
         ("Transfer-Encoding: chunked\r\nContent-Length: x\r\n".into(), &chunked),

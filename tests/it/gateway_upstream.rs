@@ -200,6 +200,6 @@ fn chunks(bytes: &[u8]) -> Result<Option<(String, usize)>, ()> {
         if trailer.is_empty() {
             return Ok(Some((body, at)));
         }
-        body += &format!("[{trailer}]");
+        body.extend(["[", trailer, "]"]);
     }
 }
