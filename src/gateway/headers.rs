@@ -7,7 +7,8 @@ use axum::http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, ORIGIN, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use axum::http::{HeaderMap, HeaderValue, Version};
+use axum::http::{HeaderMap, HeaderValue, Request, Version};
+use hyper::body::Body;
 
 /// Headers by which proxies say where a request came from, who sent it, and which address it is really for. Services
 /// believe them; from strangers they are claims.
@@ -119,6 +120,13 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, peer: IpAddr, secure: boo
     if let Some(host) = host {
         headers.insert("x-forwarded-host", host.clone());
         headers.insert(HOST, host);
+    }
+}
+
+/// Says that chunks follow where nothing says how long a body is: a GET with one would lose it in silence.
+pub(super) fn announce_chunks<B: Body>(request: &mut Request<B>) {
+    if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 
 use super::auth::Lease;
 use super::body::Reply;
-use super::headers::{prepare_request, strip_hop_by_hop};
+use super::headers::{announce_chunks, prepare_request, strip_hop_by_hop};
 use super::metrics::Tunnel;
 use super::tunnel::Hold;
 use super::visit::Visit;
@@ -40,6 +40,7 @@ pub(super) async fn forward(
     let upstream = &route.upstream;
     prepare_request(request.headers_mut(), visit.peer, visit.secure);
     rewrite::request(route, request.headers_mut());
+    announce_chunks(&mut request);
     *request.version_mut() = Version::HTTP_11;
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or(Uri::from_static("/"), Uri::from);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
 
@@ -108,7 +108,15 @@ pub(super) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'
     if request.uri().authority().is_some_and(|authority| Some(authority.as_str()) != host) {
         return bad("the address and the Host name different hosts");
     }
-    if headers.contains_key("content-length") && headers.contains_key("transfer-encoding") {
+    // HTTP/1.1 was looked at more closely; in HTTP/2 a length is a header like any other, and is sent on as it is.
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let plain = |length: &HeaderValue| {
+        let length = length.as_bytes();
+        length == b"0" || (length.iter().all(u8::is_ascii_digit) && !matches!(length, [] | [b'0', ..]))
+    };
+    if lengths.next().is_some_and(|length| !plain(length) || headers.contains_key(TRANSFER_ENCODING))
+        || lengths.next().is_some()
+    {
         return bad("a body has one length");
     }
     if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {

@@ -318,7 +318,7 @@ async fn our_secrets_stay_ours() {
     let lower = token().replace("Authorization: Bearer", "authorization: bearer");
     let upper = basic(USER, PASSWORD).replace("Authorization: Basic", "AUTHORIZATION: BASIC");
     let encoded = basic(USER, PASSWORD).trim().rsplit(' ').next().unwrap().to_owned();
-    let escaped = TOKEN.bytes().map(|b| format!("%{b:02x}")).collect::<String>();
+    let escaped = TOKEN.bytes().map(|b| format!("%{b:02x}")).collect::<Vec<_>>().concat();
     for (path, headers, kept) in [
         ("/", format!("Cookie: {cookie}\r\n"), None),
         ("/", format!("cookie: a=1; {cookie}; b=2\r\n"), Some("cookie: a=1; b=2")),
@@ -339,6 +339,9 @@ async fn our_secrets_stay_ours() {
         (&format!("/?x&token={TOKEN}"), format!("Cookie: {cookie}\r\n"), None),
         ("/manifest.json?token=t0ken%2B/%3D", String::new(), None),
         ("/manifest.json", format!("Cookie: {cookie}\r\n"), None),
+        ("/", format!("{}Referer: http://a/?token=t0ken%2B/%3D\r\n", token()), None),
+        ("/manifest.json", "Referer: http://a/x?a=1&token=t0ken%2B/%3D&b=2\r\n".into(), None),
+        ("/ws?token=t0ken%2B/%3D", "Upgrade: websocket\r\nConnection: upgrade\r\n".into(), None),
         ("/", format!("{}Connection: close, authorization, cookie\r\n", token()), None),
     ] {
         let raw = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n");

@@ -117,9 +117,9 @@ async fn slow_readers_keep_nobody_out() {
 
 #[tokio::test]
 async fn heads_up_to_their_limit_pass_whole() {
+    const LIMIT: usize = 64 * 1024;
     let upstream = Upstream::start(&[]).await;
     let (world, port) = before(&upstream).await;
-    const LIMIT: usize = 64 * 1024;
     // In many headers, in one, and in the address.
     let bare = get("/", "X: ").len();
     for size in [LIMIT - 1000, LIMIT - 64, LIMIT - 1, LIMIT] {

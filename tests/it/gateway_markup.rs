@@ -90,26 +90,6 @@ async fn the_waiting_page_has_the_tags_that_it_always_has() {
 }
 
 #[tokio::test]
-async fn names_of_what_is_waited_for_are_text() {
-    let world = World::new().await;
-    for name in ["<b>", "a\"onclick=b", "x'><script>", "&amp;"] {
-        world.observer.update(|snapshot| {
-            let word =
-                name.split(|c: char| !(c.is_alphanumeric() || "-_.".contains(c))).find(|w| !w.is_empty());
-            let waits = unit(
-                "selkies",
-                UnitState::Waiting,
-                &format!("waits for {} {name}", word.unwrap_or_default()),
-            );
-            snapshot.units = vec![unit(name, UnitState::Starting, name), waits];
-        });
-        let page = get(world.port, "/", &format!("{}Accept: text/html\r\n", token())).await;
-        assert!(!page.body.contains(&name.replace("&amp;", "<b>")), "{}", page.body);
-        assert!(!page.body.contains("onclick=b\"") && !page.body.contains("<script>"), "{}", page.body);
-    }
-}
-
-#[tokio::test]
 async fn the_api_is_nothing_that_a_browser_would_show() {
     let world = World::new().await;
     for text in HOSTILE {
@@ -156,7 +136,7 @@ async fn where_the_login_leads_back_to_is_text_and_here() {
     let world = World::new().await;
     let usual = tags(&get(world.port, "/desktopd/login?next=/a", "").await.body);
     for text in HOSTILE.iter().chain(&["//evil", "/\\evil", "https://evil", "/\"><script>", "/'onfocus='x"]) {
-        let next: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let next = text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
         let page = get(world.port, &format!("/desktopd/login?next={next}"), "").await;
         assert_eq!(page.status, 200);
         assert_eq!(tags(&page.body).len(), usual.len(), "{text:?} in {}", page.body);

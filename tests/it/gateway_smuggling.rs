@@ -36,7 +36,7 @@ async fn two_lengths_are_refused() {
         (format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", chunked.len()), &*chunked),
         (format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", chunked.len()), &chunked),
         (
-            format!("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"),
+            "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n".into(),
             &format!("{length:x}\r\n{SMUGGLED}\r\n0\r\n\r\n"),
         ),
         ("Transfer-Encoding: chunked\r\nContent-Length: x\r\n".into(), &chunked),
@@ -164,6 +164,23 @@ async fn chunks_arrive_anew() {
         assert_eq!(requests.len(), 1, "{requests:?}");
         assert_eq!(requests[0].1, arrives, "{body:?}");
         assert!(!requests[0].0.contains("content-length"), "{requests:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_not_lost_whatever_the_method() {
+    let upstream = Upstream::start(&[]).await;
+    let (_world, port) = before(&upstream).await;
+    for method in ["GET", "HEAD", "OPTIONS", "DELETE", "POST", "PROPFIND"] {
+        for (headers, sent) in
+            [("Content-Length: 4\r\n", "body"), ("Transfer-Encoding: chunked\r\n", "4\r\nbody\r\n0\r\n\r\n")]
+        {
+            let raw = post(&format!("{headers}Connection: close\r\n"), sent).replacen("POST", method, 1);
+            assert_eq!(statuses(&send(port, raw).await), [200], "{method} {headers}");
+            let requests = upstream.requests();
+            assert_eq!(requests.len(), 1);
+            assert_eq!(requests[0].1, "body", "{method} {headers}");
+        }
     }
 }
 

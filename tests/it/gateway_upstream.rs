@@ -46,14 +46,18 @@ impl Upstream {
         self.came.lock().unwrap().clone()
     }
 
+    /// What came since the last call.
+    pub fn take(&self) -> Vec<Came> {
+        std::mem::take(&mut *self.came.lock().unwrap())
+    }
+
     /// What came since the last call; there must be nothing but whole requests.
     pub fn requests(&self) -> Vec<(String, String)> {
-        let came = std::mem::take(&mut *self.came.lock().unwrap());
         let request = |came| match came {
             Came::Request { head, body } => (head, body),
             Came::Rest(rest) => panic!("the service got {rest:?}"),
         };
-        came.into_iter().map(request).collect()
+        self.take().into_iter().map(request).collect()
     }
 
     /// The head of the only request since the last call.
@@ -196,6 +200,6 @@ fn chunks(bytes: &[u8]) -> Result<Option<(String, usize)>, ()> {
         if trailer.is_empty() {
             return Ok(Some((body, at)));
         }
-        body += &format!("[{trailer}]");
+        body.extend(["[", trailer, "]"]);
     }
 }
