@@ -75,7 +75,7 @@ fn explain(title: &str, address: &str, webrtc: bool) -> Response<Body> {
     let other = if webrtc { other.as_str() } else { "" };
     let body = format!(
         "<main class=\"card\">\n<h1>{title} needs https</h1>\n\
-         <p>Browsers decode its pictures only over an encrypted connection or on this very machine.</p>\n\
+         <p>Browsers show its pictures over an encrypted connection only, or at <i>localhost</i>.</p>\n\
          <p><a class=\"button\" id=\"https\" href=\"{address}\">Continue by https</a></p>\n{other}\
          <p class=\"hint\">Your browser may warn once that it does not know the certificate: without one of your own \
          this machine has made one for itself.</p>\n</main>\n"

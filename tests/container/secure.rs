@@ -1,35 +1,86 @@
-//! Experiment.
+//! The desktop from another machine: by https with the certificate that the container made, and from plain http to
+//! there or to WebRTC. The container's own address on Docker's network is as foreign to a browser as any other.
+
+use std::time::Duration;
 
 use crate::browser::Browser;
 use crate::desktop::Desktop;
+use crate::poll::eventually;
 use crate::scenario;
-use crate::stack::{self, PASSWORD, START, USER};
+use crate::stack::{self, DESKTOP, PASSWORD, START, Stack, USER};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Where the desktop is on Docker's network, without a scheme.
+fn address(stack: &Stack) -> String {
+    let address = stack.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
+    format!("{}:{DESKTOP}/", address.trim())
+}
+
+async fn is_secure_context(browser: &Browser) -> bool {
+    browser.execute("return window.isSecureContext;", vec![]).await == true
+}
+
+async fn arrive(browser: &Browser, what: &str, part: &str) {
+    eventually(what, SOON, async || {
+        let now = browser.url().await;
+        if now.contains(part) { Ok(()) } else { Err(format!("{now}: {}", browser.text().await)) }
+    })
+    .await;
+}
+
+/// Fills the login form and waits for the desktop behind it, on which a person then types.
+async fn work(browser: &Browser, evidence: &str) {
+    browser.submit_form("form", &[("user", USER), ("password", PASSWORD)]).await;
+    paint(browser, evidence).await;
+}
+
+async fn paint(browser: &Browser, evidence: &str) {
+    let desktop = Desktop { browser };
+    desktop.wait_for_picture(START).await;
+    desktop.wait_until_still(Duration::from_secs(2), START).await;
+    if let Err(why) = scenario::paint_a_terminal(&desktop, scenario::ATTEMPTS).await {
+        panic!("{why}; {}", browser.keep_evidence(evidence).await);
+    }
+}
 
 #[tokio::test]
-async fn experiment_webrtc() {
+async fn a_person_works_by_https_and_is_led_there() {
     let (stack, browser) = (stack::start().await, Browser::start().await);
-    let address = stack.exec_ok(&["sh", "-c", "hostname -I | cut -d' ' -f1"]);
-    let script = "import urllib.request as u; r=u.Request('http://127.0.0.1:16100/api/switch', data=b'{\"mode\":\"webrtc\"}', headers={'Content-Type':'application/json'}, method='POST'); print(u.urlopen(r).read()); print(u.urlopen('http://127.0.0.1:16100/api/status').read())";
-    eprintln!("{}", stack.exec_ok(&["/opt/selkies/bin/python", "-c", script]));
-    let url = format!("http://{}:6100/", address.trim());
-    eprintln!("{url}");
-    stack::log_in(&browser, &url, USER, PASSWORD).await;
-    eprintln!("{}", browser.execute("return [isSecureContext, location.href]", vec![]).await);
-    let desktop = Desktop { browser: &browser };
-    let look = "const v=[...document.querySelectorAll('video')].map(v=>[v.id,v.paused,v.readyState,v.currentTime,v.videoWidth,v.muted,String(v.error)]); return [v, document.body.innerText]";
-    for n in 0..6 {
-        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-        eprintln!("{n} {}", browser.execute(look, vec![]).await);
-        browser.keep_screenshot(&format!("webrtc-{n}.png")).await;
-        if n == 2 && std::env::var_os("CLICK").is_some() {
-            browser.click_at(960, 540).await;
-        }
-    }
+    let address = address(&stack);
+    browser.goto(&format!("http://{address}")).await;
+    assert!(!is_secure_context(&browser).await);
+    let text = browser.text().await;
+    assert!(text.contains("Desktop needs https") && !text.contains("WebRTC"), "{text}");
+    browser.keep_screenshot("needs-https.png").await;
+    browser.click_on("#https").await;
+    arrive(&browser, "the login page by https", &format!("https://{address}desktopd/login")).await;
+    assert!(is_secure_context(&browser).await);
+    work(&browser, "unpainted-https").await;
+    assert_eq!(browser.url().await, format!("https://{address}"));
+    // The portal of the same host by https: the login counts there.
+    let portal = format!("https://{}:{}/", address.split(':').next().unwrap_or_default(), stack::PORTAL);
+    browser.goto(&portal).await;
+    assert_eq!(browser.url().await, portal);
+}
 
-    desktop.wait_for_picture(std::time::Duration::from_secs(5)).await;
-    browser.keep_screenshot("webrtc.png").await;
-    let painted = scenario::paint_a_terminal(&desktop, scenario::ATTEMPTS).await;
-    eprintln!("{painted:?}");
-    browser.keep_screenshot("webrtc2.png").await;
-    let _ = START;
+#[tokio::test]
+async fn a_person_works_by_webrtc_without_https() {
+    let settings = stack::spec().env("WEB_USER", USER).env("WEB_PASSWORD", PASSWORD);
+    let stack = Stack::new(settings.env("ENABLE_COTURN", "true").start(&["init"]));
+    stack.wait_until_up().await;
+    let browser = Browser::start().await;
+    let address = address(&stack);
+    browser.goto(&format!("http://{address}")).await;
+    browser.keep_screenshot("needs-https-or-webrtc.png").await;
+    browser.click_on("#webrtc").await;
+    arrive(&browser, "the login page", "/desktopd/login").await;
+    browser.submit_form("form", &[("user", USER), ("password", PASSWORD)]).await;
+    arrive(&browser, "the question", &format!("http://{address}desktopd/webrtc")).await;
+    browser.click_on("form button").await;
+    paint(&browser, "unpainted-webrtc").await;
+    assert_eq!(browser.url().await, format!("http://{address}"));
+    assert!(!is_secure_context(&browser).await);
+    let video = "return [...document.querySelectorAll('video')].some(video => video.currentTime > 0);";
+    assert_eq!(browser.execute(video, vec![]).await, true, "it is a video, not a canvas");
 }

@@ -30,7 +30,7 @@ struct Secure {
     tls: Tls,
     problems: watch::Receiver<Vec<String>>,
     files: Files,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Secure {
@@ -46,7 +46,7 @@ impl Secure {
         let given = write(&files).then(|| files.clone());
         let (tls, problems) = open(dir.path(), given);
         let world = World::tuned(credentials(), |settings| settings.tls = Some(tls.clone())).await;
-        Self { world, tls, problems, files, _dir: dir }
+        Self { world, tls, problems, files, dir }
     }
 
     /// The certificate that a visitor is shown now.
@@ -102,6 +102,9 @@ impl Given {
         true
     }
 }
+
+/// Leaves something in the files.
+type Write<'a> = &'a dyn Fn(&Files);
 
 /// As tools do it who know that somebody may read at any moment.
 fn replace(path: &Path, text: &str) {
@@ -237,7 +240,7 @@ async fn ours_is_made_for_the_names_of_the_machine_and_stays() {
     }
     let foreign = shake(secure.world.port, client(Some(&ours), &[]), "evil.example").await;
     assert!(foreign.unwrap_err().to_string().contains("not valid for name"));
-    let (tls, _) = open(secure._dir.path(), None);
+    let (tls, _) = open(secure.dir.path(), None);
     let again = World::tuned(credentials(), |settings| settings.tls = Some(tls)).await;
     assert_eq!(certificate(&connect(again.port, &[]).await), ours);
     assert!(secure.problems.borrow().is_empty(), "{:?}", secure.problems.borrow());
@@ -264,7 +267,7 @@ async fn what_was_given_is_shown_even_when_it_expired() {
 #[tokio::test]
 async fn what_cannot_be_used_is_told_and_never_replaced_by_plain_text() {
     let (one, other) = (Given::new(), Given::new());
-    let cases: [(&str, &dyn Fn(&Files)); 4] = [
+    let cases: [(&str, Write<'_>); 4] = [
         ("is made for the key in", &|files| {
             one.write_certificate(files);
             other.write_key(files);
@@ -341,6 +344,21 @@ async fn a_certificate_that_comes_late_takes_the_place_of_ours() {
     let quiet = tokio::time::timeout(SOON, problems.wait_for(Vec::is_empty)).await;
     quiet.expect("the files are found").unwrap();
     assert_eq!(&certificate(&connect(world.port, &[]).await), given.certificate.der());
+}
+
+/// Files may lie on a volume that answers nobody any more.
+#[tokio::test]
+async fn a_certificate_that_cannot_be_waited_for_holds_nobody_up() {
+    let fifo = |files: &Files| nix::unistd::mkfifo(&files.certificate, nix::sys::stat::Mode::S_IRWXU).is_ok();
+    let given = Given::new();
+    let mut secure = Secure::with(|files| fifo(files)).await;
+    assert_ne!(&secure.shown().await, given.certificate.der());
+    secure.until("slowness", |p| p.len() == 1 && p[0].contains("longer than usual")).await;
+    // It answers after all.
+    given.write_key(&secure.files);
+    std::fs::write(&secure.files.certificate, given.certificate.pem()).unwrap();
+    secure.until("silence", <[String]>::is_empty).await;
+    assert_eq!(&secure.shown().await, given.certificate.der());
 }
 
 #[tokio::test]

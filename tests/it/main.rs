@@ -27,6 +27,7 @@ mod daemon_requests;
 mod daemon_run;
 mod daemon_stop;
 mod daemon_storm;
+mod daemon_tls;
 mod daemon_world;
 mod documents;
 mod fuzz;

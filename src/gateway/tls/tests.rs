@@ -98,6 +98,16 @@ fn ours_is_kept_until_a_name_is_missing() {
     assert_ne!(second, first);
     state.set("certificate", b"broken".to_vec()).unwrap();
     assert_ne!(of(&state, &names(&["desk.example"])), second);
+    // What is left has to last until somebody looks again.
+    for (days, stays) in [(29, false), (31, true)] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["desk.example".to_owned()]).unwrap();
+        params.not_before = OffsetDateTime::now_utc() - Duration::days(2);
+        params.not_after = OffsetDateTime::now_utc() + Duration::days(days);
+        let old = params.self_signed(&key).unwrap();
+        state.set("certificate", (old.pem() + &key.serialize_pem()).into_bytes()).unwrap();
+        assert_eq!(of(&state, &names(&["desk.example"])) == *old.der(), stays, "{days} days are left");
+    }
 }
 
 #[test]
