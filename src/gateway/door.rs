@@ -90,7 +90,8 @@ impl Door {
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         if reads && let Some(response) = own::open(request.uri().path()) {
-            return response.map(Reply::from);
+            let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
+            return compress::asset(wish, response.map(Reply::from));
         }
         if let Some(response) = https::instead(self.settings.https, &target, &visit, &request).await {
             return response.map(Reply::from);
@@ -162,11 +163,12 @@ impl Door {
     }
 
     async fn pages(&self, router: Router, request: Request<Incoming>, access: Access) -> Response<Reply> {
+        let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
         let response = match TowerToHyperService::new(router).call(request.map(Body::new)).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        response.map(|body| Reply::from(body).leased(|| self.auth.lease(access)))
+        compress::asset(wish, response.map(|body| Reply::from(body).leased(|| self.auth.lease(access))))
     }
 
     async fn service(
