@@ -151,7 +151,7 @@ impl Door {
                 webrtc::answer(&route, request.method()).await.map(Reply::from)
             }
             Target::Own(_) if request.uri().path() == metrics::PATH => {
-                self.metrics.show(&self.watch.borrow(), &[]).map(Reply::from)
+                self.metrics.show(&self.watch.borrow(), self.auth.counters()).map(Reply::from)
             }
             _ if own => own_text(StatusCode::NOT_FOUND, "not found"),
             Target::Own(_) if changes && access == Access::Open => {
