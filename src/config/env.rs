@@ -89,7 +89,7 @@ variables! {
     web_cors_methods: Tokens = "GET, POST, PUT, PATCH, DELETE, OPTIONS", ["WEB_CORS_METHODS", "CADDY_CORS_ALLOWED_METHODS"], "methods that such pages may use";
     web_cors_headers: Tokens = "Authorization, Content-Type", ["WEB_CORS_HEADERS", "CADDY_CORS_ALLOWED_HEADERS"], "headers that such pages may send";
     web_enable_compression: bool = "true", ["WEB_ENABLE_COMPRESSION", "CADDY_ENABLE_COMPRESSION"], "compression of texts where a service has not compressed them";
-    web_access_log: bool = "false", ["WEB_ACCESS_LOG"], "a line for each request, in the log called access";
+    web_access_log: bool = "false", ["WEB_ACCESS_LOG"], "a line for each request, in the log called access-log";
     header_up_localhost: LocalhostPorts = "", ["CADDY_HEADER_UP_LOCALHOST"], "own ports of services that are asked for as localhost, or true for all";
     serviceportal_port_host: HostPort = "1111", ["SERVICEPORTAL_PORT_HOST"], "port of the service portal";
     serviceportal_port_local: Port = "11111", ["SERVICEPORTAL_PORT_LOCAL"], "inner port of the service portal, on loopback: for `ssh -L`";

@@ -29,7 +29,7 @@ pub use tracing_layer::init as init_tracing;
 pub const OWN_LOG: &str = "desktopd";
 
 /// The log of the gateway's requests, where that is wanted.
-pub const ACCESS_LOG: &str = "access";
+pub const ACCESS_LOG: &str = "access-log";
 
 /// Longer lines are split here, so that one line without an end cannot fill the memory. Bytes.
 pub const MAX_LINE: usize = 16 * 1024;

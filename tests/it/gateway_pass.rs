@@ -412,7 +412,7 @@ async fn requests_are_logged_without_secrets_and_only_if_somebody_wants_it() {
     assert_eq!(get(world.port, "/x", "").await.status, 401);
     let lines = async {
         loop {
-            let lines = world.logs.tail("access", 100);
+            let lines = world.logs.tail("access-log", 100);
             if lines.len() >= 3 {
                 return lines.iter().map(|line| line.text.to_string()).collect::<Vec<_>>();
             }
@@ -429,5 +429,5 @@ async fn requests_are_logged_without_secrets_and_only_if_somebody_wants_it() {
     }
     let world = World::new().await;
     get(world.port, "/a", &token()).await;
-    assert_eq!(world.logs.tail("access", 1), []);
+    assert_eq!(world.logs.tail("access-log", 1), []);
 }
