@@ -99,6 +99,14 @@ pub(super) fn answer(wish: Wish, mut response: Response<Reply>) -> Response<Repl
     }
 }
 
+/// The same for answers of our own, of which only those are compressed that are the same for everybody: what the others
+/// repeat of a request stands beside secrets.
+pub(super) fn asset(wish: Wish, response: Response<Reply>) -> Response<Reply> {
+    let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let same = [&b"text/css"[..], b"text/javascript"].iter().any(|asset| kind.starts_with(asset));
+    if same { answer(wish, response) } else { response }
+}
+
 /// Whether an answer is text that nobody has compressed yet, and enough of it.
 fn is_worth<B: HttpBody>(response: &Response<B>) -> bool {
     let headers = response.headers();

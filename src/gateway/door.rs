@@ -96,7 +96,8 @@ impl Door {
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         if reads && let Some(response) = own::open(request.uri().path()) {
-            return response.map(Reply::from);
+            let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
+            return compress::asset(wish, response.map(Reply::from));
         }
         if let Some(response) =
             https::instead(self.insists(&target, visit.port), &target, &visit, &request).await
@@ -168,7 +169,7 @@ impl Door {
                 webrtc::answer(&route, request.method()).await.map(Reply::from)
             }
             Target::Own(_) if request.uri().path() == metrics::PATH => {
-                self.metrics.show(&self.watch.borrow(), &[]).map(Reply::from)
+                self.metrics.show(&self.watch.borrow(), self.auth.counters()).map(Reply::from)
             }
             _ if own => own_text(StatusCode::NOT_FOUND, "not found"),
             Target::Own(_) if changes && access == Access::Open => {
@@ -181,11 +182,12 @@ impl Door {
 
     async fn pages(&self, router: Router, request: Request<Incoming>, access: Access) -> Response<Reply> {
         let lease = self.auth.lease(access);
+        let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
         let response = match TowerToHyperService::new(router).call(request.map(Body::new)).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        response.map(|body| Reply::from(body).leased(|| lease))
+        compress::asset(wish, response.map(|body| Reply::from(body).leased(|| lease)))
     }
 
     async fn service(

@@ -15,6 +15,7 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::auth::Counters;
 use super::page;
 use crate::observe::{Snapshot, UnitHealth};
 use text::{Kind, Text};
@@ -142,18 +143,15 @@ impl Metrics {
         &self.others
     }
 
-    /// Everything, as Prometheus reads it. `counters` are those that somebody else counts: name, meaning, number.
-    pub(super) fn show(&self, snapshot: &Snapshot, counters: &[(&str, &str, u64)]) -> Response<Body> {
+    /// Everything, as Prometheus reads it.
+    pub(super) fn show(&self, snapshot: &Snapshot, auth: Counters) -> Response<Body> {
         let mut text = Text::default();
         text.family("desktopd_info", Kind::Gauge, "the version that runs");
         text.sample("desktopd_info", &[("version", &snapshot.version)], 1);
         text.family("desktopd_up", Kind::Gauge, "whether every unit that should be up is");
         text.sample("desktopd_up", &[], u64::from(snapshot.up));
         self.traffic(&mut text);
-        for (name, meaning, number) in counters {
-            text.family(name, Kind::Counter, meaning);
-            text.sample(name, &[], *number);
-        }
+        logins(auth, &mut text);
         units(snapshot, &mut text);
         page::answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.finish())
     }
@@ -179,6 +177,21 @@ impl Metrics {
         text.family(bytes, Kind::Counter, "bytes through tunnels");
         text.sample(bytes, &[("from", "client")], self.from_clients.load(Relaxed));
         text.sample(bytes, &[("from", "service")], self.to_clients.load(Relaxed));
+    }
+}
+
+fn logins(auth: Counters, text: &mut Text) {
+    let Counters { attempts, failures, refused, bans, logins, hashes } = auth;
+    for (name, meaning, number) in [
+        ("desktopd_auth_attempts_total", "passwords and tokens that were checked", attempts),
+        ("desktopd_auth_failures_total", "those that were wrong", failures),
+        ("desktopd_auth_refused_total", "attempts that were not even looked at", refused),
+        ("desktopd_auth_bans_total", "addresses that were banned for a while", bans),
+        ("desktopd_auth_sessions_total", "sessions that were opened", logins),
+        ("desktopd_auth_hashes_total", "passwords that were hashed", hashes),
+    ] {
+        text.family(name, Kind::Counter, meaning);
+        text.sample(name, &[], number);
     }
 }
 

@@ -167,10 +167,11 @@ pub(super) fn check(routes: &mut Vec<Route>, units: &[Unit], portal: u16, proble
 /// Asks for services as `localhost` that a variable names by their own ports.
 pub(super) fn ask_for_localhost(routes: &mut [Route], ports: &LocalhostPorts) {
     for route in routes {
-        if let Upstream::Tcp(address) = route.upstream
-            && ports.contains(address.port())
-        {
-            route.rewrite.localhost = true;
-        }
+        let port = match &route.upstream {
+            Upstream::Tcp(address) => address.port(),
+            Upstream::Name { port, .. } => *port,
+            Upstream::Unix { .. } => continue,
+        };
+        route.rewrite.localhost |= ports.contains(port);
     }
 }

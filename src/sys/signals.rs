@@ -37,6 +37,10 @@ impl Signals {
     /// [`block`].
     pub fn new() -> io::Result<Self> {
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        #[expect(
+            deprecated,
+            reason = "sound here: the descriptor is nobody else's, and open until it is dropped"
+        )]
         let descriptor = AsyncFd::new(SignalFd::with_flags(&blocked(), flags)?)?;
         let without_effect = ignored().filter_map(|number| signal(SignalKind::from_raw(number)).ok());
         Ok(Self { descriptor, _without_effect: without_effect.collect() })

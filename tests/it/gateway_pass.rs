@@ -217,6 +217,23 @@ async fn texts_are_compressed_for_whoever_can_read_them() {
 }
 
 #[tokio::test]
+async fn of_our_own_pages_only_those_without_secrets_are_compressed() {
+    let world = World::new().await;
+    let headers = format!("{}Accept-Encoding: gzip\r\n", token());
+    let coded = async |port, path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n");
+        raw(port, &request).await.0.contains("content-encoding: gzip\r\n")
+    };
+    for path in ["/portal.js", "/portal.css", "/desktopd/gateway.css", "/desktopd/wait.js"] {
+        assert!(coded(world.pages, path).await, "{path}");
+    }
+    world.observer.update(|snapshot| snapshot.display = "x".repeat(5000));
+    for path in ["/", "/api/status", "/desktopd/metrics", "/desktopd/login"] {
+        assert!(!coded(world.pages, path).await, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_service_says_in_pieces_comes_in_pieces() {
     let world = World::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

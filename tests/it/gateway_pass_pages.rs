@@ -173,6 +173,8 @@ async fn prometheus_can_read_what_passes() {
         assert_eq!(get(world.port, "/", &token()).await.status, 200);
     }
     assert_eq!(get(world.port, "/", "").await.status, 401);
+    let wrong = "Authorization: Bearer wrong\r\n";
+    assert_eq!(get(world.port, "/", wrong).await.status, 401);
     let mut tunnel = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
     let upgrade = format!(
         "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{}\r\n",
@@ -197,8 +199,10 @@ async fn prometheus_can_read_what_passes() {
     for (name, value) in [
         (format!("desktopd_requests_total{{port=\"{port}\",code=\"1xx\"}}"), 1.0),
         (format!("desktopd_requests_total{{port=\"{port}\",code=\"2xx\"}}"), 3.0),
-        (format!("desktopd_requests_total{{port=\"{port}\",code=\"4xx\"}}"), 2.0),
+        (format!("desktopd_requests_total{{port=\"{port}\",code=\"4xx\"}}"), 3.0),
         (format!("desktopd_requests_total{{port=\"{}\",code=\"4xx\"}}", world.pages), 1.0),
+        ("desktopd_auth_failures_total".to_owned(), 1.0),
+        ("desktopd_auth_bans_total".to_owned(), 0.0),
         ("desktopd_tunnels".to_owned(), 1.0),
         ("desktopd_tunnel_bytes_total{from=\"client\"}".to_owned(), 5.0),
         ("desktopd_tunnel_bytes_total{from=\"service\"}".to_owned(), 11.0),
