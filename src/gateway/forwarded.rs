@@ -5,10 +5,11 @@
 //! password, so it is believed only of those that somebody listed, and of our own tunnel. Docker's proxy and `ssh -L`
 //! carry strangers' headers from loopback, too: without a tunnel nothing from there is believed.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderValue};
 
+use super::auth::is_shared;
 use super::origin;
 use crate::config::network::Network;
 
@@ -26,9 +27,10 @@ impl Proxies {
         self.listed.iter().any(|network| network.contains(address))
     }
 
-    /// Whether the client sees https although `peer` speaks plain HTTP to us.
+    /// Whether the client sees https although `peer` speaks plain HTTP to us: a proxy in front of this container may
+    /// have an address that is nobody's on the internet.
     pub(super) fn says_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
-        if !is_near(peer) && !self.lists(peer) {
+        if !is_shared(peer) && !self.lists(peer) {
             return false;
         }
         // Of several the first is the one that the client spoke to.
@@ -88,27 +90,6 @@ fn address(text: &str) -> Option<IpAddr> {
     let bare = inside.map_or(text, |inside| inside).parse().ok();
     bare.or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()))
         .map(|address| address.to_canonical())
-}
-
-/// Addresses that are nobody's on the internet: a proxy in front of this container may have one.
-fn is_near(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_near_v4(address),
-        IpAddr::V6(address) => is_near_v6(address),
-    }
-}
-
-fn is_near_v4(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    // The third kind is what carriers and clouds use between them and their customers.
-    address.is_loopback()
-        || address.is_private()
-        || (first == 100 && second & 0xc0 == 64)
-        || address.is_link_local()
-}
-
-fn is_near_v6(address: Ipv6Addr) -> bool {
-    address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
 }
 
 #[cfg(test)]

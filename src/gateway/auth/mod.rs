@@ -31,6 +31,7 @@ pub use bcrypt::DEFAULT_COST;
 pub use cookie::SessionId;
 pub use counters::Counters;
 pub use credentials::{Credentials, Password, password_problems, user_problems};
+pub(super) use network::is_shared;
 pub(crate) use session::Lease;
 
 use super::uri;

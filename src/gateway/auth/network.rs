@@ -36,6 +36,11 @@ impl Network {
     }
 }
 
+/// Whether an address is nobody's on the internet.
+pub(in crate::gateway) fn is_shared(address: IpAddr) -> bool {
+    !Network::of(address).public
+}
+
 fn is_shared_v4(v4: Ipv4Addr) -> bool {
     // 100.64.0.0/10 is for carriers' NAT (RFC 6598).
     let [a, b, ..] = v4.octets();
