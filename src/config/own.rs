@@ -1,8 +1,6 @@
 //! The names that mean the daemon itself. Where other images run a gateway and a portal as services of their own,
 //! scripts restart them by name; here both are part of this process, and no service can have their names.
 
-use crate::logs::ACCESS_LOG;
-
 /// The daemon's own name, and those by which it is known elsewhere.
 pub const NAMES: [&str; 6] = ["desktopd", "caddy", "gateway", "instance_portal", "portal", "serviceportal"];
 
@@ -18,9 +16,6 @@ pub fn is_own(name: &str) -> bool {
 pub(super) fn taken(name: &str) -> Option<String> {
     if is_own(name) {
         return Some(format!("\"{name}\" is a name of desktopd itself"));
-    }
-    if name == ACCESS_LOG {
-        return Some(format!("\"{name}\" is the name of the gateway's log of requests"));
     }
     (name == RUN).then(|| format!("\"{name}\" is the name of the command that `desktopd run` is given"))
 }

@@ -67,8 +67,9 @@ impl Api {
     fn log_name(&self, asked: &str) -> Result<String, Problem> {
         let snapshot = self.watch.borrow();
         match snapshot.unit(asked) {
+            // Its name is one of ours, too: it is meant where there is one.
+            _ if asked == ACCESS_LOG && !self.logs.tail(ACCESS_LOG, 1).is_empty() => Ok(asked.to_owned()),
             _ if is_own(asked) => Ok(OWN_LOG.to_owned()),
-            _ if asked == ACCESS_LOG => Ok(ACCESS_LOG.to_owned()),
             Some(unit) => Ok(unit.name.clone()),
             None => {
                 Err(RequestError::Unknown { name: asked.to_owned(), nearest: nearest(&snapshot, asked) }

@@ -427,7 +427,12 @@ async fn requests_are_logged_without_secrets_and_only_if_somebody_wants_it() {
     for secret in [TOKEN, PASSWORD, "of-the-service", "sid=", cookie.split('=').nth(1).unwrap(), "?"] {
         assert!(!all.contains(secret), "{secret} in {all}");
     }
+    let shown = get(world.pages, "/api/logs/gateway", &token()).await;
+    assert!(shown.body.contains("GET /a/b 200"), "{}", shown.body);
     let world = World::new().await;
     get(world.port, "/a", &token()).await;
+    world.logs.push("desktopd", "the daemon's own");
+    let shown = get(world.pages, "/api/logs/gateway", &token()).await;
+    assert!(shown.body.contains("the daemon's own"), "{}", shown.body);
     assert_eq!(world.logs.tail("gateway", 1), []);
 }
