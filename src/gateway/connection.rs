@@ -65,7 +65,7 @@ where
     keep_pace(connection, http1::UpgradeableConnection::graceful_shutdown, &pace, stop).await;
 }
 
-/// As [`http1`], for a client that chose HTTP/2. To those who answer, its requests look like those of HTTP/1.1.
+/// As [`http1()`], for a client that chose HTTP/2. To those who answer, its requests look like those of HTTP/1.1.
 pub(crate) async fn http2<I, F, R, B>(io: I, handler: F, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,

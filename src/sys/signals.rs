@@ -34,7 +34,7 @@ pub struct Signals {
 
 impl Signals {
     /// Takes over the signals. To be called once, inside the runtime, before the first child is started and after
-    /// [`block`].
+    /// `block`.
     pub fn new() -> io::Result<Self> {
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         #[expect(

@@ -151,9 +151,7 @@ fn signals_to_the_daemon(way: Way) {
     for _ in 0..3 {
         send(daemon, &harmless);
     }
-    if !is_alive(daemon) {
-        panic!("{way:?}: the daemon has ended: {:?}", world.ended());
-    }
+    assert!(is_alive(daemon), "{way:?}: the daemon has ended: {:?}", world.ended());
     for name in ["stays", "guarded"] {
         assert_eq!(find(&world.status(), name), find(&before, name), "{way:?}");
     }
