@@ -14,12 +14,14 @@ use axum::http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_TYPE, ETAG, VARY,
 };
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use hyper::body::{Body as HttpBody, Frame};
 
 use super::body::Reply;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Shorter answers gain nothing.
 const SHORTEST: u64 = 1024;
@@ -59,7 +61,7 @@ impl Wish {
         }
         // Browsers say it wherever the connection is encrypted, and there is nothing to guess where it is not.
         let foreign = headers
-            .get("sec-fetch-site")
+            .get(SEC_FETCH_SITE)
             .is_some_and(|site| matches!(site.as_bytes(), b"cross-site" | b"same-site"));
         accepted(headers).filter(|_| !foreign).map_or(Self::Plain, Self::Coded)
     }

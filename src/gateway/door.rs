@@ -53,8 +53,8 @@ impl Door {
     /// Answers a request. A panic on the way is an answer too, and nobody else's problem.
     pub(super) async fn answer(
         &self,
-        target: Target,
-        arrival: Arrival,
+        target: &Target,
+        arrival: &Arrival,
         request: Request<Incoming>,
     ) -> Response<Reply> {
         let asks_upgrade = request.headers().contains_key(axum::http::header::UPGRADE);
@@ -62,9 +62,11 @@ impl Door {
         let entry = self
             .settings
             .access_log
-            .then(|| Entry::begin(&self.logs, &request, &arrival, &self.settings.proxies));
+            .then(|| Entry::begin(&self.logs, &request, arrival, &self.settings.proxies));
         let grant = cors::grant(&self.settings, request.headers());
-        let answered = AssertUnwindSafe(self.decide(target, arrival, request)).catch_unwind().await;
+        // Boxed: it goes through many hands, and so do the ways that are seldom gone.
+        let deciding = self.decide(target, arrival, Box::new(request));
+        let answered = AssertUnwindSafe(deciding).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
             tracing::error!("a request to port {port} made the gateway panic");
             own_text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
@@ -83,7 +85,12 @@ impl Door {
         }
     }
 
-    async fn decide(&self, target: Target, arrival: Arrival, request: Request<Incoming>) -> Response<Reply> {
+    async fn decide(
+        &self,
+        target: &Target,
+        arrival: &Arrival,
+        request: Box<Request<Incoming>>,
+    ) -> Response<Reply> {
         if let Err((status, why)) = visit::well_formed(&request) {
             return own_text(status, why);
         }
@@ -99,8 +106,10 @@ impl Door {
             let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
             return compress::asset(wish, response.map(Reply::from));
         }
-        if let Some(response) =
-            https::instead(self.insists(&target, visit.port), &target, &visit, &request).await
+        let insists = self.insists(target, visit.port);
+        if !visit.secure
+            && (insists || visit.navigation)
+            && let Some(response) = Box::pin(https::instead(insists, target, &visit, &request)).await
         {
             return response.map(Reply::from);
         }
@@ -111,13 +120,13 @@ impl Door {
             return own_text(StatusCode::MISDIRECTED_REQUEST, why);
         }
         if matches!(request.uri().path(), login::PATH | login::LOGOUT) {
-            return self.login(request, &visit).await;
+            return Box::pin(self.login(*request, &visit)).await;
         }
         let way = (visit.port, visit.secure);
         let access = match self.auth.admit(request.uri(), request.headers(), visit.peer, way).await {
             Ok(access) => access,
             Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
-                return self.public(target, request, &visit).await;
+                return Box::pin(self.public(target, request, &visit)).await;
             }
             Err(denied) => return visit.deny(denied, &request).map(Reply::from),
         };
@@ -137,8 +146,8 @@ impl Door {
     /// From here on somebody is inside.
     async fn admitted(
         &self,
-        target: Target,
-        mut request: Request<Incoming>,
+        target: &Target,
+        mut request: Box<Request<Incoming>>,
         access: Access,
         visit: Visit,
     ) -> Response<Reply> {
@@ -162,11 +171,11 @@ impl Door {
         let own = request.uri().path().starts_with(own::PREFIX);
         match target {
             Target::Service(route) if request.uri().path() == waiting::EVENTS => {
-                let response = waiting::events(route, self.watch.clone(), &self.logs);
+                let response = waiting::events(Arc::clone(route), self.watch.clone(), &self.logs);
                 response.map(|body| Reply::from(body).leased(|| self.auth.lease(access)))
             }
             Target::Service(route) if request.uri().path() == webrtc::PATH && route.webrtc == Some(true) => {
-                webrtc::answer(&route, request.method()).await.map(Reply::from)
+                Box::pin(webrtc::answer(route, request.method())).await.map(Reply::from)
             }
             Target::Own(_) if request.uri().path() == metrics::PATH => {
                 self.metrics.show(&self.watch.borrow(), self.auth.counters()).map(Reply::from)
@@ -175,8 +184,8 @@ impl Door {
             Target::Own(_) if changes && access == Access::Open => {
                 visit.deny(Denied::Stranger, &request).map(Reply::from)
             }
-            Target::Own(router) => self.pages(router, request, access).await,
-            Target::Service(route) => self.service(&route, request, access, visit).await,
+            Target::Own(router) => Box::pin(self.pages(router.clone(), *request, access)).await,
+            Target::Service(route) => self.service(route, request, access, visit).await,
         }
     }
 
@@ -193,7 +202,7 @@ impl Door {
     async fn service(
         &self,
         route: &Route,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         access: Access,
         visit: Visit,
     ) -> Response<Reply> {
@@ -225,7 +234,7 @@ impl Door {
     async fn forward(
         &self,
         route: &Route,
-        mut request: Request<Incoming>,
+        mut request: Box<Request<Incoming>>,
         access: Access,
         visit: &Visit,
     ) -> Result<Response<Reply>, Failed> {
@@ -241,7 +250,7 @@ impl Door {
             self.metrics.attach(&mut request);
         }
         let mut response = match &route.bridge {
-            Some(bridge) => bridge::answer(bridge, route, request, visit, lease).await?,
+            Some(bridge) => Box::pin(bridge::answer(bridge, route, *request, visit, lease)).await?,
             None => proxy::forward(route, request, visit, lease).await?,
         };
         rewrite::answer(route, response.headers_mut());
@@ -257,14 +266,19 @@ impl Door {
     }
 
     /// A path that the outside asks for without a login. Nothing about the service's state is told.
-    async fn public(&self, target: Target, mut request: Request<Incoming>, visit: &Visit) -> Response<Reply> {
+    async fn public(
+        &self,
+        target: &Target,
+        mut request: Box<Request<Incoming>>,
+        visit: &Visit,
+    ) -> Response<Reply> {
         self.auth.strip(request.headers_mut());
         request.headers_mut().remove(AUTHORIZATION);
         let ready = |route: &Route| waiting::standing(&self.watch.borrow(), route).is_none();
         match target {
-            Target::Own(router) => self.pages(router, request, Access::Open).await,
-            Target::Service(route) if ready(&route) => self
-                .forward(&route, request, Access::Open, visit)
+            Target::Own(router) => self.pages(router.clone(), *request, Access::Open).await,
+            Target::Service(route) if ready(route) => self
+                .forward(route, request, Access::Open, visit)
                 .await
                 .unwrap_or_else(|_| own_text(StatusCode::BAD_GATEWAY, "not available")),
             Target::Service(_) => own_text(StatusCode::BAD_GATEWAY, "not available"),

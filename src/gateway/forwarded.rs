@@ -7,10 +7,13 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::auth::is_shared;
+use super::headers::FORWARDED_PROTO;
 use super::origin;
+
+const CF_VISITOR: HeaderName = HeaderName::from_static("cf-visitor");
 use crate::config::network::Network;
 
 /// Whose word counts.
@@ -34,9 +37,9 @@ impl Proxies {
             return false;
         }
         // Of several the first is the one that the client spoke to.
-        let proto = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
+        let proto = headers.get(FORWARDED_PROTO).and_then(|value| value.to_str().ok());
         let proto = proto.and_then(|value| value.split(',').next()).map(str::trim);
-        let cloudflare = headers.get("cf-visitor").and_then(|value| {
+        let cloudflare = headers.get(CF_VISITOR).and_then(|value| {
             let visitor: serde_json::Value = serde_json::from_slice(value.as_bytes()).ok()?;
             Some(visitor.get("scheme")?.as_str()? == "https")
         });
@@ -48,10 +51,12 @@ impl Proxies {
         if self.lists(peer) {
             return self.before(peer, headers);
         }
+        if !self.tunnel || !peer.is_loopback() {
+            return peer;
+        }
         // Cloudflare sets both and lets nobody else do so.
         let ray = single(headers, "cf-ray").is_some_and(|ray| !ray.is_empty());
-        let tunnelled = self.tunnel && peer.is_loopback() && ray;
-        let said = single(headers, "cf-connecting-ip").filter(|_| tunnelled);
+        let said = single(headers, "cf-connecting-ip").filter(|_| ray);
         said.and_then(|address| address.to_str().ok()?.parse::<IpAddr>().ok())
             .map_or(peer, |address| address.to_canonical())
     }
@@ -95,7 +100,6 @@ fn address(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderName;
 
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)));

@@ -1,8 +1,6 @@
 //! Headers on their way between a client and a service: what concerns one connection only stays there, and what says
 //! where a request came from is said by us.
 
-use std::net::IpAddr;
-
 use axum::http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, ORIGIN, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -33,6 +31,12 @@ const CLAIMS: [&str; 16] = [
 
 /// The same, by what they begin with.
 const FAMILIES: [&str; 3] = ["x-forwarded", "x-auth-request", "cf-"];
+
+/// What we say to services about where a request came from.
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Whether a header is not a stranger's to set.
 fn is_claim(name: &str) -> bool {
@@ -68,21 +72,30 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         // The chunks say how long the body is; what a service says beside them is wrong, or meant to be.
         headers.remove(CONTENT_LENGTH);
     }
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
+    // One look at all that there is costs less than a search for each that might be.
+    let mut unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    if unwanted.contains(&CONNECTION) {
+        let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        let named = named.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
+        unwanted.extend(named.collect::<Vec<_>>());
+    }
+    for name in unwanted {
         headers.remove(name);
     }
-    for name in [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
-    headers.remove("keep-alive");
-    headers.remove("proxy-connection");
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    const NAMES: [HeaderName; 8] = [
+        CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+    ];
+    NAMES.iter().any(|hop| hop == name)
 }
 
 /// HTTP/2 may bring each cookie in a header of its own; HTTP/1.1 knows one header (RFC 9113, 8.2.3).
@@ -96,7 +109,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Makes a client's headers into those of the request to the service.
-pub(super) fn prepare_request(headers: &mut HeaderMap, peer: IpAddr, secure: bool) {
+pub(super) fn prepare_request(headers: &mut HeaderMap, peer: &HeaderValue, secure: bool) {
     let host = headers.get(HOST).cloned();
     let trailers = headers.get_all(TE).iter().any(|te| has_token(te, "trailers"));
     strip_hop_by_hop(headers);
@@ -112,13 +125,12 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, peer: IpAddr, secure: boo
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
-    if let Ok(peer) = HeaderValue::try_from(peer.to_string()) {
-        headers.insert("x-forwarded-for", peer.clone());
-        headers.insert("x-real-ip", peer);
-    }
-    headers.insert("x-forwarded-proto", HeaderValue::from_static(if secure { "https" } else { "http" }));
+    headers.insert(FORWARDED_FOR, peer.clone());
+    headers.insert(REAL_IP, peer.clone());
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
     if let Some(host) = host {
-        headers.insert("x-forwarded-host", host.clone());
+        headers.insert(FORWARDED_HOST, host.clone());
+        // `Connection` may have named it.
         headers.insert(HOST, host);
     }
 }
@@ -180,7 +192,7 @@ mod tests {
             ("cookie", "a=1"),
             ("cookie", "b=2; c=3"),
         ]);
-        prepare_request(&mut headers, "192.0.2.1".parse().unwrap(), true);
+        prepare_request(&mut headers, &HeaderValue::from_static("192.0.2.1"), true);
         let mut left: Vec<_> =
             headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         left.sort();

@@ -18,6 +18,7 @@
 
 mod access_log;
 pub mod auth;
+mod behind;
 mod body;
 mod bridge;
 mod compress;
@@ -51,7 +52,7 @@ mod workers;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::http::HeaderValue;
@@ -63,6 +64,7 @@ use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
 use auth::Auth;
+use behind::{Behind, View};
 use door::{Door, Target};
 use visit::{Arrival, Seat};
 use workers::Workers;
@@ -136,7 +138,7 @@ struct Inner {
 
 /// An open port. What stands behind it can change while it is open.
 struct Port {
-    target: Arc<RwLock<Target>>,
+    behind: Arc<Behind>,
     /// Whether it is open on loopback only, beside the others.
     inside: bool,
     stop: CancellationToken,
@@ -174,7 +176,7 @@ impl Gateway {
     /// second call tries them again.
     pub async fn set_routes(&self, routes: &[Route]) -> Vec<(u16, String)> {
         self.ports().retain(|number, port| {
-            let pages = matches!(*port.target.read().unwrap_or_else(PoisonError::into_inner), Target::Own(_));
+            let pages = matches!(port.behind.now(), Target::Own(_));
             let wants = |route: &Route| {
                 if port.inside { route.inner == Some(*number) } else { route.listen == *number }
             };
@@ -216,25 +218,19 @@ impl Gateway {
     async fn open(&self, port: u16, inside: bool, target: Target) -> Result<u16, String> {
         let address = if inside { Ipv4Addr::LOCALHOST.into() } else { self.inner.door.settings.address };
         if let Some(open) = self.ports().get(&port) {
-            let mut current = open.target.write().unwrap_or_else(PoisonError::into_inner);
-            if let (Target::Own(_), Target::Service(_)) = (&*current, &target) {
-                return Err(format!("port {port} is that of the portal"));
-            }
-            *current = target;
-            return Ok(port);
+            let change = |current: &Target| match (current, target) {
+                (Target::Own(_), Target::Service(_)) => Err(format!("port {port} is that of the portal")),
+                (_, target) => Ok(target),
+            };
+            return open.behind.change(change).map(|()| port);
         }
         let listener = listen::bind(SocketAddr::new(address, port)).await?;
         let port = listener.local_addr().map_or(port, |address| address.port());
-        let target = Arc::new(RwLock::new(target));
+        let behind = Behind::new(target);
         let stop = self.inner.stop.child_token();
-        self.inner.tasks.spawn(serve(
-            Arc::clone(&self.inner),
-            listener,
-            port,
-            Arc::clone(&target),
-            stop.clone(),
-        ));
-        self.ports().insert(port, Port { target, inside, stop });
+        let serving = serve(Arc::clone(&self.inner), listener, port, Arc::clone(&behind), stop.clone());
+        self.inner.tasks.spawn(serving);
+        self.ports().insert(port, Port { behind, inside, stop });
         Ok(port)
     }
 
@@ -247,7 +243,7 @@ async fn serve(
     inner: Arc<Inner>,
     listener: TcpListener,
     port: u16,
-    target: Arc<RwLock<Target>>,
+    behind: Arc<Behind>,
     stop: CancellationToken,
 ) {
     let mut accepting = listen::Accepting::default();
@@ -263,11 +259,12 @@ async fn serve(
             continue;
         };
         let Ok(stream) = stream.into_std() else { continue };
-        let (target, stop) = (Arc::clone(&target), stop.clone());
+        let (behind, stop) = (Arc::clone(&behind), stop.clone());
         let (door, peer) = (Arc::clone(&inner), peer.ip().to_canonical());
         inner.workers.run(move |guest| {
             let place = Arc::new(Seat { _place: place, _guest: guest });
-            carry(door, stream, Arrival { port, peer, tls: false, place }, target, stop)
+            let arrival = Arrival { port, peer, from: visit::text_of(peer), tls: false, place };
+            carry(door, stream, arrival, behind, stop)
         });
     }
 }
@@ -276,7 +273,7 @@ async fn carry(
     inner: Arc<Inner>,
     stream: std::net::TcpStream,
     mut arrival: Arrival,
-    target: Arc<RwLock<Target>>,
+    behind: Arc<Behind>,
     stop: CancellationToken,
 ) {
     let Ok(stream) = TcpStream::from_std(stream) else { return };
@@ -293,15 +290,24 @@ async fn carry(
         Some(_) => None,
     };
     arrival.tls = tls.is_some();
-    let handler = move |request| {
-        let (inner, arrival) = (Arc::clone(&inner), arrival.clone());
-        let target = target.read().unwrap_or_else(PoisonError::into_inner).clone();
-        async move { inner.door.answer(target, arrival, request).await }
+    let view = View::of(behind);
+    // What all connections share is only looked at: counting who uses it would have threads wait for each other.
+    let (door, from) = (&inner.door, &arrival);
+    let handler = |request| {
+        let target = view.target();
+        async move { door.answer(&target, from, request).await }
     };
     match tls {
         None => connection::http1(stream, handler, stop).await,
         Some(tls) => match tls.accept(stream, pace::HEAD).await {
-            Ok(stream) if tls::is_http2(&stream) => connection::http2(stream, handler, stop).await,
+            Ok(stream) if tls::is_http2(&stream) => {
+                // Its requests are answered side by side, in tasks of their own.
+                let handler = |request| {
+                    let (inner, arrival, target) = (Arc::clone(&inner), arrival.clone(), view.target());
+                    async move { inner.door.answer(&target, &arrival, request).await }
+                };
+                connection::http2(stream, handler, stop).await;
+            }
             Ok(stream) => connection::http1(stream, handler, stop).await,
             // Browsers that don't trust our own certificate yet end it so, many times.
             Err(error) => tracing::debug!("TLS: {error}"),

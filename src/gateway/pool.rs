@@ -102,20 +102,20 @@ async fn sweep(pool: Arc<Pool>) {
 /// Sends a request to a service, over a connection that is there already where there is one.
 pub(super) async fn send(
     upstream: &Upstream,
-    mut request: Request<Incoming>,
+    mut request: Box<Request<Incoming>>,
 ) -> Result<(Response<Incoming>, Loan), Failed> {
     let pool = POOL.with(Arc::clone);
     while let Some(mut connection) = pool.take(upstream) {
-        match connection.try_send_request(request).await {
+        match connection.try_send_request(*request).await {
             Ok(response) => return Ok((response, Loan { pool, upstream: upstream.clone(), connection })),
             Err(mut unsent) => match unsent.take_message() {
-                Some(back) => request = back,
+                Some(back) => request = Box::new(back),
                 None => return Err(Failed::broken(unsent.into_error())),
             },
         }
     }
     let mut connection = dial(upstream, false).await?;
-    let response = connection.send_request(request).await.map_err(Failed::broken)?;
+    let response = connection.send_request(*request).await.map_err(Failed::broken)?;
     Ok((response, Loan { pool, upstream: upstream.clone(), connection }))
 }
 

@@ -33,12 +33,12 @@ impl Failed {
 /// Sends a request, from which our own credentials were taken, to a service.
 pub(super) async fn forward(
     route: &Route,
-    mut request: Request<Incoming>,
+    mut request: Box<Request<Incoming>>,
     visit: &Visit,
     lease: impl Fn() -> Lease,
 ) -> Result<Response<Reply>, Failed> {
     let upstream = &route.upstream;
-    prepare_request(request.headers_mut(), visit.peer, visit.secure);
+    prepare_request(request.headers_mut(), &visit.from(), visit.secure);
     rewrite::request(route, request.headers_mut());
     announce_chunks(&mut request);
     *request.version_mut() = Version::HTTP_11;
@@ -47,7 +47,7 @@ pub(super) async fn forward(
     let mut response = if let Some(protocol) = visit.upgrade.clone() {
         let tunnel = Tunnel::of(&request);
         let hold = Hold { lease: lease(), place: Arc::clone(&visit.place), tunnel };
-        let response = tunnel::open(route, request, protocol, hold).await?;
+        let response = Box::pin(tunnel::open(route, *request, protocol, hold)).await?;
         response.map(|body| Reply::of_service(body, None).leased(lease))
     } else {
         let (response, loan) = pool::send(upstream, request).await?;

@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, HOST, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use super::auth::Denied;
@@ -14,6 +16,9 @@ use super::forwarded::Proxies;
 use super::workers::Guest;
 use super::{headers, login, origin, page};
 
+const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
 /// The connection on which a request came.
 #[derive(Clone)]
 pub(super) struct Arrival {
@@ -21,6 +26,8 @@ pub(super) struct Arrival {
     pub(super) port: u16,
     /// The address at the other end.
     pub(super) peer: IpAddr,
+    /// The same as text.
+    pub(super) from: HeaderValue,
     /// Whether it is encrypted up to here.
     pub(super) tls: bool,
     /// What it takes of the room that there is.
@@ -41,6 +48,8 @@ pub(super) struct Visit {
     pub(super) port: u16,
     /// The address that the request came from, as far as we know.
     pub(super) peer: IpAddr,
+    /// The address at the other end of the connection, as text.
+    other_end: (IpAddr, HeaderValue),
     /// Whether it came by https, as the client sees it.
     pub(super) secure: bool,
     /// What the connection takes of the room that there is.
@@ -55,14 +64,21 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    pub(super) fn of<B>(request: &Request<B>, arrival: Arrival, proxies: &Proxies) -> Self {
-        let Arrival { port, peer, tls, place } = arrival;
+    pub(super) fn of<B>(request: &Request<B>, arrival: &Arrival, proxies: &Proxies) -> Self {
+        let Arrival { port, peer, from, tls, place } = arrival.clone();
         let secure = tls || proxies.says_https(peer, request.headers());
+        let other_end = (peer, from);
         let peer = proxies.client(peer, request.headers());
         let navigation = is_navigation(request.method(), request.headers());
         let upgrade = headers::upgrade(request.version(), request.headers());
-        let by_cloudflare = navigation && request.headers().contains_key("cf-ray");
-        Self { port, peer, secure, place, navigation, by_cloudflare, upgrade }
+        let by_cloudflare = navigation && request.headers().contains_key(CF_RAY);
+        Self { port, peer, other_end, secure, place, navigation, by_cloudflare, upgrade }
+    }
+
+    /// The address that the request came from, as it stands in headers.
+    pub(super) fn from(&self) -> HeaderValue {
+        let (address, text) = &self.other_end;
+        if *address == self.peer { text.clone() } else { text_of(self.peer) }
     }
 
     /// The answer to somebody who does not come in.
@@ -88,6 +104,11 @@ impl Visit {
     }
 }
 
+/// An address as it stands in headers.
+pub(super) fn text_of(address: IpAddr) -> HeaderValue {
+    HeaderValue::try_from(address.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
 /// Refuses what two programs could read in two ways.
 pub(super) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
     let bad = |why| Err((StatusCode::BAD_REQUEST, why));
@@ -99,7 +120,7 @@ pub(super) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'
         return bad("the address has no path");
     }
     let host = origin::host(headers);
-    if host.is_none() && (headers.contains_key("host") || request.version() != axum::http::Version::HTTP_10) {
+    if host.is_none() && (headers.contains_key(HOST) || request.version() != axum::http::Version::HTTP_10) {
         return bad("a request needs exactly one Host");
     }
     if host.is_some_and(|host| !origin::is_host(host)) {
@@ -129,6 +150,6 @@ pub(super) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'
 fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     let html = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/html"));
     matches!(*method, Method::GET | Method::HEAD)
-        && headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate")
+        && headers.get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
         && headers.get_all("accept").iter().any(html)
 }
