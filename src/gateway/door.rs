@@ -117,6 +117,10 @@ impl Door {
         let access = match self.auth.admit(request.uri(), request.headers(), visit.peer, way).await {
             Ok(access) => access,
             Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
+                // Many services read no body with a GET, and take what stands there for the next request.
+                if !request.body().is_end_stream() {
+                    return own_text(StatusCode::BAD_REQUEST, "a request without a login has no body here");
+                }
                 return self.public(target, request, &visit).await;
             }
             Err(denied) => return visit.deny(denied, &request).map(Reply::from),
