@@ -207,6 +207,10 @@ impl Door {
             Some(standing) => standing,
             None => match self.forward(route, request, access, &visit).await {
                 Ok(response) => return response,
+                Err(Failed::Crowded) => {
+                    let error = json!({ "error": "too many requests at once" });
+                    return page::json(StatusCode::SERVICE_UNAVAILABLE, &error).map(Reply::from);
+                }
                 Err(Failed::Unreachable(error)) => waiting::silent(route, &error.to_string()),
                 Err(Failed::Broken(why)) => {
                     tracing::debug!("{}: {why}", route.unit);

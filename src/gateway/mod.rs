@@ -266,7 +266,7 @@ async fn serve(
         let (target, stop) = (Arc::clone(&target), stop.clone());
         let (door, peer) = (Arc::clone(&inner), peer.ip().to_canonical());
         inner.workers.run(move |guest| {
-            let place = Arc::new(Seat { _place: place, _guest: guest });
+            let place = Arc::new(Seat { place, _guest: guest });
             carry(door, stream, Arrival { port, peer, tls: false, place }, target, stop)
         });
     }
