@@ -248,9 +248,24 @@ impl Door {
         if visit.upgrade.is_some() {
             self.metrics.attach(&mut request);
         }
-        let mut response = match &route.bridge {
-            Some(bridge) => bridge::answer(bridge, route, request, visit, lease).await?,
-            None => proxy::forward(route, request, visit, lease).await?,
+        let uploads = !request.body().is_end_stream();
+        let answer = async {
+            match &route.bridge {
+                Some(bridge) => bridge::answer(bridge, route, request, visit, lease).await,
+                None => proxy::forward(route, request, visit, lease).await,
+            }
+        };
+        let mut response = if uploads {
+            // What is sent has no end of its own either. Dropping the answer ends the request to the service.
+            tokio::select! {
+                response = answer => response?,
+                () = held.ended().cancelled() => {
+                    let why = "the session has ended, or desktopd is stopping";
+                    return Ok(own_text(StatusCode::SERVICE_UNAVAILABLE, why));
+                }
+            }
+        } else {
+            answer.await?
         };
         rewrite::answer(route, response.headers_mut());
         let headers = response.headers_mut();
