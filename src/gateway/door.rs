@@ -259,14 +259,14 @@ impl Door {
             // What is sent has no end of its own either. Dropping the answer ends the request to the service.
             tokio::select! {
                 response = answer => response?,
-                () = held.ended().cancelled() => {
-                    let why = "the session has ended, or desktopd is stopping";
-                    return Ok(own_text(StatusCode::SERVICE_UNAVAILABLE, why));
-                }
+                () = held.ended().cancelled() => return Ok(over()),
             }
         } else {
             answer.await?
         };
+        if held.is_revoked() {
+            return Ok(over());
+        }
         rewrite::answer(route, response.headers_mut());
         let headers = response.headers_mut();
         if headers.get_all(SET_COOKIE).iter().any(|cookie| self.auth.is_our_cookie(cookie)) {
@@ -327,6 +327,11 @@ impl Door {
         }
         response.map(Reply::from)
     }
+}
+
+/// The answer to whose session ended while a service thought about it.
+fn over() -> Response<Reply> {
+    own_text(StatusCode::SERVICE_UNAVAILABLE, "the session has ended, or desktopd is stopping")
 }
 
 /// A short text of our own.

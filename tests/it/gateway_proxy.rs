@@ -210,6 +210,31 @@ async fn what_a_client_goes_on_sending_ends_with_its_session() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_after_the_end_of_its_session_is_nobodys() {
+    let world = World::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = free_port().await;
+    assert_eq!(world.gateway.set_routes(&[route(port, listener.local_addr().unwrap())]).await, []);
+    let (ended, kept) =
+        (log_in(port, USER, PASSWORD, "/").await.cookie(), log_in(port, USER, PASSWORD, "/").await.cookie());
+    let mut answers = Vec::new();
+    for cookie in [&ended, &kept] {
+        let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let head = format!("GET /poll HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: {cookie}\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        let (mut service, _) = listener.accept().await.unwrap();
+        read_until(&mut service, "\r\n\r\n").await;
+        let headers = format!("Cookie: {ended}\r\nOrigin: http://127.0.0.1:{port}\r\n");
+        assert_eq!(ask(port, "POST", "/desktopd/logout", &headers, "").await.status, 303);
+        service.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        answers.push((answer[9..12].to_owned(), answer.contains("secret")));
+    }
+    assert_eq!(answers, [("503".to_owned(), false), ("200".to_owned(), true)]);
+}
+
+#[tokio::test]
 async fn the_end_closes_everything_soon() {
     let world = World::new().await;
     let mut tunnel = tunnel(&world, &world.cookie().await).await;
