@@ -4,6 +4,7 @@
 //! its answer was passed on whole.
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,6 +13,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::auth::Lease;
+use super::crowd::Passage;
 use super::pool::Loan;
 
 /// Bodies up to this size are gone before anybody could revoke anything.
@@ -32,6 +34,8 @@ enum Source {
 struct Passing {
     body: Incoming,
     loan: Option<Loan>,
+    #[expect(dead_code, reason = "held")]
+    passage: Passage<IpAddr>,
 }
 
 impl Drop for Passing {
@@ -48,8 +52,8 @@ struct Leased(Pin<Box<WaitForCancellationFutureOwned>>, #[expect(dead_code, reas
 
 impl Reply {
     /// A service's answer, over a connection that is given back when all of it has passed.
-    pub(super) fn of_service(body: Incoming, loan: Option<Loan>) -> Self {
-        Self { source: Source::Service(Passing { body, loan }), lease: None }
+    pub(super) fn of_service(body: Incoming, loan: Option<Loan>, passage: Passage<IpAddr>) -> Self {
+        Self { source: Source::Service(Passing { body, loan, passage }), lease: None }
     }
 
     /// The body, cut off with an error when the lease ends.

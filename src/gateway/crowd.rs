@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -28,6 +29,32 @@ struct Counts<P> {
 pub(crate) struct Place<P: Copy + Eq + Hash> {
     crowd: Crowd<P>,
     peer: P,
+    /// Requests of this connection that are being passed on.
+    passing: Arc<AtomicUsize>,
+}
+
+/// A request that is being passed on: a connection to a service for as long as this is held.
+pub(crate) struct Passage<P: Copy + Eq + Hash> {
+    passing: Arc<AtomicUsize>,
+    place: Option<Place<P>>,
+}
+
+impl<P: Copy + Eq + Hash> Place<P> {
+    /// The right to pass a request on. A place is good for one at a time; on a connection that carries many at once
+    /// each further one takes as much room as a connection of its own would.
+    pub(crate) fn pass(&self) -> Option<Passage<P>> {
+        let first = self.passing.fetch_add(1, Ordering::Relaxed) == 0;
+        let place = if first { None } else { self.crowd.enter(self.peer) };
+        // Dropping it takes back what was counted.
+        let passage = Passage { passing: Arc::clone(&self.passing), place };
+        (first || passage.place.is_some()).then_some(passage)
+    }
+}
+
+impl<P: Copy + Eq + Hash> Drop for Passage<P> {
+    fn drop(&mut self) {
+        self.passing.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<P> Clone for Crowd<P> {
@@ -58,7 +85,7 @@ impl<P: Copy + Eq + Hash> Crowd<P> {
         }
         counts.all += 1;
         counts.by_peer.insert(peer, own + 1);
-        Some(Place { crowd: self.clone(), peer })
+        Some(Place { crowd: self.clone(), peer, passing: Arc::default() })
     }
 }
 
@@ -90,6 +117,25 @@ mod tests {
         of_a.pop();
         assert!(crowd.enter(b).is_some());
         drop((of_a, of_b));
+        let counts = crowd.counts.lock().unwrap();
+        assert_eq!((counts.all, counts.by_peer.len()), (0, 0));
+    }
+
+    #[test]
+    fn requests_at_once_on_one_connection_take_as_much_room_as_connections() {
+        let crowd = Crowd::of(8);
+        let peer = [127, 0, 0, 1];
+        let place = crowd.enter(peer).expect("room");
+        // One after the other, there is always room.
+        assert!((0..20).all(|_| place.pass().is_some()));
+        let mut passing: Vec<_> = (0..6).map(|_| place.pass().expect("room")).collect();
+        assert!(
+            place.pass().is_none() && crowd.enter(peer).is_none(),
+            "six of eight are one address's share"
+        );
+        passing.pop();
+        assert!(crowd.enter(peer).is_some());
+        drop((passing, place));
         let counts = crowd.counts.lock().unwrap();
         assert_eq!((counts.all, counts.by_peer.len()), (0, 0));
     }

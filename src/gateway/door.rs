@@ -15,7 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 
 use super::access_log::Entry;
-use super::auth::{Access, Auth, Denied};
+use super::auth::{Access, Auth, Denied, Lease};
 use super::body::Reply;
 use super::metrics::{self, Metrics};
 use super::proxy::{self, Failed};
@@ -126,6 +126,10 @@ impl Door {
         let access = match self.auth.admit(request.uri(), request.headers(), visit.peer, way).await {
             Ok(access) => access,
             Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
+                // Many services read no body with a GET, and take what stands there for the next request.
+                if !request.body().is_end_stream() {
+                    return own_text(StatusCode::BAD_REQUEST, "a request without a login has no body here");
+                }
                 return Box::pin(self.public(target, request, &visit)).await;
             }
             Err(denied) => return visit.deny(denied, &request).map(Reply::from),
@@ -212,6 +216,10 @@ impl Door {
             Some(standing) => standing,
             None => match self.forward(route, request, access, &visit).await {
                 Ok(response) => return response,
+                Err(Failed::Crowded) => {
+                    let error = json!({ "error": "too many requests at once" });
+                    return page::json(StatusCode::SERVICE_UNAVAILABLE, &error).map(Reply::from);
+                }
                 Err(Failed::Unreachable(error)) => waiting::silent(route, &error.to_string()),
                 Err(Failed::Broken(why)) => {
                     tracing::debug!("{}: {why}", route.unit);
@@ -249,10 +257,18 @@ impl Door {
         if visit.upgrade.is_some() {
             self.metrics.attach(&mut request);
         }
-        let mut response = match &route.bridge {
-            Some(bridge) => Box::pin(bridge::answer(bridge, route, *request, visit, lease)).await?,
-            None => proxy::forward(route, request, visit, lease).await?,
+        let mut response = if request.body().is_end_stream() {
+            answer(route, request, visit, lease).await?
+        } else {
+            // What is sent has no end of its own either. Dropping the answer ends the request to the service.
+            tokio::select! {
+                response = Box::pin(answer(route, request, visit, lease)) => response?,
+                () = held.ended().cancelled() => return Ok(over()),
+            }
         };
+        if held.is_revoked() {
+            return Ok(over());
+        }
         rewrite::answer(route, response.headers_mut());
         let headers = response.headers_mut();
         if headers.get_all(SET_COOKIE).iter().any(|cookie| self.auth.is_our_cookie(cookie)) {
@@ -317,6 +333,24 @@ impl Door {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         response.map(Reply::from)
+    }
+}
+
+/// The answer to whose session ended while a service thought about it.
+fn over() -> Response<Reply> {
+    own_text(StatusCode::SERVICE_UNAVAILABLE, "the session has ended, or desktopd is stopping")
+}
+
+/// What the service, or what stands in front of it, answers.
+async fn answer(
+    route: &Route,
+    request: Box<Request<Incoming>>,
+    visit: &Visit,
+    lease: impl Fn() -> Lease,
+) -> Result<Response<Reply>, Failed> {
+    match &route.bridge {
+        Some(bridge) => Box::pin(bridge::answer(bridge, route, *request, visit, lease)).await,
+        None => proxy::forward(route, request, visit, lease).await,
     }
 }
 

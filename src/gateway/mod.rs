@@ -262,7 +262,7 @@ async fn serve(
         let (behind, stop) = (Arc::clone(&behind), stop.clone());
         let (door, peer) = (Arc::clone(&inner), peer.ip().to_canonical());
         inner.workers.run(move |guest| {
-            let place = Arc::new(Seat { _place: place, _guest: guest });
+            let place = Arc::new(Seat { place, _guest: guest });
             let arrival = Arrival { port, peer, from: visit::text_of(peer), tls: false, place };
             carry(door, stream, arrival, behind, stop)
         });

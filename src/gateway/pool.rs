@@ -109,7 +109,7 @@ pub(super) async fn send(
         match connection.try_send_request(*request).await {
             Ok(response) => return Ok((response, Loan { pool, upstream: upstream.clone(), connection })),
             Err(mut unsent) => match unsent.take_message() {
-                Some(back) => request = Box::new(back),
+                Some(back) => *request = back,
                 None => return Err(Failed::broken(unsent.into_error())),
             },
         }

@@ -22,6 +22,8 @@ pub(super) enum Failed {
     Unreachable(std::io::Error),
     /// It accepted the request and gave no proper answer.
     Broken(String),
+    /// It was not asked: whoever asks has as many requests under way as there is room for.
+    Crowded,
 }
 
 impl Failed {
@@ -38,6 +40,7 @@ pub(super) async fn forward(
     lease: impl Fn() -> Lease,
 ) -> Result<Response<Reply>, Failed> {
     let upstream = &route.upstream;
+    let passage = visit.place.place.pass().ok_or(Failed::Crowded)?;
     prepare_request(request.headers_mut(), &visit.from(), visit.secure);
     rewrite::request(route, request.headers_mut());
     announce_chunks(&mut request);
@@ -48,10 +51,10 @@ pub(super) async fn forward(
         let tunnel = Tunnel::of(&request);
         let hold = Hold { lease: lease(), place: Arc::clone(&visit.place), tunnel };
         let response = Box::pin(tunnel::open(route, *request, protocol, hold)).await?;
-        response.map(|body| Reply::of_service(body, None).leased(lease))
+        response.map(|body| Reply::of_service(body, None, passage).leased(lease))
     } else {
         let (response, loan) = pool::send(upstream, request).await?;
-        response.map(|body| Reply::of_service(body, Some(loan)).leased(lease))
+        response.map(|body| Reply::of_service(body, Some(loan), passage).leased(lease))
     };
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if switched && visit.upgrade.is_none() {

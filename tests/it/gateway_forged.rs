@@ -309,6 +309,34 @@ async fn an_open_path_is_no_way_in_for_more() {
     }
 }
 
+/// Services exist that read no body with a GET: to them it would be the next request, of somebody who was let in.
+#[tokio::test]
+async fn an_open_path_brings_no_body() {
+    let upstream = Upstream::start(&[]).await;
+    let (world, port) = before(&upstream).await;
+    let smuggled = "DELETE /secret HTTP/1.1\r\nHost: a\r\n\r\n";
+    let length = smuggled.len();
+    for method in ["GET", "HEAD"] {
+        for (framing, body) in [
+            (format!("Content-Length: {length}"), smuggled.to_owned()),
+            ("Transfer-Encoding: chunked".to_owned(), format!("{length:x}\r\n{smuggled}\r\n0\r\n\r\n")),
+        ] {
+            let raw = format!(
+                "{method} /manifest.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{framing}\r\n\r\n{body}"
+            );
+            for at in [port, world.pages] {
+                assert_eq!(statuses(&send(at, &raw).await), [400], "{raw}");
+            }
+            assert_eq!(upstream.requests(), [], "{raw}");
+        }
+        let raw = format!(
+            "{method} /manifest.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(statuses(&send(port, &raw).await), [200]);
+        assert_eq!(upstream.requests().len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn our_secrets_stay_ours() {
     let upstream = Upstream::start(&[]).await;

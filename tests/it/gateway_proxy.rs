@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use super::gateway_world::{PASSWORD, Response, TOKEN, USER, World, ask, basic, get, read_until, talk};
+use super::gateway_world::{
+    PASSWORD, Response, TOKEN, USER, World, ask, basic, free_port, get, log_in, read_until, route, talk,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -177,6 +179,59 @@ async fn tunnels_and_streams_end_with_their_session() {
     world.auth.close_all();
     let closed = tokio::time::timeout(Duration::from_secs(5), kept.read_to_end(&mut rest)).await;
     closed.expect("all should have been closed").unwrap();
+}
+
+#[tokio::test]
+async fn what_a_client_goes_on_sending_ends_with_its_session() {
+    let world = World::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = free_port().await;
+    let route = route(port, listener.local_addr().unwrap());
+    assert_eq!(world.gateway.set_routes(&[route]).await, []);
+    let cookie = log_in(port, USER, PASSWORD, "/").await.cookie();
+    let headers = format!("Cookie: {cookie}\r\nOrigin: http://127.0.0.1:{port}\r\n");
+    let mut upload = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let head = format!(
+        "POST /shell HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}Transfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+    );
+    upload.write_all(head.as_bytes()).await.unwrap();
+    let (mut service, _) = listener.accept().await.unwrap();
+    read_until(&mut service, "first").await;
+    assert_eq!(ask(port, "POST", "/desktopd/logout", &headers, "").await.status, 303);
+    // The service, which has not answered yet, hears no more.
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(5), service.read_to_end(&mut rest)).await;
+    let _ = closed.expect("the request should have ended");
+    assert_eq!(rest, b"");
+    let mut answer = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(5), upload.read_to_end(&mut answer)).await;
+    let _ = closed.expect("the connection should have ended");
+    assert!(answer.starts_with(b"HTTP/1.1 503 "), "{:?}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_after_the_end_of_its_session_is_nobodys() {
+    let world = World::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = free_port().await;
+    assert_eq!(world.gateway.set_routes(&[route(port, listener.local_addr().unwrap())]).await, []);
+    let (ended, kept) =
+        (log_in(port, USER, PASSWORD, "/").await.cookie(), log_in(port, USER, PASSWORD, "/").await.cookie());
+    let mut answers = Vec::new();
+    for cookie in [&ended, &kept] {
+        let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let head = format!("GET /poll HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: {cookie}\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        let (mut service, _) = listener.accept().await.unwrap();
+        read_until(&mut service, "\r\n\r\n").await;
+        let headers = format!("Cookie: {ended}\r\nOrigin: http://127.0.0.1:{port}\r\n");
+        assert_eq!(ask(port, "POST", "/desktopd/logout", &headers, "").await.status, 303);
+        service.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        answers.push((answer[9..12].to_owned(), answer.contains("secret")));
+    }
+    assert_eq!(answers, [("503".to_owned(), false), ("200".to_owned(), true)]);
 }
 
 #[tokio::test]

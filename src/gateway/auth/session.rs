@@ -55,6 +55,11 @@ impl Lease {
     pub(crate) fn ended(&self) -> &CancellationToken {
         &self.ended.get_or_init(|| self.sessions.enter(self.session, self.closings)).0
     }
+
+    /// Whether the session is over by now, for what is too short to be ended.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.session.is_some_and(|session| self.sessions.is_revoked(session))
+    }
 }
 
 impl Clone for Lease {
@@ -186,6 +191,7 @@ mod tests {
         assert_eq!(leases.each_ref().map(is_over), [true, true, false, false]);
         assert!(sessions.is_revoked(one) && !sessions.is_revoked(two));
         assert!(is_over(&sessions.lease(Some(one))));
+        assert_eq!(leases.each_ref().map(Lease::is_revoked), [true, true, false, false]);
         sessions.close_all();
         assert!(leases.iter().all(is_over));
         let later = sessions.lease(Some(two));
