@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::pace::{HEAD, Pace, Paced};
+use super::pace::{HEAD, Pace, Paced, Stalls};
 use super::page;
 use super::strict::{Next, Watched};
 
@@ -29,18 +29,21 @@ const STREAMS: u32 = 128;
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 
+/// What is kept of each answer for a client that does not take it. Bytes.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// A client of which nothing is heard is asked whether it is there.
 const ALIVE: Duration = Duration::from_secs(60);
 
-/// Serves a connection until it ends. After `stop`, the request that is being answered is the last one.
-pub(crate) async fn http1<I, F, R, B>(io: I, handler: F, stop: CancellationToken)
+/// Serves a connection until it ends. `stalls` says whether a client may leave an answer untaken for good. After `stop`, the request that is being answered is the last one.
+pub(crate) async fn http1<I, F, R, B>(io: I, handler: F, stalls: Stalls, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R,
     R: Future<Output = Response<B>>,
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + From<axum::body::Body> + Unpin + 'static,
 {
-    let pace = Pace::new();
+    let pace = Pace::new(stalls);
     let (io, verdicts) = Watched::new(io, pace.clone());
     let service = service_fn(|request| {
         let answering = pace.answer();
@@ -53,7 +56,7 @@ where
             if next == Next::Nothing && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| Paced { body, answering }))
+            Ok::<_, Infallible>(response.map(|body| Paced::new(body, answering)))
         }
     });
     let connection = http1::Builder::new()
@@ -73,19 +76,20 @@ where
     R: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
 {
-    let pace = Pace::new();
+    let pace = Pace::new(Stalls::End);
     pace.head(true);
     let service = service_fn(|mut request: Request<Incoming>| {
         let answering = pace.answer();
         name_host(&mut request);
         let response = handler(request);
-        async { Ok::<_, Infallible>(response.await.map(|body| Paced { body, answering })) }
+        async { Ok::<_, Infallible>(response.await.map(|body| Paced::new(body, answering))) }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(ALIVE)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD_SIZE)
+        .max_send_buf_size(SEND_BUFFER)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .serve_connection(TokioIo::new(io), service);

@@ -11,6 +11,9 @@ use nix::sys::resource::{Resource, getrlimit};
 /// More are of no use to people, whatever the limit of descriptors.
 const MOST: usize = 10_000;
 
+/// Descriptors that no client gets.
+const LEFT: u64 = 1024;
+
 /// Fewer are too few, whatever the limit of descriptors.
 const FEWEST: usize = 8;
 
@@ -63,16 +66,27 @@ impl<P> Clone for Crowd<P> {
     }
 }
 
+fn descriptors() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
+}
+
 impl<P: Copy + Eq + Hash> Crowd<P> {
     /// As many as this part (a fourth, an eighth) of the descriptors that this process may have.
     pub(crate) fn new(part: u64) -> Self {
-        let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
-        Self::of(usize::try_from(descriptors / part).unwrap_or(MOST).clamp(FEWEST, MOST))
+        Self::of(usize::try_from(descriptors() / part).unwrap_or(MOST))
+    }
+
+    /// As many as there may be when each costs two descriptors, one for whoever it is passed on to, and something is
+    /// left for services and their logs.
+    pub(crate) fn of_pairs() -> Self {
+        let descriptors = descriptors();
+        let left = descriptors - (descriptors / 4).min(LEFT);
+        Self::of(usize::try_from(left / 2).unwrap_or(MOST))
     }
 
     fn of(most: usize) -> Self {
         let counts = Counts { all: 0, by_peer: HashMap::new() };
-        Self { counts: Arc::new(Mutex::new(counts)), most }
+        Self { counts: Arc::new(Mutex::new(counts)), most: most.clamp(FEWEST, MOST) }
     }
 
     /// A place for a connection of `peer`, unless there are too many. One address gets at most three quarters: behind a

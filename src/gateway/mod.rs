@@ -35,7 +35,7 @@ mod login;
 mod metrics;
 mod origin;
 mod own;
-mod pace;
+pub(crate) mod pace;
 pub(crate) mod page;
 mod pool;
 mod proxy;
@@ -150,8 +150,7 @@ impl Gateway {
         let tasks = TaskTracker::new();
         let workers = Workers::start(settings.threads, tasks.clone(), &stop);
         let door = Door { auth, settings, watch, logs, metrics: Arc::default() };
-        // One that is passed on costs two descriptors; the rest is for services and their logs.
-        let crowd = crowd::Crowd::new(2);
+        let crowd = crowd::Crowd::of_pairs();
         let inner = Arc::new(Inner { door, ports: Mutex::default(), crowd, stop, tasks, workers });
         let closing = Arc::clone(&inner);
         inner.tasks.spawn(async move {
@@ -298,7 +297,7 @@ async fn carry(
         async move { door.answer(&target, from, request).await }
     };
     match tls {
-        None => connection::http1(stream, handler, stop).await,
+        None => connection::http1(stream, handler, pace::Stalls::End, stop).await,
         Some(tls) => match tls.accept(stream, pace::HEAD).await {
             Ok(stream) if tls::is_http2(&stream) => {
                 // Its requests are answered side by side, in tasks of their own.
@@ -308,7 +307,7 @@ async fn carry(
                 };
                 connection::http2(stream, handler, stop).await;
             }
-            Ok(stream) => connection::http1(stream, handler, stop).await,
+            Ok(stream) => connection::http1(stream, handler, pace::Stalls::End, stop).await,
             // Browsers that don't trust our own certificate yet end it so, many times.
             Err(error) => tracing::debug!("TLS: {error}"),
         },

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::api::ErrorBody;
 use super::control;
 use crate::gateway::crowd::Crowd;
+use crate::gateway::pace::Stalls;
 use crate::gateway::{connection, listen};
 
 /// What a peer may do.
@@ -58,8 +59,12 @@ pub async fn serve_unix(
         let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
             let ended = stop.clone();
-            let connection =
-                connection::http1(stream, move |request| answer(router.clone(), right, request), stop);
+            let connection = connection::http1(
+                stream,
+                move |request| answer(router.clone(), right, request),
+                Stalls::Stay,
+                stop,
+            );
             // Streams of events have no end of their own.
             tokio::select! {
                 () = connection => {}

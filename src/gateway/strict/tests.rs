@@ -1,5 +1,6 @@
 //! Heads that are as they should be, heads that are not, and streams of them in pieces.
 
+use crate::gateway::pace::Stalls;
 use std::io::Cursor;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use super::*;
 
 /// Lets the stream through in pieces of these lengths, and the rest at once.
 fn watch(stream: &[u8], pieces: &[usize]) -> Verdicts {
-    let (mut watched, verdicts) = Watched::new((), Pace::new());
+    let (mut watched, verdicts) = Watched::new((), Pace::new(Stalls::End));
     let mut rest = stream;
     for piece in pieces {
         let (here, more) = rest.split_at((*piece).min(rest.len()));
@@ -181,7 +182,7 @@ fn heads_are_limited_and_idle_connections_small() {
 #[tokio::test]
 async fn bytes_pass_unchanged() {
     let stream = format!("{GOOD}\0\r\n{GOOD}{}", "\u{fc}\n".repeat(20_000));
-    let (mut watched, verdicts) = Watched::new(Cursor::new(stream.clone()), Pace::new());
+    let (mut watched, verdicts) = Watched::new(Cursor::new(stream.clone()), Pace::new(Stalls::End));
     let mut passed = Vec::new();
     watched.read_to_end(&mut passed).await.unwrap();
     assert!(passed == stream.as_bytes());
@@ -245,7 +246,7 @@ fn what_a_head_costs() {
         "c".repeat(250),
         "u".repeat(170)
     );
-    let (mut watched, verdicts) = Watched::new((), Pace::new());
+    let (mut watched, verdicts) = Watched::new((), Pace::new(Stalls::End));
     let (began, times) = (Instant::now(), 1_000_000);
     for _ in 0..times {
         watched.look(std::hint::black_box(head.as_bytes()));
