@@ -65,7 +65,7 @@ impl Door {
             .then(|| Entry::begin(&self.logs, &request, arrival, &self.settings.proxies));
         let grant = cors::grant(&self.settings, request.headers());
         // Boxed: it goes through many hands, and so do the ways that are seldom gone.
-        let deciding = self.decide(target, arrival, Box::new(request));
+        let deciding = Box::pin(self.decide(target, arrival, Box::new(request)));
         let answered = AssertUnwindSafe(deciding).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
             tracing::error!("a request to port {port} made the gateway panic");

@@ -188,7 +188,7 @@ impl Plan {
         relations::settle(&mut units, config, &mut problems);
         let portal = Portal::of(config);
         let mut guests = portal::Guests::new(config, &mut problems);
-        guests.rename(&mut routes);
+        guests.rename(&mut routes, &portal);
         routes::check(&mut routes, &units, portal.port, guests.problems);
         let links = guests.seat(&mut routes, &portal);
         routes::ask_for_localhost(&mut routes, &config.env.vars.header_up_localhost);

@@ -88,10 +88,10 @@ impl<'a> Guests<'a> {
     }
 
     /// Gives routes of ours the name, path and port of their entries.
-    pub(super) fn rename(&mut self, routes: &mut [Route]) {
+    pub(super) fn rename(&mut self, routes: &mut [Route], portal: &Portal) {
         let before: Vec<(u16, Upstream)> =
             routes.iter().map(|route| (route.listen, route.upstream.clone())).collect();
-        let mut named = Vec::new();
+        let (mut named, mut moved) = (Vec::new(), Vec::new());
         for entry in std::mem::take(&mut self.rest) {
             let variable = self.variable(entry);
             let leads = |(listen, upstream): &(u16, Upstream)| match variable {
@@ -132,8 +132,37 @@ impl<'a> Guests<'a> {
                 }
                 if entry.is_proxied() && fixed.is_none() {
                     route.listen = entry.external;
+                    moved.push((at, entry));
                 }
             }
+        }
+        self.move_back(routes, &before, moved, portal);
+    }
+
+    /// Gives routes their own port again whose new one is somebody else's. Two routes may change places.
+    fn move_back(
+        &mut self,
+        routes: &mut [Route],
+        before: &[(u16, Upstream)],
+        mut moved: Vec<(usize, &Entry)>,
+        portal: &Portal,
+    ) {
+        loop {
+            let owner = |at: usize, port: u16| {
+                // Units that stand in for each other have the same port.
+                let other = |other: &usize| routes[*other].listen == port && before[*other].0 != before[at].0;
+                let title = (0..routes.len()).find(other).map(|other| routes[other].title.clone());
+                if port == portal.port { Some(portal.title.clone()) } else { title }
+            };
+            let taken = moved
+                .iter()
+                .enumerate()
+                .find_map(|(nth, (at, entry))| owner(*at, entry.external).map(|owner| (nth, owner)));
+            let Some((nth, owner)) = taken else { return };
+            let (at, entry) = moved.remove(nth);
+            routes[at].listen = before[at].0;
+            let why = format!("port {} belongs to {owner}; it stays at {}", entry.external, before[at].0);
+            self.tell(entry, &why);
         }
     }
 
