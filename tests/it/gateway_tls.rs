@@ -10,6 +10,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tempfile::TempDir;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::daemon_world::run;
 use super::gateway_world::{PASSWORD, Response, TOKEN, USER, World, credentials, get, read_until, talk};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -262,6 +264,36 @@ async fn what_was_given_is_shown_even_when_it_expired() {
     assert!(refused.unwrap_err().to_string().contains("expired"));
     let name = secure.files.certificate.display().to_string();
     secure.until("warning", |p| p.len() == 1 && p[0].contains(&name) && p[0].contains("it expired on")).await;
+}
+
+/// RSA, and keys in the forms that were usual before PKCS#8: made by the tool that most people make them with.
+#[tokio::test]
+async fn what_openssl_makes_is_shown() {
+    for (make, form) in [
+        (&["genrsa", "-traditional", "-out", "KEY", "2048"][..], "-----BEGIN RSA PRIVATE KEY-----"),
+        (&["genrsa", "-out", "KEY", "2048"], "-----BEGIN PRIVATE KEY-----"),
+        (&["ecparam", "-genkey", "-name", "prime256v1", "-out", "KEY"], "-----BEGIN EC PRIVATE KEY-----"),
+    ] {
+        let secure = Secure::with(|files| {
+            let settings = files.key.with_extension("conf");
+            let text = "[req]\ndistinguished_name = of\nx509_extensions = more\n[of]\n\
+                        [more]\nsubjectAltName = DNS:desk.example\n";
+            std::fs::write(&settings, text).unwrap();
+            let [key, certificate, settings] =
+                [&files.key, &files.certificate, &settings].map(|path| path.to_str().unwrap());
+            let make: Vec<&str> = make.iter().map(|word| if *word == "KEY" { key } else { word }).collect();
+            run(&[&["openssl"], &*make].concat());
+            let sign = ["openssl", "req", "-x509", "-new", "-days", "2", "-subj", "/CN=desk.example"];
+            run(&[&sign[..], &["-config", settings, "-key", key, "-out", certificate]].concat());
+            true
+        })
+        .await;
+        let made = std::fs::read_to_string(&secure.files.key).unwrap();
+        assert!(made.contains(form), "{form}");
+        assert_eq!(*secure.problems.borrow(), [""; 0], "{form}");
+        let given = std::fs::read(&secure.files.certificate).unwrap();
+        assert_eq!(secure.shown().await, CertificateDer::from_pem_slice(&given).unwrap(), "{form}");
+    }
 }
 
 #[tokio::test]

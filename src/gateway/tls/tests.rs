@@ -4,30 +4,65 @@ use std::ffi::OsString;
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use time::{Duration, OffsetDateTime};
+use yasna::{ASN1Result, BERReader, BERReaderSeq, construct_der, parse_der};
 
 use super::pair::{Wrong, parse};
 use super::*;
-
-/// Made with openssl: RSA keys cannot be made here. A certificate of the first version, and its key in PKCS#1.
-const RSA: [&str; 2] = [include_str!("testdata/rsa.crt"), include_str!("testdata/rsa.key")];
-
-/// A P-256 key in SEC1, with its parameters before it, and its certificate.
-const SEC1: [&str; 2] = [include_str!("testdata/sec1.crt"), include_str!("testdata/sec1.key")];
 
 fn certificate(key: &KeyPair) -> String {
     CertificateParams::new(["desk.example".to_owned()]).unwrap().self_signed(key).unwrap().pem()
 }
 
+fn whole(field: BERReader<'_, '_>) -> ASN1Result<Vec<u8>> {
+    field.read_der()
+}
+
+/// The same certificate as one of the first version: without the version's number and what came with the third.
+fn of_the_first_version(certificate: &rcgen::Certificate) -> String {
+    let fields = |reader: &mut BERReaderSeq<'_, '_>| {
+        let next = || reader.read_optional(whole).transpose();
+        std::iter::from_fn(next).collect::<ASN1Result<Vec<_>>>()
+    };
+    let (signed, rest) = parse_der(certificate.der(), |reader| {
+        reader.read_sequence(|reader| Ok((reader.next().read_sequence(fields)?, fields(reader)?)))
+    })
+    .unwrap();
+    let [version, extensions] = [0xa0, 0xa3];
+    let signed = signed.iter().filter(|field| ![version, extensions].contains(&field[0]));
+    let der = construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            writer.next().write_sequence(|writer| {
+                for field in signed {
+                    writer.next().write_der(field);
+                }
+            });
+            for field in &rest {
+                writer.next().write_der(field);
+            }
+        });
+    });
+    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+}
+
+// RSA keys and keys in other forms, which cannot be made here: `tests/it/gateway_tls.rs`.
 #[test]
-fn keys_of_all_usual_kinds_and_forms() {
+fn keys_of_all_usual_kinds() {
     for algorithm in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
         let key = KeyPair::generate_for(algorithm).unwrap();
         parse(certificate(&key).as_bytes(), key.serialize_pem().as_bytes()).unwrap();
     }
-    for [certificate, key] in [RSA, SEC1] {
-        let pair = parse(certificate.as_bytes(), key.as_bytes()).unwrap();
-        assert!(pair.validity.until > pair.validity.from);
-    }
+}
+
+#[test]
+fn a_certificate_of_the_first_version_does_as_well() {
+    let key = KeyPair::generate().unwrap();
+    let third = CertificateParams::new(["desk.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let first = of_the_first_version(&third);
+    let [first, third] =
+        [first, third.pem()].map(|text| parse(text.as_bytes(), key.serialize_pem().as_bytes()).unwrap());
+    assert_eq!(first.validity, third.validity);
+    assert!(first.certified.cert[0].len() < third.certified.cert[0].len());
 }
 
 #[test]
@@ -49,9 +84,10 @@ fn what_cannot_be_used_says_why() {
     let key = KeyPair::generate().unwrap();
     let (certificate, key) = (certificate(&key), key.serialize_pem());
     let other = KeyPair::generate().unwrap().serialize_pem();
+    let of_another_kind = KeyPair::generate_for(&PKCS_ED25519).unwrap().serialize_pem();
     let wrong = |certificate: &str, key: &str| parse(certificate.as_bytes(), key.as_bytes()).err().unwrap();
     assert_eq!(wrong(&certificate, &other), Wrong::Match);
-    assert_eq!(wrong(SEC1[0], RSA[1]), Wrong::Match);
+    assert_eq!(wrong(&certificate, &of_another_kind), Wrong::Match);
     assert!(matches!(wrong(&key, &key), Wrong::Certificate(why) if why.contains("no certificate")));
     assert!(matches!(wrong("", &key), Wrong::Certificate(_)));
     assert!(matches!(wrong(&certificate, &certificate), Wrong::Key(_)));
