@@ -108,6 +108,8 @@ fn what_is_read_again_does_not_touch_the_command() {
     world.start();
     let run = world.until_state("run", "ready");
     let a = world.until_state("a", "ready");
+    // Its shell has read it.
+    until("it is the program", || (proc_status(pid_of(&run), "Name") == "sleep").then_some(()));
     std::fs::remove_file(&program).unwrap();
     let toml = world.read("desktopd.toml");
     world.write("desktopd.toml", &format!("{toml}[environment]\nNEW = \"new\"\n"));

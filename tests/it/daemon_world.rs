@@ -133,6 +133,13 @@ impl World {
         fs::write(self.path(name), text).unwrap();
     }
 
+    /// The same for a file that somebody reads again and again, who finds the old text or the new, and no half of it.
+    pub fn replace(&self, name: &str, text: &str) {
+        let new = self.path(&format!("{name}.new"));
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.path(name)).unwrap();
+    }
+
     pub fn env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
@@ -444,6 +451,20 @@ impl World {
         self.assert_nothing_left();
         let left: Vec<String> = below.into_iter().filter(|pid| is_alive(*pid)).map(describe).collect();
         assert!(left.is_empty(), "left behind: {left:#?}");
+    }
+
+    /// Ends the daemon in the worst way, and what it started, which then is nobody's. To be called when nothing is being
+    /// started: a process that has no environment yet, or is just getting another, is not found.
+    pub fn crash(&mut self) {
+        let mut below = descendants(self.pid());
+        self.signal(Signal::SIGKILL);
+        self.ended();
+        below.extend(self.everything());
+        for pid in &below {
+            // Some end with the daemon.
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
+        until("all have ended", || below.iter().all(|pid| !is_alive(*pid)).then_some(()));
     }
 
     /// All processes that this daemon, or a unit of it, started; also those that escaped.
