@@ -1,5 +1,5 @@
 //! Who may enter, as the environment and what was made before say it. On vast.ai its Open button has a token, which
-//! is the password as well where nobody chose one, and the password is a token.
+//! is the password as well where nobody chose one, and the password does where a token is asked for.
 
 use crate::config::env::PASSWORD_LIMIT;
 use crate::config::{Config, Provider, Secret};
@@ -44,15 +44,13 @@ pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Creden
         tokens.push(Secret::new(state.word("web-token")));
     }
     let token = tokens[0].reveal().to_owned();
-    if vast && let Password::Plain(password) = &password {
-        tokens.push(password.clone());
-    }
     let label = vars.vast_containerlabel.as_ref().map(|label| format!("{label}_auth_token"));
     let cookie = vars.caddy_auth_cookie_name.as_ref().map(|name| name.0.clone()).or(label);
     let enabled = vars.web_enable_auth;
     let shown = portal::Credentials { user: user.clone(), password: shown, token, enabled, chosen: false };
+    let excluded = vars.auth_exclude.0.clone();
     let credentials =
-        Credentials { user, password, tokens, enabled, excluded: vars.auth_exclude.0.clone(), cookie };
+        Credentials { user, password, tokens, password_as_token: vast, enabled, excluded, cookie };
     (credentials, shown)
 }
 
@@ -78,15 +76,15 @@ mod tests {
         let label = ("VAST_CONTAINERLABEL", "C.1");
         let button = ("OPEN_BUTTON_TOKEN", "button");
         for (pairs, user, password, expected) in [
-            (&[label, button][..], "vastai", "button", &["button", "button"][..]),
-            (&[label, button, ("WEB_PASSWORD", "password")], "vastai", "button", &["button", "button"]),
+            (&[label, button][..], "vastai", "button", &["button"][..]),
+            (&[label, button, ("WEB_PASSWORD", "password")], "vastai", "button", &["button"]),
             (
                 &[label, button, ("WEB_PASSWORD", "mine"), ("WEB_USERNAME", "ada"), ("WEB_TOKEN", "t")],
                 "ada",
                 "mine",
-                &["t", "button", "mine"],
+                &["t", "button"],
             ),
-            (&[label, ("WEB_PASSWORD", "password")], "vastai", "password", &["", "password"]),
+            (&[label, ("WEB_PASSWORD", "password")], "vastai", "password", &[""]),
             (&[button, ("WEB_PASSWORD", "password")], "user", "password", &["button"]),
             (&[("WEB_PASSWORD", "mine")], "user", "mine", &[""]),
         ] {
@@ -98,8 +96,9 @@ mod tests {
                 // Where nothing is expected one was made.
                 assert!(found == expected || (expected.is_empty() && found.len() > 20), "{pairs:?}: {found}");
             }
-            let name = pairs.contains(&label).then_some("C.1_auth_token");
-            assert_eq!(credentials.cookie.as_deref(), name, "{pairs:?}");
+            let vast = pairs.contains(&label);
+            assert_eq!(credentials.password_as_token, vast, "{pairs:?}");
+            assert_eq!(credentials.cookie.as_deref(), vast.then_some("C.1_auth_token"), "{pairs:?}");
         }
     }
 
@@ -109,7 +108,7 @@ mod tests {
         let (credentials, shown) = of(&[("VAST_CONTAINERLABEL", "C.1"), ("OPEN_BUTTON_TOKEN", &long)]);
         let made = shown.password.unwrap();
         assert_ne!(made, long);
-        assert_eq!(tokens(&credentials), [&*long, &*made]);
+        assert_eq!(tokens(&credentials), [&*long]);
         let hash = "$2b$04$abcdefghijklmnopqrstuuGJ/jZDjBkOjtfXJKnoNpIpl6uoIJcLa";
         let (credentials, shown) =
             of(&[("VAST_CONTAINERLABEL", "C.1"), ("OPEN_BUTTON_TOKEN", "b"), ("WEB_PASSWORD_HASH", hash)]);

@@ -155,7 +155,7 @@ impl Door {
         access: Access,
         visit: Visit,
     ) -> Response<Reply> {
-        if let Some(clean) = self.auth.without_token(request.uri()) {
+        if let Some(clean) = self.auth.without_token(request.uri(), access) {
             if visit.navigation && visit.upgrade.is_none() {
                 return self.exchange_token(&clean, access, visit.secure);
             }
@@ -171,7 +171,7 @@ impl Door {
         {
             return page::json(StatusCode::FORBIDDEN, &json!({ "error": why })).map(Reply::from);
         }
-        self.auth.strip(request.headers_mut());
+        self.auth.strip(request.headers_mut(), access.is_inside());
         let own = request.uri().path().starts_with(own::PREFIX);
         match target {
             Target::Service(route) if request.uri().path() == waiting::EVENTS => {
@@ -288,7 +288,7 @@ impl Door {
         mut request: Box<Request<Incoming>>,
         visit: &Visit,
     ) -> Response<Reply> {
-        self.auth.strip(request.headers_mut());
+        self.auth.strip(request.headers_mut(), false);
         request.headers_mut().remove(AUTHORIZATION);
         let ready = |route: &Route| waiting::standing(&self.watch.borrow(), route).is_none();
         match target {

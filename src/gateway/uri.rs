@@ -67,10 +67,13 @@ fn token(pair: &str) -> Option<&str> {
     (key == TOKEN || escaped).then_some(value)
 }
 
-/// The token that an address shows, whoever's.
-pub fn token_shown(uri: &Uri) -> Option<Vec<u8>> {
-    let tokens = uri.query()?.split('&').filter_map(token);
-    tokens.map(|token| decode(token, true)).find(|token| !token.is_empty())
+/// The token that an address shows, whoever's: as a form means it, and where there is a plus also as it looks.
+pub fn token_shown(uri: &Uri) -> Option<Vec<Vec<u8>>> {
+    let shown = uri.query()?.split('&').filter_map(token).find(|token| !token.is_empty())?;
+    let mut readings = vec![decode(shown, true)];
+    // A plus may be meant as such by whoever put a link together by hand.
+    readings.extend(shown.contains('+').then(|| decode(shown, false)));
+    Some(readings)
 }
 
 /// Path and query without the tokens that `ours` recognises, when there was one.
@@ -180,16 +183,17 @@ mod tests {
     #[test]
     fn tokens_of_anybody_are_seen() {
         for (uri, shown) in [
-            ("/?token=x%20y", "x y"),
-            ("/?a&tok%65n=x", "x"),
-            ("/?token=&token=x", "x"),
-            ("/?token=", ""),
-            ("/?token", ""),
-            ("/?xtoken=x", ""),
-            ("/token=x", ""),
+            ("/?token=x%20y", &["x y"][..]),
+            ("/?token=x+%2By&token=z", &["x +y", "x++y"]),
+            ("/?a&tok%65n=x", &["x"]),
+            ("/?token=&token=x", &["x"]),
+            ("/?token=", &[]),
+            ("/?token", &[]),
+            ("/?xtoken=x", &[]),
+            ("/token=x", &[]),
         ] {
             let found = token_shown(&uri.parse().unwrap()).unwrap_or_default();
-            assert_eq!(found, shown.as_bytes(), "{uri}");
+            assert_eq!(found, shown.iter().map(|text| text.as_bytes()).collect::<Vec<_>>(), "{uri}");
         }
     }
 

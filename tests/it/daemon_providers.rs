@@ -147,6 +147,39 @@ async fn the_open_button_and_every_token_let_people_in() {
 }
 
 #[tokio::test]
+async fn the_password_does_for_a_token_until_it_is_changed() {
+    let (world, port) = vast(&[("WEB_PASSWORD", PASSWORD)]);
+    for chosen in [PASSWORD, "chosen later"] {
+        if chosen != PASSWORD {
+            world.tell(&["set-web-credentials", "ada", chosen]);
+        }
+        let escaped = chosen.replace(' ', "%20");
+        let clicked = get(port, &format!("/a?token={escaped}&x=1"), BROWSER).await;
+        assert_eq!((clicked.status, clicked.header("location")), (303, Some("/a?x=1")), "{}", clicked.head);
+        let cookie = format!("Cookie: {}\r\n", clicked.cookie());
+        let referer = format!("Referer: http://127.0.0.1:{port}/a?token={escaped}\r\n");
+        for (path, headers) in [
+            ("/".to_owned(), bearer(chosen)),
+            (format!("/?token={escaped}"), String::new()),
+            (format!("/?token={escaped}"), cookie.clone()),
+            ("/".to_owned(), cookie + &referer),
+            ("/".to_owned(), bearer(BUTTON)),
+        ] {
+            let answer = get(port, &path, &headers).await;
+            passed(&answer);
+            assert!(!answer.body.contains("chosen"), "{}", answer.body);
+        }
+    }
+    for (path, headers) in [("/", bearer(PASSWORD)), (&*format!("/?token={PASSWORD}"), String::new())] {
+        assert_eq!(get(port, path, &headers).await.status, 401, "{path} {headers}");
+    }
+    // It counts as the password that it is.
+    let metrics = get(world.ports().0, "/desktopd/metrics", &bearer(BUTTON)).await.body;
+    let failures = metrics.lines().find(|line| line.starts_with("desktopd_auth_failures_total"));
+    assert_eq!(failures, Some("desktopd_auth_failures_total 1"), "{metrics}");
+}
+
+#[tokio::test]
 async fn basic_takes_the_user_that_was_named() {
     let hash = bcrypt::hash(PASSWORD, 4).unwrap();
     let (world, port) = vast(&[("WEB_PASSWORD_HASH", &hash), ("WEB_USERNAME", "ada")]);

@@ -21,6 +21,7 @@ fn auth() -> Auth {
         user: "user".into(),
         password: Password::Plain(Secret::new("password")),
         tokens: vec![Secret::new(TOKEN)],
+        password_as_token: false,
         enabled: true,
         excluded: Vec::new(),
         cookie: Some("ours".into()),
@@ -80,7 +81,7 @@ fn cookies_of_anybody_neither_open_nor_leak() {
             prop_assert_eq!(auth.session(&headers, secure).is_some(), shown);
             opened.set(opened.get() + u64::from(shown));
         }
-        auth.strip(&mut headers);
+        auth.strip(&mut headers, true);
         let kept: Vec<_> =
             sent.into_iter().filter(|(name, _)| name != b"ours" && name != b"__Host-ours").collect();
         prop_assert_eq!(cookies(&headers), kept);
@@ -123,7 +124,7 @@ fn what_authenticates_to_us_never_passes_and_what_does_not_does() {
             return Ok(());
         };
         let mut headers = HeaderMap::from_iter([(AUTHORIZATION, value.clone())]);
-        auth.strip(&mut headers);
+        auth.strip(&mut headers, true);
         let ours = value.to_str().is_ok_and(|text| {
             let mut words = text.trim().splitn(2, ' ');
             let (scheme, rest) = (words.next().unwrap(), words.next().unwrap_or_default().trim_start());

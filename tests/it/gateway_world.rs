@@ -43,6 +43,7 @@ pub fn credentials() -> Credentials {
         user: USER.into(),
         password: Password::Plain(Secret::new(PASSWORD)),
         tokens: vec![Secret::new(""), Secret::new(TOKEN)],
+        password_as_token: false,
         enabled: true,
         excluded: Vec::new(),
         cookie: None,

@@ -9,6 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 
 use super::header::Presented;
 use super::known::Known;
+use super::network::Network;
+use super::password::usable;
 use super::{Access, Auth, Denied, SessionId, uri};
 
 impl Auth {
@@ -23,7 +25,7 @@ impl Auth {
         if let Some(session) = self.session(headers, secure) {
             return Ok(Access::Session(session));
         }
-        if self.without_token(uri).is_some() {
+        if uri::without_token(uri, |token| self.known().is_token(token)).is_some() {
             return Ok(Access::Credentials);
         }
         let open = self.is_open(port);
@@ -36,12 +38,17 @@ impl Auth {
             Some(Presented::Basic(pair)) => {
                 self.password(pair.user(), pair.password(), peer).await.map(|()| Access::Credentials)
             }
-            Some(Presented::Bearer(_)) if open => Err(Denied::Stranger),
-            Some(Presented::Bearer(token)) => Err(self.wrong_token(token, peer, Denied::Wrong).await),
+            Some(Presented::Bearer(shown)) => {
+                self.no_token(vec![shown.to_vec()], peer, open).await.map(|()| Access::Credentials)
+            }
             // A service may have tokens of its own, which pass untouched for whoever comes in. A stranger who shows
             // one does not come in, so it is a guess; the page that a person sees is the same.
-            None => match uri::token_shown(uri).filter(|_| !open) {
-                Some(token) => Err(self.wrong_token(&token, peer, Denied::Stranger).await),
+            None => match uri::token_shown(uri) {
+                Some(readings) => match self.no_token(readings, peer, open).await {
+                    Ok(()) => Ok(Access::Credentials),
+                    Err(Denied::Wrong) => Err(Denied::Stranger),
+                    Err(denied) => Err(denied),
+                },
                 None => Err(Denied::Stranger),
             },
         };
@@ -50,27 +57,61 @@ impl Auth {
 
     /// Checks user and password, slowly for those who were wrong often.
     pub(crate) async fn password(&self, user: &[u8], password: &[u8], peer: IpAddr) -> Result<(), Denied> {
-        if self.known().passwords.remembers(user, password) {
+        let known = self.known();
+        if known.passwords.remembers(user, password, Network::of(peer)) {
             return Ok(());
         }
+        self.attempt(&known, user, vec![password.to_vec()], peer).await
+    }
+
+    /// Something stands where a token should, and is none. It may be the password, where that does as well; else it is
+    /// a guess. It has one or more readings.
+    async fn no_token(&self, readings: Vec<Vec<u8>>, peer: IpAddr, open: bool) -> Result<(), Denied> {
         let known = self.known();
-        let mark = known.passwords.mark(user, password);
+        let (user, from) = (known.user.as_bytes(), Network::of(peer));
+        let right = |shown: &Vec<u8>| known.passwords.remembers(user, shown, from);
+        if known.password_as_token && readings.iter().any(right) {
+            return Ok(());
+        }
+        if open {
+            // Meant for the service, as above.
+            return Err(Denied::Stranger);
+        }
+        if known.password_as_token && readings.iter().any(|shown| usable(shown)) {
+            return self.attempt(&known, user, readings, peer).await;
+        }
+        let mark = known.mark(readings.first().map_or(&[], Vec::as_slice));
+        Err(self.inner.failures.wrong(peer, mark).await.err().map_or(Denied::Wrong, Denied::TooMany))
+    }
+
+    /// One guess, with one or more readings of what was shown.
+    async fn attempt(
+        &self,
+        known: &Arc<Known>,
+        user: &[u8],
+        readings: Vec<Vec<u8>>,
+        peer: IpAddr,
+    ) -> Result<(), Denied> {
+        let mark = known.passwords.mark(user, readings.first().map_or(&[], Vec::as_slice));
         // A page that is still open goes on asking with what its browser remembers, and guesses nothing.
         if self.inner.failures.knows(peer, mark).map_err(Denied::TooMany)? {
             return Err(Denied::Wrong);
         }
         let turn = self.inner.failures.turn(peer).await.map_err(Denied::TooMany)?;
-        let (user, password) = (user.to_vec(), password.to_vec());
-        let checked = Arc::clone(&known);
+        let (user, from) = (user.to_vec(), Network::of(peer));
+        let checked = Arc::clone(known);
         // In a task of its own: whoever hangs up while it runs has guessed all the same, and gives neither the thread
         // nor the turn back before its time.
         let attempt = tokio::spawn(async move {
-            let right = checked.passwords.check(&user, &password).await;
+            let mut right = false;
+            for password in readings {
+                right = right || checked.passwords.check(&user, &password, from).await;
+            }
             turn.end((!right).then_some(mark));
             right
         });
         let right = attempt.await.unwrap_or(false);
-        if right && self.is_current(&known) { Ok(()) } else { Err(Denied::Wrong) }
+        if right && self.is_current(known) { Ok(()) } else { Err(Denied::Wrong) }
     }
 
     /// The session that a request shows.
@@ -88,11 +129,6 @@ impl Auth {
     pub fn log_in(&self, secure: bool) -> Option<HeaderValue> {
         self.inner.counts.logins.up();
         self.inner.jar.set(&self.known().signer.issue(SystemTime::now(), secure), secure)
-    }
-
-    async fn wrong_token(&self, token: &[u8], peer: IpAddr, denied: Denied) -> Denied {
-        let mark = self.known().mark(token);
-        self.inner.failures.wrong(peer, mark).await.err().map_or(denied, Denied::TooMany)
     }
 
     /// Whether nothing has been changed since.

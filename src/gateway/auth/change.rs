@@ -55,7 +55,7 @@ impl Auth {
         sessions.revoked.clear();
         let written = inner.kept.write_chosen(user, &hash, &sessions).await;
         let password = Password::Hash(Secret::new(hash));
-        let next = self.known().chosen((user, password), &inner.given, &inner.making, &epoch);
+        let next = self.known().chosen((user, &password), &inner.making, &epoch);
         let era = next.era;
         *inner.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         *current = epoch;

@@ -11,9 +11,11 @@ pub struct Credentials {
     pub user: String,
     /// That user's password.
     pub password: Password,
-    /// Tokens for `Authorization: Bearer` and `?token=`. Empty ones are ignored. The last of several stops
-    /// being good with the password, if it is the password as well: then it is among them as such.
+    /// Tokens for `Authorization: Bearer` and `?token=`, too long to be guessed. Empty ones are ignored.
     pub tokens: Vec<Secret>,
+    /// Whether the password does as well where a token is asked for, the user's name being left out. It is checked as
+    /// everywhere, and counts as a guess when it is wrong: people choose passwords that can be guessed.
+    pub password_as_token: bool,
     /// `false` opens every port.
     pub enabled: bool,
     /// Ports that are open to everybody.

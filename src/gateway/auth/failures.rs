@@ -9,7 +9,7 @@
 //! file remembers, and must not get its owner banned.
 //!
 //! Invariants: bounded memory; nobody is refused for good; whoever shows a valid session or token, or a password that
-//! was right a while ago, never comes here; whoever goes away while they wait has not tried.
+//! was right from the same network a while ago, never comes here; whoever goes away while they wait has not tried.
 
 mod table;
 

@@ -158,7 +158,15 @@ mod tests {
 
     fn given(user: &str, password: Password) -> Credentials {
         let (user, tokens) = (user.to_owned(), Vec::new());
-        Credentials { user, password, tokens, enabled: true, excluded: Vec::new(), cookie: None }
+        Credentials {
+            user,
+            password,
+            tokens,
+            password_as_token: false,
+            enabled: true,
+            excluded: Vec::new(),
+            cookie: None,
+        }
     }
 
     fn plain(password: &str) -> Password {

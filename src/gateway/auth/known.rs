@@ -38,6 +38,8 @@ pub(super) struct Known {
     pub(super) signer: Signer,
     token_key: Keyed,
     tokens: Vec<Digest>,
+    /// Whether the password does where a token is asked for.
+    pub(super) password_as_token: bool,
     /// How often it was changed.
     pub(super) era: u32,
     /// Whether it is somebody's choice instead of what was given at the start.
@@ -46,7 +48,7 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn given(credentials: &Credentials, making: &Making, epoch: &[u8; 16]) -> Self {
-        let Credentials { user, password, tokens, .. } = credentials;
+        let Credentials { user, password, tokens, password_as_token, .. } = credentials;
         let tokens = tokens.iter().map(|token| token.reveal().as_bytes()).filter(|token| !token.is_empty());
         let (_, source) = password.known();
         Self {
@@ -57,35 +59,30 @@ impl Known {
             source: Secret::new(source),
             token_key: making.token_key.clone(),
             tokens: tokens.map(|token| making.token_key.digest(&[token])).collect(),
+            password_as_token: *password_as_token,
             era: 0,
             chosen: false,
         }
     }
 
-    /// The same with another user and password. `given` is what was asked for at the start.
+    /// The same with another user and password. Tokens go on, also one that was the password as well.
     pub(super) fn chosen(
         &self,
-        (user, password): (&str, Password),
-        given: &Credentials,
+        (user, password): (&str, &Password),
         making: &Making,
         epoch: &[u8; 16],
     ) -> Self {
         let era = self.era + 1;
         let (_, source) = password.known();
-        // The old password lets nobody in as a token either; tokens that were given as such go on, whatever they are
-        // like.
-        let (_, old) = given.password.known();
-        let old = self.token_key.digest(&[old.as_bytes()]);
-        let mut tokens = self.tokens.clone();
-        tokens.pop_if(|last| !self.chosen && given.tokens.len() > 1 && same(last, &old));
         Self {
             user: user.to_owned(),
             former: Some(self.user.clone()),
-            passwords: making.passwords(user, &password),
+            passwords: making.passwords(user, password),
             signer: making.signer(era, epoch, user, source),
             source: Secret::new(source),
             token_key: self.token_key.clone(),
-            tokens,
+            tokens: self.tokens.clone(),
+            password_as_token: self.password_as_token,
             era,
             chosen: true,
         }
@@ -102,6 +99,7 @@ impl Known {
             source: self.source.clone(),
             token_key: self.token_key.clone(),
             tokens: self.tokens.clone(),
+            password_as_token: self.password_as_token,
             era,
             chosen: self.chosen,
         }
@@ -120,5 +118,11 @@ impl Known {
     pub(super) fn is_token(&self, token: &[u8]) -> bool {
         let shown = self.token_key.digest(&[token]);
         self.tokens.iter().fold(false, |found, token| found | same(token, &shown))
+    }
+
+    /// Whether what stands in a token's place is no service's business. The password is recognised for those who are
+    /// inside only: a stranger, on a port that is open, could find it by what a service gets to see.
+    pub(super) fn is_ours(&self, token: &[u8], inside: bool) -> bool {
+        self.is_token(token) || (inside && self.password_as_token && self.passwords.is_password(token))
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Invariants: nothing secret is compared in a time that depends on it; what authenticated to us is never shown to a
 //! service; a valid session or token is never refused or delayed for the address that it comes from; what is right can
-//! be changed while requests come in, and from then on nothing that was right before lets anybody in.
+//! be changed while requests come in, and from then on nothing that was right before lets anybody in; a password is a
+//! counted guess under whatever name it comes, except where it was right a while ago.
 
 mod admit;
 mod change;
@@ -59,6 +60,11 @@ impl Access {
             Self::Credentials | Self::Open => None,
         }
     }
+
+    /// Whether somebody has shown who they are.
+    pub(crate) fn is_inside(self) -> bool {
+        self != Self::Open
+    }
 }
 
 /// Why somebody did not come in.
@@ -86,8 +92,6 @@ struct Inner {
     failures: failures::Failures,
     counts: Arc<counters::Counts>,
     known: RwLock<Arc<Known>>,
-    /// As the configuration says it.
-    given: Credentials,
     making: Making,
     kept: kept::Kept,
     writing: change::Writing,
@@ -115,20 +119,19 @@ impl Auth {
         let remembered = kept.sessions();
         let mut known = Known::given(&given, &making, &remembered.epoch);
         if let Some((user, password)) = kept.chosen() {
-            known = known.chosen((&user, password), &given, &making, &remembered.epoch);
+            known = known.chosen((&user, &password), &making, &remembered.epoch);
         }
         let sessions = session::Sessions::default();
         sessions.end_all(known.era);
         sessions.remember(remembered.revoked);
         let inner = Inner {
             enabled: given.enabled,
-            excluded: given.excluded.clone(),
             jar: jar::Jar::new(given.cookie.as_deref(), &cookie_key),
+            excluded: given.excluded,
             sessions,
             failures: failures::Failures::new(Arc::clone(&counts)),
             counts,
             known: RwLock::new(Arc::new(known)),
-            given,
             making,
             kept,
             writing: change::Writing::new(remembered.epoch),
@@ -164,17 +167,18 @@ impl Auth {
         !self.inner.enabled || self.inner.excluded.contains(&port)
     }
 
-    /// The address without our token, if that is in it.
-    pub(crate) fn without_token(&self, uri: &Uri) -> Option<String> {
-        uri::without_token(uri, |token| self.known().is_token(token))
+    /// The address without our token, or what stands in its place, if that is in it.
+    pub(crate) fn without_token(&self, uri: &Uri, access: Access) -> Option<String> {
+        uri::without_token(uri, |token| self.known().is_ours(token, access.is_inside()))
     }
 
     /// Removes what authenticates to us from a request that goes to a service. Credentials that name our user count
-    /// as ours even if wrong: a password with a typing mistake is nobody's business either.
-    pub fn strip(&self, headers: &mut HeaderMap) {
+    /// as ours even if wrong: a password with a typing mistake is nobody's business either. `inside`: it comes from
+    /// somebody who has shown who they are.
+    pub fn strip(&self, headers: &mut HeaderMap, inside: bool) {
         self.inner.jar.strip(headers);
         if let Some(referer) = headers.get(REFERER) {
-            let ours = |token: &[u8]| self.known().is_token(token);
+            let ours = |token: &[u8]| self.known().is_ours(token, inside);
             if let Some(clean) = uri::referer_without_token(referer.as_bytes(), ours) {
                 match HeaderValue::try_from(clean) {
                     Ok(clean) => headers.insert(REFERER, clean),
@@ -185,7 +189,7 @@ impl Auth {
         let Some(value) = headers.get(AUTHORIZATION) else { return };
         let ours = Presented::read(value).is_some_and(|shown| match shown {
             Presented::Basic(pair) => self.known().is_user(pair.user()),
-            Presented::Bearer(token) => self.known().is_token(token),
+            Presented::Bearer(token) => self.known().is_ours(token, inside),
         });
         if ours {
             headers.remove(AUTHORIZATION);

@@ -36,6 +36,16 @@ impl Network {
     }
 }
 
+impl Network {
+    /// The address, as long for both versions.
+    pub(super) fn bytes(self) -> [u8; 16] {
+        match self.address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        }
+    }
+}
+
 /// Whether an address is nobody's on the internet.
 pub(in crate::gateway) fn is_shared(address: IpAddr) -> bool {
     !Network::of(address).public

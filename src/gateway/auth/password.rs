@@ -1,10 +1,12 @@
 //! The password: bcrypt on threads of its own, few at a time, so that guessing cannot take all processors; and a
-//! memory of the one pair that was right, so that Basic costs bcrypt once and not on every request.
+//! memory of who was right, so that Basic costs bcrypt once and not on every request.
 //!
 //! Invariants: a wrong user costs the same as a wrong password (both are checked against the same hash); only what
-//! was right is remembered, as a keyed digest and for a limited time; bcrypt never cuts a password in silence.
+//! was right is remembered, as a keyed digest, and it lets in for a limited time and only where it came from: elsewhere
+//! a guess has to wait for its turn, or it could be told from a wrong one at the speed of the network; bcrypt never
+//! cuts a password in silence.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
@@ -13,10 +15,14 @@ use tokio::time::Instant;
 use super::Password;
 use super::digest::{Digest, Keyed, Mark, mark, same};
 use super::hashers::Hashers;
+use super::network::Network;
 use crate::config::env::PASSWORD_LIMIT;
 
 /// How long a verified pair is remembered.
 const MEMORY: Duration = Duration::from_secs(10 * 60);
+
+/// From how many networks: one person has a few.
+const PLACES: usize = 32;
 
 /// Checks user and password.
 pub(super) struct Passwords {
@@ -26,29 +32,59 @@ pub(super) struct Passwords {
     /// Made once, when it is needed first, if the password came in plain text. `None` inside: nothing can be right.
     hash: OnceCell<Option<Arc<str>>>,
     key: Keyed,
-    verified: RwLock<Option<(Digest, Instant)>>,
+    /// User, password and network, and until when; the one that ends first stands first.
+    verified: RwLock<Vec<(Digest, Instant)>>,
+    /// The password, as soon as it is known. It tells what is ours from what is a service's, and lets nobody in.
+    itself: OnceLock<Digest>,
     hashers: Arc<Hashers>,
 }
 
 impl Passwords {
     pub(super) fn new(user: &str, source: Password, cost: u32, hashers: Arc<Hashers>) -> Self {
         let key = Keyed::random();
+        let itself = OnceLock::new();
+        if let Password::Plain(plain) = &source
+            && usable(plain.reveal().as_bytes())
+        {
+            itself.get_or_init(|| recognised(&key, plain.reveal().as_bytes()));
+        }
         Self {
             user: key.digest(&[user.as_bytes()]),
+            itself,
             source,
             cost,
             hash: OnceCell::new(),
             key,
-            verified: RwLock::new(None),
+            verified: RwLock::default(),
             hashers,
         }
     }
 
-    /// Whether exactly this pair was verified a while ago. Cheap.
-    pub(super) fn remembers(&self, user: &[u8], password: &[u8]) -> bool {
-        let verified = *self.verified.read().unwrap_or_else(PoisonError::into_inner);
-        let Some((right, until)) = verified else { return false };
-        same(&right, &self.key.digest(&[user, password])) && Instant::now() < until
+    /// Whether exactly this pair was right a while ago, from the same network. Cheap.
+    pub(super) fn remembers(&self, user: &[u8], password: &[u8], from: Network) -> bool {
+        let verified = self.verified.read().unwrap_or_else(PoisonError::into_inner);
+        if verified.is_empty() {
+            return false;
+        }
+        let (shown, now) = (self.key.digest(&[user, password, &from.bytes()]), Instant::now());
+        verified.iter().fold(false, |found, (right, until)| found | (now < *until && same(right, &shown)))
+    }
+
+    fn remember(&self, user: &[u8], password: &[u8], from: Network) {
+        self.itself.get_or_init(|| recognised(&self.key, password));
+        let (right, now) = (self.key.digest(&[user, password, &from.bytes()]), Instant::now());
+        let mut verified = self.verified.write().unwrap_or_else(PoisonError::into_inner);
+        verified.retain(|(other, until)| !same(other, &right) && now < *until);
+        if verified.len() >= PLACES {
+            verified.remove(0);
+        }
+        verified.push((right, now + MEMORY));
+    }
+
+    /// Whether this is the password, for those who are inside. Where only its hash was given, it is known as such after
+    /// somebody has shown it.
+    pub(super) fn is_password(&self, shown: &[u8]) -> bool {
+        self.itself.get().is_some_and(|itself| same(itself, &recognised(&self.key, shown)))
     }
 
     /// What a pair is known by that was wrong.
@@ -57,9 +93,9 @@ impl Passwords {
     }
 
     /// Whether the pair is right. Waits for a free thread.
-    pub(super) async fn check(&self, user: &[u8], password: &[u8]) -> bool {
+    pub(super) async fn check(&self, user: &[u8], password: &[u8], from: Network) -> bool {
         // A page asks for many things at once: the first of them did the work for the others meanwhile.
-        if self.remembers(user, password) {
+        if self.remembers(user, password, from) {
             return true;
         }
         let possible = usable(password);
@@ -72,9 +108,7 @@ impl Passwords {
         let user_right = same(&self.key.digest(&[user]), &self.user);
         let right = password_right & user_right & possible;
         if right {
-            let pair = self.key.digest(&[user, password]);
-            let mut verified = self.verified.write().unwrap_or_else(PoisonError::into_inner);
-            *verified = Some((pair, Instant::now() + MEMORY));
+            self.remember(user, password, from);
         }
         right
     }
@@ -112,8 +146,14 @@ impl Passwords {
     }
 }
 
-/// bcrypt would cut a longer password, and repeats a shorter one after a zero byte: `a` and `a\0a` look the same.
-fn usable(password: &[u8]) -> bool {
+/// What the password itself is known by.
+fn recognised(key: &Keyed, password: &[u8]) -> Digest {
+    key.digest(&[password, b"itself"])
+}
+
+/// Whether it can be a password. bcrypt would cut a longer one, and repeats a shorter one after a zero byte: `a` and
+/// `a\0a` look the same.
+pub(super) fn usable(password: &[u8]) -> bool {
     !password.is_empty() && password.len() <= PASSWORD_LIMIT && !password.contains(&0)
 }
 
@@ -122,6 +162,16 @@ mod tests {
     use super::super::counters::Counts;
     use super::*;
     use crate::config::secret::Secret;
+
+    fn from(address: &str) -> Network {
+        Network::of(address.parse().unwrap())
+    }
+
+    impl Passwords {
+        async fn takes(&self, user: &str, password: &str) -> bool {
+            self.check(user.as_bytes(), password.as_bytes(), from("192.0.2.1")).await
+        }
+    }
 
     fn passwords(source: Password) -> (Passwords, Arc<Counts>) {
         let counts = Arc::<Counts>::default();
@@ -149,21 +199,21 @@ mod tests {
             ("user", "password"),
         ] {
             let before = counts.read().hashes;
-            passwords.check(user.as_bytes(), password.as_bytes()).await;
+            passwords.takes(user, password).await;
             assert_eq!(counts.read().hashes - before, 1, "{user}:{password}");
         }
         // What was right costs nothing any more; what is beside it does.
         let before = counts.read().hashes;
-        assert!(passwords.check(b"user", b"password").await);
+        assert!(passwords.takes("user", "password").await);
         assert_eq!(counts.read().hashes, before);
-        assert!(!passwords.check(b"user", b"wrong").await);
+        assert!(!passwords.takes("user", "wrong").await);
         assert_eq!(counts.read().hashes, before + 1);
     }
 
     #[tokio::test]
     async fn only_the_pair_is_right() {
         let passwords = plain("pässwort 密码");
-        assert!(!passwords.remembers(b"user", "pässwort 密码".as_bytes()));
+        assert!(!passwords.remembers(b"user", "pässwort 密码".as_bytes(), from("192.0.2.1")));
         for (user, password, right) in [
             ("user", "pässwort 密码", true),
             ("user", "passwort 密码", false),
@@ -172,31 +222,57 @@ mod tests {
             ("user", "", false),
             ("user", "pässwort 密码\0pässwort 密码", false),
         ] {
-            assert_eq!(
-                passwords.check(user.as_bytes(), password.as_bytes()).await,
-                right,
-                "{user}:{password}"
-            );
+            assert_eq!(passwords.takes(user, password).await, right, "{user}:{password}");
         }
-        assert!(passwords.remembers(b"user", "pässwort 密码".as_bytes()));
-        assert!(!passwords.remembers(b"user", b"other"));
+        assert!(passwords.remembers(b"user", "pässwort 密码".as_bytes(), from("192.0.2.1")));
+        assert!(!passwords.remembers(b"user", b"other", from("192.0.2.1")));
+    }
+
+    #[tokio::test]
+    async fn who_was_right_is_known_where_they_were_and_guesses_elsewhere_are_none_the_wiser() {
+        let passwords = plain("password");
+        let remembered = |address: &str| passwords.remembers(b"user", b"password", from(address));
+        assert!(passwords.takes("user", "password").await);
+        for (address, known) in
+            [("192.0.2.1", true), ("::ffff:192.0.2.1", true), ("192.0.2.2", false), ("2001:db8::1", false)]
+        {
+            assert_eq!(remembered(address), known, "{address}");
+        }
+        // More places than anybody has: the first is forgotten.
+        for n in 1..=PLACES {
+            let address = format!("2001:db8:0:{n:x}::1");
+            assert!(passwords.check(b"user", b"password", from(&address)).await);
+            assert!(remembered(&address) && remembered(&format!("2001:db8:0:{n:x}::2")));
+        }
+        assert!(!remembered("192.0.2.1") && remembered("2001:db8:0:1::1"));
+    }
+
+    #[tokio::test]
+    async fn the_password_itself_is_recognised_as_soon_as_it_is_known() {
+        assert!(plain("password").is_password(b"password"));
+        assert!(!plain("password").is_password(b"user") && !plain("").is_password(b""));
+        let (hashed, _) = passwords(Password::Hash(Secret::new(bcrypt::hash("password", 4).unwrap())));
+        assert!(!hashed.takes("user", "other").await);
+        assert!(!hashed.is_password(b"password") && !hashed.is_password(b"other"));
+        assert!(hashed.takes("user", "password").await);
+        assert!(hashed.is_password(b"password") && !hashed.is_password(b"other"));
     }
 
     #[tokio::test]
     async fn nothing_is_cut() {
         let longest = "x".repeat(72);
         let passwords = plain(&longest);
-        assert!(passwords.check(b"user", longest.as_bytes()).await);
-        assert!(!passwords.check(b"user", format!("{longest}y").as_bytes()).await);
+        assert!(passwords.takes("user", &longest).await);
+        assert!(!passwords.takes("user", &format!("{longest}y")).await);
         let too_long = "x".repeat(73);
         let passwords = plain(&too_long);
-        assert!(!passwords.check(b"user", too_long.as_bytes()).await);
-        assert!(!passwords.check(b"user", longest.as_bytes()).await);
+        assert!(!passwords.takes("user", &too_long).await);
+        assert!(!passwords.takes("user", &longest).await);
     }
 
     #[tokio::test]
     async fn an_empty_password_lets_nobody_in() {
-        assert!(!plain("").check(b"user", b"").await);
+        assert!(!plain("").takes("user", "").await);
     }
 
     #[tokio::test]
@@ -205,18 +281,18 @@ mod tests {
         for kind in ["2a", "2b", "2y"] {
             let hash = made.replacen("2b", kind, 1);
             let (passwords, _) = passwords(Password::Hash(Secret::new(hash)));
-            assert!(passwords.check(b"user", b"password").await, "{kind}");
-            assert!(!passwords.check(b"user", b"wrong").await, "{kind}");
+            assert!(passwords.takes("user", "password").await, "{kind}");
+            assert!(!passwords.takes("user", "wrong").await, "{kind}");
         }
         let (passwords, _) = passwords(Password::Hash(Secret::new("no hash")));
-        assert!(!passwords.check(b"user", b"no hash").await);
+        assert!(!passwords.takes("user", "no hash").await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_memory_fades() {
         let passwords = plain("password");
-        assert!(passwords.check(b"user", b"password").await);
+        assert!(passwords.takes("user", "password").await);
         tokio::time::advance(MEMORY).await;
-        assert!(!passwords.remembers(b"user", b"password"));
+        assert!(!passwords.remembers(b"user", b"password", from("192.0.2.1")));
     }
 }

@@ -12,7 +12,8 @@ fn credentials() -> Credentials {
     Credentials {
         user: "user".into(),
         password: Password::Plain(Secret::new("given")),
-        tokens: vec![Secret::new("token"), Secret::new("given")],
+        tokens: vec![Secret::new("token")],
+        password_as_token: true,
         enabled: true,
         excluded: vec![6200],
         cookie: Some("C.1_auth_token".into()),
@@ -74,8 +75,21 @@ impl Browser {
 }
 
 async fn admit(auth: &Auth, uri: &str, headers: &HeaderMap, port: u16) -> Result<Access, Denied> {
-    let peer: IpAddr = "203.0.113.1".parse().unwrap();
-    auth.admit(&uri.parse().unwrap(), headers, peer, (port, false)).await
+    admit_from("203.0.113.1", auth, uri, headers, port).await
+}
+
+async fn admit_from(
+    peer: &str,
+    auth: &Auth,
+    uri: &str,
+    headers: &HeaderMap,
+    port: u16,
+) -> Result<Access, Denied> {
+    auth.admit(&uri.parse().unwrap(), headers, peer.parse().unwrap(), (port, false)).await
+}
+
+fn bearer(token: &str) -> HeaderMap {
+    request(&[("authorization", &format!("Bearer {token}"))])
 }
 
 async fn knows(auth: &Auth, user: &str, password: &str) -> bool {
@@ -172,11 +186,13 @@ async fn changed_credentials_end_everything_and_hold_until_the_environment_chang
         assert!(!before.is_in(auth, false) && after.is_in(auth, false));
         assert!(knows(auth, "ada", "chosen").await);
         assert!(!knows(auth, "user", "given").await && !knows(auth, "ada", "given").await);
-        // The tokens are another matter; the old password is none any more.
-        assert!(auth.known().is_token(b"token") && !auth.known().is_token(b"given"));
+        // The tokens are another matter; where the password does as well it is the new one.
+        assert!(admit(auth, "/", &bearer("token"), PORT).await.is_ok());
+        assert!(admit(auth, "/", &bearer("chosen"), PORT).await.is_ok());
+        assert_eq!(admit(auth, "/", &bearer("given"), PORT).await, Err(Denied::Wrong));
         // A browser that remembers the old name and password shows them to us alone.
         let mut headers = request(&[("authorization", "Basic dXNlcjpnaXZlbg==")]);
-        auth.strip(&mut headers);
+        auth.strip(&mut headers, true);
         assert!(headers.is_empty());
     }
 
@@ -192,15 +208,100 @@ async fn changed_credentials_end_everything_and_hold_until_the_environment_chang
 }
 
 #[tokio::test]
-async fn a_token_that_was_the_password_too_goes_on() {
-    for tokens in [&["given"][..], &["given", "given"], &["token", "given", "given"]] {
-        let tokens = tokens.iter().map(|token| Secret::new(*token)).collect();
-        let auth = Auth::new(Credentials { tokens, ..credentials() }, &[7; 32], 4);
-        for _ in 0..2 {
-            auth.replace("user", Secret::new("chosen")).await.unwrap();
+async fn a_token_that_is_the_password_too_costs_what_a_token_costs_and_goes_on() {
+    let auth = Auth::new(Credentials { tokens: vec![Secret::new("given")], ..credentials() }, &[7; 32], 4);
+    for _ in 0..2 {
+        for (uri, headers) in [("/", bearer("given")), ("/?token=given", HeaderMap::new())] {
+            assert_eq!(admit(&auth, uri, &headers, PORT).await, Ok(Access::Credentials));
         }
-        assert!(auth.known().is_token(b"given"), "the provider's button still works");
+        assert_eq!(auth.counters().attempts, 0);
+        auth.replace("user", Secret::new("chosen")).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_password_does_for_a_token_on_the_terms_of_a_password() {
+    let auth = fresh();
+    auth.known().passwords.hash().await;
+    let cost = async |peer: &str, uri: &str, headers: &HeaderMap| {
+        let before = auth.counters();
+        let verdict = admit_from(peer, &auth, uri, headers, PORT).await;
+        let after = auth.counters();
+        (verdict, after.hashes - before.hashes, after.failures - before.failures)
+    };
+    let (here, there) = ("203.0.113.1", "198.51.100.1");
+    let (nothing, right) = (HeaderMap::new(), Ok(Access::Credentials));
+    assert_eq!(cost(here, "/", &bearer("given")).await, (right, 1, 0));
+    for _ in 0..3 {
+        assert_eq!(cost(here, "/", &bearer("given")).await, (right, 0, 0));
+        assert_eq!(cost(here, "/?token=g%69ven", &nothing).await, (right, 0, 0));
+        assert_eq!(
+            cost(here, "/", &request(&[("authorization", "Basic dXNlcjpnaXZlbg==")])).await,
+            (right, 0, 0)
+        );
+    }
+    // The same mistake in every form is one.
+    assert_eq!(cost(there, "/", &bearer("wrong")).await, (Err(Denied::Wrong), 1, 1));
+    assert_eq!(cost(there, "/?token=wrong", &nothing).await, (Err(Denied::Stranger), 0, 0));
+    assert_eq!(cost(there, "/", &request(&[("authorization", "Basic dXNlcjp3cm9uZw==")])).await.2, 0);
+    // What can be no password costs no bcrypt.
+    let long = "x".repeat(73);
+    assert_eq!(cost(there, "/", &bearer(&long)).await, (Err(Denied::Wrong), 0, 1));
+    for n in 0..3 {
+        assert_eq!(cost(there, &format!("/?token={n}"), &nothing).await, (Err(Denied::Stranger), 1, 1));
+    }
+    assert_eq!(auth.counters().bans, 1);
+    // Nobody who is banned can tell the right one from the others, although it was right a moment ago elsewhere.
+    for shown in ["given", "other"] {
+        let (verdict, hashes, _) = cost(there, "/", &bearer(shown)).await;
+        assert!(matches!(verdict, Err(Denied::TooMany(_))) && hashes == 0, "{shown}: {verdict:?}");
+        let (verdict, hashes, _) = cost(there, &format!("/?token={shown}"), &nothing).await;
+        assert!(matches!(verdict, Err(Denied::TooMany(_))) && hashes == 0, "{shown}: {verdict:?}");
+    }
+    assert_eq!(cost(there, "/", &bearer("token")).await, (right, 0, 0));
+    assert_eq!(cost(here, "/", &bearer("given")).await, (right, 0, 0));
+
+    let elsewhere = Auth::new(Credentials { password_as_token: false, ..credentials() }, &[7; 32], 4);
+    assert_eq!(admit(&elsewhere, "/", &bearer("given"), PORT).await, Err(Denied::Wrong));
+    assert_eq!(elsewhere.counters().hashes, 0);
+}
+
+#[tokio::test]
+async fn a_plus_in_an_address_may_be_a_plus() {
+    let password = Password::Plain(Secret::new("a+b c"));
+    let auth = Auth::new(Credentials { password, ..credentials() }, &[7; 32], 4);
+    let nothing = HeaderMap::new();
+    assert_eq!(admit(&auth, "/?token=a+b%20d", &nothing, PORT).await, Err(Denied::Stranger));
+    assert_eq!((auth.counters().attempts, auth.counters().failures), (1, 1));
+    for uri in ["/?token=a%2Bb+c", "/?token=a+b%20c"] {
+        assert_eq!(admit(&auth, uri, &nothing, PORT).await, Ok(Access::Credentials), "{uri}");
+        let clean = auth.without_token(&uri.parse().unwrap(), Access::Credentials);
+        assert_eq!(clean.as_deref(), Some("/"), "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn an_open_port_tells_strangers_nothing_about_the_password() {
+    let auth = fresh();
+    let uri = "/lab?token=given&x";
+    let referer = [("referer", "http://h:6200/?token=given")];
+    for _ in 0..2 {
+        assert_eq!(admit(&auth, uri, &HeaderMap::new(), 6200).await, Ok(Access::Open));
+        assert_eq!(admit(&auth, "/", &bearer("given"), 6200).await, Ok(Access::Open));
+    }
+    assert_eq!((auth.counters().attempts, auth.counters().hashes), (0, 0));
+    let address = uri.parse().unwrap();
+    assert_eq!(auth.without_token(&address, Access::Open), None);
+    for headers in [bearer("given"), request(&referer)] {
+        let mut seen = headers.clone();
+        auth.strip(&mut seen, Access::Open.is_inside());
+        assert_eq!(seen, headers);
+    }
+    // Where its owner is, it is theirs.
+    assert_eq!(admit(&auth, "/", &bearer("given"), PORT).await, Ok(Access::Credentials));
+    assert_eq!(admit(&auth, uri, &HeaderMap::new(), 6200).await, Ok(Access::Credentials));
+    assert_eq!(auth.without_token(&address, Access::Credentials).as_deref(), Some("/lab?x"));
+    assert_eq!(admit_from("198.51.100.1", &auth, uri, &HeaderMap::new(), 6200).await, Ok(Access::Open));
 }
 
 #[tokio::test]
@@ -238,19 +339,27 @@ async fn a_password_that_is_being_checked_while_it_is_changed_lets_nobody_in() {
     let auth = fresh();
     let old = auth.known();
     auth.replace("ada", Secret::new("chosen")).await.unwrap();
-    assert!(old.passwords.check(b"user", b"given").await, "right as it was");
+    let from = network::Network::of(IpAddr::from([127, 0, 0, 1]));
+    assert!(old.passwords.check(b"user", b"given", from).await, "right as it was");
     assert!(!auth.is_current(&old) && !knows(&auth, "user", "given").await);
 }
 
 #[tokio::test]
 async fn a_strangers_wrong_token_is_a_guess_and_that_of_a_service_is_not() {
-    let auth = fresh();
+    for password_as_token in [false, true] {
+        guesses(&Auth::new(Credentials { password_as_token, ..credentials() }, &[7; 32], 4)).await;
+    }
+}
+
+async fn guesses(auth: &Auth) {
+    let basic = request(&[("authorization", "Basic dXNlcjpnaXZlbg==")]);
+    assert!(admit(auth, "/", &basic, PORT).await.is_ok());
     let mut browser = Browser::default();
-    browser.enter(&auth, false);
+    browser.enter(auth, false);
     let (stranger, inside) = (HeaderMap::new(), browser.sends(false));
     let counted = async |uri: &str, headers: &HeaderMap, port| {
         let before = auth.counters().failures;
-        let verdict = admit(&auth, uri, headers, port).await;
+        let verdict = admit(auth, uri, headers, port).await;
         (verdict.is_ok(), auth.counters().failures - before)
     };
     assert_eq!(counted("/lab?token=jupyter", &inside, PORT).await, (true, 0));
@@ -270,16 +379,16 @@ async fn a_strangers_wrong_token_is_a_guess_and_that_of_a_service_is_not() {
         counted(&format!("/?token={n}"), &stranger, PORT).await;
     }
     assert_eq!(auth.counters().bans, 1);
-    assert!(matches!(admit(&auth, "/?token=wrong", &stranger, PORT).await, Err(Denied::TooMany(_))));
-    // What is right is never refused for where it comes from.
-    assert!(admit(&auth, "/?token=token", &stranger, PORT).await.is_ok());
-    assert!(admit(&auth, "/", &inside, PORT).await.is_ok());
-    let bearer = request(&[("authorization", "Bearer token")]);
-    assert!(admit(&auth, "/", &bearer, PORT).await.is_ok());
-    let basic = request(&[("authorization", "Basic dXNlcjpnaXZlbg==")]);
-    assert!(matches!(admit(&auth, "/", &basic, PORT).await, Err(Denied::TooMany(_))));
-    assert!(knows(&auth, "user", "given").await, "from elsewhere");
-    assert!(admit(&auth, "/", &basic, PORT).await.is_ok(), "right a while ago");
+    assert!(matches!(admit(auth, "/?token=wrong", &stranger, PORT).await, Err(Denied::TooMany(_))));
+    // What cannot be guessed is never refused for where it comes from.
+    assert!(admit(auth, "/?token=token", &stranger, PORT).await.is_ok());
+    assert!(admit(auth, "/", &inside, PORT).await.is_ok());
+    assert!(admit(auth, "/", &bearer("token"), PORT).await.is_ok());
+    // Nor is a password where it was right a while ago.
+    assert!(admit(auth, "/", &basic, PORT).await.is_ok());
+    let other = request(&[("authorization", "Basic dXNlcjpvdGhlcg==")]);
+    assert!(matches!(admit(auth, "/", &other, PORT).await, Err(Denied::TooMany(_))));
+    assert!(knows(auth, "user", "given").await, "from elsewhere");
 }
 
 #[tokio::test]
@@ -310,17 +419,21 @@ async fn what_is_ours_is_taken_out_and_what_is_not_stays() {
         ("referer", "http://h:6100/a?tok%65n=token&b=c"),
         ("x-other", "token"),
     ]);
-    auth.strip(&mut headers);
+    auth.strip(&mut headers, true);
     let left = |name: &str| headers.get(name).map(|value| value.to_str().unwrap());
     assert_eq!(left(COOKIE.as_str()), Some("a=1; b=2"));
     assert_eq!((left("authorization"), left("referer")), (None, Some("http://h:6100/a?b=c")));
+    let mut headers = bearer("given");
+    headers.extend(request(&[("referer", "http://h:6100/a?token=given")]));
+    auth.strip(&mut headers, true);
+    assert_eq!(headers, request(&[("referer", "http://h:6100/a")]), "the password in a token's place");
     let untouched = request(&[
         ("cookie", "sid=C.1_auth_token"),
         ("authorization", "Bearer of-the-service"),
         ("referer", "http://h:8888/lab?token=jupyter"),
     ]);
     let mut headers = untouched.clone();
-    auth.strip(&mut headers);
+    auth.strip(&mut headers, true);
     assert_eq!(headers, untouched);
 }
 
