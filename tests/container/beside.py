@@ -43,4 +43,4 @@ async def main():
             await asyncio.sleep(0.2)
 
 
-asyncio.run(asyncio.wait_for(main(), 30))
+asyncio.run(asyncio.wait_for(main(), 60))

@@ -24,7 +24,7 @@ async fn text_is_copied_both_ways_short_or_long() {
     let cookie = wire::cookie(&stack).await;
     let mut wire = Wire::of_a_page(stack.desktop_port(), &cookie).await;
     let short = "Grüße aus Zürich, 日本語, عربى, 🙂: 'a, b' \"c\"\tend";
-    let long: String = (0..5000).map(|n| format!("{n}: {short}\n")).collect();
+    let long = (0..5000).map(|n| format!("{n}: {short}\n")).collect::<Vec<_>>().concat();
     assert!(long.len() > 200_000 && long.len() > 10 * CHUNK);
 
     for text in [short, long.trim_end()] {

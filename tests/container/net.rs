@@ -41,7 +41,7 @@ pub async fn http_post(url: &str, json: &str) -> Reply {
 
 /// Logs in as the page's form does: the cookie to show from then on, or the status of the refusal.
 pub async fn log_in(page: &str, user: &str, password: &str) -> Result<String, u16> {
-    let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
     let form = format!("user={}&password={}&next=%2F", escaped(user), escaped(password));
     let request = client().post(format!("{page}desktopd/login")).body(form);
     let request = request.header("content-type", "application/x-www-form-urlencoded");
