@@ -7,6 +7,7 @@ use fantoccini::actions::ActionSequence;
 use fantoccini::cookies::Cookie;
 use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
+use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -52,6 +53,22 @@ impl Browser {
 
     pub async fn url(&self) -> String {
         self.client.current_url().await.expect("ask where the browser is").into()
+    }
+
+    /// The tab that is in front.
+    pub async fn tab(&self) -> WindowHandle {
+        self.client.window().await.expect("ask which tab is in front")
+    }
+
+    /// Opens a tab, which is in front then.
+    pub async fn new_tab(&self) -> WindowHandle {
+        let tab = self.client.new_window(true).await.expect("open a tab").handle;
+        self.switch_to(&tab).await;
+        tab
+    }
+
+    pub async fn switch_to(&self, tab: &WindowHandle) {
+        self.client.switch_to_window(tab.clone()).await.expect("bring a tab to the front");
     }
 
     /// What a person would see of the page now.

@@ -4,6 +4,7 @@
 use std::collections::hash_map::RandomState;
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, Hasher};
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -133,6 +134,17 @@ impl Container {
     /// Runs a command inside, as root.
     pub fn exec(&self, command: &[&str]) -> Done {
         client("exec", [&[self.name.as_str()], command].concat())
+    }
+
+    /// Runs a command inside, as root, that reads `input`.
+    pub fn exec_with_input(&self, command: &[&str], input: &[u8]) -> Done {
+        let mut client = docker();
+        client.args(["exec", "--interactive", &self.name]).args(command);
+        client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = client.spawn().unwrap_or_else(|error| panic!("run {client:?}: {error}"));
+        // A command that ends without reading everything says so by its code.
+        let _ = running.stdin.take().expect("an input").write_all(input);
+        running.wait_with_output().unwrap_or_else(|error| panic!("wait for {client:?}: {error}")).into()
     }
 
     /// Runs a command inside that has to succeed, and gives its output.

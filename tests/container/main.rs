@@ -13,6 +13,7 @@
 
 mod browser;
 mod cleanup;
+mod clipboard;
 mod compose;
 mod contract;
 mod desktop;
@@ -24,6 +25,7 @@ mod image;
 mod input;
 mod jobs;
 mod journey;
+mod logout;
 mod mistakes;
 mod narrow;
 mod net;
@@ -33,6 +35,9 @@ mod remote;
 mod restart;
 mod scenario;
 mod secure;
+mod sound;
 mod stack;
+mod upload;
 mod viewer;
 mod vnc;
+mod wire;

@@ -39,12 +39,35 @@ pub async fn http_post(url: &str, json: &str) -> Reply {
     reply(request).await.unwrap_or_else(|error| panic!("post to {url}: {error}"))
 }
 
+/// Logs in as the page's form does: the cookie to show from then on, or the status of the refusal.
+pub async fn log_in(page: &str, user: &str, password: &str) -> Result<String, u16> {
+    let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
+    let form = format!("user={}&password={}&next=%2F", escaped(user), escaped(password));
+    let request = client().post(format!("{page}desktopd/login")).body(form);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let sent = reply(request.header("origin", page.trim_end_matches('/'))).await;
+    let answer = sent.unwrap_or_else(|error| panic!("log in at {page}: {error}"));
+    match answer.headers.get("set-cookie").map(|cookie| cookie.to_str().expect("a cookie is text")) {
+        Some(cookie) if answer.status == 303 => Ok(cookie.split(';').next().unwrap_or_default().to_owned()),
+        _ => Err(answer.status),
+    }
+}
+
 fn client() -> reqwest::Client {
+    builder().timeout(TIMEOUT).build().expect("make an HTTP client")
+}
+
+/// For what takes long because there is much of it: it may only not come to a halt.
+pub fn patient_client() -> reqwest::Client {
+    builder().read_timeout(TIMEOUT).build().expect("make an HTTP client")
+}
+
+fn builder() -> reqwest::ClientBuilder {
     // The daemon chooses its own; the second of two threads finds that it is done.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder =
-        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(TIMEOUT);
-    builder.build().expect("make an HTTP client")
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    // A container makes its own certificate.
+    builder.tls_danger_accept_invalid_certs(true)
 }
 
 async fn reply(request: reqwest::RequestBuilder) -> Result<Reply, reqwest::Error> {

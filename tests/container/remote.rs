@@ -86,7 +86,7 @@ async fn turn_relays_to_the_container_for_who_knows_the_password() {
     let seen = sh(&stack, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; desktopd plan --json").stdout;
     assert!(seen.contains("turnserver -c") && !seen.contains(TURN_PASSWORD), "{seen}");
 
-    let address = stack.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
+    let address = stack.address();
     let client = |password: &str, more: &str| {
         let command =
             format!("timeout 60 turnutils_uclient -u user -w '{password}' -n 1 -m 1 {more} {address}");

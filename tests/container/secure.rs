@@ -13,8 +13,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// Where the desktop is on Docker's network, without a scheme.
 fn address(stack: &Stack) -> String {
-    let address = stack.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
-    format!("{}:{DESKTOP}/", address.trim())
+    format!("{}:{DESKTOP}/", stack.address())
 }
 
 async fn is_secure_context(browser: &Browser) -> bool {
@@ -59,7 +58,7 @@ async fn a_person_works_by_https_and_is_led_there() {
     work(&browser, "unpainted-https").await;
     assert_eq!(browser.url().await, format!("https://{address}"));
     // The portal of the same host by https: the login counts there.
-    let portal = format!("https://{}:{}/", address.split(':').next().unwrap_or_default(), stack::PORTAL);
+    let portal = format!("https://{}:{}/", stack.address(), stack::PORTAL);
     browser.goto(&portal).await;
     assert_eq!(browser.url().await, portal);
 }

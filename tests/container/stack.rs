@@ -84,6 +84,11 @@ impl Stack {
         self.ports.map_or_else(|| self.port(DESKTOP), |ports| ports.1)
     }
 
+    /// The container's own address on Docker's network.
+    pub fn address(&self) -> String {
+        self.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}").trim().to_owned()
+    }
+
     /// What the daemon says of itself, or why it says nothing.
     pub fn status(&self) -> Result<Snapshot, String> {
         let done = self.exec(&["desktopd", "status", "--json"]);
