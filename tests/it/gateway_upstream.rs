@@ -24,6 +24,13 @@ pub enum Came {
 pub struct Upstream {
     pub address: SocketAddr,
     came: Arc<Mutex<Vec<Came>>>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
 }
 
 impl Upstream {
@@ -33,12 +40,12 @@ impl Upstream {
         let address = listener.local_addr().unwrap();
         let came = Arc::<Mutex<Vec<Came>>>::default();
         let (kept, answers) = (Arc::clone(&came), Arc::new(answers.iter().copied().collect()));
-        tokio::spawn(async move {
+        let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, Arc::clone(&kept), Arc::clone(&answers)));
             }
         });
-        Self { address, came }
+        Self { address, came, accepting }
     }
 
     /// What came until now.
