@@ -26,8 +26,8 @@ const HEAD_SIZE: u32 = 64 * 1024;
 const STREAMS: u32 = 128;
 
 /// What may be on its way before the client is asked to wait: enough for an upload over a long line. Bytes.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// What is kept of each answer for a client that does not take it. Bytes.
 const SEND_BUFFER: usize = 64 * 1024;

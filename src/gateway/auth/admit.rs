@@ -58,7 +58,8 @@ impl Auth {
     /// Checks user and password, slowly for those who were wrong often.
     pub(crate) async fn password(&self, user: &[u8], password: &[u8], peer: IpAddr) -> Result<(), Denied> {
         let known = self.known();
-        if known.passwords.remembers(user, password, Network::of(peer)) {
+        let from = Network::of(peer);
+        if known.passwords.remembers(user, password, from) && !self.inner.failures.besieged(from) {
             return Ok(());
         }
         self.attempt(&known, user, vec![password.to_vec()], peer).await
@@ -70,7 +71,7 @@ impl Auth {
         let known = self.known();
         let (user, from) = (known.user.as_bytes(), Network::of(peer));
         let right = |shown: &Vec<u8>| known.passwords.remembers(user, shown, from);
-        if known.password_as_token && readings.iter().any(right) {
+        if known.password_as_token && readings.iter().any(right) && !self.inner.failures.besieged(from) {
             return Ok(());
         }
         if open {

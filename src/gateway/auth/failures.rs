@@ -67,6 +67,13 @@ impl Failures {
         look.map_err(|wait| self.refused(wait))
     }
 
+    /// Whether somebody guesses from an address that cannot be banned because it may be everybody's. A password that
+    /// was right a while ago then has to wait for its turn like all others: an answer without one would tell it from
+    /// the wrong ones as fast as the network carries them.
+    pub(super) fn besieged(&self, network: Network) -> bool {
+        self.lock().besieged(network.address, Instant::now())
+    }
+
     /// Waits until this address may try. If it may not: the time after which to come back.
     pub(super) async fn turn(&self, peer: IpAddr) -> Result<Turn, Duration> {
         let end = Instant::now() + PATIENCE;

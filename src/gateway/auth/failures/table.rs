@@ -61,6 +61,8 @@ pub(super) struct Record {
     changed: Arc<Notify>,
     /// Wrong tokens whose answers are held back.
     pub(super) held: usize,
+    /// Until when somebody is taken to be guessing at an address that cannot be banned.
+    besieged: Option<Instant>,
 }
 
 /// What somebody sees who waits.
@@ -97,6 +99,7 @@ impl Record {
             waiting: Vec::new(),
             changed: Arc::default(),
             held: 0,
+            besieged: None,
         }
     }
 
@@ -124,18 +127,24 @@ impl Record {
         self.mistakes.push_front(mark);
         self.failures = self.failures.saturating_add(1);
         self.last = now;
-        if !self.public {
-            return false;
-        }
         self.recent.retain(|at| now.duration_since(*at) < WINDOW);
         self.recent.push(now);
-        let too_many = self.recent.len() >= TOO_MANY;
-        if too_many {
-            self.recent.clear();
+        if self.recent.len() < TOO_MANY {
+            return false;
+        }
+        self.recent.clear();
+        if self.public {
             self.banned = Some(now + BAN);
             self.changed.notify_waiters();
+        } else {
+            self.besieged = Some(now + BAN);
         }
-        too_many
+        self.public
+    }
+
+    /// Whether somebody guesses there, though it may not be whoever asks.
+    pub(super) fn besieged(&self, now: Instant) -> bool {
+        self.besieged.is_some_and(|until| now < until)
     }
 
     fn forget(&mut self, now: Instant) {
@@ -151,7 +160,10 @@ impl Record {
     }
 
     fn is_clean(&self, now: Instant) -> bool {
-        self.is_idle() && self.banned(now).is_none() && (self.failures == 0 || now >= self.last + MEMORY)
+        self.is_idle()
+            && self.banned(now).is_none()
+            && !self.besieged(now)
+            && (self.failures == 0 || now >= self.last + MEMORY)
     }
 }
 
@@ -235,12 +247,20 @@ impl Table {
         left > 0
     }
 
+    /// Whether somebody guesses at an address that cannot be banned.
+    pub(super) fn besieged(&self, address: IpAddr, now: Instant) -> bool {
+        self.records.get(&address).is_some_and(|record| record.besieged(now))
+    }
+
     /// An attempt was right, or wrong in a certain way. Whether the network is banned now.
     pub(super) fn end(&mut self, address: IpAddr, wrong: Option<Mark>, now: Instant) -> bool {
         let Some(record) = self.records.get_mut(&address) else { return false };
         let Some(mark) = wrong else {
             record.failures = 0;
-            record.recent.clear();
+            // Who was right need not be who was wrong, where everybody has the same address.
+            if record.public {
+                record.recent.clear();
+            }
             record.open_at = now;
             return false;
         };
@@ -267,7 +287,11 @@ impl Table {
     }
 
     fn tidy(&mut self, address: IpAddr) {
-        if self.records.get(&address).is_some_and(|record| record.is_idle() && record.failures == 0) {
+        if self
+            .records
+            .get(&address)
+            .is_some_and(|record| record.is_idle() && record.failures == 0 && record.besieged.is_none())
+        {
             self.records.remove(&address);
         }
     }

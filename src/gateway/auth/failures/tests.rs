@@ -191,3 +191,22 @@ async fn memory_is_bounded_and_networks_count_as_one() {
     }
     assert_eq!(failures.lock().size().1, WAITING_ALL);
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_somebody_guesses_whom_nobody_can_ban_nothing_is_answered_without_a_turn() {
+    let failures = failures();
+    let (home, stranger) = (Network::of(HOME), Network::of(STRANGER));
+    for _ in 0..4 {
+        fail(&failures, HOME).await.unwrap();
+        fail(&failures, STRANGER).await.unwrap();
+    }
+    assert!(!failures.besieged(home));
+    fail(&failures, HOME).await.unwrap();
+    fail(&failures, STRANGER).await.unwrap();
+    // The other one is banned.
+    assert!(failures.besieged(home) && !failures.besieged(stranger));
+    failures.turn(HOME).await.unwrap().end(None);
+    assert!(failures.besieged(home), "somebody else was right");
+    tokio::time::advance(BAN).await;
+    assert!(!failures.besieged(home));
+}
