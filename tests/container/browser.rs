@@ -22,6 +22,9 @@ use crate::poll::eventually;
 /// machine on which a whole desktop starts again beside it, for a long one.
 const RELOAD: Duration = Duration::from_secs(40);
 
+/// What Chromium says of a page that was loading when a container came or went beside it, and a network device with it.
+const NETWORK_CHANGED: &str = "ERR_NETWORK_CHANGED";
+
 async fn patiently<T>(what: &str, ask: impl AsyncFnMut() -> Result<T, CmdError>) -> T {
     eventually(what, RELOAD, ask).await
 }
@@ -48,7 +51,18 @@ impl Browser {
 
     /// Opens a page and waits until it's loaded.
     pub async fn goto(&self, url: &str) {
-        self.client.goto(url).await.unwrap_or_else(|error| panic!("open {url}: {error}"));
+        let mut gone = self.client.goto(url).await;
+        while gone.as_ref().is_err_and(|error| error.to_string().contains(NETWORK_CHANGED)) {
+            gone = self.client.goto(url).await;
+        }
+        gone.unwrap_or_else(|error| panic!("open {url}: {error}"));
+    }
+
+    /// Opens the page again where other tests have kept it from loading.
+    pub async fn mend(&self) {
+        if self.text().await.contains(NETWORK_CHANGED) {
+            self.client.refresh().await.unwrap_or_else(|error| eprintln!("open the page again: {error}"));
+        }
     }
 
     pub async fn url(&self) -> String {

@@ -64,6 +64,7 @@ impl Desktop<'_> {
     }
 
     async fn look(&self) -> Result<Picture, String> {
+        self.browser.mend().await;
         let Some(stream) = self.stream().await else {
             return Err(format!("no stream in the page, which says {:?}", self.browser.text().await));
         };
