@@ -105,10 +105,13 @@ async fn keep_pace<C: Future>(
     stop: CancellationToken,
 ) {
     let mut look = pin!(sleep_until(Instant::now() + HEAD));
+    // One of its own: it is looked at whenever the connection is, and threads would wait for each other.
+    let stop = stop.child_token();
     let mut stopping = false;
     loop {
         // What goes wrong on a connection was the client's doing, and the client has seen it.
         tokio::select! {
+            biased;
             _ = connection.as_mut() => return,
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
