@@ -2,7 +2,6 @@
 
 use crate::gateway::pace::Stalls;
 use std::io::Cursor;
-use std::time::Instant;
 
 use proptest::prelude::*;
 use tokio::io::AsyncReadExt;
@@ -234,23 +233,4 @@ proptest! {
     fn nothing_panics(stream in prop::collection::vec(any::<u8>(), 0..300), piece in 0_usize..300) {
         let _ = verdicts(&stream, &[piece], 3);
     }
-}
-
-/// Prints what a head costs: `cargo nextest run --release --run-ignored only -E 'test(what_a_head_costs)' --no-capture`.
-#[test]
-#[ignore = "a measurement"]
-fn what_a_head_costs() {
-    let head = format!(
-        "{}Cookie: {}\r\nUser-Agent: {}\r\nAccept: */*\r\n\r\n",
-        &GOOD[..GOOD.len() - 2],
-        "c".repeat(250),
-        "u".repeat(170)
-    );
-    let (mut watched, verdicts) = Watched::new((), Pace::new(Stalls::End));
-    let (began, times) = (Instant::now(), 1_000_000);
-    for _ in 0..times {
-        watched.look(std::hint::black_box(head.as_bytes()));
-    }
-    eprintln!("{:?} for {} bytes", began.elapsed() / times, head.len());
-    assert_eq!(verdicts.known().good, times);
 }
