@@ -16,7 +16,7 @@ use nix::sys::time::TimeSpec;
 use crate::{Many, Outcome, net, stats};
 
 /// How long after the end the last answer may come.
-const LAST: Duration = Duration::from_secs(5);
+const LAST: Duration = Duration::from_secs(30);
 
 struct Line {
     stream: TcpStream,
