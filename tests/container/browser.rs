@@ -130,12 +130,19 @@ impl Browser {
 
     /// Writes into the form's fields, chosen by their names, and presses its button.
     pub async fn submit_form(&self, css: &str, fields: &[(&str, &str)]) {
-        for (name, value) in fields {
-            let field = self.find(&format!("{css} [name={name}]")).await;
-            field.clear().await.unwrap_or_else(|error| panic!("empty {name} of {css}: {error}"));
-            field.send_keys(value).await.unwrap_or_else(|error| panic!("fill {name} of {css}: {error}"));
+        let page = self.url().await;
+        loop {
+            for (name, value) in fields {
+                let field = self.find(&format!("{css} [name={name}]")).await;
+                field.clear().await.unwrap_or_else(|error| panic!("empty {name} of {css}: {error}"));
+                field.send_keys(value).await.unwrap_or_else(|error| panic!("fill {name} of {css}: {error}"));
+            }
+            self.click_on(&format!("{css} button, {css} input[type=submit]")).await;
+            if !self.text().await.contains(NETWORK_CHANGED) {
+                return;
+            }
+            self.goto(&page).await;
         }
-        self.click_on(&format!("{css} button, {css} input[type=submit]")).await;
     }
 
     pub async fn click_on(&self, css: &str) {
