@@ -8,8 +8,9 @@
 //! The same mistake again is no further guess: a page that is still open, or a program, repeats what its browser or its
 //! file remembers, and must not get its owner banned.
 //!
-//! Invariants: bounded memory; nobody is refused for good; whoever shows a valid session or token, or a password that
-//! was right from the same network a while ago, never comes here; whoever goes away while they wait has not tried.
+//! Invariants: bounded memory; nobody is refused for good; whoever shows a valid session or token never comes here, nor
+//! does a password that was right from the same network a while ago, unless somebody guesses there who cannot be banned
+//! (`besieged`); whoever goes away while they wait has not tried.
 
 mod table;
 
