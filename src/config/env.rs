@@ -17,7 +17,7 @@ use super::secret::Secret;
 use value::FromVariable;
 pub use value::{
     CookieName, DisplayChoice, DisplayName, HostPort, Networks, PASSWORD_LIMIT, Password, PasswordHash, Port,
-    Ports, RelayPort,
+    Ports, RelayPort, Workspace,
 };
 pub use web::{LocalhostPorts, Origins, Tokens};
 
@@ -101,6 +101,17 @@ variables! {
     vnc_port_host: HostPort = "6200", ["VNC_PORT_HOST"], "port of the desktop by VNC";
     vnc_port_local: Port = "16200", ["VNC_PORT_LOCAL"], "inner port of KasmVNC, on loopback, where that is installed";
     vnc_url: Option<String> = "", ["VNC_URL"], "preset link to the desktop by VNC";
+    ssh_port_host: u32 = "2222", ["SSH_PORT_HOST"], "the host's side of the SSH port, for links; nothing listens on it";
+    serviceportal_metrics_port: Option<String> = "", ["SERVICEPORTAL_METRICS_PORT"], "read and not used: metrics are the portal's /desktopd/metrics";
+    selkies_metrics_port: Option<String> = "", ["SELKIES_METRICS_PORT"], "the same";
+    vnc_metrics_port: Option<String> = "", ["VNC_METRICS_PORT"], "the same";
+    syncthing_ui_port_host: HostPort = "8384", ["SYNCTHING_UI_PORT_HOST"], "port of Syncthing's pages, where that is installed";
+    syncthing_ui_port_local: Port = "18384", ["SYNCTHING_UI_PORT_LOCAL"], "inner port of Syncthing's pages, on loopback";
+    syncthing_transport_port_host: HostPort = "22999", ["SYNCTHING_TRANSPORT_PORT_HOST"], "port on which Syncthing exchanges files";
+    syncthing_url: Option<String> = "", ["SYNCTHING_URL"], "preset link to Syncthing";
+    cf_tunnel_token: Option<Secret> = "", ["CF_TUNNEL_TOKEN"], "token of a named Cloudflare tunnel";
+    cf_quick_tunnels: bool = "false", ["CF_QUICK_TUNNELS"], "a throw-away Cloudflare tunnel for each web service";
+    tunnel_transport_protocol: String = "http2", ["TUNNEL_TRANSPORT_PROTOCOL"], "how cloudflared talks to Cloudflare: http2, quic or auto";
     vnc_display: DisplayName = ":1", ["VNC_DISPLAY"], "KasmVNC's own X display, where that is installed";
     direct_address: String = "localhost", ["DIRECT_ADDRESS"], "name or address under which people reach this machine";
     direct_address_get_wan: bool = "false", ["DIRECT_ADDRESS_GET_WAN"], "whether the public address is looked up and stands in links instead";
@@ -110,9 +121,15 @@ variables! {
     vast_containerlabel: Option<String> = "", ["VAST_CONTAINERLABEL"], "vast.ai's name of the instance: with it, vast.ai's defaults are taken";
     public_ipaddr: Option<String> = "", ["PUBLIC_IPADDR"], "vast.ai's: the public address; `VAST_TCP_PORT_n` says which port is which there";
     container_id: Option<String> = "", ["CONTAINER_ID"], "vast.ai's: the instance; what was made for another one is made anew";
+    container_api_key: Option<Secret> = "", ["CONTAINER_API_KEY"], "vast.ai's: the instance's key to its API";
     runpod_pod_id: Option<String> = "", ["RUNPOD_POD_ID"], "RunPod's: the pod, whose proxy links lead to";
     runpod_public_ip: Option<String> = "", ["RUNPOD_PUBLIC_IP"], "RunPod's: the public address; `RUNPOD_TCP_PORT_n` says which port is which there";
     desktopd_display: DisplayChoice = "auto", ["DESKTOPD_DISPLAY"], "auto, xorg, virtualgl or llvmpipe";
+    vgl_display: String = "egl", ["VGL_DISPLAY"], "the device that VirtualGL draws on";
+    disable_vgl: bool = "false", ["DISABLE_VGL"], "whether VirtualGL is left out";
+    gpu_count: Option<u32> = "", ["GPU_COUNT"], "how many of the GPUs are used and shown; all when unset";
+    accept_nvidia_license: bool = "true", ["ACCEPT_NVIDIA_LICENSE"], "whether NVIDIA's driver libraries may be downloaded";
+    disable_forward_compat: bool = "false", ["DISABLE_FORWARD_COMPAT"], "whether CUDA's libraries for newer drivers are left out";
     display: DisplayName = ":0", ["DISPLAY"], "the desktop's X display";
     display_sizew: u32 = "1920", ["DISPLAY_SIZEW", "SIZEW"], "width of the desktop in pixels";
     display_sizeh: u32 = "1080", ["DISPLAY_SIZEH", "SIZEH"], "height of the desktop in pixels";
@@ -126,6 +143,7 @@ variables! {
     turn_username: Option<String> = "", ["TURN_USERNAME", "SELKIES_TURN_USERNAME", "WEBRTC_TURN_USERNAME"], "its user name";
     turn_password: Option<Secret> = "", ["TURN_PASSWORD", "SELKIES_TURN_PASSWORD", "WEBRTC_TURN_PASSWORD"], "its password";
     turn_protocol: String = "udp", ["TURN_PROTOCOL", "SELKIES_TURN_PROTOCOL", "WEBRTC_TURN_PROTOCOL"], "udp or tcp";
+    turn_server: Option<String> = "", ["TURN_SERVER"], "vast.ai's: an external TURN server is there, and ours stays off";
     pipewire_latency: String = "128/48000", ["PIPEWIRE_LATENCY"], "sound latency of PipeWire";
     pulse_latency_msec: u32 = "60", ["PULSE_LATENCY_MSEC"], "sound latency of PulseAudio programs";
     enable_coturn: bool = "false", ["ENABLE_COTURN"], "a TURN server in the container, for WebRTC where nothing else gets through";
@@ -134,8 +152,31 @@ variables! {
     coturn_port_host: RelayPort = "3478", ["COTURN_PORT_HOST"], "port of it, TCP and UDP";
     coturn_listen_address: Option<String> = "", ["COTURN_LISTEN_ADDRESS"], "public address that it announces, where that is not the container's own";
     ssh_port_local: Port = "22", ["SSH_PORT_LOCAL", "SSH_PORT"], "port of the SSH server";
+    ssh_pubkey: Option<String> = "", ["SSH_PUBKEY"], "SSH keys that may log in, one a line";
+    public_key: Option<String> = "", ["PUBLIC_KEY"], "more of them: RunPod's";
+    ssh_public_key: Option<String> = "", ["SSH_PUBLIC_KEY"], "more of them: vast.ai's";
+    vnc_password: Option<Secret> = "", ["VNC_PASSWORD"], "password for VNC programs on port 5900, which stays closed without one";
     user_name: String = "user", ["USER_NAME"], "the desktop's user";
-    workspace: String = "/workspace/", ["WORKSPACE"], "where people keep their work";
+    user_password: Option<Secret> = "", ["USER_PASSWORD"], "that user's password, for sudo and the screen; locked when unset, and never good for SSH";
+    user_groups: String = "", ["USER_GROUPS"], "groups that the user is in besides, separated by commas";
+    workspace: Workspace = "/workspace/", ["WORKSPACE"], "where people keep their work";
+    workspace_mounted: Option<String> = "", ["WORKSPACE_MOUNTED"], "force: the workspace counts as mounted";
+    workspace_uid: Option<u32> = "", ["WORKSPACE_UID"], "the user's id; the owner of a mounted workspace when unset, 1000 where that is root";
+    workspace_gid: Option<u32> = "", ["WORKSPACE_GID"], "the user's group, likewise";
+    workspace_sync: bool = "true", ["WORKSPACE_SYNC"], "whether Python environments move to a mounted workspace";
+    opt_sync: String = "", ["OPT_SYNC"], "folders of /opt that move to a mounted workspace, separated by colons";
+    skip_acl: bool = "false", ["SKIP_ACL"], "whether the workspace gets no access list that lets its owner write what root makes there";
+    data_directory: Option<String> = "", ["DATA_DIRECTORY"], "vast.ai's: another name for the workspace";
+    hf_home: Option<String> = "", ["HF_HOME"], "where Hugging Face's programs keep what they download; .hf_home in the workspace on vast.ai";
+    provisioning_script: Option<String> = "", ["PROVISIONING_SCRIPT"], "URL of a script that sets this machine up";
+    provisioning_manifest: Option<String> = "", ["PROVISIONING_MANIFEST"], "vast.ai's: URL or file of a manifest; not understood yet, and said so";
+    provisioning_user: Option<String> = "", ["PROVISIONING_USER"], "who runs it: the desktop's user, root on vast.ai";
+    hotfix_script: Option<String> = "", ["HOTFIX_SCRIPT"], "URL of a script that runs as root before anything else";
+    boot_script: Option<String> = "", ["BOOT_SCRIPT"], "URL of a script that runs in place of the boot steps";
+    serverless: bool = "false", ["SERVERLESS"], "no desktop and no web services: provisioning and what is asked for alone";
+    portal_unstoppable: String = "", ["PORTAL_UNSTOPPABLE"], "services that the portal does not stop, separated by commas";
+    disable_pty: bool = "false", ["DISABLE_PTY"], "vast.ai's: services write to pipes, as they do here anyway";
+    caddy_flush_interval: Option<String> = "", ["CADDY_FLUSH_INTERVAL"], "read and not used: answers are passed on as they come";
     tz: String = "UTC", ["TZ"], "time zone";
     lang: String = "en_US.UTF-8", ["LANG"], "language and character set";
     supervisor_no_autostart: String = "", ["SUPERVISOR_NO_AUTOSTART"], "services that are not started, separated by commas";

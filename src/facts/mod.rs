@@ -5,6 +5,7 @@ pub mod display;
 pub mod files;
 pub mod programs;
 pub mod public_address;
+pub mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ pub use account::Account;
 pub use display::DisplayFacts;
 pub use files::Files;
 pub use programs::Programs;
+pub use workspace::Workspace;
 
 /// How long a look at somebody's folder may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -40,6 +42,8 @@ pub struct Facts {
     pub groups: BTreeMap<String, u32>,
     /// Why nothing can be kept in that user's home, if that is so.
     pub home_trouble: Option<String>,
+    /// Where people keep their work.
+    pub workspace: Workspace,
     /// Which programs there are.
     pub programs: Programs,
     /// What a display could be made of.
@@ -88,6 +92,7 @@ impl Facts {
             container,
             groups: account::groups(config.services.iter().flat_map(|service| &service.groups)),
             home_trouble: account.as_ref().ok().and_then(|account| home_trouble(&account.home)),
+            workspace: Workspace::probe(config.env.vars.workspace.folder()),
             files: Files::probe(account.as_ref().ok().map(|account| account.home.as_path()), asked),
             addresses: addresses(),
             account,

@@ -12,7 +12,7 @@ use super::*;
 use crate::config::service::Probe;
 use crate::config::{Environment, Places, PortalConfig, Service, Settings};
 use crate::facts::account::StandIn;
-use crate::facts::{Account, DisplayFacts, Files, Programs};
+use crate::facts::{Account, DisplayFacts, Files, Programs, Workspace};
 
 /// A container without a GPU, with root as the daemon and `user` as the desktop's user.
 pub(super) fn facts() -> Facts {
@@ -34,6 +34,7 @@ pub(super) fn facts() -> Facts {
         ),
         groups: BTreeMap::from([("render".to_owned(), 105)]),
         display: DisplayFacts::default(),
+        workspace: Workspace { path: "/workspace".into(), ..Workspace::default() },
         files: Files::default(),
         task_limit: None,
         addresses: [[172, 17, 0, 2].into()].into(),

@@ -20,6 +20,7 @@ pub fn shared(config: &Config, facts: &Facts, display: &Decision) -> Values {
             ("config-dir", config.dir.display().to_string()),
             ("run-dir", config.places.run.display().to_string()),
             ("state-dir", config.places.state.display().to_string()),
+            ("workspace", vars.workspace.folder().display().to_string()),
             ("log-dir", config.places.log.display().to_string()),
             ("display", format!(":{number}")),
             ("display-number", number),

@@ -2,7 +2,9 @@
 //! volume could not be ended.
 
 mod await_bus_name;
+mod command;
 mod prepare;
+mod replan;
 mod x_cookie;
 
 /// The step by which the supervisor learns of a name on a bus.

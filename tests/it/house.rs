@@ -223,7 +223,7 @@ fn one_place(file: &str, path: &[&str], found: &mut BTreeSet<String>) {
         ["std", "env", ..] => only("std::env", &["config/env.rs"]),
         [.., "process", "exit" | "abort"] => only("process::exit", &["main.rs"]),
         ["std", "process", "Command" | "Child", ..] => {
-            only("std::process::Command", &[reaper, "sys/launch.rs"]);
+            only("std::process::Command", &[reaper, "sys/launch.rs", "steps/command.rs"]);
         }
         ["tokio", "process", ..] => only("tokio::process", &[]),
         ["nix", "sys", "wait", ..] => only("nix::sys::wait", &[reaper]),

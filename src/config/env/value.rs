@@ -1,6 +1,7 @@
 //! What a variable can hold: each type with the texts that it accepts, and what it says of the others.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use super::Raw;
 use crate::config::network::Network;
@@ -133,6 +134,31 @@ impl FromVariable for Ports {
     fn resolve(text: String, raw: &Raw) -> Result<String, String> {
         let ports = text.split(',').map(|port| HostPort::resolve(port.trim().to_owned(), raw));
         Ok(ports.collect::<Result<Vec<_>, _>>()?.join(","))
+    }
+}
+
+/// The folder where people keep their work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workspace(String);
+
+impl Workspace {
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        Path::new(self.0.trim_end_matches('/'))
+    }
+
+    /// With the slash at its end that scripts count on which append a name to it.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromVariable for Workspace {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let names: Vec<_> = text.split('/').filter(|name| !name.is_empty()).collect();
+        let fits = !names.is_empty() && !names.iter().any(|name| [".", ".."].contains(name));
+        // It was always taken from the root, with or without the first slash.
+        fits.then(|| Self(format!("/{}/", names.join("/")))).ok_or("a folder such as /workspace/")
     }
 }
 

@@ -1,0 +1,131 @@
+//! The folder where people keep their work: whether it is a volume, and whose.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use super::patiently;
+
+/// What is known of the workspace without writing there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workspace {
+    /// Where it is, links followed as far as it exists.
+    pub path: PathBuf,
+    /// The type of the file system that is mounted there, if one is: what is kept there outlives the container.
+    pub volume: Option<String>,
+    /// Its owner's user and group, if it exists.
+    pub owner: Option<(u32, u32)>,
+    /// Why nothing can be written there, as far as that is known.
+    pub trouble: Option<String>,
+}
+
+impl Workspace {
+    /// Looks at `folder`. A volume that does not answer is one with trouble.
+    pub fn probe(folder: &Path) -> Self {
+        let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+        // What is mounted is known without asking it.
+        let volume = mounted(&mounts, folder);
+        let unanswered = Self {
+            path: folder.to_owned(),
+            volume,
+            owner: None,
+            trouble: Some(format!("the workspace {} does not answer", folder.display())),
+        };
+        let folder = folder.to_owned();
+        patiently(move || Self::look(&folder, &mounts)).unwrap_or(unanswered)
+    }
+
+    /// Whether what is kept there outlives the container.
+    pub fn is_mounted(&self) -> bool {
+        self.volume.is_some()
+    }
+
+    fn look(folder: &Path, mounts: &[u8]) -> Self {
+        let path = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        let volume = mounted(mounts, &path);
+        let (owner, mut trouble) = match fs::metadata(&path) {
+            Ok(found) if found.is_dir() => (Some((found.uid(), found.gid())), None),
+            Ok(_) => (None, Some("it is not a folder".to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (None, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let read_only = || statvfs(&path).is_ok_and(|place| place.flags().contains(FsFlags::ST_RDONLY));
+        if owner.is_some() && read_only() {
+            trouble = Some("it is on a read-only file system".to_owned());
+        }
+        let trouble = trouble.map(|trouble| format!("the workspace {}: {trouble}", path.display()));
+        Self { path, volume, owner, trouble }
+    }
+}
+
+/// The type of the file system that is mounted at `path`, by the kernel's list: the last one there is on top.
+fn mounted(mounts: &[u8], path: &Path) -> Option<String> {
+    let lines = mounts.split(|byte| *byte == b'\n').rev();
+    let mut found = lines.filter_map(|line| {
+        let line = std::str::from_utf8(line).ok()?;
+        let place = unescaped(line.split(' ').nth(4)?);
+        let kind = line.split_once(" - ")?.1.split(' ').next()?;
+        (Path::new(&place) == path).then(|| kind.to_owned())
+    });
+    found.next()
+}
+
+/// Blanks and backslashes stand there as three octal digits.
+fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let digits = rest.get(at + 1..at + 4);
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                out.push(char::from(byte));
+                rest = &rest[at + 4..];
+            }
+            None => {
+                out.push('\\');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTS: &[u8] = b"1 0 0:1 / / rw - overlay overlay rw\n\
+        2 1 8:1 /w /workspace rw,relatime shared:1 - ext4 /dev/vda rw\n\
+        3 1 0:5 / /my\\040work rw - nfs4 host:/x rw\n\
+        4 2 0:6 / /workspace rw - tmpfs tmpfs rw\n";
+
+    #[test]
+    fn the_kernel_says_what_is_a_volume() {
+        for (path, expected) in [
+            ("/workspace", Some("tmpfs")),
+            ("/my work", Some("nfs4")),
+            ("/workspace/sub", None),
+            ("/", Some("overlay")),
+            ("/work", None),
+        ] {
+            assert_eq!(mounted(MOUNTS, Path::new(path)).as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_folder_says_whose_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let found = Workspace::probe(dir.path());
+        let owner = fs::metadata(dir.path()).unwrap();
+        assert_eq!(found.owner, Some((owner.uid(), owner.gid())));
+        assert!(!found.is_mounted() && found.trouble.is_none(), "{found:?}");
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(Workspace::probe(&file).trouble.unwrap().contains("not a folder"));
+        let missing = Workspace::probe(&dir.path().join("missing"));
+        assert_eq!((missing.owner, missing.trouble), (None, None));
+    }
+}

@@ -1,0 +1,38 @@
+//! How a step that changed what the plan is made of (users, keys, the environment) has it made anew: it asks the
+//! daemon over the control socket, as `desktopd reload` does, and waits for the answer. What comes after the step is
+//! then started by the new plan.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long the daemon may take to look at the machine again.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Has the daemon whose folder is `run_dir` look at everything again. What did not work is told: the step itself did
+/// its work.
+pub(super) fn ask(run_dir: &Path) {
+    if let Err(error) = asked(&run_dir.join("control.sock")) {
+        eprintln!("asking for a new plan: {error}; `desktopd reload` makes one");
+    }
+}
+
+fn asked(socket: &Path) -> Result<(), String> {
+    let mut answer = String::new();
+    let mut talk = || {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let request =
+            "POST /api/reload HTTP/1.1\r\nHost: desktopd\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes())?;
+        stream.read_to_string(&mut answer).map(drop)
+    };
+    talk().map_err(|error: std::io::Error| error.to_string())?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(()),
+        // A mistake in a file: the daemon goes on with the plan that it has, and says which.
+        _ => Err(body.trim().to_owned()),
+    }
+}
