@@ -18,6 +18,9 @@ fn main() {
 }
 
 fn run() -> i32 {
+    if let Some(code) = own_side() {
+        return code;
+    }
     let args = match Args::read(std::env::args_os().collect()) {
         Ok(args) => args,
         Err(error) => {
@@ -27,9 +30,6 @@ fn run() -> i32 {
         }
     };
     match &args.command {
-        Command::Exec => sys::launch::exec(),
-        Command::Guard => sys::guard::guard(),
-        Command::Step { words } => told(steps::run(words)),
         Command::Plan { json, variables } => plan(&Config::load(args.config.clone(), variables), *json),
         Command::Init { variables } => desktop(Config::load(args.config.clone(), variables)),
         Command::Run { command } => {
@@ -47,6 +47,25 @@ fn run() -> i32 {
                 Ok(Err(failure)) => refused(&failure),
             }
         }
+    }
+}
+
+/// The sides that only this program itself starts. They are told apart before the command line is parsed: what the
+/// parser is made of would stay in the memory of every guard.
+fn own_side() -> Option<i32> {
+    let mut words = std::env::args_os().skip(1);
+    match words.next()?.to_str()? {
+        sys::sides::EXEC => Some(sys::launch::exec()),
+        sys::sides::GUARD => Some(sys::guard::guard()),
+        sys::sides::STEP => {
+            let words: Result<Vec<String>, _> = words.map(std::ffi::OsString::into_string).collect();
+            Some(told(
+                words
+                    .map_err(|word| format!("{} is not UTF-8", word.display()))
+                    .and_then(|words| steps::run(&words)),
+            ))
+        }
+        _ => None,
     }
 }
 

@@ -200,18 +200,6 @@ A changed file is noticed by itself. One with a mistake changes nothing.")]
         /// The shell
         shell: Shell,
     },
-    /// The child side of a launch
-    #[command(name = "__exec", hide = true)]
-    Exec,
-    /// The subreaper above a contained unit
-    #[command(name = "__guard", hide = true)]
-    Guard,
-    /// The work of a boot step
-    #[command(name = "__step", hide = true)]
-    Step {
-        /// The step and its arguments
-        words: Vec<String>,
-    },
 }
 
 /// What to show of which units.

@@ -76,11 +76,8 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
             password::set(&client, user, password.as_deref()).await
         }
         Command::HashPassword { password, cost } => password::hash(password.as_deref(), *cost).await,
-        Command::Init { .. }
-        | Command::Run { .. }
-        | Command::Plan { .. }
-        | Command::Exec
-        | Command::Guard
-        | Command::Step { .. } => Err(Failure::new(code::USAGE, "this command does not ask the daemon")),
+        Command::Init { .. } | Command::Run { .. } | Command::Plan { .. } => {
+            Err(Failure::new(code::USAGE, "this command does not ask the daemon"))
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::config::service::{Health, Probe, Ready, Run, RunAs, STEPS, Service};
 use crate::config::{Config, Problem, Secret, nearest};
 use crate::facts::Facts;
 use crate::sys::launch::Listener;
+use crate::sys::sides;
 
 use super::display::Decision;
 use super::expander::Expander;
@@ -351,7 +352,7 @@ fn step(words: &[String], expander: &mut Expander<'_>) -> Vec<String> {
         let hint = nearest(name, STEPS).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
         expander.problem("step", format!("\"{name}\" is not a boot step{hint}"));
     }
-    ["/proc/self/exe", "__step"].map(str::to_owned).into_iter().chain(words).collect()
+    ["/proc/self/exe", sides::STEP].map(str::to_owned).into_iter().chain(words).collect()
 }
 
 fn listen(service: &Service, expander: &mut Expander<'_>) -> Vec<Listener> {

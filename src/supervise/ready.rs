@@ -22,6 +22,7 @@ use tokio::sync::{broadcast, mpsc};
 use crate::config::service::{Probe, Ready};
 use crate::logs::Line;
 use crate::steps;
+use crate::sys::sides;
 
 use super::lifecycle::Event;
 use listener::Listener;
@@ -156,7 +157,7 @@ impl Watch {
             Way::DBus { name, bus } => {
                 teller.tried(format!("{name} has no owner on {bus}"));
                 let argv =
-                    ["/proc/self/exe", "__step", steps::AWAIT_BUS_NAME, &bus, &name].map(str::to_owned);
+                    ["/proc/self/exe", sides::STEP, steps::AWAIT_BUS_NAME, &bus, &name].map(str::to_owned);
                 let ask = || {
                     let asking = probe::exec(beside(&argv));
                     async { asking.await.map_err(|why| format!("{bus}: asking for {name}: {why}")) }

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod notify;
 pub mod process;
 pub mod reaper;
+pub mod sides;
 pub mod signals;
 
 use std::{fs, io};

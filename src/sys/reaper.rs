@@ -19,6 +19,8 @@ use rustix::process::{WaitId, WaitIdOptions, WaitOptions};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
+use super::sides;
+
 /// How often to look for ends that nobody tells us of.
 const UNHEARD: Duration = Duration::from_millis(100);
 
@@ -72,8 +74,8 @@ impl Role {
     /// The word on the command line.
     pub fn verb(self) -> &'static str {
         match self {
-            Self::Exec => "__exec",
-            Self::Guard => "__guard",
+            Self::Exec => sides::EXEC,
+            Self::Guard => sides::GUARD,
         }
     }
 }
