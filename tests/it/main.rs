@@ -53,6 +53,7 @@ mod gateway_smuggling;
 mod gateway_streams;
 mod gateway_tls;
 mod gateway_upstream;
+mod gateway_visitor;
 mod gateway_vnc;
 mod gateway_waiting;
 mod gateway_world;
