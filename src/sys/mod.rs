@@ -4,6 +4,7 @@
 //! ([`launch`] is the child side, [`guard`] the subreaper that stays above a contained unit); descriptors reach a
 //! child only by name, never by inheritance.
 
+pub mod env_file;
 pub mod guard;
 mod jobs;
 pub mod launch;

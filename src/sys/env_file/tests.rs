@@ -1,0 +1,161 @@
+use std::process::Command;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn os(bytes: &[u8]) -> OsString {
+    OsString::from_vec(bytes.to_vec())
+}
+
+fn pairs(bytes: &[u8]) -> Vec<(String, String)> {
+    let text = |os: OsString| os.into_string().unwrap();
+    parse(bytes).variables.into_iter().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+fn one(text: &str) -> (String, String, Vec<String>) {
+    let told = parse(text.as_bytes()).told;
+    let mut found = pairs(text.as_bytes());
+    assert_eq!(found.len(), 1, "{text:?}: {found:?} {told:?}");
+    let (name, value) = found.remove(0);
+    (name, value, told)
+}
+
+#[test]
+fn lines_mean_what_a_shell_takes_them_for() {
+    for (text, value) in [
+        ("A=b", "b"),
+        ("  export\tA=b  # why", "b"),
+        ("declare -x A=\"b\"", "b"),
+        ("A=", ""),
+        ("A=''", ""),
+        ("A=b#c", "b#c"),
+        ("A='b  c'\r\n", "b  c"),
+        ("A=\"b\\\"c\\$d\\`e\\\\f\\g\"", "b\"c$d`e\\f\\g"),
+        ("A=b\\ c\\\nd", "b cd"),
+        ("A=b\\\r\nc", "bc"),
+        ("A=\"b\\\nc\"", "bc"),
+        ("A='b\nc' # two lines", "b\nc"),
+        ("A=a'b'\"c\"d", "abcd"),
+        ("A='it'\\''s'", "it's"),
+        ("A=b; export A", "b"),
+        ("A=b;export A\n", "b"),
+        ("A=http://h/?a=1&b=2;c", "http://h/?a=1&b=2;c"),
+        ("A=$(touch x)", "$(touch x)"),
+        ("A=\"$(touch x) `y` $NOBODY ${A:-b}\"", "$(touch x) `y` $NOBODY ${A:-b}"),
+        ("\u{feff}A=b", "b"),
+    ] {
+        let (name, found, _) = one(text);
+        assert_eq!((name.as_str(), found.as_str()), ("A", value), "{text:?}");
+    }
+}
+
+#[test]
+fn a_value_with_blanks_and_no_quotes_is_taken_whole_and_told() {
+    let (_, value, told) = one("\nA=hello big  world \r\n");
+    assert_eq!(value, "hello big  world");
+    assert_eq!(
+        told,
+        ["line 2: a value with blanks in it wants quotes; it is taken up to the end of the line"]
+    );
+}
+
+#[test]
+fn names_stand_for_what_came_before_them() {
+    let known = |name: &OsStr| (name == "PATH").then(|| OsString::from("/bin"));
+    let parsed = parse_with(b"PATH=\"/a:$PATH\"\nPATH=${PATH}:/b\nC='$PATH' D=$PATHS\n", known);
+    assert_eq!(parsed.told, [] as [&str; 0]);
+    let found: Vec<_> = parsed.variables.iter().map(|(_, value)| value.to_str().unwrap()).collect();
+    assert_eq!(found, ["/a:/bin", "/a:/bin:/b", "$PATH", "$PATHS"]);
+}
+
+#[test]
+fn rubbish_is_skipped_and_told_and_no_value_is_shown() {
+    let text = b"A=1\nif true; then\n1B=2\nC=it's\nD =3\nE=\"x\"hush y\nF='x' hush\nG=$'hush'\nH=a\0b\nZ=9\n";
+    let parsed = parse(text);
+    let told = parsed.told.join("\n");
+    assert!(!told.contains("hush"), "{told}");
+    for line in [2, 3, 5, 7, 8, 9] {
+        assert!(told.contains(&format!("line {line}: ")), "{line}: {told}");
+    }
+    let names: Vec<_> = parsed.variables.iter().map(|(name, _)| name.to_str().unwrap()).collect();
+    assert_eq!((names.first(), names.last()), (Some(&"A"), Some(&"Z")), "{told}");
+}
+
+#[test]
+fn an_apostrophe_that_nobody_closes_costs_its_own_line_alone() {
+    let parsed = parse(b"A=it's\nB=2\nC=\"3\nD=4");
+    assert_eq!(parsed.told.len(), 2, "{:?}", parsed.told);
+    assert_eq!(pairs(b"A=it's\nB=2\nC=\"3\nD=4"), [("B".into(), "2".into()), ("D".into(), "4".into())]);
+}
+
+#[test]
+fn plain_values_are_written_plainly() {
+    for (value, written) in [
+        ("", "A=\n"),
+        ("/usr/bin:/bin", "A=/usr/bin:/bin\n"),
+        ("~", "A=\"~\"\n"),
+        ("it's", "A=\"it's\"\n"),
+        ("a b%=", "A=\"a b%=\"\n"),
+        ("\"$x\"", "A='\"$x\"'\n"),
+        ("it's $x", "A='it'\\''s $x'\n"),
+    ] {
+        assert_eq!(String::from_utf8(line("A".as_ref(), value.as_ref())).unwrap(), written);
+    }
+    assert_eq!(line("A-B".as_ref(), "x".as_ref()), b"");
+    assert_eq!(line("1A".as_ref(), "x".as_ref()), b"");
+}
+
+/// The variables that begin with `V_` after a shell has read `file`.
+fn shell_reads(shell: &str, file: &[u8]) -> Vec<(OsString, OsString)> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), file).unwrap();
+    let script = "set -a; . ./file; exec env -0";
+    let output = Command::new(shell)
+        .args(["-c", script])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let variable = |entry: &[u8]| {
+        let at = entry.iter().position(|byte| *byte == b'=')?;
+        entry.starts_with(b"V_").then(|| (os(&entry[..at]), os(&entry[at + 1..])))
+    };
+    let mut found: Vec<_> = output.stdout.split(|byte| *byte == 0).filter_map(variable).collect();
+    found.sort();
+    found
+}
+
+/// Any bytes, and above all those that mean something to somebody.
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    let special = prop::sample::select(b"'\"\\$`!#%= \t\r\n;&|(){}~*?[]<>^export".to_vec());
+    prop::collection::vec(prop_oneof![special, 1u8..=255], 0..24)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_is_read_back_by_everybody(values in prop::collection::vec(value(), 1..12)) {
+        let variables: Vec<_> =
+            values.iter().enumerate().map(|(at, value)| (os(format!("V_{at:02}").as_bytes()), os(value))).collect();
+        let file: Vec<u8> = variables.iter().flat_map(|(name, value)| line(name, value)).collect();
+        let parsed = parse(&file);
+        prop_assert_eq!(&parsed.variables, &variables);
+        prop_assert!(parsed.told.is_empty(), "{:?}", parsed.told);
+        prop_assert_eq!(&shell_reads("sh", &file), &variables);
+        prop_assert_eq!(&shell_reads("bash", &file), &variables);
+    }
+
+    #[test]
+    fn nothing_that_somebody_writes_breaks_it(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[A= '\"\\\\$;#\r\nexport{}]{0,60}") {
+        for file in [&bytes[..], text.as_bytes()] {
+            for (name, value) in parse_with(file, |_| Some("known".into())).variables {
+                prop_assert!(is_name(&name));
+                prop_assert!(!value.as_bytes().contains(&0));
+            }
+        }
+    }
+}
