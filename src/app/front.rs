@@ -1,0 +1,159 @@
+//! Everything that answers people: the front door with the portal behind it, the control socket, and what both are
+//! told of plans, problems and ways in.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use nix::unistd::Uid;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::credentials;
+use super::ways::{self, Ways};
+use crate::config::Config;
+use crate::facts;
+use crate::gateway::auth::{Auth, DEFAULT_COST};
+use crate::gateway::forwarded::Proxies;
+use crate::gateway::tls::{Sources, Tls};
+use crate::gateway::{self, Gateway};
+use crate::logs::Logs;
+use crate::observe::{Events, Observer, Watch};
+use crate::plan::{Plan, Portal};
+use crate::portal::{self, Api, Right, Wish};
+use crate::state::State;
+use crate::supervise::Handle;
+
+/// Everything that answers people.
+pub(super) struct Front {
+    pub(super) gateway: Gateway,
+    pub(super) auth: Auth,
+    control: axum::Router,
+    ways: Ways,
+    problems: Vec<String>,
+    /// What is wrong with the certificate at the moment.
+    pub(super) certificate: watch::Receiver<Vec<String>>,
+    /// What is wrong with the plan.
+    planned: Vec<String>,
+    logs: Logs,
+}
+
+impl Front {
+    pub(super) async fn open(
+        (config, state, trouble): (&Config, &Arc<State>, Vec<String>),
+        (watch, events): (Watch, Events),
+        (logs, handle, wishes): (Logs, watch::Receiver<Option<Handle>>, mpsc::Sender<Wish>),
+        stop: CancellationToken,
+    ) -> Self {
+        let vars = &config.env.vars;
+        let (credentials, shown) = credentials::of(config, state);
+        logs.hide(shown.password.iter().chain([&shown.token]).cloned());
+        let excluded = credentials.excluded.clone();
+        let auth = Auth::kept_in(Arc::clone(state), credentials, DEFAULT_COST);
+        let (tls, certificate, misnamed) = open_tls(config, state);
+        let settings = gateway::Settings {
+            names: ways::names(config),
+            tls: Some(tls),
+            https: vars.web_enable_https,
+            inside: Some(vars.serviceportal_port_local.0),
+            proxies: proxies(config),
+            origins: vars.web_allowed_origins.exact.clone(),
+            any_origin: vars.web_allowed_origins.any,
+            cors_methods: vars.web_cors_methods.0.clone(),
+            cors_headers: vars.web_cors_headers.0.clone(),
+            compress: vars.web_enable_compression,
+            access_log: vars.web_access_log,
+            ..gateway::Settings::default()
+        };
+        let api = Api::new(watch.clone(), events, logs.clone(), handle).with_wishes(wishes.clone());
+        let shared = logs.clone();
+        let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
+        let (own, pages) = (Portal::of(config), portal::router(api.clone()));
+        let problem = gateway.open_pages(own.port, pages.clone()).await.err();
+        let inside = gateway.open_pages_inside(vars.serviceportal_port_local.0, pages).await.err();
+        let problems: Vec<String> =
+            trouble.into_iter().chain(problem.clone()).chain(inside).chain(misnamed).collect();
+        for problem in &problems {
+            tracing::error!("{problem}");
+        }
+        if !shown.enabled {
+            tracing::warn!(
+                "WEB_ENABLE_AUTH is false: whoever reaches the ports of this machine uses its desktop"
+            );
+        } else if !excluded.is_empty() {
+            let ports: Vec<String> = excluded.iter().map(ToString::to_string).collect();
+            let ports = ports.join(", ");
+            tracing::warn!(
+                "AUTH_EXCLUDE: whoever reaches port {ports} of this machine uses what is behind it"
+            );
+        }
+        Self {
+            gateway,
+            control: portal::control_router(api, auth.clone(), shown, wishes),
+            auth,
+            ways: Ways::new(config, own, problem),
+            problems,
+            certificate,
+            planned: Vec::new(),
+            logs: shared,
+        }
+    }
+
+    /// Shows what was decided and what was wrong.
+    pub(super) fn show_plan(&mut self, observer: &Observer, plan: &Plan) {
+        let problems = plan.problems.iter().map(ToString::to_string).chain(plan.shortcomings.iter().cloned());
+        self.planned = problems.map(|problem| self.logs.mask(&problem)).collect();
+        observer.update(|snapshot| snapshot.display = plan.display.summary());
+        self.show_problems(observer);
+    }
+
+    pub(super) fn show_problems(&mut self, observer: &Observer) {
+        let certificate = self.certificate.borrow_and_update().clone();
+        let problems = self.problems.iter().chain(&certificate).chain(&self.planned).cloned().collect();
+        observer.update(|snapshot| snapshot.problems = problems);
+    }
+
+    /// Opens and closes the services' ports, and shows which they are.
+    pub(super) async fn set_routes(&mut self, observer: &Observer, plan: &Plan) {
+        let taken = self.gateway.set_routes(&plan.routes).await;
+        for (_, problem) in &taken {
+            tracing::error!("{problem}");
+        }
+        self.ways.take(plan, &taken);
+        observer.update(|snapshot| snapshot.routes = self.ways.shown());
+        if plan.portal.port != self.ways.portal.port {
+            tracing::warn!("the portal stays on port {} until the next start", self.ways.portal.port);
+        }
+    }
+
+    /// The public address was looked up.
+    pub(super) fn found(&mut self, observer: &Observer, public: IpAddr) {
+        if self.ways.found(public) {
+            tracing::info!("public address: {public}");
+            observer.update(|snapshot| snapshot.routes = self.ways.shown());
+        }
+    }
+
+    pub(super) fn serve_control(&self, listener: UnixListener, stop: CancellationToken) -> JoinHandle<()> {
+        let own = Uid::effective().as_raw();
+        let right = move |uid| if uid == 0 || uid == own { Right::Change } else { Right::Read };
+        tokio::spawn(portal::serve_unix(listener, self.control.clone(), right, stop))
+    }
+}
+
+/// Whose word counts about where requests come from.
+fn proxies(config: &Config) -> Proxies {
+    let env = &config.env;
+    let tunnel = env.text("CF_TUNNEL_TOKEN").is_some() || env.is_on("CF_QUICK_TUNNELS");
+    Proxies { listed: env.vars.web_trusted_proxies.0.clone(), tunnel }
+}
+
+/// Begins to read or make the certificate. Answers as well with what will be wrong with it, and with what is wrong with
+/// how it was asked for.
+fn open_tls(config: &Config, state: &Arc<State>) -> (Tls, watch::Receiver<Vec<String>>, Option<String>) {
+    let host = facts::host().unwrap_or_default();
+    let (sources, problem) = Sources::of(&config.env, &host);
+    let (tls, certificate) = Tls::open(sources, Arc::clone(state));
+    (tls, certificate, problem)
+}
