@@ -178,6 +178,7 @@ impl Plan {
     pub fn build(config: &Config, facts: &Facts) -> Self {
         let display = display::decide(config.env.vars.desktopd_display, config.env.vars.display.0, facts);
         let mut problems = config.problems.clone();
+        problems.extend(values::unknown_locale(config, facts));
         let composer = compose::Composer::new(config, facts, &display);
         let mut units: Vec<Unit> = Vec::new();
         let mut routes = Vec::new();

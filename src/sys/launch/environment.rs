@@ -152,3 +152,6 @@ fn taken(path: &Path, read: io::Result<Vec<u8>>, orders: &Orders) -> Vec<(OsStri
     variables.retain(|(name, _)| name.to_str().is_none_or(|name| !fixed.contains(&name)));
     variables
 }
+
+#[cfg(test)]
+mod tests;
