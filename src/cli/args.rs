@@ -27,8 +27,14 @@ const EXAMPLES: &str = "Examples:
 
 Exit codes: 0 done, 1 not done, 3 the daemon does not run, 64 wrong command line, 78 wrong configuration.";
 
-/// The commands that are also programs, with and without `.sh`, as scripts know them.
-const NAMES: [&str; 3] = ["init", "set-web-credentials", "hash-password"];
+/// The programs that are commands, with and without `.sh`, as scripts know them.
+const NAMES: [(&str, &[&str]); 5] = [
+    ("init", &["init"]),
+    ("set-web-credentials", &["set-web-credentials"]),
+    ("hash-password", &["hash-password"]),
+    ("env-store", &["env-store"]),
+    ("logtail", &["logs", "--all", "--follow"]),
+];
 
 /// All commands.
 #[derive(Debug, Subcommand)]
@@ -82,6 +88,7 @@ signal n ended it, 127 when there is no such program, 126 when it cannot be exec
     #[command(after_help = "Examples:
   desktopd logs                      # the daemon itself
   desktopd logs -f kde
+  desktopd logs --all -n 20
   desktopd logs --since 5m selkies
   desktopd logs --since 2026-01-31T12:00:00Z -n 20 selkies")]
     Logs(Logs),
@@ -178,6 +185,20 @@ stands in a compose file itself, write each $ as $$."
         )]
         cost: u32,
     },
+    /// Keep variables for all shells, and for services that are started from now on; for root
+    #[command(
+        name = "env-store",
+        after_help = "Examples:
+  docker exec C env-store HF_TOKEN=hf_abc
+  desktopd env-store HF_HOME         # as it is in this shell
+
+They stand in /etc/environment, which may be edited as well. A service has them after its restart."
+    )]
+    EnvStore {
+        /// Variables; a name alone means its value here
+        #[arg(required = true, value_name = "NAME[=value]")]
+        variables: Vec<OsString>,
+    },
     /// Read the configuration again; restarts only what changed; for root
     #[command(after_help = "Examples:
   docker exec C desktopd reload
@@ -247,6 +268,9 @@ pub struct Logs {
     /// The service; the daemon itself when left out
     #[arg(default_value = crate::logs::OWN_LOG)]
     pub name: String,
+    /// All of them
+    #[arg(short, long, conflicts_with = "name")]
+    pub all: bool,
     /// Go on showing what it prints
     #[arg(short, long)]
     pub follow: bool,
@@ -345,9 +369,8 @@ impl Args {
     pub fn read(mut words: Vec<OsString>) -> Result<Self, clap::Error> {
         let called = words.first().and_then(|word| std::path::Path::new(word).file_name()?.to_str());
         let called = called.map(|name| name.strip_suffix(".sh").unwrap_or(name));
-        let command = NAMES.iter().find(|name| called == Some(name)).copied();
-        if let Some(command) = command {
-            words.splice(..1, ["desktopd".into(), command.into()]);
+        if let Some((_, command)) = NAMES.iter().find(|(name, _)| called == Some(name)) {
+            words.splice(..1, ["desktopd"].iter().chain(*command).map(OsString::from));
         }
         Self::try_parse_from(words)
     }

@@ -1,17 +1,23 @@
 //! What a unit printed, and prints.
 
+mod together;
+
 use crate::logs::Line;
 
 use super::Failure;
 use super::args::Logs;
 use super::client::Client;
 use super::render;
+use super::screen::Screen;
 
 /// Lines that are shown when neither a number nor a time is given.
 const LINES: usize = 100;
 
 /// The command.
-pub(super) async fn logs(client: &Client, args: &Logs) -> Result<(), Failure> {
+pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result<(), Failure> {
+    if args.all {
+        return together::logs(client, args, screen).await;
+    }
     let query = query(args, jiff::Timestamp::now().as_millisecond());
     if !args.follow {
         let lines = client.log(&format!("{}?{query}", args.name)).await?;

@@ -12,6 +12,7 @@ mod password;
 mod render;
 mod screen;
 mod status;
+mod store;
 mod table;
 mod variables;
 mod wait;
@@ -50,10 +51,11 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Start(args) => change::change(&client, Verb::Start, args, false).await,
         Command::Stop(args) => change::change(&client, Verb::Stop, args, false).await,
         Command::Restart(args) => change::change(&client, Verb::Restart, &args.change, args.only).await,
-        Command::Logs(args) => logs::logs(&client, args).await,
+        Command::Logs(args) => logs::logs(&client, args, screen).await,
         Command::Events(args) => events::events(&client, args, screen).await,
         Command::Timeline(args) => events::timeline(&client, args, screen).await,
         Command::Env(args) => variables::show(config, args),
+        Command::EnvStore { variables } => store::store(config, variables),
         Command::Completions { shell } => completions::print(*shell),
         Command::Shutdown => {
             client.shutdown().await?;

@@ -34,6 +34,16 @@ impl Screen {
             UnitState::Failed => "31",
             UnitState::Stopped | UnitState::Skipped => "2",
         };
+        self.coloured(colour, text)
+    }
+
+    /// One name among others, in a colour that stays its own.
+    pub(super) fn tint(self, number: usize, text: &str) -> String {
+        const TINTS: [&str; 6] = ["36", "33", "32", "35", "34", "31"];
+        self.coloured(TINTS[number % TINTS.len()], text)
+    }
+
+    fn coloured(self, colour: &str, text: &str) -> String {
         if self.colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod display;
 pub mod files;
+pub mod locales;
 pub mod programs;
 pub mod public_address;
 pub mod workspace;
@@ -23,6 +24,7 @@ use crate::sys::launch::Identity;
 pub use account::Account;
 pub use display::DisplayFacts;
 pub use files::Files;
+pub use locales::Locales;
 pub use programs::Programs;
 pub use workspace::Workspace;
 
@@ -48,6 +50,8 @@ pub struct Facts {
     pub programs: Programs,
     /// What a display could be made of.
     pub display: DisplayFacts,
+    /// The locales that programs can have.
+    pub locales: Locales,
     /// Which of the files that conditions ask for say something.
     pub files: Files,
     /// The container's own addresses, those of loopback left out.
@@ -99,6 +103,7 @@ impl Facts {
             task_limit: task_limit(Path::new("/")),
             programs: Programs::probe(path, words.map(String::as_str).chain(display::PROGRAMS)),
             display: DisplayFacts::probe(Path::new("/")),
+            locales: Locales::probe(Path::new("/")),
             instance: instance(config),
             daemon,
         }

@@ -7,7 +7,7 @@ use crate::config::{Config, Secret};
 use crate::facts::Facts;
 
 use super::display::Decision;
-use super::{Fate, File, Unit};
+use super::{Fate, File, Unit, shells};
 
 /// Edits one planned unit.
 pub(super) fn apply(unit: &mut Unit, config: &Config, facts: &Facts, display: &Decision) {
@@ -15,6 +15,7 @@ pub(super) fn apply(unit: &mut Unit, config: &Config, facts: &Facts, display: &D
         "x-server" => x_server(unit, display),
         "selkies" => selkies(unit, config),
         "prepare" => prepare(unit, config, facts),
+        "environment" => shells::environment(unit, config),
         "coturn" => coturn(unit, config, facts),
         _ => {}
     }

@@ -13,6 +13,7 @@ pub mod links;
 pub mod portal;
 mod relations;
 pub mod routes;
+mod shells;
 pub mod show;
 pub mod template;
 mod together;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use crate::config::service::{Health, Ready, Restart};
 use crate::config::{Config, Problem, Secret};
 use crate::facts::Facts;
-use crate::sys::launch::{FIRST_FD, Identity, Listener};
+use crate::sys::launch::{EnvFiles, FIRST_FD, Identity, Listener};
 use crate::sys::limits::Limit;
 
 pub use checks::display_number;
@@ -48,8 +49,10 @@ pub fn ready_fd(listeners: usize) -> i32 {
 pub struct Launch {
     /// The program's file and its arguments. Empty for units that do not run.
     pub argv: Vec<String>,
-    /// The whole environment.
+    /// The whole environment, but for what people keep in files.
     pub env: BTreeMap<OsString, OsString>,
+    /// These files, for a unit that takes them up when it starts.
+    pub env_files: Option<EnvFiles>,
     /// The working directory.
     pub cwd: PathBuf,
     /// Whether it was asked for: without it the unit does not start. A home folder that is missing is done without.
@@ -175,6 +178,7 @@ impl Plan {
     pub fn build(config: &Config, facts: &Facts) -> Self {
         let display = display::decide(config.env.vars.desktopd_display, config.env.vars.display.0, facts);
         let mut problems = config.problems.clone();
+        problems.extend(values::unknown_locale(config, facts));
         let composer = compose::Composer::new(config, facts, &display);
         let mut units: Vec<Unit> = Vec::new();
         let mut routes = Vec::new();

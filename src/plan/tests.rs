@@ -2,6 +2,7 @@
 
 mod portal;
 mod routes;
+mod shells;
 mod together;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use super::*;
 use crate::config::service::Probe;
 use crate::config::{Environment, Places, PortalConfig, Service, Settings};
 use crate::facts::account::StandIn;
-use crate::facts::{Account, DisplayFacts, Files, Programs, Workspace};
+use crate::facts::{Account, DisplayFacts, Files, Locales, Programs, Workspace};
 
 /// A container without a GPU, with root as the daemon and `user` as the desktop's user.
 pub(super) fn facts() -> Facts {
@@ -28,6 +29,7 @@ pub(super) fn facts() -> Facts {
             stand_in: None,
         }),
         home_trouble: None,
+        locales: Locales::default(),
         programs: Programs::given(
             "/usr/bin",
             [("Xvfb", "/usr/bin/Xvfb"), ("app", "/usr/bin/app"), ("bye", "/usr/bin/bye")],

@@ -1,7 +1,7 @@
 //! What `${…}` stands for.
 
-use crate::config::Config;
 use crate::config::env::TABLE;
+use crate::config::{Config, Problem};
 use crate::facts::Facts;
 
 use super::display::Decision;
@@ -52,5 +52,19 @@ pub fn shared(config: &Config, facts: &Facts, display: &Decision) -> Values {
         let name = variable.names[0];
         values.insert(name.to_owned(), config.env.shown(variable));
     }
+    // Programs that do not find theirs would take C, and show question marks.
+    if let Some(locale) = facts.locales.instead_of(&vars.lang) {
+        values.insert("LANG".to_owned(), locale);
+    }
     values
+}
+
+/// A locale that this image has no data for.
+pub fn unknown_locale(config: &Config, facts: &Facts) -> Option<Problem> {
+    let asked = &config.env.vars.lang;
+    let locale = facts.locales.instead_of(asked)?;
+    let known: Vec<&str> = facts.locales.0.iter().map(String::as_str).collect();
+    let known = known.join(", ");
+    let message = format!("\"{asked}\" is not a locale of this image, which has {known}; {locale} is used");
+    Some(Problem::new("environment", "LANG", message))
 }

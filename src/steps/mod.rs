@@ -3,9 +3,12 @@
 
 mod await_bus_name;
 mod command;
+mod environment;
 mod prepare;
 mod replan;
 mod x_cookie;
+
+pub use environment::store;
 
 /// The step by which the supervisor learns of a name on a bus.
 pub const AWAIT_BUS_NAME: &str = "await-bus-name";
@@ -18,8 +21,14 @@ pub fn run(words: &[String]) -> Result<(), String> {
             prepare::run(runtime_dir.as_ref(), home.as_ref(), number(uid)?, number(gid)?)
         }
         ["x-cookie", file, display] => x_cookie::run(file.as_ref(), display),
+        ["environment", run_dir, state_dir, config_dir, gid, zone] => environment::run(
+            &environment::Places::new(run_dir.as_ref(), state_dir.as_ref(), config_dir.as_ref()),
+            number(gid)?,
+            zone,
+        ),
         [AWAIT_BUS_NAME, bus, name] => await_bus_name::run(bus, name),
         ["prepare", ..] => Err("usage: prepare RUNTIME_DIR HOME UID GID".to_owned()),
+        ["environment", ..] => Err("usage: environment RUN_DIR STATE_DIR CONFIG_DIR GID ZONE".to_owned()),
         ["x-cookie", ..] => Err("usage: x-cookie FILE DISPLAY_NUMBER".to_owned()),
         _ => Err(format!("there is no boot step '{}'", words.join(" "))),
     }

@@ -71,6 +71,7 @@ fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
     Orders {
         argv: argv.iter().map(|text| text.as_bytes().to_vec()).collect(),
         env: launch.env.iter().map(|(name, value)| (bytes(name), bytes(value))).collect(),
+        env_files: None,
         cwd: launch.cwd.clone(),
         cwd_required: launch.cwd_required,
         identity: launch.identity.clone(),
@@ -170,6 +171,7 @@ pub(super) fn spawn(
     let targets = fds.iter().map(|_| number).collect();
     let role = if unit.contain { Role::Guard } else { Role::Exec };
     let mut orders = orders(unit, &unit.launch.argv, targets);
+    orders.env_files.clone_from(&unit.launch.env_files);
     orders.folders.clone_from(&unit.launch.folders);
     orders.listen.clone_from(&unit.launch.listen);
     orders.files = unit

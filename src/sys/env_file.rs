@@ -6,9 +6,14 @@
 //! nobody knows stays as it is written. Where a shell would take a line for a command, what `pam_env` and Docker read
 //! is taken: the rest of the line. Whatever is neither is skipped and told, by its line and never with its value.
 
+mod rewrite;
+
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+pub use rewrite::rewrite;
 
 /// What stands in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +22,14 @@ pub struct Parsed {
     pub variables: Vec<(OsString, OsString)>,
     /// What was not understood, with its line.
     pub told: Vec<String>,
+    /// Where each line is, or those over which its quotes reach, and which of the variables it sets.
+    statements: Vec<Statement>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Statement {
+    bytes: Range<usize>,
+    variables: Range<usize>,
 }
 
 /// Whether a shell can have a variable of this name.
@@ -53,6 +66,23 @@ pub fn line(name: &OsStr, value: &OsStr) -> Vec<u8> {
     line
 }
 
+/// An environment as the kernel shows it: `NAME=value`, each with a NUL behind it.
+pub fn of_entries(bytes: &[u8]) -> Vec<(OsString, OsString)> {
+    let owned = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let entry = |entry: &[u8]| {
+        let at = entry.iter().position(|byte| *byte == b'=')?;
+        Some((owned(&entry[..at]), owned(&entry[at + 1..])))
+    };
+    bytes.split(|byte| *byte == 0).filter_map(entry).collect()
+}
+
+/// The same written.
+pub fn entries<'a>(variables: impl IntoIterator<Item = (&'a OsString, &'a OsString)>) -> Vec<u8> {
+    let entry =
+        |(name, value): (&OsString, &OsString)| [name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat();
+    variables.into_iter().flat_map(entry).collect()
+}
+
 /// All lines of `bytes`.
 pub fn parse(bytes: &[u8]) -> Parsed {
     parse_with(bytes, |_| None)
@@ -61,6 +91,7 @@ pub fn parse(bytes: &[u8]) -> Parsed {
 /// All lines of `bytes`; `known` says what names stand for that are used before the file gives them a value.
 pub fn parse_with(bytes: &[u8], known: impl Fn(&OsStr) -> Option<OsString>) -> Parsed {
     let mut reader = Reader {
+        whole: bytes.len(),
         rest: bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes),
         line: 1,
         known: &known,
@@ -82,6 +113,7 @@ fn is_blank(byte: u8) -> bool {
 }
 
 struct Reader<'a> {
+    whole: usize,
     rest: &'a [u8],
     line: usize,
     known: &'a dyn Fn(&OsStr) -> Option<OsString>,
@@ -103,6 +135,7 @@ impl<'a> Reader<'a> {
                 break;
             }
         }
+        let at = self.whole - start.len();
         if let Err(why) = self.assignments() {
             // What stood before the mistake would have held in a shell, but nobody should have half a line.
             self.parsed.variables.truncate(count);
@@ -110,6 +143,10 @@ impl<'a> Reader<'a> {
             (self.rest, self.line) = (start, line);
             self.skip_line();
         }
+        self.parsed.statements.push(Statement {
+            bytes: at..self.whole - self.rest.len(),
+            variables: count..self.parsed.variables.len(),
+        });
     }
 
     /// `NAME=value`, more of them, and a comment.

@@ -6,6 +6,7 @@
 //!
 //! Message form in both directions: a length of four bytes (big endian), then JSON.
 
+mod environment;
 mod files;
 mod listen;
 mod privileges;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::Limit;
 
+pub use environment::EnvFiles;
 pub use listen::Listener;
 
 /// The first descriptor number that a service can be given beside the standard three.
@@ -67,8 +69,10 @@ pub struct Identity {
 pub struct Orders {
     /// The program (an absolute path) and its arguments.
     pub argv: Vec<Bytes>,
-    /// The whole environment.
+    /// The whole environment, but for what people keep in files.
     pub env: Vec<(Bytes, Bytes)>,
+    /// These files.
+    pub env_files: Option<EnvFiles>,
     /// The working directory.
     pub cwd: PathBuf,
     /// Whether the start fails without it; otherwise `/` does.
@@ -256,7 +260,9 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     }
     umask(Mode::from_bits_truncate(orders.umask));
     privileges::apply(&orders)?;
+    let edits = environment::edits(&orders);
     privileges::become_user(&orders)?;
+    let edits = edits.into_iter().chain(environment::of_workspace(&orders));
     files::make(&orders)?;
     let told = listen::listen(&orders)?;
     privileges::enter(&orders)?;
@@ -264,6 +270,7 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     let mut argv = orders.argv.into_iter().map(OsString::from_vec);
     let program = argv.next().ok_or_else(|| ("no command".to_owned(), io::ErrorKind::InvalidInput.into()))?;
     let env = orders.env.into_iter().map(|(k, v)| (OsString::from_vec(k), OsString::from_vec(v)));
+    let env = env.chain(edits);
     // The standard library's exec also gives SIGPIPE back, which its own start took.
     let error = Command::new(&program).args(argv).env_clear().envs(env).envs(told).exec();
     let file = PathBuf::from(program);

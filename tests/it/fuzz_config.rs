@@ -9,7 +9,7 @@ use std::time::Duration;
 use desktopd::config::condition::Holds;
 use desktopd::config::service::{Probe, Ready, Run};
 use desktopd::config::{Config, Environment, Places, PortalConfig, Problem, Service, Settings};
-use desktopd::facts::{Account, DisplayFacts, Facts, Files, Programs, Workspace};
+use desktopd::facts::{Account, DisplayFacts, Facts, Files, Locales, Programs, Workspace};
 use desktopd::plan::Plan;
 use desktopd::supervise::lifecycle::{Core, Effect, Event, Outcome};
 use desktopd::supervise::notify::{MAX_STATUS, Message};
@@ -357,6 +357,7 @@ pub fn facts(services: &[Service], installed: bool) -> Facts {
         programs: Programs::given("/usr/bin", programs),
         display: DisplayFacts::default(),
         home_trouble: None,
+        locales: Locales::default(),
         workspace: Workspace { path: "/workspace".into(), ..Workspace::default() },
         files: Files::given(asked.filter(|_| installed)),
         addresses: [[172, 17, 0, 2].into()].into(),

@@ -45,6 +45,14 @@ fn scripts_find_the_commands_under_the_names_that_they_know() {
         Command::HashPassword { password, cost: 15 } => assert_eq!(password.as_deref(), Some("-secret")),
         other => panic!("{other:?}"),
     }
+    match read(&["logtail.sh", "-n", "5"]).unwrap().command {
+        Command::Logs(Logs { all: true, follow: true, lines: Some(5), .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    match read(&["/opt/ai-dock/bin/env-store", "A=b c", "B"]).unwrap().command {
+        Command::EnvStore { variables } => assert_eq!(variables, ["A=b c", "B"]),
+        other => panic!("{other:?}"),
+    }
     match read(&["desktopd", "hash-password", "--rounds", "4"]).unwrap().command {
         Command::HashPassword { password: None, cost: 4 } => {}
         other => panic!("{other:?}"),
@@ -115,7 +123,7 @@ fn options_are_read() {
         other => panic!("{other:?}"),
     }
     match command("logs -f -n 5").unwrap() {
-        Command::Logs(Logs { name, follow: true, lines: Some(5), since: None, json: false }) => {
+        Command::Logs(Logs { name, all: false, follow: true, lines: Some(5), since: None, json: false }) => {
             assert_eq!(name, "desktopd");
         }
         other => panic!("{other:?}"),

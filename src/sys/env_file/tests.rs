@@ -106,6 +106,15 @@ fn plain_values_are_written_plainly() {
     assert_eq!(line("1A".as_ref(), "x".as_ref()), b"");
 }
 
+#[test]
+fn entries_hold_everything_that_an_environment_can() {
+    let variables =
+        [("A", "b=c\nd"), ("B", ""), ("B-C", "\u{fc}")].map(|(n, v)| (OsString::from(n), OsString::from(v)));
+    let bytes = entries(variables.iter().map(|(name, value)| (name, value)));
+    assert_eq!(of_entries(&bytes), variables);
+    assert_eq!(of_entries(b"rubbish\0\0A=1"), [("A".into(), "1".into())]);
+}
+
 /// The variables that begin with `V_` after a shell has read `file`.
 fn shell_reads(shell: &str, file: &[u8]) -> Vec<(OsString, OsString)> {
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,41 @@
+# What every shell sees. /etc/profile.d leads here, for login shells, and so does /etc/bash.bashrc, for all others of bash:
+# those that people open, and those that sshd runs commands with. Silent, and for any POSIX shell.
+
+if [ "${_desktopd_read-}" != "$$" ]; then
+  # A login shell comes here twice.
+  _desktopd_read=$$
+  case $- in *a*) _desktopd_all=yes ;; *) _desktopd_all= ;; esac
+  # An environment of Python's or Conda's that is active here stays so.
+  _desktopd_path=
+  [ -n "${VIRTUAL_ENV-}${CONDA_PREFIX-}" ] && _desktopd_path=$PATH
+
+  set -a
+  [ -r /run/desktopd/environment.sh ] && . /run/desktopd/environment.sh
+  # What somebody changed since. Another shell than bash would end over a mistake there.
+  [ -n "${BASH_VERSION-}" ] && [ -r /etc/environment ] && { . /etc/environment || :; } 2>/dev/null
+  # The secrets of the container, for root.
+  [ -r /run/desktopd/environment-root.sh ] && . /run/desktopd/environment-root.sh
+
+  case $- in
+    *i*)
+      umask 002
+      # A volume that does not answer must not keep anybody out.
+      if [ -n "${WORKSPACE-}" ] && timeout 2 test -d "$WORKSPACE" 2>/dev/null; then
+        _desktopd_file=${WORKSPACE%/}/.env
+        # Only what nobody else can have put there.
+        if [ -n "${BASH_VERSION-}" ] && [ -O "$_desktopd_file" ] && [ -r "$_desktopd_file" ]; then
+          if [ "$EUID" != 0 ] || [ -O "$WORKSPACE" ]; then { . "$_desktopd_file" || :; } 2>/dev/null; fi
+        fi
+        # Where nobody chose a folder.
+        case $PWD in "${HOME-}" | /) [ "${SHLVL:-1}" -gt 1 ] || cd "$WORKSPACE" 2>/dev/null ;; esac
+      fi
+      ;;
+  esac
+  [ -n "$_desktopd_all" ] || set +a
+
+  [ -n "$_desktopd_path" ] && PATH=$_desktopd_path
+  # The session is its user's alone: what programs of somebody else's leave there would keep its user out.
+  [ -O "${XDG_RUNTIME_DIR-/}" ] || unset XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS
+  unset _desktopd_all _desktopd_path _desktopd_file
+fi
+:

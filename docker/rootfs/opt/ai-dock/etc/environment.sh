@@ -1,0 +1,2 @@
+# People's scripts read this file for the environment of the container.
+. /etc/profile.d/desktopd.sh

@@ -1,0 +1,53 @@
+//! Variables that are kept in `/etc/environment`.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use crate::config::Config;
+use crate::config::env::{is_own_secret, looks_secret};
+use crate::steps;
+use crate::sys::env_file::is_name;
+
+use super::{Failure, code};
+
+/// The command.
+pub(super) fn store(config: &Config, variables: &[OsString]) -> Result<(), Failure> {
+    let mut wanted = Vec::new();
+    for word in variables {
+        wanted.push(variable(config, word)?);
+    }
+    for (name, value) in wanted {
+        steps::store(name, &value).map_err(|error| {
+            let hint =
+                if error.kind() == std::io::ErrorKind::PermissionDenied { "; it is root's" } else { "" };
+            Failure::new(code::FAILED, format!("/etc/environment: {error}{hint}"))
+        })?;
+        let name = name.display();
+        let shown = if looks_secret(&name.to_string()) { "******".into() } else { value.to_string_lossy() };
+        println!("Stored environment variable '{name}': {shown}");
+    }
+    Ok(())
+}
+
+/// `NAME=value`, or a name whose value is this process's.
+fn variable<'a>(config: &Config, word: &'a OsStr) -> Result<(&'a OsStr, OsString), Failure> {
+    let bytes = word.as_bytes();
+    let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
+        Some(at) => (&bytes[..at], Some(OsStr::from_bytes(&bytes[at + 1..]).to_owned())),
+        None => (bytes, None),
+    };
+    let name = OsStr::from_bytes(name);
+    let shown = name.display();
+    if !is_name(name) {
+        let why = "letters, digits and underscores make a name, and no digit begins it";
+        return Err(Failure::new(code::USAGE, format!("'{shown}' is not the name of a variable: {why}")));
+    }
+    if is_own_secret(&shown.to_string()) {
+        let why = "it is a secret of desktopd's, and more people than root read that file";
+        return Err(Failure::new(code::FAILED, format!("{shown} is not kept in /etc/environment: {why}")));
+    }
+    let value = value.or_else(|| config.env.raw.get(name).cloned());
+    let unset =
+        || Failure::new(code::FAILED, format!("{shown} is not set here; {shown}=VALUE says what it is"));
+    Ok((name, value.ok_or_else(unset)?))
+}

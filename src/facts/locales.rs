@@ -1,0 +1,116 @@
+//! The locales that programs here can have: those for which the C library has data, in folders or in its archive.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// How the archive begins.
+const MAGIC: u32 = 0xde02_0109;
+
+/// All names together are a few kilobytes. Bytes.
+const LONGEST: u32 = 1 << 20;
+
+/// What is there beside `C`, by the names of `locale -a`. Empty where nobody knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Locales(pub BTreeSet<String>);
+
+impl Locales {
+    /// Looks below `root`, which is `/` but for tests.
+    pub fn probe(root: &Path) -> Self {
+        let folder = root.join("usr/lib/locale");
+        let folders = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let folders = folders.filter(|entry| entry.path().join("LC_CTYPE").exists());
+        let mut names: BTreeSet<String> =
+            folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.extend(archived(&folder.join("locale-archive")).unwrap_or_default());
+        Self(names)
+    }
+
+    /// What is taken where `asked` is not there, if that is so: the same in UTF-8, or what most machines have.
+    pub fn instead_of(&self, asked: &str) -> Option<String> {
+        if self.0.is_empty() || self.has(asked) {
+            return None;
+        }
+        let name = asked.split(['.', '@']).next().unwrap_or_default();
+        let choices = [format!("{name}.UTF-8"), "en_US.UTF-8".to_owned(), "C.UTF-8".to_owned()];
+        Some(choices.into_iter().find(|choice| self.has(choice)).unwrap_or_else(|| "C".to_owned()))
+    }
+
+    fn has(&self, asked: &str) -> bool {
+        ["C", "POSIX"].contains(&asked) || self.0.iter().any(|name| normal(name) == normal(asked))
+    }
+}
+
+/// Character sets are written in many ways: `UTF-8`, `utf8`.
+fn normal(name: &str) -> String {
+    let (rest, modifier) = name.split_once('@').unwrap_or((name, ""));
+    let (place, set) = rest.split_once('.').unwrap_or((rest, ""));
+    let set: String = set.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("{place}.{}@{modifier}", set.to_ascii_lowercase())
+}
+
+/// The names in an archive. Its head says where they are: numbers of this machine's, of which the sixth is the place
+/// and the seventh the length.
+fn archived(file: &Path) -> io::Result<Vec<String>> {
+    let mut file = File::open(file)?;
+    let mut head = [0; 28];
+    file.read_exact(&mut head)?;
+    let number =
+        |at: usize| u32::from_ne_bytes([head[at * 4], head[at * 4 + 1], head[at * 4 + 2], head[at * 4 + 3]]);
+    let (place, length) = (number(5), number(6));
+    if number(0) != MAGIC || length > LONGEST {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    file.seek(SeekFrom::Start(place.into()))?;
+    let mut names = Vec::new();
+    file.take(length.into()).read_to_end(&mut names)?;
+    let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    Ok(names.filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_from_folders_and_from_the_archive() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("usr/lib/locale");
+        assert_eq!(Locales::probe(root.path()), Locales::default());
+        fs::create_dir_all(folder.join("C.utf8")).unwrap();
+        fs::create_dir_all(folder.join("empty")).unwrap();
+        fs::write(folder.join("C.utf8/LC_CTYPE"), "").unwrap();
+        let head = [MAGIC, 0, 56, 2, 907, 30, 22];
+        let head = head.iter().flat_map(|number| number.to_ne_bytes());
+        let archive: Vec<u8> = head.chain(*b"--en_US.utf8\0de_DE.utf8\0more").collect();
+        fs::write(folder.join("locale-archive"), archive).unwrap();
+        let found = Locales::probe(root.path()).0;
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["C.utf8", "de_DE.utf8", "en_US.utf8"]);
+        for rubbish in [&b""[..], &[0xff; 40]] {
+            fs::write(folder.join("locale-archive"), rubbish).unwrap();
+            assert_eq!(Locales::probe(root.path()).0.len(), 1);
+        }
+    }
+
+    #[test]
+    fn another_locale_is_taken_where_one_is_missing() {
+        let locales = |names: &[&str]| Locales(names.iter().map(|name| (*name).to_owned()).collect());
+        let usual = locales(&["C.utf8", "de_DE.utf8", "en_US.utf8", "sr_RS.utf8@latin"]);
+        for (asked, expected) in [
+            ("de_DE.UTF-8", None),
+            ("de_DE.utf8", None),
+            ("sr_RS.UTF-8@latin", None),
+            ("C", None),
+            ("POSIX", None),
+            ("de_DE", Some("de_DE.UTF-8")),
+            ("de_DE@euro", Some("de_DE.UTF-8")),
+            ("xx_YY.UTF-8", Some("en_US.UTF-8")),
+            ("", Some("en_US.UTF-8")),
+        ] {
+            assert_eq!(usual.instead_of(asked).as_deref(), expected, "{asked}");
+        }
+        assert_eq!(locales(&["C.utf8"]).instead_of("de_DE.UTF-8").as_deref(), Some("C.UTF-8"));
+        assert_eq!(locales(&[]).instead_of("de_DE.UTF-8"), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! What shells see, and what people's files may change.
+
+use super::*;
+
+const SETTINGS: &str = "[environment]\nPATH = \"/opt/x/bin:/usr/bin\"\nLANG = \"${LANG}\"\n\
+    [desktop-environment]\nDISPLAY = \"${display}\"\n";
+
+fn environment(pairs: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
+    let step = "step = [\"environment\", \"${run-dir}\"]\nuser = \"root\"\ndesktop = true\n";
+    let plan = Plan::build(&config(pairs, SETTINGS, &[("environment", step)]), &facts());
+    let unit = plan.unit("environment").unwrap();
+    assert_eq!((&unit.fate, &unit.launch.env_files), (&Fate::Run, &None));
+    unit.launch.env.clone()
+}
+
+#[test]
+fn shells_see_the_desktops_environment_and_roots_the_secrets() {
+    let env = environment(&[
+        ("A", "1"),
+        ("HOME", "/nowhere"),
+        ("TERM", "vt100"),
+        ("WEB_TOKEN", "secret"),
+        ("PATH", "/conda/bin:/usr/bin"),
+    ]);
+    let expected = [
+        ("A", "1"),
+        ("DISPLAY", ":0"),
+        ("LANG", "en_US.UTF-8"),
+        ("PATH", "/conda/bin:/usr/bin:/opt/x/bin"),
+        ("WEB_TOKEN", "secret"),
+    ];
+    let expected = expected.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    assert_eq!(env.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn services_read_files_again_but_for_what_is_fixed() {
+    let app = "command = [\"app\"]\ndesktop = true\n[environment]\nMINE = \"1\"\n";
+    let prepare = "step = [\"prepare\", \"a\", \"b\", \"1\", \"1\"]\n";
+    let plan = Plan::build(
+        &config(&[("WORKSPACE", "/data")], SETTINGS, &[("app", app), ("prepare", prepare)]),
+        &facts(),
+    );
+    assert_eq!(plan.unit("prepare").unwrap().launch.env_files, None);
+    let files = plan.unit("app").unwrap().launch.env_files.clone().unwrap();
+    assert_eq!(files.machine, Path::new("/etc/environment"));
+    assert_eq!(files.workspace, Path::new("/data/.env"));
+    for name in ["DISPLAY", "HOME", "MINE", "WEB_PASSWORD", "OPEN_BUTTON_TOKEN", "NOTIFY_SOCKET"] {
+        assert!(files.fixed.iter().any(|fixed| fixed == name), "{name}: {:?}", files.fixed);
+    }
+    for name in ["PATH", "LANG", "LD_PRELOAD", "HF_TOKEN"] {
+        assert!(!files.fixed.iter().any(|fixed| fixed == name), "{name}: {:?}", files.fixed);
+    }
+}
+
+#[test]
+fn a_locale_that_is_not_there_is_told_and_another_taken() {
+    let app = [("app", "command = [\"app\"]\n")];
+    let config = config(&[("LANG", "xx_XX.UTF-8"), ("LC_ALL", "yy")], SETTINGS, &app);
+    let locales = Locales(["C.utf8", "en_US.utf8"].map(str::to_owned).into());
+    let plan = Plan::build(&config, &Facts { locales, ..facts() });
+    let env = &plan.unit("app").unwrap().launch.env;
+    let value = |name: &str| env.get(&OsString::from(name)).and_then(|value| value.to_str());
+    assert_eq!((value("LANG"), value("LC_ALL")), (Some("en_US.UTF-8"), Some("yy")));
+    let told: Vec<_> = plan.problems.iter().map(ToString::to_string).collect();
+    let expected =
+        "\"xx_XX.UTF-8\" is not a locale of this image, which has C.utf8, en_US.utf8; en_US.UTF-8 is used";
+    assert!(told.len() == 1 && told[0].contains(expected), "{told:?}");
+}

@@ -1,0 +1,183 @@
+//! What every shell sees: `/etc/environment`, which is people's to edit, and files of ours that shells read. The
+//! variables are those of this process; the plan put them together.
+//!
+//! `/etc/environment` keeps what people wrote: of each variable three values are known, that of the file, the one that
+//! we wrote there last, and today's. A variable that the file has as we wrote it is ours to change.
+//!
+//! Files are replaced as a whole, so that a shell never reads half of one. What cannot be written is told, and the rest
+//! is done: most of it works where `/etc` is read-only.
+
+mod clock;
+mod hooks;
+mod merge;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::config::Environment;
+use crate::config::env::is_own_secret;
+use crate::sys::env_file::{entries, is_name, line, of_entries, parse, parse_with, rewrite};
+
+/// What bash has of its own: it would read a file no further than to one of these.
+const READ_ONLY: [&str; 6] = ["BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"];
+
+/// Variables by name.
+type Variables = BTreeMap<OsString, OsString>;
+
+/// Where everything is.
+pub(super) struct Places {
+    /// The machine's folder of settings.
+    etc: PathBuf,
+    /// The file that tells of time zones.
+    zones: PathBuf,
+    /// For shells: what lives as long as this boot.
+    run: PathBuf,
+    /// What we wrote last.
+    written: PathBuf,
+    /// What shells run.
+    script: PathBuf,
+}
+
+impl Places {
+    pub(super) fn new(run: &Path, state: &Path, config: &Path) -> Self {
+        Self {
+            etc: "/etc".into(),
+            zones: "/usr/share/zoneinfo".into(),
+            run: run.to_owned(),
+            written: state.join("environment-written"),
+            script: config.join("files/shell.sh"),
+        }
+    }
+
+    fn machine(&self) -> PathBuf {
+        self.etc.join("environment")
+    }
+}
+
+/// Writes everything. The desktop's group may read what root and its user alone should know.
+pub(super) fn run(places: &Places, gid: u32, zone: &str) -> Result<(), String> {
+    let mut env = Environment::of_process(&[], &mut Vec::new()).raw;
+    env.retain(|name, _| is_name(name) && !READ_ONLY.iter().any(|own| name == own));
+    let own = |name: &OsString| name.to_str().is_some_and(is_own_secret);
+    let (secrets, planned): (Variables, Variables) = env.into_iter().partition(|(name, _)| own(name));
+    let tell = |what: &Path, error: io::Error| eprintln!("{}: {error}", what.display());
+
+    let machine = places.machine();
+    let merged = machine_file(places, gid, &planned).unwrap_or_else(|error| {
+        tell(&machine, error);
+        planned
+    });
+    for name in merged.keys().filter(|name| own(name)) {
+        eprintln!(
+            "{}: {} is a secret of desktopd and is not taken from there",
+            machine.display(),
+            name.display()
+        );
+    }
+    hooks::install(places);
+    clock::set(places, zone);
+    for (name, mode, variables) in
+        [("environment.sh", 0o640, &merged), ("environment-root.sh", 0o600, &secrets)]
+    {
+        let file = places.run.join(name);
+        let text: Vec<u8> = variables.iter().flat_map(|(name, value)| exported(name, value)).collect();
+        replace(&file, &text, mode, Some(gid)).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// Keeps a variable for all shells, and for services that are started from now on.
+pub fn store(name: &OsStr, value: &OsStr) -> io::Result<()> {
+    let file = Path::new("/etc/environment");
+    let _lock = lock(file)?;
+    let found = fs::metadata(file);
+    let gid = found.as_ref().ok().map(std::os::unix::fs::MetadataExt::gid);
+    let mode = found.map_or(0o640, |found| found.permissions().mode() & 0o777);
+    let bytes = read(file)?;
+    let wanted = BTreeMap::from([(name, Some(value.to_owned()))]);
+    replace(file, &rewrite(&bytes, &parse(&bytes), &wanted), mode, gid)
+}
+
+/// Brings `/etc/environment` up to date. Returns what stands there then.
+fn machine_file(places: &Places, gid: u32, planned: &Variables) -> io::Result<Variables> {
+    let file = places.machine();
+    let lock = lock(&file);
+    let bytes = read(&file)?;
+    let parsed = parse_with(&bytes, |name| planned.get(name).cloned());
+    for mistake in &parsed.told {
+        eprintln!("{}: {mistake}", file.display());
+    }
+    let written = fs::read(&places.written).ok().map(|bytes| of_entries(&bytes).into_iter().collect());
+    let found: Variables = parsed.variables.iter().cloned().collect();
+    let wanted = merge::merge(&found, written.as_ref(), planned);
+    let text = rewrite(&bytes, &parsed, &wanted);
+    let mut merged = found.clone();
+    for (name, value) in wanted {
+        match value {
+            Some(value) => merged.insert(name.to_owned(), value),
+            None => merged.remove(name),
+        };
+    }
+    let head: &[u8] = if bytes.is_empty() { HEAD.as_bytes() } else { b"" };
+    let done = lock.and_then(|_lock| {
+        replace(&file, &[head, &text].concat(), 0o640, Some(gid))?;
+        replace(&places.written, &entries(planned), 0o600, None)
+    });
+    if let Err(error) = done {
+        eprintln!("{}: {error}; shells have it from elsewhere", file.display());
+    }
+    Ok(merged)
+}
+
+const HEAD: &str = "# The environment of all shells. What you change here stays: shells see it at once, services when\n\
+    # they are restarted.\n";
+
+fn exported(name: &OsStr, value: &OsStr) -> Vec<u8> {
+    [b"export ", &line(name, value)[..]].concat()
+}
+
+/// What is in a file that may be missing.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    match fs::read(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+/// Nobody else changes the file meanwhile. It is replaced, so its folder is what is locked.
+fn lock(file: &Path) -> io::Result<File> {
+    let folder = File::open(file.parent().unwrap_or(Path::new("/")))?;
+    flock(&folder, FlockOperation::LockExclusive)?;
+    Ok(folder)
+}
+
+/// Makes a file what it should be, whole or not at all. One that is so already stays.
+fn replace(file: &Path, content: &[u8], mode: u32, gid: Option<u32>) -> io::Result<()> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let written = out.write_all(content).and_then(|()| {
+        fchown(&out, None, gid)?;
+        out.set_permissions(Permissions::from_mode(mode))?;
+        fs::rename(&new, file)
+    });
+    let Err(error) = written else { return Ok(()) };
+    // It is nobody's then.
+    let _ = fs::remove_file(&new);
+    // A file that is mounted can be written, not replaced.
+    if error.kind() == io::ErrorKind::ResourceBusy { fs::write(file, content) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! The machine's time zone, for programs that do not look at `TZ`.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Component, Path};
+
+use super::{Places, replace};
+
+/// Makes `zone` the machine's. One that nobody knows is told, and it stays what it is: UTC.
+pub(super) fn set(places: &Places, zone: &str) {
+    let name = zone.strip_prefix(':').unwrap_or(zone);
+    let file = places.zones.join(name);
+    let plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    if !plain || !file.is_file() {
+        // `CET-1CEST` needs no file; programs read it from TZ.
+        if !name.contains(|c: char| c.is_ascii_digit()) {
+            eprintln!(
+                "TZ: \"{zone}\" is not a time zone; one is called Europe/Berlin, for example, and without one it is UTC"
+            );
+        }
+        return;
+    }
+    let told = |what: &Path, result: io::Result<()>| {
+        if let Err(error) = result {
+            eprintln!("{}: {error}; programs have the time zone from TZ", what.display());
+        }
+    };
+    let link = places.etc.join("localtime");
+    // Zones have more names than one.
+    if !fs::read(&link).is_ok_and(|found| fs::read(&file).is_ok_and(|zone| found == zone)) {
+        told(&link, replace_link(&link, &file));
+    }
+    let text = places.etc.join("timezone");
+    let line = format!("{name}\n");
+    if fs::read_to_string(&text).ok().as_deref() != Some(&line) {
+        told(&text, replace(&text, line.as_bytes(), 0o644, None));
+    }
+}
+
+pub(super) fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
+    let new = link.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    symlink(target, &new)?;
+    fs::rename(&new, link)
+}

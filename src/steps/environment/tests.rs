@@ -1,0 +1,93 @@
+use std::os::unix::fs::MetadataExt;
+
+use super::*;
+
+fn variables(pairs: &[(&str, &str)]) -> Variables {
+    pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
+}
+
+fn places(root: &Path) -> Places {
+    for folder in ["etc", "run", "state"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    Places {
+        etc: root.join("etc"),
+        zones: "/usr/share/zoneinfo".into(),
+        run: root.join("run"),
+        written: root.join("state/environment-written"),
+        script: "/nowhere/shell.sh".into(),
+    }
+}
+
+fn own_gid() -> u32 {
+    nix::unistd::getegid().as_raw()
+}
+
+#[test]
+fn the_machines_file_follows_us_and_keeps_what_people_wrote() {
+    let root = tempfile::tempdir().unwrap();
+    let places = places(root.path());
+    let file = places.machine();
+    let text = || fs::read_to_string(&file).unwrap();
+    let write = |pairs| machine_file(&places, own_gid(), &variables(pairs)).unwrap();
+
+    assert_eq!(write(&[("A", "it's"), ("B", "1")]), variables(&[("A", "it's"), ("B", "1")]));
+    assert!(text().starts_with("# ") && text().ends_with("\nA=\"it's\"\nB=1\n"), "{}", text());
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o640);
+    assert_eq!(fs::metadata(&places.written).unwrap().mode() & 0o777, 0o600);
+
+    let edited = text().replace("B=1", "B=2 # mine") + "\nC=$A\nrubbish";
+    fs::write(&file, &edited).unwrap();
+    let merged = write(&[("A", "new"), ("B", "1"), ("D", "4")]);
+    assert_eq!(text(), edited.replace("\"it's\"", "new") + "\nD=4\n");
+    assert_eq!(merged, variables(&[("A", "new"), ("B", "2"), ("C", "it's"), ("D", "4")]));
+    // Once more, and nothing changes.
+    let before = text();
+    write(&[("A", "new"), ("B", "1"), ("D", "4")]);
+    assert_eq!(text(), before);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_told_and_shells_have_it_all_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let mut places = places(root.path());
+    places.etc = root.path().join("missing");
+    let planned = variables(&[("A", "1")]);
+    assert_eq!(machine_file(&places, own_gid(), &planned).unwrap(), planned);
+    assert!(!places.written.exists());
+}
+
+#[test]
+fn bash_reads_the_script_before_it_asks_who_is_there() {
+    let root = tempfile::tempdir().unwrap();
+    let places = places(root.path());
+    let file = places.etc.join("bash.bashrc");
+    hooks::install(&places);
+    assert!(fs::read_to_string(&file).unwrap().contains("profile.d/desktopd.sh"));
+    fs::write(&file, "# theirs\n[ -z \"$PS1\" ] && return\n").unwrap();
+    hooks::install(&places);
+    hooks::install(&places);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.ends_with("\n\n# theirs\n[ -z \"$PS1\" ] && return\n"), "{text}");
+    assert_eq!(text.matches("&& . /etc/profile.d/desktopd.sh").count(), 1, "{text}");
+    assert_eq!(fs::read_link(places.etc.join("profile.d/desktopd.sh")).unwrap(), places.script);
+}
+
+#[test]
+fn the_clock_follows_a_zone_that_there_is() {
+    let root = tempfile::tempdir().unwrap();
+    let mut places = places(root.path());
+    places.zones = root.path().join("zones");
+    fs::create_dir_all(places.zones.join("Europe")).unwrap();
+    fs::write(places.zones.join("Europe/Berlin"), "TZif: Berlin").unwrap();
+    fs::write(places.zones.join("UTC"), "TZif: UTC").unwrap();
+    let zone = || fs::read_to_string(places.etc.join("timezone")).unwrap();
+    clock::set(&places, "UTC");
+    clock::set(&places, ":Europe/Berlin");
+    assert_eq!(zone(), "Europe/Berlin\n");
+    assert_eq!(fs::read(places.etc.join("localtime")).unwrap(), b"TZif: Berlin");
+    for unknown in ["Mars", "", "../zones/UTC", "/etc/passwd", "CET-1CEST"] {
+        clock::set(&places, unknown);
+        assert_eq!(zone(), "Europe/Berlin\n", "{unknown}");
+    }
+}

@@ -1,0 +1,109 @@
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use super::*;
+use crate::sys::env_file::entries;
+use crate::sys::launch::Identity;
+
+struct World {
+    folder: tempfile::TempDir,
+    orders: Orders,
+}
+
+impl World {
+    /// For a service of user `uid`, whose folder this is.
+    fn new(uid: Option<u32>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let files = EnvFiles {
+            machine: folder.path().join("machine"),
+            written: folder.path().join("written"),
+            workspace: folder.path().join("workspace/.env"),
+            fixed: vec!["HOME".to_owned()],
+        };
+        fs::create_dir(folder.path().join("workspace")).unwrap();
+        let identity = uid.map(|uid| Identity { uid, gid: uid, groups: Vec::new() });
+        let env = vec![(b"PATH".to_vec(), b"/bin".to_vec())];
+        let orders = Orders { env, env_files: Some(files), identity, ..Orders::default() };
+        Self { folder, orders }
+    }
+
+    fn write(&self, name: &str, content: &[u8], mode: u32) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    fn env(&self) -> Vec<(String, String)> {
+        shown(of_workspace(&self.orders))
+    }
+}
+
+fn shown(found: Vec<(OsString, OsString)>) -> Vec<(String, String)> {
+    let text = |os: OsString| os.into_string().unwrap();
+    found.into_iter().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn only_edits_of_the_machines_file_count() {
+    let world = World::new(None);
+    world.write("machine", b"A=1\nB=2\nC=3\nHOME=/x\nPATH=$PATH:/more\n", 0o640);
+    assert_eq!(edits(&world.orders), []);
+    let written = [("A", "1"), ("B", "0"), ("D", "4")].map(|(n, v)| (OsString::from(n), OsString::from(v)));
+    world.write("written", &entries(written.iter().map(|(name, value)| (name, value))), 0o600);
+    assert_eq!(shown(edits(&world.orders)), pairs(&[("B", "2"), ("C", "3"), ("PATH", "/bin:/more")]));
+}
+
+#[test]
+fn a_file_counts_where_nobody_else_can_write_it() {
+    let mine = World::new(None);
+    assert_eq!(mine.env(), []);
+    for (mode, counts) in [(0o600, true), (0o644, true), (0o664, true), (0o646, false), (0o666, false)] {
+        mine.write("workspace/.env", b"A=1\nHOME=/x\n", mode);
+        assert_eq!(!mine.env().is_empty(), counts, "{mode:o}");
+    }
+    if !geteuid().is_root() {
+        return;
+    }
+    // The owner, the group, the mode, and for whose service it counts: that of user 4321, and root's.
+    for (uid, gid, mode, users, roots) in [
+        (4321, 4321, 0o664, true, false),
+        (4321, 7, 0o664, false, false),
+        (0, 0, 0o644, true, true),
+        (0, 4321, 0o664, true, false),
+        (7, 7, 0o644, false, false),
+    ] {
+        for (user, counts) in [(Some(4321), users), (None, roots)] {
+            let world = World::new(user);
+            let file = world.write("workspace/.env", b"A=1\n", mode);
+            chown(&file, Some(uid), Some(gid)).unwrap();
+            assert_eq!(!world.env().is_empty(), counts, "{uid} {gid} {mode:o} {user:?}");
+        }
+    }
+    // In somebody else's folder, a file of root's may have been moved there.
+    let world = World::new(None);
+    let file = world.write("workspace/.env", b"A=1\n", 0o644);
+    chown(file.parent().unwrap(), Some(4321), None).unwrap();
+    assert_eq!(world.env(), []);
+}
+
+#[test]
+fn what_is_no_file_of_variables_is_left_alone() {
+    let world = World::new(None);
+    let file = world.write("workspace/.env", &b"A=1\n".repeat(1 << 19), 0o600);
+    assert_eq!(world.env(), []);
+    fs::remove_file(&file).unwrap();
+    // Nobody is at its other end.
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    assert_eq!(world.env(), []);
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert_eq!(world.env(), []);
+    let rubbish = World::new(None);
+    rubbish.write("workspace/.env", b"if x\nA=1\n<html>\nB=\"", 0o600);
+    assert_eq!(rubbish.env(), pairs(&[("A", "1")]));
+}
