@@ -53,7 +53,7 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Logs(args) => logs::logs(&client, args).await,
         Command::Events(args) => events::events(&client, args, screen).await,
         Command::Timeline(args) => events::timeline(&client, args, screen).await,
-        Command::Env(args) => variables::show(config, args),
+        Command::Env(args) => variables::show(config, &client, args).await,
         Command::Completions { shell } => completions::print(*shell),
         Command::Shutdown => {
             client.shutdown().await?;

@@ -5,9 +5,11 @@
 //! say in a variable for each port which one. RunPod has a proxy besides, with a name for each port.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::IpAddr;
 
 use super::Environment;
+use super::env::{Raw, Workspace};
 
 /// Whose machine this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +36,18 @@ pub struct Provider {
 impl Provider {
     /// What the environment says.
     pub fn of(env: &Environment) -> Self {
-        let vars = &env.vars;
-        let vast = ports(env, "VAST_TCP_PORT_");
-        let relayed = ports(env, "VAST_UDP_PORT_");
-        let host = |text: &Option<String>| text.as_deref().and_then(host);
-        if vars.vast_containerlabel.is_some() || !vast.is_empty() || !relayed.is_empty() {
-            Self { kind: Kind::Vast, public: host(&vars.public_ipaddr), ports: vast }
-        } else if let Some(pod) = vars.runpod_pod_id.clone().filter(|pod| is_label(pod)) {
-            let ports = ports(env, "RUNPOD_TCP_PORT_");
-            Self { kind: Kind::Runpod(pod), public: host(&vars.runpod_public_ip), ports }
+        Self::from_raw(&env.raw)
+    }
+
+    fn from_raw(raw: &Raw) -> Self {
+        let text = |name: &str| raw.get(OsStr::new(name))?.to_str().filter(|text| !text.is_empty());
+        let vast = ports(raw, "VAST_TCP_PORT_");
+        let relayed = ports(raw, "VAST_UDP_PORT_");
+        if text("VAST_CONTAINERLABEL").is_some() || !vast.is_empty() || !relayed.is_empty() {
+            Self { kind: Kind::Vast, public: text("PUBLIC_IPADDR").and_then(host), ports: vast }
+        } else if let Some(pod) = text("RUNPOD_POD_ID").filter(|pod| is_label(pod)) {
+            let public = text("RUNPOD_PUBLIC_IP").and_then(host);
+            Self { kind: Kind::Runpod(pod.to_owned()), public, ports: ports(raw, "RUNPOD_TCP_PORT_") }
         } else {
             Self { kind: Kind::Plain, public: None, ports: BTreeMap::new() }
         }
@@ -93,13 +98,50 @@ impl Provider {
 }
 
 /// The ports that variables of this kind tell of.
-fn ports(env: &Environment, kind: &str) -> BTreeMap<u32, u16> {
-    let port = |name: &str| {
+fn ports(raw: &Raw, kind: &str) -> BTreeMap<u32, u16> {
+    let port = |name: &str, value: &str| {
         let inside: u32 = name.strip_prefix(kind)?.parse().ok()?;
-        let outside: u16 = env.text(name)?.trim().parse().ok()?;
+        let outside: u16 = value.trim().parse().ok()?;
         (inside != 0 && outside != 0).then_some((inside, outside))
     };
-    env.raw.keys().filter_map(|name| port(name.to_str()?)).collect()
+    raw.iter().filter_map(|(name, value)| port(name.to_str()?, value.to_str()?)).collect()
+}
+
+/// The port that vast.ai's templates map for a TURN server, by its name there.
+const VAST_RELAY: u32 = 73478;
+
+/// What variables are on this machine when nobody sets them, where that depends on whose it is.
+pub(super) fn defaults(raw: &Raw, workspace: &Workspace) -> Vec<(&'static str, String)> {
+    let provider = Provider::from_raw(raw);
+    // An address of the link's form has brackets, which no other place wants.
+    let public = provider.public().map(|host| host.trim_matches(['[', ']']).to_owned());
+    let address = public.filter(|host| host.parse::<IpAddr>().is_ok());
+    let address = address.map(|address| ("COTURN_LISTEN_ADDRESS", address));
+    match provider.kind {
+        Kind::Plain => Vec::new(),
+        Kind::Runpod(_) => address.into_iter().collect(),
+        Kind::Vast => {
+            let mut defaults = vec![
+                ("WEB_USER", "vastai".to_owned()),
+                ("HF_HOME", format!("{}.hf_home", workspace.text())),
+                // There it is the workspace's other name, and scripts append names to it.
+                ("DATA_DIRECTORY", workspace.text().to_owned()),
+            ];
+            defaults.extend(address);
+            let udp = ports(raw, "VAST_UDP_PORT_").contains_key(&VAST_RELAY);
+            let tcp = provider.ports.contains_key(&VAST_RELAY);
+            if udp || tcp {
+                defaults.push(("COTURN_PORT_HOST", VAST_RELAY.to_string()));
+                if !udp {
+                    defaults.push(("TURN_PROTOCOL", "tcp".to_owned()));
+                }
+                if raw.get(OsStr::new("TURN_SERVER")).is_none_or(|value| value.is_empty()) {
+                    defaults.push(("ENABLE_COTURN", true.to_string()));
+                }
+            }
+            defaults
+        }
+    }
 }
 
 /// A name or an address as it stands in a link; nothing that would make the link another one.
