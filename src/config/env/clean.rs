@@ -95,7 +95,7 @@ fn ports(raw: &mut Raw) {
         let Some(text) = raw.get(&name).and_then(|value| value.to_str()) else { continue };
         let kinds: &[&str] = if name == "COTURN_PORT_HOST" { &RELAY_PORTS } else { &WEB_PORTS };
         if let Ok(port) = named_port(text.trim().to_owned(), kinds, raw)
-            && port != text
+            && port != text.trim()
         {
             raw.insert(name, port.into());
         }
