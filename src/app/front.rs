@@ -76,7 +76,9 @@ impl Front {
         let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
         let (own, pages) = (Portal::of(config), portal::router(api.clone()));
         let (problem, inside) = if config.env.opens_no_port() {
-            tracing::info!("no port of the front door is opened, as SERVERLESS or SUPERVISOR_NO_AUTOSTART says");
+            tracing::info!(
+                "no port of the front door is opened, as SERVERLESS or SUPERVISOR_NO_AUTOSTART says"
+            );
             (None, None)
         } else {
             let problem = gateway.open_pages(own.port, pages.clone()).await.err();

@@ -51,6 +51,8 @@ pub struct Environment {
     pub raw: Raw,
     /// The same without what hooks left, if they left anything.
     early: Option<Raw>,
+    /// The same without what people changed in the system's file, if they changed anything.
+    unedited: Option<Raw>,
     layers: Layers,
     /// What is as it is because of whose machine this is.
     provider: Raw,
@@ -76,7 +78,15 @@ impl Environment {
         let merged = layers.merged();
         let vars = Variables::read(&merged.raw, &|name| merged.place(name), problems);
         let early = layers.hooks.is_some().then(|| layers.without_hooks().merged().completed());
-        Self { vars, provider: merged.provider.clone(), raw: Merged::completed(merged), early, layers }
+        let unedited = layers.without_edits().map(|layers| layers.merged().completed());
+        Self {
+            vars,
+            provider: merged.provider.clone(),
+            raw: Merged::completed(merged),
+            early,
+            unedited,
+            layers,
+        }
     }
 
     /// The same with the files read again, and all that is wrong with any of it. `usual` is the environment that every
@@ -116,6 +126,17 @@ impl Environment {
     /// What units get passed on that come before the hooks: what these leave must not start them anew.
     pub fn before_hooks(&self) -> &Raw {
         self.early.as_ref().unwrap_or(&self.raw)
+    }
+
+    /// What is passed on to whoever writes the system's file, and remembers what it wrote: with the edits of that file in
+    /// it, they would be taken for its own the next time.
+    pub fn without_edits(&self) -> &Raw {
+        self.unedited.as_ref().unwrap_or(&self.raw)
+    }
+
+    /// This process's environment as it is, where the daemon made it.
+    pub fn inherited() -> Raw {
+        std::env::vars_os().collect()
     }
 
     /// A text with the variables that it names as `${NAME}`.

@@ -107,6 +107,11 @@ fn ports(raw: &Raw, kind: &str) -> BTreeMap<u32, u16> {
     raw.iter().filter_map(|(name, value)| port(name.to_str()?, value.to_str()?)).collect()
 }
 
+/// Whether vast.ai's defaults apply to what was set.
+pub(super) fn is_vast(raw: &Raw) -> bool {
+    Provider::from_raw(raw).is_vast()
+}
+
 /// The port that vast.ai's templates map for a TURN server, by its name there.
 const VAST_RELAY: u32 = 73478;
 
@@ -121,12 +126,8 @@ pub(super) fn defaults(raw: &Raw, workspace: &Workspace) -> Vec<(&'static str, S
         Kind::Plain => Vec::new(),
         Kind::Runpod(_) => address.into_iter().collect(),
         Kind::Vast => {
-            let mut defaults = vec![
-                ("WEB_USER", "vastai".to_owned()),
-                ("HF_HOME", format!("{}.hf_home", workspace.text())),
-                // There it is the workspace's other name, and scripts append names to it.
-                ("DATA_DIRECTORY", workspace.text().to_owned()),
-            ];
+            let mut defaults =
+                vec![("WEB_USER", "vastai".to_owned()), ("HF_HOME", format!("{}.hf_home", workspace.text()))];
             defaults.extend(address);
             let udp = ports(raw, "VAST_UDP_PORT_").contains_key(&VAST_RELAY);
             let tcp = provider.ports.contains_key(&VAST_RELAY);
@@ -168,9 +169,13 @@ fn is_label(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn provider(pairs: &[(&str, &str)]) -> Provider {
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
         let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        Provider::of(&Environment::new(pairs, &[], &mut Vec::new()))
+        Environment::new(pairs, &[], &mut Vec::new())
+    }
+
+    fn provider(pairs: &[(&str, &str)]) -> Provider {
+        Provider::of(&environment(pairs))
     }
 
     #[test]
@@ -239,5 +244,47 @@ mod tests {
         ] {
             assert_eq!(host(text).as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn machines_that_are_rented_have_defaults_of_their_own() {
+        let label = ("VAST_CONTAINERLABEL", "C.1");
+        let relay = ("VAST_UDP_PORT_73478", "40478");
+        let address = ("PUBLIC_IPADDR", "203.0.113.9");
+        for (pairs, name, expected) in [
+            (&[][..], "HF_HOME", ""),
+            (&[], "ENABLE_COTURN", "false"),
+            (&[], "WEB_USER", "user"),
+            (&[label], "HF_HOME", "/workspace/.hf_home"),
+            (&[label, ("WORKSPACE", "/data")], "HF_HOME", "/data/.hf_home"),
+            (&[label, ("HF_HOME", "/hf")], "HF_HOME", "/hf"),
+            (&[label], "WEB_USER", "vastai"),
+            (&[label, ("WEB_USERNAME", "ada")], "WEB_USER", "ada"),
+            (&[label], "ENABLE_COTURN", "false"),
+            (&[label, relay], "ENABLE_COTURN", "true"),
+            (&[label, relay, ("ENABLE_COTURN", "false")], "ENABLE_COTURN", "false"),
+            (&[label, relay, ("TURN_SERVER", "turn.example")], "ENABLE_COTURN", "false"),
+            (&[label, relay], "COTURN_PORT_HOST", "40478"),
+            (&[label, relay], "TURN_PROTOCOL", "udp"),
+            (&[label, ("VAST_TCP_PORT_73478", "40479")], "COTURN_PORT_HOST", "40479"),
+            (&[label, ("VAST_TCP_PORT_73478", "40479")], "TURN_PROTOCOL", "tcp"),
+            (&[label, address], "COTURN_LISTEN_ADDRESS", "203.0.113.9"),
+            (&[label, ("PUBLIC_IPADDR", "name.example")], "COTURN_LISTEN_ADDRESS", ""),
+            (&[("RUNPOD_POD_ID", "a"), ("RUNPOD_PUBLIC_IP", "::1")], "COTURN_LISTEN_ADDRESS", "::1"),
+            (&[("RUNPOD_POD_ID", "a"), relay], "ENABLE_COTURN", "true"),
+        ] {
+            let env = environment(pairs);
+            let row = crate::config::env::row(name).unwrap();
+            assert_eq!(env.shown(row), expected, "{name} of {pairs:?}");
+        }
+        let env = environment(&[label]);
+        assert_eq!(
+            (env.text("WORKSPACE"), env.text("DATA_DIRECTORY")),
+            (Some("/workspace/"), Some("/workspace/"))
+        );
+        let rows = env.rows();
+        let source = |name: &str| rows.iter().find(|row| row.name == name).unwrap().source.clone();
+        assert_eq!((source("HF_HOME"), source("TZ")), ("provider".into(), "default".into()));
+        assert_eq!(environment(&[]).text("DATA_DIRECTORY"), None);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::service::Service;
+use crate::config::env::Raw;
+use crate::config::service::{Run, Service};
 use crate::config::{Config, Problem, nearest, own};
 
 use super::Unit;
@@ -84,6 +85,17 @@ pub(super) fn arguments(config: &Config, service: &Service, problems: &mut Vec<P
         problems.push(Problem::new("environment", name, message));
         Vec::new()
     })
+}
+
+/// The environment that a service gets passed on.
+pub(super) fn environment<'a>(config: &'a Config, service: &Service, early: &BTreeSet<&str>) -> &'a Raw {
+    match &service.run {
+        Run::Step(words) if words.first().is_some_and(|step| step == "environment") => {
+            config.env.without_edits()
+        }
+        _ if early.contains(service.name.as_str()) => config.env.before_hooks(),
+        _ => &config.env.raw,
+    }
 }
 
 /// The services that come before the hooks, and the hooks: what these leave in the environment is not for them, or each

@@ -275,9 +275,7 @@ impl<'a> Composer<'a> {
         let inherited = |(name, _): &(&OsString, &OsString)| {
             name.to_str().is_none_or(|name| !is_own_secret(name) && !NOT_INHERITED.contains(&name))
         };
-        let early = self.early.contains(service.name.as_str());
-        let raw = if early { self.config.env.before_hooks() } else { &self.config.env.raw };
-        let raw = raw.iter().filter(inherited);
+        let raw = asked::environment(self.config, service, &self.early).iter().filter(inherited);
         let mut env: BTreeMap<OsString, OsString> = raw.map(|(n, v)| (n.clone(), v.clone())).collect();
         env.extend(self.who(service));
         let settings = &self.config.settings;

@@ -47,7 +47,7 @@ pub(super) fn leave_alone(layers: &mut Layers) {
     let mut told = Vec::new();
     let hooks = layers.hooks.as_mut().map(|hooks| &mut hooks.layer);
     for layer in layers.files.iter_mut().chain(hooks) {
-        let Layer { origin, set, gone } = layer;
+        let Layer { origin, set, gone, .. } = layer;
         gone.retain(|name| !is_of_the_door(name));
         let (kept, left): (Vec<_>, Vec<_>) =
             std::mem::take(set).into_iter().partition(|(name, _)| !is_of_the_door(name));

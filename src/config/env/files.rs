@@ -88,7 +88,8 @@ pub(super) fn system(files: &Files) -> Found {
         Ok(Some(bytes)) => {
             let parsed = parsed(&files.system, &bytes, &mut found.told);
             let set = edits(parsed, written.as_ref());
-            found.layers.push(Layer::new(Origin::File(files.system.clone()), set));
+            let origin = Origin::File(files.system.clone());
+            found.layers.push(Layer { edits: true, ..Layer::new(origin, set) });
         }
         Ok(None) => {}
         Err(error) => {
@@ -147,11 +148,11 @@ pub(super) fn left_by_hooks(before: &Raw, after: &Raw, usual: &BTreeMap<String, 
         !given(name, value) && (!own(name) || *name == "DISPLAY")
     });
     let set = set.map(|(name, value)| (name.clone(), value.clone())).collect();
-    let gone = before
-        .iter()
-        .filter(|(name, value)| !value.is_empty() && !after.contains_key(*name) && !own(name) && kept(name));
+    let gone = before.iter().filter(|(name, value)| {
+        !value.is_empty() && !after.contains_key(*name) && env_file::is_name(name) && !own(name) && kept(name)
+    });
     let gone = gone.map(|(name, _)| name.clone()).collect();
-    Layer { origin: Origin::Hook, set, gone }
+    Layer { gone, ..Layer::new(Origin::Hook, set) }
 }
 
 /// `NAME=value`, each with a NUL behind it.

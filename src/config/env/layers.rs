@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Raw;
-use super::clean::{clean, complete, given};
+use super::clean::{clean, complete, fill, given};
 use super::names::{row, split};
 use super::table::read;
 use super::value::Workspace;
@@ -54,11 +54,13 @@ pub(super) struct Layer {
     pub(super) set: Raw,
     /// What is not set any more.
     pub(super) gone: Vec<OsString>,
+    /// Whether it is what people changed in a file that the daemon writes.
+    pub(super) edits: bool,
 }
 
 impl Layer {
     pub(super) fn new(origin: Origin, set: Raw) -> Self {
-        Self { origin, set, gone: Vec::new() }
+        Self { origin, set, gone: Vec::new(), edits: false }
     }
 }
 
@@ -143,6 +145,14 @@ impl Layers {
         Self { hooks: None, ..self.clone() }
     }
 
+    /// The same without edits of the system's file, if there are any.
+    pub(super) fn without_edits(&self) -> Option<Self> {
+        let edited = |layer: &Layer| layer.edits && !layer.set.is_empty();
+        let mut others = self.clone();
+        others.files.retain(|layer| !edited(layer));
+        (others.files.len() < self.files.len()).then_some(others)
+    }
+
     /// The same as it was at the start, when no file was read.
     pub(super) fn at_start(&self) -> Self {
         Self { files: Vec::new(), told: Vec::new(), ..self.without_hooks() }
@@ -196,6 +206,10 @@ impl Merged {
         // Scripts append names to it.
         let workspace = workspace(&self.raw);
         self.raw.insert("WORKSPACE".into(), workspace.text().into());
+        if provider::is_vast(&self.raw) {
+            // Its other name there.
+            fill(&mut self.raw, "DATA_DIRECTORY", workspace.text().into());
+        }
         complete(&mut self.raw);
         self.raw
     }

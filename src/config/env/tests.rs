@@ -195,6 +195,9 @@ fn only_what_people_changed_in_the_system_s_file_counts() {
     assert_eq!(told, [""; 0]);
     let found = ["A", "B", "C", "D"].map(|name| read.text(name));
     assert_eq!(found, [Some("now"), Some("new value"), Some("added"), Some("now")]);
+    let own =
+        ["A", "B", "C"].map(|name| read.without_edits().get(OsStr::new(name)).and_then(|text| text.to_str()));
+    assert_eq!(own, [Some("now"), Some("now"), None], "what is written and remembered");
 }
 
 #[test]
