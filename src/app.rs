@@ -6,6 +6,7 @@
 mod credentials;
 mod front;
 mod reload;
+mod variables;
 mod ways;
 
 use std::ffi::{OsStr, OsString};
@@ -55,18 +56,20 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let seen = (watch, observer.events());
     let (state, forgetful) = State::open(&config.places.state, &facts::instance(&config));
     let state = Arc::new(state);
-    make_secrets(&mut config, &state, &logs);
+    make_secrets(&mut config, &state);
+    let (shown, rows) = variables::Shown::new(&config.env, logs.clone());
     let trouble = [forgetful, no_logs].into_iter().flatten().collect();
     let (wish, wishes) = mpsc::channel(4);
     let whereabouts = ways::look_up(&config);
     let mut front =
-        Front::open((&config, &state, trouble), seen, (logs.clone(), handle_watch, wish), stop.clone()).await;
+        Front::open((&config, &state, trouble), seen, (shown.logs(), handle_watch, wish, rows), stop.clone())
+            .await;
     let control = front.serve_control(control, stop.clone());
 
     let reaper = Reaper::new();
     let run_dir = config.places.run.clone();
     let ready_socket = config.env.raw.get(OsStr::new("NOTIFY_SOCKET")).cloned();
-    let (plan, reloader) = plan(config).await?;
+    let (plan, reloader) = plan(config, shown).await?;
     front.show_plan(&observer, &plan);
     let events = observer.events();
     events.record(jiff::Timestamp::now().as_millisecond(), What::Phase { phase: Phase::Running });
@@ -252,26 +255,25 @@ fn open_logs(config: &Config) -> (Logs, Option<String>) {
     };
     let logs = Logs::new(limits, Console::stdout());
     logs.hide(config.env.secrets());
-    logs::init_tracing(&logs, config.env.vars.debug);
+    logs::init_tracing(&logs, config.env.vars.debug.0);
     (logs, trouble)
 }
 
-/// Makes the secrets that a service needs and nobody gave.
-fn make_secrets(config: &mut Config, state: &State, logs: &Logs) {
-    let vars = &config.env.vars;
-    if vars.enable_coturn && vars.coturn_password.is_none() {
-        let made = state.word("coturn-password");
-        logs.hide([made.clone()]);
-        config.env.make("COTURN_PASSWORD", &Secret::new(made));
-    }
+/// Makes the secrets that a service needs where nobody gives them.
+fn make_secrets(config: &mut Config, state: &State) {
+    config.env.make("COTURN_PASSWORD", &Secret::new(state.word("coturn-password")));
 }
 
 /// Looks at the machine and plans, off the threads that answer: a directory service or a disk may be slow.
-async fn plan(config: Config) -> Result<(Plan, Reloader), Failure> {
-    let (plan, facts, config) = sys::apart(move || {
+async fn plan(config: Config, shown: variables::Shown) -> Result<(Plan, Reloader), Failure> {
+    let (plan, facts, config, shown) = sys::apart(move || {
+        // No hook of this boot has run yet.
+        let _ = std::fs::remove_file(config.env_files().hooks);
+        let config = config.with_files();
+        shown.take(&config.env);
         make_portal_file(&config);
         let facts = Facts::probe(&config);
-        (Plan::build(&config, &facts), facts, config)
+        (Plan::build(&config, &facts), facts, config, shown)
     })
     .await
     .map_err(|error| failed(reload::not_planned(&error)))?;
@@ -297,7 +299,7 @@ async fn plan(config: Config) -> Result<(Plan, Reloader), Failure> {
             tracing::warn!("{}: {error}", socket.display());
         }
     }
-    let reloader = Reloader::new(&config, &facts, &plan);
+    let reloader = Reloader::new(&config, &facts, &plan, shown);
     Ok((plan, reloader))
 }
 

@@ -30,7 +30,9 @@ fn run() -> i32 {
         }
     };
     match &args.command {
-        Command::Plan { json, variables } => plan(&Config::load(args.config.clone(), variables), *json),
+        Command::Plan { json, variables } => {
+            plan(&Config::load(args.config.clone(), variables).with_files(), *json)
+        }
         Command::Init { variables } => desktop(Config::load(args.config.clone(), variables)),
         Command::Run { command } => {
             let mut config = Config::load(args.config.clone(), &[]);

@@ -7,9 +7,6 @@ use crate::gateway::auth::{Credentials, Password};
 use crate::portal;
 use crate::state::State;
 
-/// The user on vast.ai when nobody named one.
-const VAST_USER: &str = "vastai";
-
 /// What stands in examples, and is nobody's choice of a password.
 const EXAMPLE: &str = "password";
 
@@ -17,8 +14,7 @@ const EXAMPLE: &str = "password";
 pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Credentials) {
     let vars = &config.env.vars;
     let vast = Provider::of(&config.env).is_vast();
-    let unnamed = vast && !config.env.is_given("WEB_USER");
-    let user = if unnamed { VAST_USER.to_owned() } else { vars.web_user.clone() };
+    let user = vars.web_user.clone();
     let button = vars.open_button_token.as_ref();
     let chosen = vars.web_password.as_ref().map(|password| &password.0);
     let button_password = button.filter(|token| vast && token.reveal().len() <= PASSWORD_LIMIT);

@@ -21,7 +21,7 @@ use crate::gateway::{self, Gateway};
 use crate::logs::Logs;
 use crate::observe::{Events, Observer, Watch};
 use crate::plan::{Plan, Portal};
-use crate::portal::{self, Api, Right, Wish};
+use crate::portal::{self, Api, Right, Rows, Wish};
 use crate::state::State;
 use crate::supervise::Handle;
 
@@ -43,7 +43,12 @@ impl Front {
     pub(super) async fn open(
         (config, state, trouble): (&Config, &Arc<State>, Vec<String>),
         (watch, events): (Watch, Events),
-        (logs, handle, wishes): (Logs, watch::Receiver<Option<Handle>>, mpsc::Sender<Wish>),
+        (logs, handle, wishes, rows): (
+            Logs,
+            watch::Receiver<Option<Handle>>,
+            mpsc::Sender<Wish>,
+            watch::Receiver<Rows>,
+        ),
         stop: CancellationToken,
     ) -> Self {
         let vars = &config.env.vars;
@@ -70,8 +75,15 @@ impl Front {
         let shared = logs.clone();
         let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
         let (own, pages) = (Portal::of(config), portal::router(api.clone()));
-        let problem = gateway.open_pages(own.port, pages.clone()).await.err();
-        let inside = gateway.open_pages_inside(vars.serviceportal_port_local.0, pages).await.err();
+        let (problem, inside) = if config.env.opens_no_port() {
+            tracing::info!(
+                "no port of the front door is opened, as SERVERLESS or SUPERVISOR_NO_AUTOSTART says"
+            );
+            (None, None)
+        } else {
+            let problem = gateway.open_pages(own.port, pages.clone()).await.err();
+            (problem, gateway.open_pages_inside(vars.serviceportal_port_local.0, pages).await.err())
+        };
         let problems: Vec<String> =
             trouble.into_iter().chain(problem.clone()).chain(inside).chain(misnamed).collect();
         for problem in &problems {
@@ -90,7 +102,8 @@ impl Front {
         }
         Self {
             gateway,
-            control: portal::control_router(api, auth.clone(), shown, wishes),
+            control: portal::control_router(api, auth.clone(), shown, wishes)
+                .merge(portal::variables_router(rows)),
             auth,
             ways: Ways::new(config, own, problem),
             problems,

@@ -14,6 +14,8 @@ use crate::plan::{Fate, Plan, Unit};
 use crate::supervise::Replanned;
 use crate::sys;
 
+use super::variables::Shown;
+
 /// Where to say what came of a reload.
 pub(super) type Reply = oneshot::Sender<Result<Replanned, String>>;
 
@@ -38,33 +40,25 @@ pub(super) struct Reloader {
     env: Environment,
     /// What `desktopd run` was given. It stands in no file, so it stays as it was planned first.
     command: Option<(Service, Unit)>,
-    /// What was wrong with the environment, which stays as it was.
-    env_problems: Vec<Problem>,
     /// The display was decided on before our own X server ran; it must not be in its own way.
     display: DisplayFacts,
     /// The mistakes that we live with.
     accepted: Vec<Problem>,
     watch: Option<Watch>,
+    shown: Shown,
 }
 
 impl Reloader {
     /// Remembers what the first plan was made of, and watches for changes.
-    pub(super) fn new(config: &Config, facts: &Facts, plan: &Plan) -> Self {
-        let portal = config.settings.portal_file.to_string_lossy();
-        // What is read again tells of it again.
-        let in_files = |problem: &&Problem| {
-            problem.place.starts_with(&*config.dir.to_string_lossy())
-                || problem.place == portal
-                || problem.key == "PORTAL_CONFIG"
-        };
+    pub(super) fn new(config: &Config, facts: &Facts, plan: &Plan, shown: Shown) -> Self {
         let mut reloader = Self {
             dir: config.dir.clone(),
             env: config.env.clone(),
             command: command(config, plan),
-            env_problems: config.problems.iter().filter(|problem| !in_files(problem)).cloned().collect(),
             display: facts.display.clone(),
             accepted: plan.problems.clone(),
             watch: None,
+            shown,
         };
         reloader.look();
         reloader
@@ -111,10 +105,11 @@ impl Reloader {
     /// Plans again. The error says what is wrong with the new files.
     async fn plan(&mut self) -> Result<Plan, String> {
         self.look();
-        let (dir, env, problems) = (self.dir.clone(), self.env.clone(), self.env_problems.clone());
+        let (dir, env) = (self.dir.clone(), self.env.clone());
         let (display, command) = (self.display.clone(), self.command.clone());
-        let plan = sys::apart(move || {
-            let mut config = Config::read(dir, env, problems);
+        let (plan, env) = sys::apart(move || {
+            let problems = env.problems();
+            let mut config = Config::read(dir, env, problems).with_files();
             config.services.extend(command.as_ref().map(|(service, _)| service.clone()));
             let facts = Facts { display, ..Facts::probe(&config) };
             let mut plan = Plan::build(&config, &facts);
@@ -123,20 +118,24 @@ impl Reloader {
                     unit.clone_from(kept);
                 }
             }
-            plan
+            (plan, config.env)
         })
         .await
         .map_err(|error| not_planned(&error))?;
-        let new: Vec<String> = plan
-            .problems
-            .iter()
-            .filter(|problem| !self.accepted.contains(problem))
-            .map(ToString::to_string)
-            .collect();
+        let new = plan.problems.iter().filter(|problem| !self.accepted.contains(problem));
+        // A wrong variable has its default, as it has at the start.
+        let of_env = env.problems();
+        let (bad, new): (Vec<_>, Vec<_>) = new.partition(|problem| of_env.contains(problem));
+        let new: Vec<String> = new.into_iter().map(ToString::to_string).collect();
         if !new.is_empty() {
             return Err(new.join("; "));
         }
+        for problem in bad {
+            tracing::warn!("{problem}");
+        }
         self.accepted.clone_from(&plan.problems);
+        self.shown.take(&env);
+        self.env = env;
         for unit in &plan.units {
             if let Fate::Skip(reason) = &unit.fate {
                 tracing::debug!("{} is skipped: {reason}", unit.name);

@@ -15,6 +15,8 @@ pub(super) struct Ways {
     /// The portal is there from the start.
     pub(super) portal: Portal,
     portal_problem: Option<String>,
+    /// Whether no port is opened at all.
+    shut: bool,
     links: Links,
     /// Each with the link that was preset for it.
     all: Vec<(RouteStatus, Option<String>)>,
@@ -23,7 +25,8 @@ pub(super) struct Ways {
 impl Ways {
     /// Before anything is planned: none but the portal's.
     pub(super) fn new(config: &Config, portal: Portal, portal_problem: Option<String>) -> Self {
-        Self { portal, portal_problem, links: Links::of(config), all: Vec::new() }
+        let shut = config.env.opens_no_port();
+        Self { portal, portal_problem, shut, links: Links::of(config), all: Vec::new() }
     }
 
     /// Takes over what was planned, with the ports that could not be opened and why.
@@ -31,7 +34,7 @@ impl Ways {
         let Portal { title, port, path, url } = &self.portal;
         let mut portal = way("", title, *port, path);
         (portal.own, portal.problem) = (true, self.portal_problem.clone());
-        let mut all = vec![(portal, url.clone())];
+        let mut all = if self.shut { Vec::new() } else { vec![(portal, url.clone())] };
         for route in &plan.routes {
             let mut way = way(&route.unit, &route.title, route.listen, &route.path);
             let taken = taken.iter().find(|(port, _)| *port == route.listen);

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::config::Config;
+use crate::config::env::Row;
 use crate::logs::Line;
 use crate::observe::{Event, Snapshot, Timeline};
 use crate::portal::api::{Names, Units};
@@ -66,6 +67,10 @@ impl Client {
 
     pub(super) async fn credentials(&self) -> Result<Credentials, Failure> {
         self.json(Method::GET, "/api/credentials", "").await
+    }
+
+    pub(super) async fn environment(&self) -> Result<Vec<Row>, Failure> {
+        self.json(Method::GET, "/api/environment", "").await
     }
 
     pub(super) async fn set_credentials(&self, wanted: &NewCredentials) -> Result<Changed, Failure> {

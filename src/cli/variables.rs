@@ -1,98 +1,74 @@
-//! The variables that are understood, with their values and where those come from. The daemon need not run.
-
-use serde::Serialize;
+//! The variables that are understood, with their values and where those come from. The daemon knows best, as it was
+//! given arguments and heard of hooks; where none runs they are worked out here.
 
 use crate::config::Config;
-use crate::config::env::{TABLE, Variable, nearest_variable};
+use crate::config::env::{Row, nearest_variable, row};
 
 use super::args::Env;
+use super::client::Client;
 use super::table::table;
 use super::{Failure, code, render};
 
-/// What stands for a secret.
-const MASK: &str = "******";
-
-/// One variable.
-#[derive(Debug, Serialize, PartialEq, Eq)]
-struct Row {
-    name: &'static str,
-    /// Empty when it is not set and has no default.
-    value: String,
-    default: &'static str,
-    source: String,
-    secret: bool,
-    doc: &'static str,
-}
-
 /// The command.
-pub(super) fn show(config: &Config, args: &Env) -> Result<(), Failure> {
-    let rows = rows(config, &args.names)?;
+pub(super) async fn show(config: &Config, client: &Client, args: &Env) -> Result<(), Failure> {
+    let all = match client.environment().await {
+        Ok(rows) => rows,
+        Err(_) => config.clone().with_files().env.rows(),
+    };
+    let rows = asked(all, &args.names)?;
     render::print(args.json, &rows, || text(&rows))
 }
 
-fn rows(config: &Config, names: &[String]) -> Result<Vec<Row>, Failure> {
+/// The rows of these names; all when none is named.
+fn asked(all: Vec<Row>, names: &[String]) -> Result<Vec<Row>, Failure> {
     for name in names {
-        if !TABLE.iter().any(|variable| variable.names.contains(&name.as_str())) {
+        if row(name).is_none() {
             let near = nearest_variable(name).map(|near| format!("; did you mean {near}?"));
             let message = format!("{name} is not a variable that is read here{}", near.unwrap_or_default());
             return Err(Failure::new(code::FAILED, message));
         }
     }
-    let asked = |variable: &&Variable| {
-        names.is_empty() || names.iter().any(|name| variable.names.contains(&name.as_str()))
+    let asked = |row: &Row| {
+        names.is_empty() || names.iter().any(|name| *name == row.name || row.aliases.contains(name))
     };
-    Ok(TABLE.iter().filter(asked).map(|variable| row(config, variable)).collect())
-}
-
-fn row(config: &Config, variable: &Variable) -> Row {
-    let set = variable.names.iter().find(|name| config.env.text(name).is_some());
-    let wrong = set.filter(|name| config.problems.iter().any(|problem| problem.key == **name));
-    let source = match (set, wrong) {
-        (None, _) => "default".to_owned(),
-        (Some(name), Some(_)) => format!("default; {name} is wrong"),
-        (Some(name), None) if *name == variable.names[0] => "environment".to_owned(),
-        (Some(name), None) => format!("environment, as {name}"),
-    };
-    let value = match (set, wrong) {
-        (Some(_), None) if variable.secret => MASK.to_owned(),
-        (Some(_), None) => config.env.shown(variable),
-        _ => variable.default.to_owned(),
-    };
-    Row {
-        name: variable.names[0],
-        value,
-        default: variable.default,
-        source,
-        secret: variable.secret,
-        doc: variable.doc,
-    }
+    Ok(all.into_iter().filter(asked).collect())
 }
 
 fn text(rows: &[Row]) -> String {
     let dash = |text: &str| if text.is_empty() { "-" } else { text }.to_owned();
     let mut cells = vec![["NAME", "VALUE", "DEFAULT", "SOURCE", "WHAT"].map(str::to_owned)];
     cells.extend(rows.iter().map(|row| {
-        [row.name.to_owned(), dash(&row.value), dash(row.default), row.source.clone(), row.doc.to_owned()]
+        let lost = row.overrode.iter().map(|lost| format!("{} ({})", dash(&lost.value), lost.source));
+        let lost: Vec<String> = lost.collect();
+        let over = if lost.is_empty() { String::new() } else { format!("; over {}", lost.join(", ")) };
+        let source = format!("{}{over}", row.source);
+        [row.name.clone(), dash(&row.value), dash(&row.default), source, row.doc.clone()].map(one_line)
     }));
     table(&cells, |_, _, cell| cell)
+}
+
+/// What people set must not look like other rows.
+fn one_line(text: String) -> String {
+    if text.contains(char::is_control) { text.escape_debug().to_string() } else { text }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Environment;
+    use crate::config::env::TABLE;
     use std::ffi::OsString;
 
-    fn config(pairs: &[(&str, &str)]) -> Config {
-        let mut problems = Vec::new();
+    const MASK: &str = "******";
+
+    fn all(pairs: &[(&str, &str)]) -> Vec<Row> {
         let pairs = pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-        let env = Environment::new(pairs, &[], &mut problems);
-        Config::read("/nonexistent".into(), env, problems)
+        Environment::new(pairs, &[], &mut Vec::new()).rows()
     }
 
     #[test]
     fn each_value_says_where_it_comes_from_and_secrets_stay_secret() {
-        let config = config(&[
+        let all = all(&[
             ("WEB_USER", "ada"),
             ("SIZEW", "800"),
             ("DISPLAY_DPI", "many"),
@@ -108,19 +84,19 @@ mod tests {
             ("TURN_HOST", "", "default"),
             ("SELKIES_PORT_HOST", "6100", "default"),
         ] {
-            let rows = rows(&config, &[name.to_owned()]).unwrap();
+            let rows = asked(all.clone(), &[name.to_owned()]).unwrap();
             assert_eq!((rows[0].value.as_str(), rows[0].source.as_str()), (value, source), "{name}");
         }
-        let all = rows(&config, &[]).unwrap();
+        let all = asked(all, &[]).unwrap();
         assert_eq!(all.len(), TABLE.len());
         assert!(!text(&all).contains("hunter22"));
     }
 
     #[test]
     fn aliases_are_names_and_unknown_ones_are_told() {
-        let config = config(&[]);
-        assert_eq!(rows(&config, &["SIZEW".to_owned()]).unwrap()[0].name, "DISPLAY_SIZEW");
-        let failure = rows(&config, &["WEB_USR".to_owned()]).unwrap_err();
+        let all = all(&[]);
+        assert_eq!(asked(all.clone(), &["SIZEW".to_owned()]).unwrap()[0].name, "DISPLAY_SIZEW");
+        let failure = asked(all, &["WEB_USR".to_owned()]).unwrap_err();
         assert!(failure.message.contains("did you mean WEB_USER?"), "{}", failure.message);
     }
 }

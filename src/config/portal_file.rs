@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use super::env::clean::unquoted;
 use super::portal_config::{self, Entries, Entry, LONGEST, MOST};
 use super::problem::Problem;
 
@@ -30,6 +31,7 @@ pub struct PortalConfig {
 impl PortalConfig {
     /// What the variable says.
     pub fn of_variable(text: &str, problems: &mut Vec<Problem>) -> Self {
+        let text = std::str::from_utf8(unquoted(text.as_bytes())).unwrap_or(text);
         let (place, key) = ("environment".to_owned(), "PORTAL_CONFIG");
         Self { entries: portal_config::parse(text, &place, key, problems), place, key }
     }

@@ -5,9 +5,11 @@
 //! say in a variable for each port which one. RunPod has a proxy besides, with a name for each port.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::IpAddr;
 
 use super::Environment;
+use super::env::{Raw, Workspace};
 
 /// Whose machine this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +36,18 @@ pub struct Provider {
 impl Provider {
     /// What the environment says.
     pub fn of(env: &Environment) -> Self {
-        let vars = &env.vars;
-        let vast = ports(env, "VAST_TCP_PORT_");
-        let relayed = ports(env, "VAST_UDP_PORT_");
-        let host = |text: &Option<String>| text.as_deref().and_then(host);
-        if vars.vast_containerlabel.is_some() || !vast.is_empty() || !relayed.is_empty() {
-            Self { kind: Kind::Vast, public: host(&vars.public_ipaddr), ports: vast }
-        } else if let Some(pod) = vars.runpod_pod_id.clone().filter(|pod| is_label(pod)) {
-            let ports = ports(env, "RUNPOD_TCP_PORT_");
-            Self { kind: Kind::Runpod(pod), public: host(&vars.runpod_public_ip), ports }
+        Self::from_raw(&env.raw)
+    }
+
+    fn from_raw(raw: &Raw) -> Self {
+        let text = |name: &str| raw.get(OsStr::new(name))?.to_str().filter(|text| !text.is_empty());
+        let vast = ports(raw, "VAST_TCP_PORT_");
+        let relayed = ports(raw, "VAST_UDP_PORT_");
+        if text("VAST_CONTAINERLABEL").is_some() || !vast.is_empty() || !relayed.is_empty() {
+            Self { kind: Kind::Vast, public: text("PUBLIC_IPADDR").and_then(host), ports: vast }
+        } else if let Some(pod) = text("RUNPOD_POD_ID").filter(|pod| is_label(pod)) {
+            let public = text("RUNPOD_PUBLIC_IP").and_then(host);
+            Self { kind: Kind::Runpod(pod.to_owned()), public, ports: ports(raw, "RUNPOD_TCP_PORT_") }
         } else {
             Self { kind: Kind::Plain, public: None, ports: BTreeMap::new() }
         }
@@ -93,13 +98,51 @@ impl Provider {
 }
 
 /// The ports that variables of this kind tell of.
-fn ports(env: &Environment, kind: &str) -> BTreeMap<u32, u16> {
-    let port = |name: &str| {
+fn ports(raw: &Raw, kind: &str) -> BTreeMap<u32, u16> {
+    let port = |name: &str, value: &str| {
         let inside: u32 = name.strip_prefix(kind)?.parse().ok()?;
-        let outside: u16 = env.text(name)?.trim().parse().ok()?;
+        let outside: u16 = value.trim().parse().ok()?;
         (inside != 0 && outside != 0).then_some((inside, outside))
     };
-    env.raw.keys().filter_map(|name| port(name.to_str()?)).collect()
+    raw.iter().filter_map(|(name, value)| port(name.to_str()?, value.to_str()?)).collect()
+}
+
+/// Whether vast.ai's defaults apply to what was set.
+pub(super) fn is_vast(raw: &Raw) -> bool {
+    Provider::from_raw(raw).is_vast()
+}
+
+/// The port that vast.ai's templates map for a TURN server, by its name there.
+const VAST_RELAY: u32 = 73478;
+
+/// What variables are on this machine when nobody sets them, where that depends on whose it is.
+pub(super) fn defaults(raw: &Raw, workspace: &Workspace) -> Vec<(&'static str, String)> {
+    let provider = Provider::from_raw(raw);
+    // An address of the link's form has brackets, which no other place wants.
+    let public = provider.public().map(|host| host.trim_matches(['[', ']']).to_owned());
+    let address = public.filter(|host| host.parse::<IpAddr>().is_ok());
+    let address = address.map(|address| ("COTURN_LISTEN_ADDRESS", address));
+    match provider.kind {
+        Kind::Plain => Vec::new(),
+        Kind::Runpod(_) => address.into_iter().collect(),
+        Kind::Vast => {
+            let mut defaults =
+                vec![("WEB_USER", "vastai".to_owned()), ("HF_HOME", format!("{}.hf_home", workspace.text()))];
+            defaults.extend(address);
+            let udp = ports(raw, "VAST_UDP_PORT_").contains_key(&VAST_RELAY);
+            let tcp = provider.ports.contains_key(&VAST_RELAY);
+            if udp || tcp {
+                defaults.push(("COTURN_PORT_HOST", VAST_RELAY.to_string()));
+                if !udp {
+                    defaults.push(("TURN_PROTOCOL", "tcp".to_owned()));
+                }
+                if raw.get(OsStr::new("TURN_SERVER")).is_none_or(|value| value.is_empty()) {
+                    defaults.push(("ENABLE_COTURN", true.to_string()));
+                }
+            }
+            defaults
+        }
+    }
 }
 
 /// A name or an address as it stands in a link; nothing that would make the link another one.
@@ -126,9 +169,13 @@ fn is_label(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn provider(pairs: &[(&str, &str)]) -> Provider {
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
         let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        Provider::of(&Environment::new(pairs, &[], &mut Vec::new()))
+        Environment::new(pairs, &[], &mut Vec::new())
+    }
+
+    fn provider(pairs: &[(&str, &str)]) -> Provider {
+        Provider::of(&environment(pairs))
     }
 
     #[test]
@@ -197,5 +244,47 @@ mod tests {
         ] {
             assert_eq!(host(text).as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn machines_that_are_rented_have_defaults_of_their_own() {
+        let label = ("VAST_CONTAINERLABEL", "C.1");
+        let relay = ("VAST_UDP_PORT_73478", "40478");
+        let address = ("PUBLIC_IPADDR", "203.0.113.9");
+        for (pairs, name, expected) in [
+            (&[][..], "HF_HOME", ""),
+            (&[], "ENABLE_COTURN", "false"),
+            (&[], "WEB_USER", "user"),
+            (&[label], "HF_HOME", "/workspace/.hf_home"),
+            (&[label, ("WORKSPACE", "/data")], "HF_HOME", "/data/.hf_home"),
+            (&[label, ("HF_HOME", "/hf")], "HF_HOME", "/hf"),
+            (&[label], "WEB_USER", "vastai"),
+            (&[label, ("WEB_USERNAME", "ada")], "WEB_USER", "ada"),
+            (&[label], "ENABLE_COTURN", "false"),
+            (&[label, relay], "ENABLE_COTURN", "true"),
+            (&[label, relay, ("ENABLE_COTURN", "false")], "ENABLE_COTURN", "false"),
+            (&[label, relay, ("TURN_SERVER", "turn.example")], "ENABLE_COTURN", "false"),
+            (&[label, relay], "COTURN_PORT_HOST", "40478"),
+            (&[label, relay], "TURN_PROTOCOL", "udp"),
+            (&[label, ("VAST_TCP_PORT_73478", "40479")], "COTURN_PORT_HOST", "40479"),
+            (&[label, ("VAST_TCP_PORT_73478", "40479")], "TURN_PROTOCOL", "tcp"),
+            (&[label, address], "COTURN_LISTEN_ADDRESS", "203.0.113.9"),
+            (&[label, ("PUBLIC_IPADDR", "name.example")], "COTURN_LISTEN_ADDRESS", ""),
+            (&[("RUNPOD_POD_ID", "a"), ("RUNPOD_PUBLIC_IP", "::1")], "COTURN_LISTEN_ADDRESS", "::1"),
+            (&[("RUNPOD_POD_ID", "a"), relay], "ENABLE_COTURN", "true"),
+        ] {
+            let env = environment(pairs);
+            let row = crate::config::env::row(name).unwrap();
+            assert_eq!(env.shown(row), expected, "{name} of {pairs:?}");
+        }
+        let env = environment(&[label]);
+        assert_eq!(
+            (env.text("WORKSPACE"), env.text("DATA_DIRECTORY")),
+            (Some("/workspace/"), Some("/workspace/"))
+        );
+        let rows = env.rows();
+        let source = |name: &str| rows.iter().find(|row| row.name == name).unwrap().source.clone();
+        assert_eq!((source("HF_HOME"), source("TZ")), ("provider".into(), "default".into()));
+        assert_eq!(environment(&[]).text("DATA_DIRECTORY"), None);
     }
 }

@@ -141,6 +141,8 @@ pub struct Service {
     pub groups: Vec<String>,
     /// Whether it starts without being asked.
     pub autostart: bool,
+    /// Whether it starts without being asked where there is no desktop (`SERVERLESS`).
+    pub serverless: bool,
     /// Its port in the front door.
     pub route: Option<RouteSpec>,
 }
@@ -256,6 +258,7 @@ impl Service {
             limits: limits::read(&mut file),
             groups: file.get("groups", TEXTS).unwrap_or_default(),
             autostart: file.get("autostart", "true or false").unwrap_or(true),
+            serverless: file.get("serverless", "true or false").unwrap_or(false),
             route: file.table("route", |table| route::read(table, name)).flatten(),
         };
         if service.oneshot && service.health.is_some() {

@@ -17,6 +17,8 @@ pub struct Settings {
     pub log_dir: PathBuf,
     /// The portal's further ports and links, where somebody keeps them in a file.
     pub portal_file: PathBuf,
+    /// The system's file of variables, which people edit.
+    pub environment_file: PathBuf,
     /// A log file is rotated when it would grow beyond this. Bytes.
     pub log_file_size: u64,
     /// Rotated files that are kept beside the current one.
@@ -36,6 +38,7 @@ impl Default for Settings {
             state_dir: "/var/lib/desktopd".into(),
             log_dir: "/var/log/desktopd".into(),
             portal_file: "/etc/portal.yaml".into(),
+            environment_file: "/etc/environment".into(),
             log_file_size: 10 << 20,
             log_files: 2,
             log_ring: 128 << 10,
@@ -58,6 +61,7 @@ impl Settings {
                 ("state", &mut settings.state_dir),
                 ("log", &mut settings.log_dir),
                 ("portal", &mut settings.portal_file),
+                ("environment", &mut settings.environment_file),
             ] {
                 let absolute = |text: &str| Some(PathBuf::from(text)).filter(|p| p.is_absolute());
                 if let Some(path) = paths.parse(key, "an absolute path", absolute) {

@@ -11,8 +11,6 @@ pub mod workspace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::time::Duration;
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
@@ -20,6 +18,7 @@ use crate::config::Config;
 use crate::config::condition::Holds;
 use crate::config::service::{Probe, Ready, Run};
 use crate::sys::launch::Identity;
+use crate::sys::patiently;
 
 pub use account::Account;
 pub use display::DisplayFacts;
@@ -27,9 +26,6 @@ pub use files::Files;
 pub use locales::Locales;
 pub use programs::Programs;
 pub use workspace::Workspace;
-
-/// How long a look at somebody's folder may take.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everything that the plan depends on beside the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,16 +104,6 @@ impl Facts {
             daemon,
         }
     }
-}
-
-/// What `look` sees, unless that takes too long: a thread that hangs in a dead volume stays behind, and we go on.
-fn patiently<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (sender, seen) = mpsc::sync_channel(1);
-    let looking = std::thread::Builder::new().name("facts".into()).stack_size(128 * 1024).spawn(move || {
-        // Nobody listens any more when it took too long.
-        let _ = sender.try_send(look());
-    });
-    looking.ok().and_then(|_| seen.recv_timeout(PATIENCE).ok())
 }
 
 /// Why nothing can be kept in `home`, if that is so. Whose folder it is can be mended, what it lies on cannot.

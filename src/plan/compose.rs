@@ -1,7 +1,7 @@
 //! One service file to one unit: templates expanded, program found, environment put together.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::sys::sides;
 use super::display::Decision;
 use super::expander::Expander;
 use super::template::Values;
-use super::{Fate, File, Launch, Route, Unit, checks, hooks, ready_fd, routes, shells, values};
+use super::{Fate, File, Launch, Route, Unit, asked, checks, hooks, ready_fd, routes, shells, values};
 
 /// Variables that describe the daemon's own surroundings and would mislead a unit.
 const NOT_INHERITED: [&str; 13] = [
@@ -42,11 +42,14 @@ pub(super) struct Composer<'a> {
     config: &'a Config,
     facts: &'a Facts,
     values: Values,
+    /// What comes before the hooks.
+    early: BTreeSet<&'a str>,
 }
 
 impl<'a> Composer<'a> {
     pub(super) fn new(config: &'a Config, facts: &'a Facts, display: &Decision) -> Self {
-        Self { config, facts, values: values::shared(config, facts, display) }
+        let values = values::shared(config, facts, display);
+        Self { config, facts, values, early: asked::before_hooks(config) }
     }
 
     /// The unit that `service` describes, and its port in the front door.
@@ -70,7 +73,7 @@ impl<'a> Composer<'a> {
         unit.stop_signal.clone_from(&service.stop_signal);
         unit.stop_timeout = service.stop_timeout;
         unit.contain = service.contain;
-        unit.autostart = service.autostart && !self.left_out(service);
+        unit.autostart = asked::starts(self.config, service);
         if let Some(reason) = self.inapplicable(service) {
             unit.fate = Fate::Skip(reason);
             return (unit, None);
@@ -89,7 +92,8 @@ impl<'a> Composer<'a> {
         let mut missing = None;
         let argv = match &service.run {
             Run::Command(argv) => {
-                let argv = expander.list("command", argv);
+                let mut argv = expander.list("command", argv);
+                argv.extend(asked::arguments(self.config, service, problems));
                 self.located("command", argv, service, &mut missing)
             }
             Run::Literal(argv) => self.located("command", argv.clone(), service, &mut missing),
@@ -155,15 +159,6 @@ impl<'a> Composer<'a> {
             values.to_mut().insert("ready-fd".to_owned(), ready_fd(service.listen.len()).to_string());
         }
         values
-    }
-
-    /// Whether the environment asks not to start it.
-    fn left_out(&self, service: &Service) -> bool {
-        let listed = &self.config.env.vars.supervisor_no_autostart;
-        listed
-            .split(',')
-            .map(str::trim)
-            .any(|name| name == service.name || service.aliases.iter().any(|a| a == name))
     }
 
     fn inapplicable(&self, service: &Service) -> Option<String> {
@@ -281,7 +276,7 @@ impl<'a> Composer<'a> {
         let inherited = |(name, _): &(&OsString, &OsString)| {
             name.to_str().is_none_or(|name| !is_own_secret(name) && !NOT_INHERITED.contains(&name))
         };
-        let raw = self.config.env.raw.iter().filter(inherited);
+        let raw = asked::environment(self.config, service, &self.early).iter().filter(inherited);
         let mut env: BTreeMap<OsString, OsString> = raw.map(|(n, v)| (n.clone(), v.clone())).collect();
         env.extend(self.who(service));
         let settings = &self.config.settings;

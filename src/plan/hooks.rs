@@ -51,6 +51,8 @@ fn prepare(unit: &mut Unit, config: &Config, facts: &Facts) {
 
 /// The only peer of its clients is this container: for everybody else it is no relay.
 fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
+    // Templates for other images bring it along.
+    unit.launch.argv.retain(|word| word != "-n");
     let Some(file) = unit.launch.files.first_mut() else { return };
     let mut lines: Vec<String> = facts.addresses.iter().map(|own| format!("allowed-peer-ip={own}")).collect();
     if facts.daemon.uid == 0 {
@@ -74,15 +76,17 @@ fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
 fn turn(unit: &mut Unit, config: &Config) {
     let vars = &config.env.vars;
     let env = &mut unit.launch.env;
-    let password = if vars.turn_host.is_some() {
-        &vars.turn_password
-    } else if vars.enable_coturn {
-        // Browsers reach ours where they reach everything else here.
-        let address = vars.coturn_listen_address.as_ref().unwrap_or(&vars.direct_address);
+    let nameless = vars.turn_username.is_none() && vars.turn_password.is_none();
+    let password = if vars.enable_coturn && (vars.turn_host.is_none() || nameless) {
+        // Browsers reach ours where they reach everything else here, unless somebody says where.
+        let given = vars.turn_host.as_ref().map(|host| &host.0);
+        let address = given.or(vars.coturn_listen_address.as_ref()).unwrap_or(&vars.direct_address);
         env.insert("SELKIES_TURN_HOST".into(), address.into());
         env.insert("SELKIES_TURN_PORT".into(), vars.coturn_port_host.0.to_string().into());
         env.insert("SELKIES_TURN_USERNAME".into(), vars.coturn_user.clone().into());
         &vars.coturn_password
+    } else if vars.turn_host.is_some() {
+        &vars.turn_password
     } else {
         return;
     };

@@ -3,6 +3,7 @@
 //! A unit that cannot run is still in the plan, with the reason; whatever needs it says so in turn. The same input
 //! gives the same plan, so a plan can be made for a machine that is not here.
 
+mod asked;
 mod checks;
 mod compose;
 pub mod display;
@@ -190,6 +191,10 @@ impl Plan {
         }
         units.extend(compose::broken(config));
         relations::settle(&mut units, config, &mut problems);
+        asked::check(&units, config, &mut problems);
+        if config.env.opens_no_port() {
+            routes.clear();
+        }
         let portal = Portal::of(config);
         let mut guests = portal::Guests::new(config, &mut problems);
         guests.rename(&mut routes, &portal);

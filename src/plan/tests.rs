@@ -1,5 +1,6 @@
 //! Plans of machines that are not here.
 
+mod asked;
 mod portal;
 mod routes;
 mod shells;

@@ -4,6 +4,7 @@
 pub mod api;
 mod control;
 mod unix;
+mod variables;
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -16,6 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use api::Api;
 pub use control::{Changed, Credentials, NewCredentials, Wish};
 pub use unix::{Right, bind_unix, serve_unix};
+pub use variables::{Rows, router as variables_router};
 
 use crate::gateway::auth::Auth;
 use crate::gateway::page;

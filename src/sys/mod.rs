@@ -15,6 +15,8 @@ pub mod reaper;
 pub mod sides;
 pub mod signals;
 
+use std::sync::mpsc;
+use std::time::Duration;
 use std::{fs, io};
 
 use tokio::sync::oneshot;
@@ -59,6 +61,19 @@ pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
         let _ = sender.send(work());
     })?;
     result.await.map_err(|_| io::Error::other("an internal error of desktopd"))
+}
+
+/// How long a look at somebody's folder may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What `look` sees, unless that takes too long: a thread that hangs in a dead volume stays behind, and we go on.
+pub fn patiently<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, seen) = mpsc::sync_channel(1);
+    let looking = std::thread::Builder::new().name("look".into()).stack_size(128 * 1024).spawn(move || {
+        // Nobody listens any more when it took too long.
+        let _ = sender.try_send(look());
+    });
+    looking.ok().and_then(|_| seen.recv_timeout(PATIENCE).ok())
 }
 
 /// Whether an error of the system says that something has run out that others may give back: descriptors, processes,

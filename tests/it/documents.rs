@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it is wrong")]
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -24,22 +23,57 @@ fn is_known(name: &str) -> bool {
     TABLE.iter().any(|variable| variable.names.contains(&name))
 }
 
-#[test]
-fn the_readme_names_every_variable_and_no_other() {
-    let readme = read("README.md");
-    let rows = readme.lines().filter(|line| line.starts_with("| `") && line.contains('_'));
-    let named: BTreeSet<&str> = rows
-        .filter_map(|row| row.split('|').nth(1))
-        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-        .filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
-        .collect();
-    assert!(named.len() > 20, "the table of variables was not found: {named:?}");
-    for name in &named {
-        assert!(is_known(name), "README.md names {name}, which nobody reads");
-    }
+/// The parts of the README's table, each with the variable that it begins with. The order is the table's.
+const PARTS: [(&str, &str); 9] = [
+    ("Who may come in", "WEB_ENABLE_AUTH"),
+    ("Ports, links and tunnels", "SERVICEPORTAL_PORT_HOST"),
+    ("Rented machines", "VAST_CONTAINERLABEL"),
+    ("The screen", "DESKTOPD_DISPLAY"),
+    ("WebRTC and sound", "TURN_HOST"),
+    ("SSH and the user", "SSH_PORT_LOCAL"),
+    ("The workspace", "WORKSPACE"),
+    ("Boot", "PROVISIONING_SCRIPT"),
+    ("The rest", "TZ"),
+];
+
+/// What stands around the table in README.md.
+const MARKS: (&str, &str) = ("<!-- variables -->\n", "<!-- end of variables -->\n");
+
+/// The table as README.md has it.
+fn tables() -> String {
+    let mut text = String::new();
     for variable in TABLE {
-        let name = variable.names[0];
-        assert!(readme.contains(&format!("`{name}`")), "README.md does not name {name}");
+        if let Some((title, _)) = PARTS.iter().find(|(_, first)| *first == variable.names[0]) {
+            text += &format!("\n**{title}**\n\n| variable | default | |\n| --- | --- | --- |\n");
+        }
+        let aliases: Vec<String> = variable.names[1..].iter().map(|name| format!("`{name}`")).collect();
+        let aliases = if aliases.is_empty() { String::new() } else { format!(" ({})", aliases.join(", ")) };
+        let default =
+            if variable.default.is_empty() { String::new() } else { format!("`{}` ", variable.default) };
+        let doc = variable.doc.replace('|', "\\|");
+        text += &format!("| `{}`{aliases} | {default}| {doc} |\n", variable.names[0]);
+    }
+    text + "\n"
+}
+
+/// With `DESKTOPD_WRITE_DOCS` set, README.md is brought up to date instead.
+#[test]
+fn the_readme_s_table_is_the_program_s() {
+    let readme = read("README.md");
+    let (before, rest) = readme.split_once(MARKS.0).unwrap();
+    let (found, after) = rest.split_once(MARKS.1).unwrap();
+    let expected = tables();
+    for (title, first) in PARTS {
+        assert!(expected.contains(&format!("**{title}**")), "no variable is called {first}");
+    }
+    if std::env::var_os("DESKTOPD_WRITE_DOCS").is_some() {
+        let text = [before, MARKS.0, &expected, MARKS.1, after].concat();
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"), text).unwrap();
+    } else {
+        assert!(
+            found == expected,
+            "README.md: DESKTOPD_WRITE_DOCS=1 cargo nextest run documents brings it up to date"
+        );
     }
 }
 

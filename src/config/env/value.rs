@@ -10,8 +10,6 @@ use crate::config::secret::Secret;
 /// A type that a variable can have.
 pub(super) trait FromVariable: Sized {
     const SECRET: bool = false;
-    /// Whether quotes and `___` are meant literally.
-    const LITERAL: bool = false;
     fn parse(text: &str) -> Result<Self, &'static str>;
     /// What a text stands for, where other variables say that; the error is a sentence.
     fn resolve(text: String, _raw: &Raw) -> Result<String, String> {
@@ -55,7 +53,7 @@ impl FromVariable for HostPort {
     }
 
     fn resolve(text: String, raw: &Raw) -> Result<String, String> {
-        named_port(text, &["VAST_TCP_PORT_", "RUNPOD_TCP_PORT_"], raw)
+        named_port(text, &WEB_PORTS, raw)
     }
 }
 
@@ -69,7 +67,7 @@ impl FromVariable for RelayPort {
     }
 
     fn resolve(text: String, raw: &Raw) -> Result<String, String> {
-        named_port(text, &["VAST_UDP_PORT_", "VAST_TCP_PORT_", "RUNPOD_TCP_PORT_"], raw)
+        named_port(text, &RELAY_PORTS, raw)
     }
 }
 
@@ -77,7 +75,13 @@ impl FromVariable for RelayPort {
 /// says which it is.
 const FIRST_NAME: u32 = 70_000;
 
-fn named_port(text: String, variables: &[&str], raw: &Raw) -> Result<String, String> {
+/// Where providers say which port such a name stands for.
+pub(super) const WEB_PORTS: [&str; 2] = ["VAST_TCP_PORT_", "RUNPOD_TCP_PORT_"];
+
+/// The same for a relay.
+pub(super) const RELAY_PORTS: [&str; 3] = ["VAST_UDP_PORT_", "VAST_TCP_PORT_", "RUNPOD_TCP_PORT_"];
+
+pub(super) fn named_port(text: String, variables: &[&str], raw: &Raw) -> Result<String, String> {
     let Some(name) = text.parse::<u32>().ok().filter(|number| *number >= FIRST_NAME) else { return Ok(text) };
     let variables: Vec<String> = variables.iter().map(|variable| format!("{variable}{name}")).collect();
     let set = variables.iter().find_map(|variable| {
@@ -170,7 +174,6 @@ impl FromVariable for String {
 
 impl FromVariable for Secret {
     const SECRET: bool = true;
-    const LITERAL: bool = true;
     fn parse(text: &str) -> Result<Self, &'static str> {
         Ok(Self::new(text))
     }
@@ -178,9 +181,12 @@ impl FromVariable for Secret {
 
 impl<T: FromVariable> FromVariable for Option<T> {
     const SECRET: bool = T::SECRET;
-    const LITERAL: bool = T::LITERAL;
     fn parse(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
+    }
+
+    fn resolve(text: String, raw: &Raw) -> Result<String, String> {
+        T::resolve(text, raw)
     }
 }
 
@@ -190,7 +196,6 @@ pub struct PasswordHash(pub Secret);
 
 impl FromVariable for PasswordHash {
     const SECRET: bool = true;
-    const LITERAL: bool = true;
     fn parse(text: &str) -> Result<Self, &'static str> {
         let known = ["$2a$", "$2b$", "$2y$"].iter().any(|version| text.starts_with(version));
         if known && text.parse::<bcrypt::HashParts>().is_ok() {
@@ -209,7 +214,6 @@ pub const PASSWORD_LIMIT: usize = 72;
 
 impl FromVariable for Password {
     const SECRET: bool = true;
-    const LITERAL: bool = true;
     fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() > PASSWORD_LIMIT {
             return Err("a password of at most 72 bytes: bcrypt ignores what is beyond them");

@@ -1,0 +1,184 @@
+//! The environment as it is meant: what clouds and older templates make people write, brought into the form that is
+//! passed on to everything.
+//!
+//! One pair of quotes around a value is removed and `___` stands for a blank, for clouds that can pass neither; never in
+//! secrets, keys, URLs and `PORTAL_CONFIG`. Bytes that are no text stay what they are.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::Raw;
+use super::names::looks_secret;
+use super::table::TABLE;
+use super::value::{RELAY_PORTS, WEB_PORTS, named_port};
+use crate::sys::env_file::is_name;
+
+/// Variables whose values are literal though their names do not look secret.
+const LITERAL: [&str; 2] = ["PORTAL_CONFIG", "SSH_PUBKEY"];
+
+/// Both names of a setting of Selkies, from before and after its version 1.6.
+const PREFIXES: [&str; 2] = ["SELKIES_", "WEBRTC_"];
+
+/// One value of the environment or of an argument, as it is meant.
+pub(super) fn clean(name: &OsStr, value: &OsStr) -> OsString {
+    let literal = name.to_str().is_none_or(|name| looks_secret(name) || LITERAL.contains(&name));
+    let bytes = value.as_bytes();
+    // What no shell could export came from one, which has its own way with it.
+    if literal || !is_name(name) || contains(bytes, b"://") {
+        return value.to_owned();
+    }
+    let mut rest = unquoted(bytes);
+    let mut out = Vec::with_capacity(rest.len());
+    while let Some(byte) = rest.first() {
+        let step = if rest.starts_with(b"___") { 3 } else { 1 };
+        out.push(if step == 3 { b' ' } else { *byte });
+        rest = &rest[step..];
+    }
+    OsString::from_vec(out)
+}
+
+/// Without the quotes around it. `"a" "b"` has none around it.
+pub(crate) fn unquoted(bytes: &[u8]) -> &[u8] {
+    match bytes {
+        [quote @ (b'"' | b'\''), inside @ .., end] if quote == end && !inside.contains(quote) => inside,
+        _ => bytes,
+    }
+}
+
+/// Fills in what follows from what was given: newer names, the ports that a provider means.
+pub(super) fn complete(raw: &mut Raw) {
+    renamed(raw, |name| {
+        Some(format!("{}_ARGS", name.strip_suffix("_FLAGS").filter(|name| !name.is_empty())?))
+    });
+    ports(raw);
+    for (from, to) in [(PREFIXES[0], PREFIXES[1]), (PREFIXES[1], PREFIXES[0])] {
+        renamed(raw, |name| Some(format!("{to}{}", name.strip_prefix(from)?)));
+    }
+    for variable in TABLE {
+        let set = variable.names.iter().find_map(|name| given(raw, name));
+        if let Some(value) = set.cloned() {
+            fill(raw, variable.names[0], value);
+        }
+    }
+}
+
+/// What a variable is set to, if that is something.
+pub(super) fn given<'a>(raw: &'a Raw, name: &str) -> Option<&'a OsString> {
+    raw.get(OsStr::new(name)).filter(|value| !value.is_empty())
+}
+
+/// Sets a variable that nobody set.
+pub(super) fn fill(raw: &mut Raw, name: &str, value: OsString) {
+    let there = raw.entry(name.into()).or_default();
+    if there.is_empty() {
+        *there = value;
+    }
+}
+
+/// Gives each variable that has another name by `other` that name as well.
+fn renamed(raw: &mut Raw, other: impl Fn(&str) -> Option<String>) {
+    let found: Vec<(String, OsString)> = raw
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .filter_map(|(name, value)| Some((other(name.to_str()?)?, value.clone())))
+        .collect();
+    for (name, value) in found {
+        fill(raw, &name, value);
+    }
+}
+
+/// Puts ports in the place of a provider's names for them.
+fn ports(raw: &mut Raw) {
+    let names: Vec<OsString> =
+        raw.keys().filter(|name| name.as_bytes().ends_with(b"PORT_HOST")).cloned().collect();
+    for name in names {
+        let Some(text) = raw.get(&name).and_then(|value| value.to_str()) else { continue };
+        let kinds: &[&str] = if name == "COTURN_PORT_HOST" { &RELAY_PORTS } else { &WEB_PORTS };
+        if let Ok(port) = named_port(text.trim().to_owned(), kinds, raw)
+            && port != text.trim()
+        {
+            raw.insert(name, port.into());
+        }
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cleaned(name: &str, value: &[u8]) -> Vec<u8> {
+        clean(OsStr::new(name), OsStr::from_bytes(value)).into_vec()
+    }
+
+    #[test]
+    fn quotes_and_underscores_are_for_clouds() {
+        for (name, value, expected) in [
+            ("A", &b"plain"[..], &b"plain"[..]),
+            ("A", b"\"a___b\"", b"a b"),
+            ("A", b"'a b'", b"a b"),
+            ("A", b"____", b" _"),
+            ("A", b"\"", b"\""),
+            ("A", b"\"\"", b""),
+            ("A", b"'a\"", b"'a\""),
+            ("A", b"\"a\" \"b\"", b"\"a\" \"b\""),
+            ("A", b"\"'a'\"", b"'a'"),
+            ("A", b"{\"a\": \"%=\n\"}", b"{\"a\": \"%=\n\"}"),
+            ("A", b"\xff___\xfe", b"\xff \xfe"),
+            ("A", b"https://a/___", b"https://a/___"),
+            ("HF_TOKEN", b"\"a___b\"", b"\"a___b\""),
+            ("SSH_PUBKEY", b"ssh-ed25519 A me___too", b"ssh-ed25519 A me___too"),
+            ("PUBLIC_KEY", b"'a'", b"'a'"),
+            ("PORTAL_CONFIG", b"a___b", b"a___b"),
+            ("BASH_FUNC_f%%", b"() {  g ___; }", b"() {  g ___; }"),
+        ] {
+            assert_eq!(cleaned(name, value), expected, "{name} {}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn newer_names_are_filled_in_and_nothing_that_is_set_changes() {
+        let mut raw: Raw = [
+            ("COTURN_FLAGS", "--verbose"),
+            ("X_FLAGS", "old"),
+            ("X_ARGS", "new"),
+            ("_FLAGS", "no name"),
+            ("WEBRTC_FRAMERATE", "30"),
+            ("SELKIES_CRF", "20"),
+            ("WEBRTC_CRF", "10"),
+            ("SIZEW", "800"),
+            ("DISPLAY_SIZEW", ""),
+            ("VNC_PORT_HOST", "70001"),
+            ("MY_PORT_HOST", "70001"),
+            ("OTHER_PORT_HOST", "79999"),
+            ("COTURN_PORT_HOST", "73478"),
+            ("VAST_TCP_PORT_70001", "40001"),
+            ("VAST_TCP_PORT_73478", "40100"),
+            ("VAST_UDP_PORT_73478", "40200"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into();
+        complete(&mut raw);
+        for (name, expected) in [
+            ("COTURN_FLAGS", Some("--verbose")),
+            ("COTURN_ARGS", Some("--verbose")),
+            ("X_ARGS", Some("new")),
+            ("_ARGS", None),
+            ("SELKIES_FRAMERATE", Some("30")),
+            ("WEBRTC_FRAMERATE", Some("30")),
+            ("SELKIES_CRF", Some("20")),
+            ("WEBRTC_CRF", Some("10")),
+            ("DISPLAY_SIZEW", Some("800")),
+            ("SIZEW", Some("800")),
+            ("VNC_PORT_HOST", Some("40001")),
+            ("MY_PORT_HOST", Some("40001")),
+            ("OTHER_PORT_HOST", Some("79999")),
+            ("COTURN_PORT_HOST", Some("40200")),
+        ] {
+            assert_eq!(given(&raw, name).and_then(|value| value.to_str()), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The files in which people and hooks leave variables: edits of the system's file, the workspace's `.env`, and what
+//! hooks left. They are read where a plan is made, never before the portal answers, and with patience: a volume may be
+//! dead.
+//!
+//! The daemon writes the system's file itself, and remembers beside it what it wrote: what differs from that is an edit
+//! of somebody's. Whoever writes it must therefore remember the values as they would be without the edits, or an edit
+//! would be taken for the daemon's own the next time.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use super::Raw;
+use super::layers::{Layer, Origin};
+use super::names::row;
+use crate::config::problem::Problem;
+use crate::sys::{env_file, patiently};
+
+/// Nobody writes more than that by hand. Bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// Variables that decide what root runs, or where this file is: not for a file that any program of the user's can write.
+const NOT_FROM_THE_WORKSPACE: [&str; 5] =
+    ["BOOT_SCRIPT", "DESKTOPD_CONFIG", "HOTFIX_SCRIPT", "PROVISIONING_USER", "WORKSPACE"];
+
+/// What differs in a shell because it is one, or because a unit's environment is made so.
+const OF_THE_PROCESS: [&str; 22] = [
+    "BASHOPTS",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "HOME",
+    "LD_PRELOAD",
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LOGNAME",
+    "NOTIFY_SOCKET",
+    "OLDPWD",
+    "PULSE_SERVER",
+    "PWD",
+    "SHELL",
+    "SHELLOPTS",
+    "SHLVL",
+    "TERM",
+    "USER",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "XDG_RUNTIME_DIR",
+    "_",
+];
+
+/// Where the files are, but for the workspace's.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The system's file, which people edit.
+    pub system: PathBuf,
+    /// What the daemon wrote there last.
+    pub written: PathBuf,
+    /// What hooks left.
+    pub hooks: PathBuf,
+}
+
+/// What stands in the files.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The edits, then the workspace's own.
+    pub(super) layers: Vec<Layer>,
+    /// The environment in which hooks ended, if any ran.
+    pub(super) hooks: Option<Raw>,
+    pub(super) told: Vec<Problem>,
+}
+
+/// Reads the system's files.
+pub(super) fn system(files: &Files) -> Found {
+    let mut found = Found::default();
+    let wanted = files.clone();
+    let read =
+        patiently(move || (contents(&wanted.system), contents(&wanted.written), contents(&wanted.hooks)));
+    let Some((system, written, hooks)) = read else {
+        found.told.push(Problem::new(files.system.display().to_string(), "", "it does not answer"));
+        return found;
+    };
+    let written = written.ok().flatten().map(|bytes| entries(&bytes));
+    match system {
+        Ok(Some(bytes)) => {
+            let parsed = parsed(&files.system, &bytes, &mut found.told);
+            let set = edits(parsed, written.as_ref());
+            let origin = Origin::File(files.system.clone());
+            found.layers.push(Layer { edits: true, ..Layer::new(origin, set) });
+        }
+        Ok(None) => {}
+        Err(error) => {
+            found.told.push(Problem::new(files.system.display().to_string(), "", error.to_string()));
+        }
+    }
+    found.hooks = hooks.ok().flatten().map(|bytes| entries(&bytes)).filter(|left| !left.is_empty());
+    found
+}
+
+/// Reads the workspace's file: the variables of the table only, as it may belong to another program as well.
+pub(super) fn workspace(folder: &Path, found: &mut Found) {
+    let path = folder.join(".env");
+    let wanted = path.clone();
+    let place = path.display().to_string();
+    let bytes = match patiently(move || contents(&wanted)) {
+        Some(Ok(Some(bytes))) => bytes,
+        Some(Ok(None)) => return,
+        Some(Err(error)) => return found.told.push(Problem::new(place, "", error.to_string())),
+        None => return found.told.push(Problem::new(place, "", "it does not answer")),
+    };
+    let mut set = Raw::new();
+    for (name, value) in parsed(&path, &bytes, &mut found.told) {
+        let Some(variable) = name.to_str().and_then(row) else { continue };
+        if NOT_FROM_THE_WORKSPACE.contains(&variable.names[0]) {
+            let message = "it is not taken from here: set it with the container, or in /etc/environment";
+            found.told.push(Problem::new(&*place, name.to_string_lossy(), message));
+        } else {
+            set.insert(name, value);
+        }
+    }
+    found.layers.push(Layer::new(Origin::File(path), set));
+}
+
+/// What people changed in the system's file. Without knowing what it was before, `PATH` is that of the system, which
+/// says less than the image's.
+pub fn edits(file: impl IntoIterator<Item = (OsString, OsString)>, written: Option<&Raw>) -> Raw {
+    let mut edits: Raw = file.into_iter().collect();
+    match written {
+        Some(written) => edits.retain(|name, value| written.get(name) != Some(value)),
+        None => edits.retain(|name, _| name != "PATH"),
+    }
+    edits
+}
+
+/// What hooks changed of the environment `before` that they were given. `usual` is what every unit is given besides.
+pub(super) fn left_by_hooks(before: &Raw, after: &Raw, usual: &BTreeMap<String, String>) -> Layer {
+    let own = |name: &OsStr| name.to_str().is_some_and(|name| OF_THE_PROCESS.contains(&name));
+    let given = |name: &OsStr, value: &OsStr| {
+        before.get(name).is_some_and(|before| before == value)
+            || name.to_str().and_then(|name| usual.get(name)).is_some_and(|usual| usual.as_str() == value)
+    };
+    let kept = |name: &OsStr| name.to_str().is_none_or(|name| row(name).is_none_or(|row| !row.secret));
+    let set = after.iter().filter(|(name, value)| {
+        // A display that a hook names is meant; the others are of its shell.
+        !given(name, value) && (!own(name) || *name == "DISPLAY")
+    });
+    let set = set.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let gone = before.iter().filter(|(name, value)| {
+        !value.is_empty() && !after.contains_key(*name) && env_file::is_name(name) && !own(name) && kept(name)
+    });
+    let gone = gone.map(|(name, _)| name.clone()).collect();
+    Layer { gone, ..Layer::new(Origin::Hook, set) }
+}
+
+/// `NAME=value`, each with a NUL behind it.
+fn entries(bytes: &[u8]) -> Raw {
+    let entries = bytes.split(|byte| *byte == 0).filter_map(|entry| {
+        let at = entry.iter().position(|byte| *byte == b'=').filter(|at| *at > 0)?;
+        let (name, value) = (&entry[..at], &entry[at + 1..]);
+        Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec())))
+    });
+    entries.collect()
+}
+
+fn parsed(path: &Path, bytes: &[u8], told: &mut Vec<Problem>) -> Vec<(OsString, OsString)> {
+    let parsed = env_file::parse(bytes);
+    told.extend(parsed.told.into_iter().map(|message| Problem::new(path.display().to_string(), "", message)));
+    parsed.variables.into_iter().filter(|(name, _)| !name.as_bytes().is_empty()).collect()
+}
+
+/// What is in a file. Nothing where there is none.
+fn contents(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err(io::Error::other("it is not a file")),
+        Ok(found) if found.len() > LONGEST => {
+            return Err(io::Error::other("it is longer than 1 MiB; it is not read"));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        _ => {}
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}

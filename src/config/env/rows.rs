@@ -1,0 +1,88 @@
+//! Variables as `desktopd env` shows them: the value, where it comes from, and what it won over. Secrets are masked.
+
+use serde::{Deserialize, Serialize};
+
+use super::clean::given;
+use super::layers::Origin;
+use super::table::Variable;
+use super::{Environment, Raw};
+
+/// What stands for a secret.
+const MASK: &str = "******";
+
+/// One variable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// The other names by which it is read.
+    pub aliases: Vec<String>,
+    /// Empty when it is not set and has no default.
+    pub value: String,
+    /// What it is when nobody sets it.
+    pub default: String,
+    /// Where the value comes from, in words.
+    pub source: String,
+    /// What was set as well, and lost.
+    pub overrode: Vec<Overridden>,
+    /// Whether it is never shown.
+    pub secret: bool,
+    /// What it is for.
+    pub doc: String,
+}
+
+/// A value that was set and lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overridden {
+    /// What it was.
+    pub value: String,
+    /// Where it was set, in words.
+    pub source: String,
+}
+
+/// The row of one variable.
+pub(super) fn row(env: &Environment, variable: &Variable) -> Row {
+    let masked = |value: String| if variable.secret { MASK.to_owned() } else { value };
+    let mut set = set(env, variable).into_iter();
+    let (value, source) = match (set.next(), env.given(variable)) {
+        (Some((_, source, _)), Some(value)) => (masked(value), source),
+        (Some((name, _, text)), None) => {
+            // What means nothing is as good as unset; what means something else was told.
+            let nothing = (variable.value)(text, &env.raw).is_some_and(|text| text.is_empty());
+            let why = if nothing { "default".to_owned() } else { format!("default; {name} is wrong") };
+            (variable.default.to_owned(), why)
+        }
+        (None, _) => (variable.default.to_owned(), "default".to_owned()),
+    };
+    let lost = |(_, source, text): (_, _, String)| Overridden { value: masked(text), source };
+    Row {
+        name: variable.names[0].to_owned(),
+        aliases: variable.names[1..].iter().map(|name| (*name).to_owned()).collect(),
+        value,
+        default: variable.default.to_owned(),
+        source,
+        overrode: set.map(lost).collect(),
+        secret: variable.secret,
+        doc: variable.doc.to_owned(),
+    }
+}
+
+/// Everybody who set it, the winner first: under which name, where in words, to what.
+fn set(env: &Environment, variable: &Variable) -> Vec<(&'static str, String, String)> {
+    let look = |origin: &Origin, set: &Raw| -> Vec<_> {
+        let given = variable.names.iter().filter_map(|name| Some((*name, given(set, name)?)));
+        let told = given.map(|(name, value)| {
+            let alias = if name == variable.names[0] { String::new() } else { format!(", as {name}") };
+            (name, format!("{origin}{alias}"), value.to_string_lossy().into_owned())
+        });
+        told.collect()
+    };
+    let mut found: Vec<_> =
+        env.layers.stack().rev().flat_map(|layer| look(&layer.origin, &layer.set)).collect();
+    found.extend(look(&Origin::Provider, &env.provider));
+    // It was made for the case that nobody sets it.
+    if found.is_empty() {
+        found = look(&Origin::Made, &env.layers.made);
+    }
+    found
+}

@@ -1,0 +1,215 @@
+//! The table: every variable that this program reads, with its aliases, its type, its default and a line of doc.
+//!
+//! README's table, `.env.example` and `desktopd env` say the same: a test holds them against it.
+
+use std::ffi::OsStr;
+
+use super::value::FromVariable;
+use super::web::{LocalhostPorts, Origins, Tokens};
+use super::words::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
+use super::{
+    CookieName, DisplayChoice, DisplayName, HostPort, Networks, Password, PasswordHash, Port, Ports, Raw,
+    RelayPort, Workspace,
+};
+use crate::config::problem::Problem;
+use crate::config::secret::Secret;
+
+/// One row of the table, for documentation and for the tests that hold it.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// The name, and after it the aliases that are read when it is unset.
+    pub names: &'static [&'static str],
+    /// What it is when unset; empty for "nothing".
+    pub default: &'static str,
+    /// One line for people.
+    pub doc: &'static str,
+    /// Whether its value is never shown and withheld from units that do not ask for it by name.
+    pub secret: bool,
+    /// What a text stands for, if it is one that it can have.
+    pub(super) value: fn(String, &Raw) -> Option<String>,
+}
+
+macro_rules! variables {
+    ($($field:ident: $type:ty = $default:literal, [$($name:literal),+], $doc:literal;)+) => {
+        /// The value of every variable in the table.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[allow(clippy::doc_markdown, reason = "the same words stand in tables and in `desktopd env`")]
+        pub struct Variables {
+            $(#[doc = $doc] pub $field: $type,)+
+        }
+
+        /// All variables, in the order of the documentation.
+        pub const TABLE: &[Variable] = &[
+            $(Variable {
+                names: &[$($name),+],
+                default: $default,
+                doc: $doc,
+                secret: <$type as FromVariable>::SECRET,
+                value: |text, raw| {
+                    let text = <$type as FromVariable>::resolve(text, raw).ok()?;
+                    <$type as FromVariable>::parse(&text).is_ok().then_some(text)
+                },
+            },)+
+        ];
+
+        impl Variables {
+            /// Reads all of them. `place` says where a name was set.
+            pub(super) fn read(
+                raw: &Raw,
+                place: &dyn Fn(&str) -> String,
+                problems: &mut Vec<Problem>,
+            ) -> Self {
+                Self { $($field: read(raw, &[$($name),+], $default, place, problems),)+ }
+            }
+        }
+    };
+}
+
+variables! {
+    web_enable_auth: bool = "true", ["WEB_ENABLE_AUTH", "ENABLE_AUTH"], "authentication of all web services";
+    web_user: String = "user", ["WEB_USER", "WEB_USERNAME"], "user name for the web services; vastai on vast.ai";
+    web_password: Option<Password> = "", ["WEB_PASSWORD"], "password for the web services, at most 72 bytes; made at random when unset";
+    web_password_hash: Option<PasswordHash> = "", ["WEB_PASSWORD_HASH"], "bcrypt hash of the password, instead of the password itself";
+    web_token: Option<Secret> = "", ["WEB_TOKEN"], "token for Authorization: Bearer and ?token=; made at random when unset";
+    open_button_token: Option<Secret> = "", ["OPEN_BUTTON_TOKEN"], "vast.ai's: the token of its Open button, as good as WEB_TOKEN; there also the password when none was chosen";
+    auth_exclude: Ports = "", ["AUTH_EXCLUDE"], "ports that need no login, separated by commas";
+    web_tls_cert_file: Option<String> = "", ["WEB_TLS_CERT_FILE"], "certificate for https, PEM with the issuers' after it; self-signed when unset";
+    web_tls_key_file: Option<String> = "", ["WEB_TLS_KEY_FILE"], "its private key, PEM; looked for in the certificate's file when unset";
+    caddy_auth_cookie_name: Option<CookieName> = "", ["CADDY_AUTH_COOKIE_NAME"], "name of the session's cookie; on vast.ai that of the instance with `_auth_token`";
+    web_enable_https: bool = "false", ["WEB_ENABLE_HTTPS", "ENABLE_HTTPS"], "plain http is redirected to https, and links begin with it";
+    web_trusted_proxies: Networks = "", ["WEB_TRUSTED_PROXIES"], "addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas";
+    web_allowed_origins: Origins = "", ["WEB_ALLOWED_ORIGINS", "CADDY_CORS_ALLOWED_ORIGINS"], "origins of web pages that may read, change and open tunnels here, separated by commas; * for any that shows a token";
+    web_cors_methods: Tokens = "GET, POST, PUT, PATCH, DELETE, OPTIONS", ["WEB_CORS_METHODS", "CADDY_CORS_ALLOWED_METHODS"], "methods that such pages may use";
+    web_cors_headers: Tokens = "Authorization, Content-Type", ["WEB_CORS_HEADERS", "CADDY_CORS_ALLOWED_HEADERS"], "headers that such pages may send";
+    web_enable_compression: bool = "true", ["WEB_ENABLE_COMPRESSION", "CADDY_ENABLE_COMPRESSION"], "compression of texts where a service has not compressed them";
+    web_access_log: bool = "false", ["WEB_ACCESS_LOG"], "a line for each request, without its query, in the log called gateway";
+    header_up_localhost: LocalhostPorts = "", ["CADDY_HEADER_UP_LOCALHOST"], "own ports of services that are asked for as localhost, or true for all";
+    caddy_flush_interval: Option<String> = "", ["CADDY_FLUSH_INTERVAL"], "read and not used: answers are passed on as they come";
+    serviceportal_port_host: HostPort = "1111", ["SERVICEPORTAL_PORT_HOST"], "port of the service portal";
+    serviceportal_port_local: Port = "11111", ["SERVICEPORTAL_PORT_LOCAL"], "inner port of the service portal, on loopback: for `ssh -L`";
+    serviceportal_url: Option<String> = "", ["SERVICEPORTAL_URL"], "preset link to the service portal";
+    selkies_port_host: HostPort = "6100", ["SELKIES_PORT_HOST"], "port of the desktop";
+    selkies_port_local: Port = "16100", ["SELKIES_PORT_LOCAL"], "inner port of Selkies, on loopback";
+    selkies_url: Option<String> = "", ["SELKIES_URL"], "preset link to the desktop";
+    vnc_port_host: HostPort = "6200", ["VNC_PORT_HOST"], "port of the desktop by VNC";
+    vnc_port_local: Port = "16200", ["VNC_PORT_LOCAL"], "inner port of KasmVNC, on loopback, where that is installed";
+    vnc_display: DisplayName = ":1", ["VNC_DISPLAY"], "KasmVNC's own X display, where that is installed";
+    vnc_url: Option<String> = "", ["VNC_URL"], "preset link to the desktop by VNC";
+    vnc_password: Option<Secret> = "", ["VNC_PASSWORD"], "password for VNC programs on port 5900; that port is not opened yet";
+    ssh_port_host: u32 = "2222", ["SSH_PORT_HOST"], "the host's side of the SSH port, which docker-compose.yaml publishes; nothing listens on it";
+    serviceportal_metrics_port: Option<String> = "", ["SERVICEPORTAL_METRICS_PORT"], "read and not used: there is one set of metrics, the daemon's";
+    selkies_metrics_port: Option<String> = "", ["SELKIES_METRICS_PORT"], "read and not used, likewise";
+    vnc_metrics_port: Option<String> = "", ["VNC_METRICS_PORT"], "read and not used, likewise";
+    syncthing_ui_port_host: HostPort = "8384", ["SYNCTHING_UI_PORT_HOST"], "port of Syncthing's pages; it is not part of this image yet";
+    syncthing_ui_port_local: Port = "18384", ["SYNCTHING_UI_PORT_LOCAL"], "inner port of Syncthing's pages, on loopback; not yet";
+    syncthing_transport_port_host: HostPort = "22999", ["SYNCTHING_TRANSPORT_PORT_HOST"], "port on which Syncthing exchanges files; not yet";
+    syncthing_url: Option<String> = "", ["SYNCTHING_URL"], "preset link to Syncthing; not yet";
+    cf_tunnel_token: Option<Secret> = "", ["CF_TUNNEL_TOKEN"], "token of a named Cloudflare tunnel; no tunnel is opened yet";
+    cf_quick_tunnels: bool = "false", ["CF_QUICK_TUNNELS"], "a throw-away Cloudflare tunnel for each web service; none is opened yet";
+    tunnel_transport_protocol: Transport = "http2", ["TUNNEL_TRANSPORT_PROTOCOL"], "how cloudflared talks to Cloudflare: http2, quic or auto; no tunnel is opened yet";
+    direct_address: String = "localhost", ["DIRECT_ADDRESS"], "name or address under which people reach this machine";
+    direct_address_get_wan: bool = "false", ["DIRECT_ADDRESS_GET_WAN"], "whether the public address is looked up and stands in links instead";
+    external_ip_url: String = "https://api.ipify.org", ["EXTERNAL_IP_URL"], "where: an address that answers with the asker's own";
+    external_ip_cache_secs: u32 = "900", ["EXTERNAL_IP_CACHE_SECS"], "how long the answer is good for, in seconds";
+    portal_config: String = "", ["PORTAL_CONFIG"], "further ports and links of the portal, see below: hostname:external port:internal port:path:name, separated by |";
+    vast_containerlabel: Option<String> = "", ["VAST_CONTAINERLABEL"], "vast.ai's name of the instance: with it, vast.ai's defaults are taken";
+    public_ipaddr: Option<String> = "", ["PUBLIC_IPADDR"], "vast.ai's: the public address; `VAST_TCP_PORT_n` says which port is which there";
+    container_id: Option<String> = "", ["CONTAINER_ID"], "vast.ai's: the instance; what was made for another one is made anew";
+    container_api_key: Option<Secret> = "", ["CONTAINER_API_KEY"], "vast.ai's: the instance's key to its API";
+    runpod_pod_id: Option<String> = "", ["RUNPOD_POD_ID"], "RunPod's: the pod, whose proxy links lead to";
+    runpod_public_ip: Option<String> = "", ["RUNPOD_PUBLIC_IP"], "RunPod's: the public address; `RUNPOD_TCP_PORT_n` says which port is which there";
+    desktopd_display: DisplayChoice = "auto", ["DESKTOPD_DISPLAY"], "auto, xorg, virtualgl or llvmpipe";
+    vgl_display: String = "egl", ["VGL_DISPLAY"], "the device that VirtualGL draws on, where programs are started with it";
+    disable_vgl: bool = "false", ["DISABLE_VGL"], "whether VirtualGL is left out; it is not used yet";
+    gpu_count: Option<Count> = "", ["GPU_COUNT"], "how many of the GPUs are used and shown, all when unset; not honoured yet";
+    accept_nvidia_license: bool = "true", ["ACCEPT_NVIDIA_LICENSE"], "whether NVIDIA's driver libraries may be downloaded; none are yet";
+    disable_forward_compat: bool = "false", ["DISABLE_FORWARD_COMPAT"], "whether CUDA's libraries for newer drivers are left out; they are not looked for yet";
+    display: DisplayName = ":0", ["DISPLAY"], "the desktop's X display";
+    display_sizew: Within<16, 32767> = "1920", ["DISPLAY_SIZEW", "SIZEW"], "width of the desktop in pixels";
+    display_sizeh: Within<16, 32767> = "1080", ["DISPLAY_SIZEH", "SIZEH"], "height of the desktop in pixels";
+    display_refresh: Within<8, 1000> = "60", ["DISPLAY_REFRESH", "REFRESH"], "highest frame rate of the stream";
+    display_dpi: Within<20, 1200> = "96", ["DISPLAY_DPI", "DPI"], "dots per inch";
+    display_cdepth: Within<8, 32> = "24", ["DISPLAY_CDEPTH", "CDEPTH"], "colour depth in bits";
+    webrtc_encoder: Option<String> = "", ["WEBRTC_ENCODER", "SELKIES_ENCODER"], "video encoder, also by the names of Selkies 1.6; the best that works when unset";
+    webrtc_enable_resize: bool = "false", ["WEBRTC_ENABLE_RESIZE", "SELKIES_ENABLE_RESIZE"], "whether the desktop takes the size of the browser's window";
+    turn_host: Option<TurnHost> = "", ["TURN_HOST", "SELKIES_TURN_HOST", "WEBRTC_TURN_HOST"], "external TURN server; without user name and password, and with ENABLE_COTURN, the address of ours";
+    turn_port: Port = "3478", ["TURN_PORT", "SELKIES_TURN_PORT", "WEBRTC_TURN_PORT"], "its port";
+    turn_username: Option<String> = "", ["TURN_USERNAME", "SELKIES_TURN_USERNAME", "WEBRTC_TURN_USERNAME"], "its user name";
+    turn_password: Option<Secret> = "", ["TURN_PASSWORD", "SELKIES_TURN_PASSWORD", "WEBRTC_TURN_PASSWORD"], "its password";
+    turn_protocol: TurnProtocol = "udp", ["TURN_PROTOCOL", "SELKIES_TURN_PROTOCOL", "WEBRTC_TURN_PROTOCOL"], "udp or tcp";
+    turn_server: Option<String> = "", ["TURN_SERVER"], "vast.ai's: an external TURN server is there, and ours stays off";
+    enable_coturn: bool = "false", ["ENABLE_COTURN"], "a TURN server in the container, for WebRTC where nothing else gets through; it relays to the container and to nothing else; true on vast.ai where port 73478 is mapped";
+    coturn_user: String = "user", ["COTURN_USER"], "user name for it";
+    coturn_password: Option<Secret> = "", ["COTURN_PASSWORD"], "password for it; made at random when unset";
+    coturn_port_host: RelayPort = "3478", ["COTURN_PORT_HOST"], "port of it, TCP and UDP";
+    coturn_listen_address: Option<String> = "", ["COTURN_LISTEN_ADDRESS"], "public IP address that it announces, where that is not the container's own; the provider's where one says it";
+    pipewire_latency: Latency = "128/48000", ["PIPEWIRE_LATENCY"], "sound latency of PipeWire: samples/rate";
+    pulse_latency_msec: u32 = "60", ["PULSE_LATENCY_MSEC"], "sound latency of PulseAudio programs";
+    ssh_port_local: Port = "22", ["SSH_PORT_LOCAL", "SSH_PORT"], "port of the SSH server";
+    ssh_pubkey: Option<String> = "", ["SSH_PUBKEY"], "SSH keys that may log in, one a line";
+    public_key: Option<String> = "", ["PUBLIC_KEY"], "more of them: RunPod's";
+    ssh_public_key: Option<String> = "", ["SSH_PUBLIC_KEY"], "more of them: vast.ai's";
+    user_name: String = "user", ["USER_NAME"], "the desktop's user";
+    user_password: Option<Secret> = "", ["USER_PASSWORD"], "that user's password, for sudo and the screen; locked when unset, and never good for SSH";
+    user_groups: String = "", ["USER_GROUPS"], "groups that the user is in besides, separated by commas";
+    workspace: Workspace = "/workspace/", ["WORKSPACE", "DATA_DIRECTORY"], "where people keep their work";
+    workspace_mounted: Option<Mounted> = "", ["WORKSPACE_MOUNTED"], "force: the workspace counts as mounted; true and false, which older images set themselves, say nothing";
+    workspace_uid: Option<u32> = "", ["WORKSPACE_UID"], "the user's id; the owner of a mounted workspace when unset, 1000 where that is root";
+    workspace_gid: Option<u32> = "", ["WORKSPACE_GID"], "the user's group, likewise";
+    workspace_sync: bool = "true", ["WORKSPACE_SYNC"], "whether Python environments move to a mounted workspace";
+    opt_sync: String = "", ["OPT_SYNC"], "folders of /opt that move to a mounted workspace, separated by colons";
+    skip_acl: bool = "false", ["SKIP_ACL"], "whether the workspace gets no access list that lets its owner write what root makes there";
+    hf_home: Option<String> = "", ["HF_HOME"], "where Hugging Face's programs keep what they download; .hf_home in the workspace on vast.ai";
+    provisioning_script: Option<String> = "", ["PROVISIONING_SCRIPT"], "URL of a script that sets this machine up";
+    provisioning_manifest: Option<String> = "", ["PROVISIONING_MANIFEST"], "vast.ai's: URL or file of a manifest; not understood yet, and said so";
+    provisioning_user: Option<String> = "", ["PROVISIONING_USER"], "who runs it: the desktop's user, root on vast.ai";
+    hotfix_script: Option<String> = "", ["HOTFIX_SCRIPT"], "URL of a script that runs as root before anything else";
+    boot_script: Option<String> = "", ["BOOT_SCRIPT"], "URL of a script that runs in place of the boot steps";
+    serverless: bool = "false", ["SERVERLESS"], "no desktop and no open port: boot steps, provisioning and services whose file says serverless; with SUPERVISOR_NO_AUTOSTART that list decides on everything but the desktop";
+    portal_unstoppable: String = "", ["PORTAL_UNSTOPPABLE"], "services that the portal does not stop, separated by commas; not honoured yet";
+    disable_pty: bool = "false", ["DISABLE_PTY"], "vast.ai's: services write to pipes, as they do here anyway";
+    tz: String = "UTC", ["TZ"], "time zone";
+    lang: String = "en_US.UTF-8", ["LANG"], "language and character set";
+    supervisor_no_autostart: String = "", ["SUPERVISOR_NO_AUTOSTART"], "services that are not started, separated by commas, in any case; caddy, gateway or serviceportal: no port is opened";
+    desktopd_config: Option<String> = "", ["DESKTOPD_CONFIG"], "folder with desktopd.toml and services/; /etc/desktopd when unset";
+    debug: Switch = "false", ["DEBUG"], "more log";
+}
+
+/// Reads one row: the first of its names that is set counts.
+pub(super) fn read<T: FromVariable>(
+    raw: &Raw,
+    names: &[&'static str],
+    default: &str,
+    place: &dyn Fn(&str) -> String,
+    problems: &mut Vec<Problem>,
+) -> T {
+    for name in names {
+        let Some(value) = raw.get(OsStr::new(name)).filter(|value| !value.is_empty()) else { continue };
+        let is_not = |text: &str, allowed: &str| {
+            let shown = if T::SECRET { "the value".to_owned() } else { format!("\"{text}\"") };
+            format!("{shown} is not {allowed}")
+        };
+        let parsed = match value.to_str() {
+            Some(text) => T::resolve(text.to_owned(), raw)
+                .and_then(|text| T::parse(&text).map_err(|allowed| is_not(&text, allowed))),
+            None => Err(is_not(&value.to_string_lossy(), "text in UTF-8")),
+        };
+        match parsed {
+            Ok(value) => return value,
+            Err(why) => {
+                let instead = if default.is_empty() {
+                    "it counts as unset".to_owned()
+                } else {
+                    format!("{default} is used")
+                };
+                problems.push(Problem::new(place(name), *name, format!("{why}; {instead}")));
+                break;
+            }
+        }
+    }
+    match T::parse(default) {
+        Ok(value) => value,
+        // The test of the table parses every default.
+        Err(allowed) => unreachable!("the default of {names:?} is not {allowed}"),
+    }
+}

@@ -1,0 +1,336 @@
+//! What an environment comes to.
+
+use super::*;
+
+fn environment(pairs: &[(&str, &str)], arguments: &[&str]) -> (Environment, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let pairs = pairs.iter().map(|(k, v)| (OsString::from(k), OsString::from(v)));
+    let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+    (Environment::new(pairs, &arguments, &mut problems), problems)
+}
+
+#[test]
+fn every_default_parses_and_no_name_stands_twice() {
+    let (_, problems) = environment(&[], &[]);
+    assert_eq!(problems, []);
+    let mut names: Vec<_> = TABLE.iter().flat_map(|v| v.names).collect();
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[test]
+fn aliases_are_read_in_order_and_empty_is_unset() {
+    let (env, _) = environment(&[("WEB_USER", ""), ("WEB_USERNAME", "ada")], &[]);
+    assert_eq!(env.vars.web_user, "ada");
+    let (env, _) = environment(&[("SIZEW", "800"), ("DISPLAY_SIZEW", "1024")], &[]);
+    assert_eq!(env.vars.display_sizew, Within(1024));
+}
+
+#[test]
+fn quotes_and_underscores_are_for_clouds_but_not_in_secrets_and_urls() {
+    let (env, _) = environment(
+        &[("WEB_USER", "\"ada___l\""), ("WEB_TOKEN", "\"a___b\""), ("SELKIES_URL", "https://a/___")],
+        &[],
+    );
+    assert_eq!(env.vars.web_user, "ada l");
+    assert_eq!(env.vars.web_token.unwrap().reveal(), "\"a___b\"");
+    assert_eq!(env.vars.selkies_url.as_deref(), Some("https://a/___"));
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_without_showing_secrets() {
+    let long = "x".repeat(73);
+    let (env, problems) = environment(
+        &[("SELKIES_PORT_HOST", "70000x"), ("WEB_PASSWORD", &long), ("DESKTOPD_DISPLAY", "wayland")],
+        &["NAME", "1X=2"],
+    );
+    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 5, "{told:#?}");
+    assert!(told.iter().any(|t| t.contains("SELKIES_PORT_HOST: \"70000x\" is not a port")), "{told:#?}");
+    assert!(told.iter().any(|t| t.contains("WEB_PASSWORD: the value is not a password of at most 72 bytes")));
+    assert!(!told.concat().contains(&long));
+    assert_eq!(env.vars.selkies_port_host, HostPort(6100));
+    assert_eq!(env.vars.web_password, None);
+}
+
+#[test]
+fn arguments_of_init_lie_over_the_environment() {
+    let (env, problems) = environment(&[("WEB_USER", "a")], &["WEB_USER=b", "EXTRA=x=y"]);
+    assert_eq!(problems, []);
+    assert_eq!(env.vars.web_user, "b");
+    assert_eq!(env.text("EXTRA"), Some("x=y"));
+}
+
+#[test]
+fn seventy_two_bytes_are_a_password() {
+    let (env, problems) = environment(&[("WEB_PASSWORD", &"é".repeat(36))], &[]);
+    assert_eq!(problems, []);
+    assert!(env.vars.web_password.is_some());
+}
+
+/// A folder with the files in which variables are left.
+struct Left {
+    dir: tempfile::TempDir,
+}
+
+impl Left {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> &Self {
+        std::fs::write(self.dir.path().join(name), text).unwrap();
+        self
+    }
+
+    /// What hooks left in the environment `before` where they did these things.
+    fn hooks(&self, before: &Environment, set: &[(&str, &str)], unset: &[&str]) -> &Self {
+        let mut after = before.raw.clone();
+        after.extend(set.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
+        after.extend(
+            [("PWD", "/"), ("SHLVL", "1"), ("_", "/usr/bin/env"), ("USER", "root")]
+                .map(|(n, v)| (n.into(), v.into())),
+        );
+        unset.iter().for_each(|name| drop(after.remove(OsStr::new(name))));
+        let bytes: Vec<u8> = after
+            .iter()
+            .flat_map(|(name, value)| {
+                [name.as_encoded_bytes(), b"=", value.as_encoded_bytes(), b"\0"].concat()
+            })
+            .collect();
+        self.write("hooks", bytes)
+    }
+
+    fn files(&self) -> Files {
+        let path = |name| self.dir.path().join(name);
+        Files { system: path("system"), written: path("written"), hooks: path("hooks") }
+    }
+
+    fn read(&self, env: &Environment) -> (Environment, Vec<String>) {
+        let usual = BTreeMap::from([("PATH".into(), "/usr/bin".into()), ("LANG".into(), "${LANG}".into())]);
+        let (env, problems) = env.reread(&self.files(), &usual);
+        (env, problems.iter().map(ToString::to_string).collect())
+    }
+
+    /// An environment with its workspace in the folder.
+    fn environment(&self, pairs: &[(&str, &str)], arguments: &[&str]) -> Environment {
+        let workspace = self.dir.path().to_str().unwrap();
+        let pairs: Vec<_> = pairs.iter().copied().chain([("WORKSPACE", workspace)]).collect();
+        environment(&pairs, arguments).0
+    }
+}
+
+fn source(env: &Environment, name: &str) -> (String, String) {
+    let row = env.rows().into_iter().find(|row| row.name == name).unwrap();
+    (row.value, row.source)
+}
+
+#[test]
+fn each_layer_wins_over_those_below_it() {
+    let left = Left::new();
+    left.write("system", "DISPLAY_DPI=1\nDISPLAY_SIZEW=801\nSIZEH=601\nLANG=C\nMINE=edited\nPATH=/system\n");
+    left.write(".env", "DISPLAY_SIZEW=802\nTZ=Asia/Tokyo\nCOTURN_USER=ada\nNOT_OURS=x\n");
+    let env = left.environment(
+        &[("DISPLAY_SIZEH", "600"), ("SIZEW", "800"), ("PATH", "/image"), ("MINE", "given"), ("TZ", "UTC")],
+        &["TURN_PORT=99", "COTURN_USER=bob"],
+    );
+    let (read, told) = left.read(&env);
+    assert_eq!(
+        told,
+        ["DISPLAY_DPI: \"1\" is not a whole number from 20 to 1200; 96 is used".to_owned()]
+            .map(|text| { format!("{}: {text}", left.files().system.display()) })
+    );
+    left.hooks(
+        &read,
+        &[("TURN_PORT", "100"), ("NEW", "x=y\n\"z\""), ("PATH", "/usr/bin"), ("LANG", "C")],
+        &["MINE"],
+    );
+    let (read, _) = left.read(&read);
+    let dotenv = left.dir.path().join(".env").display().to_string();
+    let system = left.files().system.display().to_string();
+    for (name, value, expected) in [
+        ("DISPLAY_REFRESH", "60", "default".to_owned()),
+        ("DISPLAY_DPI", "96", "default; DISPLAY_DPI is wrong".to_owned()),
+        ("DISPLAY_SIZEH", "601", format!("{system}, as SIZEH")),
+        ("DISPLAY_SIZEW", "802", dotenv.clone()),
+        ("TZ", "Asia/Tokyo", dotenv),
+        ("COTURN_USER", "bob", "arguments of init".to_owned()),
+        ("TURN_PORT", "100", "hooks".to_owned()),
+        ("LANG", "C", system),
+    ] {
+        assert_eq!(source(&read, name), (value.to_owned(), expected), "{name}");
+    }
+    assert_eq!(read.text("NEW"), Some("x=y\n\"z\""));
+    assert_eq!((read.text("PATH"), read.text("NOT_OURS"), read.text("MINE")), (Some("/image"), None, None));
+    assert_eq!((read.text("PWD"), read.text("USER")), (None, None), "what a shell has for itself");
+    let before: Raw = read.before_hooks().clone();
+    assert_eq!(before.get(OsStr::new("MINE")), Some(&"edited".into()));
+    assert_eq!(before.get(OsStr::new("NEW")), None);
+}
+
+#[test]
+fn what_hooks_left_stays_theirs_when_what_they_were_given_changes() {
+    let left = Left::new();
+    let env = left.environment(&[("A", "1"), ("B", "1")], &[]);
+    left.hooks(&env, &[("B", "2")], &[]);
+    let (read, _) = left.read(&env);
+    left.write("system", "A=3\nB=3\n");
+    let (read, _) = left.read(&read);
+    assert_eq!((read.text("A"), read.text("B")), (Some("3"), Some("2")));
+    // The daemon's own files may vanish; so does what they said.
+    std::fs::remove_file(left.files().hooks).unwrap();
+    let (read, _) = left.read(&read);
+    assert_eq!((read.text("B"), read.before_hooks()), (Some("3"), &read.raw));
+}
+
+#[test]
+fn only_what_people_changed_in_the_system_s_file_counts() {
+    let left = Left::new();
+    left.write("system", "A=old\nB='new value'\nC=\"added\"\n");
+    left.write("written", b"A=old\0B=before\0D=deleted\0");
+    let env = left.environment(&[("A", "now"), ("B", "now"), ("D", "now")], &[]);
+    let (read, told) = left.read(&env);
+    assert_eq!(told, [""; 0]);
+    let found = ["A", "B", "C", "D"].map(|name| read.text(name));
+    assert_eq!(found, [Some("now"), Some("new value"), Some("added"), Some("now")]);
+    let own =
+        ["A", "B", "C"].map(|name| read.without_edits().get(OsStr::new(name)).and_then(|text| text.to_str()));
+    assert_eq!(own, [Some("now"), Some("now"), None], "what is written and remembered");
+}
+
+#[test]
+fn what_comes_too_late_or_from_the_wrong_file_is_told() {
+    let left = Left::new();
+    left.write("system", "WEB_PASSWORD=late\nWEB_USER=user\n");
+    left.write(".env", "HOTFIX_SCRIPT=https://evil.example/\nWORKSPACE=/elsewhere\nBOOT_SCRIPT=x\n'open\n");
+    let env = left.environment(&[("WEB_PASSWORD", "chosen"), ("WEB_USER", "user")], &[]);
+    let (read, told) = left.read(&env);
+    assert_eq!(read.vars.web_password.as_ref().unwrap().0.reveal(), "chosen");
+    assert_eq!((&read.vars.hotfix_script, &read.vars.boot_script), (&None, &None));
+    assert_eq!(read.vars.workspace, env.vars.workspace);
+    assert_eq!(told.len(), 5, "{told:#?}");
+    for name in [
+        "WEB_PASSWORD: it comes too late",
+        "HOTFIX_SCRIPT: it is not",
+        "WORKSPACE: it",
+        "BOOT_SCRIPT: it",
+        "line 4",
+    ] {
+        assert!(told.iter().any(|told| told.contains(name)), "{name}: {told:#?}");
+    }
+    assert!(!told.concat().contains("late\""), "{told:#?}");
+}
+
+#[test]
+fn files_that_cannot_be_read_change_nothing_and_are_told() {
+    let left = Left::new();
+    std::fs::create_dir(left.dir.path().join(".env")).unwrap();
+    nix::unistd::mkfifo(&left.files().system, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let env = left.environment(&[("A", "1")], &[]);
+    let (read, told) = left.read(&env);
+    assert_eq!(read.raw, env.raw);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|told| told.ends_with("it is not a file")), "{told:?}");
+}
+
+#[test]
+fn what_was_made_is_for_nobody_s_choice() {
+    let (mut env, _) = environment(&[], &[]);
+    env.make("COTURN_PASSWORD", &Secret::new("made"));
+    assert_eq!(env.text("COTURN_PASSWORD"), Some("made"));
+    assert_eq!(source(&env, "COTURN_PASSWORD"), ("******".into(), "made by desktopd".into()));
+    let (mut env, _) = environment(&[("COTURN_PASSWORD", "chosen")], &[]);
+    env.make("COTURN_PASSWORD", &Secret::new("made"));
+    assert_eq!(env.text("COTURN_PASSWORD"), Some("chosen"));
+    let row = env.rows().into_iter().find(|row| row.name == "COTURN_PASSWORD").unwrap();
+    assert_eq!(row.overrode, [], "what was made was never anybody's");
+}
+
+#[test]
+fn newer_names_and_the_workspace_are_passed_on() {
+    let (env, _) = environment(&[("WEB_USERNAME", "\"ada\""), ("WEBRTC_X", "1"), ("WORKSPACE", "data")], &[]);
+    assert_eq!((env.text("WEB_USER"), env.text("WEB_USERNAME")), (Some("ada"), Some("ada")));
+    assert_eq!((env.text("SELKIES_X"), env.text("WORKSPACE")), (Some("1"), Some("/data/")));
+    let (env, problems) = environment(&[("DATA_DIRECTORY", "/data")], &[]);
+    assert_eq!((env.text("WORKSPACE"), problems.len()), (Some("/data/"), 0));
+    let (env, problems) = environment(&[("WORKSPACE", "..")], &[]);
+    assert_eq!((env.text("WORKSPACE"), problems.len()), (Some("/workspace/"), 1));
+}
+
+#[test]
+fn a_layer_s_alias_wins_over_the_name_below_it() {
+    let (env, _) =
+        environment(&[("DISPLAY_SIZEW", "800"), ("SELKIES_X", "old")], &["SIZEW=900", "WEBRTC_X=new"]);
+    assert_eq!(env.text("DISPLAY_SIZEW"), Some("900"));
+    assert_eq!(env.text("SELKIES_X"), Some("new"));
+    let row = env.rows().into_iter().find(|row| row.name == "DISPLAY_SIZEW").unwrap();
+    assert_eq!(row.source, "arguments of init, as SIZEW");
+    assert_eq!(row.overrode, [Overridden { value: "800".into(), source: "environment".into() }]);
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    /// Bytes that an environment can hold, more often than chance would have it the ones with a meaning.
+    fn bytes(allowed: &'static str) -> impl Strategy<Value = OsString> {
+        let plain = prop::collection::vec(1u8..=255, 0..24).prop_map(OsString::from_vec);
+        prop_oneof![plain, allowed.prop_map(OsString::from)]
+    }
+
+    fn name() -> impl Strategy<Value = OsString> {
+        let ours = prop::sample::select(TABLE).prop_flat_map(|row| prop::sample::select(row.names));
+        let without = |name: OsString| {
+            let bytes: Vec<u8> = name.into_vec().into_iter().filter(|byte| *byte != b'=').collect();
+            OsString::from_vec(if bytes.is_empty() { b"X".to_vec() } else { bytes })
+        };
+        prop_oneof![
+            ours.prop_map(OsString::from),
+            bytes("(SELKIES_|WEBRTC_|VAST_TCP_PORT_)?[A-Z7][A-Z_0]{0,6}(_FLAGS|_ARGS|_PORT_HOST|_PASSWORD)?")
+                .prop_map(without),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_environment_is_too_much(
+            pairs in prop::collection::vec((name(), bytes("(___|\"|'| |%|=|\n|://|70000|true|a){0,6}")), 0..12),
+            arguments in prop::collection::vec(bytes("[A-Z_]{0,8}=?(\"|'|_|a){0,6}"), 0..4),
+        ) {
+            let mut problems = Vec::new();
+            let env = Environment::new(pairs.clone(), &arguments, &mut problems);
+            let ours = |name: &OsStr| {
+                name.to_str().is_some_and(|name| row(name).is_some() || name.starts_with("SELKIES_") || name.starts_with("WEBRTC_"))
+            };
+            for (name, _) in &pairs {
+                prop_assert!(ours(name) || env.raw.contains_key(name), "{name:?} is lost");
+            }
+            // Names of shells apart, nobody touches a value.
+            for (name, value) in pairs.iter().rev() {
+                let last = pairs.iter().rev().find(|(other, _)| other == name);
+                let argued = arguments.iter().any(|argument| argument.as_encoded_bytes().starts_with(name.as_encoded_bytes()));
+                if last == Some(&(name.clone(), value.clone())) && !argued && !crate::sys::env_file::is_name(name) {
+                    prop_assert_eq!(env.raw.get(name), Some(value));
+                }
+            }
+            let again = env.problems();
+            prop_assert_eq!(again, problems);
+        }
+
+        #[test]
+        fn no_secret_is_shown(secret in "[a-z]{24}", which in any::<prop::sample::Index>(), argued in any::<bool>()) {
+            let secrets: Vec<&str> = TABLE.iter().filter(|row| row.secret).flat_map(|row| row.names).copied().collect();
+            let name = secrets[which.index(secrets.len())];
+            let argument = format!("{name}={secret}!");
+            let arguments = if argued { vec![OsString::from(argument)] } else { Vec::new() };
+            let mut problems = Vec::new();
+            let env = Environment::new([(name.into(), secret.clone().into())], &arguments, &mut problems);
+            let shown = format!("{}{problems:?}", serde_json::to_string(&env.rows()).unwrap());
+            prop_assert!(!shown.contains(&secret), "{shown}");
+            prop_assert!(env.secrets().iter().any(|known| known.contains(&secret)));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What the environment asks of services: which of them start by themselves, and with which further arguments.
+
+use std::collections::BTreeSet;
+
+use crate::config::env::Raw;
+use crate::config::service::{Run, Service};
+use crate::config::{Config, Problem, nearest, own};
+
+use super::Unit;
+
+/// Services of the images whose templates people bring along that are none here: nothing is missed.
+const ELSEWHERE: [&str; 15] = [
+    "cloudflared",
+    "cron",
+    "guacd",
+    "instance_portal",
+    "jupyter",
+    "kasmvnc",
+    "kasmxproxy",
+    "logtail",
+    "pyworker",
+    "quicktunnel",
+    "storagemonitor",
+    "syncthing",
+    "tensorboard",
+    "tomcat",
+    "tunnel_manager",
+];
+
+/// Whether a service starts without being asked.
+pub(super) fn starts(config: &Config, service: &Service) -> bool {
+    let vars = &config.env.vars;
+    let listed = config.env.no_autostart().any(|name| {
+        let called = |own: &String| own.eq_ignore_ascii_case(name);
+        called(&service.name) || service.aliases.iter().any(called)
+    });
+    // Without a desktop a list says of everything else what starts.
+    let rest = service.oneshot || config.env.no_autostart().next().is_some();
+    let kept = service.serverless || service.is_command() || (rest && !is_of_the_desktop(config, service));
+    service.autostart && !listed && (kept || !vars.serverless)
+}
+
+/// Whether a service is there for people in front of a screen.
+fn is_of_the_desktop(config: &Config, service: &Service) -> bool {
+    let needed = || {
+        let mut desktop = config.services.iter().filter(|other| other.desktop);
+        !service.oneshot && desktop.any(|other| other.needs.contains(&service.name))
+    };
+    service.desktop || service.route.is_some() || needed()
+}
+
+/// Says which names in the list of what does not start mean nothing.
+pub(super) fn check(units: &[Unit], config: &Config, problems: &mut Vec<Problem>) {
+    let known: Vec<&str> = units
+        .iter()
+        .flat_map(|unit| std::iter::once(&unit.name).chain(&unit.aliases))
+        .map(String::as_str)
+        .chain(own::NAMES)
+        .chain(ELSEWHERE)
+        .collect();
+    for name in config.env.no_autostart() {
+        let lower = name.to_ascii_lowercase();
+        if known.iter().any(|known| known.eq_ignore_ascii_case(&lower)) {
+            continue;
+        }
+        let near = nearest(&lower, known.iter().copied());
+        let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let message = format!("\"{name}\" is not the name of a service{hint}");
+        problems.push(Problem::new("environment", "SUPERVISOR_NO_AUTOSTART", message));
+    }
+}
+
+/// What the environment adds to a service's command: `NAME_ARGS`, by its own name or one of its others.
+pub(super) fn arguments(config: &Config, service: &Service, problems: &mut Vec<Problem>) -> Vec<String> {
+    let variable = |name: &String| {
+        let name = name.to_ascii_uppercase().replace(['-', '.'], "_");
+        format!("{name}_ARGS")
+    };
+    let mut names = std::iter::once(&service.name).chain(&service.aliases).map(variable);
+    let Some((name, text)) = names.find_map(|name| Some((name.clone(), config.env.text(&name)?))) else {
+        return Vec::new();
+    };
+    shlex::split(text).unwrap_or_else(|| {
+        let message = "its quotes are not closed; it is left out";
+        problems.push(Problem::new("environment", name, message));
+        Vec::new()
+    })
+}
+
+/// The environment that a service gets passed on.
+pub(super) fn environment<'a>(config: &'a Config, service: &Service, early: &BTreeSet<&str>) -> &'a Raw {
+    match &service.run {
+        Run::Step(words) if words.first().is_some_and(|step| step == "environment") => {
+            config.env.without_edits()
+        }
+        _ if early.contains(service.name.as_str()) => config.env.before_hooks(),
+        _ => &config.env.raw,
+    }
+}
+
+/// The services that come before the hooks, and the hooks: what these leave in the environment is not for them, or each
+/// change of it would run them again.
+pub(super) fn before_hooks(config: &Config) -> BTreeSet<&str> {
+    let mut early = BTreeSet::new();
+    let mut open = vec!["hooks"];
+    while let Some(name) = open.pop() {
+        let called = |service: &&Service| service.name == name || service.aliases.iter().any(|a| a == name);
+        let Some(service) = config.services.iter().find(called) else { continue };
+        if early.insert(service.name.as_str()) {
+            open.extend(service.needs.iter().chain(&service.after).map(String::as_str));
+        }
+    }
+    early
+}
