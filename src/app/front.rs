@@ -15,7 +15,6 @@ use super::ways::{self, Ways};
 use crate::config::Config;
 use crate::facts;
 use crate::gateway::auth::{Auth, DEFAULT_COST};
-use crate::gateway::forwarded::Proxies;
 use crate::gateway::tls::{Sources, Tls};
 use crate::gateway::{self, Gateway};
 use crate::logs::Logs;
@@ -57,20 +56,8 @@ impl Front {
         let excluded = credentials.excluded.clone();
         let auth = Auth::kept_in(Arc::clone(state), credentials, DEFAULT_COST);
         let (tls, certificate, misnamed) = open_tls(config, state);
-        let settings = gateway::Settings {
-            names: ways::names(config),
-            tls: Some(tls),
-            https: vars.web_enable_https,
-            inside: Some(vars.serviceportal_port_local.0),
-            proxies: proxies(config),
-            origins: vars.web_allowed_origins.exact.clone(),
-            any_origin: vars.web_allowed_origins.any,
-            cors_methods: vars.web_cors_methods.0.clone(),
-            cors_headers: vars.web_cors_headers.0.clone(),
-            compress: vars.web_enable_compression,
-            access_log: vars.web_access_log,
-            ..gateway::Settings::default()
-        };
+        let settings =
+            gateway::Settings { names: ways::names(config), tls: Some(tls), ..gateway::Settings::of(config) };
         let api = Api::new(watch.clone(), events, logs.clone(), handle).with_wishes(wishes.clone());
         let shared = logs.clone();
         let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
@@ -153,13 +140,6 @@ impl Front {
         let right = move |uid| if uid == 0 || uid == own { Right::Change } else { Right::Read };
         tokio::spawn(portal::serve_unix(listener, self.control.clone(), right, stop))
     }
-}
-
-/// Whose word counts about where requests come from.
-fn proxies(config: &Config) -> Proxies {
-    let env = &config.env;
-    let tunnel = env.text("CF_TUNNEL_TOKEN").is_some() || env.is_on("CF_QUICK_TUNNELS");
-    Proxies { listed: env.vars.web_trusted_proxies.0.clone(), tunnel }
 }
 
 /// Begins to read or make the certificate. Answers as well with what will be wrong with it, and with what is wrong with

@@ -41,6 +41,7 @@ mod pool;
 mod proxy;
 mod relay;
 mod rewrite;
+mod settings;
 mod strict;
 pub mod tls;
 mod tunnel;
@@ -66,60 +67,9 @@ use crate::plan::routes::Route;
 use auth::Auth;
 use behind::{Behind, View};
 use door::{Door, Target};
+pub use settings::Settings;
 use visit::{Arrival, Seat};
 use workers::Workers;
-
-/// Where and as whom the gateway answers.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The address that all ports are opened on.
-    pub address: IpAddr,
-    /// Host names, besides addresses and localhost, under which ports without authentication answer.
-    pub names: Vec<String>,
-    /// Origins (`https://name:port`) that may make changes besides a port's own.
-    pub origins: Vec<String>,
-    /// How many threads carry traffic: as many as there are processors, unless it says otherwise. With 0 the runtime
-    /// that calls does it.
-    pub threads: Option<usize>,
-    /// What ports speak TLS with, to those who do.
-    pub tls: Option<tls::Tls>,
-    /// Whether plain http is sent on to https.
-    pub https: bool,
-    /// The port of our own pages on loopback, which people reach through tunnels of their own: not sent on to https.
-    pub inside: Option<u16>,
-    /// Whose word counts about where requests come from.
-    pub proxies: forwarded::Proxies,
-    /// Whether pages of any origin may use what they show a token for.
-    pub any_origin: bool,
-    /// The methods that pages of other origins may use.
-    pub cors_methods: HeaderValue,
-    /// The headers that they may send.
-    pub cors_headers: HeaderValue,
-    /// Whether texts are compressed that a service has not compressed.
-    pub compress: bool,
-    /// Whether requests are logged.
-    pub access_log: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            address: Ipv4Addr::UNSPECIFIED.into(),
-            names: Vec::new(),
-            origins: Vec::new(),
-            threads: None,
-            tls: None,
-            any_origin: false,
-            cors_methods: HeaderValue::from_static("GET"),
-            cors_headers: HeaderValue::from_static("Authorization"),
-            compress: true,
-            access_log: false,
-            https: false,
-            inside: None,
-            proxies: forwarded::Proxies::default(),
-        }
-    }
-}
 
 /// All open ports. Cheap to clone.
 #[derive(Clone)]

@@ -96,6 +96,7 @@ fn set(text: &str, (name, value): &(&str, String)) -> String {
 async fn compose_starts_a_desktop_and_leaves_nothing() {
     let (portal, desktop, vnc) = (free_port(), free_port(), free_port());
     let project = Project::new(&[
+        ("SSH_PORT_HOST", free_port().to_string()),
         ("SERVICEPORTAL_PORT_HOST", portal.to_string()),
         ("SELKIES_PORT_HOST", desktop.to_string()),
         ("VNC_PORT_HOST", vnc.to_string()),

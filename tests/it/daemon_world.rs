@@ -65,7 +65,7 @@ impl World {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(dir.path().join("services")).unwrap();
         let places: String =
-            ["run", "state", "log", "portal"].iter().fold(String::new(), |mut text, place| {
+            ["run", "state", "log", "portal", "environment"].iter().fold(String::new(), |mut text, place| {
                 let _ = writeln!(text, "{place} = \"{}\"", dir.path().join(place).display());
                 text
             });

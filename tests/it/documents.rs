@@ -101,8 +101,12 @@ fn the_example_and_the_compose_file_set_only_what_is_read() {
         .filter_map(|line| Some(line.trim().strip_prefix("- ")?.split_once("=${")?.0))
         .collect();
     assert!(set.len() > 10, "{set:?}");
+    let example = read(".env.example");
     for name in set {
         assert!(is_known(name), "docker-compose.yaml sets {name}, which nobody reads");
+        let explained =
+            example.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{name}=")));
+        assert!(explained || name == "LANG", ".env.example does not explain {name}, which compose passes on");
     }
 }
 

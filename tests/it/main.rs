@@ -10,6 +10,7 @@
 mod daemon_addresses;
 mod daemon_cli;
 mod daemon_credentials;
+mod daemon_env;
 mod daemon_events;
 mod daemon_exits;
 mod daemon_faults;
@@ -58,3 +59,4 @@ mod gateway_vnc;
 mod gateway_waiting;
 mod gateway_world;
 mod house;
+mod variables;

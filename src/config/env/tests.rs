@@ -270,6 +270,15 @@ fn a_layer_s_alias_wins_over_the_name_below_it() {
     assert_eq!(row.overrode, [Overridden { value: "800".into(), source: "environment".into() }]);
 }
 
+#[test]
+fn the_folder_with_our_configuration_can_be_named() {
+    let folder =
+        |option: Option<&str>, pairs| config_dir(option.map(PathBuf::from), &environment(pairs, &[]).0);
+    assert_eq!(folder(None, &[]), PathBuf::from("/etc/desktopd"));
+    assert_eq!(folder(None, &[("DESKTOPD_CONFIG", "/c")]), PathBuf::from("/c"));
+    assert_eq!(folder(Some("/d"), &[("DESKTOPD_CONFIG", "/c")]), PathBuf::from("/d"));
+}
+
 mod properties {
     use super::*;
     use proptest::prelude::*;

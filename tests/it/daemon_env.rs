@@ -1,0 +1,281 @@
+//! Where variables come from, seen from outside: arguments, files, hooks; and the environments that people bring along.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
+
+use std::fs;
+use std::net::TcpStream;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::daemon_world::{World, find, pid_of, variable};
+
+/// One variable as `desktopd env --json` shows it.
+fn shown(world: &World, name: &str) -> Value {
+    let rows: Value = serde_json::from_str(&world.tell(&["env", "--json", name])).unwrap();
+    rows[0].clone()
+}
+
+#[test]
+fn arguments_of_init_are_seen_by_commands_beside_it() {
+    let mut world = World::of(&[("stays", "@polite")]);
+    world.env("WEB_USER", "ada").env("COTURN_PASSWORD", "of-the-environment");
+    world.argument("WEB_USER=bob").argument("COTURN_PASSWORD=of-the-arguments").argument("DEBUG=app:*");
+    let alone = shown(&world, "WEB_USER");
+    assert_eq!((&alone["value"], &alone["source"]), (&"ada".into(), &"environment".into()));
+    world.start();
+    let row = shown(&world, "WEB_USER");
+    assert_eq!((&row["value"], &row["source"]), (&"bob".into(), &"arguments of init".into()));
+    assert_eq!(row["overrode"][0]["value"], "ada");
+    let all = world.tell(&["env"]);
+    assert!(all.contains("arguments of init; over ****** (environment)"), "{all}");
+    assert!(!all.contains("of-the-"), "{all}");
+    assert!(!world.tell(&["env", "--json"]).contains("of-the-"));
+    // Whoever wants more log gets it.
+    world.tell(&["reload"]);
+    world.until_said("somebody asked to read the configuration: ");
+}
+
+#[test]
+fn files_are_read_at_the_start_and_again_at_a_reload() {
+    let mut world = World::of(&[("stays", "@polite\nenvironment = { SEEN = \"${TZ}\" }")]);
+    let folder = world.path("").to_str().unwrap().to_owned();
+    world.env("WORKSPACE", &folder).env("TZ", "UTC").env("MINE", "given").env("HF_TOKEN", "old-token");
+    world.write("environment", "MINE=edited\nHF_TOKEN=\"new token\"\nWEB_USER=late\n'half\n");
+    world.write(".env", "TZ=Asia/Tokyo\nPOSTGRES_DB=other\nHOTFIX_SCRIPT=https://evil.example/\n");
+    world.start();
+    let unit = world.until_state("stays", "ready");
+    let of =
+        |unit: &Value, name: &str| variable(pid_of(unit), name).map(|value| value.into_string().unwrap());
+    assert_eq!(of(&unit, "MINE").as_deref(), Some("edited"));
+    assert_eq!(of(&unit, "SEEN").as_deref(), Some("Asia/Tokyo"));
+    assert_eq!(of(&unit, "POSTGRES_DB"), None);
+    let row = shown(&world, "TZ");
+    assert_eq!(row["source"], format!("{folder}.env"));
+    let problems = world.status()["problems"].to_string();
+    for told in ["WEB_USER: it comes too late", "HOTFIX_SCRIPT: it is not taken from here", "line 4"] {
+        assert!(problems.contains(told), "{told}: {problems}");
+    }
+
+    world.replace("environment", "MINE=again\n");
+    fs::remove_file(world.path(".env")).unwrap();
+    world.tell(&["reload"]);
+    let unit = world.until_replaced("stays", &unit);
+    assert_eq!((of(&unit, "MINE").as_deref(), of(&unit, "SEEN").as_deref()), (Some("again"), Some("UTC")));
+    assert_eq!(world.status()["problems"], serde_json::json!([]));
+
+    // A wrong value in a file has its default, and keeps nothing else from being taken over.
+    world.replace("environment", "MINE=third\nDISPLAY_SIZEW=wide\n");
+    world.tell(&["reload"]);
+    let unit = world.until_replaced("stays", &unit);
+    assert_eq!(of(&unit, "MINE").as_deref(), Some("third"));
+    let problems = world.status()["problems"].to_string();
+    assert!(problems.contains("DISPLAY_SIZEW: \\\"wide\\\" is not a whole number"), "{problems}");
+}
+
+#[test]
+fn what_hooks_leave_is_everybody_s_after_a_new_plan() {
+    let hooks =
+        "type = \"oneshot\"\ncommand = [\"/bin/sh\", \"-c\", \"env -0 > $$D/before; echo ran >> $$D/runs\"]";
+    let mut world =
+        World::of(&[("hooks", hooks), ("after", "@polite\nafter = [\"hooks\"]"), ("before", "@polite")]);
+    world.service("hooks", &format!("{hooks}\nafter = [\"before\"]"));
+    // What hooks of an earlier boot left is none of this one's business.
+    fs::create_dir(world.path("run")).unwrap();
+    fs::write(world.path("run/hook-environment"), b"STALE=1\0").unwrap();
+    world.start();
+    world.until_up();
+    let (after, before) = (world.unit("after"), world.unit("before"));
+    assert_eq!(variable(pid_of(&after), "STALE"), None);
+    let mut left = fs::read(world.path("before")).unwrap();
+    left.extend(b"LEFT=by a hook\0DISPLAY_SIZEW=1234\0PWD=/elsewhere\0");
+    fs::write(world.path("run/hook-environment"), left).unwrap();
+    world.tell(&["reload"]);
+    let after = world.until_replaced("after", &after);
+    assert_eq!(variable(pid_of(&after), "LEFT").unwrap(), "by a hook");
+    let row = shown(&world, "DISPLAY_SIZEW");
+    assert_eq!((&row["value"], &row["source"]), (&"1234".into(), &"hooks".into()));
+    assert_eq!(world.unit("before")["pid"], before["pid"], "what came before them is left alone");
+    assert_eq!(world.read("runs"), "ran\n", "and they do not run again");
+}
+
+#[test]
+fn without_a_server_no_port_is_open_and_only_what_is_asked_for_runs() {
+    let mut world = World::of(&[
+        ("stays", "@polite"),
+        ("asked", "@polite\nserverless = true"),
+        ("step", "type = \"oneshot\"\ncommand = [\"/bin/sh\", \"-c\", \"echo done > $$D/step\"]"),
+        ("web", "@polite\n[route]\ntitle = \"Web\"\nlisten = \"@port\"\nupstream = \"127.0.0.1:1\""),
+    ]);
+    let web = crate::daemon_world::free_port();
+    let text = fs::read_to_string(world.path("services/web.toml")).unwrap();
+    world.write("services/web.toml", &text.replace("@port", &web.to_string()));
+    world.env("SERVERLESS", "TRUE");
+    world.start();
+    world.until_state("asked", "ready");
+    world.until_written("step", "done");
+    let status = world.until_up();
+    assert_eq!((&find(&status, "stays")["pid"], &find(&status, "web")["pid"]), (&Value::Null, &Value::Null));
+    assert_eq!((&status["routes"], &status["problems"]), (&serde_json::json!([]), &serde_json::json!([])));
+    let (portal, inner) = world.ports();
+    for port in [portal, inner, web] {
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "port {port} is open");
+    }
+    assert_eq!(world.cli(&["health"]).code, 0);
+    // What was left out starts when somebody asks.
+    world.tell(&["start", "stays"]);
+    world.until_state("stays", "ready");
+}
+
+/// What the two compose files of ai-dock pass on where nobody changed anything, those of the linux-desktop over those of
+/// the base image; ports of this test's own apart.
+const COMPOSE: &[(&str, &str)] = &[
+    ("CADDY_AUTH_COOKIE_NAME", ""),
+    ("CF_QUICK_TUNNELS", "true"),
+    ("CF_TUNNEL_TOKEN", ""),
+    ("COTURN_LISTEN_ADDRESS", "127.0.0.1"),
+    ("COTURN_PASSWORD", ""),
+    ("COTURN_PORT_HOST", "3478"),
+    ("COTURN_USER", "user"),
+    ("DIRECT_ADDRESS", "127.0.0.1"),
+    ("DIRECT_ADDRESS_GET_WAN", "false"),
+    ("ENABLE_COTURN", "false"),
+    ("PIPEWIRE_LATENCY", "32/48000"),
+    ("PROVISIONING_SCRIPT", ""),
+    ("PULSE_LATENCY_MSEC", "60"),
+    ("SELKIES_ARGS", ""),
+    ("SELKIES_ENABLE_RESIZE", "false"),
+    ("SELKIES_ENCODER", "nvh264enc"),
+    ("SELKIES_METRICS_PORT", "26100"),
+    ("SELKIES_PORT_HOST", "6100"),
+    ("SELKIES_TURN_HOST", "127.0.0.1"),
+    ("SELKIES_TURN_PASSWORD", ""),
+    ("SELKIES_TURN_PORT", "3478"),
+    ("SELKIES_TURN_PROTOCOL", "tcp"),
+    ("SELKIES_TURN_USERNAME", ""),
+    ("SELKIES_URL", ""),
+    ("SERVERLESS", "false"),
+    ("SERVICEPORTAL_METRICS_PORT", "21111"),
+    ("SERVICEPORTAL_URL", ""),
+    ("SSH_PORT_HOST", "2222"),
+    ("SSH_PORT_LOCAL", "22"),
+    ("SYNCTHING_TRANSPORT_PORT_HOST", "22999"),
+    ("SYNCTHING_UI_PORT_HOST", "8384"),
+    ("SYNCTHING_URL", ""),
+    ("VAST_TCP_PORT_1111", ""),
+    ("VAST_TCP_PORT_2222", ""),
+    ("VAST_TCP_PORT_6100", ""),
+    ("VAST_TCP_PORT_6200", ""),
+    ("VAST_TCP_PORT_70000", ""),
+    ("VAST_TCP_PORT_72299", ""),
+    ("VAST_TCP_PORT_8384", ""),
+    ("VNC_METRICS_PORT", "26200"),
+    ("VNC_PORT_HOST", "6200"),
+    ("VNC_URL", ""),
+    ("WEB_ENABLE_AUTH", "true"),
+    ("WEB_ENABLE_HTTPS", "false"),
+    ("WEB_PASSWORD", "password"),
+    ("WEB_USER", "user"),
+    ("WORKSPACE", "/workspace"),
+    ("WORKSPACE_SYNC", "true"),
+];
+
+/// What its image says of itself besides, and what its init exports.
+const IMAGE: &[(&str, &str)] = &[
+    ("DISPLAY", ":0"),
+    ("VNC_DISPLAY", ":1"),
+    ("SELKIES_ENABLE_BASIC_AUTH", "false"),
+    ("SUPERVISOR_NO_AUTOSTART", "cloudflared"),
+    ("USER_GROUPS", "users,ai-dock,adm,sudo,audio,video,input,lpadmin"),
+    ("USER_NAME", "user"),
+    ("USER_PASSWORD", "password"),
+    ("VGL_DISPLAY", "egl"),
+    ("WORKSPACE_MOUNTED", "false"),
+    ("XDG_RUNTIME_DIR", "/tmp/runtime-user"),
+    ("OPT_SYNC", ""),
+    ("DISABLE_RTKIT", "y"),
+    ("XPU_TARGET", "NVIDIA_GPU"),
+];
+
+/// An instance that was made from vast.ai's template for a desktop.
+const VAST: &[(&str, &str)] = &[
+    ("CONTAINER_API_KEY", "0123456789abcdef"),
+    ("CONTAINER_ID", "12345678"),
+    ("DATA_DIRECTORY", "/workspace/"),
+    ("GPU_COUNT", "1"),
+    ("JUPYTER_DIR", "/"),
+    ("OPEN_BUTTON_PORT", "1111"),
+    ("OPEN_BUTTON_TOKEN", "0123456789abcdef0123456789abcdef"),
+    (
+        "PORTAL_CONFIG",
+        "localhost:1111:11111:/:Instance Portal|localhost:6100:16100:/:Selkies Low Latency Desktop|\
+         localhost:6200:16200:/guacamole:Apache Guacamole Desktop (VNC)|localhost:8080:8080:/:Jupyter|\
+         localhost:8080:8080:/terminals/1:Jupyter Terminal|localhost:8384:18384:/:Syncthing",
+    ),
+    ("PROVISIONING_SCRIPT", ""),
+    ("PUBLIC_IPADDR", "203.0.113.9"),
+    ("SELKIES_ENCODER", "x264enc"),
+    ("SSH_PUBLIC_KEY", ""),
+    ("VAST_CONTAINERLABEL", "C.12345678"),
+    ("VAST_TCP_PORT_1111", "40111"),
+    ("VAST_TCP_PORT_22", "40022"),
+    ("VAST_TCP_PORT_6100", "40610"),
+    ("VAST_TCP_PORT_6200", "40620"),
+    ("VAST_TCP_PORT_8080", "40808"),
+    ("VAST_TCP_PORT_8384", "40838"),
+    ("VAST_UDP_PORT_73478", "40734"),
+    ("WORKSPACE", "/workspace"),
+];
+
+/// A pod that was made from a template of ai-dock's for RunPod, which can pass neither quotes nor blanks.
+const RUNPOD: &[(&str, &str)] = &[
+    ("COTURN_FLAGS", "--verbose___--no-rfc5780"),
+    ("DIRECT_ADDRESS_GET_WAN", "false"),
+    (
+        "PUBLIC_KEY",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDtu2Lm6nDGLIBO0uGJ3hbb8mGE7Zs3bN4QxXPBOWj9w me@home",
+    ),
+    ("RUNPOD_API_KEY", "rp_0123456789"),
+    ("RUNPOD_CPU_COUNT", "8"),
+    ("RUNPOD_POD_ID", "abcdefghij1234"),
+    ("RUNPOD_PUBLIC_IP", "203.0.113.9"),
+    ("RUNPOD_TCP_PORT_22", "10022"),
+    ("RUNPOD_TCP_PORT_70000", "10100"),
+    ("SSH_PORT_HOST", "70000"),
+    ("WEB_PASSWORD", "\"quoted\""),
+    ("WEB_USER", "\"user\""),
+    ("WORKSPACE", "/workspace/"),
+];
+
+#[test]
+fn nobody_s_environment_is_told_to_be_wrong() {
+    let both = [COMPOSE, IMAGE].concat();
+    for environment in [COMPOSE, &both, VAST, RUNPOD] {
+        let mut world = World::of(&[("stays", "@polite")]);
+        let (portal, inner) = world.ports();
+        for (name, value) in environment {
+            // The only entry that is about a port of this test's own.
+            world.env(name, value.replace("localhost:1111:11111", &format!("localhost:{portal}:{inner}")));
+        }
+        world.start();
+        let status = world.until_up();
+        assert_eq!(status["problems"], serde_json::json!([]), "{environment:?}");
+        let console = world.read("console");
+        assert!(!["warning:", "error:"].iter().any(|word| console.contains(word)), "{console}");
+        planned(environment);
+    }
+}
+
+/// The services that are shipped have no trouble with it either.
+fn planned(environment: &[(&str, &str)]) {
+    let plan = Command::new(env!("CARGO_BIN_EXE_desktopd"))
+        .args(["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/config"), "plan", "--json"])
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&plan.stdout);
+    let plan: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told} {plan:?}"));
+    assert_eq!(plan["problems"], serde_json::json!([]), "{environment:?}");
+}
