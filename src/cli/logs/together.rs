@@ -39,9 +39,14 @@ pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result
     // The time of the last line that is shown of each, and how many are of that time.
     let mut shown: BTreeMap<usize, (i64, usize)> = BTreeMap::new();
     for (at, name) in names.iter().enumerate() {
-        let found = client.log(&format!("{name}?{query}")).await?;
+        let mut found = client.log(&format!("{name}?{query}")).await?;
         if let Some(last) = found.last().map(|line| line.at) {
-            shown.insert(at, (last, found.iter().filter(|line| line.at == last).count()));
+            // Of one time all or none: they cannot be told apart when they come again.
+            let mut same = client.log(&format!("{name}?since={last}")).await?;
+            same.retain(|line| line.at == last);
+            found.retain(|line| line.at != last);
+            shown.insert(at, (last, same.len()));
+            found.append(&mut same);
         }
         lines.extend(found.into_iter().map(|line| (at, line)));
     }
