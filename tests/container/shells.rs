@@ -66,7 +66,8 @@ fn seen(stack: &Stack, user: &str, shell: &[&str]) -> Variables {
     let home = if user == "root" { "/root".to_owned() } else { format!("/home/{user}") };
     let mut command = docker();
     command.args(["exec", "--user", user, &stack.name, "env", "-i", "-C", &home, &format!("HOME={home}")]);
-    let output = run(command.args(shell).arg("env -0"));
+    let given = shell.last().is_some_and(|word| word.contains("env -0"));
+    let output = run(command.args(shell).args((!given).then_some("env -0")));
     assert!(output.status.success(), "{user} {shell:?}: {output:?}");
     of_entries(&output.stdout)
 }
@@ -100,6 +101,14 @@ async fn every_shell_sees_the_environment_and_root_alone_our_secrets() {
             assert_eq!(get(&found, "XDG_RUNTIME_DIR"), session, "{user} in {shell:?}");
             assert_eq!(get(&found, "UID"), None, "{user} in {shell:?}");
         }
+    }
+    // What a person chose for one shell stays.
+    let mine = ["DISPLAY=:7", "VIRTUAL_ENV=/venv", "PATH=/venv/bin:/usr/bin:/bin", "bash", "-uec"];
+    let script = ". /opt/ai-dock/etc/environment.sh; env -0 # ";
+    let mine: Vec<&str> = mine.into_iter().chain([script]).collect();
+    let found = seen(&stack, "user", &mine);
+    for (name, value) in [("DISPLAY", ":7"), ("PATH", "/venv/bin:/usr/bin:/bin"), ("HF_TOKEN", "hf_123")] {
+        assert_eq!(get(&found, name), Some(value), "{name}");
     }
     // What PAM reads, which knows one line at a time.
     let su = stack.exec_ok(&["env", "-i", "/bin/su", "-s", "/bin/sh", "user", "-c", "env"]);
@@ -215,6 +224,39 @@ async fn what_people_keep_in_files_is_taken_up_by_a_restart_and_stays() {
         let done = stack.exec(words);
         assert!(done.code == Some(code) && done.stderr.contains(told), "{words:?}: {done:?}");
     }
+}
+
+/// Mounts a file system at `/workspace` that never answers anything.
+const DEAD: &str = "import ctypes, os, signal\n\
+    fd = os.open('/dev/fuse', os.O_RDWR)\n\
+    os.makedirs('/workspace', exist_ok=True)\n\
+    options = f'fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other'.encode()\n\
+    assert ctypes.CDLL(None).mount(b'dead', b'/workspace', b'fuse', 0, options) == 0\n\
+    open('/tmp/dead', 'w')\n\
+    signal.pause()\n";
+
+#[tokio::test]
+async fn a_dead_volume_holds_up_neither_services_nor_shells() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let file = folder.path().join("probe.toml");
+    std::fs::write(&file, PROBE).expect("write a service file");
+    let options = ["--cap-add=SYS_ADMIN", "--device=/dev/fuse", "--security-opt=apparmor=unconfined"];
+    let spec = options.into_iter().fold(spec(), Spec::option);
+    let spec = spec.mount(file.to_str().expect("a text"), "/etc/desktopd/services/probe.toml");
+    let stack = written(spec.start(&["init"])).await;
+    probe(&stack).await;
+    let done = run(docker().args(["exec", "--detach", &stack.name, "python3", "-c", DEAD]));
+    assert!(done.status.success(), "{done:?}");
+    eventually("a dead volume", SOON, async || {
+        (stack.exec(&["test", "-e", "/tmp/dead"]).code == Some(0)).then_some(())
+    })
+    .await;
+    let found = restarted(&stack).await;
+    assert_eq!(get(&found, "WORKSPACE"), Some("/workspace/"));
+    let told = stack.exec_ok(&["desktopd", "logs", "probe"]);
+    assert!(told.contains("/workspace/.env: it does not answer"), "{told}");
+    let shell = ["timeout", "20", "env", "-i", "-C", "/root", "HOME=/root", "bash", "-ic", "pwd"];
+    assert_eq!(stack.exec(&shell).stdout, "/root");
 }
 
 #[tokio::test]
