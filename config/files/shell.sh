@@ -5,9 +5,11 @@ if [ "${_desktopd_read-}" != "$$" ]; then
   # A login shell comes here twice.
   _desktopd_read=$$
   case $- in *a*) _desktopd_all=yes ;; *) _desktopd_all= ;; esac
-  # An environment of Python's or Conda's that is active here stays so.
+  # An environment of Python's or Conda's that is active here stays so, and so does another display (`ssh -X`) or bus.
   _desktopd_path=
   [ -n "${VIRTUAL_ENV-}${CONDA_PREFIX-}" ] && _desktopd_path=$PATH
+  _desktopd_display=${DISPLAY-}
+  _desktopd_bus=${DBUS_SESSION_BUS_ADDRESS-}
 
   set -a
   [ -r /run/desktopd/environment.sh ] && . /run/desktopd/environment.sh
@@ -34,8 +36,10 @@ if [ "${_desktopd_read-}" != "$$" ]; then
   [ -n "$_desktopd_all" ] || set +a
 
   [ -n "$_desktopd_path" ] && PATH=$_desktopd_path
+  [ -n "$_desktopd_display" ] && DISPLAY=$_desktopd_display
+  [ -n "$_desktopd_bus" ] && DBUS_SESSION_BUS_ADDRESS=$_desktopd_bus
   # The session is its user's alone: what programs of somebody else's leave there would keep its user out.
   [ -O "${XDG_RUNTIME_DIR-/}" ] || unset XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS
-  unset _desktopd_all _desktopd_path _desktopd_file
+  unset _desktopd_all _desktopd_path _desktopd_display _desktopd_bus _desktopd_file
 fi
 :

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::config::Config;
 use crate::config::env::TABLE;
@@ -59,9 +58,9 @@ pub(super) fn environment(unit: &mut Unit, config: &Config) {
         }
     }
     // An image that is made of ours says by its own PATH what its people's programs are.
-    if let (Some(first), Some(ours)) = (config.env.raw.get(OsStr::new("PATH")), env.get(OsStr::new("PATH"))) {
-        let path = joined(first, ours);
-        env.insert("PATH".into(), path);
+    let text = |path: Option<&OsString>| path?.to_str().map(str::to_owned);
+    if let (Some(first), Some(ours)) = (config.env.text("PATH"), text(env.get(OsStr::new("PATH")))) {
+        env.insert("PATH".into(), joined(first, &ours).into());
     }
 }
 
@@ -70,15 +69,12 @@ fn own_secrets() -> impl Iterator<Item = &'static str> {
 }
 
 /// The folders of `first`, and then those of `more` that are not among them.
-fn joined(first: &OsStr, more: &OsStr) -> OsString {
-    let folders = |path: &OsStr| -> Vec<Vec<u8>> {
-        path.as_bytes().split(|byte| *byte == b':').map(<[u8]>::to_vec).collect()
-    };
-    let mut all = folders(first);
-    for folder in folders(more) {
-        if !all.contains(&folder) {
-            all.push(folder);
+fn joined(first: &str, more: &str) -> String {
+    let mut folders: Vec<&str> = first.split(':').collect();
+    for folder in more.split(':') {
+        if !folders.contains(&folder) {
+            folders.push(folder);
         }
     }
-    OsString::from_vec(all.join(&b':'))
+    folders.join(":")
 }

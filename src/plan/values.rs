@@ -59,10 +59,10 @@ pub fn shared(config: &Config, facts: &Facts, display: &Decision) -> Values {
     values
 }
 
-/// A locale that this image has no data for.
+/// A locale that somebody asked for and this image has no data for.
 pub fn unknown_locale(config: &Config, facts: &Facts) -> Option<Problem> {
     let asked = &config.env.vars.lang;
-    let locale = facts.locales.instead_of(asked)?;
+    let locale = facts.locales.instead_of(asked).filter(|_| config.env.is_given("LANG"))?;
     let known: Vec<&str> = facts.locales.0.iter().map(String::as_str).collect();
     let known = known.join(", ");
     let message = format!("\"{asked}\" is not a locale of this image, which has {known}; {locale} is used");

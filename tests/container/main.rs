@@ -35,6 +35,7 @@ mod remote;
 mod restart;
 mod scenario;
 mod secure;
+mod shells;
 mod sound;
 mod stack;
 mod upload;

@@ -31,6 +31,7 @@ mod daemon_storm;
 mod daemon_tls;
 mod daemon_world;
 mod documents;
+mod env_file;
 mod fuzz;
 mod fuzz_config;
 mod fuzz_door;

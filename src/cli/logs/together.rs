@@ -30,18 +30,23 @@ pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result
     let width = names.iter().map(|name| name.len()).max().unwrap_or_default();
     let show = |at: usize, line: &Line| {
         let name = screen.tint(at, &format!("{:width$}", names[at]));
-        let named = Named { unit: names[at], line };
+        let whole = Named { unit: names[at], line };
         let text = || format!("{} {name} | {}", render::time(line.at), line.text);
-        render::print_line(args.json, &named, text)
+        render::print_line(args.json, &whole, text)
     };
 
     let mut lines = Vec::new();
     // The time of the last line that is shown of each, and how many are of that time.
     let mut shown: BTreeMap<usize, (i64, usize)> = BTreeMap::new();
     for (at, name) in names.iter().enumerate() {
-        let found = client.log(&format!("{name}?{query}")).await?;
+        let mut found = client.log(&format!("{name}?{query}")).await?;
         if let Some(last) = found.last().map(|line| line.at) {
-            shown.insert(at, (last, found.iter().filter(|line| line.at == last).count()));
+            // Of one time all or none: they cannot be told apart when they come again.
+            let mut same = client.log(&format!("{name}?since={last}")).await?;
+            same.retain(|line| line.at == last);
+            found.retain(|line| line.at != last);
+            shown.insert(at, (last, same.len()));
+            found.append(&mut same);
         }
         lines.extend(found.into_iter().map(|line| (at, line)));
     }
@@ -61,14 +66,11 @@ pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result
         tokio::spawn(async move {
             while let Ok(Some((event, data))) = stream.next().await {
                 let line = if event == "line" { serde_json::from_str::<Line>(&data).ok() } else { None };
-                match line {
-                    Some(line) if line.at == since && again > 0 => again -= 1,
-                    Some(line) => {
-                        if sender.send((at, line)).await.is_err() {
-                            return;
-                        }
-                    }
-                    None => {}
+                let Some(line) = line else { continue };
+                if line.at == since && again > 0 {
+                    again -= 1;
+                } else if sender.send((at, line)).await.is_err() {
+                    return;
                 }
             }
         });

@@ -32,9 +32,9 @@ pub(super) fn set(places: &Places, zone: &str) {
         told(&link, replace_link(&link, &file));
     }
     let text = places.etc.join("timezone");
-    let line = format!("{name}\n");
-    if fs::read_to_string(&text).ok().as_deref() != Some(&line) {
-        told(&text, replace(&text, line.as_bytes(), 0o644, None));
+    let content = format!("{name}\n");
+    if fs::read_to_string(&text).ok().as_deref() != Some(&content) {
+        told(&text, replace(&text, content.as_bytes(), 0o644, None));
     }
 }
 

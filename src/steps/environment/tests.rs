@@ -1,3 +1,5 @@
+//! Tests of the files that the step writes.
+
 use std::os::unix::fs::MetadataExt;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests with real files, owners and modes.
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 
