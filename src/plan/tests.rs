@@ -14,7 +14,7 @@ use super::*;
 use crate::config::service::Probe;
 use crate::config::{Environment, Places, PortalConfig, Service, Settings};
 use crate::facts::account::StandIn;
-use crate::facts::{Account, DisplayFacts, Files, Locales, Programs, Workspace};
+use crate::facts::{DisplayFacts, Files, Locales, Making, Programs, Workspace};
 
 /// A container without a GPU, with root as the daemon and `user` as the desktop's user.
 pub(super) fn facts() -> Facts {
@@ -29,6 +29,7 @@ pub(super) fn facts() -> Facts {
             shell: "/bin/bash".into(),
             stand_in: None,
         }),
+        making: Making::default(),
         home_trouble: None,
         locales: Locales::default(),
         programs: Programs::given(
@@ -39,13 +40,14 @@ pub(super) fn facts() -> Facts {
         display: DisplayFacts::default(),
         workspace: Workspace { path: "/workspace".into(), ..Workspace::default() },
         files: Files::default(),
+        ssh_port_taken: false,
         task_limit: None,
         addresses: [[172, 17, 0, 2].into()].into(),
         instance: "test".into(),
     }
 }
 
-fn config(environment: &[(&str, &str)], settings: &str, services: &[(&str, &str)]) -> Config {
+pub(super) fn config(environment: &[(&str, &str)], settings: &str, services: &[(&str, &str)]) -> Config {
     let mut problems = Vec::new();
     let pairs = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let env = Environment::new(pairs, &[], &mut problems);
