@@ -128,9 +128,9 @@ fn wanted(name: &str, config: &Config, facts: &Facts, problems: &mut Vec<Problem
 /// The main group first, then all others in order: what comes of them is the same in each plan.
 fn groups(account: &Account, config: &Config, facts: &Facts) -> Vec<u32> {
     let names = USUAL_GROUPS.map(str::to_owned).into_iter().chain(config.env.vars.user_groups());
-    let named = names.filter_map(|name| facts.groups.get(&name).copied());
+    let ids = names.filter_map(|name| facts.groups.get(&name).copied());
     let own = account.identity.groups.iter().copied();
-    let mut others: Vec<u32> = own.chain(named).chain(facts.making.devices.keys().copied()).collect();
+    let mut others: Vec<u32> = own.chain(ids).chain(facts.making.devices.keys().copied()).collect();
     others.sort_unstable();
     others.dedup();
     others.retain(|group| *group != account.identity.gid);

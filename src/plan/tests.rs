@@ -325,6 +325,7 @@ fn a_condition_that_does_not_hold_is_the_reason_to_skip() {
             "both",
             "command = [\"app\"]\n[[condition]]\nvariable = \"MY_OWN\"\n[[condition]]\nany-file = [\"/a\"]",
         ),
+        ("k", "command = [\"app\"]\n[[condition]]\nany-key = [\"${run-dir}/k\", \"${home}/b\"]"),
         ("typo", "command = [\"app\"]\n[[condition]]\nany-file = [\"${hme}/b\"]"),
     ];
     let reasons = |environment: &[(&str, &str)], found: &[&str]| {
@@ -335,11 +336,17 @@ fn a_condition_that_does_not_hold_is_the_reason_to_skip() {
     };
     let none = reasons(&[("ENABLE_COTURN", "false"), ("MY_OWN", "")], &[]);
     assert_eq!(
-        none[..4],
-        ["for user: off", "MY_OWN is not set", "nothing is in /a or /home/user/b", "MY_OWN is not set"]
+        none[..5],
+        [
+            "for user: off",
+            "MY_OWN is not set",
+            "nothing is in /a or /home/user/b",
+            "MY_OWN is not set",
+            "no SSH key is in /run/desktopd/k or /home/user/b"
+        ]
     );
     let some = reasons(&[("ENABLE_COTURN", "1"), ("MY_OWN", "x")], &["${home}/b"]);
-    assert_eq!(some[..4], ["", "", "", "nothing is in /a"]);
+    assert_eq!(some[..5], ["", "", "", "nothing is in /a", ""]);
 }
 
 #[test]

@@ -120,11 +120,15 @@ impl Keys {
     }
 
     fn text(&self) -> String {
-        self.lines.iter().map(|line| format!("{line}\n")).collect()
+        // Each line ends, the last one, too.
+        let ended = self.lines.iter().flat_map(|line| [line.as_str(), "\n"]);
+        ended.collect()
     }
 
     fn tell(&self) {
-        self.invalid.iter().for_each(|told| eprintln!("{told}; it is left out"));
+        for told in &self.invalid {
+            eprintln!("{told}; it is left out");
+        }
     }
 }
 

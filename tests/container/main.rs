@@ -11,6 +11,7 @@
     reason = "a helper that does not get what it needs is a test that fails, and says why"
 )]
 
+mod accounts;
 mod browser;
 mod cleanup;
 mod clipboard;
@@ -36,6 +37,7 @@ mod restart;
 mod scenario;
 mod secure;
 mod sound;
+mod ssh;
 mod stack;
 mod upload;
 mod viewer;

@@ -61,7 +61,7 @@ fn the_home_is_where_it_can_be_kept() {
         (volume((7, 7)), mounted.clone(), "user (7:7, home /home/user)"),
         (Workspace::default(), mounted, "user (1000:1000, home /home/user)"),
     ] {
-        let decision = decide(&config(&[], "", &[STEP_FILE]), &Facts { workspace, making, ..facts() });
+        let decision = decide(&config(&[], "", &[STEP_FILE]), &Facts { making, workspace, ..facts() });
         assert_eq!(ids(&decision), expected);
     }
 }

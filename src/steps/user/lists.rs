@@ -163,7 +163,9 @@ fn program(name: &str, words: &[&str]) -> Result<(), String> {
 }
 
 fn edit(name: &str, words: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
-    LOCKS.iter().for_each(|lock| unlock(lock.as_ref()));
+    for lock in LOCKS {
+        unlock(lock.as_ref());
+    }
     let mut program = command::program(name);
     // Errors go to the log; what else they say is for whoever edits by hand.
     program.args(words).envs(environment.iter().copied()).stdout(Stdio::null());
