@@ -291,7 +291,7 @@ async fn plan(config: Config, shown: variables::Shown) -> Result<(Plan, Reloader
     }
     tracing::info!("display: {}", plan.display.summary());
     // The desktop's user may look at its own services' states.
-    if let Ok(account) = &facts.account
+    if let Ok(account) = &plan.account
         && facts.daemon.uid == 0
     {
         let socket = config.places.control_socket();

@@ -42,6 +42,8 @@ pub(super) struct Reloader {
     command: Option<(Service, Unit)>,
     /// The display was decided on before our own X server ran; it must not be in its own way.
     display: DisplayFacts,
+    /// Likewise the SSH server's port, on which ours may listen now.
+    ssh_port_taken: bool,
     /// The mistakes that we live with.
     accepted: Vec<Problem>,
     watch: Option<Watch>,
@@ -56,6 +58,7 @@ impl Reloader {
             env: config.env.clone(),
             command: command(config, plan),
             display: facts.display.clone(),
+            ssh_port_taken: facts.ssh_port_taken,
             accepted: plan.problems.clone(),
             watch: None,
             shown,
@@ -107,11 +110,12 @@ impl Reloader {
         self.look();
         let (dir, env) = (self.dir.clone(), self.env.clone());
         let (display, command) = (self.display.clone(), self.command.clone());
+        let ssh_port_taken = self.ssh_port_taken;
         let (plan, env) = sys::apart(move || {
             let problems = env.problems();
             let mut config = Config::read(dir, env, problems).with_files();
             config.services.extend(command.as_ref().map(|(service, _)| service.clone()));
-            let facts = Facts { display, ..Facts::probe(&config) };
+            let facts = Facts { display, ssh_port_taken, ..Facts::probe(&config) };
             let mut plan = Plan::build(&config, &facts);
             for unit in &mut plan.units {
                 if let Some((_, kept)) = command.as_ref().filter(|(_, kept)| kept.name == unit.name) {

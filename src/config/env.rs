@@ -11,6 +11,7 @@ mod layers;
 mod names;
 mod rows;
 mod table;
+mod user;
 mod value;
 mod web;
 mod words;
@@ -28,6 +29,7 @@ use names::is_word;
 pub use names::{is_own_secret, looks_secret, nearest_variable, row};
 pub use rows::{Overridden, Row};
 pub use table::{TABLE, Variable, Variables};
+pub use user::UserName;
 use value::FromVariable;
 pub use value::{
     CookieName, DisplayChoice, DisplayName, HostPort, Networks, PASSWORD_LIMIT, Password, PasswordHash, Port,
@@ -56,6 +58,13 @@ pub struct Environment {
     layers: Layers,
     /// What is as it is because of whose machine this is.
     provider: Raw,
+}
+
+impl Variables {
+    /// The names in `USER_GROUPS`.
+    pub fn user_groups(&self) -> impl Iterator<Item = String> {
+        self.user_groups.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned)
+    }
 }
 
 impl Environment {

@@ -25,7 +25,7 @@ pub use probe::Probe;
 pub use ready::Ready;
 
 /// The boot steps that a file may name; the work itself is in the stage of that name.
-pub const STEPS: [&str; 3] = ["environment", "prepare", "x-cookie"];
+pub const STEPS: [&str; 5] = ["environment", "prepare", "ssh-keys", "user", "x-cookie"];
 
 /// What a unit runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,48 @@
-//! Users of this machine.
+//! Users of this machine: who is the desktop's, and what one could be made of.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups, getresgid, getresuid};
 
 use crate::sys::launch::Identity;
+
+use super::workspace::unescaped;
+
+/// In the daemon's folder: why the desktop's account could not be made as it was planned. The `user` step writes it.
+pub const TROUBLE: &str = "user-trouble";
+
+/// The lists that an account is made in.
+const LISTS: [&str; 4] = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"];
+
+/// The groups that a desktop's user is in wherever there are such.
+pub const USUAL_GROUPS: [&str; 4] = ["audio", "video", "render", "input"];
+
+/// Where the home of somebody is for whom nobody said anything else.
+pub fn usual_home(name: &str) -> PathBuf {
+    Path::new("/home").join(name)
+}
+
+/// Files of devices that a desktop uses, and what a group without a name is called that owns one: the whole name, or
+/// how it begins.
+const DEVICES: [(&str, &str, &str); 9] = [
+    ("/dev/dri", "card", "video"),
+    ("/dev/dri", "renderD", "render"),
+    ("/dev", "kfd", "render"),
+    ("/dev", "nvidia", "video"),
+    ("/dev", "uinput", "input"),
+    ("/dev/input", "event", "input"),
+    ("/dev/input", "js", "input"),
+    ("/dev/snd", "", "audio"),
+    ("/dev", "fuse", "fuse"),
+];
+
+/// Who the kernel says that somebody is whom it cannot name here.
+const OVERFLOW: u32 = 65_534;
 
 /// The user whose desktop it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +57,81 @@ pub struct Account {
     pub shell: PathBuf,
     /// What stands in for its line in the system's list of users, if it has none there (`docker run --user 4321`).
     pub stand_in: Option<StandIn>,
+}
+
+/// What the desktop's account could be made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Making {
+    /// Why none can be made or changed, if that is so.
+    pub fixed: Option<String>,
+    /// Why the last try in this life of the container failed, if it did.
+    pub trouble: Option<String>,
+    /// The groups that own this machine's devices, root's left out, each with a name for those that have none.
+    pub devices: BTreeMap<u32, String>,
+    /// Whether somebody mounted the usual home, or something in it.
+    pub home_mounted: bool,
+    /// Who stands in where no account of the wanted name can be made.
+    pub usual: Option<Account>,
+}
+
+impl Making {
+    /// Looks at what an account called `name` with the usual `home` could be made of.
+    pub(super) fn probe(daemon: &Identity, usual: &str, home: &Path, run_dir: &Path) -> Self {
+        if daemon.uid != 0 {
+            return Self::default();
+        }
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let trouble = fs::read_to_string(run_dir.join(TROUBLE)).ok();
+        Self {
+            fixed: fixed(&mounts),
+            trouble: trouble.map(|text| match text.trim() {
+                // There was no room for more than the file itself.
+                "" => "it could not be made".to_owned(),
+                text => text.to_owned(),
+            }),
+            devices: devices(Path::new("/")),
+            home_mounted: mounted_at(&mounts).any(|place| {
+                place.starts_with(home) || (home.starts_with(&place) && place.parent().is_some())
+            }),
+            usual: desktop_account(daemon, usual, home).ok(),
+        }
+    }
+}
+
+/// Where something is mounted, by the kernel's list.
+fn mounted_at(mounts: &str) -> impl Iterator<Item = PathBuf> {
+    mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(|place| unescaped(place).into())
+}
+
+/// Whether something is mounted at this very path.
+pub fn is_mounted(path: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounted_at(&mounts).any(|place| place == path)
+}
+
+/// Why the lists cannot be changed. They are replaced as a whole, which a mounted file does not let happen.
+fn fixed(mounts: &str) -> Option<String> {
+    let on_volume = mounted_at(mounts).find(|place| LISTS.iter().any(|list| Path::new(list) == place));
+    if let Some(list) = on_volume {
+        return Some(format!("{} is mounted, and cannot be replaced", list.display()));
+    }
+    let read_only = statvfs("/etc").is_ok_and(|place| place.flags().contains(FsFlags::ST_RDONLY));
+    read_only.then(|| "/etc is on a read-only file system".to_owned())
+}
+
+fn devices(root: &Path) -> BTreeMap<u32, String> {
+    let mut groups = BTreeMap::new();
+    for (folder, begin, name) in DEVICES {
+        let entries = fs::read_dir(root.join(&folder[1..])).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(begin)) {
+            let Ok(found) = entry.metadata() else { continue };
+            let open_to_group = found.mode() & 0o060 != 0;
+            if !found.is_dir() && open_to_group && ![0, OVERFLOW].contains(&found.gid()) {
+                groups.entry(found.gid()).or_insert_with(|| name.to_owned());
+            }
+        }
+    }
+    groups
 }
 
 /// Lists of users and groups for programs that ask who they are and do not run without an answer, such as the message
@@ -119,6 +229,31 @@ mod tests {
         let names = ["root", "4321", "no-such-group", "-1"].map(str::to_owned);
         let expected = BTreeMap::from([("root".to_owned(), 0), ("4321".to_owned(), 4321)]);
         assert_eq!(groups(&names), expected);
+    }
+
+    #[test]
+    fn the_groups_of_devices_are_known_by_their_files() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("dev/dri/by-path")).unwrap();
+        for (name, mode, group) in
+            [("dri/renderD128", 0o660, 105), ("kfd", 0o660, 105), ("fuse", 0o666, 0), ("nvidia0", 0o600, 44)]
+        {
+            use std::os::unix::fs::{PermissionsExt, chown};
+            let file = root.path().join("dev").join(name);
+            fs::write(&file, "").unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            if !Uid::effective().is_root() {
+                return;
+            }
+            chown(&file, None, Some(group)).unwrap();
+        }
+        assert_eq!(devices(root.path()), BTreeMap::from([(105, "render".to_owned())]));
+    }
+
+    #[test]
+    fn a_mounted_list_cannot_be_changed() {
+        let mounts = "1 0 0:1 / / rw - overlay overlay rw\n2 1 8:1 /w /etc/passwd rw - ext4 /dev/vda rw\n";
+        assert!(fixed(mounts).unwrap().starts_with("/etc/passwd is mounted"));
     }
 
     #[test]

@@ -1,49 +1,71 @@
-//! Which of the files that conditions ask for have anything in them.
+//! Which of the files that conditions ask for have in them what they are asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::patiently;
+use crate::config::condition::Holds;
+
+use super::{patiently, ssh_keys};
 
 /// Nobody looks at more of a file than this to know that it says something. Bytes.
 const ENOUGH: u64 = 256 * 1024;
 
-/// The files, named as the conditions name them, that say something.
+/// The files, named as the conditions name them, that say something, and those that have an SSH key in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Files(BTreeSet<String>);
+pub struct Files {
+    says_something: BTreeSet<String>,
+    has_key: BTreeSet<String>,
+}
 
 impl Files {
-    /// Looks at `names`, in which `${home}` stands for a folder. Whatever cannot be read says nothing.
-    pub fn probe(home: Option<&Path>, names: impl IntoIterator<Item = String>) -> Self {
-        let home = home.map(|home| home.display().to_string());
-        let paths: BTreeMap<String, PathBuf> = names
-            .into_iter()
-            .filter_map(|name| {
-                let path = match &home {
-                    Some(home) => name.replace("${home}", home),
-                    None if name.contains("${") => return None,
-                    None => name.clone(),
-                };
-                Some((name, path.into()))
-            })
-            .collect();
-        let found = paths.into_iter().filter(|(_, path)| {
-            let path = path.clone();
-            patiently(move || says_something(&path)) == Some(true)
-        });
-        Self(found.map(|(name, _)| name).collect())
+    /// Looks at what conditions ask for, in which `${home}` and `${run-dir}` stand for folders. Whatever cannot be read
+    /// says nothing.
+    pub fn probe<'a>(
+        home: Option<&Path>,
+        run_dir: &Path,
+        asked: impl IntoIterator<Item = &'a Holds>,
+    ) -> Self {
+        let mut files = Self::default();
+        let run_dir = run_dir.display().to_string();
+        let path = |name: &str| {
+            let name = name.replace("${run-dir}", &run_dir);
+            match home {
+                Some(home) => Some(name.replace("${home}", &home.display().to_string())),
+                None => (!name.contains("${")).then_some(name),
+            }
+        };
+        for holds in asked {
+            let (names, found, look) = match holds {
+                Holds::AnyFile(names) => (names, &mut files.says_something, says_something as fn(&Path) -> _),
+                Holds::AnyKey(names) => (names, &mut files.has_key, ssh_keys::has_key as fn(&Path) -> _),
+                Holds::Variable(_) => continue,
+            };
+            for name in names {
+                let Some(path) = path(name).map(PathBuf::from) else { continue };
+                if !found.contains(name) && patiently(move || look(&path)) == Some(true) {
+                    found.insert(name.clone());
+                }
+            }
+        }
+        files
     }
 
     /// Files that are said to be there, for tests and for planning other machines.
     pub fn given<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        Self(names.into_iter().map(str::to_owned).collect())
+        let names: BTreeSet<String> = names.into_iter().map(str::to_owned).collect();
+        Self { says_something: names.clone(), has_key: names }
     }
 
-    /// Whether the file of this name says something.
-    pub fn has(&self, name: &str) -> bool {
-        self.0.contains(name)
+    /// Whether what a condition asks of files holds.
+    pub fn hold(&self, holds: &Holds) -> bool {
+        let any = |names: &[String], found: &BTreeSet<String>| names.iter().any(|name| found.contains(name));
+        match holds {
+            Holds::AnyFile(names) => any(names, &self.says_something),
+            Holds::AnyKey(names) => any(names, &self.has_key),
+            Holds::Variable(_) => false,
+        }
     }
 }
 
@@ -70,9 +92,16 @@ mod tests {
         {
             std::fs::write(home.path().join(name), text).unwrap();
         }
-        let names = ["keys", "comment", "empty", "missing", ""].map(|name| format!("${{home}}/{name}"));
-        let files = Files::probe(Some(home.path()), names.clone());
-        assert_eq!(names.iter().filter(|name| files.has(name)).collect::<Vec<_>>(), [&names[0]]);
-        assert!(!Files::probe(None, names.clone()).has(&names[0]));
+        let asked = |name: &str| Holds::AnyFile(vec![format!("${{home}}/{name}")]);
+        let found = |home| {
+            let names = ["keys", "comment", "empty", "missing", ""];
+            let files = Files::probe(home, Path::new("/nonexistent"), &names.map(asked));
+            names.map(|name| files.hold(&asked(name)))
+        };
+        assert_eq!(found(Some(home.path())), [true, false, false, false, false]);
+        assert_eq!(found(None), [false; 5]);
+        // That says something, and is no key.
+        let key = Holds::AnyKey(vec!["${run-dir}/keys".to_owned()]);
+        assert!(!Files::probe(None, home.path(), [&key]).hold(&key));
     }
 }

@@ -6,26 +6,29 @@ pub mod files;
 pub mod locales;
 pub mod programs;
 pub mod public_address;
+pub mod ssh_keys;
 pub mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::config::Config;
-use crate::config::condition::Holds;
 use crate::config::service::{Probe, Ready, Run};
 use crate::sys::launch::Identity;
 use crate::sys::patiently;
 
-pub use account::Account;
+pub use account::{Account, Making};
 pub use display::DisplayFacts;
 pub use files::Files;
 pub use locales::Locales;
 pub use programs::Programs;
 pub use workspace::Workspace;
+
+/// Who the images' own user is.
+const USUAL_USER: &str = "user";
 
 /// Everything that the plan depends on beside the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +39,9 @@ pub struct Facts {
     pub container: bool,
     /// The desktop's user, or why there is none.
     pub account: Result<Account, String>,
-    /// The ids of the groups that service files name, as far as there are such groups.
+    /// What that account could be made of, where it is not what it should be.
+    pub making: Making,
+    /// The ids of the groups that service files and `USER_GROUPS` name, as far as there are such groups.
     pub groups: BTreeMap<String, u32>,
     /// Why nothing can be kept in that user's home, if that is so.
     pub home_trouble: Option<String>,
@@ -52,6 +57,8 @@ pub struct Facts {
     pub files: Files,
     /// The container's own addresses, those of loopback left out.
     pub addresses: BTreeSet<IpAddr>,
+    /// Whether somebody else listens on the SSH server's port.
+    pub ssh_port_taken: bool,
     /// How many processes and threads there may be, if somebody set a limit for the container.
     pub task_limit: Option<u64>,
     /// Names this container among others of its image: the provider's id or the host name.
@@ -82,20 +89,28 @@ impl Facts {
         });
         let path = config.settings.environment.get("PATH").map(String::as_str);
         let path = path.or_else(|| config.env.text("PATH")).unwrap_or("/usr/local/bin:/usr/bin:/bin");
-        let account = account::desktop_account(&daemon, &config.env.vars.user_name, &config.places.home);
+        let vars = &config.env.vars;
+        let name = &vars.user_name.0;
+        let account = account::desktop_account(&daemon, name, &config.places.home);
         let asked = config.services.iter().flat_map(|service| &service.conditions);
-        let asked = asked.flat_map(|condition| match &condition.holds {
-            Holds::AnyFile(names) => names.clone(),
-            Holds::Variable(_) => Vec::new(),
-        });
+        let asked = asked.map(|condition| &condition.holds);
+        let own_groups = account::USUAL_GROUPS.map(str::to_owned).into_iter().chain(vars.user_groups());
+        let groups: Vec<String> =
+            config.services.iter().flat_map(|service| service.groups.clone()).chain(own_groups).collect();
         Self {
             container,
-            groups: account::groups(config.services.iter().flat_map(|service| &service.groups)),
+            groups: account::groups(&groups),
+            making: Making::probe(&daemon, USUAL_USER, &account::usual_home(name), &config.places.run),
             home_trouble: account.as_ref().ok().and_then(|account| home_trouble(&account.home)),
             workspace: Workspace::probe(config.env.vars.workspace.folder()),
-            files: Files::probe(account.as_ref().ok().map(|account| account.home.as_path()), asked),
+            files: Files::probe(
+                account.as_ref().ok().map(|account| account.home.as_path()),
+                &config.places.run,
+                asked,
+            ),
             addresses: addresses(),
             account,
+            ssh_port_taken: port_taken(vars.ssh_port_local.0),
             task_limit: task_limit(Path::new("/")),
             programs: Programs::probe(path, words.map(String::as_str).chain(display::PROGRAMS)),
             display: DisplayFacts::probe(Path::new("/")),
@@ -121,6 +136,12 @@ fn home_trouble(home: &Path) -> Option<String> {
         )),
         None => Some(format!("the home folder {shown} does not answer")),
     }
+}
+
+/// Whether a TCP port is somebody else's. That it may not be ours is another matter.
+fn port_taken(port: u16) -> bool {
+    let listened = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
+    listened.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
 }
 
 /// The limit of the container's control group, in either version's folder.
@@ -161,6 +182,15 @@ pub fn host() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_taken_while_somebody_listens() {
+        let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = other.local_addr().unwrap().port();
+        assert!(port_taken(port));
+        drop(other);
+        assert!(!port_taken(port));
+    }
 
     #[test]
     fn the_limit_of_tasks_stands_in_either_place() {

@@ -73,7 +73,7 @@ fn mounted(mounts: &[u8], path: &Path) -> Option<String> {
 }
 
 /// Blanks and backslashes stand there as three octal digits.
-fn unescaped(text: &str) -> String {
+pub(super) fn unescaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {

@@ -182,10 +182,10 @@ impl<'a> Composer<'a> {
         for condition in &service.conditions {
             let (holds, usual) = match &condition.holds {
                 Holds::Variable(name) => (self.config.env.is_on(name), format!("{name} is not set")),
-                Holds::AnyFile(names) => {
-                    let holds = names.iter().any(|name| self.facts.files.has(name));
-                    let paths = expander.list("condition.any-file", names);
-                    (holds, format!("nothing is in {}", paths.join(" or ")))
+                files @ (Holds::AnyFile(names) | Holds::AnyKey(names)) => {
+                    let paths = expander.list("condition", names).join(" or ");
+                    let nothing = if matches!(files, Holds::AnyKey(_)) { "no SSH key" } else { "nothing" };
+                    (self.facts.files.hold(files), format!("{nothing} is in {paths}"))
                 }
             };
             let otherwise = condition.otherwise.as_ref().map(|text| expander.text("condition.else", text));

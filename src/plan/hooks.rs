@@ -4,20 +4,63 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::{Config, Secret};
-use crate::facts::Facts;
+use crate::facts::account::USUAL_GROUPS;
+use crate::facts::{Account, Facts};
 
 use super::display::Decision;
-use super::{Fate, File, Unit, shells};
+use super::{Fate, File, Unit, account, shells};
 
 /// Edits one planned unit.
-pub(super) fn apply(unit: &mut Unit, config: &Config, facts: &Facts, display: &Decision) {
+pub(super) fn apply(
+    unit: &mut Unit,
+    config: &Config,
+    facts: &Facts,
+    display: &Decision,
+    wanted: Option<&Account>,
+) {
     match unit.name.as_str() {
+        account::STEP => user(unit, config, facts, wanted),
+        "sshd" => sshd(unit, config, facts),
         "x-server" => x_server(unit, display),
         "selkies" => selkies(unit, config),
         "prepare" => prepare(unit, config, facts),
         "environment" => shells::environment(unit, config),
         "coturn" => coturn(unit, config, facts),
         _ => {}
+    }
+}
+
+/// The account that the step makes. It says nothing of how things are now: that would be another step afterwards.
+fn user(unit: &mut Unit, config: &Config, facts: &Facts, wanted: Option<&Account>) {
+    if unit.fate != Fate::Run {
+        return;
+    }
+    let Some(wanted) = wanted else {
+        unit.fate = Fate::Skip("the desktop's user is one that exists, and stays as it is".to_owned());
+        return;
+    };
+    let groups: Vec<String> =
+        USUAL_GROUPS.map(str::to_owned).into_iter().chain(config.env.vars.user_groups()).collect();
+    let devices = facts.making.devices.iter().map(|(id, name)| format!("{id}={name}"));
+    unit.launch.argv.extend([
+        wanted.name.clone(),
+        wanted.identity.uid.to_string(),
+        wanted.identity.gid.to_string(),
+        wanted.home.display().to_string(),
+        wanted.shell.display().to_string(),
+        groups.join(","),
+        devices.collect::<Vec<_>>().join(","),
+        config.env.vars.workspace.folder().display().to_string(),
+    ]);
+}
+
+/// A port that somebody else has will not be free the next moment: trying again and again tells nobody why.
+fn sshd(unit: &mut Unit, config: &Config, facts: &Facts) {
+    if facts.ssh_port_taken && unit.fate == Fate::Run {
+        let port = config.env.vars.ssh_port_local.0;
+        unit.fate = Fate::Skip(format!(
+            "another program listens on port {port}, an SSH server perhaps; SSH_PORT_LOCAL says which port is ours"
+        ));
     }
 }
 

@@ -3,6 +3,7 @@
 //! A unit that cannot run is still in the plan, with the reason; whatever needs it says so in turn. The same input
 //! gives the same plan, so a plan can be made for a machine that is not here.
 
+mod account;
 mod asked;
 mod checks;
 mod compose;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use crate::config::service::{Health, Ready, Restart};
 use crate::config::{Config, Problem, Secret};
-use crate::facts::Facts;
+use crate::facts::{Account, Facts};
 use crate::sys::launch::{EnvFiles, FIRST_FD, Identity, Listener};
 use crate::sys::limits::Limit;
 
@@ -168,6 +169,8 @@ pub struct Plan {
     pub links: Vec<Link>,
     /// The display and its reasons.
     pub display: Decision,
+    /// Whose desktop it is, or why nobody's.
+    pub account: Result<Account, String>,
     /// What was wrong with the configuration, the files' own problems included.
     pub problems: Vec<Problem>,
     /// What the machine lacks, and no file can mend.
@@ -180,12 +183,15 @@ impl Plan {
         let display = display::decide(config.env.vars.desktopd_display, config.env.vars.display.0, facts);
         let mut problems = config.problems.clone();
         problems.extend(values::unknown_locale(config, facts));
+        let mut who = account::decide(config, facts);
+        problems.append(&mut who.problems);
+        let facts = &settled(facts, &who);
         let composer = compose::Composer::new(config, facts, &display);
         let mut units: Vec<Unit> = Vec::new();
         let mut routes = Vec::new();
         for service in &config.services {
             let (mut unit, route) = composer.unit(service, &mut problems);
-            hooks::apply(&mut unit, config, facts, &display);
+            hooks::apply(&mut unit, config, facts, &display, who.wanted.as_ref());
             units.push(unit);
             routes.extend(route);
         }
@@ -201,13 +207,25 @@ impl Plan {
         routes::check(&mut routes, &units, portal.port, guests.problems);
         let links = guests.seat(&mut routes, &portal);
         routes::ask_for_localhost(&mut routes, &config.env.vars.header_up_localhost);
-        Self { units, routes, portal, links, display, problems, shortcomings: shortcomings(facts) }
+        let shortcomings = shortcomings(facts).into_iter().chain(who.shortcoming).collect();
+        Self { units, routes, portal, links, display, account: who.account, problems, shortcomings }
     }
 
     /// A unit by its name.
     pub fn unit(&self, name: &str) -> Option<&Unit> {
         self.units.iter().find(|unit| unit.name == name)
     }
+}
+
+/// The machine as it will be when the `user` step is done.
+fn settled(facts: &Facts, who: &account::Decision) -> Facts {
+    let home = |account: &Result<Account, String>| account.as_ref().ok().map(|account| account.home.clone());
+    let mut settled = Facts { account: who.account.clone(), ..facts.clone() };
+    if home(&settled.account) != home(&facts.account) {
+        // That was said of another folder.
+        settled.home_trouble = None;
+    }
+    settled
 }
 
 /// What people have to know of a machine on which not everything works.

@@ -14,7 +14,7 @@ use super::*;
 use crate::config::service::Probe;
 use crate::config::{Environment, Places, PortalConfig, Service, Settings};
 use crate::facts::account::StandIn;
-use crate::facts::{Account, DisplayFacts, Files, Locales, Programs, Workspace};
+use crate::facts::{DisplayFacts, Files, Locales, Making, Programs, Workspace};
 
 /// A container without a GPU, with root as the daemon and `user` as the desktop's user.
 pub(super) fn facts() -> Facts {
@@ -29,6 +29,7 @@ pub(super) fn facts() -> Facts {
             shell: "/bin/bash".into(),
             stand_in: None,
         }),
+        making: Making::default(),
         home_trouble: None,
         locales: Locales::default(),
         programs: Programs::given(
@@ -39,13 +40,14 @@ pub(super) fn facts() -> Facts {
         display: DisplayFacts::default(),
         workspace: Workspace { path: "/workspace".into(), ..Workspace::default() },
         files: Files::default(),
+        ssh_port_taken: false,
         task_limit: None,
         addresses: [[172, 17, 0, 2].into()].into(),
         instance: "test".into(),
     }
 }
 
-fn config(environment: &[(&str, &str)], settings: &str, services: &[(&str, &str)]) -> Config {
+pub(super) fn config(environment: &[(&str, &str)], settings: &str, services: &[(&str, &str)]) -> Config {
     let mut problems = Vec::new();
     let pairs = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let env = Environment::new(pairs, &[], &mut problems);
@@ -323,6 +325,7 @@ fn a_condition_that_does_not_hold_is_the_reason_to_skip() {
             "both",
             "command = [\"app\"]\n[[condition]]\nvariable = \"MY_OWN\"\n[[condition]]\nany-file = [\"/a\"]",
         ),
+        ("k", "command = [\"app\"]\n[[condition]]\nany-key = [\"${run-dir}/k\", \"${home}/b\"]"),
         ("typo", "command = [\"app\"]\n[[condition]]\nany-file = [\"${hme}/b\"]"),
     ];
     let reasons = |environment: &[(&str, &str)], found: &[&str]| {
@@ -333,11 +336,17 @@ fn a_condition_that_does_not_hold_is_the_reason_to_skip() {
     };
     let none = reasons(&[("ENABLE_COTURN", "false"), ("MY_OWN", "")], &[]);
     assert_eq!(
-        none[..4],
-        ["for user: off", "MY_OWN is not set", "nothing is in /a or /home/user/b", "MY_OWN is not set"]
+        none[..5],
+        [
+            "for user: off",
+            "MY_OWN is not set",
+            "nothing is in /a or /home/user/b",
+            "MY_OWN is not set",
+            "no SSH key is in /run/desktopd/k or /home/user/b"
+        ]
     );
     let some = reasons(&[("ENABLE_COTURN", "1"), ("MY_OWN", "x")], &["${home}/b"]);
-    assert_eq!(some[..4], ["", "", "", "nothing is in /a"]);
+    assert_eq!(some[..5], ["", "", "", "nothing is in /a", ""]);
 }
 
 #[test]

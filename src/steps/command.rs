@@ -20,6 +20,16 @@ pub(super) fn program(name: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// A program to run as somebody else, with nothing of this step's environment: it may have secrets.
+pub(super) fn program_of(uid: u32, gid: u32, name: impl AsRef<OsStr>) -> Command {
+    let mut command = program(name);
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").current_dir("/");
+    if rustix::process::geteuid().is_root() {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
 /// Runs it to its end, or for as long as `limit` allows. The error completes "NAME: …".
 pub(super) fn run(command: &mut Command, limit: Option<Duration>) -> Result<(), String> {
     let mut child = command.spawn().map_err(|error| error.to_string())?;

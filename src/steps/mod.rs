@@ -6,6 +6,8 @@ mod command;
 mod environment;
 mod prepare;
 mod replan;
+mod ssh_keys;
+mod user;
 mod x_cookie;
 
 pub use environment::store;
@@ -20,6 +22,11 @@ pub fn run(words: &[String]) -> Result<(), String> {
         ["prepare", runtime_dir, home, uid, gid] => {
             prepare::run(runtime_dir.as_ref(), home.as_ref(), number(uid)?, number(gid)?)
         }
+        ["user", run_dir, ref account @ ..] => user::run(run_dir.as_ref(), account),
+        ["ssh-keys", run_dir, user, home, own, runpod, vast] => {
+            let values = [("SSH_PUBKEY", own), ("PUBLIC_KEY", runpod), ("SSH_PUBLIC_KEY", vast)];
+            ssh_keys::run(run_dir.as_ref(), user, home.as_ref(), values)
+        }
         ["x-cookie", file, display] => x_cookie::run(file.as_ref(), display),
         ["environment", run_dir, state_dir, config_dir, gid, zone] => environment::run(
             &environment::Places::new(run_dir.as_ref(), state_dir.as_ref(), config_dir.as_ref()),
@@ -29,6 +36,8 @@ pub fn run(words: &[String]) -> Result<(), String> {
         [AWAIT_BUS_NAME, bus, name] => await_bus_name::run(bus, name),
         ["prepare", ..] => Err("usage: prepare RUNTIME_DIR HOME UID GID".to_owned()),
         ["environment", ..] => Err("usage: environment RUN_DIR STATE_DIR CONFIG_DIR GID ZONE".to_owned()),
+        ["user"] => Err(user::USAGE.to_owned()),
+        ["ssh-keys", ..] => Err("usage: ssh-keys RUN_DIR USER HOME KEYS KEYS KEYS".to_owned()),
         ["x-cookie", ..] => Err("usage: x-cookie FILE DISPLAY_NUMBER".to_owned()),
         _ => Err(format!("there is no boot step '{}'", words.join(" "))),
     }

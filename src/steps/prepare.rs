@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use nix::unistd::{Gid, Uid, chown};
@@ -11,9 +11,6 @@ use rand::RngExt;
 
 /// What a dead boot of the same container leaves behind and a new one would stumble over.
 const STALE: [&str; 3] = ["/run/dbus/pid", "/tmp/.X0-lock", "/tmp/.X1-lock"];
-
-/// Users below this number are the system's, and their homes are not theirs.
-const FIRST_PERSON: u32 = 1000;
 
 /// Makes everything; what does not work is told and the rest is still done. Only a missing runtime folder is an error:
 /// nothing of the desktop works without it, and much does without the others.
@@ -24,7 +21,7 @@ pub(super) fn run(runtime_dir: &Path, home: &Path, uid: u32, gid: u32) -> Result
         }
     };
     let made = private_folder(runtime_dir, uid, gid);
-    attempt(&home.display().to_string(), own_home(home, uid, gid));
+    attempt(&home.display().to_string(), own_home(home, uid));
     if Uid::effective().is_root() {
         for (folder, mode) in [("/run/dbus", 0o755), ("/run/sshd", 0o755)] {
             attempt(folder, shared_folder(folder.as_ref(), mode));
@@ -43,24 +40,12 @@ pub(super) fn run(runtime_dir: &Path, home: &Path, uid: u32, gid: u32) -> Result
     made.map_err(|error| format!("{}: {error}", runtime_dir.display()))
 }
 
-/// A home that was mounted fresh (a volume, a tmpfs) belongs to root, and its user could not write there. One that is
-/// missing is made.
-fn own_home(home: &Path, uid: u32, gid: u32) -> io::Result<()> {
-    let mine = Uid::effective().as_raw() == uid;
-    match fs::metadata(home) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && (mine || uid >= FIRST_PERSON) => {
-            DirBuilder::new().recursive(true).mode(0o755).create(home)?;
-        }
-        Err(error) => return Err(error),
-        Ok(found) if found.uid() != 0 => return Ok(()),
-        Ok(_) => {}
+/// An ordinary user whom nobody made a home has one made here; where the daemon is root, the `user` step has seen to it.
+fn own_home(home: &Path, uid: u32) -> io::Result<()> {
+    if home.is_dir() || Uid::effective().as_raw() != uid {
+        return Ok(());
     }
-    let persons = uid >= FIRST_PERSON && home.components().count() > 2;
-    if Uid::effective().is_root() && persons {
-        // A link stays what it is, and what it leads to whose it is.
-        lchown(home, Some(uid), Some(gid))?;
-    }
-    Ok(())
+    DirBuilder::new().recursive(true).mode(0o755).create(home)
 }
 
 /// A folder for one user alone. An existing one is taken only when it is that user's, or when we can make it so.
@@ -119,17 +104,13 @@ mod tests {
     }
 
     #[test]
-    fn a_home_is_made_and_given_to_a_person_alone() {
+    fn a_home_is_made_for_oneself_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let home = dir.path().join("new/home");
-        let (uid, gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());
-        own_home(&home, uid, gid).unwrap();
-        assert!(home.is_dir());
-        if Uid::effective().is_root() {
-            for (id, owner) in [(33, 0), (1234, 1234), (1235, 1234)] {
-                own_home(&home, id, id).unwrap();
-                assert_eq!(fs::metadata(&home).unwrap().uid(), owner, "after {id}");
-            }
+        let own = Uid::effective().as_raw();
+        for (name, uid, expected) in [("new/home", own, true), ("other", own + 1, false)] {
+            let home = dir.path().join(name);
+            own_home(&home, uid).unwrap();
+            assert_eq!(home.is_dir(), expected, "{name}");
         }
     }
 

@@ -11,6 +11,7 @@
     reason = "a helper that does not get what it needs is a test that fails, and says why"
 )]
 
+mod accounts;
 mod browser;
 mod cleanup;
 mod clipboard;
@@ -37,6 +38,7 @@ mod scenario;
 mod secure;
 mod shells;
 mod sound;
+mod ssh;
 mod stack;
 mod upload;
 mod viewer;

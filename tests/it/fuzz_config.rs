@@ -9,7 +9,7 @@ use std::time::Duration;
 use desktopd::config::condition::Holds;
 use desktopd::config::service::{Probe, Ready, Run};
 use desktopd::config::{Config, Environment, Places, PortalConfig, Problem, Service, Settings};
-use desktopd::facts::{Account, DisplayFacts, Facts, Files, Locales, Programs, Workspace};
+use desktopd::facts::{Account, DisplayFacts, Facts, Files, Locales, Making, Programs, Workspace};
 use desktopd::plan::Plan;
 use desktopd::supervise::lifecycle::{Core, Effect, Event, Outcome};
 use desktopd::supervise::notify::{MAX_STATUS, Message};
@@ -339,7 +339,7 @@ pub fn facts(services: &[Service], installed: bool) -> Facts {
         words.filter(|_| installed).map(|word| (word.as_str(), "/usr/bin/x")).collect();
     let conditions = services.iter().flat_map(|service| &service.conditions);
     let asked = conditions.flat_map(|condition| match &condition.holds {
-        Holds::AnyFile(names) => names.iter().map(String::as_str).collect(),
+        Holds::AnyFile(names) | Holds::AnyKey(names) => names.iter().map(String::as_str).collect(),
         Holds::Variable(_) => Vec::new(),
     });
     let identity = |id| Identity { uid: id, gid: id, groups: vec![id] };
@@ -356,8 +356,10 @@ pub fn facts(services: &[Service], installed: bool) -> Facts {
         groups: [("video".to_owned(), 44)].into(),
         programs: Programs::given("/usr/bin", programs),
         display: DisplayFacts::default(),
+        making: Making::default(),
         home_trouble: None,
         locales: Locales::default(),
+        ssh_port_taken: false,
         workspace: Workspace { path: "/workspace".into(), ..Workspace::default() },
         files: Files::given(asked.filter(|_| installed)),
         addresses: [[172, 17, 0, 2].into()].into(),

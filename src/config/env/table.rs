@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 
+use super::user::UserName;
 use super::value::FromVariable;
 use super::web::{LocalhostPorts, Origins, Tokens};
 use super::words::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
@@ -149,7 +150,7 @@ variables! {
     ssh_pubkey: Option<String> = "", ["SSH_PUBKEY"], "SSH keys that may log in, one a line";
     public_key: Option<String> = "", ["PUBLIC_KEY"], "more of them: RunPod's";
     ssh_public_key: Option<String> = "", ["SSH_PUBLIC_KEY"], "more of them: vast.ai's";
-    user_name: String = "user", ["USER_NAME"], "the desktop's user";
+    user_name: UserName = "user", ["USER_NAME"], "the desktop's user";
     user_password: Option<Secret> = "", ["USER_PASSWORD"], "that user's password, for sudo and the screen; locked when unset, and never good for SSH";
     user_groups: String = "", ["USER_GROUPS"], "groups that the user is in besides, separated by commas";
     workspace: Workspace = "/workspace/", ["WORKSPACE", "DATA_DIRECTORY"], "where people keep their work";

@@ -97,7 +97,7 @@ fn shipped(programs: &[&str], environment: &[(&str, &str)]) -> Plan {
         let path = format!("{}/config/services/{name}.toml", env!("CARGO_MANIFEST_DIR"));
         std::fs::read_to_string(path).unwrap()
     };
-    let names = ["kasmvnc", "kasmxproxy", "prepare", "vnc", "x-cookie", "x-server"];
+    let names = ["kasmvnc", "kasmxproxy", "prepare", "user", "vnc", "x-cookie", "x-server"];
     let files = names.map(|name| (name, file(name)));
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
     let mut facts = facts();

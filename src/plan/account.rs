@@ -1,0 +1,163 @@
+//! Whose desktop it is: the account that the `user` step will have made, so that the first plan is right already and
+//! nothing is restarted after the step.
+//!
+//! Where accounts cannot be made (the daemon is not root, `/etc` is read-only, the step is left out or has failed) it is
+//! the one that exists.
+
+use std::path::Path;
+
+use crate::config::env::Mounted;
+use crate::config::service::Run;
+use crate::config::{Config, Problem};
+use crate::facts::account::{USUAL_GROUPS, usual_home};
+use crate::facts::{Account, Facts};
+use crate::sys::launch::Identity;
+
+use super::asked;
+
+/// The step that makes accounts.
+pub(super) const STEP: &str = "user";
+
+/// A user's ids where nobody says other ones.
+const FIRST: u32 = 1000;
+
+const SHELL: &str = "/bin/bash";
+
+/// Who it will be, and what people have to know of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    /// The account, or why there is none.
+    pub(super) account: Result<Account, String>,
+    /// What the step should make, also where it could not: the same from plan to plan, or the step would run again.
+    pub(super) wanted: Option<Account>,
+    /// Why the account is not the wanted one.
+    pub(super) shortcoming: Option<String>,
+    /// What is wrong with what people said.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Decides.
+pub(super) fn decide(config: &Config, facts: &Facts) -> Decision {
+    let name = &config.env.vars.user_name.0;
+    let is_made = config.services.iter().any(|service| {
+        let step = matches!(&service.run, Run::Step(words) if words.first().is_some_and(|word| word == STEP));
+        step && asked::starts(config, service)
+    });
+    let mut decision =
+        Decision { account: facts.account.clone(), wanted: None, shortcoming: None, problems: Vec::new() };
+    if facts.daemon.uid != 0 || !is_made || name == "root" {
+        return decision;
+    }
+    let wanted = wanted(name, config, facts, &mut decision.problems);
+    let making = &facts.making;
+    let hindrance = making.fixed.as_ref().map(|why| format!("{why}, so no user can be made or changed"));
+    let hindrance = hindrance.or_else(|| {
+        making.trouble.as_ref().map(|why| format!("the account of {name} could not be made: {why}"))
+    });
+    let Some(hindrance) = hindrance else {
+        decision.account = Ok(wanted.clone());
+        decision.wanted = Some(wanted);
+        return decision;
+    };
+    let existing = facts.account.as_ref().ok().or(making.usual.as_ref());
+    decision.account = match existing {
+        Some(existing) => {
+            let mut account = existing.clone();
+            // Groups are numbers for the kernel, whatever the lists say.
+            account.identity.groups = groups(&account, config, facts);
+            if !same(&account, &wanted) {
+                decision.shortcoming = Some(format!(
+                    "{hindrance}: the desktop is that of {}, and not of {}",
+                    shown(&account),
+                    shown(&wanted)
+                ));
+            }
+            Ok(account)
+        }
+        None => Err(hindrance),
+    };
+    // What cannot be changed is left as it is; its home is seen to all the same.
+    decision.wanted = if making.fixed.is_some() { decision.account.clone().ok() } else { Some(wanted) };
+    decision
+}
+
+/// The account as it should be.
+fn wanted(name: &str, config: &Config, facts: &Facts, problems: &mut Vec<Problem>) -> Account {
+    let vars = &config.env.vars;
+    let mounted = facts.workspace.is_mounted() || vars.workspace_mounted == Some(Mounted::Force);
+    let owner = facts.workspace.owner.filter(|_| mounted);
+    let mut id = |variable: &str, asked: Option<u32>, owner: Option<u32>| {
+        if let Some(id) = asked.filter(|id| !is_a_persons(*id)) {
+            let message = format!("{id} is not a person's id; USER_NAME=root makes the desktop root's");
+            problems.push(Problem::new("environment", variable, message));
+        }
+        [asked, owner].into_iter().flatten().find(|id| is_a_persons(*id)).unwrap_or(FIRST)
+    };
+    let uid = id("WORKSPACE_UID", vars.workspace_uid, owner.map(|owner| owner.0));
+    let gid = id("WORKSPACE_GID", vars.workspace_gid, owner.map(|owner| owner.1));
+    for group in vars.user_groups().filter(|group| !facts.groups.contains_key(group)) {
+        let message = format!("\"{group}\" is not a group of this machine");
+        problems.push(Problem::new("environment", "USER_GROUPS", message));
+    }
+    let existing = facts.account.as_ref().ok();
+    let usable = mounted && facts.workspace.trouble.is_none();
+    let home = if usable && !facts.making.home_mounted {
+        vars.workspace.folder().join("home").join(name)
+    } else {
+        usual_home(name)
+    };
+    let shell = existing.map(|account| account.shell.clone()).filter(|shell| lets_in(shell));
+    let mut account = Account {
+        name: name.to_owned(),
+        identity: Identity {
+            uid,
+            gid,
+            groups: existing.map_or_else(Vec::new, |a| a.identity.groups.clone()),
+        },
+        home,
+        shell: shell.unwrap_or_else(|| SHELL.into()),
+        stand_in: None,
+    };
+    // Its main group was one of them only for being that.
+    let old = existing.map(|account| account.identity.gid);
+    account.identity.groups.retain(|group| Some(*group) != old);
+    account.identity.groups = groups(&account, config, facts);
+    account
+}
+
+/// The main group first, then all others in order: what comes of them is the same in each plan.
+fn groups(account: &Account, config: &Config, facts: &Facts) -> Vec<u32> {
+    let names = USUAL_GROUPS.map(str::to_owned).into_iter().chain(config.env.vars.user_groups());
+    let ids = names.filter_map(|name| facts.groups.get(&name).copied());
+    let own = account.identity.groups.iter().copied();
+    let mut others: Vec<u32> = own.chain(ids).chain(facts.making.devices.keys().copied()).collect();
+    others.sort_unstable();
+    others.dedup();
+    others.retain(|group| *group != account.identity.gid);
+    others.insert(0, account.identity.gid);
+    others
+}
+
+/// Root's ids are no person's, and the highest number means "none" to the kernel.
+fn is_a_persons(id: u32) -> bool {
+    id != 0 && id != u32::MAX
+}
+
+/// System users have shells that let nobody in.
+fn lets_in(shell: &Path) -> bool {
+    let name = shell.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    !["", "nologin", "false", "sync"].contains(&name)
+}
+
+fn same(one: &Account, other: &Account) -> bool {
+    let ids = |account: &Account| (account.identity.uid, account.identity.gid);
+    one.name == other.name && ids(one) == ids(other) && one.home == other.home
+}
+
+fn shown(account: &Account) -> String {
+    let Identity { uid, gid, .. } = account.identity;
+    format!("{} ({uid}:{gid}, home {})", account.name, account.home.display())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! SSH keys: all that people gave, wherever, for root and the desktop's user.
+//!
+//! They are kept in two places. `/root/.ssh/authorized_keys` is where people look for them; it only grows, and one that
+//! is mounted is not touched. The other is a folder of our own in which a file belongs to each user: the SSH server
+//! reads keys only where nobody else could have put them, and a home on a volume may be open to others, or have no
+//! owners at all.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::unistd::User;
+
+use crate::facts::account::is_mounted;
+use crate::facts::ssh_keys::{Line, line};
+
+use super::{command, replan};
+
+/// Where root's keys are.
+const ROOT: &str = "/root/.ssh/authorized_keys";
+
+/// Where people mount a file of keys that they do not want changed.
+const MOUNTED: &str = "/root/.ssh/authorized_keys_mount";
+
+/// Invalid lines of one source that are named each.
+const NAMED: usize = 5;
+
+/// Whom the SSH server becomes for whoever is not known yet.
+const SEPARATED: &str = "sshd";
+
+/// Reads all sources: files, and the values of variables by their names.
+pub(super) fn run(run_dir: &Path, user: &str, home: &Path, values: [(&str, &str); 3]) -> Result<(), String> {
+    let mut given = Keys::default();
+    for (name, value) in values {
+        given.add(name, &unescaped(value));
+    }
+    given.add_file(MOUNTED.as_ref());
+    let there = given.clone().with_file(ROOT.as_ref());
+    let users = there.clone().with_file(&home.join(".ssh/authorized_keys"));
+    // Of all three, the last has seen everything.
+    users.tell();
+    let folder = run_dir.join("ssh");
+    let mut changed = false;
+    let own = |file: &str, keys: &Keys| write_if_new(&folder.join(file), &keys.text(), 0o644);
+    DirBuilder::new().recursive(true).mode(0o755).create(&folder).map_err(|error| at(&folder, &error))?;
+    for (name, keys) in [("root", &there), (user, &users)] {
+        // Root's desktop: both are the same.
+        let keys = if user == "root" { &users } else { keys };
+        changed |= own(name, keys).map_err(|error| at(&folder.join(name), &error))?;
+    }
+    match keep(ROOT.as_ref(), &given) {
+        Ok(kept) => changed |= kept,
+        // They are in the other place.
+        Err(error) => eprintln!("{}", at(ROOT.as_ref(), &error)),
+    }
+    if !users.lines.is_empty() {
+        separate();
+    }
+    if changed {
+        replan::ask(run_dir);
+    }
+    Ok(())
+}
+
+fn at(path: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", path.display())
+}
+
+/// Keys of several sources, each once.
+#[derive(Clone, Debug, Default)]
+struct Keys {
+    lines: Vec<String>,
+    /// Kind and body of each.
+    known: BTreeSet<(String, String)>,
+    /// What is no key, with the reason.
+    invalid: Vec<String>,
+}
+
+impl Keys {
+    /// Takes the keys in `text` over.
+    fn add(&mut self, source: &str, text: &str) {
+        let mut invalid = Vec::new();
+        for (number, text) in text.lines().enumerate() {
+            match line(text) {
+                Line::Nothing => {}
+                Line::Key(kind, body) => {
+                    if self.known.insert((kind.to_owned(), body.to_owned())) {
+                        self.lines.push(text.trim().to_owned());
+                    }
+                }
+                Line::Invalid(why) => invalid.push(format!("{source}, line {}: {why}", number + 1)),
+            }
+        }
+        let more = invalid.len().saturating_sub(NAMED);
+        invalid.truncate(NAMED);
+        self.invalid.append(&mut invalid);
+        if more > 0 {
+            self.invalid.push(format!("{source}: {more} more lines that are no keys"));
+        }
+    }
+
+    fn add_file(&mut self, file: &Path) {
+        // Opening a pipe that stands there instead would wait for its writer.
+        match fs::metadata(file) {
+            Ok(found) if found.is_file() => {}
+            _ => return,
+        }
+        match fs::read(file) {
+            Ok(bytes) => self.add(&file.display().to_string(), &String::from_utf8_lossy(&bytes)),
+            Err(error) => self.invalid.push(at(file, &error)),
+        }
+    }
+
+    fn with_file(mut self, file: &Path) -> Self {
+        self.add_file(file);
+        self
+    }
+
+    fn text(&self) -> String {
+        // Each line ends, the last one, too.
+        let ended = self.lines.iter().flat_map(|line| [line.as_str(), "\n"]);
+        ended.collect()
+    }
+
+    fn tell(&self) {
+        for told in &self.invalid {
+            eprintln!("{told}; it is left out");
+        }
+    }
+}
+
+/// A value as somebody could pass it: clouds add quotes, and write line breaks as two characters.
+fn unescaped(value: &str) -> String {
+    let value = value.trim();
+    let unquoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+    // A quote in the middle is an option's.
+    let value = unquoted.filter(|value| !value.contains('\n')).unwrap_or(value);
+    value.replace("\\r\\n", "\n").replace("\\n", "\n")
+}
+
+/// Adds to `file` the keys that it lacks, and makes it root's alone. What is mounted is somebody else's.
+fn keep(file: &Path, keys: &Keys) -> io::Result<bool> {
+    let folder = file.parent().unwrap_or(file);
+    if is_mounted(file)
+        || is_mounted(folder)
+        || fs::symlink_metadata(file).is_ok_and(|found| found.is_symlink())
+    {
+        return Ok(false);
+    }
+    let there = fs::read(file).unwrap_or_default();
+    let mut known = Keys::default();
+    known.add("", &String::from_utf8_lossy(&there));
+    let missing: Vec<&String> = keys
+        .lines
+        .iter()
+        .filter(|text| matches!(line(text), Line::Key(kind, body) if !known.known.contains(&(kind.into(), body.into()))))
+        .collect();
+    if missing.is_empty() && there.is_empty() {
+        return Ok(false);
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    chown(folder, Some(0), Some(0))?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    if missing.is_empty() {
+        chown(file, Some(0), Some(0))?;
+        fs::set_permissions(file, Permissions::from_mode(0o600))?;
+        return Ok(false);
+    }
+    let mut bytes = there;
+    if bytes.last().is_some_and(|last| *last != b'\n') {
+        bytes.push(b'\n');
+    }
+    for text in missing {
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(b'\n');
+    }
+    write(file, &bytes, 0o600)?;
+    Ok(true)
+}
+
+fn write_if_new(file: &Path, text: &str, mode: u32) -> io::Result<bool> {
+    if fs::read(file).is_ok_and(|there| there == text.as_bytes()) {
+        return Ok(false);
+    }
+    write(file, text.as_bytes(), mode)?;
+    Ok(true)
+}
+
+/// Whoever reads meanwhile sees the old file or the new one.
+fn write(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let new = file.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut out: File = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+    let written = out.write_all(bytes).and_then(|()| out.set_permissions(Permissions::from_mode(mode)));
+    written.and_then(|()| fs::rename(&new, file)).inspect_err(|_| {
+        let _ = fs::remove_file(&new);
+    })
+}
+
+/// The server does not start without the user that it becomes before a login, and a list of users that somebody brought
+/// along may lack it.
+fn separate() {
+    if User::from_name(SEPARATED).is_ok_and(|user| user.is_some()) {
+        return;
+    }
+    let mut useradd = command::program("useradd");
+    useradd.args([
+        "--system",
+        "--no-create-home",
+        "--home-dir",
+        "/run/sshd",
+        "--shell",
+        "/usr/sbin/nologin",
+        SEPARATED,
+    ]);
+    if let Err(why) = command::run(&mut useradd, Some(Duration::from_secs(20))) {
+        eprintln!(
+            "useradd: {why}: /etc/passwd lacks the user {SEPARATED}, without which no SSH server starts"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys that differ in nothing but their bytes.
+    fn key(byte: u8) -> String {
+        use base64::Engine;
+        let mut blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
+        blob.extend_from_slice(&[byte; 32]);
+        format!("ssh-ed25519 {}", base64::engine::general_purpose::STANDARD.encode(blob))
+    }
+
+    #[test]
+    fn all_keys_are_taken_once_and_rubbish_is_named() {
+        let (a, b, c) = (key(1), key(2), key(3));
+        let mut keys = Keys::default();
+        keys.add("SSH_PUBKEY", &format!("{a} me@home\r\n\r\n# none\r\nrubbish\r\n{b}\r\n"));
+        keys.add("PUBLIC_KEY", &format!("  {a} again\ncommand=\"echo a b\" {c}\nssh-rsa AAAA\n"));
+        assert_eq!(keys.lines, [format!("{a} me@home"), b, format!("command=\"echo a b\" {c}")]);
+        assert_eq!(keys.invalid.len(), 2, "{:?}", keys.invalid);
+        assert!(keys.invalid[0].starts_with("SSH_PUBKEY, line 4: it does not begin"), "{:?}", keys.invalid);
+        assert!(keys.invalid[1].starts_with("PUBLIC_KEY, line 3: the key"), "{:?}", keys.invalid);
+        keys.add("file", &"x\n".repeat(100));
+        assert_eq!(keys.invalid.len(), 2 + NAMED + 1);
+        assert!(keys.invalid.last().unwrap().contains("95 more"));
+    }
+
+    #[test]
+    fn values_come_as_clouds_pass_them() {
+        for (value, expected) in [
+            ("a\\nb", "a\nb"),
+            ("\"a\\r\\nb\"", "a\nb"),
+            (" 'a b' \n", "a b"),
+            ("command=\"x\" a", "command=\"x\" a"),
+            ("a\nb", "a\nb"),
+            ("", ""),
+        ] {
+            assert_eq!(unescaped(value), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_keys_only_grows() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ssh/authorized_keys");
+        let mut keys = Keys::default();
+        assert!(!keep(&file, &keys).unwrap() && !file.exists());
+        keys.add("x", &key(1));
+        assert!(keep(&file, &keys).unwrap());
+        fs::write(&file, format!("# mine\nodd\n{} x", key(2))).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
+        assert!(keep(&file, &keys).unwrap());
+        let expected = format!("# mine\nodd\n{} x\n{}\n", key(2), key(1));
+        assert_eq!(fs::read_to_string(&file).unwrap(), expected);
+        assert!(!keep(&file, &keys).unwrap(), "nothing is missing");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
+        // Somebody keeps it elsewhere.
+        let elsewhere = dir.path().join("elsewhere");
+        fs::rename(&file, &elsewhere).unwrap();
+        fs::write(&elsewhere, "").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        assert!(!keep(&file, &keys).unwrap());
+    }
+}

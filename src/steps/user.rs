@@ -1,0 +1,184 @@
+//! The desktop's account, made as the plan decided on it: name, ids, groups, home, sudo and password.
+//!
+//! Almost always everything is right already; then nothing is started and nothing written. What cannot be made leaves
+//! the existing account for the desktop to run as: the reason lies in a file that the next plan reads.
+
+mod home;
+mod lists;
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::config::{Environment, Secret};
+use crate::facts::account::{TROUBLE, usual_home};
+
+use super::{command, number, replan};
+
+/// How long a program that changes the lists may take: it waits 15 s for a lock that somebody else has.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How it is called.
+pub(super) const USAGE: &str = "usage: user RUN_DIR NAME UID GID HOME SHELL GROUPS DEVICES WORKSPACE";
+
+const SUDOERS: &str = "/etc/sudoers.d/desktopd";
+
+/// The account as it should be.
+#[derive(Clone)]
+struct Wanted<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+    home: PathBuf,
+    shell: &'a str,
+    /// Groups by name or number; those that are missing are left out.
+    groups: Vec<&'a str>,
+    /// Groups that own devices, each with a name for one that has none.
+    devices: Vec<(u32, &'a str)>,
+    workspace: &'a Path,
+}
+
+impl<'a> Wanted<'a> {
+    fn read(words: &[&'a str]) -> Result<Self, String> {
+        let [name, uid, gid, home, shell, groups, devices, workspace] = *words else {
+            return Err(USAGE.to_owned());
+        };
+        let device = |text: &'a str| {
+            let (id, name) = text.split_once('=').ok_or_else(|| format!("'{text}' is not ID=NAME"))?;
+            Ok((number(id)?, name))
+        };
+        let list = |text: &'a str| text.split(',').filter(|word| !word.is_empty());
+        Ok(Self {
+            name,
+            uid: number(uid)?,
+            gid: number(gid)?,
+            home: home.into(),
+            shell,
+            groups: list(groups).collect(),
+            devices: list(devices).map(device).collect::<Result<_, String>>()?,
+            workspace: workspace.as_ref(),
+        })
+    }
+}
+
+/// Makes the account.
+pub(super) fn run(run_dir: &Path, words: &[&str]) -> Result<(), String> {
+    let wanted = Wanted::read(words)?;
+    let mark = run_dir.join(TROUBLE);
+    let marked = mark.exists();
+    let made = make(&wanted);
+    match &made {
+        Ok(_) if marked => drop(fs::remove_file(&mark)),
+        Ok(_) => {}
+        // On a full disk there may be room for the file and not for what is in it: it counts all the same.
+        Err(why) => drop(fs::write(&mark, why)),
+    }
+    // An account that is as it should be says the same of itself as the plan did.
+    if marked || !matches!(made, Ok(false)) {
+        replan::ask(run_dir);
+    }
+    made.map(drop)
+}
+
+/// Whether the lists were changed.
+fn make(wanted: &Wanted<'_>) -> Result<bool, String> {
+    let ids = lists::ids(wanted)?;
+    let usual = usual_home(wanted.name);
+    let own = home::ensure(wanted);
+    let home = if own.is_ok() { &wanted.home } else { &usual };
+    if own.is_err() && wanted.home != usual {
+        let instead = Wanted { home: usual.clone(), ..wanted.clone() };
+        tell(&usual.display().to_string(), home::ensure(&instead));
+    }
+    let listed = lists::home(wanted, home)?;
+    let groups = lists::groups(wanted)?;
+    tell(SUDOERS, sudo(SUDOERS.as_ref(), wanted.name));
+    tell("the password", password(wanted.name));
+    own?;
+    Ok(ids | listed | groups)
+}
+
+/// What is no reason to go on without the account.
+fn tell(what: &str, result: Result<(), String>) {
+    if let Err(why) = result {
+        eprintln!("{what}: {why}");
+    }
+}
+
+/// Root's rights without a password, and with the environment that the user has: nobody is kept out of their own
+/// container. `HOME` is root's, or root's files would stand in the way of the user's.
+fn sudo(file: &Path, name: &str) -> Result<(), String> {
+    let text = format!(
+        "# Made by desktopd at each start.\n\
+         Defaults:{name} !env_reset, always_set_home, !secure_path\n\
+         {name} ALL=(ALL) NOPASSWD: ALL\n"
+    );
+    if fs::read_to_string(file).is_ok_and(|there| there == text) || !file.parent().is_some_and(Path::is_dir) {
+        return Ok(());
+    }
+    // sudo passes over files with a dot in their names.
+    let new = file.with_extension("new");
+    let write = || -> io::Result<()> {
+        let _ = fs::remove_file(&new);
+        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o440).open(&new)?;
+        out.write_all(text.as_bytes())?;
+        fs::rename(&new, file)
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&new);
+        error.to_string()
+    })
+}
+
+/// Sets `USER_PASSWORD`. A person's own password stays where there is none.
+fn password(name: &str) -> Result<(), String> {
+    let env = Environment::of_process(&[], &mut Vec::new());
+    let Some(password) = env.vars.user_password.as_ref().map(Secret::reveal) else { return Ok(()) };
+    if password.contains(['\n', '\r', '\0']) {
+        return Err("USER_PASSWORD has a line break, which no password can have".to_owned());
+    }
+    let (reader, mut writer) = io::pipe().map_err(|error| error.to_string())?;
+    // It fits in a pipe, so nobody has to read for this to end.
+    writer.write_all(format!("{name}:{password}\n").as_bytes()).map_err(|error| error.to_string())?;
+    drop(writer);
+    let mut program = command::program("chpasswd");
+    program.stdin(Stdio::from(reader));
+    command::run(&mut program, Some(PATIENCE)).map_err(|why| format!("chpasswd: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_the_plan_are_read() {
+        let words = ["ada", "5", "6", "/h", "/bin/sh", "audio,,lp", "105=render", "/w"];
+        let wanted = Wanted::read(&words).unwrap();
+        assert_eq!((wanted.uid, wanted.gid, wanted.groups), (5, 6, vec!["audio", "lp"]));
+        assert_eq!(wanted.devices, [(105, "render")]);
+        for bad in
+            [&words[1..], &["ada", "x", "6", "/h", "s", "", "", "/w"], &["a", "1", "6", "", "", "", "9", ""]]
+        {
+            assert!(Wanted::read(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_rules_of_sudo_are_written_once() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("desktopd");
+        sudo(&file, "ada").unwrap();
+        let first = fs::metadata(&file).unwrap();
+        assert_eq!(first.mode() & 0o777, 0o440);
+        assert!(fs::read_to_string(&file).unwrap().contains("\nada ALL=(ALL) NOPASSWD: ALL\n"));
+        sudo(&file, "ada").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().ino(), first.ino());
+        sudo(&file, "bob").unwrap();
+        assert!(!fs::read_to_string(&file).unwrap().contains("ada"));
+        sudo(&dir.path().join("no-sudo-here/desktopd"), "ada").unwrap();
+    }
+}

@@ -1,0 +1,181 @@
+//! The home folder: made, given to its user and furnished. It may be on a volume that refuses root what it allows the
+//! user, or has no owners at all.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown, symlink};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::facts::account::usual_home;
+use crate::steps::command;
+
+use super::{Wanted, lists};
+
+/// How long a program may work on a volume.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long what the image has in the home may take to get there.
+const COPYING: Duration = Duration::from_secs(120);
+
+/// What a new home begins with.
+const SKELETON: [&str; 3] = [".bash_logout", ".bashrc", ".profile"];
+
+/// Makes the home right. The error says why nobody can live there.
+pub(super) fn ensure(wanted: &Wanted<'_>) -> Result<(), String> {
+    let home = &wanted.home;
+    let at = |error: io::Error| format!("{}: {error}", home.display());
+    let usual = usual_home(wanted.name);
+    if *home == usual {
+        // What led to a workspace that is not there any more leads nowhere now.
+        if fs::symlink_metadata(home).is_ok_and(|found| found.is_symlink()) {
+            fs::remove_file(home).map_err(at)?;
+        }
+    } else if let Some(parent) = home.parent() {
+        folder(parent, wanted)?;
+    }
+    folder(home, wanted)?;
+    if !writable(home, wanted) {
+        return Err(format!("{}: {} cannot write there", home.display(), wanted.name));
+    }
+    if *home != usual {
+        link(&usual, wanted)?;
+    }
+    share(home, wanted);
+    furnish(wanted);
+    Ok(())
+}
+
+/// What is made in the home has the group that people share the workspace by.
+fn share(home: &Path, wanted: &Wanted<'_>) {
+    let Ok(found) = fs::metadata(home) else { return };
+    if found.uid() == wanted.uid && found.mode() & 0o2000 == 0 {
+        tell(home, fs::set_permissions(home, Permissions::from_mode(found.mode() & 0o7777 | 0o2000)));
+    }
+}
+
+/// A folder that is the user's, if it is nobody's yet.
+fn folder(folder: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
+    let at = |error: io::Error| format!("{}: {error}", folder.display());
+    let found = match fs::metadata(folder) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let made = DirBuilder::new().recursive(true).mode(0o755).create(folder);
+            if let Err(error) = made {
+                // A volume may refuse root what it allows its owner.
+                let mut mkdir = command::program_of(wanted.uid, wanted.gid, "mkdir");
+                mkdir.arg("--parents").arg(folder);
+                command::run(&mut mkdir, Some(PATIENCE)).map_err(|_| at(error))?;
+            }
+            fs::metadata(folder).map_err(at)?
+        }
+        Err(error) => return Err(at(error)),
+    };
+    if !found.is_dir() {
+        return Err(format!("{}: it is not a folder", folder.display()));
+    }
+    if found.uid() != wanted.uid {
+        own(folder, &found, wanted);
+    }
+    Ok(())
+}
+
+/// Gives a folder to the user: root's alone; and, in the container's own files, all that its owner had there, who was
+/// the same user under another number.
+fn own(folder: &Path, found: &Metadata, wanted: &Wanted<'_>) {
+    let on_volume = fs::metadata("/").is_ok_and(|root| root.dev() != found.dev());
+    let linked = fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_symlink());
+    if linked {
+        return;
+    }
+    if found.uid() == 0 {
+        tell(folder, lchown(folder, Some(wanted.uid), Some(wanted.gid)));
+    } else if on_volume {
+        let owner = found.uid();
+        eprintln!(
+            "{}: it belongs to {owner}; WORKSPACE_UID={owner} makes that the user's id",
+            folder.display()
+        );
+    } else {
+        tell(folder, lists::give(folder, found.uid(), wanted));
+    }
+}
+
+/// Whether the user can write in a folder. Only a volume without owners is asked in the user's name.
+fn writable(folder: &Path, wanted: &Wanted<'_>) -> bool {
+    let owned =
+        fs::metadata(folder).is_ok_and(|found| found.uid() == wanted.uid && found.mode() & 0o300 == 0o300);
+    let mut test = command::program_of(wanted.uid, wanted.gid, "test");
+    test.arg("-w").arg(folder);
+    owned || command::run(&mut test, Some(PATIENCE)).is_ok()
+}
+
+/// Makes `usual` a link to the home. What was there moves along as far as the home lacks it, and is kept beside.
+fn link(usual: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
+    let home = &wanted.home;
+    let at = |error: io::Error| format!("{}: {error}", usual.display());
+    match fs::symlink_metadata(usual) {
+        Ok(found) if found.is_symlink() => {
+            if fs::read_link(usual).is_ok_and(|to| to == *home) {
+                return Ok(());
+            }
+            fs::remove_file(usual).map_err(at)?;
+        }
+        Ok(found) if found.is_dir() => {
+            own(usual, &found, wanted);
+            let mut copy = command::program_of(wanted.uid, wanted.gid, "cp");
+            copy.args(["--recursive", "--no-dereference", "--preserve=mode,timestamps", "--update=none"]);
+            copy.arg(usual.join(".")).arg(home);
+            // What could not be copied is kept all the same.
+            if let Err(why) = command::run(&mut copy, Some(COPYING)) {
+                eprintln!("{}: cp: {why}", home.display());
+            }
+            // Its folders may be the image's own, which only a copy moves.
+            let mut kept = usual.as_os_str().to_owned();
+            kept.push(".image");
+            let mut aside = command::program("mv");
+            aside.args(["--no-target-directory", "--backup=numbered"]).arg(usual).arg(kept);
+            command::run(&mut aside, Some(COPYING))
+                .map_err(|why| format!("{}: mv: {why}", usual.display()))?;
+        }
+        Ok(_) => return Err(format!("{}: it is neither a folder nor a link", usual.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(at(error)),
+    }
+    symlink(home, usual).map_err(at)
+}
+
+/// Puts into a home what everybody expects there. What cannot be made is done without.
+fn furnish(wanted: &Wanted<'_>) {
+    let home = &wanted.home;
+    let given = |path: &Path| match lchown(path, Some(wanted.uid), Some(wanted.gid)) {
+        // A file system without owners has one for all.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result,
+    };
+    for name in SKELETON {
+        let (from, to) = (Path::new("/etc/skel").join(name), home.join(name));
+        if fs::symlink_metadata(&to).is_err() && from.is_file() {
+            tell(&to, fs::copy(&from, &to).and_then(|_| given(&to)));
+        }
+    }
+    let desktop = home.join("Desktop");
+    if fs::symlink_metadata(&desktop).is_err() {
+        tell(&desktop, fs::create_dir(&desktop).and_then(|()| given(&desktop)));
+    }
+    // Whoever has a link there leads elsewhere on purpose.
+    let is_folder = fs::symlink_metadata(&desktop).is_ok_and(|found| found.is_dir());
+    for target in [wanted.workspace, &usual_home(wanted.name)] {
+        let link = desktop.join(target.file_name().unwrap_or(OsStr::new("workspace")));
+        if is_folder && fs::symlink_metadata(&link).is_err() {
+            tell(&link, symlink(target, &link).and_then(|()| given(&link)));
+        }
+    }
+}
+
+fn tell(path: &Path, result: io::Result<()>) {
+    if let Err(error) = result {
+        eprintln!("{}: {error}", path.display());
+    }
+}

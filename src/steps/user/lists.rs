@@ -1,0 +1,202 @@
+//! The system's lists of users and groups, changed by the system's own programs: they lock and replace them, so that
+//! whoever reads meanwhile, or after a kill, sees all or nothing of each change.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, lchown};
+use std::path::Path;
+use std::process::Stdio;
+
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+
+use super::{PATIENCE, Wanted};
+use crate::steps::command;
+
+/// The home of an account whose ids change: `usermod` would give away all that it finds in the real one, also on a
+/// volume.
+const NOWHERE: &str = "/nonexistent";
+
+/// What the programs leave when they are killed.
+const LOCKS: [&str; 4] = ["/etc/passwd.lock", "/etc/shadow.lock", "/etc/group.lock", "/etc/gshadow.lock"];
+
+/// Those who hold them.
+const HOLDERS: [&str; 9] =
+    ["useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "vipw", "chpasswd", "passwd"];
+
+/// Makes name, ids and shell right. Returns whether anything changed.
+pub(super) fn ids(wanted: &Wanted<'_>) -> Result<bool, String> {
+    let mut changed = main_group(wanted)?;
+    let (name, uid, gid) = (wanted.name, wanted.uid.to_string(), wanted.gid.to_string());
+    let home = wanted.home.display().to_string();
+    match user(name)? {
+        None => {
+            // A password that nobody can type: sshd lets no keys in for accounts that are locked with '!'.
+            let made = ["--no-create-home", "--no-user-group", "--non-unique", "--password", "*"];
+            let more = ["--home-dir", &home, "--shell", wanted.shell, "--uid", &uid, "--gid", &gid, name];
+            program("useradd", &[&made[..], &more].concat())?;
+            changed = true;
+        }
+        Some(there) if there.uid.as_raw() != wanted.uid || there.gid.as_raw() != wanted.gid => {
+            let ids =
+                ["--non-unique", "--uid", &uid, "--gid", &gid, "--home", NOWHERE, "--shell", wanted.shell];
+            program("usermod", &[&ids[..], &[name]].concat())?;
+            changed = true;
+        }
+        Some(there) if there.shell != Path::new(wanted.shell) => {
+            program("usermod", &["--shell", wanted.shell, name])?;
+            changed = true;
+        }
+        Some(_) => {}
+    }
+    Ok(first_of_its_id(wanted)? | changed)
+}
+
+/// Makes the home folder in the list right.
+pub(super) fn home(wanted: &Wanted<'_>, home: &Path) -> Result<bool, String> {
+    if user(wanted.name)?.is_some_and(|there| there.dir == home) {
+        return Ok(false);
+    }
+    program("usermod", &["--home", &home.display().to_string(), wanted.name])?;
+    Ok(true)
+}
+
+/// Makes the account a member of what it should be a member of.
+pub(super) fn groups(wanted: &Wanted<'_>) -> Result<bool, String> {
+    let mut changed = false;
+    let mut ids: Vec<Gid> = Vec::new();
+    for (id, name) in &wanted.devices {
+        changed |= named(*id, name)?;
+        ids.push(Gid::from_raw(*id));
+    }
+    for group in &wanted.groups {
+        match (Group::from_name(group), group.parse()) {
+            (Ok(Some(group)), _) => ids.push(group.gid),
+            // A group that only the host has a name for.
+            (_, Ok(id)) => {
+                changed |= named(id, &format!("group{id}"))?;
+                ids.push(Gid::from_raw(id));
+            }
+            // Who asked for it has been told.
+            _ => {}
+        }
+    }
+    let member = CString::new(wanted.name).ok();
+    let member =
+        member.and_then(|name| getgrouplist(&name, Gid::from_raw(wanted.gid)).ok()).unwrap_or_default();
+    ids.retain(|id| !member.contains(id));
+    let names: Vec<String> =
+        ids.iter().filter_map(|id| Group::from_gid(*id).ok().flatten()).map(|group| group.name).collect();
+    if names.is_empty() {
+        return Ok(changed);
+    }
+    program("usermod", &["--append", "--groups", &names.join(","), wanted.name])?;
+    Ok(true)
+}
+
+/// Sees that the main group has a name.
+fn main_group(wanted: &Wanted<'_>) -> Result<bool, String> {
+    let id = wanted.gid.to_string();
+    if group_of(wanted.gid)? {
+        return Ok(false);
+    }
+    match Group::from_name(wanted.name) {
+        // It was the account's own under another number.
+        Ok(Some(_)) => program("groupmod", &["--gid", &id, wanted.name])?,
+        _ => program("groupadd", &["--gid", &id, wanted.name])?,
+    }
+    Ok(true)
+}
+
+/// Gives a group a name that has none: `name`, or that with its number where there is another group of that name.
+fn named(id: u32, name: &str) -> Result<bool, String> {
+    if group_of(id)? {
+        return Ok(false);
+    }
+    let taken = Group::from_name(name).is_ok_and(|group| group.is_some());
+    let name = if taken { format!("{name}{id}") } else { name.to_owned() };
+    program("groupadd", &["--gid", &id.to_string(), &name])?;
+    Ok(true)
+}
+
+/// Whoever asks who a number is gets the first that has it: where others have the same, ours has to stand before them.
+fn first_of_its_id(wanted: &Wanted<'_>) -> Result<bool, String> {
+    let first = User::from_uid(Uid::from_raw(wanted.uid)).map_err(|error| format!("/etc/passwd: {error}"))?;
+    if first.is_some_and(|first| first.name == wanted.name) {
+        return Ok(false);
+    }
+    // The program locks the list and replaces it if the editor has changed its time, of which it sees the seconds.
+    let editor = "f() { { grep \"^$NAME:\" \"$1\"; grep -v \"^$NAME:\" \"$1\"; } >\"$1.new\" && cat \"$1.new\" >\"$1\" \
+                  && touch -d yesterday \"$1\"; rm -f \"$1.new\"; }; f";
+    edit("vipw", &[], &[("VISUAL", editor), ("NAME", wanted.name)])?;
+    Ok(true)
+}
+
+/// Gives everything in `folder` that belongs to `old` to the account; not what is on other file systems. The folder
+/// itself comes last, so that whoever is killed in the middle begins again.
+pub(super) fn give(folder: &Path, old: u32, wanted: &Wanted<'_>) -> std::io::Result<()> {
+    let top = fs::symlink_metadata(folder)?;
+    if top.is_dir() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if fs::symlink_metadata(&path)?.dev() == top.dev() {
+                give(&path, old, wanted)?;
+            }
+        }
+    }
+    if top.uid() == old {
+        lchown(folder, Some(wanted.uid), Some(wanted.gid))?;
+    }
+    Ok(())
+}
+
+fn user(name: &str) -> Result<Option<User>, String> {
+    User::from_name(name).map_err(|error| format!("/etc/passwd: {error}"))
+}
+
+fn group_of(id: u32) -> Result<bool, String> {
+    let group = Group::from_gid(Gid::from_raw(id)).map_err(|error| format!("/etc/group: {error}"))?;
+    Ok(group.is_some())
+}
+
+fn program(name: &str, words: &[&str]) -> Result<(), String> {
+    edit(name, words, &[])
+}
+
+fn edit(name: &str, words: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
+    for lock in LOCKS {
+        unlock(lock.as_ref());
+    }
+    let mut program = command::program(name);
+    // Errors go to the log; what else they say is for whoever edits by hand.
+    program.args(words).envs(environment.iter().copied()).stdout(Stdio::null());
+    command::run(&mut program, Some(PATIENCE)).map_err(|why| format!("{name}: {why}"))
+}
+
+/// Removes a lock whose holder is gone. The programs do so, too, unless another process has its number now, as is
+/// likely in a container that was started again.
+fn unlock(lock: &Path) {
+    let Ok(text) = fs::read_to_string(lock) else { return };
+    let holder = text.trim_matches(|c: char| !c.is_ascii_digit());
+    let holder = fs::read_to_string(format!("/proc/{holder}/comm")).unwrap_or_default();
+    if !HOLDERS.contains(&holder.trim()) {
+        // Whoever cannot remove it cannot do anything else there.
+        let _ = fs::remove_file(lock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_of_somebody_who_is_gone_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = dir.path().join("passwd.lock");
+        // This very process is none of those that hold such locks.
+        for text in [format!("{}\0", std::process::id()), "99999999".to_owned(), String::new()] {
+            fs::write(&lock, text).unwrap();
+            unlock(&lock);
+            assert!(!lock.exists());
+        }
+    }
+}
