@@ -25,7 +25,7 @@ pub use probe::Probe;
 pub use ready::Ready;
 
 /// The boot steps that a file may name; the work itself is in the stage of that name.
-pub const STEPS: [&str; 2] = ["prepare", "x-cookie"];
+pub const STEPS: [&str; 5] = ["prepare", "x-cookie", "workspace", "workspace-files", "opt-sync"];
 
 /// What a unit runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -92,7 +92,10 @@ impl Facts {
             container,
             groups: account::groups(config.services.iter().flat_map(|service| &service.groups)),
             home_trouble: account.as_ref().ok().and_then(|account| home_trouble(&account.home)),
-            workspace: Workspace::probe(config.env.vars.workspace.folder()),
+            workspace: Workspace::probe(
+                config.env.vars.workspace.folder(),
+                config.env.vars.workspace_mounted.as_deref().unwrap_or_default(),
+            ),
             files: Files::probe(account.as_ref().ok().map(|account| account.home.as_path()), asked),
             addresses: addresses(),
             account,

@@ -3,9 +3,14 @@
 
 mod await_bus_name;
 mod command;
+mod opt_sync;
 mod prepare;
 mod replan;
+mod workspace;
+mod workspace_files;
 mod x_cookie;
+
+use std::time::Duration;
 
 /// The step by which the supervisor learns of a name on a bus.
 pub const AWAIT_BUS_NAME: &str = "await-bus-name";
@@ -19,6 +24,30 @@ pub fn run(words: &[String]) -> Result<(), String> {
         }
         ["x-cookie", file, display] => x_cookie::run(file.as_ref(), display),
         [AWAIT_BUS_NAME, bus, name] => await_bus_name::run(bus, name),
+        ["workspace", folder, mounted, uid, gid, skip_acl] => {
+            workspace::run([folder, mounted, uid, gid], !is_on(skip_acl))
+        }
+        ["workspace-files", folder, mounted, uid, gid, patience] => workspace_files::run(
+            workspace_files::BROUGHT.as_ref(),
+            [folder, mounted, uid, gid],
+            seconds(patience)?,
+        ),
+        ["opt-sync", folder, mounted, uid, gid, folders, environments, patience] => {
+            let sync = opt_sync::Sync {
+                root: "/".as_ref(),
+                folders,
+                environments: is_on(environments),
+                patience: seconds(patience)?,
+            };
+            sync.run([folder, mounted, uid, gid])
+        }
+        ["workspace", ..] => Err("usage: workspace FOLDER MOUNTED UID GID SKIP_ACL".to_owned()),
+        ["workspace-files", ..] => {
+            Err("usage: workspace-files FOLDER MOUNTED UID GID SECONDS_FOR_OTHERS".to_owned())
+        }
+        ["opt-sync", ..] => Err("usage: opt-sync FOLDER MOUNTED UID GID OPT_SYNC WORKSPACE_SYNC \
+                                 SECONDS_FOR_OTHERS"
+            .to_owned()),
         ["prepare", ..] => Err("usage: prepare RUNTIME_DIR HOME UID GID".to_owned()),
         ["x-cookie", ..] => Err("usage: x-cookie FILE DISPLAY_NUMBER".to_owned()),
         _ => Err(format!("there is no boot step '{}'", words.join(" "))),
@@ -27,6 +56,15 @@ pub fn run(words: &[String]) -> Result<(), String> {
 
 fn number(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| format!("'{text}' is not an id"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_secs).map_err(|_| format!("'{text}' is not a number of seconds"))
+}
+
+/// As the table of variables takes it.
+fn is_on(text: &str) -> bool {
+    ["true", "1", "yes", "on"].contains(&text.to_ascii_lowercase().as_str())
 }
 
 #[cfg(test)]
