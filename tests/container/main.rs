@@ -41,3 +41,4 @@ mod upload;
 mod viewer;
 mod vnc;
 mod wire;
+mod workspace;
