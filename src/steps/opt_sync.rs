@@ -124,9 +124,11 @@ impl Sync<'_> {
         for folder in [volume.path.clone(), volume.path.join(ENVIRONMENTS_THERE)] {
             sweep(&folder, UNFINISHED, &names);
         }
+        // rclone cannot read what is in a renamed folder until it has sent it away, and a link needs it at once.
+        let renames = !kind.starts_with("fuse");
         for (item, _) in stands {
             if item.stand(&volume.path) == Ok(Stand::Here) {
-                stay.extend(item.copy(access, &lock).err());
+                stay.extend(item.copy(access, &lock, renames).err());
             }
         }
         Ok(())

@@ -376,13 +376,16 @@ async fn a_file_system_without_owners_does_what_it_can() {
         assert_eq!(boot.state("workspace"), UnitState::Done, "{log}");
         let told = log.lines().filter(|line| line.contains("keeps no owners or permissions")).count();
         assert_eq!(told, 1, "{log}");
-        assert_eq!(
-            boot.shell("cat /workspace/more/file; readlink /opt/plain; cat /opt/plain/file"),
-            "1\n/workspace/plain\n1"
-        );
+        assert_eq!(boot.shell("readlink /opt/plain; cat /opt/plain/file"), "/workspace/plain\n1");
+        // rclone reads what is in a renamed folder when it has sent it away.
+        eventually("what the image brings", SOON, async || {
+            let done = boot.exec(&["cat", "/workspace/more/file"]);
+            if done.stdout == "1" { Ok(()) } else { Err(done.stderr) }
+        })
+        .await;
         assert_eq!(boot.shell("stat -c %F /opt/linked; cat /opt/linked/file"), "directory\n1");
         assert!(boot.log("opt-sync").contains("/opt/linked stays in use"), "{}", boot.log("opt-sync"));
-        assert_eq!(boot.shell("ls -A /workspace | grep -c '^[.]linked' || true"), "0");
+        assert_eq!(boot.shell("ls -A /workspace/linked"), "file");
         boot.again().await;
     }
 }

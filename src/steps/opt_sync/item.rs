@@ -121,10 +121,11 @@ impl Item {
         }
     }
 
-    /// Copies it to the volume, all of it or nothing that anybody sees. The lock is held.
-    pub fn copy(&self, access: Access, lock: &Lock) -> Result<(), String> {
+    /// Copies it to the volume, all of it or, where folders can be renamed there, nothing that anybody sees. The lock is
+    /// held.
+    pub fn copy(&self, access: Access, lock: &Lock, renames: bool) -> Result<(), String> {
         // What is there without a mark is somebody's, or an unfinished copy of an older image: nothing in it changes.
-        let keep = self.target.is_dir();
+        let keep = self.target.is_dir() || !renames;
         let new = if keep { self.target.clone() } else { self.unfinished() };
         let trouble = |error: io::Error| format!("{}: {error}", self.target.display());
         access.folder(self.target.parent().unwrap_or(&self.target)).map_err(trouble)?;

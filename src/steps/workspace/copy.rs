@@ -15,6 +15,9 @@ use super::volume::Access;
 /// In a folder that was moved to the workspace: says that all of it is there. The older images' name.
 pub(in crate::steps) const MARKER: &str = ".move_complete";
 
+/// In a folder whose files stay as they are: where new ones are until they are whole.
+const BEGUN: &str = ".desktopd-begun";
+
 /// How long a copy may stand still. Network volumes do, for a while.
 const SILENCE: Duration = Duration::from_secs(300);
 
@@ -41,7 +44,18 @@ impl Copy<'_> {
     /// now and then.
     pub fn run(&self, go_on: impl Fn() -> bool) -> Result<(), String> {
         let total = self.check_room()?;
-        self.transfer(total, &go_on)?;
+        let begun = self.to.join(BEGUN);
+        if self.keep {
+            // What a killed one left there is not whole.
+            let _ = fs::remove_dir_all(&begun);
+            self.access.folder(&begun).map_err(|error| format!("{}: {error}", begun.display()))?;
+        }
+        let done = self.transfer(total, &go_on);
+        if self.keep {
+            // It is hidden and empty where it does not go.
+            let _ = fs::remove_dir_all(&begun);
+        }
+        done?;
         let folder = File::open(self.to.parent().unwrap_or(self.to));
         let flushed = folder.and_then(|folder| nix::unistd::syncfs(&folder).map_err(io::Error::from));
         flushed.map_err(|error| format!("{}: {error}", self.to.display()))
@@ -59,8 +73,14 @@ impl Copy<'_> {
             go_on()
         };
         // A second look takes what changed meanwhile.
-        let copied = lines(self.ends(self.rsync().arg("--info=progress2")), SILENCE, &mut show)
-            .and_then(|()| lines(self.ends(&mut self.rsync()), SILENCE, |_| go_on()));
+        let rsync = |more: &str| {
+            let mut command = self.rsync();
+            command.args(self.keep.then(|| format!("--temp-dir={BEGUN}"))).arg(more);
+            self.ends(&mut command);
+            command
+        };
+        let copied = lines(&mut rsync("--info=progress2"), SILENCE, &mut show)
+            .and_then(|()| lines(&mut rsync("--quiet"), SILENCE, |_| go_on()));
         copied
             .map_err(|why| format!("copying {} to {}: rsync: {why}", self.from.display(), self.to.display()))
     }
@@ -197,7 +217,9 @@ mod tests {
         // What is somebody's stays.
         fs::write(to.join("same"), "mine").unwrap();
         fs::remove_file(to.join("link")).unwrap();
+        fs::create_dir(to.join(BEGUN)).unwrap();
         Copy { keep: true, ..copy }.run(|| true).unwrap();
+        assert!(!to.join(BEGUN).exists());
         assert_eq!(fs::read_to_string(to.join("same")).unwrap(), "mine");
         assert!(fs::symlink_metadata(to.join("link")).is_ok());
         let file = dir.path().join("file");
