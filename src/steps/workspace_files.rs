@@ -44,7 +44,10 @@ pub(super) fn run(brought: &Path, asked: Asked<'_>, patience: Duration) -> Resul
         let new = unfinished(&to, UNFINISHED);
         let copied = Copy { from: &from, to: &new, keep: false, access }.run(|| lock.held());
         let placed = copied.and_then(|()| match place(&new, &to) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(remove(&new)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                remove(&new);
+                Ok(())
+            }
             result => result.map_err(|error| volume.trouble(&error)),
         });
         match placed {

@@ -389,3 +389,45 @@ async fn a_file_system_without_owners_does_what_it_can() {
         boot.again().await;
     }
 }
+
+/// Root without its power over other people's files: what a server that takes root for nobody leaves of it.
+#[tokio::test]
+async fn where_root_may_not_write_the_owner_does() {
+    let volume = Volume::new(4321, "chmod 755 .");
+    let dropped = ["DAC_OVERRIDE", "DAC_READ_SEARCH"];
+    let spec = volume.of(light(Container::of_image())).env("OPT_SYNC", "app");
+    let spec = dropped.into_iter().fold(spec, |spec, power| spec.option(format!("--cap-drop={power}")));
+    let script =
+        "[ -L /opt/app ] || mkdir -p /opt/app /opt/workspace-internal/more; echo 1 >/opt/app/file; exec init";
+    let boot = Boot::with(spec, &["bash", "-c", script]).await;
+    for _ in 0..2 {
+        let log = boot.log("workspace");
+        assert_eq!(boot.state("workspace"), UnitState::Done, "{log}");
+        assert!(log.contains("root may not write to /workspace"), "{log}");
+        assert_eq!(boot.state("opt-sync"), UnitState::Done, "{}", boot.log("opt-sync"));
+        assert_eq!(boot.shell("readlink /opt/app; cat /opt/app/file"), "/workspace/app\n1");
+        let ids = "cd /workspace; stat -c %u storage environments/python more app app/file .desktopd-sync.lock | sort -u";
+        assert_eq!(boot.shell(ids), "4321");
+        boot.again().await;
+    }
+}
+
+/// A FUSE volume whose server stands still.
+#[tokio::test]
+async fn a_volume_that_does_not_answer_delays_nobody() {
+    let script = "mkdir -p /workspace /back /opt/app; \
+                  rclone mount /back /workspace --daemon --allow-other; pkill -STOP rclone; exec init";
+    let spec = light(Container::of_image()).env("OPT_SYNC", "app");
+    let fuse = ["--device=/dev/fuse", "--cap-add=SYS_ADMIN", "--security-opt=apparmor=unconfined"];
+    let spec = fuse.into_iter().fold(spec, Spec::option);
+    let boot = Boot::with(spec, &["bash", "-c", script]).await;
+    for name in ["workspace", "opt-sync"] {
+        let log = boot.log(name);
+        assert_eq!(boot.state(name), UnitState::Failed, "{log}");
+        assert!(log.contains("does not answer: see to the server"), "{log}");
+    }
+    boot.exec_ok(&["pkill", "-CONT", "rclone"]);
+    boot.exec_ok(&["desktopd", "restart", "workspace"]);
+    boot.settle().await;
+    assert_eq!(boot.shell("ls /workspace"), "environments\nstorage");
+}

@@ -141,15 +141,15 @@ impl Item {
                 }
                 return Err(format!("{why}; {} stays in use", self.source.display()));
             }
-            access
-                .file(&new.join(MARKER), "1\n")
-                .and_then(|()| File::open(&new)?.sync_all())
-                .map_err(trouble)?;
+            let marker = new.join(MARKER);
+            access.file(&marker, "1\n").and_then(|()| flush(&marker)).map_err(trouble)?;
         }
         if !keep {
             place(&new, &self.target).map_err(trouble)?;
-            // Not all file systems let a folder be flushed; the rename is good anyway.
-            let _ = File::open(self.target.parent().unwrap_or(&self.target)).map(|folder| folder.sync_all());
+        }
+        for folder in [Some(self.target.as_path()), self.target.parent()].into_iter().flatten() {
+            // Not all file systems do that with folders, and what is in them is safe by now.
+            let _ = flush(folder);
         }
         Ok(())
     }
@@ -198,6 +198,11 @@ impl Item {
     fn aside(&self) -> PathBuf {
         unfinished(&self.source, ASIDE)
     }
+}
+
+/// Waits until it is on the disk.
+fn flush(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 /// The version of Python that an environment was made with, without its last part.

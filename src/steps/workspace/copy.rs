@@ -19,7 +19,7 @@ pub(in crate::steps) const MARKER: &str = ".move_complete";
 const BEGUN: &str = ".desktopd-begun";
 
 /// How long a copy may stand still. Network volumes do, for a while.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_secs(900);
 
 /// How often progress is told.
 const NEWS: Duration = Duration::from_secs(1);

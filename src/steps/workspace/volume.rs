@@ -2,7 +2,7 @@
 //! out by trying, because the type of a file system does not tell: the same one is mounted with and without owners,
 //! and a server may take root for nobody.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
@@ -150,7 +150,6 @@ impl Access {
         let write = || {
             fs::write(&new, text)?;
             self.give(&new)?;
-            File::open(&new)?.sync_all()?;
             fs::rename(&new, path)
         };
         write().inspect_err(|_| drop(fs::remove_file(&new)))
