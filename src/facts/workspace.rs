@@ -20,6 +20,8 @@ pub struct Workspace {
     pub owner: Option<(u32, u32)>,
     /// Why nothing can be written there, as far as that is known, and what helps.
     pub trouble: Option<String>,
+    /// Whether what is there can be read all the same.
+    pub read_only: bool,
 }
 
 impl Workspace {
@@ -33,6 +35,7 @@ impl Workspace {
             path: folder.to_owned(),
             volume: volume(&mounts, folder, forced),
             owner: None,
+            read_only: false,
             trouble: Some(format!(
                 "the workspace {} does not answer: see to the server of that volume, or mount another one",
                 folder.display()
@@ -59,14 +62,15 @@ impl Workspace {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (None, None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let read_only = || statvfs(&path).is_ok_and(|place| place.flags().contains(FsFlags::ST_RDONLY));
-        if owner.is_some() && read_only() {
+        let read_only =
+            owner.is_some() && statvfs(&path).is_ok_and(|place| place.flags().contains(FsFlags::ST_RDONLY));
+        if read_only {
             trouble = Some(
                 "it is on a read-only file system; mount it without `:ro` to keep work there".to_owned(),
             );
         }
         let trouble = trouble.map(|trouble| format!("the workspace {}: {trouble}", path.display()));
-        Self { path, volume, owner, trouble }
+        Self { path, volume, owner, trouble, read_only }
     }
 }
 

@@ -39,11 +39,18 @@ pub(super) fn run(asked: Asked<'_>, acl: bool) -> Result<(), String> {
 
 fn make(volume: &Volume, acl: bool) -> Result<(), String> {
     let shown = volume.path.display();
-    if volume.found.is_none() {
-        fs::create_dir_all(&volume.path).map_err(|error| match fs::read_link(&volume.path) {
-            Ok(to) => format!("the workspace {shown} is a link to {}, which is not there", to.display()),
-            Err(_) => volume.trouble(&error),
-        })?;
+    if volume.found.is_none()
+        && let Err(error) = fs::create_dir_all(&volume.path)
+    {
+        return match fs::read_link(&volume.path) {
+            Ok(to) => Err(format!("the workspace {shown} is a link to {}, which is not there", to.display())),
+            // A container whose own files cannot change works without one.
+            Err(_) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                eprintln!("{}", volume.trouble(&error));
+                Ok(())
+            }
+            Err(_) => Err(volume.trouble(&error)),
+        };
     }
     if volume.kind.is_none() && of_the_system(&volume.path) {
         println!("{shown} is the system's own folder: it is left as it is");
@@ -62,9 +69,19 @@ fn make(volume: &Volume, acl: bool) -> Result<(), String> {
             "root may not write to {shown} ({kind}); what is made there for people is made as its owner, {}",
             volume.found.unwrap_or(volume.owner).0
         ),
-        (Some(kind), Err(error)) => println!(
-            "{shown} ({kind}) keeps no owners or permissions ({error}): files there belong to whom the mount says"
-        ),
+        (Some(kind), Err(error)) => {
+            let (uid, gid) = volume.found.unwrap_or_default();
+            let what_helps = if uid == volume.owner.0 {
+                String::new()
+            } else {
+                let (uid, gid) = volume.owner;
+                format!("; where the desktop's user cannot write, mount it with uid={uid},gid={gid}")
+            };
+            println!(
+                "{shown} ({kind}) keeps no owners or permissions ({error}): everything there belongs to {uid}:{gid}, \
+                 as the mount says{what_helps}"
+            );
+        }
         (None, Err(error)) => eprintln!("{}", volume.trouble(&error)),
         _ => {}
     }

@@ -119,15 +119,15 @@ impl Wait {
         let file = self.file.display();
         if left.is_zero() {
             let why = format!(
-                "{holder} still works on this volume after {:?} of waiting ({file}); stop it, then `desktopd restart \
-                 opt-sync` here",
+                "{holder} still works on this volume after {:?} of waiting ({file}); stop it, then restart this \
+                 step",
                 self.patience
             );
             return Err(io::Error::new(io::ErrorKind::TimedOut, why));
         }
         println!(
             "waiting for {holder}, which works on this volume ({file}); for {} s more, then this container goes on \
-             with its own copy. If that one hangs, stop it",
+             without. If that one hangs, stop it",
             left.as_secs().max(1)
         );
         Ok(())

@@ -38,10 +38,11 @@ impl Volume {
             text => super::super::number(text).map(Some),
         };
         let (uid, gid) = (number(uid)?, number(gid)?);
-        let Workspace { path, volume, owner, trouble } = Workspace::probe(folder.as_ref(), mounted);
+        let Workspace { path, volume, owner, trouble, read_only } =
+            Workspace::probe(folder.as_ref(), mounted);
         match trouble {
-            Some(trouble) => Err(trouble),
-            None => Ok(Self {
+            Some(trouble) if !read_only => Err(trouble),
+            _ => Ok(Self {
                 owner: owner_to_be(volume.as_ref().and(owner), (uid, gid)),
                 path,
                 kind: volume,
@@ -93,7 +94,7 @@ impl Volume {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "; remove something from that volume, or take a larger one"
             }
-            io::ErrorKind::ReadOnlyFilesystem => "; mount it without `:ro`",
+            io::ErrorKind::ReadOnlyFilesystem => "; mount a volume there, without `:ro`",
             io::ErrorKind::PermissionDenied => {
                 "; neither root nor its owner may write there: see to its permissions where it comes from"
             }
