@@ -25,7 +25,8 @@ pub use probe::Probe;
 pub use ready::Ready;
 
 /// The boot steps that a file may name; the work itself is in the stage of that name.
-pub const STEPS: [&str; 5] = ["environment", "prepare", "ssh-keys", "user", "x-cookie"];
+pub const STEPS: [&str; 8] =
+    ["environment", "opt-sync", "prepare", "ssh-keys", "user", "workspace", "workspace-files", "x-cookie"];
 
 /// What a unit runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

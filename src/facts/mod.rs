@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::config::Config;
+use crate::config::env::Mounted;
 use crate::config::service::{Probe, Ready, Run};
 use crate::sys::launch::Identity;
 use crate::sys::patiently;
@@ -102,7 +103,10 @@ impl Facts {
             groups: account::groups(&groups),
             making: Making::probe(&daemon, USUAL_USER, &account::usual_home(name), &config.places.run),
             home_trouble: account.as_ref().ok().and_then(|account| home_trouble(&account.home)),
-            workspace: Workspace::probe(config.env.vars.workspace.folder()),
+            workspace: Workspace::probe(
+                vars.workspace.folder(),
+                vars.workspace_mounted == Some(Mounted::Force),
+            ),
             files: Files::probe(
                 account.as_ref().ok().map(|account| account.home.as_path()),
                 &config.places.run,

@@ -13,28 +13,35 @@ use super::patiently;
 pub struct Workspace {
     /// Where it is, links followed as far as it exists.
     pub path: PathBuf,
-    /// The type of the file system that is mounted there, if one is: what is kept there outlives the container.
+    /// The type of the file system that is mounted there or above it, if one is: what is kept there outlives the
+    /// container.
     pub volume: Option<String>,
     /// Its owner's user and group, if it exists.
     pub owner: Option<(u32, u32)>,
-    /// Why nothing can be written there, as far as that is known.
+    /// Why nothing can be written there, as far as that is known, and what helps.
     pub trouble: Option<String>,
+    /// Whether what is there can be read all the same.
+    pub read_only: bool,
 }
 
 impl Workspace {
-    /// Looks at `folder`. A volume that does not answer is one with trouble.
-    pub fn probe(folder: &Path) -> Self {
+    /// Looks at `folder`, which counts as a volume in any case where that is `forced`. A volume that does not answer is
+    /// one with trouble.
+    pub fn probe(folder: &Path, forced: bool) -> Self {
         let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
         // What is mounted is known without asking it.
-        let volume = mounted(&mounts, folder);
         let unanswered = Self {
             path: folder.to_owned(),
-            volume,
+            volume: volume(&mounts, folder, forced),
             owner: None,
-            trouble: Some(format!("the workspace {} does not answer", folder.display())),
+            read_only: false,
+            trouble: Some(format!(
+                "the workspace {} does not answer: see to the server of that volume, or mount another one",
+                folder.display()
+            )),
         };
         let folder = folder.to_owned();
-        patiently(move || Self::look(&folder, &mounts)).unwrap_or(unanswered)
+        patiently(move || Self::look(&folder, &mounts, forced)).unwrap_or(unanswered)
     }
 
     /// Whether what is kept there outlives the container.
@@ -42,34 +49,51 @@ impl Workspace {
         self.volume.is_some()
     }
 
-    fn look(folder: &Path, mounts: &[u8]) -> Self {
+    fn look(folder: &Path, mounts: &[u8], forced: bool) -> Self {
         let path = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
-        let volume = mounted(mounts, &path);
+        let volume = volume(mounts, &path, forced);
         let (owner, mut trouble) = match fs::metadata(&path) {
             Ok(found) if found.is_dir() => (Some((found.uid(), found.gid())), None),
-            Ok(_) => (None, Some("it is not a folder".to_owned())),
+            Ok(_) => (
+                None,
+                Some("it is not a folder; move it away, or name another place in WORKSPACE".to_owned()),
+            ),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (None, None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let read_only = || statvfs(&path).is_ok_and(|place| place.flags().contains(FsFlags::ST_RDONLY));
-        if owner.is_some() && read_only() {
-            trouble = Some("it is on a read-only file system".to_owned());
+        let read_only =
+            owner.is_some() && statvfs(&path).is_ok_and(|place| place.flags().contains(FsFlags::ST_RDONLY));
+        if read_only {
+            trouble = Some(
+                "it is on a read-only file system; mount it without `:ro` to keep work there".to_owned(),
+            );
         }
         let trouble = trouble.map(|trouble| format!("the workspace {}: {trouble}", path.display()));
-        Self { path, volume, owner, trouble }
+        Self { path, volume, owner, trouble, read_only }
     }
 }
 
-/// The type of the file system that is mounted at `path`, by the kernel's list: the last one there is on top.
-fn mounted(mounts: &[u8], path: &Path) -> Option<String> {
-    let lines = mounts.split(|byte| *byte == b'\n').rev();
-    let mut found = lines.filter_map(|line| {
+/// Whether something is mounted at `folder` or anywhere below it: such a folder cannot be moved.
+pub fn has_mounts(folder: &Path) -> bool {
+    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    places(&mounts).any(|(place, _)| place.starts_with(folder))
+}
+
+/// The type of the file system that `path` is on, where that is not the container's own.
+fn volume(mounts: &[u8], path: &Path, forced: bool) -> Option<String> {
+    // The last line of the same place is on top.
+    let above = places(mounts).filter(|(place, _)| path.starts_with(place));
+    let (place, kind) = above.max_by_key(|(place, _)| place.components().count())?;
+    (forced || place != Path::new("/")).then(|| kind.to_owned())
+}
+
+/// What is mounted where, with the type of each file system, by the kernel's list.
+fn places(mounts: &[u8]) -> impl Iterator<Item = (PathBuf, &str)> {
+    mounts.split(|byte| *byte == b'\n').filter_map(|line| {
         let line = std::str::from_utf8(line).ok()?;
         let place = unescaped(line.split(' ').nth(4)?);
-        let kind = line.split_once(" - ")?.1.split(' ').next()?;
-        (Path::new(&place) == path).then(|| kind.to_owned())
-    });
-    found.next()
+        Some((PathBuf::from(place), line.split_once(" - ")?.1.split(' ').next()?))
+    })
 }
 
 /// Blanks and backslashes stand there as three octal digits.
@@ -79,15 +103,12 @@ pub(super) fn unescaped(text: &str) -> String {
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
         let digits = rest.get(at + 1..at + 4);
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                out.push(char::from(byte));
-                rest = &rest[at + 4..];
-            }
-            None => {
-                out.push('\\');
-                rest = &rest[at + 1..];
-            }
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            out.push(char::from(byte));
+            rest = &rest[at + 4..];
+        } else {
+            out.push('\\');
+            rest = &rest[at + 1..];
         }
     }
     out + rest
@@ -104,28 +125,32 @@ mod tests {
 
     #[test]
     fn the_kernel_says_what_is_a_volume() {
-        for (path, expected) in [
-            ("/workspace", Some("tmpfs")),
-            ("/my work", Some("nfs4")),
-            ("/workspace/sub", None),
-            ("/", Some("overlay")),
-            ("/work", None),
+        for (path, forced, expected) in [
+            ("/workspace", false, Some("tmpfs")),
+            ("/my work", false, Some("nfs4")),
+            ("/workspace/sub", false, Some("tmpfs")),
+            ("/workspaces", false, None),
+            ("/", false, None),
+            ("/work", false, None),
+            ("/work", true, Some("overlay")),
         ] {
-            assert_eq!(mounted(MOUNTS, Path::new(path)).as_deref(), expected, "{path}");
+            assert_eq!(volume(MOUNTS, Path::new(path), forced).as_deref(), expected, "{path}");
         }
+        assert_eq!(volume(b"", Path::new("/work"), true), None);
+        assert!(has_mounts(Path::new("/proc")) && !has_mounts(Path::new("/etc/no/such")));
     }
 
     #[test]
     fn a_folder_says_whose_it_is() {
         let dir = tempfile::tempdir().unwrap();
-        let found = Workspace::probe(dir.path());
+        let found = Workspace::probe(dir.path(), false);
         let owner = fs::metadata(dir.path()).unwrap();
         assert_eq!(found.owner, Some((owner.uid(), owner.gid())));
-        assert!(!found.is_mounted() && found.trouble.is_none(), "{found:?}");
+        assert_eq!(found.trouble, None);
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(Workspace::probe(&file).trouble.unwrap().contains("not a folder"));
-        let missing = Workspace::probe(&dir.path().join("missing"));
+        assert!(Workspace::probe(&file, false).trouble.unwrap().contains("not a folder"));
+        let missing = Workspace::probe(&dir.path().join("missing"), false);
         assert_eq!((missing.owner, missing.trouble), (None, None));
     }
 }

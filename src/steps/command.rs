@@ -2,9 +2,9 @@
 //! so the standard library's way is right here, and only here.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -32,12 +32,66 @@ pub(super) fn program_of(uid: u32, gid: u32, name: impl AsRef<OsStr>) -> Command
 
 /// Runs it to its end, or for as long as `limit` allows. The error completes "NAME: …".
 pub(super) fn run(command: &mut Command, limit: Option<Duration>) -> Result<(), String> {
-    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let child = command.spawn().map_err(|error| error.to_string())?;
+    result(child, limit, || format!("it took longer than {:?} and was ended", limit.unwrap_or_default()))
+}
+
+/// Runs it to its end and shows each line of its output to `each`, for as long as that is true; lines end with a line
+/// feed or, where a program writes over what it wrote, with a carriage return. A program that says nothing for as long
+/// as `silence` is ended.
+pub(super) fn lines(
+    command: &mut Command,
+    silence: Duration,
+    mut each: impl FnMut(&str) -> bool,
+) -> Result<(), String> {
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
+    let read = child.stdout.take().map_or(Ok(()), |output| follow(output, silence, &mut each));
+    if let Err(why) = read {
+        end(&mut child);
+        return Err(why);
+    }
+    result(child, Some(silence), || format!("it closed its output and did not end within {silence:?}"))
+}
+
+/// Gives the lines of `output` to `each` until its end.
+fn follow(
+    mut output: ChildStdout,
+    silence: Duration,
+    each: &mut impl FnMut(&str) -> bool,
+) -> Result<(), String> {
+    let limit = Timespec::try_from(silence).map_err(|error| error.to_string())?;
+    let (mut line, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        match poll(&mut [PollFd::new(&output, PollFlags::IN)], Some(&limit)) {
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.to_string()),
+            Ok(0) => return Err(format!("it said nothing for {silence:?} and was ended")),
+            Ok(_) => {}
+        }
+        let length = output.read(&mut chunk).map_err(|error| error.to_string())?;
+        for byte in &chunk[..length] {
+            if !b"\r\n".contains(byte) {
+                line.push(*byte);
+            } else if !line.is_empty() {
+                if !each(&String::from_utf8_lossy(&line)) {
+                    return Err("it was ended".to_owned());
+                }
+                line.clear();
+            }
+        }
+        if length == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// How it ended; `late` says what it did where it did not within `limit`.
+fn result(mut child: Child, limit: Option<Duration>, late: impl Fn() -> String) -> Result<(), String> {
     let status = match finished(&child, limit) {
         Ok(true) => child.wait(),
         Ok(false) => {
             end(&mut child);
-            return Err(format!("it took longer than {:?} and was ended", limit.unwrap_or_default()));
+            return Err(late());
         }
         Err(error) => {
             end(&mut child);
@@ -106,5 +160,28 @@ mod tests {
             }
         }
         assert!(run(&mut program("/no/such/program"), None).is_err());
+    }
+
+    #[test]
+    fn lines_are_shown_as_they_come() {
+        let heard = |text: &str, last: &str| {
+            let mut said = Vec::new();
+            let mut shell = program("/bin/sh");
+            let result = lines(shell.args(["-c", text]), Duration::from_millis(300), |line| {
+                said.push(line.to_owned());
+                line != last
+            });
+            (said.join("|"), result.map_err(|why| why.split(' ').nth(1).unwrap_or_default().to_owned()))
+        };
+        let failed = |why: &str| Err(why.to_owned());
+        for (text, said, result) in [
+            (r"printf '1%%\r2%%\r\n3%%\n\n'", "1%|2%|3%", Ok(())),
+            (r"echo 1; exit 3", "1", failed("ended")),
+            (r"echo 1; sleep 60; echo 2", "1", failed("said")),
+            (r"echo 1; exec >&-; sleep 60", "1", failed("closed")),
+            (r"echo 1; echo last; sleep 60", "1|last", failed("was")),
+        ] {
+            assert_eq!(heard(text, "last"), (said.to_owned(), result), "{text}");
+        }
     }
 }

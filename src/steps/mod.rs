@@ -4,11 +4,16 @@
 mod await_bus_name;
 mod command;
 mod environment;
+mod opt_sync;
 mod prepare;
 mod replan;
 mod ssh_keys;
 mod user;
+mod workspace;
+mod workspace_files;
 mod x_cookie;
+
+use std::time::Duration;
 
 pub use environment::store;
 
@@ -34,6 +39,30 @@ pub fn run(words: &[String]) -> Result<(), String> {
             zone,
         ),
         [AWAIT_BUS_NAME, bus, name] => await_bus_name::run(bus, name),
+        ["workspace", folder, mounted, uid, gid, skip_acl] => {
+            workspace::run([folder, mounted, uid, gid], !is_on(skip_acl))
+        }
+        ["workspace-files", folder, mounted, uid, gid, patience] => workspace_files::run(
+            workspace_files::BROUGHT.as_ref(),
+            [folder, mounted, uid, gid],
+            seconds(patience)?,
+        ),
+        ["opt-sync", folder, mounted, uid, gid, folders, environments, patience] => {
+            let sync = opt_sync::Sync {
+                root: "/".as_ref(),
+                folders,
+                environments: is_on(environments),
+                patience: seconds(patience)?,
+            };
+            sync.run([folder, mounted, uid, gid])
+        }
+        ["workspace", ..] => Err("usage: workspace FOLDER MOUNTED UID GID SKIP_ACL".to_owned()),
+        ["workspace-files", ..] => {
+            Err("usage: workspace-files FOLDER MOUNTED UID GID SECONDS_FOR_OTHERS".to_owned())
+        }
+        ["opt-sync", ..] => Err("usage: opt-sync FOLDER MOUNTED UID GID OPT_SYNC WORKSPACE_SYNC \
+                                 SECONDS_FOR_OTHERS"
+            .to_owned()),
         ["prepare", ..] => Err("usage: prepare RUNTIME_DIR HOME UID GID".to_owned()),
         ["environment", ..] => Err("usage: environment RUN_DIR STATE_DIR CONFIG_DIR GID ZONE".to_owned()),
         ["user"] => Err(user::USAGE.to_owned()),
@@ -45,6 +74,15 @@ pub fn run(words: &[String]) -> Result<(), String> {
 
 fn number(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| format!("'{text}' is not an id"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_secs).map_err(|_| format!("'{text}' is not a number of seconds"))
+}
+
+/// As the table of variables takes it.
+fn is_on(text: &str) -> bool {
+    ["true", "1", "yes", "on"].contains(&text.to_ascii_lowercase().as_str())
 }
 
 #[cfg(test)]

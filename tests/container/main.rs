@@ -44,3 +44,4 @@ mod upload;
 mod viewer;
 mod vnc;
 mod wire;
+mod workspace;

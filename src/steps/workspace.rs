@@ -1,0 +1,224 @@
+//! The folder where people keep their work: that it is there, that it is theirs, and that they know whether it
+//! outlives the container. Whatever cannot be made so is told with what helps, and costs nobody the desktop.
+
+pub(super) mod copy;
+mod lease;
+pub(super) mod lock;
+pub(super) mod volume;
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::time::Duration;
+
+use super::command::{program, run as run_program};
+use volume::{Access, Asked, Volume};
+
+/// Says in the workspace that it is no volume.
+const WARNING: &str = "WARNING-NO-MOUNT.txt";
+
+/// Where an image keeps what it links into the workspace where nothing is mounted.
+const STORAGE: &str = "/opt/storage";
+
+/// What people and programs look for in a volume.
+const FOLDERS: [&str; 3] = ["storage", "environments/python", "environments/javascript"];
+
+/// Folders of the system, with all that is below them and by themselves: these do not become anybody's.
+const SYSTEM: [&str; 9] = ["/usr", "/etc", "/dev", "/proc", "/sys", "/boot", "/bin", "/sbin", "/lib"];
+const SHARED: [&str; 9] = ["/opt", "/home", "/root", "/srv", "/var", "/mnt", "/media", "/tmp", "/run"];
+
+/// How long setting the access list may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Makes everything. What does not work is told once and the rest is still done; only a place that cannot be a
+/// workspace at all is an error.
+pub(super) fn run(asked: Asked<'_>, acl: bool) -> Result<(), String> {
+    make(&Volume::of(asked)?, acl)
+}
+
+fn make(volume: &Volume, acl: bool) -> Result<(), String> {
+    let shown = volume.path.display();
+    if volume.found.is_none()
+        && let Err(error) = fs::create_dir_all(&volume.path)
+    {
+        return match fs::read_link(&volume.path) {
+            Ok(to) => Err(format!("the workspace {shown} is a link to {}, which is not there", to.display())),
+            // A container whose own files cannot change works without one.
+            Err(_) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                eprintln!("{}", volume.trouble(&error));
+                Ok(())
+            }
+            Err(_) => Err(volume.trouble(&error)),
+        };
+    }
+    if volume.kind.is_none() && of_the_system(&volume.path) {
+        println!("{shown} is the system's own folder: it is left as it is");
+        return Ok(());
+    }
+    let owned = own(volume);
+    let access = match volume.try_out() {
+        Ok(access) => access,
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            return Ok(());
+        }
+    };
+    match (&volume.kind, owned) {
+        (Some(kind), _) if !access.root => println!(
+            "root may not write to {shown} ({kind}); what is made there for people is made as its owner, {}",
+            volume.found.unwrap_or(volume.owner).0
+        ),
+        (Some(kind), Err(error)) => {
+            let (uid, gid) = volume.found.unwrap_or_default();
+            let what_helps = if uid == volume.owner.0 {
+                String::new()
+            } else {
+                let (uid, gid) = volume.owner;
+                format!("; where the desktop's user cannot write, mount it with uid={uid},gid={gid}")
+            };
+            println!(
+                "{shown} ({kind}) keeps no owners or permissions ({error}): everything there belongs to {uid}:{gid}, \
+                 as the mount says{what_helps}"
+            );
+        }
+        (None, Err(error)) => eprintln!("{}", volume.trouble(&error)),
+        _ => {}
+    }
+    if acl {
+        access_list(volume);
+    }
+    let told = |what: &str, result: io::Result<()>| {
+        if let Err(error) = result {
+            eprintln!("{what}: {}", volume.trouble(&error));
+        }
+    };
+    let warning = volume.path.join(WARNING);
+    if volume.kind.is_some() {
+        for name in FOLDERS {
+            told(name, access.folder(&volume.path.join(name)));
+        }
+        match fs::remove_file(&warning) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => told(WARNING, Err(error)),
+            _ => {}
+        }
+    } else {
+        told("storage", storage(volume, &access));
+        let text = format!(
+            "{shown} is not a mounted volume.\n\n\
+             Files that you keep here are lost when this container is removed. To keep them, mount a volume or a \
+             folder here: docker run --volume NAME:{shown} …\n"
+        );
+        // Once is enough: who restarts a container knows it.
+        if fs::read_to_string(&warning).ok().as_ref() != Some(&text) {
+            println!("{shown} is not a mounted volume: files there are lost with the container");
+            told(WARNING, access.file(&warning, &text));
+        }
+    }
+    Ok(())
+}
+
+fn of_the_system(path: &Path) -> bool {
+    SHARED.iter().any(|folder| path == Path::new(folder))
+        || SYSTEM.iter().any(|folder| path.starts_with(folder))
+}
+
+/// A workspace that nobody owns becomes the user's; files that are made there get its group.
+fn own(volume: &Volume) -> io::Result<()> {
+    let now = fs::metadata(&volume.path)?;
+    let nobodys = volume.kind.is_none() || now.uid() == 0;
+    if nobodys && (now.uid(), now.gid()) != volume.owner {
+        chown(&volume.path, Some(volume.owner.0), Some(volume.owner.1))?;
+        let found = fs::metadata(&volume.path)?;
+        if (found.uid(), found.gid()) != volume.owner {
+            return Err(io::Error::other("they are taken and forgotten"));
+        }
+    }
+    if now.mode() & 0o2000 != 0 {
+        return Ok(());
+    }
+    fs::set_permissions(&volume.path, Permissions::from_mode(now.mode() & 0o7777 | 0o2000))
+}
+
+/// Lets the user write what others make there, root above all.
+fn access_list(volume: &Volume) {
+    let mut command = program("setfacl");
+    command.args(["-d", "-m", &format!("u:{}:rwx", volume.owner.0), "--"]).arg(&volume.path);
+    // Some file systems have none, and then that is so.
+    command.stderr(std::process::Stdio::null());
+    if let Err(why) = run_program(&mut command, Some(PATIENCE)) {
+        println!("{} has no default access list (setfacl: {why})", volume.path.display());
+    }
+}
+
+/// Where nothing is mounted, `storage` is the image's.
+fn storage(volume: &Volume, access: &Access) -> io::Result<()> {
+    let link = volume.path.join("storage");
+    if fs::symlink_metadata(&link).is_ok() || Path::new(STORAGE).starts_with(&volume.path) {
+        return Ok(());
+    }
+    access.folder(STORAGE.as_ref())?;
+    symlink(STORAGE, &link)?;
+    access.give(&link)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(path: &Path, kind: Option<&str>) -> Volume {
+        let found = fs::metadata(path).ok().map(|found| (found.uid(), found.gid()));
+        let me = (nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw());
+        let owner = if me.0 == 0 { (4321, 4322) } else { me };
+        Volume { path: path.to_owned(), kind: kind.map(str::to_owned), found, owner }
+    }
+
+    #[test]
+    fn systems_folders_become_nobodys() {
+        for (path, expected) in [
+            ("/opt", true),
+            ("/usr/local/share", true),
+            ("/etc", true),
+            ("/workspace", false),
+            ("/opt/work", false),
+            ("/home/ada", false),
+            ("/userdata", false),
+        ] {
+            assert_eq!(of_the_system(Path::new(path)), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_volume_is_given_to_its_user_and_loses_the_warning() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("under a\nmissing/parent");
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join(WARNING), "").unwrap();
+        fs::write(path.join("mine"), "").unwrap();
+        for _ in 0..2 {
+            let volume = volume(&path, Some("ext4"));
+            make(&volume, true).unwrap();
+            assert!(!path.join(WARNING).exists() && path.join("mine").exists());
+            let found = fs::metadata(&path).unwrap();
+            assert_eq!(found.mode() & 0o2000, 0o2000);
+            if nix::unistd::Uid::effective().is_root() {
+                assert_eq!((found.uid(), found.gid()), volume.owner);
+            }
+            for name in FOLDERS {
+                assert!(path.join(name).is_dir(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_volume_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        make(&volume(&path, None), false).unwrap();
+        assert!(fs::read_to_string(path.join(WARNING)).unwrap().contains("not a mounted volume"));
+        assert_eq!(fs::read_link(path.join("storage")).ok(), Some(STORAGE.into()));
+        let dangling = dir.path().join("dangling");
+        symlink(dir.path().join("nowhere"), &dangling).unwrap();
+        assert!(make(&volume(&dangling, None), false).unwrap_err().contains("is a link to"));
+    }
+}

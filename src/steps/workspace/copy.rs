@@ -1,0 +1,243 @@
+//! Copies between the container and the workspace, by rsync: it goes on where a killed one ended, says how far it is,
+//! and knows of hard links, holes and odd names.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::statvfs::statvfs;
+
+use super::super::command::{lines, program};
+use super::volume::Access;
+
+/// In a folder that was moved to the workspace: says that all of it is there. The older images' name.
+pub(in crate::steps) const MARKER: &str = ".move_complete";
+
+/// In a folder whose files stay as they are: where new ones are until they are whole.
+const BEGUN: &str = ".desktopd-begun";
+
+/// How long a copy may stand still. Network volumes do, for a while.
+const SILENCE: Duration = Duration::from_secs(900);
+
+/// How often progress is told.
+const NEWS: Duration = Duration::from_secs(1);
+
+/// What each file takes beside its content, roundly.
+const BLOCK: u64 = 4096;
+
+/// One copy, of a folder or of anything else.
+pub(in crate::steps) struct Copy<'a> {
+    /// What is copied.
+    pub from: &'a Path,
+    /// Where to. Nothing there yet, or a copy that was not finished.
+    pub to: &'a Path,
+    /// Whether what is there already stays as it is; else it is made the same.
+    pub keep: bool,
+    /// What can be done there.
+    pub access: Access,
+}
+
+impl Copy<'_> {
+    /// Copies everything and waits until it is on the disk. Not begun where there is no room for it. `go_on` is asked
+    /// now and then.
+    pub fn run(&self, go_on: impl Fn() -> bool) -> Result<(), String> {
+        let total = self.check_room()?;
+        let begun = self.to.join(BEGUN);
+        if self.keep {
+            // What a killed one left there is not whole.
+            let _ = fs::remove_dir_all(&begun);
+            self.access.folder(&begun).map_err(|error| format!("{}: {error}", begun.display()))?;
+        }
+        let done = self.transfer(total, &go_on);
+        if self.keep {
+            // It is hidden and empty where it does not go.
+            let _ = fs::remove_dir_all(&begun);
+        }
+        done?;
+        let folder = File::open(self.to.parent().unwrap_or(self.to));
+        let flushed = folder.and_then(|folder| nix::unistd::syncfs(&folder).map_err(io::Error::from));
+        flushed.map_err(|error| format!("{}: {error}", self.to.display()))
+    }
+
+    fn transfer(&self, total: u64, go_on: &impl Fn() -> bool) -> Result<(), String> {
+        let mut told: Option<Instant> = None;
+        let mut show = |line: &str| {
+            if told.is_none_or(|told| told.elapsed() >= NEWS)
+                && let Some((done, rest)) = progress(line)
+            {
+                println!("{}: {} of {} copied, {rest}", self.from.display(), size(done), size(total));
+                told = Some(Instant::now());
+            }
+            go_on()
+        };
+        // A second look takes what changed meanwhile.
+        let rsync = |more: &str| {
+            let mut command = self.rsync();
+            command.args(self.keep.then(|| format!("--temp-dir={BEGUN}"))).arg(more);
+            self.ends(&mut command);
+            command
+        };
+        let copied = lines(&mut rsync("--info=progress2"), SILENCE, &mut show)
+            .and_then(|()| lines(&mut rsync("--quiet"), SILENCE, |_| go_on()));
+        copied
+            .map_err(|why| format!("copying {} to {}: rsync: {why}", self.from.display(), self.to.display()))
+    }
+
+    /// How much there is to copy. An error where there is no room for it.
+    fn check_room(&self) -> Result<u64, String> {
+        let (mut bytes, mut files) = (0, 0);
+        let mut rsync = self.rsync();
+        lines(self.ends(rsync.args(["--dry-run", "--stats"])), SILENCE, |line| {
+            let number = |text: &str| text.split(' ').next().unwrap_or_default().parse().unwrap_or(0_u64);
+            if let Some(rest) = line.strip_prefix("Total transferred file size: ") {
+                bytes = number(rest);
+            } else if let Some(rest) = line.strip_prefix("Number of created files: ") {
+                files = number(rest);
+            }
+            true
+        })
+        .map_err(|why| format!("looking at {}: rsync: {why}", self.from.display()))?;
+        let needed = bytes + files * BLOCK;
+        let folder = self.to.ancestors().find(|folder| folder.is_dir()).unwrap_or(self.to);
+        match statvfs(folder) {
+            // Some network file systems do not say how large they are.
+            Ok(place) if place.blocks() > 0 => {
+                let free = place.blocks_available() * place.fragment_size();
+                if free < needed {
+                    return Err(format!(
+                        "{} takes {}, and there is room for {} on the volume: remove something there, or take a \
+                         larger one",
+                        self.from.display(),
+                        size(needed),
+                        size(free)
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(bytes)
+    }
+
+    fn rsync(&self) -> Command {
+        let mut command = program("rsync");
+        // Its texts are read, and its own filter files are not ours.
+        command.env("LC_ALL", "C").env_remove("RSYNC_OLD_ARGS");
+        command.args(["-rltH", "--no-h", "--no-inc-recursive", "--outbuf=L"]);
+        let Access { owners, modes, owner: (uid, gid), .. } = self.access;
+        if modes {
+            command.arg("-p");
+        }
+        if owners {
+            command.args(["-og".to_owned(), format!("--chown={uid}:{gid}")]);
+        }
+        // What says that a copy is whole is written when it is.
+        command.arg(format!("--exclude=/{MARKER}"));
+        command.arg(if self.keep { "--ignore-existing" } else { "--delete" });
+        command
+    }
+
+    /// The two ends as its last arguments; of a folder its content goes into the other one.
+    fn ends<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        let inside = |path: &Path| {
+            let mut path = path.as_os_str().to_owned();
+            path.push("/");
+            PathBuf::from(path)
+        };
+        match fs::symlink_metadata(self.from) {
+            Ok(found) if found.is_dir() => command.arg(inside(self.from)).arg(inside(self.to)),
+            _ => command.arg(self.from).arg(self.to),
+        }
+    }
+}
+
+/// What `--info=progress2` says: how many bytes, and the rest of it in words.
+fn progress(line: &str) -> Option<(u64, String)> {
+    let mut words = line.split_ascii_whitespace();
+    let bytes = words.next()?.parse().ok()?;
+    let percent = words.next().filter(|word| word.ends_with('%'))?;
+    let (rate, left) = (words.next()?, words.next()?);
+    Some((bytes, format!("{percent} at {rate}, {left} to go")))
+}
+
+/// A size for people.
+fn size(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let (mut tenths, mut unit) = (bytes / 100, 0);
+    while tenths >= 10_000 && unit + 1 < units.len() {
+        tenths /= 1000;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const PLAIN: Access = Access { root: true, owners: false, modes: true, owner: (0, 0) };
+
+    #[test]
+    fn progress_and_sizes_are_for_people() {
+        assert_eq!(
+            progress("      246635142  99%  867.93MB/s    0:00:01 (xfr#3930, to-chk=1/4171)"),
+            Some((246_635_142, "99% at 867.93MB/s, 0:00:01 to go".to_owned()))
+        );
+        assert_eq!(progress("sending incremental file list"), None);
+        for (bytes, text) in
+            [(999, "999 B"), (1000, "1.0 kB"), (1_550_000, "1.5 MB"), (26_400_000_000, "26.4 GB")]
+        {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn a_copy_is_the_same_and_goes_on_where_one_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from: a\nname"), dir.path().join("to"));
+        fs::create_dir_all(from.join("sub")).unwrap();
+        fs::write(from.join("sub/file"), "content").unwrap();
+        fs::hard_link(from.join("sub/file"), from.join("same")).unwrap();
+        symlink("sub/file", from.join("link")).unwrap();
+        // Half a copy of a killed one.
+        fs::create_dir_all(to.join("sub")).unwrap();
+        fs::write(to.join("sub/.file.x8Ejq2"), "con").unwrap();
+        fs::write(to.join("sub/file"), "con").unwrap();
+        let copy = Copy { from: &from, to: &to, keep: false, access: PLAIN };
+        copy.run(|| true).unwrap();
+        assert_eq!(fs::read_to_string(to.join("same")).unwrap(), "content");
+        assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("sub/file"));
+        assert_eq!(fs::read_dir(to.join("sub")).unwrap().count(), 1);
+        // What is somebody's stays.
+        fs::write(to.join("same"), "mine").unwrap();
+        fs::remove_file(to.join("link")).unwrap();
+        fs::create_dir(to.join(BEGUN)).unwrap();
+        Copy { keep: true, ..copy }.run(|| true).unwrap();
+        assert!(!to.join(BEGUN).exists());
+        assert_eq!(fs::read_to_string(to.join("same")).unwrap(), "mine");
+        assert!(fs::symlink_metadata(to.join("link")).is_ok());
+        let file = dir.path().join("file");
+        Copy { from: &from.join("same"), to: &file, keep: false, access: PLAIN }.run(|| true).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "content");
+        let told = Copy { from: &dir.path().join("no"), to: &file, keep: false, access: PLAIN }.run(|| true);
+        assert!(told.unwrap_err().contains("rsync"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir_all(&from).unwrap();
+        // Eight terabytes that take no room here.
+        let made = File::create(from.join("sparse")).unwrap().set_len(1 << 43);
+        made.unwrap();
+        let told = Copy { from: &from, to: &to, keep: false, access: PLAIN }.run(|| true).unwrap_err();
+        assert!(told.contains("takes 8") && told.contains("room for") && !to.exists(), "{told}");
+    }
+}

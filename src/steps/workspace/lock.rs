@@ -1,0 +1,181 @@
+//! One container at a time works on a volume that several share. `flock` where the file system's locks reach
+//! everybody: they end with their holder, also with a machine that died. Where they are missing, or may be known to
+//! one machine alone (FUSE, 9p, CIFS, NFS before 4), a [lease](super::lease) beside it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::lease::{self, Lease, Seen};
+
+/// How often who waits says so.
+const NEWS: Duration = Duration::from_secs(5);
+
+/// How often a lease is looked at: nothing tells of its end.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// File systems whose locks may be known to one machine alone.
+const OWN_LOCKS: [&str; 6] = ["fuse", "9p", "cifs", "smb", "virtiofs", "nfs"];
+
+/// Held until it is dropped.
+#[derive(Debug)]
+pub(in crate::steps) struct Lock {
+    _flock: Option<File>,
+    lease: Option<Lease>,
+}
+
+impl Lock {
+    /// Waits until nobody else has `file`, at most for `patience`; `kind` is the type of its file system. The error is
+    /// a sentence.
+    pub fn take(file: &Path, kind: &str, patience: Duration) -> Result<Self, String> {
+        let wait = Wait { file: file.to_owned(), until: Instant::now() + patience, patience };
+        let flock = match wait.flock() {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => None,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(error.to_string()),
+            Err(error) => return Err(format!("{}: {error}", file.display())),
+            Ok(flock) => Some(flock),
+        };
+        let lease = if flock.is_none() || reaches_one_machine(kind) {
+            Some(wait.lease().map_err(|error| error.to_string())?)
+        } else {
+            None
+        };
+        Ok(Self { _flock: flock, lease })
+    }
+
+    /// Whether it is still held: a lease can be lost by who stands still for too long.
+    pub fn held(&self) -> bool {
+        self.lease.as_ref().is_none_or(Lease::held)
+    }
+}
+
+fn reaches_one_machine(kind: &str) -> bool {
+    kind != "nfs4" && OWN_LOCKS.iter().any(|own| kind.starts_with(own))
+}
+
+struct Wait {
+    file: PathBuf,
+    until: Instant,
+    patience: Duration,
+}
+
+impl Wait {
+    fn flock(&self) -> io::Result<File> {
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&self.file)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => self.wait_for(&file)?,
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Only for people who wait; without room for it the lock is good nevertheless.
+        let _ = file.set_len(0).and_then(|()| file.write_all(who().as_bytes()));
+        Ok(file)
+    }
+
+    /// Waits in a thread, because the kernel waits for ever. The thread stays behind when we go on without; what it
+    /// gets then it lets go at once.
+    fn wait_for(&self, file: &File) -> io::Result<()> {
+        let waiting = file.try_clone()?;
+        let (sender, locked) = mpsc::sync_channel(1);
+        thread::Builder::new().name("lock".into()).spawn(move || {
+            let _ = sender.try_send(waiting.lock());
+        })?;
+        loop {
+            let left = self.until.saturating_duration_since(Instant::now());
+            self.tell(&fs::read_to_string(&self.file).unwrap_or_default(), left)?;
+            match locked.recv_timeout(NEWS.min(left)) {
+                Ok(result) => return result,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+    }
+
+    fn lease(&self) -> io::Result<Lease> {
+        let file = self.file.with_extension("lease");
+        let mut seen = Seen::default();
+        let mut told: Option<Instant> = None;
+        loop {
+            if let Some(lease) = Lease::attempt(&file, &who(), &mut seen, lease::HOLDER_DEAD_AFTER)? {
+                return Ok(lease);
+            }
+            let left = self.until.saturating_duration_since(Instant::now());
+            if left.is_zero() || told.is_none_or(|told| told.elapsed() >= NEWS) {
+                self.tell(&lease::holder(&file), left)?;
+                told = Some(Instant::now());
+            }
+            thread::sleep(LOOK.min(left));
+        }
+    }
+
+    fn tell(&self, holder: &str, left: Duration) -> io::Result<()> {
+        let holder = if holder.trim().is_empty() { "another container" } else { holder.trim() };
+        let file = self.file.display();
+        if left.is_zero() {
+            let why = format!(
+                "{holder} still works on this volume after {:?} of waiting ({file}); stop it, then restart this \
+                 step",
+                self.patience
+            );
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+        }
+        println!(
+            "waiting for {holder}, which works on this volume ({file}); for {} s more, then this container goes on \
+             without. If that one hangs, stop it",
+            left.as_secs().max(1)
+        );
+        Ok(())
+    }
+}
+
+/// This container, and since when.
+fn who() -> String {
+    let name = crate::facts::host().unwrap_or_else(|| "a container".to_owned());
+    let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default();
+    format!("container {name} (since {now})")
+}
+
+fn has_no_locks(error: &io::Error) -> bool {
+    let none = [nix::libc::ENOLCK, nix::libc::EOPNOTSUPP, nix::libc::ENOSYS, nix::libc::EINVAL];
+    error.raw_os_error().is_some_and(|code| none.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_and_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(".lock");
+        for kind in ["ext4", "fuse.rclone"] {
+            let first = Lock::take(&file, kind, Duration::ZERO).unwrap();
+            assert!(first.held());
+            let start = Instant::now();
+            let told = Lock::take(&file, kind, Duration::from_millis(100)).unwrap_err();
+            assert!(told.contains("since") && told.contains("stop it"), "{told}");
+            assert!(start.elapsed() < Duration::from_secs(3));
+            let waiting = thread::spawn({
+                let (file, kind) = (file.clone(), kind.to_owned());
+                move || Lock::take(&file, &kind, Duration::from_secs(20)).map(drop)
+            });
+            drop(first);
+            waiting.join().unwrap().unwrap();
+        }
+    }
+
+    #[test]
+    fn locks_of_some_file_systems_reach_one_machine_alone() {
+        for (kind, alone) in
+            [("ext4", false), ("nfs4", false), ("nfs", true), ("fuse.rclone", true), ("9p", true)]
+        {
+            assert_eq!(reaches_one_machine(kind), alone, "{kind}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What can be done in the workspace: whose what we put there is to be, and what its file system makes of that. Found
+//! out by trying, because the type of a file system does not tell: the same one is mounted with and without owners,
+//! and a server may take root for nobody.
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Gid, Uid, setegid, seteuid};
+
+use crate::facts::Workspace;
+
+/// Whose the workspace is where nothing says so.
+const PERSON: u32 = 1000;
+
+/// What `WORKSPACE`, `WORKSPACE_MOUNTED`, `WORKSPACE_UID` and `WORKSPACE_GID` say; empty is unset.
+pub(in crate::steps) type Asked<'a> = [&'a str; 4];
+
+/// The workspace, looked at without writing there.
+#[derive(Debug)]
+pub(in crate::steps) struct Volume {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The type of its file system, where that outlives the container.
+    pub kind: Option<String>,
+    /// Whose it is now, if it is there.
+    pub found: Option<(u32, u32)>,
+    /// Whose what we put there is to be.
+    pub owner: (u32, u32),
+}
+
+impl Volume {
+    /// Looks at it. The error says why nothing can be done there, and what helps.
+    pub fn of([folder, mounted, uid, gid]: Asked<'_>) -> Result<Self, String> {
+        let number = |text: &str| match text {
+            "" => Ok(None),
+            text => super::super::number(text).map(Some),
+        };
+        let (uid, gid) = (number(uid)?, number(gid)?);
+        let Workspace { path, volume, owner, trouble, read_only } =
+            Workspace::probe(folder.as_ref(), mounted.eq_ignore_ascii_case("force"));
+        match trouble {
+            Some(trouble) if !read_only => Err(trouble),
+            _ => Ok(Self {
+                owner: owner_to_be(volume.as_ref().and(owner), (uid, gid)),
+                path,
+                kind: volume,
+                found: owner,
+            }),
+        }
+    }
+
+    /// Tries what can be done there, as root or, where a server does not trust root, as its owner.
+    pub fn try_out(&self) -> Result<Access, String> {
+        let attempt = self.attempt();
+        let refused = matches!(&attempt, Err(error) if error.kind() == io::ErrorKind::PermissionDenied);
+        match attempt {
+            Ok(access) => Ok(access),
+            Err(_) if refused && self.become_owner() => {
+                let access = self.attempt().map(|access| Access { root: false, owners: false, ..access });
+                access.map_err(|error| self.trouble(&error))
+            }
+            Err(error) => Err(self.trouble(&error)),
+        }
+    }
+
+    /// From now on this process is the workspace's owner, until [`be_root`].
+    fn become_owner(&self) -> bool {
+        let (uid, gid) = self.found.filter(|found| found.0 != 0).unwrap_or(self.owner);
+        Uid::effective().is_root()
+            && setegid(Gid::from_raw(gid)).and_then(|()| seteuid(Uid::from_raw(uid))).is_ok()
+    }
+
+    fn attempt(&self) -> io::Result<Access> {
+        let file = self.path.join(format!(".desktopd-probe-{}", std::process::id()));
+        // One of a container that died in this moment.
+        let _ = fs::remove_file(&file);
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+        // Some say that it worked, and it did not.
+        let mut owners = lchown(&file, Some(self.owner.0), Some(self.owner.1)).is_ok();
+        let mut modes = made.set_permissions(Permissions::from_mode(0o751)).is_ok();
+        if let Ok(now) = made.metadata() {
+            owners &= (now.uid(), now.gid()) == self.owner;
+            modes &= now.mode() & 0o777 == 0o751;
+        }
+        fs::remove_file(&file)?;
+        Ok(Access { root: true, owners, modes, owner: self.owner })
+    }
+
+    /// What stands in the way there, and what helps.
+    pub fn trouble(&self, error: &io::Error) -> String {
+        let what_helps = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "; remove something from that volume, or take a larger one"
+            }
+            io::ErrorKind::ReadOnlyFilesystem => "; mount a volume there, without `:ro`",
+            io::ErrorKind::PermissionDenied => {
+                "; neither root nor its owner may write there: see to its permissions where it comes from"
+            }
+            _ => "",
+        };
+        format!("the workspace {}: {error}{what_helps}", self.path.display())
+    }
+}
+
+/// Whose what is put into a volume is to be, which is `volume`'s unless that is root.
+fn owner_to_be(volume: Option<(u32, u32)>, asked: (Option<u32>, Option<u32>)) -> (u32, u32) {
+    let of = |asked: Option<u32>, found: Option<u32>| {
+        asked.or(found.filter(|found| *found != 0)).unwrap_or(PERSON)
+    };
+    (of(asked.0, volume.map(|ids| ids.0)), of(asked.1, volume.map(|ids| ids.1)))
+}
+
+/// Makes this process root again, if it was.
+pub(in crate::steps) fn be_root() {
+    // Whoever never was root stays who he is.
+    let _ = seteuid(Uid::from_raw(0)).and_then(|()| setegid(Gid::from_raw(0)));
+}
+
+/// What can be done in the workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::steps) struct Access {
+    /// Whether root may write there; where not, this process is the owner now.
+    pub root: bool,
+    /// Whether files can be given to `owner`.
+    pub owners: bool,
+    /// Whether files keep the permissions that they are given.
+    pub modes: bool,
+    /// Whose things are to be there.
+    pub owner: (u32, u32),
+}
+
+impl Access {
+    /// A folder of the owner's, with those above it. One that is there is left as it is.
+    pub fn folder(&self, path: &Path) -> io::Result<()> {
+        if let Some(above) = path.parent().filter(|above| !above.exists()) {
+            self.folder(above)?;
+        }
+        match DirBuilder::new().mode(0o775).create(path) {
+            Ok(()) => self.give(path),
+            Err(_) if path.is_dir() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A new file of the owner's that nobody sees half written, in place of what is there.
+    pub fn file(&self, path: &Path, text: &str) -> io::Result<()> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let new = path.with_file_name(format!(".{name}.desktopd-{}", std::process::id()));
+        let write = || {
+            fs::write(&new, text)?;
+            self.give(&new)?;
+            fs::rename(&new, path)
+        };
+        write().inspect_err(|_| drop(fs::remove_file(&new)))
+    }
+
+    /// Makes it the owner's, where there are owners.
+    pub fn give(&self, path: &Path) -> io::Result<()> {
+        if self.owners { lchown(path, Some(self.owner.0), Some(self.owner.1)) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_that_somebody_owns_stays_theirs() {
+        for (volume, asked, expected) in [
+            (None, (None, None), (1000, 1000)),
+            (None, (Some(7), None), (7, 1000)),
+            (Some((0, 0)), (None, None), (1000, 1000)),
+            (Some((0, 0)), (Some(7), Some(8)), (7, 8)),
+            (Some((4321, 4322)), (None, None), (4321, 4322)),
+            (Some((4321, 0)), (None, None), (4321, 1000)),
+            (Some((4321, 4322)), (Some(7), None), (7, 4322)),
+        ] {
+            assert_eq!(owner_to_be(volume, asked), expected, "{volume:?} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_made_belongs_to_the_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_str().unwrap();
+        let (uid, gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());
+        let ids = if uid == 0 { (4321, 4322) } else { (uid, gid) };
+        let volume = Volume::of([path, "", &ids.0.to_string(), &ids.1.to_string()]).unwrap();
+        let access = volume.try_out().unwrap();
+        assert!(access.root && access.owners && access.modes, "{access:?}");
+        access.folder(&dir.path().join("a/b")).unwrap();
+        access.file(&dir.path().join("a/b/c"), "text").unwrap();
+        for name in ["a", "a/b", "a/b/c"] {
+            let found = fs::metadata(dir.path().join(name)).unwrap();
+            assert_eq!((found.uid(), found.gid()), ids, "{name}");
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left there");
+        assert!(Volume::of([path, "", "x", ""]).unwrap_err().contains("'x' is not an id"));
+    }
+}

@@ -1,0 +1,149 @@
+//! What an image brings for the workspace, `/opt/workspace-internal`: each thing in it is copied where nothing of its
+//! name is there yet. Copied beside under a hidden name and then renamed, so what is there is whole; one container at
+//! a time.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::workspace::copy::Copy;
+use super::workspace::lock::Lock;
+use super::workspace::volume::{Asked, Volume};
+
+/// Where images put it.
+pub(super) const BROUGHT: &str = "/opt/workspace-internal";
+
+/// In the workspace: who copies, and what a copy is called until it is whole.
+const LOCK: &str = ".desktopd-files.lock";
+const UNFINISHED: &str = ".desktopd-new";
+
+/// Copies what is missing; `patience` is for other containers that do the same.
+pub(super) fn run(brought: &Path, asked: Asked<'_>, patience: Duration) -> Result<(), String> {
+    // Most images bring nothing, and then nobody's volume is asked.
+    if fs::read_dir(brought).map_or(true, |mut things| things.next().is_none()) {
+        return Ok(());
+    }
+    let volume = Volume::of(asked)?;
+    if missing(brought, &volume.path).is_empty() {
+        return Ok(());
+    }
+    let access = volume.try_out()?;
+    let kind = volume.kind.as_deref().unwrap_or_default();
+    let lock = Lock::take(&volume.path.join(LOCK), kind, patience)?;
+    // Another container may have copied meanwhile, or have died in the middle.
+    let names = missing(brought, &volume.path);
+    sweep(&volume.path, UNFINISHED, &names);
+    let mut failed = Vec::new();
+    for name in names {
+        let (from, to) = (brought.join(&name), volume.path.join(&name));
+        let new = unfinished(&to, UNFINISHED);
+        let copied = Copy { from: &from, to: &new, keep: false, access }.run(|| lock.held());
+        let placed = copied.and_then(|()| match place(&new, &to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                remove(&new);
+                Ok(())
+            }
+            result => result.map_err(|error| volume.trouble(&error)),
+        });
+        match placed {
+            Ok(()) => println!("{} is there now", to.display()),
+            Err(why) => {
+                remove(&new);
+                failed.push(why);
+            }
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+}
+
+/// What the image brings and the workspace lacks.
+fn missing(brought: &Path, workspace: &Path) -> Vec<OsString> {
+    let names = fs::read_dir(brought).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut names: Vec<_> =
+        names.filter(|name| fs::symlink_metadata(workspace.join(name)).is_err()).collect();
+    names.sort();
+    names
+}
+
+/// What `path` is called until it is whole.
+pub(super) fn unfinished(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+/// Removes what nobody will finish. To be called under the lock.
+pub(super) fn sweep(folder: &Path, ending: &str, wanted: &[OsString]) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let of = name.as_bytes().strip_prefix(b".").and_then(|name| name.strip_suffix(ending.as_bytes()));
+        if of.is_some_and(|of| !wanted.iter().any(|wanted| wanted == OsStr::from_bytes(of))) {
+            remove(&entry.path());
+        }
+    }
+}
+
+/// Removes whatever is there; what does not go is told.
+pub(super) fn remove(path: &Path) {
+    let result = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(_) => Ok(()),
+    };
+    if let Err(error) = result {
+        eprintln!("removing {}: {error}", path.display());
+    }
+}
+
+/// Gives a copy that is whole its name, where nothing has it.
+pub(super) fn place(new: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, new, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system knows how to do both at once.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
+            if fs::symlink_metadata(to).is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(new, to)
+        }
+        result => Ok(result?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_left_alone_and_what_is_missing_comes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (brought, workspace) = (dir.path().join("brought"), dir.path().join("work"));
+        fs::create_dir_all(brought.join("examples/deep")).unwrap();
+        fs::write(brought.join("examples/deep/file"), "ours").unwrap();
+        fs::create_dir_all(brought.join("notes")).unwrap();
+        fs::write(brought.join("notes/file"), "ours").unwrap();
+        fs::write(brought.join("read me\n.txt"), "ours").unwrap();
+        fs::create_dir_all(workspace.join("notes")).unwrap();
+        fs::write(workspace.join("notes/mine"), "mine").unwrap();
+        // Of a container that died: one that this image brings, too, and one that it does not.
+        fs::create_dir_all(workspace.join(".examples.desktopd-new/half")).unwrap();
+        fs::create_dir_all(workspace.join(".gone.desktopd-new")).unwrap();
+        let asked = [workspace.to_str().unwrap(), "", "", ""];
+        for _ in 0..2 {
+            run(&brought, asked, Duration::ZERO).unwrap();
+            assert_eq!(fs::read_to_string(workspace.join("examples/deep/file")).unwrap(), "ours");
+            assert_eq!(fs::read_to_string(workspace.join("read me\n.txt")).unwrap(), "ours");
+            assert_eq!(fs::read_dir(workspace.join("notes")).unwrap().count(), 1);
+            let mut names: Vec<_> =
+                fs::read_dir(&workspace).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            assert_eq!(names, [LOCK, "examples", "notes", "read me\n.txt"]);
+        }
+        run(&dir.path().join("nothing"), asked, Duration::ZERO).unwrap();
+    }
+}
