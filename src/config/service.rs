@@ -25,7 +25,8 @@ pub use probe::Probe;
 pub use ready::Ready;
 
 /// The boot steps that a file may name; the work itself is in the stage of that name.
-pub const STEPS: [&str; 3] = ["environment", "prepare", "x-cookie"];
+pub const STEPS: [&str; 7] =
+    ["boot-script", "environment", "hooks", "hotfix", "prepare", "provisioning", "x-cookie"];
 
 /// What a unit runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,7 +31,7 @@ impl Files {
             .collect();
         let found = paths.into_iter().filter(|(_, path)| {
             let path = path.clone();
-            patiently(move || says_something(&path)) == Some(true)
+            patiently(move || alike(&path).iter().any(|path| says_something(path))) == Some(true)
         });
         Self(found.map(|(name, _)| name).collect())
     }
@@ -45,6 +45,16 @@ impl Files {
     pub fn has(&self, name: &str) -> bool {
         self.0.contains(name)
     }
+}
+
+/// The files that are meant by a path whose last part may begin with a star.
+fn alike(path: &Path) -> Vec<PathBuf> {
+    let ending = path.file_name().and_then(|name| name.as_encoded_bytes().strip_prefix(b"*"));
+    let (Some(ending), Some(folder)) = (ending, path.parent()) else { return vec![path.to_owned()] };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let meant =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(ending));
+    entries.filter(meant).collect()
 }
 
 /// Whether a line of it is neither empty nor a comment.
@@ -74,5 +84,9 @@ mod tests {
         let files = Files::probe(Some(home.path()), names.clone());
         assert_eq!(names.iter().filter(|name| files.has(name)).collect::<Vec<_>>(), [&names[0]]);
         assert!(!Files::probe(None, names.clone()).has(&names[0]));
+        for (pattern, expected) in [("*ys", true), ("*", true), ("*ment", false), ("*.sh", false)] {
+            let name = format!("${{home}}/{pattern}");
+            assert_eq!(Files::probe(Some(home.path()), [name.clone()]).has(&name), expected, "{pattern}");
+        }
     }
 }

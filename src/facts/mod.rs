@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::config::Config;
-use crate::config::condition::Holds;
 use crate::config::service::{Probe, Ready, Run};
 use crate::sys::launch::Identity;
 use crate::sys::patiently;
@@ -84,10 +83,7 @@ impl Facts {
         let path = path.or_else(|| config.env.text("PATH")).unwrap_or("/usr/local/bin:/usr/bin:/bin");
         let account = account::desktop_account(&daemon, &config.env.vars.user_name, &config.places.home);
         let asked = config.services.iter().flat_map(|service| &service.conditions);
-        let asked = asked.flat_map(|condition| match &condition.holds {
-            Holds::AnyFile(names) => names.clone(),
-            Holds::Variable(_) => Vec::new(),
-        });
+        let asked = asked.flat_map(|condition| condition.any_file.iter().cloned());
         Self {
             container,
             groups: account::groups(config.services.iter().flat_map(|service| &service.groups)),

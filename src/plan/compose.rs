@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::config::condition::Holds;
 use crate::config::env::{is_own_secret, looks_secret};
 use crate::config::file::FileSpec;
 use crate::config::listen::ListenSpec;
@@ -180,14 +179,13 @@ impl<'a> Composer<'a> {
     fn unmet(&self, service: &Service, expander: &mut Expander<'_>) -> Option<String> {
         let mut unmet = None;
         for condition in &service.conditions {
-            let (holds, usual) = match &condition.holds {
-                Holds::Variable(name) => (self.config.env.is_on(name), format!("{name} is not set")),
-                Holds::AnyFile(names) => {
-                    let holds = names.iter().any(|name| self.facts.files.has(name));
-                    let paths = expander.list("condition.any-file", names);
-                    (holds, format!("nothing is in {}", paths.join(" or ")))
-                }
-            };
+            let on = condition.variable.as_ref().is_some_and(|name| self.config.env.is_on(name));
+            let there = condition.any_file.iter().any(|name| self.facts.files.has(name));
+            let holds = on || there;
+            let paths = expander.list("condition.any-file", &condition.any_file);
+            let no_variable = condition.variable.as_ref().map(|name| format!("{name} is not set"));
+            let empty = (!paths.is_empty()).then(|| format!("nothing is in {}", paths.join(" or ")));
+            let usual = no_variable.into_iter().chain(empty).collect::<Vec<_>>().join(", and ");
             let otherwise = condition.otherwise.as_ref().map(|text| expander.text("condition.else", text));
             if !holds && unmet.is_none() {
                 unmet = Some(otherwise.unwrap_or(usual));

@@ -3,6 +3,7 @@
 mod asked;
 mod portal;
 mod routes;
+mod scripts;
 mod shells;
 mod together;
 
@@ -324,6 +325,7 @@ fn a_condition_that_does_not_hold_is_the_reason_to_skip() {
             "command = [\"app\"]\n[[condition]]\nvariable = \"MY_OWN\"\n[[condition]]\nany-file = [\"/a\"]",
         ),
         ("typo", "command = [\"app\"]\n[[condition]]\nany-file = [\"${hme}/b\"]"),
+        ("either", "command = [\"app\"]\n[[condition]]\nvariable = \"MY_OWN\"\nany-file = [\"${home}/b\"]"),
     ];
     let reasons = |environment: &[(&str, &str)], found: &[&str]| {
         let facts = Facts { files: Files::given(found.iter().copied()), ..facts() };
@@ -338,6 +340,11 @@ fn a_condition_that_does_not_hold_is_the_reason_to_skip() {
     );
     let some = reasons(&[("ENABLE_COTURN", "1"), ("MY_OWN", "x")], &["${home}/b"]);
     assert_eq!(some[..4], ["", "", "", "nothing is in /a"]);
+    let either = reasons(&[], &["${home}/b"]);
+    assert_eq!(
+        [&none[5], &some[5], &either[5]],
+        ["MY_OWN is not set, and nothing is in /home/user/b", "", ""]
+    );
 }
 
 #[test]
