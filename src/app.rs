@@ -3,6 +3,7 @@
 //! Nothing slow stands before the first answer: the portal and the control socket are open before the machine is
 //! looked at. From then on this task only passes on: signals to the reaper and the supervisor, states to the observer.
 
+mod busy;
 mod credentials;
 mod front;
 mod reload;
@@ -31,6 +32,7 @@ use crate::supervise::{self, Context, Published, Replanned, Supervisor};
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::{Signal, Signals};
 use crate::{config::Secret, sys};
+use busy::Busy;
 use front::Front;
 use reload::{Reading, Reloader, Wanted};
 
@@ -49,6 +51,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     tracing::info!("desktopd {} starts", env!("CARGO_PKG_VERSION"));
     let socket = config.places.control_socket();
     let control = portal::bind_unix(&config.places.run, &socket).await.map_err(failed)?;
+    let busy = Busy::begin(&config.places.run);
 
     let (observer, watch) = Observer::new(std::process::id().cast_signed(), began.1);
     let stop = CancellationToken::new();
@@ -93,6 +96,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         front,
         whereabouts,
         ready_socket,
+        busy,
     };
     let code = daemon.watch_over().await;
     let front = daemon.front;
@@ -121,6 +125,8 @@ struct Daemon {
     whereabouts: (mpsc::Sender<()>, mpsc::Receiver<IpAddr>),
     /// Where to say that everything is up, until it was said.
     ready_socket: Option<OsString>,
+    /// Tells scripts that the machine is still being set up.
+    busy: Busy,
 }
 
 impl Daemon {
@@ -169,6 +175,7 @@ impl Daemon {
                         continue;
                     }
                     let published = states.borrow_and_update().clone();
+                    self.busy.look(&published.units);
                     let (finished, code) = (published.finished, published.code);
                     if published.stopping && !asked {
                         asked = true;

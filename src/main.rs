@@ -61,11 +61,9 @@ fn own_side() -> Option<i32> {
         sys::sides::GUARD => Some(sys::guard::guard()),
         sys::sides::STEP => {
             let words: Result<Vec<String>, _> = words.map(std::ffi::OsString::into_string).collect();
-            Some(told(
-                words
-                    .map_err(|word| format!("{} is not UTF-8", word.display()))
-                    .and_then(|words| steps::run(&words)),
-            ))
+            let words = words.map_err(|word| format!("{} is not UTF-8", word.display()));
+            let code = words.and_then(|words| steps::run(&words));
+            Some(code.unwrap_or_else(|error| told(Err(error))))
         }
         _ => None,
     }

@@ -36,6 +36,9 @@ pub use secret::Secret;
 pub use service::Service;
 pub use settings::Settings;
 
+/// Where people mount the remotes that they have; rclone itself looks in homes alone.
+const RCLONE_CONFIG: &str = "/etc/rclone/rclone.conf";
+
 /// Everything that people told us.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -64,7 +67,10 @@ impl Config {
     }
 
     /// Reads the files in `dir` for a given environment.
-    pub fn read(dir: PathBuf, env: Environment, mut problems: Vec<Problem>) -> Self {
+    pub fn read(dir: PathBuf, mut env: Environment, mut problems: Vec<Problem>) -> Self {
+        if env.text("RCLONE_CONFIG").is_none() && Path::new(RCLONE_CONFIG).is_file() {
+            env.raw.insert("RCLONE_CONFIG".into(), RCLONE_CONFIG.into());
+        }
         let path = dir.join("desktopd.toml");
         let settings = match fs::read_to_string(&path) {
             Ok(text) => Settings::parse(&path, &text, &mut problems),
@@ -344,8 +350,8 @@ mod tests {
             ("[[condition]]\nelse = \"x\"", "condition[1].variable: it is missing"),
             ("[[condition]]\nany-file = []", "condition[1].any-file: it is empty"),
             (
-                "[[condition]]\nvariable = \"A\"\n[[condition]]\nvariable = \"A\"\nany-file = [\"/a\"]",
-                "condition[2].any-file: a condition has either",
+                "[[condition]]\nvariable = \"A\"\n[[condition]]\nvariable = \"A\"\nany-file = \"/a\"",
+                "condition[2].any-file: \"/a\" is not a list of paths",
             ),
             (
                 "[[condition]]\nvariabel = \"A\"",

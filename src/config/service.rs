@@ -25,8 +25,20 @@ pub use probe::Probe;
 pub use ready::Ready;
 
 /// The boot steps that a file may name; the work itself is in the stage of that name.
-pub const STEPS: [&str; 8] =
-    ["environment", "opt-sync", "prepare", "ssh-keys", "user", "workspace", "workspace-files", "x-cookie"];
+pub const STEPS: [&str; 12] = [
+    "boot-script",
+    "environment",
+    "hooks",
+    "hotfix",
+    "opt-sync",
+    "prepare",
+    "provisioning",
+    "ssh-keys",
+    "user",
+    "workspace",
+    "workspace-files",
+    "x-cookie",
+];
 
 /// What a unit runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

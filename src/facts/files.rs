@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::config::condition::Holds;
+use crate::config::condition::Condition;
 
 use super::{patiently, ssh_keys};
 
@@ -25,7 +25,7 @@ impl Files {
     pub fn probe<'a>(
         home: Option<&Path>,
         run_dir: &Path,
-        asked: impl IntoIterator<Item = &'a Holds>,
+        asked: impl IntoIterator<Item = &'a Condition>,
     ) -> Self {
         let mut files = Self::default();
         let run_dir = run_dir.display().to_string();
@@ -36,16 +36,16 @@ impl Files {
                 None => (!name.contains("${")).then_some(name),
             }
         };
-        for holds in asked {
-            let (names, found, look) = match holds {
-                Holds::AnyFile(names) => (names, &mut files.says_something, says_something as fn(&Path) -> _),
-                Holds::AnyKey(names) => (names, &mut files.has_key, ssh_keys::has_key as fn(&Path) -> _),
-                Holds::Variable(_) => continue,
-            };
-            for name in names {
-                let Some(path) = path(name).map(PathBuf::from) else { continue };
-                if !found.contains(name) && patiently(move || look(&path)) == Some(true) {
-                    found.insert(name.clone());
+        for condition in asked {
+            for (names, found, look) in [
+                (&condition.any_file, &mut files.says_something, any_says_something as fn(&Path) -> _),
+                (&condition.any_key, &mut files.has_key, ssh_keys::has_key),
+            ] {
+                for name in names {
+                    let Some(path) = path(name).map(PathBuf::from) else { continue };
+                    if !found.contains(name) && patiently(move || look(&path)) == Some(true) {
+                        found.insert(name.clone());
+                    }
                 }
             }
         }
@@ -59,14 +59,24 @@ impl Files {
     }
 
     /// Whether what a condition asks of files holds.
-    pub fn hold(&self, holds: &Holds) -> bool {
+    pub fn hold(&self, condition: &Condition) -> bool {
         let any = |names: &[String], found: &BTreeSet<String>| names.iter().any(|name| found.contains(name));
-        match holds {
-            Holds::AnyFile(names) => any(names, &self.says_something),
-            Holds::AnyKey(names) => any(names, &self.has_key),
-            Holds::Variable(_) => false,
-        }
+        any(&condition.any_file, &self.says_something) || any(&condition.any_key, &self.has_key)
     }
+}
+
+fn any_says_something(path: &Path) -> bool {
+    alike(path).iter().any(|path| says_something(path))
+}
+
+/// The files that are meant by a path whose last part may begin with a star.
+fn alike(path: &Path) -> Vec<PathBuf> {
+    let ending = path.file_name().and_then(|name| name.as_encoded_bytes().strip_prefix(b"*"));
+    let (Some(ending), Some(folder)) = (ending, path.parent()) else { return vec![path.to_owned()] };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let meant =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(ending));
+    entries.filter(meant).collect()
 }
 
 /// Whether a line of it is neither empty nor a comment.
@@ -92,16 +102,19 @@ mod tests {
         {
             std::fs::write(home.path().join(name), text).unwrap();
         }
-        let asked = |name: &str| Holds::AnyFile(vec![format!("${{home}}/{name}")]);
-        let found = |home| {
-            let names = ["keys", "comment", "empty", "missing", ""];
+        let asked =
+            |name: &str| Condition { any_file: vec![format!("${{home}}/{name}")], ..Condition::default() };
+        let found = |home, names: [&str; 5]| {
             let files = Files::probe(home, Path::new("/nonexistent"), &names.map(asked));
             names.map(|name| files.hold(&asked(name)))
         };
-        assert_eq!(found(Some(home.path())), [true, false, false, false, false]);
-        assert_eq!(found(None), [false; 5]);
+        let names = ["keys", "comment", "empty", "missing", ""];
+        assert_eq!(found(Some(home.path()), names), [true, false, false, false, false]);
+        assert_eq!(found(None, names), [false; 5]);
+        let patterns = ["*ys", "*", "*ment", "*.sh", "k*"];
+        assert_eq!(found(Some(home.path()), patterns), [true, true, false, false, false]);
         // That says something, and is no key.
-        let key = Holds::AnyKey(vec!["${run-dir}/keys".to_owned()]);
+        let key = Condition { any_key: vec!["${run-dir}/keys".to_owned()], ..Condition::default() };
         assert!(!Files::probe(None, home.path(), [&key]).hold(&key));
     }
 }

@@ -94,7 +94,6 @@ impl Facts {
         let name = &vars.user_name.0;
         let account = account::desktop_account(&daemon, name, &config.places.home);
         let asked = config.services.iter().flat_map(|service| &service.conditions);
-        let asked = asked.map(|condition| &condition.holds);
         let own_groups = account::USUAL_GROUPS.map(str::to_owned).into_iter().chain(vars.user_groups());
         let groups: Vec<String> =
             config.services.iter().flat_map(|service| service.groups.clone()).chain(own_groups).collect();

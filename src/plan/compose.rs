@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::config::condition::Holds;
 use crate::config::env::{is_own_secret, looks_secret};
 use crate::config::file::FileSpec;
 use crate::config::listen::ListenSpec;
@@ -180,14 +179,16 @@ impl<'a> Composer<'a> {
     fn unmet(&self, service: &Service, expander: &mut Expander<'_>) -> Option<String> {
         let mut unmet = None;
         for condition in &service.conditions {
-            let (holds, usual) = match &condition.holds {
-                Holds::Variable(name) => (self.config.env.is_on(name), format!("{name} is not set")),
-                files @ (Holds::AnyFile(names) | Holds::AnyKey(names)) => {
-                    let paths = expander.list("condition", names).join(" or ");
-                    let nothing = if matches!(files, Holds::AnyKey(_)) { "no SSH key" } else { "nothing" };
-                    (self.facts.files.hold(files), format!("{nothing} is in {paths}"))
-                }
+            let on = condition.variable.as_ref().is_some_and(|name| self.config.env.is_on(name));
+            let holds = on || self.facts.files.hold(condition);
+            let files = expander.list("condition.any-file", &condition.any_file);
+            let keys = expander.list("condition.any-key", &condition.any_key);
+            let missing = |what, paths: Vec<String>| {
+                (!paths.is_empty()).then(|| format!("{what} is in {}", paths.join(" or ")))
             };
+            let unset = condition.variable.as_ref().map(|name| format!("{name} is not set"));
+            let usual = [unset, missing("nothing", files), missing("no SSH key", keys)];
+            let usual = usual.into_iter().flatten().collect::<Vec<_>>().join(", and ");
             let otherwise = condition.otherwise.as_ref().map(|text| expander.text("condition.else", text));
             if !holds && unmet.is_none() {
                 unmet = Some(otherwise.unwrap_or(usual));

@@ -26,6 +26,12 @@ pub(super) fn apply(
         "prepare" => prepare(unit, config, facts),
         "environment" => shells::environment(unit, config),
         "coturn" => coturn(unit, config, facts),
+        "hotfix" | "boot-script" => whole_environment(unit, config),
+        "hooks" => {
+            whole_environment(unit, config);
+            replaced(unit, config, facts);
+        }
+        "provisioning" => replaced(unit, config, facts),
         _ => {}
     }
 }
@@ -61,6 +67,20 @@ fn sshd(unit: &mut Unit, config: &Config, facts: &Facts) {
         unit.fate = Fate::Skip(format!(
             "another program listens on port {port}, an SSH server perhaps; SSH_PORT_LOCAL says which port is ours"
         ));
+    }
+}
+
+/// Root's own scripts see what this program was started with, our secrets included, as they do in the older images.
+fn whole_environment(unit: &mut Unit, config: &Config) {
+    for (name, value) in config.env.raw.iter().filter(|(name, _)| *name != "TERM") {
+        unit.launch.env.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+}
+
+/// Somebody's own boot script takes their place.
+fn replaced(unit: &mut Unit, config: &Config, facts: &Facts) {
+    if config.env.is_on("BOOT_SCRIPT") && facts.daemon.uid == 0 && unit.fate == Fate::Run {
+        unit.fate = Fate::Skip("BOOT_SCRIPT takes its place".to_owned());
     }
 }
 

@@ -207,7 +207,7 @@ impl Plan {
         routes::check(&mut routes, &units, portal.port, guests.problems);
         let links = guests.seat(&mut routes, &portal);
         routes::ask_for_localhost(&mut routes, &config.env.vars.header_up_localhost);
-        let shortcomings = shortcomings(facts).into_iter().chain(who.shortcoming).collect();
+        let shortcomings = shortcomings(config, facts).into_iter().chain(who.shortcoming).collect();
         Self { units, routes, portal, links, display, account: who.account, problems, shortcomings }
     }
 
@@ -229,7 +229,11 @@ fn settled(facts: &Facts, who: &account::Decision) -> Facts {
 }
 
 /// What people have to know of a machine on which not everything works.
-fn shortcomings(facts: &Facts) -> Vec<String> {
+fn shortcomings(config: &Config, facts: &Facts) -> Vec<String> {
+    let manifest = config.env.is_on("PROVISIONING_MANIFEST").then(|| {
+        "PROVISIONING_MANIFEST is not understood: nothing of it is done; PROVISIONING_SCRIPT names a script instead"
+            .to_owned()
+    });
     let unknown = facts
         .account
         .as_ref()
@@ -249,7 +253,7 @@ fn shortcomings(facts: &Facts) -> Vec<String> {
              {DESKTOP_TASKS}: docker update --pids-limit raises that"
         )
     });
-    facts.home_trouble.iter().cloned().chain(unknown).chain(few).collect()
+    facts.home_trouble.iter().cloned().chain(unknown).chain(few).chain(manifest).collect()
 }
 
 #[cfg(test)]

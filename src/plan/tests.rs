@@ -3,6 +3,7 @@
 mod asked;
 mod portal;
 mod routes;
+mod scripts;
 mod shells;
 mod together;
 
@@ -327,6 +328,7 @@ fn a_condition_that_does_not_hold_is_the_reason_to_skip() {
         ),
         ("k", "command = [\"app\"]\n[[condition]]\nany-key = [\"${run-dir}/k\", \"${home}/b\"]"),
         ("typo", "command = [\"app\"]\n[[condition]]\nany-file = [\"${hme}/b\"]"),
+        ("either", "command = [\"app\"]\n[[condition]]\nvariable = \"MY_OWN\"\nany-file = [\"${home}/b\"]"),
     ];
     let reasons = |environment: &[(&str, &str)], found: &[&str]| {
         let facts = Facts { files: Files::given(found.iter().copied()), ..facts() };
@@ -347,6 +349,11 @@ fn a_condition_that_does_not_hold_is_the_reason_to_skip() {
     );
     let some = reasons(&[("ENABLE_COTURN", "1"), ("MY_OWN", "x")], &["${home}/b"]);
     assert_eq!(some[..5], ["", "", "", "nothing is in /a", ""]);
+    let either = reasons(&[], &["${home}/b"]);
+    assert_eq!(
+        [&none[6], &some[6], &either[6]],
+        ["MY_OWN is not set, and nothing is in /home/user/b", "", ""]
+    );
 }
 
 #[test]

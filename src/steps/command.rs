@@ -3,12 +3,16 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long what was told to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(3);
@@ -99,11 +103,83 @@ fn result(mut child: Child, limit: Option<Duration>, late: impl Fn() -> String) 
         }
     };
     let status = status.map_err(|error| error.to_string())?;
+    if status.success() { Ok(()) } else { Err(told(status)) }
+}
+
+/// How it ended, in words.
+pub(super) fn told(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
-        (Some(0), _) => Ok(()),
-        (Some(code), _) => Err(format!("it ended with code {code}")),
-        (_, signal) => Err(format!("signal {} ended it", signal.unwrap_or_default())),
+        (Some(code), _) => format!("it ended with code {code}"),
+        (_, signal) => format!("signal {} ended it", signal.unwrap_or_default()),
     }
+}
+
+/// The code that a shell shows for it.
+pub(super) fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
+/// A program that somebody else wrote, in a session of its own, so that what it leaves in the background on purpose
+/// counts as a job and stays (the module `sys::jobs`): services have no TERM, and this has one.
+pub(super) fn apart(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("/usr/bin/setsid");
+    command.arg(name).stdin(Stdio::null()).env("TERM", "dumb");
+    command
+}
+
+/// Such a program while it runs. Dropped before it has ended, it is ended with its group, gently at first.
+pub(super) struct Running {
+    child: Child,
+    ended: AsyncFd<OwnedFd>,
+    here: bool,
+}
+
+impl Running {
+    /// Starts it; within a runtime.
+    pub(super) fn start(command: &mut Command) -> io::Result<Self> {
+        let mut child = command.spawn()?;
+        #[expect(
+            deprecated,
+            reason = "sound here: the descriptor is nobody else's, and open until it is dropped"
+        )]
+        let watch = |end| AsyncFd::new(end);
+        let ended = pid(&child)
+            .and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?))
+            .and_then(watch)
+            .inspect_err(|_| end(&mut child))?;
+        Ok(Self { child, ended, here: true })
+    }
+
+    /// Waits for its end.
+    pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
+        let _ = self.ended.readable().await?;
+        self.here = false;
+        self.child.wait()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.here {
+            end(&mut self.child);
+        }
+    }
+}
+
+/// Does work that may take long, within a runtime. When this process is told to end the work is dropped, so that what
+/// it has to do at its end is done.
+pub(super) fn until_told<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let result = runtime.block_on(async {
+        let mut told = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+        tokio::select! {
+            result = work => result,
+            _ = told.recv() => Err("it was told to end before its time".to_owned()),
+        }
+    });
+    // A thread that looks for a name may take its time.
+    runtime.shutdown_background();
+    result
 }
 
 /// Whether it has ended within `limit`.

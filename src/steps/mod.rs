@@ -2,11 +2,18 @@
 //! volume could not be ended.
 
 mod await_bus_name;
+mod boot_script;
 mod command;
 mod environment;
+mod fetch;
+mod hooks;
+mod hotfix;
 mod opt_sync;
 mod prepare;
+mod provisioning;
 mod replan;
+mod runner;
+mod script;
 mod ssh_keys;
 mod user;
 mod workspace;
@@ -20,10 +27,24 @@ pub use environment::store;
 /// The step by which the supervisor learns of a name on a bus.
 pub const AWAIT_BUS_NAME: &str = "await-bus-name";
 
-/// `desktopd __step NAME ARGUMENT…`. The error is told on standard error, which is the unit's log.
-pub fn run(words: &[String]) -> Result<(), String> {
+/// `desktopd __step NAME ARGUMENT…`. Answers with the exit code: that of somebody's script where the step is to run one.
+/// The error is told on standard error, which is the unit's log.
+pub fn run(words: &[String]) -> Result<i32, String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
+        ["boot-script", run_dir, keep] => boot_script::run(run_dir.as_ref(), keep.as_ref()),
+        ["hotfix", run_dir] => hotfix::run(run_dir.as_ref()),
+        ["provisioning", run_dir, log_dir, user, ref mounted @ ..] => {
+            provisioning::run(run_dir.as_ref(), log_dir.as_ref(), user, mounted)
+        }
+        _ => own(&words).map(|()| 0),
+    }
+}
+
+/// The steps that are wholly ours.
+fn own(words: &[&str]) -> Result<(), String> {
+    match *words {
+        ["hooks", run_dir, limit, ref folders @ ..] => hooks::run(run_dir.as_ref(), limit, folders),
         ["prepare", runtime_dir, home, uid, gid] => {
             prepare::run(runtime_dir.as_ref(), home.as_ref(), number(uid)?, number(gid)?)
         }
@@ -63,6 +84,10 @@ pub fn run(words: &[String]) -> Result<(), String> {
         ["opt-sync", ..] => Err("usage: opt-sync FOLDER MOUNTED UID GID OPT_SYNC WORKSPACE_SYNC \
                                  SECONDS_FOR_OTHERS"
             .to_owned()),
+        ["boot-script", ..] => Err("usage: boot-script RUN_DIR COPY".to_owned()),
+        ["hooks", ..] => Err("usage: hooks RUN_DIR LIMIT FOLDER…".to_owned()),
+        ["hotfix", ..] => Err("usage: hotfix RUN_DIR".to_owned()),
+        ["provisioning", ..] => Err("usage: provisioning RUN_DIR LOG_DIR USER FILE…".to_owned()),
         ["prepare", ..] => Err("usage: prepare RUNTIME_DIR HOME UID GID".to_owned()),
         ["environment", ..] => Err("usage: environment RUN_DIR STATE_DIR CONFIG_DIR GID ZONE".to_owned()),
         ["user"] => Err(user::USAGE.to_owned()),

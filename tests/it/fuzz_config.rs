@@ -6,7 +6,6 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use desktopd::config::condition::Holds;
 use desktopd::config::service::{Probe, Ready, Run};
 use desktopd::config::{Config, Environment, Places, PortalConfig, Problem, Service, Settings};
 use desktopd::facts::{Account, DisplayFacts, Facts, Files, Locales, Making, Programs, Workspace};
@@ -338,10 +337,8 @@ pub fn facts(services: &[Service], installed: bool) -> Facts {
     let programs: Vec<(&str, &str)> =
         words.filter(|_| installed).map(|word| (word.as_str(), "/usr/bin/x")).collect();
     let conditions = services.iter().flat_map(|service| &service.conditions);
-    let asked = conditions.flat_map(|condition| match &condition.holds {
-        Holds::AnyFile(names) | Holds::AnyKey(names) => names.iter().map(String::as_str).collect(),
-        Holds::Variable(_) => Vec::new(),
-    });
+    let asked = conditions
+        .flat_map(|condition| condition.any_file.iter().chain(&condition.any_key).map(String::as_str));
     let identity = |id| Identity { uid: id, gid: id, groups: vec![id] };
     Facts {
         daemon: identity(0),

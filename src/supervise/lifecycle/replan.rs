@@ -1,5 +1,6 @@
 //! A new plan while units run: what did not change is not touched.
 
+use crate::config::service::Restart;
 use crate::plan::{Fate, Unit};
 
 use super::cell::{Cell, State, Then};
@@ -50,6 +51,11 @@ impl Core {
     fn renew(&mut self, at: usize, unit: &Unit) {
         let cell = &mut self.cells[at];
         cell.backoff.forget();
+        // Somebody's script: that something around it changed is no reason to run it twice.
+        let once = cell.spec.oneshot && cell.spec.restart == Restart::Never;
+        if once && (cell.alive || matches!(cell.state, State::Done | State::Failed)) {
+            return;
+        }
         match &mut cell.state {
             State::Failed => {
                 cell.wanted |= unit.autostart;

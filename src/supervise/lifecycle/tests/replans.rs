@@ -84,3 +84,21 @@ fn a_change_during_a_stop_does_not_start_two() {
     assert_eq!(replan(&mut stage, &units, &[true]), [""; 0]);
     assert_eq!(stage.gone("a", 0), ["spawn a"]);
 }
+
+/// Somebody's script is run when somebody says so.
+#[test]
+fn a_oneshot_that_is_never_tried_again_is_not_run_again_for_a_change_around_it() {
+    let script = |name: &str| Unit { restart: Restart::Never, ..oneshot(name, &[]) };
+    let mut units = vec![script("a"), script("b"), script("c"), oneshot("d", &[])];
+    let (mut stage, _) = Stage::new(&units);
+    stage.gone("a", 0);
+    stage.gone("b", 1);
+    stage.gone("d", 0);
+    for unit in &mut units {
+        unit.stop_timeout = MS(1);
+    }
+    assert_eq!(replan(&mut stage, &units, &[true; 4]), ["spawn d"]);
+    let states = ["a", "b", "c"].map(|name| state(&stage, name));
+    assert_eq!(states, [UnitState::Done, UnitState::Failed, UnitState::Starting]);
+    assert_eq!(stage.restart("b"), ["spawn b"]);
+}

@@ -1,0 +1,60 @@
+//! The file by which scripts of the older images see that the machine is still being set up, and what of an earlier
+//! boot must not be mistaken for this one's: a folder for the run time is as lasting as the container where nobody
+//! mounts a new one.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+
+use crate::supervise::{UnitState, UnitStatus};
+
+/// Who sets the machine up: people's own scripts.
+const SCRIPTS: [&str; 4] = ["hotfix", "boot-script", "hooks", "provisioning"];
+
+/// Whether the file is there.
+pub(super) struct Busy {
+    file: Option<PathBuf>,
+    there: bool,
+}
+
+impl Busy {
+    /// Begins a boot of the daemon whose folder is `run_dir`; the file is beside that.
+    pub(super) fn begin(run_dir: &Path) -> Self {
+        remove(&run_dir.join("hook-environment"));
+        let file = run_dir.parent().filter(|_| Uid::effective().is_root());
+        let file = file.map(|folder| folder.join("container_config"));
+        if let Some(file) = &file {
+            remove(file);
+        }
+        Self { file, there: false }
+    }
+
+    /// Makes the file, or removes it, as `units` are.
+    pub(super) fn look(&mut self, units: &[UnitStatus]) {
+        let busy = |unit: &UnitStatus| {
+            SCRIPTS.contains(&unit.name.as_str())
+                && [UnitState::Waiting, UnitState::Starting].contains(&unit.state)
+        };
+        let (Some(file), wanted) = (&self.file, units.iter().any(busy)) else { return };
+        if wanted == self.there {
+            return;
+        }
+        self.there = wanted;
+        if !wanted {
+            remove(file);
+        } else if let Err(error) = File::create(file) {
+            tracing::warn!("{}: {error}", file.display());
+        }
+    }
+}
+
+fn remove(file: &Path) {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!("{}: {error}", file.display());
+        }
+        _ => {}
+    }
+}

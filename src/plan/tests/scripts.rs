@@ -1,0 +1,89 @@
+//! When people's own scripts run, and what they are given.
+
+use super::*;
+
+/// The files of the image, as they are.
+const FILES: [(&str, &str); 4] = [
+    ("hotfix", include_str!("../../../config/services/hotfix.toml")),
+    ("boot-script", include_str!("../../../config/services/boot-script.toml")),
+    ("hooks", include_str!("../../../config/services/hooks.toml")),
+    ("provisioning", include_str!("../../../config/services/provisioning.toml")),
+];
+
+const ENVIRONMENT: (&str, &str) = ("environment", "command = [\"app\"]\ntype = \"oneshot\"");
+
+fn files() -> Vec<(&'static str, &'static str)> {
+    FILES.into_iter().chain([ENVIRONMENT]).collect()
+}
+
+fn planned(environment: &[(&str, &str)], found: &[&str]) -> Plan {
+    let facts = Facts { files: Files::given(found.iter().copied()), ..facts() };
+    let config = config(environment, "", &files());
+    let plan = Plan::build(&config, &facts);
+    assert_eq!(plan.problems, []);
+    plan
+}
+
+#[test]
+fn each_runs_where_there_is_something_to_run() {
+    let (mounted, hook) = ("/opt/ai-dock/bin/provisioning.sh", "/etc/vast_boot.d/first_boot/*.sh");
+    for (environment, found, runs) in [
+        (&[][..], &[][..], &[][..]),
+        (&[("PROVISIONING_SCRIPT", "http://a/b")], &[], &["provisioning"]),
+        (&[("PROVISIONING_SCRIPT", "")], &[mounted, hook], &["hooks", "provisioning"]),
+        (&[("HOTFIX_SCRIPT", "http://a/b")], &[hook], &["hotfix", "hooks"]),
+        (&[("BOOT_SCRIPT", "http://a/b")], &[mounted, hook], &["boot-script"]),
+        (&[("PROVISIONING_MANIFEST", "http://a/b")], &[], &[]),
+    ] {
+        let plan = planned(environment, found);
+        let running: Vec<&str> =
+            FILES.map(|(name, _)| name).into_iter().filter(|name| reason(&plan, name).is_empty()).collect();
+        assert_eq!(running, runs, "{environment:?} {found:?}");
+        let told =
+            plan.shortcomings.iter().any(|told| told.contains("PROVISIONING_MANIFEST is not understood"));
+        assert_eq!(told, environment.iter().any(|(name, _)| *name == "PROVISIONING_MANIFEST"));
+    }
+    let plan = planned(&[("BOOT_SCRIPT", "http://a/b")], &[mounted, hook]);
+    assert_eq!([reason(&plan, "hooks"), reason(&plan, "provisioning")], ["BOOT_SCRIPT takes its place"; 2]);
+    assert!(
+        reason(&planned(&[], &[]), "provisioning")
+            .contains("PROVISIONING_SCRIPT is not set, and no script is mounted")
+    );
+}
+
+/// Only root can run it then, and nobody else should lose theirs for it.
+#[test]
+fn without_root_a_boot_script_takes_nobodys_place() {
+    let mut facts = facts();
+    facts.daemon.uid = 1000;
+    let config =
+        config(&[("BOOT_SCRIPT", "http://a/b"), ("PROVISIONING_SCRIPT", "http://a/c")], "", &files());
+    let plan = Plan::build(&config, &facts);
+    assert!(reason(&plan, "boot-script").contains("must run as root"));
+    assert_eq!(reason(&plan, "provisioning"), "");
+}
+
+#[test]
+fn root_scripts_see_everything_and_provisioning_none_of_our_secrets() {
+    let environment = [
+        ("BOOT_SCRIPT", ""),
+        ("HOTFIX_SCRIPT", "http://a/b"),
+        ("PROVISIONING_SCRIPT", "http://a/b"),
+        ("WEB_PASSWORD", "sesame"),
+        ("HF_TOKEN", "mine"),
+        ("DISPLAY", ":7"),
+        ("TERM", "xterm"),
+    ];
+    let plan = planned(&environment, &["/etc/desktopd/boot.d/*.sh"]);
+    for (name, whole) in [("hotfix", true), ("hooks", true), ("provisioning", false)] {
+        let unit = plan.unit(name).unwrap();
+        let has = |name: &str| unit.launch.env.contains_key(&OsString::from(name));
+        assert_eq!(
+            ["WEB_PASSWORD", "DISPLAY", "HF_TOKEN", "TERM"].map(has),
+            [whole, whole, true, false],
+            "{name}"
+        );
+        assert_eq!((unit.restart, unit.contain), (Restart::Never, true), "{name}");
+    }
+    assert_eq!(plan.unit("provisioning").unwrap().start_timeout, None);
+}

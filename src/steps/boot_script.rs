@@ -1,0 +1,47 @@
+//! Runs `BOOT_SCRIPT`: somebody's own way to set the machine up, in place of hooks and provisioning. Supervision, front
+//! door and desktop stay; services start after it.
+//!
+//! As on vast.ai it is fetched once and kept; the copy is what runs from then on, and people may edit it.
+
+use std::path::Path;
+
+use crate::config::Environment;
+
+use super::command;
+use super::fetch::{Limits, Source};
+use super::runner::{self, Person};
+use super::script::{self, Script};
+
+/// vast.ai's own boot script, which theirs often call at their end.
+const DEFAULT: &str = "/opt/instance-tools/bin/boot_default.sh";
+
+/// Runs the copy at `keep`, which is fetched when it is not there, and answers with its exit code.
+pub(super) fn run(run_dir: &Path, keep: &Path) -> Result<i32, String> {
+    let env = Environment::of_process(&[], &mut Vec::new());
+    let Some(address) = &env.vars.boot_script else { return Ok(0) };
+    let asked = Source::parse(address).map_err(|error| format!("BOOT_SCRIPT: {error}"))?;
+    let kept = Source::Local(keep.to_owned());
+    let source = if keep.exists() { &kept } else { &asked };
+    let shown = source.shown();
+    println!("{shown}");
+    command::until_told(async {
+        let told = |error: String| format!("BOOT_SCRIPT: {shown}: {error}");
+        let script = Script::get(source, &Limits::default()).await.map_err(told)?;
+        let person = Person::own();
+        if *source == asked
+            && let Err(error) = script.save(keep, person.ids)
+        {
+            eprintln!("{error}; it is fetched again at the next boot");
+        }
+        if contains(&script.text, DEFAULT.as_bytes()) && !Path::new(DEFAULT).exists() {
+            eprintln!("it names {DEFAULT}, which is not there: desktopd does the work of that");
+        }
+        let lies = if keep.exists() { &kept } else { source };
+        let file = script::place(&script, lies, run_dir.join("scripts/boot.sh"), person.ids)?;
+        runner::run(&script, &file, &person, "/".as_ref(), None).await.map_err(told)
+    })
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}

@@ -1,0 +1,251 @@
+//! A file that a person names by its address: from a server, or from a place on this machine.
+//!
+//! Networks come up late and servers have bad minutes, so what may pass is tried again, with growing waits; what will
+//! not pass (a wrong address, a certificate that nobody trusts) is told at once. Everything has a limit, and what is
+//! told shows neither passwords nor queries of an address.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode, Url, header};
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// How far this goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The time until somebody answers a connection.
+    pub(super) connection: Duration,
+    /// The time in which nothing comes.
+    pub(super) silence: Duration,
+    /// The time for everything, tries and waits together.
+    pub(super) whole: Duration,
+    /// Bytes.
+    pub(super) size: u64,
+    /// How often it is tried.
+    pub(super) tries: u32,
+    /// The first wait before another try; each further one is twice as long.
+    pub(super) wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connection: Duration::from_secs(15),
+            silence: Duration::from_secs(30),
+            whole: Duration::from_secs(300),
+            size: 32 << 20,
+            tries: 5,
+            wait: Duration::from_secs(2),
+        }
+    }
+}
+
+/// How often a server may lead elsewhere.
+const REDIRECTS: usize = 10;
+
+/// Where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// On a server.
+    Remote(Url),
+    /// Here.
+    Local(PathBuf),
+}
+
+impl Source {
+    /// What `text` means. Links to the pages on which people look at a file are taken for the file.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.starts_with('/') {
+            return Ok(Self::Local(text.into()));
+        }
+        let expected = "a URL that begins with http://, https:// or file://, or an absolute path";
+        let url = Url::parse(text).map_err(|error| format!("it is not {expected}: {error}"))?;
+        match url.scheme() {
+            "http" | "https" => Ok(Self::Remote(raw(&url).unwrap_or(url))),
+            "file" => url.to_file_path().map(Self::Local).map_err(|()| format!("it is not {expected}")),
+            other => Err(format!("it begins with \"{other}:\", and should be {expected}")),
+        }
+    }
+
+    /// As it may be shown.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Local(path) => path.display().to_string(),
+            Self::Remote(url) => {
+                let mut url = url.clone();
+                url.set_fragment(None);
+                if !url.username().is_empty() || url.password().is_some() {
+                    // Addresses with a host can have both.
+                    let _ = url.set_password(None);
+                    let _ = url.set_username("******");
+                }
+                if url.query().is_some() {
+                    url.set_query(Some("******"));
+                }
+                url.into()
+            }
+        }
+    }
+
+    /// Its content. What is tried again, and why, is told meanwhile.
+    pub(super) async fn get(&self, limits: &Limits) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Local(path) => local(path, limits.size),
+            Self::Remote(url) => {
+                let end = Instant::now() + limits.whole;
+                let over = || format!("it took longer than {:?} and was given up", limits.whole);
+                timeout_at(end, tries(url, limits)).await.map_err(|_| over())?
+            }
+        }
+    }
+}
+
+/// The file behind a page that shows it, where the page's address says which that is.
+fn raw(url: &Url) -> Option<Url> {
+    let parts: Vec<&str> = url.path_segments()?.filter(|part| !part.is_empty()).collect();
+    let mut raw = url.clone();
+    match (url.host_str()?, &parts[..]) {
+        ("github.com" | "www.github.com", [owner, project, "blob", rest @ ..]) if rest.len() > 1 => {
+            raw.set_host(Some("raw.githubusercontent.com")).ok()?;
+            raw.set_path(&format!("/{owner}/{project}/{}", rest.join("/")));
+        }
+        ("gist.github.com", [owner, gist]) => raw.set_path(&format!("/{owner}/{gist}/raw")),
+        ("huggingface.co", [.., _]) if parts.contains(&"blob") => {
+            raw.set_path(&url.path().replacen("/blob/", "/resolve/", 1));
+        }
+        ("pastebin.com", [paste]) => raw.set_path(&format!("/raw/{paste}")),
+        _ => return None,
+    }
+    Some(raw)
+}
+
+fn local(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let found = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !found.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    let mut body = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(limit + 1).read_to_end(&mut body).map_err(|error| error.to_string())?;
+    if body.len() as u64 > limit {
+        return Err(too_long(limit));
+    }
+    Ok(body)
+}
+
+fn too_long(limit: u64) -> String {
+    format!("it is longer than {} KiB, and no script is", limit >> 10)
+}
+
+/// Why a try came to nothing, and whether another may do better.
+struct Miss {
+    why: String,
+    passing: bool,
+}
+
+impl Miss {
+    fn final_(why: impl Into<String>) -> Self {
+        Self { why: why.into(), passing: false }
+    }
+}
+
+async fn tries(url: &Url, limits: &Limits) -> Result<Vec<u8>, String> {
+    // Whoever was first has chosen; all of them are this one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder()
+        .connect_timeout(limits.connection)
+        .read_timeout(limits.silence)
+        .redirect(Policy::limited(REDIRECTS))
+        .user_agent(concat!("desktopd/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| chain(&error))?;
+    let mut wait = limits.wait;
+    for left in (0..limits.tries).rev() {
+        match attempt(&client, url, limits.size).await {
+            Ok(body) => return Ok(body),
+            Err(Miss { why, passing: true }) if left > 0 => {
+                println!("{why}; tried again in {wait:?}");
+                sleep(wait).await;
+                wait *= 2;
+            }
+            Err(Miss { why, passing: true }) => return Err(format!("{why}, {} times", limits.tries)),
+            Err(Miss { why, .. }) => return Err(why),
+        }
+    }
+    Err("it was not tried".to_owned())
+}
+
+async fn attempt(client: &Client, url: &Url, limit: u64) -> Result<Vec<u8>, Miss> {
+    let mut response = client.get(url.clone()).send().await.map_err(missed)?;
+    refuse(&response)?;
+    let html = is_html(&response);
+    let mut body = Vec::new();
+    if response.content_length().is_some_and(|length| length > limit) {
+        return Err(Miss::final_(too_long(limit)));
+    }
+    while let Some(chunk) = response.chunk().await.map_err(missed)? {
+        body.extend_from_slice(&chunk);
+        if body.len() as u64 > limit {
+            return Err(Miss::final_(too_long(limit)));
+        }
+    }
+    // Some servers call everything a page.
+    if html && !body.starts_with(b"#!") {
+        return Err(Miss::final_(super::script::PAGE));
+    }
+    Ok(body)
+}
+
+/// Refuses an answer that is not the file.
+fn refuse(response: &Response) -> Result<(), Miss> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let passing = status.is_server_error()
+        || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
+    let hint = match status {
+        StatusCode::NOT_FOUND => ": nothing is there, or only for those who are logged in",
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ": the server wants a login",
+        _ => "",
+    };
+    Err(Miss { why: format!("the server answered {status}{hint}"), passing })
+}
+
+fn is_html(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("text/html") || kind.starts_with("application/xhtml"))
+}
+
+fn missed(error: reqwest::Error) -> Miss {
+    let error = error.without_url();
+    let distrusted =
+        std::iter::successors(std::error::Error::source(&error), |error| error.source()).any(is_distrust);
+    let hint = if distrusted { "; SSL_CERT_FILE names a file with certificates to trust" } else { "" };
+    let passing = !distrusted && !error.is_redirect() && !error.is_builder();
+    Miss { why: format!("{}{hint}", chain(&error)), passing }
+}
+
+/// Whether it says that a server is not who it claims to be: that will not pass.
+fn is_distrust(error: &(dyn std::error::Error + 'static)) -> bool {
+    if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+        return true;
+    }
+    // One of the system's may be wrapped in another, and shows none of them as its source.
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    inner.is_some_and(|inner| is_distrust(inner))
+}
+
+/// An error with what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! People's own boot scripts: *sourced* in order in one bash, so that each sees the variables and functions of those
+//! before it. The environment that is left in the end becomes everybody's, by a new plan.
+//!
+//! A script may do anything to its shell, and many do: one that ends it, never ends or breaks it is told by name, and
+//! those after it go on in a fresh shell with the environment that there was. The boot goes on in any case.
+
+mod environment;
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::unix::pipe;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::config::{Environment, duration};
+
+use super::command::{self, Running};
+use super::{replan, script};
+use environment::Variables;
+
+/// The other end of the shell.
+const DRIVER: &str = include_str!("hooks/driver.bash");
+
+/// How soon what a shell told before it ended is here.
+const ECHO: Duration = Duration::from_millis(20);
+
+/// Sources what is in `folders`, each for at most as long as `limit` says, and leaves the environment in `run_dir`.
+/// `FOLDER=FILE` is a folder whose scripts run once: the file says that they have.
+pub(super) fn run(run_dir: &Path, limit: &str, folders: &[&str]) -> Result<(), String> {
+    let limit = duration(limit).ok_or_else(|| format!("\"{limit}\" is not a time such as \"5m\""))?;
+    let began: Variables = Environment::of_process(&[], &mut Vec::new()).raw;
+    let hooks: Vec<Hook> = folders.iter().flat_map(|folder| scripts(folder)).collect();
+    let room = run_dir.join("hooks");
+    let left = command::until_told(async {
+        let talk = prepare(&room).map_err(|error| format!("{}: {error}", room.display()))?;
+        Ok(Shells { room: &room, hooks: &hooks, limit, env: began.clone(), next: 0 }.run(talk).await)
+    });
+    // It holds an environment, and with it secrets.
+    let _ = fs::remove_dir_all(&room);
+    let (left, told) = environment::sane(left?, &began);
+    for told in told {
+        eprintln!("{told}");
+    }
+    let file = run_dir.join("hook-environment");
+    let bytes = environment::bytes(&left);
+    let before = fs::read(&file).unwrap_or_else(|_| environment::bytes(&began));
+    if bytes != before {
+        let own = (nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw());
+        script::write(&file, &bytes, 0o600, own).map_err(|error| format!("{}: {error}", file.display()))?;
+        replan::ask(run_dir);
+    }
+    Ok(())
+}
+
+/// One script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Hook {
+    file: PathBuf,
+    /// Of the last one of a folder whose scripts run once: what says that they have.
+    mark: Option<PathBuf>,
+}
+
+/// The scripts of a folder, by name.
+fn scripts(folder: &str) -> Vec<Hook> {
+    let (folder, mark) = match folder.split_once('=') {
+        Some((folder, mark)) => (folder, Some(PathBuf::from(mark))),
+        None => (folder, None),
+    };
+    if mark.as_ref().is_some_and(|mark| mark.exists()) {
+        return Vec::new();
+    }
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = entries
+        .filter(|file| file.extension().is_some_and(|ending| ending == "sh") && file.is_file())
+        .collect();
+    files.sort();
+    let mut hooks: Vec<Hook> = files.into_iter().map(|file| Hook { file, mark: None }).collect();
+    if let Some(last) = hooks.last_mut() {
+        last.mark = mark;
+    }
+    hooks
+}
+
+/// A private room for what the shells and we tell each other.
+fn prepare(room: &Path) -> std::io::Result<Lines<BufReader<pipe::Receiver>>> {
+    let _ = fs::remove_dir_all(room);
+    DirBuilder::new().recursive(true).mode(0o700).create(room)?;
+    let told = room.join("told");
+    mkfifo(&told, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    // Also open for writing: between two shells it must not come to its end.
+    let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(&told)?;
+    Ok(BufReader::new(receiver).lines())
+}
+
+/// One shell after the other, until every script had its turn.
+struct Shells<'a> {
+    room: &'a Path,
+    hooks: &'a [Hook],
+    limit: Duration,
+    /// What is left so far.
+    env: Variables,
+    /// The script whose turn is next.
+    next: usize,
+}
+
+impl Shells<'_> {
+    async fn run(mut self, mut talk: Lines<BufReader<pipe::Receiver>>) -> Variables {
+        while self.next < self.hooks.len() {
+            let turn = self.next;
+            if let Err(error) = self.shell(&mut talk).await {
+                eprintln!("{error}");
+                if turn == self.next {
+                    eprintln!("bash: nothing could be run");
+                    break;
+                }
+            }
+        }
+        self.env
+    }
+
+    /// One shell, for as long as it lasts. The error says why it did not last to the end.
+    async fn shell(&mut self, talk: &mut Lines<BufReader<pipe::Receiver>>) -> Result<(), String> {
+        let mut bash = command::apart("/bin/bash");
+        bash.args(["--noprofile", "--norc", "-c", DRIVER, "bash"]).arg(self.room);
+        bash.arg(std::process::id().to_string());
+        bash.args(self.hooks[self.next..].iter().map(|hook| &hook.file));
+        bash.env_clear().envs(&self.env).env("TERM", "dumb").current_dir("/");
+        let mut running = Running::start(&mut bash).map_err(|error| format!("/bin/bash: {error}"))?;
+        let mut current: Option<usize> = None;
+        let (mut warn, mut end) = (Instant::now() + self.limit, Instant::now() + self.limit);
+        let mut warned = false;
+        let status = loop {
+            tokio::select! {
+                line = talk.next_line() => match self.hear(line.ok().flatten().as_deref(), &mut current) {
+                    Heard::Begin => {
+                        warn = Instant::now() + self.limit / 5 * 4;
+                        end = Instant::now() + self.limit;
+                        warned = false;
+                    }
+                    Heard::Nothing => {}
+                    Heard::Done => break None,
+                },
+                status = running.ended() => break Some(status),
+                () = sleep_until(warn), if !warned => {
+                    warned = true;
+                    println!("{}: it has run for {:?}, and is ended after {:?}", self.name(current), self.limit / 5 * 4, self.limit);
+                }
+                () = sleep_until(end) => {
+                    drop(running);
+                    self.keep();
+                    self.mark(current);
+                    return Err(format!("{}: it took longer than {:?} and was ended", self.name(current), self.limit));
+                }
+            }
+        };
+        let Some(status) = status else {
+            // Its last word; what is left to do takes no time, unless somebody made it so.
+            let _ = timeout(self.limit, running.ended()).await;
+            self.keep();
+            self.mark(current);
+            return Ok(());
+        };
+        while let Ok(Ok(Some(line))) = timeout(ECHO, talk.next_line()).await {
+            if matches!(self.hear(Some(&line), &mut current), Heard::Done) {
+                return Ok(());
+            }
+        }
+        self.keep();
+        self.mark(current);
+        let how = status.map_or_else(|error| error.to_string(), command::told);
+        Err(format!(
+            "{}: {how}, and with it the shell; what comes after it has one of its own",
+            self.name(current)
+        ))
+    }
+
+    fn hear(&mut self, line: Option<&str>, current: &mut Option<usize>) -> Heard {
+        match line.and_then(|line| line.split(' ').next()) {
+            Some("begin") => {
+                // One that left the loop of those before it by `continue`.
+                self.mark(*current);
+                *current = Some(self.next);
+                self.next += 1;
+                Heard::Begin
+            }
+            Some("end") => {
+                let code = line.and_then(|line| line.split_once(' ')).map_or("0", |(_, code)| code);
+                if code != "0" {
+                    eprintln!("{}: its last command ended with code {code}", self.name(*current));
+                }
+                self.mark(current.take());
+                Heard::Nothing
+            }
+            Some("done") => Heard::Done,
+            _ => Heard::Nothing,
+        }
+    }
+
+    fn name(&self, current: Option<usize>) -> String {
+        current
+            .and_then(|at| self.hooks.get(at))
+            .map_or_else(|| "bash".to_owned(), |hook| hook.file.display().to_string())
+    }
+
+    /// Takes over what is left when a shell is over: what it saved last, if it saved anything.
+    fn keep(&mut self) {
+        for turn in (1..=self.hooks.len()).rev() {
+            match fs::read(self.left(turn)) {
+                Ok(bytes) if !bytes.is_empty() => {
+                    self.env = environment::read(&bytes);
+                    break;
+                }
+                _ => {}
+            }
+        }
+        for turn in 1..=self.hooks.len() {
+            let _ = fs::remove_file(self.left(turn));
+        }
+    }
+
+    fn left(&self, turn: usize) -> PathBuf {
+        self.room.join(format!("left.{turn}"))
+    }
+
+    fn mark(&self, current: Option<usize>) {
+        if let Some(mark) = current.and_then(|at| self.hooks.get(at)?.mark.as_ref()) {
+            script::mark(mark);
+        }
+    }
+}
+
+/// What a line of the shell says.
+enum Heard {
+    Begin,
+    Nothing,
+    Done,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+# Sources scripts one after the other, so that each sees what those before it left, and tells the step how far it is.
+# Arguments: the step's folder, its process, the scripts.
+__desktopd_folder=$1
+__desktopd_out=/proc/$2/fd/1
+__desktopd_err=/proc/$2/fd/2
+shift 2
+__desktopd_scripts=("$@")
+set --
+__desktopd_turn=0
+__desktopd_options=$(set +o; shopt -p)
+
+# A program that is started here is given what is exported here. A file for each turn: what was saved stays when the next
+# cannot be.
+__desktopd_save() { /usr/bin/cat /proc/self/environ >|"$__desktopd_folder/left.$__desktopd_turn"; }
+
+__desktopd_tell() { builtin printf '%s\n' "$1" >|"$__desktopd_folder/told"; }
+
+for __desktopd_script in "${__desktopd_scripts[@]}"; do
+    # Nothing that a script did to its own surroundings is the next one's trouble.
+    set +eu
+    __desktopd_turn=$((__desktopd_turn + 1))
+    trap - DEBUG ERR RETURN INT TERM HUP
+    trap __desktopd_save EXIT
+    exec <"/dev/null" >"$__desktopd_out" 2>"$__desktopd_err"
+    eval "$__desktopd_options" 2>"/dev/null"
+    builtin cd /
+    umask 002
+    builtin printf '== %s\n' "$__desktopd_script"
+    __desktopd_inside=1
+    __desktopd_tell begin
+    . "$__desktopd_script"
+    __desktopd_code=$?
+    set +eu
+    exec >"$__desktopd_out" 2>"$__desktopd_err"
+    __desktopd_save
+    __desktopd_inside=
+    __desktopd_tell "end $__desktopd_code"
+done
+trap - EXIT
+# One said `break`.
+[ -z "$__desktopd_inside" ] || __desktopd_save
+__desktopd_tell "done"

@@ -1,0 +1,156 @@
+//! The environment that people's scripts leave behind, and what of it everybody else can be given.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use crate::steps::command;
+
+/// Any bytes, by name.
+pub(super) type Variables = BTreeMap<OsString, OsString>;
+
+/// What a shell says of itself alone; it is as it was before.
+const OF_THE_SHELL: [&str; 5] = ["_", "OLDPWD", "PWD", "SHLVL", "TERM"];
+
+/// Without these little works.
+const WANTED: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL"];
+
+/// Variables as the kernel hands them over.
+pub(super) fn read(bytes: &[u8]) -> Variables {
+    let entry = |entry: &[u8]| {
+        let at = entry.iter().position(|byte| *byte == b'=')?;
+        let part = |part: &[u8]| OsString::from_vec(part.to_vec());
+        Some((part(&entry[..at]), part(&entry[at + 1..])))
+    };
+    bytes.split(|byte| *byte == 0).filter_map(entry).collect()
+}
+
+/// The same in the other direction.
+pub(super) fn bytes(env: &Variables) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, value) in env {
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.push(b'=');
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
+
+/// What of `left` others can live with, where `began` is what there was before, and what they cannot.
+pub(super) fn sane(left: Variables, began: &Variables) -> (Variables, Vec<String>) {
+    let mut told = Vec::new();
+    let before = |env: &mut Variables, name: &OsStr| match began.get(name) {
+        Some(value) => drop(env.insert(name.to_owned(), value.clone())),
+        None => drop(env.remove(name)),
+    };
+    let mut env = left;
+    env.retain(|name, _| is_name(name.as_bytes()));
+    for name in OF_THE_SHELL {
+        before(&mut env, name.as_ref());
+    }
+    for name in WANTED.map(OsStr::new) {
+        let empty = env.get(name).is_none_or(|value| value.is_empty());
+        if empty && began.contains_key(name) {
+            told.push(format!("{} was unset by a script; it stays as it was", name.display()));
+            before(&mut env, name);
+        }
+    }
+    let of_linker = |name: &OsString| name.as_bytes().starts_with(b"LD_");
+    let linker = |env: &Variables| env.keys().filter(|name| of_linker(name)).cloned().collect::<Vec<_>>();
+    let changed = linker(&env).iter().any(|name| env.get(name) != began.get(name));
+    if changed && let Err(why) = works(&env) {
+        told.push(format!("programs do not start as a script left LD_…, which stay as they were: {why}"));
+        for name in linker(&env).into_iter().chain(linker(began)) {
+            before(&mut env, &name);
+        }
+    }
+    (env, told)
+}
+
+/// Whether a program starts, and has nothing to say about it.
+fn works(env: &Variables) -> Result<(), String> {
+    let output =
+        command::program("/bin/true").env_clear().envs(env).output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() && said.trim().is_empty() {
+        return Ok(());
+    }
+    Err(format!("{}; {}", command::told(output.status), said.trim()))
+}
+
+/// Whether a shell could have made it by hand; functions have other names.
+fn is_name(name: &[u8]) -> bool {
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    !name.is_empty() && !name[0].is_ascii_digit() && name.iter().all(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(pairs: &[(&str, &str)]) -> Variables {
+        pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+    }
+
+    #[test]
+    fn any_bytes_come_back() {
+        let text = b"A=1\0B=\nx=y \xff\0C=\0";
+        let env = read(text);
+        assert_eq!(env[OsStr::new("B")].as_bytes(), b"\nx=y \xff");
+        assert_eq!(bytes(&env), text);
+        assert_eq!(read(b"no sign\0\0"), Variables::new());
+    }
+
+    #[test]
+    fn what_breaks_others_is_left_out() {
+        let began =
+            variables(&[("PATH", "/bin"), ("HOME", "/root"), ("PWD", "/a"), ("LD_LIBRARY_PATH", "/l")]);
+        for (left, expected, words) in [
+            (
+                &[
+                    ("PATH", "/x:/bin"),
+                    ("HOME", "/root"),
+                    ("NEW", "1"),
+                    ("PWD", "/b"),
+                    ("SHLVL", "2"),
+                    ("_", "x"),
+                    ("LD_LIBRARY_PATH", "/l"),
+                ][..],
+                &[
+                    ("PATH", "/x:/bin"),
+                    ("HOME", "/root"),
+                    ("NEW", "1"),
+                    ("PWD", "/a"),
+                    ("LD_LIBRARY_PATH", "/l"),
+                ][..],
+                &[][..],
+            ),
+            (
+                &[("PATH", ""), ("BASH_FUNC_f%%", "() { :; }"), ("1X", "")],
+                &[("PATH", "/bin"), ("HOME", "/root"), ("PWD", "/a")],
+                &["PATH was unset", "HOME was unset"],
+            ),
+            (
+                &[
+                    ("PATH", "/bin"),
+                    ("HOME", "/"),
+                    ("LD_PRELOAD", "/no/such/thing.so"),
+                    ("LD_LIBRARY_PATH", "/m"),
+                ],
+                &[("PATH", "/bin"), ("HOME", "/"), ("PWD", "/a"), ("LD_LIBRARY_PATH", "/l")],
+                &["/no/such/thing.so"],
+            ),
+            (
+                &[("PATH", "/bin"), ("HOME", "/"), ("LD_LIBRARY_PATH", "/m")],
+                &[("PATH", "/bin"), ("HOME", "/"), ("PWD", "/a"), ("LD_LIBRARY_PATH", "/m")],
+                &[],
+            ),
+        ] {
+            let (env, told) = sane(variables(left), &began);
+            assert_eq!(env, variables(expected), "{left:?}");
+            assert_eq!(told.len(), words.len(), "{told:?}");
+            assert!(told.iter().zip(words).all(|(told, word)| told.contains(word)), "{told:?}");
+        }
+    }
+}

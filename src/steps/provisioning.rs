@@ -1,0 +1,209 @@
+//! Runs the script by which people set their machine up.
+//!
+//! The two older images do it in two ways, and people's scripts count on theirs: on vast.ai it runs once, as root, and
+//! files at the root of the file system say how far it is; elsewhere at every start, as the desktop's user, unless the
+//! script has left a file in the workspace that says that this is enough.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+
+use crate::config::env::Variables;
+use crate::config::{Environment, Provider};
+
+use super::command;
+use super::fetch::{Limits, Source};
+use super::runner::{self, Person};
+use super::script::{self, Script};
+
+/// Where vast.ai's portal and scripts look for its log.
+const LOG: &str = "/var/log/portal/provisioning.log";
+
+/// In the workspace: do not run it any more.
+const LOCK: &str = ".update_lock";
+
+/// Runs the script that the environment names, or else the first of `mounted` that is there. Answers with its exit code.
+pub(super) fn run(run_dir: &Path, log_dir: &Path, user: &str, mounted: &[&str]) -> Result<i32, String> {
+    let env = Environment::of_process(&[], &mut Vec::new());
+    let vars = &env.vars;
+    let marks = Marks::of(Provider::of(&env).is_vast(), Path::new("/"), vars.workspace.folder());
+    if let Some(reason) = marks.enough() {
+        println!("{reason}");
+        return Ok(0);
+    }
+    let root = Uid::effective().is_root();
+    if root {
+        link_log(&log_dir.join("provisioning.log"), LOG.as_ref());
+    }
+    marks.begin();
+    let person = person(vars, marks.vast, user);
+    let result = person.and_then(|person| provision(vars, &person, run_dir, mounted));
+    if root {
+        // Scripts install libraries; for programs that the user starts these have to be known.
+        if let Err(error) = command::run(&mut command::program("/sbin/ldconfig"), Some(LDCONFIG)) {
+            eprintln!("ldconfig: {error}");
+        }
+    }
+    marks.end(result == Ok(0));
+    result
+}
+
+/// How long the list of libraries may take.
+const LDCONFIG: std::time::Duration = std::time::Duration::from_secs(120);
+
+fn provision(vars: &Variables, person: &Person, run_dir: &Path, mounted: &[&str]) -> Result<i32, String> {
+    let source = source(vars.provisioning_script.as_deref(), mounted)?;
+    let shown = source.shown();
+    println!("{shown}");
+    command::until_told(async {
+        let told = |error: String| format!("{shown}: {error}");
+        let script = Script::get(&source, &Limits::default()).await.map_err(told)?;
+        let copy = run_dir.join("scripts/provisioning.sh");
+        let file = script::place(&script, &source, copy, person.ids)?;
+        runner::run(&script, &file, person, vars.workspace.folder(), None).await.map_err(told)
+    })
+}
+
+fn source(asked: Option<&str>, mounted: &[&str]) -> Result<Source, String> {
+    match asked {
+        Some(text) => Source::parse(text).map_err(|error| format!("PROVISIONING_SCRIPT: {error}")),
+        None => {
+            mounted.iter().map(PathBuf::from).find(|path| path.exists()).map(Source::Local).ok_or_else(|| {
+                format!("PROVISIONING_SCRIPT is not set, and nothing is at {}", mounted.join(" or "))
+            })
+        }
+    }
+}
+
+/// Who runs it. Where desktopd is an ordinary user, that is the only one who can.
+fn person(vars: &Variables, vast: bool, user: &str) -> Result<Person, String> {
+    match &vars.provisioning_user {
+        Some(name) => Person::named(name).map_err(|error| format!("PROVISIONING_USER: {error}")),
+        None if vast || !Uid::effective().is_root() => Ok(Person::own()),
+        None => Person::named(user),
+    }
+}
+
+/// The files that say whether it was run.
+struct Marks {
+    vast: bool,
+    running: PathBuf,
+    complete: PathBuf,
+    failed: PathBuf,
+    lock: PathBuf,
+}
+
+impl Marks {
+    fn of(vast: bool, root: &Path, workspace: &Path) -> Self {
+        Self {
+            vast,
+            running: root.join(".provisioning"),
+            complete: root.join(".provisioning_complete"),
+            failed: root.join(".provisioning_failed"),
+            lock: workspace.join(LOCK),
+        }
+    }
+
+    /// Why it is not to be run, if that is so.
+    fn enough(&self) -> Option<String> {
+        let (file, why) = if self.vast {
+            (&self.complete, "it was run before")
+        } else {
+            (&self.lock, "it is not to be run")
+        };
+        let again = "remove that, then `desktopd restart provisioning`, to have it run";
+        file.exists().then(|| format!("{} is there: {why}; {again}", file.display()))
+    }
+
+    fn begin(&self) {
+        if self.vast {
+            script::mark(&self.running);
+        }
+    }
+
+    fn end(&self, well: bool) {
+        if !self.vast {
+            return;
+        }
+        if well {
+            script::mark(&self.complete);
+            script::unmark(&self.failed);
+        } else {
+            script::mark(&self.failed);
+        }
+        script::unmark(&self.running);
+    }
+}
+
+/// Shows `log` at another place as well, where nothing is yet. What does not work is told.
+fn link_log(log: &Path, place: &Path) {
+    if fs::symlink_metadata(place).is_ok() {
+        return;
+    }
+    let made = place.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| symlink(log, place));
+    if let Err(error) = made {
+        eprintln!("{}: {error}", place.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_provider_has_its_own_idea_of_enough() {
+        let root = tempfile::tempdir().unwrap();
+        let workspace = root.path().join("work");
+        fs::create_dir(&workspace).unwrap();
+        let there = || {
+            let names = [".provisioning", ".provisioning_complete", ".provisioning_failed"];
+            names.map(|name| root.path().join(name).exists())
+        };
+        let vast = Marks::of(true, root.path(), &workspace);
+        let plain = Marks::of(false, root.path(), &workspace);
+        plain.begin();
+        plain.end(true);
+        assert_eq!((plain.enough(), there()), (None, [false; 3]));
+        vast.begin();
+        assert_eq!((vast.enough(), there()), (None, [true, false, false]));
+        vast.end(false);
+        assert_eq!(
+            (vast.enough(), there()),
+            (None, [false, false, true]),
+            "a failure is tried at the next boot"
+        );
+        vast.begin();
+        vast.end(true);
+        assert_eq!(there(), [false, true, false]);
+        assert!(vast.enough().unwrap().contains(".provisioning_complete is there: it was run before"));
+        assert_eq!(plain.enough(), None);
+        fs::write(workspace.join(LOCK), "").unwrap();
+        assert!(plain.enough().unwrap().contains("work/.update_lock is there"));
+    }
+
+    #[test]
+    fn the_variable_comes_before_what_is_mounted() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("b.sh");
+        fs::write(&file, "").unwrap();
+        let (missing, there) = ("/no/such/file.sh", file.to_str().unwrap());
+        let local = |path: &str| Ok(Source::Local(path.into()));
+        assert_eq!(source(None, &[missing, there]), local(there));
+        assert_eq!(source(Some("/x.sh"), &[there]), local("/x.sh"));
+        assert!(source(None, &[missing]).unwrap_err().contains("nothing is at /no/such/file.sh"));
+        let told = source(Some("ftp://a/b"), &[there]).unwrap_err();
+        assert!(told.contains("PROVISIONING_SCRIPT: it begins with \"ftp:\""), "{told}");
+    }
+
+    #[test]
+    fn a_log_is_shown_at_the_other_place_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, place) = (dir.path().join("log"), dir.path().join("portal/p.log"));
+        fs::write(&log, "a").unwrap();
+        link_log(&log, &place);
+        link_log(&dir.path().join("other"), &place);
+        assert_eq!(fs::read_to_string(&place).unwrap(), "a");
+    }
+}
