@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::config::env::is_own_secret;
 use crate::config::{Config, Secret};
 use crate::facts::account::USUAL_GROUPS;
 use crate::facts::{Account, Facts};
@@ -92,8 +93,30 @@ fn x_server(unit: &mut Unit, display: &Decision) {
     }
 }
 
+/// Settings of Selkies that are the front door's, or that variables of ours say.
+const NOT_ITS_OWN: [&str; 11] = [
+    "SELKIES_ADDR",
+    "SELKIES_ENABLE_BASIC_AUTH",
+    "SELKIES_ENABLE_HTTPS",
+    "SELKIES_ENABLE_RESIZE",
+    "SELKIES_ENCODER",
+    "SELKIES_PORT",
+    "SELKIES_TURN_HOST",
+    "SELKIES_TURN_PASSWORD",
+    "SELKIES_TURN_PORT",
+    "SELKIES_TURN_PROTOCOL",
+    "SELKIES_TURN_USERNAME",
+];
+
 fn selkies(unit: &mut Unit, config: &Config) {
     turn(unit, config);
+    // What its file says of the others is a default.
+    for (name, value) in config.env.raw.iter().filter(|(_, value)| !value.is_empty()) {
+        let of_selkies = name.to_str().filter(|name| name.starts_with("SELKIES_"));
+        if of_selkies.is_some_and(|name| !NOT_ITS_OWN.contains(&name) && !is_own_secret(name)) {
+            unit.launch.env.insert(name.clone(), value.clone());
+        }
+    }
     encoder(unit, config);
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it is wrong")]
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -44,14 +45,14 @@ fn tables() -> String {
     let mut text = String::new();
     for variable in TABLE {
         if let Some((title, _)) = PARTS.iter().find(|(_, first)| *first == variable.names[0]) {
-            text += &format!("\n**{title}**\n\n| variable | default | |\n| --- | --- | --- |\n");
+            let _ = writeln!(text, "\n**{title}**\n\n| variable | default | |\n| --- | --- | --- |");
         }
         let aliases: Vec<String> = variable.names[1..].iter().map(|name| format!("`{name}`")).collect();
         let aliases = if aliases.is_empty() { String::new() } else { format!(" ({})", aliases.join(", ")) };
         let default =
             if variable.default.is_empty() { String::new() } else { format!("`{}` ", variable.default) };
         let doc = variable.doc.replace('|', "\\|");
-        text += &format!("| `{}`{aliases} | {default}| {doc} |\n", variable.names[0]);
+        let _ = writeln!(text, "| `{}`{aliases} | {default}| {doc} |", variable.names[0]);
     }
     text + "\n"
 }

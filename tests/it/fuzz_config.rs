@@ -59,6 +59,7 @@ const KEYS: &[&str] = &[
     "umask",
     "nice",
     "autostart",
+    "serverless",
     "route",
     "route.listen",
     "route.upstream",

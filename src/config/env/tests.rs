@@ -93,7 +93,7 @@ impl Left {
             [("PWD", "/"), ("SHLVL", "1"), ("_", "/usr/bin/env"), ("USER", "root")]
                 .map(|(n, v)| (n.into(), v.into())),
         );
-        unset.iter().for_each(|name| drop(after.remove(OsStr::new(name))));
+        after.retain(|name, _| !unset.iter().any(|unset| name == unset));
         let bytes: Vec<u8> = after
             .iter()
             .flat_map(|(name, value)| {

@@ -162,3 +162,33 @@ fn a_turn_server_is_ours_theirs_or_none() {
         assert_eq!(value("SELKIES_RTC_CONFIG_JSON").is_none(), host.is_some(), "{more:?}");
     }
 }
+
+#[test]
+fn people_set_what_is_selkies_own_and_the_front_door_what_is_its() {
+    let selkies = "command = [\"app\"]\n[environment]\nSELKIES_PORT = \"16100\"\nSELKIES_FRAMERATE = \"8-60\"\n\
+                   SELKIES_ENABLE_BASIC_AUTH = \"false\"\nSELKIES_ENABLE_HTTPS = \"false\"\n\
+                   SELKIES_RTC_CONFIG_JSON = \"/none\"";
+    let environment = [
+        ("WEBRTC_FRAMERATE", "8-30"),
+        ("SELKIES_VIDEO_CRF", "20"),
+        ("SELKIES_RTC_CONFIG_JSON", "/mine"),
+        ("SELKIES_PORT", "8080"),
+        ("SELKIES_ENABLE_BASIC_AUTH", "true"),
+        ("WEBRTC_ENABLE_HTTPS", "true"),
+        ("SELKIES_TURN_PASSWORD", "hidden"),
+    ];
+    let plan = Plan::build(&config(&environment, "", &[("selkies", selkies)]), &facts());
+    let env = &plan.unit("selkies").unwrap().launch.env;
+    for (name, expected) in [
+        ("SELKIES_FRAMERATE", Some("8-30")),
+        ("SELKIES_VIDEO_CRF", Some("20")),
+        ("SELKIES_RTC_CONFIG_JSON", Some("/mine")),
+        ("SELKIES_PORT", Some("16100")),
+        ("SELKIES_ENABLE_BASIC_AUTH", Some("false")),
+        ("SELKIES_ENABLE_HTTPS", Some("false")),
+        ("SELKIES_TURN_PASSWORD", None),
+    ] {
+        let value = env.get(&OsString::from(name)).and_then(|value| value.to_str());
+        assert_eq!(value, expected, "{name}");
+    }
+}
