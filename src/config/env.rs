@@ -51,7 +51,7 @@ pub struct Environment {
     pub vars: Variables,
     /// Everything: what units, shells and scripts get passed on.
     pub raw: Raw,
-    /// The same without what hooks left, if they left anything.
+    /// The same without what hooks left, if they left anything, and without edits.
     early: Option<Raw>,
     /// The same without what people changed in the system's file, if they changed anything.
     unedited: Option<Raw>,
@@ -86,8 +86,12 @@ impl Environment {
         problems.extend(layers.problems().cloned());
         let merged = layers.merged();
         let vars = Variables::read(&merged.raw, &|name| merged.place(name), problems);
-        let early = layers.hooks.is_some().then(|| layers.without_hooks().merged().completed());
-        let unedited = layers.without_edits().map(|layers| layers.merged().completed());
+        let unedited = layers.without_edits();
+        let early = layers.hooks.is_some().then(|| {
+            let early = layers.without_hooks();
+            early.without_edits().unwrap_or(early).merged().completed()
+        });
+        let unedited = unedited.map(|layers| layers.merged().completed());
         Self {
             vars,
             provider: merged.provider.clone(),
@@ -134,11 +138,11 @@ impl Environment {
 
     /// What units get passed on that come before the hooks: what these leave must not start them anew.
     pub fn before_hooks(&self) -> &Raw {
-        self.early.as_ref().unwrap_or(&self.raw)
+        self.early.as_ref().unwrap_or(self.without_edits())
     }
 
-    /// What is passed on to whoever writes the system's file, and remembers what it wrote: with the edits of that file in
-    /// it, they would be taken for its own the next time.
+    /// What units get passed on. Edits are read anew at each start, and who writes the system's file, and remembers what
+    /// it wrote, would take them for its own the next time.
     pub fn without_edits(&self) -> &Raw {
         self.unedited.as_ref().unwrap_or(&self.raw)
     }

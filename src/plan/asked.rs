@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::env::Raw;
-use crate::config::service::{Run, Service};
+use crate::config::service::Service;
 use crate::config::{Config, Problem, nearest, own};
 
 use super::Unit;
@@ -87,15 +87,10 @@ pub(super) fn arguments(config: &Config, service: &Service, problems: &mut Vec<P
     })
 }
 
-/// The environment that a service gets passed on.
+/// The environment that a service gets passed on. What people edited in the system's file is not in it: the process
+/// that becomes the service reads that itself, so that an edit restarts nothing and runs no step again.
 pub(super) fn environment<'a>(config: &'a Config, service: &Service, early: &BTreeSet<&str>) -> &'a Raw {
-    match &service.run {
-        Run::Step(words) if words.first().is_some_and(|step| step == "environment") => {
-            config.env.without_edits()
-        }
-        _ if early.contains(service.name.as_str()) => config.env.before_hooks(),
-        _ => &config.env.raw,
-    }
+    if early.contains(service.name.as_str()) { config.env.before_hooks() } else { config.env.without_edits() }
 }
 
 /// The services that come before the hooks, and the hooks: what these leave in the environment is not for them, or each

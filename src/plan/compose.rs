@@ -17,7 +17,7 @@ use crate::sys::sides;
 use super::display::Decision;
 use super::expander::Expander;
 use super::template::Values;
-use super::{Fate, File, Launch, Route, Unit, asked, checks, hooks, ready_fd, routes, shells, values};
+use super::{Fate, File, Launch, Route, Unit, asked, checks, hooks, ready_fd, routes, values};
 
 /// Variables that describe the daemon's own surroundings and would mislead a unit.
 const NOT_INHERITED: [&str; 13] = [
@@ -124,7 +124,7 @@ impl<'a> Composer<'a> {
         let owner = identity.as_ref().map_or(self.facts.daemon.uid, |identity| identity.uid);
         unit.launch = Launch {
             argv,
-            env_files: shells::files(self.config, service, &env),
+            env_files: None,
             env,
             cwd,
             cwd_required: service.directory.is_some(),

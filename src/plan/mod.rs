@@ -192,6 +192,7 @@ impl Plan {
         for service in &config.services {
             let (mut unit, route) = composer.unit(service, &mut problems);
             hooks::apply(&mut unit, config, facts, &display, who.wanted.as_ref());
+            shells::read_files(&mut unit, config, service);
             units.push(unit);
             routes.extend(route);
         }

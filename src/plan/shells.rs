@@ -1,7 +1,6 @@
 //! What shells and people's files have to do with the environment of units: what the step `environment` writes for
 //! shells, and which files a service reads again at its start.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use crate::config::Config;
@@ -9,41 +8,44 @@ use crate::config::env::TABLE;
 use crate::config::service::{Run, Service};
 use crate::sys::launch::EnvFiles;
 
-use super::Unit;
-
-/// The variables of the machine, for all shells.
-const MACHINE: &str = "/etc/environment";
+use super::{Fate, Unit};
 
 /// Variables that each process has of its own.
 const OWN: [&str; 9] =
     ["HOME", "HOSTNAME", "LOGNAME", "NOTIFY_SOCKET", "PWD", "SHELL", "SHLVL", "TERM", "USER"];
 
-/// What units are given beside what people set, and would not be what they are without.
-const GIVEN: [&str; 3] = ["LD_PRELOAD", "NSS_WRAPPER_GROUP", "NSS_WRAPPER_PASSWD"];
+/// The step that writes what shells read.
+const STEP: &str = "environment";
 
-/// The files that a service reads at each start. Boot steps make them.
-pub(super) fn files(
-    config: &Config,
-    service: &Service,
-    env: &BTreeMap<OsString, OsString>,
-) -> Option<EnvFiles> {
-    if matches!(service.run, Run::Step(_)) {
-        return None;
+/// Says which files a unit reads at each start. The workspace may be dead, and boot steps are what mends it.
+pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
+    let step = match &service.run {
+        Run::Step(words) if words.first().is_some_and(|step| step == STEP) => return,
+        run => matches!(run, Run::Step(_)),
+    };
+    if unit.fate != Fate::Run {
+        return;
     }
+    let passed_on = [config.env.without_edits(), config.env.before_hooks()];
+    // What was put together for it.
+    let made = unit.launch.env.iter().filter(|(name, value)| {
+        let usual = name.to_str().is_some_and(|name| config.settings.environment.contains_key(name));
+        !usual && !passed_on.iter().any(|raw| raw.get(*name) == Some(*value))
+    });
+    let made = made.filter_map(|(name, _)| name.to_str().map(str::to_owned));
     let desktop = service.desktop.then_some(&config.settings.desktop_environment).into_iter().flatten();
     let planned = desktop.chain(&service.environment).map(|(name, _)| name.clone());
-    // Who nobody knows is shown by a library that has to stay.
-    let given = GIVEN.into_iter().filter(|_| env.contains_key(OsStr::new("NSS_WRAPPER_PASSWD")));
-    let given = given.chain(OWN).chain(own_secrets()).map(str::to_owned);
-    let mut fixed: Vec<String> = planned.chain(given).collect();
+    let own = OWN.into_iter().chain(own_secrets()).map(str::to_owned);
+    let mut fixed: Vec<String> = made.chain(planned).chain(own).collect();
     fixed.sort();
     fixed.dedup();
-    Some(EnvFiles {
-        machine: MACHINE.into(),
-        written: config.places.state.join("environment-written"),
-        workspace: config.env.vars.workspace.folder().join(".env"),
+    let files = config.env_files();
+    unit.launch.env_files = Some(EnvFiles {
+        machine: files.system,
+        written: files.written,
+        workspace: (!step).then(|| config.env.vars.workspace.folder().join(".env")),
         fixed,
-    })
+    });
 }
 
 /// The environment of the step is what shells see, and with our own secrets what root's see: it writes what it has.

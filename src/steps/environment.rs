@@ -62,7 +62,7 @@ impl Places {
 
 /// Writes everything. The desktop's group may read what root and its user alone should know.
 pub(super) fn run(places: &Places, gid: u32, zone: &str) -> Result<(), String> {
-    let mut env = Environment::of_process(&[], &mut Vec::new()).raw;
+    let mut env = Environment::inherited();
     env.retain(|name, _| is_name(name) && !READ_ONLY.iter().any(|own| name == own));
     let own = |name: &OsString| name.to_str().is_some_and(is_own_secret);
     let (secrets, planned): (Variables, Variables) = env.into_iter().partition(|(name, _)| own(name));
@@ -74,11 +74,8 @@ pub(super) fn run(places: &Places, gid: u32, zone: &str) -> Result<(), String> {
         planned
     });
     for name in merged.keys().filter(|name| own(name)) {
-        eprintln!(
-            "{}: {} is a secret of desktopd and is not taken from there",
-            machine.display(),
-            name.display()
-        );
+        let (file, name) = (machine.display(), name.display());
+        eprintln!("{file}: {name} is a secret of desktopd's, and the desktop's user can read it there");
     }
     hooks::install(places);
     clock::set(places, zone);

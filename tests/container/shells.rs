@@ -164,6 +164,9 @@ async fn what_people_keep_in_files_is_taken_up_by_a_restart_and_stays() {
     let found = probe(&stack).await;
     assert_eq!((get(&found, "FIRST"), get(&found, "EDIT")), (Some("1"), None));
 
+    stack.exec_ok(&["bash", "-c", "echo CALM=1 >> /etc/environment"]);
+    assert_eq!(stack.exec_ok(&["desktopd", "reload"]), "nothing changed", "an edit restarts nothing");
+
     let edit = "sed -i s/^FIRST=1/FIRST=2/ /etc/environment; \
         printf '# mine\\nEDIT=\"$FIRST more\"\\nBYTES=\\377\\nWEB_TOKEN=guess\\nHOME=/nowhere\\n' >> /etc/environment; \
         chown user: /workspace; \

@@ -4,10 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn os(bytes: &[u8]) -> OsString {
-    OsString::from_vec(bytes.to_vec())
-}
-
 fn pairs(bytes: &[u8]) -> Vec<(String, String)> {
     let text = |os: OsString| os.into_string().unwrap();
     parse(bytes).variables.into_iter().map(|(name, value)| (text(name), text(value))).collect()

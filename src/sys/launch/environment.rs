@@ -38,8 +38,8 @@ pub struct EnvFiles {
     pub machine: PathBuf,
     /// What we wrote into it: only what differs from that counts.
     pub written: PathBuf,
-    /// The one in the workspace.
-    pub workspace: PathBuf,
+    /// The one in the workspace, if that is read.
+    pub workspace: Option<PathBuf>,
     /// Variables that no file can change.
     pub fixed: Vec<String>,
 }
@@ -70,28 +70,34 @@ impl Who {
 /// what we wrote.
 pub(super) fn edits(orders: &Orders) -> Vec<(OsString, OsString)> {
     let Some(files) = &orders.env_files else { return Vec::new() };
-    // Before the first time that we wrote it there is nothing to tell edits by.
-    let Ok(written) = std::fs::read(&files.written) else { return Vec::new() };
-    let written: BTreeMap<OsString, OsString> = of_entries(&written).into_iter().collect();
     let mut variables = taken(&files.machine, read(&files.machine, Who::of(orders)), orders);
-    variables.retain(|(name, value)| written.get(name) != Some(value));
+    match std::fs::read(&files.written) {
+        Ok(written) => {
+            let written: BTreeMap<OsString, OsString> = of_entries(&written).into_iter().collect();
+            variables.retain(|(name, value)| written.get(name) != Some(value));
+        }
+        // Before the first time that we wrote it, it is the image's, and says less than whoever started the container.
+        Err(_) => variables.retain(|(name, _)| !orders.env.iter().any(|(own, _)| own == name.as_bytes())),
+    }
     variables
 }
 
 /// What stands in the workspace's file.
 pub(super) fn of_workspace(orders: &Orders) -> Vec<(OsString, OsString)> {
-    let Some(files) = &orders.env_files else { return Vec::new() };
+    let Some(path) = orders.env_files.as_ref().and_then(|files| files.workspace.as_ref()) else {
+        return Vec::new();
+    };
     let (sender, found) = mpsc::sync_channel(1);
-    let (path, who) = (files.workspace.clone(), Who::of(orders));
+    let (file, who) = (path.clone(), Who::of(orders));
     let look = move || {
         // Nobody listens any more when it took too long.
-        let _ = sender.try_send(read(&path, who));
+        let _ = sender.try_send(read(&file, who));
     };
     // A thread that hangs in a dead volume ends with the exec.
     let looking = std::thread::Builder::new().stack_size(64 * 1024).spawn(look);
     let late = |_| io::Error::other("it does not answer");
     let found = looking.and_then(|_| found.recv_timeout(PATIENCE).map_err(late)?);
-    taken(&files.workspace, found, orders)
+    taken(path, found, orders)
 }
 
 /// What is in a file that counts.
