@@ -64,6 +64,16 @@ pub(super) fn config(environment: &[(&str, &str)], settings: &str, services: &[(
     Config { dir: "/c".into(), env, settings, places, services, portal, problems }
 }
 
+/// All service files that are shipped, with their names.
+fn shipped() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/services");
+    let file = |path: PathBuf| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        (name, std::fs::read_to_string(path).unwrap())
+    };
+    std::fs::read_dir(folder).unwrap().map(|entry| file(entry.unwrap().path())).collect()
+}
+
 fn reason(plan: &Plan, name: &str) -> String {
     match &plan.unit(name).unwrap().fate {
         Fate::Run => String::new(),

@@ -93,13 +93,8 @@ fn mistakes_in_a_route_say_what_would_be_right() {
 
 /// The files that are shipped, on a machine with these programs.
 fn shipped(programs: &[&str], environment: &[(&str, &str)]) -> Plan {
-    let file = |name: &str| {
-        let path = format!("{}/config/services/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-        std::fs::read_to_string(path).unwrap()
-    };
-    let names = ["kasmvnc", "kasmxproxy", "prepare", "user", "vnc", "x-cookie", "x-server"];
-    let files = names.map(|name| (name, file(name)));
-    let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let files = super::shipped();
+    let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let mut facts = facts();
     facts.programs = Programs::given("/usr/bin", programs.iter().map(|name| (*name, *name)));
     let plan = Plan::build(&config(environment, "", &files), &facts);

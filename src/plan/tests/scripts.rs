@@ -2,23 +2,13 @@
 
 use super::*;
 
-/// The files of the image, as they are.
-const FILES: [(&str, &str); 4] = [
-    ("hotfix", include_str!("../../../config/services/hotfix.toml")),
-    ("boot-script", include_str!("../../../config/services/boot-script.toml")),
-    ("hooks", include_str!("../../../config/services/hooks.toml")),
-    ("provisioning", include_str!("../../../config/services/provisioning.toml")),
-];
-
-const ENVIRONMENT: (&str, &str) = ("environment", "command = [\"app\"]\ntype = \"oneshot\"");
-
-fn files() -> Vec<(&'static str, &'static str)> {
-    FILES.into_iter().chain([ENVIRONMENT]).collect()
-}
+const SCRIPTS: [&str; 4] = ["hotfix", "boot-script", "hooks", "provisioning"];
 
 fn planned(environment: &[(&str, &str)], found: &[&str]) -> Plan {
     let facts = Facts { files: Files::given(found.iter().copied()), ..facts() };
-    let config = config(environment, "", &files());
+    let files = shipped();
+    let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let config = config(environment, "", &files);
     let plan = Plan::build(&config, &facts);
     assert_eq!(plan.problems, []);
     plan
@@ -37,7 +27,7 @@ fn each_runs_where_there_is_something_to_run() {
     ] {
         let plan = planned(environment, found);
         let running: Vec<&str> =
-            FILES.map(|(name, _)| name).into_iter().filter(|name| reason(&plan, name).is_empty()).collect();
+            SCRIPTS.into_iter().filter(|name| reason(&plan, name).is_empty()).collect();
         assert_eq!(running, runs, "{environment:?} {found:?}");
         let told =
             plan.shortcomings.iter().any(|told| told.contains("PROVISIONING_MANIFEST is not understood"));
@@ -56,8 +46,9 @@ fn each_runs_where_there_is_something_to_run() {
 fn without_root_a_boot_script_takes_nobodys_place() {
     let mut facts = facts();
     facts.daemon.uid = 1000;
-    let config =
-        config(&[("BOOT_SCRIPT", "http://a/b"), ("PROVISIONING_SCRIPT", "http://a/c")], "", &files());
+    let files = shipped();
+    let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let config = config(&[("BOOT_SCRIPT", "http://a/b"), ("PROVISIONING_SCRIPT", "http://a/c")], "", &files);
     let plan = Plan::build(&config, &facts);
     assert!(reason(&plan, "boot-script").contains("must run as root"));
     assert_eq!(reason(&plan, "provisioning"), "");

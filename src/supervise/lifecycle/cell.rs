@@ -112,6 +112,11 @@ pub(super) struct Spec {
 }
 
 impl Cell {
+    /// Whether it is somebody's script: one that is run once, however that goes.
+    pub(super) fn is_script(&self) -> bool {
+        self.spec.oneshot && self.spec.restart == Restart::Never
+    }
+
     /// Whether it cannot be ended, so that waiting for it would never end either.
     pub(super) fn is_stuck(&self) -> bool {
         matches!(self.state, State::Stopping { phase: Phase::Stuck, .. })

@@ -1,6 +1,5 @@
 //! A new plan while units run: what did not change is not touched.
 
-use crate::config::service::Restart;
 use crate::plan::{Fate, Unit};
 
 use super::cell::{Cell, State, Then};
@@ -16,6 +15,7 @@ impl Core {
         }
         let known = self.cells.len();
         let ran: Vec<bool> = self.cells.iter().map(|cell| cell.spec.runnable).collect();
+        let scripts: Vec<bool> = self.cells.iter().map(Cell::is_script).collect();
         for (at, spec) in specs(units).into_iter().enumerate() {
             if at < known {
                 if spec.follows != self.cells[at].spec.follows {
@@ -33,7 +33,7 @@ impl Core {
         }
         for at in (0..known).filter(|at| changed.get(*at) == Some(&true)) {
             match &units[at].fate {
-                Fate::Run if ran[at] => self.renew(at, &units[at]),
+                Fate::Run if ran[at] => self.renew(at, &units[at], scripts[at]),
                 Fate::Run => self.readmit(at, &units[at]),
                 Fate::Skip(reason) => self.retire(at, State::Skipped, reason),
                 Fate::Broken(reason) => self.retire(at, State::Failed, reason),
@@ -47,13 +47,13 @@ impl Core {
         self.cells.get(at).map_or(0, |cell| cell.generation)
     }
 
-    /// Lets a unit run as its file now says.
-    fn renew(&mut self, at: usize, unit: &Unit) {
+    /// Lets a unit run as its file now says. It `was_script` by its file before.
+    fn renew(&mut self, at: usize, unit: &Unit, was_script: bool) {
         let cell = &mut self.cells[at];
         cell.backoff.forget();
-        // Somebody's script: that something around it changed is no reason to run it twice.
-        let once = cell.spec.oneshot && cell.spec.restart == Restart::Never;
-        if once && (cell.alive || matches!(cell.state, State::Done | State::Failed)) {
+        // That something around it changed is no reason to run it twice.
+        let script = was_script && cell.is_script();
+        if script && (cell.alive || matches!(cell.state, State::Done | State::Failed)) {
             return;
         }
         match &mut cell.state {

@@ -6,7 +6,12 @@ use super::*;
 use crate::config::service::{Action, Health, Probe};
 
 /// Seeds that once found something.
-const KEPT: [u64; 3] = [11_776_371_480_831_277_309, 365_368_023_964_433_530, 7_930_241_112_626_045_360];
+const KEPT: [u64; 4] = [
+    11_776_371_480_831_277_309,
+    365_368_023_964_433_530,
+    7_930_241_112_626_045_360,
+    4_996_617_433_630_707_213,
+];
 
 /// How many fresh worlds a run looks at.
 const WORLDS: u64 = 256;
