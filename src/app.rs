@@ -160,6 +160,9 @@ impl Daemon {
                             return code::FAILED;
                         }
                     }
+                    Wish::Changed(reply) => {
+                        self.want_reload(("a boot step changed what the plan is made of", Some(reply)));
+                    }
                     Wish::Reload(reply) => {
                         self.want_reload(("somebody asked to read the configuration", Some(reply)));
                     }

@@ -55,6 +55,8 @@ pub enum Wish {
     Shutdown,
     /// Read the configuration again. The answer says what changed, or what is wrong with it.
     Reload(oneshot::Sender<Result<Replanned, String>>),
+    /// The same for a boot step that changed what the plan is made of.
+    Changed(oneshot::Sender<Result<Replanned, String>>),
 }
 
 /// `wishes` goes to whoever fulfils them.
@@ -66,7 +68,8 @@ pub(super) fn router(auth: Auth, given: Credentials, wishes: mpsc::Sender<Wish>)
     Router::new()
         .route(CREDENTIALS, get(show).post(change))
         .route("/api/shutdown", post(shutdown))
-        .route("/api/reload", post(reload))
+        .route("/api/reload", post(async |wishes| reload(wishes, Wish::Reload).await))
+        .route("/api/changed", post(async |wishes| reload(wishes, Wish::Changed).await))
         .with_state(wishes)
 }
 
@@ -99,9 +102,12 @@ async fn shutdown(State(wishes): State<mpsc::Sender<Wish>>) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
-async fn reload(State(wishes): State<mpsc::Sender<Wish>>) -> Response {
+async fn reload(
+    State(wishes): State<mpsc::Sender<Wish>>,
+    wish: fn(oneshot::Sender<Result<Replanned, String>>) -> Wish,
+) -> Response {
     let (reply, answer) = oneshot::channel();
-    let _ = wishes.send(Wish::Reload(reply)).await;
+    let _ = wishes.send(wish(reply)).await;
     match answer.await {
         Ok(Ok(changes)) => Json(changes).into_response(),
         Ok(Err(error)) => (StatusCode::UNPROCESSABLE_ENTITY, Json(ErrorBody { error })).into_response(),

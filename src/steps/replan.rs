@@ -24,7 +24,7 @@ fn asked(socket: &Path) -> Result<(), String> {
         let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let request =
-            "POST /api/reload HTTP/1.1\r\nHost: desktopd\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            "POST /api/changed HTTP/1.1\r\nHost: desktopd\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         stream.write_all(request.as_bytes())?;
         stream.read_to_string(&mut answer).map(drop)
     };

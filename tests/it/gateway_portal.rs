@@ -110,7 +110,7 @@ async fn the_end_is_for_those_who_may_change_things() {
     }
     // Nobody ends the daemon from a browser.
     let program = basic(USER, PASSWORD);
-    for wish in ["/api/shutdown", "/api/reload"] {
+    for wish in ["/api/shutdown", "/api/reload", "/api/changed"] {
         assert_eq!(ask(world.pages, "POST", wish, &program, "").await.status, 404);
     }
 }
