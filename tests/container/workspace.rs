@@ -290,6 +290,25 @@ async fn two_containers_on_one_volume_copy_once() {
     }
 }
 
+/// Also of a volume that an older image has filled.
+#[tokio::test]
+async fn python_environments_move_unless_somebody_says_no() {
+    let volume = Volume::new(1000, "mkdir comfy; echo theirs >comfy/file; echo 1 >comfy/.move_complete");
+    let script =
+        "[ -e /venv/main ] || { python3 -m venv --without-pip /venv/main; mkdir /opt/comfy; }; exec init";
+    let spec = || volume.of(light(Container::of_image())).env("OPT_SYNC", "comfy:not-there");
+    let stays = Boot::with(spec().env("WORKSPACE_SYNC", "no"), &["bash", "-c", script]).await;
+    assert_eq!(stays.shell("stat -c %F /venv/main; cat /opt/comfy/file"), "directory\ntheirs");
+    let boot = Boot::with(spec(), &["bash", "-c", script]).await;
+    for _ in 0..2 {
+        assert_eq!(boot.state("opt-sync"), UnitState::Done, "{}", boot.log("opt-sync"));
+        assert_eq!(boot.shell("readlink /venv/main"), "/workspace/environments/python/main");
+        assert_eq!(boot.shell("/venv/main/bin/python -c 'import sys; print(sys.prefix)'"), "/venv/main");
+        assert_eq!(boot.shell("stat -c %u /venv/main/pyvenv.cfg"), "1000");
+        boot.again().await;
+    }
+}
+
 #[tokio::test]
 async fn who_is_killed_in_the_middle_is_followed_by_who_goes_on() {
     let image = Container::of_image().option("--init").start(&["sleep", "600"]);

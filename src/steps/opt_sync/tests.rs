@@ -1,3 +1,5 @@
+//! What moves, what stays, and what follows on whoever was killed: on folders of the tests' own.
+
 use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;

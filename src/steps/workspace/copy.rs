@@ -4,12 +4,11 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
 
-use super::super::command::{lines, program};
+use super::super::command::{Command, lines, program};
 use super::volume::Access;
 
 /// In a folder that was moved to the workspace: says that all of it is there. The older images' name.

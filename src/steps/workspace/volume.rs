@@ -73,9 +73,8 @@ impl Volume {
     }
 
     fn attempt(&self) -> io::Result<Access> {
-        let file = self.path.join(format!(".desktopd-probe-{}", std::process::id()));
-        // One of a container that died in this moment.
-        let _ = fs::remove_file(&file);
+        // Other containers try at the same time, and number their processes alike.
+        let file = self.path.join(format!(".desktopd-probe-{:016x}", rand::random::<u64>()));
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
         // Some say that it worked, and it did not.
         let mut owners = lchown(&file, Some(self.owner.0), Some(self.owner.1)).is_ok();
