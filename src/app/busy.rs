@@ -1,6 +1,4 @@
-//! The file by which scripts of the older images see that the machine is still being set up, and what of an earlier
-//! boot must not be mistaken for this one's: a folder for the run time is as lasting as the container where nobody
-//! mounts a new one.
+//! The file by which scripts of the older images see that the machine is still being set up.
 
 use std::fs::{self, File};
 use std::io;
@@ -22,10 +20,10 @@ pub(super) struct Busy {
 impl Busy {
     /// Begins a boot of the daemon whose folder is `run_dir`; the file is beside that.
     pub(super) fn begin(run_dir: &Path) -> Self {
-        remove(&run_dir.join("hook-environment"));
         let file = run_dir.parent().filter(|_| Uid::effective().is_root());
         let file = file.map(|folder| folder.join("container_config"));
         if let Some(file) = &file {
+            // That of an earlier boot: the folder may be as lasting as the container.
             remove(file);
         }
         Self { file, there: false }

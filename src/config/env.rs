@@ -199,7 +199,7 @@ impl Environment {
         listed() || (self.vars.serverless && self.no_autostart().next().is_none())
     }
 
-    /// Gives one of our secrets the value that was made for it, unless somebody sets it.
+    /// Gives a variable the value that was made for it, unless somebody sets it.
     pub fn make(&mut self, name: &str, value: &Secret) {
         let mut layers = self.layers.clone();
         layers.made.insert(name.into(), value.reveal().into());

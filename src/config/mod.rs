@@ -68,8 +68,8 @@ impl Config {
 
     /// Reads the files in `dir` for a given environment.
     pub fn read(dir: PathBuf, mut env: Environment, mut problems: Vec<Problem>) -> Self {
-        if env.text("RCLONE_CONFIG").is_none() && Path::new(RCLONE_CONFIG).is_file() {
-            env.raw.insert("RCLONE_CONFIG".into(), RCLONE_CONFIG.into());
+        if Path::new(RCLONE_CONFIG).is_file() {
+            env.make("RCLONE_CONFIG", &Secret::new(RCLONE_CONFIG));
         }
         let path = dir.join("desktopd.toml");
         let settings = match fs::read_to_string(&path) {

@@ -73,7 +73,7 @@ fn sshd(unit: &mut Unit, config: &Config, facts: &Facts) {
 
 /// Root's own scripts see what this program was started with, our secrets included, as they do in the older images.
 fn whole_environment(unit: &mut Unit, config: &Config) {
-    for (name, value) in config.env.raw.iter().filter(|(name, _)| *name != "TERM") {
+    for (name, value) in config.env.before_hooks().iter().filter(|(name, _)| *name != "TERM") {
         unit.launch.env.entry(name.clone()).or_insert_with(|| value.clone());
     }
 }

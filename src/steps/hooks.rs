@@ -158,20 +158,17 @@ impl Shells<'_> {
                 }
             }
         };
-        let Some(status) = status else {
-            // Its last word; what is left to do takes no time, unless somebody made it so.
+        let mut done = status.is_none();
+        if done {
+            // Its last word was heard; what is left to do takes no time, unless somebody made it so.
             let _ = timeout(self.limit, running.ended()).await;
-            self.keep();
-            self.mark(current);
-            return Ok(());
-        };
-        while let Ok(Ok(Some(line))) = timeout(ECHO, talk.next_line()).await {
-            if matches!(self.hear(Some(&line), &mut current), Heard::Done) {
-                return Ok(());
-            }
+        }
+        while !done && let Ok(Ok(Some(line))) = timeout(ECHO, talk.next_line()).await {
+            done = matches!(self.hear(Some(&line), &mut current), Heard::Done);
         }
         self.keep();
         self.mark(current);
+        let Some(status) = status.filter(|_| !done) else { return Ok(()) };
         let how = status.map_or_else(|error| error.to_string(), command::told);
         Err(format!(
             "{}: {how}, and with it the shell; what comes after it has one of its own",

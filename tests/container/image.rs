@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::docker::{Container, image_config};
+use crate::cleanup::Cleanup;
+use crate::docker::{self, Container, image_config};
 use crate::poll::eventually;
 use crate::stack::{self, START, Stack};
 
@@ -39,6 +40,34 @@ async fn any_command_runs_in_it_and_nothing_secret_is_baked_in() {
     let said: Vec<&str> = logs.lines().collect();
     assert_eq!(said.get(..3), Some(&["ok", "status 3", "health 3"][..]), "{logs}");
     assert!(logs.contains("the daemon does not run here"), "{logs}");
+}
+
+/// What lies in that folder is laid over the image at the end of its build, all but the text that says so.
+#[test]
+fn an_overlay_reaches_the_image_and_its_readme_does_not() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("Dockerfile.cpu")).expect("a Dockerfile");
+    let copy = text.lines().find(|line| line.starts_with("COPY docker/COPY_ROOT_EXTRA")).expect("the overlay");
+    let context = tempfile::tempdir().expect("make a folder");
+    let write = |name: &str, text: &str| {
+        let file = context.path().join(name);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("make a folder");
+        std::fs::write(file, text).expect("write a file");
+    };
+    write("Dockerfile", &format!("FROM {}\n{copy}\n", docker::image()));
+    write(".dockerignore", &std::fs::read_to_string(root.join(".dockerignore")).expect("what is ignored"));
+    write("docker/COPY_ROOT_EXTRA/etc/motd", "laid over\n");
+    write("docker/COPY_ROOT_EXTRA/README.md", "not this\n");
+    let name = docker::new_name();
+    let client = docker::docker().get_program().to_string_lossy().into_owned();
+    let _cleanup = Cleanup::new(r#"exec "$1" rmi -f "$2""#, &[&client, &name]);
+    let folder = context.path().to_str().expect("a temporary folder's name is text");
+    let mut build = docker::docker();
+    let done = docker::Done::from(docker::run(build.args(["build", "-q", "-t", &name, folder])));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let mut look = docker::docker();
+    let look = look.args(["run", "--rm", "--pull=never", &name, "sh", "-c", "cat /etc/motd; ls /README.md 2>/dev/null"]);
+    assert_eq!(docker::Done::from(docker::run(look)).stdout, "laid over");
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::Path;
 use std::time::Duration;
 
 use desktopd::observe::{Snapshot, UnitState};
@@ -262,5 +261,6 @@ async fn rclone_finds_its_configuration() {
     let status = settled(&stack).await;
     let log = log(&stack, "provisioning");
     assert_eq!((state(&status).0, log.matches("found.txt").count()), (UnitState::Done, 2), "{log}");
-    assert!(Path::new(&path(&files, "rclone.conf")).exists());
+    let shells = stack.exec_ok(&["cat", "/etc/environment"]);
+    assert!(shells.contains("RCLONE_CONFIG=") && shells.contains("RCLONE_CONFIG_OTHER_TYPE="), "{shells}");
 }

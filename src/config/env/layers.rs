@@ -228,8 +228,10 @@ pub(super) fn workspace(raw: &Raw) -> Workspace {
 
 /// Whether nobody set a variable, by any of its names.
 fn is_free(raw: &Raw, name: &OsStr) -> bool {
-    let names = name.to_str().and_then(row).map_or(&[][..], |row| row.names);
-    names.iter().all(|name| given(raw, name).is_none())
+    match name.to_str().and_then(row) {
+        Some(row) => row.names.iter().all(|name| given(raw, name).is_none()),
+        None => !raw.contains_key(name),
+    }
 }
 
 /// What else a variable is called.

@@ -7,6 +7,7 @@ shift 2
 __desktopd_scripts=("$@")
 set --
 __desktopd_turn=0
+__desktopd_path=$PATH
 __desktopd_options=$(set +o; shopt -p)
 
 # A program that is started here is given what is exported here. A file for each turn: what was saved stays when the next
@@ -23,6 +24,10 @@ for __desktopd_script in "${__desktopd_scripts[@]}"; do
     trap __desktopd_save EXIT
     exec <"/dev/null" >"$__desktopd_out" 2>"$__desktopd_err"
     eval "$__desktopd_options" 2>"/dev/null"
+    if [ -z "$PATH" ]; then
+        export PATH=$__desktopd_path
+        builtin printf >&2 'PATH was unset by a script; it stays as it was\n'
+    fi
     builtin cd /
     umask 002
     builtin printf '== %s\n' "$__desktopd_script"

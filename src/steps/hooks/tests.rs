@@ -99,7 +99,7 @@ fn nothing_that_a_script_does_to_its_shell_keeps_the_next_from_its_work() {
         "export BIG=$(head -c 200000 /dev/zero | tr '\\0' x)",
         "set -o posix; set -T -E",
     ] {
-        let then = "[[ $PWD = / && $(umask) = 0002 ]] && echo fine > @D/then; export C=3; [[ ! -e @D/p1 ]] || kill $(cat @D/p1 @D/p2)";
+        let then = "[[ -n $PATH && $PWD = / && $(umask) = 0002 ]] && echo fine > @D/then; export C=3; [[ ! -e @D/p1 ]] || kill $(cat @D/p1 @D/p2)";
         let (env, dir) = source(&[&format!("export B=2\n{wrong}"), then], LONG);
         assert_eq!(
             fs::read_to_string(dir.path().join("then")).unwrap_or_default(),
