@@ -33,7 +33,7 @@ const ECHO: Duration = Duration::from_millis(20);
 /// `FOLDER=FILE` is a folder whose scripts run once: the file says that they have.
 pub(super) fn run(run_dir: &Path, limit: &str, folders: &[&str]) -> Result<(), String> {
     let limit = duration(limit).ok_or_else(|| format!("\"{limit}\" is not a time such as \"5m\""))?;
-    let began: Variables = Environment::of_process(&[], &mut Vec::new()).raw;
+    let began: Variables = Environment::inherited();
     let hooks: Vec<Hook> = folders.iter().flat_map(|folder| scripts(folder)).collect();
     let room = run_dir.join("hooks");
     let left = command::until_told(async {

@@ -228,10 +228,9 @@ pub(super) fn workspace(raw: &Raw) -> Workspace {
 
 /// Whether nobody set a variable, by any of its names.
 fn is_free(raw: &Raw, name: &OsStr) -> bool {
-    match name.to_str().and_then(row) {
-        Some(row) => row.names.iter().all(|name| given(raw, name).is_none()),
-        None => !raw.contains_key(name),
-    }
+    let aliases = name.to_str().and_then(row).map_or(&[][..], |row| row.names);
+    raw.get(name).is_none_or(|value| value.is_empty())
+        && aliases.iter().all(|name| given(raw, name).is_none())
 }
 
 /// What else a variable is called.

@@ -246,6 +246,11 @@ fn what_was_made_is_for_nobody_s_choice() {
     assert_eq!(env.text("COTURN_PASSWORD"), Some("chosen"));
     let row = env.rows().into_iter().find(|row| row.name == "COTURN_PASSWORD").unwrap();
     assert_eq!(row.overrode, [], "what was made was never anybody's");
+    for (pairs, expected) in [(&[][..], "made"), (&[("OTHER", "")], "made"), (&[("OTHER", "set")], "set")] {
+        let mut env = environment(pairs, &[]).0;
+        env.make("OTHER", &Secret::new("made"));
+        assert_eq!(env.text("OTHER"), Some(expected));
+    }
 }
 
 #[test]
