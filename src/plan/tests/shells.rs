@@ -28,6 +28,7 @@ fn shells_see_the_desktops_environment_and_roots_the_secrets() {
         ("LANG", "en_US.UTF-8"),
         ("PATH", "/conda/bin:/usr/bin:/opt/x/bin"),
         ("WEB_TOKEN", "secret"),
+        ("WORKSPACE", "/workspace/"),
     ];
     let expected = expected.map(|(name, value)| (OsString::from(name), OsString::from(value)));
     assert_eq!(env.into_iter().collect::<Vec<_>>(), expected);
