@@ -172,6 +172,18 @@ f = open(\"/etc/.pwd.lock\", \"w\"); fcntl.lockf(f, fcntl.LOCK_EX); open(\"/tmp/
     assert_eq!(who(&stack), "4321:4321 user /workspace/home/user /workspace/home/user");
 }
 
+/// As a network volume treats root on which root is nobody: without this right the kernel asks of root what it asks of
+/// all.
+#[tokio::test]
+async fn a_volume_that_refuses_root_has_the_users_home_all_the_same() {
+    let refusing = light().option(VOLUME).option("--cap-drop=DAC_OVERRIDE");
+    let stack = start(refusing, "chown 4321:4321 /workspace");
+    stack.wait_until_up().await;
+    assert_eq!(sh(&stack, "id -u user; getent passwd user | cut -d: -f6"), "4321\n/workspace/home/user");
+    let made = stack.as_user(&["sh", "-c", "cd && touch made && stat -c %u . made .bashrc"]);
+    assert_eq!(made.stdout, "4321\n4321\n4321", "{}", made.stderr);
+}
+
 #[tokio::test]
 async fn whatever_a_kill_left_is_mended_at_the_next_start() {
     let stack = start(light().option(VOLUME), "chown 4321:4321 /workspace");

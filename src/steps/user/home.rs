@@ -39,8 +39,11 @@ pub(super) fn ensure(wanted: &Wanted<'_>) -> Result<(), String> {
     if !writable(home, wanted) {
         return Err(format!("{}: {} cannot write there", home.display(), wanted.name));
     }
-    if *home != usual {
-        link(&usual, wanted)?;
+    // Nobody needs the way from the usual place to live here.
+    if *home != usual
+        && let Err(why) = link(&usual, wanted)
+    {
+        eprintln!("{why}");
     }
     share(home, wanted);
     furnish(wanted);
