@@ -277,8 +277,9 @@ fn make_secrets(config: &mut Config, state: &State) {
 /// Looks at the machine and plans, off the threads that answer: a directory service or a disk may be slow.
 async fn plan(config: Config, shown: variables::Shown) -> Result<(Plan, Reloader), Failure> {
     let (plan, facts, config, shown) = sys::apart(move || {
-        // No hook of this boot has run yet.
+        // No hook of this boot has run yet, and no account has failed to be made.
         let _ = std::fs::remove_file(config.env_files().hooks);
+        let _ = std::fs::remove_file(config.places.run.join(facts::account::TROUBLE));
         let config = config.with_files();
         shown.take(&config.env);
         make_portal_file(&config);
