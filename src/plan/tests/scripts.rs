@@ -26,8 +26,7 @@ fn each_runs_where_there_is_something_to_run() {
         (&[("PROVISIONING_MANIFEST", "http://a/b")], &[], &[]),
     ] {
         let plan = planned(environment, found);
-        let running: Vec<&str> =
-            SCRIPTS.into_iter().filter(|name| reason(&plan, name).is_empty()).collect();
+        let running: Vec<&str> = SCRIPTS.into_iter().filter(|name| reason(&plan, name).is_empty()).collect();
         assert_eq!(running, runs, "{environment:?} {found:?}");
         let told =
             plan.shortcomings.iter().any(|told| told.contains("PROVISIONING_MANIFEST is not understood"));
