@@ -186,8 +186,8 @@ impl<'a> Composer<'a> {
             let missing = |what, paths: Vec<String>| {
                 (!paths.is_empty()).then(|| format!("{what} is in {}", paths.join(" or ")))
             };
-            let unset = condition.variable.as_ref().map(|name| format!("{name} is not set"));
-            let usual = [unset, missing("nothing", files), missing("no SSH key", keys)];
+            let no_variable = condition.variable.as_ref().map(|name| format!("{name} is not set"));
+            let usual = [no_variable, missing("nothing", files), missing("no SSH key", keys)];
             let usual = usual.into_iter().flatten().collect::<Vec<_>>().join(", and ");
             let otherwise = condition.otherwise.as_ref().map(|text| expander.text("condition.else", text));
             if !holds && unmet.is_none() {

@@ -100,8 +100,7 @@ async fn scripts_of_all_folders_run_in_order_and_what_they_export_reaches_servic
     stack.restart(GRACE);
     stack.wait_until_up().await;
     let again = log(&stack, "hooks");
-    let again = again.strip_prefix(&told).expect("what was told before");
-    assert!(in_order(again, &["two.sh", "three", "five"]), "{again}");
+    assert!(in_order(&again, &["two.sh", "three", "five"]), "{again}");
     assert!(!again.contains("one.sh") && !again.contains("four.sh"), "those run once: {again}");
 }
 
