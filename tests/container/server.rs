@@ -26,7 +26,7 @@ impl Server {
             .map(|(path, failures, kind, body)| ((*path).into(), (*failures, (*kind).into(), (*body).into())))
             .collect();
         let asked = Arc::<Mutex<Vec<String>>>::default();
-        let heard = Arc::clone(&asked);
+        let list = Arc::clone(&asked);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = vec![0; 8192];
@@ -46,7 +46,7 @@ impl Server {
                     "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
                 );
                 let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
-                heard.lock().expect("a list").push(path);
+                list.lock().expect("a list").push(path);
             }
         });
         Server { address, asked }
