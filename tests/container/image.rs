@@ -47,7 +47,8 @@ async fn any_command_runs_in_it_and_nothing_secret_is_baked_in() {
 fn an_overlay_reaches_the_image_and_its_readme_does_not() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("Dockerfile.cpu")).expect("a Dockerfile");
-    let copy = text.lines().find(|line| line.starts_with("COPY docker/COPY_ROOT_EXTRA")).expect("the overlay");
+    let copy =
+        text.lines().find(|line| line.starts_with("COPY docker/COPY_ROOT_EXTRA")).expect("the overlay");
     let context = tempfile::tempdir().expect("make a folder");
     let write = |name: &str, text: &str| {
         let file = context.path().join(name);
@@ -66,7 +67,15 @@ fn an_overlay_reaches_the_image_and_its_readme_does_not() {
     let done = docker::Done::from(docker::run(build.args(["build", "-q", "-t", &name, folder])));
     assert_eq!(done.code, Some(0), "{done:?}");
     let mut look = docker::docker();
-    let look = look.args(["run", "--rm", "--pull=never", &name, "sh", "-c", "cat /etc/motd; ls /README.md 2>/dev/null"]);
+    let look = look.args([
+        "run",
+        "--rm",
+        "--pull=never",
+        &name,
+        "sh",
+        "-c",
+        "cat /etc/motd; ls /README.md 2>/dev/null",
+    ]);
     assert_eq!(docker::Done::from(docker::run(look)).stdout, "laid over");
 }
 
