@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use super::problem::Problem;
 use super::secret::Secret;
-pub use files::{Files, edits};
+pub use files::Files;
 pub use layers::Origin;
 use layers::{Hooks, Layers, Merged};
 use names::is_word;
@@ -105,7 +105,7 @@ impl Environment {
     /// The same with the files read again, and all that is wrong with any of it. `usual` is the environment that every
     /// unit is given besides, hooks included.
     pub fn reread(&self, files: &Files, usual: &BTreeMap<String, String>) -> (Self, Vec<Problem>) {
-        let mut found = files::system(files);
+        let mut found = files::system(files, &self.layers.at_start().merged().completed());
         let mut layers = self.layers.clone();
         layers.hooks = None;
         layers.files.clone_from(&found.layers);

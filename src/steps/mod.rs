@@ -77,22 +77,9 @@ fn own(words: &[&str]) -> Result<(), String> {
             };
             sync.run([folder, mounted, uid, gid])
         }
-        ["workspace", ..] => Err("usage: workspace FOLDER MOUNTED UID GID SKIP_ACL".to_owned()),
-        ["workspace-files", ..] => {
-            Err("usage: workspace-files FOLDER MOUNTED UID GID SECONDS_FOR_OTHERS".to_owned())
+        [name, ..] if let Some((name, words)) = USAGE.iter().find(|(step, _)| *step == name) => {
+            Err(format!("usage: {name} {words}"))
         }
-        ["opt-sync", ..] => Err("usage: opt-sync FOLDER MOUNTED UID GID OPT_SYNC WORKSPACE_SYNC \
-                                 SECONDS_FOR_OTHERS"
-            .to_owned()),
-        ["boot-script", ..] => Err("usage: boot-script RUN_DIR COPY".to_owned()),
-        ["hooks", ..] => Err("usage: hooks RUN_DIR LIMIT FOLDER…".to_owned()),
-        ["hotfix", ..] => Err("usage: hotfix RUN_DIR".to_owned()),
-        ["provisioning", ..] => Err("usage: provisioning RUN_DIR LOG_DIR USER FILE…".to_owned()),
-        ["prepare", ..] => Err("usage: prepare RUNTIME_DIR HOME UID GID".to_owned()),
-        ["environment", ..] => Err("usage: environment RUN_DIR STATE_DIR CONFIG_DIR GID ZONE".to_owned()),
-        ["user"] => Err(user::USAGE.to_owned()),
-        ["ssh-keys", ..] => Err("usage: ssh-keys RUN_DIR USER HOME KEYS KEYS KEYS".to_owned()),
-        ["x-cookie", ..] => Err("usage: x-cookie FILE DISPLAY_NUMBER".to_owned()),
         _ => Err(format!("there is no boot step '{}'", words.join(" "))),
     }
 }

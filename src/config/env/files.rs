@@ -73,8 +73,8 @@ pub(super) struct Found {
     pub(super) told: Vec<Problem>,
 }
 
-/// Reads the system's files.
-pub(super) fn system(files: &Files) -> Found {
+/// Reads the system's files. `start` is what was set before any was read.
+pub(super) fn system(files: &Files, start: &Raw) -> Found {
     let mut found = Found::default();
     let wanted = files.clone();
     let read =
@@ -87,7 +87,7 @@ pub(super) fn system(files: &Files) -> Found {
     match system {
         Ok(Some(bytes)) => {
             let parsed = parsed(&files.system, &bytes, &mut found.told);
-            let set = edits(parsed, written.as_ref());
+            let set = edits(parsed, written.as_ref(), start);
             let origin = Origin::File(files.system.clone());
             found.layers.push(Layer { edits: true, ..Layer::new(origin, set) });
         }
@@ -124,13 +124,13 @@ pub(super) fn workspace(folder: &Path, found: &mut Found) {
     found.layers.push(Layer::new(Origin::File(path), set));
 }
 
-/// What people changed in the system's file. Without knowing what it was before, `PATH` is that of the system, which
-/// says less than the image's.
-pub fn edits(file: impl IntoIterator<Item = (OsString, OsString)>, written: Option<&Raw>) -> Raw {
+/// What people changed in the system's file. Before the daemon wrote it for the first time it is the image's, and says
+/// less than whoever started the container.
+fn edits(file: impl IntoIterator<Item = (OsString, OsString)>, written: Option<&Raw>, start: &Raw) -> Raw {
     let mut edits: Raw = file.into_iter().collect();
     match written {
         Some(written) => edits.retain(|name, value| written.get(name) != Some(value)),
-        None => edits.retain(|name, _| name != "PATH"),
+        None => edits.retain(|name, _| !start.contains_key(name)),
     }
     edits
 }

@@ -77,7 +77,10 @@ struct Left {
 
 impl Left {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        let left = Self { dir: tempfile::tempdir().unwrap() };
+        // The daemon wrote nothing that is still there: all of it is somebody's.
+        left.write("written", "");
+        left
     }
 
     fn write(&self, name: &str, text: impl AsRef<[u8]>) -> &Self {
@@ -130,7 +133,7 @@ fn source(env: &Environment, name: &str) -> (String, String) {
 #[test]
 fn each_layer_wins_over_those_below_it() {
     let left = Left::new();
-    left.write("system", "DISPLAY_DPI=1\nDISPLAY_SIZEW=801\nSIZEH=601\nLANG=C\nMINE=edited\nPATH=/system\n");
+    left.write("system", "DISPLAY_DPI=1\nDISPLAY_SIZEW=801\nSIZEH=601\nLANG=C\nMINE=edited\n");
     left.write(".env", "DISPLAY_SIZEW=802\nTZ=Asia/Tokyo\nCOTURN_USER=ada\nNOT_OURS=x\n");
     let env = left.environment(
         &[("DISPLAY_SIZEH", "600"), ("SIZEW", "800"), ("PATH", "/image"), ("MINE", "given"), ("TZ", "UTC")],
@@ -198,6 +201,10 @@ fn only_what_people_changed_in_the_system_s_file_counts() {
     let own =
         ["A", "B", "C"].map(|name| read.without_edits().get(OsStr::new(name)).and_then(|text| text.to_str()));
     assert_eq!(own, [Some("now"), Some("now"), None], "what is written and remembered");
+    // Before the first time it is the image's.
+    std::fs::remove_file(left.files().written).unwrap();
+    let found = ["A", "B", "C"].map(|name| left.read(&env).0.text(name).map(str::to_owned));
+    assert_eq!(found, [Some("now".into()), Some("now".into()), Some("added".into())]);
 }
 
 #[test]

@@ -110,7 +110,6 @@ fn what_hooks_leave_is_for_what_comes_after_them() {
     let files = Files { system: path("system"), written: path("written"), hooks: path("hooks") };
     config.env = config.env.reread(&files, &BTreeMap::new()).0;
     let plan = Plan::build(&config, &facts());
-    // The edit is read by each of them when it starts.
     for (name, a) in [
         ("first", "given"),
         ("second", "given"),
@@ -120,7 +119,7 @@ fn what_hooks_leave_is_for_what_comes_after_them() {
     ] {
         let env = &plan.unit(name).unwrap().launch.env;
         let value = |name: &str| env.get(&OsString::from(name)).and_then(|value| value.to_str());
-        assert_eq!((value("A"), value("B")), (Some(a), None), "{name}");
+        assert_eq!((value("A"), value("B")), (Some(a), None), "{name}: edits are read at each start");
     }
 }
 
