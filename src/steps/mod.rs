@@ -22,10 +22,28 @@ mod x_cookie;
 
 use std::time::Duration;
 
+use crate::config::service::STEPS;
+
 pub use environment::store;
 
 /// The step by which the supervisor learns of a name on a bus.
 pub const AWAIT_BUS_NAME: &str = "await-bus-name";
+
+/// The steps that service files name, and what each wants to know.
+const USAGE: [(&str, &str); STEPS.len()] = [
+    ("boot-script", "RUN_DIR COPY"),
+    ("environment", "RUN_DIR STATE_DIR CONFIG_DIR GID ZONE"),
+    ("hooks", "RUN_DIR LIMIT FOLDER…"),
+    ("hotfix", "RUN_DIR"),
+    ("opt-sync", "FOLDER MOUNTED UID GID OPT_SYNC WORKSPACE_SYNC SECONDS_FOR_OTHERS"),
+    ("prepare", "RUNTIME_DIR HOME UID GID"),
+    ("provisioning", "RUN_DIR LOG_DIR USER FILE…"),
+    ("ssh-keys", "RUN_DIR USER HOME KEYS KEYS KEYS"),
+    ("user", "RUN_DIR NAME UID GID HOME SHELL GROUPS DEVICES WORKSPACE"),
+    ("workspace", "FOLDER MOUNTED UID GID SKIP_ACL"),
+    ("workspace-files", "FOLDER MOUNTED UID GID SECONDS_FOR_OTHERS"),
+    ("x-cookie", "FILE DISPLAY_NUMBER"),
+];
 
 /// `desktopd __step NAME ARGUMENT…`. Answers with the exit code: that of somebody's script where the step is to run one.
 /// The error is told on standard error, which is the unit's log.
@@ -48,7 +66,9 @@ fn own(words: &[&str]) -> Result<(), String> {
         ["prepare", runtime_dir, home, uid, gid] => {
             prepare::run(runtime_dir.as_ref(), home.as_ref(), number(uid)?, number(gid)?)
         }
-        ["user", run_dir, ref account @ ..] => user::run(run_dir.as_ref(), account),
+        ["user", run_dir, name, uid, gid, home, shell, groups, devices, workspace] => {
+            user::run(run_dir.as_ref(), [name, uid, gid, home, shell, groups, devices, workspace])
+        }
         ["ssh-keys", run_dir, user, home, own, runpod, vast] => {
             let values = [("SSH_PUBKEY", own), ("PUBLIC_KEY", runpod), ("SSH_PUBLIC_KEY", vast)];
             ssh_keys::run(run_dir.as_ref(), user, home.as_ref(), values)
@@ -77,10 +97,10 @@ fn own(words: &[&str]) -> Result<(), String> {
             };
             sync.run([folder, mounted, uid, gid])
         }
-        [name, ..] if let Some((name, words)) = USAGE.iter().find(|(step, _)| *step == name) => {
-            Err(format!("usage: {name} {words}"))
-        }
-        _ => Err(format!("there is no boot step '{}'", words.join(" "))),
+        _ => Err(match USAGE.iter().find(|(name, _)| words.first() == Some(name)) {
+            Some((name, arguments)) => format!("usage: {name} {arguments}"),
+            None => format!("there is no boot step '{}'", words.join(" ")),
+        }),
     }
 }
 
@@ -100,7 +120,6 @@ fn is_on(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::service::STEPS;
 
     #[test]
     fn every_step_that_a_file_may_name_is_there() {

@@ -21,9 +21,7 @@ use super::{command, number, replan};
 /// How long a program that changes the lists may take: it waits 15 s for a lock that somebody else has.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How it is called.
-pub(super) const USAGE: &str = "usage: user RUN_DIR NAME UID GID HOME SHELL GROUPS DEVICES WORKSPACE";
-
+/// What the user may do as root.
 const SUDOERS: &str = "/etc/sudoers.d/desktopd";
 
 /// The account as it should be.
@@ -42,10 +40,7 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn read(words: &[&'a str]) -> Result<Self, String> {
-        let [name, uid, gid, home, shell, groups, devices, workspace] = *words else {
-            return Err(USAGE.to_owned());
-        };
+    fn read([name, uid, gid, home, shell, groups, devices, workspace]: [&'a str; 8]) -> Result<Self, String> {
         let device = |text: &'a str| {
             let (id, name) = text.split_once('=').ok_or_else(|| format!("'{text}' is not ID=NAME"))?;
             Ok((number(id)?, name))
@@ -65,7 +60,7 @@ impl<'a> Wanted<'a> {
 }
 
 /// Makes the account.
-pub(super) fn run(run_dir: &Path, words: &[&str]) -> Result<(), String> {
+pub(super) fn run(run_dir: &Path, words: [&str; 8]) -> Result<(), String> {
     let wanted = Wanted::read(words)?;
     let mark = run_dir.join(TROUBLE);
     let marked = mark.exists();
@@ -156,12 +151,10 @@ mod tests {
     #[test]
     fn the_words_of_the_plan_are_read() {
         let words = ["ada", "5", "6", "/h", "/bin/sh", "audio,,lp", "105=render", "/w"];
-        let wanted = Wanted::read(&words).unwrap();
+        let wanted = Wanted::read(words).unwrap();
         assert_eq!((wanted.uid, wanted.gid, wanted.groups), (5, 6, vec!["audio", "lp"]));
         assert_eq!(wanted.devices, [(105, "render")]);
-        for bad in
-            [&words[1..], &["ada", "x", "6", "/h", "s", "", "", "/w"], &["a", "1", "6", "", "", "", "9", ""]]
-        {
+        for bad in [["ada", "x", "6", "/h", "s", "", "", "/w"], ["a", "1", "6", "", "", "", "9", ""]] {
             assert!(Wanted::read(bad).is_err(), "{bad:?}");
         }
     }
