@@ -1,6 +1,6 @@
 //! Every environment variable that this program reads, and the only reader of the environment.
 //!
-//! The [`table`] says what there is; [`layers`] say who set it; a clean-up before parsing ([`clean`]) lets clouds that
+//! The `table` says what there is; `layers` say who set it; a clean-up before parsing (`clean`) lets clouds that
 //! cannot pass quotes or blanks take part, and gives everything its newer name. An empty value counts as unset. A bad
 //! value is reported and its default taken: it never stops the boot. What is not ours is passed on as it came.
 

@@ -40,7 +40,7 @@ fn arguments_of_init_are_seen_by_commands_beside_it() {
 fn files_are_read_at_the_start_and_again_at_a_reload() {
     let mut world = World::of(&[("stays", "@polite\nenvironment = { SEEN = \"${TZ}\" }")]);
     let folder = world.path("").to_str().unwrap().to_owned();
-    world.env("WORKSPACE", &folder).env("TZ", "UTC").env("HF_TOKEN", "old-token");
+    world.env("WORKSPACE", &folder).env("TZ", "UTC").env("MINE", "given").env("HF_TOKEN", "old-token");
     world.write("environment", "MINE=edited\nHF_TOKEN=\"new token\"\nWEB_USER=late\n'half\n");
     world.write(".env", "TZ=Asia/Tokyo\nHOTFIX_SCRIPT=https://evil.example/\n");
     world.start();

@@ -1,6 +1,6 @@
 //! One container at a time works on a volume that several share. `flock` where the file system's locks reach
 //! everybody: they end with their holder, also with a machine that died. Where they are missing, or may be known to
-//! one machine alone (FUSE, 9p, CIFS, NFS before 4), a [lease](super::lease) beside it.
+//! one machine alone (FUSE, 9p, CIFS, NFS before 4), a lease beside it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
