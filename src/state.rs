@@ -5,13 +5,15 @@
 //! cannot be written never stops the daemon: values then live in memory, and `open` says so.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand::RngExt;
+
+use crate::sys::replace::replace_with;
 
 /// The file that says which instance the values belong to. No value may have this name.
 const INSTANCE: &str = "instance";
@@ -167,15 +169,7 @@ fn claim(dir: &Path, instance: &str) -> io::Result<()> {
 }
 
 fn write(path: &Path, value: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(value)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    replace_with(path, value, 0o600, File::sync_all)?;
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 

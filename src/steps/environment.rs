@@ -13,9 +13,9 @@ mod merge;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -23,6 +23,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::config::Environment;
 use crate::config::env::is_own_secret;
 use crate::sys::env_file::{entries, is_name, line, of_entries, parse, parse_with, rewrite};
+use crate::sys::replace::replace_with;
 
 /// What bash has of its own: it would read a file no further than to one of these.
 const READ_ONLY: [&str; 6] = ["BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"];
@@ -156,22 +157,9 @@ fn lock(file: &Path) -> io::Result<File> {
 
 /// Makes a file what it should be, whole or not at all. One that is so already stays.
 fn replace(file: &Path, content: &[u8], mode: u32, gid: Option<u32>) -> io::Result<()> {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    let written = out.write_all(content).and_then(|()| {
-        fchown(&out, None, gid)?;
-        out.set_permissions(Permissions::from_mode(mode))?;
-        fs::rename(&new, file)
-    });
-    let Err(error) = written else { return Ok(()) };
-    // It is nobody's then.
-    let _ = fs::remove_file(&new);
+    let Err(error) = replace_with(file, content, mode, |out| fchown(out, None, gid)) else {
+        return Ok(());
+    };
     // A file that is mounted can be written, not replaced.
     if error.kind() == io::ErrorKind::ResourceBusy { fs::write(file, content) } else { Err(error) }
 }

@@ -1,10 +1,12 @@
 //! A script that somebody else wrote: what comes from a browser, a Windows editor or an older image is mended where it
 //! is clear what was meant, and refused in words that help where it is not.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, fchown};
 use std::path::{Path, PathBuf};
+
+use crate::sys::replace::replace_with;
 
 use super::fetch::{Limits, Source};
 
@@ -82,19 +84,13 @@ pub(super) fn write(file: &Path, text: &[u8], mode: u32, (uid, gid): (u32, u32))
     if let Some(folder) = file.parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     }
-    let new = file.with_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    out.write_all(text)?;
-    out.set_permissions(Permissions::from_mode(mode))?;
-    let own = out.metadata()?;
-    if (own.uid(), own.gid()) != (uid, gid) {
-        fchown(&out, Some(uid), Some(gid))?;
-    }
-    fs::rename(new, file)
+    replace_with(file, text, mode, |out| {
+        let own = out.metadata()?;
+        if (own.uid(), own.gid()) != (uid, gid) {
+            fchown(out, Some(uid), Some(gid))?;
+        }
+        Ok(())
+    })
 }
 
 /// Where a script is run from: its own place when it is a file here that its user can read as it is, else a copy.
@@ -148,6 +144,8 @@ pub(super) fn unmark(file: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -198,7 +196,7 @@ mod tests {
         let (original, copy) = (dir.path().join("mine.sh"), dir.path().join("scripts/copy.sh"));
         for (text, kept) in [("echo", true), ("echo\r\n", false)] {
             fs::write(&original, text).unwrap();
-            fs::set_permissions(&original, Permissions::from_mode(0o444)).unwrap();
+            fs::set_permissions(&original, fs::Permissions::from_mode(0o444)).unwrap();
             let script = Script::read(text.into()).unwrap();
             let source = Source::Local(original.clone());
             let run = place(&script, &source, copy.clone(), owner).unwrap();

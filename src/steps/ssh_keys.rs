@@ -6,9 +6,9 @@
 //! owners at all.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use nix::unistd::User;
 
 use crate::facts::account::is_mounted;
 use crate::facts::ssh_keys::{Line, line};
+use crate::sys::replace::replace;
 
 use super::{command, replan};
 
@@ -177,7 +178,7 @@ fn keep(file: &Path, keys: &Keys) -> io::Result<bool> {
         bytes.extend_from_slice(text.as_bytes());
         bytes.push(b'\n');
     }
-    write(file, &bytes, 0o600)?;
+    replace(file, &bytes, 0o600)?;
     Ok(true)
 }
 
@@ -185,22 +186,8 @@ fn write_if_new(file: &Path, text: &str, mode: u32) -> io::Result<bool> {
     if fs::read(file).is_ok_and(|there| there == text.as_bytes()) {
         return Ok(false);
     }
-    write(file, text.as_bytes(), mode)?;
+    replace(file, text.as_bytes(), mode)?;
     Ok(true)
-}
-
-/// Whoever reads meanwhile sees the old file or the new one.
-fn write(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let new = file.with_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut out: File = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-    let written = out.write_all(bytes).and_then(|()| out.set_permissions(Permissions::from_mode(mode)));
-    written.and_then(|()| fs::rename(&new, file)).inspect_err(|_| {
-        let _ = fs::remove_file(&new);
-    })
 }
 
 /// The server does not start without the user that it becomes before a login, and a list of users that somebody brought

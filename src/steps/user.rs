@@ -6,15 +6,15 @@
 mod home;
 mod lists;
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use crate::config::{Environment, Secret};
 use crate::facts::account::{TROUBLE, usual_home};
+use crate::sys::replace::replace;
 
 use super::{command, number, replan};
 
@@ -114,18 +114,8 @@ fn sudo(file: &Path, name: &str) -> Result<(), String> {
     if fs::read_to_string(file).is_ok_and(|there| there == text) || !file.parent().is_some_and(Path::is_dir) {
         return Ok(());
     }
-    // sudo passes over files with a dot in their names.
-    let new = file.with_extension("new");
-    let write = || -> io::Result<()> {
-        let _ = fs::remove_file(&new);
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o440).open(&new)?;
-        out.write_all(text.as_bytes())?;
-        fs::rename(&new, file)
-    };
-    write().map_err(|error| {
-        let _ = fs::remove_file(&new);
-        error.to_string()
-    })
+    // sudo passes over files with a dot in their names, such as one that is not finished.
+    replace(file, text.as_bytes(), 0o440).map_err(|error| error.to_string())
 }
 
 /// Sets `USER_PASSWORD`. A person's own password stays where there is none.

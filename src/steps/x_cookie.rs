@@ -1,11 +1,10 @@
 //! The key to the X server, in the file format of `Xauthority`.
 
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rand::RngExt;
+
+use crate::sys::replace::replace;
 
 /// The family that matches every address: the host name of a container changes with its snapshots.
 const FAMILY_WILD: u16 = 0xffff;
@@ -16,20 +15,7 @@ const PROTOCOL: &[u8] = b"MIT-MAGIC-COOKIE-1";
 /// Writes a new key for display number `display` to `file`, for the user that this runs as, alone.
 pub(super) fn run(file: &Path, display: &str) -> Result<(), String> {
     let cookie: [u8; 16] = rand::rng().random();
-    write(file, &entry(display, &cookie)).map_err(|error| format!("{}: {error}", file.display()))
-}
-
-fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A name beside it and a rename: an X server that reads meanwhile sees the old key or the new one.
-    let new = file.with_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    out.write_all(bytes)?;
-    out.set_permissions(Permissions::from_mode(0o600))?;
-    fs::rename(&new, file)
+    replace(file, &entry(display, &cookie), 0o600).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// One record: the family, then four fields, each behind its length; all numbers of 16 bits, big endian.

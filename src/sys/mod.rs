@@ -12,6 +12,7 @@ pub mod limits;
 pub mod notify;
 pub mod process;
 pub mod reaper;
+pub mod replace;
 pub mod sides;
 pub mod signals;
 

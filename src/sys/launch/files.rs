@@ -1,12 +1,13 @@
 //! What a service needs in the file system before it starts, made by the process that becomes it, as its user: nothing
 //! is ever given away, and no link of that user's making leads root anywhere.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::DirBuilder;
+use std::io::{self};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
 use super::{Failure, NewFile, Orders, at};
+use crate::sys::replace::replace;
 
 /// Makes the folders and writes the files.
 pub(super) fn make(orders: &Orders) -> Result<(), Failure> {
@@ -29,15 +30,5 @@ fn write(file: &NewFile) -> io::Result<()> {
     if let Some(folder) = file.path.parent() {
         private_folder(folder)?;
     }
-    let mut name = file.path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    out.write_all(&file.content)?;
-    out.set_permissions(Permissions::from_mode(file.mode))?;
-    fs::rename(&new, &file.path)
+    replace(&file.path, &file.content, file.mode)
 }

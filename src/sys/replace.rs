@@ -1,0 +1,59 @@
+//! Files that are replaced whole or not at all: whoever reads meanwhile sees the old one or the new one.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// Puts a file with this content and mode in the place of `path`.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_with(path, content, mode, |_| Ok(()))
+}
+
+/// The same; `finish` does what else has to be done to the new file before it takes its place: whose it is, or that it
+/// survives a crash. Until then it is its maker's alone.
+pub fn replace_with(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    finish: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
+    // Beside it, for a rename, and with an ending that nobody looks for.
+    let mut new = OsString::from(path);
+    new.push(".new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let written = out.write_all(content).and_then(|()| finish(&out));
+    let whole = written.and_then(|()| out.set_permissions(Permissions::from_mode(mode)));
+    whole.and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
+        // It is nobody's then.
+        let _ = fs::remove_file(&new);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_or_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        // What a crash left behind is in nobody's way.
+        fs::write(dir.path().join("file.new"), "half").unwrap();
+        replace(&path, b"one", 0o640).unwrap();
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((fs::read(&path).unwrap(), mode()), (b"one".to_vec(), 0o640));
+        replace_with(&path, b"two", 0o600, |_| Err(io::Error::other("full"))).unwrap_err();
+        assert_eq!((fs::read(&path).unwrap(), mode()), (b"one".to_vec(), 0o640));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        // A link is replaced, not followed.
+        std::os::unix::fs::symlink(&path, dir.path().join("link")).unwrap();
+        replace(&dir.path().join("link"), b"three", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+    }
+}
