@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::config::env::{is_own_secret, looks_secret};
@@ -17,7 +17,7 @@ use crate::sys::sides;
 use super::display::Decision;
 use super::expander::Expander;
 use super::template::Values;
-use super::{Fate, File, Launch, Route, Unit, asked, checks, hooks, ready_fd, routes, values};
+use super::{Fate, File, Launch, Route, Unit, asked, checks, hooks, ready_fd, routes, shells, values};
 
 /// Variables that describe the daemon's own surroundings and would mislead a unit.
 const NOT_INHERITED: [&str; 13] = [
@@ -277,7 +277,9 @@ impl<'a> Composer<'a> {
         let inherited = |(name, _): &(&OsString, &OsString)| {
             name.to_str().is_none_or(|name| !is_own_secret(name) && !NOT_INHERITED.contains(&name))
         };
-        let raw = asked::environment(self.config, service, &self.early).iter().filter(inherited);
+        let raw = asked::environment(self.config, service, &self.early);
+        let path = raw.get(OsStr::new("PATH"));
+        let raw = raw.iter().filter(inherited);
         let mut env: BTreeMap<OsString, OsString> = raw.map(|(n, v)| (n.clone(), v.clone())).collect();
         env.extend(self.who(service));
         let settings = &self.config.settings;
@@ -287,6 +289,8 @@ impl<'a> Composer<'a> {
             // A value made of nothing but unset variables means "unset", not "empty".
             if value.is_empty() && text.contains("${") {
                 env.remove(&OsString::from(name));
+            } else if name == "PATH" && !service.environment.contains_key(name) {
+                env.insert(name.into(), shells::programs(path, &value).into());
             } else {
                 env.insert(name.into(), value.into());
             }

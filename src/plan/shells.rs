@@ -70,6 +70,15 @@ fn own_secrets() -> impl Iterator<Item = &'static str> {
     TABLE.iter().filter(|variable| variable.secret).flat_map(|variable| variable.names).copied()
 }
 
+/// The folders of programs of a unit: ours, behind those that an image made of ours, a hook or whoever started the
+/// container has besides.
+pub(super) fn programs(theirs: Option<&OsString>, ours: &str) -> String {
+    let Some(theirs) = theirs.and_then(|path| path.to_str()) else { return ours.to_owned() };
+    let further = |folder: &&str| !folder.is_empty() && !ours.split(':').any(|own| own == *folder);
+    let further: Vec<&str> = theirs.split(':').filter(further).collect();
+    if further.is_empty() { ours.to_owned() } else { joined(&further.join(":"), ours) }
+}
+
 /// The folders of `first`, and then those of `more` that are not among them.
 fn joined(first: &str, more: &str) -> String {
     let mut folders: Vec<&str> = first.split(':').collect();

@@ -1,5 +1,7 @@
 //! What shells see, and what people's files may change.
 
+use std::ffi::OsStr;
+
 use super::*;
 
 const SETTINGS: &str = "[environment]\nPATH = \"/opt/x/bin:/usr/bin\"\nLANG = \"${LANG}\"\n\
@@ -32,6 +34,22 @@ fn shells_see_the_desktops_environment_and_roots_the_secrets() {
     ];
     let expected = expected.map(|(name, value)| (OsString::from(name), OsString::from(value)));
     assert_eq!(env.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn folders_of_programs_that_others_have_come_first() {
+    for (theirs, service, expected) in [
+        (None, "", "/opt/x/bin:/usr/bin"),
+        (Some("/usr/bin:/opt/x/bin"), "", "/opt/x/bin:/usr/bin"),
+        (Some("/conda/bin:/usr/bin::/more"), "", "/conda/bin:/more:/opt/x/bin:/usr/bin"),
+        (Some("/conda/bin"), "[environment]\nPATH = \"/own\"\n", "/own"),
+    ] {
+        let pairs: Vec<_> = theirs.map(|path| ("PATH", path)).into_iter().collect();
+        let app = format!("command = [\"app\"]\n{service}");
+        let plan = Plan::build(&config(&pairs, SETTINGS, &[("app", &app)]), &facts());
+        let path = &plan.unit("app").unwrap().launch.env[OsStr::new("PATH")];
+        assert_eq!(path, expected, "{theirs:?}");
+    }
 }
 
 #[test]
