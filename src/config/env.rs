@@ -110,8 +110,9 @@ impl Environment {
         layers.hooks = None;
         layers.files.clone_from(&found.layers);
         // Which folder it is may be said in any of the others.
-        let folder = layers::workspace(&layers.merged().raw);
-        files::workspace(folder.folder(), &mut found);
+        let raw = layers.merged().raw;
+        let folder = layers::workspace(&raw);
+        files::workspace(folder.folder(), super::provider::is_vast(&raw), &mut found);
         (layers.files, layers.told) = (found.layers, found.told);
         layers.hooks = match (found.hooks, &self.layers.hooks) {
             // What they changed was told from what they were given, which may be something else by now.

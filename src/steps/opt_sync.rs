@@ -22,8 +22,8 @@ const BUSY: &str = "run/workspace_sync";
 const LOCK: &str = ".desktopd-sync.lock";
 const UNFINISHED: &str = ".desktopd-sync";
 
-/// What of `/opt` is not people's to move.
-const OURS: [&str; 5] = ["ai-dock", "desktopd", "selkies", "storage", "workspace-internal"];
+/// What of `/opt` is not people's to move: what the image is made of, and what root runs.
+const OURS: [&str; 6] = ["ai-dock", "desktopd", "instance-tools", "selkies", "storage", "workspace-internal"];
 
 /// Where Python environments are, and where they go.
 const ENVIRONMENTS: [&str; 2] = ["venv", "opt/environments/python"];

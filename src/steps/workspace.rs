@@ -4,6 +4,7 @@
 pub(super) mod copy;
 mod lease;
 pub(super) mod lock;
+pub(super) mod room;
 pub(super) mod volume;
 
 use std::fs::{self, Permissions};
@@ -96,7 +97,15 @@ fn make(volume: &Volume, acl: bool) -> Result<(), String> {
     let warning = volume.path.join(WARNING);
     if volume.kind.is_some() {
         for name in FOLDERS {
-            told(name, access.folder(&volume.path.join(name)));
+            let folder = volume.path.join(name);
+            if folder.is_dir() || room::is_inside(&volume.path, &folder) {
+                told(name, access.folder(&folder));
+            } else {
+                eprintln!(
+                    "{}: a link on the way leads out of the workspace; it is not made",
+                    folder.display()
+                );
+            }
         }
         match fs::remove_file(&warning) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => told(WARNING, Err(error)),
@@ -110,7 +119,7 @@ fn make(volume: &Volume, acl: bool) -> Result<(), String> {
              folder here: docker run --volume NAME:{shown} …\n"
         );
         // Once is enough: who restarts a container knows it.
-        if fs::read_to_string(&warning).ok().as_ref() != Some(&text) {
+        if room::text(&warning).ok().as_ref() != Some(&text) {
             println!("{shown} is not a mounted volume: files there are lost with the container");
             told(WARNING, access.file(&warning, &text));
         }

@@ -9,10 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-
 use super::workspace::copy::Copy;
 use super::workspace::lock::Lock;
+use super::workspace::room::Room;
 use super::workspace::volume::{Asked, Volume};
 
 /// Where images put it.
@@ -42,21 +41,22 @@ pub(super) fn run(brought: &Path, asked: Asked<'_>, patience: Duration) -> Resul
     for name in names {
         let (from, to) = (brought.join(&name), volume.path.join(&name));
         let new = unfinished(&to, UNFINISHED);
-        let copied = Copy { from: &from, to: &new, keep: false, access }.run(|| lock.held());
-        let placed = copied.and_then(|()| match place(&new, &to) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                remove(&new);
-                Ok(())
+        let copied = Room::enter(new.clone(), &name, access).map_err(|error| volume.trouble(&error));
+        let copied = copied.and_then(|room| {
+            let inside = room.inside();
+            let copy = Copy { from: &from, to: &inside, keep: false, access, room: Some(&room) };
+            copy.run(|| lock.held())?;
+            match room.place(&to) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(volume.trouble(&error)),
+                _ => Ok(()),
             }
-            result => result.map_err(|error| volume.trouble(&error)),
         });
-        match placed {
+        match copied {
             Ok(()) => println!("{} is there now", to.display()),
-            Err(why) => {
-                remove(&new);
-                failed.push(why);
-            }
+            Err(why) => failed.push(why),
         }
+        // One that was placed took the room along.
+        remove(&new);
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
@@ -101,20 +101,6 @@ pub(super) fn remove(path: &Path) {
     }
 }
 
-/// Gives a copy that is whole its name, where nothing has it.
-pub(super) fn place(new: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, new, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system knows how to do both at once.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
-            if fs::symlink_metadata(to).is_ok() {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            fs::rename(new, to)
-        }
-        result => Ok(result?),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,8 +116,12 @@ mod tests {
         fs::write(brought.join("read me\n.txt"), "ours").unwrap();
         fs::create_dir_all(workspace.join("notes")).unwrap();
         fs::write(workspace.join("notes/mine"), "mine").unwrap();
-        // Of a container that died: one that this image brings, too, and one that it does not.
-        fs::create_dir_all(workspace.join(".examples.desktopd-new/half")).unwrap();
+        // What somebody put there who wants other files to be replaced.
+        let theirs = dir.path().join("theirs");
+        fs::create_dir_all(theirs.join("kept")).unwrap();
+        std::os::unix::fs::symlink(&theirs, workspace.join(".read me\n.txt.desktopd-new")).unwrap();
+        std::os::unix::fs::symlink(&theirs, workspace.join(".examples.desktopd-new")).unwrap();
+        // Of a container that died, and that this image does not bring.
         fs::create_dir_all(workspace.join(".gone.desktopd-new")).unwrap();
         let asked = [workspace.to_str().unwrap(), "", "", ""];
         for _ in 0..2 {
@@ -143,6 +133,7 @@ mod tests {
                 fs::read_dir(&workspace).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             names.sort();
             assert_eq!(names, [LOCK, "examples", "notes", "read me\n.txt"]);
+            assert!(theirs.join("kept").exists() && fs::read_dir(&theirs).unwrap().count() == 1);
         }
         run(&dir.path().join("nothing"), asked, Duration::ZERO).unwrap();
     }

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::Limit;
 
-pub use environment::EnvFiles;
+pub use environment::{EnvFiles, written_by};
 pub use listen::Listener;
 
 /// The first descriptor number that a service can be given beside the standard three.

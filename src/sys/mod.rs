@@ -16,6 +16,7 @@ pub mod replace;
 pub mod sides;
 pub mod signals;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 use std::{fs, io};
@@ -67,13 +68,36 @@ pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
 /// How long a look at somebody's folder may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What `look` sees, unless that takes too long: a thread that hangs in a dead volume stays behind, and we go on.
+/// How many looks may hang at once. A dead volume stays dead, and each plan looks again.
+const HANGING: usize = 16;
+
+/// The looks that have not come to an end.
+static LOOKS: AtomicUsize = AtomicUsize::new(0);
+
+/// What `look` sees, unless that takes too long: a thread that hangs in a dead volume stays behind, and we go on. When
+/// many hang, no more are begun.
 pub fn patiently<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    patiently_of(&LOOKS, look)
+}
+
+fn patiently_of<T: Send + 'static>(
+    looks: &'static AtomicUsize,
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    if looks.fetch_add(1, Ordering::Relaxed) >= HANGING {
+        looks.fetch_sub(1, Ordering::Relaxed);
+        return None;
+    }
     let (sender, seen) = mpsc::sync_channel(1);
     let looking = std::thread::Builder::new().name("look".into()).stack_size(128 * 1024).spawn(move || {
+        let found = look();
+        looks.fetch_sub(1, Ordering::Relaxed);
         // Nobody listens any more when it took too long.
-        let _ = sender.try_send(look());
+        let _ = sender.try_send(found);
     });
+    if looking.is_err() {
+        looks.fetch_sub(1, Ordering::Relaxed);
+    }
     looking.ok().and_then(|_| seen.recv_timeout(PATIENCE).ok())
 }
 
@@ -90,4 +114,23 @@ pub fn become_subreaper() -> io::Result<()> {
         return Ok(());
     }
     nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_that_hang_do_not_pile_up() {
+        static HERE: AtomicUsize = AtomicUsize::new(HANGING - 1);
+        let (end, ended) = mpsc::channel::<()>();
+        assert_eq!(patiently_of(&HERE, || 1), Some(1));
+        assert_eq!(patiently_of(&HERE, move || ended.recv().is_ok()), None);
+        assert_eq!(patiently_of(&HERE, || 1), None, "no more are begun");
+        drop(end);
+        while HERE.load(Ordering::Relaxed) >= HANGING {
+            std::thread::yield_now();
+        }
+        assert_eq!(patiently_of(&HERE, || 1), Some(1));
+    }
 }

@@ -11,20 +11,36 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Raw;
 use super::layers::{Layer, Origin};
 use super::names::row;
 use crate::config::problem::Problem;
+use crate::sys::launch::written_by;
 use crate::sys::{env_file, patiently};
 
 /// Nobody writes more than that by hand. Bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// Variables that decide what root runs, or where this file is: not for a file that any program of the user's can write.
-const NOT_FROM_THE_WORKSPACE: [&str; 5] =
-    ["BOOT_SCRIPT", "DESKTOPD_CONFIG", "HOTFIX_SCRIPT", "PROVISIONING_USER", "WORKSPACE"];
+/// Variables that decide what root runs, who becomes root, or where this file is: not for a file that any program of the
+/// user's can write, here and in other containers on the same volume.
+const NOT_FROM_THE_WORKSPACE: [&str; 10] = [
+    "BOOT_SCRIPT",
+    "DESKTOPD_CONFIG",
+    "HOTFIX_SCRIPT",
+    "OPT_SYNC",
+    "PROVISIONING_USER",
+    "PUBLIC_KEY",
+    "SSH_PUBKEY",
+    "SSH_PUBLIC_KEY",
+    "USER_NAME",
+    "WORKSPACE",
+];
+
+/// What is root's besides where root runs it.
+const PROVISIONING: &str = "PROVISIONING_SCRIPT";
 
 /// What differs in a shell because it is one, or because a unit's environment is made so.
 const OF_THE_PROCESS: [&str; 22] = [
@@ -100,21 +116,27 @@ pub(super) fn system(files: &Files, start: &Raw) -> Found {
     found
 }
 
-/// Reads the workspace's file: the variables of the table only, as it may belong to another program as well.
-pub(super) fn workspace(folder: &Path, found: &mut Found) {
+/// Reads the workspace's file: the variables of the table only, as it may belong to another program as well, and only
+/// where nobody but root and the workspace's owner can have written it. `root` says that root provisions the machine.
+pub(super) fn workspace(folder: &Path, root: bool, found: &mut Found) {
     let path = folder.join(".env");
     let wanted = path.clone();
     let place = path.display().to_string();
-    let bytes = match patiently(move || contents(&wanted)) {
-        Some(Ok(Some(bytes))) => bytes,
-        Some(Ok(None)) => return,
+    let read = move || {
+        let owner = fs::metadata(wanted.parent().unwrap_or(&wanted))?;
+        written_by(&wanted, owner.uid(), owner.gid())
+    };
+    let bytes = match patiently(read) {
+        Some(Ok(bytes)) => bytes,
+        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => return,
         Some(Err(error)) => return found.told.push(Problem::new(place, "", error.to_string())),
         None => return found.told.push(Problem::new(place, "", "it does not answer")),
     };
     let mut set = Raw::new();
     for (name, value) in parsed(&path, &bytes, &mut found.told) {
         let Some(variable) = name.to_str().and_then(row) else { continue };
-        if NOT_FROM_THE_WORKSPACE.contains(&variable.names[0]) {
+        let first = variable.names[0];
+        if NOT_FROM_THE_WORKSPACE.contains(&first) || (root && first == PROVISIONING) {
             let message = "it is not taken from here: set it with the container, or in /etc/environment";
             found.told.push(Problem::new(&*place, name.to_string_lossy(), message));
         } else {

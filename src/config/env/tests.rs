@@ -230,6 +230,33 @@ fn what_comes_too_late_or_from_the_wrong_file_is_told() {
     assert!(!told.concat().contains("late\""), "{told:#?}");
 }
 
+/// Other containers write to the same volume, and the desktop's user is not root everywhere.
+#[test]
+fn nobody_becomes_root_by_the_workspace_s_file() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let left = Left::new();
+    left.write(
+        ".env",
+        "SSH_PUBKEY=a\nPUBLIC_KEY=b\nSSH_PUBLIC_KEY=c\nUSER_NAME=root\nOPT_SYNC=d\nPROVISIONING_SCRIPT=/e\nTZ=CET\n",
+    );
+    let env = left.environment(&[], &[]);
+    let (read, told) = left.read(&env);
+    let vars = &read.vars;
+    assert_eq!((&vars.ssh_pubkey, &vars.public_key, &vars.ssh_public_key), (&None, &None, &None));
+    assert_eq!((vars.user_name.0.as_str(), vars.opt_sync.as_str(), vars.tz.as_str()), ("user", "", "CET"));
+    assert_eq!(vars.provisioning_script.as_deref(), Some("/e"), "the user runs it");
+    assert_eq!(told.len(), 5, "{told:#?}");
+    let (read, told) = left.read(&left.environment(&[("VAST_CONTAINERLABEL", "C.1")], &[]));
+    assert_eq!(read.vars.provisioning_script, None, "root runs it there");
+    assert_eq!(told.len(), 6, "{told:#?}");
+    let open = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(left.dir.path().join(".env"), open).unwrap();
+    let (read, told) = left.read(&env);
+    assert_eq!((read.vars.tz.as_str(), told.len()), ("UTC", 1));
+    assert!(told[0].contains("can write it"), "{told:?}");
+}
+
 #[test]
 fn files_that_cannot_be_read_change_nothing_and_are_told() {
     let left = Left::new();

@@ -24,8 +24,9 @@ use super::UNFINISHED;
 use crate::facts::workspace::has_mounts;
 use crate::steps::workspace::copy::{Copy, MARKER};
 use crate::steps::workspace::lock::Lock;
+use crate::steps::workspace::room::{self, Room};
 use crate::steps::workspace::volume::Access;
-use crate::steps::workspace_files::{place, remove, unfinished};
+use crate::steps::workspace_files::{remove, unfinished};
 
 /// What the link, and after the exchange the folder, is called beside its place.
 pub(super) const ASIDE: &str = ".desktopd-moved";
@@ -86,6 +87,9 @@ impl Item {
                 "{source} was being replaced by a link to {target}, where there is no finished copy any more: mount \
                  the volume that has it, or start a new container"
             )),
+            Ok(_) if !room::is_inside(workspace, &self.target) => Err(format!(
+                "{target} is not in the workspace, where a link on the way leads elsewhere: {source} stays where it is"
+            )),
             Ok(_) => match fs::symlink_metadata(&self.target) {
                 Ok(there) if !there.is_dir() => {
                     Err(format!("{target} is not a folder: move it away for {source} to be moved there"))
@@ -126,26 +130,30 @@ impl Item {
     pub fn copy(&self, access: Access, lock: &Lock, renames: bool) -> Result<(), String> {
         // What is there without a mark is somebody's, or an unfinished copy of an older image: nothing in it changes.
         let keep = self.target.is_dir() || !renames;
-        let new = if keep { self.target.clone() } else { self.unfinished() };
         let trouble = |error: io::Error| format!("{}: {error}", self.target.display());
         access.folder(self.target.parent().unwrap_or(&self.target)).map_err(trouble)?;
+        let name = self.target.file_name().unwrap_or_default();
+        let room =
+            if keep { None } else { Some(Room::enter(self.unfinished(), name, access).map_err(trouble)?) };
+        let new = room.as_ref().map_or_else(|| self.target.clone(), Room::inside);
         if !new.join(MARKER).is_file() {
             println!("moving {} to {}", self.source.display(), self.target.display());
-            let copied = Copy { from: &self.source, to: &new, keep, access }.run(|| lock.held());
+            let copy = Copy { from: &self.source, to: &new, keep, access, room: room.as_ref() };
+            let copied = copy.run(|| lock.held());
             if !lock.held() {
                 return Err(format!("{}: another container took over", self.target.display()));
             }
             if let Err(why) = copied {
-                if !keep {
-                    remove(&new);
+                if let Some(room) = room {
+                    room.clear();
                 }
                 return Err(format!("{why}; {} stays in use", self.source.display()));
             }
             let marker = new.join(MARKER);
             access.file(&marker, "1\n").and_then(|()| flush(&marker)).map_err(trouble)?;
         }
-        if !keep {
-            place(&new, &self.target).map_err(trouble)?;
+        if let Some(room) = room {
+            room.place(&self.target).map_err(trouble)?;
         }
         for folder in [Some(self.target.as_path()), self.target.parent()].into_iter().flatten() {
             // Not all file systems do that with folders, and what is in them is safe by now.
@@ -207,7 +215,7 @@ fn flush(path: &Path) -> io::Result<()> {
 
 /// The version of Python that an environment was made with, without its last part.
 fn python(environment: &Path) -> Option<String> {
-    let text = fs::read_to_string(environment.join("pyvenv.cfg")).ok()?;
+    let text = room::text(&environment.join("pyvenv.cfg")).ok()?;
     let version = text.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
         ["version", "version_info"].contains(&key.trim()).then(|| value.trim())

@@ -200,6 +200,23 @@ fn what_cannot_move_stays_in_use_and_says_why() {
     }
 }
 
+/// A volume is written to by others, and a copy is made by root.
+#[test]
+fn a_link_on_the_volume_leads_nobody_out_of_it() {
+    let world = World::new();
+    world.file("opt/app/file", "app");
+    world.file("theirs/kept", "theirs");
+    world.file("venv/main/pyvenv.cfg", "version = 3.13.5\n");
+    symlink(world.at("theirs"), world.at("work/.app.desktopd-sync")).unwrap();
+    symlink(world.at("theirs"), world.at("work/environments")).unwrap();
+    let told = world.sync("app:instance-tools", "force").unwrap_err();
+    assert!(told.contains("main is not in the workspace"), "{told}");
+    assert!(told.contains("/opt/instance-tools belongs to the image"), "{told}");
+    assert!(world.is_link("opt/app") && !world.is_link("venv/main"));
+    let left = fs::read_dir(world.at("theirs")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["kept"]);
+}
+
 #[test]
 fn a_volume_that_another_one_works_on_is_not_waited_for_for_ever() {
     let world = World::new();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::statvfs::statvfs;
 
 use super::super::command::{Command, lines, program};
+use super::room::Room;
 use super::volume::Access;
 
 /// In a folder that was moved to the workspace: says that all of it is there. The older images' name.
@@ -36,6 +37,8 @@ pub(in crate::steps) struct Copy<'a> {
     pub keep: bool,
     /// What can be done there.
     pub access: Access,
+    /// The room in which it is made, if it is not there for others yet.
+    pub room: Option<&'a Room>,
 }
 
 impl Copy<'_> {
@@ -57,7 +60,7 @@ impl Copy<'_> {
         done?;
         let folder = File::open(self.to.parent().unwrap_or(self.to));
         let flushed = folder.and_then(|folder| nix::unistd::syncfs(&folder).map_err(io::Error::from));
-        flushed.map_err(|error| format!("{}: {error}", self.to.display()))
+        flushed.map_err(|error| format!("{}: {error}", self.shown().display()))
     }
 
     fn transfer(&self, total: u64, go_on: &impl Fn() -> bool) -> Result<(), String> {
@@ -80,8 +83,9 @@ impl Copy<'_> {
         };
         let copied = lines(&mut rsync("--info=progress2"), SILENCE, &mut show)
             .and_then(|()| lines(&mut rsync("--quiet"), SILENCE, |_| go_on()));
-        copied
-            .map_err(|why| format!("copying {} to {}: rsync: {why}", self.from.display(), self.to.display()))
+        copied.map_err(|why| {
+            format!("copying {} to {}: rsync: {why}", self.from.display(), self.shown().display())
+        })
     }
 
     /// How much there is to copy. An error where there is no room for it.
@@ -144,10 +148,22 @@ impl Copy<'_> {
             path.push("/");
             PathBuf::from(path)
         };
-        match fs::symlink_metadata(self.from) {
-            Ok(found) if found.is_dir() => command.arg(inside(self.from)).arg(inside(self.to)),
-            _ => command.arg(self.from).arg(self.to),
+        // The room is entered once; by its name it could be another one by then.
+        let to = match self.room {
+            Some(_) => Path::new(".").join(self.to.file_name().unwrap_or_default()),
+            None => self.to.to_owned(),
+        };
+        if let Some(room) = self.room {
+            command.current_dir(room.folder());
         }
+        match fs::symlink_metadata(self.from) {
+            Ok(found) if found.is_dir() => command.arg(inside(self.from)).arg(inside(&to)),
+            _ => command.arg(self.from).arg(to),
+        }
+    }
+
+    fn shown(&self) -> PathBuf {
+        self.room.map_or_else(|| self.to.to_owned(), Room::shown)
     }
 }
 
@@ -208,7 +224,7 @@ mod tests {
         fs::create_dir_all(to.join("sub")).unwrap();
         fs::write(to.join("sub/.file.x8Ejq2"), "con").unwrap();
         fs::write(to.join("sub/file"), "con").unwrap();
-        let copy = Copy { from: &from, to: &to, keep: false, access: PLAIN };
+        let copy = Copy { from: &from, to: &to, keep: false, access: PLAIN, room: None };
         copy.run(|| true).unwrap();
         assert_eq!(fs::read_to_string(to.join("same")).unwrap(), "content");
         assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("sub/file"));
@@ -222,9 +238,12 @@ mod tests {
         assert_eq!(fs::read_to_string(to.join("same")).unwrap(), "mine");
         assert!(fs::symlink_metadata(to.join("link")).is_ok());
         let file = dir.path().join("file");
-        Copy { from: &from.join("same"), to: &file, keep: false, access: PLAIN }.run(|| true).unwrap();
+        Copy { from: &from.join("same"), to: &file, keep: false, access: PLAIN, room: None }
+            .run(|| true)
+            .unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "content");
-        let told = Copy { from: &dir.path().join("no"), to: &file, keep: false, access: PLAIN }.run(|| true);
+        let told = Copy { from: &dir.path().join("no"), to: &file, keep: false, access: PLAIN, room: None }
+            .run(|| true);
         assert!(told.unwrap_err().contains("rsync"));
     }
 
@@ -236,7 +255,8 @@ mod tests {
         // Eight terabytes that take no room here.
         let made = File::create(from.join("sparse")).unwrap().set_len(1 << 43);
         made.unwrap();
-        let told = Copy { from: &from, to: &to, keep: false, access: PLAIN }.run(|| true).unwrap_err();
+        let told =
+            Copy { from: &from, to: &to, keep: false, access: PLAIN, room: None }.run(|| true).unwrap_err();
         assert!(told.contains("takes 8") && told.contains("room for") && !to.exists(), "{told}");
     }
 }

@@ -11,6 +11,8 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::room;
+
 /// How often the holder counts, and how long it may stand still. Some network file systems show what others wrote
 /// only after a few seconds.
 const BEAT: Duration = Duration::from_secs(3);
@@ -45,7 +47,7 @@ impl Lease {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
-        let text = fs::read_to_string(file).unwrap_or_default();
+        let text = room::text(file).unwrap_or_default();
         match seen.since {
             Some(since) if seen.text == text => {
                 if since.elapsed() >= dead {
@@ -66,10 +68,11 @@ impl Lease {
             let mut count = 0_u64;
             while ended.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
                 count += 1;
-                let held = fs::read_to_string(&place).is_ok_and(|text| text.starts_with(&mine));
+                let held = room::text(&place).is_ok_and(|text| text.starts_with(&mine));
                 // A beat that did not get through is made up for by the next one.
                 if held {
-                    let _ = fs::write(&place, line(&mine, count, &who));
+                    let file = room::open(&place, OpenOptions::new().write(true).truncate(true));
+                    let _ = file.and_then(|mut file| file.write_all(line(&mine, count, &who).as_bytes()));
                 } else {
                     gone.store(true, Ordering::Relaxed);
                 }
@@ -81,7 +84,7 @@ impl Lease {
     /// Whether nobody has taken it away, which happens to a holder that stood still.
     pub fn held(&self) -> bool {
         !self.lost.load(Ordering::Relaxed)
-            && fs::read_to_string(&self.file).is_ok_and(|text| text.starts_with(&self.nonce))
+            && room::text(&self.file).is_ok_and(|text| text.starts_with(&self.nonce))
     }
 }
 
@@ -96,7 +99,7 @@ impl Drop for Lease {
 
 /// Who holds it, as far as that can be read.
 pub(super) fn holder(file: &Path) -> String {
-    let text = fs::read_to_string(file).unwrap_or_default();
+    let text = room::text(file).unwrap_or_default();
     text.trim_end().splitn(3, ' ').nth(2).unwrap_or_default().to_owned()
 }
 
@@ -114,7 +117,7 @@ fn take_away(file: &Path, text: &str, nonce: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         result => result?,
     }
-    if fs::read_to_string(&aside).unwrap_or_default() != text {
+    if room::text(&aside).unwrap_or_default() != text {
         // It lives after all, or is another one's: it goes back, unless there is one again.
         let _ = fs::hard_link(&aside, file);
     }

@@ -2,7 +2,7 @@
 //! everybody: they end with their holder, also with a machine that died. Where they are missing, or may be known to
 //! one machine alone (FUSE, 9p, CIFS, NFS before 4), a lease beside it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::lease::{self, Lease, Seen};
+use super::room;
 
 /// How often who waits says so.
 const NEWS: Duration = Duration::from_secs(5);
@@ -64,7 +65,7 @@ struct Wait {
 
 impl Wait {
     fn flock(&self) -> io::Result<File> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&self.file)?;
+        let mut file = room::open(&self.file, OpenOptions::new().read(true).append(true).create(true))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => self.wait_for(&file)?,
@@ -88,7 +89,7 @@ impl Wait {
         })?;
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
-            self.tell(&fs::read_to_string(&self.file).unwrap_or_default(), left)?;
+            self.tell(&room::text(&self.file).unwrap_or_default(), left)?;
             match locked.recv_timeout(NEWS.min(left)) {
                 Ok(result) => return result,
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -148,7 +149,23 @@ fn has_no_locks(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    #[test]
+    fn no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, theirs) = (dir.path().join(".lock"), dir.path().join("theirs"));
+        fs::write(&theirs, "text").unwrap();
+        for link in [std::os::unix::fs::symlink, fs::hard_link] as [fn(_, _) -> io::Result<()>; 2] {
+            link(theirs.clone(), file.clone()).unwrap();
+            let told = Lock::take(&file, "ext4", Duration::ZERO).unwrap_err();
+            assert!(told.contains("remove it"), "{told}");
+            assert_eq!(fs::read_to_string(&theirs).unwrap(), "text");
+            fs::remove_file(&file).unwrap();
+        }
+    }
 
     #[test]
     fn one_at_a_time_and_not_for_ever() {

@@ -3,8 +3,8 @@
 //! and a server may take root for nobody.
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, setegid, seteuid};
@@ -146,10 +146,14 @@ impl Access {
     /// A new file of the owner's that nobody sees half written, in place of what is there.
     pub fn file(&self, path: &Path, text: &str) -> io::Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let new = path.with_file_name(format!(".{name}.desktopd-{}", std::process::id()));
-        let write = || {
-            fs::write(&new, text)?;
-            self.give(&new)?;
+        // Nobody can have put a link of that name there.
+        let new = path.with_file_name(format!(".{name}.desktopd-{:016x}", rand::random::<u64>()));
+        let mut made = OpenOptions::new().write(true).create_new(true).mode(0o664).open(&new)?;
+        let mut write = || {
+            made.write_all(text.as_bytes())?;
+            if self.owners {
+                fchown(&made, Some(self.owner.0), Some(self.owner.1))?;
+            }
             fs::rename(&new, path)
         };
         write().inspect_err(|_| drop(fs::remove_file(&new)))

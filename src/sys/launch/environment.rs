@@ -100,6 +100,11 @@ pub(super) fn of_workspace(orders: &Orders) -> Vec<(OsString, OsString)> {
     taken(path, found, orders)
 }
 
+/// What is in a file that nobody but root, this user and this group can have written.
+pub fn written_by(path: &Path, uid: u32, gid: u32) -> io::Result<Vec<u8>> {
+    read(path, Who { uid, gid })
+}
+
 /// What is in a file that counts.
 fn read(path: &Path, who: Who) -> io::Result<Vec<u8>> {
     let folder = path.parent().unwrap_or(Path::new("/"));
