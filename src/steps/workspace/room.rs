@@ -57,14 +57,12 @@ impl Room {
     /// The room at `path`, for something that will be called `name`. One that is there is taken over, with what somebody
     /// who was killed left in it, unless others could have been in it.
     pub fn enter(path: PathBuf, name: &OsStr, access: Access) -> io::Result<Self> {
-        let made = || DirBuilder::new().mode(0o700).create(&path);
-        let folder = match Self::look(&path, access) {
-            Ok(folder) => folder,
-            Err(_) => {
-                remove(&path);
-                made()?;
-                Self::look(&path, access)?
-            }
+        let folder = if let Ok(folder) = Self::look(&path, access) {
+            folder
+        } else {
+            remove(&path);
+            DirBuilder::new().mode(0o700).create(&path)?;
+            Self::look(&path, access)?
         };
         Ok(Self { path, name: name.to_owned(), folder })
     }
