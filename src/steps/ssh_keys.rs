@@ -15,7 +15,7 @@ use std::time::Duration;
 use nix::unistd::User;
 
 use crate::facts::account::is_mounted;
-use crate::facts::ssh_keys::{Line, line};
+use crate::facts::ssh_keys::{Line, line, unescaped};
 
 use super::{command, replan};
 
@@ -130,15 +130,6 @@ impl Keys {
             eprintln!("{told}; it is left out");
         }
     }
-}
-
-/// A value as somebody could pass it: clouds add quotes, and write line breaks as two characters.
-fn unescaped(value: &str) -> String {
-    let value = value.trim();
-    let unquoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
-    // A quote in the middle is an option's.
-    let value = unquoted.filter(|value| !value.contains('\n')).unwrap_or(value);
-    value.replace("\\r\\n", "\n").replace("\\n", "\n")
 }
 
 /// Adds to `file` the keys that it lacks, and makes it root's alone. What is mounted is somebody else's.
