@@ -14,7 +14,7 @@ const EXAMPLE: &str = "password";
 pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Credentials) {
     let vars = &config.env.vars;
     let vast = Provider::of(&config.env).is_vast();
-    let user = vars.web_user.clone();
+    let user = vars.web_user.0.clone();
     let button = vars.open_button_token.as_ref();
     let chosen = vars.web_password.as_ref().map(|password| &password.0);
     let button_password = button.filter(|token| vast && token.reveal().len() <= PASSWORD_LIMIT);

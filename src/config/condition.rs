@@ -10,7 +10,8 @@ pub struct Condition {
     /// One of these files exists and has a line that is neither empty nor a comment. `${home}` and `${run-dir}` are the
     /// only templates; a last part such as `*.sh` stands for all of a folder that end so.
     pub any_file: Vec<String>,
-    /// One of these files exists and has a line with an SSH key. The same templates.
+    /// One of these files, named by the same templates, exists and has a line with an SSH key; or one of these
+    /// variables has, which stand here as `${NAME}`.
     pub any_key: Vec<String>,
     /// What people read where it does not hold: the reason, and what to do about it. A template.
     pub otherwise: Option<String>,

@@ -29,7 +29,7 @@ use names::is_word;
 pub use names::{is_own_secret, looks_secret, nearest_variable, row};
 pub use rows::{Overridden, Row};
 pub use table::{TABLE, Variable, Variables};
-pub use user::UserName;
+pub use user::{UserName, WebUser};
 use value::FromVariable;
 pub use value::{
     CookieName, DisplayChoice, DisplayName, HostPort, Networks, PASSWORD_LIMIT, Password, PasswordHash, Port,

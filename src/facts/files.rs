@@ -30,11 +30,12 @@ impl Files {
         let mut files = Self::default();
         let run_dir = run_dir.display().to_string();
         let path = |name: &str| {
-            let name = name.replace("${run-dir}", &run_dir);
-            match home {
-                Some(home) => Some(name.replace("${home}", &home.display().to_string())),
-                None => (!name.contains("${")).then_some(name),
+            let mut name = name.replace("${run-dir}", &run_dir);
+            if let Some(home) = home {
+                name = name.replace("${home}", &home.display().to_string());
             }
+            // What is left is no path: a variable, or the home of nobody.
+            (!name.contains("${")).then_some(name)
         };
         for condition in asked {
             for (names, found, look) in [

@@ -96,12 +96,30 @@ fn after_options(text: &str) -> &str {
     end.map_or("", |end| text[end..].trim_start())
 }
 
+/// A value as somebody could pass it: clouds add quotes, and write line breaks as two characters.
+pub fn unescaped(value: &str) -> String {
+    let value = value.trim();
+    let unquoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+    // A quote in the middle is an option's.
+    let value = unquoted.filter(|value| !value.contains('\n')).unwrap_or(value);
+    value.replace("\\r\\n", "\n").replace("\\n", "\n")
+}
+
+/// Whether the value of a variable has a key in it.
+pub fn given(value: &str) -> bool {
+    any_key(&unescaped(value))
+}
+
 /// Whether a file has a key in it.
 pub(super) fn has_key(path: &Path) -> bool {
     // Opening a pipe that stands there instead would wait for its writer.
     let regular = fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= ENOUGH);
     let bytes = if regular { fs::read(path).unwrap_or_default() } else { Vec::new() };
-    String::from_utf8_lossy(&bytes).lines().any(|text| matches!(line(text), Line::Key(..)))
+    any_key(&String::from_utf8_lossy(&bytes))
+}
+
+fn any_key(text: &str) -> bool {
+    text.lines().any(|text| matches!(line(text), Line::Key(..)))
 }
 
 #[cfg(test)]
@@ -174,7 +192,7 @@ mod tests {
             (String::new(), false),
         ] {
             fs::write(&file, &text).unwrap();
-            assert_eq!(has_key(&file), expected, "{text}");
+            assert_eq!([has_key(&file), given(&text)], [expected; 2], "{text}");
         }
         assert!(!has_key(dir.path()) && !has_key(&dir.path().join("missing")));
     }

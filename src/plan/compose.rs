@@ -10,7 +10,7 @@ use crate::config::file::FileSpec;
 use crate::config::listen::ListenSpec;
 use crate::config::service::{Health, Probe, Ready, Run, RunAs, STEPS, Service};
 use crate::config::{Config, Problem, Secret, nearest};
-use crate::facts::Facts;
+use crate::facts::{Facts, ssh_keys};
 use crate::sys::launch::Listener;
 use crate::sys::sides;
 
@@ -180,9 +180,11 @@ impl<'a> Composer<'a> {
         let mut unmet = None;
         for condition in &service.conditions {
             let on = condition.variable.as_ref().is_some_and(|name| self.config.env.is_on(name));
-            let holds = on || self.facts.files.hold(condition);
             let files = expander.list("condition.any-file", &condition.any_file);
             let keys = expander.list("condition.any-key", &condition.any_key);
+            let (keys, values): (Vec<_>, Vec<_>) = keys.into_iter().partition(|text| text.starts_with('/'));
+            let holds =
+                on || self.facts.files.hold(condition) || values.iter().any(|text| ssh_keys::given(text));
             let missing = |what, paths: Vec<String>| {
                 (!paths.is_empty()).then(|| format!("{what} is in {}", paths.join(" or ")))
             };

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::env::is_own_secret;
-use crate::config::{Config, Secret};
+use crate::config::{Config, Provider, Secret};
 use crate::facts::account::USUAL_GROUPS;
 use crate::facts::{Account, Facts};
 
@@ -32,7 +32,12 @@ pub(super) fn apply(
             whole_environment(unit, config);
             replaced(unit, config, facts);
         }
-        "provisioning" => replaced(unit, config, facts),
+        "provisioning" => {
+            if is_roots(config, facts) {
+                shells::give_secrets(&mut unit.launch.env, config);
+            }
+            replaced(unit, config, facts);
+        }
         _ => {}
     }
 }
@@ -76,6 +81,12 @@ fn whole_environment(unit: &mut Unit, config: &Config) {
     for (name, value) in config.env.before_hooks().iter().filter(|(name, _)| *name != "TERM") {
         unit.launch.env.entry(name.clone()).or_insert_with(|| value.clone());
     }
+}
+
+/// Whether root runs the script that sets the machine up: it sees then what root's shells see.
+fn is_roots(config: &Config, facts: &Facts) -> bool {
+    let asked = config.env.vars.provisioning_user.as_deref();
+    facts.daemon.uid == 0 && asked.map_or_else(|| Provider::of(&config.env).is_vast(), |user| user == "root")
 }
 
 /// Somebody's own boot script takes their place.

@@ -1,6 +1,7 @@
 //! What shells and people's files have to do with the environment of units: what the step `environment` writes for
 //! shells, and which files a service reads again at its start.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use crate::config::Config;
@@ -54,15 +55,20 @@ pub(super) fn environment(unit: &mut Unit, config: &Config) {
     for name in OWN {
         env.remove(OsStr::new(name));
     }
-    for name in own_secrets() {
-        if let Some(value) = config.env.raw.get(OsStr::new(name)) {
-            env.insert(name.into(), value.clone());
-        }
-    }
+    give_secrets(env, config);
     // An image that is made of ours says by its own PATH what its people's programs are.
     let text = |path: Option<&OsString>| path?.to_str().map(str::to_owned);
     if let (Some(first), Some(ours)) = (config.env.text("PATH"), text(env.get(OsStr::new("PATH")))) {
         env.insert("PATH".into(), joined(first, &ours).into());
+    }
+}
+
+/// Adds our own secrets, for what root alone sees.
+pub(super) fn give_secrets(env: &mut BTreeMap<OsString, OsString>, config: &Config) {
+    for name in own_secrets() {
+        if let Some(value) = config.env.raw.get(OsStr::new(name)) {
+            env.insert(name.into(), value.clone());
+        }
     }
 }
 

@@ -337,6 +337,7 @@ fn a_condition_that_does_not_hold_is_the_reason_to_skip() {
             "command = [\"app\"]\n[[condition]]\nvariable = \"MY_OWN\"\n[[condition]]\nany-file = [\"/a\"]",
         ),
         ("k", "command = [\"app\"]\n[[condition]]\nany-key = [\"${run-dir}/k\", \"${home}/b\"]"),
+        ("var", "command = [\"app\"]\n[[condition]]\nany-key = [\"${SSH_PUBKEY}\", \"/k\"]"),
         ("typo", "command = [\"app\"]\n[[condition]]\nany-file = [\"${hme}/b\"]"),
         ("either", "command = [\"app\"]\n[[condition]]\nvariable = \"MY_OWN\"\nany-file = [\"${home}/b\"]"),
     ];
@@ -346,22 +347,24 @@ fn a_condition_that_does_not_hold_is_the_reason_to_skip() {
         assert!(reason(&plan, "typo").contains("did you mean ${home}?"), "{}", reason(&plan, "typo"));
         files.map(|(name, _)| reason(&plan, name))
     };
-    let none = reasons(&[("ENABLE_COTURN", "false"), ("MY_OWN", "")], &[]);
+    let none = reasons(&[("ENABLE_COTURN", "false"), ("MY_OWN", ""), ("SSH_PUBKEY", "rubbish")], &[]);
     assert_eq!(
-        none[..5],
+        none[..6],
         [
             "for user: off",
             "MY_OWN is not set",
             "nothing is in /a or /home/user/b",
             "MY_OWN is not set",
-            "no SSH key is in /run/desktopd/k or /home/user/b"
+            "no SSH key is in /run/desktopd/k or /home/user/b",
+            "no SSH key is in /k"
         ]
     );
-    let some = reasons(&[("ENABLE_COTURN", "1"), ("MY_OWN", "x")], &["${home}/b"]);
-    assert_eq!(some[..5], ["", "", "", "nothing is in /a", ""]);
+    let key = "'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDvGKDzSf2AHd5qLmjAKeI+6FYif5Skmq6l+9qRingSY me'";
+    let some = reasons(&[("ENABLE_COTURN", "1"), ("MY_OWN", "x"), ("SSH_PUBKEY", key)], &["${home}/b"]);
+    assert_eq!(some[..6], ["", "", "", "nothing is in /a", "", ""]);
     let either = reasons(&[], &["${home}/b"]);
     assert_eq!(
-        [&none[6], &some[6], &either[6]],
+        [&none[7], &some[7], &either[7]],
         ["MY_OWN is not set, and nothing is in /home/user/b", "", ""]
     );
 }

@@ -16,7 +16,7 @@ use nix::unistd::User;
 use rustix::fs::OFlags;
 
 use crate::facts::account::is_mounted;
-use crate::facts::ssh_keys::{ENOUGH, Line, line};
+use crate::facts::ssh_keys::{ENOUGH, Line, line, unescaped};
 use crate::sys::patiently;
 use crate::sys::replace::replace;
 
@@ -169,15 +169,6 @@ fn contents(file: File) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(ENOUGH).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// A value as somebody could pass it: clouds add quotes, and write line breaks as two characters.
-fn unescaped(value: &str) -> String {
-    let value = value.trim();
-    let unquoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
-    // A quote in the middle is an option's.
-    let value = unquoted.filter(|value| !value.contains('\n')).unwrap_or(value);
-    value.replace("\\r\\n", "\n").replace("\\n", "\n")
 }
 
 /// Adds to `file` the keys that it lacks, and makes it root's alone. What is mounted is somebody else's.

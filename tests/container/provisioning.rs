@@ -96,12 +96,13 @@ async fn a_script_from_a_server_runs_as_the_desktops_user_and_others_may_wait_fo
 
 #[tokio::test]
 async fn on_vast_ai_it_runs_once_as_root_and_says_how_far_it_is() {
-    let script = "echo \"as $(id -un)\"\necho run >> /runs\n[ -e /.provisioning ] && [ -e /good ]\n";
+    let script = "echo \"as $(id -un)\"\necho run >> /runs\nprintf %s \"$OPEN_BUTTON_TOKEN\" > /token\n[ -e /.provisioning ] && [ -e /good ]\n";
     let files = folder(&[("p.sh", script, 0o644)]);
     let stack = Stack::new(
         spec()
             .mount(&path(&files, "p.sh"), "/opt/desktopd/provisioning.sh")
             .env("VAST_CONTAINERLABEL", "C.1")
+            .env("OPEN_BUTTON_TOKEN", "sesame")
             .start(&["init"]),
     );
     let there = |name: &str| stack.exec(&["test", "-e", name]).code == Some(0);
@@ -110,6 +111,7 @@ async fn on_vast_ai_it_runs_once_as_root_and_says_how_far_it_is() {
     let status = settled(&stack).await;
     assert_eq!(state(&status), (UnitState::Failed, "it ended with exit code 1".to_owned()));
     assert_eq!(marks(), [false, false, true]);
+    assert_eq!(stack.exec_ok(&["cat", "/token"]), "sesame", "as in root's shells");
     assert!(stack.exec_ok(&["cat", "/var/log/portal/provisioning.log"]).contains("as root"));
     stack.exec_ok(&["touch", "/good"]);
     stack.exec_ok(&["desktopd", "restart", "--wait", "provisioning"]);

@@ -91,6 +91,7 @@ async fn keys_of_all_sources_come_in_and_nothing_else_does() {
     }
     let logs = stack.logs();
     assert!(logs.contains("ssh-keys | SSH_PUBKEY, line 2: it does not begin with"), "{logs}");
+    assert!(!logs.contains("no SSH key is known"), "who gave a key is not told that there is none:\n{logs}");
 }
 
 #[tokio::test]

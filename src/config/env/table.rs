@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 
-use super::user::UserName;
+use super::user::{UserName, WebUser};
 use super::value::FromVariable;
 use super::web::{LocalhostPorts, Origins, Tokens};
 use super::words::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
@@ -68,7 +68,7 @@ macro_rules! variables {
 
 variables! {
     web_enable_auth: bool = "true", ["WEB_ENABLE_AUTH", "ENABLE_AUTH"], "authentication of all web services";
-    web_user: String = "user", ["WEB_USER", "WEB_USERNAME"], "user name for the web services; vastai on vast.ai";
+    web_user: WebUser = "user", ["WEB_USER", "WEB_USERNAME"], "user name for the web services; vastai on vast.ai";
     web_password: Option<Password> = "", ["WEB_PASSWORD"], "password for the web services, at most 72 bytes; made at random when unset";
     web_password_hash: Option<PasswordHash> = "", ["WEB_PASSWORD_HASH"], "bcrypt hash of the password, instead of the password itself";
     web_token: Option<Secret> = "", ["WEB_TOKEN"], "token for Authorization: Bearer and ?token=; made at random when unset";

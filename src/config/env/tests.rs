@@ -23,7 +23,7 @@ fn every_default_parses_and_no_name_stands_twice() {
 #[test]
 fn aliases_are_read_in_order_and_empty_is_unset() {
     let (env, _) = environment(&[("WEB_USER", ""), ("WEB_USERNAME", "ada")], &[]);
-    assert_eq!(env.vars.web_user, "ada");
+    assert_eq!(env.vars.web_user.0, "ada");
     let (env, _) = environment(&[("SIZEW", "800"), ("DISPLAY_SIZEW", "1024")], &[]);
     assert_eq!(env.vars.display_sizew, Within(1024));
 }
@@ -34,7 +34,7 @@ fn quotes_and_underscores_are_for_clouds_but_not_in_secrets_and_urls() {
         &[("WEB_USER", "\"ada___l\""), ("WEB_TOKEN", "\"a___b\""), ("SELKIES_URL", "https://a/___")],
         &[],
     );
-    assert_eq!(env.vars.web_user, "ada l");
+    assert_eq!(env.vars.web_user.0, "ada l");
     assert_eq!(env.vars.web_token.unwrap().reveal(), "\"a___b\"");
     assert_eq!(env.vars.selkies_url.as_deref(), Some("https://a/___"));
 }
@@ -43,23 +43,28 @@ fn quotes_and_underscores_are_for_clouds_but_not_in_secrets_and_urls() {
 fn all_mistakes_are_told_at_once_without_showing_secrets() {
     let long = "x".repeat(73);
     let (env, problems) = environment(
-        &[("SELKIES_PORT_HOST", "70000x"), ("WEB_PASSWORD", &long), ("DESKTOPD_DISPLAY", "wayland")],
+        &[
+            ("SELKIES_PORT_HOST", "70000x"),
+            ("WEB_PASSWORD", &long),
+            ("DESKTOPD_DISPLAY", "wayland"),
+            ("WEB_USER", "a:b"),
+        ],
         &["NAME", "1X=2"],
     );
     let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 5, "{told:#?}");
+    assert_eq!(told.len(), 6, "{told:#?}");
     assert!(told.iter().any(|t| t.contains("SELKIES_PORT_HOST: \"70000x\" is not a port")), "{told:#?}");
     assert!(told.iter().any(|t| t.contains("WEB_PASSWORD: the value is not a password of at most 72 bytes")));
     assert!(!told.concat().contains(&long));
     assert_eq!(env.vars.selkies_port_host, HostPort(6100));
-    assert_eq!(env.vars.web_password, None);
+    assert_eq!((env.vars.web_password, env.vars.web_user.0.as_str()), (None, "user"));
 }
 
 #[test]
 fn arguments_of_init_lie_over_the_environment() {
     let (env, problems) = environment(&[("WEB_USER", "a")], &["WEB_USER=b", "EXTRA=x=y"]);
     assert_eq!(problems, []);
-    assert_eq!(env.vars.web_user, "b");
+    assert_eq!(env.vars.web_user.0, "b");
     assert_eq!(env.text("EXTRA"), Some("x=y"));
 }
 

@@ -20,6 +20,18 @@ impl FromVariable for UserName {
     }
 }
 
+/// The name that people log in with on the web.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebUser(pub String);
+
+impl FromVariable for WebUser {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        // The password follows a colon where a browser sends both.
+        let fits = !text.contains(|c: char| c == ':' || c.is_control());
+        if fits { Ok(Self(text.to_owned())) } else { Err("a name without a colon") }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

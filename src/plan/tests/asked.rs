@@ -54,6 +54,19 @@ fn without_a_desktop_only_steps_and_what_is_asked_for_start() {
     }
 }
 
+/// Shells and scripts are there without a desktop, too.
+#[test]
+fn of_the_services_that_are_shipped_the_boot_steps_start_without_a_desktop() {
+    let files = shipped();
+    let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let plan = Plan::build(&config(&[("SERVERLESS", "true")], "", &files), &facts());
+    for (name, starts) in
+        [("environment", true), ("user", true), ("ssh-keys", true), ("sshd", false), ("x-access", false)]
+    {
+        assert_eq!(plan.unit(name).unwrap().autostart, starts, "{name}");
+    }
+}
+
 #[test]
 fn a_name_that_nobody_has_is_told_with_the_nearest() {
     let seeds = "caddy,cloudflared,jupyter,quicktunnel,serviceportal,sshd,syncthing,logtail,storagemonitor,cron,\

@@ -54,7 +54,7 @@ fn without_root_a_boot_script_takes_nobodys_place() {
 }
 
 #[test]
-fn root_scripts_see_everything_and_provisioning_none_of_our_secrets() {
+fn root_scripts_see_everything_and_provisioning_our_secrets_where_it_is_roots() {
     let environment = [
         ("BOOT_SCRIPT", ""),
         ("HOTFIX_SCRIPT", "http://a/b"),
@@ -76,4 +76,15 @@ fn root_scripts_see_everything_and_provisioning_none_of_our_secrets() {
         assert_eq!((unit.restart, unit.contain), (Restart::Never, true), "{name}");
     }
     assert_eq!(plan.unit("provisioning").unwrap().start_timeout, None);
+    let vast = ("VAST_CONTAINERLABEL", "C.1");
+    for (who, given) in [
+        (&[vast][..], true),
+        (&[vast, ("PROVISIONING_USER", "user")], false),
+        (&[("PROVISIONING_USER", "user")], false),
+        (&[("PROVISIONING_USER", "root")], true),
+    ] {
+        let plan = planned(&[&environment[1..], who].concat(), &[]);
+        let env = &plan.unit("provisioning").unwrap().launch.env;
+        assert_eq!(env.contains_key(&OsString::from("WEB_PASSWORD")), given, "{who:?}");
+    }
 }
