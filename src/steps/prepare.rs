@@ -67,6 +67,10 @@ fn shared_folder(folder: &Path, mode: u32) -> io::Result<()> {
     if fs::metadata(folder)?.mode() & 0o7777 == mode {
         return Ok(());
     }
+    // Anybody can put one into /tmp.
+    if folder.is_symlink() {
+        return Err(io::Error::other("it is a link, and where it leads not everybody may do everything"));
+    }
     fs::set_permissions(folder, Permissions::from_mode(mode))
 }
 
@@ -112,6 +116,18 @@ mod tests {
             own_home(&home, uid).unwrap();
             assert_eq!(home.is_dir(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_not_opened_to_everybody() {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, link) = (dir.path().join("own"), dir.path().join("link"));
+        shared_folder(&own, 0o1777).unwrap();
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        shared_folder(&link, 0o1777).unwrap();
+        fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
+        assert!(shared_folder(&link, 0o1777).is_err());
+        assert_eq!(fs::metadata(&own).unwrap().mode() & 0o7777, 0o755);
     }
 
     #[test]

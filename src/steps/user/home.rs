@@ -2,14 +2,17 @@
 //! user, or has no owners at all.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::Path;
 use std::time::Duration;
 
+use nix::unistd::{Gid, Uid, setegid, seteuid};
+
 use crate::facts::account::usual_home;
 use crate::steps::command;
+use crate::steps::workspace::{room, volume};
 
 use super::{Wanted, lists};
 
@@ -46,23 +49,39 @@ pub(super) fn ensure(wanted: &Wanted<'_>) -> Result<(), String> {
         eprintln!("{why}");
     }
     share(home, wanted);
-    furnish(wanted);
+    // It is the user's, or another one's on the same volume, to put links there that root must not follow.
+    if !Uid::effective().is_root() {
+        furnish(wanted);
+    } else if let Err(error) =
+        setegid(Gid::from_raw(wanted.gid)).and_then(|()| seteuid(Uid::from_raw(wanted.uid)))
+    {
+        tell(home, Err(error.into()));
+    } else {
+        furnish(wanted);
+    }
+    volume::be_root();
     Ok(())
 }
 
 /// What is made in the home has the group that people share the workspace by.
 fn share(home: &Path, wanted: &Wanted<'_>) {
-    let Ok(found) = fs::metadata(home) else { return };
+    let Ok(folder) = File::open(home) else { return };
+    let Ok(found) = folder.metadata() else { return };
     if found.uid() == wanted.uid && found.mode() & 0o2000 == 0 {
-        tell(home, fs::set_permissions(home, Permissions::from_mode(found.mode() & 0o7777 | 0o2000)));
+        tell(home, folder.set_permissions(Permissions::from_mode(found.mode() & 0o7777 | 0o2000)));
     }
 }
 
 /// A folder that is the user's, if it is nobody's yet.
 fn folder(folder: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
     let at = |error: io::Error| format!("{}: {error}", folder.display());
+    // Nothing is made or given away where a link in the workspace leads to, which others may have put there.
+    let elsewhere = folder.starts_with(wanted.workspace) && !room::is_inside(wanted.workspace, folder);
     let found = match fs::metadata(folder) {
         Ok(found) => found,
+        Err(_) if elsewhere => {
+            return Err(format!("{}: a link on the way leads out of the workspace", folder.display()));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = DirBuilder::new().recursive(true).mode(0o755).create(folder);
             if let Err(error) = made {
@@ -78,7 +97,7 @@ fn folder(folder: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
     if !found.is_dir() {
         return Err(format!("{}: it is not a folder", folder.display()));
     }
-    if found.uid() != wanted.uid {
+    if found.uid() != wanted.uid && !elsewhere {
         own(folder, &found, wanted);
     }
     Ok(())
@@ -152,27 +171,22 @@ fn link(usual: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
 /// Puts into a home what everybody expects there. What cannot be made is done without.
 fn furnish(wanted: &Wanted<'_>) {
     let home = &wanted.home;
-    let given = |path: &Path| match lchown(path, Some(wanted.uid), Some(wanted.gid)) {
-        // A file system without owners has one for all.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        result => result,
-    };
     for name in SKELETON {
         let (from, to) = (Path::new("/etc/skel").join(name), home.join(name));
         if fs::symlink_metadata(&to).is_err() && from.is_file() {
-            tell(&to, fs::copy(&from, &to).and_then(|_| given(&to)));
+            tell(&to, fs::copy(&from, &to).map(drop));
         }
     }
     let desktop = home.join("Desktop");
     if fs::symlink_metadata(&desktop).is_err() {
-        tell(&desktop, fs::create_dir(&desktop).and_then(|()| given(&desktop)));
+        tell(&desktop, fs::create_dir(&desktop));
     }
     // Whoever has a link there leads elsewhere on purpose.
     let is_folder = fs::symlink_metadata(&desktop).is_ok_and(|found| found.is_dir());
     for target in [wanted.workspace, &usual_home(wanted.name)] {
         let link = desktop.join(target.file_name().unwrap_or(OsStr::new("workspace")));
         if is_folder && fs::symlink_metadata(&link).is_err() {
-            tell(&link, symlink(target, &link).and_then(|()| given(&link)));
+            tell(&link, symlink(target, &link));
         }
     }
 }
@@ -180,5 +194,34 @@ fn furnish(wanted: &Wanted<'_>) {
 fn tell(path: &Path, result: io::Result<()>) {
     if let Err(error) = result {
         eprintln!("{}: {error}", path.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_made_or_given_where_a_link_in_the_workspace_leads() {
+        let dir = tempfile::tempdir().unwrap();
+        let (workspace, theirs) = (dir.path().join("work"), dir.path().join("theirs"));
+        fs::create_dir_all(&workspace).unwrap();
+        fs::create_dir_all(theirs.join("bob")).unwrap();
+        symlink(&theirs, workspace.join("home")).unwrap();
+        let owner = fs::metadata(&theirs).unwrap().uid();
+        let wanted = Wanted {
+            name: "ada",
+            uid: 4321,
+            gid: 4321,
+            home: workspace.join("home/ada"),
+            shell: "/bin/sh",
+            groups: Vec::new(),
+            devices: Vec::new(),
+            workspace: &workspace,
+        };
+        let told = folder(&wanted.home, &wanted).unwrap_err();
+        assert!(told.contains("leads out of the workspace") && !theirs.join("ada").exists(), "{told}");
+        folder(&workspace.join("home/bob"), &wanted).unwrap();
+        assert_eq!(fs::metadata(theirs.join("bob")).unwrap().uid(), owner);
     }
 }
