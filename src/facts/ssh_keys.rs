@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 const KINDS: [&str; 5] = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-sha2-", "webauthn-sk-"];
 
 /// Nobody has more keys than fit in this. Bytes.
-const ENOUGH: u64 = 1 << 20;
+pub const ENOUGH: u64 = 1 << 20;
 
 /// What a line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,16 +6,18 @@
 //! owners at all.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::User;
+use rustix::fs::OFlags;
 
 use crate::facts::account::is_mounted;
-use crate::facts::ssh_keys::{Line, line};
+use crate::facts::ssh_keys::{ENOUGH, Line, line};
+use crate::sys::patiently;
 use crate::sys::replace::replace;
 
 use super::{command, replan};
@@ -40,7 +42,8 @@ pub(super) fn run(run_dir: &Path, user: &str, home: &Path, values: [(&str, &str)
     }
     given.add_file(MOUNTED.as_ref());
     let there = given.clone().with_file(ROOT.as_ref());
-    let users = there.clone().with_file(&home.join(".ssh/authorized_keys"));
+    let mut users = there.clone();
+    users.add_home(home, User::from_name(user).ok().flatten().map(|user| user.uid.as_raw()));
     // Of all three, the last has seen everything.
     users.tell();
     let folder = run_dir.join("ssh");
@@ -109,9 +112,34 @@ impl Keys {
             Ok(found) if found.is_file() => {}
             _ => return,
         }
-        match fs::read(file) {
-            Ok(bytes) => self.add(&file.display().to_string(), &String::from_utf8_lossy(&bytes)),
+        match File::open(file).and_then(contents) {
+            Ok(text) => self.add(&file.display().to_string(), &text),
             Err(error) => self.invalid.push(at(file, &error)),
+        }
+    }
+
+    /// Takes over the keys of a home, which may be on a volume that others write to, too, or that is dead. What is not
+    /// the user's or root's counts where the whole home is not, as on a volume without owners.
+    fn add_home(&mut self, home: &Path, user: Option<u32>) {
+        let file = home.join(".ssh/authorized_keys");
+        let (home, wanted) = (home.to_owned(), file.clone());
+        let found = patiently(move || {
+            let owners = [Some(0), user, fs::metadata(home).ok().map(|home| home.uid())];
+            let flags = OFlags::NONBLOCK.bits().cast_signed();
+            let opened = OpenOptions::new().read(true).custom_flags(flags).open(&wanted)?;
+            for found in [opened.metadata()?, fs::metadata(wanted.parent().unwrap_or(&wanted))?] {
+                if !owners.contains(&Some(found.uid())) {
+                    let why = format!("it is not the user's but that of {}", found.uid());
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+                }
+            }
+            contents(opened)
+        });
+        match found {
+            Some(Ok(text)) => self.add(&file.display().to_string(), &text),
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Some(Err(error)) => self.invalid.push(at(&file, &error)),
+            None => self.invalid.push(format!("{}: it does not answer", file.display())),
         }
     }
 
@@ -131,6 +159,16 @@ impl Keys {
             eprintln!("{told}; it is left out");
         }
     }
+}
+
+/// The text of a file of keys.
+fn contents(file: File) -> io::Result<String> {
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(ENOUGH).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// A value as somebody could pass it: clouds add quotes, and write line breaks as two characters.
@@ -252,6 +290,38 @@ mod tests {
         ] {
             assert_eq!(unescaped(value), expected, "{value:?}");
         }
+    }
+
+    #[test]
+    fn keys_that_somebody_else_put_into_a_home_open_nothing() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let home = tempfile::tempdir().unwrap();
+        let (folder, file) = (home.path().join(".ssh"), home.path().join(".ssh/authorized_keys"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(&file, key(1)).unwrap();
+        // Of home, folder and file.
+        for (owners, expected) in [
+            ([0, 0, 0], true),
+            ([1000, 1000, 1000], true),
+            ([1000, 1000, 4321], false),
+            ([1000, 4321, 1000], false),
+            ([4321, 4321, 4321], true),
+        ] {
+            for (path, owner) in [home.path(), &folder, &file].iter().zip(owners) {
+                chown(path, Some(owner), None).unwrap();
+            }
+            let mut keys = Keys::default();
+            keys.add_home(home.path(), Some(1000));
+            assert_eq!(!keys.lines.is_empty(), expected, "{owners:?}");
+            assert_eq!(keys.invalid.is_empty(), expected, "{:?}", keys.invalid);
+        }
+        fs::remove_file(&file).unwrap();
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut keys = Keys::default();
+        keys.add_home(home.path(), Some(0));
+        assert!(keys.invalid[0].ends_with("it is not a file"), "{:?}", keys.invalid);
     }
 
     #[test]
