@@ -25,9 +25,13 @@ const STORAGE: &str = "/opt/storage";
 /// What people and programs look for in a volume.
 const FOLDERS: [&str; 3] = ["storage", "environments/python", "environments/javascript"];
 
-/// Folders of the system, with all that is below them and by themselves: these do not become anybody's.
+/// Folders of the system, with all that is below them and by themselves: these do not become anybody's, unless somebody
+/// mounts a volume there.
 const SYSTEM: [&str; 9] = ["/usr", "/etc", "/dev", "/proc", "/sys", "/boot", "/bin", "/sbin", "/lib"];
 const SHARED: [&str; 9] = ["/opt", "/home", "/root", "/srv", "/var", "/mnt", "/media", "/tmp", "/run"];
+
+/// File systems that are no volumes there.
+const OF_CONTAINERS: [&str; 5] = ["devtmpfs", "overlay", "proc", "sysfs", "tmpfs"];
 
 /// How long setting the access list may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,7 +57,7 @@ fn make(volume: &Volume, acl: bool) -> Result<(), String> {
             Err(_) => Err(volume.trouble(&error)),
         };
     }
-    if volume.kind.is_none() && of_the_system(&volume.path) {
+    if of_the_system(&volume.path, volume.kind.as_deref()) {
         println!("{shown} is the system's own folder: it is left as it is");
         return Ok(());
     }
@@ -127,9 +131,12 @@ fn make(volume: &Volume, acl: bool) -> Result<(), String> {
     Ok(())
 }
 
-fn of_the_system(path: &Path) -> bool {
-    SHARED.iter().any(|folder| path == Path::new(folder))
-        || SYSTEM.iter().any(|folder| path.starts_with(folder))
+/// What is mounted there, of the type `kind`, is somebody's volume unless each container has it there.
+fn of_the_system(path: &Path, kind: Option<&str>) -> bool {
+    let mounted = kind.is_some_and(|kind| !OF_CONTAINERS.contains(&kind));
+    let system = SHARED.iter().any(|folder| path == Path::new(folder))
+        || SYSTEM.iter().any(|folder| path.starts_with(folder));
+    path.parent().is_none() || (system && !mounted)
 }
 
 /// A workspace that nobody owns becomes the user's; files that are made there get its group.
@@ -184,16 +191,25 @@ mod tests {
 
     #[test]
     fn systems_folders_become_nobodys() {
-        for (path, expected) in [
-            ("/opt", true),
-            ("/usr/local/share", true),
-            ("/etc", true),
-            ("/workspace", false),
-            ("/opt/work", false),
-            ("/home/ada", false),
-            ("/userdata", false),
+        for (path, kind, expected) in [
+            ("/opt", None, true),
+            ("/usr/local/share", None, true),
+            ("/etc", None, true),
+            ("/", Some("overlay"), true),
+            ("/etc", Some("overlay"), true),
+            ("/dev", Some("tmpfs"), true),
+            ("/dev/shm", Some("tmpfs"), true),
+            ("/run", Some("tmpfs"), true),
+            ("/root", Some("ext4"), false),
+            ("/usr/src/app", Some("ext4"), false),
+            ("/", Some("ext4"), true),
+            ("/workspace", None, false),
+            ("/workspace", Some("tmpfs"), false),
+            ("/opt/work", None, false),
+            ("/home/ada", None, false),
+            ("/userdata", None, false),
         ] {
-            assert_eq!(of_the_system(Path::new(path)), expected, "{path}");
+            assert_eq!(of_the_system(Path::new(path), kind), expected, "{path} {kind:?}");
         }
     }
 
