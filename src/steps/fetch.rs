@@ -152,13 +152,28 @@ impl Miss {
     }
 }
 
+/// Whether a server may lead on to `next`. What was asked for over an encrypted connection does not come over another
+/// one: root may run it.
+fn may_lead(previous: &[Url], next: &Url) -> Result<(), String> {
+    if previous.iter().any(|url| url.scheme() == "https") && next.scheme() != "https" {
+        return Err("the server leads from https to http, where others could change it".to_owned());
+    }
+    if previous.len() > REDIRECTS {
+        return Err(format!("the server leads elsewhere more than {REDIRECTS} times"));
+    }
+    Ok(())
+}
+
 async fn tries(url: &Url, limits: &Limits) -> Result<Vec<u8>, String> {
     // Whoever was first has chosen; all of them are this one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder()
         .connect_timeout(limits.connection)
         .read_timeout(limits.silence)
-        .redirect(Policy::limited(REDIRECTS))
+        .redirect(Policy::custom(|attempt| match may_lead(attempt.previous(), attempt.url()) {
+            Ok(()) => attempt.follow(),
+            Err(why) => attempt.error(why),
+        }))
         .user_agent(concat!("desktopd/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| chain(&error))?;

@@ -180,6 +180,21 @@ async fn a_login_in_an_address_is_used_and_not_shown() {
 }
 
 #[test]
+fn nobody_is_led_out_of_an_encrypted_connection() {
+    let url = |text: &str| Url::parse(text).unwrap();
+    for (previous, next, expected) in [
+        (&["https://a/"][..], "https://b/", true),
+        (&["http://a/"], "https://b/", true),
+        (&["http://a/"], "http://b/", true),
+        (&["https://a/"], "http://a/", false),
+        (&["http://a/", "https://a/"], "http://a/", false),
+    ] {
+        let previous: Vec<Url> = previous.iter().map(|text| url(text)).collect();
+        assert_eq!(may_lead(&previous, &url(next)).is_ok(), expected, "{previous:?} {next}");
+    }
+}
+
+#[test]
 fn addresses_are_told_apart() {
     for (text, expected) in [
         ("https://a.example/x.sh", "https://a.example/x.sh"),
