@@ -28,6 +28,9 @@ use crate::sys::replace::replace_with;
 /// What bash has of its own: it would read a file no further than to one of these.
 const READ_ONLY: [&str; 6] = ["BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"];
 
+/// Nobody writes more than that by hand. Bytes.
+const LONGEST: u64 = 1 << 20;
+
 /// Variables by name.
 type Variables = BTreeMap<OsString, OsString>;
 
@@ -140,11 +143,15 @@ fn exported(name: &OsStr, value: &OsStr) -> Vec<u8> {
     [b"export ", &line(name, value)[..]].concat()
 }
 
-/// What is in a file that may be missing.
+/// What is in a file that may be missing. One that no plan reads is left alone.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    match fs::read(file) {
+    match fs::metadata(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        read => read,
+        Ok(found) if !found.is_file() => Err(io::Error::other("it is not a file")),
+        Ok(found) if found.len() > LONGEST => {
+            Err(io::Error::other("it is longer than 1 MiB; it is not read"))
+        }
+        _ => fs::read(file),
     }
 }
 

@@ -60,6 +60,20 @@ fn a_folder_that_cannot_be_written_is_told_and_shells_have_it_all_the_same() {
 }
 
 #[test]
+fn what_is_no_list_of_variables_is_neither_waited_for_nor_read() {
+    let root = tempfile::tempdir().unwrap();
+    let places = places(root.path());
+    let file = places.machine();
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let told = || machine_file(&places, own_gid(), &variables(&[("A", "1")])).unwrap_err().to_string();
+    assert_eq!(told(), "it is not a file");
+    fs::remove_file(&file).unwrap();
+    File::create(&file).unwrap().set_len(10 << 30).unwrap();
+    assert!(told().contains("longer than 1 MiB"));
+    assert_eq!(fs::metadata(&file).unwrap().len(), 10 << 30, "it stays as it is");
+}
+
+#[test]
 fn bash_reads_the_script_before_it_asks_who_is_there() {
     let root = tempfile::tempdir().unwrap();
     let places = places(root.path());

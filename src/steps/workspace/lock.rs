@@ -18,6 +18,9 @@ const NEWS: Duration = Duration::from_secs(5);
 /// How often a lease is looked at: nothing tells of its end.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// So much of what the holder says of itself is told.
+const NAMED: usize = 120;
+
 /// File systems whose locks may be known to one machine alone.
 const OWN_LOCKS: [&str; 6] = ["fuse", "9p", "cifs", "smb", "virtiofs", "nfs"];
 
@@ -116,7 +119,9 @@ impl Wait {
     }
 
     fn tell(&self, holder: &str, left: Duration) -> io::Result<()> {
-        let holder = if holder.trim().is_empty() { "another container" } else { holder.trim() };
+        // Whoever writes to the volume says who that is.
+        let holder: String = holder.trim().chars().filter(|c| !c.is_control()).take(NAMED).collect();
+        let holder = if holder.is_empty() { "another container" } else { &holder };
         let file = self.file.display();
         if left.is_zero() {
             let why = format!(
@@ -185,6 +190,14 @@ mod tests {
             drop(first);
             waiting.join().unwrap().unwrap();
         }
+    }
+
+    #[test]
+    fn what_a_holder_says_of_itself_is_one_short_line() {
+        let wait = Wait { file: ".lock".into(), until: Instant::now(), patience: Duration::ZERO };
+        let told = wait.tell(&format!("me\n\x1b[2J{}", "x".repeat(9999)), Duration::ZERO).unwrap_err();
+        let told = told.to_string();
+        assert!(told.starts_with("me[2Jxxx") && told.len() < 300, "{told}");
     }
 
     #[test]
