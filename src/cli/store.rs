@@ -17,7 +17,7 @@ pub(super) fn store(config: &Config, variables: &[OsString]) -> Result<(), Failu
         wanted.push(variable(config, word)?);
     }
     for (name, value) in wanted {
-        steps::store(name, &value).map_err(|error| {
+        steps::store(&config.places.state, name, &value).map_err(|error| {
             let hint =
                 if error.kind() == std::io::ErrorKind::PermissionDenied { "; it is root's" } else { "" };
             Failure::new(code::FAILED, format!("/etc/environment: {error}{hint}"))

@@ -93,10 +93,10 @@ pub(super) fn run(places: &Places, gid: u32, zone: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Keeps a variable for all shells, and for services that are started from now on.
-pub fn store(name: &OsStr, value: &OsStr) -> io::Result<()> {
+/// Keeps a variable for all shells, and for services that are started from now on. `state` is the daemon's own folder.
+pub fn store(state: &Path, name: &OsStr, value: &OsStr) -> io::Result<()> {
     let file = Path::new("/etc/environment");
-    let _lock = lock(file)?;
+    let _lock = lock(state)?;
     let found = fs::metadata(file);
     let gid = found.as_ref().ok().map(std::os::unix::fs::MetadataExt::gid);
     let mode = found.map_or(0o640, |found| found.permissions().mode() & 0o777);
@@ -108,7 +108,7 @@ pub fn store(name: &OsStr, value: &OsStr) -> io::Result<()> {
 /// Brings `/etc/environment` up to date. Returns what stands there then.
 fn machine_file(places: &Places, gid: u32, planned: &Variables) -> io::Result<Variables> {
     let file = places.machine();
-    let lock = lock(&file);
+    let lock = lock(places.written.parent().unwrap_or(Path::new("/")));
     let bytes = read(&file)?;
     let parsed = parse_with(&bytes, |name| planned.get(name).cloned());
     for mistake in &parsed.told {
@@ -155,11 +155,15 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Nobody else changes the file meanwhile. It is replaced, so its folder is what is locked.
-fn lock(file: &Path) -> io::Result<File> {
-    let folder = File::open(file.parent().unwrap_or(Path::new("/")))?;
+/// Nobody else changes the file meanwhile. What is locked is our own folder: anybody can hold a lock of one that they can
+/// read. While there is none, as where an image is made, there is nobody else either.
+fn lock(state: &Path) -> io::Result<Option<File>> {
+    let folder = match File::open(state) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        folder => folder?,
+    };
     flock(&folder, FlockOperation::LockExclusive)?;
-    Ok(folder)
+    Ok(Some(folder))
 }
 
 /// Makes a file what it should be, whole or not at all. One that is so already stays.

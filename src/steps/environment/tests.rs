@@ -74,6 +74,17 @@ fn what_is_no_list_of_variables_is_neither_waited_for_nor_read() {
 }
 
 #[test]
+fn nobody_else_can_hold_up_who_writes() {
+    let root = tempfile::tempdir().unwrap();
+    let places = places(root.path());
+    let theirs = File::open(&places.etc).unwrap();
+    flock(&theirs, FlockOperation::LockExclusive).unwrap();
+    machine_file(&places, own_gid(), &variables(&[("A", "1")])).unwrap();
+    assert!(fs::read_to_string(places.machine()).unwrap().ends_with("\nA=1\n"));
+    assert!(lock(&root.path().join("missing")).unwrap().is_none());
+}
+
+#[test]
 fn bash_reads_the_script_before_it_asks_who_is_there() {
     let root = tempfile::tempdir().unwrap();
     let places = places(root.path());
