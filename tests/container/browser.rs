@@ -25,6 +25,9 @@ const RELOAD: Duration = Duration::from_secs(40);
 /// What Chromium says of a page that was loading when a container came or went beside it, and a network device with it.
 const NETWORK_CHANGED: &str = "ERR_NETWORK_CHANGED";
 
+/// A password that is checked on a busy machine takes its time.
+const ANSWER: Duration = Duration::from_secs(60);
+
 async fn patiently<T>(what: &str, ask: impl AsyncFnMut() -> Result<T, CmdError>) -> T {
     eventually(what, RELOAD, ask).await
 }
@@ -137,12 +140,24 @@ impl Browser {
                 field.clear().await.unwrap_or_else(|error| panic!("empty {name} of {css}: {error}"));
                 field.send_keys(value).await.unwrap_or_else(|error| panic!("fill {name} of {css}: {error}"));
             }
+            let before = self.document().await;
             self.click_on(&format!("{css} button, {css} input[type=submit]")).await;
+            eventually("an answer to the form", ANSWER, async || {
+                let now = self.document().await;
+                (now[1] == true && now[0] != before[0]).then_some(())
+            })
+            .await;
             if !self.text().await.contains(NETWORK_CHANGED) {
                 return;
             }
             self.goto(&page).await;
         }
+    }
+
+    /// Which document this is, by the moment at which it began, and whether it is all there.
+    async fn document(&self) -> Value {
+        let which = "return [performance.timeOrigin, document.readyState === 'complete']";
+        self.execute(which, vec![]).await
     }
 
     pub async fn click_on(&self, css: &str) {
