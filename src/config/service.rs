@@ -25,8 +25,9 @@ pub use probe::Probe;
 pub use ready::Ready;
 
 /// The boot steps that a file may name; the work itself is in the stage of that name.
-pub const STEPS: [&str; 12] = [
+pub const STEPS: [&str; 13] = [
     "boot-script",
+    "desktop-settings",
     "environment",
     "hooks",
     "hotfix",

@@ -4,6 +4,7 @@
 mod await_bus_name;
 mod boot_script;
 mod command;
+mod desktop_settings;
 mod environment;
 mod fetch;
 mod hooks;
@@ -32,6 +33,7 @@ pub const AWAIT_BUS_NAME: &str = "await-bus-name";
 /// The steps that service files name, and what each wants to know.
 const USAGE: [(&str, &str); STEPS.len()] = [
     ("boot-script", "RUN_DIR COPY"),
+    ("desktop-settings", "HOME LANG"),
     ("environment", "RUN_DIR STATE_DIR CONFIG_DIR GID ZONE"),
     ("hooks", "RUN_DIR LIMIT FOLDER…"),
     ("hotfix", "RUN_DIR"),
@@ -72,6 +74,10 @@ fn own(words: &[&str]) -> Result<(), String> {
         ["ssh-keys", run_dir, user, home, own, runpod, vast] => {
             let values = [("SSH_PUBKEY", own), ("PUBLIC_KEY", runpod), ("SSH_PUBLIC_KEY", vast)];
             ssh_keys::run(run_dir.as_ref(), user, home.as_ref(), values)
+        }
+        ["desktop-settings", home, lang] => {
+            desktop_settings::run(home.as_ref(), lang);
+            Ok(())
         }
         ["x-cookie", file, display] => x_cookie::run(file.as_ref(), display),
         ["environment", run_dir, state_dir, config_dir, gid, zone] => environment::run(

@@ -1,0 +1,38 @@
+//! Settings of the desktop in the home of its user that follow our variables, written before the desktop reads them. The
+//! step runs as that user.
+
+mod kconfig;
+mod record;
+
+use std::path::Path;
+
+use crate::config::env::TABLE;
+use record::{Record, Setting, Unrecorded};
+
+/// Writes them. A setting that cannot be written is told, and the desktop starts without it.
+pub(super) fn run(home: &Path, lang: &str) {
+    let mut record = Record::open(home);
+    let tell = |what: &str, result: std::io::Result<()>| {
+        if let Err(error) = result {
+            eprintln!("{what} in {}: {error}; the desktop starts without it", home.display());
+        }
+    };
+    tell("the language", language(&mut record, lang));
+    tell("the record of settings", record.save());
+}
+
+/// Plasma keeps the language of its first start, and what is chosen in System Settings, which adds a list of
+/// translations.
+fn language(record: &mut Record, lang: &str) -> std::io::Result<()> {
+    const FILE: &str = "plasma-localerc";
+    const TRANSLATIONS: (&str, &str) = ("Translations", "LANGUAGE");
+    let chosen = record.value(FILE, TRANSLATIONS.0, TRANSLATIONS.1)?.is_some();
+    let usual = TABLE.iter().any(|row| row.names[0] == "LANG" && row.default == lang);
+    // Nobody has asked for the usual one.
+    let unrecorded = if chosen || usual { Unrecorded::Keep } else { Unrecorded::Replace };
+    let setting = Setting { file: FILE, group: "Formats", key: "LANG", wanted: Some(lang), unrecorded };
+    if record.apply(&setting)? {
+        record.write(FILE, TRANSLATIONS.0, TRANSLATIONS.1, None)?;
+    }
+    Ok(())
+}

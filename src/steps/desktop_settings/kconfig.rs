@@ -1,0 +1,173 @@
+//! Settings files of KDE's programs: groups in brackets, `key=value`. What is not asked for stays byte for byte.
+
+/// A key of a settings file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key<'a> {
+    /// The name of the group, without its brackets.
+    pub(super) group: &'a str,
+    /// The name of the key.
+    pub(super) name: &'a str,
+}
+
+/// The value of a key. One that a program has marked as deleted has none.
+pub(super) fn get(text: &[u8], key: Key<'_>) -> Option<String> {
+    let line = lines(text, key).last()?;
+    let (name, value) = split(line)?;
+    (!name.ends_with(b"[$d]")).then(|| unescaped(&String::from_utf8_lossy(value)))
+}
+
+/// The text with a value for the key, or without the key.
+pub(super) fn set(text: &[u8], key: Key<'_>, value: Option<&str>) -> Vec<u8> {
+    let entry = value.map(|value| format!("{}={}\n", key.name, escaped(value)));
+    let mut entry = entry.as_deref().map(str::as_bytes);
+    let mut out = Vec::with_capacity(text.len() + 64);
+    let mut inside = false;
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        if let Some(group) = group(line) {
+            inside = group == key.group.as_bytes();
+            out.extend_from_slice(line);
+            // The end of the last line may be missing.
+            if !line.ends_with(b"\n") {
+                out.push(b'\n');
+            }
+            // First of its group: what stands behind is the program's own, in an order of its own.
+            if inside && let Some(entry) = entry.take() {
+                out.extend_from_slice(entry);
+            }
+        } else if !(inside && is_of(line, key.name)) {
+            out.extend_from_slice(line);
+        }
+    }
+    if let Some(entry) = entry {
+        if !out.is_empty() && !out.ends_with(b"\n") {
+            out.push(b'\n');
+        }
+        let gap = if out.is_empty() { "" } else { "\n" };
+        out.extend_from_slice(format!("{gap}[{}]\n", key.group).as_bytes());
+        out.extend_from_slice(entry);
+    }
+    out
+}
+
+/// The lines that give the key a value.
+fn lines<'a>(text: &'a [u8], key: Key<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let mut inside = false;
+    text.split(|byte| *byte == b'\n').filter(move |line| {
+        if let Some(group) = group(line) {
+            inside = group == key.group.as_bytes();
+        }
+        inside && is_of(line, key.name)
+    })
+}
+
+/// The group that a line begins: `[Name]`, or `[Name][Inner]`, which is another one.
+fn group(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii();
+    let inner = line.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    // What locks a whole group stands behind its name.
+    Some(inner.strip_suffix(b"][$i").unwrap_or(inner))
+}
+
+fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = line.iter().position(|byte| *byte == b'=');
+    match at {
+        Some(at) => Some((line[..at].trim_ascii(), line[at + 1..].trim_ascii())),
+        // `key[$d]` has no value.
+        None => line.trim_ascii().ends_with(b"[$d]").then(|| (line.trim_ascii(), &line[..0])),
+    }
+}
+
+/// Whether a line is of this key, with or without the options that may stand behind the name (`[$i]`, `[$e]`). The same
+/// key in another language is another one.
+fn is_of(line: &[u8], name: &str) -> bool {
+    let Some((found, _)) = split(line) else { return false };
+    let rest = found.strip_prefix(name.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"[$"))
+}
+
+fn escaped(value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+    match value.strip_prefix(' ') {
+        Some(rest) => format!("\\s{rest}"),
+        None => value,
+    }
+}
+
+fn unescaped(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match (c, c == '\\') {
+            (_, true) => match chars.next() {
+                Some('n') => out.push('\n'),
+                Some('r') => out.push('\r'),
+                Some('t') => out.push('\t'),
+                Some('s') => out.push(' '),
+                Some(other) => out.push(other),
+                None => out.push('\\'),
+            },
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LANG: Key<'_> = Key { group: "Formats", name: "LANG" };
+
+    #[test]
+    fn a_value_is_found_in_its_own_group_alone() {
+        for (text, expected) in [
+            ("", None),
+            ("[Formats]\nLANG=fr_FR.UTF-8\n", Some("fr_FR.UTF-8")),
+            ("[Formats]\n LANG = fr_FR.UTF-8 ", Some("fr_FR.UTF-8")),
+            ("[Formats][$i]\nLANG[$i]=fr\n", Some("fr")),
+            ("[Formats]\nLANG[$d]\n", None),
+            ("[Formats]\nLANG[de]=fr\n# LANG=x\nLANGUAGE=y\n", None),
+            ("LANG=a\n[Formats][Inner]\nLANG=b\n[Other]\nLANG=c\n", None),
+            // As KDE's programs take it: the last one counts.
+            ("[Formats]\nLANG=a\n[Other]\n[Formats]\nLANG=b\n", Some("b")),
+            ("[Formats]\nLANG=\\sa\\\\b\n", Some(" a\\b")),
+        ] {
+            assert_eq!(get(text.as_bytes(), LANG).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_set_and_everything_else_stays() {
+        for (text, value, expected) in [
+            ("", Some("fr"), "[Formats]\nLANG=fr\n"),
+            ("[Other]\na=b", Some("fr"), "[Other]\na=b\n\n[Formats]\nLANG=fr\n"),
+            (
+                "[Formats]\n# mine\nLANG=de\nLC_TIME=x\n",
+                Some("fr"),
+                "[Formats]\nLANG=fr\n# mine\nLC_TIME=x\n",
+            ),
+            ("[Formats]", Some("fr"), "[Formats]\nLANG=fr\n"),
+            ("[Formats]\nLANG[$d]\n", Some("fr"), "[Formats]\nLANG=fr\n"),
+            (
+                "[Formats]\nLANG=a\n[O]\nLANG=c\n[Formats]\nLANG=b\n",
+                None,
+                "[Formats]\n[O]\nLANG=c\n[Formats]\n",
+            ),
+            ("[O]\nrubbish\n", None, "[O]\nrubbish\n"),
+        ] {
+            let set = set(text.as_bytes(), LANG, value);
+            assert_eq!(String::from_utf8(set).unwrap(), expected, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_was_set_is_found_again(text in "[\\[\\]a-cLANGFormts=$\n ]{0,40}", value in "\\PC{0,8}") {
+            let value = value.trim_end();
+            let set_text = set(text.as_bytes(), LANG, Some(value));
+            let found = get(&set_text, LANG);
+            proptest::prop_assert_eq!(found.as_deref(), Some(value));
+            proptest::prop_assert_eq!(get(&set(&set_text, LANG, None), LANG), None);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Settings of the desktop that a variable of ours and a person both can choose: the last one to do so has it.
+//!
+//! The home remembers the value that the variable had at the last start. Where the variable says something else today,
+//! today's value is written. Otherwise the setting is the person's: what System Settings wrote since then stays.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::kconfig::{self, Key};
+use crate::sys::replace::replace;
+
+/// Where the home remembers it.
+const FILE: &str = ".local/state/desktopd/settings.json";
+
+/// A key in one of KDE's settings files, and the value that a variable of ours gives it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting<'a> {
+    /// The name of the file in `~/.config`.
+    pub(super) file: &'a str,
+    /// The group in it.
+    pub(super) group: &'a str,
+    /// The key in the group.
+    pub(super) key: &'a str,
+    /// The value; `None` where the variable asks for nothing, and the desktop's own default is right.
+    pub(super) wanted: Option<&'a str>,
+    /// What becomes of another value in a home that remembers nothing.
+    pub(super) unrecorded: Unrecorded,
+}
+
+/// Whose a value is that was there before we remembered anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unrecorded {
+    /// The person's: the value stays.
+    Keep,
+    /// Ours, or the desktop's own: the value is replaced.
+    Replace,
+}
+
+/// What has to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Leave,
+    Write,
+}
+
+/// `found` stands in the file; `last` is what the variable said at the last start, if the home remembers that.
+fn decide(
+    found: Option<&str>,
+    last: Option<Option<&str>>,
+    wanted: Option<&str>,
+    unrecorded: Unrecorded,
+) -> Decision {
+    if found == wanted {
+        return Decision::Leave;
+    }
+    let write = match (last, wanted, found) {
+        // Nothing new: what stands there, or stands there no longer, is the person's decision.
+        (Some(last), _, _) if last == wanted => false,
+        (_, Some(_), None) => true,
+        (Some(_), Some(_), Some(_)) => true,
+        // The variable went away: only what we wrote goes with it.
+        (Some(last), None, found) => last == found,
+        (None, None, _) => false,
+        (None, Some(_), Some(_)) => unrecorded == Unrecorded::Replace,
+    };
+    if write { Decision::Write } else { Decision::Leave }
+}
+
+/// What the home remembers: the last value of each variable, by the place of its setting.
+#[derive(Debug)]
+pub(super) struct Record {
+    config: PathBuf,
+    file: PathBuf,
+    last: BTreeMap<String, Option<String>>,
+    changed: bool,
+}
+
+impl Record {
+    /// Reads it. A record that is not readable counts as none.
+    pub(super) fn open(home: &Path) -> Self {
+        let file = home.join(FILE);
+        let last = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        Self { config: home.join(".config"), file, last: last.unwrap_or_default(), changed: false }
+    }
+
+    /// Does what is right for one setting; true where the file was changed.
+    pub(super) fn apply(&mut self, setting: &Setting<'_>) -> io::Result<bool> {
+        let Setting { file, group, key, wanted, unrecorded } = *setting;
+        let found = self.value(file, group, key)?;
+        let place = format!("{file}/{group}/{key}");
+        let last = self.last.get(&place).map(Option::as_deref);
+        let writes = decide(found.as_deref(), last, wanted, unrecorded) == Decision::Write;
+        if writes {
+            self.write(file, group, key, wanted)?;
+        }
+        if last != Some(wanted) {
+            self.last.insert(place, wanted.map(str::to_owned));
+            self.changed = true;
+        }
+        Ok(writes)
+    }
+
+    /// What stands in a settings file.
+    pub(super) fn value(&self, file: &str, group: &str, key: &str) -> io::Result<Option<String>> {
+        Ok(kconfig::get(&read(&self.config.join(file))?, Key { group, name: key }))
+    }
+
+    /// Writes a value, or takes it away.
+    pub(super) fn write(&self, file: &str, group: &str, key: &str, value: Option<&str>) -> io::Result<()> {
+        // A person's settings may be links to where that person keeps them.
+        let path = self.config.join(file);
+        let path = fs::canonicalize(&path).unwrap_or(path);
+        let text = read(&path)?;
+        let new = kconfig::set(&text, Key { group, name: key }, value);
+        if new == text {
+            return Ok(());
+        }
+        fs::create_dir_all(path.parent().unwrap_or(&self.config))?;
+        replace(&path, &new, 0o600)
+    }
+
+    /// Keeps the record for the next start.
+    pub(super) fn save(&self) -> io::Result<()> {
+        if !self.changed {
+            return Ok(());
+        }
+        fs::create_dir_all(self.file.parent().unwrap_or(&self.config))?;
+        replace(&self.file, &serde_json::to_vec_pretty(&self.last)?, 0o600)
+    }
+}
+
+/// What is in a file that may be missing.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    match fs::read(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_one_to_choose_has_the_setting() {
+        use Decision::{Leave, Write};
+        use Unrecorded::{Keep, Replace};
+        let (a, b, c) = (Some("a"), Some("b"), Some("c"));
+        for (found, last, wanted, unrecorded, expected) in [
+            // A new home, and one that has the value already.
+            (None, None, a, Keep, Write),
+            (a, None, a, Replace, Leave),
+            // A home of before we remembered.
+            (b, None, a, Keep, Leave),
+            (b, None, a, Replace, Write),
+            (b, None, None, Replace, Leave),
+            // Nothing happened.
+            (a, Some(a), a, Keep, Leave),
+            // A person chose, or went back to the desktop's default.
+            (b, Some(a), a, Replace, Leave),
+            (None, Some(a), a, Replace, Leave),
+            // The variable changed, whatever was chosen before.
+            (a, Some(a), b, Keep, Write),
+            (c, Some(a), b, Keep, Write),
+            (None, Some(a), b, Keep, Write),
+            (a, Some(None), b, Keep, Write),
+            // The variable went away.
+            (a, Some(a), None, Keep, Write),
+            (b, Some(a), None, Keep, Leave),
+            (b, Some(None), None, Keep, Leave),
+        ] {
+            let decision = decide(found, last, wanted, unrecorded);
+            assert_eq!(decision, expected, "{found:?} {last:?} {wanted:?} {unrecorded:?}");
+        }
+    }
+
+    #[test]
+    fn a_choice_outlives_starts_until_the_variable_changes() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join(".config/somerc");
+        let start = |wanted| {
+            let mut record = Record::open(home.path());
+            let unrecorded = Unrecorded::Keep;
+            let setting = Setting { file: "somerc", group: "G", key: "k", wanted, unrecorded };
+            let written = record.apply(&setting).unwrap();
+            record.save().unwrap();
+            (written, record.value("somerc", "G", "k").unwrap())
+        };
+        let value = |value: &str| Some(value.to_owned());
+        assert_eq!(start(Some("a")), (true, value("a")));
+        assert_eq!(start(Some("a")), (false, value("a")));
+        fs::write(&file, "[G]\nk=mine\nother=1\n").unwrap();
+        assert_eq!(start(Some("a")), (false, value("mine")));
+        assert_eq!(start(Some("a")), (false, value("mine")));
+        assert_eq!(start(Some("b")), (true, value("b")));
+        assert_eq!(start(None), (true, None));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "[G]\nother=1\n");
+    }
+
+    #[test]
+    fn a_link_stays_one_and_rubbish_in_the_record_is_no_record() {
+        let home = tempfile::tempdir().unwrap();
+        let kept = home.path().join("dotfiles");
+        fs::create_dir_all(home.path().join(".config")).unwrap();
+        fs::write(&kept, "[G]\nk=a\n").unwrap();
+        std::os::unix::fs::symlink(&kept, home.path().join(".config/somerc")).unwrap();
+        fs::create_dir_all(home.path().join(FILE).parent().unwrap()).unwrap();
+        fs::write(home.path().join(FILE), "rubbish").unwrap();
+        let mut record = Record::open(home.path());
+        let setting = Setting {
+            file: "somerc",
+            group: "G",
+            key: "k",
+            wanted: Some("b"),
+            unrecorded: Unrecorded::Replace,
+        };
+        assert!(record.apply(&setting).unwrap());
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "[G]\nk=b\n");
+        record.save().unwrap();
+        assert!(!Record::open(home.path()).apply(&setting).unwrap());
+    }
+}
