@@ -13,6 +13,7 @@ mod rows;
 mod table;
 mod user;
 mod value;
+pub mod weak;
 mod web;
 mod words;
 
