@@ -21,17 +21,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Failure, code};
 use crate::config::service::Run;
-use crate::config::{Config, Provider, portal_file};
+use crate::config::{Config, Provider, Secret, env, portal_file};
 use crate::facts::{self, Facts};
 use crate::logs::{self, Console, Limits, Logs};
 use crate::observe::{Observer, Phase, What};
 use crate::plan::{Fate, Plan, Portal};
 use crate::portal::{self, Wish};
 use crate::state::State;
+use crate::steps;
 use crate::supervise::{self, Context, Published, Replanned, Supervisor};
+use crate::sys;
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::{Signal, Signals};
-use crate::{config::Secret, sys};
 use busy::Busy;
 use front::Front;
 use reload::{Reading, Reloader, Wanted};
@@ -280,6 +281,16 @@ async fn plan(config: Config, shown: variables::Shown) -> Result<(Plan, Reloader
         // No hook of this boot has run yet, and no account has failed to be made.
         let _ = std::fs::remove_file(config.env_files().hooks);
         let _ = std::fs::remove_file(config.places.run.join(facts::account::TROUBLE));
+        // Before root's own scripts read what an earlier boot left there.
+        for told in steps::collect_appended() {
+            tracing::info!("{told}");
+        }
+        if let Err(error) = env::note(&config.env_files()) {
+            tracing::debug!(
+                "what scripts change in {} is not told apart: {error}",
+                config.settings.environment_file.display()
+            );
+        }
         let config = config.with_files();
         shown.take(&config.env);
         make_portal_file(&config);
@@ -299,6 +310,9 @@ async fn plan(config: Config, shown: variables::Shown) -> Result<(Plan, Reloader
     }
     for shortcoming in &plan.shortcomings {
         tracing::warn!("{shortcoming}");
+    }
+    for left_out in &plan.left_out {
+        tracing::info!("{left_out}");
     }
     tracing::info!("display: {}", plan.display.summary());
     // The desktop's user may look at its own services' states.

@@ -33,7 +33,15 @@ fn run() -> i32 {
         Command::Plan { json, variables } => {
             plan(&Config::load(args.config.clone(), variables).with_files(), *json)
         }
-        Command::Init { variables } => desktop(Config::load(args.config.clone(), variables)),
+        Command::Init { unless_running, variables } => {
+            let config = Config::load(args.config.clone(), variables);
+            if *unless_running && cli::runs(&config) {
+                // Scripts end with it that replace what comes before.
+                println!("desktopd runs already, and does the work of this");
+                return 0;
+            }
+            desktop(config)
+        }
         Command::Run { command } => {
             let mut config = Config::load(args.config.clone(), &[]);
             config.services.extend(Service::of_command(command.clone(), env::working_folder()));
@@ -71,6 +79,7 @@ fn own_side() -> Option<i32> {
 
 /// The daemon's side.
 fn desktop(config: Config) -> i32 {
+    let config = config.with_door();
     sys::start_clean();
     // It has no reason to fail; if it does, there are as many as before.
     let _ = sys::limits::raise_open_files();

@@ -9,12 +9,18 @@ if [ "${_desktopd_read-}" != "$$" ]; then
   _desktopd_path=
   [ -n "${VIRTUAL_ENV-}${CONDA_PREFIX-}" ] && _desktopd_path=$PATH
   _desktopd_display=${DISPLAY-}
+  # The image's own, for programs without a shell: nobody chose it.
+  [ "$_desktopd_display" = :0.0 ] && _desktopd_display=
   _desktopd_bus=${DBUS_SESSION_BUS_ADDRESS-}
 
   set -a
   [ -r /run/desktopd/environment.sh ] && . /run/desktopd/environment.sh
   # What somebody changed since. Another shell than bash would end over a mistake there.
   [ -n "${BASH_VERSION-}" ] && [ -r /etc/environment ] && { . /etc/environment || :; } 2>/dev/null
+  # What the desktop's user keeps. Never for root, whom that user could make run anything.
+  if [ -n "${BASH_VERSION-}" ] && [ ! -O / ] && [ -O /var/lib/desktopd-user/environment ]; then
+    { . /var/lib/desktopd-user/environment || :; } 2>/dev/null
+  fi
   # The secrets of the container, for root.
   [ -r /run/desktopd/environment-root.sh ] && . /run/desktopd/environment-root.sh
 

@@ -1,7 +1,7 @@
 //! Who may enter, as the environment and what was made before say it. On vast.ai its Open button has a token, which
 //! is the password as well where nobody chose one, and the password does where a token is asked for.
 
-use crate::config::env::PASSWORD_LIMIT;
+use crate::config::env::{PASSWORD_LIMIT, weak};
 use crate::config::{Config, Provider, Secret};
 use crate::gateway::auth::{Credentials, Password};
 use crate::portal;
@@ -10,12 +10,15 @@ use crate::state::State;
 /// What stands in examples, and is nobody's choice of a password.
 const EXAMPLE: &str = "password";
 
-/// What people log in with, as the door needs it and as root may see it.
-pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Credentials) {
+/// What people log in with, as the door needs it and as root may see it; and what of it can be guessed. A token that is
+/// hardly one counts as not given: templates carry a stand-in for the one that vast.ai puts in its place.
+pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Credentials, Vec<String>) {
     let vars = &config.env.vars;
     let vast = Provider::of(&config.env).is_vast();
     let user = vars.web_user.0.clone();
-    let button = vars.open_button_token.as_ref();
+    let mut weak = Vec::new();
+    let token = usable(("WEB_TOKEN", vars.web_token.as_ref()), &mut weak);
+    let button = usable(("OPEN_BUTTON_TOKEN", vars.open_button_token.as_ref()), &mut weak);
     let chosen = vars.web_password.as_ref().map(|password| &password.0);
     let button_password = button.filter(|token| vast && token.reveal().len() <= PASSWORD_LIMIT);
     let chosen = match chosen {
@@ -24,7 +27,15 @@ pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Creden
     };
     let (password, shown) = match (&vars.web_password_hash, chosen) {
         (Some(hash), _) => (Password::Hash(hash.0.clone()), None),
-        (None, Some(given)) => (Password::Plain(given.clone()), Some(given.reveal().to_owned())),
+        (None, Some(given)) => {
+            weak.extend(weak::password(given.reveal(), &user).map(|why| {
+                format!(
+                    "WEB_PASSWORD can be guessed: {why}; whoever does so uses this desktop. `set-web-credentials` \
+                     changes it, and without one a good one is made"
+                )
+            }));
+            (Password::Plain(given.clone()), Some(given.reveal().to_owned()))
+        }
         (None, None) => {
             let made = state.word("web-password");
             if vars.web_enable_auth {
@@ -35,7 +46,7 @@ pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Creden
             (Password::Plain(Secret::new(made.clone())), Some(made))
         }
     };
-    let mut tokens: Vec<Secret> = vars.web_token.iter().chain(button).cloned().collect();
+    let mut tokens: Vec<Secret> = token.into_iter().chain(button).cloned().collect();
     if tokens.is_empty() {
         tokens.push(Secret::new(state.word("web-token")));
     }
@@ -47,7 +58,21 @@ pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Creden
     let excluded = vars.auth_exclude.0.clone();
     let credentials =
         Credentials { user, password, tokens, password_as_token: vast, enabled, excluded, cookie };
-    (credentials, shown)
+    // Nobody is asked for any of it.
+    weak.retain(|_| enabled);
+    (credentials, shown, weak)
+}
+
+/// A token that can be one.
+fn usable<'a>((name, token): (&str, Option<&'a Secret>), weak: &mut Vec<String>) -> Option<&'a Secret> {
+    let token = token?;
+    let why = weak::token(token.reveal());
+    if weak::is_worthless(token.reveal()) {
+        weak.extend(why.map(|why| format!("{name} counts as not given: {why}")));
+        return None;
+    }
+    weak.extend(why.map(|why| format!("{name} can be guessed: {why}")));
+    Some(token)
 }
 
 #[cfg(test)]
@@ -60,7 +85,47 @@ mod tests {
         let env = Environment::new(pairs, &[], &mut Vec::new());
         let config = Config::read("/nonexistent".into(), env, Vec::new());
         let (state, _) = State::open("/proc/nowhere".as_ref(), "test");
-        super::of(&config, &state)
+        let (credentials, shown, _) = super::of(&config, &state);
+        (credentials, shown)
+    }
+
+    fn weak(pairs: &[(&str, &str)]) -> Vec<String> {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let env = Environment::new(pairs, &[], &mut Vec::new());
+        let config = Config::read("/nonexistent".into(), env, Vec::new());
+        super::of(&config, &State::open("/proc/nowhere".as_ref(), "test").0).2
+    }
+
+    #[test]
+    fn what_can_be_guessed_is_told_and_what_is_hardly_a_token_is_none() {
+        let label = ("VAST_CONTAINERLABEL", "C.1");
+        let good = ("OPEN_BUTTON_TOKEN", "0123456789abcdef0123456789abcdef");
+        for (pairs, expected) in [
+            (&[][..], &[][..]),
+            (&[("WEB_PASSWORD", "a longer one")], &[]),
+            (&[("WEB_PASSWORD", "password")], &["WEB_PASSWORD can be guessed: it is among the first"]),
+            (&[("WEB_PASSWORD", "user")], &["WEB_PASSWORD can be guessed: it is the user's name"]),
+            (&[("WEB_USER", "ada"), ("WEB_PASSWORD", "ada")], &["it is the user's name"]),
+            (&[("WEB_PASSWORD", "x9!z")], &["fewer than 8 characters"]),
+            (&[("WEB_PASSWORD", "x9!z"), ("WEB_ENABLE_AUTH", "false")], &[]),
+            (&[("WEB_TOKEN", "short")], &["WEB_TOKEN can be guessed"]),
+            (&[label, good], &[]),
+            (&[label, good, ("WEB_PASSWORD", "password")], &[]),
+            (&[label, ("OPEN_BUTTON_TOKEN", "1")], &["OPEN_BUTTON_TOKEN counts as not given"]),
+        ] {
+            let found = weak(pairs);
+            assert_eq!(found.len(), expected.len(), "{pairs:?}: {found:?}");
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(found.contains(expected), "{pairs:?}: {found}");
+                assert!(!found.contains("x9!z") && !found.contains("short"), "{found}");
+            }
+        }
+        // A copied template, here and there: neither token nor password is what everybody knows.
+        for pairs in [&[("OPEN_BUTTON_TOKEN", "1")][..], &[label, ("OPEN_BUTTON_TOKEN", "1")]] {
+            let (credentials, shown) = of(pairs);
+            assert!(tokens(&credentials)[0].len() > 20 && shown.token.len() > 20);
+            assert!(shown.password.unwrap().len() > 20, "{pairs:?}");
+        }
     }
 
     fn tokens(credentials: &Credentials) -> Vec<&str> {
@@ -75,10 +140,10 @@ mod tests {
             (&[label, button][..], "vastai", "button", &["button"][..]),
             (&[label, button, ("WEB_PASSWORD", "password")], "vastai", "button", &["button"]),
             (
-                &[label, button, ("WEB_PASSWORD", "mine"), ("WEB_USERNAME", "ada"), ("WEB_TOKEN", "t")],
+                &[label, button, ("WEB_PASSWORD", "mine"), ("WEB_USERNAME", "ada"), ("WEB_TOKEN", "t-token")],
                 "ada",
                 "mine",
-                &["t", "button"],
+                &["t-token", "button"],
             ),
             (&[label, ("WEB_PASSWORD", "password")], "vastai", "password", &[""]),
             (&[button, ("WEB_PASSWORD", "password")], "user", "password", &["button"]),
@@ -100,15 +165,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_password_is_only_a_token() {
-        let long = "x".repeat(PASSWORD_LIMIT + 1);
+        let long = "x9".repeat(PASSWORD_LIMIT);
         let (credentials, shown) = of(&[("VAST_CONTAINERLABEL", "C.1"), ("OPEN_BUTTON_TOKEN", &long)]);
         let made = shown.password.unwrap();
         assert_ne!(made, long);
         assert_eq!(tokens(&credentials), [&*long]);
         let hash = "$2b$04$abcdefghijklmnopqrstuuGJ/jZDjBkOjtfXJKnoNpIpl6uoIJcLa";
-        let (credentials, shown) =
-            of(&[("VAST_CONTAINERLABEL", "C.1"), ("OPEN_BUTTON_TOKEN", "b"), ("WEB_PASSWORD_HASH", hash)]);
-        assert_eq!((tokens(&credentials), shown.password), (vec!["b"], None), "a hash is no token");
+        let (credentials, shown) = of(&[
+            ("VAST_CONTAINERLABEL", "C.1"),
+            ("OPEN_BUTTON_TOKEN", "b-token"),
+            ("WEB_PASSWORD_HASH", hash),
+        ]);
+        assert_eq!((tokens(&credentials), shown.password), (vec!["b-token"], None), "a hash is no token");
     }
 
     #[test]

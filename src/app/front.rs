@@ -51,7 +51,7 @@ impl Front {
         stop: CancellationToken,
     ) -> Self {
         let vars = &config.env.vars;
-        let (credentials, shown) = credentials::of(config, state);
+        let (credentials, shown, weak) = credentials::of(config, state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
         let excluded = credentials.excluded.clone();
         let auth = Auth::kept_in(Arc::clone(state), credentials, DEFAULT_COST);
@@ -76,6 +76,10 @@ impl Front {
         for problem in &problems {
             tracing::error!("{problem}");
         }
+        for weak in &weak {
+            tracing::warn!("{weak}");
+        }
+        let problems: Vec<String> = problems.into_iter().chain(weak).collect();
         if !shown.enabled {
             tracing::warn!(
                 "WEB_ENABLE_AUTH is false: whoever reaches the ports of this machine uses its desktop"

@@ -115,6 +115,8 @@ impl Reloader {
             let problems = env.problems();
             let mut config = Config::read(dir, env, problems).with_files();
             config.services.extend(command.as_ref().map(|(service, _)| service.clone()));
+            // Scripts remove or empty it to have it made anew.
+            super::make_portal_file(&config);
             let facts = Facts { display, ssh_port_taken, ..Facts::probe(&config) };
             let mut plan = Plan::build(&config, &facts);
             for unit in &mut plan.units {

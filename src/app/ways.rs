@@ -82,9 +82,9 @@ pub(super) fn names(config: &Config) -> Vec<String> {
     let vars = &config.env.vars;
     let preset = [&vars.serviceportal_url, &vars.selkies_url, &vars.vnc_url];
     let hosts =
-        preset.into_iter().flatten().filter_map(|url| Some(url.parse::<Uri>().ok()?.host()?.to_owned()));
+        preset.into_iter().flatten().filter_map(|url| Some(url.0.parse::<Uri>().ok()?.host()?.to_owned()));
     let provider = Provider::of(&config.env).names();
-    std::iter::once(vars.direct_address.clone()).chain(provider).chain(hosts).collect()
+    std::iter::once(vars.direct_address.0.clone()).chain(provider).chain(hosts).collect()
 }
 
 /// Has the public address looked up where somebody wants that and nobody says it. The first channel asks for it

@@ -28,8 +28,12 @@ const EXAMPLES: &str = "Examples:
 Exit codes: 0 done, 1 not done, 3 the daemon does not run, 64 wrong command line, 78 wrong configuration.";
 
 /// The programs that are commands, with and without `.sh`, as scripts know them.
-const NAMES: [(&str, &[&str]); 11] = [
+const NAMES: [(&str, &[&str]); 13] = [
     ("init", &["init"]),
+    // vast.ai's onstart calls these.
+    ("entrypoint", &["init"]),
+    // Boot scripts that replace others end with it.
+    ("boot_default", &["init", "--unless-running"]),
     ("set-web-credentials", &["set-web-credentials"]),
     ("hash-password", &["hash-password"]),
     ("env-store", &["env-store"]),
@@ -50,6 +54,9 @@ pub enum Command {
   docker run -d -p 1111:1111 -p 6100:6100 --shm-size=1g IMAGE init
   docker run -d -p 6100:6100 --shm-size=1g IMAGE init WEB_PASSWORD=secret DISPLAY_SIZEW=2560")]
     Init {
+        /// Do nothing where desktopd runs already
+        #[arg(long, hide = true)]
+        unless_running: bool,
         /// Variables in addition to the environment, NAME=value
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME=value")]
         variables: Vec<OsString>,
@@ -191,14 +198,15 @@ stands in a compose file itself, write each $ as $$."
         )]
         cost: u32,
     },
-    /// Keep variables for all shells, and for services that are started from now on; for root
+    /// Keep variables for shells and for services that are started from now on: root's for all, others' for their own
     #[command(
         name = "env-store",
         after_help = "Examples:
   docker exec C env-store HF_TOKEN=hf_abc
   desktopd env-store HF_HOME         # as it is in this shell
 
-They stand in /etc/environment, which may be edited as well. A service has them after its restart."
+Root's are in /etc/environment, which may be edited as well; those of the desktop's user are for the shells
+and services of that user. A service has them after its restart."
     )]
     EnvStore {
         /// Variables; a name alone means its value here

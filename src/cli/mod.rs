@@ -43,6 +43,11 @@ pub mod code {
     pub const CONFIG: i32 = 78;
 }
 
+/// Whether a daemon answers here.
+pub fn runs(config: &Config) -> bool {
+    std::os::unix::net::UnixStream::connect(config.places.control_socket()).is_ok()
+}
+
 /// Runs a command of the client side.
 pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
     let client = Client::new(config);

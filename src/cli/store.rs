@@ -1,10 +1,15 @@
-//! Variables that are kept in `/etc/environment`.
+//! Variables that are kept: root's in `/etc/environment`, for everybody; the desktop's user's in a file of that user's,
+//! for its own shells and services.
 
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
+
+use nix::unistd::Uid;
 
 use crate::config::Config;
 use crate::config::env::{is_own_secret, looks_secret};
+use crate::config::places::USER_VARIABLES;
 use crate::steps;
 use crate::sys::env_file::is_name;
 
@@ -16,17 +21,36 @@ pub(super) fn store(config: &Config, variables: &[OsString]) -> Result<(), Failu
     for word in variables {
         wanted.push(variable(config, word)?);
     }
+    let root = Uid::effective().is_root();
     for (name, value) in wanted {
-        steps::store(&config.places.state, name, &value).map_err(|error| {
-            let hint =
-                if error.kind() == std::io::ErrorKind::PermissionDenied { "; it is root's" } else { "" };
-            Failure::new(code::FAILED, format!("/etc/environment: {error}{hint}"))
-        })?;
+        if root {
+            let failed = |error| Failure::new(code::FAILED, format!("/etc/environment: {error}"));
+            steps::store(&config.places.state, name, &value).map_err(failed)?;
+        } else {
+            own(name, &value)?;
+        }
         let name = name.display();
         let shown = if looks_secret(&name.to_string()) { "******".into() } else { value.to_string_lossy() };
         println!("Stored environment variable '{name}': {shown}");
     }
+    if !root {
+        println!("for your own shells, and for your services when they are restarted");
+    }
     Ok(())
+}
+
+/// The desktop's user has a file of its own; nobody else has one.
+fn own(name: &OsStr, value: &OsStr) -> Result<(), Failure> {
+    let stored = steps::store_own(USER_VARIABLES.as_ref(), &[(name.to_owned(), value.to_owned())]);
+    stored.map_err(|error| {
+        let why = match error.kind() {
+            ErrorKind::NotFound | ErrorKind::PermissionDenied => {
+                "only root and the desktop's user keep variables here".to_owned()
+            }
+            _ => format!("{USER_VARIABLES}: {error}"),
+        };
+        Failure::new(code::FAILED, why)
+    })
 }
 
 /// `NAME=value`, or a name whose value is this process's.

@@ -6,13 +6,17 @@
 
 pub(crate) mod clean;
 mod door;
+mod encoder;
 mod files;
+mod flags;
 mod layers;
 mod names;
 mod rows;
 mod table;
+mod unchosen;
 mod user;
 mod value;
+pub mod weak;
 mod web;
 mod words;
 
@@ -22,20 +26,23 @@ use std::path::PathBuf;
 
 use super::problem::Problem;
 use super::secret::Secret;
-pub use files::Files;
+pub use door::NEXT_START;
+pub use encoder::Encoder;
+pub use files::{Files, note};
 pub use layers::Origin;
 use layers::{Hooks, Layers, Merged};
 use names::is_word;
 pub use names::{is_own_secret, looks_secret, nearest_variable, row};
 pub use rows::{Overridden, Row};
 pub use table::{TABLE, Variable, Variables};
+pub use unchosen::is_unchosen;
 pub use user::{UserName, WebUser};
-use value::FromVariable;
 pub use value::{
     CookieName, DisplayChoice, DisplayName, HostPort, Networks, PASSWORD_LIMIT, Password, PasswordHash, Port,
     Ports, RelayPort, Workspace,
 };
-pub use web::{LocalhostPorts, Origins, Tokens};
+use value::{FromVariable, RELAY_PORTS, named_port};
+pub use web::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 pub use words::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
 
 /// Everything that was set, by name.
@@ -86,6 +93,7 @@ impl Environment {
         problems.extend(layers.problems().cloned());
         let merged = layers.merged();
         let vars = Variables::read(&merged.raw, &|name| merged.place(name), problems);
+        problems.extend(super::provider::wrong_ports(&merged.raw, &|name| merged.place(name)));
         let unedited = layers.without_edits();
         let early = layers.hooks.is_some().then(|| {
             let early = layers.without_hooks();
@@ -102,11 +110,22 @@ impl Environment {
         }
     }
 
+    /// The same with what the system's file says of the front door, which is about to be opened.
+    pub fn opened(&self, files: &Files) -> (Self, Vec<Problem>) {
+        let mut layers = self.layers.clone();
+        door::open(&mut layers, files);
+        let mut problems = Vec::new();
+        (Self::of(layers, &mut problems), problems)
+    }
+
     /// The same with the files read again, and all that is wrong with any of it. `usual` is the environment that every
     /// unit is given besides, hooks included.
     pub fn reread(&self, files: &Files, usual: &BTreeMap<String, String>) -> (Self, Vec<Problem>) {
-        let mut found = files::system(files, &self.layers.at_start().merged().completed());
         let mut layers = self.layers.clone();
+        if layers.door.is_none() {
+            door::open(&mut layers, files);
+        }
+        let mut found = files::system(files, &layers.at_start().merged().completed());
         layers.hooks = None;
         layers.files.clone_from(&found.layers);
         // Which folder it is may be said in any of the others.
@@ -125,7 +144,7 @@ impl Environment {
             }
             (None, _) => None,
         };
-        door::leave_alone(&mut layers);
+        door::leave_alone(&mut layers, &found.noted);
         let mut problems = Vec::new();
         (Self::of(layers, &mut problems), problems)
     }
@@ -179,6 +198,12 @@ impl Environment {
     fn given(&self, variable: &Variable) -> Option<String> {
         let set = variable.names.iter().find_map(|name| clean::given(&self.raw, name))?;
         (variable.value)(set.to_str()?.to_owned(), &self.raw).filter(|text| !text.is_empty())
+    }
+
+    /// Why the port that a relay should have is not known, where a provider's name stands for it.
+    pub fn lost_relay_port(&self) -> Option<String> {
+        let name = self.text("COTURN_PORT_HOST")?;
+        named_port(name.to_owned(), &RELAY_PORTS, &self.raw).err()
     }
 
     /// Whether a variable, ours or any other, is set and not to `false`.

@@ -6,6 +6,7 @@
 pub mod condition;
 pub mod env;
 pub mod file;
+mod files;
 pub mod listen;
 pub mod network;
 pub mod own;
@@ -87,32 +88,6 @@ impl Config {
         let portal = PortalConfig::read(&settings.portal_file, &env.vars.portal_config, &mut problems);
         let places = Places::new(&settings, &env);
         Self { dir, env, settings, places, services, portal, problems }
-    }
-
-    /// The same with the files read again in which people and hooks leave variables. They may lie on a volume that does
-    /// not answer for seconds.
-    #[must_use]
-    pub fn with_files(mut self) -> Self {
-        let (env, problems) = self.env.reread(&self.env_files(), &self.settings.environment);
-        if env.vars != self.env.vars {
-            let command = self.services.into_iter().find(Service::is_command);
-            let mut config = Self::read(self.dir, env, problems);
-            config.services.extend(command);
-            return config;
-        }
-        let before = self.env.problems();
-        self.problems.retain(|problem| !before.contains(problem));
-        self.problems.splice(..0, problems);
-        Self { env, ..self }
-    }
-
-    /// Where people and hooks leave variables.
-    pub fn env_files(&self) -> env::Files {
-        env::Files {
-            system: self.settings.environment_file.clone(),
-            written: self.places.state.join("environment-written"),
-            hooks: self.places.run.join("hook-environment"),
-        }
     }
 }
 

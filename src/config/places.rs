@@ -6,6 +6,10 @@ use nix::unistd::{AccessFlags, Uid, access};
 
 use super::{Environment, Settings};
 
+/// Where the desktop's user keeps variables for its own shells and services. The folder is root's, so that nobody can
+/// put another file in the place of this one; nothing that root runs reads it.
+pub const USER_VARIABLES: &str = "/var/lib/desktopd-user/environment";
+
 /// The daemon's folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
@@ -55,6 +59,11 @@ impl Places {
     /// The desktop user's `XDG_RUNTIME_DIR`. Beside somebody's running session it is one of our own.
     pub fn runtime(&self, uid: u32) -> PathBuf {
         if self.whole_machine { format!("/run/user/{uid}").into() } else { self.run.join("runtime") }
+    }
+
+    /// Where the desktop's user keeps variables, if that is a user of its own.
+    pub fn user_variables(&self) -> Option<PathBuf> {
+        self.whole_machine.then(|| USER_VARIABLES.into())
     }
 
     /// The socket that commands are taken on.

@@ -2,7 +2,8 @@
 //! hand: a table `applications` with `hostname`, `external_port`, `internal_port`, `open_path` and `name` each.
 //!
 //! Where it is, it stands over the variable. It is made on vast.ai only, where scripts wait for it and look into it,
-//! and only where it is not: whole or not at all, and never over what somebody wrote.
+//! and only where it is not: whole or not at all, and never over what somebody wrote. One without applications says
+//! nothing, as in vast.ai's image: people empty it to have it made anew.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -71,6 +72,9 @@ pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
 /// What the file says; `None` when it says nothing that can be used.
 pub fn parse(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<Vec<Entry>> {
     let mut tell = |key: &str, message: String| problems.push(Problem::new(place, key, message));
+    if is_empty(text) {
+        return None;
+    }
     let document: Result<Document, _> = serde_saphyr::from_str(text);
     let applications = match document {
         Ok(Document { applications: Some(applications) }) => applications.0,
@@ -102,6 +106,13 @@ pub fn parse(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<Vec
         }
     }
     Some(entries.0)
+}
+
+/// Whether the file has a table of applications with nothing in it.
+fn is_empty(text: &str) -> bool {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let said: String = lines.collect::<String>().split_whitespace().collect();
+    ["applications:", "applications:{}", "applications:null", "applications:~"].contains(&said.as_str())
 }
 
 #[derive(Deserialize)]
@@ -156,9 +167,10 @@ pub fn text(entries: &[Entry]) -> String {
 
 /// Makes the file, unless there is one that says something. Returns whether it did.
 pub fn make(path: &Path, entries: &[Entry]) -> io::Result<bool> {
-    if read(path)?.is_some() {
-        return Ok(false);
-    }
+    let empty = match read(path)? {
+        Some(text) if !is_empty(&text) => return Ok(false),
+        found => found.is_some(),
+    };
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temporary = path.with_file_name(name);
@@ -170,7 +182,9 @@ pub fn make(path: &Path, entries: &[Entry]) -> io::Result<bool> {
     let written = file.write_all(text(entries).as_bytes()).and_then(|()| file.sync_all());
     let placed = written.and_then(|()| match fs::metadata(path) {
         // Somebody touched it, so that others may see that it is there.
-        Ok(found) if found.is_file() && found.len() == 0 => fs::rename(&temporary, path).map(|()| true),
+        Ok(found) if found.is_file() && (empty || found.len() == 0) => {
+            fs::rename(&temporary, path).map(|()| true)
+        }
         // Whoever makes one at the same time has made it.
         _ => match fs::hard_link(&temporary, path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -210,7 +224,9 @@ mod tests {
             found.unwrap(),
             entries("localhost:8081:18081:/a?b=c:Zeta: App|localhost:8082:8082:/:Beta")
         );
-        assert_eq!(parsed("applications: {}"), (Some(vec![]), vec![]));
+        for empty in ["applications: {}", "# mine\napplications:  # none\n", "applications:\n  {}\n"] {
+            assert_eq!(parsed(empty), (None, vec![]), "{empty}");
+        }
     }
 
     #[test]
@@ -228,7 +244,6 @@ mod tests {
         }
         for (text, expected) in [
             ("other: 1", "applications: it is missing"),
-            ("applications:\n", "applications: it is missing"),
             ("applications: [1, 2]", "PORTAL_CONFIG is used"),
             ("applications: {", "PORTAL_CONFIG is used"),
             ("a: &a [x]\nb: &b [*a, *a]\napplications: *nobody", "PORTAL_CONFIG is used"),
@@ -252,6 +267,10 @@ mod tests {
         fs::write(&path, "").unwrap();
         assert_eq!(read(&path).unwrap(), None, "an empty one is none");
         assert!(make(&path, &first).unwrap());
+        // People empty it to have it made anew.
+        fs::write(&path, "applications: {}\n").unwrap();
+        assert!(make(&path, &first).unwrap());
+        assert_eq!(parse(&read(&path).unwrap().unwrap(), "", &mut Vec::new()).unwrap(), first);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("nowhere", &path).unwrap();
@@ -282,7 +301,8 @@ mod tests {
                 .filter(|entry| seen.insert(entry.name.clone())).collect();
             let mut problems = Vec::new();
             let found = parse(&text(&all), "", &mut problems);
-            prop_assert_eq!((found, problems), (Some(all), vec![]));
+            let all = Some(all).filter(|all| !all.is_empty());
+            prop_assert_eq!((found, problems), (all, vec![]));
         }
     }
 }

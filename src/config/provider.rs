@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use super::Environment;
 use super::env::{Raw, Workspace};
+use super::problem::Problem;
 
 /// Whose machine this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +81,11 @@ impl Provider {
         }
     }
 
+    /// Whether a port cannot be reached from outside, as the provider says which ones can.
+    pub fn passes_nothing_to(&self, port: u16) -> bool {
+        self.is_vast() && !self.ports.is_empty() && self.outside(port).is_none()
+    }
+
     /// The names under which the provider lets browsers ask for our ports. `*` stands for a number.
     pub fn names(&self) -> Vec<String> {
         let proxy = match &self.kind {
@@ -107,6 +113,20 @@ fn ports(raw: &Raw, kind: &str) -> BTreeMap<u32, u16> {
     raw.iter().filter_map(|(name, value)| port(name.to_str()?, value.to_str()?)).collect()
 }
 
+/// What is wrong with the ports that providers say. `place` says where a name was set. Those from 70000 on are told by
+/// the variables that stand for them.
+pub(super) fn wrong_ports(raw: &Raw, place: &dyn Fn(&str) -> String) -> Vec<Problem> {
+    let wrong = |name: &str, value: &str| {
+        let mut kinds = ["VAST_TCP_PORT_", "VAST_UDP_PORT_", "RUNPOD_TCP_PORT_"].iter();
+        let inside: u16 = kinds.find_map(|kind| name.strip_prefix(kind))?.parse().ok()?;
+        let fits = value.trim().is_empty() || value.trim().parse::<u16>().is_ok_and(|port| port != 0);
+        let message =
+            format!("\"{value}\" is not a port from 1 to 65535; no link leads to port {inside} from outside");
+        (!fits).then(|| Problem::new(place(name), name, message))
+    };
+    raw.iter().filter_map(|(name, value)| wrong(name.to_str()?, value.to_str()?)).collect()
+}
+
 /// Whether vast.ai's defaults apply to what was set.
 pub(super) fn is_vast(raw: &Raw) -> bool {
     Provider::from_raw(raw).is_vast()
@@ -126,11 +146,18 @@ pub(super) fn defaults(raw: &Raw, workspace: &Workspace) -> Vec<(&'static str, S
         Kind::Plain => Vec::new(),
         Kind::Runpod(_) => address.into_iter().collect(),
         Kind::Vast => {
-            let mut defaults =
-                vec![("WEB_USER", "vastai".to_owned()), ("HF_HOME", format!("{}.hf_home", workspace.text()))];
+            let mut defaults = vec![
+                ("WEB_USER", "vastai".to_owned()),
+                ("HF_HOME", format!("{}.hf_home", workspace.text())),
+                // Every guide and script there says so.
+                ("DISPLAY", ":20".to_owned()),
+            ];
             defaults.extend(address);
-            let udp = ports(raw, "VAST_UDP_PORT_").contains_key(&VAST_RELAY);
-            let tcp = provider.ports.contains_key(&VAST_RELAY);
+            // A port that is wrong was mapped all the same, and whoever reads it says what is wrong with it.
+            let mapped = |kind: &str| {
+                raw.get(OsStr::new(&format!("{kind}{VAST_RELAY}"))).is_some_and(|value| !value.is_empty())
+            };
+            let (udp, tcp) = (mapped("VAST_UDP_PORT_"), mapped("VAST_TCP_PORT_"));
             if udp || tcp {
                 defaults.push(("COTURN_PORT_HOST", VAST_RELAY.to_string()));
                 if !udp {
@@ -227,6 +254,48 @@ mod tests {
     }
 
     #[test]
+    fn ports_that_are_none_are_told() {
+        let label = ("VAST_CONTAINERLABEL", "C.1");
+        for (name, value, expected) in [
+            (
+                "VAST_TCP_PORT_6100",
+                "99999",
+                "VAST_TCP_PORT_6100: \"99999\" is not a port from 1 to 65535; no link",
+            ),
+            ("RUNPOD_TCP_PORT_22", "x", "RUNPOD_TCP_PORT_22: \"x\" is not a port"),
+            ("VAST_TCP_PORT_6100", "40610", ""),
+            ("VAST_TCP_PORT_6100", "", ""),
+            (
+                "VAST_TCP_PORT_73478",
+                "99999",
+                "COTURN_PORT_HOST: 73478 stands for the port in VAST_TCP_PORT_73478, \
+                                             where \"99999\" is not a port",
+            ),
+        ] {
+            let mut problems = Vec::new();
+            Environment::new([label, (name, value)].map(|(n, v)| (n.into(), v.into())), &[], &mut problems);
+            assert_eq!(problems.len(), usize::from(!expected.is_empty()), "{name}={value}: {problems:?}");
+            let told: String = problems.iter().map(ToString::to_string).collect();
+            assert!(told.contains(expected), "{name}={value}: {told}");
+        }
+    }
+
+    #[test]
+    fn vast_ai_says_which_ports_can_be_reached() {
+        let label = ("VAST_CONTAINERLABEL", "C.1");
+        for (pairs, port, expected) in [
+            (&[label, ("VAST_TCP_PORT_1111", "40111")][..], 8080, true),
+            (&[label, ("VAST_TCP_PORT_1111", "40111")], 1111, false),
+            // Nothing is known of any.
+            (&[label], 8080, false),
+            (&[], 8080, false),
+            (&[("RUNPOD_POD_ID", "a"), ("RUNPOD_TCP_PORT_22", "1")], 8080, false),
+        ] {
+            assert_eq!(provider(pairs).passes_nothing_to(port), expected, "{pairs:?} {port}");
+        }
+    }
+
+    #[test]
     fn only_hosts_stand_in_links() {
         for (text, expected) in [
             ("desk.example", Some("desk.example")),
@@ -260,6 +329,13 @@ mod tests {
             (&[label, ("HF_HOME", "/hf")], "HF_HOME", "/hf"),
             (&[label], "WEB_USER", "vastai"),
             (&[label, ("WEB_USERNAME", "ada")], "WEB_USER", "ada"),
+            (&[], "DISPLAY", ":0"),
+            (&[("DISPLAY", ":0.0")], "DISPLAY", ":0"),
+            (&[label], "DISPLAY", ":20"),
+            // The image's own.
+            (&[label, ("DISPLAY", ":0.0")], "DISPLAY", ":20"),
+            (&[label, ("DISPLAY", ":0")], "DISPLAY", ":0"),
+            (&[label, ("DISPLAY", ":7")], "DISPLAY", ":7"),
             (&[label], "ENABLE_COTURN", "false"),
             (&[label, relay], "ENABLE_COTURN", "true"),
             (&[label, relay, ("ENABLE_COTURN", "false")], "ENABLE_COTURN", "false"),
@@ -268,6 +344,8 @@ mod tests {
             (&[label, relay], "TURN_PROTOCOL", "udp"),
             (&[label, ("VAST_TCP_PORT_73478", "40479")], "COTURN_PORT_HOST", "40479"),
             (&[label, ("VAST_TCP_PORT_73478", "40479")], "TURN_PROTOCOL", "tcp"),
+            // It was mapped, to what is no port.
+            (&[label, ("VAST_TCP_PORT_73478", "99999")], "ENABLE_COTURN", "true"),
             (&[label, address], "COTURN_LISTEN_ADDRESS", "203.0.113.9"),
             (&[label, ("PUBLIC_IPADDR", "name.example")], "COTURN_LISTEN_ADDRESS", ""),
             (&[("RUNPOD_POD_ID", "a"), ("RUNPOD_PUBLIC_IP", "::1")], "COTURN_LISTEN_ADDRESS", "::1"),

@@ -76,9 +76,12 @@ pub(super) fn standing(snapshot: &Snapshot, route: &Route) -> Option<Standing> {
 pub(super) fn silent(route: &Route, reason: &str) -> Standing {
     let title = page::plain(&route.title);
     if route.unit.is_empty() {
-        // Somebody else's: of a service that was not started yet nothing is known.
-        let headline = format!("{title} does not answer yet");
-        let reason = format!("nothing answers at {}: {reason}", route.upstream);
+        // Somebody else's: whether it was ever started nobody here knows.
+        let headline = format!("Nothing answers at {}", route.upstream);
+        let reason = format!(
+            "{title} is an entry of PORTAL_CONFIG, and no service of this machine: something else has to start it \
+             ({reason})"
+        );
         return Standing { headline, state: "unknown", reason, needs: Vec::new() };
     }
     let headline = format!("{title} does not answer");
@@ -113,12 +116,17 @@ fn body(standing: &Standing, route: &Route, logs: &Logs) -> String {
         .iter()
         .map(|line| page::escape(&page::plain(&line.text)) + "\n")
         .collect();
+    let hint = if route.unit.is_empty() {
+        "This page opens it if something answers there later."
+    } else {
+        "This page opens it by itself as soon as it answers."
+    };
     format!(
         "<main class=\"card wide\">\n<h1 id=\"headline\">{}</h1>\n\
          <p aria-live=\"polite\"><span id=\"state\" class=\"state {state}\">{state}</span> \
          <span id=\"reason\">{}</span></p>\n<ul id=\"needs\">{needs}</ul>\n\
          <pre id=\"log\" aria-label=\"log\">{lines}</pre>\n\
-         <p class=\"hint\">This page opens it by itself as soon as it answers.</p>\n</main>\n",
+         <p class=\"hint\">{hint}</p>\n</main>\n",
         page::escape(headline),
         page::escape(reason),
     )

@@ -150,6 +150,9 @@ fn prepare(unit: &mut Unit, config: &Config, facts: &Facts) {
 fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
     // Templates for other images bring it along.
     unit.launch.argv.retain(|word| word != "-n");
+    if let Some(why) = config.env.lost_relay_port().filter(|_| unit.fate == Fate::Run) {
+        unit.fate = Fate::Skip(why);
+    }
     let Some(file) = unit.launch.files.first_mut() else { return };
     let mut lines: Vec<String> = facts.addresses.iter().map(|own| format!("allowed-peer-ip={own}")).collect();
     if facts.daemon.uid == 0 {
@@ -177,7 +180,7 @@ fn turn(unit: &mut Unit, config: &Config) {
     let password = if vars.enable_coturn && (vars.turn_host.is_none() || nameless) {
         // Browsers reach ours where they reach everything else here, unless somebody says where.
         let given = vars.turn_host.as_ref().map(|host| &host.0);
-        let address = given.or(vars.coturn_listen_address.as_ref()).unwrap_or(&vars.direct_address);
+        let address = given.or(vars.coturn_listen_address.as_ref()).unwrap_or(&vars.direct_address.0);
         env.insert("SELKIES_TURN_HOST".into(), address.into());
         env.insert("SELKIES_TURN_PORT".into(), vars.coturn_port_host.0.to_string().into());
         env.insert("SELKIES_TURN_USERNAME".into(), vars.coturn_user.clone().into());
@@ -193,22 +196,13 @@ fn turn(unit: &mut Unit, config: &Config) {
     }
 }
 
-/// Selkies 1.6's encoder names, which people's templates set, in the words of Selkies 2.
+/// What was asked for, in the words of Selkies 2.
 fn encoder(unit: &mut Unit, config: &Config) {
     let Some(asked) = &config.env.vars.webrtc_encoder else { return };
-    let (encoder, cpu) = match asked.as_str() {
-        "nvh264enc" | "vah264enc" => ("h264enc", false),
-        "x264enc" | "openh264enc" => ("h264enc", true),
-        "nvh265enc" | "vah265enc" => ("h265enc", false),
-        "x265enc" => ("h265enc", true),
-        "nvav1enc" | "vaav1enc" => ("av1enc", false),
-        "svtav1enc" | "av1enc" => ("av1enc", true),
-        other => (other, false),
-    };
     let mut set =
         |name: &str, value: &str| unit.launch.env.insert(OsString::from(name), OsString::from(value));
-    set("SELKIES_ENCODER", encoder);
-    if cpu {
+    set("SELKIES_ENCODER", &asked.names);
+    if asked.cpu {
         set("SELKIES_USE_CPU", "true");
     }
 }

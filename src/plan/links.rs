@@ -22,7 +22,7 @@ impl Links {
     pub fn of(config: &Config) -> Self {
         let vars = &config.env.vars;
         let provider = Provider::of(&config.env);
-        let direct = host(&vars.direct_address).unwrap_or_else(|| "localhost".to_owned());
+        let direct = host(&vars.direct_address.0).unwrap_or_else(|| "localhost".to_owned());
         // RunPod's proxy has names of its own.
         let unsaid = provider.public().is_none() && !matches!(provider.kind, Kind::Runpod(_));
         Self { provider, direct, secure: vars.web_enable_https, unsaid }

@@ -177,6 +177,8 @@ pub struct Plan {
     pub problems: Vec<Problem>,
     /// What the machine lacks, and no file can mend.
     pub shortcomings: Vec<String>,
+    /// What is left out as it is in the image that people come from: nobody misses it.
+    pub left_out: Vec<String>,
 }
 
 impl Plan {
@@ -208,10 +210,11 @@ impl Plan {
         let mut guests = portal::Guests::new(config, &mut problems);
         guests.rename(&mut routes, &portal);
         routes::check(&mut routes, &units, portal.port, guests.problems);
+        let left_out = guests.leave_out();
         let links = guests.seat(&mut routes, &portal);
         routes::ask_for_localhost(&mut routes, &config.env.vars.header_up_localhost);
         let shortcomings = shortcomings(config, facts).into_iter().chain(who.shortcoming).collect();
-        Self { units, routes, portal, links, display, account: who.account, problems, shortcomings }
+        Self { units, routes, portal, links, display, account: who.account, problems, shortcomings, left_out }
     }
 
     /// A unit by its name.
@@ -219,6 +222,20 @@ impl Plan {
         self.units.iter().find(|unit| unit.name == name)
     }
 }
+
+/// Variables that ask for what this version does not have, and what there is instead.
+const NOT_HERE: [(&str, &str); 4] = [
+    (
+        "CF_QUICK_TUNNELS",
+        "this version opens no Cloudflare tunnels; ports are reached directly or by `ssh -L`",
+    ),
+    (
+        "CF_TUNNEL_TOKEN",
+        "this version opens no Cloudflare tunnels; a cloudflared of your own may lead to the ports",
+    ),
+    ("PORTAL_UNSTOPPABLE", "this version's portal can stop every service"),
+    ("VNC_PASSWORD", "this version opens no port 5900; VNC is in the browser, with the login of all pages"),
+];
 
 /// The machine as it will be when the `user` step is done.
 fn settled(facts: &Facts, who: &account::Decision) -> Facts {
@@ -237,6 +254,8 @@ fn shortcomings(config: &Config, facts: &Facts) -> Vec<String> {
         "PROVISIONING_MANIFEST is not understood: nothing of it is done; PROVISIONING_SCRIPT names a script instead"
             .to_owned()
     });
+    let asked = NOT_HERE.iter().filter(|(name, _)| config.env.is_on(name));
+    let not_here = asked.map(|(name, instead)| format!("{name}: {instead}"));
     let unknown = facts
         .account
         .as_ref()
@@ -256,7 +275,7 @@ fn shortcomings(config: &Config, facts: &Facts) -> Vec<String> {
              {DESKTOP_TASKS}: docker update --pids-limit raises that"
         )
     });
-    facts.home_trouble.iter().cloned().chain(unknown).chain(few).chain(manifest).collect()
+    facts.home_trouble.iter().cloned().chain(unknown).chain(few).chain(manifest).chain(not_here).collect()
 }
 
 #[cfg(test)]

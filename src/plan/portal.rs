@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 
 use crate::config::portal_config::Entry;
-use crate::config::{Config, PortalConfig, Problem};
+use crate::config::{Config, PortalConfig, Problem, Provider};
 
 use super::routes::{Route, Upstream};
 
@@ -53,7 +53,7 @@ impl Portal {
             title: entry.map_or("Service portal", |entry| &entry.name).to_owned(),
             port: port.unwrap_or(vars.serviceportal_port_host.0),
             path: entry.map_or("/", |entry| &entry.path).to_owned(),
-            url: vars.serviceportal_url.clone(),
+            url: vars.serviceportal_url.as_ref().map(|url| url.0.clone()),
         }
     }
 
@@ -164,6 +164,21 @@ impl<'a> Guests<'a> {
             let why = format!("port {} belongs to {owner}; it stays at {}", entry.external, before[at].0);
             self.tell(entry, &why);
         }
+    }
+
+    /// Leaves out what nobody outside can reach, as vast.ai's own portal does: its templates name ports that a person
+    /// need not have mapped. Returns what is to be said of it.
+    pub(super) fn leave_out(&mut self) -> Vec<String> {
+        let provider = Provider::of(&self.config.env);
+        let (out, rest): (Vec<&Entry>, Vec<&Entry>) =
+            self.rest.iter().partition(|entry| provider.passes_nothing_to(entry.external));
+        self.rest = rest;
+        let PortalConfig { place, key, .. } = &self.config.portal;
+        let said = |entry: &Entry| {
+            let port = entry.external;
+            format!("{place}: {key}: \"{entry}\": vast.ai maps no port {port}; it is left out")
+        };
+        out.into_iter().map(said).collect()
     }
 
     /// Gives the others routes of their own. Returns what are links only.

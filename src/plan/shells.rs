@@ -44,6 +44,12 @@ pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
     unit.launch.env_files = Some(EnvFiles {
         machine: files.system,
         written: files.written,
+        noted: files.found,
+        // Never for what root runs.
+        user: config
+            .places
+            .user_variables()
+            .filter(|_| unit.launch.identity.as_ref().is_some_and(|who| who.uid != 0)),
         workspace: (!step).then(|| config.env.vars.workspace.folder().join(".env")),
         fixed,
     });

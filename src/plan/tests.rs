@@ -1,6 +1,7 @@
 //! Plans of machines that are not here.
 
 mod asked;
+mod places;
 mod portal;
 mod routes;
 mod scripts;

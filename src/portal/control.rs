@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::api::ErrorBody;
 use crate::config::Secret;
+use crate::config::env::weak;
 use crate::gateway::auth::Auth;
 use crate::supervise::Replanned;
 
@@ -86,11 +87,13 @@ async fn change(auth: &Auth, enabled: bool, wanted: Result<Json<NewCredentials>,
         |error: String| (StatusCode::UNPROCESSABLE_ENTITY, Json(ErrorBody { error })).into_response();
     // The rejection's own text may quote what was sent.
     let Ok(Json(wanted)) = wanted else { return refused("a user and a password are wanted".to_owned()) };
+    let weak = weak::password(&wanted.password, &wanted.user)
+        .map(|why| format!("the password can be guessed: {why}"));
     match auth.replace(&wanted.user, Secret::new(wanted.password)).await {
         Err(error) => refused(error),
         Ok(note) => {
             let open = "nobody is asked for them: WEB_ENABLE_AUTH is false".to_owned();
-            let notes = note.into_iter().chain((!enabled).then_some(open)).collect();
+            let notes = note.into_iter().chain((!enabled).then_some(open)).chain(weak).collect();
             Json(Changed { notes }).into_response()
         }
     }

@@ -33,8 +33,8 @@ pub(super) fn run(run_dir: &Path, keep: &Path) -> Result<i32, String> {
         {
             eprintln!("{error}; it is fetched again at the next boot");
         }
-        if contains(&script.text, DEFAULT.as_bytes()) && !Path::new(DEFAULT).exists() {
-            eprintln!("it names {DEFAULT}, which is not there: desktopd does the work of that");
+        if contains(&script.text, DEFAULT.as_bytes()) {
+            eprintln!("it names {DEFAULT}: desktopd, which runs already, does the work of that");
         }
         let lies = if keep.exists() { &kept } else { source };
         let file = script::place(&script, lies, run_dir.join("scripts/boot.sh"), person.ids)?;

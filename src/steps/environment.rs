@@ -10,6 +10,7 @@
 mod clock;
 mod hooks;
 mod merge;
+pub(super) mod own;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -22,6 +23,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::config::Environment;
 use crate::config::env::is_own_secret;
+use crate::config::places::USER_VARIABLES;
 use crate::sys::env_file::{entries, is_name, line, of_entries, parse, parse_with, rewrite};
 use crate::sys::replace::replace_with;
 
@@ -44,6 +46,10 @@ pub(super) struct Places {
     run: PathBuf,
     /// What we wrote last.
     written: PathBuf,
+    /// What the machine's file said when the daemon first started here.
+    noted: PathBuf,
+    /// Where the desktop's user keeps variables.
+    user: PathBuf,
     /// What shells run.
     script: PathBuf,
 }
@@ -55,6 +61,8 @@ impl Places {
             zones: "/usr/share/zoneinfo".into(),
             run: run.to_owned(),
             written: state.join("environment-written"),
+            noted: state.join("environment-found"),
+            user: USER_VARIABLES.into(),
             script: config.join("files/shell.sh"),
         }
     }
@@ -65,7 +73,7 @@ impl Places {
 }
 
 /// Writes everything. The desktop's group may read what root and its user alone should know.
-pub(super) fn run(places: &Places, gid: u32, zone: &str) -> Result<(), String> {
+pub(super) fn run(places: &Places, (uid, gid): (u32, u32), zone: &str) -> Result<(), String> {
     let mut env = Environment::inherited();
     env.retain(|name, _| is_name(name) && !READ_ONLY.iter().any(|own| name == own));
     let own = |name: &OsString| name.to_str().is_some_and(is_own_secret);
@@ -80,6 +88,12 @@ pub(super) fn run(places: &Places, gid: u32, zone: &str) -> Result<(), String> {
     for name in merged.keys().filter(|name| own(name)) {
         let (file, name) = (machine.display(), name.display());
         eprintln!("{file}: {name} is a secret of desktopd's, and the desktop's user can read it there");
+    }
+    match own::make(&places.user, uid, gid) {
+        // The user has none then, as everything else that is kept in such a container.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
+        Err(error) => tell(&places.user, error),
+        Ok(()) => {}
     }
     hooks::install(places);
     clock::set(places, zone);
@@ -114,9 +128,20 @@ fn machine_file(places: &Places, gid: u32, planned: &Variables) -> io::Result<Va
     for mistake in &parsed.told {
         eprintln!("{}: {mistake}", file.display());
     }
-    let written = fs::read(&places.written).ok().map(|bytes| of_entries(&bytes).into_iter().collect());
+    let of = |file: &Path| fs::read(file).ok().map(|bytes| of_entries(&bytes).into_iter().collect());
+    let (written, noted): (Option<Variables>, Option<Variables>) = (of(&places.written), of(&places.noted));
     let found: Variables = parsed.variables.iter().cloned().collect();
-    let wanted = merge::merge(&found, written.as_ref(), planned);
+    // It was noted as it is written, without what other variables stand for in it.
+    let plain: Variables = parse(&bytes).variables.into_iter().collect();
+    let noted = noted.map(|noted| {
+        let as_found = |(name, value): (OsString, OsString)| {
+            let same = plain.get(&name) == Some(&value);
+            let value = found.get(&name).filter(|_| same).cloned().unwrap_or(value);
+            (name, value)
+        };
+        noted.into_iter().map(as_found).collect()
+    });
+    let wanted = merge::merge(&found, (written.as_ref(), noted.as_ref()), planned);
     let text = rewrite(&bytes, &parsed, &wanted);
     let mut merged = found.clone();
     for (name, value) in wanted {

@@ -1,6 +1,7 @@
 //! The work of boot steps. Each runs as a unit in a child of its own, because a thread of PID 1 that hangs in a dead
 //! volume could not be ended.
 
+mod appended;
 mod await_bus_name;
 mod boot_script;
 mod command;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 use crate::config::service::STEPS;
 
+pub use appended::collect as collect_appended;
+pub use environment::own::store as store_own;
 pub use environment::store;
 
 /// The step by which the supervisor learns of a name on a bus.
@@ -34,7 +37,7 @@ pub const AWAIT_BUS_NAME: &str = "await-bus-name";
 const USAGE: [(&str, &str); STEPS.len()] = [
     ("boot-script", "RUN_DIR COPY"),
     ("desktop-settings", "HOME LANG"),
-    ("environment", "RUN_DIR STATE_DIR CONFIG_DIR GID ZONE"),
+    ("environment", "RUN_DIR STATE_DIR CONFIG_DIR UID GID ZONE"),
     ("hooks", "RUN_DIR LIMIT FOLDER…"),
     ("hotfix", "RUN_DIR"),
     ("opt-sync", "FOLDER MOUNTED UID GID OPT_SYNC WORKSPACE_SYNC SECONDS_FOR_OTHERS"),
@@ -80,9 +83,9 @@ fn own(words: &[&str]) -> Result<(), String> {
             Ok(())
         }
         ["x-cookie", file, display] => x_cookie::run(file.as_ref(), display),
-        ["environment", run_dir, state_dir, config_dir, gid, zone] => environment::run(
+        ["environment", run_dir, state_dir, config_dir, uid, gid, zone] => environment::run(
             &environment::Places::new(run_dir.as_ref(), state_dir.as_ref(), config_dir.as_ref()),
-            number(gid)?,
+            (number(uid)?, number(gid)?),
             zone,
         ),
         [AWAIT_BUS_NAME, bus, name] => await_bus_name::run(bus, name),

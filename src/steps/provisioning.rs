@@ -13,6 +13,7 @@ use nix::unistd::Uid;
 use crate::config::env::Variables;
 use crate::config::{Environment, Provider};
 
+use super::appended;
 use super::command;
 use super::fetch::{Limits, Source};
 use super::runner::{self, Person};
@@ -57,13 +58,22 @@ fn provision(vars: &Variables, person: &Person, run_dir: &Path, mounted: &[&str]
     let source = source(vars.provisioning_script.as_deref(), mounted)?;
     let shown = source.shown();
     println!("{shown}");
-    command::until_told(async {
+    if person.is_other() {
+        appended::open(person.ids);
+    }
+    let ended = command::until_told(async {
         let told = |error: String| format!("{shown}: {error}");
         let script = Script::get(&source, &Limits::default()).await.map_err(told)?;
         let copy = run_dir.join("scripts/provisioning.sh");
         let file = script::place(&script, &source, copy, person.ids)?;
         runner::run(&script, &file, person, vars.workspace.folder(), None).await.map_err(told)
-    })
+    });
+    if person.is_other() {
+        for told in appended::collect() {
+            println!("{told}");
+        }
+    }
+    ended
 }
 
 fn source(asked: Option<&str>, mounted: &[&str]) -> Result<Source, String> {

@@ -31,6 +31,11 @@ impl Person {
         Self { name: String::new(), ids, home: String::new(), shell: String::new(), other: false }
     }
 
+    /// Whether it is another user than this process's.
+    pub(super) fn is_other(&self) -> bool {
+        self.other
+    }
+
     /// The user of this name, or of this number.
     pub(super) fn named(name: &str) -> Result<Self, String> {
         let by_number = || name.parse().map_or(Ok(None), |uid| User::from_uid(Uid::from_raw(uid)));

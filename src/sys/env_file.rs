@@ -4,7 +4,9 @@
 //! It runs nothing: `$(…)` and backticks are letters. `$NAME` and `${NAME}` outside single quotes stand for a name from
 //! earlier in the file or for what [`parse_with`] is given, so that `PATH="$PATH:/more"` means what it says; a name that
 //! nobody knows stays as it is written. Where a shell would take a line for a command, what `pam_env` and Docker read
-//! is taken: the rest of the line. Whatever is neither is skipped and told, by its line and never with its value.
+//! is taken: the rest of the line, as `env >> /etc/environment` writes it. [`rewrite`] puts such a value between quotes,
+//! so that shells read the same and run nothing. Whatever is neither is skipped and told, by its line and never with its
+//! value.
 
 mod rewrite;
 
@@ -30,6 +32,8 @@ pub struct Parsed {
 struct Statement {
     bytes: Range<usize>,
     variables: Range<usize>,
+    /// Whether a shell would read something else there.
+    loose: bool,
 }
 
 /// Whether a shell can have a variable of this name.
@@ -97,6 +101,7 @@ pub fn parse_with(bytes: &[u8], known: impl Fn(&OsStr) -> Option<OsString>) -> P
         known: &known,
         set: HashMap::new(),
         parsed: Parsed::default(),
+        loose: false,
     };
     while !reader.rest.is_empty() {
         reader.statement();
@@ -119,6 +124,8 @@ struct Reader<'a> {
     known: &'a dyn Fn(&OsStr) -> Option<OsString>,
     set: HashMap<OsString, OsString>,
     parsed: Parsed,
+    /// Whether the statement is one that a shell would take for a command.
+    loose: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -136,16 +143,18 @@ impl<'a> Reader<'a> {
             }
         }
         let at = self.whole - start.len();
+        self.loose = false;
         if let Err(why) = self.assignments() {
             // What stood before the mistake would have held in a shell, but nobody should have half a line.
             self.parsed.variables.truncate(count);
             self.parsed.told.push(format!("line {line}: {why}"));
-            (self.rest, self.line) = (start, line);
+            (self.rest, self.line, self.loose) = (start, line, false);
             self.skip_line();
         }
         self.parsed.statements.push(Statement {
             bytes: at..self.whole - self.rest.len(),
             variables: count..self.parsed.variables.len(),
+            loose: self.loose,
         });
     }
 
@@ -191,10 +200,15 @@ impl<'a> Reader<'a> {
         self.rest = value;
         self.skip_line();
         let taken = &value[..value.len() - self.rest.len()];
-        self.parsed.told.push(format!(
-            "line {}: a value with blanks in it wants quotes; it is taken up to the end of the line",
-            self.line - usize::from(taken.ends_with(b"\n")),
-        ));
+        // Somebody who writes that wants a shell to run it.
+        if taken.windows(2).any(|two| two == b"$(") || taken.contains(&b'`') {
+            self.parsed.told.push(format!(
+                "line {}: nothing is run here; the value is taken as it is written, up to the end of the line",
+                self.line - usize::from(taken.ends_with(b"\n")),
+            ));
+        } else {
+            self.loose = true;
+        }
         self.keep(name, taken.trim_ascii().to_vec())
     }
 

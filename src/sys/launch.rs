@@ -264,7 +264,7 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     privileges::apply(&orders)?;
     let edits = environment::edits(&orders);
     privileges::become_user(&orders)?;
-    let edits = edits.into_iter().chain(environment::of_workspace(&orders));
+    let edits = edits.into_iter().chain(environment::of_people(&orders));
     files::make(&orders)?;
     let told = listen::listen(&orders)?;
     privileges::enter(&orders)?;

@@ -30,6 +30,8 @@ fn the_display_is_open_to_two(stack: &Stack) {
     assert_eq!(stack.exec_ok(GEOMETRY), "1920 1080", "root");
     let root = stack.exec_ok(&["bash", "-c", "xdpyinfo -display :0"]);
     assert!(root.contains("dimensions:    1920x1080 pixels"), "{root}");
+    // The image's own variable is enough for what needs no shell.
+    assert_eq!(stack.exec_ok(&GEOMETRY[2..]), "1920 1080", "root, without a shell");
     let stranger = stack.exec(&[&["runuser", "-u", "nobody", "--"], GEOMETRY].concat());
     assert_ne!(stranger.code, Some(0), "nobody else: {}", stranger.stdout);
     assert!(stranger.stderr.contains("Authorization required"), "why not: {}", stranger.stderr);

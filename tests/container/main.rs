@@ -32,6 +32,7 @@ mod mistakes;
 mod narrow;
 mod net;
 mod picture;
+mod places;
 mod poll;
 mod provisioning;
 mod remote;

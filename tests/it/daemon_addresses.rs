@@ -99,8 +99,13 @@ async fn who_is_not_started_yet_is_waited_for_without_a_unit() {
     let browser = format!("{TOKEN}Accept: text/html\r\nSec-Fetch-Mode: navigate\r\n");
     let page = get(outer, "/", &browser).await;
     assert_eq!(page.status, 502, "{}", page.head);
-    assert!(page.body.contains("My &lt;App&gt; does not answer yet"), "{}", page.body);
-    assert!(page.body.contains(&format!("nothing answers at localhost:{inner}")), "{}", page.body);
+    assert!(page.body.contains(&format!("Nothing answers at localhost:{inner}")), "{}", page.body);
+    assert!(
+        page.body.contains("My &lt;App&gt; is an entry of PORTAL_CONFIG, and no service"),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("as soon as it answers"), "nobody knows whether it ever will: {}", page.body);
     let program = get(outer, "/", TOKEN).await;
     let value: Value = serde_json::from_str(&program.body).unwrap();
     assert_eq!((program.status, &value["unit"], &value["state"]), (502, &Value::Null, &"unknown".into()));

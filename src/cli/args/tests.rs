@@ -19,9 +19,17 @@ fn init_is_a_command_and_a_name() {
         &["desktopd", "init", "A=b", "--x"][..],
         &["/usr/local/bin/init", "A=b", "--x"],
         &["init.sh", "A=b", "--x"],
+        &["/opt/instance-tools/bin/entrypoint.sh", "A=b", "--x"],
+        &["entrypoint.sh", "A=b", "--x"],
+        &["boot_default.sh", "A=b", "--x"],
     ] {
         match read(words).unwrap().command {
-            Command::Init { variables } => assert_eq!(variables, ["A=b", "--x"]),
+            Command::Init { variables, unless_running } => {
+                assert_eq!(
+                    (variables, unless_running),
+                    (["A=b", "--x"].map(OsString::from).to_vec(), words[0].contains("boot"))
+                );
+            }
             other => panic!("{words:?}: {other:?}"),
         }
     }

@@ -2,6 +2,9 @@
 //! hooks left. They are read where a plan is made, never before the portal answers, and with patience: a volume may be
 //! dead.
 //!
+//! What the system's file says before anything of ours runs is noted once: it is the image's, and older than what the
+//! container was started with. What scripts write there before the daemon does is theirs, and stays.
+//!
 //! The daemon writes the system's file itself, and remembers beside it what it wrote: what differs from that is an edit
 //! of somebody's. Whoever writes it must therefore remember the values as they would be without the edits, or an edit
 //! would be taken for the daemon's own the next time.
@@ -10,15 +13,19 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use nix::unistd::{getegid, geteuid};
 
 use super::Raw;
 use super::layers::{Layer, Origin};
 use super::names::row;
+use super::unchosen::is_unchosen;
 use crate::config::problem::Problem;
 use crate::sys::launch::written_by;
+use crate::sys::replace::replace;
 use crate::sys::{env_file, patiently};
 
 /// Nobody writes more than that by hand. Bytes.
@@ -75,6 +82,8 @@ pub struct Files {
     pub system: PathBuf,
     /// What the daemon wrote there last.
     pub written: PathBuf,
+    /// What it said when the daemon first started on this instance.
+    pub found: PathBuf,
     /// What hooks left.
     pub hooks: PathBuf,
 }
@@ -86,6 +95,8 @@ pub(super) struct Found {
     pub(super) layers: Vec<Layer>,
     /// The environment in which hooks ended, if any ran.
     pub(super) hooks: Option<Raw>,
+    /// What the system's file said when the daemon first started here.
+    pub(super) noted: Raw,
     pub(super) told: Vec<Problem>,
 }
 
@@ -93,17 +104,20 @@ pub(super) struct Found {
 pub(super) fn system(files: &Files, start: &Raw) -> Found {
     let mut found = Found::default();
     let wanted = files.clone();
-    let read =
-        patiently(move || (contents(&wanted.system), contents(&wanted.written), contents(&wanted.hooks)));
-    let Some((system, written, hooks)) = read else {
+    let read = patiently(move || {
+        let Files { system, written, found, hooks } = &wanted;
+        (contents(system), contents(written), contents(found), contents(hooks))
+    });
+    let Some((system, written, noted, hooks)) = read else {
         found.told.push(Problem::new(files.system.display().to_string(), "", "it does not answer"));
         return found;
     };
-    let written = written.ok().flatten().map(|bytes| entries(&bytes));
+    let of = |bytes: io::Result<Option<Vec<u8>>>| bytes.ok().flatten().map(|bytes| entries(&bytes));
+    let (written, noted) = (of(written), of(noted));
     match system {
         Ok(Some(bytes)) => {
             let parsed = parsed(&files.system, &bytes, &mut found.told);
-            let set = edits(parsed, written.as_ref(), start);
+            let set = edits(parsed, written.as_ref(), noted.as_ref(), start);
             let origin = Origin::File(files.system.clone());
             found.layers.push(Layer { edits: true, ..Layer::new(origin, set) });
         }
@@ -112,6 +126,7 @@ pub(super) fn system(files: &Files, start: &Raw) -> Found {
             found.told.push(Problem::new(files.system.display().to_string(), "", error.to_string()));
         }
     }
+    found.noted = noted.unwrap_or_default();
     found.hooks = hooks.ok().flatten().map(|bytes| entries(&bytes)).filter(|left| !left.is_empty());
     found
 }
@@ -146,15 +161,59 @@ pub(super) fn workspace(folder: &Path, root: bool, found: &mut Found) {
     found.layers.push(Layer::new(Origin::File(path), set));
 }
 
-/// What people changed in the system's file. Before the daemon wrote it for the first time it is the image's, and says
-/// less than whoever started the container.
-fn edits(file: impl IntoIterator<Item = (OsString, OsString)>, written: Option<&Raw>, start: &Raw) -> Raw {
+/// What people changed in the system's file. Before the daemon wrote it for the first time, what was `noted` is the
+/// image's, and says less than whoever started the container.
+fn edits(
+    file: impl IntoIterator<Item = (OsString, OsString)>,
+    written: Option<&Raw>,
+    noted: Option<&Raw>,
+    start: &Raw,
+) -> Raw {
     let mut edits: Raw = file.into_iter().collect();
     match written {
         Some(written) => edits.retain(|name, value| written.get(name) != Some(value)),
-        None => edits.retain(|name, _| !start.contains_key(name)),
+        None => edits.retain(|name, value| {
+            !start.contains_key(name) || noted.is_some_and(|noted| noted.get(name) != Some(value))
+        }),
     }
     edits
+}
+
+/// Notes what the system's file says, unless that was done before on this instance, or the daemon has written the file
+/// since. To be called before anything runs that may change the file.
+pub fn note(files: &Files) -> io::Result<()> {
+    if files.found.exists() || files.written.exists() {
+        return Ok(());
+    }
+    let system = files.system.clone();
+    let read = patiently(move || contents(&system));
+    let bytes = read.unwrap_or_else(|| Err(io::Error::other("it does not answer")))?.unwrap_or_default();
+    let noted = env_file::parse(&bytes).variables;
+    let noted: Raw = noted.into_iter().filter(|(name, _)| !name.is_empty()).collect();
+    replace(&files.found, &env_file::entries(&noted), 0o600)
+}
+
+/// What people changed of the front door's variables since the daemon first started on this instance. What was there
+/// before is nobody's word about the door: an image that was made of another instance has that one's password there.
+pub(super) fn door(files: &Files, of_the_door: impl Fn(&OsString) -> bool) -> io::Result<Raw> {
+    let wanted = files.clone();
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    let read = patiently(move || {
+        let noted = [contents(&wanted.written), contents(&wanted.found)];
+        (written_by(&wanted.system, uid, gid), noted)
+    });
+    let (system, noted) = read.ok_or_else(|| io::Error::other("it does not answer"))?;
+    let system = match system {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Raw::new()),
+        system => env_file::parse(&system?).variables,
+    };
+    let noted: Vec<Raw> =
+        noted.into_iter().filter_map(|bytes| bytes.ok().flatten()).map(|bytes| entries(&bytes)).collect();
+    let mut set: Raw = system.into_iter().collect();
+    let same = |name: &OsString, value: &OsString| noted.iter().any(|noted| noted.get(name) == Some(value));
+    // Without a note nobody knows what is new.
+    set.retain(|name, value| !noted.is_empty() && of_the_door(name) && !same(name, value));
+    Ok(set)
 }
 
 /// What hooks changed of the environment `before` that they were given. `usual` is what every unit is given besides.
@@ -190,7 +249,8 @@ fn entries(bytes: &[u8]) -> Raw {
 fn parsed(path: &Path, bytes: &[u8], told: &mut Vec<Problem>) -> Vec<(OsString, OsString)> {
     let parsed = env_file::parse(bytes);
     told.extend(parsed.told.into_iter().map(|message| Problem::new(path.display().to_string(), "", message)));
-    parsed.variables.into_iter().filter(|(name, _)| !name.as_bytes().is_empty()).collect()
+    let chosen = |(name, value): &(OsString, OsString)| !name.is_empty() && !is_unchosen(name, value);
+    parsed.variables.into_iter().filter(chosen).collect()
 }
 
 /// What is in a file. Nothing where there is none.

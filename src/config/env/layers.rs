@@ -11,8 +11,10 @@ use std::path::PathBuf;
 
 use super::Raw;
 use super::clean::{clean, complete, fill, given};
+use super::flags::{self, Flag};
 use super::names::{row, split};
 use super::table::read;
+use super::unchosen::is_unchosen;
 use super::value::Workspace;
 use crate::config::problem::Problem;
 use crate::config::provider;
@@ -80,11 +82,13 @@ pub(super) struct Layers {
     pub(super) made: Raw,
     process: Layer,
     arguments: Layer,
+    /// What the system's file said of the front door when that was opened. `None` before it is.
+    pub(super) door: Option<Layer>,
     /// Edits of the system's file, and the workspace's own.
     pub(super) files: Vec<Layer>,
     pub(super) hooks: Option<Hooks>,
     /// What was wrong with the arguments.
-    wrong: Vec<Problem>,
+    pub(super) wrong: Vec<Problem>,
     /// What was wrong with the files.
     pub(super) told: Vec<Problem>,
 }
@@ -109,24 +113,33 @@ impl Layers {
             let value = clean(&name, &value);
             (name, value)
         };
+        let chosen = |(name, value): &(OsString, OsString)| !is_unchosen(name, value);
         let mut wrong = Vec::new();
         let mut set = Raw::new();
         for argument in arguments {
-            match split(argument) {
-                Some((name, value)) => {
-                    set.insert(name.to_owned(), clean(name, value));
-                }
-                None => wrong.push(Problem::new(
-                    Origin::Argument.to_string(),
-                    argument.to_string_lossy(),
-                    "it is neither NAME=value nor an option; it is ignored",
-                )),
+            if let Some((name, value)) = split(argument) {
+                set.insert(name.to_owned(), clean(name, value));
+                continue;
             }
+            let why = match flags::known(argument) {
+                Some(Flag::Sets(name, value)) => {
+                    set.insert(name.into(), value.into());
+                    continue;
+                }
+                Some(Flag::Nothing) => continue,
+                Some(Flag::Not(instead)) => format!("this flag does nothing here: {instead}"),
+                None => "it is neither NAME=value nor an option; it is ignored".to_owned(),
+            };
+            wrong.push(Problem::new(Origin::Argument.to_string(), argument.to_string_lossy(), why));
         }
         Self {
             made: Raw::new(),
-            process: Layer::new(Origin::Environment, variables.into_iter().map(cleaned).collect()),
+            process: Layer::new(
+                Origin::Environment,
+                variables.into_iter().filter(chosen).map(cleaned).collect(),
+            ),
             arguments: Layer::new(Origin::Argument, set),
+            door: None,
             files: Vec::new(),
             hooks: None,
             wrong,
@@ -137,7 +150,11 @@ impl Layers {
     /// From the bottom to the top, without what is made of others.
     pub(super) fn stack(&self) -> impl DoubleEndedIterator<Item = &Layer> {
         let hooks = self.hooks.iter().map(|hooks| &hooks.layer);
-        std::iter::once(&self.process).chain(&self.files).chain([&self.arguments]).chain(hooks)
+        std::iter::once(&self.process)
+            .chain(&self.door)
+            .chain(&self.files)
+            .chain([&self.arguments])
+            .chain(hooks)
     }
 
     /// The same without what hooks left.
@@ -150,10 +167,14 @@ impl Layers {
         let edited = |layer: &Layer| layer.edits && !layer.set.is_empty();
         let mut others = self.clone();
         others.files.retain(|layer| !edited(layer));
-        (others.files.len() < self.files.len()).then_some(others)
+        if others.door.as_ref().is_some_and(edited) {
+            others.door = None;
+        }
+        let fewer = others.files.len() < self.files.len() || others.door != self.door;
+        fewer.then_some(others)
     }
 
-    /// The same as it was at the start, when no file was read.
+    /// The same as it was at the start, when no file was read but for what it says of the front door.
     pub(super) fn at_start(&self) -> Self {
         Self { files: Vec::new(), told: Vec::new(), ..self.without_hooks() }
     }

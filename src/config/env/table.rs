@@ -6,11 +6,11 @@ use std::ffi::OsStr;
 
 use super::user::{UserName, WebUser};
 use super::value::FromVariable;
-use super::web::{LocalhostPorts, Origins, Tokens};
+use super::web::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 use super::words::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
 use super::{
-    CookieName, DisplayChoice, DisplayName, HostPort, Networks, Password, PasswordHash, Port, Ports, Raw,
-    RelayPort, Workspace,
+    CookieName, DisplayChoice, DisplayName, Encoder, HostPort, Networks, Password, PasswordHash, Port, Ports,
+    Raw, RelayPort, Workspace,
 };
 use crate::config::problem::Problem;
 use crate::config::secret::Secret;
@@ -88,14 +88,14 @@ variables! {
     caddy_flush_interval: Option<String> = "", ["CADDY_FLUSH_INTERVAL"], "read and not used: answers are passed on as they come";
     serviceportal_port_host: HostPort = "1111", ["SERVICEPORTAL_PORT_HOST"], "port of the service portal";
     serviceportal_port_local: Port = "11111", ["SERVICEPORTAL_PORT_LOCAL"], "inner port of the service portal, on loopback: for `ssh -L`";
-    serviceportal_url: Option<String> = "", ["SERVICEPORTAL_URL"], "preset link to the service portal";
+    serviceportal_url: Option<WebAddress> = "", ["SERVICEPORTAL_URL"], "preset link to the service portal";
     selkies_port_host: HostPort = "6100", ["SELKIES_PORT_HOST"], "port of the desktop";
     selkies_port_local: Port = "16100", ["SELKIES_PORT_LOCAL"], "inner port of Selkies, on loopback";
-    selkies_url: Option<String> = "", ["SELKIES_URL"], "preset link to the desktop";
+    selkies_url: Option<WebAddress> = "", ["SELKIES_URL"], "preset link to the desktop";
     vnc_port_host: HostPort = "6200", ["VNC_PORT_HOST"], "port of the desktop by VNC";
     vnc_port_local: Port = "16200", ["VNC_PORT_LOCAL"], "inner port of KasmVNC, on loopback, where that is installed";
     vnc_display: DisplayName = ":1", ["VNC_DISPLAY"], "KasmVNC's own X display, where that is installed";
-    vnc_url: Option<String> = "", ["VNC_URL"], "preset link to the desktop by VNC";
+    vnc_url: Option<WebAddress> = "", ["VNC_URL"], "preset link to the desktop by VNC";
     vnc_password: Option<Secret> = "", ["VNC_PASSWORD"], "password for VNC programs on port 5900; that port is not opened yet";
     ssh_port_host: u32 = "2222", ["SSH_PORT_HOST"], "the host's side of the SSH port, which docker-compose.yaml publishes; nothing listens on it";
     serviceportal_metrics_port: Option<String> = "", ["SERVICEPORTAL_METRICS_PORT"], "read and not used: there is one set of metrics, the daemon's";
@@ -108,7 +108,7 @@ variables! {
     cf_tunnel_token: Option<Secret> = "", ["CF_TUNNEL_TOKEN"], "token of a named Cloudflare tunnel; no tunnel is opened yet";
     cf_quick_tunnels: bool = "false", ["CF_QUICK_TUNNELS"], "a throw-away Cloudflare tunnel for each web service; none is opened yet";
     tunnel_transport_protocol: Transport = "http2", ["TUNNEL_TRANSPORT_PROTOCOL"], "how cloudflared talks to Cloudflare: http2, quic or auto; no tunnel is opened yet";
-    direct_address: String = "localhost", ["DIRECT_ADDRESS"], "name or address under which people reach this machine";
+    direct_address: Host = "localhost", ["DIRECT_ADDRESS"], "name or address under which people reach this machine";
     direct_address_get_wan: bool = "false", ["DIRECT_ADDRESS_GET_WAN"], "whether the public address is looked up and stands in links instead";
     external_ip_url: String = "https://api.ipify.org", ["EXTERNAL_IP_URL"], "where: an address that answers with the asker's own";
     external_ip_cache_secs: u32 = "900", ["EXTERNAL_IP_CACHE_SECS"], "how long the answer is good for, in seconds";
@@ -125,13 +125,13 @@ variables! {
     gpu_count: Option<Count> = "", ["GPU_COUNT"], "how many of the GPUs are used and shown, all when unset; not honoured yet";
     accept_nvidia_license: bool = "true", ["ACCEPT_NVIDIA_LICENSE"], "whether NVIDIA's driver libraries may be downloaded; none are yet";
     disable_forward_compat: bool = "false", ["DISABLE_FORWARD_COMPAT"], "whether CUDA's libraries for newer drivers are left out; they are not looked for yet";
-    display: DisplayName = ":0", ["DISPLAY"], "the desktop's X display";
+    display: DisplayName = ":0", ["DISPLAY"], "the desktop's X display; :20 on vast.ai";
     display_sizew: Within<16, 32767> = "1920", ["DISPLAY_SIZEW", "SIZEW"], "width of the desktop in pixels";
     display_sizeh: Within<16, 32767> = "1080", ["DISPLAY_SIZEH", "SIZEH"], "height of the desktop in pixels";
     display_refresh: Within<8, 1000> = "60", ["DISPLAY_REFRESH", "REFRESH"], "highest frame rate of the stream";
     display_dpi: Within<20, 1200> = "96", ["DISPLAY_DPI", "DPI"], "dots per inch";
     display_cdepth: Within<8, 32> = "24", ["DISPLAY_CDEPTH", "CDEPTH"], "colour depth in bits";
-    webrtc_encoder: Option<String> = "", ["WEBRTC_ENCODER", "SELKIES_ENCODER"], "video encoder, also by the names of Selkies 1.6; the best that works when unset";
+    webrtc_encoder: Option<Encoder> = "", ["WEBRTC_ENCODER", "SELKIES_ENCODER"], "video encoder, also by the names of Selkies 1.6; the best that works when unset";
     webrtc_enable_resize: bool = "false", ["WEBRTC_ENABLE_RESIZE", "SELKIES_ENABLE_RESIZE"], "whether the desktop takes the size of the browser's window";
     turn_host: Option<TurnHost> = "", ["TURN_HOST", "SELKIES_TURN_HOST", "WEBRTC_TURN_HOST"], "external TURN server; without user name and password, and with ENABLE_COTURN, the address of ours";
     turn_port: Port = "3478", ["TURN_PORT", "SELKIES_TURN_PORT", "WEBRTC_TURN_PORT"], "its port";

@@ -2,6 +2,9 @@
 
 use super::*;
 
+mod places;
+mod properties;
+
 fn environment(pairs: &[(&str, &str)], arguments: &[&str]) -> (Environment, Vec<Problem>) {
     let mut problems = Vec::new();
     let pairs = pairs.iter().map(|(k, v)| (OsString::from(k), OsString::from(v)));
@@ -36,7 +39,7 @@ fn quotes_and_underscores_are_for_clouds_but_not_in_secrets_and_urls() {
     );
     assert_eq!(env.vars.web_user.0, "ada l");
     assert_eq!(env.vars.web_token.unwrap().reveal(), "\"a___b\"");
-    assert_eq!(env.vars.selkies_url.as_deref(), Some("https://a/___"));
+    assert_eq!(env.vars.selkies_url.as_ref().map(|url| url.0.as_str()), Some("https://a/___"));
 }
 
 #[test]
@@ -113,7 +116,7 @@ impl Left {
 
     fn files(&self) -> Files {
         let path = |name| self.dir.path().join(name);
-        Files { system: path("system"), written: path("written"), hooks: path("hooks") }
+        Files { system: path("system"), written: path("written"), found: path("found"), hooks: path("hooks") }
     }
 
     fn read(&self, env: &Environment) -> (Environment, Vec<String>) {
@@ -215,20 +218,25 @@ fn only_what_people_changed_in_the_system_s_file_counts() {
 #[test]
 fn what_comes_too_late_or_from_the_wrong_file_is_told() {
     let left = Left::new();
-    left.write("system", "WEB_PASSWORD=late\nWEB_USER=user\n");
-    left.write(".env", "HOTFIX_SCRIPT=https://evil.example/\nWORKSPACE=/elsewhere\nBOOT_SCRIPT=x\n'open\n");
     let env = left.environment(&[("WEB_PASSWORD", "chosen"), ("WEB_USER", "user")], &[]);
+    let env = env.opened(&left.files()).0;
+    left.write("system", "WEB_PASSWORD=late\nWEB_USER=user\n");
+    left.write(
+        ".env",
+        "WEB_TOKEN=late\nHOTFIX_SCRIPT=https://evil.example/\nWORKSPACE=/elsewhere\nBOOT_SCRIPT=x\n'open\n",
+    );
     let (read, told) = left.read(&env);
     assert_eq!(read.vars.web_password.as_ref().unwrap().0.reveal(), "chosen");
     assert_eq!((&read.vars.hotfix_script, &read.vars.boot_script), (&None, &None));
     assert_eq!(read.vars.workspace, env.vars.workspace);
-    assert_eq!(told.len(), 5, "{told:#?}");
+    assert_eq!(told.len(), 6, "{told:#?}");
     for name in [
-        "WEB_PASSWORD: it comes too late",
+        "WEB_PASSWORD: it counts from the next start of the container on",
+        "WEB_TOKEN: it comes too late",
         "HOTFIX_SCRIPT: it is not",
         "WORKSPACE: it",
         "BOOT_SCRIPT: it",
-        "line 4",
+        "line 5",
     ] {
         assert!(told.iter().any(|told| told.contains(name)), "{name}: {told:#?}");
     }
@@ -321,69 +329,4 @@ fn the_folder_with_our_configuration_can_be_named() {
     assert_eq!(folder(None, &[]), PathBuf::from("/etc/desktopd"));
     assert_eq!(folder(None, &[("DESKTOPD_CONFIG", "/c")]), PathBuf::from("/c"));
     assert_eq!(folder(Some("/d"), &[("DESKTOPD_CONFIG", "/c")]), PathBuf::from("/d"));
-}
-
-mod properties {
-    use super::*;
-    use proptest::prelude::*;
-    use std::os::unix::ffi::OsStringExt;
-
-    /// Bytes that an environment can hold, more often than chance would have it the ones with a meaning.
-    fn bytes(allowed: &'static str) -> impl Strategy<Value = OsString> {
-        let plain = prop::collection::vec(1u8..=255, 0..24).prop_map(OsString::from_vec);
-        prop_oneof![plain, allowed.prop_map(OsString::from)]
-    }
-
-    fn name() -> impl Strategy<Value = OsString> {
-        let ours = prop::sample::select(TABLE).prop_flat_map(|row| prop::sample::select(row.names));
-        let without = |name: OsString| {
-            let bytes: Vec<u8> = name.into_vec().into_iter().filter(|byte| *byte != b'=').collect();
-            OsString::from_vec(if bytes.is_empty() { b"X".to_vec() } else { bytes })
-        };
-        prop_oneof![
-            ours.prop_map(OsString::from),
-            bytes("(SELKIES_|WEBRTC_|VAST_TCP_PORT_)?[A-Z7][A-Z_0]{0,6}(_FLAGS|_ARGS|_PORT_HOST|_PASSWORD)?")
-                .prop_map(without),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn no_environment_is_too_much(
-            pairs in prop::collection::vec((name(), bytes("(___|\"|'| |%|=|\n|://|70000|true|a){0,6}")), 0..12),
-            arguments in prop::collection::vec(bytes("[A-Z_]{0,8}=?(\"|'|_|a){0,6}"), 0..4),
-        ) {
-            let mut problems = Vec::new();
-            let env = Environment::new(pairs.clone(), &arguments, &mut problems);
-            let ours = |name: &OsStr| {
-                name.to_str().is_some_and(|name| row(name).is_some() || name.starts_with("SELKIES_") || name.starts_with("WEBRTC_"))
-            };
-            for (name, _) in &pairs {
-                prop_assert!(ours(name) || env.raw.contains_key(name), "{name:?} is lost");
-            }
-            // Names of shells apart, nobody touches a value.
-            for (name, value) in pairs.iter().rev() {
-                let last = pairs.iter().rev().find(|(other, _)| other == name);
-                let argued = arguments.iter().any(|argument| argument.as_encoded_bytes().starts_with(name.as_encoded_bytes()));
-                if last == Some(&(name.clone(), value.clone())) && !argued && !crate::sys::env_file::is_name(name) {
-                    prop_assert_eq!(env.raw.get(name), Some(value));
-                }
-            }
-            let again = env.problems();
-            prop_assert_eq!(again, problems);
-        }
-
-        #[test]
-        fn no_secret_is_shown(secret in "[a-z]{24}", which in any::<prop::sample::Index>(), argued in any::<bool>()) {
-            let secrets: Vec<&str> = TABLE.iter().filter(|row| row.secret).flat_map(|row| row.names).copied().collect();
-            let name = secrets[which.index(secrets.len())];
-            let argument = format!("{name}={secret}!");
-            let arguments = if argued { vec![OsString::from(argument)] } else { Vec::new() };
-            let mut problems = Vec::new();
-            let env = Environment::new([(name.into(), secret.clone().into())], &arguments, &mut problems);
-            let shown = format!("{}{problems:?}", serde_json::to_string(&env.rows()).unwrap());
-            prop_assert!(!shown.contains(&secret), "{shown}");
-            prop_assert!(env.secrets().iter().any(|known| known.contains(&secret)));
-        }
-    }
 }

@@ -2,7 +2,40 @@
 
 use http::HeaderValue;
 
+use super::Raw;
 use super::value::{FromVariable, Port};
+use crate::config::provider::host;
+
+/// A name or an address under which people reach this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host(pub String);
+
+impl FromVariable for Host {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let bare = host(text).map(|host| host.trim_matches(['[', ']']).to_owned());
+        bare.map(Self).ok_or("a name or an address such as desk.example or 203.0.113.9, without a port")
+    }
+
+    /// The older images write `false` for none, and `auto#provider` for the provider's.
+    fn resolve(text: String, _: &Raw) -> Result<String, String> {
+        let none = text.eq_ignore_ascii_case("false") || text.starts_with("auto#");
+        Ok(if none { "localhost".to_owned() } else { text })
+    }
+}
+
+/// The address of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebAddress(pub String);
+
+impl FromVariable for WebAddress {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let plain = text.parse::<http::Uri>().is_ok_and(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some_and(|host| !host.is_empty())
+        });
+        plain.then(|| Self(text.to_owned())).ok_or("the address of a page such as https://desk.example/")
+    }
+}
 
 /// Services that are asked for as `localhost`, by their own ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +147,34 @@ mod tests {
             "null",
         ] {
             assert!(Origins::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_hosts_or_pages() {
+        for (text, expected) in [
+            ("desk.example", Some("desk.example")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("FALSE", Some("localhost")),
+            ("auto#vast-ai", Some("localhost")),
+            ("https://desk.example", None),
+            ("desk.example:80", None),
+            ("a b", None),
+        ] {
+            let host = Host::resolve(text.into(), &Raw::new()).map(|text| Host::parse(&text));
+            let host = host.unwrap().ok().map(|Host(host)| host);
+            assert_eq!(host.as_deref(), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("https://a/___", true),
+            ("http://127.0.0.1:8080/x?y=z", true),
+            ("desk.example", false),
+            ("ftp://a/", false),
+            ("javascript:alert(1)", false),
+            ("/desk", false),
+        ] {
+            assert_eq!(WebAddress::parse(text).is_ok(), expected, "{text}");
         }
     }
 

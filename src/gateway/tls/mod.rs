@@ -79,7 +79,7 @@ impl Sources {
         let public = PUBLIC_ADDRESSES.iter().filter_map(|name| env.text(name));
         let always = ["localhost", "127.0.0.1", "::1"];
         let mut names = Vec::<String>::new();
-        for name in [vars.direct_address.as_str(), host].into_iter().chain(always).chain(public) {
+        for name in [vars.direct_address.0.as_str(), host].into_iter().chain(always).chain(public) {
             let name = name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
             // What is no name (a URL, a word of a provider's) stands in no certificate.
             if ServerName::try_from(name.as_str()).is_ok() && !names.contains(&name) {

@@ -120,7 +120,12 @@ fn what_hooks_leave_is_for_what_comes_after_them() {
     let mut config = config(&[("WORKSPACE", workspace), ("A", "given")], "", &services);
     std::fs::write(path("hooks"), format!("WORKSPACE={workspace}/\0A=left\0B=edited\0")).unwrap();
     std::fs::write(path("system"), "B=edited\n").unwrap();
-    let files = Files { system: path("system"), written: path("written"), hooks: path("hooks") };
+    let files = Files {
+        system: path("system"),
+        written: path("written"),
+        found: path("found"),
+        hooks: path("hooks"),
+    };
     config.env = config.env.reread(&files, &BTreeMap::new()).0;
     let plan = Plan::build(&config, &facts());
     for (name, a) in [

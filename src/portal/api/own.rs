@@ -4,6 +4,7 @@
 use axum::http::StatusCode;
 use tokio::sync::oneshot;
 
+use crate::config::env::NEXT_START;
 use crate::config::own::is_own;
 use crate::portal::Wish;
 use crate::supervise::{RequestError, Verb};
@@ -55,7 +56,13 @@ impl Split {
         let (reply, answer) = oneshot::channel();
         wishes.send(Wish::Reload(reply)).await.map_err(|_| gone())?;
         match answer.await {
-            Ok(Ok(changes)) => Ok(vec![format!("{who} read its configuration again: {changes}")]),
+            Ok(Ok(changes)) => {
+                let read = format!("{who} read its configuration again: {changes}");
+                let snapshot = api.watch.borrow();
+                // Somebody who edits a file and restarts what read it elsewhere has to hear what is still to be done.
+                let waiting = snapshot.problems.iter().filter(|problem| problem.contains(NEXT_START));
+                Ok(std::iter::once(read).chain(waiting.cloned()).collect())
+            }
             Ok(Err(error)) => Err(Problem(StatusCode::UNPROCESSABLE_ENTITY, error)),
             Err(_) => Err(gone()),
         }

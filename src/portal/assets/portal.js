@@ -41,14 +41,33 @@ function linkOf(route) {
   }
 }
 
+// Whether this page was opened on another port than the portal's, so that the other ports may be others outside, too:
+// what is there may be another container's.
+function isMapped(routes) {
+  const own = routes.find((route) => route.own);
+  const port = Number(location.port || (location.protocol === 'https:' ? 443 : 80));
+  return Boolean(own) && !own.url && own.port !== port;
+}
+
 function showLinks(snapshot) {
   // The portal's own way in is this page, whatever port it was published on.
   const elsewhere = snapshot.routes.filter((route) => !route.own);
+  const guessed = isMapped(snapshot.routes) ? elsewhere.filter((route) => !route.url && !route.problem) : [];
+  const mapped = at('mapped');
+  mapped.hidden = guessed.length === 0;
+  if (guessed.length) {
+    const own = snapshot.routes.find((route) => route.own);
+    mapped.textContent = `This page was opened on port ${location.port || (location.protocol === 'https:' ? 443 : 80)}, and the portal listens on ${own.port}: other ports may `
+      + 'be others outside as well, and what is there may not be this machine. Publish the same numbers outside and inside '
+      + '(SERVICEPORTAL_PORT_HOST, SELKIES_PORT_HOST and VNC_PORT_HOST choose them), or name the addresses in '
+      + 'SERVICEPORTAL_URL, SELKIES_URL and VNC_URL.';
+  }
   const items = elsewhere.map((route) => {
     const unit = route.unit && snapshot.units.find((candidate) => candidate.name === route.unit);
     const unhealthy = unit?.health === 'unhealthy';
     const state = route.problem ?? (unhealthy ? 'unhealthy' : unit?.state) ?? '';
-    const text = [make('strong', { textContent: route.title }), make('small', { textContent: `port ${route.port}` })];
+    const port = guessed.includes(route) ? `port ${route.port}, if it is the same outside` : `port ${route.port}`;
+    const text = [make('strong', { textContent: route.title }), make('small', { textContent: port })];
     if (state) text.push(' ', make('small', { className: route.problem || unhealthy ? 'state failed' : `state ${state}`, textContent: state }));
     const href = route.problem ? null : linkOf(route);
     const tile = href

@@ -17,6 +17,8 @@ fn places(root: &Path) -> Places {
         zones: "/usr/share/zoneinfo".into(),
         run: root.join("run"),
         written: root.join("state/environment-written"),
+        noted: root.join("state/environment-found"),
+        user: root.join("user/environment"),
         script: "/nowhere/shell.sh".into(),
     }
 }

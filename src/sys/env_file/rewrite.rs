@@ -5,7 +5,8 @@ use std::ffi::{OsStr, OsString};
 
 use super::{Parsed, line};
 
-/// `bytes`, which were read as `parsed`, with every variable of `wanted` set to its value, or gone where it has none.
+/// `bytes`, which were read as `parsed`, with every variable of `wanted` set to its value, or gone where it has none. A
+/// value that a shell would read otherwise gets its quotes.
 pub fn rewrite(bytes: &[u8], parsed: &Parsed, wanted: &BTreeMap<&OsStr, Option<OsString>>) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut seen = BTreeSet::new();
@@ -18,6 +19,7 @@ pub fn rewrite(bytes: &[u8], parsed: &Parsed, wanted: &BTreeMap<&OsStr, Option<O
             [(name, value)] => match wanted.get(name.as_os_str()) {
                 Some(None) => Vec::new(),
                 Some(Some(new)) if new != value && !seen.contains(name) => line(name, new),
+                _ if statement.loose => line(name, value),
                 _ => text.to_vec(),
             },
             _ => text.to_vec(),
@@ -65,6 +67,13 @@ mod tests {
             ("A=1\nB=2\nA=3", &[("A", None)], "B=2\n"),
             ("PATH=/a\nPATH=$PATH:/b\n", &[("PATH", Some("/c"))], "PATH=/a\nPATH=/c\n"),
             ("A=1 B=2\n", &[("A", None)], "A=1 B=2\n"),
+            // As `env` writes it.
+            (
+                "A=x:/:My Portal|y; z\nB=2\nC=a b\n",
+                &[("B", Some("3")), ("C", Some("d"))],
+                "A=\"x:/:My Portal|y; z\"\nB=3\nC=d\n",
+            ),
+            ("A=hush $(date) x\n", &[("B", None)], "A=hush $(date) x\n"),
         ] {
             let found = rewrite(text.as_bytes(), &parse(text.as_bytes()), &wanted(pairs));
             assert_eq!(String::from_utf8(found).unwrap(), expected, "{text:?}");

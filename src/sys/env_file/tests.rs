@@ -47,12 +47,23 @@ fn lines_mean_what_a_shell_takes_them_for() {
 }
 
 #[test]
-fn a_value_with_blanks_and_no_quotes_is_taken_whole_and_told() {
-    let (_, value, told) = one("\nA=hello big  world \r\n");
-    assert_eq!(value, "hello big  world");
+fn a_value_with_blanks_and_no_quotes_is_taken_whole() {
+    for (text, expected) in [
+        ("\nA=hello big  world \r\n", "hello big  world"),
+        (
+            "A=localhost:1111:11111:/:Instance Portal|localhost:1:2:/:B",
+            "localhost:1111:11111:/:Instance Portal|localhost:1:2:/:B",
+        ),
+        ("A=ssh-ed25519 AAAA me@home", "ssh-ed25519 AAAA me@home"),
+    ] {
+        let (_, value, told) = one(text);
+        assert_eq!((value.as_str(), told), (expected, vec![]), "{text:?}");
+    }
+    let (_, value, told) = one("\nA=it is $(date) now\n");
+    assert_eq!(value, "it is $(date) now");
     assert_eq!(
         told,
-        ["line 2: a value with blanks in it wants quotes; it is taken up to the end of the line"]
+        ["line 2: nothing is run here; the value is taken as it is written, up to the end of the line"]
     );
 }
 

@@ -38,6 +38,10 @@ pub struct EnvFiles {
     pub machine: PathBuf,
     /// What we wrote into it: only what differs from that counts.
     pub written: PathBuf,
+    /// What it said when the daemon first started here, for the time before we wrote it.
+    pub noted: PathBuf,
+    /// The one of the service's own user, if there is one.
+    pub user: Option<PathBuf>,
     /// The one in the workspace, if that is read.
     pub workspace: Option<PathBuf>,
     /// Variables that no file can change.
@@ -71,24 +75,33 @@ impl Who {
 pub(super) fn edits(orders: &Orders) -> Vec<(OsString, OsString)> {
     let Some(files) = &orders.env_files else { return Vec::new() };
     let mut variables = taken(&files.machine, read(&files.machine, Who::of(orders)), orders);
-    match std::fs::read(&files.written) {
-        Ok(written) => {
-            let written: BTreeMap<OsString, OsString> = of_entries(&written).into_iter().collect();
-            variables.retain(|(name, value)| written.get(name) != Some(value));
-        }
-        // Before the first time that we wrote it, it is the image's, and says less than whoever started the container.
-        Err(_) => variables.retain(|(name, _)| !orders.env.iter().any(|(own, _)| own == name.as_bytes())),
+    let of = |file: &Path| -> Option<BTreeMap<OsString, OsString>> {
+        std::fs::read(file).ok().map(|bytes| of_entries(&bytes).into_iter().collect())
+    };
+    if let Some(written) = of(&files.written) {
+        variables.retain(|(name, value)| written.get(name) != Some(value));
+    } else {
+        // Before the first time that we wrote it, what was noted is the image's, and says less than whoever started the
+        // container.
+        let noted = of(&files.noted);
+        let given = |name: &OsString| orders.env.iter().any(|(own, _)| own == name.as_bytes());
+        variables.retain(|(name, value)| {
+            !given(name) || noted.as_ref().is_some_and(|noted| noted.get(name) != Some(value))
+        });
     }
     variables
 }
 
-/// What stands in the workspace's file.
-pub(super) fn of_workspace(orders: &Orders) -> Vec<(OsString, OsString)> {
-    let Some(path) = orders.env_files.as_ref().and_then(|files| files.workspace.as_ref()) else {
-        return Vec::new();
-    };
+/// What stands in the workspace's file, and over it in the user's own.
+pub(super) fn of_people(orders: &Orders) -> Vec<(OsString, OsString)> {
+    let Some(files) = &orders.env_files else { return Vec::new() };
+    [&files.workspace, &files.user].into_iter().flatten().flat_map(|path| late(path, orders)).collect()
+}
+
+/// What stands in a file that may be on a volume.
+fn late(path: &Path, orders: &Orders) -> Vec<(OsString, OsString)> {
     let (sender, found) = mpsc::sync_channel(1);
-    let (file, who) = (path.clone(), Who::of(orders));
+    let (file, who) = (path.to_owned(), Who::of(orders));
     let look = move || {
         // Nobody listens any more when it took too long.
         let _ = sender.try_send(read(&file, who));

@@ -19,6 +19,8 @@ impl World {
         let files = EnvFiles {
             machine: folder.path().join("machine"),
             written: folder.path().join("written"),
+            noted: folder.path().join("noted"),
+            user: Some(folder.path().join("user")),
             workspace: Some(folder.path().join("workspace/.env")),
             fixed: vec!["HOME".to_owned()],
         };
@@ -37,7 +39,7 @@ impl World {
     }
 
     fn env(&self) -> Vec<(String, String)> {
-        shown(of_workspace(&self.orders))
+        shown(of_people(&self.orders))
     }
 }
 
@@ -56,6 +58,11 @@ fn only_edits_of_the_machines_file_count() {
     world.write("machine", b"A=1\nB=2\nC=3\nHOME=/x\nPATH=$PATH:/more\n", 0o640);
     // The image's, of which nobody knows what it was before.
     assert_eq!(shown(edits(&world.orders)), pairs(&[("A", "1"), ("B", "2"), ("C", "3")]));
+    // What a script wrote there before we did.
+    let noted = [("A", "1"), ("PATH", "/old")].map(|(n, v)| (OsString::from(n), OsString::from(v)));
+    world.write("noted", &entries(noted.iter().map(|(name, value)| (name, value))), 0o600);
+    let found = shown(edits(&world.orders));
+    assert_eq!(found, pairs(&[("A", "1"), ("B", "2"), ("C", "3"), ("PATH", "/bin:/more")]));
     let written = [("A", "1"), ("B", "0"), ("D", "4")].map(|(n, v)| (OsString::from(n), OsString::from(v)));
     world.write("written", &entries(written.iter().map(|(name, value)| (name, value))), 0o600);
     assert_eq!(shown(edits(&world.orders)), pairs(&[("B", "2"), ("C", "3"), ("PATH", "/bin:/more")]));

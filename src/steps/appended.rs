@@ -1,0 +1,150 @@
+//! `>> /opt/ai-dock/etc/environment.sh`, as scripts for ai-dock's images do it while the desktop's user provisions the
+//! machine: while such a script runs, a copy of the file stands there that the user may write. Afterwards root's file is
+//! back, and the variables of the lines that were added are the user's own; other commands are told and left out.
+//!
+//! Scripts that root runs read that file, so it must not stay the user's: hooks are over before provisioning begins, and
+//! what a container's end interrupted is put in order before anything runs at the next start.
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+
+use super::environment::own;
+use crate::config::Environment;
+use crate::config::env::is_own_secret;
+use crate::config::places::USER_VARIABLES;
+use crate::sys::env_file::parse_with;
+
+/// The file that scripts write to.
+const PLACE: &str = "/opt/ai-dock/etc/environment.sh";
+
+/// Variables in their order.
+type Added = Vec<(OsString, OsString)>;
+
+/// A script writes no more lines than that. Bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// Lets `owner` write to the file until [`collect`] is called, if it is that user who has variables of its own here.
+pub(super) fn open(owner: (u32, u32)) {
+    if own::owner(USER_VARIABLES.as_ref()) != Some(owner.0) || !Path::new(PLACE).exists() {
+        return;
+    }
+    if let Err(error) = lend(PLACE.as_ref(), owner) {
+        eprintln!("{PLACE}: {error}; only root can write there, and env-store works");
+    }
+}
+
+/// Puts root's file back, and keeps what was added as the user's own. Says what there is to say.
+pub fn collect() -> Vec<String> {
+    let place = Path::new(PLACE);
+    if !kept(place).exists() {
+        return Vec::new();
+    }
+    let (variables, mut told) = match take_back(place) {
+        Ok(found) => found,
+        Err(error) => return vec![format!("{PLACE}: {error}")],
+    };
+    if variables.is_empty() {
+        return told;
+    }
+    let names: Vec<String> = variables.iter().map(|(name, _)| name.display().to_string()).collect();
+    let names = names.join(", ");
+    told.push(match own::store(USER_VARIABLES.as_ref(), &variables) {
+        Ok(()) => format!("{PLACE}: {names}: kept for the user's own shells and services"),
+        Err(error) => format!("{PLACE}: {names}: {USER_VARIABLES}: {error}"),
+    });
+    told
+}
+
+/// Root's file, meanwhile.
+fn kept(place: &Path) -> PathBuf {
+    place.with_file_name(".environment.sh.root")
+}
+
+fn lend(place: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
+    let text = fs::read(place)?;
+    let kept = kept(place);
+    fs::rename(place, &kept)?;
+    let lent = || {
+        let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o644).open(place)?;
+        copy.write_all(&text)?;
+        fchown(&copy, Some(uid), Some(gid))
+    };
+    lent().inspect_err(|_| {
+        let _ = fs::rename(&kept, place);
+    })
+}
+
+/// The variables that were added, and what is wrong with the rest.
+fn take_back(place: &Path) -> io::Result<(Added, Vec<String>)> {
+    let kept = kept(place);
+    let (root, lent) = (fs::read(&kept)?, read(place));
+    fs::rename(&kept, place)?;
+    let lent = lent?;
+    let environment = Environment::inherited();
+    let added = lent.strip_prefix(&root[..]).unwrap_or(&lent);
+    let parsed = parse_with(added, |name| environment.get(name).cloned());
+    let told =
+        parsed.told.iter().map(|told| format!("{}: what was added, {told}; it is left out", place.display()));
+    let told = told.collect();
+    let ours = |name: &OsString| name.to_str().is_some_and(is_own_secret);
+    Ok((parsed.variables.into_iter().filter(|(name, _)| !ours(name)).collect(), told))
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let opened = match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    let found = opened.metadata()?;
+    if !found.is_file() || found.size() > LONGEST {
+        return Err(io::Error::other("what was put there is not a file of at most 1 MiB"));
+    }
+    let mut bytes = Vec::new();
+    opened.take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_script_adds_is_taken_out_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("environment.sh");
+        let root = "#!/bin/bash\n. /etc/profile.d/desktopd.sh\n";
+        let ids = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+        fs::write(&place, root).unwrap();
+        let first = inode(&place);
+        for (added, expected, told) in [
+            ("export A='b c'\nB=2\n", &[("A", "b c"), ("B", "2")][..], 0),
+            ("", &[], 0),
+            ("touch /tmp/x\nexport C=3\nWEB_PASSWORD=x\n", &[("C", "3")], 1),
+        ] {
+            lend(&place, ids).unwrap();
+            assert_ne!(inode(&place), first);
+            let mut file = OpenOptions::new().append(true).open(&place).unwrap();
+            file.write_all(added.as_bytes()).unwrap();
+            let (found, said) = take_back(&place).unwrap();
+            let found: Vec<_> =
+                found.iter().map(|(n, v)| (n.to_str().unwrap(), v.to_str().unwrap())).collect();
+            assert_eq!((&found[..], said.len()), (expected, told), "{added}: {said:?}");
+            assert_eq!((inode(&place), fs::read_to_string(&place).unwrap()), (first, root.to_owned()));
+            assert!(!kept(&place).exists());
+        }
+        // The script wrote it anew, or took it away.
+        lend(&place, ids).unwrap();
+        fs::write(&place, "D=4\n").unwrap();
+        assert_eq!(take_back(&place).unwrap().0, [("D".into(), "4".into())]);
+        lend(&place, ids).unwrap();
+        fs::remove_file(&place).unwrap();
+        assert_eq!(take_back(&place).unwrap().0, []);
+        assert_eq!(inode(&place), first);
+    }
+}
