@@ -43,6 +43,7 @@ pub(super) fn show(auth: &Auth, request: &Request<Incoming>, secure: bool) -> Re
 
 /// POST: checks what was typed.
 pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit) -> Response<Body> {
+    let browser = auth.browser(request.headers(), visit.secure);
     let collected = tokio::time::timeout(FORM_TIME, Limited::new(request.into_body(), FORM).collect()).await;
     let Ok(Ok(collected)) = collected else {
         return page::text(StatusCode::BAD_REQUEST, "the form did not arrive whole");
@@ -52,11 +53,11 @@ pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit
     let field = |name| uri::field(&sent, name).unwrap_or_default();
     let next = String::from_utf8(field("next")).unwrap_or_default();
     let next = uri::local(&next);
-    match auth.password(&field("user"), &field("password"), visit.peer).await {
+    match auth.password(&field("user"), &field("password"), visit.peer, browser).await {
         Ok(()) => {
             let mut response = page::redirect(next);
-            if let Some(cookie) = auth.log_in(visit.secure) {
-                response.headers_mut().insert(SET_COOKIE, cookie);
+            for cookie in auth.log_in(visit.secure).into_iter().chain(auth.know_browser(visit.secure)) {
+                response.headers_mut().append(SET_COOKIE, cookie);
             }
             response
         }

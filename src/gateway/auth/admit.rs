@@ -8,9 +8,11 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 
 use super::header::Presented;
+use super::jar::Purpose;
 use super::known::Known;
 use super::network::Network;
 use super::password::usable;
+use super::queue::Asker;
 use super::{Access, Auth, Denied, SessionId, uri};
 
 impl Auth {
@@ -36,7 +38,7 @@ impl Auth {
                 Err(Denied::Stranger)
             }
             Some(Presented::Basic(pair)) => {
-                self.password(pair.user(), pair.password(), peer).await.map(|()| Access::Credentials)
+                self.password(pair.user(), pair.password(), peer, None).await.map(|()| Access::Credentials)
             }
             Some(Presented::Bearer(shown)) => {
                 self.no_token(vec![shown.to_vec()], peer, open).await.map(|()| Access::Credentials)
@@ -55,14 +57,24 @@ impl Auth {
         if verdict.is_err() && open { Ok(Access::Open) } else { verdict }
     }
 
-    /// Checks user and password, slowly for those who were wrong often.
-    pub(crate) async fn password(&self, user: &[u8], password: &[u8], peer: IpAddr) -> Result<(), Denied> {
+    /// Checks user and password, slowly for those who were wrong often. `browser` is the one that they were typed in,
+    /// if the right ones were typed there before: its attempts are counted apart from everybody else's.
+    pub(crate) async fn password(
+        &self,
+        user: &[u8],
+        password: &[u8],
+        peer: IpAddr,
+        browser: Option<SessionId>,
+    ) -> Result<(), Denied> {
         let known = self.known();
-        let from = Network::of(peer);
-        if known.passwords.remembers(user, password, from) && !self.inner.failures.besieged(from) {
+        let place = Network::of(peer);
+        let asker = browser.map_or(Asker { from: place, known: false }, |browser| {
+            Asker { from: Network::of_browser(browser.id(), peer), known: true }
+        });
+        if known.passwords.remembers(user, password, place) && !self.inner.failures.besieged(asker.from) {
             return Ok(());
         }
-        self.attempt(&known, user, vec![password.to_vec()], peer).await
+        self.attempt(&known, user, vec![password.to_vec()], (place, asker)).await
     }
 
     /// Something stands where a token should, and is none. It may be the password, where that does as well; else it is
@@ -79,35 +91,46 @@ impl Auth {
             return Err(Denied::Stranger);
         }
         if known.password_as_token && readings.iter().any(|shown| usable(shown)) {
-            return self.attempt(&known, user, readings, peer).await;
+            return self.attempt(&known, user, readings, (from, Asker { from, known: false })).await;
         }
         let mark = known.mark(readings.first().map_or(&[], Vec::as_slice));
-        Err(self.inner.failures.wrong(peer, mark).await.err().map_or(Denied::Wrong, Denied::TooMany))
+        Err(self.inner.failures.wrong(from, mark).await.err().map_or(Denied::Wrong, Denied::TooMany))
     }
 
-    /// One guess, with one or more readings of what was shown.
+    /// One guess, with one or more readings of what was shown, from a place.
     async fn attempt(
         &self,
         known: &Arc<Known>,
         user: &[u8],
         readings: Vec<Vec<u8>>,
-        peer: IpAddr,
+        (place, asker): (Network, Asker),
     ) -> Result<(), Denied> {
+        let failures = &self.inner.failures;
         let mark = known.passwords.mark(user, readings.first().map_or(&[], Vec::as_slice));
         // A page that is still open goes on asking with what its browser remembers, and guesses nothing.
-        if self.inner.failures.knows(peer, mark).map_err(Denied::TooMany)? {
+        if failures.knows(asker.from, mark).map_err(Denied::TooMany)? {
             return Err(Denied::Wrong);
         }
-        let turn = self.inner.failures.turn(peer).await.map_err(Denied::TooMany)?;
-        let (user, from) = (user.to_vec(), Network::of(peer));
-        let checked = Arc::clone(known);
+        let turn = failures.turn(asker.from).await.map_err(Denied::TooMany)?;
+        // A page asks for many things at once: the first of them did the work for the others meanwhile.
+        if readings.iter().any(|password| known.passwords.remembers(user, password, place)) {
+            turn.end(None);
+            return if self.is_current(known) { Ok(()) } else { Err(Denied::Wrong) };
+        }
+        let pass = self.inner.making.hashers.enter(asker).await;
+        let pass = pass.map_err(|wait| Denied::TooMany(failures.refused(wait)))?;
+        let (user, checked, auth) = (user.to_vec(), Arc::clone(known), self.clone());
         // In a task of its own: whoever hangs up while it runs has guessed all the same, and gives neither the thread
         // nor the turn back before its time.
         let attempt = tokio::spawn(async move {
             let mut right = false;
             for password in readings {
-                right = right || checked.passwords.check(&user, &password, from).await;
+                right = right || checked.passwords.check(&user, &password, place).await;
             }
+            if right {
+                auth.inner.making.hashers.learn(place);
+            }
+            drop(pass);
             turn.end((!right).then_some(mark));
             right
         });
@@ -117,7 +140,7 @@ impl Auth {
 
     /// The session that a request shows.
     pub fn session(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
-        let mut shown = self.inner.jar.values(headers, secure).peekable();
+        let mut shown = self.inner.jar.values(headers, Purpose::Session, secure).peekable();
         shown.peek()?;
         // Only looked at: counting who uses it would have threads wait for each other.
         let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -130,6 +153,18 @@ impl Auth {
     pub fn log_in(&self, secure: bool) -> Option<HeaderValue> {
         self.inner.counts.logins.up();
         self.inner.jar.set(&self.known().signer.issue(SystemTime::now(), secure), secure)
+    }
+
+    /// The browser that a login comes from, if the right password was typed in it before.
+    pub(crate) fn browser(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
+        let mut shown = self.inner.jar.values(headers, Purpose::Browser, secure);
+        let (known, now) = (self.known(), SystemTime::now());
+        shown.find_map(|value| known.browsers.open(value, now, secure)).map(|(browser, _)| browser)
+    }
+
+    /// The cookie by which a browser is known after a login, as the value of `Set-Cookie` in the login page's answer.
+    pub(crate) fn know_browser(&self, secure: bool) -> Option<HeaderValue> {
+        self.inner.jar.set_browser(&self.known().browsers.issue(SystemTime::now(), secure), secure)
     }
 
     /// Whether nothing has been changed since.

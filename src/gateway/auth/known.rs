@@ -22,8 +22,11 @@ impl Making {
         Arc::new(Passwords::new(user, password.clone(), self.cost, Arc::clone(&self.hashers)))
     }
 
-    fn signer(&self, era: u32, epoch: &[u8; 16], user: &str, source: &str) -> Signer {
-        Signer::new(&self.cookie_key, era, &[epoch, user.as_bytes(), source.as_bytes()])
+    /// What signs sessions, and what signs that a browser is known.
+    fn signers(&self, era: u32, epoch: &[u8; 16], user: &str, source: &str) -> (Signer, Signer) {
+        let binding: &[&[u8]] = &[epoch, user.as_bytes(), source.as_bytes()];
+        let key = &self.cookie_key;
+        (Signer::new(key, era, binding), Signer::of_browsers(key, era, binding))
     }
 }
 
@@ -36,6 +39,7 @@ pub(super) struct Known {
     /// The text by which the password is known: sessions depend on it.
     source: Secret,
     pub(super) signer: Signer,
+    pub(super) browsers: Signer,
     token_key: Keyed,
     tokens: Vec<Digest>,
     /// Whether the password does where a token is asked for.
@@ -51,11 +55,13 @@ impl Known {
         let Credentials { user, password, tokens, password_as_token, .. } = credentials;
         let tokens = tokens.iter().map(|token| token.reveal().as_bytes()).filter(|token| !token.is_empty());
         let (_, source) = password.known();
+        let (signer, browsers) = making.signers(0, epoch, user, source);
         Self {
             user: user.clone(),
             former: None,
             passwords: making.passwords(user, password),
-            signer: making.signer(0, epoch, user, source),
+            signer,
+            browsers,
             source: Secret::new(source),
             token_key: making.token_key.clone(),
             tokens: tokens.map(|token| making.token_key.digest(&[token])).collect(),
@@ -74,11 +80,13 @@ impl Known {
     ) -> Self {
         let era = self.era + 1;
         let (_, source) = password.known();
+        let (signer, browsers) = making.signers(era, epoch, user, source);
         Self {
             user: user.to_owned(),
             former: Some(self.user.clone()),
             passwords: making.passwords(user, password),
-            signer: making.signer(era, epoch, user, source),
+            signer,
+            browsers,
             source: Secret::new(source),
             token_key: self.token_key.clone(),
             tokens: self.tokens.clone(),
@@ -91,11 +99,13 @@ impl Known {
     /// The same in another epoch, in which no session of this one is good.
     pub(super) fn in_epoch(&self, making: &Making, epoch: &[u8; 16]) -> Self {
         let era = self.era + 1;
+        let (signer, browsers) = making.signers(era, epoch, &self.user, self.source.reveal());
         Self {
             user: self.user.clone(),
             former: self.former.clone(),
             passwords: Arc::clone(&self.passwords),
-            signer: making.signer(era, epoch, &self.user, self.source.reveal()),
+            signer,
+            browsers,
             source: self.source.clone(),
             token_key: self.token_key.clone(),
             tokens: self.tokens.clone(),

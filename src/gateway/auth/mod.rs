@@ -3,7 +3,8 @@
 //! Invariants: nothing secret is compared in a time that depends on it; what authenticated to us is never shown to a
 //! service; a valid session or token is never refused or delayed for the address that it comes from; what is right can
 //! be changed while requests come in, and from then on nothing that was right before lets anybody in; a password is a
-//! counted guess under whatever name it comes, except where it was right a while ago.
+//! counted guess under whatever name it comes, except where it was right a while ago; a flood of guesses takes a bounded
+//! part of memory and of the processors, and whoever knows the password gets in all the same.
 
 mod admit;
 mod change;
@@ -12,7 +13,6 @@ mod counters;
 mod credentials;
 mod digest;
 mod failures;
-mod gate;
 mod hashers;
 mod header;
 mod jar;
@@ -20,7 +20,9 @@ mod kept;
 mod known;
 mod network;
 mod password;
+mod queue;
 mod session;
+mod traffic;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;

@@ -93,7 +93,7 @@ fn bearer(token: &str) -> HeaderMap {
 }
 
 async fn knows(auth: &Auth, user: &str, password: &str) -> bool {
-    auth.password(user.as_bytes(), password.as_bytes(), IpAddr::from([127, 0, 0, 1])).await.is_ok()
+    auth.password(user.as_bytes(), password.as_bytes(), IpAddr::from([127, 0, 0, 1]), None).await.is_ok()
 }
 
 #[tokio::test]
@@ -401,11 +401,11 @@ async fn a_browser_that_repeats_the_old_password_does_not_keep_its_owner_out() {
     }
     assert_eq!((auth.counters().failures, auth.counters().bans), (1, 0));
     let peer: IpAddr = "203.0.113.1".parse().unwrap();
-    assert_eq!(auth.password(b"user", b"chosen", peer).await, Ok(()));
+    assert_eq!(auth.password(b"user", b"chosen", peer, None).await, Ok(()));
     // What was wrong may be made right.
-    assert_eq!(auth.password(b"user", b"later", peer).await, Err(Denied::Wrong));
+    assert_eq!(auth.password(b"user", b"later", peer, None).await, Err(Denied::Wrong));
     auth.replace("user", Secret::new("later")).await.unwrap();
-    assert_eq!(auth.password(b"user", b"later", peer).await, Ok(()));
+    assert_eq!(auth.password(b"user", b"later", peer, None).await, Ok(()));
 }
 
 #[tokio::test]
