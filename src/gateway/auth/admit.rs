@@ -13,30 +13,34 @@ use super::known::Known;
 use super::network::Network;
 use super::password::usable;
 use super::queue::Asker;
-use super::{Access, Auth, Denied, SessionId, uri};
+use super::{Access, Auth, Denied, SessionId, Way, cookie, uri};
 
 impl Auth {
-    /// Decides about one request. `secure`: it came by https, as the client sees it.
+    /// Decides about one request.
     pub(crate) async fn admit(
         &self,
         uri: &Uri,
         headers: &HeaderMap,
         peer: IpAddr,
-        (port, secure): (u16, bool),
+        way: Way,
     ) -> Result<Access, Denied> {
-        if let Some(session) = self.session(headers, secure) {
+        if let Some(session) = self.session(headers, way.secure) {
             return Ok(Access::Session(session));
         }
-        if uri::without_token(uri, |token| self.known().is_token(token)).is_some() {
+        let known = self.known();
+        let is_token = |token: &[u8]| known.is_token(token) || (way.secure && known.is_crossing(token));
+        if uri::without_token(uri, is_token).is_some() {
             return Ok(Access::Credentials);
         }
-        let open = self.is_open(port);
+        if self.token_cookies(headers).any(|shown| known.is_token(shown)) {
+            return Ok(Access::TokenCookie);
+        }
+        let open = self.is_open(way.port);
         let verdict = match headers.get(AUTHORIZATION).and_then(Presented::read) {
             Some(Presented::Bearer(token)) if self.known().is_token(token) => Ok(Access::Credentials),
-            // Meant for the service behind an open port: no reason to hash it, or to count it as a guess.
-            Some(Presented::Basic(pair)) if open && !self.known().is_user(pair.user()) => {
-                Err(Denied::Stranger)
-            }
+            // Meant for the service behind an open port: no reason to hash it, or to count it as a guess. Whoever is named:
+            // the time that it takes would tell a stranger who our user is.
+            Some(Presented::Basic(_)) if open && !way.changes_ours => Err(Denied::Stranger),
             Some(Presented::Basic(pair)) => {
                 self.password(pair.user(), pair.password(), peer, None).await.map(|()| Access::Credentials)
             }
@@ -51,7 +55,8 @@ impl Auth {
                     Err(Denied::Wrong) => Err(Denied::Stranger),
                     Err(denied) => Err(denied),
                 },
-                None => Err(Denied::Stranger),
+                None if open => Err(Denied::Stranger),
+                None => Err(self.no_token_cookie(headers, peer, way.navigation).await),
             },
         };
         if verdict.is_err() && open { Ok(Access::Open) } else { verdict }
@@ -68,8 +73,9 @@ impl Auth {
     ) -> Result<(), Denied> {
         let known = self.known();
         let place = Network::of(peer);
-        let asker = browser.map_or(Asker { from: place, known: false }, |browser| {
-            Asker { from: Network::of_browser(browser.id(), peer), known: true }
+        let asker = browser.map_or(Asker { from: place, known: false }, |browser| Asker {
+            from: Network::of_browser(browser.id(), peer),
+            known: true,
         });
         if known.passwords.remembers(user, password, place) && !self.inner.failures.besieged(asker.from) {
             return Ok(());
@@ -95,6 +101,26 @@ impl Auth {
         }
         let mark = known.mark(readings.first().map_or(&[], Vec::as_slice));
         Err(self.inner.failures.wrong(from, mark).await.err().map_or(Denied::Wrong, Denied::TooMany))
+    }
+
+    /// What cookies hold that may be a token by themselves: by the plain name also over https, as a provider's guide says.
+    fn token_cookies<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
+        let jar = self.inner.of_provider.then_some(&self.inner.jar);
+        jar.into_iter().flat_map(|jar| jar.values(headers, Purpose::Session, false))
+    }
+
+    /// What is none of a token is a guess, but for sessions that are over. Any other port of this host can plant such
+    /// cookies in people's browsers, so these guesses are counted apart: they get nobody's logins banned, and a person is
+    /// led to the login page all the same.
+    async fn no_token_cookie(&self, headers: &HeaderMap, peer: IpAddr, navigation: bool) -> Denied {
+        let Some(shown) = self.token_cookies(headers).find(|shown| !cookie::is_shaped(shown)) else {
+            return Denied::Stranger;
+        };
+        let mark = self.known().mark(shown);
+        match self.inner.failures.wrong(Network::of(peer).aside(), mark).await {
+            Err(wait) if !navigation => Denied::TooMany(wait),
+            _ => Denied::Stranger,
+        }
     }
 
     /// One guess, with one or more readings of what was shown, from a place.
@@ -145,26 +171,48 @@ impl Auth {
         // Only looked at: counting who uses it would have threads wait for each other.
         let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner);
         let now = SystemTime::now();
-        let sessions = shown.filter_map(|value| known.signer.open(value, now, secure));
+        let sessions = shown.filter_map(|value| known.signers.sessions.open(value, now, secure));
         sessions.map(|(session, _)| session).find(|session| !self.inner.sessions.is_revoked(*session))
     }
 
     /// The cookie of a new session, as the value of `Set-Cookie`. `secure`: the login came by https.
     pub fn log_in(&self, secure: bool) -> Option<HeaderValue> {
         self.inner.counts.logins.up();
-        self.inner.jar.set(&self.known().signer.issue(SystemTime::now(), secure), secure)
+        self.inner.jar.set(&self.known().signers.sessions.issue(SystemTime::now(), secure), secure)
     }
 
     /// The browser that a login comes from, if the right password was typed in it before.
     pub(crate) fn browser(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
         let mut shown = self.inner.jar.values(headers, Purpose::Browser, secure);
         let (known, now) = (self.known(), SystemTime::now());
-        shown.find_map(|value| known.browsers.open(value, now, secure)).map(|(browser, _)| browser)
+        shown.find_map(|value| known.signers.browsers.open(value, now, secure)).map(|(browser, _)| browser)
     }
 
     /// The cookie by which a browser is known after a login, as the value of `Set-Cookie` in the login page's answer.
     pub(crate) fn know_browser(&self, secure: bool) -> Option<HeaderValue> {
-        self.inner.jar.set_browser(&self.known().browsers.issue(SystemTime::now(), secure), secure)
+        self.inner.jar.set_browser(&self.known().signers.browsers.issue(SystemTime::now(), secure), secure)
+    }
+
+    /// The address without the token in it, if there is one that is right by itself.
+    pub(crate) fn token_in(&self, uri: &Uri) -> Option<String> {
+        uri::without_token(uri, |token| self.known().is_token(token))
+    }
+
+    /// Whether a token sets a cookie also where no page was asked for, as a provider's guide says.
+    pub(crate) fn sets_cookies_for_tokens(&self) -> bool {
+        self.inner.of_provider
+    }
+
+    /// The cookie that leads whoever has just shown a token by http on to https, as the value of `Set-Cookie`.
+    pub(crate) fn cross(&self) -> Option<HeaderValue> {
+        self.inner.jar.set_crossing(&self.known().signers.crossings.issue(SystemTime::now(), false))
+    }
+
+    /// What stands for that token in a link to https.
+    pub(crate) fn crossing(&self, headers: &HeaderMap) -> Option<String> {
+        let known = self.known();
+        let mut shown = self.inner.jar.values(headers, Purpose::Crossing, false);
+        String::from_utf8(shown.find(|shown| known.is_crossing(shown))?.to_vec()).ok()
     }
 
     /// Whether nothing has been changed since.

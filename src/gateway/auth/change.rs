@@ -86,7 +86,7 @@ impl Auth {
         let of = |secure: &bool| {
             let secure = *secure;
             let values = self.inner.jar.values(headers, Purpose::Session, secure);
-            let sessions = values.filter_map(|value| known.signer.open(value, now, secure));
+            let sessions = values.filter_map(|value| known.signers.sessions.open(value, now, secure));
             sessions.filter(|(session, _)| !self.inner.sessions.is_revoked(*session)).collect::<Vec<_>>()
         };
         schemes.iter().flat_map(of).collect()

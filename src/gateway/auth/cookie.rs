@@ -19,6 +19,9 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long a browser is known in which the right password was typed.
 pub(super) const BROWSER_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
+/// How long a link to https is good that stands in for a token which came by http.
+pub(super) const CROSSING_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
 /// How far the clock may have been put back since a cookie was made.
 const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -70,6 +73,11 @@ impl Signer {
         Self::of(b"browser", BROWSER_LIFETIME, (key, era, binding))
     }
 
+    /// The same for values that open a session by https, once a token has come by http.
+    pub(super) fn of_crossings(key: &Key, era: u32, binding: &[&[u8]]) -> Self {
+        Self::of(b"crossing", CROSSING_LIFETIME, (key, era, binding))
+    }
+
     fn of(purpose: &[u8], lifetime: Duration, (key, era, binding): (&Key, u32, &[&[u8]])) -> Self {
         let key = Keyed::new(key);
         let of = |kind: &[u8]| Keyed::new(&key.digest(&[&[purpose, kind], binding].concat()));
@@ -105,6 +113,11 @@ impl Signer {
     fn keyed(&self, secure: bool) -> &Keyed {
         if secure { &self.https } else { &self.http }
     }
+}
+
+/// Whether something looks like a value of ours, be it a good one or not.
+pub(super) fn is_shaped(value: &[u8]) -> bool {
+    value.len() == CHARACTERS && value.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
 }
 
 fn seconds(at: SystemTime) -> u64 {

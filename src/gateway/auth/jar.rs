@@ -6,16 +6,18 @@
 //!
 //! Besides a session's there is one that a browser shows to the login page only: the right password was typed in this
 //! browser before. It lets nobody in. Its path is that of the login page as the browser sees it, so it is left to the
-//! browser.
+//! browser. And one is for whoever came by http with a token to where https is needed: it takes them there for as long
+//! as it takes to click, and whoever could read it on the way has read the token itself.
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 
-use super::cookie::{BROWSER_LIFETIME, LIFETIME};
+use super::cookie::{BROWSER_LIFETIME, CROSSING_LIFETIME, LIFETIME};
 use super::digest::{Key, Keyed};
 
-/// Cookies of one name that are looked at in one request.
-const MOST: usize = 32;
+/// Cookies of one name that are looked at in one request: more than a browser keeps for a host, so that no neighbour can
+/// plant so many beside ours that ours is not seen.
+const MOST: usize = 192;
 
 /// What browsers take only by https, without a domain and for all paths.
 const PREFIX: &str = "__Host-";
@@ -26,12 +28,16 @@ const SECURE_PREFIX: &str = "__Secure-";
 /// What the names of those end in that say that a browser is known.
 const BROWSER: &str = "_browser";
 
+/// What the name of the one ends in that leads on to https.
+const CROSSING: &str = "_crossing";
+
 /// The names of our cookies.
 pub(super) struct Jar {
     http: String,
     https: String,
     browser_http: String,
     browser_https: String,
+    crossing: String,
 }
 
 /// What a cookie is for.
@@ -41,6 +47,8 @@ pub(super) enum Purpose {
     Session,
     /// It says that the right password was typed in this browser before.
     Browser,
+    /// It leads from http to https. There is none by https.
+    Crossing,
 }
 
 impl Jar {
@@ -63,13 +71,14 @@ impl Jar {
             https: format!("{PREFIX}{http}"),
             browser_https: format!("{SECURE_PREFIX}{http}{BROWSER}"),
             browser_http: format!("{http}{BROWSER}"),
+            crossing: format!("{http}{CROSSING}"),
             http,
         }
     }
 
     /// `Set-Cookie` for a session.
     pub(super) fn set(&self, value: &str, secure: bool) -> Option<HeaderValue> {
-        self.line(value, LIFETIME.as_secs(), secure)
+        line(self.name(Purpose::Session, secure), value, LIFETIME.as_secs(), secure)
     }
 
     /// `Set-Cookie` for a browser that is known, in an answer of the login page.
@@ -80,17 +89,15 @@ impl Jar {
             .ok()
     }
 
+    /// `Set-Cookie` for the way from http to https.
+    pub(super) fn set_crossing(&self, value: &str) -> Option<HeaderValue> {
+        line(&self.crossing, value, CROSSING_LIFETIME.as_secs(), false)
+    }
+
     /// `Set-Cookie`, twice, for no session any more. By http the other one cannot be touched, nor was it sent.
     pub(super) fn clear(&self, secure: bool) -> Vec<HeaderValue> {
         let schemes: &[bool] = if secure { &[true, false] } else { &[false] };
-        schemes.iter().filter_map(|secure| self.line("", 0, *secure)).collect()
-    }
-
-    fn line(&self, value: &str, seconds: u64, secure: bool) -> Option<HeaderValue> {
-        let name = self.name(Purpose::Session, secure);
-        let secure = if secure { "; Secure" } else { "" };
-        let line = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-        HeaderValue::try_from(line).ok()
+        schemes.iter().filter_map(|s| line(self.name(Purpose::Session, *s), "", 0, *s)).collect()
     }
 
     /// The values that a request shows. Other ports of the host can plant cookies of our name beside ours, so there
@@ -146,14 +153,20 @@ impl Jar {
             (Purpose::Session, true) => &self.https,
             (Purpose::Browser, false) => &self.browser_http,
             (Purpose::Browser, true) => &self.browser_https,
+            (Purpose::Crossing, _) => &self.crossing,
         }
     }
 
     fn is_name(&self, name: &[u8]) -> bool {
-        [&self.http, &self.https, &self.browser_http, &self.browser_https]
-            .iter()
-            .any(|ours| name == ours.as_bytes())
+        let ours = [&self.http, &self.https, &self.browser_http, &self.browser_https, &self.crossing];
+        ours.iter().any(|ours| name == ours.as_bytes())
     }
+}
+
+fn line(name: &str, value: &str, seconds: u64, secure: bool) -> Option<HeaderValue> {
+    let secure = if secure { "; Secure" } else { "" };
+    let line = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::try_from(line).ok()
 }
 
 fn name_of(cookie: &[u8]) -> &[u8] {
@@ -205,7 +218,8 @@ mod tests {
     fn each_scheme_has_its_own() {
         let jar = jar();
         let headers = request("ours=1; __Host-ours=2; xours=3; ours =4; ours=5;ours=6");
-        let found = |secure| jar.values(&headers, Purpose::Session, secure).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let found =
+            |secure| jar.values(&headers, Purpose::Session, secure).map(<[u8]>::to_vec).collect::<Vec<_>>();
         assert_eq!(found(false), [b"1", b"5", b"6"]);
         assert_eq!(found(true), [b"2"]);
         let (http, https) = (jar.set("v", false).unwrap(), jar.set("v", true).unwrap());
@@ -222,7 +236,7 @@ mod tests {
             ("a=1; ours=x; b=\"2; 3\"", Some("a=1; b=\"2; 3\"")),
             ("ours=x; __Host-ours=y; ours=z; b=2", Some("b=2")),
             ("ours =x; ours; b=2", Some("b=2")),
-            ("ours_browser=x; __Secure-ours_browser=y; b=2", Some("b=2")),
+            ("ours_browser=x; __Secure-ours_browser=y; b=2; ours_crossing=z", Some("b=2")),
             ("xours=1", Some("xours=1")),
             ("a=ours", Some("a=ours")),
         ] {

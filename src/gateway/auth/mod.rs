@@ -48,6 +48,8 @@ use known::{Known, Making};
 pub(crate) enum Access {
     /// With a session's cookie.
     Session(SessionId),
+    /// With a cookie whose value is a token, where a provider's guide says so. Browsers send it by themselves.
+    TokenCookie,
     /// With Basic, Bearer or `?token=`: with something that no browser sends by itself to a foreign page's request,
     /// except Basic, which therefore never comes together with a foreign Origin.
     Credentials,
@@ -59,7 +61,7 @@ impl Access {
     pub(crate) fn session(self) -> Option<SessionId> {
         match self {
             Self::Session(session) => Some(session),
-            Self::Credentials | Self::Open => None,
+            Self::TokenCookie | Self::Credentials | Self::Open => None,
         }
     }
 
@@ -67,6 +69,19 @@ impl Access {
     pub(crate) fn is_inside(self) -> bool {
         self != Self::Open
     }
+}
+
+/// How a request comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    /// The port of ours.
+    pub(crate) port: u16,
+    /// Whether it came by https, as the client sees it.
+    pub(crate) secure: bool,
+    /// Whether a person waits for a page, who is led to the login.
+    pub(crate) navigation: bool,
+    /// Whether the request needs a login also where its port is open.
+    pub(crate) changes_ours: bool,
 }
 
 /// Why somebody did not come in.
@@ -89,6 +104,8 @@ pub struct Auth {
 struct Inner {
     enabled: bool,
     excluded: Vec<u16>,
+    /// Whether a provider's name was given for the cookie, whose guide then says how else that cookie may be used.
+    of_provider: bool,
     jar: jar::Jar,
     sessions: session::Sessions,
     failures: failures::Failures,
@@ -128,6 +145,7 @@ impl Auth {
         sessions.remember(remembered.revoked);
         let inner = Inner {
             enabled: given.enabled,
+            of_provider: given.cookie.is_some(),
             jar: jar::Jar::new(given.cookie.as_deref(), &cookie_key),
             excluded: given.excluded,
             sessions,
@@ -190,7 +208,11 @@ impl Auth {
         }
         let Some(value) = headers.get(AUTHORIZATION) else { return };
         let ours = Presented::read(value).is_some_and(|shown| match shown {
-            Presented::Basic(pair) => self.known().is_user(pair.user()),
+            // Also what was typed together with a name that is not ours: the password is.
+            Presented::Basic(pair) => {
+                let known = self.known();
+                known.is_user(pair.user()) || known.is_our_password(pair.password(), inside)
+            }
             Presented::Bearer(token) => self.known().is_ours(token, inside),
         });
         if ours {

@@ -47,6 +47,15 @@ impl Network {
         Self { address: address.into(), public: Self::of(peer).public }
     }
 
+    /// The same place for guesses of another kind, which are counted apart. No other place has such an address.
+    pub(super) fn aside(self) -> Self {
+        let address = match self.address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() | 2),
+        };
+        Self { address: address.into(), ..self }
+    }
+
     /// The networks that it is in, from the widest to itself.
     pub(super) fn within(self) -> [u128; LEVELS] {
         let (bits, lengths) = match self.address {

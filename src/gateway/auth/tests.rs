@@ -85,7 +85,8 @@ async fn admit_from(
     headers: &HeaderMap,
     port: u16,
 ) -> Result<Access, Denied> {
-    auth.admit(&uri.parse().unwrap(), headers, peer.parse().unwrap(), (port, false)).await
+    let way = Way { port, secure: false, navigation: false, changes_ours: false };
+    auth.admit(&uri.parse().unwrap(), headers, peer.parse().unwrap(), way).await
 }
 
 fn bearer(token: &str) -> HeaderMap {
@@ -161,6 +162,25 @@ async fn too_many_log_outs_end_every_session_rather_than_bring_one_back() {
     assert!(!stolen.is_in(&auth, false) && !stolen.is_in(&restarted(dir.path(), credentials()), false));
     browser.enter(&auth, false);
     assert!(browser.is_in(&auth, false) && browser.is_in(&restarted(dir.path(), credentials()), false));
+}
+
+#[tokio::test]
+async fn a_browser_is_known_over_a_restart_until_the_credentials_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let auth = restarted(dir.path(), credentials());
+    for secure in [false, true] {
+        let line = auth.know_browser(secure).unwrap();
+        let pair = line.to_str().unwrap().split(';').next().unwrap();
+        let headers = request(&[("cookie", &format!("a=1; {pair}x; {pair}"))]);
+        let again = restarted(dir.path(), credentials());
+        assert!(
+            auth.browser(&headers, secure).is_some()
+                && auth.browser(&headers, secure) == again.browser(&headers, secure)
+        );
+        assert!(auth.browser(&headers, !secure).is_none() && auth.session(&headers, secure).is_none());
+        assert_eq!(auth.replace("user", Secret::new("given")).await, Ok(None));
+        assert!(auth.browser(&headers, secure).is_none(), "the same password, chosen anew");
+    }
 }
 
 #[tokio::test]
