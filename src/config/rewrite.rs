@@ -24,6 +24,10 @@ pub struct Rewrite {
     /// Headers that every answer gets, in place of the service's own.
     #[serde(serialize_with = "as_texts")]
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Paths of something that was there before, for people's bookmarks: they and all below them lead to the route's
+    /// own path.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<String>,
 }
 
 impl Default for Rewrite {
@@ -34,6 +38,7 @@ impl Default for Rewrite {
             title_case: false,
             handshake_limit: None,
             headers: Vec::new(),
+            moved: Vec::new(),
         }
     }
 }
@@ -68,8 +73,25 @@ pub(super) fn read(table: &mut Reader<'_>, bridged: bool) -> Rewrite {
             }
         }
     }
-    let headers = headers(table);
-    Rewrite { localhost, forwarded, title_case, handshake_limit, headers }
+    let (headers, moved) = (headers(table), moved(table));
+    Rewrite { localhost, forwarded, title_case, handshake_limit, headers, moved }
+}
+
+fn moved(table: &mut Reader<'_>) -> Vec<String> {
+    let paths: Vec<String> =
+        table.get("moved", "a list of paths such as [\"/guacamole\"]").unwrap_or_default();
+    let plain = |path: &String| {
+        path.len() > 1
+            && path.starts_with('/')
+            && !path.contains("//")
+            && !path.ends_with('/')
+            && path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\\".contains(&b))
+    };
+    let (paths, wrong): (Vec<_>, Vec<_>) = paths.into_iter().partition(plain);
+    for path in wrong {
+        table.problem("moved", format!("\"{path}\" is not a path such as \"/guacamole\""));
+    }
+    paths
 }
 
 fn headers(table: &mut Reader<'_>) -> Vec<(HeaderName, HeaderValue)> {
@@ -129,19 +151,19 @@ mod tests {
         assert!(parse("", false).0.is_nothing());
         let (rewrite, problems) = parse(
             "host = \"localhost\"\nforwarded = false\ntitle-case = true\nhandshake-limit = \"1KiB\"\n\
-             [headers]\nCross-Origin-Opener-Policy = \"same-origin\"\n",
+             moved = [\"/a\", \"/b/c\"]\n[headers]\nCross-Origin-Opener-Policy = \"same-origin\"\n",
             false,
         );
         assert_eq!(problems, [""; 0]);
         assert!(rewrite.localhost && !rewrite.forwarded && rewrite.title_case);
-        assert_eq!(rewrite.handshake_limit, Some(1024));
+        assert_eq!((rewrite.handshake_limit, rewrite.moved), (Some(1024), vec!["/a".into(), "/b/c".into()]));
         assert_eq!(rewrite.headers[0].0, "cross-origin-opener-policy");
     }
 
     #[test]
     fn mistakes_are_named_and_none_of_them_is_used() {
         let (rewrite, problems) = parse(
-            "host = \"local\"\nforwarded = 1\nhandshake-limit = \"1\"\n[headers]\n\"a b\" = \"1\"\nX-Ok = \"1\"\n\
+            "host = \"local\"\nforwarded = 1\nhandshake-limit = \"1\"\nmoved = [\"/\", \"a\", \"//a\", \"/a?\", \"/a/\"]\n[headers]\n\"a b\" = \"1\"\nX-Ok = \"1\"\n\
              Content-Length = \"1\"\nSet-Cookie = \"a\"\nX-Line = \"a\\nb\"\nX-Empty = \"\"\n",
             false,
         );
@@ -150,6 +172,11 @@ mod tests {
             "host: \"local\" is not one of \"keep\", \"localhost\"",
             "forwarded: 1 is not true or false",
             "handshake-limit: \"1\" is not a size",
+            "moved: \"/\" is not a path",
+            "moved: \"a\" is not a path",
+            "moved: \"//a\" is not a path",
+            "moved: \"/a?\" is not a path",
+            "moved: \"/a/\" is not a path",
             "headers.a b: \"a b\" is not the name of a header",
             "headers.Content-Length: content-length says how",
             "headers.Set-Cookie: set-cookie says how",
@@ -158,7 +185,7 @@ mod tests {
         ] {
             assert!(problems.iter().any(|problem| problem.contains(part)), "{part} in {problems:#?}");
         }
-        assert_eq!(problems.len(), 8, "{problems:#?}");
+        assert_eq!(problems.len(), 13, "{problems:#?}");
     }
 
     #[test]

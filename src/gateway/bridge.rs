@@ -75,8 +75,10 @@ pub(super) async fn answer(
         return Ok(open(&route.upstream, request, hold).await?.map(Reply::from));
     }
     let response = match &bridge.files {
-        Some(folder) if !upgrades => files::serve(folder, &route.path, request.map(Body::new)).await,
-        _ => page::text(StatusCode::NOT_FOUND, "not found"),
+        Some(folder) if !upgrades => {
+            files::serve(folder, &route.path, &visit.base, request.map(Body::new)).await
+        }
+        _ => page::text(StatusCode::NOT_FOUND, "there is nothing here but a WebSocket"),
     };
     Ok(response.map(|body| Reply::from(body).leased(lease)))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONNECTION, SET_COOKIE};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, SET_COOKIE};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use futures_util::FutureExt;
 use hyper::body::{Body as _, Incoming};
@@ -15,12 +15,14 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 
 use super::access_log::Entry;
-use super::auth::{Access, Auth, Denied, Lease};
+use super::auth::{Access, Auth, Denied, Lease, Way};
 use super::body::Reply;
 use super::metrics::{self, Metrics};
 use super::proxy::{self, Failed};
 use super::visit::{self, Arrival, Visit};
-use super::{Settings, bridge, compress, cors, https, login, origin, own, page, rewrite, waiting, webrtc};
+use super::{
+    Settings, bridge, compress, cors, errors, https, login, origin, own, page, rewrite, uri, waiting, webrtc,
+};
 use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
@@ -63,6 +65,7 @@ impl Door {
             .settings
             .access_log
             .then(|| Entry::begin(&self.logs, &request, arrival, &self.settings.proxies));
+        let reader = errors::Reader::of(self, arrival, &request);
         let grant = cors::grant(&self.settings, request.headers());
         // Boxed: it goes through many hands, and so do the ways that are seldom gone.
         let deciding = Box::pin(self.decide(target, arrival, Box::new(request)));
@@ -71,6 +74,9 @@ impl Door {
             tracing::error!("a request to port {port} made the gateway panic");
             own_text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
         });
+        if let Some(reader) = reader {
+            response = reader.show(target, response);
+        }
         if asks_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             // What follows may be meant for the protocol that was not switched to; it must not be read as a request.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -101,15 +107,31 @@ impl Door {
         if let Some(response) = cors::preflight(&self.settings, &request) {
             return response.map(Reply::from);
         }
+        if *request.method() == Method::OPTIONS
+            && let Some(response) = own::preflight(request.uri().path())
+        {
+            return response.map(Reply::from);
+        }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        if reads && let Some(response) = own::open(request.uri().path()) {
+        if reads && let Some(response) = own::open(request.uri().path(), &visit.base) {
             let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
             return compress::asset(wish, response.map(Reply::from));
         }
         let insists = self.insists(target, visit.port);
+        // Before any page of ours can show up under an address with a token in it.
+        if !visit.secure
+            && !insists
+            && visit.is_page()
+            && let Some(clean) = self.auth.token_in(request.uri())
+        {
+            let session = self.auth.session(request.headers(), visit.secure);
+            let crosses = matches!(target, Target::Service(route) if route.secure_context);
+            return login::exchange(&self.auth, &clean, session, &visit, crosses).map(Reply::from);
+        }
         if !visit.secure
             && (insists || visit.navigation)
-            && let Some(response) = Box::pin(https::instead(insists, target, &visit, &request)).await
+            && let Some(response) =
+                Box::pin(https::instead(&self.auth, insists, target, &visit, &request)).await
         {
             return response.map(Reply::from);
         }
@@ -122,7 +144,13 @@ impl Door {
         if matches!(request.uri().path(), login::PATH | login::LOGOUT) {
             return Box::pin(self.login(*request, &visit)).await;
         }
-        let way = (visit.port, visit.secure);
+        let changes = visit.changes(request.method());
+        let way = Way {
+            port: visit.port,
+            secure: visit.secure,
+            navigation: visit.is_page(),
+            changes_ours: changes && matches!(target, Target::Own(_)),
+        };
         let access = match self.auth.admit(request.uri(), request.headers(), visit.peer, way).await {
             Ok(access) => access,
             Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
@@ -155,16 +183,20 @@ impl Door {
         access: Access,
         visit: Visit,
     ) -> Response<Reply> {
+        let mut token_shown = false;
         if let Some(clean) = self.auth.without_token(request.uri(), access) {
-            if visit.navigation && visit.upgrade.is_none() {
-                return self.exchange_token(&clean, access, visit.secure);
+            if visit.is_page() {
+                return login::exchange(&self.auth, &clean, access.session(), &visit, false).map(Reply::from);
+            }
+            if access == Access::Credentials && visit.upgrade.is_none() {
+                token_shown = self.auth.sets_cookies_for_tokens();
             }
             match clean.parse() {
                 Ok(uri) => *request.uri_mut() = uri,
                 Err(_) => return own_text(StatusCode::BAD_REQUEST, "the address cannot be read"),
             }
         }
-        let changes = !origin::is_safe(request.method()) || visit.upgrade.is_some();
+        let changes = visit.changes(request.method());
         if changes
             && !cors::trusts(&self.settings, request.headers(), access)
             && let Err(why) = origin::may_change(request.headers(), access, &self.settings.origins)
@@ -172,6 +204,23 @@ impl Door {
             return page::json(StatusCode::FORBIDDEN, &json!({ "error": why })).map(Reply::from);
         }
         self.auth.strip(request.headers_mut(), access.is_inside());
+        let secure = visit.secure;
+        let mut response = self.inside(target, request, access, visit).await;
+        if token_shown && let Some(cookie) = self.auth.log_in(secure) {
+            response.headers_mut().append(SET_COOKIE, cookie);
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        response
+    }
+
+    /// What somebody gets who may have it.
+    async fn inside(
+        &self,
+        target: &Target,
+        request: Box<Request<Incoming>>,
+        access: Access,
+        visit: Visit,
+    ) -> Response<Reply> {
         let own = request.uri().path().starts_with(own::PREFIX);
         match target {
             Target::Service(route) if request.uri().path() == waiting::EVENTS => {
@@ -179,16 +228,19 @@ impl Door {
                 response.map(|body| Reply::from(body).leased(|| self.auth.lease(access)))
             }
             Target::Service(route) if request.uri().path() == webrtc::PATH && route.webrtc == Some(true) => {
-                Box::pin(webrtc::answer(route, request.method())).await.map(Reply::from)
+                Box::pin(webrtc::answer(route, request.method(), &visit.base)).await.map(Reply::from)
             }
             Target::Own(_) if request.uri().path() == metrics::PATH => {
                 self.metrics.show(&self.watch.borrow(), self.auth.counters()).map(Reply::from)
             }
-            _ if own => own_text(StatusCode::NOT_FOUND, "not found"),
-            Target::Own(_) if changes && access == Access::Open => {
+            _ if own => own_text(StatusCode::NOT_FOUND, "there is nothing here"),
+            Target::Own(_) if visit.changes(request.method()) && access == Access::Open => {
                 visit.deny(Denied::Stranger, &request).map(Reply::from)
             }
             Target::Own(router) => Box::pin(self.pages(router.clone(), *request, access)).await,
+            Target::Service(route) if visit.upgrade.is_none() && rewrite::is_moved(route, &request) => {
+                page::redirect(&visit.base.to(uri::local(&route.path))).map(Reply::from)
+            }
             Target::Service(route) => self.service(route, request, access, visit).await,
         }
     }
@@ -230,7 +282,7 @@ impl Door {
             },
         };
         let page = visit.navigation && !upgrades;
-        let mut response = waiting::answer(&standing, route, &self.logs, page);
+        let mut response = waiting::answer(&standing, route, &self.logs, page.then_some(&visit.base));
         if upgrades {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         } else if page && visit.by_cloudflare {
@@ -304,9 +356,7 @@ impl Door {
     async fn login(&self, request: Request<Incoming>, visit: &Visit) -> Response<Reply> {
         let page = request.uri().path() == login::PATH;
         match *request.method() {
-            Method::GET | Method::HEAD if page => {
-                login::show(&self.auth, &request, visit.secure).map(Reply::from)
-            }
+            Method::GET | Method::HEAD if page => login::show(&self.auth, &request, visit).map(Reply::from),
             Method::POST => {
                 // The form itself shows who somebody is; what matters is that the form was ours.
                 let origins = &self.settings.origins;
@@ -316,23 +366,11 @@ impl Door {
                 if page {
                     login::enter(&self.auth, request, visit).await.map(Reply::from)
                 } else {
-                    login::leave(&self.auth, request.headers(), visit.secure).await.map(Reply::from)
+                    login::leave(&self.auth, request.headers(), visit).await.map(Reply::from)
                 }
             }
             _ => own_text(StatusCode::METHOD_NOT_ALLOWED, "this address takes a form"),
         }
-    }
-
-    /// The provider's button: the token leaves the address, the history and every Referer, a cookie takes its place.
-    fn exchange_token(&self, clean: &str, access: Access, secure: bool) -> Response<Reply> {
-        let mut response = page::redirect(super::uri::local(clean));
-        response.headers_mut().insert("referrer-policy", HeaderValue::from_static("no-referrer"));
-        if access.session().is_none()
-            && let Some(cookie) = self.auth.log_in(secure)
-        {
-            response.headers_mut().insert(SET_COOKIE, cookie);
-        }
-        response.map(Reply::from)
     }
 }
 

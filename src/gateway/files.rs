@@ -12,6 +12,7 @@ use axum::http::header::{
 use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tower_http::services::ServeFile;
 
+use super::base::Base;
 use super::{page, uri};
 
 /// The pages bring their own scripts and styles; whose frame they stand in is our business.
@@ -25,7 +26,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Answers a request with a file of `folder`. `entry` is where `/` leads to.
-pub(super) async fn serve(folder: &Path, entry: &str, request: Request<Body>) -> Response<Body> {
+pub(super) async fn serve(folder: &Path, entry: &str, base: &Base, request: Request<Body>) -> Response<Body> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = page::text(StatusCode::METHOD_NOT_ALLOWED, "files are only read here");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -33,10 +34,10 @@ pub(super) async fn serve(folder: &Path, entry: &str, request: Request<Body>) ->
     }
     let path = request.uri().path();
     if path == "/" && entry != "/" {
-        return page::redirect(uri::local(entry));
+        return page::redirect(&base.to(uri::local(entry)));
     }
     let Some(file) = find(folder, path).await else {
-        return page::text(StatusCode::NOT_FOUND, "not found");
+        return page::text(StatusCode::NOT_FOUND, "there is no such file");
     };
     match ServeFile::new(&file).try_call(request).await {
         Ok(response) => {

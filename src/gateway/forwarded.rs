@@ -1,7 +1,8 @@
 //! What a request says about its way here when something passed it on: a cloud's proxy, an ingress, a tunnel.
 //!
 //! Invariants: the scheme is believed of whoever may be such a proxy, because whoever lies about it harms nobody but
-//! themselves: they get a cookie that their own browser refuses. The address decides how often somebody may guess a
+//! themselves: they get a cookie that their own browser refuses. The same goes for the path under which a proxy has us,
+//! which becomes part of links and redirects: no page of somebody else's can send that header. The address decides how often somebody may guess a
 //! password, so it is believed only of those that somebody listed, and of our own tunnel. Docker's proxy and `ssh -L`
 //! carry strangers' headers from loopback, too: without a tunnel nothing from there is believed.
 
@@ -10,7 +11,8 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::auth::is_shared;
-use super::headers::FORWARDED_PROTO;
+use super::base::Prefix;
+use super::headers::{FORWARDED_PREFIX, FORWARDED_PROTO};
 use super::origin;
 
 const CF_VISITOR: HeaderName = HeaderName::from_static("cf-visitor");
@@ -30,10 +32,24 @@ impl Proxies {
         self.listed.iter().any(|network| network.contains(address))
     }
 
+    /// Whether `peer` may be a proxy in front of us.
+    fn may_be_proxy(&self, peer: IpAddr) -> bool {
+        is_shared(peer) || self.lists(peer)
+    }
+
+    /// The path under which `peer` has us, which it takes away from the addresses that it asks for.
+    pub(super) fn prefix(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Prefix> {
+        let said = single(headers, FORWARDED_PREFIX.as_str())?;
+        if !self.may_be_proxy(peer) {
+            return None;
+        }
+        Prefix::parse(said.to_str().ok()?)
+    }
+
     /// Whether the client sees https although `peer` speaks plain HTTP to us: a proxy in front of this container may
     /// have an address that is nobody's on the internet.
     pub(super) fn says_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
-        if !is_shared(peer) && !self.lists(peer) {
+        if !self.may_be_proxy(peer) {
             return false;
         }
         // Of several the first is the one that the client spoke to.
@@ -137,6 +153,26 @@ mod tests {
             (map(&[]), false),
         ] {
             assert_eq!(none.says_https(ip("10.0.0.1"), &headers), secure, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn the_prefix_is_believed_of_near_ones_and_of_those_on_the_list_and_once() {
+        let said = map(&[("x-forwarded-prefix", "/desktop/")]);
+        let listed = Proxies { listed: vec!["203.0.113.0/24".parse().unwrap()], tunnel: false };
+        let prefix = |proxies: &Proxies, peer, headers: &HeaderMap| {
+            proxies.prefix(ip(peer), headers).map(|prefix| prefix.as_str().to_owned())
+        };
+        assert_eq!(prefix(&listed, "203.0.113.7", &said).as_deref(), Some("/desktop"));
+        assert_eq!(prefix(&listed, "172.17.0.1", &said).as_deref(), Some("/desktop"));
+        assert_eq!(prefix(&listed, "198.51.100.1", &said), None);
+        for forged in [
+            map(&[("x-forwarded-prefix", "/a"), ("x-forwarded-prefix", "/b")]),
+            map(&[("x-forwarded-prefix", "//evil")]),
+            map(&[("x-forwarded-prefix", "/")]),
+            map(&[]),
+        ] {
+            assert_eq!(prefix(&listed, "172.17.0.1", &forged), None, "{forged:?}");
         }
     }
 

@@ -2,11 +2,13 @@
 //! where a request came from is said by us.
 
 use axum::http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, ORIGIN, PROXY_AUTHENTICATE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, ORIGIN, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderValue, Request, Version};
 use hyper::body::Body;
+
+use super::base::Prefix;
 
 /// Headers by which proxies say where a request came from, who sent it, and which address it is really for. Services
 /// believe them; from strangers they are claims.
@@ -35,6 +37,7 @@ const FAMILIES: [&str; 3] = ["x-forwarded", "x-auth-request", "cf-"];
 /// What we say to services about where a request came from.
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
@@ -55,7 +58,8 @@ fn announce_trailers(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
         .filter(|name| {
-            !name.is_empty() && !is_claim(name) && name != COOKIE.as_str() && name != ORIGIN.as_str()
+            let ours = [COOKIE.as_str(), ORIGIN.as_str(), AUTHORIZATION.as_str()];
+            !name.is_empty() && !is_claim(name) && !ours.contains(&name.as_str())
         })
         .collect();
     headers.remove(TRAILER);
@@ -109,7 +113,11 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Makes a client's headers into those of the request to the service.
-pub(super) fn prepare_request(headers: &mut HeaderMap, peer: &HeaderValue, secure: bool) {
+pub(super) fn prepare_request(
+    headers: &mut HeaderMap,
+    peer: &HeaderValue,
+    (secure, prefix): (bool, Option<&Prefix>),
+) {
     let host = headers.get(HOST).cloned();
     let trailers = headers.get_all(TE).iter().any(|te| has_token(te, "trailers"));
     strip_hop_by_hop(headers);
@@ -128,6 +136,9 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, peer: &HeaderValue, secur
     headers.insert(FORWARDED_FOR, peer.clone());
     headers.insert(REAL_IP, peer.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
+    if let Some(prefix) = prefix.and_then(|prefix| HeaderValue::from_str(prefix.as_str()).ok()) {
+        headers.insert(FORWARDED_PREFIX, prefix);
+    }
     if let Some(host) = host {
         headers.insert(FORWARDED_HOST, host.clone());
         // `Connection` may have named it.
@@ -192,7 +203,7 @@ mod tests {
             ("cookie", "a=1"),
             ("cookie", "b=2; c=3"),
         ]);
-        prepare_request(&mut headers, &HeaderValue::from_static("192.0.2.1"), true);
+        prepare_request(&mut headers, &HeaderValue::from_static("192.0.2.1"), (true, None));
         let mut left: Vec<_> =
             headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         left.sort();

@@ -9,12 +9,15 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
 
+use super::auth::Auth;
+use super::base::{Base, Prefix};
 use super::door::Target;
 use super::visit::Visit;
 use super::{forwarded, login, origin, own, page, webrtc};
 
 /// The answer to a request that should have come by https, if it should. `insists` is for all requests.
 pub(super) async fn instead<B>(
+    auth: &Auth,
     insists: bool,
     target: &Target,
     visit: &Visit,
@@ -35,28 +38,33 @@ pub(super) async fn instead<B>(
     if !page || !route.secure_context || origin::is_loopback(headers) {
         return None;
     }
-    let address = address(request)?;
+    let mut address = address(visit, request)?;
+    if let Some(crossing) = auth.crossing(headers) {
+        let mark = if address.contains('?') { '&' } else { '?' };
+        address = format!("{address}{mark}token={crossing}");
+    }
     // The way to WebRTC leads past a login.
     let path = request.uri().path();
     let on_the_way = route.webrtc == Some(true) && matches!(path, login::PATH | webrtc::PATH);
     if on_the_way || (route.webrtc.is_some() && webrtc::is_on(&route.upstream).await) {
         return None;
     }
-    Some(explain(&route.title, &address, route.webrtc == Some(true)))
+    Some(explain(&route.title, &address, route.webrtc == Some(true), &visit.base))
 }
 
 /// The same address by https.
-fn address<B>(request: &Request<B>) -> Option<String> {
+fn address<B>(visit: &Visit, request: &Request<B>) -> Option<String> {
     let host = origin::host(request.headers())?;
     // Without a port it was 80, and that port speaks both as well; https alone would mean 443.
     let port = if origin::has_port(host)? { "" } else { ":80" };
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    Some(format!("https://{host}{port}{path}"))
+    let prefix = visit.base.prefix().map_or("", Prefix::as_str);
+    Some(format!("https://{host}{port}{prefix}{path}"))
 }
 
 fn redirect<B>(visit: &Visit, request: &Request<B>) -> Response<Body> {
     let error = "this port wants https";
-    let location = address(request).and_then(|address| HeaderValue::try_from(address).ok());
+    let location = address(visit, request).and_then(|address| HeaderValue::try_from(address).ok());
     // A WebSocket follows no redirect.
     let Some(location) = location.filter(|_| visit.upgrade.is_none()) else {
         return page::json(StatusCode::FORBIDDEN, &json!({ "error": error }));
@@ -66,11 +74,11 @@ fn redirect<B>(visit: &Visit, request: &Request<B>) -> Response<Body> {
     response
 }
 
-fn explain(title: &str, address: &str, webrtc: bool) -> Response<Body> {
+fn explain(title: &str, address: &str, webrtc: bool, base: &Base) -> Response<Body> {
     let (title, address) = (page::escape(title), page::escape(address));
     let other = format!(
         "<p><a class=\"button second\" id=\"webrtc\" href=\"{}\">Use WebRTC instead</a></p>\n",
-        webrtc::PATH
+        page::escape(&base.to(webrtc::PATH))
     );
     let other = if webrtc { other.as_str() } else { "" };
     let body = format!(
@@ -80,5 +88,5 @@ fn explain(title: &str, address: &str, webrtc: bool) -> Response<Body> {
          <p class=\"hint\">Your browser may warn once that it does not know the certificate: without one of your own \
          this machine has made one for itself.</p>\n</main>\n"
     );
-    page::html(StatusCode::FORBIDDEN, &format!("{title} needs https"), "", &body)
+    page::html(StatusCode::FORBIDDEN, &format!("{title} needs https"), (base, ""), &body)
 }

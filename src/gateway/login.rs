@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{RETRY_AFTER, SET_COOKIE};
+use axum::http::header::{REFERRER_POLICY, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use super::auth::{Auth, Denied};
+use super::auth::{Auth, Denied, SessionId, user_problems};
+use super::base::Base;
 use super::visit::Visit;
 use super::{page, uri};
 
@@ -23,26 +24,27 @@ const FORM: usize = 16 * 1024;
 const FORM_TIME: Duration = Duration::from_secs(10);
 
 /// The address of the login page that leads back to `uri`.
-pub(super) fn address(uri: &Uri) -> String {
+pub(super) fn address(uri: &Uri, base: &Base) -> String {
     let back = uri.path_and_query().map_or("/", |path| path.as_str());
     match uri::local(back) {
-        "/" => PATH.to_owned(),
-        back => format!("{PATH}?next={}", uri::encode(back)),
+        "/" => base.to(PATH),
+        back => base.to(&format!("{PATH}?next={}", uri::encode(back))),
     }
 }
 
 /// GET: the form, or straight on for whoever is logged in.
-pub(super) fn show(auth: &Auth, request: &Request<Incoming>, secure: bool) -> Response<Body> {
+pub(super) fn show(auth: &Auth, request: &Request<Incoming>, visit: &Visit) -> Response<Body> {
     let next = request.uri().query().and_then(|query| uri::field(query, "next")).unwrap_or_default();
     let next = String::from_utf8(next).unwrap_or_default();
-    if auth.session(request.headers(), secure).is_some() {
-        return page::redirect(uri::local(&next));
+    if auth.session(request.headers(), visit.secure).is_some() {
+        return page::redirect(&visit.base.to(uri::local(&next)));
     }
-    form(StatusCode::OK, uri::local(&next), "")
+    form(StatusCode::OK, &Form { next: uri::local(&next), ..Form::default() }, &visit.base)
 }
 
 /// POST: checks what was typed.
 pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit) -> Response<Body> {
+    let browser = auth.browser(request.headers(), visit.secure);
     let collected = tokio::time::timeout(FORM_TIME, Limited::new(request.into_body(), FORM).collect()).await;
     let Ok(Ok(collected)) = collected else {
         return page::text(StatusCode::BAD_REQUEST, "the form did not arrive whole");
@@ -52,28 +54,53 @@ pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit
     let field = |name| uri::field(&sent, name).unwrap_or_default();
     let next = String::from_utf8(field("next")).unwrap_or_default();
     let next = uri::local(&next);
-    match auth.password(&field("user"), &field("password"), visit.peer).await {
+    let user = field("user");
+    let shown = typed(&user);
+    let again = |problem| Form { next, user: &shown, problem };
+    match auth.password(&user, &field("password"), visit.peer, browser).await {
         Ok(()) => {
-            let mut response = page::redirect(next);
-            if let Some(cookie) = auth.log_in(visit.secure) {
-                response.headers_mut().insert(SET_COOKIE, cookie);
+            let mut response = page::redirect(&visit.base.to(next));
+            for cookie in auth.log_in(visit.secure).into_iter().chain(auth.know_browser(visit.secure)) {
+                response.headers_mut().append(SET_COOKIE, cookie);
             }
             response
         }
         Err(Denied::TooMany(wait)) => {
-            let text = format!("Too many attempts from your address. Try again in {}.", in_words(wait));
-            let mut response = form(StatusCode::TOO_MANY_REQUESTS, next, &text);
+            let text = format!(
+                "Too many attempts. Try again in {}. An address with a token in it (?token=…) always opens.",
+                in_words(wait)
+            );
+            let mut response = form(StatusCode::TOO_MANY_REQUESTS, &again(&text), &visit.base);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
             response
         }
-        Err(_) => form(StatusCode::UNAUTHORIZED, next, "User name or password is wrong."),
+        Err(_) => form(StatusCode::UNAUTHORIZED, &again("User name or password is wrong."), &visit.base),
     }
 }
 
 /// POST: ends the session.
-pub(super) async fn leave(auth: &Auth, headers: &HeaderMap, secure: bool) -> Response<Body> {
-    let mut response = page::redirect(PATH);
-    for cookie in auth.log_out(headers, secure).await {
+pub(super) async fn leave(auth: &Auth, headers: &HeaderMap, visit: &Visit) -> Response<Body> {
+    let mut response = page::redirect(&visit.base.to(PATH));
+    for cookie in auth.log_out(headers, visit.secure).await {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// The provider's button: the token leaves the address, the history and every Referer, a cookie takes its place.
+/// `crosses`: they may have to go on to https, where that cookie is not good.
+pub(super) fn exchange(
+    auth: &Auth,
+    clean: &str,
+    session: Option<SessionId>,
+    visit: &Visit,
+    crosses: bool,
+) -> Response<Body> {
+    let mut response = page::redirect(&visit.base.to(uri::local(clean)));
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let cookie = if session.is_none() { auth.log_in(visit.secure) } else { None };
+    let crossing = if crosses { auth.cross() } else { None };
+    for cookie in cookie.into_iter().chain(crossing) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
@@ -87,24 +114,42 @@ fn in_words(wait: Duration) -> String {
     }
 }
 
-fn form(status: StatusCode, next: &str, problem: &str) -> Response<Body> {
-    let next = page::escape(next);
-    let problem = match problem {
+/// What was typed as the name, as the form shows it again: what can be no name is left out.
+fn typed(user: &[u8]) -> String {
+    let user = String::from_utf8_lossy(user);
+    if user_problems(&user).is_empty() { user.into_owned() } else { String::new() }
+}
+
+/// What the page shows.
+#[derive(Default)]
+struct Form<'a> {
+    next: &'a str,
+    user: &'a str,
+    problem: &'a str,
+}
+
+fn form(status: StatusCode, shows: &Form<'_>, base: &Base) -> Response<Body> {
+    let (next, user, address) =
+        (page::escape(shows.next), page::escape(shows.user), page::escape(&base.to(PATH)));
+    // Who has typed their name goes on with the password.
+    let (at_user, at_password) = if user.is_empty() { (" autofocus", "") } else { ("", " autofocus") };
+    let problem = match shows.problem {
         "" => String::new(),
         text => format!("<p class=\"problem\" role=\"alert\">{}</p>\n", page::escape(text)),
     };
     let body = format!(
         "<main class=\"card\">\n<h1>desktopd</h1>\n{problem}\
-         <form method=\"post\" action=\"{PATH}\">\n\
+         <form method=\"post\" action=\"{address}\">\n\
          <input type=\"hidden\" name=\"next\" value=\"{next}\">\n\
          <label for=\"user\">User</label>\n\
          <input id=\"user\" name=\"user\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" \
-         required autofocus>\n\
+         value=\"{user}\" required{at_user}>\n\
          <label for=\"password\">Password</label>\n\
-         <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>\n\
+         <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" \
+         required{at_password}>\n\
          <button type=\"submit\">Log in</button>\n</form>\n\
          <p class=\"hint\">Forgotten? On the host: <code>docker exec CONTAINER desktopd credentials</code></p>\n\
          </main>\n"
     );
-    page::html(status, "Log in · desktopd", "", &body)
+    page::html(status, "Log in · desktopd", (base, ""), &body)
 }

@@ -13,11 +13,13 @@
 //!      -> own | login | the portal's router | proxy -> headers, rewrite, pool, body | tunnel -> relay
 //!                                           | bridge -> files | tunnel
 //!                                           | waiting
+//!      -> errors
 //!      -> compress, cors, access_log, metrics
 //! ```
 
 mod access_log;
 pub mod auth;
+mod base;
 mod behind;
 mod body;
 mod bridge;
@@ -26,6 +28,7 @@ pub(crate) mod connection;
 mod cors;
 pub(crate) mod crowd;
 mod door;
+mod errors;
 mod files;
 pub mod forwarded;
 mod headers;

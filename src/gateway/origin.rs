@@ -45,6 +45,10 @@ impl Place {
     }
 }
 
+/// What is said to a page of another origin, which may be ours behind a proxy that does not say so.
+const FOREIGN: &str = "the request comes from a page of another origin; if that is this machine's own address at a \
+     proxy, the proxy has to pass on the Host header, or WEB_ALLOWED_ORIGINS has to name the origin";
+
 /// Whether a request may change something or open a tunnel: only from a page of the same host and port, from one of
 /// the `allowed` origins, or from a program, which sends no Origin and has to show who it is by itself.
 pub(super) fn may_change(
@@ -59,16 +63,14 @@ pub(super) fn may_change(
             headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin" && site != "none");
         return match access {
             _ if foreign => Err("the request comes from a page of another site"),
-            Access::Session(_) => Err("the request has no Origin, which a session's changes need"),
+            Access::Session(_) | Access::TokenCookie => {
+                Err("the request has no Origin, which a session's changes need")
+            }
             Access::Credentials | Access::Open => Ok(()),
         };
     };
     let origin = origin.to_str().ok().filter(|_| origins.next().is_none());
-    if origin.is_some_and(|origin| is_ours(origin, headers, allowed)) {
-        Ok(())
-    } else {
-        Err("the request comes from a page of another origin")
-    }
+    if origin.is_some_and(|origin| is_ours(origin, headers, allowed)) { Ok(()) } else { Err(FOREIGN) }
 }
 
 /// Whether an origin is one of those that somebody allowed.

@@ -2,32 +2,54 @@
 //! asks for it without one (browsers for manifests, certificate authorities for challenges).
 
 use axum::body::Body;
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL,
+};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 
+use super::base::Base;
 use super::page;
 
 /// Paths under here belong to the gateway, whatever stands behind the port.
 pub(super) const PREFIX: &str = "/desktopd/";
 
+/// Whom pages of providers ask whether this machine can be reached.
+const RESOLVER: &str = "/portal-resolver";
+
 /// The answer to a GET that everybody may send and that no service sees.
-pub(super) fn open(path: &str) -> Option<Response<Body>> {
+pub(super) fn open(path: &str, base: &Base) -> Option<Response<Body>> {
     let response = match path {
         "/desktopd/health" | "/ai-dock/health-check" => page::text(StatusCode::OK, "ok"),
         "/desktopd/gateway.css" => asset("text/css; charset=utf-8", include_str!("assets/gateway.css")),
         "/desktopd/wait.js" => asset("text/javascript; charset=utf-8", include_str!("assets/wait.js")),
-        "/ai-dock/pre-auth" => page::redirect("/"),
-        "/portal-resolver" => {
-            // Pages of providers ask it whether this machine can be reached.
-            let mut response = page::text(StatusCode::OK, "ok");
-            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-            let any = HeaderValue::from_static("cross-origin");
-            response.headers_mut().insert("cross-origin-resource-policy", any);
-            response
-        }
+        "/ai-dock/pre-auth" => page::redirect(&base.to("/")),
+        RESOLVER => for_any_page(page::text(StatusCode::OK, "ok")),
         _ => return None,
     };
     Some(response)
+}
+
+/// The answer to a browser that asks beforehand what a page may ask the resolver.
+pub(super) fn preflight(path: &str) -> Option<Response<Body>> {
+    (path == RESOLVER).then(|| {
+        let mut response = for_any_page(page::text(StatusCode::OK, "ok"));
+        for (name, value) in [
+            (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, OPTIONS"),
+            (ACCESS_CONTROL_ALLOW_HEADERS, "*"),
+            // Asked for where a page of the internet reaches a machine of one's own network.
+            (HeaderName::from_static("access-control-allow-private-network"), "true"),
+        ] {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    })
+}
+
+fn for_any_page(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
+    response
 }
 
 /// Whether a GET for this path goes to the service without a login. Exact names only: a service may read `..` or an

@@ -7,6 +7,8 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
+use super::base::Base;
+
 /// Nothing inline, nothing from elsewhere, in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -37,14 +39,23 @@ pub(crate) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bod
     response
 }
 
-/// A page; `body` is markup, in which everything foreign went through [`escape`].
-pub(crate) fn html(status: StatusCode, title: &str, head: &str, body: &str) -> Response<Body> {
-    let title = escape(title);
+/// What an error of ours says, kept beside the answer for people who see a page in its place.
+#[derive(Clone)]
+pub(crate) struct Said(pub(crate) String);
+
+/// A page; `head` and `body` are markup, in which everything foreign went through [`escape`]. `base` says where we are.
+pub(super) fn html(
+    status: StatusCode,
+    title: &str,
+    (base, head): (&Base, &str),
+    body: &str,
+) -> Response<Body> {
+    let (title, style) = (escape(title), escape(&base.to("/desktopd/gateway.css")));
     let page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
-         <link rel=\"icon\" href=\"data:,\">\n<link rel=\"stylesheet\" href=\"/desktopd/gateway.css\">\n{head}\
+         <link rel=\"icon\" href=\"data:,\">\n<link rel=\"stylesheet\" href=\"{style}\">\n{head}\
          </head>\n<body>\n{body}</body>\n</html>\n"
     );
     answer(status, "text/html; charset=utf-8", page)
@@ -52,15 +63,28 @@ pub(crate) fn html(status: StatusCode, title: &str, head: &str, body: &str) -> R
 
 /// A short text.
 pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
-    answer(status, "text/plain; charset=utf-8", text.into() + "\n")
+    let text = text.into();
+    said(answer(status, "text/plain; charset=utf-8", text.clone() + "\n"), text)
 }
 
 /// An error as programs read it.
 pub(crate) fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
-    answer(status, "application/json", value.to_string())
+    let mut text = value["error"].as_str().unwrap_or_default().to_owned();
+    if let Some(reason) = value["reason"].as_str().filter(|reason| !reason.is_empty()) {
+        text = format!("{text}: {reason}");
+    }
+    said(answer(status, "application/json", value.to_string()), text)
 }
 
-/// To another page of this host, by GET.
+/// Keeps what an error says beside it.
+pub(crate) fn said<B>(mut response: Response<B>, text: String) -> Response<B> {
+    if response.status().as_u16() >= 400 {
+        response.extensions_mut().insert(Said(text));
+    }
+    response
+}
+
+/// To another page of this host, by GET; see [`Base::to`].
 pub(crate) fn redirect(to: &str) -> Response<Body> {
     let mut response = text(StatusCode::SEE_OTHER, "");
     let to = HeaderValue::try_from(to).unwrap_or(HeaderValue::from_static("/"));

@@ -41,7 +41,7 @@ pub(super) async fn forward(
 ) -> Result<Response<Reply>, Failed> {
     let upstream = &route.upstream;
     let passage = visit.place.place.pass().ok_or(Failed::Crowded)?;
-    prepare_request(request.headers_mut(), &visit.from(), visit.secure);
+    prepare_request(request.headers_mut(), &visit.from(), (visit.secure, visit.base.prefix()));
     rewrite::request(route, request.headers_mut());
     announce_chunks(&mut request);
     *request.version_mut() = Version::HTTP_11;

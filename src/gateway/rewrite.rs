@@ -9,7 +9,7 @@ use axum::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, HOST, HeaderName, LOCATION,
     ORIGIN, REFERER, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
 };
-use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::{origin, page};
 use crate::plan::routes::{Route, Upstream};
@@ -31,6 +31,14 @@ pub(super) fn refuse<B>(route: &Route, request: &Request<B>) -> Option<Response<
         let why = format!("{} reads no more than {limit} bytes of an address or a header", route.title);
         page::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why)
     })
+}
+
+/// Whether a request looks for something that was there before the service.
+pub(super) fn is_moved<B>(route: &Route, request: &Request<B>) -> bool {
+    let path = request.uri().path();
+    let below =
+        |moved: &String| path.strip_prefix(&**moved).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+    matches!(*request.method(), Method::GET | Method::HEAD) && route.rewrite.moved.iter().any(below)
 }
 
 /// Makes our own pages' Origin and Referer those of pages of the service. Must come before [`request`], which replaces
@@ -62,9 +70,14 @@ pub(super) fn request(route: &Route, headers: &mut HeaderMap) {
         headers.insert(HOST, host);
     }
     if !route.rewrite.forwarded {
-        for name in
-            ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip"]
-        {
+        for name in [
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+            "x-real-ip",
+        ] {
             headers.remove(name);
         }
     }

@@ -89,7 +89,7 @@ pub fn referer_without_token(referer: &[u8], ours: impl Fn(&[u8]) -> bool) -> Op
     };
     let (place, query) = referer.split_once('?')?;
     // Our own pages carry addresses in theirs.
-    let own = place.splitn(4, '/').nth(3).is_some_and(|path| path.starts_with("desktopd/"));
+    let own = place.split('/').skip(3).any(|folder| folder == "desktopd");
     let rest = if own { String::new() } else { query_without_token(query, ours)? };
     Some(format!("{place}{rest}"))
 }
@@ -172,6 +172,7 @@ mod tests {
             ("http://h:1/a", None),
             ("", None),
             ("http://h:1/desktopd/login?next=/a%3Ftoken%3Dsecret", Some("http://h:1/desktopd/login")),
+            ("http://h/a/desktopd/login?next=/a%3Ftoken%3Dsecret", Some("http://h/a/desktopd/login")),
             ("http://h/\u{fc}?token=secret", Some("")),
         ] {
             let found = referer_without_token(referer.as_bytes(), |token| token == b"secret");

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, 
 use serde_json::json;
 
 use super::auth::Denied;
+use super::base::Base;
 use super::crowd::Place;
 use super::forwarded::Proxies;
 use super::workers::Guest;
@@ -52,6 +53,8 @@ pub(super) struct Visit {
     other_end: (IpAddr, HeaderValue),
     /// Whether it came by https, as the client sees it.
     pub(super) secure: bool,
+    /// Where our own addresses begin, as the client sees them.
+    pub(super) base: Base,
     /// What the connection takes of the room that there is.
     pub(super) place: Arc<Seat>,
     /// Whether a person looks at the answer.
@@ -71,8 +74,9 @@ impl Visit {
         let peer = proxies.client(peer, request.headers());
         let navigation = is_navigation(request.method(), request.headers());
         let upgrade = headers::upgrade(request.version(), request.headers());
-        let by_cloudflare = navigation && request.headers().contains_key(CF_RAY);
-        Self { port, peer, other_end, secure, place, navigation, by_cloudflare, upgrade }
+        let by_cloudflare = navigation && is_by_cloudflare(request.headers());
+        let base = Base::new(proxies.prefix(other_end.0, request.headers()), request.uri().path());
+        Self { port, peer, other_end, secure, base, place, navigation, by_cloudflare, upgrade }
     }
 
     /// The address that the request came from, as it stands in headers.
@@ -81,18 +85,28 @@ impl Visit {
         if *address == self.peer { text.clone() } else { text_of(self.peer) }
     }
 
+    /// Whether the answer is a page that a person looks at.
+    pub(super) fn is_page(&self) -> bool {
+        self.navigation && self.upgrade.is_none()
+    }
+
+    /// Whether a request with this method may change something.
+    pub(super) fn changes(&self, method: &Method) -> bool {
+        !origin::is_safe(method) || self.upgrade.is_some()
+    }
+
     /// The answer to somebody who does not come in.
     pub(super) fn deny<B>(&self, denied: Denied, request: &Request<B>) -> Response<Body> {
         let browser = request.headers().contains_key("sec-fetch-mode");
         if let Denied::TooMany(wait) = denied {
-            let error = json!({ "error": "too many attempts from this address" });
+            let error = json!({ "error": "too many attempts; the time to wait is in Retry-After" });
             let mut response = page::json(StatusCode::TOO_MANY_REQUESTS, &error);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
             return response;
         }
         // A browser that remembers an old password sends it unasked; the page is its way to a new one.
         if self.navigation && self.upgrade.is_none() && (denied == Denied::Stranger || browser) {
-            return page::redirect(&login::address(request.uri()));
+            return page::redirect(&login::address(request.uri(), &self.base));
         }
         let mut response = page::json(StatusCode::UNAUTHORIZED, &json!({ "error": "a login is needed" }));
         if !browser {
@@ -148,8 +162,17 @@ pub(super) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'
 
 /// Whether a person waits for a page. Browsers of today say so; for the others the wish for HTML counts.
 fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) && wants_page(headers)
+}
+
+/// Whether a person sees the answer, be it to a form.
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     let html = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/html"));
-    matches!(*method, Method::GET | Method::HEAD)
-        && headers.get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
+    headers.get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
         && headers.get_all("accept").iter().any(html)
+}
+
+/// Whether a request came through Cloudflare, or says so.
+pub(super) fn is_by_cloudflare(headers: &HeaderMap) -> bool {
+    headers.contains_key(CF_RAY)
 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::base::Base;
 use super::{page, tunnel};
 use crate::logs::{Line, Logs};
 use crate::observe::{Snapshot, UnitState, Watch};
@@ -89,11 +90,14 @@ pub(super) fn silent(route: &Route, reason: &str) -> Standing {
 }
 
 /// The page for people, and the same for programs.
-pub(super) fn answer(standing: &Standing, route: &Route, logs: &Logs, page: bool) -> Response<Body> {
-    let mut response = if page {
-        let head = "<script src=\"/desktopd/wait.js\" defer></script>\n\
-                    <noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n";
-        page::html(StatusCode::BAD_GATEWAY, &standing.headline, head, &body(standing, route, logs))
+pub(super) fn answer(standing: &Standing, route: &Route, logs: &Logs, page: Option<&Base>) -> Response<Body> {
+    let mut response = if let Some(base) = page {
+        let script = page::escape(&base.to("/desktopd/wait.js"));
+        let head = format!(
+            "<script src=\"{script}\" defer></script>\n\
+             <noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n"
+        );
+        page::html(StatusCode::BAD_GATEWAY, &standing.headline, (base, &head), &body(standing, route, logs))
     } else {
         let Standing { headline, state, reason, .. } = standing;
         let unit = Some(&route.unit).filter(|unit| !unit.is_empty());

@@ -15,6 +15,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
+use super::base::Base;
 use super::{page, tunnel};
 use crate::plan::routes::{Route, Upstream};
 
@@ -39,27 +40,28 @@ pub(super) async fn is_on(upstream: &Upstream) -> bool {
 }
 
 /// GET asks whether the mode shall be changed, POST changes it and goes to the stream.
-pub(super) async fn answer(route: &Route, method: &Method) -> Response<Body> {
+pub(super) async fn answer(route: &Route, method: &Method, base: &Base) -> Response<Body> {
     let title = page::escape(&route.title);
     if *method == Method::POST {
         let wish = json!({ "mode": "webrtc" }).to_string();
         let asked = tokio::time::timeout(CHANGE, ask(&route.upstream, Method::POST, SWITCH, wish.into()));
         let why = match asked.await {
-            Ok(Ok(done)) if done["status"] == "success" => return page::redirect(&route.path),
+            Ok(Ok(done)) if done["status"] == "success" => return page::redirect(&base.to(&route.path)),
             Ok(Ok(refused)) => refused["message"].as_str().unwrap_or("it refuses").to_owned(),
             Ok(Err(error)) => error,
             Err(_) => "it takes too long".to_owned(),
         };
         let why = page::escape(&why);
         let body = format!("<main class=\"card\">\n<h1>{title} stays as it is</h1>\n<p>{why}</p>\n</main>\n");
-        return page::html(StatusCode::BAD_GATEWAY, "WebRTC", "", &body);
+        return page::html(StatusCode::BAD_GATEWAY, "WebRTC", (base, ""), &body);
     }
+    let address = page::escape(&base.to(PATH));
     let body = format!(
         "<main class=\"card\">\n<h1>{title} by WebRTC</h1>\n\
          <p>WebRTC needs no https. The stream changes for everybody who is connected to it now.</p>\n\
-         <form method=\"post\" action=\"{PATH}\"><button>Switch to WebRTC</button></form>\n</main>\n"
+         <form method=\"post\" action=\"{address}\"><button>Switch to WebRTC</button></form>\n</main>\n"
     );
-    page::html(StatusCode::OK, "WebRTC", "", &body)
+    page::html(StatusCode::OK, "WebRTC", (base, ""), &body)
 }
 
 async fn ask(upstream: &Upstream, method: Method, path: &str, body: Bytes) -> Result<Value, String> {

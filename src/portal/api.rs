@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Wish;
 use crate::config::own::{NAMES, is_own};
+use crate::gateway::page;
 use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
 use crate::observe::{Events, Snapshot, Watch};
 use crate::supervise::{Handle, RequestError, Taken, Verb};
@@ -113,7 +114,8 @@ struct Problem(StatusCode, String);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        (self.0, Json(ErrorBody { error: self.1 })).into_response()
+        let response = (self.0, Json(ErrorBody { error: self.1.clone() })).into_response();
+        page::said(response, self.1)
     }
 }
 

@@ -65,7 +65,7 @@ async fn only_a_login_opens_anything(stack: &Stack) {
         assert_eq!(get(&[wrong]).await.status, 401, "{page} with a wrong password");
         let to_login = get(&[HTML]).await;
         assert_eq!(to_login.status, 303, "{page} for a person without a login");
-        assert_eq!(to_login.headers["location"], "/desktopd/login", "{page} for a person without a login");
+        assert_eq!(to_login.headers["location"], "./desktopd/login", "{page} for a person without a login");
         assert_eq!(get(&[login]).await.status, 200, "{page} with a login");
 
         let stream = async |headers: &[(&str, &str)]| {

@@ -85,7 +85,7 @@ async fn the_open_button_and_every_token_let_people_in() {
 
     // The button, in a browser.
     let clicked = get(port, &format!("/a?x=1&token={BUTTON}"), BROWSER).await;
-    assert_eq!((clicked.status, clicked.header("location")), (303, Some("/a?x=1")), "{}", clicked.head);
+    assert_eq!((clicked.status, &*clicked.location()), (303, "/a?x=1"), "{}", clicked.head);
     assert_eq!(clicked.header("referrer-policy"), Some("no-referrer"));
     let set = clicked.header("set-cookie").unwrap();
     assert!(
@@ -100,9 +100,32 @@ async fn the_open_button_and_every_token_let_people_in() {
     // One cookie for all ports of the host.
     assert_eq!(get(world.ports().0, "/api/status", &cookie).await.status, 200);
 
-    // Programs are served at once.
+    // Programs are served at once, and may go on with a cookie.
     let direct = get(port, &format!("/a?token={BUTTON}&x=1"), "").await;
     passed(&direct);
+    let cookie = format!("Cookie: {}\r\n", direct.cookie());
+    assert!(
+        !cookie.contains(BUTTON) && direct.header("cache-control") == Some("no-store"),
+        "{}",
+        direct.head
+    );
+    passed(&get(port, "/", &cookie).await);
+    assert_eq!(
+        get(port, &format!("/a?token={BUTTON}"), &cookie).await.header("set-cookie"),
+        None,
+        "it has one"
+    );
+    // The cookie may also be the token itself.
+    for token in [BUTTON, TOKEN] {
+        let cookie = format!("Cookie: a=1; C.42_auth_token={token}\r\n");
+        passed(&get(port, "/", &cookie).await);
+        // Browsers send it by themselves: a foreign page changes nothing with it.
+        assert_eq!(ask(port, "POST", "/v1", &cookie, "{}").await.status, 403);
+        let foreign = format!("{cookie}Origin: http://127.0.0.1:1\r\n");
+        assert_eq!(ask(port, "POST", "/v1", &foreign, "{}").await.status, 403);
+        let own = format!("{cookie}Origin: http://127.0.0.1:{port}\r\n");
+        passed(&ask(port, "POST", "/v1", &own, "{}").await);
+    }
     assert!(direct.body.starts_with("GET /a?x=1 HTTP/1.1\r\n"), "{}", direct.body);
     for token in [BUTTON, TOKEN, PASSWORD] {
         passed(&get(port, "/", &bearer(token)).await);
@@ -115,7 +138,6 @@ async fn the_open_button_and_every_token_let_people_in() {
         ("/", String::new()),
         ("/?token=wrong", String::new()),
         ("/?token=", String::new()),
-        ("/", format!("Cookie: C.42_auth_token={BUTTON}\r\n")),
         ("/", format!("Cookie: C.42_auth_token={PASSWORD}\r\n")),
         ("/", bearer("C.42")),
     ] {
@@ -127,7 +149,7 @@ async fn the_open_button_and_every_token_let_people_in() {
     for path in ["/", "/?token=wrong"] {
         let led = get(port, path, BROWSER).await;
         assert_eq!(led.status, 303, "{}", led.head);
-        let login = led.header("location").unwrap();
+        let login = &*led.location();
         assert!(login.starts_with("/desktopd/login"), "{login}");
         let page = get(port, login, BROWSER).await;
         assert!(page.status == 200 && page.body.contains("<form"), "{}", page.body);
@@ -155,7 +177,7 @@ async fn the_password_does_for_a_token_until_it_is_changed() {
         }
         let escaped = chosen.replace(' ', "%20");
         let clicked = get(port, &format!("/a?token={escaped}&x=1"), BROWSER).await;
-        assert_eq!((clicked.status, clicked.header("location")), (303, Some("/a?x=1")), "{}", clicked.head);
+        assert_eq!((clicked.status, &*clicked.location()), (303, "/a?x=1"), "{}", clicked.head);
         let cookie = format!("Cookie: {}\r\n", clicked.cookie());
         let referer = format!("Referer: http://127.0.0.1:{port}/a?token={escaped}\r\n");
         for (path, headers) in [

@@ -123,7 +123,7 @@ async fn the_token_reaches_nobody_else() {
         assert_eq!(get(world.port, path, &cookie).await.status, 200, "{path}");
         // A person's browser does not keep it either.
         let response = get(world.port, path, "Accept: text/html\r\n").await;
-        let to = response.header("location").unwrap().to_owned();
+        let to = response.location();
         assert!(response.status == 303 && !to.contains("t0k"), "{path}: {to}");
     }
     let heads = world.service.requests();
@@ -148,7 +148,7 @@ async fn a_services_own_token_passes_for_whoever_is_in() {
     assert_eq!(world.auth.counters().failures, 0);
     // A stranger is led back there after the login.
     let response = get(world.port, "/lab?token=jupyter", "Accept: text/html\r\n").await;
-    assert_eq!(response.header("location").unwrap(), "/desktopd/login?next=/lab%3Ftoken%3Djupyter");
+    assert_eq!(response.location(), "/desktopd/login?next=/lab%3Ftoken%3Djupyter");
     assert_eq!(world.auth.counters().failures, 1);
 }
 

@@ -3,13 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::gateway_upstream::{Came, Upstream};
 use super::gateway_visitor::{client, shake};
 use super::gateway_world::{credentials, free_port, route, unit};
-use desktopd::gateway::auth::Auth;
+use desktopd::gateway::auth::{Auth, Credentials};
 use desktopd::gateway::tls::{Files, Sources, Tls};
 use desktopd::gateway::{Gateway, Settings};
 use desktopd::logs::{Console, Limits, Logs};
@@ -23,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 /// What opens every door.
 const BEARER: &str = "Bearer t0ken+/=";
 
-struct World {
-    port: u16,
+pub struct World {
+    pub port: u16,
+    pub auth: Auth,
     upstream: Upstream,
     stop: CancellationToken,
     _observer: Observer,
@@ -39,6 +41,11 @@ impl Drop for World {
 }
 
 async fn world() -> World {
+    with(credentials(), None).await
+}
+
+/// A gateway that speaks TLS, in front of `service` or of one that keeps what it was sent.
+pub async fn with(credentials: Credentials, service: Option<SocketAddr>) -> World {
     let dir = tempfile::tempdir().unwrap();
     let (state, _) = State::open(dir.path(), "test");
     let none = || Files { certificate: dir.path().join("none.crt"), key: dir.path().join("none.key") };
@@ -49,12 +56,12 @@ async fn world() -> World {
     let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 1000 }, Console::silent());
     let stop = CancellationToken::new();
     let settings = Settings { address: [127, 0, 0, 1].into(), tls: Some(tls), ..Settings::default() };
-    let auth = Auth::new(credentials(), &[7; 32], 4);
-    let gateway = Gateway::new(settings, auth, watch, logs, stop.clone());
+    let auth = Auth::new(credentials, &[7; 32], 4);
+    let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop.clone());
     let upstream = Upstream::start(&[]).await;
     let port = free_port().await;
-    assert_eq!(gateway.set_routes(&[route(port, upstream.address)]).await, []);
-    World { port, upstream, stop, _observer: observer, _gateway: gateway, _state: dir }
+    assert_eq!(gateway.set_routes(&[route(port, service.unwrap_or(upstream.address))]).await, []);
+    World { port, auth, upstream, stop, _observer: observer, _gateway: gateway, _state: dir }
 }
 
 async fn connect(port: u16) -> TlsStream<TcpStream> {
@@ -85,13 +92,13 @@ fn block(headers: &[(&str, &str)]) -> Vec<u8> {
 
 /// How a stream ended.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+pub enum Answer {
     Status(u16),
     Refused,
 }
 
 /// Sends one request, with a body where there is one, and reads how it is answered.
-async fn ask(port: u16, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
+pub async fn ask(port: u16, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
     let mut stream = connect(port).await;
     let end = if body.is_some() { 4 } else { 5 };
     stream.write_all(&frame(1, end, 1, &block(headers))).await.unwrap();

@@ -203,11 +203,11 @@ async fn webrtc_is_a_way_without_https() {
     let plain = format!("{DESK}{HTML}");
     let page = get(world.port, "/", &plain).await;
     assert_eq!(page.status, 403);
-    assert!(page.body.contains("href=\"/desktopd/webrtc\"") && page.body.contains("href=\"https://desk"));
+    assert!(page.body.contains("href=\"./desktopd/webrtc\"") && page.body.contains("href=\"https://desk"));
 
     let to_login = get(world.port, WEBRTC, &plain).await;
     assert_eq!(to_login.status, 303, "{}", to_login.body);
-    let login = to_login.header("location").unwrap();
+    let login = &*to_login.location();
     assert!(get(world.port, login, &plain).await.body.contains("type=\"password\""), "{login}");
     let inside = format!("{plain}Authorization: Bearer {TOKEN}\r\n");
     assert!(get(world.port, WEBRTC, &inside).await.body.contains("<form method=\"post\""));
@@ -220,7 +220,7 @@ async fn webrtc_is_a_way_without_https() {
     assert_eq!(selkies.mode(), "websockets");
     let own =
         ask(world.port, "POST", WEBRTC, &format!("{inside}Origin: http://desk.example:6100\r\n"), "").await;
-    assert_eq!((own.status, own.header("location")), (303, Some("/")), "{}", own.body);
+    assert_eq!((own.status, &*own.location()), (303, "/"), "{}", own.body);
     assert_eq!(selkies.mode(), "webrtc");
     assert_eq!(get(world.port, "/", &inside).await.body, "stream");
 }
@@ -254,4 +254,41 @@ async fn a_service_that_refuses_the_mode_says_why() {
     assert_eq!(dead.gateway.set_routes(&[route]).await, []);
     assert_eq!(ask(dead.port, "POST", WEBRTC, &headers, "").await.status, 502);
     assert_eq!(get(dead.port, "/", &format!("{DESK}{HTML}")).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_token_leaves_the_address_before_any_page_shows_and_leads_on_to_https() {
+    let world = picky().await;
+    let plain = format!("{DESK}{HTML}");
+    let clicked = get(world.port, "/a?b=c&token=t0ken%2B/%3D", &plain).await;
+    assert_eq!((clicked.status, &*clicked.location()), (303, "/a?b=c"), "{}", clicked.head);
+    assert_eq!(clicked.header("referrer-policy"), Some("no-referrer"));
+    let set = clicked.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
+    let cookies: Vec<_> = set.map(|line| line.split(';').next().unwrap()).collect();
+    assert_eq!(cookies.len(), 2, "a session, and the way to https: {}", clicked.head);
+
+    let page = get(world.port, "/a?b=c", &format!("{plain}Cookie: {}\r\n", cookies.join("; "))).await;
+    assert!(page.status == 403 && !page.body.contains("t0k"), "{}", page.body);
+    let link = page.body.split("id=\"https\" href=\"").nth(1).unwrap().split('"').next().unwrap();
+    let link = link.replace("&amp;", "&");
+    let path = link.strip_prefix("https://desk.example:6100").unwrap_or_else(|| panic!("{link}"));
+    assert!(path.starts_with("/a?b=c&token="), "{path}");
+    // By https it is as good as the token, for a while; by http it is nothing.
+    let secure = format!("{plain}X-Forwarded-Proto: https\r\n");
+    let crossed = get(world.port, path, &secure).await;
+    assert_eq!((crossed.status, &*crossed.location()), (303, "/a?b=c"), "{}", crossed.head);
+    assert!(crossed.header("set-cookie").unwrap().starts_with("__Host-"), "{}", crossed.head);
+    let inside = format!("{secure}Cookie: {}\r\n", crossed.cookie());
+    assert_eq!(get(world.port, "/a?b=c", &inside).await.body, "service");
+    assert!(!world.service.last().contains("token"));
+    assert_eq!(get(world.port, path, DESK).await.status, 401);
+    // Without a token nothing leads on, whatever was planted.
+    for cookie in [String::new(), cookies[0].to_owned(), format!("{}x", cookies[1])] {
+        let page = get(world.port, "/a", &format!("{plain}Cookie: {cookie}\r\n")).await;
+        assert!(
+            page.status == 403 && page.body.contains("href=\"https://desk.example:6100/a\""),
+            "{}",
+            page.body
+        );
+    }
 }

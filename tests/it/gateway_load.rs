@@ -179,7 +179,7 @@ async fn a_service_that_is_gone_costs_nothing() {
                     2 => (
                         page.replacen("GET", "POST", 1)
                             .replace("\r\n\r\n", "\r\nContent-Length: 9\r\n\r\nabcdefghi"),
-                        "application/json",
+                        "text/html",
                         502,
                     ),
                     _ => (upgrade.clone(), "application/json", 503),

@@ -106,7 +106,6 @@ async fn the_api_is_nothing_that_a_browser_would_show() {
         format!("/api/logs/{script}"),
         format!("/api/logs/selkies?lines={script}"),
         format!("/api/{script}"),
-        format!("/{script}"),
         format!("/api/timeline.svg?theme={script}"),
         "/api/timeline.svg".to_owned(),
     ] {

@@ -217,8 +217,7 @@ async fn pages_are_served_beside_it_and_nothing_else_is() {
     let desk = Desk::new().await;
     assert_eq!(get(desk.port, "/vnc.html", "").await.status, 401);
     let entry = get(desk.port, "/", &token()).await;
-    let location = entry.header("location");
-    assert_eq!((entry.status, location), (303, Some("/vnc.html?autoconnect=true&path=websockify")));
+    assert_eq!((entry.status, &*entry.location()), (303, "/vnc.html?autoconnect=true&path=websockify"));
     let page = get(desk.port, "/vnc.html?autoconnect=true", &token()).await;
     assert_eq!((page.status, &*page.body), (200, "<p>pages</p>"), "{}", page.head);
     assert_eq!(page.header("content-type"), Some("text/html"));

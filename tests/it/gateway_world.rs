@@ -109,7 +109,12 @@ impl World {
 
     /// A session's cookie, as `name=value`.
     pub async fn cookie(&self) -> String {
-        let response = log_in(self.port, USER, PASSWORD, "/").await;
+        self.cookie_at(self.port).await
+    }
+
+    /// The same, logged in at that port.
+    pub async fn cookie_at(&self, port: u16) -> String {
+        let response = log_in(port, USER, PASSWORD, "/").await;
         assert_eq!(response.status, 303, "{}", response.head);
         response.cookie()
     }
@@ -146,6 +151,8 @@ pub fn basic(user: &str, password: &str) -> String {
 }
 
 pub struct Response {
+    /// The path that was asked for, which what it leads to is relative to.
+    asked: String,
     pub status: u16,
     pub head: String,
     pub body: String,
@@ -155,7 +162,7 @@ impl Response {
     pub fn parse(raw: &str) -> Self {
         let (head, body) = raw.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {raw:?}"));
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self { status, head: head.to_owned(), body: body.to_owned() }
+        Self { asked: "/".to_owned(), status, head: head.to_owned(), body: body.to_owned() }
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -164,6 +171,11 @@ impl Response {
             .skip(1)
             .filter_map(|line| line.split_once(": "))
             .find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value))
+    }
+
+    /// Where it leads to on this host, as a browser understands it.
+    pub fn location(&self) -> String {
+        resolve(&self.asked, self.header("location").expect("a redirect"))
     }
 
     pub fn cookie(&self) -> String {
@@ -186,7 +198,29 @@ pub async fn ask(port: u16, method: &str, path: &str, headers: &str, body: &str)
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     let host = if headers.contains("Host:") { String::new() } else { format!("Host: 127.0.0.1:{port}\r\n") };
     let raw = format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{length}{headers}\r\n{body}");
-    Response::parse(&talk(port, &raw).await)
+    Response { asked: path.to_owned(), ..Response::parse(&talk(port, &raw).await) }
+}
+
+/// An address that stands on a page of this host, as a browser understands it.
+pub fn resolve(page: &str, address: &str) -> String {
+    let page = page.split('?').next().unwrap_or_default();
+    let mut folders: Vec<&str> = page.split('/').collect();
+    folders.pop();
+    let mut rest = address;
+    if rest.starts_with('/') || rest.contains("://") {
+        return rest.to_owned();
+    }
+    loop {
+        if let Some(beside) = rest.strip_prefix("./") {
+            rest = beside;
+        } else if let Some(above) = rest.strip_prefix("../") {
+            rest = above;
+            assert!(folders.len() > 1, "{address} leads out of {page}");
+            folders.pop();
+        } else {
+            return format!("{}/{rest}", folders.join("/"));
+        }
+    }
 }
 
 pub async fn get(port: u16, path: &str, headers: &str) -> Response {

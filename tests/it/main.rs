@@ -41,7 +41,9 @@ mod gateway_auth;
 mod gateway_credentials;
 mod gateway_cross;
 mod gateway_desk;
+mod gateway_errors;
 mod gateway_forged;
+mod gateway_guesses;
 mod gateway_http2;
 mod gateway_https;
 mod gateway_listen;
@@ -50,14 +52,39 @@ mod gateway_markup;
 mod gateway_pass;
 mod gateway_pass_pages;
 mod gateway_portal;
+mod gateway_prefix;
 mod gateway_proxy;
 mod gateway_smuggling;
 mod gateway_streams;
 mod gateway_tls;
+mod gateway_tossed;
 mod gateway_upstream;
 mod gateway_visitor;
 mod gateway_vnc;
 mod gateway_waiting;
 mod gateway_world;
 mod house;
+mod login_pages;
 mod variables;
+
+// The browser that the containers' tests drive.
+#[path = "../container/browser.rs"]
+#[allow(dead_code, reason = "the containers' tests use all of it")]
+mod browser;
+#[path = "../container/cleanup.rs"]
+#[allow(dead_code, reason = "the containers' tests use all of it")]
+mod cleanup;
+#[path = "../container/driver.rs"]
+mod driver;
+#[path = "../container/input.rs"]
+#[allow(dead_code, reason = "the containers' tests use all of it")]
+mod input;
+#[path = "../container/net.rs"]
+#[allow(dead_code, reason = "the containers' tests use all of it")]
+mod net;
+#[path = "../container/picture.rs"]
+#[allow(dead_code, reason = "the containers' tests use all of it")]
+mod picture;
+#[path = "../container/poll.rs"]
+#[allow(dead_code, reason = "the containers' tests use all of it")]
+mod poll;

@@ -3,7 +3,8 @@
 
 const LINES = 12;
 const at = (id) => document.getElementById(id);
-const source = new EventSource('/desktopd/wait/events');
+// Beside this script, under whatever path a proxy has us.
+const source = new EventSource(new URL('wait/events', document.currentScript.src));
 
 const state = (element, name) => {
   element.textContent = name;

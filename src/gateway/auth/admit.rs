@@ -8,35 +8,41 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 
 use super::header::Presented;
+use super::jar::Purpose;
 use super::known::Known;
 use super::network::Network;
 use super::password::usable;
-use super::{Access, Auth, Denied, SessionId, uri};
+use super::queue::Asker;
+use super::{Access, Auth, Denied, SessionId, Way, cookie, uri};
 
 impl Auth {
-    /// Decides about one request. `secure`: it came by https, as the client sees it.
+    /// Decides about one request.
     pub(crate) async fn admit(
         &self,
         uri: &Uri,
         headers: &HeaderMap,
         peer: IpAddr,
-        (port, secure): (u16, bool),
+        way: Way,
     ) -> Result<Access, Denied> {
-        if let Some(session) = self.session(headers, secure) {
+        if let Some(session) = self.session(headers, way.secure) {
             return Ok(Access::Session(session));
         }
-        if uri::without_token(uri, |token| self.known().is_token(token)).is_some() {
+        let known = self.known();
+        let is_token = |token: &[u8]| known.is_token(token) || (way.secure && known.is_crossing(token));
+        if uri::without_token(uri, is_token).is_some() {
             return Ok(Access::Credentials);
         }
-        let open = self.is_open(port);
+        if self.token_cookies(headers).any(|shown| known.is_token(shown)) {
+            return Ok(Access::TokenCookie);
+        }
+        let open = self.is_open(way.port);
         let verdict = match headers.get(AUTHORIZATION).and_then(Presented::read) {
             Some(Presented::Bearer(token)) if self.known().is_token(token) => Ok(Access::Credentials),
-            // Meant for the service behind an open port: no reason to hash it, or to count it as a guess.
-            Some(Presented::Basic(pair)) if open && !self.known().is_user(pair.user()) => {
-                Err(Denied::Stranger)
-            }
+            // Meant for the service behind an open port: no reason to hash it, or to count it as a guess. Whoever is named:
+            // the time that it takes would tell a stranger who our user is.
+            Some(Presented::Basic(_)) if open && !way.changes_ours => Err(Denied::Stranger),
             Some(Presented::Basic(pair)) => {
-                self.password(pair.user(), pair.password(), peer).await.map(|()| Access::Credentials)
+                self.password(pair.user(), pair.password(), peer, None).await.map(|()| Access::Credentials)
             }
             Some(Presented::Bearer(shown)) => {
                 self.no_token(vec![shown.to_vec()], peer, open).await.map(|()| Access::Credentials)
@@ -49,20 +55,32 @@ impl Auth {
                     Err(Denied::Wrong) => Err(Denied::Stranger),
                     Err(denied) => Err(denied),
                 },
-                None => Err(Denied::Stranger),
+                None if open => Err(Denied::Stranger),
+                None => Err(self.no_token_cookie(headers, peer, way.navigation).await),
             },
         };
         if verdict.is_err() && open { Ok(Access::Open) } else { verdict }
     }
 
-    /// Checks user and password, slowly for those who were wrong often.
-    pub(crate) async fn password(&self, user: &[u8], password: &[u8], peer: IpAddr) -> Result<(), Denied> {
+    /// Checks user and password, slowly for those who were wrong often. `browser` is the one that they were typed in,
+    /// if the right ones were typed there before: its attempts are counted apart from everybody else's.
+    pub(crate) async fn password(
+        &self,
+        user: &[u8],
+        password: &[u8],
+        peer: IpAddr,
+        browser: Option<SessionId>,
+    ) -> Result<(), Denied> {
         let known = self.known();
-        let from = Network::of(peer);
-        if known.passwords.remembers(user, password, from) && !self.inner.failures.besieged(from) {
+        let place = Network::of(peer);
+        let asker = browser.map_or(Asker { from: place, known: false }, |browser| Asker {
+            from: Network::of_browser(browser.id(), peer),
+            known: true,
+        });
+        if known.passwords.remembers(user, password, place) && !self.inner.failures.besieged(asker.from) {
             return Ok(());
         }
-        self.attempt(&known, user, vec![password.to_vec()], peer).await
+        self.attempt(&known, user, vec![password.to_vec()], (place, asker)).await
     }
 
     /// Something stands where a token should, and is none. It may be the password, where that does as well; else it is
@@ -79,35 +97,66 @@ impl Auth {
             return Err(Denied::Stranger);
         }
         if known.password_as_token && readings.iter().any(|shown| usable(shown)) {
-            return self.attempt(&known, user, readings, peer).await;
+            return self.attempt(&known, user, readings, (from, Asker { from, known: false })).await;
         }
         let mark = known.mark(readings.first().map_or(&[], Vec::as_slice));
-        Err(self.inner.failures.wrong(peer, mark).await.err().map_or(Denied::Wrong, Denied::TooMany))
+        Err(self.inner.failures.wrong(from, mark).await.err().map_or(Denied::Wrong, Denied::TooMany))
     }
 
-    /// One guess, with one or more readings of what was shown.
+    /// What cookies hold that may be a token by themselves: by the plain name also over https, as a provider's guide says.
+    fn token_cookies<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
+        let jar = self.inner.of_provider.then_some(&self.inner.jar);
+        jar.into_iter().flat_map(|jar| jar.values(headers, Purpose::Session, false))
+    }
+
+    /// What is none of a token is a guess, but for sessions that are over. Any other port of this host can plant such
+    /// cookies in people's browsers, so these guesses are counted apart: they get nobody's logins banned, and a person is
+    /// led to the login page all the same.
+    async fn no_token_cookie(&self, headers: &HeaderMap, peer: IpAddr, navigation: bool) -> Denied {
+        let Some(shown) = self.token_cookies(headers).find(|shown| !cookie::is_shaped(shown)) else {
+            return Denied::Stranger;
+        };
+        let mark = self.known().mark(shown);
+        match self.inner.failures.wrong(Network::of(peer).aside(), mark).await {
+            Err(wait) if !navigation => Denied::TooMany(wait),
+            _ => Denied::Stranger,
+        }
+    }
+
+    /// One guess, with one or more readings of what was shown, from a place.
     async fn attempt(
         &self,
         known: &Arc<Known>,
         user: &[u8],
         readings: Vec<Vec<u8>>,
-        peer: IpAddr,
+        (place, asker): (Network, Asker),
     ) -> Result<(), Denied> {
+        let failures = &self.inner.failures;
         let mark = known.passwords.mark(user, readings.first().map_or(&[], Vec::as_slice));
         // A page that is still open goes on asking with what its browser remembers, and guesses nothing.
-        if self.inner.failures.knows(peer, mark).map_err(Denied::TooMany)? {
+        if failures.knows(asker.from, mark).map_err(Denied::TooMany)? {
             return Err(Denied::Wrong);
         }
-        let turn = self.inner.failures.turn(peer).await.map_err(Denied::TooMany)?;
-        let (user, from) = (user.to_vec(), Network::of(peer));
-        let checked = Arc::clone(known);
+        let turn = failures.turn(asker.from).await.map_err(Denied::TooMany)?;
+        // A page asks for many things at once: the first of them did the work for the others meanwhile.
+        if readings.iter().any(|password| known.passwords.remembers(user, password, place)) {
+            turn.end(None);
+            return if self.is_current(known) { Ok(()) } else { Err(Denied::Wrong) };
+        }
+        let pass = self.inner.making.hashers.enter(asker).await;
+        let pass = pass.map_err(|wait| Denied::TooMany(failures.refused(wait)))?;
+        let (user, checked, auth) = (user.to_vec(), Arc::clone(known), self.clone());
         // In a task of its own: whoever hangs up while it runs has guessed all the same, and gives neither the thread
         // nor the turn back before its time.
         let attempt = tokio::spawn(async move {
             let mut right = false;
             for password in readings {
-                right = right || checked.passwords.check(&user, &password, from).await;
+                right = right || checked.passwords.check(&user, &password, place).await;
             }
+            if right {
+                auth.inner.making.hashers.learn(place);
+            }
+            drop(pass);
             turn.end((!right).then_some(mark));
             right
         });
@@ -117,19 +166,53 @@ impl Auth {
 
     /// The session that a request shows.
     pub fn session(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
-        let mut shown = self.inner.jar.values(headers, secure).peekable();
+        let mut shown = self.inner.jar.values(headers, Purpose::Session, secure).peekable();
         shown.peek()?;
         // Only looked at: counting who uses it would have threads wait for each other.
         let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner);
         let now = SystemTime::now();
-        let sessions = shown.filter_map(|value| known.signer.open(value, now, secure));
+        let sessions = shown.filter_map(|value| known.signers.sessions.open(value, now, secure));
         sessions.map(|(session, _)| session).find(|session| !self.inner.sessions.is_revoked(*session))
     }
 
     /// The cookie of a new session, as the value of `Set-Cookie`. `secure`: the login came by https.
     pub fn log_in(&self, secure: bool) -> Option<HeaderValue> {
         self.inner.counts.logins.up();
-        self.inner.jar.set(&self.known().signer.issue(SystemTime::now(), secure), secure)
+        self.inner.jar.set(&self.known().signers.sessions.issue(SystemTime::now(), secure), secure)
+    }
+
+    /// The browser that a login comes from, if the right password was typed in it before.
+    pub(crate) fn browser(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
+        let mut shown = self.inner.jar.values(headers, Purpose::Browser, secure);
+        let (known, now) = (self.known(), SystemTime::now());
+        shown.find_map(|value| known.signers.browsers.open(value, now, secure)).map(|(browser, _)| browser)
+    }
+
+    /// The cookie by which a browser is known after a login, as the value of `Set-Cookie` in the login page's answer.
+    pub(crate) fn know_browser(&self, secure: bool) -> Option<HeaderValue> {
+        self.inner.jar.set_browser(&self.known().signers.browsers.issue(SystemTime::now(), secure), secure)
+    }
+
+    /// The address without the token in it, if there is one that is right by itself.
+    pub(crate) fn token_in(&self, uri: &Uri) -> Option<String> {
+        uri::without_token(uri, |token| self.known().is_token(token))
+    }
+
+    /// Whether a token sets a cookie also where no page was asked for, as a provider's guide says.
+    pub(crate) fn sets_cookies_for_tokens(&self) -> bool {
+        self.inner.of_provider
+    }
+
+    /// The cookie that leads whoever has just shown a token by http on to https, as the value of `Set-Cookie`.
+    pub(crate) fn cross(&self) -> Option<HeaderValue> {
+        self.inner.jar.set_crossing(&self.known().signers.crossings.issue(SystemTime::now(), false))
+    }
+
+    /// What stands for that token in a link to https.
+    pub(crate) fn crossing(&self, headers: &HeaderMap) -> Option<String> {
+        let known = self.known();
+        let mut shown = self.inner.jar.values(headers, Purpose::Crossing, false);
+        String::from_utf8(shown.find(|shown| known.is_crossing(shown))?.to_vec()).ok()
     }
 
     /// Whether nothing has been changed since.

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use tokio::sync::Mutex;
 
 use super::credentials::{Password, password_problems, user_problems};
+use super::jar::Purpose;
 use super::{Auth, SessionId};
 use crate::config::secret::Secret;
 
@@ -84,8 +85,8 @@ impl Auth {
         let schemes: &[bool] = if secure { &[true, false] } else { &[false] };
         let of = |secure: &bool| {
             let secure = *secure;
-            let values = self.inner.jar.values(headers, secure);
-            let sessions = values.filter_map(|value| known.signer.open(value, now, secure));
+            let values = self.inner.jar.values(headers, Purpose::Session, secure);
+            let sessions = values.filter_map(|value| known.signers.sessions.open(value, now, secure));
             sessions.filter(|(session, _)| !self.inner.sessions.is_revoked(*session)).collect::<Vec<_>>()
         };
         schemes.iter().flat_map(of).collect()

@@ -16,6 +16,12 @@ use super::digest::{Key, Keyed, same};
 /// How long a session lasts.
 pub(super) const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// How long a browser is known in which the right password was typed.
+pub(super) const BROWSER_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// How long a link to https is good that stands in for a token which came by http.
+pub(super) const CROSSING_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
 /// How far the clock may have been put back since a cookie was made.
 const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -53,20 +59,35 @@ pub(super) struct Signer {
     http: Keyed,
     https: Keyed,
     era: u32,
+    lifetime: Duration,
 }
 
 impl Signer {
     /// Values signed by `key` for whoever logs in with what `binding` lists.
     pub(super) fn new(key: &Key, era: u32, binding: &[&[u8]]) -> Self {
+        Self::of(b"session", LIFETIME, (key, era, binding))
+    }
+
+    /// The same for values that say no more than that somebody has logged in before with what `binding` lists.
+    pub(super) fn of_browsers(key: &Key, era: u32, binding: &[&[u8]]) -> Self {
+        Self::of(b"browser", BROWSER_LIFETIME, (key, era, binding))
+    }
+
+    /// The same for values that open a session by https, once a token has come by http.
+    pub(super) fn of_crossings(key: &Key, era: u32, binding: &[&[u8]]) -> Self {
+        Self::of(b"crossing", CROSSING_LIFETIME, (key, era, binding))
+    }
+
+    fn of(purpose: &[u8], lifetime: Duration, (key, era, binding): (&Key, u32, &[&[u8]])) -> Self {
         let key = Keyed::new(key);
-        let of = |kind: &[u8]| Keyed::new(&key.digest(&[&[b"session", kind], binding].concat()));
-        Self { http: of(b"http"), https: of(b"https"), era }
+        let of = |kind: &[u8]| Keyed::new(&key.digest(&[&[purpose, kind], binding].concat()));
+        Self { http: of(b"http"), https: of(b"https"), era, lifetime }
     }
 
     /// A new session.
     pub(super) fn issue(&self, now: SystemTime, secure: bool) -> String {
         let id: [u8; 16] = rand::random();
-        let end = seconds(now + LIFETIME).to_be_bytes();
+        let end = seconds(now + self.lifetime).to_be_bytes();
         let signature = self.keyed(secure).digest(&[&id, &end]);
         URL_SAFE_NO_PAD.encode([&id[..], &end, &signature].concat())
     }
@@ -86,12 +107,17 @@ impl Signer {
         }
         let (end, now) = (u64::from_be_bytes(*end), seconds(now));
         let session = SessionId { id: *id, era: self.era };
-        (now < end && end - now <= (LIFETIME + SLACK).as_secs()).then_some((session, end))
+        (now < end && end - now <= (self.lifetime + SLACK).as_secs()).then_some((session, end))
     }
 
     fn keyed(&self, secure: bool) -> &Keyed {
         if secure { &self.https } else { &self.http }
     }
+}
+
+/// Whether something looks like a value of ours, be it a good one or not.
+pub(super) fn is_shaped(value: &[u8]) -> bool {
+    value.len() == CHARACTERS && value.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
 }
 
 fn seconds(at: SystemTime) -> u64 {
@@ -131,6 +157,17 @@ mod tests {
         assert!(!opens(now + LIFETIME + HOUR));
         // Made while the clock was years ahead, it would last for years.
         assert!(!opens(now - 1000 * HOUR));
+    }
+
+    #[test]
+    fn a_browser_is_known_longer_and_that_opens_no_session() {
+        let (signer, now) = (signer(), SystemTime::now());
+        let browsers = Signer::of_browsers(&[1; 32], 0, &[b"user", b"password"]);
+        let value = browsers.issue(now, false);
+        assert!(browsers.open(value.as_bytes(), now + 10 * LIFETIME, false).is_some());
+        assert!(browsers.open(value.as_bytes(), now + BROWSER_LIFETIME, false).is_none());
+        assert!(signer.open(value.as_bytes(), now, false).is_none());
+        assert!(browsers.open(signer.issue(now, false).as_bytes(), now, false).is_none());
     }
 
     #[test]

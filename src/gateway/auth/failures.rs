@@ -10,7 +10,8 @@
 //!
 //! Invariants: bounded memory; nobody is refused for good; whoever shows a valid session or token never comes here, nor
 //! does a password that was right from the same network a while ago, unless somebody guesses there who cannot be banned
-//! (`besieged`); whoever goes away while they wait has not tried.
+//! (`besieged`); whoever goes away while they wait has not tried. A browser in which the right password was typed before
+//! is counted like a network of its own: it neither waits for nor is banned with the others of its address.
 
 mod table;
 
@@ -63,8 +64,8 @@ impl Failures {
     }
 
     /// Whether this is a mistake that the address has made already.
-    pub(super) fn knows(&self, peer: IpAddr, mark: Mark) -> Result<bool, Duration> {
-        let look = self.lock().knows(Network::of(peer), mark, Instant::now());
+    pub(super) fn knows(&self, network: Network, mark: Mark) -> Result<bool, Duration> {
+        let look = self.lock().knows(network, mark, Instant::now());
         look.map_err(|wait| self.refused(wait))
     }
 
@@ -76,9 +77,9 @@ impl Failures {
     }
 
     /// Waits until this address may try. If it may not: the time after which to come back.
-    pub(super) async fn turn(&self, peer: IpAddr) -> Result<Turn, Duration> {
+    pub(super) async fn turn(&self, network: Network) -> Result<Turn, Duration> {
         let end = Instant::now() + PATIENCE;
-        let place = self.queue(Network::of(peer))?;
+        let place = self.queue(network)?;
         loop {
             let mut changed = pin!(place.changed.notified());
             // Before looking: what changes after the look is not missed.
@@ -98,8 +99,7 @@ impl Failures {
 
     /// Somebody showed a wrong token. It costs nothing to check one, so it takes nobody's turn; it counts, and the
     /// answer is held back.
-    pub(super) async fn wrong(&self, peer: IpAddr, mark: Mark) -> Result<(), Duration> {
-        let network = Network::of(peer);
+    pub(super) async fn wrong(&self, network: Network, mark: Mark) -> Result<(), Duration> {
         let pause = {
             let mut table = self.lock();
             let now = Instant::now();
@@ -139,7 +139,8 @@ impl Failures {
         Ok(Place { failures: self, address: network.address, ticket, changed })
     }
 
-    fn refused(&self, wait: Duration) -> Duration {
+    /// Counts an attempt that is not checked.
+    pub(super) fn refused(&self, wait: Duration) -> Duration {
         self.counts.refused.up();
         wait
     }

@@ -4,11 +4,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::counters::Counts;
-use super::gate::{Gate, Pass};
+use super::network::Network;
+use super::queue::{Asker, Pass, Queue};
 
 /// How many run at once.
 pub(super) const THREADS: usize = 2;
@@ -24,23 +26,23 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The threads; they end when this is dropped.
 pub(super) struct Hashers {
     jobs: mpsc::Sender<Job>,
-    gate: Gate,
+    queue: Queue,
     counts: Arc<Counts>,
 }
 
 impl Hashers {
     /// Starts that many threads, or as many of them as can be had.
     pub(super) fn new(threads: usize, counts: Arc<Counts>) -> Self {
-        let (jobs, queue) = mpsc::channel::<Job>();
-        let queue = Arc::new(Mutex::new(queue));
+        let (jobs, next) = mpsc::channel::<Job>();
+        let next = Arc::new(Mutex::new(next));
         for _ in 0..threads {
-            let queue = Arc::clone(&queue);
+            let jobs = Arc::clone(&next);
             let work = move || {
                 // Where there are few processors a flood of wrong passwords would take them from the streams, which
                 // stutter, while nobody sees a login take a little longer. In Linux it is this thread's alone; where it
                 // cannot be had, all are equal.
                 let _ = rustix::process::nice(NICE);
-                let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 while let Ok(job) = next() {
                     // Whoever waits for it hears that nothing comes.
                     let _ = catch_unwind(AssertUnwindSafe(job));
@@ -51,12 +53,18 @@ impl Hashers {
                 tracing::warn!("starting a thread for passwords: {error}");
             }
         }
-        Self { jobs, gate: Gate::new(threads.max(1)), counts }
+        Self { jobs, queue: Queue::new(threads.max(1)), counts }
     }
 
-    /// Waits until a thread is free. To be held while [`Self::run`] works.
-    pub(super) async fn enter(&self) -> Pass {
-        self.gate.enter().await
+    /// Waits until a thread is free for whoever asks; if none will be soon: the time after which to come back. To be
+    /// held while [`Self::run`] works.
+    pub(super) async fn enter(&self, asker: Asker) -> Result<Pass, Duration> {
+        self.queue.enter(asker).await
+    }
+
+    /// The right password came from there, which goes first from now on.
+    pub(super) fn learn(&self, from: Network) {
+        self.queue.learn(from);
     }
 
     /// Does `work` on one of the threads. `None` when it panicked.

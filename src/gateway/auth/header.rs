@@ -40,7 +40,7 @@ impl Pair {
 impl<'a> Presented<'a> {
     /// Reads the header's value; `None` for schemes that we don't speak.
     pub(super) fn read(value: &'a HeaderValue) -> Option<Self> {
-        let text = value.to_str().ok()?.trim();
+        let text = std::str::from_utf8(value.as_bytes()).ok()?.trim();
         let (scheme, rest) = text.split_once(' ')?;
         let rest = rest.trim_start();
         if scheme.eq_ignore_ascii_case("bearer") {
@@ -86,6 +86,7 @@ mod tests {
             ("Basic !!!", &[]),
             ("Bearer abc", &["abc"]),
             ("bearer  abc ", &["abc"]),
+            ("Bearer pässwort", &["pässwort"]),
             ("Bearer ", &[]),
             ("Digest abc", &[]),
             ("", &[]),

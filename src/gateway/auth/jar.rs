@@ -3,23 +3,52 @@
 //!
 //! There are two names. A cookie with `Secure` makes browsers refuse the same name over http, so that a login there
 //! would never take hold. That of https also begins with `__Host-`: no page by http, and no other host, can plant one.
+//!
+//! Besides a session's there is one that a browser shows to the login page only: the right password was typed in this
+//! browser before. It lets nobody in. Its path is that of the login page as the browser sees it, so it is left to the
+//! browser. And one is for whoever came by http with a token to where https is needed: it takes them there for as long
+//! as it takes to click, and whoever could read it on the way has read the token itself.
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 
-use super::cookie::LIFETIME;
+use super::cookie::{BROWSER_LIFETIME, CROSSING_LIFETIME, LIFETIME};
 use super::digest::{Key, Keyed};
 
-/// Cookies of one name that are looked at in one request.
-const MOST: usize = 32;
+/// Cookies of one name that are looked at in one request: more than a browser keeps for a host, so that no neighbour can
+/// plant so many beside ours that ours is not seen.
+const MOST: usize = 192;
 
 /// What browsers take only by https, without a domain and for all paths.
 const PREFIX: &str = "__Host-";
+
+/// The same, but for the path.
+const SECURE_PREFIX: &str = "__Secure-";
+
+/// What the names of those end in that say that a browser is known.
+const BROWSER: &str = "_browser";
+
+/// What the name of the one ends in that leads on to https.
+const CROSSING: &str = "_crossing";
 
 /// The names of our cookies.
 pub(super) struct Jar {
     http: String,
     https: String,
+    browser_http: String,
+    browser_https: String,
+    crossing: String,
+}
+
+/// What a cookie is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It is a session.
+    Session,
+    /// It says that the right password was typed in this browser before.
+    Browser,
+    /// It leads from http to https. There is none by https.
+    Crossing,
 }
 
 impl Jar {
@@ -38,25 +67,37 @@ impl Jar {
         {
             tracing::warn!("\"{}\" cannot be a cookie's name by http; it is {http}", name.escape_debug());
         }
-        Self { https: format!("{PREFIX}{http}"), http }
+        Self {
+            https: format!("{PREFIX}{http}"),
+            browser_https: format!("{SECURE_PREFIX}{http}{BROWSER}"),
+            browser_http: format!("{http}{BROWSER}"),
+            crossing: format!("{http}{CROSSING}"),
+            http,
+        }
     }
 
     /// `Set-Cookie` for a session.
     pub(super) fn set(&self, value: &str, secure: bool) -> Option<HeaderValue> {
-        self.line(value, LIFETIME.as_secs(), secure)
+        line(self.name(Purpose::Session, secure), value, LIFETIME.as_secs(), secure)
+    }
+
+    /// `Set-Cookie` for a browser that is known, in an answer of the login page.
+    pub(super) fn set_browser(&self, value: &str, secure: bool) -> Option<HeaderValue> {
+        let (name, seconds) = (self.name(Purpose::Browser, secure), BROWSER_LIFETIME.as_secs());
+        let secure = if secure { "; Secure" } else { "" };
+        HeaderValue::try_from(format!("{name}={value}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"))
+            .ok()
+    }
+
+    /// `Set-Cookie` for the way from http to https.
+    pub(super) fn set_crossing(&self, value: &str) -> Option<HeaderValue> {
+        line(&self.crossing, value, CROSSING_LIFETIME.as_secs(), false)
     }
 
     /// `Set-Cookie`, twice, for no session any more. By http the other one cannot be touched, nor was it sent.
     pub(super) fn clear(&self, secure: bool) -> Vec<HeaderValue> {
         let schemes: &[bool] = if secure { &[true, false] } else { &[false] };
-        schemes.iter().filter_map(|secure| self.line("", 0, *secure)).collect()
-    }
-
-    fn line(&self, value: &str, seconds: u64, secure: bool) -> Option<HeaderValue> {
-        let name = self.name(secure);
-        let secure = if secure { "; Secure" } else { "" };
-        let line = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-        HeaderValue::try_from(line).ok()
+        schemes.iter().filter_map(|s| line(self.name(Purpose::Session, *s), "", 0, *s)).collect()
     }
 
     /// The values that a request shows. Other ports of the host can plant cookies of our name beside ours, so there
@@ -64,12 +105,13 @@ impl Jar {
     pub(super) fn values<'a>(
         &'a self,
         headers: &'a HeaderMap,
+        purpose: Purpose,
         secure: bool,
     ) -> impl Iterator<Item = &'a [u8]> {
         // By bytes: what is not text in a neighbour's cookie is no reason not to find ours.
         let cookies =
             headers.get_all(COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
-        let name = self.name(secure).as_bytes();
+        let name = self.name(purpose, secure).as_bytes();
         cookies
             .filter_map(move |cookie| cookie.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
             .take(MOST)
@@ -105,13 +147,26 @@ impl Jar {
         self.is_name(name_of(cookie))
     }
 
-    fn name(&self, secure: bool) -> &str {
-        if secure { &self.https } else { &self.http }
+    fn name(&self, purpose: Purpose, secure: bool) -> &str {
+        match (purpose, secure) {
+            (Purpose::Session, false) => &self.http,
+            (Purpose::Session, true) => &self.https,
+            (Purpose::Browser, false) => &self.browser_http,
+            (Purpose::Browser, true) => &self.browser_https,
+            (Purpose::Crossing, _) => &self.crossing,
+        }
     }
 
     fn is_name(&self, name: &[u8]) -> bool {
-        name == self.http.as_bytes() || name == self.https.as_bytes()
+        let ours = [&self.http, &self.https, &self.browser_http, &self.browser_https, &self.crossing];
+        ours.iter().any(|ours| name == ours.as_bytes())
     }
+}
+
+fn line(name: &str, value: &str, seconds: u64, secure: bool) -> Option<HeaderValue> {
+    let secure = if secure { "; Secure" } else { "" };
+    let line = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::try_from(line).ok()
 }
 
 fn name_of(cookie: &[u8]) -> &[u8] {
@@ -122,7 +177,7 @@ fn name_of(cookie: &[u8]) -> &[u8] {
 fn usable(name: &str) -> Option<&str> {
     let prefix =
         |prefix: &str| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
-    let length = [PREFIX, "__Secure-"].into_iter().find(|p| prefix(p)).map_or(0, str::len);
+    let length = [PREFIX, SECURE_PREFIX].into_iter().find(|p| prefix(p)).map_or(0, str::len);
     let name = &name[length..];
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     (plain && !name.is_empty() && name.len() <= 128).then_some(name)
@@ -163,7 +218,8 @@ mod tests {
     fn each_scheme_has_its_own() {
         let jar = jar();
         let headers = request("ours=1; __Host-ours=2; xours=3; ours =4; ours=5;ours=6");
-        let found = |secure| jar.values(&headers, secure).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let found =
+            |secure| jar.values(&headers, Purpose::Session, secure).map(<[u8]>::to_vec).collect::<Vec<_>>();
         assert_eq!(found(false), [b"1", b"5", b"6"]);
         assert_eq!(found(true), [b"2"]);
         let (http, https) = (jar.set("v", false).unwrap(), jar.set("v", true).unwrap());
@@ -180,6 +236,7 @@ mod tests {
             ("a=1; ours=x; b=\"2; 3\"", Some("a=1; b=\"2; 3\"")),
             ("ours=x; __Host-ours=y; ours=z; b=2", Some("b=2")),
             ("ours =x; ours; b=2", Some("b=2")),
+            ("ours_browser=x; __Secure-ours_browser=y; b=2; ours_crossing=z", Some("b=2")),
             ("xours=1", Some("xours=1")),
             ("a=ours", Some("a=ours")),
         ] {

@@ -1,6 +1,7 @@
 //! What is right at the moment: user, password, tokens and how sessions are signed. Changed as a whole.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::cookie::Signer;
 use super::credentials::{Credentials, Password};
@@ -22,9 +23,22 @@ impl Making {
         Arc::new(Passwords::new(user, password.clone(), self.cost, Arc::clone(&self.hashers)))
     }
 
-    fn signer(&self, era: u32, epoch: &[u8; 16], user: &str, source: &str) -> Signer {
-        Signer::new(&self.cookie_key, era, &[epoch, user.as_bytes(), source.as_bytes()])
+    fn signers(&self, era: u32, epoch: &[u8; 16], user: &str, source: &str) -> Signers {
+        let binding: &[&[u8]] = &[epoch, user.as_bytes(), source.as_bytes()];
+        let key = &self.cookie_key;
+        Signers {
+            sessions: Signer::new(key, era, binding),
+            browsers: Signer::of_browsers(key, era, binding),
+            crossings: Signer::of_crossings(key, era, binding),
+        }
     }
+}
+
+/// What signs the values of our cookies.
+pub(super) struct Signers {
+    pub(super) sessions: Signer,
+    pub(super) browsers: Signer,
+    pub(super) crossings: Signer,
 }
 
 /// What is right at the moment.
@@ -35,7 +49,7 @@ pub(super) struct Known {
     pub(super) passwords: Arc<Passwords>,
     /// The text by which the password is known: sessions depend on it.
     source: Secret,
-    pub(super) signer: Signer,
+    pub(super) signers: Signers,
     token_key: Keyed,
     tokens: Vec<Digest>,
     /// Whether the password does where a token is asked for.
@@ -51,11 +65,12 @@ impl Known {
         let Credentials { user, password, tokens, password_as_token, .. } = credentials;
         let tokens = tokens.iter().map(|token| token.reveal().as_bytes()).filter(|token| !token.is_empty());
         let (_, source) = password.known();
+        let signers = making.signers(0, epoch, user, source);
         Self {
             user: user.clone(),
             former: None,
             passwords: making.passwords(user, password),
-            signer: making.signer(0, epoch, user, source),
+            signers,
             source: Secret::new(source),
             token_key: making.token_key.clone(),
             tokens: tokens.map(|token| making.token_key.digest(&[token])).collect(),
@@ -74,11 +89,12 @@ impl Known {
     ) -> Self {
         let era = self.era + 1;
         let (_, source) = password.known();
+        let signers = making.signers(era, epoch, user, source);
         Self {
             user: user.to_owned(),
             former: Some(self.user.clone()),
             passwords: making.passwords(user, password),
-            signer: making.signer(era, epoch, user, source),
+            signers,
             source: Secret::new(source),
             token_key: self.token_key.clone(),
             tokens: self.tokens.clone(),
@@ -91,11 +107,12 @@ impl Known {
     /// The same in another epoch, in which no session of this one is good.
     pub(super) fn in_epoch(&self, making: &Making, epoch: &[u8; 16]) -> Self {
         let era = self.era + 1;
+        let signers = making.signers(era, epoch, &self.user, self.source.reveal());
         Self {
             user: self.user.clone(),
             former: self.former.clone(),
             passwords: Arc::clone(&self.passwords),
-            signer: making.signer(era, epoch, &self.user, self.source.reveal()),
+            signers,
             source: self.source.clone(),
             token_key: self.token_key.clone(),
             tokens: self.tokens.clone(),
@@ -120,9 +137,21 @@ impl Known {
         self.tokens.iter().fold(false, |found, token| found | same(token, &shown))
     }
 
+    /// Whether this stands in a link to https for a token that came by http a moment ago.
+    pub(super) fn is_crossing(&self, token: &[u8]) -> bool {
+        self.signers.crossings.open(token, SystemTime::now(), false).is_some()
+    }
+
+    /// Whether a password is ours, for those who are inside.
+    pub(super) fn is_our_password(&self, shown: &[u8], inside: bool) -> bool {
+        self.is_token(shown) || (inside && self.passwords.is_password(shown))
+    }
+
     /// Whether what stands in a token's place is no service's business. The password is recognised for those who are
     /// inside only: a stranger, on a port that is open, could find it by what a service gets to see.
     pub(super) fn is_ours(&self, token: &[u8], inside: bool) -> bool {
-        self.is_token(token) || (inside && self.password_as_token && self.passwords.is_password(token))
+        self.is_token(token)
+            || self.is_crossing(token)
+            || (inside && self.password_as_token && self.passwords.is_password(token))
     }
 }

@@ -3,7 +3,8 @@
 //! Invariants: nothing secret is compared in a time that depends on it; what authenticated to us is never shown to a
 //! service; a valid session or token is never refused or delayed for the address that it comes from; what is right can
 //! be changed while requests come in, and from then on nothing that was right before lets anybody in; a password is a
-//! counted guess under whatever name it comes, except where it was right a while ago.
+//! counted guess under whatever name it comes, except where it was right a while ago; a flood of guesses takes a bounded
+//! part of memory and of the processors, and whoever knows the password gets in all the same.
 
 mod admit;
 mod change;
@@ -12,7 +13,6 @@ mod counters;
 mod credentials;
 mod digest;
 mod failures;
-mod gate;
 mod hashers;
 mod header;
 mod jar;
@@ -20,7 +20,9 @@ mod kept;
 mod known;
 mod network;
 mod password;
+mod queue;
 mod session;
+mod traffic;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -46,6 +48,8 @@ use known::{Known, Making};
 pub(crate) enum Access {
     /// With a session's cookie.
     Session(SessionId),
+    /// With a cookie whose value is a token, where a provider's guide says so. Browsers send it by themselves.
+    TokenCookie,
     /// With Basic, Bearer or `?token=`: with something that no browser sends by itself to a foreign page's request,
     /// except Basic, which therefore never comes together with a foreign Origin.
     Credentials,
@@ -57,7 +61,7 @@ impl Access {
     pub(crate) fn session(self) -> Option<SessionId> {
         match self {
             Self::Session(session) => Some(session),
-            Self::Credentials | Self::Open => None,
+            Self::TokenCookie | Self::Credentials | Self::Open => None,
         }
     }
 
@@ -65,6 +69,19 @@ impl Access {
     pub(crate) fn is_inside(self) -> bool {
         self != Self::Open
     }
+}
+
+/// How a request comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    /// The port of ours.
+    pub(crate) port: u16,
+    /// Whether it came by https, as the client sees it.
+    pub(crate) secure: bool,
+    /// Whether a person waits for a page, who is led to the login.
+    pub(crate) navigation: bool,
+    /// Whether the request needs a login also where its port is open.
+    pub(crate) changes_ours: bool,
 }
 
 /// Why somebody did not come in.
@@ -87,6 +104,8 @@ pub struct Auth {
 struct Inner {
     enabled: bool,
     excluded: Vec<u16>,
+    /// Whether a provider's name was given for the cookie, whose guide then says how else that cookie may be used.
+    of_provider: bool,
     jar: jar::Jar,
     sessions: session::Sessions,
     failures: failures::Failures,
@@ -126,6 +145,7 @@ impl Auth {
         sessions.remember(remembered.revoked);
         let inner = Inner {
             enabled: given.enabled,
+            of_provider: given.cookie.is_some(),
             jar: jar::Jar::new(given.cookie.as_deref(), &cookie_key),
             excluded: given.excluded,
             sessions,
@@ -188,7 +208,11 @@ impl Auth {
         }
         let Some(value) = headers.get(AUTHORIZATION) else { return };
         let ours = Presented::read(value).is_some_and(|shown| match shown {
-            Presented::Basic(pair) => self.known().is_user(pair.user()),
+            // Also what was typed together with a name that is not ours: the password is.
+            Presented::Basic(pair) => {
+                let known = self.known();
+                known.is_user(pair.user()) || known.is_our_password(pair.password(), inside)
+            }
             Presented::Bearer(token) => self.known().is_ours(token, inside),
         });
         if ours {

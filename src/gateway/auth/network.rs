@@ -36,7 +36,37 @@ impl Network {
     }
 }
 
+/// How many networks an address is counted in: what a provider has, what a customer has, and its own.
+pub(super) const LEVELS: usize = 3;
+
 impl Network {
+    /// A browser that is known, counted apart from everybody who has the same address. No network has such an address:
+    /// the second half of theirs is zero.
+    pub(super) fn of_browser(id: [u8; 16], peer: IpAddr) -> Self {
+        let address = Ipv6Addr::from_bits(u128::from_be_bytes(id) | 1 << 127 | 1);
+        Self { address: address.into(), public: Self::of(peer).public }
+    }
+
+    /// The same place for guesses of another kind, which are counted apart. No other place has such an address.
+    pub(super) fn aside(self) -> Self {
+        let address = match self.address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() | 2),
+        };
+        Self { address: address.into(), ..self }
+    }
+
+    /// The networks that it is in, from the widest to itself.
+    pub(super) fn within(self) -> [u128; LEVELS] {
+        let (bits, lengths) = match self.address {
+            IpAddr::V4(v4) => (v4.to_ipv6_mapped().to_bits(), [96 + 16, 96 + 24, 96 + 32]),
+            // A browser's has no more than itself.
+            IpAddr::V6(v6) if v6.to_bits() & 1 == 1 => (v6.to_bits(), [128; LEVELS]),
+            IpAddr::V6(v6) => (v6.to_bits(), [32, 48, 64]),
+        };
+        lengths.map(|length| bits & !u128::MAX.checked_shr(length).unwrap_or(0))
+    }
+
     /// The address, as long for both versions.
     pub(super) fn bytes(self) -> [u8; 16] {
         match self.address {
@@ -89,5 +119,20 @@ mod tests {
             let expected = Network { address: network.parse().unwrap(), public };
             assert_eq!(Network::of(address.parse().unwrap()), expected, "{address}");
         }
+    }
+
+    #[test]
+    fn networks_are_in_wider_ones() {
+        for (address, within) in [
+            ("203.0.113.9", ["::ffff:203.0.0.0", "::ffff:203.0.113.0", "::ffff:203.0.113.9"]),
+            ("2001:db8:1:2:3::4", ["2001:db8::", "2001:db8:1::", "2001:db8:1:2::"]),
+        ] {
+            let within = within.map(|text| text.parse::<Ipv6Addr>().unwrap().to_bits());
+            assert_eq!(Network::of(address.parse().unwrap()).within(), within, "{address}");
+        }
+        let peer = "10.0.0.1".parse().unwrap();
+        let browsers = [[0; 16], [1; 16]].map(|id| Network::of_browser(id, peer));
+        assert_ne!(browsers[0].within(), browsers[1].within());
+        assert!(!browsers[0].public && Network::of_browser([0; 16], "203.0.113.9".parse().unwrap()).public);
     }
 }

@@ -85,7 +85,8 @@ async fn admit_from(
     headers: &HeaderMap,
     port: u16,
 ) -> Result<Access, Denied> {
-    auth.admit(&uri.parse().unwrap(), headers, peer.parse().unwrap(), (port, false)).await
+    let way = Way { port, secure: false, navigation: false, changes_ours: false };
+    auth.admit(&uri.parse().unwrap(), headers, peer.parse().unwrap(), way).await
 }
 
 fn bearer(token: &str) -> HeaderMap {
@@ -93,7 +94,7 @@ fn bearer(token: &str) -> HeaderMap {
 }
 
 async fn knows(auth: &Auth, user: &str, password: &str) -> bool {
-    auth.password(user.as_bytes(), password.as_bytes(), IpAddr::from([127, 0, 0, 1])).await.is_ok()
+    auth.password(user.as_bytes(), password.as_bytes(), IpAddr::from([127, 0, 0, 1]), None).await.is_ok()
 }
 
 #[tokio::test]
@@ -161,6 +162,25 @@ async fn too_many_log_outs_end_every_session_rather_than_bring_one_back() {
     assert!(!stolen.is_in(&auth, false) && !stolen.is_in(&restarted(dir.path(), credentials()), false));
     browser.enter(&auth, false);
     assert!(browser.is_in(&auth, false) && browser.is_in(&restarted(dir.path(), credentials()), false));
+}
+
+#[tokio::test]
+async fn a_browser_is_known_over_a_restart_until_the_credentials_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let auth = restarted(dir.path(), credentials());
+    for secure in [false, true] {
+        let line = auth.know_browser(secure).unwrap();
+        let pair = line.to_str().unwrap().split(';').next().unwrap();
+        let headers = request(&[("cookie", &format!("a=1; {pair}x; {pair}"))]);
+        let again = restarted(dir.path(), credentials());
+        assert!(
+            auth.browser(&headers, secure).is_some()
+                && auth.browser(&headers, secure) == again.browser(&headers, secure)
+        );
+        assert!(auth.browser(&headers, !secure).is_none() && auth.session(&headers, secure).is_none());
+        assert_eq!(auth.replace("user", Secret::new("given")).await, Ok(None));
+        assert!(auth.browser(&headers, secure).is_none(), "the same password, chosen anew");
+    }
 }
 
 #[tokio::test]
@@ -401,11 +421,11 @@ async fn a_browser_that_repeats_the_old_password_does_not_keep_its_owner_out() {
     }
     assert_eq!((auth.counters().failures, auth.counters().bans), (1, 0));
     let peer: IpAddr = "203.0.113.1".parse().unwrap();
-    assert_eq!(auth.password(b"user", b"chosen", peer).await, Ok(()));
+    assert_eq!(auth.password(b"user", b"chosen", peer, None).await, Ok(()));
     // What was wrong may be made right.
-    assert_eq!(auth.password(b"user", b"later", peer).await, Err(Denied::Wrong));
+    assert_eq!(auth.password(b"user", b"later", peer, None).await, Err(Denied::Wrong));
     auth.replace("user", Secret::new("later")).await.unwrap();
-    assert_eq!(auth.password(b"user", b"later", peer).await, Ok(()));
+    assert_eq!(auth.password(b"user", b"later", peer, None).await, Ok(()));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 // Everything that comes from elsewhere becomes text nodes, never markup.
 'use strict';
 
+// Addresses are relative: a proxy may have this page under a path of its own.
 const LINES = 2000;
 const at = (id) => document.getElementById(id);
 
@@ -20,7 +21,7 @@ function say(text) {
 }
 
 function logIn() {
-  location.assign(`/desktopd/login?next=${encodeURIComponent(location.pathname)}`);
+  location.assign('desktopd/login');
 }
 
 // --- Links: preset, or the provider's, or made from the address that this page was opened with.
@@ -165,7 +166,7 @@ setInterval(() => {
 async function ask(verb, name, button) {
   button.disabled = true;
   try {
-    const response = await fetch(`/api/units/${verb}`, {
+    const response = await fetch(`api/units/${verb}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ names: [name] }),
@@ -206,7 +207,7 @@ function show(snapshot) {
 }
 
 function connect() {
-  const events = new EventSource('/api/status/stream');
+  const events = new EventSource('api/status/stream');
   events.addEventListener('snapshot', (event) => show(JSON.parse(event.data)));
   events.addEventListener('error', () => {
     set(at('summary'), 'connection lost; trying again …');
@@ -216,7 +217,7 @@ function connect() {
 
 // The connection ended for good: because the session did, or because the daemon was not there.
 async function again() {
-  const response = await fetch('/api/status').catch(() => null);
+  const response = await fetch('api/status').catch(() => null);
   if (response?.status === 401) logIn();
   else connect();
 }
@@ -236,7 +237,7 @@ async function news() {
   asking = true;
   while (more) {
     more = false;
-    const response = await fetch(`/api/events?since=${seen}`).catch(() => null);
+    const response = await fetch(`api/events?since=${seen}`).catch(() => null);
     if (!response?.ok) break;
     showEvents(await response.json());
   }
@@ -275,8 +276,8 @@ function drawTimeline(up) {
   timeline.timer = setTimeout(() => {
     timeline.timer = null;
     timeline.done = timeline.up;
-    at('timeline-dark').srcset = `/api/timeline.svg?theme=dark&seen=${seen}`;
-    at('timeline').src = `/api/timeline.svg?seen=${seen}`;
+    at('timeline-dark').srcset = `api/timeline.svg?theme=dark&seen=${seen}`;
+    at('timeline').src = `api/timeline.svg?seen=${seen}`;
   }, 1000);
 }
 
@@ -295,7 +296,7 @@ function follow(name) {
   set(at('log-title'), `Log of ${name}`);
   at('viewer').hidden = false;
   at('viewer').scrollIntoView({ block: 'nearest' });
-  const source = stream = new EventSource(`/api/logs/${encodeURIComponent(name)}/stream?lines=500`);
+  const source = stream = new EventSource(`api/logs/${encodeURIComponent(name)}/stream?lines=500`);
   let waiting = [];
   const flush = () => {
     const lines = waiting.slice(-LINES);

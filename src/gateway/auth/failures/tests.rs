@@ -4,8 +4,12 @@ use super::table::{BAN, MEMORY, NETWORKS, WAITING, WAITING_ALL};
 use super::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 0, 1));
-const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+const HOME: Network = Network { address: IpAddr::V4(Ipv4Addr::new(192, 168, 0, 1)), public: false };
+const STRANGER: Network = Network { address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)), public: true };
+
+fn of(address: &str) -> Network {
+    Network::of(address.parse().unwrap())
+}
 
 fn failures() -> Failures {
     Failures::new(Arc::default())
@@ -17,7 +21,7 @@ fn new() -> Mark {
 }
 
 /// How long a wrong attempt takes.
-async fn fail(failures: &Failures, address: IpAddr) -> Result<u128, Duration> {
+async fn fail(failures: &Failures, address: Network) -> Result<u128, Duration> {
     let before = Instant::now();
     failures.turn(address).await?.end(Some(new()));
     Ok(before.elapsed().as_millis())
@@ -29,7 +33,7 @@ async fn each_failure_costs_more_up_to_a_limit_and_shared_addresses_are_never_ba
     for expected in [0, 0, 0, 250, 500, 1000, 2000, 2000, 2000, 2000] {
         assert_eq!(fail(&failures, HOME).await, Ok(expected));
     }
-    assert_eq!(fail(&failures, "192.168.0.2".parse().unwrap()).await, Ok(0));
+    assert_eq!(fail(&failures, of("192.168.0.2")).await, Ok(0));
     tokio::time::advance(MEMORY).await;
     assert_eq!(fail(&failures, HOME).await, Ok(0));
     let counters = failures.counts.read();
@@ -46,7 +50,7 @@ async fn a_public_address_that_guesses_is_banned_for_a_while() {
     tokio::time::advance(BAN / 2).await;
     assert_eq!(failures.wrong(STRANGER, new()).await, Err(BAN / 2));
     // Another one is not.
-    assert_eq!(fail(&failures, "203.0.113.2".parse().unwrap()).await, Ok(0));
+    assert_eq!(fail(&failures, of("203.0.113.2")).await, Ok(0));
     tokio::time::advance(BAN / 2).await;
     assert_eq!(fail(&failures, STRANGER).await, Ok(0));
     let counters = failures.counts.read();
@@ -171,16 +175,16 @@ async fn the_longest_waiting_goes_when_too_many_wait() {
 async fn memory_is_bounded_and_networks_count_as_one() {
     let failures = failures();
     for n in 0..6000_u32 {
-        fail(&failures, IpAddr::V4((0x0b00_0000 + n).into())).await.unwrap();
+        fail(&failures, Network::of(IpAddr::V4((0x0b00_0000 + n).into()))).await.unwrap();
     }
     assert!(failures.lock().size().0 <= NETWORKS);
     failures.lock().clear();
     for n in 0..5_u16 {
-        fail(&failures, Ipv6Addr::new(0x2001, 0xdb8, 0, 0, n, 0, 0, 1).into()).await.unwrap();
+        fail(&failures, Network::of(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, n, 0, 0, 1).into())).await.unwrap();
     }
     assert_eq!((failures.lock().size().0, failures.counts.read().bans), (1, 1));
     failures.lock().clear();
-    let many: Vec<IpAddr> = (0..8_u32).map(|n| IpAddr::V4((0x0c00_0000 + n).into())).collect();
+    let many: Vec<Network> = (0..8_u32).map(|n| Network::of(IpAddr::V4((0x0c00_0000 + n).into()))).collect();
     let mut checked = Vec::new();
     for address in &many {
         checked.push(failures.turn(*address).await.ok().unwrap());
@@ -195,7 +199,7 @@ async fn memory_is_bounded_and_networks_count_as_one() {
 #[tokio::test(start_paused = true)]
 async fn where_somebody_guesses_whom_nobody_can_ban_nothing_is_answered_without_a_turn() {
     let failures = failures();
-    let (home, stranger) = (Network::of(HOME), Network::of(STRANGER));
+    let (home, stranger) = (HOME, STRANGER);
     for _ in 0..4 {
         fail(&failures, HOME).await.unwrap();
         fail(&failures, STRANGER).await.unwrap();

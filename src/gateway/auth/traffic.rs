@@ -1,0 +1,161 @@
+//! How many attempts came from where of late, and how many of them were checked: for an address itself and for the wider
+//! networks that it is in.
+//!
+//! Strangers can have any number of addresses, so nothing is kept per address: counters of a fixed number are shared
+//! by hashes (a count-min sketch). An estimate is never too low and seldom too high, and what is old is halved away.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::network::{LEVELS, Network};
+
+/// Counters of each level: rows, of each of which an address has one, and how many there are in a row.
+const ROWS: usize = 3;
+const WIDTH: usize = 4096;
+
+/// After this time everything counts half.
+const HALF: Duration = Duration::from_secs(30);
+
+/// What one attempt adds: more than one, so that it is halved several times before it is gone.
+const STEP: u32 = 16;
+
+/// So many attempts weigh nothing: a person who mistypes is no crowd.
+const FREE: u32 = 3 * STEP;
+
+#[derive(Clone, Copy, Default)]
+struct Counter {
+    asked: u32,
+    checked: u32,
+}
+
+/// Where an address is counted.
+#[derive(Clone, Copy)]
+pub(super) struct Cells([[usize; ROWS]; LEVELS]);
+
+/// How much has been going on, from the widest network to the narrowest: checked and asked. More is more of a crowd.
+pub(super) type Weight = [(u32, u32); LEVELS];
+
+/// The counters.
+pub(super) struct Traffic {
+    /// Random, so that no stranger knows whose counters are whose.
+    hashes: RandomState,
+    /// Made when the first attempt comes.
+    counters: Vec<Counter>,
+    halved: Instant,
+}
+
+impl Traffic {
+    pub(super) fn new() -> Self {
+        Self { hashes: RandomState::new(), counters: Vec::new(), halved: Instant::now() }
+    }
+
+    /// An attempt has come from there.
+    pub(super) fn asked(&mut self, from: Network, now: Instant) -> Cells {
+        if self.counters.is_empty() {
+            self.counters = vec![Counter::default(); LEVELS * ROWS * WIDTH];
+        }
+        self.halve(now);
+        let cells = self.cells(from);
+        for counter in cells.0.as_flattened() {
+            let counter = &mut self.counters[*counter];
+            counter.asked = counter.asked.saturating_add(STEP);
+        }
+        cells
+    }
+
+    /// An attempt from there is checked.
+    pub(super) fn checked(&mut self, cells: Cells) {
+        for counter in cells.0.as_flattened() {
+            let counter = &mut self.counters[*counter];
+            counter.checked = counter.checked.saturating_add(STEP);
+        }
+    }
+
+    /// What has been going on there.
+    pub(super) fn weight(&self, cells: Cells) -> Weight {
+        cells.0.map(|rows| {
+            let least = |of: fn(&Counter) -> u32| rows.iter().map(|at| of(&self.counters[*at])).min();
+            let beyond = |count: Option<u32>| count.unwrap_or(0).saturating_sub(FREE);
+            (beyond(least(|counter| counter.checked)), beyond(least(|counter| counter.asked)))
+        })
+    }
+
+    fn cells(&self, from: Network) -> Cells {
+        let mut level = 0;
+        Cells(from.within().map(|network| {
+            let mut hash = self.hashes.hash_one((level, network));
+            let mut row = level * ROWS;
+            level += 1;
+            [(); ROWS].map(|()| {
+                let column = usize::try_from(hash % WIDTH as u64).unwrap_or(0);
+                hash /= WIDTH as u64;
+                row += 1;
+                (row - 1) * WIDTH + column
+            })
+        }))
+    }
+
+    fn halve(&mut self, now: Instant) {
+        let periods = now.duration_since(self.halved).as_secs() / HALF.as_secs();
+        if periods == 0 {
+            return;
+        }
+        self.halved = now;
+        let periods = u32::try_from(periods).unwrap_or(u32::MAX).min(u32::BITS - 1);
+        // What is nothing is not written: its memory need not be there.
+        for counter in self.counters.iter_mut().filter(|counter| counter.asked > 0) {
+            counter.asked >>= periods;
+            counter.checked >>= periods;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(address: &str) -> Network {
+        Network::of(address.parse().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_is_one_at_each_level_that_it_shares_and_fades() {
+        let mut traffic = Traffic::new();
+        for n in 0..1000_u32 {
+            let from = network(&format!("2001:db8:0:{n:x}::1"));
+            let cells = traffic.asked(from, Instant::now());
+            traffic.checked(cells);
+        }
+        let mut weight = |address: &str| {
+            let cells = traffic.asked(network(address), Instant::now());
+            traffic.weight(cells).map(|(checked, asked)| (checked / STEP, asked / STEP))
+        };
+        assert_eq!(weight("2001:db9::1"), [(0, 0); 3], "unrelated");
+        assert_eq!(weight("2001:db8:1::1"), [(997, 998), (0, 0), (0, 0)], "of the same provider");
+        assert_eq!(weight("2001:db8:0:ffff::1"), [(997, 999), (997, 998), (0, 0)], "of the same customer");
+        assert_eq!(weight("192.0.2.1"), [(0, 0); 3]);
+        tokio::time::advance(HALF * 4).await;
+        let cells = traffic.asked(network("2001:db8::1"), Instant::now());
+        assert_eq!(traffic.weight(cells)[0].0 / STEP, 1000 / 16 - 3);
+        tokio::time::advance(HALF * 40).await;
+        let cells = traffic.asked(network("2001:db8::1"), Instant::now());
+        assert_eq!(traffic.weight(cells), [(0, 0); 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ever_new_networks_take_no_more_memory_and_hide_nobody() {
+        let mut traffic = Traffic::new();
+        for n in 0..6000_u32 {
+            traffic.asked(Network::of(std::net::Ipv4Addr::from(n << 16).into()), Instant::now());
+        }
+        assert_eq!(traffic.counters.len(), LEVELS * ROWS * WIDTH);
+        let fresh = (0..100_u32).filter(|n| {
+            let cells = traffic.asked(network(&format!("2001:{n:x}::1")), Instant::now());
+            traffic.weight(cells) == [(0, 0); 3]
+        });
+        let fresh = fresh.count();
+        assert!(fresh > 90, "{fresh} of 100 networks that are new look new");
+    }
+}

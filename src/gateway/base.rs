@@ -1,0 +1,129 @@
+//! How our own pages name addresses of ours. A proxy may have us under a path of its own (`/desktop/`), which it takes
+//! away before a request gets here. So nothing of ours begins with a slash: an address is relative to the one that was
+//! asked for, or begins with what the proxy says that it has taken away.
+//!
+//! Invariant: what is made here leads to this host, whatever a header says.
+
+/// Longer prefixes are no proxy's. Bytes.
+const LONGEST: usize = 256;
+
+/// More levels than this are no address of ours; the way back up would be longer than the address itself.
+const DEEPEST: usize = 32;
+
+/// A path under which a proxy has us, without a slash at its end: `/desktop`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Prefix(String);
+
+impl Prefix {
+    /// Takes a plain absolute path and nothing that a browser could read in another way.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let path = text.strip_suffix('/').unwrap_or(text);
+        let plain = |segment: &str| {
+            let bytes = segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
+            bytes && !matches!(segment, "" | "." | "..")
+        };
+        let plain = path.len() <= LONGEST && path.strip_prefix('/')?.split('/').all(plain);
+        plain.then(|| Self(path.to_owned()))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Where one request's answer has its addresses from.
+#[derive(Clone, Debug)]
+pub(super) struct Base {
+    prefix: Option<Prefix>,
+    /// How many folders the address that was asked for is deep.
+    depth: usize,
+}
+
+impl Base {
+    /// For the answer to a request for `path`, which came through a proxy that has us under `prefix`.
+    pub(super) fn new(prefix: Option<Prefix>, path: &str) -> Self {
+        Self { prefix, depth: path.bytes().filter(|b| *b == b'/').count().saturating_sub(1) }
+    }
+
+    pub(super) fn prefix(&self) -> Option<&Prefix> {
+        self.prefix.as_ref()
+    }
+
+    /// The address of one of our paths, such as `/desktopd/login?next=/`, for a link or a redirect.
+    pub(super) fn to(&self, path: &str) -> String {
+        let rest = path.trim_start_matches('/');
+        match (&self.prefix, self.depth) {
+            (Some(prefix), _) => format!("{}/{rest}", prefix.0),
+            (None, 0) => format!("./{rest}"),
+            (None, depth @ ..=DEEPEST) => "../".repeat(depth) + rest,
+            (None, _) => format!("/{rest}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_paths_are_prefixes() {
+        for (text, prefix) in
+            [("/desktop", "/desktop"), ("/desktop/", "/desktop"), ("/a/b-c_d.e~1/", "/a/b-c_d.e~1")]
+        {
+            assert_eq!(Prefix::parse(text).unwrap().as_str(), prefix);
+        }
+        for text in [
+            "",
+            "/",
+            "desktop",
+            "//evil",
+            "/a//b",
+            "/a//",
+            "/../a",
+            "/a/..",
+            "/./a",
+            "/\\evil",
+            "/a b",
+            "/a\tb",
+            "/a?b",
+            "/a#b",
+            "/a;b",
+            "/a:b",
+            "/%2fevil",
+            "/a,/b",
+            "/\"><script>",
+            "https://evil/a",
+            "/ü",
+        ] {
+            assert_eq!(Prefix::parse(text), None, "{text:?}");
+        }
+        assert_eq!(Prefix::parse(&format!("/{}", "a".repeat(LONGEST))), None);
+    }
+
+    #[test]
+    fn every_address_leads_back_to_where_we_are() {
+        for (asked, to, address) in [
+            ("/", "/", "./"),
+            ("/", "/desktopd/login", "./desktopd/login"),
+            ("/a", "/desktopd/login?next=/a", "./desktopd/login?next=/a"),
+            ("/a/b/c", "/desktopd/login", "../../desktopd/login"),
+            ("/desktopd/login", "/x?y", "../x?y"),
+            ("/a/", "/", "../"),
+            ("//a", "/b", "../b"),
+            ("/", "/a:b", "./a:b"),
+            ("/", "//evil", "./evil"),
+            ("/a/", "//evil", "../evil"),
+        ] {
+            assert_eq!(Base::new(None, asked).to(to), address, "{asked} {to}");
+        }
+        assert_eq!(Base::new(None, &"/a".repeat(100)).to("//b"), "/b");
+        let prefix = Prefix::parse("/desktop/");
+        for (asked, to, address) in [
+            ("/", "/", "/desktop/"),
+            ("/a/b", "/desktopd/login", "/desktop/desktopd/login"),
+            ("/a/b", "//evil", "/desktop/evil"),
+        ] {
+            assert_eq!(Base::new(prefix.clone(), asked).to(to), address);
+        }
+    }
+}
