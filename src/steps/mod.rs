@@ -1,6 +1,7 @@
 //! The work of boot steps. Each runs as a unit in a child of its own, because a thread of PID 1 that hangs in a dead
 //! volume could not be ended.
 
+mod ask_bus;
 mod await_bus_name;
 mod boot_script;
 mod command;
@@ -28,6 +29,9 @@ pub use environment::store;
 
 /// The step by which the supervisor learns of a name on a bus.
 pub const AWAIT_BUS_NAME: &str = "await-bus-name";
+
+/// The step by which the supervisor asks what is on a bus whether it still answers.
+pub const ASK_BUS: &str = "ask-bus";
 
 /// The steps that service files name, and what each wants to know.
 const USAGE: [(&str, &str); STEPS.len()] = [
@@ -80,6 +84,7 @@ fn own(words: &[&str]) -> Result<(), String> {
             zone,
         ),
         [AWAIT_BUS_NAME, bus, name] => await_bus_name::run(bus, name),
+        [ASK_BUS, bus, ref objects @ ..] => ask_bus::run(bus, objects),
         ["workspace", folder, mounted, uid, gid, skip_acl] => {
             workspace::run([folder, mounted, uid, gid], !is_on(skip_acl))
         }

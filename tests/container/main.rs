@@ -40,6 +40,7 @@ mod scenario;
 mod secure;
 mod server;
 mod shells;
+mod sight;
 mod sound;
 mod ssh;
 mod stack;
