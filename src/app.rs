@@ -82,7 +82,6 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let supervisor = supervise::spawn(plan.units.clone(), context);
     handle.send_replace(Some(supervisor.handle.clone()));
     front.set_routes(&observer, &plan).await;
-    observer.update(|snapshot| snapshot.phase = Phase::Running);
     let (reload, wanted) = mpsc::unbounded_channel();
     let (readings_out, readings) = mpsc::channel(1);
     tokio::spawn(reloader.run(wanted, readings_out));
@@ -246,9 +245,8 @@ fn observe(observer: &Observer, published: Published) {
         snapshot.units = published.units;
         snapshot.seq = published.seq;
         snapshot.up = published.up;
-        if published.stopping {
-            snapshot.phase = Phase::Stopping;
-        }
+        // Not before the units are known: without them there would be nothing to wait for.
+        snapshot.phase = if published.stopping { Phase::Stopping } else { Phase::Running };
     });
 }
 

@@ -115,7 +115,7 @@ impl Front {
     pub(super) fn show_problems(&mut self, observer: &Observer) {
         let certificate = self.certificate.borrow_and_update().clone();
         let problems = self.problems.iter().chain(&certificate).chain(&self.planned).cloned().collect();
-        observer.update(|snapshot| snapshot.problems = problems);
+        observer.update(|snapshot| snapshot.mistakes = problems);
     }
 
     /// Opens and closes the services' ports, and shows which they are.

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{Config, Provider};
 use crate::facts::public_address::PublicAddress;
-use crate::observe::RouteStatus;
+use crate::observe::{RouteStatus, Seen};
 use crate::plan::{Link, Links, Plan, Portal};
 
 /// All ways in.
@@ -37,6 +37,7 @@ impl Ways {
         let mut all = if self.shut { Vec::new() } else { vec![(portal, url.clone())] };
         for route in &plan.routes {
             let mut way = way(&route.unit, &route.title, route.listen, &route.path);
+            way.shows.clone_from(&route.shows);
             let taken = taken.iter().find(|(port, _)| *port == route.listen);
             way.problem = taken.map(|(_, problem)| problem.clone());
             all.push((way, route.url.clone()));
@@ -74,6 +75,8 @@ fn way(unit: &str, title: &str, port: u16, path: &str) -> RouteStatus {
         url: None,
         address: String::new(),
         problem: None,
+        shows: Vec::new(),
+        seen: Seen::default(),
     }
 }
 

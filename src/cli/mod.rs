@@ -60,7 +60,7 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Logs(args) => logs::logs(&client, args, screen).await,
         Command::Events(args) => events::events(&client, args, screen).await,
         Command::Timeline(args) => events::timeline(&client, args, screen).await,
-        Command::Env(args) => variables::show(config, &client, args).await,
+        Command::Env(args) => variables::show(config, &client, args, screen).await,
         Command::EnvStore { variables } => store::store(config, variables),
         Command::Completions { shell } => completions::print(*shell),
         Command::System { words } => system::run(&client, config, words, screen).await,

@@ -13,6 +13,8 @@ const WIDTH: usize = 100;
 pub(super) struct Screen {
     pub(super) colours: bool,
     pub(super) width: usize,
+    /// The columns that tables have to fit into; none where no person reads, who gets everything.
+    pub(super) limit: Option<usize>,
 }
 
 impl Screen {
@@ -23,7 +25,7 @@ impl Screen {
         let told = env.text("COLUMNS").and_then(|text| text.parse().ok());
         let size = || rustix::termios::tcgetwinsize(&out).ok().map(|size| usize::from(size.ws_col));
         let width = told.or_else(size).filter(|width| *width > 0).unwrap_or(WIDTH);
-        Self { colours: terminal && wanted, width }
+        Self { colours: terminal && wanted, width, limit: terminal.then_some(width) }
     }
 
     /// A state's word, or anything that stands for it, in the state's colour.
@@ -35,6 +37,23 @@ impl Screen {
             UnitState::Stopped | UnitState::Skipped => "2",
         };
         self.coloured(colour, text)
+    }
+
+    /// Words behind each other, on as many lines as they need where there is a limit; all but the first are indented.
+    pub(super) fn wrapped(self, text: &str) -> String {
+        let limit = self.limit.unwrap_or(usize::MAX);
+        let (mut lines, mut line) = (String::new(), String::new());
+        for word in text.split(' ') {
+            if !line.trim().is_empty() && line.chars().count() + 1 + word.chars().count() > limit {
+                lines.extend([line.as_str(), "\n"]);
+                "   ".clone_into(&mut line);
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines + &line + "\n"
     }
 
     /// One name among others, in a colour that stays its own.
@@ -51,5 +70,5 @@ impl Screen {
 #[cfg(test)]
 impl Screen {
     /// A file, or a pipe.
-    pub(super) const PLAIN: Self = Self { colours: false, width: WIDTH };
+    pub(super) const PLAIN: Self = Self { colours: false, width: WIDTH, limit: None };
 }

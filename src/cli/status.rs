@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::config::own;
 use crate::gateway::page;
 use crate::logs::Line;
-use crate::observe::{Phase, Snapshot, UnitHealth, UnitState, UnitStatus};
+use crate::observe::{Sight, Snapshot, UnitHealth, UnitState, UnitStatus};
 
 use super::args::Status;
 use super::client::Client;
@@ -44,10 +44,18 @@ pub(super) async fn status(client: &Client, args: &Status, screen: Screen) -> Re
     })
 }
 
-/// All units as a table.
+/// What is wrong, all services that are in use as a table, and what else there is.
 fn all(snapshot: &Snapshot, now: i64, screen: Screen) -> String {
+    let mut text = screen.wrapped(&snapshot.summary);
+    for (name, lines) in [("not ready", &snapshot.not_ready), ("problem", &snapshot.problems)] {
+        for line in lines {
+            text.extend([name, ": ", line.as_str(), "\n"]);
+        }
+    }
+    let unused = |unit: &&UnitStatus| unit.state == UnitState::Skipped || unit.off;
+    let (unused, used): (Vec<_>, Vec<_>) = snapshot.units.iter().partition(unused);
     let mut rows = vec![["NAME", "STATE", "SINCE", "PID", "RESTARTS", "REASON"].map(str::to_owned)];
-    for unit in &snapshot.units {
+    for unit in &used {
         rows.push([
             unit.name.clone(),
             unit.state.name().to_owned(),
@@ -57,26 +65,24 @@ fn all(snapshot: &Snapshot, now: i64, screen: Screen) -> String {
             unit.reason.clone(),
         ]);
     }
-    let mut text = table(&rows, |row, column, cell| match (row, column) {
-        (1.., 1) => paint(screen, &snapshot.units[row - 1], &cell),
+    text += &table(&rows, screen.limit, |row, column, cell| match (row, column) {
+        (1.., 1) => paint(screen, used[row - 1], &cell),
         _ => cell,
     });
-    let ways: Vec<String> = snapshot
-        .routes
-        .iter()
-        .map(|route| match &route.problem {
-            None if route.address.is_empty() => format!("{} on port {}", route.title, route.port),
-            None => format!("{} on port {} ({})", route.title, route.port, route.address),
-            Some(problem) => format!("{} on port {}: {problem}", route.title, route.port),
-        })
-        .collect();
-    for (name, value) in [("display", &snapshot.display), ("ways in", &ways.join(", "))] {
-        if !value.is_empty() {
-            text.extend([name, ": ", value.as_str(), "\n"]);
-        }
+    if !unused.is_empty() {
+        let names: Vec<&str> = unused.iter().map(|unit| unit.name.as_str()).collect();
+        let line = format!("not in use: {} (desktopd status NAME says why)", names.join(", "));
+        text += &screen.wrapped(&line);
     }
-    for problem in &snapshot.problems {
-        text.extend(["problem: ", problem.as_str(), "\n"]);
+    if !snapshot.display.is_empty() {
+        text.extend(["display: ", snapshot.display.as_str(), "\n"]);
+    }
+    for route in &snapshot.routes {
+        let address = if route.address.is_empty() { String::new() } else { format!(" ({})", route.address) };
+        let why =
+            if route.seen.sight == Sight::Ready { String::new() } else { format!(": {}", route.seen.text) };
+        let port = route.port.to_string();
+        text.extend(["way in: ", &route.title, " on port ", &port, &address, &why, "\n"]);
     }
     text
 }
@@ -131,28 +137,10 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Healthy is a daemon that runs, with every service behind the front door ready. What else is wrong is in `status`.
+    /// Healthy is a daemon that runs, with something to see behind every port. What else is wrong is in `status`.
     pub(super) fn of(snapshot: &Snapshot) -> Self {
-        if snapshot.phase != Phase::Running {
-            return Self { healthy: false, reason: "the daemon is starting or stopping".to_owned() };
-        }
-        let not_in = snapshot.routes.iter().filter_map(|route| {
-            let unit = snapshot.unit(&route.unit)?;
-            let problem = route.problem.as_deref();
-            let unhealthy = unit.health == Some(UnitHealth::Unhealthy);
-            let well = matches!(unit.state, UnitState::Ready | UnitState::Stopped) && !unhealthy;
-            (problem.is_some() || !well).then(|| {
-                let state = if unhealthy { &unit.reason } else { unit.state.name() };
-                let problem = problem.map(|problem| format!(" ({problem})")).unwrap_or_default();
-                format!("{} is {state}{problem}", unit.name)
-            })
-        });
-        let reasons: Vec<String> = not_in.collect();
-        if reasons.is_empty() {
-            Self { healthy: true, reason: "healthy".to_owned() }
-        } else {
-            Self { healthy: false, reason: reasons.join("; ") }
-        }
+        let reason = if snapshot.ready { "healthy".to_owned() } else { snapshot.not_ready.join("; ") };
+        Self { healthy: snapshot.ready, reason }
     }
 }
 
@@ -160,7 +148,7 @@ impl Health {
 mod tests {
     use super::*;
     use crate::cli::wait::tests::unit;
-    use crate::observe::RouteStatus;
+    use crate::observe::{Phase, RouteStatus};
 
     fn snapshot() -> Snapshot {
         let mut x = unit("x-server", UnitState::Failed);
@@ -179,21 +167,46 @@ mod tests {
             url: None,
             address: "http://localhost:6100/".into(),
             problem: None,
+            shows: Vec::new(),
+            seen: crate::observe::Seen::default(),
         };
         Snapshot { units: vec![x, kde], routes: vec![route], phase: Phase::Running, ..Snapshot::default() }
     }
 
     #[test]
-    fn all_units_stand_in_a_table() {
+    fn what_is_wrong_comes_first_and_what_is_not_in_use_has_one_line() {
+        let mut snapshot = snapshot();
+        snapshot.units.push(unit("sshd", UnitState::Skipped));
+        snapshot.units.push(UnitStatus { off: true, ..unit("vnc", UnitState::Stopped) });
+        snapshot.summary = "1 failed: x-server · not ready to use · 0 of 2 ready".into();
+        snapshot.not_ready = vec!["Desktop: x-server has failed".into()];
+        snapshot.problems = vec!["x-server has failed".into()];
         assert_eq!(
-            all(&snapshot(), 61_000, Screen::PLAIN),
-            "NAME      STATE    SINCE  PID  RESTARTS  REASON\n\
+            all(&snapshot, 61_000, Screen::PLAIN),
+            "1 failed: x-server · not ready to use · 0 of 2 ready\n\
+             not ready: Desktop: x-server has failed\n\
+             problem: x-server has failed\n\
+             NAME      STATE    SINCE  PID  RESTARTS  REASON\n\
              x-server  failed   1m1s   -    0         it ended with exit code 1\n\
              kde       waiting  1m0s   -    0\n\
-             ways in: Desktop on port 6100 (http://localhost:6100/)\n"
+             not in use: sshd, vnc (desktopd status NAME says why)\n\
+             way in: Desktop on port 6100 (http://localhost:6100/)\n"
         );
-        let colourful = all(&snapshot(), 61_000, Screen { colours: true, ..Screen::PLAIN });
+        let colourful = all(&snapshot, 61_000, Screen { colours: true, ..Screen::PLAIN });
         assert!(colourful.contains("x-server  \u{1b}[31mfailed \u{1b}[0m  1m1s"), "{colourful:?}");
+    }
+
+    #[test]
+    fn a_terminal_gets_rows_that_fit() {
+        let mut snapshot = snapshot();
+        snapshot.units[0].reason = "it ended with exit code 1, ".repeat(9);
+        snapshot.units.push(unit("a-service-of-a-long-name", UnitState::Skipped));
+        snapshot.units.push(unit("another-service-of-a-long-name", UnitState::Skipped));
+        let narrow = all(&snapshot, 0, Screen { limit: Some(60), ..Screen::PLAIN });
+        let wide: Vec<&str> = narrow.lines().filter(|line| line.chars().count() > 60).collect();
+        assert_eq!(wide, [""; 0], "{narrow}");
+        assert!(narrow.contains("…\n") && narrow.contains("another-service-of-a-long-name"), "{narrow}");
+        assert!(all(&snapshot, 0, Screen::PLAIN).contains(&snapshot.units[0].reason));
     }
 
     #[test]
@@ -211,16 +224,12 @@ mod tests {
     }
 
     #[test]
-    fn healthy_is_who_lets_people_in() {
+    fn healthy_is_what_the_snapshot_says_of_itself() {
         let mut snapshot = snapshot();
-        assert_eq!(Health::of(&snapshot).reason, "kde is waiting");
-        snapshot.units[1].state = UnitState::Ready;
-        assert!(Health::of(&snapshot).healthy);
-        snapshot.units[1].health = Some(UnitHealth::Unhealthy);
-        snapshot.units[1].reason = "unhealthy: port: nobody".into();
-        assert_eq!(Health::of(&snapshot).reason, "kde is unhealthy: port: nobody");
-        snapshot.units[1].health = Some(UnitHealth::Healthy);
-        snapshot.phase = Phase::Starting;
-        assert!(!Health::of(&snapshot).healthy);
+        snapshot.not_ready = vec!["Desktop: kde is waiting".into(), "b".into()];
+        let unhealthy = Health { healthy: false, reason: "Desktop: kde is waiting; b".into() };
+        assert_eq!(Health::of(&snapshot), unhealthy);
+        (snapshot.ready, snapshot.not_ready) = (true, Vec::new());
+        assert_eq!(Health::of(&snapshot), Health { healthy: true, reason: "healthy".into() });
     }
 }

@@ -1,8 +1,10 @@
-//! Columns as wide as their widest cell.
+//! Columns as wide as their widest cell, and lines that fit where a limit is given.
 
-/// The rows as lines; `paint` gets each cell, filled up with spaces, with its row and column.
+/// The rows as lines; `paint` gets each cell, filled up with spaces, with its row and column. What does not fit into
+/// `limit` columns ends with an ellipsis.
 pub(super) fn table<const N: usize>(
     rows: &[[String; N]],
+    limit: Option<usize>,
     paint: impl Fn(usize, usize, String) -> String,
 ) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -10,13 +12,32 @@ pub(super) fn table<const N: usize>(
     let line = |(at, row): (usize, &[String; N])| {
         // What stands last is not filled up: the end of a line has no spaces.
         let last = row.iter().rposition(|cell| !cell.is_empty()).unwrap_or(0);
-        let cells = row.iter().zip(&widths).enumerate().take(last + 1).map(|(column, (cell, width))| {
-            let filled = if column == last { cell.clone() } else { format!("{cell:width$}") };
-            paint(at, column, filled)
-        });
-        cells.collect::<Vec<_>>().join("  ") + "\n"
+        let mut left = limit.unwrap_or(usize::MAX);
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate().take(last + 1) {
+            let gap = if column == 0 { "" } else { "  " };
+            if left <= gap.len() {
+                break;
+            }
+            left -= gap.len();
+            let cell = cut(cell, left);
+            let width = if column == last { 0 } else { (*width).min(left) };
+            let filled = format!("{cell:width$}");
+            left = left.saturating_sub(filled.chars().count());
+            line.push_str(gap);
+            line.push_str(&paint(at, column, filled));
+        }
+        line + "\n"
     };
     rows.iter().enumerate().map(line).collect()
+}
+
+/// The text in at most `limit` characters, the last of which says that more followed.
+pub(super) fn cut(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -27,8 +48,28 @@ mod tests {
     fn columns_line_up_and_lines_end_where_their_text_does() {
         let row = |a: &str, c: &str| [a, "b", "", "", "", c].map(str::to_owned);
         let rows = [row("x", "c"), row("long", "")];
-        assert_eq!(table(&rows, |_, _, cell| cell), "x     b        c\nlong  b\n");
-        let marked = table(&rows, |row, column, cell| format!("{row}{column}{cell}"));
+        assert_eq!(table(&rows, None, |_, _, cell| cell), "x     b        c\nlong  b\n");
+        let marked = table(&rows, None, |row, column, cell| format!("{row}{column}{cell}"));
         assert!(marked.starts_with("00x     01b"), "{marked}");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_the_limit_and_what_is_cut_says_so() {
+        let rows = [["näme", "state", "why it is so"], ["b", "c", ""]].map(|row| row.map(str::to_owned));
+        let whole = "näme  state  why it is so\nb     c\n";
+        for (limit, expected) in [
+            (None, whole),
+            (Some(25), whole),
+            (Some(24), "näme  state  why it is …\nb     c\n"),
+            (Some(13), "näme  state\nb     c\n"),
+            (Some(10), "näme  sta…\nb     c\n"),
+            (Some(3), "nä…\nb\n"),
+        ] {
+            let found = table(&rows, limit, |_, _, cell| cell);
+            let trimmed: String = found.lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
+            assert_eq!(trimmed, expected, "{limit:?}");
+            let fits = |line: &str| limit.is_none_or(|limit| line.chars().count() <= limit);
+            assert!(found.lines().all(fits), "{limit:?}: {found:?}");
+        }
     }
 }

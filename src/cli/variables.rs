@@ -6,17 +6,26 @@ use crate::config::env::{Row, nearest_variable, row};
 
 use super::args::Env;
 use super::client::Client;
-use super::table::table;
-use super::{Failure, code, render};
+use super::table::{cut, table};
+use super::{Failure, Screen, code, render};
+
+/// A column is at least so wide. Characters.
+const SHORTEST: usize = 12;
 
 /// The command.
-pub(super) async fn show(config: &Config, client: &Client, args: &Env) -> Result<(), Failure> {
+pub(super) async fn show(
+    config: &Config,
+    client: &Client,
+    args: &Env,
+    screen: Screen,
+) -> Result<(), Failure> {
     let all = match client.environment().await {
         Ok(rows) => rows,
         Err(_) => config.clone().with_files().env.rows(),
     };
     let rows = asked(all, &args.names)?;
-    render::print(args.json, &rows, || text(&rows))
+    let whole = !args.names.is_empty();
+    render::print(args.json, &rows, || text(&rows, screen, whole))
 }
 
 /// The rows of these names; all when none is named.
@@ -34,17 +43,33 @@ fn asked(all: Vec<Row>, names: &[String]) -> Result<Vec<Row>, Failure> {
     Ok(all.into_iter().filter(asked).collect())
 }
 
-fn text(rows: &[Row]) -> String {
+/// What is wrong first, then a table. Those that nobody set and that have no default are named in a line, unless the
+/// `whole` is wanted.
+fn text(rows: &[Row], screen: Screen, whole: bool) -> String {
     let dash = |text: &str| if text.is_empty() { "-" } else { text }.to_owned();
+    let wrong = rows.iter().filter(|row| row.source.contains(" is wrong"));
+    let mut text: String = wrong.flat_map(|row| ["problem: ", &row.name, ": ", &row.source, "\n"]).collect();
+    let is_unset = |row: &&Row| !whole && row.value.is_empty() && row.source == "default";
+    let (unset, set): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(is_unset);
     let mut cells = vec![["NAME", "VALUE", "DEFAULT", "SOURCE", "WHAT"].map(str::to_owned)];
-    cells.extend(rows.iter().map(|row| {
+    // One long value must not push everything else out.
+    let most = screen.limit.map_or(usize::MAX, |limit| (limit / 6).max(SHORTEST));
+    cells.extend(set.iter().map(|row| {
         let lost = row.overrode.iter().map(|lost| format!("{} ({})", dash(&lost.value), lost.source));
         let lost: Vec<String> = lost.collect();
         let over = if lost.is_empty() { String::new() } else { format!("; over {}", lost.join(", ")) };
         let source = format!("{}{over}", row.source);
-        [row.name.clone(), dash(&row.value), dash(&row.default), source, row.doc.clone()].map(one_line)
+        let [value, default, source] =
+            [dash(&row.value), dash(&row.default), source].map(|text| cut(&one_line(text), most));
+        [row.name.clone(), value, default, source, one_line(row.doc.clone())]
     }));
-    table(&cells, |_, _, cell| cell)
+    text += &table(&cells, screen.limit, |_, _, cell| cell);
+    if !unset.is_empty() {
+        let names: Vec<&str> = unset.iter().map(|row| row.name.as_str()).collect();
+        text +=
+            &screen.wrapped(&format!("not set: {} (desktopd env NAME says what it is)", names.join(", ")));
+    }
+    text
 }
 
 /// What people set must not look like other rows.
@@ -89,7 +114,24 @@ mod tests {
         }
         let all = asked(all, &[]).unwrap();
         assert_eq!(all.len(), TABLE.len());
-        assert!(!text(&all).contains("hunter22"));
+        assert!(!text(&all, Screen::PLAIN, false).contains("hunter22"));
+    }
+
+    #[test]
+    fn wrong_ones_come_first_and_rows_fit_a_terminal() {
+        let all = all(&[("DISPLAY_DPI", "many"), ("SELKIES_ENCODER", &"x".repeat(300))]);
+        for (limit, most) in [(Some(80), 80), (None, 1000)] {
+            let text = text(&all, Screen { limit, ..Screen::PLAIN }, false);
+            assert!(text.starts_with("problem: DISPLAY_DPI: default; DISPLAY_DPI is wrong\n"), "{text}");
+            let (table, unset) = text.split_once("not set: ").expect("a footer");
+            let wide: Vec<&str> = table.lines().filter(|line| line.chars().count() > most).collect();
+            assert_eq!(wide, [""; 0]);
+            assert_eq!(table.contains(&"x".repeat(300)), limit.is_none());
+            let unset = unset.replace("\n    ", " ");
+            assert!(unset.contains("TURN_HOST") && !table.contains("\nTURN_HOST "), "{text}");
+        }
+        let asked = asked(all, &["TURN_HOST".to_owned()]).unwrap();
+        assert!(text(&asked, Screen::PLAIN, true).contains("\nTURN_HOST "));
     }
 
     #[test]

@@ -144,6 +144,8 @@ pub(super) mod tests {
             reason: String::new(),
             health: None,
             status_text: String::new(),
+            stopped_by: None,
+            off: false,
             since: 0,
             pid: None,
             restarts: 0,

@@ -228,8 +228,14 @@ mod tests {
         assert_eq!(problems, Vec::<String>::new());
         let probe = Probe::X11 { display: "${display}".into(), xauthority: "${xauthority}".into() };
         let seconds = Duration::from_secs;
-        let expected =
-            Health { probe, period: seconds(10), timeout: seconds(3), threshold: 3, action: Action::Restart };
+        let expected = Health {
+            probe,
+            period: seconds(10),
+            retry: seconds(10),
+            timeout: seconds(3),
+            threshold: 3,
+            action: Action::Restart,
+        };
         assert_eq!(service.unwrap().health, Some(expected));
         let (service, _) = health("kind = \"exec\"\ncommand = [\"y\"]\nperiod = \"1s\"\naction = \"none\"");
         let found = service.unwrap().health.unwrap();
@@ -252,6 +258,15 @@ mod tests {
             (
                 "kind = \"tcp\"\naddress = \"a:1\"\ntimeout = \"1m\"",
                 &["health.timeout: 60s is longer than the period of 10s"],
+            ),
+            (
+                "kind = \"tcp\"\naddress = \"a:1\"\nretry = \"11s\"",
+                &["health.retry: 11s is longer than the period of 10s"],
+            ),
+            ("kind = \"banner\"", &["health.path: it is missing", "health.expect: it is missing"]),
+            (
+                "kind = \"dbus\"\nobjects = [\"org.kde.KWin\"]",
+                &["health.bus: it is missing", "health.objects: it has to be a list of names with paths"],
             ),
             (
                 "kind = \"tcp\"\naddress = \"a:1\"\nthreshold = \"many\"",

@@ -19,6 +19,8 @@ pub struct RouteSpec {
     pub bridge: Option<String>,
     /// The folder whose files are served beside the bridge; a template.
     pub files: Option<String>,
+    /// The services that people see there: without them the page is black. The service's own name is not among them.
+    pub shows: Vec<String>,
     /// The path that a link opens.
     pub path: String,
     /// Whether browsers need a secure context (https, or this very machine) for it.
@@ -37,6 +39,7 @@ pub(super) fn read(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
     let rooted = |text: &str| Some(text.to_owned()).filter(|t| t.starts_with('/') && !t.starts_with("//"));
     let title = table.get("title", text).unwrap_or_else(|| name.to_owned());
     let path = table.parse("path", "a path such as \"/\"", rooted).unwrap_or_else(|| "/".to_owned());
+    let shows = table.get("shows", "a list of services").unwrap_or_default();
     let url = table.get("url", text);
     let secure_context = table.get("secure-context", "true or false").unwrap_or(false);
     let webrtc = table.get("webrtc", "a list of variables");
@@ -53,6 +56,7 @@ pub(super) fn read(table: &mut Reader<'_>, name: &str) -> Option<RouteSpec> {
     let rewrite = rewrite::read(table, bridge.is_some());
     Some(RouteSpec {
         title,
+        shows,
         path,
         secure_context,
         webrtc,

@@ -2,7 +2,7 @@
 //! is malformed goes first, then who asks, then from where, and only then where to.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -26,6 +26,7 @@ use super::{
 use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
+use crate::supervise::Asker;
 
 /// What stands behind a port.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ pub(super) struct Door {
     pub(super) watch: Watch,
     pub(super) logs: Logs,
     pub(super) metrics: Arc<Metrics>,
+    /// The portal's pages and api, once they have a port.
+    pub(super) pages: OnceLock<Router>,
 }
 
 impl Door {
@@ -118,6 +121,9 @@ impl Door {
             return compress::asset(wish, response.map(Reply::from));
         }
         let insists = self.insists(target, visit.port);
+        if reads && request.uri().path() == own::READY {
+            return self.ready(&request, &visit, insists).await.map(Reply::from);
+        }
         // Before any page of ours can show up under an address with a token in it.
         if !visit.secure
             && !insists
@@ -163,6 +169,22 @@ impl Door {
             Err(denied) => return visit.deny(denied, &request).map(Reply::from),
         };
         self.admitted(target, request, access, visit).await
+    }
+
+    /// Whether people can get in, with the reason for those who are in. What may not come unencrypted is not looked at.
+    async fn ready(&self, request: &Request<Incoming>, visit: &Visit, insists: bool) -> Response<Body> {
+        let mut inside = false;
+        if visit.secure || !insists {
+            let way = Way {
+                port: visit.port,
+                secure: visit.secure,
+                navigation: visit.is_page(),
+                changes_ours: false,
+            };
+            let access = self.auth.admit(request.uri(), request.headers(), visit.peer, way).await;
+            inside = access.is_ok_and(Access::is_inside);
+        }
+        own::ready(&self.watch.borrow(), inside)
     }
 
     /// Whether requests to a port have to come by https. What is open on loopback only is reached through somebody's
@@ -217,7 +239,7 @@ impl Door {
     async fn inside(
         &self,
         target: &Target,
-        request: Box<Request<Incoming>>,
+        mut request: Box<Request<Incoming>>,
         access: Access,
         visit: Visit,
     ) -> Response<Reply> {
@@ -226,6 +248,17 @@ impl Door {
             Target::Service(route) if request.uri().path() == waiting::EVENTS => {
                 let response = waiting::events(Arc::clone(route), self.watch.clone(), &self.logs);
                 response.map(|body| Reply::from(body).leased(|| self.auth.lease(access)))
+            }
+            Target::Service(_) if request.uri().path() == waiting::START && access == Access::Open => {
+                visit.deny(Denied::Stranger, &request).map(Reply::from)
+            }
+            Target::Service(route)
+                if request.uri().path() == waiting::START && *request.method() == Method::POST =>
+            {
+                let (pages, asker) = (self.pages.get(), self.asker(&visit));
+                let started =
+                    waiting::start(route, &self.watch, pages, asker, visit.navigation.then_some(&visit.base));
+                Box::pin(started).await.map(Reply::from)
             }
             Target::Service(route) if request.uri().path() == webrtc::PATH && route.webrtc == Some(true) => {
                 Box::pin(webrtc::answer(route, request.method(), &visit.base)).await.map(Reply::from)
@@ -237,12 +270,20 @@ impl Door {
             Target::Own(_) if visit.changes(request.method()) && access == Access::Open => {
                 visit.deny(Denied::Stranger, &request).map(Reply::from)
             }
-            Target::Own(router) => Box::pin(self.pages(router.clone(), *request, access)).await,
+            Target::Own(router) => {
+                request.extensions_mut().insert(self.asker(&visit));
+                Box::pin(self.pages(router.clone(), *request, access)).await
+            }
             Target::Service(route) if visit.upgrade.is_none() && rewrite::is_moved(route, &request) => {
                 page::redirect(&visit.base.to(uri::local(&route.path))).map(Reply::from)
             }
             Target::Service(route) => self.service(route, request, access, visit).await,
         }
+    }
+
+    /// Who asks, as people are told who see what came of it.
+    fn asker(&self, visit: &Visit) -> Asker {
+        Asker(format!("{} (portal, from {})", self.auth.user().0, visit.peer))
     }
 
     async fn pages(&self, router: Router, request: Request<Incoming>, access: Access) -> Response<Reply> {
@@ -262,17 +303,23 @@ impl Door {
         access: Access,
         visit: Visit,
     ) -> Response<Reply> {
-        let standing = waiting::standing(&self.watch.borrow(), route);
         let upgrades = visit.upgrade.is_some();
+        let page = visit.navigation && !upgrades;
+        let standing =
+            waiting::standing(&self.watch.borrow(), route, page && !waiting::insists(request.uri()));
+        // One that says no more whether it works is asked all the same, but a person does not wait for ever.
+        let limit = (page && waiting::is_unhealthy(&self.watch.borrow(), route)).then_some(waiting::PATIENCE);
         let standing = match standing {
             Some(standing) => standing,
-            None => match self.forward(route, request, access, &visit).await {
+            None => match waiting::within(limit, self.forward(route, request, access, &visit)).await {
                 Ok(response) => return response,
                 Err(Failed::Crowded) => {
                     let error = json!({ "error": "too many requests at once" });
                     return page::json(StatusCode::SERVICE_UNAVAILABLE, &error).map(Reply::from);
                 }
-                Err(Failed::Unreachable(error)) => waiting::silent(route, &error.to_string()),
+                Err(Failed::Unreachable(error)) => {
+                    waiting::silent(&self.watch.borrow(), route, &error.to_string())
+                }
                 Err(Failed::Broken(why)) => {
                     tracing::debug!("{}: {why}", route.unit);
                     let error = format!("{} gave no proper answer", route.title);
@@ -281,8 +328,8 @@ impl Door {
                 }
             },
         };
-        let page = visit.navigation && !upgrades;
-        let mut response = waiting::answer(&standing, route, &self.logs, page.then_some(&visit.base));
+        let base = page.then_some(&visit.base);
+        let mut response = waiting::answer(&standing, &self.watch.borrow(), route, &self.logs, base);
         if upgrades {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         } else if page && visit.by_cloudflare {
@@ -342,7 +389,7 @@ impl Door {
     ) -> Response<Reply> {
         self.auth.strip(request.headers_mut(), false);
         request.headers_mut().remove(AUTHORIZATION);
-        let ready = |route: &Route| waiting::standing(&self.watch.borrow(), route).is_none();
+        let ready = |route: &Route| waiting::standing(&self.watch.borrow(), route, false).is_none();
         match target {
             Target::Own(router) => self.pages(router.clone(), *request, Access::Open).await,
             Target::Service(route) if ready(route) => self

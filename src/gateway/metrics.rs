@@ -150,6 +150,7 @@ impl Metrics {
         text.sample("desktopd_info", &[("version", &snapshot.version)], 1);
         text.family("desktopd_up", Kind::Gauge, "whether every unit that should be up is");
         text.sample("desktopd_up", &[], u64::from(snapshot.up));
+        ready(snapshot, &mut text);
         self.traffic(&mut text);
         logins(auth, &mut text);
         units(snapshot, &mut text);
@@ -192,6 +193,17 @@ fn logins(auth: Counters, text: &mut Text) {
     ] {
         text.family(name, Kind::Counter, meaning);
         text.sample(name, &[], number);
+    }
+}
+
+fn ready(snapshot: &Snapshot, text: &mut Text) {
+    text.family("desktopd_ready", Kind::Gauge, "whether people can get in and see what they should");
+    text.sample("desktopd_ready", &[], u64::from(snapshot.ready));
+    let way = "desktopd_route_ready";
+    text.family(way, Kind::Gauge, "the same of one port; one that is off as configured is ready");
+    for route in &snapshot.routes {
+        let well = u64::from(route.seen.sight.is_well());
+        text.sample(way, &[("port", &route.port.to_string()), ("unit", &route.unit)], well);
     }
 }
 

@@ -56,7 +56,7 @@ mod workers;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
@@ -101,7 +101,7 @@ impl Gateway {
     pub fn new(settings: Settings, auth: Auth, watch: Watch, logs: Logs, stop: CancellationToken) -> Self {
         let tasks = TaskTracker::new();
         let workers = Workers::start(settings.threads, tasks.clone(), &stop);
-        let door = Door { auth, settings, watch, logs, metrics: Arc::default() };
+        let door = Door { auth, settings, watch, logs, metrics: Arc::default(), pages: OnceLock::new() };
         let crowd = crowd::Crowd::of_pairs();
         let inner = Arc::new(Inner { door, ports: Mutex::default(), crowd, stop, tasks, workers });
         let closing = Arc::clone(&inner);
@@ -114,6 +114,7 @@ impl Gateway {
 
     /// Opens a port for pages of our own. Port 0 takes a free one. Returns the port that was opened.
     pub async fn open_pages(&self, port: u16, pages: Router) -> Result<u16, String> {
+        self.inner.door.pages.get_or_init(|| pages.clone());
         self.open(port, false, Target::Own(pages)).await
     }
 

@@ -7,14 +7,35 @@ use axum::http::header::{
 };
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 
+use serde_json::json;
+
 use super::base::Base;
 use super::page;
+use crate::observe::{RouteStatus, Snapshot};
 
 /// Paths under here belong to the gateway, whatever stands behind the port.
 pub(super) const PREFIX: &str = "/desktopd/";
 
 /// Whom pages of providers ask whether this machine can be reached.
 const RESOLVER: &str = "/portal-resolver";
+
+/// Whether people can get in and see what they should: for load balancers and orchestrators. That the daemon lives at
+/// all is `/desktopd/health`, which is no reason to send anybody here, and never one to start the container anew.
+pub(super) const READY: &str = "/desktopd/ready";
+
+/// The answer there: 200, or 503 with the reason. A stranger learns no more than the status says.
+pub(super) fn ready(snapshot: &Snapshot, inside: bool) -> Response<Body> {
+    let status = if snapshot.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut value = json!({ "ready": snapshot.ready });
+    if inside {
+        let ways = snapshot.routes.iter().map(|RouteStatus { title, port, seen, .. }| {
+            json!({ "title": title, "port": port, "state": seen.sight, "service": seen.unit, "reason": seen.text })
+        });
+        value["reason"] = snapshot.not_ready.join("; ").into();
+        value["ways"] = ways.collect();
+    }
+    page::json(status, &value)
+}
 
 /// The answer to a GET that everybody may send and that no service sees.
 pub(super) fn open(path: &str, base: &Base) -> Option<Response<Body>> {

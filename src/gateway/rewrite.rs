@@ -133,6 +133,7 @@ mod tests {
             inner: None,
             upstream: Upstream::Tcp(([127, 0, 0, 1], 17860).into()),
             bridge: None,
+            shows: Vec::new(),
             path: "/".into(),
             url: None,
             secure_context: false,

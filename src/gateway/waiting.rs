@@ -1,30 +1,49 @@
-//! What stands in for a service that is not ready: where it stands, what it waits for and what it printed last. The
-//! page enters by itself when the service answers, and asks for nothing until then: the gateway tells it.
+//! What stands in for a service that is not ready, or has nothing to show: who or what is the reason and since when,
+//! what it waits for and what it printed last, with a button where something has to be started and the other ways in.
+//! The page enters by itself when there is something to see, and asks for nothing until then: the gateway tells it.
+//!
+//! Streams that are open already stay: a desktop that is started again is there again without a reload.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
-use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Request, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::base::Base;
+use super::body::Reply;
+use super::proxy::Failed;
 use super::{page, tunnel};
 use crate::logs::{Line, Logs};
-use crate::observe::{Snapshot, UnitState, Watch};
+use crate::observe::{RouteStatus, Seen, Sight, Snapshot, UnitState, Watch, sight};
 use crate::plan::routes::Route;
+use crate::supervise::Asker;
 
 /// Lines of the log that are shown.
 const LINES: usize = 12;
 
 /// Where the events come from.
 pub(super) const EVENTS: &str = "/desktopd/wait/events";
+
+/// Where a person has those services started without which there is nothing to see.
+pub(super) const START: &str = "/desktopd/wait/start";
+
+/// The query by which a person sees what there is, whatever it is.
+const ANYWAY: &str = "desktopd-anyway";
+
+/// How long a person waits for a service that said before that it does not work.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Proxies on the way cut connections on which nothing happens.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
@@ -38,12 +57,22 @@ const LONGEST_RETRY: Duration = Duration::from_secs(2);
 pub(super) struct Standing {
     /// What a person reads first.
     headline: String,
+    /// The service that is the reason.
+    unit: String,
     /// The state's name.
     state: &'static str,
     /// Why.
     reason: String,
+    /// Since when, in milliseconds since the Unix epoch; 0 where that says nothing.
+    since: i64,
     /// What it waits for, with the states of those.
     needs: Vec<Need>,
+    /// What happens next, and who makes it happen.
+    hint: &'static str,
+    /// The services that a person can have started.
+    start: Vec<String>,
+    /// Whether there may be something to see all the same.
+    anyway: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,55 +81,167 @@ struct Need {
     state: &'static str,
 }
 
-/// Where the service behind a route stands; `None` when requests should simply be sent there.
-pub(super) fn standing(snapshot: &Snapshot, route: &Route) -> Option<Standing> {
+/// Where the service behind a route stands; `None` when requests should simply be sent there. A `person` who opens a page
+/// is told as well when there would be nothing to see in it: programs, and pages that are open, speak to the service.
+pub(super) fn standing(snapshot: &Snapshot, route: &Route, person: bool) -> Option<Standing> {
     let unit = snapshot.unit(&route.unit)?;
-    let stands = match unit.state {
-        UnitState::Ready | UnitState::Done => return None,
-        UnitState::Waiting | UnitState::Starting => "is starting",
-        UnitState::Backoff => "ended and will be started again",
-        UnitState::Stopping => "is stopping",
-        UnitState::Stopped => "is stopped",
-        UnitState::Failed => "has failed",
-        UnitState::Skipped => "is not available here",
+    if !matches!(unit.state, UnitState::Ready | UnitState::Done) {
+        return Some(told(snapshot, route, &sight::look(snapshot, &route.unit, &route.shows)));
+    }
+    let shown = person.then(|| sight::shown(snapshot, &route.shows));
+    shown.filter(|shown| !shown.sight.is_well()).map(|shown| told(snapshot, route, &shown))
+}
+
+/// The same for a page that waits: it does not enter either while the service itself is not well.
+fn waits(snapshot: &Snapshot, route: &Route) -> Option<Standing> {
+    snapshot.unit(&route.unit)?;
+    let seen = sight::look(snapshot, &route.unit, &route.shows);
+    (seen.sight != Sight::Ready).then(|| told(snapshot, route, &seen))
+}
+
+/// Whether the service behind a route, or what it needs, runs and does not work.
+pub(super) fn is_unhealthy(snapshot: &Snapshot, route: &Route) -> bool {
+    sight::look(snapshot, &route.unit, &route.shows).sight == Sight::Unhealthy
+}
+
+/// Whether a person wants to see what there is, whatever it is.
+pub(super) fn insists(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.split('&').any(|part| part == ANYWAY))
+}
+
+fn told(snapshot: &Snapshot, route: &Route, seen: &Seen) -> Standing {
+    let stands = match (seen.sight, seen.state) {
+        (Sight::Failed, _) => "has failed",
+        (Sight::Unhealthy, _) => "does not answer",
+        (_, Some(UnitState::Backoff)) => "ended and will be started again",
+        (_, Some(UnitState::Stopping)) => "is stopping",
+        (Sight::Stopped, _) | (Sight::Off, Some(UnitState::Stopped)) => "is stopped",
+        (Sight::Off, _) => "is not available here",
+        (Sight::Starting | Sight::Ready, _) => "is starting",
     };
-    let headline = format!("{} {stands}", page::plain(&route.title));
+    let by_itself = "This page opens it by itself as soon as it answers.";
+    let hint = match seen.sight {
+        Sight::Off if seen.start.is_empty() => "",
+        Sight::Off | Sight::Stopped | Sight::Failed => {
+            "It does not start again by itself. When it is started, this page opens it."
+        }
+        Sight::Unhealthy | Sight::Starting | Sight::Ready => by_itself,
+    };
     let named = |name: &str| {
-        unit.reason.split(|c: char| !(c.is_alphanumeric() || "-_.".contains(c))).any(|word| word == name)
+        seen.text.split(|c: char| !(c.is_alphanumeric() || "-_.".contains(c))).any(|word| word == name)
     };
-    let needs = snapshot.units.iter().filter(|other| other.name != unit.name && named(&other.name));
-    let needs = needs.map(|other| Need { name: other.name.clone(), state: other.state.name() }).collect();
-    Some(Standing { headline, state: unit.state.name(), reason: page::plain(&unit.reason), needs })
+    let needs = snapshot.units.iter().filter(|other| {
+        let own = other.name == seen.unit || other.name == route.unit;
+        !own && named(&other.name)
+    });
+    let unhealthy = seen.sight == Sight::Unhealthy;
+    let own_ready = snapshot.unit(&route.unit).is_some_and(|unit| unit.state == UnitState::Ready);
+    Standing {
+        headline: format!("{} {stands}", page::plain(&route.title)),
+        unit: seen.unit.clone(),
+        state: if unhealthy { seen.sight.name() } else { seen.state.map_or("", UnitState::name) },
+        reason: page::plain(&seen.text),
+        // It says since when it is ready, not since when it is unhealthy.
+        since: if unhealthy { 0 } else { seen.since },
+        needs: needs.map(|other| Need { name: other.name.clone(), state: other.state.name() }).collect(),
+        hint,
+        start: seen.start.clone(),
+        anyway: own_ready,
+    }
 }
 
 /// Where a service stands that is ready and yet cannot be reached.
-pub(super) fn silent(route: &Route, reason: &str) -> Standing {
+pub(super) fn silent(snapshot: &Snapshot, route: &Route, reason: &str) -> Standing {
     let title = page::plain(&route.title);
-    if route.unit.is_empty() {
-        // Somebody else's: whether it was ever started nobody here knows.
+    if let Some(standing) = waits(snapshot, route) {
+        return standing;
+    }
+    let (headline, state, reason, hint) = if route.unit.is_empty() {
+        // An entry of PORTAL_CONFIG: whether what it names was ever started is not known here.
         let headline = format!("Nothing answers at {}", route.upstream);
         let reason = format!(
             "{title} is an entry of PORTAL_CONFIG, and no service of this machine: something else has to start it \
              ({reason})"
         );
-        return Standing { headline, state: "unknown", reason, needs: Vec::new() };
+        (headline, "unknown", reason, "This page opens it if something answers there later.")
+    } else {
+        let hint = "This page opens it by itself as soon as it answers.";
+        (format!("{title} does not answer"), "ready", reason.to_owned(), hint)
+    };
+    Standing {
+        headline,
+        unit: route.unit.clone(),
+        state,
+        reason,
+        since: 0,
+        needs: Vec::new(),
+        hint,
+        start: Vec::new(),
+        anyway: false,
     }
-    let headline = format!("{title} does not answer");
-    Standing { headline, state: "ready", reason: reason.to_owned(), needs: Vec::new() }
+}
+
+/// The answer of a service, or that there was none in time.
+pub(super) async fn within(
+    limit: Option<Duration>,
+    answer: impl Future<Output = Result<Response<Reply>, Failed>>,
+) -> Result<Response<Reply>, Failed> {
+    let Some(limit) = limit else { return answer.await };
+    let late = |_| Err(Failed::Unreachable(io::Error::other(format!("no answer within {limit:?}"))));
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(late)
+}
+
+/// Has the services started without which there is nothing to see; through the portal's api, which has its own rules.
+/// `page` is the address's prefix where a page asked, which is then shown again.
+pub(super) async fn start(
+    route: &Route,
+    watch: &Watch,
+    api: Option<&Router>,
+    asker: Asker,
+    page: Option<&Base>,
+) -> Response<Body> {
+    let names = sight::look(&watch.borrow(), &route.unit, &route.shows).start;
+    let refused =
+        |status, error: &str| page::json(status, &json!({ "error": error, "service": route.title }));
+    let back = page.map(|base| base.to(&route.path));
+    if names.is_empty() {
+        // A second press of the button finds the service started.
+        return back.map_or_else(|| page::json(StatusCode::OK, &json!({})), |back| page::redirect(&back));
+    }
+    let body = Body::from(json!({ "names": names }).to_string());
+    let request = Request::post("/api/units/start").header(CONTENT_TYPE, "application/json").body(body);
+    let (Some(api), Ok(mut request)) = (api, request) else {
+        return refused(StatusCode::SERVICE_UNAVAILABLE, "the portal has no port, so nothing can be started");
+    };
+    request.extensions_mut().insert(asker);
+    match TowerToHyperService::new(api.clone()).call(request).await {
+        Ok(response) => match back {
+            Some(back) if response.status().is_success() => page::redirect(&back),
+            _ => response,
+        },
+        Err(never) => match never {},
+    }
 }
 
 /// The page for people, and the same for programs.
-pub(super) fn answer(standing: &Standing, route: &Route, logs: &Logs, page: Option<&Base>) -> Response<Body> {
+pub(super) fn answer(
+    standing: &Standing,
+    snapshot: &Snapshot,
+    route: &Route,
+    logs: &Logs,
+    page: Option<&Base>,
+) -> Response<Body> {
     let mut response = if let Some(base) = page {
+        // Only what comes by itself is worth asking for again.
+        let again = "<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n";
+        let again = if standing.start.is_empty() { again } else { "" };
         let script = page::escape(&base.to("/desktopd/wait.js"));
-        let head = format!(
-            "<script src=\"{script}\" defer></script>\n\
-             <noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n"
-        );
-        page::html(StatusCode::BAD_GATEWAY, &standing.headline, (base, &head), &body(standing, route, logs))
+        let head = format!("<script src=\"{script}\" defer></script>\n{again}");
+        let body = body(standing, snapshot, route, (base, logs));
+        page::html(StatusCode::BAD_GATEWAY, &standing.headline, (base, &head), &body)
     } else {
         let Standing { headline, state, reason, .. } = standing;
-        let unit = Some(&route.unit).filter(|unit| !unit.is_empty());
+        let unit = Some(&standing.unit).filter(|unit| !unit.is_empty());
         let value = json!({ "error": headline, "unit": unit, "state": state, "reason": reason });
         page::json(StatusCode::BAD_GATEWAY, &value)
     };
@@ -108,39 +249,82 @@ pub(super) fn answer(standing: &Standing, route: &Route, logs: &Logs, page: Opti
     response
 }
 
-fn body(standing: &Standing, route: &Route, logs: &Logs) -> String {
-    let Standing { headline, state, reason, needs } = standing;
+fn body(standing: &Standing, snapshot: &Snapshot, route: &Route, (base, logs): (&Base, &Logs)) -> String {
+    let Standing { headline, state, reason, since, needs, hint, start, anyway, .. } = standing;
     let item = |need: &Need| {
         let name = page::escape(&need.name);
         format!("<li>{name} <span class=\"state {0}\">{0}</span></li>", need.state)
     };
     let needs = needs.iter().map(item).collect::<Vec<_>>().concat();
     let lines: String = logs
-        .tail(&route.unit, LINES)
+        .tail(&standing.unit, LINES)
         .iter()
         .map(|line| page::escape(&page::plain(&line.text)) + "\n")
         .collect();
-    let hint = if route.unit.is_empty() {
-        "This page opens it if something answers there later."
-    } else {
-        "This page opens it by itself as soon as it answers."
+    let at = jiff::Timestamp::from_millisecond(*since).ok().filter(|_| *since > 0);
+    let time = at.map(|at| format!("since <time datetime=\"{at:.0}\">{at:.0}</time>")).unwrap_or_default();
+    let hidden = |hidden: bool| if hidden { " hidden" } else { "" };
+    let path = base.to(&route.path);
+    let anyway_link = match path.split_once('?') {
+        Some((path, query)) => format!("{path}?{query}&{ANYWAY}"),
+        None => format!("{path}?{ANYWAY}"),
     };
     format!(
         "<main class=\"card wide\">\n<h1 id=\"headline\">{}</h1>\n\
          <p aria-live=\"polite\"><span id=\"state\" class=\"state {state}\">{state}</span> \
-         <span id=\"reason\">{}</span></p>\n<ul id=\"needs\">{needs}</ul>\n\
-         <pre id=\"log\" aria-label=\"log\">{lines}</pre>\n\
-         <p class=\"hint\">{hint}</p>\n</main>\n",
+         <span id=\"reason\">{}</span> <span id=\"since\">{time}</span></p>\n<ul id=\"needs\">{needs}</ul>\n\
+         <form id=\"start\" method=\"post\" action=\"{}\"{}><button type=\"submit\">Start {}</button></form>\n\
+         <p id=\"refused\" class=\"problem\" role=\"alert\" hidden></p>\n\
+         <pre id=\"log\" aria-label=\"log\">{lines}</pre>\n<p class=\"hint\" id=\"hint\">{hint}</p>\n\
+         <p class=\"hint\" id=\"anyway\"{}><a href=\"{}\">Show what there is all the same</a></p>\n{}</main>\n",
         page::escape(headline),
         page::escape(reason),
+        page::escape(&base.to(START)),
+        hidden(start.is_empty()),
+        page::escape(&start.join(", ")),
+        hidden(!anyway),
+        page::escape(&anyway_link),
+        others(snapshot, route),
     )
+}
+
+/// The other ways in. The page's script makes the links fit the address that the person uses.
+fn others(snapshot: &Snapshot, route: &Route) -> String {
+    let other = |way: &&RouteStatus| way.port != route.listen && way.problem.is_none();
+    let item = |way: &RouteStatus| {
+        let RouteStatus { title, port, path, url, address, seen, .. } = way;
+        let href =
+            if address.is_empty() { String::new() } else { format!(" href=\"{}\"", page::escape(address)) };
+        let preset = if url.is_some() { String::new() } else { format!(" data-port=\"{port}\"") };
+        let state = if seen.sight == Sight::Ready {
+            String::new()
+        } else {
+            format!(" <span class=\"state {0}\">{0}</span>", seen.sight.name())
+        };
+        let (title, path) = (page::escape(&page::plain(title)), page::escape(path));
+        format!("<li><a{href}{preset} data-path=\"{path}\">{title}</a> on port {port}{state}</li>")
+    };
+    let items: String = snapshot.routes.iter().filter(other).map(item).collect();
+    if items.is_empty() {
+        return items;
+    }
+    format!("<p class=\"hint\">Other ways in:</p>\n<ul id=\"ways\">{items}</ul>\n")
 }
 
 /// The events for the page: `status`, `lines` (all that is shown), `line` (one more) and `enter`.
 pub(super) fn events(route: Arc<Route>, watch: Watch, logs: &Logs) -> Response<Body> {
-    // To follow a log makes it, and who is no unit of ours has none.
-    let (shown, live) = (!route.unit.is_empty()).then(|| logs.follow(&route.unit, LINES)).unzip();
-    let follower = Follower { route, watch, live, shown, last: None, entered: false, retry: RETRY };
+    let logs = logs.clone();
+    let follower = Follower {
+        route,
+        watch,
+        logs,
+        live: None,
+        shown: None,
+        followed: None,
+        last: None,
+        entered: false,
+        retry: RETRY,
+    };
     let stream = futures_util::stream::unfold(follower, async |mut follower| {
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))
@@ -153,6 +337,9 @@ pub(super) fn events(route: Arc<Route>, watch: Watch, logs: &Logs) -> Response<B
 struct Follower {
     route: Arc<Route>,
     watch: Watch,
+    logs: Logs,
+    /// Whose log it follows: that of the service that is the reason.
+    followed: Option<String>,
     live: Option<tokio::sync::broadcast::Receiver<Line>>,
     shown: Option<Vec<Line>>,
     last: Option<Standing>,
@@ -162,12 +349,13 @@ struct Follower {
 
 impl Follower {
     async fn next(&mut self) -> Option<Event> {
-        if let Some(shown) = self.shown.take() {
-            let lines: Vec<_> = shown.iter().map(|line| page::plain(&line.text)).collect();
-            return event("lines", &lines);
-        }
         loop {
-            let standing = standing(&self.watch.borrow_and_update(), &self.route);
+            let standing = waits(&self.watch.borrow_and_update(), &self.route);
+            self.follow(standing.as_ref());
+            if let Some(shown) = self.shown.take() {
+                let lines: Vec<_> = shown.iter().map(|line| page::plain(&line.text)).collect();
+                return event("lines", &lines);
+            }
             let ready = standing.is_none();
             if standing.is_some() {
                 (self.entered, self.retry) = (false, RETRY);
@@ -192,6 +380,19 @@ impl Follower {
                 }
             }
         }
+    }
+}
+
+impl Follower {
+    /// Follows the log of the service that is the reason, or of the route's own.
+    fn follow(&mut self, standing: Option<&Standing>) {
+        let unit = standing.map_or(&self.route.unit, |standing| &standing.unit);
+        // To follow a log makes it, and who is no unit of ours has none.
+        if unit.is_empty() || self.followed.as_ref() == Some(unit) {
+            return;
+        }
+        let (shown, live) = self.logs.follow(unit, LINES);
+        (self.shown, self.live, self.followed) = (Some(shown), Some(live), Some(unit.clone()));
     }
 }
 

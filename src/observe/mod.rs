@@ -2,6 +2,7 @@
 //! portal, the API, the gateway's waiting pages and the command line. Nobody else computes a state.
 
 pub mod events;
+pub mod sight;
 pub mod timeline;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use crate::config::own;
 pub use crate::supervise::{UnitHealth, UnitState, UnitStatus};
 pub use events::{Event, Events, What};
+pub use sight::{Seen, Sight};
 pub use timeline::Timeline;
 
 /// Where the daemon as a whole stands.
@@ -60,6 +62,12 @@ pub struct RouteStatus {
     pub address: String,
     /// Why the gateway does not listen there; `None` while it does.
     pub problem: Option<String>,
+    /// The services that people see there.
+    #[serde(default)]
+    pub shows: Vec<String>,
+    /// What a person sees there now. Follows from the rest.
+    #[serde(default)]
+    pub seen: Seen,
 }
 
 /// Everything that there is to see.
@@ -73,8 +81,17 @@ pub struct Snapshot {
     pub started_at: i64,
     /// Where the daemon stands.
     pub phase: Phase,
-    /// Whether every unit that should be up is.
+    /// Whether every unit that should be up is. What was stopped should not, so this says nothing of what people see.
     pub up: bool,
+    /// Whether people can get in and see what they should. Follows from the rest, as do the next two.
+    #[serde(default)]
+    pub ready: bool,
+    /// Why not, a sentence for each cause; empty while it is ready.
+    #[serde(default)]
+    pub not_ready: Vec<String>,
+    /// Everything in a line, what is wrong first.
+    #[serde(default)]
+    pub summary: String,
     /// Which display was chosen, in words; empty until it is.
     pub display: String,
     /// The number of the last event of a unit that `units` know of.
@@ -83,8 +100,12 @@ pub struct Snapshot {
     pub units: Vec<UnitStatus>,
     /// All ways in.
     pub routes: Vec<RouteStatus>,
-    /// What was wrong with the configuration, a sentence each.
+    /// What is wrong, a sentence each, the worst first: what has failed, what does not answer, and `mistakes`. Follows
+    /// from the rest.
     pub problems: Vec<String>,
+    /// What was wrong with the configuration, a sentence each.
+    #[serde(default)]
+    pub mistakes: Vec<String>,
 }
 
 impl Snapshot {
@@ -107,6 +128,8 @@ impl Snapshot {
             reason: String::new(),
             health: None,
             status_text: String::new(),
+            stopped_by: None,
+            off: false,
             since: self.started_at,
             pid: Some(self.pid),
             restarts: 0,
@@ -129,8 +152,9 @@ pub type Watch = watch::Receiver<Arc<Snapshot>>;
 impl Observer {
     /// An observer of a daemon that just started.
     pub fn new(pid: i32, started_at: i64) -> (Self, Watch) {
-        let first =
+        let mut first =
             Snapshot { version: env!("CARGO_PKG_VERSION").into(), pid, started_at, ..Snapshot::default() };
+        first.judge();
         let (snapshot, watch) = watch::channel(Arc::new(first));
         (Self { events: Events::new(started_at), snapshot }, watch)
     }
@@ -145,6 +169,7 @@ impl Observer {
         self.snapshot.send_if_modified(|current| {
             let mut next = Snapshot::clone(current);
             change(&mut next);
+            next.judge();
             let changed = next != **current;
             if changed {
                 *current = Arc::new(next);

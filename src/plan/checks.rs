@@ -28,6 +28,8 @@ fn probe(table: &str, spec: &Probe, expander: &mut Expander<'_>) -> Probe {
     let mut text = |key: &str, text: &str| expander.text(&format!("{table}.{key}"), text);
     let probe = match spec {
         Probe::Socket(path) => Probe::Socket(text("path", path)),
+        Probe::Banner { path, expect } => Probe::Banner { path: text("path", path), expect: expect.clone() },
+        Probe::DBus { bus, objects } => Probe::DBus { bus: text("bus", bus), objects: objects.clone() },
         Probe::Tcp(address) => Probe::Tcp(text("address", address)),
         Probe::Http(url) => Probe::Http(text("url", url)),
         Probe::Exec(argv) => Probe::Exec(expander.list(&format!("{table}.command"), argv)),

@@ -203,6 +203,7 @@ impl Plan {
         units.extend(compose::broken(config));
         relations::settle(&mut units, config, &mut problems);
         asked::check(&units, config, &mut problems);
+        routes::name_shown(&mut routes, &units, config, &mut problems);
         if config.env.opens_no_port() {
             routes.clear();
         }

@@ -202,6 +202,7 @@ impl<'a> Guests<'a> {
                 continue;
             }
             routes.push(Route {
+                shows: Vec::new(),
                 unit: String::new(),
                 title: link.title,
                 listen: link.port,

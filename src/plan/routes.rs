@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
-use crate::config::Problem;
 use crate::config::env::LocalhostPorts;
 use crate::config::rewrite::Rewrite;
 use crate::config::service::Service;
+use crate::config::{Config, Problem, nearest};
 
 use super::expander::Expander;
 use super::{Fate, Unit};
@@ -79,6 +79,9 @@ pub struct Route {
     pub upstream: Upstream,
     /// How it is reached when it does not speak HTTP.
     pub bridge: Option<Bridge>,
+    /// The services that people see there; without them there is nothing to see.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shows: Vec<String>,
     /// The path that a link opens.
     pub path: String,
     /// Whether browsers need a secure context (https, or this very machine) for it.
@@ -121,6 +124,7 @@ pub(super) fn of(
         inner,
         upstream: address?,
         bridge: spec.bridge.clone().map(|path| Bridge { path, files: files.map(PathBuf::from) }),
+        shows: spec.shows.clone(),
         path: spec.path.clone(),
         secure_context: spec.secure_context,
         webrtc: spec.webrtc.as_ref().map(|names| names.iter().any(|name| is_on(name))),
@@ -143,6 +147,35 @@ fn address(text: &str, owner: u32) -> Option<Upstream> {
         return Some(Upstream::Unix { path: path.into(), owner }).filter(|_| Path::new(path).is_absolute());
     }
     text.parse::<SocketAddr>().ok().filter(|address| address.ip().is_loopback()).map(Upstream::Tcp)
+}
+
+/// Gives what routes show the names of its services. A name that is none is a mistake in the file, of a service that
+/// runs all the same.
+pub(super) fn name_shown(routes: &mut [Route], units: &[Unit], config: &Config, problems: &mut Vec<Problem>) {
+    let called = |unit: &Unit, name: &String| unit.name == *name || unit.aliases.contains(name);
+    for service in &config.services {
+        let Some(spec) = &service.route else { continue };
+        let mut shown = Vec::new();
+        for name in &spec.shows {
+            let message = match units.iter().find(|unit| called(unit, name)) {
+                Some(unit) if unit.name != service.name => {
+                    shown.push(unit.name.clone());
+                    continue;
+                }
+                Some(_) => format!("\"{name}\" is this service itself; leave it out"),
+                None => {
+                    let known = units.iter().flat_map(|unit| unit.aliases.iter().chain([&unit.name]));
+                    let hint = nearest(name, known.map(String::as_str));
+                    let hint = hint.map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+                    format!("\"{name}\" is not the name of a service{hint}")
+                }
+            };
+            problems.push(Problem::new(service.file.display().to_string(), "route.shows", message));
+        }
+        for route in routes.iter_mut().filter(|route| route.unit == service.name) {
+            route.shows.clone_from(&shown);
+        }
+    }
 }
 
 /// Takes out routes whose port another one has. The portal keeps its own; of two units the one that runs has the port,

@@ -163,12 +163,15 @@ impl Plan {
 }
 
 fn health(health: &Health) -> String {
-    let Health { probe, period, timeout, threshold, action } = health;
+    let Health { probe, period, retry, timeout, threshold, action } = health;
     let action = match action {
         Action::Restart => "it is restarted",
         Action::Tell => "people are told",
     };
-    format!("{probe} every {period:?}, within {timeout:?}; after {threshold} failures in a row {action}")
+    let retry = if retry == period { String::new() } else { format!(", after a failure every {retry:?}") };
+    format!(
+        "{probe} every {period:?}{retry}, within {timeout:?}; after {threshold} failures in a row {action}"
+    )
 }
 
 fn unit(unit: &Unit) -> UnitView<'_> {

@@ -17,7 +17,7 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
@@ -27,7 +27,7 @@ use crate::config::own::{NAMES, is_own};
 use crate::gateway::page;
 use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
 use crate::observe::{Events, Snapshot, Watch};
-use crate::supervise::{Handle, RequestError, Taken, Verb};
+use crate::supervise::{Asker, Handle, RequestError, Taken, Verb};
 
 /// Proxies on the way cut connections on which nothing happens.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
@@ -168,6 +168,7 @@ async fn status_stream(State(api): State<Api>) -> impl IntoResponse {
 async fn change(
     State(api): State<Api>,
     Path(verb): Path<String>,
+    asker: Option<Extension<Asker>>,
     body: Result<Json<Names>, JsonRejection>,
 ) -> Result<Json<Units>, Problem> {
     let Some(verb) = Verb::ALL.into_iter().find(|known| known.name() == verb) else {
@@ -197,7 +198,7 @@ async fn change(
     let Taken { units, seq } = if split.units.is_empty() {
         Taken { units: Vec::new(), seq: api.watch.borrow().seq }
     } else {
-        handle.request(verb, split.units, only).await?
+        handle.request(verb, split.units, only, asker.unwrap_or_default().0).await?
     };
     Ok(Json(Units { units, seq, notes }))
 }

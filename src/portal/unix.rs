@@ -23,6 +23,7 @@ use super::control;
 use crate::gateway::crowd::Crowd;
 use crate::gateway::pace::Stalls;
 use crate::gateway::{connection, listen};
+use crate::supervise::Asker;
 
 /// What a peer may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +57,13 @@ pub async fn serve_unix(
         // Closing says it: an answer would cost what there is too little of.
         let Some(place) = crowd.enter(peer) else { continue };
         let right = peer.map_or(Right::Nothing, &right);
+        let asker = peer.map_or_else(Asker::default, |uid| Asker(format!("uid {uid}")));
         let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
             let ended = stop.clone();
             let connection = connection::http1(
                 stream,
-                move |request| answer(router.clone(), right, request),
+                move |request| answer(router.clone(), right, asker.clone(), request),
                 Stalls::Stay,
                 stop,
             );
@@ -78,7 +80,7 @@ pub async fn serve_unix(
     connections.wait().await;
 }
 
-async fn answer(router: Router, right: Right, request: Request<Incoming>) -> Response {
+async fn answer(router: Router, right: Right, asker: Asker, mut request: Request<Incoming>) -> Response {
     let allowed = match right {
         Right::Change => true,
         Right::Read => {
@@ -91,6 +93,7 @@ async fn answer(router: Router, right: Right, request: Request<Incoming>) -> Res
         let error = "this needs root or the user that the daemon runs as".to_owned();
         return (StatusCode::FORBIDDEN, Json(ErrorBody { error })).into_response();
     }
+    request.extensions_mut().insert(asker);
     match TowerToHyperService::new(router).call(request.map(Body::new)).await {
         Ok(response) => response,
         Err(never) => match never {},

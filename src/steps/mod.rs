@@ -2,6 +2,7 @@
 //! volume could not be ended.
 
 mod appended;
+mod ask_bus;
 mod await_bus_name;
 mod boot_script;
 mod command;
@@ -32,6 +33,9 @@ pub use environment::store;
 
 /// The step by which the supervisor learns of a name on a bus.
 pub const AWAIT_BUS_NAME: &str = "await-bus-name";
+
+/// The step by which the supervisor asks what is on a bus whether it still answers.
+pub const ASK_BUS: &str = "ask-bus";
 
 /// The steps that service files name, and what each wants to know.
 const USAGE: [(&str, &str); STEPS.len()] = [
@@ -89,6 +93,7 @@ fn own(words: &[&str]) -> Result<(), String> {
             zone,
         ),
         [AWAIT_BUS_NAME, bus, name] => await_bus_name::run(bus, name),
+        [ASK_BUS, bus, ref objects @ ..] => ask_bus::run(bus, objects),
         ["workspace", folder, mounted, uid, gid, skip_acl] => {
             workspace::run([folder, mounted, uid, gid], !is_on(skip_acl))
         }

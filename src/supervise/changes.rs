@@ -145,6 +145,8 @@ mod tests {
             reason: reason.into(),
             health: None,
             status_text: String::new(),
+            stopped_by: None,
+            off: false,
             since: 0,
             pid,
             restarts: 0,

@@ -267,8 +267,8 @@ impl Driver {
         if let Ok(units) = &answer {
             let event = match request.verb {
                 Verb::Start => Event::Start(units.clone()),
-                Verb::Stop => Event::Stop(units.clone()),
-                Verb::Restart => Event::Restart(units.clone()),
+                Verb::Stop => Event::Stop(units.clone(), request.by.0),
+                Verb::Restart => Event::Restart(units.clone(), request.by.0),
             };
             self.take(event);
         }
@@ -308,7 +308,7 @@ impl Driver {
             .iter()
             .zip(self.core.status())
             .map(|(unit, status)| {
-                let Status { state, reason, since, pid, restarts, health, says } = status;
+                let Status { state, reason, since, pid, restarts, health, says, stopped_by, off } = status;
                 UnitStatus {
                     name: unit.name.clone(),
                     description: unit.description.clone(),
@@ -317,6 +317,8 @@ impl Driver {
                     reason: self.logs.mask(&reason),
                     health,
                     status_text: self.logs.mask(&says),
+                    stopped_by,
+                    off,
                     since: wall(since),
                     pid,
                     restarts,

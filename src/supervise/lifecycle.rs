@@ -77,10 +77,10 @@ pub enum Event {
     Asked(usize, bool),
     /// Somebody wants these units up, and what they need.
     Start(Vec<usize>),
-    /// Somebody wants these units down.
-    Stop(Vec<usize>),
-    /// Somebody wants these units down and up again.
-    Restart(Vec<usize>),
+    /// Somebody wants these units down: who it is, as people are told.
+    Stop(Vec<usize>, String),
+    /// Somebody wants these units down and up again; who it is.
+    Restart(Vec<usize>, String),
     /// Stop everything; a second time means now.
     Shutdown,
     /// Time passed.
@@ -172,6 +172,10 @@ pub struct Status {
     pub health: Option<UnitHealth>,
     /// What it says of itself; may be empty.
     pub says: String,
+    /// Who asked for its stop, while that holds.
+    pub stopped_by: Option<String>,
+    /// Whether it starts only when asked to, and was never asked.
+    pub off: bool,
 }
 
 impl Core {
@@ -223,8 +227,8 @@ impl Core {
             }
             Event::Asked(at, well) => self.asked(at, well),
             Event::Start(units) => self.want(&units),
-            Event::Stop(units) => units.into_iter().for_each(|at| self.unwant(at)),
-            Event::Restart(units) => self.again(&units),
+            Event::Stop(units, by) => units.into_iter().for_each(|at| self.unwant(at, &by)),
+            Event::Restart(units, by) => self.again(&units, &by),
             Event::Shutdown => self.shutdown(),
             Event::Tick => {}
         }
@@ -259,6 +263,8 @@ impl Core {
             restarts: cell.restarts,
             health: cell.health(),
             says: cell.says.clone(),
+            stopped_by: cell.stopped_by.clone(),
+            off: cell.off,
         })
     }
 

@@ -52,6 +52,16 @@ impl Verb {
     }
 }
 
+/// Who asks for something, as people are told: `uid 0`, or the user of a session and the address that it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker(pub String);
+
+impl Default for Asker {
+    fn default() -> Self {
+        Self("an unknown client".to_owned())
+    }
+}
+
 /// Why a request was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestError {
@@ -127,6 +137,7 @@ pub(crate) struct Request {
     pub(crate) names: Vec<String>,
     /// Whether a restart leaves out what the units' `restart-with` names.
     pub(crate) only: bool,
+    pub(crate) by: Asker,
     pub(crate) reply: oneshot::Sender<Result<Taken, RequestError>>,
 }
 
@@ -211,9 +222,15 @@ impl Handle {
     /// Asks for `verb` on all `names` (units or aliases); all of them or, when one is wrong, none. Returns the
     /// names of the units that it applies to. The answer says that the request was taken up, not that it is done:
     /// the snapshot tells that. A restart with `only` leaves out what the units' `restart-with` names.
-    pub async fn request(&self, verb: Verb, names: Vec<String>, only: bool) -> Result<Taken, RequestError> {
+    pub async fn request(
+        &self,
+        verb: Verb,
+        names: Vec<String>,
+        only: bool,
+        by: Asker,
+    ) -> Result<Taken, RequestError> {
         let (reply, answer) = oneshot::channel();
-        let request = Request { verb, names, only, reply };
+        let request = Request { verb, names, only, by, reply };
         self.requests.send(request).await.map_err(|_| RequestError::Stopping)?;
         answer.await.map_err(|_| RequestError::Stopping)?
     }

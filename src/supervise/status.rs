@@ -70,6 +70,12 @@ pub struct UnitStatus {
     pub health: Option<UnitHealth>,
     /// What it says of itself by `sd_notify`; may be empty.
     pub status_text: String,
+    /// Who asked for its stop; nothing once it is wanted again.
+    #[serde(default)]
+    pub stopped_by: Option<String>,
+    /// Whether it starts only when asked to, and was never asked: the configuration leaves it out.
+    #[serde(default)]
+    pub off: bool,
     /// When it came there, in milliseconds since the Unix epoch.
     pub since: i64,
     /// Its main process, while there is one.

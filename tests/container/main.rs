@@ -42,6 +42,7 @@ mod secure;
 mod server;
 mod session;
 mod shells;
+mod sight;
 mod sound;
 mod ssh;
 mod stack;

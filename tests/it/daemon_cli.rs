@@ -31,7 +31,7 @@ fn services_are_started_stopped_and_restarted_by_name_and_alias() {
     world.tell(&["start", "desktop"]);
     assert_eq!(world.unit("desktop")["pid"], after["pid"]);
     let table = world.tell(&["status"]);
-    assert!(table.starts_with("NAME"), "{table}");
+    assert!(table.starts_with("ready to use · 2 of 2 ready\nNAME"), "{table}");
     let row = table.lines().find(|line| line.starts_with("desktop")).unwrap();
     assert!(row.contains("ready") && row.contains(&pid_of(&after).to_string()), "{row}");
     let json: serde_json::Value = serde_json::from_str(&world.tell(&["status", "--json"])).unwrap();

@@ -294,6 +294,14 @@ impl World {
         Answer { code: output.status.code().unwrap_or(-1), out, err }
     }
 
+    /// A command whose output goes where the test says.
+    pub fn cli_command(&self, words: &[&str]) -> Command {
+        let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+        let mut command = self.command(&words);
+        command.stdin(Stdio::null());
+        command
+    }
+
     /// A command with something to read from, and with its output in pipes.
     pub fn cli_with(&self, words: &[&str], input: Stdio) -> Child {
         let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();

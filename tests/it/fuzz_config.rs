@@ -401,7 +401,8 @@ fn live(config: &Config, installed: bool) -> TestCaseResult {
     let mut pending = core.handle(Event::Tick, now);
     for step in 0..200_u32 {
         if step == 100 {
-            pending.extend(core.handle(Event::Restart((0..plan.units.len()).collect()), now));
+            pending
+                .extend(core.handle(Event::Restart((0..plan.units.len()).collect(), "ada".to_owned()), now));
         }
         if step == 150 {
             pending.extend(core.handle(Event::Shutdown, now));

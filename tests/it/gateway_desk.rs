@@ -72,6 +72,7 @@ pub fn bridged(listen: u16, path: PathBuf, owner: u32, bridge: Option<Bridge>) -
     Route {
         upstream: Upstream::Unix { path, owner },
         bridge,
+        shows: Vec::new(),
         path: entry.into(),
         ..route(listen, ([127, 0, 0, 1], 1).into())
     }

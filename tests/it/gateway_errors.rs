@@ -4,7 +4,7 @@
 
 use super::gateway_upstream::{Upstream, before, token};
 use super::gateway_world::{TOKEN, USER, World, ask, basic, free_port, get, route};
-use desktopd::observe::RouteStatus;
+use desktopd::observe::{RouteStatus, Seen};
 use desktopd::plan::routes::Bridge;
 
 const HTML: &str = "Accept: text/html,*/*\r\n";
@@ -19,6 +19,8 @@ fn own(port: u16, url: Option<&str>) -> RouteStatus {
         url: url.map(str::to_owned),
         address: String::new(),
         problem: None,
+        shows: Vec::new(),
+        seen: Seen::default(),
     }
 }
 

@@ -26,6 +26,7 @@ mod daemon_providers;
 mod daemon_reload;
 mod daemon_requests;
 mod daemon_run;
+mod daemon_sight;
 mod daemon_stop;
 mod daemon_storm;
 mod daemon_tls;

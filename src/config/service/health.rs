@@ -28,6 +28,9 @@ pub struct Health {
     pub probe: Probe,
     /// The time from one check to the next.
     pub period: Duration,
+    /// The time from a check that failed to the next: long periods leave the machine at rest, and a short retry still
+    /// tells soon.
+    pub retry: Duration,
     /// How long one may take.
     pub timeout: Duration,
     /// How many failures in a row make it unhealthy.
@@ -47,6 +50,13 @@ pub(super) fn read(table: &mut Reader<'_>) -> Option<Health> {
         }
     }
     let period = time(table, "period").unwrap_or(Duration::from_secs(10));
+    let retry = time(table, "retry");
+    if let Some(retry) = retry.filter(|retry| *retry > period) {
+        table.problem(
+            "retry",
+            format!("{retry:?} is longer than the period of {period:?}; a failure would be noticed later"),
+        );
+    }
     let timeout = time(table, "timeout");
     if let Some(timeout) = timeout.filter(|timeout| *timeout > period) {
         let message = format!("{timeout:?} is longer than the period of {period:?}; checks must not overlap");
@@ -54,6 +64,7 @@ pub(super) fn read(table: &mut Reader<'_>) -> Option<Health> {
     }
     Some(Health {
         period,
+        retry: retry.unwrap_or(period),
         timeout: timeout.unwrap_or(Duration::from_secs(3).min(period)),
         threshold: threshold(table),
         action: table

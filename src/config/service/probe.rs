@@ -11,6 +11,20 @@ use super::PROGRAM;
 pub enum Probe {
     /// A Unix socket accepts a connection.
     Socket(String),
+    /// A service that speaks first says on its Unix socket what it should: a frozen one accepts and says nothing.
+    Banner {
+        /// The socket.
+        path: String,
+        /// What its first words begin with.
+        expect: String,
+    },
+    /// What is on a message bus answers there.
+    DBus {
+        /// The bus's address.
+        bus: String,
+        /// `NAME/PATH` of each that is asked. The first has to be there; the others answer if they are.
+        objects: Vec<String>,
+    },
     /// A TCP port, `HOST:PORT`, accepts a connection.
     Tcp(String),
     /// A URL answers with a status of 200 to 399.
@@ -31,6 +45,8 @@ impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(text) | Self::Tcp(text) | Self::Http(text) => f.write_str(text),
+            Self::Banner { path, .. } => f.write_str(path),
+            Self::DBus { objects, .. } => f.write_str(&objects.join(", ")),
             Self::Exec(argv) => f.write_str(&argv.join(" ")),
             Self::X11 { display, .. } => write!(f, "display {display}"),
         }
@@ -41,6 +57,8 @@ impl fmt::Display for Probe {
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Socket,
+    Banner,
+    DBus,
     Tcp,
     Http,
     Exec,
@@ -48,21 +66,45 @@ pub(super) enum Kind {
 }
 
 /// Their names in a file.
-pub(super) const KINDS: [(&str, Kind); 5] = [
+pub(super) const KINDS: [(&str, Kind); 7] = [
     ("socket", Kind::Socket),
     ("tcp", Kind::Tcp),
     ("http", Kind::Http),
     ("exec", Kind::Exec),
     ("x11", Kind::X11),
+    ("banner", Kind::Banner),
+    ("dbus", Kind::DBus),
 ];
 
 /// Every key that says more about one of them.
-pub(super) const DETAILS: [&str; 6] = ["path", "address", "url", "command", "display", "xauthority"];
+pub(super) const DETAILS: [&str; 9] =
+    ["path", "address", "url", "command", "display", "xauthority", "expect", "bus", "objects"];
+
+/// What `objects` is.
+const OBJECTS: &str = "a list of names with paths such as \"org.kde.KWin/KWin\"";
+
+fn is_object(text: &str) -> bool {
+    text.find('/').is_some_and(|at| at > 0 && at + 1 < text.len())
+}
 
 /// Reads what `kind` needs from the table that it stands in.
 pub(super) fn read(table: &mut Reader<'_>, kind: Kind) -> Option<Probe> {
     match kind {
         Kind::Socket => table.required("path", "the path of a Unix socket").map(Probe::Socket),
+        Kind::Banner => {
+            let path = table.required("path", "the path of a Unix socket");
+            let expect = table.required("expect", "what the service says first, such as \"RFB \"");
+            Some(Probe::Banner { path: path?, expect: expect? })
+        }
+        Kind::DBus => {
+            let bus = table.required("bus", "the bus's address");
+            let objects: Vec<String> = table.get("objects", OBJECTS).unwrap_or_default();
+            if objects.is_empty() || !objects.iter().all(|object| is_object(object)) {
+                table.problem("objects", format!("it has to be {OBJECTS}"));
+                return None;
+            }
+            bus.map(|bus| Probe::DBus { bus, objects })
+        }
         Kind::Tcp => table.required("address", "HOST:PORT").map(Probe::Tcp),
         Kind::Http => table.required("url", "a URL such as \"http://127.0.0.1:80/\"").map(Probe::Http),
         Kind::Exec => {

@@ -54,8 +54,10 @@ pub(super) fn read(table: &mut Reader<'_>) -> Option<Ready> {
         ("delay", Kind::Delay),
         ("dbus", Kind::DBus),
     ];
-    let probes = probe::KINDS.map(|(name, kind)| (name, Kind::Probe(kind)));
-    let kind = table.word("kind", &[&own[..], &probes[..]].concat());
+    // To be there is ready, for what is on a bus; to answer is healthy.
+    let probes = probe::KINDS.into_iter().filter(|(name, _)| *name != "dbus");
+    let kinds: Vec<_> = own.into_iter().chain(probes.map(|(name, kind)| (name, Kind::Probe(kind)))).collect();
+    let kind = table.word("kind", &kinds);
     let ready = match kind {
         Some(Kind::Started) => Some(Ready::Started),
         Some(Kind::Notify) => Some(Ready::Notify),
@@ -76,7 +78,7 @@ pub(super) fn read(table: &mut Reader<'_>) -> Option<Ready> {
         }
         None => {
             // Whatever else stands there cannot be judged without a kind.
-            table.accept(probe::DETAILS.into_iter().chain(["name", "bus", "pattern", "time"]));
+            table.accept(probe::DETAILS.into_iter().chain(["name", "pattern", "time"]));
             None
         }
     };

@@ -16,6 +16,8 @@ fn unit(name: &str, needs: &[&str], after: &[&str]) -> UnitStatus {
         reason: String::new(),
         health: None,
         status_text: String::new(),
+        stopped_by: None,
+        off: false,
         since: 0,
         pid: None,
         restarts: 0,

@@ -48,6 +48,7 @@ fn a_route_leads_to_loopback_or_to_the_units_own_socket() {
         inner: Some(8080),
         upstream: Upstream::Unix { path, owner: 1000 },
         bridge: Some(Bridge { path: "/ws".into(), files: Some("/usr/share/user".into()) }),
+        shows: Vec::new(),
         path: "/a.html?b".into(),
         secure_context: true,
         webrtc: Some(true),

@@ -64,12 +64,12 @@ function showLinks(snapshot) {
       + 'SERVICEPORTAL_URL, SELKIES_URL and VNC_URL.';
   }
   const items = elsewhere.map((route) => {
-    const unit = route.unit && snapshot.units.find((candidate) => candidate.name === route.unit);
-    const unhealthy = unit?.health === 'unhealthy';
-    const state = route.problem ?? (unhealthy ? 'unhealthy' : unit?.state) ?? '';
+    const { sight, text: why } = route.seen;
     const port = guessed.includes(route) ? `port ${route.port}, if it is the same outside` : `port ${route.port}`;
     const text = [make('strong', { textContent: route.title }), make('small', { textContent: port })];
-    if (state) text.push(' ', make('small', { className: route.problem || unhealthy ? 'state failed' : `state ${state}`, textContent: state }));
+    // Of what is nobody's service here, nothing is known.
+    if (route.unit || sight !== 'ready') text.push(' ', make('small', { className: `state ${sight}`, textContent: sight }));
+    if (why) text.push(make('small', { className: 'why', textContent: why }));
     const href = route.problem ? null : linkOf(route);
     const tile = href
       ? make('a', { href, target: '_blank', rel: 'noopener noreferrer' }, ...text)
@@ -106,7 +106,7 @@ function newRow(name) {
   for (const verb of ['start', 'stop', 'restart']) {
     const button = make('button', { type: 'button', textContent: verb });
     button.setAttribute('aria-label', `${verb} ${name}`);
-    button.addEventListener('click', () => ask(verb, name, button));
+    button.addEventListener('click', async () => { if (await mayEnd(verb, name)) ask(verb, name, button); });
     row.buttons[verb] = button;
     actions.append(button);
   }
@@ -141,6 +141,9 @@ function showUnits(units) {
     set(row.since, since(unit.since));
     set(row.pid, unit.pid === null ? '' : String(unit.pid));
     set(row.restarts, unit.restarts ? String(unit.restarts) : '');
+    // A boot step does its work once; what there is to do by hand is to try one again that failed.
+    row.buttons.start.hidden = unit.oneshot && !['failed', 'stopped'].includes(unit.state);
+    row.buttons.stop.hidden = row.buttons.restart.hidden = unit.oneshot;
     row.buttons.start.disabled = up || unit.state === 'skipped';
     row.buttons.stop.disabled = !up || unit.state === 'stopping';
     row.buttons.restart.disabled = unit.state === 'skipped';
@@ -162,6 +165,33 @@ setInterval(() => {
   if (document.hidden) return;
   for (const row of rows.values()) set(row.since, since(row.at));
 }, 5000);
+
+// --- What ends people's session is done only after a question that says what is lost.
+
+let current = { units: [], routes: [] };
+
+// All that `names` need, with themselves.
+function neededBy(names) {
+  const all = new Set(names);
+  for (const name of all) current.units.find((unit) => unit.name === name)?.needs.forEach((need) => all.add(need));
+  return all;
+}
+
+async function mayEnd(verb, name) {
+  const shown = current.routes.flatMap((route) => route.shows);
+  const unit = current.units.find((candidate) => candidate.name === name);
+  if (verb === 'start' || !unit?.pid || !neededBy(shown).has(name)) return true;
+  const along = current.units.filter((other) => other.pid && other.name !== name && neededBy([other.name]).has(name));
+  const dialog = at('question');
+  const names = along.map((other) => other.name).join(', ');
+  set(at('question-title'), `${verb === 'stop' ? 'Stop' : 'Restart'} ${name}?`);
+  set(at('question-text'), `The desktop ends. Programs that are open on it end too, and work that is not saved is lost.${names && ` With ${name} ${verb}: ${names}.`}`);
+  set(at('question-yes'), verb === 'stop' ? 'Stop' : 'Restart');
+  dialog.returnValue = '';
+  dialog.showModal();
+  await new Promise((resolve) => { dialog.addEventListener('close', resolve, { once: true }); });
+  return dialog.returnValue === 'yes';
+}
 
 async function ask(verb, name, button) {
   button.disabled = true;
@@ -186,9 +216,8 @@ async function ask(verb, name, button) {
 // --- The snapshot.
 
 function show(snapshot) {
-  const ready = snapshot.units.filter((unit) => ['ready', 'done'].includes(unit.state)).length;
-  const phase = snapshot.phase === 'running' && snapshot.up ? 'up' : snapshot.phase;
-  const parts = [phase, `${ready} of ${snapshot.units.length} ready`, snapshot.display, `version ${snapshot.version}`];
+  current = snapshot;
+  const parts = [snapshot.summary, snapshot.display, `version ${snapshot.version}`];
   set(at('summary'), parts.filter(Boolean).join(' · '));
   const problems = at('problems');
   problems.hidden = snapshot.problems.length === 0;

@@ -68,6 +68,10 @@ pub(super) struct Cell {
     pub(super) since: Now,
     pub(super) reason: String,
     pub(super) wanted: bool,
+    /// Who asked for its stop; nobody any more when it is wanted again.
+    pub(super) stopped_by: Option<String>,
+    /// Whether it starts only when asked to, and was never asked.
+    pub(super) off: bool,
     /// Whether a process was asked for and is not gone yet.
     pub(super) alive: bool,
     pub(super) pid: Option<i32>,
@@ -123,12 +127,15 @@ impl Cell {
     }
 
     pub(super) fn new(spec: Spec, state: State, reason: String, wanted: bool) -> Self {
+        let off = state == State::Stopped && !wanted;
         Self {
             spec,
             state,
             since: Now::ZERO,
             reason,
             wanted,
+            stopped_by: None,
+            off,
             alive: false,
             pid: None,
             leaving: None,

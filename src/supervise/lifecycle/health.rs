@@ -1,6 +1,6 @@
 //! Whether a unit that is ready still does its work.
 //!
-//! A check begins a period after the last one began, never while one runs, and only while the unit is to stay ready.
+//! A check begins a period after the last one began, or the time of a retry after one that failed, never while one runs, and only while the unit is to stay ready.
 //! So many failures in a row as the threshold says make it unhealthy; one success makes it healthy again. A restart
 //! for that is a failure like any other. What counts there as having worked ends with the last good answer: a unit
 //! that is never healthy reaches its limit, however long the checks take to say so.
@@ -114,7 +114,8 @@ impl Core {
         else {
             return;
         };
-        checks.stage = Stage::Due(began.saturating_add(health.period).max(now));
+        let next = if result.is_ok() { health.period } else { health.retry };
+        checks.stage = Stage::Due(began.saturating_add(next).max(now));
         let Err(why) = result else {
             checks.failures = 0;
             checks.well_at = now;

@@ -76,6 +76,7 @@ impl Core {
         let (first, reason, wanted) = initial(unit);
         let cell = &mut self.cells[at];
         cell.wanted = wanted;
+        cell.off = !wanted;
         cell.backoff.forget();
         match (&mut cell.state, &mut cell.leaving) {
             (State::Stopping { then, .. }, _) | (_, Some((then, _))) => {

@@ -16,6 +16,8 @@ impl Core {
             }
             let cell = &mut self.cells[at];
             cell.wanted = true;
+            cell.stopped_by = None;
+            cell.off = false;
             if let Some((then, _)) = &mut cell.leaving {
                 *then = Then::Again;
             }
@@ -31,9 +33,13 @@ impl Core {
         }
     }
 
-    /// `at` shall not run.
-    pub(super) fn unwant(&mut self, at: usize) {
-        self.dismiss(at, "somebody asked for it");
+    /// `at` shall not run: `by` asked for that.
+    pub(super) fn unwant(&mut self, at: usize, by: &str) {
+        // Who stops what is stopped already has stopped nothing.
+        if self.cells[at].wanted {
+            self.cells[at].stopped_by = Some(by.to_owned());
+        }
+        self.dismiss(at, &format!("{by} asked for it"));
     }
 
     /// What the restart of `units` restarts: these and, by their `restart-with`, others, each once. Who shall not run
@@ -52,8 +58,8 @@ impl Core {
         all
     }
 
-    /// `units` shall run anew.
-    pub(super) fn again(&mut self, units: &[usize]) {
+    /// `units` shall run anew: `by` asked for that.
+    pub(super) fn again(&mut self, units: &[usize], by: &str) {
         self.want(units);
         for &at in units {
             if self.refusal(at).is_some() {
@@ -63,7 +69,7 @@ impl Core {
             match cell.state {
                 State::Stopping { .. } => {}
                 _ if cell.alive => {
-                    cell.leaving = Some((Then::Again, "somebody asked for a restart".to_owned()));
+                    cell.leaving = Some((Then::Again, format!("{by} asked for a restart")));
                 }
                 State::Done => self.enter(at, State::Waiting, String::new()),
                 _ => {}

@@ -135,11 +135,11 @@ impl Stage {
     }
 
     fn stop(&mut self, name: &str) -> Vec<String> {
-        self.event(Event::Stop(vec![self.at(name)]))
+        self.event(Event::Stop(vec![self.at(name)], "ada".to_owned()))
     }
 
     fn restart(&mut self, name: &str) -> Vec<String> {
-        self.event(Event::Restart(vec![self.at(name)]))
+        self.event(Event::Restart(vec![self.at(name)], "ada".to_owned()))
     }
 
     /// Time passes up to the next deadline.

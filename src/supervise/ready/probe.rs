@@ -10,12 +10,15 @@ use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 
 use crate::config::service::Probe;
+use crate::steps;
 use crate::sys::process::signal_group;
 use crate::sys::reaper::Exit;
+use crate::sys::sides;
 
 use super::x11;
 
@@ -42,6 +45,11 @@ impl Drop for Companion {
 pub(in crate::supervise) async fn attempt(probe: &Probe, beside: &Beside) -> Result<(), String> {
     match probe {
         Probe::Socket(path) => UnixStream::connect(path).await.map(drop).map_err(|error| words(&error)),
+        Probe::Banner { path, expect } => banner(path, expect).await,
+        Probe::DBus { bus, objects } => {
+            let words = ["/proc/self/exe", sides::STEP, steps::ASK_BUS, bus].map(str::to_owned);
+            exec(beside(&[&words[..], objects].concat())).await
+        }
         Probe::Tcp(address) => TcpStream::connect(address).await.map(drop).map_err(|error| words(&error)),
         Probe::Http(url) => match request(url).await {
             Ok(status) if status.is_success() || status.is_redirection() => Ok(()),
@@ -50,6 +58,20 @@ pub(in crate::supervise) async fn attempt(probe: &Probe, beside: &Beside) -> Res
         },
         Probe::Exec(argv) => exec(beside(argv)).await,
         Probe::X11 { display, xauthority } => x11::attempt(display, xauthority).await,
+    }
+}
+
+/// Waits for a service's first words.
+async fn banner(path: &str, expect: &str) -> Result<(), String> {
+    let mut stream = UnixStream::connect(path).await.map_err(|error| words(&error))?;
+    let mut first = vec![0; expect.len()];
+    match stream.read_exact(&mut first).await {
+        Ok(_) if first == expect.as_bytes() => Ok(()),
+        Ok(_) => Err(format!("its first words are not {expect:?}")),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(format!("it closed the connection before it said {expect:?}"))
+        }
+        Err(error) => Err(words(&error)),
     }
 }
 
@@ -138,6 +160,31 @@ mod tests {
             assert_eq!(result, expected.map_err(str::to_owned), "{answer}");
             assert!(server.await.unwrap().starts_with("GET /health HTTP/1.1\r\n"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_speaks_first_says_what_it_should() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, says, expected) in [
+            ("good", "RFB 003.008\n", Ok(())),
+            ("other", "SSH-2.0\n", Err("its first words are not \"RFB \"")),
+            ("short", "RF", Err("it closed the connection before it said \"RFB \"")),
+        ] {
+            let path = dir.path().join(name);
+            let listener = tokio::net::UnixListener::bind(&path).unwrap();
+            tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(says.as_bytes()).await.unwrap();
+            });
+            let probe = Probe::Banner { path: path.to_str().unwrap().into(), expect: "RFB ".into() };
+            assert_eq!(attempt(&probe, &nobody()).await, expected.map_err(str::to_owned), "{name}");
+        }
+        // A frozen one accepts, in the kernel, and says nothing.
+        let path = dir.path().join("frozen");
+        let _listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let probe = Probe::Banner { path: path.to_str().unwrap().into(), expect: "RFB ".into() };
+        let limit = std::time::Duration::from_millis(50);
+        assert!(tokio::time::timeout(limit, attempt(&probe, &nobody())).await.is_err());
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@ use crate::config::service::{Action, Health, Probe};
 /// Checked every ten seconds for one, unhealthy after two failures.
 fn checked(name: &str, action: Action) -> Unit {
     let probe = Probe::Tcp("port".to_owned());
-    let health = Health { probe, period: MS(10_000), timeout: MS(1000), threshold: 2, action };
+    let health =
+        Health { probe, period: MS(10_000), retry: MS(10_000), timeout: MS(1000), threshold: 2, action };
     Unit { health: Some(health), ..unit(name) }
 }
 
@@ -180,4 +181,24 @@ fn a_unit_that_is_not_restarted_has_failed_when_it_is_unhealthy() {
     }
     stage.gone("a", 0);
     assert_eq!((stage.state("a"), stage.status("a").reason.as_str()), ("failed", "unhealthy: port: no"));
+}
+
+#[test]
+fn a_failed_check_is_tried_again_soon_and_a_good_one_after_the_whole_period() {
+    let mut unit = checked("a", Action::Tell);
+    unit.health.as_mut().expect("checks").retry = MS(2000);
+    let mut stage = Stage::up(&[unit]);
+    for (at, result, health) in [
+        (10_000, Err("no"), UnitHealth::Healthy),
+        (12_000, Err("no"), UnitHealth::Unhealthy),
+        (14_000, Err("no"), UnitHealth::Unhealthy),
+        (16_000, Ok(()), UnitHealth::Healthy),
+        (26_000, Ok(()), UnitHealth::Healthy),
+    ] {
+        stage.due();
+        assert_eq!(stage.now, MS(at));
+        let number = stage.core.checks;
+        stage.answer("a", number, result);
+        assert_eq!(stage.health("a"), Some(health), "{at}");
+    }
 }

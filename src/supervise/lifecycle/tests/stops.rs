@@ -6,7 +6,7 @@ use super::*;
 fn an_end_for_good_is_told_from_a_restart() {
     let mut stage = Stage::up(&[unit("x"), needing("kde", &["x"])]);
     let both = |stage: &Stage| [0, 1].map(|at| stage.core.end_for_good(at));
-    assert_eq!(stage.event(Event::Restart(vec![1])), ["signal kde"]);
+    assert_eq!(stage.event(Event::Restart(vec![1], "ada".to_owned())), ["signal kde"]);
     assert_eq!(both(&stage), [None, None]);
     // Somebody thinks better of it.
     assert_eq!(stage.stop("kde"), NOTHING);
@@ -38,7 +38,7 @@ fn a_stop_comes_after_what_needs_the_unit_and_leaves_that_waiting() {
     assert_eq!(stage.state("x"), "ready");
     assert_eq!(stage.gone("kde", 0), ["signal x"]);
     assert_eq!(stage.gone("x", 0), NOTHING);
-    assert_eq!(stage.status("x").reason, "somebody asked for it");
+    assert_eq!(stage.status("x").reason, "ada asked for it");
     assert_eq!(stage.status("kde").reason, "for x (stopped)");
     assert!(stage.core.up(), "nobody expects what was stopped");
     assert_eq!(stage.start("x"), ["spawn x"]);

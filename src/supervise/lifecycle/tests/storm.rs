@@ -279,9 +279,9 @@ impl World {
             (0..=self.random.index(2)).map(|_| self.random.index(self.alive.len())).collect();
         let event = match self.random.below(3) {
             0 => Event::Start(units),
-            1 => Event::Stop(units),
-            _ if self.random.once_in(2) => Event::Restart(units),
-            _ => Event::Restart(self.core.together(&units)),
+            1 => Event::Stop(units, "ada".to_owned()),
+            _ if self.random.once_in(2) => Event::Restart(units, "ada".to_owned()),
+            _ => Event::Restart(self.core.together(&units), "ada".to_owned()),
         };
         // People come at any moment, not only when something else happens.
         let next =
@@ -412,6 +412,7 @@ fn some_unit(at: usize, random: &mut Random) -> Unit {
     let health = (!oneshot && random.once_in(3)).then(|| Health {
         probe: Probe::Tcp("port".to_owned()),
         period: MS([1000, 10_000][random.index(2)]),
+        retry: MS(1000),
         timeout: MS([200, 1000][random.index(2)]),
         threshold: [1, 2, 3][random.index(3)],
         action: [Action::Restart, Action::Tell][random.index(2)],

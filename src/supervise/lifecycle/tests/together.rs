@@ -16,7 +16,7 @@ impl Stage {
         let units: Vec<usize> = names.iter().map(|name| self.at(name)).collect();
         let together = self.core.together(&units);
         let told = together.iter().map(|at| self.names[*at].clone()).collect();
-        (told, self.event(Event::Restart(together)))
+        (told, self.event(Event::Restart(together, "ada".to_owned())))
     }
 
     /// Lets everything end and get ready that is asked to, and counts the starts.
