@@ -43,7 +43,7 @@ if [ "${_desktopd_read-}" != "$$" ]; then
 
   # What a login has and `docker exec` does not give: who this is.
   if [ -z "${USER-}" ] || [ -z "${LOGNAME-}" ] || [ -z "${SHELL-}" ] || [ -z "${HOME-}" ]; then
-    _desktopd_who=$(getent passwd "$(id -u)") || _desktopd_who=
+    _desktopd_who=$(getent passwd "$(id -u)" 2>/dev/null) || _desktopd_who=
     if [ -n "$_desktopd_who" ]; then
       : "${USER:=${_desktopd_who%%:*}}" "${SHELL:=${_desktopd_who##*:}}"
       _desktopd_who=${_desktopd_who%:*}

@@ -41,7 +41,7 @@ impl Places {
         let uid = Uid::effective();
         let run = env.text("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
         let run = run
-            .map_or_else(|| PathBuf::from(format!("/tmp/desktopd-{uid}")), |folder| folder.join("desktopd"));
+            .map_or_else(|| everybodys().join(format!("desktopd-{uid}")), |folder| folder.join("desktopd"));
         let home = env.text("HOME").map(PathBuf::from).filter(|home| writable(home));
         let home = home.unwrap_or_else(|| run.join("home"));
         let state = home.join(".local/state/desktopd");
@@ -70,6 +70,12 @@ impl Places {
     pub fn control_socket(&self) -> PathBuf {
         self.run.join("control.sock")
     }
+}
+
+/// A folder where any user can have one of their own. `/tmp` is cleaned by people and programs, and the sockets would go
+/// with what else is there; on a root that cannot be written there is no other.
+fn everybodys() -> &'static Path {
+    Some(Path::new("/var/tmp")).filter(|folder| writable(folder)).unwrap_or(Path::new("/tmp"))
 }
 
 /// Whether this process may make files in a folder. A user whom nobody knows has `/` for a home.

@@ -163,6 +163,15 @@ async fn a_user_whom_nobody_knows_has_a_desktop() {
 }
 
 #[tokio::test]
+async fn a_user_whom_nobody_knows_is_answered_after_tmp_was_cleaned() {
+    let spec = spec().option("--user=4321:4321").env("SUPERVISOR_NO_AUTOSTART", stack::LIGHT);
+    let stack = Stack::new(spec.start(&["init"]));
+    let before = stack.wait_until_up().await;
+    stack.exec_ok(&["sh", "-c", "rm -rf /tmp/*"]);
+    assert_eq!(stack.status().expect("an answer").pid, before.pid);
+}
+
+#[tokio::test]
 async fn too_few_processes_cost_units_and_not_the_daemon() {
     let stack = Stack::new(spec().option("--pids-limit=20").start(&["init"]));
     let failed = eventually("a unit that failed or waits to be tried again", SOON, async || {
