@@ -282,6 +282,13 @@ async fn a_token_leaves_the_address_before_any_page_shows_and_leads_on_to_https(
     assert_eq!(get(world.port, "/a?b=c", &inside).await.body, "service");
     assert!(!world.service.last().contains("token"));
     assert_eq!(get(world.port, path, DESK).await.status, 401);
+    // Whoever logs out leaves no way in behind.
+    let headers = format!("{plain}Origin: http://desk.example:6100\r\nCookie: {}\r\n", cookies.join("; "));
+    let out = ask(world.port, "POST", "/desktopd/logout", &headers, "").await;
+    for cookie in &cookies {
+        let gone = format!("set-cookie: {}=;", cookie.split('=').next().unwrap());
+        assert!(out.head.contains(&gone), "{gone} in {}", out.head);
+    }
     // Without a token nothing leads on, whatever was planted.
     for cookie in [String::new(), cookies[0].to_owned(), format!("{}x", cookies[1])] {
         let page = get(world.port, "/a", &format!("{plain}Cookie: {cookie}\r\n")).await;

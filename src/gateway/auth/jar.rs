@@ -94,10 +94,12 @@ impl Jar {
         line(&self.crossing, value, CROSSING_LIFETIME.as_secs(), false)
     }
 
-    /// `Set-Cookie`, twice, for no session any more. By http the other one cannot be touched, nor was it sent.
+    /// `Set-Cookie` for no session any more, nor a way to one. By http that of https cannot be touched, nor was it sent.
     pub(super) fn clear(&self, secure: bool) -> Vec<HeaderValue> {
         let schemes: &[bool] = if secure { &[true, false] } else { &[false] };
-        schemes.iter().filter_map(|s| line(self.name(Purpose::Session, *s), "", 0, *s)).collect()
+        let sessions =
+            schemes.iter().map(|secure| line(self.name(Purpose::Session, *secure), "", 0, *secure));
+        sessions.chain([line(&self.crossing, "", 0, false)]).flatten().collect()
     }
 
     /// The values that a request shows. Other ports of the host can plant cookies of our name beside ours, so there
@@ -225,7 +227,7 @@ mod tests {
         let (http, https) = (jar.set("v", false).unwrap(), jar.set("v", true).unwrap());
         assert_eq!(http, "ours=v; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax");
         assert_eq!(https, "__Host-ours=v; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax; Secure");
-        assert_eq!((jar.clear(true).len(), jar.clear(false).len()), (2, 1));
+        assert_eq!((jar.clear(true).len(), jar.clear(false).len()), (3, 2));
     }
 
     #[test]
