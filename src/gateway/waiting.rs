@@ -76,7 +76,7 @@ pub(super) fn standing(snapshot: &Snapshot, route: &Route) -> Option<Standing> {
 pub(super) fn silent(route: &Route, reason: &str) -> Standing {
     let title = page::plain(&route.title);
     if route.unit.is_empty() {
-        // Somebody else's: whether it was ever started nobody here knows.
+        // No service of ours: it is unknown whether anything was ever started there.
         let headline = format!("Nothing answers at {}", route.upstream);
         let reason = format!(
             "{title} is an entry of PORTAL_CONFIG, and no service of this machine: something else has to start it \
