@@ -6,8 +6,8 @@ use nix::unistd::{AccessFlags, Uid, access};
 
 use super::{Environment, Settings};
 
-/// Where the desktop's user keeps variables for its own shells and services. The folder is root's, so that nobody can
-/// put another file in the place of this one; nothing that root runs reads it.
+/// Where the desktop's user keeps variables for its own shells and services. The folder is root's, so that
+/// the user cannot put a link in the place of the file; nothing that root runs reads the file.
 pub const USER_VARIABLES: &str = "/var/lib/desktopd-user/environment";
 
 /// The daemon's folders.

@@ -11,10 +11,6 @@ use crate::docker::{self, Container, Done};
 use crate::net::free_port;
 use crate::stack::{self, Stack};
 
-/// As in `.env.example`.
-const USER: &str = "user";
-const PASSWORD: &str = "password";
-
 /// A folder with the two files, and all that compose makes of it. Dropping it removes everything.
 struct Project {
     folder: String,
@@ -111,7 +107,11 @@ async fn compose_starts_a_desktop_and_leaves_nothing() {
     assert_eq!(ports, [portal, desktop, vnc], "the same numbers inside and outside");
 
     let browser = Browser::start().await;
-    stack::enter(&browser, &stack, USER, PASSWORD).await;
+    // The example chooses no password, so that one is made.
+    let login = stack.exec_ok(&["desktopd", "credentials", "--json"]);
+    let login: serde_json::Value = serde_json::from_str(&login).expect("credentials");
+    let password = login["password"].as_str().expect("a password was made");
+    stack::enter(&browser, &stack, "user", password).await;
     browser.goto(&stack.portal()).await;
     let here = browser.url().await;
     assert!(!here.contains("login"), "one login for both ports, not {here}");

@@ -266,3 +266,15 @@ fn whoever_started_it_hears_when_everything_is_up() {
     let length = socket.recv(&mut bytes).unwrap();
     assert_eq!(&bytes[..length], b"READY=1");
 }
+
+/// Boot scripts for vast.ai's image end with its default one, which starts everything there.
+#[test]
+fn a_second_start_by_the_name_of_a_boot_script_leaves_the_first_one_alone() {
+    let world = World::running(&[("stays", "@polite")]);
+    let before = world.until_state("stays", "ready");
+    let answer = world.cli_named("boot_default.sh", &["--no-update-portal"], "");
+    assert!(answer.code == 0 && answer.out.contains("desktopd runs already"), "{answer:?}");
+    let refused = world.cli(&["init"]);
+    assert!(refused.code != 0 && refused.err.contains("already runs here"), "{refused:?}");
+    assert_eq!(world.unit("stays")["pid"], before["pid"]);
+}

@@ -1,6 +1,6 @@
 //! What the front door was opened with. Before that, the system's file alone is read, for these variables: what people
 //! changed there counts at the next start. Files and hooks that come later are too late: what they say of these variables
-//! is told and left out, so that nobody believes in a password that is none.
+//! is reported and left out, so that people do not believe in a password that does not work.
 
 use std::ffi::OsString;
 use std::io;

@@ -194,7 +194,7 @@ pub fn note(files: &Files) -> io::Result<()> {
 }
 
 /// What people changed of the front door's variables since the daemon first started on this instance. What was there
-/// before is nobody's word about the door: an image that was made of another instance has that one's password there.
+/// before does not count: an image that was made of another instance has the password of that instance there.
 pub(super) fn door(files: &Files, of_the_door: impl Fn(&OsString) -> bool) -> io::Result<Raw> {
     let wanted = files.clone();
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
@@ -211,7 +211,7 @@ pub(super) fn door(files: &Files, of_the_door: impl Fn(&OsString) -> bool) -> io
         noted.into_iter().filter_map(|bytes| bytes.ok().flatten()).map(|bytes| entries(&bytes)).collect();
     let mut set: Raw = system.into_iter().collect();
     let same = |name: &OsString, value: &OsString| noted.iter().any(|noted| noted.get(name) == Some(value));
-    // Without a note nobody knows what is new.
+    // Without a note it is unknown what is new.
     set.retain(|name, value| !noted.is_empty() && of_the_door(name) && !same(name, value));
     Ok(set)
 }

@@ -1,4 +1,4 @@
-//! What stands in a process's environment though no person chose the value: the display that the image names for
+//! What is in a process's environment though no person chose the value: the display that the image names for
 //! `docker exec`, and the service links that Kubernetes (and Docker's old `--link`) makes of the names of other services:
 //! `SSH_PORT=tcp://10.0.0.1:22` is a service called ssh, and no port of ours.
 
@@ -6,8 +6,8 @@ use std::ffi::OsStr;
 
 use super::names::row;
 
-/// The display in the image's own `ENV`, for programs that `docker exec` starts without a shell. The same display as
-/// `:0`, written as people do not write it: a `DISPLAY=:0` that somebody gave can thus be told from it.
+/// The display in the image's own `ENV`, for programs that `docker exec` starts without a shell. The display is
+/// `:0`, written as people do not write it, so that a person's `DISPLAY=:0` differs from the image's.
 pub(super) const IMAGE_DISPLAY: &str = ":0.0";
 
 /// Prefixes of variables that are passed on to Selkies: a service of that name has links that begin so.
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn service_links_and_the_image_s_display_are_nobody_s_choice() {
+    fn service_links_and_the_image_s_display_count_as_unset() {
         for (name, value, expected) in [
             ("DISPLAY", ":0.0", true),
             ("DISPLAY", ":0", false),

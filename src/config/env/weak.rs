@@ -1,5 +1,6 @@
-//! Secrets that can be guessed. A password that can be is told and taken all the same, as nobody is to be locked out;
-//! a token that is hardly one is not taken, for wrong tokens cost nothing, and templates carry stand-ins such as `1`.
+//! Secrets that can be guessed. Such a password is shown as a problem and works all the same, so that its owner is not
+//! locked out. A token that everybody knows is not taken: the rate limiter does not hold up a right token, so an attacker
+//! may try as many as they like, and templates carry stand-ins such as `1`.
 
 /// What people try first, and what examples have. In small letters.
 const COMMON: [&str; 24] = [
@@ -32,7 +33,7 @@ const COMMON: [&str; 24] = [
 /// A shorter password can be guessed. Characters.
 const PASSWORD: usize = 8;
 
-/// A shorter token can be guessed: nothing slows a guess down. Characters.
+/// A shorter token can be guessed: a right one is let in however many wrong ones came before. Characters.
 const TOKEN: usize = 16;
 
 /// One that is shorter still is hardly one. Characters.

@@ -1,6 +1,6 @@
-//! The variables that the desktop's user keeps for itself: a file of that user's in a folder of root's, so that nobody
-//! can put another file in the place of this one. The user's shells and services read the file; nothing that root runs
-//! does, or whoever writes it would be root.
+//! The variables that the desktop's user keeps for itself: a file of that user's in a folder of root's, so that the
+//! user cannot put a link in the place of this file. The user's shells and services read the file; nothing that root runs
+//! reads the file, because that user could then run commands as root.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -55,7 +55,7 @@ pub fn store(file: &Path, variables: &[(OsString, OsString)]) -> io::Result<()> 
     opened.sync_all()
 }
 
-/// Two who store at once do it one after the other. Root waits for nobody who may hold the lock for ever.
+/// Two who store at once do it one after the other. Root does not wait: the user could hold the lock for ever.
 fn lock(file: &File) {
     let root = nix::unistd::geteuid().is_root();
     let operation =
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_leads_root_to_another_file() {
+    fn a_link_or_a_pipe_in_its_place_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let (file, other) = (dir.path().join("environment"), dir.path().join("other"));
         fs::write(&other, "").unwrap();
