@@ -4,6 +4,8 @@
 //!
 //! Streams that are open already stay: a desktop that is started again is there again without a reload.
 
+mod markup;
+
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -11,8 +13,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, Request, Response, StatusCode, Uri};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use hyper::service::Service as _;
@@ -25,7 +27,7 @@ use super::body::Reply;
 use super::proxy::Failed;
 use super::{page, tunnel};
 use crate::logs::{Line, Logs};
-use crate::observe::{RouteStatus, Seen, Sight, Snapshot, UnitState, Watch, sight};
+use crate::observe::{Seen, Sight, Snapshot, UnitState, Watch, sight};
 use crate::plan::routes::Route;
 use crate::supervise::Asker;
 
@@ -87,7 +89,11 @@ pub(super) fn standing(snapshot: &Snapshot, route: &Route, person: bool) -> Opti
     if !matches!(unit.state, UnitState::Ready | UnitState::Done) {
         return Some(told(snapshot, route, &sight::look(snapshot, &route.unit, &route.shows)));
     }
-    let shown = person.then(|| sight::shown(snapshot, &route.shows));
+    let shown = person.then(|| match route.bridge {
+        // The pages are files, which come whether the service answers or not.
+        Some(_) => sight::look(snapshot, &route.unit, &route.shows),
+        None => sight::shown(snapshot, &route.shows),
+    });
     shown.filter(|shown| !shown.sight.is_well()).map(|shown| told(snapshot, route, &shown))
 }
 
@@ -185,6 +191,14 @@ pub(super) async fn within(
     tokio::time::timeout(limit, answer).await.unwrap_or_else(late)
 }
 
+/// Whether the answer to a form is for a person, and not for a script of the page.
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
+    headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}
+
 /// Has the services started without which there is nothing to see; through the portal's api, which has its own rules.
 pub(super) async fn start(
     route: &Route,
@@ -226,7 +240,12 @@ pub(super) fn answer(
         let again = "<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n";
         let again = if standing.start.is_empty() { again } else { "" };
         let head = format!("<script src=\"/desktopd/wait.js\" defer></script>\n{again}");
-        page::html(StatusCode::BAD_GATEWAY, &standing.headline, &head, &body(standing, snapshot, route, logs))
+        page::html(
+            StatusCode::BAD_GATEWAY,
+            &standing.headline,
+            &head,
+            &markup::body(standing, snapshot, route, logs),
+        )
     } else {
         let Standing { headline, state, reason, .. } = standing;
         let unit = Some(&standing.unit).filter(|unit| !unit.is_empty());
@@ -235,66 +254,6 @@ pub(super) fn answer(
     };
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
     response
-}
-
-fn body(standing: &Standing, snapshot: &Snapshot, route: &Route, logs: &Logs) -> String {
-    let Standing { headline, state, reason, since, needs, hint, start, anyway, .. } = standing;
-    let item = |need: &Need| {
-        let name = page::escape(&need.name);
-        format!("<li>{name} <span class=\"state {0}\">{0}</span></li>", need.state)
-    };
-    let needs = needs.iter().map(item).collect::<Vec<_>>().concat();
-    let lines: String = logs
-        .tail(&standing.unit, LINES)
-        .iter()
-        .map(|line| page::escape(&page::plain(&line.text)) + "\n")
-        .collect();
-    let at = jiff::Timestamp::from_millisecond(*since).ok().filter(|_| *since > 0);
-    let time = at.map(|at| format!("since <time datetime=\"{at:.0}\">{at:.0}</time>")).unwrap_or_default();
-    let hidden = |hidden: bool| if hidden { " hidden" } else { "" };
-    let anyway_link = match route.path.split_once('?') {
-        Some((path, query)) => format!("{path}?{query}&{ANYWAY}"),
-        None => format!("{}?{ANYWAY}", route.path),
-    };
-    format!(
-        "<main class=\"card wide\">\n<h1 id=\"headline\">{}</h1>\n\
-         <p aria-live=\"polite\"><span id=\"state\" class=\"state {state}\">{state}</span> \
-         <span id=\"reason\">{}</span> <span id=\"since\">{time}</span></p>\n<ul id=\"needs\">{needs}</ul>\n\
-         <form id=\"start\" method=\"post\" action=\"{START}\"{}><button type=\"submit\">Start {}</button></form>\n\
-         <p id=\"refused\" class=\"problem\" role=\"alert\" hidden></p>\n\
-         <pre id=\"log\" aria-label=\"log\">{lines}</pre>\n<p class=\"hint\" id=\"hint\">{hint}</p>\n\
-         <p class=\"hint\" id=\"anyway\"{}><a href=\"{}\">Show what there is all the same</a></p>\n{}</main>\n",
-        page::escape(headline),
-        page::escape(reason),
-        hidden(start.is_empty()),
-        page::escape(&start.join(", ")),
-        hidden(!anyway),
-        page::escape(&anyway_link),
-        others(snapshot, route),
-    )
-}
-
-/// The other ways in. The page's script makes the links fit the address that the person uses.
-fn others(snapshot: &Snapshot, route: &Route) -> String {
-    let other = |way: &&RouteStatus| way.port != route.listen && way.problem.is_none();
-    let item = |way: &RouteStatus| {
-        let RouteStatus { title, port, path, url, address, seen, .. } = way;
-        let href =
-            if address.is_empty() { String::new() } else { format!(" href=\"{}\"", page::escape(address)) };
-        let preset = if url.is_some() { String::new() } else { format!(" data-port=\"{port}\"") };
-        let state = if seen.sight == Sight::Ready {
-            String::new()
-        } else {
-            format!(" <span class=\"state {0}\">{0}</span>", seen.sight.name())
-        };
-        let (title, path) = (page::escape(&page::plain(title)), page::escape(path));
-        format!("<li><a{href}{preset} data-path=\"{path}\">{title}</a> on port {port}{state}</li>")
-    };
-    let items: String = snapshot.routes.iter().filter(other).map(item).collect();
-    if items.is_empty() {
-        return items;
-    }
-    format!("<p class=\"hint\">Other ways in:</p>\n<ul id=\"ways\">{items}</ul>\n")
 }
 
 /// The events for the page: `status`, `lines` (all that is shown), `line` (one more) and `enter`.
