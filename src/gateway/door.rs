@@ -256,8 +256,8 @@ impl Door {
                 if request.uri().path() == waiting::START && *request.method() == Method::POST =>
             {
                 let (pages, asker) = (self.pages.get(), self.asker(&visit));
-                let started =
-                    waiting::start(route, &self.watch, pages, asker, visit.navigation.then_some(&visit.base));
+                let page = visit::wants_page(request.headers()).then_some(&visit.base);
+                let started = waiting::start(route, &self.watch, pages, asker, page);
                 Box::pin(started).await.map(Reply::from)
             }
             Target::Service(route) if request.uri().path() == webrtc::PATH && route.webrtc == Some(true) => {

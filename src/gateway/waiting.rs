@@ -4,6 +4,8 @@
 //!
 //! Streams that are open already stay: a desktop that is started again is there again without a reload.
 
+mod markup;
+
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use super::body::Reply;
 use super::proxy::Failed;
 use super::{page, tunnel};
 use crate::logs::{Line, Logs};
-use crate::observe::{RouteStatus, Seen, Sight, Snapshot, UnitState, Watch, sight};
+use crate::observe::{Seen, Sight, Snapshot, UnitState, Watch, sight};
 use crate::plan::routes::Route;
 use crate::supervise::Asker;
 
@@ -88,7 +90,11 @@ pub(super) fn standing(snapshot: &Snapshot, route: &Route, person: bool) -> Opti
     if !matches!(unit.state, UnitState::Ready | UnitState::Done) {
         return Some(told(snapshot, route, &sight::look(snapshot, &route.unit, &route.shows)));
     }
-    let shown = person.then(|| sight::shown(snapshot, &route.shows));
+    let shown = person.then(|| match route.bridge {
+        // The pages are files, which come whether the service answers or not.
+        Some(_) => sight::look(snapshot, &route.unit, &route.shows),
+        None => sight::shown(snapshot, &route.shows),
+    });
     shown.filter(|shown| !shown.sight.is_well()).map(|shown| told(snapshot, route, &shown))
 }
 
@@ -237,7 +243,7 @@ pub(super) fn answer(
         let again = if standing.start.is_empty() { again } else { "" };
         let script = page::escape(&base.to("/desktopd/wait.js"));
         let head = format!("<script src=\"{script}\" defer></script>\n{again}");
-        let body = body(standing, snapshot, route, (base, logs));
+        let body = markup::body(standing, snapshot, route, (base, logs));
         page::html(StatusCode::BAD_GATEWAY, &standing.headline, (base, &head), &body)
     } else {
         let Standing { headline, state, reason, .. } = standing;
@@ -247,68 +253,6 @@ pub(super) fn answer(
     };
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
     response
-}
-
-fn body(standing: &Standing, snapshot: &Snapshot, route: &Route, (base, logs): (&Base, &Logs)) -> String {
-    let Standing { headline, state, reason, since, needs, hint, start, anyway, .. } = standing;
-    let item = |need: &Need| {
-        let name = page::escape(&need.name);
-        format!("<li>{name} <span class=\"state {0}\">{0}</span></li>", need.state)
-    };
-    let needs = needs.iter().map(item).collect::<Vec<_>>().concat();
-    let lines: String = logs
-        .tail(&standing.unit, LINES)
-        .iter()
-        .map(|line| page::escape(&page::plain(&line.text)) + "\n")
-        .collect();
-    let at = jiff::Timestamp::from_millisecond(*since).ok().filter(|_| *since > 0);
-    let time = at.map(|at| format!("since <time datetime=\"{at:.0}\">{at:.0}</time>")).unwrap_or_default();
-    let hidden = |hidden: bool| if hidden { " hidden" } else { "" };
-    let path = base.to(&route.path);
-    let anyway_link = match path.split_once('?') {
-        Some((path, query)) => format!("{path}?{query}&{ANYWAY}"),
-        None => format!("{path}?{ANYWAY}"),
-    };
-    format!(
-        "<main class=\"card wide\">\n<h1 id=\"headline\">{}</h1>\n\
-         <p aria-live=\"polite\"><span id=\"state\" class=\"state {state}\">{state}</span> \
-         <span id=\"reason\">{}</span> <span id=\"since\">{time}</span></p>\n<ul id=\"needs\">{needs}</ul>\n\
-         <form id=\"start\" method=\"post\" action=\"{}\"{}><button type=\"submit\">Start {}</button></form>\n\
-         <p id=\"refused\" class=\"problem\" role=\"alert\" hidden></p>\n\
-         <pre id=\"log\" aria-label=\"log\">{lines}</pre>\n<p class=\"hint\" id=\"hint\">{hint}</p>\n\
-         <p class=\"hint\" id=\"anyway\"{}><a href=\"{}\">Show what there is all the same</a></p>\n{}</main>\n",
-        page::escape(headline),
-        page::escape(reason),
-        page::escape(&base.to(START)),
-        hidden(start.is_empty()),
-        page::escape(&start.join(", ")),
-        hidden(!anyway),
-        page::escape(&anyway_link),
-        others(snapshot, route),
-    )
-}
-
-/// The other ways in. The page's script makes the links fit the address that the person uses.
-fn others(snapshot: &Snapshot, route: &Route) -> String {
-    let other = |way: &&RouteStatus| way.port != route.listen && way.problem.is_none();
-    let item = |way: &RouteStatus| {
-        let RouteStatus { title, port, path, url, address, seen, .. } = way;
-        let href =
-            if address.is_empty() { String::new() } else { format!(" href=\"{}\"", page::escape(address)) };
-        let preset = if url.is_some() { String::new() } else { format!(" data-port=\"{port}\"") };
-        let state = if seen.sight == Sight::Ready {
-            String::new()
-        } else {
-            format!(" <span class=\"state {0}\">{0}</span>", seen.sight.name())
-        };
-        let (title, path) = (page::escape(&page::plain(title)), page::escape(path));
-        format!("<li><a{href}{preset} data-path=\"{path}\">{title}</a> on port {port}{state}</li>")
-    };
-    let items: String = snapshot.routes.iter().filter(other).map(item).collect();
-    if items.is_empty() {
-        return items;
-    }
-    format!("<p class=\"hint\">Other ways in:</p>\n<ul id=\"ways\">{items}</ul>\n")
 }
 
 /// The events for the page: `status`, `lines` (all that is shown), `line` (one more) and `enter`.
