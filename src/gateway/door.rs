@@ -157,22 +157,40 @@ impl Door {
             navigation: visit.is_page(),
             changes_ours: changes && matches!(target, Target::Own(_)),
         };
-        let access = match self.auth.admit(request.uri(), request.headers(), visit.peer, way).await {
+        let place = &visit.place.place;
+        // What is shown may have to be checked, which takes us some time.
+        let checks = !place.is_trusted() && request.headers().contains_key(AUTHORIZATION);
+        let checking = if checks { Some(place.permit(true)) } else { None };
+        if let Some(None) = checking {
+            return page::crowded().map(Reply::from);
+        }
+        let admitted = self.auth.admit(request.uri(), request.headers(), visit.peer, way).await;
+        drop(checking);
+        let access = match admitted {
             Ok(access) => access,
             Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
                 // Many services read no body with a GET, and take what stands there for the next request.
                 if !request.body().is_end_stream() {
                     return own_text(StatusCode::BAD_REQUEST, "a request without a login has no body here");
                 }
-                return Box::pin(self.public(target, request, &visit)).await;
+                let Some(permit) = place.permit(true) else { return page::crowded().map(Reply::from) };
+                let response = Box::pin(self.public(target, request, &visit)).await;
+                return response.map(|body| body.permitted(permit));
             }
             Err(denied) => return visit.deny(denied, &request).map(Reply::from),
         };
-        self.admitted(target, request, access, visit).await
+        if access.is_inside() {
+            place.trust();
+            return self.admitted(target, request, access, visit).await;
+        }
+        let Some(permit) = place.permit(true) else { return page::crowded().map(Reply::from) };
+        let response = self.admitted(target, request, access, visit).await;
+        response.map(|body| body.permitted(permit))
     }
 
     /// Whether people can get in, with the reason for those who are in. What may not come unencrypted is not looked at.
     async fn ready(&self, request: &Request<Incoming>, visit: &Visit, insists: bool) -> Response<Body> {
+        let Some(_permit) = visit.place.place.permit(true) else { return page::crowded() };
         let mut inside = false;
         if visit.secure || !insists {
             let way = Way {
@@ -313,10 +331,7 @@ impl Door {
             Some(standing) => standing,
             None => match waiting::within(limit, self.forward(route, request, access, &visit)).await {
                 Ok(response) => return response,
-                Err(Failed::Crowded) => {
-                    let error = json!({ "error": "too many requests at once" });
-                    return page::json(StatusCode::SERVICE_UNAVAILABLE, &error).map(Reply::from);
-                }
+                Err(Failed::Crowded) => return page::crowded().map(Reply::from),
                 Err(Failed::Unreachable(error)) => {
                     waiting::silent(&self.watch.borrow(), route, &error.to_string())
                 }

@@ -45,11 +45,15 @@ pub(super) fn show(auth: &Auth, request: &Request<Incoming>, visit: &Visit) -> R
 /// POST: checks what was typed.
 pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit) -> Response<Body> {
     let browser = auth.browser(request.headers(), visit.secure);
+    let place = &visit.place.place;
+    let Some(permit) = place.permit(false) else { return page::crowded() };
     let collected = tokio::time::timeout(FORM_TIME, Limited::new(request.into_body(), FORM).collect()).await;
     let Ok(Ok(collected)) = collected else {
         return page::text(StatusCode::BAD_REQUEST, "the form did not arrive whole");
     };
     let bytes = collected.to_bytes();
+    // From here on it is our turn.
+    let _permit = (place.permit(true), permit);
     let sent = String::from_utf8_lossy(&bytes);
     let field = |name| uri::field(&sent, name).unwrap_or_default();
     let next = String::from_utf8(field("next")).unwrap_or_default();
@@ -59,6 +63,7 @@ pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit
     let again = |problem| Form { next, user: &shown, problem };
     match auth.password(&user, &field("password"), visit.peer, browser).await {
         Ok(()) => {
+            place.trust();
             let mut response = page::redirect(&visit.base.to(next));
             for cookie in auth.log_in(visit.secure).into_iter().chain(auth.know_browser(visit.secure)) {
                 response.headers_mut().append(SET_COOKIE, cookie);

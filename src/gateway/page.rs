@@ -84,6 +84,11 @@ pub(crate) fn said<B>(mut response: Response<B>, text: String) -> Response<B> {
     response
 }
 
+/// The answer to a request for which there is no room.
+pub(crate) fn crowded() -> Response<Body> {
+    json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "error": "too many requests at once" }))
+}
+
 /// To another page of this host, by GET; see [`Base::to`].
 pub(crate) fn redirect(to: &str) -> Response<Body> {
     let mut response = text(StatusCode::SEE_OTHER, "");

@@ -6,6 +6,7 @@
 
 pub mod env_file;
 pub mod guard;
+pub mod heap;
 mod jobs;
 pub mod launch;
 pub mod limits;

@@ -43,6 +43,7 @@ mod gateway_credentials;
 mod gateway_cross;
 mod gateway_desk;
 mod gateway_errors;
+mod gateway_flood;
 mod gateway_forged;
 mod gateway_guesses;
 mod gateway_http2;

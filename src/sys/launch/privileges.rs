@@ -11,6 +11,11 @@ use nix::unistd::{Gid, Uid, chdir, getgroups, setgroups, setresgid, setresuid};
 
 use super::{Failure, Identity, Orders, at};
 
+const OOM_SCORE: &str = "/proc/self/oom_score_adj";
+
+/// How much higher the score of a service is than desktopd's, unless its file says otherwise.
+const OOM_SCORE_MORE: i32 = 400;
+
 /// Sets what has to be set before the user changes.
 pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
     // On standard error: it is the service's log.
@@ -26,13 +31,7 @@ pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
             result => at(&operation, result)?,
         }
     }
-    if let Some(score) = orders.oom_score_adj {
-        let operation = format!("setting oom-score-adj = {score}");
-        match std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
-            Err(error) if is_refused(&error) => tell(refused(&operation, &error)),
-            result => at(&operation, result)?,
-        }
-    }
+    oom_score(orders.oom_score_adj, tell)?;
     for limit in &orders.limits {
         let got = at(&format!("setting the limit {limit}"), limit.set())?;
         if let Some(got) = got {
@@ -40,6 +39,24 @@ pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// When memory is short, the kernel is to end anything before desktopd, without which nothing is started again. So what
+/// desktopd starts has a higher score, and a service's own is counted from desktopd's: that may be anything in a
+/// container of Docker's or Kubernetes', and raising it is always allowed.
+fn oom_score(more: Option<i32>, tell: impl Fn(String)) -> Result<(), Failure> {
+    let own = std::fs::read_to_string(OOM_SCORE).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let score = (own + more.unwrap_or(OOM_SCORE_MORE)).clamp(-1000, 1000);
+    let operation = format!("setting oom-score-adj = {score}");
+    match std::fs::write(OOM_SCORE, score.to_string()) {
+        // Where nothing was asked for, there is nothing to tell.
+        Err(_) if more.is_none() => Ok(()),
+        Err(error) if is_refused(&error) => {
+            tell(refused(&operation, &error));
+            Ok(())
+        }
+        result => at(&operation, result),
+    }
 }
 
 /// Becomes the user.
