@@ -33,6 +33,10 @@ pub(super) fn open(owner: (u32, u32)) {
     if own::owner(USER_VARIABLES.as_ref()) != Some(owner.0) || !Path::new(PLACE).exists() {
         return;
     }
+    // A step that was killed has left it open.
+    for told in collect() {
+        println!("{told}");
+    }
     if let Err(error) = lend(PLACE.as_ref(), owner) {
         eprintln!("{PLACE}: {error}; only root can write there, and env-store works");
     }
@@ -68,6 +72,10 @@ fn kept(place: &Path) -> PathBuf {
 fn lend(place: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
     let text = fs::read(place)?;
     let kept = kept(place);
+    if kept.exists() {
+        // What is at the place is not root's, then, and must not take the place of what is.
+        return Err(io::Error::other(format!("{} is there already", kept.display())));
+    }
     fs::rename(place, &kept)?;
     let lent = || {
         let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o644).open(place)?;
@@ -138,8 +146,10 @@ mod tests {
             assert_eq!((inode(&place), fs::read_to_string(&place).unwrap()), (first, root.to_owned()));
             assert!(!kept(&place).exists());
         }
-        // The script wrote it anew, or took it away.
+        // Lent twice, the user's would become root's.
         lend(&place, ids).unwrap();
+        lend(&place, ids).unwrap_err();
+        // The script wrote it anew, or took it away.
         fs::write(&place, "D=4\n").unwrap();
         assert_eq!(take_back(&place).unwrap().0, [("D".into(), "4".into())]);
         lend(&place, ids).unwrap();
