@@ -3,6 +3,7 @@
 mod asked;
 mod portal;
 mod routes;
+mod screen;
 mod scripts;
 mod shells;
 mod together;

@@ -37,6 +37,7 @@ mod provisioning;
 mod remote;
 mod restart;
 mod scenario;
+mod screen;
 mod secure;
 mod server;
 mod shells;
