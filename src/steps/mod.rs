@@ -20,6 +20,7 @@ mod user;
 mod workspace;
 mod workspace_files;
 mod x_cookie;
+mod x_keys;
 mod x_screen;
 
 use std::time::Duration;
@@ -46,6 +47,7 @@ const USAGE: [(&str, &str); STEPS.len()] = [
     ("workspace", "FOLDER MOUNTED UID GID SKIP_ACL"),
     ("workspace-files", "FOLDER MOUNTED UID GID SECONDS_FOR_OTHERS"),
     ("x-cookie", "FILE DISPLAY_NUMBER"),
+    ("x-keys", "DISPLAY"),
     ("x-screen", "DISPLAY WIDTH HEIGHT REFRESH DPI"),
 ];
 
@@ -82,6 +84,7 @@ fn own(words: &[&str]) -> Result<(), String> {
             Ok(())
         }
         ["x-cookie", file, display] => x_cookie::run(file.as_ref(), display),
+        ["x-keys", display] => x_keys::run(display),
         ["x-screen", display, width, height, refresh, dpi] => {
             x_screen::run(display, [number(width)?, number(height)?], number(refresh)?, number(dpi)?)
         }

@@ -27,6 +27,7 @@ mod image;
 mod input;
 mod jobs;
 mod journey;
+mod keycodes;
 mod logout;
 mod mistakes;
 mod narrow;
