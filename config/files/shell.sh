@@ -35,11 +35,28 @@ if [ "${_desktopd_read-}" != "$$" ]; then
   esac
   [ -n "$_desktopd_all" ] || set +a
 
+  # What a login has and `docker exec` does not give: who this is.
+  if [ -z "${USER-}" ] || [ -z "${LOGNAME-}" ] || [ -z "${SHELL-}" ] || [ -z "${HOME-}" ]; then
+    _desktopd_who=$(getent passwd "$(id -u)") || _desktopd_who=
+    if [ -n "$_desktopd_who" ]; then
+      : "${USER:=${_desktopd_who%%:*}}" "${SHELL:=${_desktopd_who##*:}}"
+      _desktopd_who=${_desktopd_who%:*}
+      : "${LOGNAME:=$USER}" "${HOME:=${_desktopd_who##*:}}"
+    fi
+    unset _desktopd_who
+  fi
+  # bash knows its SHELL and tells nobody.
+  export USER LOGNAME SHELL HOME
+
   [ -n "$_desktopd_path" ] && PATH=$_desktopd_path
   [ -n "$_desktopd_display" ] && DISPLAY=$_desktopd_display
   [ -n "$_desktopd_bus" ] && DBUS_SESSION_BUS_ADDRESS=$_desktopd_bus
   # The session is its user's alone: what programs of somebody else's leave there would keep its user out.
-  [ -O "${XDG_RUNTIME_DIR-/}" ] || unset XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS
+  if ! [ -O "${XDG_RUNTIME_DIR-/}" ]; then
+    unset XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS KDE_SESSION_UID GTK_RC_FILES GTK2_RC_FILES
+    # Nor do programs take settings from a home of somebody else's.
+    case ${XDG_CONFIG_DIRS-} in */kdedefaults:*) XDG_CONFIG_DIRS=${XDG_CONFIG_DIRS#*:} ;; esac
+  fi
   unset _desktopd_all _desktopd_path _desktopd_display _desktopd_bus _desktopd_file
 fi
 :

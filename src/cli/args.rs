@@ -28,12 +28,18 @@ const EXAMPLES: &str = "Examples:
 Exit codes: 0 done, 1 not done, 3 the daemon does not run, 64 wrong command line, 78 wrong configuration.";
 
 /// The programs that are commands, with and without `.sh`, as scripts know them.
-const NAMES: [(&str, &[&str]); 5] = [
+const NAMES: [(&str, &[&str]); 11] = [
     ("init", &["init"]),
     ("set-web-credentials", &["set-web-credentials"]),
     ("hash-password", &["hash-password"]),
     ("env-store", &["env-store"]),
     ("logtail", &["logs", "--all", "--follow"]),
+    ("reboot", &["system", "reboot"]),
+    ("poweroff", &["system", "poweroff"]),
+    ("halt", &["system", "halt"]),
+    ("shutdown", &["system", "shutdown"]),
+    ("systemctl", &["system", "systemctl"]),
+    ("service", &["system", "service"]),
 ];
 
 /// All commands.
@@ -213,6 +219,13 @@ A changed file is noticed by itself. One with a mistake changes nothing.")]
     #[command(after_help = "Examples:
   docker exec C desktopd shutdown")]
     Shutdown,
+    /// What other systems have systemd for: reboot, poweroff, halt, shutdown, systemctl and service
+    #[command(hide = true, disable_help_flag = true)]
+    System {
+        /// The program's name and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+        words: Vec<OsString>,
+    },
     /// Print a script by which a shell completes commands
     #[command(after_help = "Examples:
   desktopd completions bash > /etc/bash_completion.d/desktopd

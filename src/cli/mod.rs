@@ -13,6 +13,7 @@ mod render;
 mod screen;
 mod status;
 mod store;
+mod system;
 mod table;
 mod variables;
 mod wait;
@@ -57,6 +58,7 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Env(args) => variables::show(config, &client, args).await,
         Command::EnvStore { variables } => store::store(config, variables),
         Command::Completions { shell } => completions::print(*shell),
+        Command::System { words } => system::run(&client, config, words, screen).await,
         Command::Shutdown => {
             client.shutdown().await?;
             render::print(false, &(), || "stopping everything\n".to_owned())

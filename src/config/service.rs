@@ -139,6 +139,8 @@ pub struct Service {
     pub secrets: Vec<String>,
     /// Folders that are made before it starts, for its user alone; templates.
     pub folders: Vec<String>,
+    /// Whether it has a folder of its own for temporary files, emptied before it starts.
+    pub private_tmp: bool,
     /// Files that are written before it starts.
     pub files: Vec<FileSpec>,
     /// Sockets that it is given at its start; what needs it may start as soon as they are there.
@@ -261,6 +263,7 @@ impl Service {
             environment: file.get("environment", "a table of NAME = \"value\"").unwrap_or_default(),
             secrets: file.get("secrets", TEXTS).unwrap_or_default(),
             folders: file.get("folders", TEXTS).unwrap_or_default(),
+            private_tmp: file.get("private-tmp", "true or false").unwrap_or(false),
             files: file.tables("file", file::read),
             listen: file.tables("listen", listen::read),
             directory: file.get("directory", TEXT),

@@ -110,7 +110,11 @@ impl<'a> Composer<'a> {
             *argv = self.located("ready.command", std::mem::take(argv), service, &mut missing);
         }
         unit.health = self.health(service, &mut expander, problems);
-        let env = self.environment(service, &mut expander);
+        let mut env = self.environment(service, &mut expander);
+        let private_tmp = self.private_tmp(service);
+        if let Some(folder) = &private_tmp {
+            env.insert("TMPDIR".into(), folder.into());
+        }
         let cwd = match &service.directory {
             Some(directory) => PathBuf::from(expander.text("directory", directory)),
             None => self.home(service),
@@ -135,6 +139,7 @@ impl<'a> Composer<'a> {
             limits: service.limits.clone(),
             groups: self.groups(service, &mut expander),
             folders,
+            private_tmp,
             files,
             listen: listen(service, &mut expander),
         };
@@ -262,6 +267,16 @@ impl<'a> Composer<'a> {
             (RunAs::Desktop, Ok(account)) => account.home.clone(),
             _ => "/".into(),
         }
+    }
+
+    /// Beside the service's other sockets, where a cleaner of `/tmp` does not come.
+    fn private_tmp(&self, service: &Service) -> Option<PathBuf> {
+        let places = &self.config.places;
+        let folder = match (service.user, &self.facts.account) {
+            (RunAs::Desktop, Ok(account)) => places.runtime(account.identity.uid),
+            _ => places.run.clone(),
+        };
+        service.private_tmp.then(|| folder.join("tmp").join(&service.name))
     }
 
     fn groups(&self, service: &Service, expander: &mut Expander<'_>) -> Vec<u32> {

@@ -73,6 +73,8 @@ pub struct Launch {
     pub groups: Vec<u32>,
     /// Folders that are made before each start.
     pub folders: Vec<PathBuf>,
+    /// The folder for its temporary files alone, emptied before each start.
+    pub private_tmp: Option<PathBuf>,
     /// Files that are written before each start.
     pub files: Vec<File>,
     /// Sockets that it finds open at its start; whoever connects waits there until it answers.

@@ -47,6 +47,7 @@ struct UnitView<'a> {
     oom_score_adj: Option<i32>,
     autostart: bool,
     folders: &'a [PathBuf],
+    private_tmp: Option<&'a PathBuf>,
     files: Vec<String>,
     listen: Vec<String>,
     environment: BTreeMap<String, String>,
@@ -118,6 +119,9 @@ impl Plan {
             }
             for folder in unit.folders {
                 writeln!(out, "    makes: {}", folder.display())?;
+            }
+            if let Some(folder) = unit.private_tmp {
+                writeln!(out, "    empties: {}", folder.display())?;
             }
             for file in unit.files {
                 writeln!(out, "    writes: {file}")?;
@@ -194,6 +198,7 @@ fn unit(unit: &Unit) -> UnitView<'_> {
         oom_score_adj: unit.launch.oom_score_adj,
         autostart: unit.autostart,
         folders: &unit.launch.folders,
+        private_tmp: unit.launch.private_tmp.as_ref(),
         listen: unit
             .launch
             .listen

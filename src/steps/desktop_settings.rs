@@ -2,6 +2,7 @@
 //! step runs as that user.
 
 mod kconfig;
+mod menu_cache;
 mod record;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ pub(super) fn run(home: &Path, lang: &str, dpi: &str) {
             eprintln!("{what} in {}: {error}; the desktop starts without it", home.display());
         }
     };
+    menu_cache::mend(home);
     tell("the language", language(&mut record, lang));
     tell("the density of the screen", density(&mut record, dpi));
     tell("the record of settings", record.save());

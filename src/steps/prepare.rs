@@ -9,6 +9,8 @@ use std::path::Path;
 use nix::unistd::{Gid, Uid, chown};
 use rand::RngExt;
 
+use crate::sys::replace::replace;
+
 /// What a dead boot of the same container leaves behind and a new one would stumble over.
 const STALE: [&str; 3] = ["/run/dbus/pid", "/tmp/.X0-lock", "/tmp/.X1-lock"];
 
@@ -74,17 +76,32 @@ fn shared_folder(folder: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(folder, Permissions::from_mode(mode))
 }
 
-/// D-Bus and Qt want one; images ship none, or an empty file, so that containers differ.
+/// D-Bus and Qt want one; images ship none, or an empty file, so that containers differ. Our image has a link into `/tmp`,
+/// where any user can make one, and where a read-only image has one. Where the id can lie in its own place it does: cleaners
+/// of `/tmp` would take it away.
 fn machine_id(file: &Path) -> io::Result<()> {
-    let usable = |text: String| text.trim().len() == 32 && text.trim().bytes().all(|b| b.is_ascii_hexdigit());
-    if fs::read_to_string(file).is_ok_and(usable) {
+    let usable =
+        |text: &String| text.trim().len() == 32 && text.trim().bytes().all(|b| b.is_ascii_hexdigit());
+    let known = fs::read_to_string(file).ok().filter(usable);
+    let borrowed = is_link_to_a_shared_folder(file);
+    if known.is_some() && !borrowed {
         return Ok(());
     }
-    let id: u128 = rand::rng().random();
-    let text = format!("{id:032x}\n");
+    let made = known.is_none();
+    let text = known.unwrap_or_else(|| format!("{:032x}\n", rand::rng().random::<u128>()));
+    if borrowed && (replace(file, text.as_bytes(), 0o444).is_ok() || !made) {
+        return Ok(());
+    }
     let mut out = fs::File::create(file)?;
     out.write_all(text.as_bytes())?;
     out.set_permissions(Permissions::from_mode(0o444))
+}
+
+/// Whether a file is a link to a folder in which everybody can make files.
+fn is_link_to_a_shared_folder(file: &Path) -> bool {
+    let Ok(target) = fs::read_link(file) else { return false };
+    let folder = target.parent().and_then(|folder| fs::metadata(folder).ok());
+    folder.is_some_and(|folder| folder.mode() & 0o1000 != 0)
 }
 
 #[cfg(test)]
@@ -105,6 +122,23 @@ mod tests {
         std::os::unix::fs::symlink(dir.path().join("id"), &link).unwrap();
         machine_id(&link).unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("id")).unwrap().trim().len(), 32);
+    }
+
+    #[test]
+    fn a_machine_id_leaves_the_folder_that_is_everybodys() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shared, file) = (dir.path().join("tmp"), dir.path().join("machine-id"));
+        fs::create_dir(&shared).unwrap();
+        fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
+        std::os::unix::fs::symlink(shared.join("id"), &file).unwrap();
+        machine_id(&file).unwrap();
+        let first = fs::read_to_string(&file).unwrap();
+        assert!(first.trim().len() == 32 && !file.is_symlink(), "{first}");
+        // One that is there already stays the same.
+        fs::rename(&file, shared.join("id")).unwrap();
+        std::os::unix::fs::symlink(shared.join("id"), &file).unwrap();
+        machine_id(&file).unwrap();
+        assert!(fs::read_to_string(&file).unwrap() == first && !file.is_symlink());
     }
 
     #[test]

@@ -83,6 +83,7 @@ fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
         quiet: false,
         fds,
         folders: Vec::new(),
+        private_tmp: None,
         files: Vec::new(),
         listen: Vec::new(),
     }
@@ -173,6 +174,7 @@ pub(super) fn spawn(
     let mut orders = orders(unit, &unit.launch.argv, targets);
     orders.env_files.clone_from(&unit.launch.env_files);
     orders.folders.clone_from(&unit.launch.folders);
+    orders.private_tmp.clone_from(&unit.launch.private_tmp);
     orders.listen.clone_from(&unit.launch.listen);
     orders.files = unit
         .launch

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::fcntl::{FcntlArg, fcntl};
@@ -95,6 +95,8 @@ pub struct Orders {
     pub fds: Vec<i32>,
     /// Folders that it needs, made for its user alone where they are missing.
     pub folders: Vec<PathBuf>,
+    /// The folder of its temporary files, emptied, and made for its user alone where it is missing.
+    pub private_tmp: Option<PathBuf>,
     /// Files that it reads, written anew.
     pub files: Vec<NewFile>,
     /// Sockets that it finds open, from [`FIRST_FD`] on.
@@ -278,6 +280,11 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     // The system says the same of a script whose interpreter is missing, which is no help then.
     let misleading = error.kind() == io::ErrorKind::NotFound && file.exists();
     Err((if misleading { format!("{operation}, or rather its interpreter") } else { operation }, error))
+}
+
+/// Becomes another program, with everything that this process has. Comes back only with the reason why it could not.
+pub fn become_program(program: &Path, words: &[OsString]) -> io::Error {
+    Command::new(program).args(words).exec()
 }
 
 /// Puts the received descriptors where the service expects them, open across its exec.

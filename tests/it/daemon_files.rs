@@ -167,6 +167,30 @@ fn a_unit_gets_its_files_and_folders_before_it_starts() {
 }
 
 #[test]
+fn temporary_files_of_a_service_are_its_own_and_gone_at_its_next_start() {
+    let mut world = World::of(&[(
+        "writer",
+        "command = [\"sh\", \"-c\", \"stat --format=%a $$TMPDIR > @D/seen.new; ls $$TMPDIR >> @D/seen.new; \
+         echo $$TMPDIR >> @D/seen.new; ln -s @D/kept $$TMPDIR/left; mv @D/seen.new @D/seen; exec sleep 100\"]\n\
+         private-tmp = true",
+    )]);
+    // What everybody else's temporary files go by does not count, and what a link leads to stays.
+    world.env("TMPDIR", "/nowhere");
+    std::fs::create_dir(world.path("kept")).unwrap();
+    world.write("kept/file", "kept");
+    world.start();
+    let first = world.until_state("writer", "ready");
+    let folder = world.path("run/tmp/writer");
+    let seen = format!("700\n{}\n", folder.display());
+    world.until_written("seen", &seen);
+    std::fs::remove_file(world.path("seen")).unwrap();
+    world.tell(&["restart", "writer"]);
+    world.until_replaced("writer", &first);
+    world.until_written("seen", &seen);
+    assert_eq!(world.read("kept/file"), "kept");
+}
+
+#[test]
 fn a_condition_is_looked_at_again_when_somebody_asks() {
     let world = World::running(&[(
         "waiting",

@@ -38,34 +38,24 @@ pub(super) enum Unrecorded {
     Replace,
 }
 
-/// What has to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decision {
-    Leave,
-    Write,
-}
-
-/// `found` stands in the file; `last` is what the variable said at the last start, if the home remembers that.
-fn decide(
+/// Whether the value has to be written. `found` stands in the file; `last` is what the variable said at the last start,
+/// if the home remembers that.
+fn writes(
     found: Option<&str>,
-    last: Option<Option<&str>>,
+    last: Option<&Option<String>>,
     wanted: Option<&str>,
     unrecorded: Unrecorded,
-) -> Decision {
-    if found == wanted {
-        return Decision::Leave;
-    }
-    let write = match (last, wanted, found) {
-        // Nothing new: what stands there, or stands there no longer, is the person's decision.
-        (Some(last), _, _) if last == wanted => false,
-        (_, Some(_), None) => true,
-        (Some(_), Some(_), Some(_)) => true,
+) -> bool {
+    let news = last.is_none_or(|last| last.as_deref() != wanted);
+    match (wanted, found) {
+        _ if found == wanted => false,
+        // What is there, or is there no longer, is the person's decision.
+        _ if !news => false,
+        (Some(_), None) => true,
+        (Some(_), Some(_)) => last.is_some() || unrecorded == Unrecorded::Replace,
         // The variable went away: only what we wrote goes with it.
-        (Some(last), None, found) => last == found,
-        (None, None, _) => false,
-        (None, Some(_), Some(_)) => unrecorded == Unrecorded::Replace,
-    };
-    if write { Decision::Write } else { Decision::Leave }
+        (None, found) => last.is_some_and(|last| last.as_deref() == found),
+    }
 }
 
 /// What the home remembers: the last value of each variable, by the place of its setting.
@@ -90,12 +80,12 @@ impl Record {
         let Setting { file, group, key, wanted, unrecorded } = *setting;
         let found = self.value(file, group, key)?;
         let place = format!("{file}/{group}/{key}");
-        let last = self.last.get(&place).map(Option::as_deref);
-        let writes = decide(found.as_deref(), last, wanted, unrecorded) == Decision::Write;
+        let last = self.last.get(&place);
+        let writes = writes(found.as_deref(), last, wanted, unrecorded);
         if writes {
             self.write(file, group, key, wanted)?;
         }
-        if last != Some(wanted) {
+        if last.is_none_or(|last| last.as_deref() != wanted) {
             self.last.insert(place, wanted.map(str::to_owned));
             self.changed = true;
         }
@@ -145,33 +135,34 @@ mod tests {
 
     #[test]
     fn the_last_one_to_choose_has_the_setting() {
-        use Decision::{Leave, Write};
         use Unrecorded::{Keep, Replace};
         let (a, b, c) = (Some("a"), Some("b"), Some("c"));
+        let (leave, write) = (false, true);
         for (found, last, wanted, unrecorded, expected) in [
             // A new home, and one that has the value already.
-            (None, None, a, Keep, Write),
-            (a, None, a, Replace, Leave),
+            (None, None, a, Keep, write),
+            (a, None, a, Replace, leave),
             // A home of before we remembered.
-            (b, None, a, Keep, Leave),
-            (b, None, a, Replace, Write),
-            (b, None, None, Replace, Leave),
+            (b, None, a, Keep, leave),
+            (b, None, a, Replace, write),
+            (b, None, None, Replace, leave),
             // Nothing happened.
-            (a, Some(a), a, Keep, Leave),
+            (a, Some(a), a, Keep, leave),
             // A person chose, or went back to the desktop's default.
-            (b, Some(a), a, Replace, Leave),
-            (None, Some(a), a, Replace, Leave),
+            (b, Some(a), a, Replace, leave),
+            (None, Some(a), a, Replace, leave),
             // The variable changed, whatever was chosen before.
-            (a, Some(a), b, Keep, Write),
-            (c, Some(a), b, Keep, Write),
-            (None, Some(a), b, Keep, Write),
-            (a, Some(None), b, Keep, Write),
+            (a, Some(a), b, Keep, write),
+            (c, Some(a), b, Keep, write),
+            (None, Some(a), b, Keep, write),
+            (a, Some(None), b, Keep, write),
             // The variable went away.
-            (a, Some(a), None, Keep, Write),
-            (b, Some(a), None, Keep, Leave),
-            (b, Some(None), None, Keep, Leave),
+            (a, Some(a), None, Keep, write),
+            (b, Some(a), None, Keep, leave),
+            (b, Some(None), None, Keep, leave),
         ] {
-            let decision = decide(found, last, wanted, unrecorded);
+            let kept = last.map(|last: Option<&str>| last.map(str::to_owned));
+            let decision = writes(found, kept.as_ref(), wanted, unrecorded);
             assert_eq!(decision, expected, "{found:?} {last:?} {wanted:?} {unrecorded:?}");
         }
     }

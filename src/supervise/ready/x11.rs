@@ -5,6 +5,7 @@
 //!
 //! The protocol asks for so little here (12 bytes and a key, 8 bytes back) that a library would be more than it.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -55,7 +56,7 @@ async fn set_up(socket: &Path, key: &[u8]) -> Result<(), String> {
         io::ErrorKind::UnexpectedEof => "the server closed the connection without an answer".to_owned(),
         _ => words(&error),
     };
-    let mut stream = UnixStream::connect(socket).await.map_err(failed)?;
+    let mut stream = connect(socket).await.map_err(failed)?;
     stream.write_all(&request(key)).await.map_err(failed)?;
     // Success or not, the length of the reason, the protocol's version, the length of the rest.
     let mut head = [0; 8];
@@ -70,6 +71,23 @@ async fn set_up(socket: &Path, key: &[u8]) -> Result<(), String> {
         2 => Err("the server wants another kind of authorization".to_owned()),
         other => Err(format!("{other} is no answer of an X server")),
     }
+}
+
+/// A server listens under the same name outside of the file system, too, which is where clients find a server whose file a
+/// cleaner of `/tmp` took away. The file comes first: the other name may be that of another container's server.
+async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    match UnixStream::connect(socket).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            UnixStream::connect(abstract_name(socket)).await.map_err(|_| error)
+        }
+        connected => connected,
+    }
+}
+
+fn abstract_name(socket: &Path) -> OsString {
+    let mut name = OsString::from("\0");
+    name.push(socket);
+    name
 }
 
 /// The client's first words, in little endian: version 11.0 and the key.
@@ -212,6 +230,20 @@ mod tests {
             std::fs::remove_file(&socket).unwrap();
         }
         assert_eq!(set_up(&socket, b"").await, Err("No such file or directory".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_server_without_its_file_is_found_by_its_other_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("X0");
+        let listener = UnixListener::bind(abstract_name(&socket)).unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"\x01\0\x0b\0\0\0\0\0").await.unwrap();
+            stream
+        });
+        assert_eq!(set_up(&socket, b"").await, Ok(()));
+        drop(server.await.unwrap());
     }
 
     #[tokio::test]

@@ -1,0 +1,213 @@
+//! The commands of other systems that people and their scripts type: `reboot`, `poweroff`, `halt` and `shutdown` end
+//! everything, `systemctl` and `service` work for the services that the daemon supervises.
+//!
+//! Everything else is what it would be without us: a script in `/etc/init.d` runs, and so does a program that somebody
+//! put in the place of `systemctl`. Only systemd's own would say no more than that systemd does not run.
+
+mod words;
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::args::{Change, Status};
+use super::client::Client;
+use super::screen::Screen;
+use super::{Failure, change, code, render, status};
+use crate::config::{Config, own};
+use crate::observe::{Snapshot, UnitState};
+use crate::sys::launch::become_program;
+use words::{Action, Asked, End, Services};
+
+/// How long a service may take before the command gives up waiting.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where scripts of services are.
+const SCRIPTS: &str = "/etc/init.d";
+
+/// What `systemctl` answers where a service does not run, and where there is none of that name.
+const NOT_ACTIVE: i32 = 3;
+const NO_SUCH_UNIT: i32 = 4;
+
+/// Does what `words` ask for: the program's name and its arguments.
+pub(super) async fn run(
+    client: &Client,
+    config: &Config,
+    words: &[OsString],
+    screen: Screen,
+) -> Result<(), Failure> {
+    let texts: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let Some((program, rest)) = texts.split_first() else {
+        return Err(Failure::new(code::USAGE, "which command?"));
+    };
+    match words::read(program, rest) {
+        Asked::Nothing => Ok(()),
+        Asked::End(how) => end(client, program, how).await,
+        Asked::Passed => Err(pass(config, program, &words[1..])),
+        Asked::Refused(code, why) => match (*program, replacement(config, program)) {
+            // It knows better what it can do.
+            ("systemctl", Some(other)) => Err(become_other(&other, &words[1..])),
+            _ => Err(Failure::new(code, why)),
+        },
+        Asked::Services(asked) => services(client, config, (program, &words[1..]), &asked, screen).await,
+    }
+}
+
+async fn end(client: &Client, program: &str, how: End) -> Result<(), Failure> {
+    client.shutdown().await.map_err(|failure| Failure {
+        message: format!("{}; as another user: sudo {program}", failure.message),
+        ..failure
+    })?;
+    render::print(false, &(), || {
+        let then = match how {
+            End::Reboot => {
+                "its restart policy decides whether it starts again (docker run --restart unless-stopped)"
+            }
+            End::Stop => "with the policy --restart=always it starts again, and `docker stop` keeps it down",
+        };
+        format!("stopping everything. Where desktopd is its main process the container ends, and {then}\n")
+    })
+}
+
+/// What is ours is done; all else is done as the machine does it.
+async fn services(
+    client: &Client,
+    config: &Config,
+    (program, words): (&str, &[OsString]),
+    asked: &Services,
+    screen: Screen,
+) -> Result<(), Failure> {
+    let snapshot = match client.status().await {
+        Ok(snapshot) => snapshot,
+        // Here it supervises nothing.
+        Err(failure) if failure.code == code::NOT_RUNNING => Snapshot::default(),
+        Err(failure) => return Err(failure),
+    };
+    let (ours, others): (Vec<_>, Vec<_>) =
+        asked.names.iter().cloned().partition(|name| supervised(&snapshot, name));
+    match others.first() {
+        None => own_services(client, &snapshot, asked.action, ours, screen).await,
+        Some(_) if !ours.is_empty() => {
+            let (ours, others) = (ours.join(", "), others.join(", "));
+            Err(Failure::new(
+                code::FAILED,
+                format!("{ours}: desktopd's, {others}: not; name them in commands of their own"),
+            ))
+        }
+        Some(name) if program == "service" => {
+            if is_executable(&Path::new(SCRIPTS).join(name)) {
+                return Err(pass(config, program, words));
+            }
+            Err(Failure::new(code::FAILED, unknown(name)))
+        }
+        Some(name) => systemds(config, name, asked, words),
+    }
+}
+
+/// A service that `systemctl` was asked about and that is not ours.
+fn systemds(config: &Config, name: &str, asked: &Services, words: &[OsString]) -> Result<(), Failure> {
+    if let Some(other) = replacement(config, "systemctl") {
+        return Err(become_other(&other, words));
+    }
+    let script = Path::new(SCRIPTS).join(name);
+    if is_executable(&script) && asked.names.len() == 1 && asked.action != Action::IsActive {
+        let words = [name, asked.word.as_str()].map(OsString::from);
+        return Err(pass(config, "service", &words));
+    }
+    if asked.action == Action::IsActive {
+        println!("inactive");
+        return Err(Failure::silent(NO_SUCH_UNIT));
+    }
+    Err(Failure::new(NO_SUCH_UNIT, unknown(name)))
+}
+
+fn unknown(name: &str) -> String {
+    format!(
+        "{name}: there is no systemd in this container, desktopd supervises no service of that name (`desktopd status` \
+         shows which), and {SCRIPTS}/{name} is not there"
+    )
+}
+
+/// Whether the daemon has a service of that name, which applies here.
+fn supervised(snapshot: &Snapshot, name: &str) -> bool {
+    let unit = snapshot.unit(name);
+    unit.is_some_and(|unit| unit.state != UnitState::Skipped)
+        || (own::is_own(name) && !snapshot.units.is_empty())
+}
+
+async fn own_services(
+    client: &Client,
+    snapshot: &Snapshot,
+    action: Action,
+    names: Vec<String>,
+    screen: Screen,
+) -> Result<(), Failure> {
+    match action {
+        Action::Change(verb) => {
+            let args = Change { names, wait: true, timeout: PATIENCE, json: false };
+            change::change(client, verb, &args, false).await
+        }
+        Action::Status => {
+            let running = names.iter().all(|name| is_active(snapshot, name));
+            status::status(client, &Status { names, json: false }, screen).await?;
+            if running { Ok(()) } else { Err(Failure::silent(NOT_ACTIVE)) }
+        }
+        Action::IsActive => {
+            for name in &names {
+                println!("{}", if is_active(snapshot, name) { "active" } else { "inactive" });
+            }
+            // As systemctl has it: one that is active is enough.
+            let any = names.iter().any(|name| is_active(snapshot, name));
+            if any { Ok(()) } else { Err(Failure::silent(NOT_ACTIVE)) }
+        }
+    }
+}
+
+fn is_active(snapshot: &Snapshot, name: &str) -> bool {
+    let running = |state| matches!(state, UnitState::Ready | UnitState::Done);
+    own::is_own(name) || snapshot.unit(name).is_some_and(|unit| running(unit.state))
+}
+
+/// Becomes the machine's own program of that name. Comes back only when there is none.
+fn pass(config: &Config, program: &str, words: &[OsString]) -> Failure {
+    match others(config, program).next() {
+        Some(other) => become_other(&other, words),
+        None => Failure::new(code::NOT_FOUND, format!("{program}: this machine has none of its own")),
+    }
+}
+
+fn become_other(program: &Path, words: &[OsString]) -> Failure {
+    let error = become_program(program, words);
+    Failure::new(code::NOT_EXECUTABLE, format!("{}: {error}", program.display()))
+}
+
+/// A program that somebody put in the place of systemd's: systemd's own is compiled.
+fn replacement(config: &Config, program: &str) -> Option<PathBuf> {
+    others(config, program).find(|other| {
+        let mut head = [0; 2];
+        File::open(other).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == *b"#!"
+    })
+}
+
+/// The programs of that name in the folders of programs that are not this one under another name.
+fn others(config: &Config, program: &str) -> impl Iterator<Item = PathBuf> {
+    let path = config.env.text("PATH").unwrap_or_default();
+    let folders = path.split(':').chain(["/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]);
+    let files: Vec<PathBuf> = folders
+        .filter(|folder| folder.starts_with('/') && Path::new(folder) != Path::new(OURS))
+        .map(|folder| Path::new(folder).join(program))
+        .collect();
+    let own = fs::read_link("/proc/self/exe").ok();
+    files.into_iter().filter(move |file| is_executable(file) && fs::canonicalize(file).ok() != own)
+}
+
+/// Where our own small programs of these names are.
+const OURS: &str = "/usr/local/sbin";
+
+fn is_executable(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
