@@ -209,7 +209,7 @@ fn screen(unit: &mut Unit, config: &Config) {
     }
 }
 
-/// Whether a variable has its default: then nobody has asked for it.
+/// Whether a variable has its default, and so asks for nothing.
 fn is_usual(name: &str, value: &str) -> bool {
     TABLE.iter().any(|row| row.names[0] == name && row.default == value)
 }

@@ -25,10 +25,11 @@ use pool::{Pool, Symbols};
 /// The keyboard that all input goes through.
 const CORE: u16 = 0x100;
 
-/// A property of the root window with the keycodes that the layout leaves empty: whoever starts later finds them bound.
+/// A property of the root window with the keycodes that the layout leaves empty: this program finds them bound when it
+/// is started again.
 const KNOWN: &[u8] = b"_DESKTOPD_SPARE_KEYCODES";
 
-/// Without a key for so long, nobody types.
+/// Without a key for so long, no person types.
 const REST: Timespec = Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
 
 /// Works until the X server is gone.

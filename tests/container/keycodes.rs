@@ -115,7 +115,7 @@ async fn every_alphabet_is_typed_by_vnc_after_it_was_typed_in_the_browser() {
     for text in TEXTS {
         assert_eq!(type_by_vnc(&stack, text).await, text, "by VNC after the page");
     }
-    // Whoever keeps them knows which they are after a restart of its own, too.
+    // The service knows which keycodes are spare after a restart of its own, too.
     stack.exec_ok(&["desktopd", "restart", "--only", "x-keys"]);
     assert_eq!(type_by_vnc(&stack, TEXTS[2]).await, TEXTS[2], "by VNC, after a restart");
 }

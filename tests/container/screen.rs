@@ -187,7 +187,7 @@ async fn the_screen_follows_the_browser_that_may_change_it() {
     let browser = Browser::start().await;
     browser.shape(SHAPES[0]).await;
     stack::enter(&browser, &stack, USER, PASSWORD).await;
-    // Whoever has a finer screen than the maximum has the largest one of that shape. X's widths are multiples of 8.
+    // A browser that asks for more than the maximum gets the largest screen of its shape. X's widths are multiples of 8.
     let screens = [
         ([1440, 900], "96"),
         ([2560, 1600], "192"),
@@ -206,7 +206,7 @@ async fn the_screen_follows_the_browser_that_may_change_it() {
         }
     }
 
-    // Who comes by VNC sees what is there.
+    // VNC shows the same screen.
     let looker = Browser::start().await;
     looker.goto(&format!("http://localhost:{}/", stack.port(VNC))).await;
     looker.submit_form("form", &[("user", USER), ("password", PASSWORD)]).await;

@@ -44,7 +44,7 @@ fn the_screen_is_ours_or_that_of_the_browser_that_may_change_it() {
         (vec![RESIZE, ("DISPLAY_MAX_SIZE", "2560X1600")], "2560x1600x24", vec![]),
         // What people see first has to fit.
         (vec![RESIZE, ("SIZEW", "5120"), ("SIZEH", "1440")], "5120x2160x24", vec![]),
-        // Whoever asks for another density means it.
+        // A density that was asked for stays.
         (vec![RESIZE, ("DPI", "144")], "3840x2160x24", vec![("SCALING_DPI", "144")]),
         (vec![RESIZE, ("DPI", "96")], "3840x2160x24", vec![]),
         // Selkies' own variables say more.

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 /// The symbols of each keycode; an empty list where programs may bind their own.
 pub(super) type Symbols = BTreeMap<u8, Vec<u32>>;
 
-/// While somebody types, a program needs one empty keycode after the other, and an old binding may be needed again the
+/// While a person types, a program needs one empty keycode after the other, and an old binding may be needed again the
 /// next moment: below the first number of empty keycodes, bindings go until there are as many as the second.
 const WHILE_TYPING: (usize, usize) = (2, 4);
 
-/// Nobody needs a binding then.
+/// The same while no key is pressed.
 const AT_REST: (usize, usize) = (4, 7);
 
 /// The keycodes that the layout leaves empty.
@@ -111,7 +111,7 @@ mod tests {
         pool.used(11);
         pool.used(9);
         assert_eq!(pool.excess(true), [12]);
-        // While somebody types only what must go does.
+        // While a person types only what must go does.
         bindings.extend(all(15, 17));
         pool.update(&keyboard(&bindings), false);
         assert_eq!((pool.excess(false), pool.excess(true)), (vec![12, 13, 14], vec![12, 13, 14]));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn who_starts_late_knows_what_was_spare() {
+    fn a_late_start_knows_what_was_spare() {
         let late = keyboard(&all(10, 18));
         assert!(Pool::new(&late, &[]).excess(true).is_empty(), "no keycode is known to be spare");
         let known: Vec<u8> = (10..18).collect();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_layout_is_nobody_s_binding() {
+    fn a_key_of_another_layout_is_no_binding() {
         let mut pool = Pool::new(&keyboard(&[]), &[]);
         pool.update(&keyboard(&all(10, 15)), false);
         // Keycode 10 is a key now, 11 stays bound, 9 is empty, and the others are empty as well.
