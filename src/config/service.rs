@@ -25,7 +25,7 @@ pub use probe::Probe;
 pub use ready::Ready;
 
 /// The boot steps that a file may name; the work itself is in the stage of that name.
-pub const STEPS: [&str; 13] = [
+pub const STEPS: [&str; 15] = [
     "boot-script",
     "desktop-settings",
     "environment",
@@ -39,6 +39,8 @@ pub const STEPS: [&str; 13] = [
     "workspace",
     "workspace-files",
     "x-cookie",
+    "x-keys",
+    "x-screen",
 ];
 
 /// What a unit runs.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::config::env::DisplayChoice;
+use crate::config::env::{DisplayChoice, Size, Variables};
 use crate::facts::Facts;
 
 /// One way to have a display.
@@ -91,6 +91,17 @@ pub fn decide(choice: DisplayChoice, wanted: u32, facts: &Facts) -> Decision {
         })
         .collect();
     Decision { number: number(wanted, facts), candidates }
+}
+
+/// The size that the X server starts with: it can have no larger one later.
+pub(super) fn room(vars: &Variables) -> Size {
+    let (width, height) = (vars.display_sizew.0, vars.display_sizeh.0);
+    let most = vars.display_max_size;
+    if vars.webrtc_enable_resize {
+        Size { width: width.max(most.width), height: height.max(most.height) }
+    } else {
+        Size { width, height }
+    }
 }
 
 fn possible(kind: Kind, facts: &Facts) -> Result<String, String> {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::config::env::is_own_secret;
+use crate::config::env::{TABLE, is_own_secret};
 use crate::config::{Config, Provider, Secret};
 use crate::facts::account::USUAL_GROUPS;
 use crate::facts::{Account, Facts};
@@ -121,6 +121,7 @@ const NOT_ITS_OWN: [&str; 11] = [
 
 fn selkies(unit: &mut Unit, config: &Config) {
     turn(unit, config);
+    screen(unit, config);
     // What its file says of the others is a default.
     for (name, value) in config.env.raw.iter().filter(|(_, value)| !value.is_empty()) {
         let of_selkies = name.to_str().filter(|name| name.starts_with("SELKIES_"));
@@ -194,6 +195,26 @@ fn turn(unit: &mut Unit, config: &Config) {
     if let Some(password) = password {
         env.insert("SELKIES_TURN_PASSWORD".into(), password.reveal().into());
     }
+}
+
+/// Whose the screen's size and density are: browsers' where they may change the size, and ours otherwise.
+fn screen(unit: &mut Unit, config: &Config) {
+    let vars = &config.env.vars;
+    let dpi = vars.display_dpi.to_string();
+    let mut set = |name: &str, value: String| unit.launch.env.insert(name.into(), value.into());
+    if !vars.webrtc_enable_resize {
+        // A page that knows the size fits the picture into its window, whenever that changes.
+        set("SELKIES_MANUAL_WIDTH", vars.display_sizew.to_string());
+        set("SELKIES_MANUAL_HEIGHT", vars.display_sizeh.to_string());
+    }
+    if !vars.webrtc_enable_resize || !is_usual("DISPLAY_DPI", &dpi) {
+        set("SELKIES_SCALING_DPI", dpi);
+    }
+}
+
+/// Whether a variable has its default, and so asks for nothing.
+fn is_usual(name: &str, value: &str) -> bool {
+    TABLE.iter().any(|row| row.names[0] == name && row.default == value)
 }
 
 /// What was asked for, in the words of Selkies 2.

@@ -4,6 +4,7 @@ mod asked;
 mod places;
 mod portal;
 mod routes;
+mod screen;
 mod scripts;
 mod shells;
 mod together;

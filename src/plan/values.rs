@@ -26,6 +26,7 @@ pub fn shared(config: &Config, facts: &Facts, display: &Decision) -> Values {
             ("display-number", number),
             ("width", vars.display_sizew.to_string()),
             ("height", vars.display_sizeh.to_string()),
+            ("room", super::display::room(vars).to_string()),
             ("refresh", vars.display_refresh.to_string()),
             ("dpi", vars.display_dpi.to_string()),
             ("depth", vars.display_cdepth.to_string()),

@@ -11,7 +11,7 @@ use crate::config::env::TABLE;
 use record::{Record, Setting, Unrecorded};
 
 /// Writes them. A setting that cannot be written is told, and the desktop starts without it.
-pub(super) fn run(home: &Path, lang: &str) {
+pub(super) fn run(home: &Path, lang: &str, dpi: &str) {
     let mut record = Record::open(home);
     let tell = |what: &str, result: std::io::Result<()>| {
         if let Err(error) = result {
@@ -20,6 +20,7 @@ pub(super) fn run(home: &Path, lang: &str) {
     };
     menu_cache::mend(home);
     tell("the language", language(&mut record, lang));
+    tell("the density of the screen", density(&mut record, dpi));
     tell("the record of settings", record.save());
 }
 
@@ -29,12 +30,23 @@ fn language(record: &mut Record, lang: &str) -> std::io::Result<()> {
     const FILE: &str = "plasma-localerc";
     const TRANSLATIONS: (&str, &str) = ("Translations", "LANGUAGE");
     let chosen = record.value(FILE, TRANSLATIONS.0, TRANSLATIONS.1)?.is_some();
-    let usual = TABLE.iter().any(|row| row.names[0] == "LANG" && row.default == lang);
     // Nobody has asked for the usual one.
-    let unrecorded = if chosen || usual { Unrecorded::Keep } else { Unrecorded::Replace };
+    let unrecorded = if chosen || is_usual("LANG", lang) { Unrecorded::Keep } else { Unrecorded::Replace };
     let setting = Setting { file: FILE, group: "Formats", key: "LANG", wanted: Some(lang), unrecorded };
     if record.apply(&setting)? {
         record.write(FILE, TRANSLATIONS.0, TRANSLATIONS.1, None)?;
     }
     Ok(())
+}
+
+/// Plasma tells all programs the density that is chosen for its fonts in System Settings, and 96 where none is.
+fn density(record: &mut Record, dpi: &str) -> std::io::Result<()> {
+    let wanted = Some(dpi).filter(|dpi| !is_usual("DISPLAY_DPI", dpi));
+    let (file, group, key) = ("kcmfonts", "General", "forceFontDPI");
+    record.apply(&Setting { file, group, key, wanted, unrecorded: Unrecorded::Keep }).map(drop)
+}
+
+/// Whether a variable has its default.
+fn is_usual(name: &str, value: &str) -> bool {
+    TABLE.iter().any(|row| row.names[0] == name && row.default == value)
 }

@@ -22,6 +22,8 @@ mod user;
 mod workspace;
 mod workspace_files;
 mod x_cookie;
+mod x_keys;
+mod x_screen;
 
 use std::time::Duration;
 
@@ -40,7 +42,7 @@ pub const ASK_BUS: &str = "ask-bus";
 /// The steps that service files name, and what each wants to know.
 const USAGE: [(&str, &str); STEPS.len()] = [
     ("boot-script", "RUN_DIR COPY"),
-    ("desktop-settings", "HOME LANG"),
+    ("desktop-settings", "HOME LANG DPI"),
     ("environment", "RUN_DIR STATE_DIR CONFIG_DIR UID GID ZONE"),
     ("hooks", "RUN_DIR LIMIT FOLDER…"),
     ("hotfix", "RUN_DIR"),
@@ -52,6 +54,8 @@ const USAGE: [(&str, &str); STEPS.len()] = [
     ("workspace", "FOLDER MOUNTED UID GID SKIP_ACL"),
     ("workspace-files", "FOLDER MOUNTED UID GID SECONDS_FOR_OTHERS"),
     ("x-cookie", "FILE DISPLAY_NUMBER"),
+    ("x-keys", "DISPLAY"),
+    ("x-screen", "DISPLAY WIDTH HEIGHT REFRESH DPI"),
 ];
 
 /// `desktopd __step NAME ARGUMENT…`. Answers with the exit code: that of somebody's script where the step is to run one.
@@ -82,11 +86,15 @@ fn own(words: &[&str]) -> Result<(), String> {
             let values = [("SSH_PUBKEY", own), ("PUBLIC_KEY", runpod), ("SSH_PUBLIC_KEY", vast)];
             ssh_keys::run(run_dir.as_ref(), user, home.as_ref(), values)
         }
-        ["desktop-settings", home, lang] => {
-            desktop_settings::run(home.as_ref(), lang);
+        ["desktop-settings", home, lang, dpi] => {
+            desktop_settings::run(home.as_ref(), lang, dpi);
             Ok(())
         }
         ["x-cookie", file, display] => x_cookie::run(file.as_ref(), display),
+        ["x-keys", display] => x_keys::run(display),
+        ["x-screen", display, width, height, refresh, dpi] => {
+            x_screen::run(display, [number(width)?, number(height)?], number(refresh)?, number(dpi)?)
+        }
         ["environment", run_dir, state_dir, config_dir, uid, gid, zone] => environment::run(
             &environment::Places::new(run_dir.as_ref(), state_dir.as_ref(), config_dir.as_ref()),
             (number(uid)?, number(gid)?),

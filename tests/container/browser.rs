@@ -185,6 +185,16 @@ impl Browser {
         self.client.perform_actions(actions.into()).await.expect("use keyboard or mouse");
     }
 
+    /// Gives the window a size in pixels of its own, of each of which the screen has `scale` times `scale`.
+    pub async fn shape(&self, (width, height, scale): (u32, u32, u32)) {
+        let session = self.client.session_id().await.ok().flatten().expect("a browser has a session");
+        let url = format!("{}/session/{session}/goog/cdp/execute", self.driver.url);
+        let params = json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": false });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": params });
+        let reply = net::http_post(&url, &command.to_string()).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+    }
+
     pub async fn cookies(&self) -> Vec<Cookie<'static>> {
         self.client.get_all_cookies().await.expect("read the cookies")
     }

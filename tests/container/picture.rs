@@ -58,6 +58,12 @@ impl Picture {
         self.pixels().filter(|pixel| distance(*pixel, colour) <= tolerance).count()
     }
 
+    /// Which part of the pixels is so.
+    #[allow(clippy::cast_precision_loss, reason = "a picture has fewer pixels than a float has steps")]
+    pub fn share(&self, is_so: impl Fn(Rgb) -> bool) -> f64 {
+        self.pixels().filter(|pixel| is_so(*pixel)).count() as f64 / (self.rgba.len() / 4) as f64
+    }
+
     /// How many clearly different colours there are (eight levels a channel), each on more than a thousandth
     /// of the picture. A blank page has one, a page with a message two or three, a desktop's wallpaper and
     /// panel a dozen.

@@ -13,7 +13,7 @@ use crate::stack::{self, START, Stack};
 
 /// Nothing here needs a desktop.
 const BARE: &str = "kde,x-server,selkies,vnc,fcitx5,pipewire,wireplumber,pipewire-pulse,dbus-session,dbus-system,\
-                    x-access,x-cookie";
+                    x-access,x-keys,x-cookie";
 
 const GRACE: Duration = Duration::from_secs(10);
 

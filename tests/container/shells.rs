@@ -15,8 +15,7 @@ use crate::stack::Stack;
 const SOON: Duration = Duration::from_secs(30);
 
 /// Everything of the desktop: these tests need none of it.
-const DESKTOP: &str =
-    "kde,x-server,selkies,vnc,fcitx5,pipewire,wireplumber,pipewire-pulse,dbus-session,x-access,x-cookie";
+const DESKTOP: &str = "kde,x-server,selkies,vnc,fcitx5,pipewire,wireplumber,pipewire-pulse,dbus-session,x-access,x-keys,x-cookie";
 
 /// A service that keeps the environment that it was started with.
 const PROBE: &str = "command = [\"sh\", \"-c\", \"env -0 > /tmp/probe.new; mv /tmp/probe.new /tmp/probe; exec sleep infinity\"]\n";

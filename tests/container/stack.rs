@@ -24,8 +24,7 @@ pub const PASSWORD: &str = "open:Sesame=73!";
 pub const VISIBLE: [&str; 3] = ["x-server", "kde", "selkies"];
 
 /// What is left out where no desktop is needed: such a boot takes a second.
-pub const LIGHT: &str =
-    "kde,x-server,selkies,vnc,fcitx5,pipewire,wireplumber,pipewire-pulse,dbus-session,x-access,x-cookie";
+pub const LIGHT: &str = "kde,x-server,selkies,vnc,fcitx5,pipewire,wireplumber,pipewire-pulse,dbus-session,x-access,x-keys,x-cookie";
 
 /// A cold start beside other tests takes several times what it takes alone.
 pub const START: Duration = Duration::from_secs(90);

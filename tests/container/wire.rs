@@ -23,8 +23,13 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Neither sound nor clipboard nor files need a desktop, which takes longer to start than all of them.
 pub async fn start() -> Stack {
+    start_with("kde,fcitx5,vnc").await
+}
+
+/// The same without other services.
+pub async fn start_with(out: &str) -> Stack {
     let spec = stack::spec().env("WEB_USER", USER).env("WEB_PASSWORD", PASSWORD);
-    let stack = Stack::new(spec.env("SUPERVISOR_NO_AUTOSTART", "kde,fcitx5,vnc").start(&["init"]));
+    let stack = Stack::new(spec.env("SUPERVISOR_NO_AUTOSTART", out).start(&["init"]));
     stack.wait_until_up().await;
     stack
 }

@@ -11,8 +11,7 @@ use crate::docker::{self, Container, Spec};
 use crate::poll::eventually;
 use crate::stack::{self, Stack};
 
-const OFF: &str =
-    "kde,x-server,selkies,vnc,fcitx5,pipewire,wireplumber,pipewire-pulse,dbus-session,x-access,x-cookie";
+const OFF: &str = "kde,x-server,selkies,vnc,fcitx5,pipewire,wireplumber,pipewire-pulse,dbus-session,x-access,x-keys,x-cookie";
 
 /// Longer than any of these boots takes on a busy machine.
 const SOON: Duration = Duration::from_secs(60);

@@ -35,6 +35,7 @@ use Effect::{Door, Facts as OfFacts, Handed, Nothing, Plan as OfPlan, Test};
 
 /// Needed for others to be used at all.
 const TURN: &[(&str, &str)] = &[("TURN_HOST", "turn.example")];
+const RESIZE: &[(&str, &str)] = &[("WEBRTC_ENABLE_RESIZE", "true")];
 const COTURN: &[(&str, &str)] = &[("ENABLE_COTURN", "true")];
 
 #[rustfmt::skip]
@@ -100,6 +101,7 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("DISPLAY", OfPlan(&[], ":7", "\"/usr/bin/Xvfb\", \":7\"")),
     ("DISPLAY_SIZEW", OfPlan(&[], "1234", "\"1234x1080x24\"")),
     ("DISPLAY_SIZEH", OfPlan(&[], "1234", "\"1920x1234x24\"")),
+    ("DISPLAY_MAX_SIZE", OfPlan(RESIZE, "2560x1600", "\"2560x1600x24\"")),
     ("DISPLAY_REFRESH", OfPlan(&[], "61", "\"8-61\"")),
     ("DISPLAY_DPI", OfPlan(&[], "97", "\"-dpi\", \"97\"")),
     ("DISPLAY_CDEPTH", OfPlan(&[], "30", "\"1920x1080x30\"")),

@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 
+use super::size::Size;
 use super::user::{UserName, WebUser};
 use super::value::FromVariable;
 use super::web::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
@@ -128,11 +129,12 @@ variables! {
     display: DisplayName = ":0", ["DISPLAY"], "the desktop's X display; :20 on vast.ai";
     display_sizew: Within<16, 32767> = "1920", ["DISPLAY_SIZEW", "SIZEW"], "width of the desktop in pixels";
     display_sizeh: Within<16, 32767> = "1080", ["DISPLAY_SIZEH", "SIZEH"], "height of the desktop in pixels";
+    display_max_size: Size = "3840x2160", ["DISPLAY_MAX_SIZE"], "largest size of the desktop where WEBRTC_ENABLE_RESIZE lets browsers choose it, WIDTHxHEIGHT";
     display_refresh: Within<8, 1000> = "60", ["DISPLAY_REFRESH", "REFRESH"], "highest frame rate of the stream";
-    display_dpi: Within<20, 1200> = "96", ["DISPLAY_DPI", "DPI"], "dots per inch";
+    display_dpi: Within<20, 1200> = "96", ["DISPLAY_DPI", "DPI"], "dots per inch of the screen and of its texts; with WEBRTC_ENABLE_RESIZE, 96 leaves that to the browser as well";
     display_cdepth: Within<8, 32> = "24", ["DISPLAY_CDEPTH", "CDEPTH"], "colour depth in bits";
     webrtc_encoder: Option<Encoder> = "", ["WEBRTC_ENCODER", "SELKIES_ENCODER"], "video encoder, also by the names of Selkies 1.6; the best that works when unset";
-    webrtc_enable_resize: bool = "false", ["WEBRTC_ENABLE_RESIZE", "SELKIES_ENABLE_RESIZE"], "whether the desktop takes the size of the browser's window";
+    webrtc_enable_resize: bool = "false", ["WEBRTC_ENABLE_RESIZE", "SELKIES_ENABLE_RESIZE"], "whether the desktop takes the size and the scale of the browser's window";
     turn_host: Option<TurnHost> = "", ["TURN_HOST", "SELKIES_TURN_HOST", "WEBRTC_TURN_HOST"], "external TURN server; without user name and password, and with ENABLE_COTURN, the address of ours";
     turn_port: Port = "3478", ["TURN_PORT", "SELKIES_TURN_PORT", "WEBRTC_TURN_PORT"], "its port";
     turn_username: Option<String> = "", ["TURN_USERNAME", "SELKIES_TURN_USERNAME", "WEBRTC_TURN_USERNAME"], "its user name";

@@ -1,0 +1,165 @@
+//! Which keycodes are spare, and which binding of them is the oldest.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// The symbols of each keycode; an empty list where programs may bind their own.
+pub(super) type Symbols = BTreeMap<u8, Vec<u32>>;
+
+/// While a person types, a program needs one empty keycode after the other, and an old binding may be needed again the
+/// next moment: below the first number of empty keycodes, bindings go until there are as many as the second.
+const WHILE_TYPING: (usize, usize) = (2, 4);
+
+/// The same while no key is pressed.
+const AT_REST: (usize, usize) = (4, 7);
+
+/// The keycodes that the layout leaves empty.
+#[derive(Debug)]
+pub(super) struct Pool {
+    spare: Symbols,
+    /// The bound ones, the one first whose last use is the longest ago.
+    bound: VecDeque<u8>,
+}
+
+impl Pool {
+    /// Those that are empty now, and those that are known to be the layout's empty ones.
+    pub(super) fn new(now: &Symbols, known: &[u8]) -> Self {
+        let spare = |(keycode, symbols): &(&u8, &Vec<u32>)| symbols.is_empty() || known.contains(keycode);
+        let spare: Symbols = now.iter().filter(spare).map(|(k, s)| (*k, s.clone())).collect();
+        let bound = spare.iter().filter(|(_, symbols)| !symbols.is_empty()).map(|(k, _)| *k).collect();
+        Self { spare, bound }
+    }
+
+    /// All of them.
+    pub(super) fn keycodes(&self) -> impl Iterator<Item = u8> {
+        self.spare.keys().copied()
+    }
+
+    /// Takes note of what the keyboard is now. With another layout a keycode may have become a real key.
+    pub(super) fn update(&mut self, now: &Symbols, new_layout: bool) {
+        if new_layout {
+            self.spare.retain(|keycode, symbols| {
+                now.get(keycode).is_some_and(|now| now.is_empty() || now == symbols)
+            });
+            for (keycode, _) in now.iter().filter(|(_, symbols)| symbols.is_empty()) {
+                self.spare.entry(*keycode).or_default();
+            }
+        }
+        for (keycode, symbols) in &mut self.spare {
+            let Some(now) = now.get(keycode) else { continue };
+            if now != symbols {
+                self.bound.retain(|bound| bound != keycode);
+                if !now.is_empty() {
+                    self.bound.push_back(*keycode);
+                }
+                symbols.clone_from(now);
+            }
+        }
+        self.bound.retain(|keycode| self.spare.contains_key(keycode));
+    }
+
+    /// Takes note of a key that was pressed.
+    pub(super) fn used(&mut self, keycode: u8) {
+        if let Some(at) = self.bound.iter().position(|bound| *bound == keycode) {
+            self.bound.remove(at);
+            self.bound.push_back(keycode);
+        }
+    }
+
+    /// The bindings that have to go, the one first whose last use is the longest ago. The younger half stays: a program
+    /// that has just made a binding is about to press its key.
+    pub(super) fn excess(&self, at_rest: bool) -> Vec<u8> {
+        let (least, enough) = if at_rest { AT_REST } else { WHILE_TYPING };
+        let empty = self.spare.len() - self.bound.len();
+        if empty >= least {
+            return Vec::new();
+        }
+        let old = self.bound.len().saturating_sub(self.spare.len() / 2);
+        self.bound.iter().copied().take(old.min(enough - empty)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A keyboard with ten keycodes, of which 8 and 9 are keys of the layout.
+    fn keyboard(bindings: &[(u8, u32)]) -> Symbols {
+        let mut keys: Symbols = (8..18).map(|keycode| (keycode, Vec::new())).collect();
+        keys.extend([(8, vec![97]), (9, vec![98])]);
+        keys.extend(bindings.iter().map(|(keycode, symbol)| (*keycode, vec![*symbol])));
+        keys
+    }
+
+    fn all(from: u8, to: u8) -> Vec<(u8, u32)> {
+        (from..to).map(|keycode| (keycode, u32::from(keycode) * 100)).collect()
+    }
+
+    #[test]
+    fn what_was_used_long_ago_goes_before_the_last_keycode_is_taken() {
+        let mut pool = Pool::new(&keyboard(&[]), &[]);
+        assert_eq!(pool.keycodes().collect::<Vec<_>>(), (10..18).collect::<Vec<_>>());
+        for to in 11..=14 {
+            pool.update(&keyboard(&all(10, to)), false);
+            assert!(pool.excess(true).is_empty(), "{} are empty", 18 - to);
+        }
+        let mut bindings = all(10, 15);
+        pool.update(&keyboard(&bindings), false);
+        assert_eq!(pool.excess(true), [10]);
+        // A binding that was made anew is the youngest, as is one whose key was pressed.
+        bindings[0].1 = 1;
+        pool.update(&keyboard(&bindings), false);
+        pool.used(11);
+        pool.used(9);
+        assert_eq!(pool.excess(true), [12]);
+        // While a person types only what must go does.
+        bindings.extend(all(15, 17));
+        pool.update(&keyboard(&bindings), false);
+        assert_eq!((pool.excess(false), pool.excess(true)), (vec![12, 13, 14], vec![12, 13, 14]));
+        bindings.extend(all(17, 18));
+        pool.update(&keyboard(&bindings), false);
+        // The younger half stays, whatever happens.
+        assert_eq!(pool.excess(true), [12, 13, 14, 10]);
+        // They are gone, and the rest stays.
+        bindings.retain(|(keycode, _)| ![12, 13, 14, 10].contains(keycode));
+        pool.update(&keyboard(&bindings), false);
+        assert!(pool.excess(true).is_empty());
+        assert_eq!(pool.bound, [11, 15, 16, 17]);
+    }
+
+    #[test]
+    fn a_late_start_knows_what_was_spare() {
+        let late = keyboard(&all(10, 18));
+        assert!(Pool::new(&late, &[]).excess(true).is_empty(), "no keycode is known to be spare");
+        let known: Vec<u8> = (10..18).collect();
+        assert_eq!(Pool::new(&late, &known).excess(true), [10, 11, 12, 13]);
+    }
+
+    #[test]
+    fn a_key_of_another_layout_is_no_binding() {
+        let mut pool = Pool::new(&keyboard(&[]), &[]);
+        pool.update(&keyboard(&all(10, 15)), false);
+        // Keycode 10 is a key now, 11 stays bound, 9 is empty, and the others are empty as well.
+        let mut other = keyboard(&[(10, 5), (11, 1100)]);
+        other.insert(9, Vec::new());
+        pool.update(&other, true);
+        assert_eq!(pool.keycodes().collect::<Vec<_>>(), [9, 11, 12, 13, 14, 15, 16, 17]);
+        assert_eq!(pool.bound, [11]);
+        // The same keyboard by another device changes nothing.
+        let before = format!("{pool:?}");
+        pool.update(&other, true);
+        assert_eq!(format!("{pool:?}"), before);
+    }
+
+    #[test]
+    fn a_binding_that_was_just_made_stays_where_keycodes_are_few() {
+        let mut keys = keyboard(&all(10, 18));
+        keys.extend([(16, Vec::new()), (17, Vec::new())]);
+        let mut pool = Pool::new(&keys, &[]);
+        keys.insert(16, vec![1]);
+        pool.update(&keys, false);
+        assert!(pool.excess(false).is_empty());
+        keys.insert(17, vec![2]);
+        pool.update(&keys, false);
+        assert_eq!(pool.excess(false), [16]);
+    }
+}

@@ -1,0 +1,258 @@
+//! Whose the screen's size and density are: ours, or those of the browser that may change them. Browsers of every kind
+//! come to the same desktop, by Selkies and by VNC.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::browser::Browser;
+use crate::desktop::Desktop;
+use crate::picture::Picture;
+use crate::poll::eventually;
+use crate::stack::{self, PASSWORD, START, Stack, USER};
+
+/// The port of the desktop by VNC.
+const VNC: u16 = 6200;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A browser's window in its own pixels, and how many of the screen's pixels are one of these.
+type Shape = (u32, u32, u32);
+
+/// A laptop, one with a fine screen, a phone, a large monitor, a small window, and a larger one after it.
+const SHAPES: [Shape; 6] =
+    [(1440, 900, 1), (1440, 900, 2), (390, 844, 3), (2560, 1440, 1), (1000, 700, 1), (1600, 1000, 1)];
+
+/// The size of the stream and the place of its picture in the page.
+const PICTURE: &str = "
+    const shown = [...document.querySelectorAll('video, canvas')].map(element => {
+        const box = element.getBoundingClientRect();
+        return [element.videoWidth || element.width, element.videoHeight || element.height, box.width, box.height];
+    });
+    shown.sort((one, other) => other[2] * other[3] - one[2] * one[3]);
+    return shown[0].map(Math.round);";
+
+/// What the X server says of its screen: its size, its largest size, and the density that programs read.
+#[derive(Debug, PartialEq, Eq)]
+struct Screen {
+    size: String,
+    most: String,
+    dpi: String,
+}
+
+impl Screen {
+    fn of(stack: &Stack) -> Screen {
+        let seen = at_display(stack, "xrandr --current; xrdb -query");
+        let after = |word: &str, end: char| {
+            let rest = seen.split_once(word).map_or("", |(_, rest)| rest);
+            rest.split(end).next().unwrap_or_default().trim().replace(' ', "")
+        };
+        Screen { size: after("current ", ','), most: after("maximum ", '\n'), dpi: after("Xft.dpi:", '\n') }
+    }
+
+    fn new(size: &str, most: &str, dpi: &str) -> Screen {
+        Screen { size: size.into(), most: most.into(), dpi: dpi.into() }
+    }
+}
+
+/// Runs commands of the desktop's user in its session.
+fn at_display(stack: &Stack, commands: &str) -> String {
+    let session = "export DISPLAY=:0 XDG_RUNTIME_DIR=/run/user/1000 XDG_CURRENT_DESKTOP=KDE \
+        DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus";
+    stack.as_user(&["sh", "-c", &format!("{session}; {commands}")]).stdout
+}
+
+async fn start(variables: &[(&str, &str)]) -> Stack {
+    let spec = stack::spec().publish(VNC).env("WEB_USER", USER).env("WEB_PASSWORD", PASSWORD);
+    let spec = variables.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
+    let stack = Stack::new(spec.start(&["init"]));
+    stack.wait_until_up().await;
+    stack
+}
+
+async fn wait_for(stack: &Stack, expected: Screen) {
+    eventually(&format!("{expected:?}"), SOON, async || {
+        let screen = Screen::of(stack);
+        if screen == expected { Ok(()) } else { Err(format!("{screen:?}")) }
+    })
+    .await;
+}
+
+/// Waits for a stream of a size, as large in the page as it can be there.
+async fn wait_for_stream(browser: &Browser, size: [u64; 2], (width, height, _): Shape) {
+    let fit = |[w, h]: [u64; 2]| {
+        let (page_w, page_h) = (u64::from(width), u64::from(height));
+        if w * page_h > h * page_w { [page_w, page_w * h / w] } else { [page_h * w / h, page_h] }
+    };
+    let expected = [size[0], size[1], fit(size)[0], fit(size)[1]];
+    eventually(&format!("a stream of {expected:?}"), SOON, async || {
+        let seen = browser.execute(PICTURE, vec![]).await;
+        let seen: Vec<u64> = seen.as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+        let near = seen.len() == 4 && seen.iter().zip(expected).all(|(one, other)| one.abs_diff(other) <= 2);
+        if near { Ok(()) } else { Err(format!("{seen:?}")) }
+    })
+    .await;
+}
+
+/// The width of the window of a program that starts now.
+async fn new_window(stack: &Stack) -> u32 {
+    at_display(stack, "konsole --separate >/dev/null 2>&1 &");
+    let mut last = 0;
+    let width = eventually("a new window", START, async || {
+        let seen =
+            at_display(stack, "xdotool search --onlyvisible --class konsole getwindowgeometry --shell");
+        let width = seen.lines().find_map(|line| line.strip_prefix("WIDTH=")?.parse().ok()).unwrap_or(0);
+        // It is small for a moment.
+        let settled = width > 400 && width == last;
+        last = width;
+        if settled { Ok(width) } else { Err(format!("it has {width} pixels")) }
+    })
+    .await;
+    at_display(stack, "pkill -KILL -x konsole");
+    width
+}
+
+#[tokio::test]
+async fn no_browser_changes_a_screen_that_is_ours() {
+    let stack = start(&[]).await;
+    let ours = || Screen::new("1920x1080", "1920x1080", "96");
+    wait_for(&stack, ours()).await;
+    let usual = new_window(&stack).await;
+
+    let (browser, other) = (Browser::start().await, Browser::start().await);
+    stack::enter(&other, &stack, USER, PASSWORD).await;
+    browser.shape(SHAPES[0]).await;
+    stack::enter(&browser, &stack, USER, PASSWORD).await;
+    for shape in SHAPES {
+        // What a window that changes asks for, and what a page asks for that is opened in it.
+        browser.shape(shape).await;
+        wait_for_stream(&browser, [1920, 1080], shape).await;
+        browser.goto(&stack.desktop()).await;
+        wait_for_stream(&browser, [1920, 1080], shape).await;
+        eventually("a picture", START, async || {
+            let colours = browser.screenshot().await.colours();
+            if colours >= 8 { Ok(()) } else { Err(format!("{colours} colours")) }
+        })
+        .await;
+        assert_eq!(Screen::of(&stack), ours(), "{shape:?}");
+        if shape.2 == 3 {
+            assert_eq!(new_window(&stack).await, usual, "a program that was started after a phone came");
+        }
+    }
+
+    // Another density is one for all that people see, with the same browser looking on.
+    browser.shape(SHAPES[1]).await;
+    let before = stack.status().expect("a status");
+    stack.exec_ok(&["sh", "-c", "echo DISPLAY_DPI=144 >>/etc/environment; desktopd reload"]);
+    stack.wait_until_renewed(&before).await;
+    wait_for(&stack, Screen::new("1920x1080", "1920x1080", "144")).await;
+    assert_eq!(panel(&stack).await, 90, "Plasma's panel, which has 60 pixels at 96 dpi");
+    Desktop { browser: &browser }.wait_for_return(START).await;
+    wait_for(&stack, Screen::new("1920x1080", "1920x1080", "144")).await;
+
+    // A person chooses another one in System Settings, and that stays.
+    let choice = "kwriteconfig6 --file kcmfonts --group General --key forceFontDPI 120";
+    at_display(&stack, choice);
+    let before = stack.status().expect("a status");
+    stack.exec_ok(&["desktopd", "restart", "kde"]);
+    stack.wait_until_renewed(&before).await;
+    wait_for(&stack, Screen::new("1920x1080", "1920x1080", "120")).await;
+    Desktop { browser: &browser }.wait_for_return(START).await;
+    wait_for(&stack, Screen::new("1920x1080", "1920x1080", "120")).await;
+}
+
+/// How high Plasma's panel is.
+async fn panel(stack: &Stack) -> u32 {
+    eventually("Plasma's panel", START, async || {
+        let seen = at_display(
+            stack,
+            "for w in $(xdotool search --onlyvisible --class plasmashell); do xdotool getwindowgeometry --shell $w; done",
+        );
+        let heights = seen.lines().filter_map(|line| line.strip_prefix("HEIGHT=")?.parse::<u32>().ok());
+        heights.min().filter(|height| *height < 200)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_screen_follows_the_browser_that_may_change_it() {
+    let most = "2560x1600";
+    let stack = start(&[("WEBRTC_ENABLE_RESIZE", "true"), ("DISPLAY_MAX_SIZE", most)]).await;
+    // What people see first is the size that they asked for.
+    wait_for(&stack, Screen::new("1920x1080", most, "96")).await;
+    let usual = new_window(&stack).await;
+
+    let browser = Browser::start().await;
+    browser.shape(SHAPES[0]).await;
+    stack::enter(&browser, &stack, USER, PASSWORD).await;
+    // A browser that asks for more than the maximum gets the largest screen of its shape. X's widths are multiples of 8.
+    let screens = [
+        ([1440, 900], "96"),
+        ([2560, 1600], "192"),
+        ([744, 1600], "288"),
+        ([2560, 1440], "96"),
+        ([1000, 700], "96"),
+        ([1600, 1000], "96"),
+    ];
+    for (shape, (size, dpi)) in SHAPES.into_iter().zip(screens) {
+        browser.shape(shape).await;
+        wait_for_stream(&browser, size, shape).await;
+        wait_for(&stack, Screen::new(&format!("{}x{}", size[0], size[1]), most, dpi)).await;
+        if shape.2 == 2 {
+            let large = new_window(&stack).await;
+            assert!(large > usual * 3 / 2, "a window of {large} pixels, and one of {usual} at 96 dpi");
+        }
+    }
+
+    // VNC shows the same screen.
+    let looker = Browser::start().await;
+    looker.goto(&format!("http://localhost:{}/", stack.port(VNC))).await;
+    looker.submit_form("form", &[("user", USER), ("password", PASSWORD)]).await;
+    let seen = async |size: [u64; 2]| {
+        eventually(&format!("{size:?} by VNC"), SOON, async || {
+            let seen = looker.execute(PICTURE, vec![]).await;
+            if seen[0] == size[0] && seen[1] == size[1] { Ok(()) } else { Err(seen.to_string()) }
+        })
+        .await;
+    };
+    seen([1600, 1000]).await;
+    browser.shape((1200, 800, 1)).await;
+    seen([1200, 800]).await;
+}
+
+/// Black and white lines, one pixel each.
+const LINES: &str = r"printf '#define l_width 8\n#define l_height 8\nstatic char l_bits[] = {\n%s};\n' \
+    '0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55' >/tmp/lines && xsetroot -bitmap /tmp/lines -fg white -bg black";
+
+/// Which part of a picture is neither dark nor light.
+fn grey(picture: &Picture) -> f64 {
+    picture.share(|pixel| (64..192).contains(&pixel.1))
+}
+
+#[tokio::test]
+async fn a_picture_that_is_scaled_is_smooth() {
+    let stack = crate::wire::start().await;
+    at_display(&stack, LINES);
+    let browser = Browser::start().await;
+    // As large as the screen, then smaller: every third pixel lies between two lines then.
+    browser.shape((1920, 1080, 1)).await;
+    stack::log_in(&browser, &stack.desktop(), USER, PASSWORD).await;
+    wait_for_stream(&browser, [1920, 1080], (1920, 1080, 1)).await;
+    eventually("the lines as they are", SOON, async || {
+        let grey = grey(&browser.screenshot().await);
+        if grey < 0.1 { Ok(()) } else { Err(format!("{grey} of the picture is grey")) }
+    })
+    .await;
+    let shape = (1440, 810, 1);
+    browser.shape(shape).await;
+    wait_for_stream(&browser, [1920, 1080], shape).await;
+    wait_for_smooth_lines(&browser).await;
+}
+
+async fn wait_for_smooth_lines(browser: &Browser) {
+    eventually("lines that were scaled", SOON, async || {
+        let grey = grey(&browser.screenshot().await);
+        if grey > 0.2 { Ok(()) } else { Err(format!("{grey} of the picture is grey")) }
+    })
+    .await;
+}
