@@ -13,6 +13,8 @@ const WIDTH: usize = 100;
 pub(super) struct Screen {
     pub(super) colours: bool,
     pub(super) width: usize,
+    /// Whether it is a terminal.
+    pub(super) terminal: bool,
 }
 
 impl Screen {
@@ -23,7 +25,7 @@ impl Screen {
         let told = env.text("COLUMNS").and_then(|text| text.parse().ok());
         let size = || rustix::termios::tcgetwinsize(&out).ok().map(|size| usize::from(size.ws_col));
         let width = told.or_else(size).filter(|width| *width > 0).unwrap_or(WIDTH);
-        Self { colours: terminal && wanted, width }
+        Self { colours: terminal && wanted, width, terminal }
     }
 
     /// A state's word, or anything that stands for it, in the state's colour.
@@ -51,5 +53,5 @@ impl Screen {
 #[cfg(test)]
 impl Screen {
     /// A file, or a pipe.
-    pub(super) const PLAIN: Self = Self { colours: false, width: WIDTH };
+    pub(super) const PLAIN: Self = Self { colours: false, width: WIDTH, terminal: false };
 }

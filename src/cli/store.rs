@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::config::env::{is_own_secret, looks_secret};
 use crate::steps;
 use crate::sys::env_file::is_name;
+use crate::sys::print;
 
 use super::{Failure, code};
 
@@ -18,13 +19,12 @@ pub(super) fn store(config: &Config, variables: &[OsString]) -> Result<(), Failu
     }
     for (name, value) in wanted {
         steps::store(&config.places.state, name, &value).map_err(|error| {
-            let hint =
-                if error.kind() == std::io::ErrorKind::PermissionDenied { "; it is root's" } else { "" };
-            Failure::new(code::FAILED, format!("/etc/environment: {error}{hint}"))
+            let for_root = error.kind() == std::io::ErrorKind::PermissionDenied;
+            Failure { for_root, ..Failure::new(code::FAILED, format!("/etc/environment: {error}")) }
         })?;
         let name = name.display();
         let shown = if looks_secret(&name.to_string()) { "******".into() } else { value.to_string_lossy() };
-        println!("Stored environment variable '{name}': {shown}");
+        print::out(&format!("Stored environment variable '{name}': {shown}\n"))?;
     }
     Ok(())
 }

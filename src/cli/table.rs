@@ -1,10 +1,14 @@
-//! Columns as wide as their widest cell.
+//! Columns as wide as their widest cell. A cell is one line, whatever a service or a file put into it.
+
+use crate::sys::terminal::safe_line;
 
 /// The rows as lines; `paint` gets each cell, filled up with spaces, with its row and column.
 pub(super) fn table<const N: usize>(
     rows: &[[String; N]],
     paint: impl Fn(usize, usize, String) -> String,
 ) -> String {
+    let rows: Vec<[String; N]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| safe_line(cell).into_owned())).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |(at, row): (usize, &[String; N])| {

@@ -21,7 +21,7 @@ pub mod template;
 mod together;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -175,6 +175,8 @@ pub struct Plan {
     pub problems: Vec<Problem>,
     /// What the machine lacks, and no file can mend.
     pub shortcomings: Vec<String>,
+    /// The units whose lines are not copied to the container's output.
+    pub quiet: BTreeSet<String>,
 }
 
 impl Plan {
@@ -209,7 +211,9 @@ impl Plan {
         let links = guests.seat(&mut routes, &portal);
         routes::ask_for_localhost(&mut routes, &config.env.vars.header_up_localhost);
         let shortcomings = shortcomings(config, facts).into_iter().chain(who.shortcoming).collect();
-        Self { units, routes, portal, links, display, account: who.account, problems, shortcomings }
+        let quiet = config.services.iter().filter(|service| !service.log_to_stdout);
+        let quiet = quiet.map(|service| service.name.clone()).collect();
+        Self { units, routes, portal, links, display, account: who.account, problems, shortcomings, quiet }
     }
 
     /// A unit by its name.

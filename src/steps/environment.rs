@@ -23,6 +23,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::config::Environment;
 use crate::config::env::is_own_secret;
 use crate::sys::env_file::{entries, is_name, line, of_entries, parse, parse_with, rewrite};
+use crate::sys::read as read_file;
 use crate::sys::replace::replace_with;
 
 /// What bash has of its own: it would read a file no further than to one of these.
@@ -114,7 +115,8 @@ fn machine_file(places: &Places, gid: u32, planned: &Variables) -> io::Result<Va
     for mistake in &parsed.told {
         eprintln!("{}: {mistake}", file.display());
     }
-    let written = fs::read(&places.written).ok().map(|bytes| of_entries(&bytes).into_iter().collect());
+    let written =
+        read_file::bytes(&places.written, LONGEST).ok().map(|bytes| of_entries(&bytes).into_iter().collect());
     let found: Variables = parsed.variables.iter().cloned().collect();
     let wanted = merge::merge(&found, written.as_ref(), planned);
     let text = rewrite(&bytes, &parsed, &wanted);
@@ -145,20 +147,16 @@ fn exported(name: &OsStr, value: &OsStr) -> Vec<u8> {
 
 /// What is in a file that may be missing. One that no plan reads is left alone.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    match fs::metadata(file) {
+    match read_file::bytes(file, LONGEST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Ok(found) if !found.is_file() => Err(io::Error::other("it is not a file")),
-        Ok(found) if found.len() > LONGEST => {
-            Err(io::Error::other("it is longer than 1 MiB; it is not read"))
-        }
-        _ => fs::read(file),
+        found => found,
     }
 }
 
 /// Nobody else changes the file meanwhile. What is locked is our own folder: anybody can hold a lock of one that they can
 /// read. While there is none, as where an image is made, there is nobody else either.
 fn lock(state: &Path) -> io::Result<Option<File>> {
-    let folder = match File::open(state) {
+    let folder = match read_file::folder(state) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         folder => folder?,
     };

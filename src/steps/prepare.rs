@@ -9,6 +9,8 @@ use std::path::Path;
 use nix::unistd::{Gid, Uid, chown};
 use rand::RngExt;
 
+use crate::sys::read;
+
 /// What a dead boot of the same container leaves behind and a new one would stumble over.
 const STALE: [&str; 3] = ["/run/dbus/pid", "/tmp/.X0-lock", "/tmp/.X1-lock"];
 
@@ -77,7 +79,7 @@ fn shared_folder(folder: &Path, mode: u32) -> io::Result<()> {
 /// D-Bus and Qt want one; images ship none, or an empty file, so that containers differ.
 fn machine_id(file: &Path) -> io::Result<()> {
     let usable = |text: String| text.trim().len() == 32 && text.trim().bytes().all(|b| b.is_ascii_hexdigit());
-    if fs::read_to_string(file).is_ok_and(usable) {
+    if read::text(file, read::BY_HAND).is_ok_and(usable) {
         return Ok(());
     }
     let id: u128 = rand::rng().random();

@@ -28,6 +28,7 @@ mod input;
 mod jobs;
 mod journey;
 mod logout;
+mod logs;
 mod mistakes;
 mod narrow;
 mod net;
