@@ -4,18 +4,20 @@
 //! looked at. From then on this task only passes on: signals to the reaper and the supervisor, states to the observer.
 
 mod busy;
+mod control;
 mod credentials;
 mod front;
 mod reload;
 mod variables;
 mod ways;
+mod welcome;
 
 use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::unistd::{Gid, chown};
+use nix::unistd::Gid;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -23,10 +25,10 @@ use crate::cli::{Failure, code};
 use crate::config::service::Run;
 use crate::config::{Config, Provider, Secret, env, portal_file};
 use crate::facts::{self, Facts};
-use crate::logs::{self, Console, Limits, Logs};
+use crate::logs::{self, Console, Limits, Logs, OWN_LOG, QUIET};
 use crate::observe::{Observer, Phase, What};
 use crate::plan::{Fate, Plan, Portal};
-use crate::portal::{self, Wish};
+use crate::portal::Wish;
 use crate::state::State;
 use crate::steps;
 use crate::supervise::{self, Context, Published, Replanned, Supervisor};
@@ -34,8 +36,10 @@ use crate::sys;
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::{Signal, Signals};
 use busy::Busy;
+use control::Control;
 use front::Front;
 use reload::{Reading, Reloader, Wanted};
+use welcome::{Known, Welcome};
 
 /// How long answers on the control socket may take at the end.
 const LAST_ANSWER: Duration = Duration::from_millis(300);
@@ -51,7 +55,8 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     }
     tracing::info!("desktopd {} starts", env!("CARGO_PKG_VERSION"));
     let socket = config.places.control_socket();
-    let control = portal::bind_unix(&config.places.run, &socket).await.map_err(failed)?;
+    let (mut control, listener, listeners) =
+        Control::bind(config.places.run.clone(), socket).await.map_err(failed)?;
     let busy = Busy::begin(&config.places.run);
 
     let (observer, watch) = Observer::new(std::process::id().cast_signed(), began.1);
@@ -68,12 +73,12 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let mut front =
         Front::open((&config, &state, trouble), seen, (shown.logs(), handle_watch, wish, rows), stop.clone())
             .await;
-    let control = front.serve_control(control, stop.clone());
+    let answering = front.serve_control((listener, listeners), stop.clone());
 
     let reaper = Reaper::new();
     let run_dir = config.places.run.clone();
     let ready_socket = config.env.raw.get(OsStr::new("NOTIFY_SOCKET")).cloned();
-    let (plan, reloader) = plan(config, shown).await?;
+    let (plan, reloader) = plan(config, shown, &mut control).await?;
     front.show_plan(&observer, &plan);
     let events = observer.events();
     events.record(jiff::Timestamp::now().as_millisecond(), What::Phase { phase: Phase::Running });
@@ -97,13 +102,16 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         whereabouts,
         ready_socket,
         busy,
+        control,
+        welcome: Welcome::default(),
+        logs: logs.clone(),
     };
     let code = daemon.watch_over().await;
     let front = daemon.front;
     stop.cancel();
     front.gateway.drained().await;
     // Followers of logs and events have no end of their own and are not waited for.
-    let _ = tokio::time::timeout(LAST_ANSWER, control).await;
+    let _ = tokio::time::timeout(LAST_ANSWER, answering).await;
     tracing::info!("everything has stopped");
     logs.flush();
     Ok(code)
@@ -127,6 +135,11 @@ struct Daemon {
     ready_socket: Option<OsString>,
     /// Tells scripts that the machine is still being set up.
     busy: Busy,
+    /// Where commands reach the daemon.
+    control: Control,
+    /// Says where to log in.
+    welcome: Welcome,
+    logs: Logs,
 }
 
 impl Daemon {
@@ -149,7 +162,10 @@ impl Daemon {
                             return code::FAILED;
                         }
                     }
-                    Signal::Reload => self.want_reload(("got signal HUP", None)),
+                    Signal::Reload => {
+                        self.control.look().await;
+                        self.want_reload(("got signal HUP", None));
+                    }
                 },
                 Some(wish) = self.wishes.recv() => match wish {
                     Wish::Shutdown => {
@@ -167,6 +183,7 @@ impl Daemon {
                         self.want_reload(("somebody asked to read the configuration", Some(reply)));
                     }
                 },
+                () = self.control.changed() => self.control.look().await,
                 Some(reading) = self.readings.recv() => self.take_over(reading).await,
                 Ok(()) = self.front.certificate.changed() => self.front.show_problems(&self.observer),
                 Some(public) = self.whereabouts.1.recv() => self.front.found(&self.observer, public),
@@ -187,6 +204,9 @@ impl Daemon {
                     if published.up {
                         self.came_up();
                     }
+                    if !published.stopping && !self.welcome.is_over() {
+                        self.greet(&published);
+                    }
                     observe(&self.observer, published);
                     if finished {
                         return code;
@@ -202,6 +222,22 @@ impl Daemon {
         let Some(socket) = self.ready_socket.take() else { return };
         if let Err(error) = sys::notify::tell(&socket, "READY=1") {
             tracing::warn!("NOTIFY_SOCKET={}: {error}", socket.display());
+        }
+    }
+
+    /// Says where to log in, as soon as that is of use.
+    fn greet(&mut self, published: &Published) {
+        let (front, units) = (&self.front, &published.units);
+        let routes = front.shown_routes();
+        let stage = welcome::stage(units, &routes, published.up, self.busy.is_there());
+        let lines = self.welcome.lines(stage, || {
+            let (user, _) = front.auth.user();
+            let container = facts::container_id();
+            let known = Known { units, routes: &routes, user: &user, asked: front.asks, container };
+            welcome::text(stage, &known)
+        });
+        for line in lines {
+            self.logs.push(OWN_LOG, &line);
         }
     }
 
@@ -262,7 +298,7 @@ fn open_logs(config: &Config) -> (Logs, Option<String>) {
         files: config.settings.log_files,
         ring: config.settings.log_ring,
     };
-    let logs = Logs::new(limits, Console::stdout());
+    let logs = Logs::new(limits, Console::stdout(config.env.vars.log_to_stdout.into()));
     logs.hide(config.env.secrets());
     logs::init_tracing(&logs, config.env.vars.debug.0);
     (logs, trouble)
@@ -274,7 +310,11 @@ fn make_secrets(config: &mut Config, state: &State) {
 }
 
 /// Looks at the machine and plans, off the threads that answer: a directory service or a disk may be slow.
-async fn plan(config: Config, shown: variables::Shown) -> Result<(Plan, Reloader), Failure> {
+async fn plan(
+    config: Config,
+    shown: variables::Shown,
+    control: &mut Control,
+) -> Result<(Plan, Reloader), Failure> {
     let (plan, facts, config, shown) = sys::apart(move || {
         // No hook of this boot has run yet, and no account has failed to be made.
         let _ = std::fs::remove_file(config.env_files().hooks);
@@ -303,7 +343,7 @@ async fn plan(config: Config, shown: variables::Shown) -> Result<(Plan, Reloader
     }
     for unit in &plan.units {
         if let Fate::Skip(reason) = &unit.fate {
-            tracing::info!("{} is skipped: {reason}", unit.name);
+            tracing::info!(target: QUIET, "{} is skipped: {reason}", unit.name);
         }
     }
     for shortcoming in &plan.shortcomings {
@@ -317,10 +357,7 @@ async fn plan(config: Config, shown: variables::Shown) -> Result<(Plan, Reloader
     if let Ok(account) = &plan.account
         && facts.daemon.uid == 0
     {
-        let socket = config.places.control_socket();
-        if let Err(error) = chown(&socket, None, Some(Gid::from_raw(account.identity.gid))) {
-            tracing::warn!("{}: {error}", socket.display());
-        }
+        control.open_to(Gid::from_raw(account.identity.gid));
     }
     let reloader = Reloader::new(&config, &facts, &plan, shown);
     Ok((plan, reloader))

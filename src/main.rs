@@ -7,6 +7,7 @@ use desktopd::config::{Config, Service, env};
 use desktopd::facts::Facts;
 use desktopd::logs::Mask;
 use desktopd::plan::Plan;
+use desktopd::sys::print;
 use desktopd::{app, steps, sys};
 use tokio::runtime::Builder;
 
@@ -48,7 +49,7 @@ fn run() -> i32 {
             desktop(config)
         }
         command => {
-            let config = Config::load(args.config.clone(), &[]);
+            let config = Config::of_client(args.config.clone());
             let result =
                 with_runtime(Builder::new_current_thread().enable_all().build(), cli::ask(command, &config));
             match result {
@@ -96,7 +97,11 @@ fn desktop(config: Config) -> i32 {
 
 fn refused(failure: &Failure) -> i32 {
     if !failure.message.is_empty() {
-        eprintln!("desktopd: {}", failure.message);
+        print::error(&format!("desktopd: {}", failure.message));
+        if failure.for_root && !nix::unistd::Uid::effective().is_root() {
+            let words: Vec<_> = std::env::args_os().collect();
+            print::error(&format!("desktopd: {}", cli::as_root(&words)));
+        }
     }
     failure.code
 }
@@ -116,7 +121,7 @@ fn told(result: Result<(), String>) -> i32 {
     match result {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("desktopd: {error}");
+            print::error(&format!("desktopd: {error}"));
             code::FAILED
         }
     }
@@ -127,16 +132,17 @@ fn plan(config: &Config, json: bool) -> i32 {
     let plan = Plan::build(config, &facts);
     // A service file may say in the open what is a secret elsewhere.
     let mask = Mask::default();
-    let quoted =
-        |value: String| serde_json::to_string(&value).unwrap_or_default().trim_matches('"').to_owned();
-    mask.hide(config.env.secrets().into_iter().flat_map(|value| [quoted(value.clone()), value]));
-    if json {
+    mask.hide(config.env.secrets());
+    let printed = if json {
         match serde_json::to_string_pretty(&plan.view()) {
-            Ok(text) => println!("{}", mask.apply(&text)),
+            Ok(text) => print::data(format!("{}\n", mask.apply(&text)).as_bytes()),
             Err(error) => return told(Err(error.to_string())),
         }
     } else {
-        print!("{}", mask.apply(&plan.text()));
+        print::out(&mask.apply(&plan.text()))
+    };
+    if let Err(failure) = printed.map_err(Failure::from) {
+        return refused(&failure);
     }
     if plan.problems.is_empty() { 0 } else { code::CONFIG }
 }

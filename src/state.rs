@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand::RngExt;
 
+use crate::sys::read;
 use crate::sys::replace::replace_with;
 
 /// The file that says which instance the values belong to. No value may have this name.
@@ -23,6 +24,9 @@ const OF_UNITS: [&str; 1] = ["ssh"];
 
 /// What a generated word consists of: nothing that is easily taken for something else.
 const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+/// No value is larger. Bytes.
+const LARGEST: u64 = 16 << 20;
 
 /// Length of a generated word: with 56 letters, 139 bits.
 const WORD: usize = 24;
@@ -121,7 +125,7 @@ impl State {
         if let Some(value) = values.get(key) {
             return Some(value.clone());
         }
-        let value = fs::read(self.path(key)?).ok()?;
+        let value = read::bytes(&self.path(key)?, LARGEST).ok()?;
         values.insert(key.to_owned(), value.clone());
         Some(value)
     }
@@ -149,7 +153,7 @@ fn claim(dir: &Path, instance: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     fs::set_permissions(dir, Permissions::from_mode(0o700))?;
     let id = dir.join(INSTANCE);
-    if fs::read(&id).is_ok_and(|owner| owner == instance.as_bytes()) {
+    if read::bytes(&id, LARGEST).is_ok_and(|owner| owner == instance.as_bytes()) {
         return Ok(());
     }
     for entry in fs::read_dir(dir)? {
@@ -170,7 +174,7 @@ fn claim(dir: &Path, instance: &str) -> io::Result<()> {
 
 fn write(path: &Path, value: &[u8]) -> io::Result<()> {
     replace_with(path, value, 0o600, File::sync_all)?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    path.parent().map_or(Ok(()), read::sync)
 }
 
 #[cfg(test)]

@@ -29,17 +29,22 @@ impl Busy {
         Self { file, there: false }
     }
 
+    /// Whether people's scripts still set up the machine.
+    pub(super) fn is_there(&self) -> bool {
+        self.there
+    }
+
     /// Makes the file, or removes it, as `units` are.
     pub(super) fn look(&mut self, units: &[UnitStatus]) {
         let busy = |unit: &UnitStatus| {
             SCRIPTS.contains(&unit.name.as_str())
                 && [UnitState::Waiting, UnitState::Starting].contains(&unit.state)
         };
-        let (Some(file), wanted) = (&self.file, units.iter().any(busy)) else { return };
-        if wanted == self.there {
+        let wanted = units.iter().any(busy);
+        if std::mem::replace(&mut self.there, wanted) == wanted {
             return;
         }
-        self.there = wanted;
+        let Some(file) = &self.file else { return };
         if !wanted {
             remove(file);
         } else if let Err(error) = File::create(file) {

@@ -18,7 +18,7 @@ use crate::gateway::auth::{Auth, DEFAULT_COST};
 use crate::gateway::tls::{Sources, Tls};
 use crate::gateway::{self, Gateway};
 use crate::logs::Logs;
-use crate::observe::{Events, Observer, Watch};
+use crate::observe::{Events, Observer, RouteStatus, Watch};
 use crate::plan::{Plan, Portal};
 use crate::portal::{self, Api, Right, Rows, Wish};
 use crate::state::State;
@@ -28,6 +28,8 @@ use crate::supervise::Handle;
 pub(super) struct Front {
     pub(super) gateway: Gateway,
     pub(super) auth: Auth,
+    /// Whether people are asked for a password.
+    pub(super) asks: bool,
     control: axum::Router,
     ways: Ways,
     problems: Vec<String>,
@@ -91,8 +93,10 @@ impl Front {
                 "AUTH_EXCLUDE: whoever reaches port {ports} of this machine uses what is behind it"
             );
         }
+        let asks = shown.enabled;
         Self {
             gateway,
+            asks,
             control: portal::control_router(api, auth.clone(), shown, wishes)
                 .merge(portal::variables_router(rows)),
             auth,
@@ -108,6 +112,7 @@ impl Front {
     pub(super) fn show_plan(&mut self, observer: &Observer, plan: &Plan) {
         let problems = plan.problems.iter().map(ToString::to_string).chain(plan.shortcomings.iter().cloned());
         self.planned = problems.map(|problem| self.logs.mask(&problem)).collect();
+        self.logs.set_quiet(plan.quiet.clone());
         observer.update(|snapshot| snapshot.display = plan.display.summary());
         self.show_problems(observer);
     }
@@ -131,6 +136,11 @@ impl Front {
         }
     }
 
+    /// The ways in, as people are told of them.
+    pub(super) fn shown_routes(&self) -> Vec<RouteStatus> {
+        self.ways.shown()
+    }
+
     /// The public address was looked up.
     pub(super) fn found(&mut self, observer: &Observer, public: IpAddr) {
         if self.ways.found(public) {
@@ -139,10 +149,14 @@ impl Front {
         }
     }
 
-    pub(super) fn serve_control(&self, listener: UnixListener, stop: CancellationToken) -> JoinHandle<()> {
+    pub(super) fn serve_control(
+        &self,
+        listeners: (UnixListener, mpsc::Receiver<UnixListener>),
+        stop: CancellationToken,
+    ) -> JoinHandle<()> {
         let own = Uid::effective().as_raw();
         let right = move |uid| if uid == 0 || uid == own { Right::Change } else { Right::Read };
-        tokio::spawn(portal::serve_unix(listener, self.control.clone(), right, stop))
+        tokio::spawn(portal::serve_unix(listeners, self.control.clone(), right, stop))
     }
 }
 

@@ -3,7 +3,10 @@
 //! A new plan with a mistake that the old one did not have is refused as a whole: a typo must not take down what
 //! runs. The machine is looked at again, too, so that a program that was installed meanwhile is found.
 
+use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,6 +18,13 @@ use crate::supervise::Replanned;
 use crate::sys;
 
 use super::variables::Shown;
+
+/// How long reading and planning may take: what hangs, on a dead volume for example, must not be in the way of later
+/// requests.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The readings that have not come to an end.
+static LATE: AtomicUsize = AtomicUsize::new(0);
 
 /// Where to say what came of a reload.
 pub(super) type Reply = oneshot::Sender<Result<Replanned, String>>;
@@ -111,7 +121,7 @@ impl Reloader {
         let (dir, env) = (self.dir.clone(), self.env.clone());
         let (display, command) = (self.display.clone(), self.command.clone());
         let ssh_port_taken = self.ssh_port_taken;
-        let (plan, env) = sys::apart(move || {
+        let (plan, env) = sys::apart_within(LIMIT, &LATE, move || {
             let problems = env.problems();
             let mut config = Config::read(dir, env, problems).with_files();
             config.services.extend(command.as_ref().map(|(service, _)| service.clone()));
@@ -127,7 +137,12 @@ impl Reloader {
             (plan, config.env)
         })
         .await
-        .map_err(|error| not_planned(&error))?;
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => {
+                format!("reading {} and looking at the machine: {error}", self.dir.display())
+            }
+            _ => not_planned(&error),
+        })?;
         let new = plan.problems.iter().filter(|problem| !self.accepted.contains(problem));
         // A wrong variable has its default, as it has at the start.
         let of_env = env.problems();

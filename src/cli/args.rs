@@ -1,5 +1,10 @@
 //! The command line: every command, its options, and an example or two.
 
+mod habits;
+mod root;
+
+pub use root::as_root;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -75,7 +80,7 @@ signal n ended it, 127 when there is no such program, 126 when it cannot be exec
         command: Vec<String>,
     },
     /// Show all services and how they are, or some of them with the last lines of their logs
-    #[command(after_help = "Examples:
+    #[command(aliases = ["ps", "list", "ls", "st"], after_help = "Examples:
   desktopd status
   desktopd status kde 'pipewire*'
   desktopd status --json | jq -r '.units[] | select(.state == \"failed\") | .name'")]
@@ -98,7 +103,7 @@ signal n ended it, 127 when there is no such program, 126 when it cannot be exec
   desktopd restart caddy             # the gateway is desktopd itself: reads the configuration again")]
     Restart(Restart),
     /// Show what a service printed
-    #[command(after_help = "Examples:
+    #[command(aliases = ["log", "tail"], after_help = "Examples:
   desktopd logs                      # the daemon itself
   desktopd logs -f kde
   desktopd logs --all -n 20
@@ -214,7 +219,7 @@ and services of that user. A service has them after its restart."
         variables: Vec<OsString>,
     },
     /// Read the configuration again; restarts only what changed; for root
-    #[command(after_help = "Examples:
+    #[command(aliases = ["reread", "update", "daemon-reload"], after_help = "Examples:
   docker exec C desktopd reload
 
 A changed file is noticed by itself. One with a mistake changes nothing.")]
@@ -244,7 +249,7 @@ A changed file is noticed by itself. One with a mistake changes nothing.")]
     },
 }
 
-/// What to show of which units.
+/// What to show of which services.
 #[derive(Debug, clap::Args)]
 pub struct Status {
     /// Names, aliases or patterns such as 'pipewire*'; a table of all when left out
@@ -255,7 +260,7 @@ pub struct Status {
     pub json: bool,
 }
 
-/// Which units are to change, and whether to wait for it.
+/// Which services are to change, and whether to wait for it.
 #[derive(Debug, clap::Args)]
 pub struct Change {
     /// Names, aliases or patterns such as 'pipewire*'
@@ -272,13 +277,13 @@ pub struct Change {
     pub json: bool,
 }
 
-/// Which units are to restart.
+/// Which services are to restart.
 #[derive(Debug, clap::Args)]
 pub struct Restart {
-    /// Which units, and whether to wait.
+    /// Which services, and whether to wait.
     #[command(flatten)]
     pub change: Change,
-    /// Leave out the units that are restarted with these by `restart-with`
+    /// Leave out the services that are restarted with these by `restart-with`
     #[arg(long)]
     pub only: bool,
 }
@@ -296,7 +301,7 @@ pub struct Logs {
     #[arg(short, long)]
     pub follow: bool,
     /// How many of the last lines; 100 when no time is given either
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, visible_alias = "tail", value_name = "N")]
     pub lines: Option<usize>,
     /// Nothing older: a time such as 2026-01-31T12:00:00Z, or how long ago, such as 5m
     #[arg(long, value_name = "TIME", value_parser = since)]
@@ -313,7 +318,7 @@ pub struct Events {
     #[arg(short, long)]
     pub follow: bool,
     /// How many of the last ones
-    #[arg(short = 'n', long, default_value_t = 100, value_name = "N")]
+    #[arg(short = 'n', long, visible_alias = "tail", default_value_t = 100, value_name = "N")]
     pub lines: usize,
     /// Print JSON, one line each
     #[arg(long)]
@@ -393,7 +398,8 @@ impl Args {
         if let Some((_, command)) = NAMES.iter().find(|(name, _)| called == Some(name)) {
             words.splice(..1, ["desktopd"].iter().chain(*command).map(OsString::from));
         }
-        Self::try_parse_from(words)
+        habits::spell(&mut words);
+        Self::try_parse_from(words.clone()).map_err(|error| habits::told(error, &words))
     }
 }
 

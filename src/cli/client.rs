@@ -1,8 +1,10 @@
 //! The API over the control socket.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -18,6 +20,18 @@ use crate::supervise::{Replanned, Verb};
 
 use super::code;
 
+/// How long the daemon may take for an answer. It has the answer ready, so more means that it hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it may take for work: planning has a limit of its own, which is shorter.
+const PATIENCE_FOR_WORK: Duration = Duration::from_secs(45);
+
+/// The largest answer. Logs are the largest, and each is limited in the daemon. Bytes.
+const LARGEST: usize = 64 << 20;
+
+/// The largest event of a stream. Bytes.
+const LARGEST_EVENT: usize = 4 << 20;
+
 /// Why a command ends with an error: its exit code, and what to say, if anything is left to say.
 #[derive(Debug)]
 pub struct Failure {
@@ -25,12 +39,19 @@ pub struct Failure {
     pub code: i32,
     /// For standard error; empty when all is said.
     pub message: String,
+    /// Whether root may do what was refused.
+    pub for_root: bool,
 }
 
 impl Failure {
     /// A failure with a message.
     pub fn new(code: i32, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), for_root: false }
+    }
+
+    /// A failure of somebody who is not root.
+    pub fn for_root(code: i32, message: impl Into<String>) -> Self {
+        Self { for_root: true, ..Self::new(code, message) }
     }
 
     /// A failure whose output says everything.
@@ -96,8 +117,9 @@ impl Client {
     }
 
     pub(super) async fn shutdown(&self) -> Result<(), Failure> {
-        checked(self.request(Method::POST, "/api/shutdown", "").await?).await?;
-        Ok(())
+        within(PATIENCE, async { checked(self.request(Method::POST, "/api/shutdown", "").await?).await })
+            .await
+            .map(drop)
     }
 
     pub(super) async fn reload(&self) -> Result<Replanned, Failure> {
@@ -106,25 +128,22 @@ impl Client {
 
     /// A text as it is.
     pub(super) async fn text(&self, path: &str) -> Result<Bytes, Failure> {
-        let response = checked(self.request(Method::GET, path, "").await?).await?;
-        let body = response.into_body().collect().await;
-        Ok(body.map_err(|error| Failure::new(code::FAILED, error.to_string()))?.to_bytes())
+        within(PATIENCE, async { whole(checked(self.request(Method::GET, path, "").await?).await?).await })
+            .await
     }
 
     /// What comes by and by.
     pub(super) async fn stream(&self, path: &str) -> Result<Stream, Failure> {
-        let response = checked(self.request(Method::GET, path, "").await?).await?;
+        let asked = async { checked(self.request(Method::GET, path, "").await?).await };
+        let response = within(PATIENCE, asked).await?;
         Ok(Stream { body: response.into_body(), buffer: Vec::new(), name: String::new() })
     }
 
     async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: &str) -> Result<T, Failure> {
-        let response = checked(self.request(method, path, body).await?).await?;
-        let bytes = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| Failure::new(code::FAILED, error.to_string()))?;
-        serde_json::from_slice(&bytes.to_bytes()).map_err(|error| {
+        let limit = if method == Method::GET { PATIENCE } else { PATIENCE_FOR_WORK };
+        let asked = async { whole(checked(self.request(method, path, body).await?).await?).await };
+        let bytes = within(limit, asked).await?;
+        serde_json::from_slice(&bytes).map_err(|error| {
             Failure::new(code::FAILED, format!("the daemon's answer makes no sense: {error}"))
         })
     }
@@ -149,14 +168,43 @@ impl Client {
 
     async fn connect(&self) -> Result<UnixStream, Failure> {
         let mut trouble = Vec::new();
+        let mut denied = false;
         for socket in &self.sockets {
             match UnixStream::connect(socket).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => trouble.push(format!("{}: {error}", socket.display())),
+                Err(error) => {
+                    denied |= error.kind() == std::io::ErrorKind::PermissionDenied;
+                    trouble.push(format!("{}: {error}", socket.display()));
+                }
             }
         }
-        Err(Failure::new(code::NOT_RUNNING, format!("the daemon does not run here ({})", trouble.join("; "))))
+        let trouble = trouble.join("; ");
+        if denied {
+            let why = "this needs root or the desktop's user";
+            return Err(Failure::for_root(code::NOT_RUNNING, format!("{why} ({trouble})")));
+        }
+        Err(Failure::new(code::NOT_RUNNING, format!("the daemon does not run here ({trouble})")))
     }
+}
+
+/// Waits no longer than `limit`.
+async fn within<T>(limit: Duration, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
+        Err(Failure::new(code::NOT_RUNNING, format!("the daemon does not answer within {limit:?}")))
+    })
+}
+
+/// All of an answer.
+async fn whole(response: Response<Incoming>) -> Result<Bytes, Failure> {
+    let body = Limited::new(response.into_body(), LARGEST).collect().await;
+    body.map(http_body_util::Collected::to_bytes).map_err(|error| {
+        let why = if error.is::<LengthLimitError>() {
+            format!("the daemon's answer is larger than {} MiB", LARGEST >> 20)
+        } else {
+            error.to_string()
+        };
+        Failure::new(code::FAILED, why)
+    })
 }
 
 /// An answer that is an error says so in its body.
@@ -165,11 +213,12 @@ async fn checked(response: Response<Incoming>) -> Result<Response<Incoming>, Fai
     if status.is_success() {
         return Ok(response);
     }
-    let bytes =
-        response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let bytes = whole(response).await.unwrap_or_default();
     let told = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
     let told = told.and_then(|body| body["error"].as_str().map(str::to_owned));
-    Err(Failure::new(code::FAILED, told.unwrap_or_else(|| format!("the daemon answered {status}"))))
+    let told = told.unwrap_or_else(|| format!("the daemon answered {status}"));
+    let for_root = status == StatusCode::FORBIDDEN;
+    Err(Failure { for_root, ..Failure::new(code::FAILED, told) })
 }
 
 /// Server-sent events, one after the other.
@@ -195,6 +244,9 @@ impl Stream {
             }
             match self.body.frame().await {
                 None => return Ok(None),
+                Some(Ok(_)) if self.buffer.len() > LARGEST_EVENT => {
+                    return Err(Failure::new(code::FAILED, "an event of the daemon is too large"));
+                }
                 Some(Ok(frame)) => {
                     self.buffer.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
                 }

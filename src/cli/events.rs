@@ -1,13 +1,12 @@
 //! What happened, as lines, and the boot as a chart.
 
-use std::io::Write;
-
 use crate::observe::events::{Event, What};
 use crate::observe::timeline;
 
 use super::args::{Events, Timeline};
 use super::client::Client;
 use super::{Failure, Screen, render};
+use crate::sys::print::error;
 
 /// The command `events`.
 pub(super) async fn events(client: &Client, args: &Events, screen: Screen) -> Result<(), Failure> {
@@ -23,7 +22,7 @@ pub(super) async fn events(client: &Client, args: &Events, screen: Screen) -> Re
     while let Some((name, data)) = stream.next().await? {
         match (name.as_str(), serde_json::from_str(&data)) {
             ("event", Ok(event)) => print(&event)?,
-            ("lost", _) => eprintln!("desktopd: {data} events came too fast and are left out"),
+            ("lost", _) => error(&format!("desktopd: {data} events came too fast and are left out")),
             _ => {}
         }
     }
@@ -50,7 +49,7 @@ fn line(event: &Event, screen: Screen) -> String {
 pub(super) async fn timeline(client: &Client, args: &Timeline, screen: Screen) -> Result<(), Failure> {
     if args.svg {
         let picture = client.text("/api/timeline.svg").await?;
-        std::io::stdout().lock().write_all(&picture)?;
+        crate::sys::print::data(&picture)?;
         return Ok(());
     }
     let chart = client.timeline().await?;

@@ -2,7 +2,11 @@
 
 mod together;
 
+use serde::Serialize;
+
 use crate::logs::Line;
+use crate::sys::print::{self, error};
+use crate::sys::terminal;
 
 use super::Failure;
 use super::args::Logs;
@@ -19,15 +23,19 @@ pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result
         return together::logs(client, args, screen).await;
     }
     let query = query(args, jiff::Timestamp::now().as_millisecond());
+    let mut rows = Rows::new(screen, args.json);
+    let mut print = |line: &Line| {
+        rows.print(0, line.open && args.follow, line, || format!("{} {}", render::time(line.at), line.text))
+    };
     if !args.follow {
         let lines = client.log(&format!("{}?{query}", args.name)).await?;
-        return lines.iter().try_for_each(|line| print(line, args.json));
+        return lines.iter().try_for_each(print);
     }
     let mut stream = client.stream(&format!("/api/logs/{}/stream?{query}", args.name)).await?;
     while let Some((name, data)) = stream.next().await? {
         match (name.as_str(), serde_json::from_str(&data)) {
-            ("line", Ok(line)) => print(&line, args.json)?,
-            ("lost", _) => eprintln!("desktopd: {data} lines came too fast and are left out"),
+            ("line", Ok(line)) => print(&line)?,
+            ("lost", _) => error(&format!("desktopd: {data} lines came too fast and are left out")),
             _ => {}
         }
     }
@@ -36,20 +44,82 @@ pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result
 
 fn query(args: &Logs, now: i64) -> String {
     let since = args.since.map(|since| since.before(now));
-    let lines = args.lines.or(if since.is_none() { Some(LINES) } else { None });
-    let lines = lines.map(|lines| format!("lines={lines}"));
+    let lines = number(args).map(|lines| format!("lines={lines}"));
     let since = since.map(|since| format!("since={since}"));
     lines.into_iter().chain(since).collect::<Vec<_>>().join("&")
 }
 
-fn print(line: &Line, json: bool) -> Result<(), Failure> {
-    render::print_line(json, line, || format!("{} {}", render::time(line.at), line.text))
+/// How many lines are wanted, if that is limited.
+fn number(args: &Logs) -> Option<usize> {
+    args.lines.or(if args.since.is_none() { Some(LINES) } else { None })
+}
+
+/// Lines on a terminal, where a row that has not ended is overwritten by what follows. Elsewhere, in a file or a pipe,
+/// such a row is left out while more follows.
+struct Rows {
+    moves: bool,
+    json: bool,
+    /// Whose row stands open at the moment.
+    open: Option<usize>,
+}
+
+impl Rows {
+    fn new(screen: Screen, json: bool) -> Self {
+        Self { moves: screen.terminal, json, open: None }
+    }
+
+    /// Prints a line of log number `at`.
+    fn print(
+        &mut self,
+        at: usize,
+        open: bool,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        if self.json {
+            return render::print_line(true, value, text);
+        }
+        if open && !self.moves {
+            return Ok(());
+        }
+        print::data(self.text(at, open, &terminal::safe_line(&text())).as_bytes())?;
+        Ok(())
+    }
+
+    fn text(&mut self, at: usize, open: bool, line: &str) -> String {
+        // Back to the beginning of the row, which is erased; or on, below the row of another log.
+        let begin = match std::mem::replace(&mut self.open, open.then_some(at)) {
+            Some(before) if before == at => "\r\u{1b}[K",
+            Some(_) => "\n",
+            None => "",
+        };
+        // Without wrapping, or more than one row would have to be erased.
+        if open { format!("{begin}\u{1b}[?7l{line}\u{1b}[?7h") } else { format!("{begin}{line}\n") }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::{Args, Command};
+
+    #[test]
+    fn a_row_that_moves_is_overwritten() {
+        let mut rows = Rows { moves: true, json: false, open: None };
+        let mut all = String::new();
+        for (at, open, line) in [
+            (0, false, "a"),
+            (0, true, "10 %"),
+            (0, true, "20 %"),
+            (1, false, "b"),
+            (0, true, "30 %"),
+            (0, false, "c"),
+        ] {
+            all += &rows.text(at, open, line);
+        }
+        let [on, off, back] = ["\u{1b}[?7h", "\u{1b}[?7l", "\r\u{1b}[K"];
+        assert_eq!(all, format!("a\n{off}10 %{on}{back}{off}20 %{on}\nb\n{off}30 %{on}{back}c\n"));
+    }
 
     #[test]
     fn a_number_a_time_or_both() {

@@ -20,7 +20,7 @@ mod wait;
 
 use crate::config::Config;
 
-pub use args::{Args, Command};
+pub use args::{Args, Command, as_root};
 pub use client::Failure;
 
 use crate::supervise::Verb;

@@ -40,7 +40,8 @@ fn unknown(snapshot: &Snapshot, word: &str) -> Failure {
     let letters = word.replace(['*', '?'], "");
     let near = nearest(snapshot, &letters);
     let hint = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
-    let what = if letters == word { "no unit is named" } else { "no unit that this applies to matches" };
+    let what =
+        if letters == word { "no service is named" } else { "no service that this applies to matches" };
     Failure::new(code::FAILED, format!("{what} '{word}'{hint}"))
 }
 
@@ -106,9 +107,9 @@ mod tests {
             (&["*"], true, Ok("pipewire pipewire-pulse kde gpu")),
             (&["*-plasma"], false, Ok("kde")),
             (&["gpu"], false, Ok("gpu")),
-            (&["gp*"], false, Err("no unit that this applies to matches 'gp*'; did you mean 'gpu'?")),
-            (&["kde", "pipewir"], false, Err("no unit is named 'pipewir'; did you mean 'pipewire'?")),
-            (&["zzz"], false, Err("no unit is named 'zzz'")),
+            (&["gp*"], false, Err("no service that this applies to matches 'gp*'; did you mean 'gpu'?")),
+            (&["kde", "pipewir"], false, Err("no service is named 'pipewir'; did you mean 'pipewire'?")),
+            (&["zzz"], false, Err("no service is named 'zzz'")),
         ] {
             let expected = expected.map(str::to_owned).map_err(str::to_owned);
             assert_eq!(found(words, skipped), expected, "{words:?}");

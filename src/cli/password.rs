@@ -1,7 +1,7 @@
 //! The commands that take a password, and how it comes: as an argument, from a pipe, or typed on a terminal that does
 //! not show it.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::gateway::auth::{password_problems, user_problems};
 use crate::portal::NewCredentials;
-use crate::sys;
+use crate::sys::{self, read};
 
 use super::client::Client;
 use super::{Failure, code, render};
@@ -61,8 +61,7 @@ async fn given(argument: Option<&str>) -> Result<String, Failure> {
 
 /// All that comes, without the end of its line.
 fn piped(from: impl Read) -> Result<String, Failure> {
-    let mut bytes = Vec::new();
-    from.take(LONGEST).read_to_end(&mut bytes)?;
+    let bytes = read::all(from.take(LONGEST), LONGEST)?;
     let text =
         String::from_utf8(bytes).map_err(|_| Failure::new(code::USAGE, "the password is not UTF-8"))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
@@ -81,16 +80,16 @@ async fn typed(prompt: &str) -> Result<String, Failure> {
     let unseen = Unseen::new()?;
     let line = sys::apart(|| {
         let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line)
+        std::io::stdin().lock().take(LONGEST).read_line(&mut line).map(|_| line)
     });
     let mut ends: Vec<_> = ends.iter_mut().map(|end| Box::pin(end.recv())).collect();
-    let read = tokio::select! {
-        read = line => read,
+    let typed = tokio::select! {
+        typed = line => typed,
         _ = futures_util::future::select_all(&mut ends) => Err(std::io::Error::other("given up")),
     };
     drop(unseen);
     error.write_all(b"\n")?;
-    piped(read??.as_bytes())
+    piped(typed??.as_bytes())
 }
 
 /// A terminal that does not show what is typed, until this is dropped.

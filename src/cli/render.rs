@@ -1,11 +1,11 @@
 //! Answers for people, or as JSON for programs.
 
-use std::io::Write;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::portal::Credentials;
+use crate::sys::{print, terminal};
 
 use super::Failure;
 
@@ -15,12 +15,11 @@ pub(super) fn print(
     value: &impl Serialize,
     text: impl FnOnce() -> String,
 ) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
     if json {
-        serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
-        writeln!(out)?;
+        let text = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
+        print::data((text + "\n").as_bytes())?;
     } else {
-        out.write_all(text().as_bytes())?;
+        print::out(&text())?;
     }
     Ok(())
 }
@@ -31,13 +30,12 @@ pub(super) fn print_line(
     value: &impl Serialize,
     text: impl FnOnce() -> String,
 ) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
     if json {
-        serde_json::to_writer(&mut out, value).map_err(std::io::Error::from)?;
+        let text = serde_json::to_string(value).map_err(std::io::Error::from)?;
+        print::data((text + "\n").as_bytes())?;
     } else {
-        out.write_all(text().as_bytes())?;
+        print::data(format!("{}\n", terminal::safe_line(&text())).as_bytes())?;
     }
-    writeln!(out)?;
     Ok(())
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Screen {
     pub(super) width: usize,
     /// The columns that tables have to fit into; none where no person reads, who gets everything.
     pub(super) limit: Option<usize>,
+    /// Whether it is a terminal.
+    pub(super) terminal: bool,
 }
 
 impl Screen {
@@ -25,7 +27,7 @@ impl Screen {
         let told = env.text("COLUMNS").and_then(|text| text.parse().ok());
         let size = || rustix::termios::tcgetwinsize(&out).ok().map(|size| usize::from(size.ws_col));
         let width = told.or_else(size).filter(|width| *width > 0).unwrap_or(WIDTH);
-        Self { colours: terminal && wanted, width, limit: terminal.then_some(width) }
+        Self { colours: terminal && wanted, width, limit: terminal.then_some(width), terminal }
     }
 
     /// A state's word, or anything that stands for it, in the state's colour.
@@ -70,5 +72,5 @@ impl Screen {
 #[cfg(test)]
 impl Screen {
     /// A file, or a pipe.
-    pub(super) const PLAIN: Self = Self { colours: false, width: WIDTH, limit: None };
+    pub(super) const PLAIN: Self = Self { colours: false, width: WIDTH, limit: None, terminal: false };
 }

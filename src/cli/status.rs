@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn one_unit_is_shown_with_what_it_needs_and_printed() {
         let snapshot = snapshot();
-        let line = Line { at: 0, text: "\u{1b}[31mno display\u{1b}[0m".into() };
+        let line = Line { at: 0, text: "\u{1b}[31mno display\u{1b}[0m".into(), open: false };
         let detail = Detail { unit: &snapshot.units[1], log: vec![line] };
         assert_eq!(
             one(&detail, &snapshot, 6000, Screen::PLAIN),

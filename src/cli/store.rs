@@ -12,6 +12,7 @@ use crate::config::env::{is_own_secret, looks_secret};
 use crate::config::places::USER_VARIABLES;
 use crate::steps;
 use crate::sys::env_file::is_name;
+use crate::sys::print;
 
 use super::{Failure, code};
 
@@ -24,17 +25,19 @@ pub(super) fn store(config: &Config, variables: &[OsString]) -> Result<(), Failu
     let root = Uid::effective().is_root();
     for (name, value) in wanted {
         if root {
-            let failed = |error| Failure::new(code::FAILED, format!("/etc/environment: {error}"));
-            steps::store(&config.places.state, name, &value).map_err(failed)?;
+            steps::store(&config.places.state, name, &value).map_err(|error| {
+                let for_root = error.kind() == ErrorKind::PermissionDenied;
+                Failure { for_root, ..Failure::new(code::FAILED, format!("/etc/environment: {error}")) }
+            })?;
         } else {
             own(name, &value)?;
         }
         let name = name.display();
         let shown = if looks_secret(&name.to_string()) { "******".into() } else { value.to_string_lossy() };
-        println!("Stored environment variable '{name}': {shown}");
+        print::out(&format!("Stored environment variable '{name}': {shown}\n"))?;
     }
     if !root {
-        println!("for your own shells, and for your services when they are restarted");
+        print::out("for your own shells, and for your services when they are restarted\n")?;
     }
     Ok(())
 }

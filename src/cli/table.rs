@@ -1,4 +1,7 @@
-//! Columns as wide as their widest cell, and lines that fit where a limit is given.
+//! Columns as wide as their widest cell, and lines that fit where a limit is given. A cell is one line, whatever a service
+//! or a file put into it.
+
+use crate::sys::terminal::safe_line;
 
 /// The rows as lines; `paint` gets each cell, filled up with spaces, with its row and column. What does not fit into
 /// `limit` columns ends with an ellipsis.
@@ -7,6 +10,8 @@ pub(super) fn table<const N: usize>(
     limit: Option<usize>,
     paint: impl Fn(usize, usize, String) -> String,
 ) -> String {
+    let rows: Vec<[String; N]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| safe_line(cell).into_owned())).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |(at, row): (usize, &[String; N])| {

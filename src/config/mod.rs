@@ -19,12 +19,12 @@ pub mod rewrite;
 pub mod route;
 pub mod secret;
 pub mod service;
+mod services;
 pub mod settings;
 mod table;
 pub mod watch;
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -67,56 +67,40 @@ impl Config {
         Self::read(env::config_dir(dir, &env), env, problems)
     }
 
+    /// What a command needs that asks a running daemon: the settings, and none of the services.
+    pub fn of_client(dir: Option<PathBuf>) -> Self {
+        let mut problems = Vec::new();
+        let env = Environment::of_process(&[], &mut problems);
+        let dir = env::config_dir(dir, &env);
+        let settings = read_settings(&dir, &mut problems);
+        let places = Places::new(&settings, &env);
+        let portal = PortalConfig::of_variable(&env.vars.portal_config, &mut problems);
+        Self { dir, env, settings, places, services: Vec::new(), portal, problems }
+    }
+
     /// Reads the files in `dir` for a given environment.
     pub fn read(dir: PathBuf, mut env: Environment, mut problems: Vec<Problem>) -> Self {
         if Path::new(RCLONE_CONFIG).is_file() {
             env.make("RCLONE_CONFIG", &Secret::new(RCLONE_CONFIG));
         }
-        let path = dir.join("desktopd.toml");
-        let settings = match fs::read_to_string(&path) {
-            Ok(text) => Settings::parse(&path, &text, &mut problems),
-            Err(error) => {
-                problems.push(Problem::new(
-                    path.display().to_string(),
-                    "",
-                    format!("{error}; defaults are used"),
-                ));
-                Settings::default()
-            }
-        };
-        let services = read_services(&dir.join("services"), &mut problems);
+        let settings = read_settings(&dir, &mut problems);
+        let services = services::read(&dir.join("services"), &mut problems);
         let portal = PortalConfig::read(&settings.portal_file, &env.vars.portal_config, &mut problems);
         let places = Places::new(&settings, &env);
         Self { dir, env, settings, places, services, portal, problems }
     }
 }
 
-fn read_services(dir: &Path, problems: &mut Vec<Problem>) -> Vec<Service> {
-    let mut paths: Vec<PathBuf> = match fs::read_dir(dir) {
-        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+fn read_settings(dir: &Path, problems: &mut Vec<Problem>) -> Settings {
+    let path = dir.join("desktopd.toml");
+    match services::patient_text(&path) {
+        Ok(text) => Settings::parse(&path, &text, problems),
         Err(error) => {
-            let message = format!("{error}; it should hold a NAME.toml for each service");
-            problems.push(Problem::new(dir.display().to_string(), "", message));
-            Vec::new()
-        }
-    };
-    // Hidden files are editors' copies.
-    let hidden =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml") && !hidden(path));
-    paths.sort();
-    let mut services = Vec::new();
-    for path in paths {
-        match fs::read_to_string(&path) {
-            Ok(text) => services.extend(Service::parse(&path, &text, problems)),
-            Err(error) => {
-                let name =
-                    path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                problems.push(Problem::new(path.display().to_string(), "", error.to_string()).of_unit(name));
-            }
+            let message = format!("{error}; defaults are used");
+            problems.push(Problem::new(path.display().to_string(), "", message));
+            Settings::default()
         }
     }
-    services
 }
 
 /// The longest time that anything waits.

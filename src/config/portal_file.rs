@@ -5,8 +5,8 @@
 //! and only where it is not: whole or not at all, and never over what somebody wrote. One without applications says
 //! nothing, as in vast.ai's image: people empty it to have it made anew.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::env::clean::unquoted;
 use super::portal_config::{self, Entries, Entry, LONGEST, MOST};
 use super::problem::Problem;
+use crate::sys::read as read_file;
 
 /// Further ports and links of the portal, and where they stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,18 +55,10 @@ impl PortalConfig {
 
 /// The text of the file, if there is one with anything in it.
 pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
-    let file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path) {
+    let text = match read_file::text(path, u64::try_from(LONGEST).unwrap_or(u64::MAX)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
+        text => text?,
     };
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mut text = String::new();
-    let limit = u64::try_from(LONGEST).unwrap_or(u64::MAX);
-    if file.take(limit + 1).read_to_string(&mut text)? > LONGEST {
-        return Err(io::Error::other(format!("it is longer than {LONGEST} bytes")));
-    }
     Ok(Some(text).filter(|text| !text.trim().is_empty()))
 }
 
@@ -193,7 +186,7 @@ pub fn make(path: &Path, entries: &[Entry]) -> io::Result<bool> {
     });
     let _ = fs::remove_file(&temporary);
     if let Some(folder) = path.parent().filter(|_| matches!(placed, Ok(true))) {
-        File::open(folder)?.sync_all()?;
+        read_file::sync(folder)?;
     }
     placed
 }
@@ -283,10 +276,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("portal.yaml");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("it is not a file"));
+        assert!(read(&path).unwrap_err().to_string().contains("expected a regular file"));
         let long = dir.path().join("long");
         fs::write(&long, "x".repeat(LONGEST + 1)).unwrap();
-        assert!(read(&long).unwrap_err().to_string().contains("longer than"));
+        assert!(read(&long).unwrap_err().to_string().contains("larger than"));
     }
 
     proptest! {

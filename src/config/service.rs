@@ -161,6 +161,8 @@ pub struct Service {
     pub autostart: bool,
     /// Whether it starts without being asked where there is no desktop (`SERVERLESS`).
     pub serverless: bool,
+    /// Whether its lines are copied to the container's output, unless `LOG_TO_STDOUT` says otherwise.
+    pub log_to_stdout: bool,
     /// Its port in the front door.
     pub route: Option<RouteSpec>,
 }
@@ -229,7 +231,7 @@ impl Service {
             after: file.get("after", TEXTS).unwrap_or_default(),
             follows: file.get("follows", TEXTS).unwrap_or_default(),
             clears: file.get("clears", TEXTS).unwrap_or_default(),
-            restart_with: file.get("restart-with", "the name of a unit, as a text"),
+            restart_with: file.get("restart-with", "the name of a service, as a text"),
             main,
             ready: file.table("ready", ready::read).flatten().unwrap_or(Ready::Started),
             health: file.table("health", health::read).flatten(),
@@ -278,6 +280,7 @@ impl Service {
             groups: file.get("groups", TEXTS).unwrap_or_default(),
             autostart: file.get("autostart", "true or false").unwrap_or(true),
             serverless: file.get("serverless", "true or false").unwrap_or(false),
+            log_to_stdout: file.get("log-to-stdout", "true or false").unwrap_or(true),
             route: file.table("route", |table| route::read(table, name)).flatten(),
         };
         if service.oneshot && service.health.is_some() {

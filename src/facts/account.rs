@@ -10,6 +10,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups, getresgid, getresuid};
 
 use crate::sys::launch::Identity;
+use crate::sys::read;
 
 use super::workspace::unescaped;
 
@@ -80,8 +81,8 @@ impl Making {
         if daemon.uid != 0 {
             return Self::default();
         }
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let trouble = fs::read_to_string(run_dir.join(TROUBLE)).ok();
+        let mounts = read::kernel_text("/proc/self/mountinfo");
+        let trouble = read::text(&run_dir.join(TROUBLE), read::BY_HAND).ok();
         Self {
             fixed: fixed(&mounts),
             trouble: trouble.map(|text| match text.trim() {
@@ -105,7 +106,7 @@ fn mounted_at(mounts: &str) -> impl Iterator<Item = PathBuf> {
 
 /// Whether something is mounted at this very path.
 pub fn is_mounted(path: &Path) -> bool {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mounts = read::kernel_text("/proc/self/mountinfo");
     mounted_at(&mounts).any(|place| place == path)
 }
 
@@ -149,7 +150,7 @@ pub struct StandIn {
 impl StandIn {
     fn new(root: &Path, who: &Identity, name: &str, home: &Path, shell: &Path) -> Self {
         let list = |file: &str| {
-            let mut text = fs::read_to_string(root.join(file)).unwrap_or_default();
+            let mut text = read::text(&root.join(file), read::BY_HAND).unwrap_or_default();
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
             }

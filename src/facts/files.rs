@@ -1,13 +1,13 @@
 //! Which of the files that conditions ask for have in them what they are asked for.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::config::condition::Condition;
 
 use super::{patiently, ssh_keys};
+use crate::sys::read;
 
 /// Nobody looks at more of a file than this to know that it says something. Bytes.
 const ENOUGH: u64 = 256 * 1024;
@@ -82,11 +82,7 @@ fn alike(path: &Path) -> Vec<PathBuf> {
 
 /// Whether a line of it is neither empty nor a comment.
 fn says_something(path: &Path) -> bool {
-    // Opening a pipe that stands there instead would wait for its writer.
-    if !path.is_file() {
-        return false;
-    }
-    let Ok(file) = File::open(path) else { return false };
+    let Ok(file) = read::open(path) else { return false };
     let mut lines = BufReader::new(file.take(ENOUGH)).split(b'\n');
     lines.any(|line| line.is_ok_and(|line| !matches!(line.trim_ascii().first(), None | Some(b'#'))))
 }

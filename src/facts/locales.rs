@@ -1,9 +1,11 @@
 //! The locales that programs here can have: those for which the C library has data, in folders or in its archive.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+
+use crate::sys::read;
 
 /// How the archive begins.
 const MAGIC: u32 = 0xde02_0109;
@@ -53,7 +55,7 @@ fn normal(name: &str) -> String {
 /// The names in an archive. Its head says where they are: numbers of this machine's, of which the sixth is the place
 /// and the seventh the length.
 fn archived(file: &Path) -> io::Result<Vec<String>> {
-    let mut file = File::open(file)?;
+    let mut file = read::open(file)?;
     let mut head = [0; 28];
     file.read_exact(&mut head)?;
     let number =
@@ -63,8 +65,7 @@ fn archived(file: &Path) -> io::Result<Vec<String>> {
         return Err(io::ErrorKind::InvalidData.into());
     }
     file.seek(SeekFrom::Start(place.into()))?;
-    let mut names = Vec::new();
-    file.take(length.into()).read_to_end(&mut names)?;
+    let names = read::all(file.take(length.into()), length.into())?;
     let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
     Ok(names.filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect())
 }

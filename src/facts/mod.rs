@@ -1,6 +1,7 @@
 //! What this machine has. Probing never fails: every absence is a value with a reason.
 
 pub mod account;
+mod container;
 pub mod display;
 pub mod files;
 pub mod locales;
@@ -19,9 +20,10 @@ use crate::config::Config;
 use crate::config::env::Mounted;
 use crate::config::service::{Probe, Ready, Run};
 use crate::sys::launch::Identity;
-use crate::sys::patiently;
+use crate::sys::{patiently, read};
 
 pub use account::{Account, Making};
+pub use container::container_id;
 pub use display::DisplayFacts;
 pub use files::Files;
 pub use locales::Locales;
@@ -150,7 +152,7 @@ fn port_taken(port: u16) -> bool {
 /// The limit of the container's control group, in either version's folder.
 fn task_limit(root: &Path) -> Option<u64> {
     let files = ["sys/fs/cgroup/pids.max", "sys/fs/cgroup/pids/pids.max"];
-    let text = files.iter().find_map(|file| std::fs::read_to_string(root.join(file)).ok())?;
+    let text = files.iter().find_map(|file| read::text(&root.join(file), read::BY_HAND).ok())?;
     // "max" is no limit.
     text.trim().parse().ok()
 }

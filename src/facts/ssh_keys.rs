@@ -3,11 +3,12 @@
 //! The form alone is judged here: a crate for it takes options with blanks (`command="a b"`) for rubbish and new kinds
 //! of keys, too, and both are for the SSH server to decide on.
 
-use std::fs;
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+use crate::sys::read;
 
 /// How the names of keys begin that SSH servers know: also those of certificates and of keys in hardware.
 const KINDS: [&str; 5] = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-sha2-", "webauthn-sk-"];
@@ -112,10 +113,7 @@ pub fn given(value: &str) -> bool {
 
 /// Whether a file has a key in it.
 pub(super) fn has_key(path: &Path) -> bool {
-    // Opening a pipe that stands there instead would wait for its writer.
-    let regular = fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= ENOUGH);
-    let bytes = if regular { fs::read(path).unwrap_or_default() } else { Vec::new() };
-    any_key(&String::from_utf8_lossy(&bytes))
+    read::bytes(path, ENOUGH).is_ok_and(|bytes| any_key(&String::from_utf8_lossy(&bytes)))
 }
 
 fn any_key(text: &str) -> bool {
@@ -124,6 +122,8 @@ fn any_key(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn blob(parts: &[&[u8]]) -> String {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::patiently;
+use crate::sys::read;
 
 /// What is known of the workspace without writing there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl Workspace {
     /// Looks at `folder`, which counts as a volume in any case where that is `forced`. A volume that does not answer is
     /// one with trouble.
     pub fn probe(folder: &Path, forced: bool) -> Self {
-        let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+        let mounts = read::kernel("/proc/self/mountinfo");
         // What is mounted is known without asking it.
         let unanswered = Self {
             path: folder.to_owned(),
@@ -75,7 +76,7 @@ impl Workspace {
 
 /// Whether something is mounted at `folder` or anywhere below it: such a folder cannot be moved.
 pub fn has_mounts(folder: &Path) -> bool {
-    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let mounts = read::kernel("/proc/self/mountinfo");
     places(&mounts).any(|(place, _)| place.starts_with(folder))
 }
 

@@ -152,7 +152,7 @@ impl Metrics {
         let mut text = Text::default();
         text.family("desktopd_info", Kind::Gauge, "the version that runs");
         text.sample("desktopd_info", &[("version", &snapshot.version)], 1);
-        text.family("desktopd_up", Kind::Gauge, "whether every unit that should be up is");
+        text.family("desktopd_up", Kind::Gauge, "whether every service that should be up is");
         text.sample("desktopd_up", &[], u64::from(snapshot.up));
         ready(snapshot, &mut text);
         self.traffic(&mut text);
@@ -216,19 +216,19 @@ fn ready(snapshot: &Snapshot, text: &mut Text) {
 
 fn units(snapshot: &Snapshot, text: &mut Text) {
     let state = "desktopd_unit_state";
-    text.family(state, Kind::Gauge, "1 for the state that a unit is in");
+    text.family(state, Kind::Gauge, "1 for the state that a service is in");
     for unit in &snapshot.units {
         text.sample(state, &[("unit", &unit.name), ("state", unit.state.name())], 1);
     }
     let healthy = "desktopd_unit_healthy";
-    text.family(healthy, Kind::Gauge, "whether a unit that is checked is well");
+    text.family(healthy, Kind::Gauge, "whether a service that is checked is well");
     for unit in &snapshot.units {
         if let Some(health) = &unit.health {
             text.sample(healthy, &[("unit", &unit.name)], u64::from(*health == UnitHealth::Healthy));
         }
     }
     let restarts = "desktopd_unit_restarts_total";
-    text.family(restarts, Kind::Counter, "restarts of a unit");
+    text.family(restarts, Kind::Counter, "restarts of a service");
     for unit in &snapshot.units {
         text.sample(restarts, &[("unit", &unit.name)], u64::from(unit.restarts));
     }

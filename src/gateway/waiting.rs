@@ -315,6 +315,8 @@ impl Follower {
             tokio::select! {
                 changed = self.watch.changed() => changed.ok()?,
                 line = next(self.live.as_mut()) => match line {
+                    // The page has no way to replace a row; it gets the row when that has ended.
+                    Ok(line) if line.open => {}
                     Ok(line) => return event("line", &page::plain(&line.text)),
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return None,

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
+use super::Copied;
+
 /// Batches of lines that may wait for a slow reader before new ones are dropped.
 const BACKLOG: usize = 256;
 
@@ -19,6 +21,7 @@ enum Message {
 /// A handle to the container's output. Cheap to clone.
 #[derive(Clone)]
 pub struct Console {
+    pub(super) copied: Copied,
     lines: Option<mpsc::SyncSender<Message>>,
     dropped: Arc<AtomicU64>,
 }
@@ -26,11 +29,11 @@ pub struct Console {
 impl Console {
     /// A console that prints nothing, for commands and tests.
     pub fn silent() -> Self {
-        Self { lines: None, dropped: Arc::default() }
+        Self { copied: Copied::All, lines: None, dropped: Arc::default() }
     }
 
-    /// A console on standard output.
-    pub fn stdout() -> Self {
+    /// A console on standard output, to which so much is copied.
+    pub fn stdout(copied: Copied) -> Self {
         let (lines, queue) = mpsc::sync_channel::<Message>(BACKLOG);
         let dropped = Arc::<AtomicU64>::default();
         let counter = Arc::clone(&dropped);
@@ -56,7 +59,7 @@ impl Console {
                 let _ = out.write_all(lines.as_bytes());
             }
         });
-        Self { lines: started.is_ok().then_some(lines), dropped }
+        Self { copied, lines: started.is_ok().then_some(lines), dropped }
     }
 
     /// Waits, a short time, until everything that was printed is written: the last lines say why the program ended.

@@ -1,8 +1,12 @@
-//! What units print: kept in memory for people who look now, in rotated files for people who look later, and copied
-//! to the container's output so that `docker logs` tells the whole story.
+//! What units print: kept in memory for people who look now, in rotated files for people who look later, and, as far
+//! as people want to see it there, copied to the container's output (`docker logs`).
 //!
 //! Invariants: a unit's writer never waits for a reader (slow followers lose lines and are told how many); memory is
-//! bounded per unit; a file that cannot be written stops only itself; values of secrets never appear.
+//! bounded per unit; a file that cannot be written stops only itself; values of secrets never appear; nothing that is
+//! kept or shown drives a terminal beyond its colours.
+//!
+//! A row that has not ended yet, such as a progress bar, is shown to people who look, and replaced by what follows. In
+//! files a row stands once, as it was when it ended.
 
 mod console;
 mod file;
@@ -11,19 +15,21 @@ mod ring;
 mod tracing_layer;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
+use crate::sys::terminal;
+
 pub use console::Console;
 pub use mask::Mask;
-pub use tracing_layer::init as init_tracing;
+pub use tracing_layer::{QUIET, init as init_tracing};
 
 /// The log that the daemon's own messages go to.
 pub const OWN_LOG: &str = "desktopd";
@@ -37,6 +43,12 @@ pub const MAX_LINE: usize = 16 * 1024;
 /// How long the program's end waits for a slow disk or reader.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
+/// A row that has not ended is printed to the container's output no more often than this.
+const ROW_PACE: Duration = Duration::from_secs(10);
+
+/// How many of its last lines a failed unit has printed whose lines are not.
+const LAST_LINES: usize = 10;
+
 /// How many lines a follower may lag behind before it loses some.
 const FOLLOW_BACKLOG: usize = 1024;
 
@@ -47,6 +59,21 @@ pub struct Line {
     pub at: i64,
     /// The text without its newline; secrets are masked, bytes that are not UTF-8 are replaced.
     pub text: Arc<str>,
+    /// Whether the row has not ended: the next line of the same log takes its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open: bool,
+}
+
+/// What is copied to the container's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Copied {
+    /// Everything.
+    All,
+    /// Everything but the quiet: units whose files say so, and what the daemon tells of their usual life.
+    #[default]
+    Loud,
+    /// Nothing.
+    Nothing,
 }
 
 /// How much is kept, and where.
@@ -70,6 +97,8 @@ pub struct Logs {
 
 struct Inner {
     ring: usize,
+    /// The units whose lines are not copied.
+    quiet: Mutex<BTreeSet<String>>,
     console: Console,
     mask: mask::Mask,
     writer: writer::Writer,
@@ -79,6 +108,8 @@ struct Inner {
 struct UnitLog {
     name: Arc<str>,
     ring: Mutex<ring::Ring>,
+    /// When the row that has not ended was last printed to the container's output, or first shown.
+    row: Mutex<Option<Instant>>,
     live: broadcast::Sender<Line>,
 }
 
@@ -113,6 +144,7 @@ impl Logs {
         Self {
             inner: Arc::new(Inner {
                 ring,
+                quiet: Mutex::default(),
                 console,
                 mask: mask::Mask::default(),
                 writer: writer::Writer::new(dir, file_size, files, report),
@@ -131,11 +163,78 @@ impl Logs {
         self.inner.mask.apply(text).into_owned()
     }
 
+    /// The units whose lines are not copied to the container's output, from now on.
+    pub fn set_quiet(&self, units: BTreeSet<String>) {
+        *lock(&self.inner.quiet) = units;
+    }
+
+    /// Whether a unit's lines are not copied to the container's output.
+    pub fn is_quiet(&self, unit: &str) -> bool {
+        match self.inner.console.copied {
+            Copied::All => false,
+            Copied::Loud => lock(&self.inner.quiet).contains(unit),
+            Copied::Nothing => true,
+        }
+    }
+
     /// Adds a line to `unit`'s log, for somebody who must not wait for a disk.
     pub fn push(&self, unit: &str, line: &str) {
+        self.push_one(unit, line, !self.is_quiet(unit));
+    }
+
+    /// The same for a line that only matters to people who look.
+    pub fn push_quietly(&self, unit: &str, line: &str) {
+        self.push_one(unit, line, self.inner.console.copied == Copied::All);
+    }
+
+    fn push_one(&self, unit: &str, line: &str, copied: bool) {
         let log = self.unit(unit);
-        let text = self.keep(&log, &format!("{line}\n"));
+        let line = self.inner.mask.apply(line.trim_end_matches(['\r', '\n']));
+        let text = self.keep(&log, &format!("{}\n", terminal::safe_line(&line)), copied);
         self.inner.writer.write_or_drop(&log.name, text);
+    }
+
+    /// Prints to the container's output what a quiet unit, which has failed, said last.
+    pub fn print_last_lines(&self, unit: &str) {
+        if self.inner.console.copied != Copied::Loud || !self.is_quiet(unit) {
+            return;
+        }
+        let lines = self.tail(unit, LAST_LINES);
+        let text: String = lines.iter().flat_map(|line| [&*line.text, "\n"]).collect();
+        if !text.is_empty() {
+            self.inner.console.print(unit, &text);
+        }
+    }
+
+    /// Shows a row that has not ended to everybody who looks. The next lines of the unit, or its next row, take its
+    /// place. One that `moves` is a progress bar, and not a prompt.
+    pub fn show_row(&self, unit: &str, row: &str, moves: bool) {
+        let log = self.unit(unit);
+        let at = jiff::Timestamp::now().as_millisecond();
+        let row = self.inner.mask.apply(row);
+        let row = terminal::safe_line(&row);
+        let line = Line { at, text: (*row).into(), open: true };
+        {
+            let mut ring = lock(&log.ring);
+            ring.set_row(line.clone());
+            let _ = log.live.send(line);
+        }
+        let due = {
+            let mut printed = lock(&log.row);
+            let due = printed.map_or(!moves, |printed| printed.elapsed() >= ROW_PACE);
+            if due || printed.is_none() {
+                *printed = Some(Instant::now());
+            }
+            due
+        };
+        if due && !self.is_quiet(unit) {
+            self.inner.console.print(unit, &format!("{row}\n"));
+        }
+    }
+
+    /// How many bytes at the end of `text` may be the beginning of a secret, whose rest has not come yet.
+    pub fn unfinished(&self, text: &[u8]) -> usize {
+        self.inner.mask.unfinished(text)
     }
 
     /// Adds whole lines, each with its newline, to `unit`'s log; waits while the disk is behind, and so does the unit
@@ -145,23 +244,27 @@ impl Logs {
             return;
         }
         let log = self.unit(unit);
-        let text = self.keep(&log, lines);
+        let text = self.keep(&log, lines, !self.is_quiet(unit));
         self.inner.writer.write(&log.name, text).await;
     }
 
     /// Shows lines to everybody who looks, and returns what goes into the file.
-    fn keep(&self, log: &UnitLog, lines: &str) -> String {
+    fn keep(&self, log: &UnitLog, lines: &str, copied: bool) -> String {
         let now = jiff::Timestamp::now();
         let at = now.as_millisecond();
         let lines = self.inner.mask.apply(lines);
-        self.inner.console.print(&log.name, &lines);
+        let lines = terminal::safe(&lines);
+        if copied {
+            self.inner.console.print(&log.name, &lines);
+        }
+        *lock(&log.row) = None;
         {
             let mut ring = lock(&log.ring);
             ring.push(at, &lines);
             // Under the ring's lock, so that `follow` sees each line once. Nobody listening is the normal case.
             if log.live.receiver_count() > 0 {
                 for text in lines.lines() {
-                    let _ = log.live.send(Line { at, text: text.into() });
+                    let _ = log.live.send(Line { at, text: text.into(), open: false });
                 }
             }
         }
@@ -201,6 +304,7 @@ impl Logs {
         let log = Arc::new(UnitLog {
             name: Arc::clone(&name),
             ring: Mutex::new(ring::Ring::new(self.inner.ring)),
+            row: Mutex::default(),
             live: broadcast::channel(FOLLOW_BACKLOG).0,
         });
         logs.insert(name, Arc::clone(&log));

@@ -19,17 +19,25 @@ struct Batch {
 
 pub(super) struct Ring {
     batches: VecDeque<Batch>,
+    /// The row that has not ended.
+    row: Option<Line>,
     bytes: usize,
     limit: usize,
 }
 
 impl Ring {
     pub(super) fn new(limit: usize) -> Self {
-        Self { batches: VecDeque::new(), bytes: 0, limit }
+        Self { batches: VecDeque::new(), row: None, bytes: 0, limit }
     }
 
-    /// Adds whole lines, each with its newline.
+    /// The row that has not ended, until lines follow.
+    pub(super) fn set_row(&mut self, row: Line) {
+        self.row = Some(row);
+    }
+
+    /// Adds whole lines, each with its newline. They take the place of a row that had not ended.
     pub(super) fn push(&mut self, at: i64, text: &str) {
+        self.row = None;
         self.bytes += text.len() + OVERHEAD;
         self.batches.push_back(Batch { at, text: text.into() });
         while self.bytes > self.limit && self.batches.len() > 1 {
@@ -40,10 +48,10 @@ impl Ring {
     }
 
     pub(super) fn tail(&self, lines: usize) -> Vec<Line> {
-        let newest =
-            self.batches.iter().rev().flat_map(|batch| {
-                batch.text.lines().rev().map(|text| Line { at: batch.at, text: text.into() })
-            });
+        let newest = self.batches.iter().rev().flat_map(|batch| {
+            batch.text.lines().rev().map(|text| Line { at: batch.at, text: text.into(), open: false })
+        });
+        let newest = self.row.iter().cloned().chain(newest);
         let mut tail: Vec<Line> = newest.take(lines).collect();
         tail.reverse();
         tail
@@ -75,6 +83,19 @@ mod tests {
         ring.push(2, "c\n");
         assert_eq!(texts(&ring, 10), ["a", "", "b", "c"]);
         assert_eq!(texts(&ring, 2), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_row_stands_until_lines_follow() {
+        let mut ring = Ring::new(1000);
+        let row = |text: &str| Line { at: 2, text: text.into(), open: true };
+        ring.push(1, "a\n");
+        ring.set_row(row("10 %"));
+        ring.set_row(row("20 %"));
+        assert_eq!(texts(&ring, 10), ["a", "20 %"]);
+        assert!(ring.tail(1)[0].open);
+        ring.push(3, "done\n");
+        assert_eq!(texts(&ring, 10), ["a", "done"]);
     }
 
     #[test]

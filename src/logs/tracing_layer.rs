@@ -10,6 +10,9 @@ use tracing_subscriber::{EnvFilter, registry};
 
 use super::{Logs, OWN_LOG};
 
+/// The target of lines that are for people who look, and not for the container's output.
+pub const QUIET: &str = "desktopd::quiet";
+
 struct IntoLogs(Logs);
 
 #[derive(Default)]
@@ -37,7 +40,12 @@ impl<S: Subscriber> Layer<S> for IntoLogs {
             Level::WARN => "warning: ",
             _ => "",
         };
-        self.0.push(OWN_LOG, &format!("{level}{}{}", text.message, text.fields));
+        let line = format!("{level}{}{}", text.message, text.fields);
+        if event.metadata().target() == QUIET {
+            self.0.push_quietly(OWN_LOG, &line);
+        } else {
+            self.0.push(OWN_LOG, &line);
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub mod template;
 mod together;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -179,6 +179,8 @@ pub struct Plan {
     pub shortcomings: Vec<String>,
     /// What is left out as it is in the image that people come from: nobody misses it.
     pub left_out: Vec<String>,
+    /// The units whose lines are not copied to the container's output.
+    pub quiet: BTreeSet<String>,
 }
 
 impl Plan {
@@ -215,7 +217,10 @@ impl Plan {
         let links = guests.seat(&mut routes, &portal);
         routes::ask_for_localhost(&mut routes, &config.env.vars.header_up_localhost);
         let shortcomings = shortcomings(config, facts).into_iter().chain(who.shortcoming).collect();
-        Self { units, routes, portal, links, display, account: who.account, problems, shortcomings, left_out }
+        let quiet = config.services.iter().filter(|service| !service.log_to_stdout);
+        let quiet = quiet.map(|service| service.name.clone()).collect();
+        let account = who.account;
+        Self { units, routes, portal, links, display, account, problems, shortcomings, left_out, quiet }
     }
 
     /// A unit by its name.

@@ -76,7 +76,7 @@ fn resolve(unit: &mut Unit, names: &BTreeMap<String, String>, config: &Config, p
             let message = if own::is_own(name) {
                 format!("\"{name}\" is desktopd itself, which is always there; leave it out")
             } else {
-                format!("\"{name}\" is not the name of a unit{hint}")
+                format!("\"{name}\" is not the name of a service{hint}")
             };
             let problem = Problem::new(file(config, &unit.name), key, message).of_unit(&unit.name);
             wrong.get_or_insert_with(|| problem.to_string());
@@ -100,11 +100,12 @@ fn check_clears(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>
     for unit in units.iter() {
         for name in &unit.clears {
             if *name == unit.name {
-                let message = "it is this unit itself, whose own processes `contain = true` ends".to_owned();
+                let message =
+                    "it is this service itself, whose own processes `contain = true` ends".to_owned();
                 wrong.push((unit.name.clone(), message));
             } else if !contained[name] {
                 let message =
-                    format!("\"{name}\" is not a contained unit; its file has to say `contain = true`");
+                    format!("\"{name}\" is not a contained service; its file has to say `contain = true`");
                 wrong.push((unit.name.clone(), message));
             }
         }

@@ -222,7 +222,7 @@ fn mistakes_name_file_key_and_value_and_the_others_run() {
         ("ok", ""),
         ("gone", "/c/services/gone.toml: command: \"nothing-here\" is not installed"),
         ("behind", "it needs gone, which is skipped"),
-        ("typo", "/c/services/typo.toml: needs: \"okk\" is not the name of a unit; did you mean \"ok\"?"),
+        ("typo", "/c/services/typo.toml: needs: \"okk\" is not the name of a service; did you mean \"ok\"?"),
         (
             "var",
             "/c/services/var.toml: command: \"${displey}\" names ${displey}, which nobody defines; did you mean ${display}?",
@@ -234,13 +234,13 @@ fn mistakes_name_file_key_and_value_and_the_others_run() {
         ("step", "\"prepar\" is not a boot step; did you mean \"prepare\"?"),
         (
             "clears",
-            "/c/services/clears.toml: clears: \"gone\" is not a contained unit; its file has to say `contain = true`",
+            "/c/services/clears.toml: clears: \"gone\" is not a contained service; its file has to say `contain = true`",
         ),
         (
             "clears-typo",
-            "/c/services/clears-typo.toml: clears: \"buss\" is not the name of a unit; did you mean \"bus\"?",
+            "/c/services/clears-typo.toml: clears: \"buss\" is not the name of a service; did you mean \"bus\"?",
         ),
-        ("clears-itself", "/c/services/clears-itself.toml: clears: it is this unit itself"),
+        ("clears-itself", "/c/services/clears-itself.toml: clears: it is this service itself"),
     ] {
         let reason = reason(&plan, unit);
         let ok = if expected.is_empty() { reason.is_empty() } else { reason.contains(expected) };

@@ -21,7 +21,7 @@ pub(super) fn partners(
             Some(partner) if *partner == unit.name => {
                 wrong.push((
                     unit.name.clone(),
-                    format!("\"{name}\" is this unit itself; name another or none"),
+                    format!("\"{name}\" is this service itself; name another or none"),
                 ));
             }
             Some(partner) => unit.restart_with = Some(partner.clone()),
@@ -29,7 +29,7 @@ pub(super) fn partners(
                 let hint = nearest(&name, names.keys().map(String::as_str))
                     .map(|near| format!("; did you mean \"{near}\"?"))
                     .unwrap_or_default();
-                wrong.push((unit.name.clone(), format!("\"{name}\" is not the name of a unit{hint}")));
+                wrong.push((unit.name.clone(), format!("\"{name}\" is not the name of a service{hint}")));
             }
         }
     }

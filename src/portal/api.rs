@@ -176,10 +176,10 @@ async fn change(
     };
     let Json(Names { names, only }) = body.map_err(|error| Problem(error.status(), error.body_text()))?;
     if names.is_empty() {
-        return Err(Problem(StatusCode::BAD_REQUEST, "no unit is named".into()));
+        return Err(Problem(StatusCode::BAD_REQUEST, "no service is named".into()));
     }
     if names.len() > MOST_NAMES || names.iter().any(|name| name.len() > LONGEST_NAME) {
-        let text = format!("at most {MOST_NAMES} units, by names of at most {LONGEST_NAME} bytes");
+        let text = format!("at most {MOST_NAMES} services, by names of at most {LONGEST_NAME} bytes");
         return Err(Problem(StatusCode::BAD_REQUEST, text));
     }
     if only && verb != Verb::Restart {

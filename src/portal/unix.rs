@@ -16,6 +16,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use nix::unistd::Uid;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -37,10 +38,10 @@ pub enum Right {
     Nothing,
 }
 
-/// Serves `router` on a socket until `stop`. `right` decides by the peer's user id, which the kernel vouches for; the
+/// Serves `router` on a socket until `stop`; a listener that comes later takes the first one's place. `right` decides by the peer's user id, which the kernel vouches for; the
 /// socket file's mode decides who gets this far.
 pub async fn serve_unix(
-    listener: UnixListener,
+    (mut listener, mut later): (UnixListener, mpsc::Receiver<UnixListener>),
     router: Router,
     right: impl Fn(u32) -> Right + Send + Sync + 'static,
     stop: CancellationToken,
@@ -51,6 +52,10 @@ pub async fn serve_unix(
     loop {
         let accepted = tokio::select! {
             accepted = async { crowd.room().await; listener.accept().await } => accepted,
+            Some(again) = later.recv() => {
+                listener = again;
+                continue;
+            }
             () = stop.cancelled() => break,
         };
         let Some((stream, _)) = accepting.take(accepted).await else { continue };

@@ -25,6 +25,7 @@ use crate::config::Environment;
 use crate::config::env::is_own_secret;
 use crate::config::places::USER_VARIABLES;
 use crate::sys::env_file::{entries, is_name, line, of_entries, parse, parse_with, rewrite};
+use crate::sys::read as read_file;
 use crate::sys::replace::replace_with;
 
 /// What bash has of its own: it would read a file no further than to one of these.
@@ -128,7 +129,9 @@ fn machine_file(places: &Places, gid: u32, planned: &Variables) -> io::Result<Va
     for mistake in &parsed.told {
         eprintln!("{}: {mistake}", file.display());
     }
-    let of = |file: &Path| fs::read(file).ok().map(|bytes| of_entries(&bytes).into_iter().collect());
+    let of = |file: &Path| {
+        read_file::bytes(file, LONGEST).ok().map(|bytes| of_entries(&bytes).into_iter().collect())
+    };
     let (written, noted): (Option<Variables>, Option<Variables>) = (of(&places.written), of(&places.noted));
     let found: Variables = parsed.variables.iter().cloned().collect();
     // It was noted as it is written, without what other variables stand for in it.
@@ -170,20 +173,16 @@ fn exported(name: &OsStr, value: &OsStr) -> Vec<u8> {
 
 /// What is in a file that may be missing. One that no plan reads is left alone.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    match fs::metadata(file) {
+    match read_file::bytes(file, LONGEST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Ok(found) if !found.is_file() => Err(io::Error::other("it is not a file")),
-        Ok(found) if found.len() > LONGEST => {
-            Err(io::Error::other("it is longer than 1 MiB; it is not read"))
-        }
-        _ => fs::read(file),
+        found => found,
     }
 }
 
 /// Nobody else changes the file meanwhile. What is locked is our own folder: anybody can hold a lock of one that they can
 /// read. While there is none, as where an image is made, there is nobody else either.
 fn lock(state: &Path) -> io::Result<Option<File>> {
-    let folder = match File::open(state) {
+    let folder = match read_file::folder(state) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         folder => folder?,
     };

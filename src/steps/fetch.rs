@@ -4,13 +4,14 @@
 //! not pass (a wrong address, a certificate that nobody trusts) is told at once. Everything has a limit, and what is
 //! told shows neither passwords nor queries of an address.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url, header};
 use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::sys::read;
 
 /// How far this goes.
 #[derive(Clone, Copy, Debug)]
@@ -123,17 +124,10 @@ fn raw(url: &Url) -> Option<Url> {
 }
 
 fn local(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let found = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if !found.is_file() {
-        return Err("it is not a file".to_owned());
-    }
-    let mut body = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(limit + 1).read_to_end(&mut body).map_err(|error| error.to_string())?;
-    if body.len() as u64 > limit {
-        return Err(too_long(limit));
-    }
-    Ok(body)
+    read::bytes(path, limit).map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => too_long(limit),
+        _ => error.to_string(),
+    })
 }
 
 fn too_long(limit: u64) -> String {

@@ -18,6 +18,7 @@ use tokio::net::unix::pipe;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::{Environment, duration};
+use crate::sys::read;
 
 use super::command::{self, Running};
 use super::{replan, script};
@@ -48,7 +49,7 @@ pub(super) fn run(run_dir: &Path, limit: &str, folders: &[&str]) -> Result<(), S
     }
     let file = run_dir.join("hook-environment");
     let bytes = environment::bytes(&left);
-    let before = fs::read(&file).unwrap_or_else(|_| environment::bytes(&began));
+    let before = read::bytes(&file, MOST_LEFT).unwrap_or_else(|_| environment::bytes(&began));
     if bytes != before {
         let own = (nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw());
         script::write(&file, &bytes, 0o600, own).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -56,6 +57,9 @@ pub(super) fn run(run_dir: &Path, limit: &str, folders: &[&str]) -> Result<(), S
     }
     Ok(())
 }
+
+/// No environment of a shell is larger. Bytes.
+const MOST_LEFT: u64 = 16 << 20;
 
 /// One script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,7 +211,7 @@ impl Shells<'_> {
     /// Takes over what is left when a shell is over: what it saved last, if it saved anything.
     fn keep(&mut self) {
         for turn in (1..=self.hooks.len()).rev() {
-            match fs::read(self.left(turn)) {
+            match read::bytes(&self.left(turn), MOST_LEFT) {
                 Ok(bytes) if !bytes.is_empty() => {
                     self.env = environment::read(&bytes);
                     break;

@@ -9,6 +9,7 @@ use std::path::Path;
 use nix::unistd::{Gid, Uid, chown};
 use rand::RngExt;
 
+use crate::sys::read;
 use crate::sys::replace::replace;
 
 /// What a dead boot of the same container leaves behind and a new one would stumble over.
@@ -82,7 +83,7 @@ fn shared_folder(folder: &Path, mode: u32) -> io::Result<()> {
 fn machine_id(file: &Path) -> io::Result<()> {
     let usable =
         |text: &String| text.trim().len() == 32 && text.trim().bytes().all(|b| b.is_ascii_hexdigit());
-    let known = fs::read_to_string(file).ok().filter(usable);
+    let known = read::text(file, read::BY_HAND).ok().filter(usable);
     let borrowed = is_link_to_a_shared_folder(file);
     if known.is_some() && !borrowed {
         return Ok(());

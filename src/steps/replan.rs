@@ -2,13 +2,18 @@
 //! daemon over the control socket, as `desktopd reload` does, and waits for the answer. What comes after the step is
 //! then started by the new plan.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::sys::read;
+
 /// How long the daemon may take to look at the machine again.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// More than the daemon answers. Bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// Has the daemon whose folder is `run_dir` look at everything again. What did not work is told: the step itself did
 /// its work.
@@ -19,16 +24,16 @@ pub(super) fn ask(run_dir: &Path) {
 }
 
 fn asked(socket: &Path) -> Result<(), String> {
-    let mut answer = String::new();
-    let mut talk = || {
+    let talk = || {
         let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let request =
             "POST /api/changed HTTP/1.1\r\nHost: desktopd\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         stream.write_all(request.as_bytes())?;
-        stream.read_to_string(&mut answer).map(drop)
+        read::all(stream, LONGEST)
     };
-    talk().map_err(|error: std::io::Error| error.to_string())?;
+    let answer = talk().map_err(|error: std::io::Error| error.to_string())?;
+    let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     match head.split(' ').nth(1) {
         Some("200") => Ok(()),

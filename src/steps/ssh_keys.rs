@@ -6,19 +6,18 @@
 //! owners at all.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::User;
-use rustix::fs::OFlags;
 
 use crate::facts::account::is_mounted;
 use crate::facts::ssh_keys::{ENOUGH, Line, line, unescaped};
-use crate::sys::patiently;
 use crate::sys::replace::replace;
+use crate::sys::{patiently, read};
 
 use super::{command, replan};
 
@@ -107,13 +106,9 @@ impl Keys {
     }
 
     fn add_file(&mut self, file: &Path) {
-        // Opening a pipe that stands there instead would wait for its writer.
-        match fs::metadata(file) {
-            Ok(found) if found.is_file() => {}
-            _ => return,
-        }
-        match File::open(file).and_then(contents) {
+        match read::open(file).and_then(contents) {
             Ok(text) => self.add(&file.display().to_string(), &text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.invalid.push(at(file, &error)),
         }
     }
@@ -125,8 +120,7 @@ impl Keys {
         let (home, wanted) = (home.to_owned(), file.clone());
         let found = patiently(move || {
             let owners = [Some(0), user, fs::metadata(home).ok().map(|home| home.uid())];
-            let flags = OFlags::NONBLOCK.bits().cast_signed();
-            let opened = OpenOptions::new().read(true).custom_flags(flags).open(&wanted)?;
+            let opened = read::open(&wanted)?;
             for found in [opened.metadata()?, fs::metadata(wanted.parent().unwrap_or(&wanted))?] {
                 if !owners.contains(&Some(found.uid())) {
                     let why = format!("it is not the user's but that of {}", found.uid());
@@ -163,12 +157,7 @@ impl Keys {
 
 /// The text of a file of keys.
 fn contents(file: File) -> io::Result<String> {
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(ENOUGH).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(String::from_utf8_lossy(&read::all(file, ENOUGH)?).into_owned())
 }
 
 /// Adds to `file` the keys that it lacks, and makes it root's alone. What is mounted is somebody else's.
@@ -180,7 +169,11 @@ fn keep(file: &Path, keys: &Keys) -> io::Result<bool> {
     {
         return Ok(false);
     }
-    let there = fs::read(file).unwrap_or_default();
+    let there = match read::bytes(file, ENOUGH) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        // What cannot be read must not be replaced.
+        there => there?,
+    };
     let mut known = Keys::default();
     known.add("", &String::from_utf8_lossy(&there));
     let missing: Vec<&String> = keys
@@ -212,7 +205,7 @@ fn keep(file: &Path, keys: &Keys) -> io::Result<bool> {
 }
 
 fn write_if_new(file: &Path, text: &str, mode: u32) -> io::Result<bool> {
-    if fs::read(file).is_ok_and(|there| there == text.as_bytes()) {
+    if read::bytes(file, ENOUGH).is_ok_and(|there| there == text.as_bytes()) {
         return Ok(false);
     }
     replace(file, text.as_bytes(), mode)?;
@@ -312,7 +305,7 @@ mod tests {
         nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let mut keys = Keys::default();
         keys.add_home(home.path(), Some(0));
-        assert!(keys.invalid[0].ends_with("it is not a file"), "{:?}", keys.invalid);
+        assert!(keys.invalid[0].ends_with("is a FIFO, expected a regular file"), "{:?}", keys.invalid);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::config::{Environment, Secret};
 use crate::facts::account::{TROUBLE, usual_home};
+use crate::sys::read;
 use crate::sys::replace::replace;
 
 use super::{command, number, replan};
@@ -111,7 +112,9 @@ fn sudo(file: &Path, name: &str) -> Result<(), String> {
          Defaults:{name} !env_reset, always_set_home, !secure_path\n\
          {name} ALL=(ALL) NOPASSWD: ALL\n"
     );
-    if fs::read_to_string(file).is_ok_and(|there| there == text) || !file.parent().is_some_and(Path::is_dir) {
+    if read::text(file, read::BY_HAND).is_ok_and(|there| there == text)
+        || !file.parent().is_some_and(Path::is_dir)
+    {
         return Ok(());
     }
     // sudo passes over files with a dot in their names, such as one that is not finished.

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use crate::logs::Logs;
+use crate::logs::{Logs, QUIET};
 
 use super::lifecycle::Passage;
 use super::{Published, UnitHealth, UnitState};
+
+/// How long a unit that has failed is given until its last lines are read.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Something changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +109,7 @@ fn has_process(state: UnitState) -> bool {
 }
 
 /// Every change is a line in the daemon's log.
-pub(super) fn announce(change: &Change) {
+pub(super) fn announce(change: &Change, logs: &Logs) {
     use UnitState as S;
     let change = match change {
         Change::Up(true, _) => return tracing::info!("everything is up"),
@@ -120,11 +123,21 @@ pub(super) fn announce(change: &Change) {
     let colon = if change.reason.is_empty() { "" } else { ": " };
     let text = format!("{} is {}{colon}{}", change.unit, change.to.name(), change.reason);
     match change.to {
-        S::Failed => tracing::error!("{text}"),
+        S::Failed => {
+            tracing::error!("{text}");
+            let (logs, unit) = (logs.clone(), change.unit.clone());
+            tokio::spawn(async move {
+                // What it said last may still be in its pipe.
+                tokio::time::sleep(LAST_WORDS).await;
+                logs.print_last_lines(&unit);
+            });
+        }
         S::Ready if change.health == Some(UnitHealth::Unhealthy) => tracing::warn!("{text}"),
         S::Backoff => tracing::warn!("{text}"),
         // It ended, and is so quickly back that nothing else tells it.
         S::Starting if !colon.is_empty() => tracing::warn!("{text}"),
+        // That all goes well is no news where its own lines are none.
+        S::Ready | S::Done if logs.is_quiet(&change.unit) => tracing::info!(target: QUIET, "{text}"),
         S::Ready | S::Done | S::Stopped | S::Skipped => tracing::info!("{text}"),
         S::Waiting | S::Starting | S::Stopping => tracing::debug!("{text}"),
     }

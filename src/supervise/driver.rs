@@ -336,7 +336,7 @@ impl Driver {
         let told = changes::between(&self.published.borrow(), &next, passages, time, &self.logs);
         // Told before it is shown: whoever sees a state finds its event.
         for change in told {
-            changes::announce(&change);
+            changes::announce(&change, &self.logs);
             next.seq = (self.changes)(change);
         }
         self.published.send_if_modified(|current| {

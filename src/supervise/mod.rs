@@ -87,9 +87,9 @@ impl std::fmt::Display for RequestError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unknown { name, nearest: Some(nearest) } => {
-                write!(f, "no unit is named '{name}'; did you mean '{nearest}'?")
+                write!(f, "no service is named '{name}'; did you mean '{nearest}'?")
             }
-            Self::Unknown { name, nearest: None } => write!(f, "no unit is named '{name}'"),
+            Self::Unknown { name, nearest: None } => write!(f, "no service is named '{name}'"),
             Self::Refused { name, reason } => write!(f, "'{name}' cannot be started: {reason}"),
             Self::Stopping => f.write_str("the daemon is stopping"),
         }

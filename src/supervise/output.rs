@@ -12,8 +12,11 @@ use crate::logs::{Logs, MAX_LINE};
 /// How much is read at once. Bytes.
 const READ: usize = 64 * 1024;
 
-/// How long a line may lack its end before it is shown without.
+/// How long a line may lack its end before it is shown without. A row that moves is shown at once.
 const PARTIAL: Duration = Duration::from_secs(2);
+
+/// A row that changes is shown no more often than this.
+const PACE: Duration = Duration::from_millis(200);
 
 /// Reads `pipe` into `unit`'s log. Ends when nobody holds the other end any more, which may be long after the unit.
 pub(super) async fn read(pipe: OwnedFd, unit: &str, logs: &Logs) {
@@ -24,26 +27,28 @@ pub(super) async fn read(pipe: OwnedFd, unit: &str, logs: &Logs) {
             return;
         }
     };
+    let hold = |text: &[u8]| logs.unfinished(text);
     let mut lines = Lines::default();
     let mut buffer = vec![0; READ];
     loop {
-        let waiting = lines.since();
+        let due = lines.due();
         let ended = tokio::select! {
             read = pipe.read(&mut buffer) => match read {
                 Ok(0) | Err(_) => true,
                 Ok(n) => {
-                    lines.feed(&buffer[..n]);
+                    lines.feed(&buffer[..n], hold);
                     false
                 }
             },
             // A prompt or a progress bar has no newline, and is worth seeing.
-            () = shown_by(waiting) => {
-                lines.flush();
-                false
+            () = at(due) => {
+                let row = lines.show(hold);
+                logs.show_row(unit, &row, lines.moves);
+                continue;
             }
         };
         if ended {
-            lines.flush();
+            lines.finish();
         }
         logs.push_all(unit, &lines.take()).await;
         if ended {
@@ -52,49 +57,93 @@ pub(super) async fn read(pipe: OwnedFd, unit: &str, logs: &Logs) {
     }
 }
 
-async fn shown_by(since: Option<Instant>) {
-    match since {
-        Some(since) => tokio::time::sleep_until(since + PARTIAL).await,
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
     }
 }
 
-/// Bytes to lines.
+/// Bytes to lines. A carriage return begins a row anew, as terminals do: of all that stood in a row, the last counts.
 #[derive(Default)]
 struct Lines {
     /// Whole lines, each with its newline.
     whole: String,
+    /// The row since its beginning, or since the last carriage return.
     partial: Vec<u8>,
+    /// What stood in the row before that.
+    before: Vec<u8>,
+    /// Whether the row had a carriage return: it is one that moves.
+    moves: bool,
+    /// Since when the row has something that was not shown.
     since: Option<Instant>,
+    /// When the row was shown last.
+    shown: Option<Instant>,
 }
 
 impl Lines {
-    fn feed(&mut self, bytes: &[u8]) {
+    /// Takes in what came. `hold` says how many bytes at the end of a text must not be parted from what follows.
+    fn feed(&mut self, bytes: &[u8], hold: impl Fn(&[u8]) -> usize) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if self.partial.is_empty() && piece.len() <= MAX_LINE && piece.ends_with(b"\n") {
+            let fresh = self.partial.is_empty() && self.before.is_empty();
+            if fresh && piece.len() <= MAX_LINE && piece.ends_with(b"\n") {
                 add(&mut self.whole, piece);
+                self.begin_row();
                 continue;
             }
-            for part in piece.chunks(MAX_LINE) {
-                if self.partial.len() + part.len() > MAX_LINE {
-                    self.flush();
+            let mut parts = piece.strip_suffix(b"\n").unwrap_or(piece).split(|byte| *byte == b'\r');
+            self.append(parts.next().unwrap_or_default(), &hold);
+            for part in parts {
+                self.moves = true;
+                if !self.partial.is_empty() {
+                    std::mem::swap(&mut self.before, &mut self.partial);
+                    self.partial.clear();
                 }
-                self.partial.extend_from_slice(part);
+                self.append(part, &hold);
             }
             if piece.ends_with(b"\n") {
-                self.flush();
+                self.end_row();
+            } else {
+                self.since.get_or_insert_with(Instant::now);
             }
-        }
-        if self.partial.is_empty() {
-            self.since = None;
-        } else {
-            self.since.get_or_insert_with(Instant::now);
         }
     }
 
-    /// Since when a line lacks its end.
-    fn since(&self) -> Option<Instant> {
-        self.since
+    /// Adds to the row. One that becomes too long is ended, but not within what may be a secret.
+    fn append(&mut self, mut part: &[u8], hold: &impl Fn(&[u8]) -> usize) {
+        while self.partial.len() + part.len() > MAX_LINE {
+            let (fits, rest) = part.split_at(MAX_LINE - self.partial.len());
+            self.partial.extend_from_slice(fits);
+            part = rest;
+            let end = self.partial.len() - hold(&self.partial).min(MAX_LINE / 2);
+            let rest_of_secret = self.partial.split_off(end);
+            self.end_row();
+            self.partial = rest_of_secret;
+        }
+        self.partial.extend_from_slice(part);
+    }
+
+    /// When the row should be shown, if there is something new in it.
+    fn due(&self) -> Option<Instant> {
+        let since = self.since?;
+        let paced = self.shown.map(|shown| shown + PACE);
+        let first = if self.moves { since } else { since + PARTIAL };
+        Some(paced.map_or(first, |paced| paced.max(since)))
+    }
+
+    /// The row as it is. What may be the beginning of a secret is left out until the rest is there.
+    fn show(&mut self, hold: impl Fn(&[u8]) -> usize) -> String {
+        (self.since, self.shown) = (None, Some(Instant::now()));
+        let whole = |row: &[u8]| {
+            let row = &row[..row.len() - hold(row)];
+            // A character may not have come as a whole either.
+            let end = match std::str::from_utf8(row) {
+                Err(error) if error.error_len().is_none() => error.valid_up_to(),
+                _ => row.len(),
+            };
+            text(&row[..end])
+        };
+        Some(whole(&self.partial)).filter(|row| !row.is_empty()).unwrap_or_else(|| whole(&self.before))
     }
 
     /// The lines that are whole by now.
@@ -102,27 +151,42 @@ impl Lines {
         std::mem::take(&mut self.whole)
     }
 
-    /// Makes a line of what there is.
-    fn flush(&mut self) {
-        self.since = None;
-        if self.partial.is_empty() {
-            return;
+    /// Makes a line of what there is, when nothing will follow.
+    fn finish(&mut self) {
+        if !self.partial.is_empty() || !self.before.is_empty() {
+            self.end_row();
         }
-        add(&mut self.whole, &self.partial);
+    }
+
+    fn end_row(&mut self) {
+        add(&mut self.whole, if self.partial.is_empty() { &self.before } else { &self.partial });
         self.partial.clear();
+        self.begin_row();
+    }
+
+    fn begin_row(&mut self) {
+        self.before.clear();
+        (self.moves, self.since, self.shown) = (false, None, None);
     }
 }
 
 /// Adds a line that may have its newline or not.
 fn add(whole: &mut String, line: &[u8]) {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    match std::str::from_utf8(line) {
-        Ok(text) if !text.contains('\0') => whole.push_str(text),
-        // NUL would end the line for many a reader.
-        _ => whole.push_str(&String::from_utf8_lossy(line).replace('\0', "\u{2400}")),
+    let mut line = line.strip_suffix(b"\n").unwrap_or(line);
+    while let Some(row) = line.strip_suffix(b"\r") {
+        line = row;
+    }
+    let last = line.iter().rposition(|byte| *byte == b'\r').map_or(0, |at| at + 1);
+    match std::str::from_utf8(&line[last..]) {
+        Ok(line) if !line.contains('\0') => whole.push_str(line),
+        _ => whole.push_str(&text(&line[last..])),
     }
     whole.push('\n');
+}
+
+/// NUL would end the text for many a reader.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\0', "\u{2400}")
 }
 
 #[cfg(test)]
@@ -132,9 +196,9 @@ mod tests {
     fn split(pieces: &[&[u8]]) -> Vec<String> {
         let mut lines = Lines::default();
         for piece in pieces {
-            lines.feed(piece);
+            lines.feed(piece, |_| 0);
         }
-        lines.flush();
+        lines.finish();
         lines.take().lines().map(str::to_owned).collect()
     }
 
@@ -145,34 +209,98 @@ mod tests {
     }
 
     #[test]
+    fn of_a_row_that_moves_the_last_state_is_kept() {
+        for (pieces, expected) in [
+            (&[&b"10 %\r20 %\r30 %\nnext\n"[..]][..], &["30 %", "next"][..]),
+            (&[b"10 %\r", b"20 %\r", b"\n"], &["20 %"]),
+            (&[b"\r10 %", b"\r20 %\r\r", b"\r\n"], &["20 %"]),
+            (&[b"10 %\r20 %\r"], &["20 %"]),
+            (&[b"\r\n", b"\r", b"\n"], &["", ""]),
+            (&[b"evil\rgood\r", b"\nevil\rgood\n"], &["good", "good"]),
+        ] {
+            assert_eq!(split(pieces), expected, "{pieces:?}");
+        }
+    }
+
+    #[test]
     fn a_line_without_an_end_is_split() {
         let long = vec![b'x'; MAX_LINE * 2 + 10];
         let lines = split(&[&long, b"\n"]);
         assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [MAX_LINE, MAX_LINE, 10]);
     }
 
-    #[tokio::test]
-    async fn a_line_without_an_end_is_shown_after_a_while() {
+    #[test]
+    fn what_must_stay_together_is_not_split() {
+        let mut lines = Lines::default();
+        lines.feed(&vec![b'x'; MAX_LINE - 3], |_| 0);
+        lines.feed(b"hunter22\n", |text| if text.ends_with(b"hun") { 3 } else { 0 });
+        let text = lines.take();
+        let lengths: Vec<usize> = text.lines().map(str::len).collect();
+        assert_eq!((lengths, text.ends_with("\nhunter22\n")), (vec![MAX_LINE - 3, 8], true));
+        // However much is held back, the rest goes on.
+        let mut lines = Lines::default();
+        lines.feed(&vec![b'x'; MAX_LINE * 3], <[u8]>::len);
+        assert!(lines.take().len() > MAX_LINE);
+    }
+
+    fn logs() -> Logs {
         use crate::logs::{Console, Limits};
         let limits = Limits { dir: None, file_size: 0, files: 0, ring: 1000 };
-        let logs = Logs::new(limits, Console::silent());
+        Logs::new(limits, Console::silent())
+    }
+
+    #[tokio::test]
+    async fn a_row_is_shown_as_it_moves_and_kept_as_it_ends() {
+        let logs = logs();
         let (reader, mut writer) = std::io::pipe().unwrap();
         let reading = tokio::spawn({
             let logs = logs.clone();
             async move { read(reader.into(), "unit", &logs).await }
         });
         let mut live = logs.follow("unit", 0).1;
-        std::io::Write::write_all(&mut writer, b"done\n10 %\r20 %").unwrap();
-        assert_eq!(&*live.recv().await.unwrap().text, "done");
-        assert_eq!(&*live.recv().await.unwrap().text, "10 %\r20 %");
+        let mut write = |text: &[u8]| std::io::Write::write_all(&mut writer, text).unwrap();
+        write(b"done\n10 %\r20 %");
+        for (next, expected, open) in [
+            (&b""[..], "done", false),
+            (b"", "20 %", true),
+            (b"\r\xc3", "20 %", true),
+            (b"\xa4hm\r", "\u{e4}hm", true),
+            (b"30 %\r\n", "30 %", false),
+        ] {
+            write(next);
+            let shown = live.recv().await.unwrap();
+            assert_eq!((&*shown.text, shown.open), (expected, open));
+        }
+        drop(writer);
+        reading.await.unwrap();
+        let kept: Vec<_> = logs.tail("unit", 10).iter().map(|line| line.text.to_string()).collect();
+        assert_eq!(kept, ["done", "30 %"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secret_in_two_parts_is_never_shown() {
+        let logs = logs();
+        logs.hide(["hunter22".to_owned()]);
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let reading = tokio::spawn({
+            let logs = logs.clone();
+            async move { read(reader.into(), "unit", &logs).await }
+        });
+        let mut live = logs.follow("unit", 0).1;
+        std::io::Write::write_all(&mut writer, b"password: hunt").unwrap();
+        let shown = live.recv().await.unwrap();
+        assert_eq!((&*shown.text, shown.open), ("password: ", true));
+        std::io::Write::write_all(&mut writer, b"er22!\n").unwrap();
+        let shown = live.recv().await.unwrap();
+        assert_eq!((&*shown.text, shown.open), ("password: ******!", false));
         drop(writer);
         reading.await.unwrap();
     }
 
     proptest::proptest! {
         #[test]
-        fn nothing_is_lost_and_no_split_matters(bytes in proptest::collection::vec(0..4u8, 0..200), cut in 0..200usize) {
-            let bytes: Vec<u8> = bytes.into_iter().map(|b| [b'a', b'b', b'\n', b'c'][usize::from(b)]).collect();
+        fn nothing_is_lost_and_no_split_matters(bytes in proptest::collection::vec(0..5u8, 0..200), cut in 0..200usize) {
+            let bytes: Vec<u8> = bytes.into_iter().map(|b| b"ab\nc\r"[usize::from(b)]).collect();
             let cut = cut.min(bytes.len());
             proptest::prop_assert_eq!(split(&[&bytes]), split(&[&bytes[..cut], &bytes[cut..]]));
         }

@@ -58,12 +58,12 @@ pub fn guard() -> i32 {
         Ok(mut guard) => match guard.run() {
             Ok(()) => 0,
             Err(error) => {
-                eprintln!("desktopd: guard: {error}");
+                crate::sys::print::error(&format!("desktopd: guard: {error}"));
                 70
             }
         },
         Err(error) => {
-            eprintln!("desktopd: `__guard` is not for people ({error})");
+            crate::sys::print::error(&format!("desktopd: `__guard` is not for people ({error})"));
             70
         }
     }

@@ -18,14 +18,15 @@
 //! all is as if its window had been closed. A program with a window ends with the X server, detached or not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 
 use super::launch::Bytes;
 use super::process::{Stat, below};
+use super::read;
 
 /// No environment is larger. Bytes.
 const MAX_ENVIRONMENT: u64 = 8 << 20;
@@ -84,12 +85,13 @@ impl Own {
 fn environment(pid: i32) -> Option<Vec<u8>> {
     let owner = fs::metadata(format!("/proc/{pid}")).ok()?;
     let _identity = FileIdentity::assume(Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
-    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
-    let mut bytes = Vec::new();
-    file.take(MAX_ENVIRONMENT).read_to_end(&mut bytes).ok()?;
+    let file = format!("/proc/{pid}/environ");
+    let bytes = read::beginning(Path::new(&file), MAX_ENVIRONMENT).ok()?;
     // Whoever is just ending has lost its memory and looks as if it had been given nothing.
-    let has_memory =
-        || fs::read_to_string(format!("/proc/{pid}/statm")).is_ok_and(|text| !text.starts_with("0 "));
+    let has_memory = || {
+        let statm = read::kernel(format!("/proc/{pid}/statm"));
+        !statm.is_empty() && !statm.starts_with(b"0 ")
+    };
     (!bytes.is_empty() || has_memory()).then_some(bytes)
 }
 

@@ -228,7 +228,9 @@ pub fn exec() -> i32 {
     let socket = match take_control() {
         Ok(socket) => socket,
         Err(error) => {
-            eprintln!("desktopd: `__exec` is not for people: no control socket on standard input ({error})");
+            crate::sys::print::error(&format!(
+                "desktopd: `__exec` is not for people: no control socket on standard input ({error})"
+            ));
             return 70;
         }
     };

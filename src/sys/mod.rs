@@ -11,11 +11,14 @@ mod jobs;
 pub mod launch;
 pub mod limits;
 pub mod notify;
+pub mod print;
 pub mod process;
+pub mod read;
 pub mod reaper;
 pub mod replace;
 pub mod sides;
 pub mod signals;
+pub mod terminal;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -66,6 +69,36 @@ pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
     result.await.map_err(|_| io::Error::other("an internal error of desktopd"))
 }
 
+/// The same with a limit on the time. A thread that is late goes on by itself; while `late` of them do, no more work is
+/// begun.
+pub async fn apart_within<T: Send + 'static>(
+    limit: Duration,
+    late: &'static AtomicUsize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let timed_out = |what: String| io::Error::new(io::ErrorKind::TimedOut, what);
+    if late.fetch_add(1, Ordering::Relaxed) >= HANGING {
+        late.fetch_sub(1, Ordering::Relaxed);
+        return Err(timed_out(format!("{HANGING} earlier attempts have not come to an end")));
+    }
+    let counted = move || {
+        let _ending = Counted(late);
+        work()
+    };
+    tokio::time::timeout(limit, apart(counted))
+        .await
+        .unwrap_or_else(|_| Err(timed_out(format!("no answer within {limit:?}"))))
+}
+
+/// One of a number of threads, until it ends, by a panic too.
+struct Counted(&'static AtomicUsize);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// How long a look at somebody's folder may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -78,11 +111,20 @@ static LOOKS: AtomicUsize = AtomicUsize::new(0);
 /// What `look` sees, unless that takes too long: a thread that hangs in a dead volume stays behind, and we go on. When
 /// many hang, no more are begun.
 pub fn patiently<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    patiently_of(&LOOKS, look)
+    patiently_of(&LOOKS, PATIENCE, look)
+}
+
+/// The same with another limit.
+pub fn patiently_within<T: Send + 'static>(
+    patience: Duration,
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    patiently_of(&LOOKS, patience, look)
 }
 
 fn patiently_of<T: Send + 'static>(
     looks: &'static AtomicUsize,
+    patience: Duration,
     look: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     if looks.fetch_add(1, Ordering::Relaxed) >= HANGING {
@@ -99,7 +141,7 @@ fn patiently_of<T: Send + 'static>(
     if looking.is_err() {
         looks.fetch_sub(1, Ordering::Relaxed);
     }
-    looking.ok().and_then(|_| seen.recv_timeout(PATIENCE).ok())
+    looking.ok().and_then(|_| seen.recv_timeout(patience).ok())
 }
 
 /// Whether an error of the system says that something has run out that others may give back: descriptors, processes,
@@ -125,13 +167,13 @@ mod tests {
     fn looks_that_hang_do_not_pile_up() {
         static HERE: AtomicUsize = AtomicUsize::new(HANGING - 1);
         let (end, ended) = mpsc::channel::<()>();
-        assert_eq!(patiently_of(&HERE, || 1), Some(1));
-        assert_eq!(patiently_of(&HERE, move || ended.recv().is_ok()), None);
-        assert_eq!(patiently_of(&HERE, || 1), None, "no more are begun");
+        assert_eq!(patiently_of(&HERE, PATIENCE, || 1), Some(1));
+        assert_eq!(patiently_of(&HERE, PATIENCE, move || ended.recv().is_ok()), None);
+        assert_eq!(patiently_of(&HERE, PATIENCE, || 1), None, "no more are begun");
         drop(end);
         while HERE.load(Ordering::Relaxed) >= HANGING {
             std::thread::yield_now();
         }
-        assert_eq!(patiently_of(&HERE, || 1), Some(1));
+        assert_eq!(patiently_of(&HERE, PATIENCE, || 1), Some(1));
     }
 }

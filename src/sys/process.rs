@@ -8,6 +8,8 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::read;
+
 /// Sends `signal` to the whole process group of `leader`, or to `leader` alone while it has not made its group yet.
 /// A stopped process is continued, so that it can take the signal.
 pub fn signal_group(leader: i32, signal: Signal) {
@@ -92,13 +94,13 @@ pub(super) fn processes() -> BTreeMap<i32, Stat> {
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<libc::pid_t>().ok())
-        .filter_map(|pid| Some((pid, Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?)))
+        .filter_map(|pid| Some((pid, Stat::parse(&read::kernel_text(format!("/proc/{pid}/stat")))?)))
         .collect()
 }
 
 /// A process's program and arguments as one text, which every user may read; empty when it has ended.
 pub(super) fn command_line(pid: i32) -> Vec<u8> {
-    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+    read::kernel(format!("/proc/{pid}/cmdline"))
 }
 
 /// All of `processes` below `root`, which is left out.

@@ -1,12 +1,14 @@
 //! Signals as one stream of meanings.
 
-use std::{fs, io};
+use std::io;
 
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal as Known};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+
+use super::read;
 
 /// What a signal to this process means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +111,7 @@ fn meaning(number: i32) -> Option<Signal> {
 /// The signals that this process ignores. That of broken pipes, which our own runtime ignores, is put right by whoever
 /// starts a process.
 fn ignored() -> impl Iterator<Item = i32> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = read::kernel_text("/proc/self/status");
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     (1..=64).filter(move |number| mask & (1 << (number - 1)) != 0 && *number != libc::SIGPIPE)

@@ -29,6 +29,7 @@ mod jobs;
 mod journey;
 mod keycodes;
 mod logout;
+mod logs;
 mod mistakes;
 mod narrow;
 mod net;

@@ -50,7 +50,8 @@ pub fn spec() -> Spec {
 
 /// The same of another image.
 pub fn of(spec: Spec) -> Spec {
-    spec.option("--shm-size=1g").publish(PORTAL).publish(DESKTOP)
+    // A test that fails should tell everything.
+    spec.option("--shm-size=1g").env("LOG_TO_STDOUT", "all").publish(PORTAL).publish(DESKTOP)
 }
 
 /// The usual desktop, when all of it is up.

@@ -46,7 +46,7 @@ fn a_wrong_name_is_answered_with_the_nearest_and_changes_nothing() {
     for verb in ["start", "stop", "restart"] {
         let answer = world.cli(&[verb, "kde", "desktob"]);
         assert_eq!(answer.code, 1, "{answer:?}");
-        assert_eq!(answer.err, "desktopd: no unit is named 'desktob'; did you mean 'desktop'?\n");
+        assert_eq!(answer.err, "desktopd: no service is named 'desktob'; did you mean 'desktop'?\n");
         assert_eq!(answer.out, "");
     }
     let answer = world.cli(&["logs", "desktob"]);

@@ -31,7 +31,7 @@ fn broken_files_are_failed_units_and_the_others_run() {
         ("no-toml", "line 2: "),
         ("circle-a", "they wait for each other in a circle: "),
         ("circle-b", "they wait for each other in a circle: "),
-        ("unknown-need", "needs: \"fin\" is not the name of a unit; did you mean \"fine\"?"),
+        ("unknown-need", "needs: \"fin\" is not the name of a service; did you mean \"fine\"?"),
         ("unknown-variable", "names ${run-dri}, which nobody defines; did you mean ${run-dir}?"),
     ] {
         let unit = find(&status, name);

@@ -77,7 +77,12 @@ async fn the_control_socket_asks_the_kernel_who_asks() {
             api::router(Api::new(world.watch.clone(), world.observer.events(), world.logs.clone(), handle));
         let me = nix::unistd::getuid().as_raw();
         let rights = move |uid| if uid == me { right } else { Right::Nothing };
-        tokio::spawn(serve_unix(listener, router, rights, world.stop.clone()));
+        tokio::spawn(serve_unix(
+            (listener, tokio::sync::mpsc::channel(1).1),
+            router,
+            rights,
+            world.stop.clone(),
+        ));
         assert_eq!(ask_unix(&path, "GET", "/api/status", "").await.status, look, "{right:?}");
         let response = ask_unix(&path, "POST", "/api/units/stop", names).await;
         assert_eq!(response.status, change, "{right:?}");
@@ -103,7 +108,12 @@ async fn the_end_is_for_those_who_may_change_things() {
         };
         let (wish, mut wishes) = tokio::sync::mpsc::channel(1);
         let router = control_router(api, world.auth.clone(), credentials, wish);
-        tokio::spawn(serve_unix(listener, router, move |_| right, world.stop.clone()));
+        tokio::spawn(serve_unix(
+            (listener, tokio::sync::mpsc::channel(1).1),
+            router,
+            move |_| right,
+            world.stop.clone(),
+        ));
         assert_eq!(ask_unix(&path, "POST", "/api/shutdown", "").await.status, status, "{right:?}");
         assert_eq!(matches!(wishes.try_recv(), Ok(Wish::Shutdown)), right == Right::Change);
         assert!(ask_unix(&path, "GET", "/api/shutdown", "").await.status >= 400);

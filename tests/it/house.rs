@@ -78,6 +78,12 @@ fn every_rule_can_be_broken() {
         ("sys/guard.rs", "use nix::unistd::fork;", "fork is only for sys/reaper.rs"),
         ("facts/mod.rs", "use nvml_wrapper::Nvml;", "nvml_wrapper is only for facts/nvidia.rs"),
         ("app.rs", "fn f() { unsafe { g() } }", "unsafe is only for sys/heap.rs"),
+        ("app.rs", "use std::fs;\nfn f() { fs::read(p) }", "fs::read is only for sys/read.rs"),
+        ("facts/a.rs", "fn f() { std::fs::read_to_string(p) }", "fs::read_to_string is only for"),
+        ("steps/a.rs", "fn f() { File::open(p)?.take(9) }", "File::open is only for sys/read.rs"),
+        ("steps/a.rs", "fn f() { OpenOptions::new().read(true) }", "OpenOptions::read is only for"),
+        ("cli/a.rs", "fn f() { stdin.read_to_string(&mut text) }", "read_to_string is only for"),
+        ("cli/a.rs", "fn f() { println!(\"a\") }", "println! is only for steps"),
     ] {
         let text = format!("//! A module.\n{text}\n");
         let found = faults(file, &text).join("\n");
@@ -101,6 +107,7 @@ fn what_is_allowed_is_not_reported() {
         ("plan/tests.rs", "use std::fs;"),
         ("config/env.rs", "fn f() { std::env::vars_os(); }"),
         ("main.rs", "fn f() { std::env::args_os(); std::process::exit(1) }"),
+        ("app.rs", "fn f() { write(p) }\n#[cfg(test)]\nmod tests { fn g() { fs::read(p); println!() } }"),
         ("sys/reaper.rs", "use std::process::{Command, Stdio};\nfn f() { rustix::process::waitid(); }"),
         ("app.rs", "fn f<'a>(x: &'a str) { std::process::id(); crate::cli::Command::new(x); }"),
     ] {
@@ -138,9 +145,14 @@ fn faults(file: &str, text: &str) -> Vec<String> {
         one_place(file, &path, &mut found);
     }
     order(file, &paths, &mut found);
+    let before_tests = code.windows(5).position(|five| five == ["cfg", "(", "test", ")", "]"]);
+    let code = &code[..before_tests.unwrap_or(code.len())];
     if is_pure(file) {
-        let before_tests = code.windows(5).position(|five| five == ["cfg", "(", "test", ")", "]"]);
-        purity(&self::paths(&code[..before_tests.unwrap_or(code.len())]), &mut found);
+        purity(&self::paths(code), &mut found);
+    }
+    if !file.ends_with("tests.rs") && !file.contains("/tests/") {
+        reads(file, code, &mut found);
+        prints(file, code, &mut found);
     }
     found.into_iter().map(|fault| format!("src/{file}: {fault}")).collect()
 }
@@ -234,6 +246,51 @@ fn one_place(file: &str, path: &[&str], found: &mut BTreeSet<String>) {
         ["nvml_wrapper", ..] => only("nvml_wrapper", &["facts/nvidia.rs"]),
         ["unsafe"] => only("unsafe", &["sys/heap.rs"]),
         _ => {}
+    }
+}
+
+/// Rule 5: one way to read a file, with a limit and without waiting.
+fn reads(file: &str, code: &[String], found: &mut BTreeSet<String>) {
+    const OWN: &str = "sys/read.rs";
+    let mut only = |what: &str, places: &[&str]| {
+        if file != OWN && !places.contains(&file) {
+            found.insert(format!("{what} is only for {OWN}"));
+        }
+    };
+    for path in paths(code) {
+        match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [.., "fs", name @ ("read" | "read_to_string")] => only(&format!("fs::{name}"), &[]),
+            // It opens /dev/null.
+            [.., "File", "open"] => only("File::open", &["sys/launch.rs"]),
+            ["tokio", "fs", name @ "File"] => only(&format!("tokio::fs::{name}"), &[]),
+            _ => {}
+        }
+    }
+    for five in code.windows(5) {
+        match five.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            // They open the file in the same guarded way, to write as well.
+            [".", "read", "(", "true", ")"] => {
+                only("OpenOptions::read", &["steps/workspace/room.rs", "steps/workspace/lock.rs"]);
+            }
+            // A guard reads from the socket of its own child; a terminal's line is read with a limit.
+            [".", name @ ("read_to_end" | "read_to_string" | "read_line"), "(", ..] => {
+                only(name, &["sys/guard.rs", "cli/password.rs"]);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Rule 6: a macro that prints ends the process when its reader has gone.
+fn prints(file: &str, code: &[String], found: &mut BTreeSet<String>) {
+    // Boot steps print into a pipe of the daemon's.
+    if file.starts_with("steps/") {
+        return;
+    }
+    for two in code.windows(2) {
+        if two[1] == "!" && ["print", "println", "eprint", "eprintln"].contains(&two[0].as_str()) {
+            found.insert(format!("{}! is only for steps", two[0]));
+        }
     }
 }
 

@@ -147,6 +147,7 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("LANG", OfPlan(&[], "de_DE.UTF-8", "\"LANG\": \"de_DE.UTF-8\"")),
     ("SUPERVISOR_NO_AUTOSTART", Test("without_a_desktop_only_steps_and_what_is_asked_for_start")),
     ("DESKTOPD_CONFIG", Test("the_folder_with_our_configuration_can_be_named")),
+    ("LOG_TO_STDOUT", Test("a_quiet_service_is_heard_when_it_fails")),
     ("DEBUG", Test("arguments_of_init_are_seen_by_commands_beside_it")),
 ];
 

@@ -159,3 +159,59 @@ fn a_time_is_absolute_or_ago() {
         assert_eq!(since(text).ok().map(|since| since.before(1_000_000_000)), expected, "{text}");
     }
 }
+
+#[test]
+fn words_of_other_programs_mean_the_same_here() {
+    for (words, expected) in [
+        ("ps", "status"),
+        ("list kde", "status kde"),
+        ("status -o json", "status --json"),
+        ("status --output=json kde", "status --json kde"),
+        ("events -ojson", "events --json"),
+        ("log kde", "logs kde"),
+        ("tail -f kde", "logs -f kde"),
+        ("logs --tail 5 kde", "logs -n 5 kde"),
+        ("logs --lines 5", "logs -n 5"),
+        ("events --tail 3", "events -n 3"),
+        ("reread", "reload"),
+        ("daemon-reload", "reload"),
+    ] {
+        let both = [words, expected].map(|words| format!("{:?}", command(words).unwrap()));
+        assert_eq!(both[0], both[1], "{words}");
+    }
+    // What follows there is a command of its own, or a name.
+    match read(&["desktopd", "run", "kubectl", "-o", "json"]).unwrap().command {
+        Command::Run { command } => assert_eq!(command, ["kubectl", "-o", "json"]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn words_that_are_no_commands_say_what_is() {
+    for (words, expected) in [
+        ("top", "'top' is not a command here: `desktopd status` shows the services"),
+        ("kill kde", "`desktopd stop NAME` ends a service"),
+        ("start-all", "`desktopd start '*'`"),
+        ("--config /x stop-all", "`desktopd stop '*'`"),
+    ] {
+        let told = command(words).unwrap_err();
+        assert!(told.contains(expected) && !told.contains("similar"), "{words}: {told}");
+    }
+    // A service may have such a name.
+    assert!(matches!(command("stop top"), Ok(Command::Stop(_))));
+    assert!(command("statsu").unwrap_err().contains("similar"));
+}
+
+#[test]
+fn people_read_of_services() {
+    let mut all = <Args as CommandFactory>::command();
+    all.build();
+    for command in all.get_subcommands_mut() {
+        let help = command.render_long_help().to_string();
+        let words = help.split(|c: char| !c.is_alphanumeric());
+        // It is a key of the JSON.
+        let help = words.filter(|word| ["unit", "units", "Unit", "Units"].contains(word)).count();
+        let keys = usize::from(["status", "events"].contains(&command.get_name()));
+        assert_eq!(help, keys, "{}", command.get_name());
+    }
+}

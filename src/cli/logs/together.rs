@@ -11,7 +11,7 @@ use crate::cli::screen::Screen;
 use crate::cli::{Failure, render};
 use crate::logs::{Line, OWN_LOG};
 
-use super::query;
+use super::{Rows, number, query};
 
 /// A line, and whose it is.
 #[derive(Serialize)]
@@ -28,11 +28,12 @@ pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result
     let mut names: Vec<&str> = snapshot.units.iter().map(|unit| unit.name.as_str()).collect();
     names.push(OWN_LOG);
     let width = names.iter().map(|name| name.len()).max().unwrap_or_default();
-    let show = |at: usize, line: &Line| {
+    let mut rows = Rows::new(screen, args.json);
+    let mut show = |at: usize, line: &Line| {
         let name = screen.tint(at, &format!("{:width$}", names[at]));
         let whole = Named { unit: names[at], line };
         let text = || format!("{} {name} | {}", render::time(line.at), line.text);
-        render::print_line(args.json, &whole, text)
+        rows.print(at, line.open && args.follow, &whole, text)
     };
 
     let mut lines = Vec::new();
@@ -40,10 +41,12 @@ pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result
     let mut shown: BTreeMap<usize, (i64, usize)> = BTreeMap::new();
     for (at, name) in names.iter().enumerate() {
         let mut found = client.log(&format!("{name}?{query}")).await?;
+        // It comes again, changed.
+        found.retain(|line| !args.follow || !line.open);
         if let Some(last) = found.last().map(|line| line.at) {
             // Of one time all or none: they cannot be told apart when they come again.
             let mut same = client.log(&format!("{name}?since={last}")).await?;
-            same.retain(|line| line.at == last);
+            same.retain(|line| line.at == last && !(args.follow && line.open));
             found.retain(|line| line.at != last);
             shown.insert(at, (last, same.len()));
             found.append(&mut same);
@@ -51,6 +54,10 @@ pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result
         lines.extend(found.into_iter().map(|line| (at, line)));
     }
     lines.sort_by_key(|(_, line)| line.at);
+    // The last of all logs, not of each.
+    if let Some(wanted) = number(args) {
+        lines.drain(..lines.len().saturating_sub(wanted));
+    }
     for (at, line) in &lines {
         show(*at, line)?;
     }

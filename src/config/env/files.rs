@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -26,10 +26,7 @@ use super::unchosen::is_unchosen;
 use crate::config::problem::Problem;
 use crate::sys::launch::written_by;
 use crate::sys::replace::replace;
-use crate::sys::{env_file, patiently};
-
-/// Nobody writes more than that by hand. Bytes.
-const LONGEST: u64 = 1 << 20;
+use crate::sys::{env_file, patiently, read};
 
 /// Variables that decide what root runs, who becomes root, or where this file is: not for a file that any program of the
 /// user's can write, here and in other containers on the same volume.
@@ -104,11 +101,11 @@ pub(super) struct Found {
 pub(super) fn system(files: &Files, start: &Raw) -> Found {
     let mut found = Found::default();
     let wanted = files.clone();
-    let read = patiently(move || {
+    let found_now = patiently(move || {
         let Files { system, written, found, hooks } = &wanted;
         (contents(system), contents(written), contents(found), contents(hooks))
     });
-    let Some((system, written, noted, hooks)) = read else {
+    let Some((system, written, noted, hooks)) = found_now else {
         found.told.push(Problem::new(files.system.display().to_string(), "", "it does not answer"));
         return found;
     };
@@ -137,11 +134,11 @@ pub(super) fn workspace(folder: &Path, root: bool, found: &mut Found) {
     let path = folder.join(".env");
     let wanted = path.clone();
     let place = path.display().to_string();
-    let read = move || {
+    let look = move || {
         let owner = fs::metadata(wanted.parent().unwrap_or(&wanted))?;
         written_by(&wanted, owner.uid(), owner.gid())
     };
-    let bytes = match patiently(read) {
+    let bytes = match patiently(look) {
         Some(Ok(bytes)) => bytes,
         Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => return,
         Some(Err(error)) => return found.told.push(Problem::new(place, "", error.to_string())),
@@ -255,15 +252,8 @@ fn parsed(path: &Path, bytes: &[u8], told: &mut Vec<Problem>) -> Vec<(OsString, 
 
 /// What is in a file. Nothing where there is none.
 fn contents(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::metadata(path) {
-        Ok(found) if !found.is_file() => return Err(io::Error::other("it is not a file")),
-        Ok(found) if found.len() > LONGEST => {
-            return Err(io::Error::other("it is longer than 1 MiB; it is not read"));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        _ => {}
+    match read::bytes(path, read::BY_HAND) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
     }
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
 }

@@ -8,7 +8,7 @@ use super::size::Size;
 use super::user::{UserName, WebUser};
 use super::value::FromVariable;
 use super::web::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
-use super::words::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
+use super::words::{Count, Latency, LogToStdout, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
 use super::{
     CookieName, DisplayChoice, DisplayName, Encoder, HostPort, Networks, Password, PasswordHash, Port, Ports,
     Raw, RelayPort, Workspace,
@@ -175,6 +175,7 @@ variables! {
     lang: String = "en_US.UTF-8", ["LANG"], "language and character set";
     supervisor_no_autostart: String = "", ["SUPERVISOR_NO_AUTOSTART"], "services that are not started, separated by commas, in any case; caddy, gateway or serviceportal: no port is opened";
     desktopd_config: Option<String> = "", ["DESKTOPD_CONFIG"], "folder with desktopd.toml and services/; /etc/desktopd when unset";
+    log_to_stdout: LogToStdout = "default", ["LOG_TO_STDOUT"], "what `docker logs` shows: default (desktopd, boot scripts, your own services, and what failed), all, or none; /var/log/desktopd has everything";
     debug: Switch = "false", ["DEBUG"], "more log";
 }
 

@@ -46,6 +46,30 @@ words! {
 }
 
 words! {
+    /// What of the logs is copied to the container's output.
+    LogToStdout, "all, default or none",
+    "all" =>
+        /// Everything.
+        All,
+    "default" =>
+        /// Everything but the usual noise of the image's own services.
+        Default,
+    "none" =>
+        /// Nothing.
+        None
+}
+
+impl From<LogToStdout> for crate::logs::Copied {
+    fn from(wanted: LogToStdout) -> Self {
+        match wanted {
+            LogToStdout::All => Self::All,
+            LogToStdout::Default => Self::Loud,
+            LogToStdout::None => Self::Nothing,
+        }
+    }
+}
+
+words! {
     /// How a TURN server is talked to.
     TurnProtocol, "udp or tcp",
     "udp" =>

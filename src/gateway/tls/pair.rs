@@ -3,8 +3,7 @@
 //! Whatever is accepted can be shown: the key is of a known kind and the certificate is made for it. Whether it has
 //! expired is told, and is no reason against it.
 
-use std::fs::File;
-use std::io::Read;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use yasna::tags::TAG_UTCTIME;
 use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag, parse_der};
 
 use super::Files;
+use crate::sys::read;
 
 /// Larger files are something else.
 const LARGEST: u64 = 1 << 20;
@@ -102,15 +102,12 @@ impl Validity {
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, String> {
-    let mut contents = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut contents));
-    match read {
-        Err(error) => Err(format!("{}: {error}", path.display())),
-        Ok(size) if size as u64 > LARGEST => {
-            Err(format!("{}: it is larger than 1 MiB and therefore no certificate or key", path.display()))
+    read::bytes(path, LARGEST).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            format!("{}: it is larger than 1 MiB and therefore no certificate or key", path.display())
         }
-        Ok(_) => Ok(contents),
-    }
+        _ => format!("{}: {error}", path.display()),
+    })
 }
 
 /// What matters of a certificate. Read here because libraries that verify certificates refuse some that can be shown,

@@ -41,11 +41,14 @@ fn a_wrong_partner_names_file_key_and_value_and_the_others_run() {
     for (unit, expected) in [
         (
             "typo",
-            "/c/services/typo.toml: restart-with: \"kd\" is not the name of a unit; did you mean \"kde\"?",
+            "/c/services/typo.toml: restart-with: \"kd\" is not the name of a service; did you mean \"kde\"?",
         ),
-        ("itself", "/c/services/itself.toml: restart-with: \"me\" is this unit itself; name another or none"),
-        ("many", "/c/services/many.toml: restart-with: [\"kde\"] is not the name of a unit, as a text"),
-        ("daemon", "/c/services/daemon.toml: restart-with: \"caddy\" is not the name of a unit"),
+        (
+            "itself",
+            "/c/services/itself.toml: restart-with: \"me\" is this service itself; name another or none",
+        ),
+        ("many", "/c/services/many.toml: restart-with: [\"kde\"] is not the name of a service, as a text"),
+        ("daemon", "/c/services/daemon.toml: restart-with: \"caddy\" is not the name of a service"),
         ("a", "/c/services/a.toml: restart-with: they restart each other in a circle: a -> b -> c -> a"),
         ("b", "/c/services/b.toml: restart-with: they restart each other in a circle: a -> b -> c -> a"),
         ("c", "/c/services/c.toml: restart-with: they restart each other in a circle: a -> b -> c -> a"),

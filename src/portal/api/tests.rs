@@ -181,7 +181,7 @@ async fn logs_are_found_by_alias_and_unknown_ones_are_not_made() {
     assert_eq!(texts, ["line 3", "line 4"]);
     let (status, body) = ask(&router, get("/api/logs/selkis")).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    assert_eq!(body["error"], "no unit is named 'selkis'; did you mean 'selkies'?");
+    assert_eq!(body["error"], "no service is named 'selkis'; did you mean 'selkies'?");
     assert_eq!(ask(&router, get("/api/logs/desktopd")).await.0, StatusCode::OK);
     assert_eq!(ask(&router, get("/api/logs/nothing-like-it/stream")).await.0, StatusCode::NOT_FOUND);
 }
@@ -205,11 +205,11 @@ async fn the_status_stream_follows_the_snapshot() {
 async fn a_log_stream_goes_on_where_its_backlog_ends() {
     let (router, _observer, logs, _sender) = api(None);
     logs.push("xorg", "one");
-    logs.push("xorg", "two\rthree");
+    logs.push("xorg", "two\rthree\nfour");
     let request = get("/api/logs/xorg/stream?lines=2");
     let mut body = TowerToHyperService::new(router).call(request).await.unwrap().into_body();
     assert!(next(&mut body).await.contains(r#""text":"one""#));
-    assert!(next(&mut body).await.contains(r#""text":"two\rthree""#));
+    assert!(next(&mut body).await.contains(r#""text":"two\\rthree\\nfour""#));
     logs.push("xorg", "four");
     assert!(next(&mut body).await.contains(r#""text":"four""#));
 }

@@ -331,12 +331,15 @@ function follow(name) {
     const lines = waiting.slice(-LINES);
     waiting = [];
     if (source !== stream) return;
+    // A row that had not ended makes room for what follows.
+    if (lines.length && log.lastElementChild?.dataset.open) log.lastElementChild.remove();
     log.append(...lines);
     while (log.childElementCount > LINES) log.firstElementChild.remove();
     if (at('follow').checked) log.scrollTop = log.scrollHeight;
   };
   // A busy log is drawn once per frame, however many lines come.
   const add = (element) => {
+    if (waiting[waiting.length - 1]?.dataset.open) waiting.pop();
     if (waiting.push(element) === 1) setTimeout(flush, 50);
     if (waiting.length > 2 * LINES) waiting.splice(0, LINES);
   };
@@ -348,7 +351,9 @@ function follow(name) {
   source.addEventListener('line', (event) => {
     const line = JSON.parse(event.data);
     const time = make('time', { textContent: `${new Date(line.at).toLocaleTimeString([], { hour12: false })} ` });
-    add(make('div', {}, time, ...coloured(line.text)));
+    const row = make('div', {}, time, ...coloured(line.text));
+    if (line.open) row.dataset.open = 'true';
+    add(row);
   });
   source.addEventListener('lost', (event) => {
     add(make('div', { className: 'lost', textContent: `… ${JSON.parse(event.data)} lines were too fast for this connection` }));

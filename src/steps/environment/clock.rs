@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Component, Path};
 
 use super::{Places, replace};
+use crate::sys::read;
 
 /// Makes `zone` the machine's. One that nobody knows is told, and it stays what it is: UTC.
 pub(super) fn set(places: &Places, zone: &str) {
@@ -28,12 +29,14 @@ pub(super) fn set(places: &Places, zone: &str) {
     };
     let link = places.etc.join("localtime");
     // Zones have more names than one.
-    if !fs::read(&link).is_ok_and(|found| fs::read(&file).is_ok_and(|zone| found == zone)) {
+    if !read::bytes(&link, read::BY_HAND)
+        .is_ok_and(|found| read::bytes(&file, read::BY_HAND).is_ok_and(|zone| found == zone))
+    {
         told(&link, replace_link(&link, &file));
     }
     let text = places.etc.join("timezone");
     let content = format!("{name}\n");
-    if fs::read_to_string(&text).ok().as_deref() != Some(&content) {
+    if read::text(&text, read::BY_HAND).ok().as_deref() != Some(&content) {
         told(&text, replace(&text, content.as_bytes(), 0o644, None));
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::clock::replace_link;
 use super::{Places, replace};
+use crate::sys::read;
 
 /// What stands before everything else in the file that bash reads: what follows there is for people's own shells alone.
 const LINE: &str = "[ -r /etc/profile.d/desktopd.sh ] && . /etc/profile.d/desktopd.sh";
@@ -24,7 +25,7 @@ pub(super) fn install(places: &Places) {
         told(&link, made.and_then(|()| replace_link(&link, &places.script)));
     }
     let file = places.etc.join("bash.bashrc");
-    match fs::read(&file) {
+    match read::bytes(&file, read::BY_HAND) {
         Ok(text) if !contains(&text, LINE) => {
             let mode = fs::metadata(&file).map_or(0o644, |found| found.permissions().mode() & 0o777);
             told(&file, replace(&file, &[LINE.as_bytes(), b"\n\n", &text].concat(), mode, None));

@@ -68,10 +68,10 @@ fn what_is_no_list_of_variables_is_neither_waited_for_nor_read() {
     let file = places.machine();
     nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let told = || machine_file(&places, own_gid(), &variables(&[("A", "1")])).unwrap_err().to_string();
-    assert_eq!(told(), "it is not a file");
+    assert_eq!(told(), "is a FIFO, expected a regular file");
     fs::remove_file(&file).unwrap();
     File::create(&file).unwrap().set_len(10 << 30).unwrap();
-    assert!(told().contains("longer than 1 MiB"));
+    assert!(told().contains("larger than 1 MiB"));
     assert_eq!(fs::metadata(&file).unwrap().len(), 10 << 30, "it stays as it is");
 }
 

@@ -226,7 +226,7 @@ async fn files_here_have_the_same_limit() {
     let file = dir.path().join("a.sh");
     let path = file.to_str().unwrap();
     assert!(get(path, &SHORT).await.unwrap_err().contains("No such file"));
-    assert!(get(dir.path().to_str().unwrap(), &SHORT).await.unwrap_err().contains("not a file"));
+    assert!(get(dir.path().to_str().unwrap(), &SHORT).await.unwrap_err().contains("expected a regular file"));
     std::fs::write(&file, SCRIPT).unwrap();
     assert_eq!(get(path, &SHORT).await.unwrap(), SCRIPT);
     std::fs::write(&file, vec![b'x'; 65 << 10]).unwrap();

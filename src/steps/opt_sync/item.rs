@@ -12,7 +12,7 @@
 //! Folder and link change places at once where the file system can do that. Overlays cannot with folders of the image
 //! (`EXDEV`): there the folder is removed first, and for that moment the link is beside it only.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ use crate::steps::workspace::lock::Lock;
 use crate::steps::workspace::room::{self, Room};
 use crate::steps::workspace::volume::Access;
 use crate::steps::workspace_files::{remove, unfinished};
+use crate::sys::read;
 
 /// What the link, and after the exchange the folder, is called beside its place.
 pub(super) const ASIDE: &str = ".desktopd-moved";
@@ -210,7 +211,7 @@ impl Item {
 
 /// Waits until it is on the disk.
 fn flush(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    read::sync(path)
 }
 
 /// The version of Python that an environment was made with, without its last part.

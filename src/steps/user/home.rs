@@ -2,7 +2,7 @@
 //! user, or has no owners at all.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, Metadata, Permissions};
+use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::Path;
@@ -13,6 +13,7 @@ use nix::unistd::{Gid, Uid, setegid, seteuid};
 use crate::facts::account::usual_home;
 use crate::steps::command;
 use crate::steps::workspace::{room, volume};
+use crate::sys::read;
 
 use super::{Wanted, lists};
 
@@ -65,7 +66,7 @@ pub(super) fn ensure(wanted: &Wanted<'_>) -> Result<(), String> {
 
 /// What is made in the home has the group that people share the workspace by.
 fn share(home: &Path, wanted: &Wanted<'_>) {
-    let Ok(folder) = File::open(home) else { return };
+    let Ok(folder) = read::folder(home) else { return };
     let Ok(found) = folder.metadata() else { return };
     if found.uid() == wanted.uid && found.mode() & 0o2000 == 0 {
         tell(home, folder.set_permissions(Permissions::from_mode(found.mode() & 0o7777 | 0o2000)));

@@ -11,6 +11,7 @@ use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
 use super::{PATIENCE, Wanted};
 use crate::steps::command;
+use crate::sys::read;
 
 /// The home of an account whose ids change: `usermod` would give away all that it finds in the real one, also on a
 /// volume.
@@ -175,9 +176,9 @@ fn edit(name: &str, words: &[&str], environment: &[(&str, &str)]) -> Result<(), 
 /// Removes a lock whose holder is gone. The programs do so, too, unless another process has its number now, as is
 /// likely in a container that was started again.
 fn unlock(lock: &Path) {
-    let Ok(text) = fs::read_to_string(lock) else { return };
+    let Ok(text) = read::text(lock, read::BY_HAND) else { return };
     let holder = text.trim_matches(|c: char| !c.is_ascii_digit());
-    let holder = fs::read_to_string(format!("/proc/{holder}/comm")).unwrap_or_default();
+    let holder = read::kernel_text(format!("/proc/{holder}/comm"));
     if !HOLDERS.contains(&holder.trim()) {
         // Whoever cannot remove it cannot do anything else there.
         let _ = fs::remove_file(lock);

@@ -1,7 +1,7 @@
 //! Copies between the container and the workspace, by rsync: it goes on where a killed one ended, says how far it is,
 //! and knows of hard links, holes and odd names.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use nix::sys::statvfs::statvfs;
 use super::super::command::{Command, lines, program};
 use super::room::Room;
 use super::volume::Access;
+use crate::sys::read;
 
 /// In a folder that was moved to the workspace: says that all of it is there. The older images' name.
 pub(in crate::steps) const MARKER: &str = ".move_complete";
@@ -58,7 +59,7 @@ impl Copy<'_> {
             let _ = fs::remove_dir_all(&begun);
         }
         done?;
-        let folder = File::open(self.to.parent().unwrap_or(self.to));
+        let folder = read::folder(self.to.parent().unwrap_or(self.to));
         let flushed = folder.and_then(|folder| nix::unistd::syncfs(&folder).map_err(io::Error::from));
         flushed.map_err(|error| format!("{}: {error}", self.shown().display()))
     }
@@ -253,7 +254,7 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         fs::create_dir_all(&from).unwrap();
         // Eight terabytes that take no room here.
-        let made = File::create(from.join("sparse")).unwrap().set_len(1 << 43);
+        let made = fs::File::create(from.join("sparse")).unwrap().set_len(1 << 43);
         made.unwrap();
         let told =
             Copy { from: &from, to: &to, keep: false, access: PLAIN, room: None }.run(|| true).unwrap_err();

@@ -13,6 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with};
 
 use super::super::workspace_files::remove;
 use super::volume::Access;
+use crate::sys::read;
 
 /// More than anybody writes into a file that is looked at. Bytes.
 const ENOUGH: u64 = 64 << 10;
@@ -33,9 +34,8 @@ pub(in crate::steps) fn open(file: &Path, options: &mut OpenOptions) -> io::Resu
 
 /// The beginning of such a file.
 pub(in crate::steps) fn text(file: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    open(file, OpenOptions::new().read(true))?.take(ENOUGH).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let opened = open(file, OpenOptions::new().read(true))?;
+    Ok(String::from_utf8_lossy(&read::all(opened.take(ENOUGH), ENOUGH)?).into_owned())
 }
 
 /// Whether `path`, or what there is above it, lies in `folder`: a link on the way may lead elsewhere.

@@ -6,17 +6,14 @@
 //! The protocol asks for so little here (12 bytes and a key, 8 bytes back) that a library would be more than it.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::plan::display_number;
-use crate::sys;
+use crate::sys::{self, read};
 
 use super::probe::words;
 
@@ -112,13 +109,8 @@ fn printable(reason: &[u8]) -> String {
 }
 
 fn read_key(file: &Path, number: u32) -> io::Result<Vec<u8>> {
-    // Opening a pipe must not wait for a writer, and root must not be led elsewhere by a link.
-    let opened = OpenOptions::new().read(true).custom_flags(O_NONBLOCK | O_NOFOLLOW).open(file)?;
-    if !opened.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mut bytes = Vec::new();
-    opened.take(LONGEST_FILE).read_to_end(&mut bytes)?;
+    // Root must not be led elsewhere by a link.
+    let bytes = read::all(read::open_itself(file)?, LONGEST_FILE)?;
     key(&bytes, number).ok_or_else(|| io::Error::other(format!("it holds no key to display :{number}")))
 }
 
@@ -189,9 +181,9 @@ mod tests {
         std::os::unix::fs::symlink(path("good"), path("link")).unwrap();
         assert_eq!(read_key(&path("good"), 0).unwrap(), b"k");
         for (name, told) in [
-            ("pipe", "it is not a file"),
+            ("pipe", "is a FIFO, expected a regular file"),
             ("empty", "it holds no key to display :0"),
-            ("link", "Too many symbolic links encountered"),
+            ("link", "is a symbolic link, expected a regular file"),
             ("none", "No such file or directory"),
         ] {
             assert_eq!(words(&read_key(&path(name), 0).unwrap_err()), told, "{name}");

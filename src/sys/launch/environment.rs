@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,12 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use nix::unistd::{getegid, geteuid};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 use serde::{Deserialize, Serialize};
 
 use super::Orders;
 use crate::sys::env_file::{of_entries, parse_with};
+use crate::sys::read as file;
 
 /// How long a volume may take to give a file.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -75,8 +76,8 @@ impl Who {
 pub(super) fn edits(orders: &Orders) -> Vec<(OsString, OsString)> {
     let Some(files) = &orders.env_files else { return Vec::new() };
     let mut variables = taken(&files.machine, read(&files.machine, Who::of(orders)), orders);
-    let of = |file: &Path| -> Option<BTreeMap<OsString, OsString>> {
-        std::fs::read(file).ok().map(|bytes| of_entries(&bytes).into_iter().collect())
+    let of = |path: &Path| -> Option<BTreeMap<OsString, OsString>> {
+        file::bytes(path, LONGEST).ok().map(|bytes| of_entries(&bytes).into_iter().collect())
     };
     if let Some(written) = of(&files.written) {
         variables.retain(|(name, value)| written.get(name) != Some(value));
@@ -125,29 +126,28 @@ fn read(path: &Path, who: Who) -> io::Result<Vec<u8>> {
     let name = path.file_name().unwrap_or_default();
     // Opening a pipe must not wait for somebody at its other end.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = File::from(openat(&folder, name, flags, Mode::empty())?);
-    let (found, folder) = (file.metadata()?, File::from(folder).metadata()?);
-    if !found.is_file() {
-        return Err(io::Error::other("it is not a file"));
+    let file = File::from(openat(&folder, name, flags, Mode::empty())?);
+    let found = file.metadata()?;
+    file::regular(&found)?;
+    // A link can lead to a file that its maker cannot read.
+    let named = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if (named.st_dev, named.st_ino) != (found.dev(), found.ino()) && found.uid() != who.uid {
+        let why = format!("it is a link to a file of user {}, not of user {}", found.uid(), who.uid);
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
     // In a folder of somebody else's, a file of root's may be one that was moved there.
-    if !who.alone_writes(&found) || (who.uid == 0 && !who.alone_writes(&folder)) {
+    if !who.alone_writes(&found) || (who.uid == 0 && !who.alone_writes(&File::from(folder).metadata()?)) {
         let why = format!("somebody other than root and user {} can write it", who.uid);
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
-    if found.len() > LONGEST {
-        return Err(io::Error::other("it is longer than 1 MiB"));
-    }
-    let mut bytes = Vec::new();
-    Read::by_ref(&mut file).take(LONGEST).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    file::all(file, LONGEST)
 }
 
 /// The variables of a file as far as they may be changed.
 fn taken(path: &Path, read: io::Result<Vec<u8>>, orders: &Orders) -> Vec<(OsString, OsString)> {
     let tell = |what: &str| {
         if !orders.quiet {
-            eprintln!("desktopd: {}: {what}", path.display());
+            crate::sys::print::error(&format!("desktopd: {}: {what}", path.display()));
         }
     };
     let bytes = match read {

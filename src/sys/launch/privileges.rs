@@ -21,7 +21,7 @@ pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
     // On standard error: it is the service's log.
     let tell = |what: String| {
         if !orders.quiet {
-            eprintln!("desktopd: {what}");
+            crate::sys::print::error(&format!("desktopd: {what}"));
         }
     };
     if let Some(nice) = orders.nice {
@@ -74,7 +74,10 @@ pub(super) fn enter(orders: &Orders) -> Result<(), Failure> {
     match chdir(&orders.cwd) {
         Err(error) if !orders.cwd_required => {
             if !orders.quiet {
-                eprintln!("desktopd: {folder}: {}; it starts in / instead", error.desc());
+                crate::sys::print::error(&format!(
+                    "desktopd: {folder}: {}; it starts in / instead",
+                    error.desc()
+                ));
             }
             at("changing to the folder /", chdir("/"))
         }
@@ -101,7 +104,7 @@ fn join(orders: &Orders) -> Result<(), Failure> {
             if !orders.quiet {
                 let groups: Vec<String> = orders.groups.iter().map(ToString::to_string).collect();
                 let operation = format!("joining the groups {}", groups.join(", "));
-                eprintln!("desktopd: {}", refused(&operation, &error.into()));
+                crate::sys::print::error(&format!("desktopd: {}", refused(&operation, &error.into())));
             }
             Ok(())
         }

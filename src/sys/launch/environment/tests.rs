@@ -102,6 +102,23 @@ fn a_file_counts_where_nobody_else_can_write_it() {
 }
 
 #[test]
+fn a_link_leads_only_to_files_of_the_same_user() {
+    let world = World::new(None);
+    let file = world.write("target", b"A=1\n", 0o600);
+    let link = world.folder.path().join("workspace/.env");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    assert_eq!(world.env(), pairs(&[("A", "1")]));
+    if !geteuid().is_root() {
+        return;
+    }
+    // Root reads for the workspace's owner, who may not read what the link leads to.
+    let told = written_by(&link, 4321, 4321).unwrap_err().to_string();
+    assert_eq!(told, "it is a link to a file of user 0, not of user 4321");
+    chown(&file, Some(4321), Some(4321)).unwrap();
+    assert_eq!(written_by(&link, 4321, 4321).unwrap(), b"A=1\n");
+}
+
+#[test]
 fn what_is_no_file_of_variables_is_left_alone() {
     let world = World::new(None);
     let file = world.write("workspace/.env", &b"A=1\n".repeat(1 << 19), 0o600);

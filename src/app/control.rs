@@ -1,0 +1,94 @@
+//! The control socket stays where commands look for it: somebody may empty the folder of sockets (`rm -rf
+//! /run/desktopd/*`), and then no command and no health check would reach the daemon again.
+//!
+//! The kernel says that a file was removed (inotify); where it cannot, SIGHUP has the socket looked for as well.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use nix::unistd::{Gid, chown};
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+
+use crate::config::watch::Watch;
+use crate::portal;
+
+/// The socket of this daemon.
+pub(super) struct Control {
+    /// The folder that the socket is in.
+    run: PathBuf,
+    path: PathBuf,
+    /// Who may ask besides root.
+    group: Option<Gid>,
+    /// Device and inode of the file.
+    file: Option<(u64, u64)>,
+    watch: Option<Watch>,
+    /// To the task that serves.
+    listeners: mpsc::Sender<UnixListener>,
+}
+
+impl Control {
+    /// Binds the socket. Answers also with what is to be served: the listener, and those that replace it later.
+    pub(super) async fn bind(
+        run: PathBuf,
+        path: PathBuf,
+    ) -> Result<(Self, UnixListener, mpsc::Receiver<UnixListener>), String> {
+        let listener = portal::bind_unix(&run, &path).await?;
+        let (listeners, later) = mpsc::channel(1);
+        let (folder, socket) = (run.clone(), path.clone());
+        // The folder's own folder says that the folder was removed.
+        let places = run.parent().map(PathBuf::from).into_iter().chain([run.clone()]).collect();
+        let watch = Watch::over(places, move |changed| changed == folder || changed == socket);
+        let watch = watch.inspect_err(|error| {
+            tracing::warn!("a removed control socket will go unnoticed: {error}; SIGHUP has it made again");
+        });
+        let mut control = Self { run, path, group: None, file: None, watch: watch.ok(), listeners };
+        control.file = control.found();
+        Ok((control, listener, later))
+    }
+
+    /// Lets a group ask as well.
+    pub(super) fn open_to(&mut self, group: Gid) {
+        self.group = Some(group);
+        if let Err(error) = chown(&self.path, None, Some(group)) {
+            tracing::warn!("{}: {error}", self.path.display());
+        }
+    }
+
+    /// Waits until something was done to the socket's file. May be dropped and called again.
+    pub(super) async fn changed(&mut self) {
+        match &mut self.watch {
+            Some(watch) => watch.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Makes the socket again where it is gone.
+    pub(super) async fn look(&mut self) {
+        if self.found().is_some_and(|found| Some(found) == self.file) {
+            return;
+        }
+        match portal::bind_unix(&self.run, &self.path).await {
+            Ok(listener) => {
+                tracing::warn!("{} was removed, and is there again", self.path.display());
+                self.file = self.found();
+                if let Some(group) = self.group {
+                    self.open_to(group);
+                }
+                // The task that serves ends only with the daemon.
+                let _ = self.listeners.send(listener).await;
+            }
+            Err(error) => {
+                tracing::error!("the control socket was removed, and cannot be made again: {error}");
+            }
+        }
+        if let Some(Err(error)) = self.watch.as_mut().map(Watch::look) {
+            tracing::warn!("a removed control socket will go unnoticed: {error}; SIGHUP has it made again");
+        }
+    }
+
+    fn found(&self) -> Option<(u64, u64)> {
+        fs::symlink_metadata(&self.path).ok().map(|found| (found.dev(), found.ino()))
+    }
+}

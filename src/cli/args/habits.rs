@@ -1,0 +1,60 @@
+//! Words that people type because other programs have them: most work here as well, the others are named with what does
+//! their work here.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+
+/// Commands whose further words are not ours to understand.
+const FREE: [&str; 4] = ["init", "run", "set-web-credentials", "hash-password"];
+
+/// Commands of other programs, and what does their work here.
+const HABITS: [(&[&str], &str); 7] = [
+    (&["start-all", "up"], "`desktopd start '*'` starts all services"),
+    (&["stop-all", "down"], "`desktopd stop '*'` stops all services; `desktopd shutdown` ends the container"),
+    (&["restart-all"], "`desktopd restart '*'` restarts all services"),
+    (&["kill"], "`desktopd stop NAME` ends a service, by force when it does not end by itself"),
+    (
+        &["top", "stats", "htop"],
+        "`desktopd status` shows the services; `docker stats` shows, from outside, what the container uses",
+    ),
+    (
+        &["enable", "disable"],
+        "`autostart = false` in /etc/desktopd/services/NAME.toml keeps a service from starting by itself",
+    ),
+    (
+        &["passwd", "password"],
+        "`desktopd credentials` shows the password, `desktopd set-web-credentials` changes it",
+    ),
+];
+
+/// Spells the ways in which other programs are asked for JSON as ours.
+pub(super) fn spell(words: &mut Vec<OsString>) {
+    let is = |word: Option<&OsString>, any: &[&str]| {
+        word.and_then(|word| word.to_str()).is_some_and(|word| any.contains(&word))
+    };
+    let mut at = 1;
+    while at < words.len() && !is(words.get(at), &["--"]) && !is(words.get(at), &FREE) {
+        let split = is(words.get(at), &["-o", "--output", "--format"]) && is(words.get(at + 1), &["json"]);
+        if split {
+            words.remove(at + 1);
+        }
+        if split || is(words.get(at), &["-ojson", "-o=json", "--output=json", "--format=json"]) {
+            words[at] = "--json".into();
+        }
+        at += 1;
+    }
+}
+
+/// The error for a word that is no command of ours, where it is one elsewhere: what does its work here.
+pub(super) fn told(error: clap::Error, words: &[OsString]) -> clap::Error {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return error;
+    }
+    let instead = words.iter().skip(1).find_map(|word| {
+        let word = word.to_str()?;
+        let (_, instead) = HABITS.iter().find(|(words, _)| words.contains(&word))?;
+        Some(format!("'{word}' is not a command here: {instead}\n"))
+    });
+    instead.map_or(error, |text| clap::Error::raw(ErrorKind::InvalidSubcommand, text))
+}

@@ -1,0 +1,57 @@
+//! The name under which the container's engine knows this container: what people paste behind `docker exec`.
+
+use crate::sys::read;
+
+use super::host;
+
+/// How much of an id the engine's own commands show.
+const SHORT: usize = 12;
+
+/// The container's id, if it can be known from inside.
+pub fn container_id() -> Option<String> {
+    of_mounts(&read::kernel_text("/proc/self/mountinfo")).or_else(|| host().filter(|name| is_id(name, SHORT)))
+}
+
+/// The engine mounts its own `/etc/hostname` and two more into each container, from a folder that is named by the id.
+fn of_mounts(mounts: &str) -> Option<String> {
+    const OWN: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
+    let ours = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(3);
+        let (from, to) = (fields.next()?, fields.next()?);
+        OWN.contains(&to).then_some(from)
+    });
+    let mut names = ours.flat_map(|from| from.split('/'));
+    names.find(|name| is_id(name, 64)).map(|id| id[..SHORT].to_owned())
+}
+
+fn is_id(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_in_the_mounts_of_the_engine() {
+        let id = "3f2a9c1d7b6e".to_owned() + &"0".repeat(52);
+        let line =
+            |from: &str, to: &str| format!("812 803 8:1 {from} {to} rw,relatime - ext4 /dev/sda1 rw\n");
+        for (mounts, expected) in [
+            (
+                line(&format!("/var/lib/docker/containers/{id}/hostname"), "/etc/hostname"),
+                Some("3f2a9c1d7b6e"),
+            ),
+            (
+                line(&format!("/containers/overlay-containers/{id}/userdata/hosts"), "/etc/hosts"),
+                Some("3f2a9c1d7b6e"),
+            ),
+            // A volume with such a name is not the container.
+            (line(&format!("/var/lib/docker/volumes/{id}/_data"), "/workspace"), None),
+            (line("/kubelet/pods/1b2c/etc-hosts", "/etc/hosts"), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(of_mounts(&mounts).as_deref(), expected, "{mounts}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The texts that one value becomes in the encodings that programs use for what they print and send.
+
+use std::fmt::Write as _;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+/// In base64, values that are shorter would mask ordinary text. Bytes.
+const SHORTEST_IN_BASE64: usize = 6;
+
+/// What each way to percent-encode leaves as it is beside letters and digits: RFC 3986, forms, JavaScript's
+/// `encodeURIComponent` and `encodeURI`, Python's `quote`, nothing.
+const PERCENT: [&str; 6] = ["-._~", "*-._", "-_.!~*'()", "-_.!~*'();/?:@&=+$,#", "-._~/", ""];
+
+/// A value as it is and in all encodings.
+pub(super) fn of(value: &str) -> Vec<String> {
+    let mut all = vec![value.to_owned(), hexadecimal(value), hexadecimal(value).to_ascii_uppercase()];
+    for kept in PERCENT {
+        for upper in [true, false] {
+            all.push(percent(value, kept, upper, "%20"));
+            all.push(percent(value, kept, upper, "+"));
+        }
+    }
+    let json = serde_json::to_string(value).unwrap_or_default();
+    let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or(&json);
+    all.extend([json.to_owned(), json.replace('/', "\\/"), ascii(json)]);
+    if value.len() >= SHORTEST_IN_BASE64 {
+        for skipped in 0..3 {
+            all.push(inner(value, skipped, |bytes| STANDARD_NO_PAD.encode(bytes)));
+            all.push(inner(value, skipped, |bytes| URL_SAFE_NO_PAD.encode(bytes)));
+        }
+    }
+    // Text is looked at line by line: where its lines end, a value of several lines has others.
+    all.retain(|text| !text.is_empty() && !text.contains('\n'));
+    all
+}
+
+fn hexadecimal(value: &str) -> String {
+    value.bytes().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn percent(value: &str, kept: &str, upper: bool, space: &str) -> String {
+    value.bytes().fold(String::new(), |mut text, byte| {
+        let plain = byte.is_ascii_alphanumeric() || kept.as_bytes().contains(&byte);
+        let _ = match byte {
+            b' ' => write!(text, "{space}"),
+            _ if plain => write!(text, "{}", char::from(byte)),
+            _ if upper => write!(text, "%{byte:02X}"),
+            _ => write!(text, "%{byte:02x}"),
+        };
+        text
+    })
+}
+
+/// JSON in ASCII alone, as some programs write it.
+fn ascii(json: &str) -> String {
+    let mut units = [0; 2];
+    json.chars().fold(String::new(), |mut text, c| {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+        text
+    })
+}
+
+/// What every base64 text has in it that holds the value behind `before` bytes, counted in threes. The characters at
+/// both ends, which depend on the neighbours, are left out.
+fn inner(value: &str, before: usize, encode: impl Fn(&[u8]) -> String) -> String {
+    let mut bytes = vec![0; before];
+    bytes.extend_from_slice(value.as_bytes());
+    let encoded = encode(&bytes);
+    // Each character has 6 bits.
+    let first = (before * 8).div_ceil(6);
+    let end = bytes.len() * 8 / 6;
+    encoded[first..end].to_owned()
+}

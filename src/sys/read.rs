@@ -1,0 +1,171 @@
+//! The one way to read a file: a regular file only, without waiting for another process, and up to a limit.
+//!
+//! A name may lead to anything: to a FIFO, whose opening waits for a writer; to a device that never ends; to a file of
+//! many gigabytes. None of them may stop or kill the process that reads. A file on a dead volume still hangs its
+//! reader: reads in places that people can mount go through `patiently` as well.
+
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// A file that is written by hand or by a tool: configuration, scripts, lists, keys. Bytes.
+pub const BY_HAND: u64 = 1 << 20;
+
+/// A list that the kernel makes for the reader, such as the mounts of a machine. Bytes.
+const BY_KERNEL: u64 = 16 << 20;
+
+/// How a file is opened: without waiting for the other end of a FIFO, and never as our terminal. The standard library
+/// adds `O_CLOEXEC`.
+fn flags() -> i32 {
+    (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed()
+}
+
+/// Opens a regular file. The error for any other kind says what was found.
+pub fn open(path: &Path) -> io::Result<File> {
+    open_with(path, 0)
+}
+
+/// The same for a file that must not be a symbolic link.
+pub fn open_itself(path: &Path) -> io::Result<File> {
+    open_with(path, OFlags::NOFOLLOW.bits().cast_signed())
+}
+
+fn open_with(path: &Path, more: i32) -> io::Result<File> {
+    // Opening a device may do something by itself, so nothing but a regular file is opened at all.
+    let found = if more == 0 { fs::metadata(path) } else { fs::symlink_metadata(path) }?;
+    regular(&found)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags() | more).open(path)?;
+    // Another process may have changed what the name leads to.
+    regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Refuses everything that is not a regular file.
+pub fn regular(found: &Metadata) -> io::Result<()> {
+    if found.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("is a {}, expected a regular file", kind(found.file_type()))))
+}
+
+fn kind(kind: FileType) -> &'static str {
+    match kind {
+        _ if kind.is_dir() => "directory",
+        _ if kind.is_fifo() => "FIFO",
+        _ if kind.is_socket() => "socket",
+        _ if kind.is_char_device() => "character device",
+        _ if kind.is_block_device() => "block device",
+        _ if kind.is_symlink() => "symbolic link",
+        _ => "special file",
+    }
+}
+
+/// All bytes of a file, which must not be longer than `limit`.
+pub fn bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    all(open(path)?, limit)
+}
+
+/// All bytes of an open file, or of another stream, which must not be longer than `limit`.
+pub fn all(from: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("is larger than {}", size(limit))));
+    }
+    Ok(bytes)
+}
+
+/// The text of a file, which must not be longer than `limit`.
+pub fn text(path: &Path, limit: u64) -> io::Result<String> {
+    let bytes = bytes(path, limit)?;
+    let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "is not text in UTF-8");
+    String::from_utf8(bytes).map_err(wrong)
+}
+
+/// The beginning of a file: what comes after `limit` is left out.
+pub fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A file of `/proc` or `/sys`. Nothing where it cannot be read.
+pub fn kernel(path: impl AsRef<Path>) -> Vec<u8> {
+    beginning(path.as_ref(), BY_KERNEL).unwrap_or_default()
+}
+
+/// The same as text.
+pub fn kernel_text(path: impl AsRef<Path>) -> String {
+    String::from_utf8_lossy(&kernel(path)).into_owned()
+}
+
+/// Opens a directory, to lock it or to have the kernel write it to the disk.
+pub fn folder(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(flags() | OFlags::DIRECTORY.bits().cast_signed()).open(path)
+}
+
+/// Has the kernel write a file or a directory to the disk.
+pub fn sync(path: &Path) -> io::Result<()> {
+    let file = if fs::metadata(path)?.is_dir() { folder(path) } else { open(path) };
+    file?.sync_all()
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use nix::sys::stat::Mode;
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_up_to_the_limit_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("file"), "1234").unwrap();
+        nix::unistd::mkfifo(&at("fifo"), Mode::S_IRWXU).unwrap();
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        for (link, to) in [("zero", "/dev/zero"), ("link", "file"), ("to-fifo", "fifo"), ("gone", "nothing")]
+        {
+            symlink(to, at(link)).unwrap();
+        }
+        for (name, limit, expected) in [
+            ("file", 4, "1234"),
+            ("link", 4, "1234"),
+            ("file", 3, "is larger than 3 bytes"),
+            ("fifo", 4, "is a FIFO, expected a regular file"),
+            ("to-fifo", 4, "is a FIFO, expected a regular file"),
+            ("socket", 4, "is a socket, expected a regular file"),
+            ("zero", 4, "is a character device, expected a regular file"),
+            (".", 4, "is a directory, expected a regular file"),
+            ("gone", 4, "No such file or directory (os error 2)"),
+        ] {
+            let found = text(&at(name), limit).unwrap_or_else(|error| error.to_string());
+            assert_eq!(found, expected, "{name}");
+        }
+        assert_eq!(
+            open_itself(&at("link")).unwrap_err().to_string(),
+            "is a symbolic link, expected a regular file"
+        );
+        assert_eq!(beginning(&at("file"), 2).unwrap(), b"12");
+        assert_eq!(
+            text(Path::new("/dev/null"), 1).unwrap_err().to_string(),
+            "is a character device, expected a regular file"
+        );
+        assert!(kernel_text("/proc/self/mountinfo").contains(" / "));
+        sync(dir.path()).unwrap();
+        sync(&at("file")).unwrap();
+    }
+}
