@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ pub(crate) async fn http1<I, F, R, B>(
     io: I,
     handler: F,
     stalls: Stalls,
-    place: &Arc<Place>,
+    client: &Arc<Place>,
     stop: CancellationToken,
 ) -> Option<I>
 where
@@ -52,12 +53,18 @@ where
     R: Future<Output = Response<B>>,
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + From<axum::body::Body> + Unpin + 'static,
 {
-    let pace = Pace::new(stalls, Arc::clone(place));
+    let pace = Pace::new(stalls, Arc::clone(client));
     let (io, verdicts) = Watched::new(io, pace.clone());
+    let first = AtomicBool::new(true);
     let service = service_fn(|request| {
         let answering = pace.answer();
+        let again = !first.swap(false, Relaxed) && !client.is_trusted();
         let response = verdicts.next().map(|next| (next, handler(request)));
-        async {
+        async move {
+            if again {
+                // Many that were sent at once are answered in turn with everybody else's.
+                tokio::task::yield_now().await;
+            }
             let (next, mut response) = match response {
                 Ok((next, response)) => (next, response.await),
                 Err(why) => (Next::Nothing, page::text(StatusCode::BAD_REQUEST, why).map(B::from)),
@@ -85,16 +92,16 @@ where
 }
 
 /// As [`http1()`], for a client that chose HTTP/2. To those who answer, its requests look like those of HTTP/1.1.
-pub(crate) async fn http2<I, F, R, B>(io: I, handler: F, place: &Arc<Place>, stop: CancellationToken)
+pub(crate) async fn http2<I, F, R, B>(io: I, handler: F, client: &Arc<Place>, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R,
     R: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
 {
-    let pace = Pace::new(Stalls::End, Arc::clone(place));
+    let pace = Pace::new(Stalls::End, Arc::clone(client));
     pace.at(At::Body);
-    let io = Frames::new(io, Arc::clone(place));
+    let io = Frames::new(io, Arc::clone(client));
     let service = service_fn(|mut request: Request<Incoming>| {
         let answering = pace.answer();
         name_host(&mut request);

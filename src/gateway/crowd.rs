@@ -261,7 +261,9 @@ impl Crowd {
             state.told = Some(Instant::now());
         }
         drop(state);
-        ends.into_iter().for_each(|end| end());
+        for end in ends {
+            end();
+        }
         if tell {
             tracing::warn!(
                 "connections without a login take all the room that there is for them; the oldest ones are closed"

@@ -19,7 +19,8 @@ const BACKLOG: u32 = 4096;
 pub(crate) const LAST_ANSWER: Duration = Duration::from_secs(2);
 
 /// Opens a port. The error says in words what to do.
-pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+#[expect(clippy::unused_async, reason = "a socket registers with the runtime that it is opened in")]
+pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     let port = address.port();
     let listening = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };

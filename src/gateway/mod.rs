@@ -188,7 +188,7 @@ impl Gateway {
             };
             return open.behind.change(change).map(|()| port);
         }
-        let listener = listen::bind(SocketAddr::new(address, port))?;
+        let listener = listen::bind(SocketAddr::new(address, port)).await?;
         let port = listener.local_addr().map_or(port, |address| address.port());
         let behind = Behind::new(target);
         let stop = self.inner.stop.child_token();

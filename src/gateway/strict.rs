@@ -78,7 +78,7 @@ impl Verdicts {
 }
 
 /// How much more an unfinished head costs before that is counted. Bytes.
-const STEP: u32 = 24 * 1024;
+const STEP: i32 = 24 * 1024;
 
 /// How much memory a byte of an unfinished head takes: the parser's buffer and the beginning of a line are each as
 /// large as they had to become, and up to twice that.
@@ -91,7 +91,7 @@ pub(crate) struct Watched<I> {
     verdicts: Verdicts,
     pace: Pace,
     /// What the unfinished head has been charged with.
-    charged: u32,
+    charged: i32,
     /// Whether the client does not take what is written.
     unsent: bool,
 }
@@ -112,8 +112,9 @@ impl<I> Watched<I> {
     /// The connection, and what will be known about its requests.
     pub(super) fn new(io: I, pace: Pace) -> (Self, Verdicts) {
         let verdicts = Verdicts(Arc::default());
-        let (place, charged, unsent) = (Place::Between, 0, false);
-        (Self { io, place, verdicts: verdicts.clone(), pace, charged, unsent }, verdicts)
+        let watched =
+            Self { io, place: Place::Between, verdicts: verdicts.clone(), pace, charged: 0, unsent: false };
+        (watched, verdicts)
     }
 
     /// The connection itself, for when it speaks another protocol.
@@ -133,10 +134,10 @@ impl<I> Watched<I> {
             self.pace.at(now);
         }
         let size = if let Place::Head(head) = &self.place { head.size() } else { 0 };
-        // It is no larger than [`LARGEST`].
-        let charge = u32::try_from(size * COPIES).unwrap_or(u32::MAX);
+        // It is hardly larger than [`LARGEST`].
+        let charge = i32::try_from(size * COPIES).unwrap_or(i32::MAX);
         if charge >= self.charged + STEP || (charge == 0 && self.charged > 0) {
-            self.pace.place().charge(charge as isize - self.charged as isize);
+            self.pace.place().charge((charge - self.charged) as isize);
             self.charged = charge;
         }
     }

@@ -65,7 +65,9 @@ fn households_of_one_provider_are_one_flood() {
 fn who_has_logged_in_leaves_the_strangers_and_is_never_sent_away() {
     let crowd = Crowd::of(ROOM);
     let trusted: Vec<_> = (0..3).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
-    trusted.iter().for_each(|client| client.place.trust());
+    for client in &trusted {
+        client.place.trust();
+    }
     let flood: Vec<_> = (0..100).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
     assert_eq!((gone(&trusted), gone(&flood)), (0, 92));
     // There is no place left among the trusted: it is served all the same, as a stranger.
@@ -113,7 +115,9 @@ fn bytes_have_a_limit_of_their_own() {
     let crowd = Crowd::of(ROOM);
     let other = Client::of(&crowd, "198.51.100.7");
     let flood: Vec<_> = (0..7).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
-    flood.iter().for_each(|client| client.place.charge(200 << 10));
+    for client in &flood {
+        client.place.charge(200 << 10);
+    }
     assert_eq!((gone(&flood), other.is_gone()), (3, false), "five times 208 KiB are more than a megabyte");
     assert!(flood[..3].iter().all(Client::is_gone));
     // A greedy one weighs more than several modest ones.
