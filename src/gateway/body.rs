@@ -4,7 +4,6 @@
 //! its answer was passed on whole.
 
 use std::error::Error;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -13,7 +12,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::auth::Lease;
-use super::crowd::Passage;
+use super::crowd::{Passage, Permit};
 use super::pool::Loan;
 
 /// Bodies up to this size are gone before anybody could revoke anything.
@@ -23,6 +22,8 @@ const SMALL: u64 = 64 * 1024;
 pub(super) struct Reply {
     source: Source,
     lease: Option<Leased>,
+    /// Of a request that has shown nothing.
+    permit: Option<Permit>,
 }
 
 enum Source {
@@ -35,7 +36,7 @@ struct Passing {
     body: Incoming,
     loan: Option<Loan>,
     #[expect(dead_code, reason = "held")]
-    passage: Passage<IpAddr>,
+    passage: Passage,
 }
 
 impl Drop for Passing {
@@ -52,8 +53,14 @@ struct Leased(Pin<Box<WaitForCancellationFutureOwned>>, #[expect(dead_code, reas
 
 impl Reply {
     /// A service's answer, over a connection that is given back when all of it has passed.
-    pub(super) fn of_service(body: Incoming, loan: Option<Loan>, passage: Passage<IpAddr>) -> Self {
-        Self { source: Source::Service(Passing { body, loan, passage }), lease: None }
+    pub(super) fn of_service(body: Incoming, loan: Option<Loan>, passage: Passage) -> Self {
+        Self { source: Source::Service(Passing { body, loan, passage }), lease: None, permit: None }
+    }
+
+    /// The body, with what allowed the request to be answered.
+    pub(super) fn permitted(mut self, permit: Permit) -> Self {
+        self.permit = Some(permit);
+        self
     }
 
     /// The body, cut off with an error when the lease ends.
@@ -70,7 +77,7 @@ impl Reply {
 
 impl From<Body> for Reply {
     fn from(body: Body) -> Self {
-        Self { source: Source::Own(body), lease: None }
+        Self { source: Source::Own(body), lease: None, permit: None }
     }
 }
 

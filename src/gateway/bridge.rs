@@ -94,7 +94,8 @@ async fn open(
         response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BINARY));
     }
     let service = tunnel::connect(upstream).await.map_err(Failed::Unreachable)?;
-    tokio::spawn(carry(hyper::upgrade::on(&mut request), service, hold));
+    let seat = Arc::clone(&hold.place);
+    tunnel::start(seat, carry(hyper::upgrade::on(&mut request), service, hold));
     Ok(response)
 }
 

@@ -3,19 +3,24 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use axum::http::header::{CONNECTION, HOST};
 use axum::http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::pace::{HEAD, Pace, Paced, Stalls};
+use super::crowd::Place;
+use super::frames::Frames;
+use super::pace::{At, Look, Pace, Paced, REST, Stalls};
 use super::page;
 use super::strict::{Next, Watched};
 
@@ -25,25 +30,29 @@ const HEAD_SIZE: u32 = 64 * 1024;
 /// Requests at once on one connection, as many as browsers ask for.
 const STREAMS: u32 = 128;
 
-/// What may be on its way before the client is asked to wait: enough for an upload over a long line. Bytes.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-
 /// What is kept of each answer for a client that does not take it. Bytes.
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// A client of which nothing is heard is asked whether it is there.
 const ALIVE: Duration = Duration::from_secs(60);
 
-/// Serves a connection until it ends. `stalls` says whether a client may leave an answer untaken for good. After `stop`, the request that is being answered is the last one.
-pub(crate) async fn http1<I, F, R, B>(io: I, handler: F, stalls: Stalls, stop: CancellationToken)
+/// Serves a connection until it ends; one that rests is given back, for when something comes again. `stalls` says
+/// whether a client may leave an answer untaken for good. After `stop`, the request that is being answered is the last
+/// one.
+pub(crate) async fn http1<I, F, R, B>(
+    io: I,
+    handler: F,
+    stalls: Stalls,
+    client: &Arc<Place>,
+    stop: CancellationToken,
+) -> Option<I>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R,
     R: Future<Output = Response<B>>,
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + From<axum::body::Body> + Unpin + 'static,
 {
-    let pace = Pace::new(stalls);
+    let pace = Pace::new(stalls, Arc::clone(client));
     let (io, verdicts) = Watched::new(io, pace.clone());
     let service = service_fn(|request| {
         let answering = pace.answer();
@@ -59,52 +68,85 @@ where
             Ok::<_, Infallible>(response.map(|body| Paced::new(body, answering)))
         }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .max_header_size(HEAD_SIZE as usize)
         .max_buf_size(HEAD_SIZE as usize)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
-    let connection = pin!(connection);
-    keep_pace(connection, http1::UpgradeableConnection::graceful_shutdown, &pace, stop).await;
+    let end = http1::UpgradeableConnection::graceful_shutdown;
+    match keep_pace(Pin::new(&mut connection), end, &pace, stop).await {
+        Outcome::Ended => None,
+        Outcome::Rests => {
+            let parts = connection.into_parts()?;
+            // What was read belongs to a request that has begun; there is none.
+            parts.read_buf.is_empty().then(|| parts.io.into_inner().into_inner())
+        }
+    }
 }
 
 /// As [`http1()`], for a client that chose HTTP/2. To those who answer, its requests look like those of HTTP/1.1.
-pub(crate) async fn http2<I, F, R, B>(io: I, handler: F, stop: CancellationToken)
+pub(crate) async fn http2<I, F, R, B>(io: I, handler: F, client: &Arc<Place>, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R,
     R: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
 {
-    let pace = Pace::new(Stalls::End);
-    pace.head(true);
+    let pace = Pace::new(Stalls::End, Arc::clone(client));
+    pace.at(At::Body);
+    let io = Frames::new(io, Arc::clone(client));
     let service = service_fn(|mut request: Request<Incoming>| {
         let answering = pace.answer();
         name_host(&mut request);
         let response = handler(request);
         async { Ok::<_, Infallible>(response.await.map(|body| Paced::new(body, answering))) }
     });
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(AtOnce)
         .timer(TokioTimer::new())
         .keep_alive_interval(ALIVE)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD_SIZE)
         .max_send_buf_size(SEND_BUFFER)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        // The windows are small, and grow with what is really taken from them: on a long line as on a short one, and
+        // not for those who send what nobody reads.
+        .adaptive_window(true)
         .serve_connection(TokioIo::new(io), service);
     let connection = pin!(connection);
     keep_pace(connection, http2::Connection::graceful_shutdown, &pace, stop).await;
 }
 
-/// Drives a connection until it ends or its client has taken too long. After `stop` it is to end by itself.
+/// Begins with an answer where its request is, and lets a task go on with what takes longer. Most answers to strangers
+/// take no longer: so many requests that come at once are there one after the other, and not all at once.
+#[derive(Clone)]
+struct AtOnce;
+
+impl<F> Executor<F> for AtOnce
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, answering: F) {
+        let mut answering = Box::pin(answering);
+        // The task asks again before it waits.
+        if answering.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            tokio::spawn(answering);
+        }
+    }
+}
+
+/// Why a connection is not served any longer.
+enum Outcome {
+    Ended,
+    Rests,
+}
+
+/// Drives a connection until it ends, its client has taken too long, or it rests. After `stop` it is to end by itself.
 async fn keep_pace<C: Future>(
     mut connection: Pin<&mut C>,
     end: impl Fn(Pin<&mut C>),
     pace: &Pace,
     stop: CancellationToken,
-) {
-    let mut look = pin!(sleep_until(Instant::now() + HEAD));
+) -> Outcome {
+    let mut look = pin!(sleep_until(Instant::now() + REST));
     // One of its own: it is looked at whenever the connection is, and threads would wait for each other.
     let stop = stop.child_token();
     let mut stopping = false;
@@ -112,14 +154,15 @@ async fn keep_pace<C: Future>(
         // What goes wrong on a connection was the client's doing, and the client has seen it.
         tokio::select! {
             biased;
-            _ = connection.as_mut() => return,
+            _ = connection.as_mut() => return Outcome::Ended,
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
                 end(connection.as_mut());
             }
             () = look.as_mut() => match pace.look(Instant::now()) {
-                Some(next) => look.as_mut().reset(next),
-                None => return,
+                Look::Again(next) => look.as_mut().reset(next),
+                Look::Rest => return Outcome::Rests,
+                Look::End => return Outcome::Ended,
             },
         }
     }

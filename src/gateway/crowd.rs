@@ -1,14 +1,33 @@
-//! How many connections there may be: strangers who open many must not take the descriptors and the memory that the
-//! services need.
+//! Connection limits. Whoever has not logged in must not take the descriptors and the memory that the services and
+//! those who have logged in need, and must not keep anybody out.
+//!
+//! A connection begins as a *stranger*: nothing on it has shown a session, a token or a password. Strangers share a
+//! number of places and a number of bytes; each is charged with what it costs at the stage that it has reached. When
+//! either is used up, the newcomer stays and another stranger goes: the oldest idle one of the network that holds most
+//! ([`networks`]), and only where none is idle, one that is being answered. A connection that has shown who uses it is
+//! *trusted*: it leaves the strangers' account and takes one of the places that strangers never get.
+//!
+//! Invariants: a newcomer is never refused while an older stranger is there; strangers, trusted connections and those
+//! that have been told to go never exceed the descriptors together; a request takes no lock here, but for the first of
+//! a connection that is then trusted: what a connection does is noted in atomics, and looked at when one has to go.
+
+mod networks;
+mod place;
 
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit};
+use tokio::sync::Notify;
 
-/// More are of no use to people, whatever the limit of descriptors.
+use networks::{Member, Networks};
+pub(crate) use place::{Passage, Permit, Place};
+
+/// More connections are of no use to people, whatever the limit of descriptors.
 const MOST: usize = 10_000;
 
 /// Descriptors that no client gets.
@@ -17,52 +36,317 @@ const LEFT: u64 = 1024;
 /// Fewer are too few, whatever the limit of descriptors.
 const FEWEST: usize = 8;
 
-/// The connections of some ports, or of a socket; `P` is what is known of the peers: an address, a user's id.
-pub(crate) struct Crowd<P> {
-    counts: Arc<Mutex<Counts<P>>>,
-    most: usize,
+/// Strangers at once.
+const STRANGERS: usize = 4096;
+
+/// What all strangers together may cost. Bytes.
+const BYTES: usize = 32 << 20;
+
+/// Connections to the control socket at once, and what they may cost. Only root and the daemon's user get there.
+const CONTROL: usize = 256;
+const CONTROL_BYTES: usize = 8 << 20;
+
+/// Connections that have been told to go and are not gone yet.
+const LEAVING: usize = 256;
+
+/// How long a newcomer waits for those that were told to go; they have no reason to take this long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Requests of strangers at once on one connection: more than a browser has under way before somebody has logged in.
+const REQUESTS: usize = 16;
+
+/// How many bytes weigh as much as a connection where networks are compared: what honest connections cost at their
+/// different stages must make no difference, what a greedy one costs must.
+const WEIGHT: usize = 128 << 10;
+
+/// After so many connections have ended, their memory is given back to the system, and how long that may wait.
+const MANY: usize = 200;
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// How often people are told that strangers are sent away.
+const TELL: Duration = Duration::from_secs(60);
+
+/// What a connection costs at each stage: measured, and rounded up. Bytes.
+pub(crate) mod cost {
+    /// Nothing has been read.
+    pub(super) const SILENT: usize = 8 << 10;
+    /// HTTP/1, with a buffer for each direction and a request that is being answered.
+    pub(crate) const HTTP1: isize = 40 << 10;
+    /// A TLS handshake and what is left of it.
+    pub(crate) const TLS: isize = 32 << 10;
+    /// HTTP/2 with its tables and its window.
+    pub(crate) const HTTP2: isize = 128 << 10;
+    /// An answer that the client does not take, in HTTP/1 and in HTTP/2.
+    pub(crate) const UNSENT: isize = 128 << 10;
+    pub(crate) const UNSENT_HTTP2: isize = 512 << 10;
+    /// What two sides say to each other after an upgrade.
+    pub(crate) const TUNNEL: isize = 16 << 10;
+    /// A request that is being answered beside another one.
+    pub(super) const REQUEST: usize = 16 << 10;
+    /// The same with a connection to a service.
+    pub(super) const PASSED_ON: usize = 32 << 10;
 }
 
-struct Counts<P> {
-    all: usize,
-    by_peer: HashMap<P, usize>,
+/// The connections to some ports, or to a socket. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Crowd(Arc<Inner>);
+
+struct Inner {
+    limits: Limits,
+    state: Mutex<State>,
+    /// One of those that were told to go is gone.
+    gone: Notify,
+    sent_away: AtomicU64,
+    /// Connections that have ended since memory was given back, and that they are many.
+    ended: AtomicUsize,
+    many_ended: Notify,
+    /// Counts moments, and connections.
+    clock: AtomicU64,
 }
 
-/// One connection's place. Dropping it makes room.
-pub(crate) struct Place<P: Copy + Eq + Hash> {
-    crowd: Crowd<P>,
-    peer: P,
-    /// Requests of this connection that are being passed on.
-    passing: Arc<AtomicUsize>,
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    strangers: usize,
+    trusted: usize,
+    leaving: usize,
+    bytes: usize,
 }
 
-/// A request that is being passed on: a connection to a service for as long as this is held.
-pub(crate) struct Passage<P: Copy + Eq + Hash> {
-    passing: Arc<AtomicUsize>,
-    place: Option<Place<P>>,
+#[derive(Default)]
+struct State {
+    strangers: HashMap<u64, Stranger>,
+    /// Those that may go.
+    idle: Networks,
+    /// Those that were being answered when they would have had to go.
+    busy: Networks,
+    places: usize,
+    bytes: usize,
+    trusted: usize,
+    /// Those that were told to go and are there still, with what they cost.
+    leaving: HashMap<u64, usize>,
+    leaving_bytes: usize,
+    told: Option<Instant>,
 }
 
-impl<P: Copy + Eq + Hash> Place<P> {
-    /// The right to pass a request on. A place is good for one at a time; on a connection that carries many at once
-    /// each further one takes as much room as a connection of its own would.
-    pub(crate) fn pass(&self) -> Option<Passage<P>> {
-        let first = self.passing.fetch_add(1, Ordering::Relaxed) == 0;
-        let place = if first { None } else { self.crowd.enter(self.peer) };
-        // Dropping it takes back what was counted.
-        let passage = Passage { passing: Arc::clone(&self.passing), place };
-        (first || passage.place.is_some()).then_some(passage)
+struct Stranger {
+    member: Member,
+    places: usize,
+    bytes: usize,
+    activity: Arc<Activity>,
+    /// Ends what serves it.
+    end: Option<End>,
+}
+
+type End = Box<dyn FnOnce() + Send>;
+
+/// What a stranger's connection is doing.
+#[derive(Default)]
+struct Activity {
+    /// Requests that are being answered.
+    answering: AtomicUsize,
+    /// When the last answer ended.
+    answered: AtomicU64,
+    /// Whether the connection was moved to the busy ones.
+    moved: AtomicBool,
+}
+
+impl Stranger {
+    fn weight(&self) -> usize {
+        self.places + self.bytes / WEIGHT
     }
 }
 
-impl<P: Copy + Eq + Hash> Drop for Passage<P> {
-    fn drop(&mut self) {
-        self.passing.fetch_sub(1, Ordering::Relaxed);
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// A host.
+    Address(IpAddr),
+    /// A user of this machine, where the kernel says which.
+    User(Option<u32>),
+}
+
+impl Crowd {
+    /// The connections that there may be when each costs two descriptors, one for the service that it is passed on to,
+    /// and something is left for services and their logs.
+    pub(crate) fn of_ports() -> Self {
+        let descriptors = descriptors();
+        let left = descriptors - (descriptors / 4).min(LEFT);
+        let most = usize::try_from(left / 2).unwrap_or(MOST).clamp(FEWEST, MOST);
+        let strangers = (most / 2).min(STRANGERS);
+        let leaving = (most / 8).min(LEAVING);
+        Self::of(Limits { strangers, trusted: most - strangers - leaving, leaving, bytes: BYTES })
+    }
+
+    /// Those to the control socket. None of them is trusted more than another one.
+    pub(crate) fn of_control() -> Self {
+        let most = usize::try_from(descriptors() / 8).unwrap_or(CONTROL).clamp(FEWEST, CONTROL);
+        Self::of(Limits { strangers: most, trusted: 0, leaving: most, bytes: CONTROL_BYTES })
+    }
+
+    fn of(limits: Limits) -> Self {
+        let (sent_away, ended, clock) = Default::default();
+        let (state, gone, many_ended) = (Mutex::default(), Notify::new(), Notify::new());
+        Self(Arc::new(Inner { limits, state, gone, sent_away, ended, many_ended, clock }))
+    }
+
+    /// Gives memory back to the system whenever many connections have ended; without an end.
+    pub(crate) async fn give_memory_back(&self) {
+        loop {
+            self.0.many_ended.notified().await;
+            // The others of the same crowd have ended by then.
+            tokio::time::sleep(SETTLED).await;
+            let _ = tokio::task::spawn_blocking(desktopd_heap::give_back).await;
+        }
+    }
+
+    /// Waits until few enough of those that were told to go are still there. Call it before each new connection.
+    pub(crate) async fn room(&self) {
+        let waiting = async {
+            let full = || {
+                let (state, limits) = (self.state(), &self.0.limits);
+                state.leaving.len() >= limits.leaving.max(1) || state.leaving_bytes > limits.bytes / 4
+            };
+            while full() {
+                self.0.gone.notified().await;
+            }
+        };
+        // Whatever keeps them, the front door opens again.
+        let _ = tokio::time::timeout(PATIENCE, waiting).await;
+    }
+
+    /// A place for a new connection. Another one may have to go for it.
+    pub(crate) fn enter(&self, peer: Peer) -> Arc<Place> {
+        let path = match peer {
+            Peer::Address(address) => networks::of_address(address),
+            Peer::User(user) => networks::of_user(user),
+        };
+        let activity = Arc::<Activity>::default();
+        let mut state = self.state();
+        let id = self.tick();
+        let member = Member { path, since: id, id };
+        let known = Arc::clone(&activity);
+        let stranger = Stranger { member, places: 1, bytes: cost::SILENT, activity: known, end: None };
+        state.places += stranger.places;
+        state.bytes += stranger.bytes;
+        state.idle.add(member, stranger.weight(), id);
+        state.strangers.insert(id, stranger);
+        self.settle(state, Some(id));
+        Arc::new(Place::new(self.clone(), id, activity))
+    }
+
+    /// How many strangers had to go so far.
+    pub(crate) fn sent_away(&self) -> u64 {
+        self.0.sent_away.load(Relaxed)
+    }
+
+    /// Sends strangers away until the others are within the limits; never the newcomer.
+    fn settle(&self, mut state: MutexGuard<'_, State>, newcomer: Option<u64>) {
+        let limits = &self.0.limits;
+        let mut ends = Vec::new();
+        let mut sent = 0;
+        while state.places > limits.strangers || state.bytes > limits.bytes {
+            let Some(id) = state.first_to_go(newcomer, self.tick()) else { break };
+            let Some(stranger) = state.leave(id, self.tick()) else { break };
+            state.leaving_bytes += stranger.bytes;
+            state.leaving.insert(id, stranger.bytes);
+            sent += 1;
+            ends.extend(stranger.end);
+        }
+        if sent == 0 {
+            return;
+        }
+        self.0.sent_away.fetch_add(sent, Relaxed);
+        let tell = state.told.is_none_or(|told| told.elapsed() > TELL);
+        if tell {
+            state.told = Some(Instant::now());
+        }
+        drop(state);
+        for end in ends {
+            end();
+        }
+        if tell {
+            tracing::warn!(
+                "connections without a login take all the room that there is for them; the oldest ones are closed"
+            );
+        }
+    }
+
+    /// Changes what a stranger takes, and sends others away if that is too much. Says whether there is that stranger.
+    fn change(&self, id: u64, change: impl FnOnce(&mut Stranger)) -> bool {
+        let mut state = self.state();
+        let there = state.change(id, self.tick(), change);
+        self.settle(state, None);
+        there
+    }
+
+    fn tick(&self) -> u64 {
+        self.0.clock.fetch_add(1, Relaxed) + 1
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<P> Clone for Crowd<P> {
-    fn clone(&self) -> Self {
-        Self { counts: Arc::clone(&self.counts), most: self.most }
+impl State {
+    /// The stranger that has to go, unless that is the newcomer. What has happened since each was put in its place is
+    /// noticed here.
+    fn first_to_go(&mut self, newcomer: Option<u64>, now: u64) -> Option<u64> {
+        while let Some(id) = self.idle.first_to_go().filter(|id| Some(*id) != newcomer) {
+            let stranger = self.strangers.get_mut(&id)?;
+            let (activity, weight, before) = (&stranger.activity, stranger.weight(), stranger.member);
+            activity.moved.store(true, SeqCst);
+            let busy = activity.answering.load(SeqCst) > 0;
+            let answered = activity.answered.load(Relaxed);
+            if !busy {
+                activity.moved.store(false, SeqCst);
+                if answered <= before.since {
+                    return Some(id);
+                }
+                stranger.member.since = answered;
+            }
+            self.idle.remove(before, weight, now);
+            let networks = if busy { &mut self.busy } else { &mut self.idle };
+            networks.add(stranger.member, weight, now);
+        }
+        self.busy.first_to_go().filter(|id| Some(*id) != newcomer)
+    }
+
+    fn change(&mut self, id: u64, now: u64, change: impl FnOnce(&mut Stranger)) -> bool {
+        let Some(stranger) = self.strangers.get_mut(&id) else { return false };
+        let (before, places, bytes) = (stranger.weight(), stranger.places, stranger.bytes);
+        change(stranger);
+        self.places = self.places + stranger.places - places;
+        self.bytes = self.bytes + stranger.bytes - bytes;
+        let after = stranger.weight();
+        if before != after {
+            let moved = stranger.activity.moved.load(SeqCst);
+            let networks = if moved { &mut self.busy } else { &mut self.idle };
+            networks.weigh(stranger.member.path, before, after, now);
+        }
+        true
+    }
+
+    /// A busy one is idle again.
+    fn calm(&mut self, id: u64, now: u64) {
+        let Some(stranger) = self.strangers.get_mut(&id) else { return };
+        let (activity, weight) = (&stranger.activity, stranger.weight());
+        if activity.answering.load(SeqCst) == 0 && activity.moved.swap(false, SeqCst) {
+            self.busy.remove(stranger.member, weight, now);
+            stranger.member.since = now;
+            self.idle.add(stranger.member, weight, now);
+        }
+    }
+
+    /// Takes a stranger out of the account.
+    fn leave(&mut self, id: u64, now: u64) -> Option<Stranger> {
+        let stranger = self.strangers.remove(&id)?;
+        let moved = stranger.activity.moved.load(SeqCst);
+        let networks = if moved { &mut self.busy } else { &mut self.idle };
+        networks.remove(stranger.member, stranger.weight(), now);
+        self.places -= stranger.places;
+        self.bytes -= stranger.bytes;
+        Some(stranger)
     }
 }
 
@@ -70,87 +354,5 @@ fn descriptors() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
 }
 
-impl<P: Copy + Eq + Hash> Crowd<P> {
-    /// As many as this part (a fourth, an eighth) of the descriptors that this process may have.
-    pub(crate) fn new(part: u64) -> Self {
-        Self::of(usize::try_from(descriptors() / part).unwrap_or(MOST))
-    }
-
-    /// As many as there may be when each costs two descriptors, one for whoever it is passed on to, and something is
-    /// left for services and their logs.
-    pub(crate) fn of_pairs() -> Self {
-        let descriptors = descriptors();
-        let left = descriptors - (descriptors / 4).min(LEFT);
-        Self::of(usize::try_from(left / 2).unwrap_or(MOST))
-    }
-
-    fn of(most: usize) -> Self {
-        let counts = Counts { all: 0, by_peer: HashMap::new() };
-        Self { counts: Arc::new(Mutex::new(counts)), most: most.clamp(FEWEST, MOST) }
-    }
-
-    /// A place for a connection of `peer`, unless there are too many. One address gets at most three quarters: behind a
-    /// proxy or Docker everybody has the same one, and still nobody can have all.
-    pub(crate) fn enter(&self, peer: P) -> Option<Place<P>> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = counts.by_peer.get(&peer).copied().unwrap_or(0);
-        if counts.all >= self.most || own >= self.most * 3 / 4 {
-            return None;
-        }
-        counts.all += 1;
-        counts.by_peer.insert(peer, own + 1);
-        Some(Place { crowd: self.clone(), peer, passing: Arc::default() })
-    }
-}
-
-impl<P: Copy + Eq + Hash> Drop for Place<P> {
-    fn drop(&mut self) {
-        let mut counts = self.crowd.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.all -= 1;
-        if let Some(own) = counts.by_peer.get_mut(&self.peer) {
-            *own -= 1;
-            if *own == 0 {
-                counts.by_peer.remove(&self.peer);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_can_have_all_and_who_leaves_makes_room() {
-        let crowd = Crowd::of(8);
-        let (a, b) = ([127, 0, 0, 1], [127, 0, 0, 2]);
-        let mut of_a: Vec<_> = (0..6).map(|_| crowd.enter(a).expect("room")).collect();
-        assert!(crowd.enter(a).is_none());
-        let of_b = [crowd.enter(b).expect("room"), crowd.enter(b).expect("room")];
-        assert!(crowd.enter(b).is_none(), "all places are taken");
-        of_a.pop();
-        assert!(crowd.enter(b).is_some());
-        drop((of_a, of_b));
-        let counts = crowd.counts.lock().unwrap();
-        assert_eq!((counts.all, counts.by_peer.len()), (0, 0));
-    }
-
-    #[test]
-    fn requests_at_once_on_one_connection_take_as_much_room_as_connections() {
-        let crowd = Crowd::of(8);
-        let peer = [127, 0, 0, 1];
-        let place = crowd.enter(peer).expect("room");
-        // One after the other, there is always room.
-        assert!((0..20).all(|_| place.pass().is_some()));
-        let mut passing: Vec<_> = (0..6).map(|_| place.pass().expect("room")).collect();
-        assert!(
-            place.pass().is_none() && crowd.enter(peer).is_none(),
-            "six of eight are one address's share"
-        );
-        passing.pop();
-        assert!(crowd.enter(peer).is_some());
-        drop((passing, place));
-        let counts = crowd.counts.lock().unwrap();
-        assert_eq!((counts.all, counts.by_peer.len()), (0, 0));
-    }
-}
+mod tests;

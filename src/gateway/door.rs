@@ -122,19 +122,36 @@ impl Door {
         if matches!(request.uri().path(), login::PATH | login::LOGOUT) {
             return Box::pin(self.login(*request, &visit)).await;
         }
+        let place = &visit.place.place;
+        // What is shown may have to be checked, which takes us some time.
+        let checks = !place.is_trusted() && request.headers().contains_key(AUTHORIZATION);
+        let checking = if checks { Some(place.permit(true)) } else { None };
+        if let Some(None) = checking {
+            return page::crowded().map(Reply::from);
+        }
         let way = (visit.port, visit.secure);
-        let access = match self.auth.admit(request.uri(), request.headers(), visit.peer, way).await {
+        let admitted = self.auth.admit(request.uri(), request.headers(), visit.peer, way).await;
+        drop(checking);
+        let access = match admitted {
             Ok(access) => access,
             Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
                 // Many services read no body with a GET, and take what stands there for the next request.
                 if !request.body().is_end_stream() {
                     return own_text(StatusCode::BAD_REQUEST, "a request without a login has no body here");
                 }
-                return Box::pin(self.public(target, request, &visit)).await;
+                let Some(permit) = place.permit(true) else { return page::crowded().map(Reply::from) };
+                let response = Box::pin(self.public(target, request, &visit)).await;
+                return response.map(|body| body.permitted(permit));
             }
             Err(denied) => return visit.deny(denied, &request).map(Reply::from),
         };
-        self.admitted(target, request, access, visit).await
+        if access.is_inside() {
+            place.trust();
+            return self.admitted(target, request, access, visit).await;
+        }
+        let Some(permit) = place.permit(true) else { return page::crowded().map(Reply::from) };
+        let response = self.admitted(target, request, access, visit).await;
+        response.map(|body| body.permitted(permit))
     }
 
     /// Whether requests to a port have to come by https. What is open on loopback only is reached through somebody's
@@ -216,10 +233,7 @@ impl Door {
             Some(standing) => standing,
             None => match self.forward(route, request, access, &visit).await {
                 Ok(response) => return response,
-                Err(Failed::Crowded) => {
-                    let error = json!({ "error": "too many requests at once" });
-                    return page::json(StatusCode::SERVICE_UNAVAILABLE, &error).map(Reply::from);
-                }
+                Err(Failed::Crowded) => return page::crowded().map(Reply::from),
                 Err(Failed::Unreachable(error)) => waiting::silent(route, &error.to_string()),
                 Err(Failed::Broken(why)) => {
                     tracing::debug!("{}: {why}", route.unit);

@@ -4,20 +4,31 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::sys::is_shortage;
 
 /// How long to wait when the system has no descriptors left: somebody else has to close one first.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
+/// Connections that the kernel keeps until they are accepted: as many as it allows, so that a burst makes nobody wait
+/// for a second attempt.
+const BACKLOG: u32 = 4096;
+
 /// How long answers that are under way may take after the end was asked for.
 pub(crate) const LAST_ANSWER: Duration = Duration::from_secs(2);
 
 /// Opens a port. The error says in words what to do.
+#[expect(clippy::unused_async, reason = "a socket registers with the runtime that it is opened in")]
 pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     let port = address.port();
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+    let listening = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listening().map_err(|error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "port {port} is taken by another program; `ss -ltnp 'sport = :{port}'` as root says which one"
         ),

@@ -43,17 +43,22 @@ pub(super) fn show(auth: &Auth, request: &Request<Incoming>, secure: bool) -> Re
 
 /// POST: checks what was typed.
 pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit) -> Response<Body> {
+    let place = &visit.place.place;
+    let Some(permit) = place.permit(false) else { return page::crowded() };
     let collected = tokio::time::timeout(FORM_TIME, Limited::new(request.into_body(), FORM).collect()).await;
     let Ok(Ok(collected)) = collected else {
         return page::text(StatusCode::BAD_REQUEST, "the form did not arrive whole");
     };
     let bytes = collected.to_bytes();
+    // From here on it is our turn.
+    let _permit = (place.permit(true), permit);
     let sent = String::from_utf8_lossy(&bytes);
     let field = |name| uri::field(&sent, name).unwrap_or_default();
     let next = String::from_utf8(field("next")).unwrap_or_default();
     let next = uri::local(&next);
     match auth.password(&field("user"), &field("password"), visit.peer).await {
         Ok(()) => {
+            place.trust();
             let mut response = page::redirect(next);
             if let Some(cookie) = auth.log_in(visit.secure) {
                 response.headers_mut().insert(SET_COOKIE, cookie);

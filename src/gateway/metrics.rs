@@ -16,6 +16,7 @@ use axum::http::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::auth::Counters;
+use super::crowd::Crowd;
 use super::page;
 use crate::observe::{Snapshot, UnitHealth};
 use text::{Kind, Text};
@@ -38,6 +39,7 @@ pub(super) struct Metrics {
     tunnels: AtomicU64,
     from_clients: AtomicU64,
     to_clients: AtomicU64,
+    crowd: Crowd,
 }
 
 #[derive(Default)]
@@ -47,9 +49,11 @@ struct Port {
     answers: [AtomicU64; CLASSES.len()],
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// Those of a gateway with these connections.
+    pub(super) fn of(crowd: Crowd) -> Self {
         Self {
+            crowd,
             ports: std::array::from_fn(|_| Port::default()),
             others: Port::default(),
             connections: AtomicU64::default(),
@@ -171,6 +175,9 @@ impl Metrics {
         }
         text.family("desktopd_connections", Kind::Gauge, "open connections of clients, tunnels left out");
         text.sample("desktopd_connections", &[], self.connections.load(Relaxed));
+        let sent_away = "desktopd_connections_sent_away_total";
+        text.family(sent_away, Kind::Counter, "connections without a login that were closed to make room");
+        text.sample(sent_away, &[], self.crowd.sent_away());
         text.family("desktopd_tunnels", Kind::Gauge, "open tunnels, such as WebSockets");
         text.sample("desktopd_tunnels", &[], self.tunnels.load(Relaxed));
         let bytes = "desktopd_tunnel_bytes_total";
@@ -258,7 +265,7 @@ mod tests {
 
     #[test]
     fn ports_are_counted_apart_and_never_without_end() {
-        let metrics = Metrics::default();
+        let metrics = Metrics::of(Crowd::of_ports());
         // Three that want the same place.
         for (port, times) in [(1111, 2), (1111 + 64, 3), (1111 + 128, 1)] {
             (0..times).for_each(|_| metrics.answered(port, StatusCode::OK));
@@ -277,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_is_open_is_counted_until_it_closes() {
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::of(Crowd::of_ports()));
         let (one, two) = (connection(&metrics), connection(&metrics));
         drop(one);
         assert_eq!(metrics.connections.load(Relaxed), 1);

@@ -6,7 +6,7 @@
 //! A request is decided on in one place, `door`.
 //!
 //! ```text
-//! listen -> workers -> connection (strict, pace) -> door
+//! listen -> crowd -> workers -> carry -> connection (strict, frames, pace) -> door
 //! door -> visit
 //!      -> auth (cookie, header, password, failures, session)
 //!      -> origin, cors
@@ -21,6 +21,7 @@ pub mod auth;
 mod behind;
 mod body;
 mod bridge;
+mod carry;
 mod compress;
 pub(crate) mod connection;
 mod cors;
@@ -28,6 +29,7 @@ pub(crate) mod crowd;
 mod door;
 mod files;
 pub mod forwarded;
+mod frames;
 mod headers;
 mod https;
 pub(crate) mod listen;
@@ -52,11 +54,11 @@ mod webrtc;
 mod workers;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -64,8 +66,10 @@ use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
 use auth::Auth;
-use behind::{Behind, View};
+use behind::Behind;
+use crowd::{Crowd, Peer};
 use door::{Door, Target};
+use metrics::Metrics;
 pub use settings::Settings;
 use visit::{Arrival, Seat};
 use workers::Workers;
@@ -79,7 +83,7 @@ pub struct Gateway {
 struct Inner {
     door: Door,
     ports: Mutex<BTreeMap<u16, Port>>,
-    crowd: crowd::Crowd<IpAddr>,
+    crowd: Crowd,
     stop: CancellationToken,
     tasks: TaskTracker,
     workers: Workers,
@@ -98,8 +102,16 @@ impl Gateway {
     pub fn new(settings: Settings, auth: Auth, watch: Watch, logs: Logs, stop: CancellationToken) -> Self {
         let tasks = TaskTracker::new();
         let workers = Workers::start(settings.threads, tasks.clone(), &stop);
-        let door = Door { auth, settings, watch, logs, metrics: Arc::default() };
-        let crowd = crowd::Crowd::of_pairs();
+        let crowd = Crowd::of_ports();
+        let metrics = Arc::new(Metrics::of(crowd.clone()));
+        let door = Door { auth, settings, watch, logs, metrics };
+        let (ended, closed) = (stop.clone(), crowd.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = closed.give_memory_back() => {}
+                () = ended.cancelled() => {}
+            }
+        });
         let inner = Arc::new(Inner { door, ports: Mutex::default(), crowd, stop, tasks, workers });
         let closing = Arc::clone(&inner);
         inner.tasks.spawn(async move {
@@ -197,75 +209,18 @@ async fn serve(
     let mut accepting = listen::Accepting::default();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = async { inner.crowd.room().await; listener.accept().await } => accepted,
             () = stop.cancelled() => return,
         };
         let Some((stream, peer)) = accepting.take(accepted).await else { continue };
-        let Some(place) = inner.crowd.enter(peer.ip().to_canonical()) else {
-            // Closing says it: an answer would cost what there is too little of.
-            drop(stream);
-            continue;
-        };
         let Ok(stream) = stream.into_std() else { continue };
-        let (behind, stop) = (Arc::clone(&behind), stop.clone());
-        let (door, peer) = (Arc::clone(&inner), peer.ip().to_canonical());
-        inner.workers.run(move |guest| {
+        let peer = peer.ip().to_canonical();
+        let place = inner.crowd.enter(Peer::Address(peer));
+        let (behind, stop, door) = (Arc::clone(&behind), stop.clone(), Arc::clone(&inner));
+        inner.workers.run(&Arc::clone(&place), move |guest| {
             let place = Arc::new(Seat { place, _guest: guest });
             let arrival = Arrival { port, peer, from: visit::text_of(peer), tls: false, place };
-            carry(door, stream, arrival, behind, stop)
+            carry::carry(door, stream, arrival, behind, stop)
         });
     }
-}
-
-async fn carry(
-    inner: Arc<Inner>,
-    stream: std::net::TcpStream,
-    mut arrival: Arrival,
-    behind: Arc<Behind>,
-    stop: CancellationToken,
-) {
-    let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let _ = stream.set_nodelay(true);
-    tunnel::keep_alive(&stream);
-    let _open = metrics::connection(&inner.door.metrics);
-    let first = tokio::select! {
-        first = first_byte(&stream) => first,
-        () = stop.cancelled() => None,
-    };
-    let tls = match first {
-        None => return,
-        Some(tls::FIRST_BYTE) => inner.door.settings.tls.clone(),
-        Some(_) => None,
-    };
-    arrival.tls = tls.is_some();
-    let view = View::of(behind);
-    // What all connections share is only looked at: counting who uses it would have threads wait for each other.
-    let (door, from) = (&inner.door, &arrival);
-    let handler = |request| {
-        let target = view.target();
-        async move { door.answer(&target, from, request).await }
-    };
-    match tls {
-        None => connection::http1(stream, handler, pace::Stalls::End, stop).await,
-        Some(tls) => match tls.accept(stream, pace::HEAD).await {
-            Ok(stream) if tls::is_http2(&stream) => {
-                // Its requests are answered side by side, in tasks of their own.
-                let handler = |request| {
-                    let (inner, arrival, target) = (Arc::clone(&inner), arrival.clone(), view.target());
-                    async move { inner.door.answer(&target, &arrival, request).await }
-                };
-                connection::http2(stream, handler, stop).await;
-            }
-            Ok(stream) => connection::http1(stream, handler, pace::Stalls::End, stop).await,
-            // Browsers that don't trust our own certificate yet end it so, many times.
-            Err(error) => tracing::debug!("TLS: {error}"),
-        },
-    }
-}
-
-/// Tells the protocols apart: the byte stays where it is.
-async fn first_byte(stream: &TcpStream) -> Option<u8> {
-    let mut first = [0];
-    let seen = tokio::time::timeout(pace::HEAD, stream.peek(&mut first)).await;
-    matches!(seen, Ok(Ok(1))).then_some(first[0])
 }

@@ -1,7 +1,8 @@
 //! How long a client may take. Time is looked at only when a deadline has come, and not with every request.
 //!
-//! Invariants: a connection on which nothing is asked and nothing is answered ends; an answer may take as long as the
-//! service takes, but not as long as a client likes that does not read it; a head that has begun has to end soon.
+//! Invariants: a connection on which nothing is asked and nothing is answered rests, so that it costs little, and ends
+//! after a while; an answer may take as long as the service takes, but not as long as a client likes that does not read
+//! it; a head that has begun has to end soon. Strangers get less time than those who have shown who they are.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -12,11 +13,22 @@ use std::time::Duration;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-/// A request's head has to arrive within this time, the first one from the connection's start.
-pub(super) const HEAD: Duration = Duration::from_secs(30);
+use super::crowd::{Permit, Place};
+
+/// A request's head has to arrive within this time.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// The same for a stranger, from the connection's start for the first one.
+pub(super) const FIRST: Duration = Duration::from_secs(10);
 
 /// How long a connection may stay open without a request, or without taking anything of its answers.
 const IDLE: Duration = Duration::from_secs(5 * 60);
+
+/// How long a stranger's may stay open without a request.
+const IDLE_STRANGER: Duration = Duration::from_secs(20);
+
+/// What has been idle for this long gives back what it needs for a request only.
+pub(super) const REST: Duration = Duration::from_secs(2);
 
 /// What becomes of a client that does not take its answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +39,43 @@ pub(crate) enum Stalls {
     Stay,
 }
 
+/// Where in its requests a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// Between two of them.
+    Between,
+    /// In a head.
+    Head,
+    /// In a body, or behind the last one.
+    Body,
+}
+
+/// What is to be done with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Nothing, until then.
+    Again(Instant),
+    /// What it needs for a request only can be given back.
+    Rest,
+    /// The client has taken too long.
+    End,
+}
+
+/// How long a client may ask for nothing.
+pub(super) fn idle(place: &Place) -> Duration {
+    if place.is_trusted() { IDLE } else { IDLE_STRANGER }
+}
+
 /// What one connection is doing. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Pace(Arc<Inner>);
 
 struct Inner {
     stalls: Stalls,
+    place: Arc<Place>,
     state: Mutex<State>,
+    /// Whether the client does not take what was written.
+    unsent: AtomicBool,
     /// Answers of which the client has to take something before there can be more.
     untaken: AtomicU32,
     /// Whether something of an answer has moved since this was looked at.
@@ -43,6 +85,7 @@ struct Inner {
 struct State {
     /// Requests that are being answered.
     answering: u32,
+    at: At,
     /// Since when the head that has begun is awaited.
     head: Option<Instant>,
     /// Since when nothing is done.
@@ -52,33 +95,52 @@ struct State {
 }
 
 impl Pace {
-    /// Of a connection that begins now.
-    pub(super) fn new(stalls: Stalls) -> Self {
+    /// Of a connection whose next head is awaited from now on.
+    pub(super) fn new(stalls: Stalls, place: Arc<Place>) -> Self {
         let now = Instant::now();
-        let state = State { answering: 0, head: Some(now), idle: now, stalled: None };
-        let (untaken, moved) = (AtomicU32::new(0), AtomicBool::new(false));
-        Self(Arc::new(Inner { stalls, state: Mutex::new(state), untaken, moved }))
+        let state = State { answering: 0, at: At::Head, head: Some(now), idle: now, stalled: None };
+        let (unsent, untaken, moved) = Default::default();
+        Self(Arc::new(Inner { stalls, place, state: Mutex::new(state), unsent, untaken, moved }))
     }
 
-    /// A part of a head has come, or all of it.
-    pub(super) fn head(&self, complete: bool) {
+    /// Whose it is.
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.0.place
+    }
+
+    /// Something has come, which ends there.
+    pub(super) fn at(&self, at: At) {
         let mut state = self.state();
-        if complete {
+        state.at = at;
+        if at != At::Head {
             state.head = None;
         } else if state.head.is_none() {
             state.head = Some(Instant::now());
         }
     }
 
+    /// Whether the client takes what is written.
+    pub(super) fn unsent(&self, unsent: bool) {
+        self.0.unsent.store(unsent, Relaxed);
+    }
+
     /// A request has come; what it gives lasts until the answer has left.
     pub(super) fn answer(&self) -> Answering {
         self.state().answering += 1;
-        Answering(self.clone())
+        // The front door decides about its own when it knows who asks.
+        let busy = if self.0.stalls == Stalls::Stay { self.0.place.permit(true) } else { None };
+        Answering { pace: self.clone(), _busy: busy }
     }
 
-    /// When to look again; `None` when the client has taken too long.
-    pub(super) fn look(&self, now: Instant) -> Option<Instant> {
+    /// How long its client may ask for nothing.
+    fn idle(&self) -> Duration {
+        if self.0.stalls == Stalls::Stay { IDLE } else { idle(&self.0.place) }
+    }
+
+    /// What is to be done now.
+    pub(super) fn look(&self, now: Instant) -> Look {
         let mut state = self.state();
+        let again = |when| if now < when { Look::Again(when) } else { Look::End };
         if state.answering > 0 {
             let moved = self.0.moved.swap(false, Relaxed);
             let untaken = self.0.untaken.load(Relaxed) == state.answering;
@@ -86,11 +148,17 @@ impl Pace {
                 state.stalled = None;
             }
             let since = if untaken { *state.stalled.get_or_insert(now) } else { now };
-            return (now < since + IDLE || self.0.stalls == Stalls::Stay).then_some(now + HEAD);
+            let ends = now >= since + IDLE && self.0.stalls == Stalls::End;
+            return if ends { Look::End } else { Look::Again(now + HEAD) };
         }
         state.stalled = None;
-        let deadline = state.head.map_or(state.idle + IDLE, |since| since + HEAD);
-        (now < deadline).then_some(deadline)
+        if let Some(since) = state.head {
+            return again(since + if self.0.place.is_trusted() { HEAD } else { FIRST });
+        }
+        if self.0.unsent.load(Relaxed) || state.at != At::Between || self.0.stalls == Stalls::Stay {
+            return again(state.idle + self.idle());
+        }
+        if now < state.idle + REST { Look::Again(state.idle + REST) } else { Look::Rest }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -99,11 +167,14 @@ impl Pace {
 }
 
 /// Held while a request is being answered.
-pub(super) struct Answering(Pace);
+pub(super) struct Answering {
+    pace: Pace,
+    _busy: Option<Permit>,
+}
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.pace.state();
         state.answering -= 1;
         state.idle = Instant::now();
     }
@@ -123,7 +194,7 @@ impl<B> Paced<B> {
     }
 
     fn turn(&mut self, client: bool) {
-        let pace = &self.answering.0.0;
+        let pace = &self.answering.pace.0;
         if client {
             pace.moved.store(true, Relaxed);
         }
@@ -167,6 +238,7 @@ impl<B: Body + Unpin> Body for Paced<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::crowd::{Crowd, Peer};
 
     /// A body that gives one frame, or nothing and never an end.
     fn once(
@@ -186,54 +258,83 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// The pace of a stranger, or of a client that has shown who it is.
+    fn pace(stalls: Stalls, trusted: bool) -> Pace {
+        let place = Crowd::of_ports().enter(Peer::User(None));
+        if trusted {
+            place.trust();
+        }
+        Pace::new(stalls, place)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn heads_have_to_come_soon_answers_may_take_their_time_and_idleness_ends() {
-        let (start, pace) = (Instant::now(), Pace::new(Stalls::End));
-        assert_eq!(pace.look(start), Some(start + HEAD));
-        assert_eq!(pace.look(start + HEAD), None, "nothing came");
+        for (trusted, head) in [(false, FIRST), (true, HEAD)] {
+            let (start, pace) = (Instant::now(), pace(Stalls::End, trusted));
+            assert_eq!(pace.look(start), Look::Again(start + head));
+            assert_eq!(pace.look(start + head), Look::End, "nothing came");
 
-        tokio::time::advance(SECOND).await;
-        pace.head(false);
-        assert_eq!(pace.look(start + HEAD), None, "a part of a head is not a head");
-        pace.head(true);
-        let answering = pace.answer();
-        let late = start + HEAD * 100;
-        assert_eq!(pace.look(late), Some(late + HEAD));
+            tokio::time::advance(SECOND).await;
+            pace.at(At::Head);
+            assert_eq!(pace.look(start + head), Look::End, "a part of a head is not a head");
+            pace.at(At::Between);
+            let answering = pace.answer();
+            let late = start + HEAD * 100;
+            assert_eq!(pace.look(late), Look::Again(late + HEAD));
 
-        tokio::time::advance(HEAD * 100).await;
-        drop(answering);
-        let end = Instant::now();
-        assert_eq!(pace.look(end + HEAD), Some(end + IDLE));
-        assert_eq!(pace.look(end + IDLE), None, "nothing was asked for");
+            tokio::time::advance(HEAD * 100).await;
+            drop(answering);
+            let end = Instant::now();
+            assert_eq!(pace.look(end + SECOND), Look::Again(end + REST));
+            assert_eq!(pace.look(end + REST), Look::Rest);
+            pace.unsent(true);
+            assert_eq!(
+                pace.look(end + REST),
+                Look::Again(end + pace.idle()),
+                "the client has not got it all"
+            );
+            assert_eq!(pace.look(end + pace.idle()), Look::End);
+            pace.unsent(false);
+            pace.at(At::Body);
+            assert_eq!(
+                pace.look(end + REST),
+                Look::Again(end + pace.idle()),
+                "half a body is no place to rest"
+            );
 
-        tokio::time::advance(SECOND).await;
-        pace.head(false);
-        tokio::time::advance(SECOND).await;
-        pace.head(false);
-        assert_eq!(pace.look(end + IDLE), None);
-        assert_eq!(pace.look(end + SECOND), Some(end + SECOND + HEAD), "from the head's first byte");
+            tokio::time::advance(SECOND).await;
+            pace.at(At::Head);
+            tokio::time::advance(SECOND).await;
+            pace.at(At::Head);
+            assert_eq!(pace.look(end + IDLE), Look::End);
+            assert_eq!(
+                pace.look(end + SECOND),
+                Look::Again(end + SECOND + head),
+                "from the head's first byte"
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_ends_and_a_service_that_says_nothing_does_not() {
         for (stalls, ends) in [(Stalls::End, true), (Stalls::Stay, false)] {
-            let pace = Pace::new(stalls);
-            pace.head(true);
+            let pace = pace(stalls, true);
+            pace.at(At::Between);
             let mut silent = Paced::new(once(None), pace.answer());
             assert!(!has_frame(&mut silent));
             let late = Instant::now() + IDLE * 10;
-            assert_eq!(pace.look(late), Some(late + HEAD), "it is the service's turn");
+            assert_eq!(pace.look(late), Look::Again(late + HEAD), "it is the service's turn");
 
             let mut untaken = Paced::new(once(Some("text")), pace.answer());
             assert!(has_frame(&mut untaken));
-            assert!(pace.look(late + IDLE * 2).is_some(), "one of two answers waits for the service");
+            assert_ne!(pace.look(late + IDLE * 2), Look::End, "one of two answers waits for the service");
             drop(silent);
             let first = late + IDLE * 3;
-            assert!(pace.look(first).is_some(), "from the first look on");
-            assert!(pace.look(first + IDLE - SECOND).is_some());
-            assert_eq!(pace.look(first + IDLE).is_none(), ends, "{stalls:?}");
+            assert_ne!(pace.look(first), Look::End, "from the first look on");
+            assert_ne!(pace.look(first + IDLE - SECOND), Look::End);
+            assert_eq!(pace.look(first + IDLE) == Look::End, ends, "{stalls:?}");
             drop(untaken);
-            assert!(pace.look(Instant::now()).is_some());
+            assert_ne!(pace.look(Instant::now()), Look::End);
         }
     }
 }

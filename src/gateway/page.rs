@@ -60,6 +60,11 @@ pub(crate) fn json(status: StatusCode, value: &serde_json::Value) -> Response<Bo
     answer(status, "application/json", value.to_string())
 }
 
+/// The answer to a request for which there is no room.
+pub(crate) fn crowded() -> Response<Body> {
+    json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "error": "too many requests at once" }))
+}
+
 /// To another page of this host, by GET.
 pub(crate) fn redirect(to: &str) -> Response<Body> {
     let mut response = text(StatusCode::SEE_OTHER, "");

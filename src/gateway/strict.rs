@@ -16,7 +16,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::pace::Pace;
+use super::crowd::cost;
+use super::pace::{At, Pace};
 use head::{Body, Head};
 
 /// A head can be no larger. The parser has its own limit, and the answer to what is beyond it.
@@ -76,12 +77,23 @@ impl Verdicts {
     }
 }
 
+/// How much more an unfinished head costs before that is counted. Bytes.
+const STEP: i32 = 24 * 1024;
+
+/// How much memory a byte of an unfinished head takes: the parser's buffer and the beginning of a line are each as
+/// large as they had to become, and up to twice that.
+const COPIES: usize = 3;
+
 /// A client's connection, of which every byte that is read is looked at.
 pub(crate) struct Watched<I> {
     io: I,
     place: Place,
     verdicts: Verdicts,
     pace: Pace,
+    /// What the unfinished head has been charged with.
+    charged: i32,
+    /// Whether the client does not take what is written.
+    unsent: bool,
 }
 
 /// Where in the stream of requests the next byte is.
@@ -100,12 +112,44 @@ impl<I> Watched<I> {
     /// The connection, and what will be known about its requests.
     pub(super) fn new(io: I, pace: Pace) -> (Self, Verdicts) {
         let verdicts = Verdicts(Arc::default());
-        (Self { io, place: Place::Between, verdicts: verdicts.clone(), pace }, verdicts)
+        let watched =
+            Self { io, place: Place::Between, verdicts: verdicts.clone(), pace, charged: 0, unsent: false };
+        (watched, verdicts)
     }
 
     /// The connection itself, for when it speaks another protocol.
-    pub(crate) fn into_inner(self) -> I {
+    pub(crate) fn into_inner(mut self) -> I {
+        let _ = self.wrote(Poll::Ready(()));
         self.io
+    }
+
+    /// Tells what has come, if that is more than another piece of a body.
+    fn tell(&mut self, before: At) {
+        let now = match &self.place {
+            Place::Between => At::Between,
+            Place::Head(_) => At::Head,
+            Place::Body(_) | Place::Beyond => At::Body,
+        };
+        if (before, now) != (At::Body, At::Body) {
+            self.pace.at(now);
+        }
+        let size = if let Place::Head(head) = &self.place { head.size() } else { 0 };
+        // It is hardly larger than [`LARGEST`].
+        let charge = i32::try_from(size * COPIES).unwrap_or(i32::MAX);
+        if charge >= self.charged + STEP || (charge == 0 && self.charged > 0) {
+            self.pace.place().charge((charge - self.charged) as isize);
+            self.charged = charge;
+        }
+    }
+
+    /// Notices when the client stops to take what is written, and when it goes on.
+    fn wrote<T>(&mut self, polled: Poll<T>) -> Poll<T> {
+        if polled.is_pending() != self.unsent {
+            self.unsent = polled.is_pending();
+            self.pace.unsent(self.unsent);
+            self.pace.place().charge(if self.unsent { cost::UNSENT } else { -cost::UNSENT });
+        }
+        polled
     }
 
     fn look(&mut self, mut bytes: &[u8]) {
@@ -161,11 +205,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
         ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
         let bytes = &buffer.filled()[before..];
         if !bytes.is_empty() {
-            let outside = !matches!(self.place, Place::Body(_) | Place::Beyond);
+            let before =
+                if matches!(self.place, Place::Body(_) | Place::Beyond) { At::Body } else { At::Head };
             self.look(bytes);
-            if outside {
-                self.pace.head(!matches!(self.place, Place::Head(_)));
-            }
+            self.tell(before);
         }
         Poll::Ready(Ok(()))
     }
@@ -173,7 +216,8 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.wrote(polled)
     }
 
     fn poll_write_vectored(
@@ -181,7 +225,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, pieces)
+        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, pieces);
+        self.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::auth::Lease;
+use super::crowd::cost;
 use super::metrics::Tunnel;
 use super::pool;
 use super::proxy::Failed;
@@ -36,7 +37,6 @@ pub(super) struct Hold {
     /// It ends with the session.
     pub(super) lease: Lease,
     /// It counts as a connection of whoever opened it.
-    #[expect(dead_code, reason = "held")]
     pub(super) place: Arc<Seat>,
     /// What passes is counted.
     pub(super) tunnel: Tunnel,
@@ -44,6 +44,10 @@ pub(super) struct Hold {
 
 /// How long a service on this machine may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// How soon a service whose queue is full is asked again, at first and later.
+const AGAIN: Duration = Duration::from_millis(1);
+const AGAIN_AT_MOST: Duration = Duration::from_millis(20);
 
 /// Asks the service for the upgrade. Any answer but 101 is an ordinary response.
 pub(super) async fn open(
@@ -62,7 +66,7 @@ pub(super) async fn open(
         .map_err(Failed::broken)?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let service = hyper::upgrade::on(&mut response);
-        tokio::spawn(carry(client, service, hold));
+        start(Arc::clone(&hold.place), carry(client, service, hold));
     }
     Ok(response)
 }
@@ -82,7 +86,7 @@ pub(super) async fn connect(upstream: &Upstream) -> io::Result<Connection> {
                 Ok(Either::Left(stream))
             }
             Upstream::Unix { path, owner } => {
-                let stream = UnixStream::connect(path).await?;
+                let stream = patiently(|| UnixStream::connect(path)).await?;
                 let answers = stream.peer_cred()?.uid();
                 if answers != *owner {
                     let why = format!("user {answers} listens at {}, not user {owner}", path.display());
@@ -95,12 +99,42 @@ pub(super) async fn connect(upstream: &Upstream) -> io::Result<Connection> {
     tokio::time::timeout(CONNECT, connecting).await?
 }
 
+/// Connects to a Unix socket. While its service has not accepted as many connections as may wait, the kernel refuses
+/// another one and does not tell when there is room: so it is asked again, less and less often. (A connection over TCP
+/// waits by itself.)
+async fn patiently<T, F>(connect: impl Fn() -> F) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let mut pause = AGAIN;
+    loop {
+        match connect().await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(pause).await,
+            connected => return connected,
+        }
+        pause = (pause * 2).min(AGAIN_AT_MOST);
+    }
+}
+
 /// Lets the kernel find out that the other side is gone without a word.
 pub(super) fn keep_alive(stream: &TcpStream) {
     // A connection on which this fails works; it only stays longer than it should.
     let _ = setsockopt(stream, sockopt::KeepAlive, &true);
     let _ = setsockopt(stream, sockopt::TcpKeepIdle, &60);
     let _ = setsockopt(stream, sockopt::TcpKeepInterval, &15);
+}
+
+/// Lets a tunnel go on by itself, as the task that serves its connection from now on.
+pub(super) fn start(seat: Arc<Seat>, tunnel: impl Future<Output = ()> + Send + 'static) {
+    let place = Arc::clone(&seat.place);
+    let task = tokio::spawn(async move {
+        // A tunnel is always our turn.
+        let busy = if seat.place.is_trusted() { None } else { seat.place.permit(true) };
+        seat.place.charge(cost::TUNNEL);
+        tunnel.await;
+        drop(busy);
+    });
+    place.served_by(task.abort_handle());
 }
 
 async fn carry(client: OnUpgrade, service: OnUpgrade, hold: Hold) {

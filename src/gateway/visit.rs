@@ -37,7 +37,7 @@ pub(super) struct Arrival {
 /// What a connection takes of the room that there is, as long as it or a tunnel that it became is open.
 pub(super) struct Seat {
     /// Of the connections that there may be, to us and from us to services.
-    pub(super) place: Place<IpAddr>,
+    pub(super) place: Arc<Place>,
     /// Of the threads.
     pub(super) _guest: Guest,
 }

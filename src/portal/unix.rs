@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
@@ -20,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::api::ErrorBody;
 use super::control;
-use crate::gateway::crowd::Crowd;
+use crate::gateway::crowd::{Crowd, Peer, cost};
 use crate::gateway::pace::Stalls;
 use crate::gateway::{connection, listen};
 
@@ -44,34 +45,31 @@ pub async fn serve_unix(
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
-    let crowd = Crowd::new(8);
+    let crowd = Crowd::of_control();
     let mut accepting = listen::Accepting::default();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = async { crowd.room().await; listener.accept().await } => accepted,
             () = stop.cancelled() => break,
         };
         let Some((stream, _)) = accepting.take(accepted).await else { continue };
         let peer = stream.peer_cred().ok().map(|peer| peer.uid());
-        // Closing says it: an answer would cost what there is too little of.
-        let Some(place) = crowd.enter(peer) else { continue };
+        let place = crowd.enter(Peer::User(peer));
         let right = peer.map_or(Right::Nothing, &right);
         let (router, stop) = (router.clone(), stop.clone());
-        connections.spawn(async move {
+        let served = Arc::clone(&place);
+        let task = connections.spawn(async move {
             let ended = stop.clone();
-            let connection = connection::http1(
-                stream,
-                move |request| answer(router.clone(), right, request),
-                Stalls::Stay,
-                stop,
-            );
+            let handler = |request| answer(router.clone(), right, request);
+            place.charge(cost::HTTP1);
+            let connection = connection::http1(stream, handler, Stalls::Stay, &place, stop);
             // Streams of events have no end of their own.
             tokio::select! {
-                () = connection => {}
+                _ = connection => {}
                 () = async { ended.cancelled().await; tokio::time::sleep(listen::LAST_ANSWER).await } => {}
             }
-            drop(place);
         });
+        served.served_by(task.abort_handle());
     }
     // Whoever asked for the end still gets the answer.
     connections.close();

@@ -1,6 +1,11 @@
-//! A service prints as fast as it can: everybody else is served all the same, and memory stays what it was.
+//! A service prints as fast as it can, or strangers send as much as they can: everybody else is served all the same, and
+//! memory stays what it was.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::daemon_world::{World, find, is_alive, pid_of, proc_status, until};
 
@@ -110,5 +115,47 @@ fn a_flood_of_lines_delays_nobody() {
     assert!(end < Duration::from_secs(2), "the flood took {end:?} to end");
     assert!(grown < 30, "{grown} MB more memory");
     world.until_state("flood", "stopped");
+    world.end();
+}
+
+#[test]
+fn heads_that_never_end_take_little_memory_and_it_is_given_back() {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most.min(8192), most).unwrap();
+    let mut world = World::of(&[("one", "@polite")]);
+    world.env("WEB_TOKEN", "a-token").start();
+    world.until_up();
+    let ask = || {
+        let asked = Instant::now();
+        let answer = world.http_raw(
+            "GET /api/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a-token\r\nConnection: close\r\n\r\n",
+        );
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        asked.elapsed()
+    };
+    ask();
+    let before = resident(world.pid());
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(62_000));
+    let (mut most, mut slowest) = (before, Duration::ZERO);
+    let mut strangers = Vec::new();
+    for number in 0..1500 {
+        let mut stranger = TcpStream::connect(("127.0.0.1", world.port())).unwrap();
+        stranger.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+        // It may have had to go already.
+        let _ = stranger.write_all(head.as_bytes());
+        strangers.push(stranger);
+        if number % 50 == 0 {
+            most = most.max(resident(world.pid()));
+            slowest = slowest.max(best(ask));
+        }
+    }
+    assert_eq!(world.cli(&["health"]).code, 0, "{:?}", world.cli(&["health"]));
+    drop(strangers);
+    until("the memory is given back", || (resident(world.pid()) < before + 16).then_some(()));
+    let after = resident(world.pid());
+    eprintln!("{before} MB before, {most} at most, {after} after; a token waits {slowest:?}");
+    assert!(most < before + 80, "{before} MB became {most}");
+    assert!(slowest < Duration::from_secs(1), "a token waited {slowest:?}");
+    assert_eq!(find(&world.status(), "one")["state"], "ready");
     world.end();
 }

@@ -149,6 +149,56 @@ fn digits(bytes: &[u8]) -> u16 {
     number
 }
 
+/// Sends this, and reads until the connection ends or so many answers have come; how many, and the first one's status.
+async fn flood(port: u16, frames: &[u8], most: usize) -> (usize, Option<u16>) {
+    let mut stream = connect(port).await;
+    // It may be over before all of it has been sent.
+    let _ = stream.write_all(frames).await;
+    let (mut answers, mut first) = (0, None);
+    let reading = async {
+        let mut head = [0; 9];
+        while answers < most && stream.read_exact(&mut head).await.is_ok() {
+            let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+            if stream.read_exact(&mut payload).await.is_err() {
+                return;
+            }
+            if head[3] == 1 {
+                answers += 1;
+                first = first.or_else(|| Some(status(&payload)));
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(8), reading).await.expect("neither enough answers nor an end");
+    (answers, first)
+}
+
+#[tokio::test]
+async fn a_stranger_has_few_login_forms_open_at_once() {
+    let world = world().await;
+    let form = block(&[
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":path", "/desktopd/login"),
+        (":authority", "desk:6100"),
+        ("origin", "https://desk:6100"),
+    ]);
+    let forms: Vec<_> = (0..100).map(|at| frame(1, 4, 2 * at + 1, &form)).collect();
+    // 16 of them are read; the others are answered at once, before any of the 16 has ended.
+    assert_eq!(flood(world.port, &forms.concat(), 84).await, (84, Some(503)));
+}
+
+#[tokio::test]
+async fn frames_that_ask_for_nothing_end_a_connection_when_there_are_too_many() {
+    let world = world().await;
+    let (settings, ping) = (frame(4, 0, 0, b""), frame(6, 0, 0, b"12345678"));
+    let request = frame(1, 5, 1, &block(&usual()));
+    for (noise, enough, too_many) in [(settings, 50, 5000), (ping, 500, 50_000)] {
+        let some = [noise.repeat(enough), request.clone()].concat();
+        assert_eq!(flood(world.port, &some, 1).await, (1, Some(200)));
+        assert_eq!(flood(world.port, &noise.repeat(too_many), 1).await, (0, None));
+    }
+}
+
 /// A request that is as it should be.
 fn usual() -> [(&'static str, &'static str); 5] {
     [

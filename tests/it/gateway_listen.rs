@@ -66,7 +66,7 @@ async fn heads_are_limited_in_time() {
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest).await;
     let waited = before.elapsed();
-    assert!(waited >= Duration::from_secs(29) && waited < Duration::from_secs(60), "{waited:?}");
+    assert!(waited >= Duration::from_secs(9) && waited < Duration::from_secs(20), "{waited:?}");
 }
 
 #[tokio::test]

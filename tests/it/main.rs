@@ -41,6 +41,7 @@ mod gateway_auth;
 mod gateway_credentials;
 mod gateway_cross;
 mod gateway_desk;
+mod gateway_flood;
 mod gateway_forged;
 mod gateway_http2;
 mod gateway_https;

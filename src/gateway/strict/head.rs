@@ -46,6 +46,11 @@ pub(super) enum Body {
 }
 
 impl Head {
+    /// How many bytes of it have come.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
     /// Takes a line off the bytes.
     pub(super) fn line(&mut self, bytes: &mut &[u8]) -> Result<Line, Wrong> {
         let end = bytes.iter().position(|byte| *byte == b'\n');

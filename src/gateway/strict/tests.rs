@@ -1,5 +1,6 @@
 //! Heads that are as they should be, heads that are not, and streams of them in pieces.
 
+use crate::gateway::crowd::{Crowd, Peer};
 use crate::gateway::pace::Stalls;
 use std::io::Cursor;
 
@@ -8,9 +9,13 @@ use tokio::io::AsyncReadExt;
 
 use super::*;
 
+fn pace() -> Pace {
+    Pace::new(Stalls::End, Crowd::of_ports().enter(Peer::User(None)))
+}
+
 /// Lets the stream through in pieces of these lengths, and the rest at once.
 fn watch(stream: &[u8], pieces: &[usize]) -> Verdicts {
-    let (mut watched, verdicts) = Watched::new((), Pace::new(Stalls::End));
+    let (mut watched, verdicts) = Watched::new((), pace());
     let mut rest = stream;
     for piece in pieces {
         let (here, more) = rest.split_at((*piece).min(rest.len()));
@@ -181,7 +186,7 @@ fn heads_are_limited_and_idle_connections_small() {
 #[tokio::test]
 async fn bytes_pass_unchanged() {
     let stream = format!("{GOOD}\0\r\n{GOOD}{}", "\u{fc}\n".repeat(20_000));
-    let (mut watched, verdicts) = Watched::new(Cursor::new(stream.clone()), Pace::new(Stalls::End));
+    let (mut watched, verdicts) = Watched::new(Cursor::new(stream.clone()), pace());
     let mut passed = Vec::new();
     watched.read_to_end(&mut passed).await.unwrap();
     assert!(passed == stream.as_bytes());

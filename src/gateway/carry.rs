@@ -1,0 +1,120 @@
+//! One client's connection on its way through its stages: nothing is there for what has not come yet, and what a
+//! request needed is given back when nothing has come for a while.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use super::Inner;
+use super::behind::{Behind, View};
+use super::crowd::cost;
+use super::visit::Arrival;
+use super::{connection, metrics, pace, tls, tunnel};
+
+/// Carries a connection until it ends, or has become a tunnel.
+pub(super) async fn carry(
+    inner: Arc<Inner>,
+    stream: std::net::TcpStream,
+    mut arrival: Arrival,
+    behind: Arc<Behind>,
+    stop: CancellationToken,
+) {
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let _ = stream.set_nodelay(true);
+    tunnel::keep_alive(&stream);
+    let _open = metrics::connection(&inner.door.metrics);
+    // Tells the protocols apart: the byte stays where it is.
+    let tls = match heard(&stream, pace::FIRST, &stop).await {
+        None => return,
+        Some(tls::FIRST_BYTE) => inner.door.settings.tls.clone(),
+        Some(_) => None,
+    };
+    arrival.tls = tls.is_some();
+    let Some(tls) = tls else {
+        return http1(&inner, stream, &arrival, behind, stop).await;
+    };
+    arrival.place.place.charge(cost::TLS);
+    match Box::pin(tls.accept(stream, pace::FIRST)).await {
+        Ok(stream) if tls::is_http2(&stream) => Box::pin(http2(inner, stream, arrival, behind, stop)).await,
+        Ok(stream) => http1(&inner, stream, &arrival, behind, stop).await,
+        // Browsers that don't trust our own certificate yet end it so, many times.
+        Err(error) => tracing::debug!("TLS: {error}"),
+    }
+}
+
+async fn http1<I: Stream>(
+    inner: &Inner,
+    mut stream: I,
+    arrival: &Arrival,
+    behind: Arc<Behind>,
+    stop: CancellationToken,
+) {
+    let view = View::of(behind);
+    // What all connections share is only looked at: counting who uses it would have threads wait for each other.
+    let (door, place) = (&inner.door, &arrival.place.place);
+    let handler = |request| {
+        let target = view.target();
+        async move { door.answer(&target, arrival, request).await }
+    };
+    loop {
+        place.charge(cost::HTTP1);
+        let serving = connection::http1(stream, handler, pace::Stalls::End, place, stop.clone());
+        let rests = Box::pin(serving).await;
+        place.charge(-cost::HTTP1);
+        let Some(again) = rests else { return };
+        if heard(again.tcp(), pace::idle(place), &stop).await.is_none() {
+            return;
+        }
+        stream = again;
+    }
+}
+
+async fn http2(
+    inner: Arc<Inner>,
+    stream: TlsStream<TcpStream>,
+    arrival: Arrival,
+    behind: Arc<Behind>,
+    stop: CancellationToken,
+) {
+    let view = View::of(behind);
+    let place = Arc::clone(&arrival.place.place);
+    place.charge(cost::HTTP2);
+    // Its requests are answered side by side, in tasks of their own.
+    let handler = |request| {
+        let (inner, arrival, target) = (Arc::clone(&inner), arrival.clone(), view.target());
+        async move { inner.door.answer(&target, &arrival, request).await }
+    };
+    connection::http2(stream, handler, &place, stop).await;
+}
+
+/// The first of the bytes that have come, if any come within `limit`.
+async fn heard(stream: &TcpStream, limit: Duration, stop: &CancellationToken) -> Option<u8> {
+    let mut first = [0];
+    let seen = tokio::select! {
+        seen = timeout(limit, stream.peek(&mut first)) => seen,
+        () = stop.cancelled() => return None,
+    };
+    matches!(seen, Ok(Ok(1))).then_some(first[0])
+}
+
+/// A connection that HTTP/1 is spoken on.
+trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {
+    /// What its bytes come on.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Stream for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}

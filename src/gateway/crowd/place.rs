@@ -1,0 +1,211 @@
+//! What belongs to one connection, for as long as it is there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use tokio::task::AbortHandle;
+
+use super::{Activity, Crowd, MANY, REQUESTS, Stranger, cost};
+
+/// One connection's place. Dropping it makes room.
+pub(crate) struct Place {
+    crowd: Crowd,
+    id: u64,
+    trusted: AtomicBool,
+    activity: Arc<Activity>,
+    /// Requests of strangers that are being answered.
+    requests: AtomicUsize,
+    /// Requests that are being passed on.
+    passing: AtomicUsize,
+}
+
+/// What something on a connection takes besides, for as long as this is held.
+struct Hold {
+    place: Arc<Place>,
+    bytes: usize,
+    places: usize,
+}
+
+/// The right to answer a request that has shown nothing.
+pub(crate) struct Permit {
+    place: Arc<Place>,
+    busy: bool,
+    hold: Option<Hold>,
+}
+
+/// A request that is being passed on: a connection to a service for as long as this is held.
+pub(crate) struct Passage {
+    place: Arc<Place>,
+    hold: Option<Hold>,
+}
+
+impl Place {
+    pub(super) fn new(crowd: Crowd, id: u64, activity: Arc<Activity>) -> Self {
+        let (trusted, requests, passing) = Default::default();
+        Self { crowd, id, trusted, activity, requests, passing }
+    }
+
+    /// The task that serves the connection from now on: it ends when the connection has to go.
+    pub(crate) fn served_by(&self, task: AbortHandle) {
+        self.ended_by(move || task.abort());
+    }
+
+    /// What ends the connection from now on, when it has to go.
+    pub(crate) fn ended_by(&self, end: impl FnOnce() + Send + 'static) {
+        if self.is_trusted() {
+            return;
+        }
+        let mut state = self.crowd.state();
+        match state.strangers.get_mut(&self.id) {
+            Some(stranger) => {
+                let before = stranger.end.replace(Box::new(end));
+                drop(state);
+                drop(before);
+            }
+            None if self.is_trusted() => {}
+            // It had to go before.
+            None => {
+                drop(state);
+                end();
+            }
+        }
+    }
+
+    /// A request has shown a session, a token or a password. Where there are too many trusted connections it remains a
+    /// stranger, and is served as one.
+    pub(crate) fn trust(&self) {
+        if self.is_trusted() {
+            return;
+        }
+        let mut state = self.crowd.state();
+        let taken = state.strangers.get(&self.id).map(|stranger| stranger.places);
+        let Some(taken) = taken.filter(|taken| state.trusted + taken <= self.crowd.0.limits.trusted) else {
+            return;
+        };
+        let stranger = state.leave(self.id, self.crowd.tick());
+        state.trusted += taken;
+        self.trusted.store(true, SeqCst);
+        drop(state);
+        drop(stranger);
+    }
+
+    /// Whether a request on it has shown who uses it.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trusted.load(Relaxed)
+    }
+
+    /// The connection costs so much more, or less, than before.
+    pub(crate) fn charge(&self, bytes: isize) {
+        if bytes != 0 && !self.is_trusted() {
+            let change = |stranger: &mut Stranger| {
+                stranger.bytes = stranger.bytes.saturating_add_signed(bytes);
+            };
+            self.crowd.change(self.id, change);
+        }
+    }
+
+    /// Takes something more from the strangers' account, unless the connection is not in it.
+    fn hold(self: &Arc<Self>, bytes: usize, places: usize) -> Option<Hold> {
+        let take = |stranger: &mut Stranger| {
+            stranger.bytes += bytes;
+            stranger.places += places;
+        };
+        self.crowd.change(self.id, take).then(|| Hold { place: Arc::clone(self), bytes, places })
+    }
+
+    /// The right to answer a request that has shown nothing, unless its connection has too many of them. `busy`: it is
+    /// our turn to do something, and the connection is among the last to go.
+    pub(crate) fn permit(self: &Arc<Self>, busy: bool) -> Option<Permit> {
+        let others = self.requests.fetch_add(1, Relaxed);
+        if busy {
+            self.activity.answering.fetch_add(1, SeqCst);
+        }
+        // Dropping it takes back what was counted.
+        let mut permit = Permit { place: Arc::clone(self), busy, hold: None };
+        if others > 0 && !self.is_trusted() {
+            permit.hold = self.hold(cost::REQUEST, 0);
+        }
+        (others < REQUESTS || self.is_trusted()).then_some(permit)
+    }
+
+    /// The right to pass a request on. A place is good for one at a time; on a connection that carries many at once
+    /// each further one takes as much room as a connection of its own would.
+    pub(crate) fn pass(self: &Arc<Self>) -> Option<Passage> {
+        let first = self.passing.fetch_add(1, Relaxed) == 0;
+        // Dropping it takes back what was counted.
+        let mut passage = Passage { place: Arc::clone(self), hold: None };
+        if !first {
+            passage.hold = self.hold(cost::PASSED_ON, 1);
+        }
+        if !first && self.is_trusted() {
+            let mut state = self.crowd.state();
+            // What was taken as a stranger came along when the connection became trusted.
+            if passage.hold.is_none() {
+                if state.trusted >= self.crowd.0.limits.trusted {
+                    return None;
+                }
+                state.trusted += 1;
+                drop(state);
+                passage.hold = Some(Hold { place: Arc::clone(self), bytes: 0, places: 1 });
+            }
+        }
+        Some(passage)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.crowd.0.ended.fetch_add(1, Relaxed) == MANY {
+            self.crowd.0.ended.store(0, Relaxed);
+            self.crowd.0.many_ended.notify_one();
+        }
+        let mut state = self.crowd.state();
+        if self.is_trusted() {
+            state.trusted -= 1;
+            return;
+        }
+        let stranger = state.leave(self.id, self.crowd.tick());
+        if stranger.is_none() {
+            state.leaving_bytes -= state.leaving.remove(&self.id).unwrap_or(0);
+        }
+        drop(state);
+        if stranger.is_none() {
+            self.crowd.0.gone.notify_one();
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut state = self.place.crowd.state();
+        if self.place.is_trusted() {
+            state.trusted -= self.places;
+            return;
+        }
+        let give_back = |stranger: &mut Stranger| {
+            stranger.bytes -= self.bytes;
+            stranger.places -= self.places;
+        };
+        state.change(self.place.id, self.place.crowd.tick(), give_back);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let Place { crowd, id, activity, requests, .. } = &*self.place;
+        requests.fetch_sub(1, Relaxed);
+        if self.busy {
+            activity.answered.store(crowd.0.clock.load(Relaxed), Relaxed);
+            if activity.answering.fetch_sub(1, SeqCst) == 1 && activity.moved.load(SeqCst) {
+                crowd.state().calm(*id, crowd.tick());
+            }
+        }
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.place.passing.fetch_sub(1, Relaxed);
+    }
+}

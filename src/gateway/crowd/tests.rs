@@ -1,0 +1,206 @@
+//! Floods in small: who goes, who stays, and that nothing is left in the account.
+
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+
+const ROOM: Limits = Limits { strangers: 8, trusted: 3, leaving: 100, bytes: 1 << 20 };
+
+/// A connection, and whether it had to go.
+struct Client {
+    place: Arc<Place>,
+    gone: Arc<AtomicBool>,
+}
+
+impl Client {
+    fn of(crowd: &Crowd, address: &str) -> Self {
+        let place = crowd.enter(Peer::Address(address.parse().unwrap()));
+        let gone = Arc::<AtomicBool>::default();
+        let told = Arc::clone(&gone);
+        place.ended_by(move || told.store(true, SeqCst));
+        Self { place, gone }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone.load(SeqCst)
+    }
+}
+
+fn gone(clients: &[Client]) -> usize {
+    clients.iter().filter(|client| client.is_gone()).count()
+}
+
+fn is_empty(crowd: &Crowd) {
+    let state = crowd.state();
+    assert_eq!((state.places, state.bytes, state.trusted, state.leaving_bytes), (0, 0, 0, 0));
+    assert!(state.strangers.is_empty() && state.leaving.is_empty());
+    assert_eq!((state.idle.first_to_go(), state.busy.first_to_go()), (None, None));
+}
+
+#[test]
+fn a_newcomer_always_gets_in_and_the_oldest_of_the_crowd_goes() {
+    let crowd = Crowd::of(ROOM);
+    let other = Client::of(&crowd, "198.51.100.7");
+    let flood: Vec<_> = (0..50).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    assert!(!other.is_gone(), "one of another network is not touched");
+    assert_eq!(gone(&flood), 43);
+    assert!(flood[..43].iter().all(Client::is_gone) && !flood[49].is_gone());
+    let fresh = Client::of(&crowd, "203.0.113.1");
+    assert!(!fresh.is_gone() && flood[43].is_gone());
+    assert_eq!(crowd.sent_away(), 44);
+    drop((other, flood, fresh));
+    is_empty(&crowd);
+}
+
+#[test]
+fn households_of_one_provider_are_one_flood() {
+    let crowd = Crowd::of(ROOM);
+    let others = ["2001:db8::1", "2a01::1", "127.0.0.1"].map(|address| Client::of(&crowd, address));
+    let flood: Vec<_> =
+        (0..1000).map(|at| Client::of(&crowd, &format!("2a00:1:{:x}:{at:x}::1", at % 7))).collect();
+    assert_eq!((gone(&others), gone(&flood)), (0, 995));
+}
+
+#[test]
+fn who_has_logged_in_leaves_the_strangers_and_is_never_sent_away() {
+    let crowd = Crowd::of(ROOM);
+    let trusted: Vec<_> = (0..3).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    for client in &trusted {
+        client.place.trust();
+    }
+    let flood: Vec<_> = (0..100).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    assert_eq!((gone(&trusted), gone(&flood)), (0, 92));
+    // There is no place left among the trusted: it is served all the same, as a stranger.
+    flood[99].place.trust();
+    assert!(!flood[99].place.is_trusted() && !flood[99].is_gone());
+    drop(trusted);
+    flood[99].place.trust();
+    assert!(flood[99].place.is_trusted());
+    drop(flood);
+    is_empty(&crowd);
+}
+
+#[test]
+fn one_that_is_being_answered_goes_last_and_counts() {
+    let crowd = Crowd::of(ROOM);
+    let busy: Vec<_> = (0..8).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let mut permits: Vec<_> = busy.iter().map(|client| client.place.permit(true).unwrap()).collect();
+    // Nobody idle is there: the oldest of those that are busy goes.
+    let first = Client::of(&crowd, "192.0.2.1");
+    assert!(busy[0].is_gone() && gone(&busy) == 1);
+    let second = Client::of(&crowd, "192.0.2.1");
+    assert!(first.is_gone() && gone(&busy) == 1, "an idle one goes before them");
+    // Its answer has ended: it is idle from now on, and younger than the others.
+    drop(permits.pop());
+    let third = Client::of(&crowd, "192.0.2.1");
+    assert!(second.is_gone() && !busy[7].is_gone(), "the one that has been idle for longer");
+    let fourth = Client::of(&crowd, "192.0.2.1");
+    assert!(busy[7].is_gone() && !third.is_gone());
+    assert_eq!(gone(&busy), 2);
+    drop((busy, permits, first, second, third, fourth));
+    is_empty(&crowd);
+}
+
+#[test]
+fn one_that_was_answered_lately_is_younger_than_one_that_never_asked() {
+    let crowd = Crowd::of(ROOM);
+    let clients: Vec<_> = (0..8).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    drop(clients[0].place.permit(true));
+    let _new = Client::of(&crowd, "192.0.2.1");
+    assert!(clients[1].is_gone() && !clients[0].is_gone());
+}
+
+#[test]
+fn bytes_have_a_limit_of_their_own() {
+    let crowd = Crowd::of(ROOM);
+    let other = Client::of(&crowd, "198.51.100.7");
+    let flood: Vec<_> = (0..7).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    for client in &flood {
+        client.place.charge(200 << 10);
+    }
+    assert_eq!((gone(&flood), other.is_gone()), (3, false), "five times 208 KiB are more than a megabyte");
+    assert!(flood[..3].iter().all(Client::is_gone));
+    // A greedy one weighs more than several modest ones.
+    flood[6].place.charge(700 << 10);
+    assert!(!other.is_gone());
+    assert!(crowd.state().bytes <= ROOM.bytes);
+    flood[6].place.charge(-(900 << 10));
+    drop((flood, other));
+    is_empty(&crowd);
+}
+
+#[test]
+fn requests_at_once_on_one_connection_take_as_much_room_as_connections() {
+    let crowd = Crowd::of(ROOM);
+    let client = Client::of(&crowd, "192.0.2.1");
+    // One after the other, there is always room.
+    assert!((0..20).all(|_| client.place.pass().is_some()));
+    let passing: Vec<_> = (0..5).map(|_| client.place.pass().unwrap()).collect();
+    assert_eq!(crowd.state().places, 5);
+    client.place.trust();
+    assert!(!client.place.is_trusted(), "five places are more than there are for the trusted");
+    drop(passing);
+    client.place.trust();
+    let passing: Vec<_> = (0..3).map(|_| client.place.pass().unwrap()).collect();
+    assert!(client.place.pass().is_none(), "all places of the trusted are taken");
+    drop(passing);
+    assert!(client.place.pass().is_some());
+    drop(client);
+    is_empty(&crowd);
+}
+
+#[test]
+fn what_was_taken_as_a_stranger_is_given_back_as_a_trusted_one() {
+    let crowd = Crowd::of(ROOM);
+    let client = Client::of(&crowd, "192.0.2.1");
+    let (permits, passages): (Vec<_>, Vec<_>) =
+        (0..2).map(|_| (client.place.permit(true), client.place.pass())).unzip();
+    client.place.trust();
+    assert!(client.place.is_trusted());
+    assert_eq!(crowd.state().trusted, 2);
+    drop((permits, passages));
+    assert_eq!(crowd.state().trusted, 1);
+    drop(client);
+    is_empty(&crowd);
+}
+
+#[test]
+fn a_stranger_has_few_requests_at_once() {
+    let crowd = Crowd::of(Limits { bytes: 100 << 20, ..ROOM });
+    let client = Client::of(&crowd, "192.0.2.1");
+    let permits: Vec<_> = (0..REQUESTS).map(|_| client.place.permit(false).unwrap()).collect();
+    assert!(client.place.permit(false).is_none());
+    drop(permits);
+    assert!(client.place.permit(false).is_some());
+    drop(client);
+    is_empty(&crowd);
+}
+
+#[test]
+fn one_that_had_to_go_before_it_was_served_ends_at_once() {
+    let crowd = Crowd::of(Limits { strangers: 1, ..ROOM });
+    let early = crowd.enter(Peer::User(Some(1)));
+    let _later = crowd.enter(Peer::User(Some(2)));
+    let ended = Arc::<AtomicBool>::default();
+    let told = Arc::clone(&ended);
+    early.ended_by(move || told.store(true, SeqCst));
+    assert!(ended.load(SeqCst));
+}
+
+#[tokio::test(start_paused = true)]
+async fn newcomers_wait_for_those_that_were_told_to_go() {
+    let crowd = Crowd::of(Limits { strangers: 1, leaving: 1, ..ROOM });
+    let first = crowd.enter(Peer::User(Some(1)));
+    crowd.room().await;
+    let second = crowd.enter(Peer::User(Some(2)));
+    let waiting = tokio::spawn({
+        let crowd = crowd.clone();
+        async move { crowd.room().await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    drop(first);
+    waiting.await.unwrap();
+    drop(second);
+    is_empty(&crowd);
+}

@@ -1,0 +1,200 @@
+//! HTTP/2 frames that ask for nothing: each makes us work, or answer, and no request comes of it. The protocol's
+//! library limits those that are about requests; these are counted as they pass.
+//!
+//! Invariants: bytes pass unchanged; nothing is kept but a frame's header; a client within reason never notices.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::crowd::{Place, cost};
+
+/// What a client says first.
+const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+
+/// The length of a frame's header: three bytes of length, its kind, its flags and four bytes of stream.
+const HEADER: usize = 9;
+
+const DATA: u8 = 0;
+const PRIORITY: u8 = 2;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
+
+/// The last frame of a stream.
+const END_STREAM: u8 = 1;
+
+/// What a client may spend on such frames, and in which time. A browser needs a few; what measures a line's speed sends
+/// some tens of PING a second.
+const ALLOWANCE: u32 = 2000;
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// A client's connection, of which every frame is counted.
+pub(super) struct Frames<I> {
+    io: I,
+    place: Arc<Place>,
+    /// Bytes to go until the next header begins.
+    skip: usize,
+    header: [u8; HEADER],
+    /// How much of it has come.
+    filled: usize,
+    since: Instant,
+    spent: u32,
+    /// Whether the client does not take what is written.
+    unsent: bool,
+}
+
+impl<I> Frames<I> {
+    /// The connection, which begins.
+    pub(super) fn new(io: I, place: Arc<Place>) -> Self {
+        let (header, since) = ([0; HEADER], Instant::now());
+        Self { io, place, skip: PREFACE, header, filled: 0, since, spent: 0, unsent: false }
+    }
+
+    fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let here = self.skip.min(bytes.len());
+            self.skip -= here;
+            bytes = &bytes[here..];
+            let here = bytes.len().min(HEADER - self.filled);
+            self.header[self.filled..self.filled + here].copy_from_slice(&bytes[..here]);
+            self.filled += here;
+            bytes = &bytes[here..];
+            if self.filled == HEADER {
+                self.filled = 0;
+                let [a, b, c, kind, flags, ..] = self.header;
+                self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+                self.spend(price(kind, flags, self.skip))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn spend(&mut self, price: u32) -> io::Result<()> {
+        if price == 0 {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if now - self.since > PERIOD {
+            (self.since, self.spent) = (now, 0);
+        }
+        self.spent += price;
+        if self.spent > ALLOWANCE { Err(io::Error::other("too many HTTP/2 control frames")) } else { Ok(()) }
+    }
+
+    fn wrote<T>(&mut self, polled: Poll<T>) -> Poll<T> {
+        if polled.is_pending() != self.unsent {
+            self.unsent = polled.is_pending();
+            self.place.charge(if self.unsent { cost::UNSENT_HTTP2 } else { -cost::UNSENT_HTTP2 });
+        }
+        polled
+    }
+}
+
+/// What a frame costs its sender.
+fn price(kind: u8, flags: u8, length: usize) -> u32 {
+    match kind {
+        // All streams are gone through for it.
+        SETTINGS => 20,
+        PING => 2,
+        DATA if length == 0 && flags & END_STREAM == 0 => 1,
+        PRIORITY => 1,
+        // Unknown ones are skipped.
+        kind if kind > CONTINUATION => 1,
+        _ => 0,
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Frames<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
+        Poll::Ready(self.look(&buffer.filled()[before..]))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Frames<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.wrote(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, pieces);
+        self.wrote(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::crowd::{Crowd, Peer};
+
+    fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
+        let size = u32::try_from(length).unwrap().to_be_bytes();
+        [&size[1..], &[kind, flags, 0, 0, 0, 1], &vec![b'x'; length]].concat()
+    }
+
+    /// How many of these frames pass, read in pieces of that size.
+    fn passed(frame: &[u8], piece: usize) -> usize {
+        let mut frames = Frames::new((), Crowd::of_ports().enter(Peer::User(None)));
+        frames.look(&[b' '; PREFACE]).unwrap();
+        (0..10_000)
+            .position(|_| frame.chunks(piece).any(|bytes| frames.look(bytes).is_err()))
+            .unwrap_or(usize::MAX)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_that_ask_for_nothing_are_counted_and_others_are_not() {
+        for (what, frame, most) in [
+            ("SETTINGS", frame(SETTINGS, 0, 6), 100),
+            ("PING", frame(PING, 0, 8), 1000),
+            ("PRIORITY", frame(PRIORITY, 0, 5), 2000),
+            ("unknown", frame(0x42, 0, 3), 2000),
+            ("empty DATA", frame(DATA, 0, 0), 2000),
+            ("the end of a body", frame(DATA, END_STREAM, 0), usize::MAX),
+            ("a body", frame(DATA, 0, 1000), usize::MAX),
+            ("HEADERS", frame(1, 4, 100), usize::MAX),
+            ("WINDOW_UPDATE", frame(8, 0, 4), usize::MAX),
+        ] {
+            for piece in [1, 9, 10, 5000] {
+                assert_eq!(passed(&frame, piece), most, "{what} in pieces of {piece}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_allowance_comes_again() {
+        let mut frames = Frames::new((), Crowd::of_ports().enter(Peer::User(None)));
+        frames.look(&[b' '; PREFACE]).unwrap();
+        for _ in 0..3 {
+            (0..100).for_each(|_| frames.look(&frame(SETTINGS, 0, 0)).unwrap());
+            tokio::time::advance(PERIOD * 2).await;
+        }
+    }
+}
