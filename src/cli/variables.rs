@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn wrong_ones_come_first_and_rows_fit_a_terminal() {
-        let all = all(&[("DISPLAY_DPI", "many"), ("SELKIES_ENCODER", &"x".repeat(300))]);
+        let all = all(&[("DISPLAY_DPI", "many"), ("HF_HOME", &"x".repeat(300))]);
         for (limit, most) in [(Some(80), 80), (None, 1000)] {
             let text = text(&all, Screen { limit, ..Screen::PLAIN }, false);
             assert!(text.starts_with("problem: DISPLAY_DPI: default; DISPLAY_DPI is wrong\n"), "{text}");

@@ -181,7 +181,7 @@ fn a_stopped_service_is_told_with_who_stopped_it_and_a_button_starts_it() {
         if unit == "stream" {
             // A form without the page's script leads back to the page.
             let (code, answer) = ask(desktop.port, start, PERSON);
-            assert!(code == 303 && answer.contains("location: /\r\n"), "{answer}");
+            assert!(code == 303 && answer.contains("location: ../../\r\n"), "{answer}");
             desktop.is_well();
             desktop.world.tell(&["stop", "--wait", unit]);
         }
@@ -268,7 +268,7 @@ fn failures_and_mistakes_are_one_list_and_a_name_that_is_none_is_among_them() {
 fn a_terminal_gets_lines_that_fit_and_a_file_gets_everything() {
     let mut world = World::new();
     world.service("failed", &format!("command = [\"${{{}}}\"]", "x".repeat(150)));
-    world.env("SELKIES_ENCODER", "x".repeat(200)).start();
+    world.env("HF_HOME", "x".repeat(200)).start();
     world.until_state("failed", "failed");
     for words in [["status"], ["env"]] {
         let whole = world.tell(&words);
