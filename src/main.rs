@@ -38,7 +38,7 @@ fn run() -> i32 {
             let config = Config::load(args.config.clone(), variables);
             if *unless_running && cli::runs(&config) {
                 // Scripts end with it that replace what comes before.
-                println!("desktopd runs already, and does the work of this");
+                let _ = print::out("desktopd runs already, and does the work of this\n");
                 return 0;
             }
             desktop(config)

@@ -7,8 +7,7 @@
 mod words;
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +19,7 @@ use super::{Failure, change, code, render, status};
 use crate::config::{Config, own};
 use crate::observe::{Snapshot, UnitState};
 use crate::sys::launch::become_program;
+use crate::sys::{print, read};
 use words::{Action, Asked, End, Services};
 
 /// How long a service may take before the command gives up waiting.
@@ -119,7 +119,7 @@ fn systemds(config: &Config, name: &str, asked: &Services, words: &[OsString]) -
         return Err(pass(config, "service", &words));
     }
     if asked.action == Action::IsActive {
-        println!("inactive");
+        print::out("inactive\n")?;
         return Err(Failure::silent(NO_SUCH_UNIT));
     }
     Err(Failure::new(NO_SUCH_UNIT, unknown(name)))
@@ -158,7 +158,7 @@ async fn own_services(
         }
         Action::IsActive => {
             for name in &names {
-                println!("{}", if is_active(snapshot, name) { "active" } else { "inactive" });
+                print::out(if is_active(snapshot, name) { "active\n" } else { "inactive\n" })?;
             }
             // As systemctl has it: one that is active is enough.
             let any = names.iter().any(|name| is_active(snapshot, name));
@@ -187,10 +187,7 @@ fn become_other(program: &Path, words: &[OsString]) -> Failure {
 
 /// A program that somebody put in the place of systemd's: systemd's own is compiled.
 fn replacement(config: &Config, program: &str) -> Option<PathBuf> {
-    others(config, program).find(|other| {
-        let mut head = [0; 2];
-        File::open(other).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == *b"#!"
-    })
+    others(config, program).find(|other| read::beginning(other, 2).is_ok_and(|head| head == *b"#!"))
 }
 
 /// The programs of that name in the folders of programs that are not this one under another name.

@@ -7,17 +7,16 @@
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
-
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
 use super::environment::own;
 use crate::config::Environment;
 use crate::config::env::is_own_secret;
 use crate::config::places::USER_VARIABLES;
 use crate::sys::env_file::parse_with;
+use crate::sys::read;
 
 /// The file that scripts write to.
 const PLACE: &str = "/opt/ai-dock/etc/environment.sh";
@@ -70,7 +69,7 @@ fn kept(place: &Path) -> PathBuf {
 }
 
 fn lend(place: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
-    let text = fs::read(place)?;
+    let text = read::bytes(place, LONGEST)?;
     let kept = kept(place);
     if kept.exists() {
         // What is at the place is not root's, then, and must not take the place of what is.
@@ -90,7 +89,7 @@ fn lend(place: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
 /// The variables that were added, and what is wrong with the rest.
 fn take_back(place: &Path) -> io::Result<(Added, Vec<String>)> {
     let kept = kept(place);
-    let (root, lent) = (fs::read(&kept)?, read(place));
+    let (root, lent) = (read::bytes(&kept, LONGEST)?, lent(place));
     fs::rename(&kept, place)?;
     let lent = lent?;
     let environment = Environment::inherited();
@@ -103,22 +102,18 @@ fn take_back(place: &Path) -> io::Result<(Added, Vec<String>)> {
     Ok((parsed.variables.into_iter().filter(|(name, _)| !ours(name)).collect(), told))
 }
 
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let opened = match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        opened => opened?,
-    };
-    let found = opened.metadata()?;
-    if !found.is_file() || found.size() > LONGEST {
-        return Err(io::Error::other("what was put there is not a file of at most 1 MiB"));
+/// What the user left there, which may be anything.
+fn lent(file: &Path) -> io::Result<Vec<u8>> {
+    match read::open_itself(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        opened => read::all(opened?, LONGEST),
     }
-    let mut bytes = Vec::new();
-    opened.take(LONGEST).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]

@@ -241,7 +241,7 @@ fn an_ordinary_user_gets_what_is_possible_and_reads_what_is_not() {
     assert_eq!(world.unit("root")["state"], "skipped");
     assert_eq!(world.unit("root")["reason"], "it must run as root, and desktopd does not");
     assert_eq!(world.unit("needy")["reason"], "it needs root, which is skipped");
-    let table = world.tell(&["status"]);
+    let table = world.tell(&["status", "root"]);
     assert!(table.contains("it must run as root"), "{table}");
     world.tell(&["restart", "own", "guarded"]);
     world.until_up();

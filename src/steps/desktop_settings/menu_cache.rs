@@ -2,9 +2,11 @@
 //! A program that builds the cache without finding a menu leaves one that knows no program at all, and Plasma takes that
 //! cache for good, because nothing that the cache was built of is newer.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::Path;
+
+use crate::sys::read;
 
 /// How the names of such caches begin; the language and a digest of folders follow.
 const NAME: &str = "ksycoca6_";
@@ -26,8 +28,7 @@ pub(super) fn mend(home: &Path) {
 
 /// Whether a cache knows no program. Its texts are UTF-16, and each program is there with the name of its file.
 fn is_empty(file: &Path) -> io::Result<bool> {
-    let mut bytes = Vec::new();
-    File::open(file)?.take(LONGEST).read_to_end(&mut bytes)?;
+    let bytes = read::beginning(file, LONGEST)?;
     let name: Vec<u8> = ".desktop".encode_utf16().flat_map(u16::to_be_bytes).collect();
     Ok(!bytes.windows(name.len()).any(|found| found == name))
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::kconfig::{self, Key};
+use crate::sys::read;
 use crate::sys::replace::replace;
 
 /// Where the home remembers it.
@@ -71,7 +72,7 @@ impl Record {
     /// Reads it. A record that is not readable counts as none.
     pub(super) fn open(home: &Path) -> Self {
         let file = home.join(FILE);
-        let last = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let last = read::bytes(&file, read::BY_HAND).ok().and_then(|text| serde_json::from_slice(&text).ok());
         Self { config: home.join(".config"), file, last: last.unwrap_or_default(), changed: false }
     }
 
@@ -123,7 +124,7 @@ impl Record {
 
 /// What is in a file that may be missing.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    match fs::read(file) {
+    match read::bytes(file, read::BY_HAND) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         read => read,
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::LONGEST;
 use crate::sys::env_file::{parse, rewrite};
+use crate::sys::read;
 
 /// Makes the file where it is missing, and gives it to its user.
 pub(super) fn make(file: &Path, uid: u32, gid: u32) -> io::Result<()> {
@@ -44,8 +45,7 @@ pub fn store(file: &Path, variables: &[(OsString, OsString)]) -> io::Result<()> 
         return Err(io::Error::other("it is not a file of at most 1 MiB"));
     }
     lock(&opened);
-    let mut bytes = Vec::new();
-    Read::by_ref(&mut opened).take(LONGEST).read_to_end(&mut bytes)?;
+    let bytes = read::all(&opened, LONGEST)?;
     let wanted: BTreeMap<&OsStr, Option<OsString>> =
         variables.iter().map(|(name, value)| (name.as_os_str(), Some(value.clone()))).collect();
     let text = rewrite(&bytes, &parse(&bytes), &wanted);

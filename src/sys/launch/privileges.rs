@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, chdir, getgroups, setgroups, setresgid, setresuid};
 
 use super::{Failure, Identity, Orders, at};
+use crate::sys::read;
 
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
@@ -45,7 +46,7 @@ pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
 /// desktopd starts has a higher score, and a service's own is counted from desktopd's: that may be anything in a
 /// container of Docker's or Kubernetes', and raising it is always allowed.
 fn oom_score(more: Option<i32>, tell: impl Fn(String)) -> Result<(), Failure> {
-    let own = std::fs::read_to_string(OOM_SCORE).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let own = read::kernel_text(OOM_SCORE).trim().parse().unwrap_or(0);
     let score = (own + more.unwrap_or(OOM_SCORE_MORE)).clamp(-1000, 1000);
     let operation = format!("setting oom-score-adj = {score}");
     match std::fs::write(OOM_SCORE, score.to_string()) {
