@@ -1,6 +1,7 @@
 //! A web server that containers reach, on Docker's own bridge: it has what a test gives it, and nothing else.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,12 +15,19 @@ pub struct Server {
     asked: Arc<Mutex<Vec<String>>>,
 }
 
+/// The host's address on Docker's bridge: the first one of its network. An engine that has just made the bridge names
+/// the network alone.
+fn bridge() -> Ipv4Addr {
+    let subnet = ["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"];
+    let subnet = String::from_utf8(run(docker().args(subnet)).stdout).expect("a network");
+    let network: Ipv4Addr = subnet.split('/').next().and_then(|text| text.parse().ok()).expect("a network");
+    Ipv4Addr::from_bits(network.to_bits() + 1)
+}
+
 impl Server {
     /// `answers` are for paths: how often it fails before it answers, the type of the content, and the content.
     pub async fn start(answers: &[(&str, usize, &str, &str)]) -> Server {
-        let gateway = ["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"];
-        let gateway = String::from_utf8(run(docker().args(gateway)).stdout).expect("an address");
-        let listener = TcpListener::bind((gateway.trim(), 0)).await.expect("a port on Docker's bridge");
+        let listener = TcpListener::bind((bridge(), 0)).await.expect("a port on Docker's bridge");
         let address = listener.local_addr().expect("its address").to_string();
         let mut answers: BTreeMap<String, (usize, String, String)> = answers
             .iter()
