@@ -135,6 +135,7 @@ impl Told {
     async fn sees(&self, page: &str, what: &str, words: &[&str]) {
         self.browser.goto(page).await;
         eventually(&format!("{what} on {page}"), SOON, async || {
+            self.browser.mend().await;
             let text = self.browser.text().await;
             match words.iter().find(|word| !text.contains(*word)) {
                 None => Ok(()),
@@ -146,9 +147,8 @@ impl Told {
 
     /// The button on the port's own page is enough: the page opens the desktop by itself.
     async fn a_person_starts_it(&self) {
-        self.browser.goto(&self.stack.desktop()).await;
-        let ways = self.browser.text().await;
-        assert!(ways.contains("Service portal on port") && ways.contains("(VNC) on port"), "{ways}");
+        let ways = ["Service portal on port", "(VNC) on port"];
+        self.sees(&self.stack.desktop(), "the other ways in", &ways).await;
         self.browser.keep_screenshot("stopped.png").await;
         self.browser.click_on("#start button").await;
         Desktop { browser: &self.browser }.wait_for_picture(START).await;
