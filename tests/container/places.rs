@@ -152,6 +152,7 @@ async fn a_portal_on_another_port_says_that_its_links_may_lead_elsewhere() {
     for (address, mapped) in [(stack.portal(), true), (same, false)] {
         stack::log_in(&browser, &address, USER, PASSWORD).await;
         eventually("the links", SOON, async || {
+            browser.mend().await;
             let text = browser.text().await;
             let listed = text.contains("port 6100") && text.contains("port 6200");
             let said = text.contains("other ports may be others outside") && text.contains("SELKIES_URL");
