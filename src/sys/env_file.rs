@@ -4,7 +4,7 @@
 //! It runs nothing: `$(…)` and backticks are letters. `$NAME` and `${NAME}` outside single quotes stand for a name from
 //! earlier in the file or for what [`parse_with`] is given, so that `PATH="$PATH:/more"` means what it says; a name that
 //! nobody knows stays as it is written. Where a shell would take a line for a command, what `pam_env` and Docker read
-//! is taken: the rest of the line, as `env >> /etc/environment` writes it. [`rewrite`] puts such a value between quotes,
+//! is taken: the rest of the line, as `env >> /etc/environment` writes it. [`rewrite()`] puts such a value between quotes,
 //! so that shells read the same and run nothing. Whatever is neither is skipped and told, by its line and never with its
 //! value.
 
