@@ -4,7 +4,8 @@
 //! A connection begins as a *stranger*: nothing on it has shown a session, a token or a password. Strangers share a
 //! number of places and a number of bytes; each is charged with what it costs at the stage that it has reached. When
 //! either is used up, the newcomer stays and another stranger goes: the oldest idle one of the network that holds most
-//! ([`networks`]), and only where none is idle, one that is being answered. A connection that has shown who uses it is
+//! ([`networks`]), and only where none is idle, one that is being answered. A connection that has just begun, and takes
+//! no more than others, has a moment to show who uses it: meanwhile the oldest idle one of all goes. A connection that has shown who uses it is
 //! *trusted*: it leaves the strangers' account and takes one of the places that strangers never get.
 //!
 //! Invariants: a newcomer is never refused while an older stranger is there; strangers, trusted connections and those
@@ -19,10 +20,11 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use networks::{Member, Networks};
 pub(crate) use place::{Passage, Permit, Place};
@@ -58,6 +60,11 @@ const REQUESTS: usize = 16;
 /// How many bytes weigh as much as a connection where networks are compared: what honest connections cost at their
 /// different stages must make no difference, what a greedy one costs must.
 const WEIGHT: usize = 128 << 10;
+
+/// How long a new connection is spared while there are older ones: a request that comes with it has been read by then,
+/// also where its client opens several at once. One that takes more bytes than this is not spared.
+const GRACE: Duration = Duration::from_millis(250);
+const MODEST: usize = 2 * WEIGHT;
 
 /// After so many connections have ended, their memory is given back to the system, and how long that may wait.
 const MANY: usize = 200;
@@ -133,6 +140,8 @@ struct Stranger {
     places: usize,
     bytes: usize,
     activity: Arc<Activity>,
+    /// When the connection began.
+    began: Instant,
     /// Ends what serves it.
     end: Option<End>,
 }
@@ -153,6 +162,10 @@ struct Activity {
 impl Stranger {
     fn weight(&self) -> usize {
         self.places + self.bytes / WEIGHT
+    }
+
+    fn is_spared(&self) -> bool {
+        self.bytes < MODEST && self.began.elapsed() < GRACE
     }
 }
 
@@ -225,7 +238,8 @@ impl Crowd {
         let id = self.tick();
         let member = Member { path, since: id, id };
         let known = Arc::clone(&activity);
-        let stranger = Stranger { member, places: 1, bytes: cost::SILENT, activity: known, end: None };
+        let began = Instant::now();
+        let stranger = Stranger { member, places: 1, bytes: cost::SILENT, activity: known, began, end: None };
         state.places += stranger.places;
         state.bytes += stranger.bytes;
         state.idle.add(member, stranger.weight(), id);
@@ -292,7 +306,7 @@ impl State {
     /// The stranger that has to go, unless that is the newcomer. What has happened since each was put in its place is
     /// noticed here.
     fn first_to_go(&mut self, newcomer: Option<u64>, now: u64) -> Option<u64> {
-        while let Some(id) = self.idle.first_to_go().filter(|id| Some(*id) != newcomer) {
+        while let Some(id) = self.first_idle().filter(|id| Some(*id) != newcomer) {
             let stranger = self.strangers.get_mut(&id)?;
             let (activity, weight, before) = (&stranger.activity, stranger.weight(), stranger.member);
             activity.moved.store(true, SeqCst);
@@ -310,6 +324,14 @@ impl State {
             networks.add(stranger.member, weight, now);
         }
         self.busy.first_to_go().filter(|id| Some(*id) != newcomer)
+    }
+
+    /// The oldest idle one of the network that holds most, or of all where that one has just begun.
+    fn first_idle(&self) -> Option<u64> {
+        let first = self.idle.first_to_go()?;
+        let is_spared = |id: &u64| self.strangers.get(id).is_some_and(Stranger::is_spared);
+        let oldest = if is_spared(&first) { self.idle.oldest().filter(|id| !is_spared(id)) } else { None };
+        Some(oldest.unwrap_or(first))
     }
 
     fn change(&mut self, id: u64, now: u64, change: impl FnOnce(&mut Stranger)) -> bool {

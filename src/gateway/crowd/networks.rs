@@ -49,6 +49,8 @@ pub(super) struct Networks {
     levels: [Level; LEVELS],
     /// The connections of the narrowest networks, the oldest first.
     oldest: BTreeSet<(u128, u64, u64)>,
+    /// All connections, the oldest first.
+    ages: BTreeSet<(u64, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -63,12 +65,14 @@ impl Networks {
     /// Adds a connection that weighs so much.
     pub(super) fn add(&mut self, member: Member, weight: usize, now: u64) {
         self.oldest.insert((member.path[LEVELS - 1], member.since, member.id));
+        self.ages.insert((member.since, member.id));
         self.weigh(member.path, 0, weight, now);
     }
 
     /// Removes it.
     pub(super) fn remove(&mut self, member: Member, weight: usize, now: u64) {
         self.oldest.remove(&(member.path[LEVELS - 1], member.since, member.id));
+        self.ages.remove(&(member.since, member.id));
         self.weigh(member.path, weight, 0, now);
     }
 
@@ -89,6 +93,11 @@ impl Networks {
             }
             wider = network;
         }
+    }
+
+    /// The oldest connection of all.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.ages.first().map(|(_, id)| *id)
     }
 
     /// The oldest connection of the network that holds most.
@@ -124,7 +133,7 @@ mod tests {
             networks.remove(member(at), addresses[at].1, 1000 + id);
             gone.push(addresses[at].0.to_owned());
         }
-        assert!(networks.oldest.is_empty());
+        assert!(networks.oldest.is_empty() && networks.ages.is_empty());
         assert!(networks.levels.iter().all(|level| level.held.is_empty() && level.order.is_empty()));
         gone
     }

@@ -52,6 +52,27 @@ fn a_newcomer_always_gets_in_and_the_oldest_of_the_crowd_goes() {
     is_empty(&crowd);
 }
 
+#[tokio::test(start_paused = true)]
+async fn connections_that_have_just_begun_are_spared_while_there_are_older_ones() {
+    let crowd = Crowd::of(ROOM);
+    // Each has an address of its own, as in a flood from everywhere.
+    let old: Vec<_> = (1..8).map(|at| Client::of(&crowd, &format!("{at}.0.2.1"))).collect();
+    tokio::time::advance(GRACE).await;
+    // A browser opens several connections at once, and so has more than any other.
+    let browser: Vec<_> = (0..4).map(|_| Client::of(&crowd, "203.0.113.1")).collect();
+    assert_eq!((gone(&browser), gone(&old)), (0, 3));
+    assert!(old[..3].iter().all(Client::is_gone), "the oldest of all go");
+    // One that takes much is not spared, and after a moment none is.
+    browser[0].place.charge(isize::try_from(MODEST).unwrap());
+    let fresh = Client::of(&crowd, "198.51.100.1");
+    assert_eq!((browser[0].is_gone(), gone(&browser), gone(&old)), (true, 1, 3));
+    tokio::time::advance(GRACE).await;
+    let next = Client::of(&crowd, "198.51.100.2");
+    assert_eq!((browser[1].is_gone(), gone(&old), next.is_gone()), (true, 3, false));
+    drop((old, browser, fresh, next));
+    is_empty(&crowd);
+}
+
 #[test]
 fn households_of_one_provider_are_one_flood() {
     let crowd = Crowd::of(ROOM);
