@@ -163,8 +163,16 @@ pub fn basic(user: &str, password: &str) -> String {
 /// Opens a page that asks for a login, fills the form and comes to the page.
 pub async fn log_in(browser: &Browser, url: &str, user: &str, password: &str) {
     browser.goto(url).await;
-    let asked = browser.url().await;
-    assert!(asked.contains("/desktopd/login"), "{url} leads to the login page, not to {asked}");
+    eventually("the login page", Duration::from_secs(20), async || {
+        browser.mend().await;
+        let asked = browser.url().await;
+        if asked.contains("/desktopd/login") {
+            Ok(())
+        } else {
+            Err(format!("{asked}: {}", browser.text().await))
+        }
+    })
+    .await;
     browser.submit_form("form", &[("user", user), ("password", password)]).await;
     eventually("the page behind the login", Duration::from_secs(20), async || {
         let now = browser.url().await;
