@@ -23,7 +23,7 @@ use crate::poll::eventually;
 const RELOAD: Duration = Duration::from_secs(40);
 
 /// What Chromium says of a page that was loading when a container came or went beside it, and a network device with it.
-const NETWORK_CHANGED: &str = "ERR_NETWORK_CHANGED";
+pub const NETWORK_CHANGED: &str = "ERR_NETWORK_CHANGED";
 
 /// A password that is checked on a busy machine takes its time.
 const ANSWER: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use desktopd::observe::Sight;
 
-use crate::browser::Browser;
+use crate::browser::{Browser, NETWORK_CHANGED};
 use crate::desktop::Desktop;
 use crate::net::http_get;
 use crate::poll::eventually;
@@ -135,8 +135,10 @@ impl Told {
     async fn sees(&self, page: &str, what: &str, words: &[&str]) {
         self.browser.goto(page).await;
         eventually(&format!("{what} on {page}"), SOON, async || {
-            self.browser.mend().await;
             let text = self.browser.text().await;
+            if text.contains(NETWORK_CHANGED) {
+                self.browser.goto(page).await;
+            }
             match words.iter().find(|word| !text.contains(*word)) {
                 None => Ok(()),
                 Some(word) => Err(format!("{word:?} is not in {text:?}")),

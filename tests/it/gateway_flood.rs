@@ -27,6 +27,10 @@ fn room_for_clients() {
     setrlimit(Resource::RLIMIT_NOFILE, most.min(8192), most).unwrap();
 }
 
+/// A thousand connections at once may cost a newcomer one lost SYN, which the kernel sends again after a second;
+/// `tests/bench/flood` has the figures.
+const SOON: Duration = Duration::from_secs(3);
+
 async fn connect(from: &str, port: u16) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
@@ -65,7 +69,7 @@ async fn strangers_who_take_all_the_room_keep_nobody_out() {
             for headers in [&session, &token()] {
                 let (status, took) = ask(from, port, headers).await;
                 assert_eq!(status, 200, "from {from} among {beginning:?}");
-                assert!(took < Duration::from_secs(1), "{took:?} from {from} among {beginning:?}");
+                assert!(took < SOON, "{took:?} from {from} among {beginning:?}");
             }
         }
         drop(strangers);
