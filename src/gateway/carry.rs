@@ -15,7 +15,7 @@ use super::crowd::cost;
 use super::visit::Arrival;
 use super::{connection, metrics, pace, tls, tunnel};
 
-/// Carries a connection until it ends, or has become a tunnel.
+/// Carries a connection until the connection ends or is upgraded.
 pub(super) async fn carry(
     inner: Arc<Inner>,
     stream: std::net::TcpStream,
