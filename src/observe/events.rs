@@ -82,6 +82,8 @@ struct Inner {
     ring: VecDeque<Event>,
     kept: usize,
     boot: Boot,
+    /// The last one that came from the supervisor.
+    supervised: u64,
 }
 
 impl Events {
@@ -91,7 +93,7 @@ impl Events {
     }
 
     fn keeping(kept: usize, started_at: i64) -> Self {
-        let inner = Inner { ring: VecDeque::new(), kept, boot: Boot::new(started_at) };
+        let inner = Inner { ring: VecDeque::new(), kept, boot: Boot::new(started_at), supervised: 0 };
         let events = Self { inner: Arc::new(Mutex::new(inner)), newest: watch::channel(0).0 };
         events.record(started_at, What::Phase { phase: Phase::Starting });
         events
@@ -116,19 +118,26 @@ impl Events {
 
     /// Adds what the supervisor told.
     pub fn take(&self, change: Change) -> u64 {
-        match change {
+        let seq = match change {
             Change::Unit(UnitChange { unit, from, to, reason, health, at, pid }) => {
                 self.record(at, What::Unit { unit, from, to, reason, health, pid })
             }
             Change::Up(true, at) => self.record(at, What::Up),
             Change::Up(false, at) => self.record(at, What::Down),
             Change::Stopping(at) => self.record(at, What::Phase { phase: Phase::Stopping }),
-        }
+        };
+        self.lock().supervised = seq;
+        seq
     }
 
     /// The number of the last event.
     pub fn newest(&self) -> u64 {
         *self.newest.borrow()
+    }
+
+    /// The number of the last event that the supervisor told. A snapshot with a smaller `seq` is older than this event.
+    pub fn supervised(&self) -> u64 {
+        self.lock().supervised
     }
 
     /// Everything that is kept after number `seq`. The first one's number tells whether some are lost.

@@ -35,6 +35,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// Snapshots follow each other no faster than this; what lies between is not worth sending.
 const PACE: Duration = Duration::from_millis(100);
 
+/// Events are told a moment before the snapshot that they lead to; a status waits this long for that snapshot.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
 /// Units that one request may name.
 const MOST_NAMES: usize = 256;
 
@@ -146,7 +149,13 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-async fn status(State(api): State<Api>) -> Json<Arc<Snapshot>> {
+/// Never older than the events that the same client can have read before: a client that has read "stopped" from the
+/// events finds that state here.
+async fn status(State(mut api): State<Api>) -> Json<Arc<Snapshot>> {
+    let told = api.events.supervised();
+    let caught_up = api.watch.wait_for(|snapshot| snapshot.seq >= told);
+    // The old snapshot is better than no answer.
+    let _ = tokio::time::timeout(CATCH_UP, caught_up).await;
     Json(Arc::clone(&api.watch.borrow()))
 }
 

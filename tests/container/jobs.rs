@@ -88,14 +88,27 @@ async fn type_jobs(stack: &Stack) -> Vec<i32> {
     let window = opened.expect("a terminal");
     let window = window.lines().last().expect("the number of a window");
     xdotool(stack, &["windowactivate", "--sync", window]).expect("a terminal in front");
-    // What is typed before there is a shell waits for it in the terminal.
-    for (line, ..) in TYPED {
-        xdotool(stack, &["type", "--delay", "20", &format!("{line}\n")]).expect("keys");
+    let mut jobs = Vec::new();
+    for (line, command, _) in TYPED {
+        jobs.push(type_job(stack, line, command).await);
     }
-    eventually("the jobs", SOON, async || {
-        TYPED.iter().map(|(_, command, _)| running(stack, command).ok_or(*command)).collect::<Result<_, _>>()
-    })
-    .await
+    jobs
+}
+
+/// Types one job into the terminal in front. Its process.
+async fn type_job(stack: &Stack, line: &str, command: &str) -> i32 {
+    let mut started = Err(String::new());
+    for _ in 0..ATTEMPTS {
+        // A shell that is just starting throws away what was typed before its first prompt, or a part of that; the
+        // next attempt begins with an empty line.
+        xdotool(stack, &["key", "ctrl+c"]).expect("an empty line");
+        xdotool(stack, &["type", "--delay", "20", &format!("{line}\n")]).expect("keys");
+        started = within(SOON, async || running(stack, command).ok_or(command)).await;
+        if started.is_ok() {
+            break;
+        }
+    }
+    started.unwrap_or_else(|last| panic!("{last} was not started by typing {line:?}"))
 }
 
 /// Sees that those jobs are there that were detached, and that the others have gone with their terminal.

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::logs::{Console, Limits};
-use crate::observe::{Event, Observer, Timeline, UnitState, UnitStatus, What};
-use crate::supervise::Request as Asked;
+use crate::observe::{Event, Observer, Phase, Timeline, UnitState, UnitStatus, What};
+use crate::supervise::{Change, Request as Asked};
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
@@ -73,6 +73,29 @@ async fn status_is_the_snapshot() {
     let (status, body) = ask(&router, get("/api/status")).await;
     assert_eq!((status, &body["units"][0]["name"]), (StatusCode::OK, &"selkies".into()));
     assert_eq!(serde_json::from_value::<Snapshot>(body).unwrap().units.len(), 2);
+}
+
+#[tokio::test]
+async fn status_is_never_older_than_the_events() {
+    let (router, observer, _, _sender) = api(None);
+    let told = observer.events().take(Change::Up(true, 0));
+    // Not of the supervisor: no snapshot comes with this event.
+    observer.events().record(0, What::Phase { phase: Phase::Running });
+    let asked = tokio::spawn(async move { ask(&router, get("/api/status")).await.1 });
+    tokio::task::yield_now().await;
+    observer.update(|snapshot| {
+        snapshot.seq = told;
+        snapshot.units.clear();
+    });
+    let answered = tokio::time::timeout(CATCH_UP / 2, asked).await.expect("as soon as the snapshot is there");
+    assert_eq!(answered.unwrap()["units"].as_array().unwrap().len(), 0, "the snapshot after the event");
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_is_answered_also_when_no_newer_snapshot_comes() {
+    let (router, observer, _, _sender) = api(None);
+    observer.events().take(Change::Up(true, 0));
+    assert_eq!(ask(&router, get("/api/status")).await.0, StatusCode::OK);
 }
 
 #[tokio::test]
