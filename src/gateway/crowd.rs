@@ -41,8 +41,9 @@ const FEWEST: usize = 8;
 /// Strangers at once.
 const STRANGERS: usize = 4096;
 
-/// What all strangers together may cost. Bytes.
-const BYTES: usize = 32 << 20;
+/// What all strangers together may cost. Bytes. Under a flood the process takes several times as much: what many short
+/// connections leave behind between allocations that are still in use cannot be given back at once.
+const BYTES: usize = 20 << 20;
 
 /// Connections to the control socket at once, and what they may cost. Only root and the daemon's user get there.
 const CONTROL: usize = 256;
@@ -62,13 +63,14 @@ const REQUESTS: usize = 16;
 const WEIGHT: usize = 128 << 10;
 
 /// How long a new connection is spared while there are older ones: a request that comes with it has been read by then,
-/// also where its client opens several at once. One that takes more bytes than this is not spared.
+/// also where its client opens several at once. One that takes more bytes than a browser's first request, by TLS and
+/// HTTP/2, is not spared.
 const GRACE: Duration = Duration::from_millis(250);
-const MODEST: usize = 2 * WEIGHT;
+const MODEST: usize = 192 << 10;
 
 /// After so many connections have ended, their memory is given back to the system, and how long that may wait.
 const MANY: usize = 200;
-const SETTLED: Duration = Duration::from_secs(10);
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// How often people are told that strangers are sent away.
 const TELL: Duration = Duration::from_secs(60);

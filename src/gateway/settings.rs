@@ -1,6 +1,6 @@
 //! What the gateway is told of its work.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::HeaderValue;
 
@@ -10,7 +10,7 @@ use crate::config::Config;
 /// Where and as whom the gateway answers.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The address that all ports are opened on.
+    /// The address that all ports are opened on; `::` is all addresses of IPv6 and IPv4.
     pub address: IpAddr,
     /// Host names, besides addresses and localhost, under which ports without authentication answer.
     pub names: Vec<String>,
@@ -42,7 +42,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            address: Ipv4Addr::UNSPECIFIED.into(),
+            address: Ipv6Addr::UNSPECIFIED.into(),
             names: Vec::new(),
             origins: Vec::new(),
             threads: None,

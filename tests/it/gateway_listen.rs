@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use super::gateway_world::{TOKEN, World, free_port, get, route, talk};
+use super::gateway_world::{TOKEN, World, credentials, free_port, get, route, talk};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -76,4 +77,25 @@ async fn a_connection_serves_many_requests() {
     let last = "GET /desktopd/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let answer = talk(world.port, &(one.repeat(20) + last)).await;
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 21);
+}
+
+#[tokio::test]
+async fn every_address_is_listened_on_and_a_client_is_known_by_its_own() {
+    let all = Ipv6Addr::UNSPECIFIED.into();
+    let world = World::tuned(credentials(), |settings| settings.address = all).await;
+    let request =
+        format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    for address in ["127.0.0.1", "::1"] {
+        let mut stream = TcpStream::connect((address, world.port)).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        super::gateway_world::read_until(&mut stream, "service").await;
+        let seen = world.service.last().to_lowercase();
+        assert!(seen.contains(&format!("\r\nx-forwarded-for: {address}\r\n")), "{seen}");
+    }
+    // A program that has the port of IPv4 alone has it.
+    let taken = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let problems = world.gateway.set_routes(&[route(port, world.service.address)]).await;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].1.contains("is taken by another program"), "{problems:?}");
 }
