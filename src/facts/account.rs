@@ -91,9 +91,8 @@ impl Making {
                 text => text.to_owned(),
             }),
             devices: devices(Path::new("/")),
-            home_mounted: mounted_at(&mounts).any(|place| {
-                place.starts_with(home) || (home.starts_with(&place) && place.parent().is_some())
-            }),
+            home_mounted: mounted_at(&mounts).any(|place| place.starts_with(home))
+                || is_on_volume(&mounts, home),
             usual: desktop_account(daemon, usual, home).ok(),
         }
     }
@@ -102,6 +101,11 @@ impl Making {
 /// Where something is mounted, by the kernel's list.
 fn mounted_at(mounts: &str) -> impl Iterator<Item = PathBuf> {
     mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(|place| unescaped(place).into())
+}
+
+/// Whether a path is on a file system other than the container's own, by the kernel's list.
+pub(super) fn is_on_volume(mounts: &str, path: &Path) -> bool {
+    mounted_at(mounts).any(|place| path.starts_with(&place) && place.parent().is_some())
 }
 
 /// Whether something is mounted at this very path.

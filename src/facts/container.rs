@@ -13,7 +13,7 @@ pub fn container_id() -> Option<String> {
 }
 
 /// The engine mounts its own `/etc/hostname` and two more into each container, from a folder that is named by the id.
-fn of_mounts(mounts: &str) -> Option<String> {
+pub(super) fn of_mounts(mounts: &str) -> Option<String> {
     const OWN: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
     let ours = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(3);

@@ -174,9 +174,19 @@ fn in_container(root: &Path) -> bool {
         || [".dockerenv", "run/.containerenv"].iter().any(|file| root.join(PathBuf::from(file)).exists())
 }
 
-/// Names this container among others of its image: the provider's id, or the host name.
+/// Names this container among others of its image: the provider's id, or the host name. Where the state is kept in the
+/// container and not on a volume, the engine's id follows: an image that was made of a running container holds its
+/// state, and what is started from that image, perhaps under the same host name, is another instance.
 pub fn instance(config: &Config) -> String {
-    config.env.text("CONTAINER_ID").map(str::to_owned).or_else(host).unwrap_or_else(|| "unknown".to_owned())
+    let name = config.env.text("CONTAINER_ID").map(str::to_owned).or_else(host);
+    let name = name.unwrap_or_else(|| "unknown".to_owned());
+    let mounts = read::kernel_text("/proc/self/mountinfo");
+    let state = &config.places.state;
+    let place = state.canonicalize().unwrap_or_else(|_| state.clone());
+    match container::of_mounts(&mounts).filter(|_| !account::is_on_volume(&mounts, &place)) {
+        Some(id) => format!("{name} {id}"),
+        None => name,
+    }
 }
 
 /// The machine's own name.

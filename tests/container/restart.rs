@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::browser::Browser;
 use crate::desktop::Desktop;
+use crate::docker::Spec;
 use crate::scenario;
-use crate::stack::{self, START, Stack};
+use crate::stack::{self, LIGHT, START, Stack};
 
 /// Who logs in when nothing is said.
 const USER: &str = "user";
@@ -50,4 +51,30 @@ async fn a_restart_keeps_password_and_sessions() {
 fn credentials(stack: &Stack) -> serde_json::Value {
     let text = stack.exec_ok(&["desktopd", "credentials", "--json"]);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("credentials: {error}: {text}"))
+}
+
+#[tokio::test]
+async fn a_container_of_a_copied_one_has_secrets_of_its_own() {
+    let named = |spec: Spec| spec.option("--hostname=desk").env("SUPERVISOR_NO_AUTOSTART", LIGHT);
+    let first = Stack::new(named(stack::spec()).start(&["init"]));
+    first.wait_until_up().await;
+    let copied = credentials(&first);
+    let image = first.commit();
+    let volume = "--mount=type=volume,target=/var/lib/desktopd";
+    let second = Stack::new(named(stack::of(image.spec())).start(&["init"]));
+    second.wait_until_up().await;
+    let own = credentials(&second);
+    assert_eq!(own["user"], copied["user"]);
+    for secret in ["password", "token"] {
+        assert_ne!(own[secret], copied[secret], "the {secret} of a published image would open it");
+    }
+    // On a volume the state is to be kept, also for another container.
+    let third = Stack::new(named(stack::spec()).option(volume).start(&["init"]));
+    third.wait_until_up().await;
+    let kept = credentials(&third);
+    let volumes = format!("--volumes-from={}", third.inspect("{{.Name}}").trim_start_matches('/'));
+    third.stop(Duration::from_secs(10));
+    let fourth = Stack::new(named(stack::spec()).option(&volumes).start(&["init"]));
+    fourth.wait_until_up().await;
+    assert_eq!(credentials(&fourth), kept);
 }

@@ -8,7 +8,9 @@
 //! 3. the network of which the fewest attempts were checked of late, from the widest (what a provider has) to the
 //!    narrowest (what one person has). All addresses of one provider are one crowd: a newcomer from elsewhere goes first.
 //!
-//! Of equals the last to come goes first: who has waited long has probably gone, or has sent many.
+//! Of equals the last to come goes first: who has waited long has probably gone, or has sent many. Where there are
+//! several threads, one of them is never a crowd's: a check takes seconds where the processors are busy, and a newcomer
+//! has one check to wait for, and not two.
 //!
 //! Invariants: no more wait than [`WAITING`], and none longer than [`PATIENCE`]; who is one too many, or would be, hears
 //! so at once; who goes away while they wait is not checked.
@@ -53,6 +55,8 @@ pub(super) struct Queue {
 
 struct Shared {
     free: usize,
+    /// Threads that a crowd leaves to others.
+    reserved: usize,
     waiting: Vec<Waiting>,
     tickets: u64,
     traffic: Traffic,
@@ -82,6 +86,7 @@ impl Queue {
     pub(super) fn new(places: usize) -> Self {
         let shared = Shared {
             free: places,
+            reserved: usize::from(places > 1),
             waiting: Vec::new(),
             tickets: 0,
             traffic: Traffic::new(),
@@ -115,7 +120,8 @@ impl Queue {
     fn join(&self, asker: Asker) -> Joined {
         let mut shared = self.lock();
         let cells = shared.traffic.asked(asker.from, Instant::now());
-        if shared.free > 0 {
+        let standing = shared.standing(asker);
+        if shared.admits(standing, cells) {
             shared.free -= 1;
             shared.traffic.checked(cells);
             return Joined::Inside(Pass(self.clone()));
@@ -124,7 +130,6 @@ impl Queue {
         shared.waiting.retain(|waiting| !waiting.turn.is_closed());
         shared.tickets += 1;
         let ticket = shared.tickets;
-        let standing = shared.standing(asker);
         shared.waiting.push(Waiting { standing, ticket, cells, turn: sender });
         if shared.waiting.len() > WAITING
             && let Some(last) = shared.last()
@@ -159,6 +164,12 @@ impl Shared {
         }
     }
 
+    /// Whether there is a thread for somebody now.
+    fn admits(&self, standing: Standing, cells: Cells) -> bool {
+        let is_of_crowd = standing == Standing::Stranger && self.traffic.weight(cells)[0] != (0, 0);
+        self.free > if is_of_crowd { self.reserved } else { 0 }
+    }
+
     fn rank(&self, at: usize) -> Rank {
         let Waiting { standing, ticket, cells, .. } = &self.waiting[at];
         (*standing, self.traffic.weight(*cells), Reverse(*ticket))
@@ -180,10 +191,16 @@ impl Drop for Pass {
         let next = {
             let mut shared = self.0.lock();
             shared.waiting.retain(|waiting| !waiting.turn.is_closed());
-            let next = shared.first().map(|at| shared.waiting.swap_remove(at));
-            match &next {
-                Some(next) => shared.traffic.checked(next.cells),
-                None => shared.free += 1,
+            shared.free += 1;
+            // Where there is none for the first, there is none for the others.
+            let next = shared.first().filter(|at| {
+                let Waiting { standing, cells, .. } = &shared.waiting[*at];
+                shared.admits(*standing, *cells)
+            });
+            let next = next.map(|at| shared.waiting.swap_remove(at));
+            if let Some(next) = &next {
+                shared.free -= 1;
+                shared.traffic.checked(next.cells);
             }
             next
         };

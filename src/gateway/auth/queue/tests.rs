@@ -43,8 +43,9 @@ fn entered(waiting: &mut [Enter<'_>]) -> Vec<bool> {
 #[tokio::test(start_paused = true)]
 async fn of_equals_the_last_to_come_goes_first_and_who_has_gone_is_not_waited_for() {
     let queue = Queue::new(2);
-    let inside = [queue.enter(flood(0)).await, queue.enter(flood(1)).await];
-    let mut waiting: Vec<_> = (2..6).map(|n| ask(&queue, flood(n))).collect();
+    let asker = |n: u64| from(&format!("198.{n}.0.1"));
+    let inside = [queue.enter(asker(0)).await, queue.enter(asker(1)).await];
+    let mut waiting: Vec<_> = (2..6).map(|n| ask(&queue, asker(n))).collect();
     drop(waiting.pop());
     drop(inside);
     let mut passes: Vec<_> = waiting.iter_mut().map(look).collect();
@@ -120,6 +121,26 @@ async fn within_one_provider_another_customer_goes_first_and_two_crowds_share() 
         inside = pass.unwrap();
     }
     assert!(checked[1] >= 40, "{checked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_leaves_one_of_several_threads_to_others() {
+    let queue = Queue::new(2);
+    let mut passes = Vec::new();
+    for n in 0..10 {
+        passes.clear();
+        passes.push(queue.enter(flood(n)).await.unwrap());
+    }
+    let mut crowd = ask(&queue, flood(10));
+    for newcomer in ["203.0.113.1", "2001:db9::1"] {
+        let pass = queue.enter(from(newcomer)).now_or_never().expect("there is a thread").unwrap();
+        drop(pass);
+        assert!(look(&mut crowd).is_none(), "the thread is not for the crowd");
+    }
+    drop(passes);
+    assert!(matches!(look(&mut crowd), Some(Ok(_))), "the crowd's own thread is free");
+    drop(crowd);
+    assert_eq!(queue.lock().free, 2);
 }
 
 #[tokio::test(start_paused = true)]
