@@ -98,10 +98,11 @@ async fn type_jobs(stack: &Stack) -> Vec<i32> {
 /// Types one job into the terminal in front. Its process.
 async fn type_job(stack: &Stack, line: &str, command: &str) -> i32 {
     let mut started = Err(String::new());
-    for _ in 0..ATTEMPTS {
-        // A shell that is just starting throws away what was typed before its first prompt, or a part of that; the
-        // next attempt begins with an empty line.
-        xdotool(stack, &["key", "ctrl+c"]).expect("an empty line");
+    for attempt in 0..ATTEMPTS {
+        // A shell that is just starting throws away what was typed before its first prompt, or a part of that.
+        if attempt > 0 {
+            xdotool(stack, &["key", "ctrl+c"]).expect("an empty line");
+        }
         xdotool(stack, &["type", "--delay", "20", &format!("{line}\n")]).expect("keys");
         started = within(SOON, async || running(stack, command).ok_or(command)).await;
         if started.is_ok() {
