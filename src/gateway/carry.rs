@@ -23,6 +23,7 @@ pub(super) async fn carry(
     behind: Arc<Behind>,
     stop: CancellationToken,
 ) {
+    arrival.place.place.begin();
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let _ = stream.set_nodelay(true);
     tunnel::keep_alive(&stream);

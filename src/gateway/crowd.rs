@@ -4,9 +4,10 @@
 //! A connection begins as a *stranger*: nothing on it has shown a session, a token or a password. Strangers share a
 //! number of places and a number of bytes; each is charged with what it costs at the stage that it has reached. When
 //! either is used up, the newcomer stays and another stranger goes: the oldest idle one of the network that holds most
-//! ([`networks`]), and only where none is idle, one that is being answered. A connection that has just begun, and takes
-//! no more than others, has a moment to show who uses it: meanwhile the oldest idle one of all goes. A connection that has shown who uses it is
-//! *trusted*: it leaves the strangers' account and takes one of the places that strangers never get.
+//! ([`networks`]), and only where none is idle, one that is being answered. A connection that has just begun to be
+//! served, and takes no more than others, has a moment to show who uses it: meanwhile the oldest idle one of all goes. A
+//! connection that has shown who uses it is *trusted*: it leaves the strangers' account and takes one of the places that
+//! strangers never get.
 //!
 //! Invariants: a newcomer is never refused while an older stranger is there; strangers, trusted connections and those
 //! that have been told to go never exceed the descriptors together; a request takes no lock here, but for the first of
@@ -19,7 +20,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -62,15 +63,21 @@ const REQUESTS: usize = 16;
 /// different stages must make no difference, what a greedy one costs must.
 const WEIGHT: usize = 128 << 10;
 
-/// How long a new connection is spared while there are older ones: a request that comes with it has been read by then,
-/// also where its client opens several at once. One that takes more bytes than a browser's first request, by TLS and
-/// HTTP/2, is not spared.
-const GRACE: Duration = Duration::from_millis(250);
+/// How long a new connection is spared while there are older ones, from when a thread begins to serve it, which may be
+/// late where processors are busy: a request that comes with it has been read by then, also where its client opens
+/// several at once. One that takes more bytes than a browser's first request, by TLS and HTTP/2, is not spared.
+const GRACE: Duration = Duration::from_millis(500);
 const MODEST: usize = 192 << 10;
 
-/// After so many connections have ended, their memory is given back to the system, and how long that may wait.
+/// How many of the oldest connections are looked at for one that is not spared: where threads are late, the oldest may
+/// be spared as well.
+const LOOKED_AT: usize = 64;
+
+/// After so many connections have ended, their memory is given back to the system, and how long that may wait. When no
+/// more have ended for some time, what the last ones left behind is given back as well.
 const MANY: usize = 200;
 const SETTLED: Duration = Duration::from_secs(1);
+const LAST: Duration = Duration::from_secs(30);
 
 /// How often people are told that strangers are sent away.
 const TELL: Duration = Duration::from_secs(60);
@@ -142,8 +149,6 @@ struct Stranger {
     places: usize,
     bytes: usize,
     activity: Arc<Activity>,
-    /// When the connection began.
-    began: Instant,
     /// Ends what serves it.
     end: Option<End>,
 }
@@ -159,6 +164,8 @@ struct Activity {
     answered: AtomicU64,
     /// Whether the connection was moved to the busy ones.
     moved: AtomicBool,
+    /// When a thread began to serve the connection; none has begun before.
+    served: OnceLock<Instant>,
 }
 
 impl Stranger {
@@ -167,7 +174,7 @@ impl Stranger {
     }
 
     fn is_spared(&self) -> bool {
-        self.bytes < MODEST && self.began.elapsed() < GRACE
+        self.bytes < MODEST && self.activity.served.get().is_none_or(|since| since.elapsed() < GRACE)
     }
 }
 
@@ -206,11 +213,20 @@ impl Crowd {
 
     /// Gives memory back to the system whenever many connections have ended; without an end.
     pub(crate) async fn give_memory_back(&self) {
-        loop {
-            self.0.many_ended.notified().await;
-            // The others of the same crowd have ended by then.
-            tokio::time::sleep(SETTLED).await;
+        let give_back = async || {
             let _ = tokio::task::spawn_blocking(crate::sys::heap::give_back).await;
+        };
+        let many_ended = || self.0.many_ended.notified();
+        loop {
+            many_ended().await;
+            let mut more = true;
+            while more {
+                // The others of the same crowd have ended by then.
+                tokio::time::sleep(SETTLED).await;
+                give_back().await;
+                more = tokio::time::timeout(LAST, many_ended()).await.is_ok();
+            }
+            give_back().await;
         }
     }
 
@@ -240,8 +256,7 @@ impl Crowd {
         let id = self.tick();
         let member = Member { path, since: id, id };
         let known = Arc::clone(&activity);
-        let began = Instant::now();
-        let stranger = Stranger { member, places: 1, bytes: cost::SILENT, activity: known, began, end: None };
+        let stranger = Stranger { member, places: 1, bytes: cost::SILENT, activity: known, end: None };
         state.places += stranger.places;
         state.bytes += stranger.bytes;
         state.idle.add(member, stranger.weight(), id);
@@ -332,7 +347,11 @@ impl State {
     fn first_idle(&self) -> Option<u64> {
         let first = self.idle.first_to_go()?;
         let is_spared = |id: &u64| self.strangers.get(id).is_some_and(Stranger::is_spared);
-        let oldest = if is_spared(&first) { self.idle.oldest().filter(|id| !is_spared(id)) } else { None };
+        let oldest = if is_spared(&first) {
+            self.idle.oldest().take(LOOKED_AT).find(|id| !is_spared(id))
+        } else {
+            None
+        };
         Some(oldest.unwrap_or(first))
     }
 

@@ -38,8 +38,8 @@ pub enum Right {
     Nothing,
 }
 
-/// Serves `router` on a socket until `stop`; a listener that comes later takes the first one's place. `right` decides by the peer's user id, which the kernel vouches for; the
-/// socket file's mode decides who gets this far.
+/// Serves `router` on a socket until `stop`; a listener that comes later takes the first one's place. `right` decides by
+/// the peer's user id, which the kernel vouches for; the socket file's mode decides who gets this far.
 pub async fn serve_unix(
     (mut listener, mut later): (UnixListener, mpsc::Receiver<UnixListener>),
     router: Router,
@@ -68,6 +68,7 @@ pub async fn serve_unix(
         let task = connections.spawn(async move {
             let ended = stop.clone();
             let handler = |request| answer(router.clone(), right, asker.clone(), request);
+            place.begin();
             place.charge(cost::HTTP1);
             let connection = connection::http1(stream, handler, Stalls::Stay, &place, stop);
             // Streams of events have no end of their own.

@@ -95,9 +95,9 @@ impl Networks {
         }
     }
 
-    /// The oldest connection of all.
-    pub(super) fn oldest(&self) -> Option<u64> {
-        self.ages.first().map(|(_, id)| *id)
+    /// All connections, the oldest first.
+    pub(super) fn oldest(&self) -> impl Iterator<Item = u64> {
+        self.ages.iter().map(|(_, id)| *id)
     }
 
     /// The oldest connection of the network that holds most.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::{Activity, Crowd, MANY, REQUESTS, Stranger, cost};
 
@@ -44,6 +45,11 @@ impl Place {
     pub(super) fn new(crowd: Crowd, id: u64, activity: Arc<Activity>) -> Self {
         let (trusted, requests, passing) = Default::default();
         Self { crowd, id, trusted, activity, requests, passing }
+    }
+
+    /// A thread begins to serve the connection.
+    pub(crate) fn begin(&self) {
+        let _ = self.activity.served.set(Instant::now());
     }
 
     /// The task that serves the connection from now on: it ends when the connection has to go.

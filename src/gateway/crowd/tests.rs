@@ -14,6 +14,13 @@ struct Client {
 
 impl Client {
     fn of(crowd: &Crowd, address: &str) -> Self {
+        let client = Self::not_served(crowd, address);
+        client.place.begin();
+        client
+    }
+
+    /// One that no thread has come to yet.
+    fn not_served(crowd: &Crowd, address: &str) -> Self {
         let place = crowd.enter(Peer::Address(address.parse().unwrap()));
         let gone = Arc::<AtomicBool>::default();
         let told = Arc::clone(&gone);
@@ -70,6 +77,23 @@ async fn connections_that_have_just_begun_are_spared_while_there_are_older_ones(
     let next = Client::of(&crowd, "198.51.100.2");
     assert_eq!((browser[1].is_gone(), gone(&old), next.is_gone()), (true, 3, false));
     drop((old, browser, fresh, next));
+    is_empty(&crowd);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_moment_begins_when_a_thread_comes_to_a_connection() {
+    let crowd = Crowd::of(ROOM);
+    let late = Client::not_served(&crowd, "203.0.113.1");
+    tokio::time::advance(GRACE).await;
+    let others: Vec<_> = (1..8).map(|at| Client::of(&crowd, &format!("{at}.0.2.1"))).collect();
+    tokio::time::advance(GRACE).await;
+    let next = Client::of(&crowd, "198.51.100.1");
+    assert_eq!((late.is_gone(), gone(&others)), (false, 1));
+    late.place.begin();
+    tokio::time::advance(GRACE).await;
+    let last = Client::of(&crowd, "192.0.2.9");
+    assert!(late.is_gone() && !last.is_gone());
+    drop((late, others, next, last));
     is_empty(&crowd);
 }
 
