@@ -10,4 +10,4 @@ styles=("$packages"/selkies/selkies_web/assets/index-*.css)
 [ -f "${styles[0]}" ] && [ ${#styles[@]} = 1 ] || { echo "selkies-patch.sh: where is its style sheet?" >&2; exit 1; }
 echo '#videoCanvas,#videoStream,#videoWorkerCanvas{image-rendering:auto!important}' >>"${styles[0]}"
 # The desktop's user could not keep the compiled files.
-/opt/selkies/bin/python -m compileall -q "$packages/selkies/display_utils.py" "$packages/selkies/settings.py"
+/opt/selkies/bin/python -m compileall -q "$packages"/selkies/{display_utils,settings,websockets_mode}.py

@@ -282,3 +282,38 @@ async fn a_snapshot_makes_its_own_secrets() {
     }
     assert_eq!(secrets(&first), of_first, "and the first has its own");
 }
+
+/// Takes memory as fast as it can.
+const GREEDY: &str = "mkdir -p /etc/desktopd/services && cat >/etc/desktopd/services/greedy.toml <<'EOF'
+user = \"own\"
+command = [\"python3\", \"-c\", \"taken = []\\nwhile True: taken.append(bytearray(16 << 20))\"]
+restart-limit = \"none\"
+restart-delay-max = \"500ms\"
+EOF
+exec init";
+
+#[tokio::test]
+async fn a_service_that_takes_all_memory_is_what_the_kernel_ends() {
+    let spec = spec().env("SUPERVISOR_NO_AUTOSTART", BARE);
+    let spec = spec.option("--memory=500m").option("--memory-swap=500m");
+    let stack = Stack::new(spec.start(&["sh", "-c", GREEDY]));
+    let others = |status: &Snapshot| -> Vec<(String, Option<i32>)> {
+        let others = status.units.iter().filter(|unit| unit.name != "greedy");
+        others.map(|unit| (unit.name.clone(), unit.pid)).collect()
+    };
+    let mut before = None;
+    let after = eventually("a service that was ended again and again", START, async || {
+        let now = stack.status()?;
+        let greedy = now.unit("greedy").ok_or("no such service")?;
+        let (restarts, reason) = (greedy.restarts, greedy.reason.clone());
+        if restarts >= 1 && before.is_none() {
+            before = Some(now.clone());
+        }
+        if restarts >= 4 { Ok(now) } else { Err(format!("{restarts} restarts: {reason}")) }
+    })
+    .await;
+    assert_eq!(others(&after), others(&before.expect("an earlier state")), "{}", stack.logs());
+    assert!(stack.logs().contains("SIGKILL"), "why it ended: {}", stack.logs());
+    assert_eq!(answer(&stack.portal()).await, 200, "the portal");
+    stops_well(&stack).await;
+}
