@@ -1,13 +1,14 @@
-//! What people read must be what the program does: the table of variables against the README, `.env.example` and the
-//! compose file, and the service files that are shipped against the planner.
+//! What people read must be what the program does: the tables of variables in `config/README.md`, `.env.example` and the
+//! compose file against the program, and the service files that are shipped against the planner. And people must find
+//! what they read: the README is short, and links lead to something.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it is wrong")]
 
-use std::fmt::Write;
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path};
 
-use desktopd::config::env::TABLE;
+use desktopd::config::env::{TABLE, Variable};
 use desktopd::config::{Config, Environment};
 use desktopd::facts::{Account, Facts};
 use desktopd::plan::Plan;
@@ -24,7 +25,23 @@ fn is_known(name: &str) -> bool {
     TABLE.iter().any(|variable| variable.names.contains(&name))
 }
 
-/// The parts of the README's table, each with the variable that it begins with. The order is the table's.
+/// The document with the tables of variables.
+const REFERENCE: &str = "config/README.md";
+
+/// All documents for people.
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    REFERENCE,
+    "docker/README.md",
+    "tests/README.md",
+    ".github/CONTRIBUTING.md",
+    ".github/SECURITY.md",
+];
+
+/// A README that is longer is not read. Lines.
+const LONGEST_README: usize = 180;
+
+/// The parts of the first table, each with the variable that it begins with. The order is the table's.
 const PARTS: [(&str, &str); 9] = [
     ("Who may come in", "WEB_ENABLE_AUTH"),
     ("Ports, links and tunnels", "SERVICEPORTAL_PORT_HOST"),
@@ -37,45 +54,204 @@ const PARTS: [(&str, &str); 9] = [
     ("The rest", "TZ"),
 ];
 
-/// What stands around the table in README.md.
+/// The title of the second table.
+const NOTHING_YET: &str = "Variables that are accepted and do nothing yet";
+
+/// What surrounds both tables.
 const MARKS: (&str, &str) = ("<!-- variables -->\n", "<!-- end of variables -->\n");
 
-/// The table as README.md has it.
+/// Whether a variable's line of documentation says that the variable has no effect: the second table has these.
+pub fn says_nothing_yet(variable: &Variable) -> bool {
+    ["yet", "not used", "anyway"].iter().any(|word| variable.doc.contains(word))
+}
+
+/// Both tables as the document has them.
 fn tables() -> String {
     let mut text = String::new();
-    for variable in TABLE {
+    let (without, with): (Vec<&Variable>, Vec<&Variable>) =
+        TABLE.iter().partition(|row| says_nothing_yet(row));
+    for variable in with {
         if let Some((title, _)) = PARTS.iter().find(|(_, first)| *first == variable.names[0]) {
-            let _ = writeln!(text, "\n**{title}**\n\n| variable | default | |\n| --- | --- | --- |");
+            text += &head(title);
         }
-        let aliases: Vec<String> = variable.names[1..].iter().map(|name| format!("`{name}`")).collect();
-        let aliases = if aliases.is_empty() { String::new() } else { format!(" ({})", aliases.join(", ")) };
-        let default =
-            if variable.default.is_empty() { String::new() } else { format!("`{}` ", variable.default) };
-        let doc = variable.doc.replace('|', "\\|");
-        let _ = writeln!(text, "| `{}`{aliases} | {default}| {doc} |", variable.names[0]);
+        text += &row(variable);
+    }
+    text += &head(NOTHING_YET);
+    for variable in without {
+        text += &row(variable);
     }
     text + "\n"
 }
 
-/// With `DESKTOPD_WRITE_DOCS` set, README.md is brought up to date instead.
+fn head(title: &str) -> String {
+    format!("\n### {title}\n\n| variable | default | |\n| --- | --- | --- |\n")
+}
+
+fn row(variable: &Variable) -> String {
+    let aliases: Vec<String> = variable.names[1..].iter().map(|name| format!("`{name}`")).collect();
+    let aliases = if aliases.is_empty() { String::new() } else { format!(" ({})", aliases.join(", ")) };
+    let default =
+        if variable.default.is_empty() { String::new() } else { format!("`{}` ", variable.default) };
+    let doc = variable.doc.replace('|', "\\|");
+    format!("| `{}`{aliases} | {default}| {doc} |\n", variable.names[0])
+}
+
+/// With `DESKTOPD_WRITE_DOCS` set, the document is brought up to date instead.
 #[test]
-fn the_readme_s_table_is_the_program_s() {
-    let readme = read("README.md");
-    let (before, rest) = readme.split_once(MARKS.0).unwrap();
+fn the_reference_s_tables_are_the_program_s() {
+    let reference = read(REFERENCE);
+    let (before, rest) = reference.split_once(MARKS.0).unwrap();
     let (found, after) = rest.split_once(MARKS.1).unwrap();
     let expected = tables();
     for (title, first) in PARTS {
-        assert!(expected.contains(&format!("**{title}**")), "no variable is called {first}");
+        assert!(expected.contains(&head(title)), "no variable with an effect is called {first}");
     }
     if std::env::var_os("DESKTOPD_WRITE_DOCS").is_some() {
         let text = [before, MARKS.0, &expected, MARKS.1, after].concat();
-        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"), text).unwrap();
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(REFERENCE), text).unwrap();
     } else {
         assert!(
             found == expected,
-            "README.md: DESKTOPD_WRITE_DOCS=1 cargo nextest run documents brings it up to date"
+            "{REFERENCE}: DESKTOPD_WRITE_DOCS=1 cargo nextest run documents brings it up to date"
         );
     }
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= LONGEST_README, "README.md has {lines} lines, more than {LONGEST_README}");
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = |path: &str| {
+        let path = root.join(path);
+        path.is_file().then(|| fs::read_to_string(path).unwrap_or_default())
+    };
+    let broken: Vec<String> =
+        DOCUMENTS.iter().flat_map(|document| broken_links(document, &read(document), file)).collect();
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+    let linked = links(&read("README.md"));
+    for document in &DOCUMENTS[1..] {
+        assert!(linked.iter().any(|link| link == document), "README.md does not link to {document}");
+    }
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_named() {
+    let file = |path: &str| match path {
+        "a/b.md" => Some("# One `two`, three\n# Twice\n# Twice\n```\n# no heading\n```\n".to_owned()),
+        "c.png" => Some(String::new()),
+        _ => None,
+    };
+    let broken = |link: &str| broken_links("a/README.md", &format!("# Here\n[text]({link})\n"), file);
+    for good in [
+        "b.md",
+        "b.md#one-two-three",
+        "b.md#twice-1",
+        "../a/b.md#twice",
+        "../c.png",
+        "#here",
+        "https://a.example/#x",
+    ] {
+        assert_eq!(broken(good), [""; 0], "{good}");
+    }
+    for bad in [
+        "c.md",
+        "b.md#no-heading",
+        "b.md#twice-2",
+        "b.md#",
+        "../../c.png",
+        "/c.png",
+        "#there",
+        "c.png",
+        "../c.png#x",
+    ] {
+        assert_eq!(broken(bad), [format!("a/README.md: {bad} leads nowhere")]);
+    }
+    let text = "`[a](b)`\n```\n[c](d)\n```\n[`e`](f), ![g](h) and [i](j#k)";
+    assert_eq!(links(text), ["f", "h", "j#k"]);
+}
+
+/// Neither belongs to what an image is made of.
+#[test]
+fn the_documents_beside_what_is_copied_stay_out_of_the_image() {
+    let ignored = read(".dockerignore");
+    let after =
+        |line: &str| ignored.lines().position(|other| other == line).unwrap_or_else(|| panic!("{line}"));
+    for (folder, document) in [("!config", REFERENCE), ("!docker", "docker/README.md")] {
+        assert!(after(folder) < after(document), "the last line that fits counts: {document}");
+    }
+}
+
+/// The links of a document that lead to no file, or to no heading there. `file` has the texts of files by their paths.
+fn broken_links(document: &str, text: &str, file: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let leads = |link: &str| {
+        let (path, anchor) = link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
+        let target = if path.is_empty() {
+            Some(text.to_owned())
+        } else {
+            beside(document, path).and_then(|path| file(&path))
+        };
+        target.is_some_and(|target| anchor.is_none_or(|anchor| anchors(&target).contains(anchor)))
+    };
+    let links = links(text).into_iter().filter(|link| !link.contains("://") && !leads(link));
+    links.map(|link| format!("{document}: {link} leads nowhere")).collect()
+}
+
+/// The path of a file that a document names, from the root. None for what is outside.
+fn beside(document: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = document.split('/').collect();
+    parts.pop();
+    for part in Path::new(path).components() {
+        match part {
+            Component::Normal(name) => parts.push(name.to_str()?),
+            Component::ParentDir => drop(parts.pop()?),
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// The lines of a text that are no code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut code = false;
+    text.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        code ^= fence;
+        !code && !fence
+    })
+}
+
+/// Where the links and pictures of a text lead.
+fn links(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in prose(text) {
+        // What is between backticks is as it is.
+        let line: String = line.split('`').step_by(2).collect();
+        let ends = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        found.extend(ends.map(str::to_owned));
+    }
+    found
+}
+
+/// The names by which the headings of a text can be linked to, as GitHub makes them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for line in prose(text) {
+        let title = line.trim_start_matches('#');
+        let Some(title) = title.strip_prefix(' ').filter(|_| line.starts_with('#')) else { continue };
+        let kept = title.trim().to_lowercase();
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        let name: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+        let again = (1..).map(|n| format!("{name}-{n}"));
+        let free = std::iter::once(name.clone()).chain(again).find(|name| !found.contains(name));
+        found.extend(free);
+    }
+    found
 }
 
 #[test]

@@ -15,6 +15,8 @@ use desktopd::gateway::Settings;
 use desktopd::plan::Plan;
 use desktopd::sys::launch::Identity;
 
+use crate::documents::says_nothing_yet;
+
 /// How it is seen what a variable does.
 enum Effect {
     /// With this value, and these other variables set, the plan of the shipped services says that.
@@ -182,10 +184,14 @@ fn every_variable_does_what_is_said_of_it() {
             }
             Handed(value) => variable.names.iter().for_each(|name| handed(variable, name, value)),
             Test(test) => assert!(tests.contains(&format!("fn {test}(")), "{name}: no test is called {test}"),
-            Nothing => {
-                let told = ["yet", "not used", "anyway"].iter().any(|word| variable.doc.contains(word));
-                assert!(told, "{name} does nothing, and does not say so: {}", variable.doc);
-            }
+            Nothing => {}
+        }
+        let says = says_nothing_yet(variable);
+        match effect {
+            Nothing => assert!(says, "{name} does nothing, and does not say so: {}", variable.doc),
+            // A tunnel that is not opened yet is believed all the same, for people who open one of their own.
+            Door(_) if name.starts_with("CF_") => {}
+            _ => assert!(!says, "{name} says that it does nothing: {}", variable.doc),
         }
     }
 }
