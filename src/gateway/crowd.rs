@@ -323,7 +323,8 @@ impl State {
     /// The stranger that has to go, unless that is the newcomer. What has happened since each was put in its place is
     /// noticed here.
     fn first_to_go(&mut self, newcomer: Option<u64>, now: u64) -> Option<u64> {
-        while let Some(id) = self.first_idle().filter(|id| Some(*id) != newcomer) {
+        let others = |id: &u64| Some(*id) != newcomer;
+        while let Some((id, spared)) = self.first_idle().filter(|(id, _)| others(id)) {
             let stranger = self.strangers.get_mut(&id)?;
             let (activity, weight, before) = (&stranger.activity, stranger.weight(), stranger.member);
             activity.moved.store(true, SeqCst);
@@ -332,7 +333,10 @@ impl State {
             if !busy {
                 activity.moved.store(false, SeqCst);
                 if answered <= before.since {
-                    return Some(id);
+                    // One that takes much, and is being answered, goes before one that has just begun.
+                    let greedy = |id: &u64| self.strangers.get(id).is_some_and(|one| one.bytes >= MODEST);
+                    let busy = || self.busy.oldest().take(LOOKED_AT).filter(others).find(greedy);
+                    return Some(if spared { busy().unwrap_or(id) } else { id });
                 }
                 stranger.member.since = answered;
             }
@@ -340,19 +344,19 @@ impl State {
             let networks = if busy { &mut self.busy } else { &mut self.idle };
             networks.add(stranger.member, weight, now);
         }
-        self.busy.first_to_go().filter(|id| Some(*id) != newcomer)
+        self.busy.first_to_go().filter(others)
     }
 
-    /// The oldest idle one of the network that holds most, or of all where that one has just begun.
-    fn first_idle(&self) -> Option<u64> {
+    /// The oldest idle one of the network that holds most, or of all where that one has just begun; and whether that
+    /// one has just begun as well.
+    fn first_idle(&self) -> Option<(u64, bool)> {
         let first = self.idle.first_to_go()?;
         let is_spared = |id: &u64| self.strangers.get(id).is_some_and(Stranger::is_spared);
-        let oldest = if is_spared(&first) {
-            self.idle.oldest().take(LOOKED_AT).find(|id| !is_spared(id))
-        } else {
-            None
-        };
-        Some(oldest.unwrap_or(first))
+        if !is_spared(&first) {
+            return Some((first, false));
+        }
+        let oldest = self.idle.oldest().take(LOOKED_AT).find(|id| !is_spared(id));
+        Some(oldest.map_or((first, true), |id| (id, false)))
     }
 
     fn change(&mut self, id: u64, now: u64, change: impl FnOnce(&mut Stranger)) -> bool {

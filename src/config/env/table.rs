@@ -1,6 +1,6 @@
 //! The table: every variable that this program reads, with its aliases, its type, its default and a line of doc.
 //!
-//! README's table, `.env.example` and `desktopd env` say the same: a test holds them against it.
+//! The tables of `config/README.md`, `.env.example` and `desktopd env` say the same: a test holds them against it.
 
 use std::ffi::OsStr;
 
@@ -100,18 +100,18 @@ variables! {
     vnc_password: Option<Secret> = "", ["VNC_PASSWORD"], "password for VNC programs on port 5900; that port is not opened yet";
     ssh_port_host: u32 = "2222", ["SSH_PORT_HOST"], "the host's side of the SSH port, which docker-compose.yaml publishes; nothing listens on it";
     serviceportal_metrics_port: Option<String> = "", ["SERVICEPORTAL_METRICS_PORT"], "read and not used: there is one set of metrics, the daemon's";
-    selkies_metrics_port: Option<String> = "", ["SELKIES_METRICS_PORT"], "read and not used, likewise";
-    vnc_metrics_port: Option<String> = "", ["VNC_METRICS_PORT"], "read and not used, likewise";
+    selkies_metrics_port: Option<String> = "", ["SELKIES_METRICS_PORT"], "read and not used: there is one set of metrics, the daemon's";
+    vnc_metrics_port: Option<String> = "", ["VNC_METRICS_PORT"], "read and not used: there is one set of metrics, the daemon's";
     syncthing_ui_port_host: HostPort = "8384", ["SYNCTHING_UI_PORT_HOST"], "port of Syncthing's pages; it is not part of this image yet";
     syncthing_ui_port_local: Port = "18384", ["SYNCTHING_UI_PORT_LOCAL"], "inner port of Syncthing's pages, on loopback; not yet";
     syncthing_transport_port_host: HostPort = "22999", ["SYNCTHING_TRANSPORT_PORT_HOST"], "port on which Syncthing exchanges files; not yet";
     syncthing_url: Option<String> = "", ["SYNCTHING_URL"], "preset link to Syncthing; not yet";
-    cf_tunnel_token: Option<Secret> = "", ["CF_TUNNEL_TOKEN"], "token of a named Cloudflare tunnel; no tunnel is opened yet";
-    cf_quick_tunnels: bool = "false", ["CF_QUICK_TUNNELS"], "a throw-away Cloudflare tunnel for each web service; none is opened yet";
+    cf_tunnel_token: Option<Secret> = "", ["CF_TUNNEL_TOKEN"], "token of a named Cloudflare tunnel; no tunnel is opened yet, but `cf-connecting-ip` from loopback is believed";
+    cf_quick_tunnels: bool = "false", ["CF_QUICK_TUNNELS"], "a throw-away Cloudflare tunnel for each web service; none is opened yet, but `cf-connecting-ip` from loopback is believed";
     tunnel_transport_protocol: Transport = "http2", ["TUNNEL_TRANSPORT_PROTOCOL"], "how cloudflared talks to Cloudflare: http2, quic or auto; no tunnel is opened yet";
     direct_address: Host = "localhost", ["DIRECT_ADDRESS"], "name or address under which people reach this machine";
-    direct_address_get_wan: bool = "false", ["DIRECT_ADDRESS_GET_WAN"], "whether the public address is looked up and stands in links instead";
-    external_ip_url: String = "https://api.ipify.org", ["EXTERNAL_IP_URL"], "where: an address that answers with the asker's own";
+    direct_address_get_wan: bool = "false", ["DIRECT_ADDRESS_GET_WAN"], "whether the public address is looked up and used in links instead";
+    external_ip_url: String = "https://api.ipify.org", ["EXTERNAL_IP_URL"], "URL that answers with the address of the client, for the public address";
     external_ip_cache_secs: u32 = "900", ["EXTERNAL_IP_CACHE_SECS"], "how long the answer is good for, in seconds";
     portal_config: String = "", ["PORTAL_CONFIG"], "further ports and links of the portal, see below: hostname:external port:internal port:path:name, separated by |";
     vast_containerlabel: Option<String> = "", ["VAST_CONTAINERLABEL"], "vast.ai's name of the instance: with it, vast.ai's defaults are taken";
@@ -136,15 +136,15 @@ variables! {
     webrtc_encoder: Option<Encoder> = "", ["WEBRTC_ENCODER", "SELKIES_ENCODER"], "video encoder, also by the names of Selkies 1.6; the best that works when unset";
     webrtc_enable_resize: bool = "false", ["WEBRTC_ENABLE_RESIZE", "SELKIES_ENABLE_RESIZE"], "whether the desktop takes the size and the scale of the browser's window";
     turn_host: Option<TurnHost> = "", ["TURN_HOST", "SELKIES_TURN_HOST", "WEBRTC_TURN_HOST"], "external TURN server; without user name and password, and with ENABLE_COTURN, the address of ours";
-    turn_port: Port = "3478", ["TURN_PORT", "SELKIES_TURN_PORT", "WEBRTC_TURN_PORT"], "its port";
-    turn_username: Option<String> = "", ["TURN_USERNAME", "SELKIES_TURN_USERNAME", "WEBRTC_TURN_USERNAME"], "its user name";
-    turn_password: Option<Secret> = "", ["TURN_PASSWORD", "SELKIES_TURN_PASSWORD", "WEBRTC_TURN_PASSWORD"], "its password";
-    turn_protocol: TurnProtocol = "udp", ["TURN_PROTOCOL", "SELKIES_TURN_PROTOCOL", "WEBRTC_TURN_PROTOCOL"], "udp or tcp";
+    turn_port: Port = "3478", ["TURN_PORT", "SELKIES_TURN_PORT", "WEBRTC_TURN_PORT"], "port of the TURN server";
+    turn_username: Option<String> = "", ["TURN_USERNAME", "SELKIES_TURN_USERNAME", "WEBRTC_TURN_USERNAME"], "user name for the TURN server";
+    turn_password: Option<Secret> = "", ["TURN_PASSWORD", "SELKIES_TURN_PASSWORD", "WEBRTC_TURN_PASSWORD"], "password for the TURN server";
+    turn_protocol: TurnProtocol = "udp", ["TURN_PROTOCOL", "SELKIES_TURN_PROTOCOL", "WEBRTC_TURN_PROTOCOL"], "how the TURN server is reached: udp or tcp";
     turn_server: Option<String> = "", ["TURN_SERVER"], "vast.ai's: an external TURN server is there, and ours stays off";
     enable_coturn: bool = "false", ["ENABLE_COTURN"], "a TURN server in the container, for WebRTC where nothing else gets through; it relays to the container and to nothing else; true on vast.ai where port 73478 is mapped";
-    coturn_user: String = "user", ["COTURN_USER"], "user name for it";
-    coturn_password: Option<Secret> = "", ["COTURN_PASSWORD"], "password for it; made at random when unset";
-    coturn_port_host: RelayPort = "3478", ["COTURN_PORT_HOST"], "port of it, TCP and UDP";
+    coturn_user: String = "user", ["COTURN_USER"], "user name for the TURN server of ENABLE_COTURN";
+    coturn_password: Option<Secret> = "", ["COTURN_PASSWORD"], "password for the TURN server of ENABLE_COTURN; made at random when unset";
+    coturn_port_host: RelayPort = "3478", ["COTURN_PORT_HOST"], "port of the TURN server of ENABLE_COTURN, TCP and UDP";
     coturn_listen_address: Option<String> = "", ["COTURN_LISTEN_ADDRESS"], "public IP address that it announces, where that is not the container's own; the provider's where one says it";
     pipewire_latency: Latency = "128/48000", ["PIPEWIRE_LATENCY"], "sound latency of PipeWire: samples/rate";
     pulse_latency_msec: u32 = "60", ["PULSE_LATENCY_MSEC"], "sound latency of PulseAudio programs";
@@ -153,21 +153,21 @@ variables! {
     public_key: Option<String> = "", ["PUBLIC_KEY"], "more of them: RunPod's";
     ssh_public_key: Option<String> = "", ["SSH_PUBLIC_KEY"], "more of them: vast.ai's";
     user_name: UserName = "user", ["USER_NAME"], "the desktop's user";
-    user_password: Option<Secret> = "", ["USER_PASSWORD"], "that user's password, for sudo and the screen; locked when unset, and never good for SSH";
+    user_password: Option<Secret> = "", ["USER_PASSWORD"], "the password of the desktop's user, for the screen; locked when unset, and never good for SSH";
     user_groups: String = "", ["USER_GROUPS"], "groups that the user is in besides, separated by commas";
     workspace: Workspace = "/workspace/", ["WORKSPACE", "DATA_DIRECTORY"], "where people keep their work";
     workspace_mounted: Option<Mounted> = "", ["WORKSPACE_MOUNTED"], "force: the workspace counts as mounted; true and false, which older images set themselves, say nothing";
     workspace_uid: Option<u32> = "", ["WORKSPACE_UID"], "the user's id; the owner of a mounted workspace when unset, 1000 where that is root";
-    workspace_gid: Option<u32> = "", ["WORKSPACE_GID"], "the user's group, likewise";
+    workspace_gid: Option<u32> = "", ["WORKSPACE_GID"], "the user's group; that of a mounted workspace when unset";
     workspace_sync: bool = "true", ["WORKSPACE_SYNC"], "whether Python environments move to a mounted workspace";
     opt_sync: String = "", ["OPT_SYNC"], "folders of /opt that move to a mounted workspace, separated by colons";
     skip_acl: bool = "false", ["SKIP_ACL"], "whether the workspace gets no access list that lets its owner write what root makes there";
     hf_home: Option<String> = "", ["HF_HOME"], "where Hugging Face's programs keep what they download; .hf_home in the workspace on vast.ai";
     provisioning_script: Option<String> = "", ["PROVISIONING_SCRIPT"], "URL of a script that sets this machine up";
-    provisioning_manifest: Option<String> = "", ["PROVISIONING_MANIFEST"], "vast.ai's: URL or file of a manifest; not understood yet, and said so";
+    provisioning_manifest: Option<String> = "", ["PROVISIONING_MANIFEST"], "vast.ai's: URL or file of a manifest; not understood yet";
     provisioning_user: Option<String> = "", ["PROVISIONING_USER"], "who runs it: the desktop's user, root on vast.ai";
     hotfix_script: Option<String> = "", ["HOTFIX_SCRIPT"], "URL of a script that runs as root before anything else";
-    boot_script: Option<String> = "", ["BOOT_SCRIPT"], "URL of a script that runs in place of the boot steps";
+    boot_script: Option<String> = "", ["BOOT_SCRIPT"], "URL of a script that runs in place of hooks and provisioning";
     serverless: bool = "false", ["SERVERLESS"], "no desktop and no open port: boot steps, provisioning and services whose file says serverless; with SUPERVISOR_NO_AUTOSTART that list decides on everything but the desktop";
     portal_unstoppable: String = "", ["PORTAL_UNSTOPPABLE"], "services that the portal does not stop, separated by commas; not honoured yet";
     disable_pty: bool = "false", ["DISABLE_PTY"], "vast.ai's: services write to pipes, as they do here anyway";

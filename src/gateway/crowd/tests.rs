@@ -97,6 +97,20 @@ async fn the_moment_begins_when_a_thread_comes_to_a_connection() {
     is_empty(&crowd);
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_that_takes_much_goes_before_one_that_has_just_begun_also_while_it_is_answered() {
+    let crowd = Crowd::of(ROOM);
+    let greedy: Vec<_> = (1..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let permits: Vec<_> = greedy.iter().map(|client| client.place.permit(true)).collect();
+    let fresh: Vec<_> = (0..3).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    for client in &greedy {
+        client.place.charge(400 << 10);
+    }
+    assert_eq!((gone(&greedy), gone(&fresh)), (1, 0));
+    drop((permits, greedy, fresh));
+    is_empty(&crowd);
+}
+
 #[test]
 fn households_of_one_provider_are_one_flood() {
     let crowd = Crowd::of(ROOM);
