@@ -16,7 +16,7 @@
 mod networks;
 mod place;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -135,6 +135,8 @@ struct State {
     idle: Networks,
     /// Those that were being answered when they would have had to go.
     busy: Networks,
+    /// Those that take more than a connection that is spared, the oldest first.
+    greedy: BTreeSet<u64>,
     places: usize,
     bytes: usize,
     trusted: usize,
@@ -333,10 +335,9 @@ impl State {
             if !busy {
                 activity.moved.store(false, SeqCst);
                 if answered <= before.since {
-                    // One that takes much, and is being answered, goes before one that has just begun.
-                    let greedy = |id: &u64| self.strangers.get(id).is_some_and(|one| one.bytes >= MODEST);
-                    let busy = || self.busy.oldest().take(LOOKED_AT).filter(others).find(greedy);
-                    return Some(if spared { busy().unwrap_or(id) } else { id });
+                    // One that takes much goes before one that has just begun, also while it is being answered.
+                    let greedy = || self.greedy.iter().copied().find(others);
+                    return Some(if spared { greedy().unwrap_or(id) } else { id });
                 }
                 stranger.member.since = answered;
             }
@@ -365,6 +366,11 @@ impl State {
         change(stranger);
         self.places = self.places + stranger.places - places;
         self.bytes = self.bytes + stranger.bytes - bytes;
+        match (bytes >= MODEST, stranger.bytes >= MODEST) {
+            (false, true) => self.greedy.insert(id),
+            (true, false) => self.greedy.remove(&id),
+            _ => false,
+        };
         let after = stranger.weight();
         if before != after {
             let moved = stranger.activity.moved.load(SeqCst);
@@ -388,6 +394,7 @@ impl State {
     /// Takes a stranger out of the account.
     fn leave(&mut self, id: u64, now: u64) -> Option<Stranger> {
         let stranger = self.strangers.remove(&id)?;
+        self.greedy.remove(&id);
         let moved = stranger.activity.moved.load(SeqCst);
         let networks = if moved { &mut self.busy } else { &mut self.idle };
         networks.remove(stranger.member, stranger.weight(), now);

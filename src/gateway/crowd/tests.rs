@@ -40,7 +40,7 @@ fn gone(clients: &[Client]) -> usize {
 fn is_empty(crowd: &Crowd) {
     let state = crowd.state();
     assert_eq!((state.places, state.bytes, state.trusted, state.leaving_bytes), (0, 0, 0, 0));
-    assert!(state.strangers.is_empty() && state.leaving.is_empty());
+    assert!(state.strangers.is_empty() && state.leaving.is_empty() && state.greedy.is_empty());
     assert_eq!((state.idle.first_to_go(), state.busy.first_to_go()), (None, None));
 }
 
@@ -107,7 +107,11 @@ async fn one_that_takes_much_goes_before_one_that_has_just_begun_also_while_it_i
         client.place.charge(400 << 10);
     }
     assert_eq!((gone(&greedy), gone(&fresh)), (1, 0));
-    drop((permits, greedy, fresh));
+    // Answered lately, they are the youngest of all.
+    drop(permits);
+    let more: Vec<_> = (0..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    assert_eq!((gone(&greedy), gone(&fresh), gone(&more)), (2, 0, 0));
+    drop((greedy, fresh, more));
     is_empty(&crowd);
 }
 
