@@ -16,6 +16,7 @@
 mod networks;
 mod place;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -68,6 +69,10 @@ const WEIGHT: usize = 128 << 10;
 /// several at once. One that takes more bytes than a browser's first request, by TLS and HTTP/2, is not spared.
 const GRACE: Duration = Duration::from_millis(500);
 const MODEST: usize = 192 << 10;
+
+/// Connections that take about as much as each other are alike where those that take most have to go. More than a
+/// handshake takes. Bytes.
+const HEAP: usize = 64 << 10;
 
 /// How many of the oldest connections are looked at for one that is not spared: where threads are late, the oldest may
 /// be spared as well.
@@ -135,8 +140,8 @@ struct State {
     idle: Networks,
     /// Those that were being answered when they would have had to go.
     busy: Networks,
-    /// Those that take more than a connection that is spared, the oldest first.
-    greedy: BTreeSet<u64>,
+    /// Those that take one heap of bytes or more: the heaviest first, of equals the oldest.
+    heavy: BTreeSet<(Reverse<usize>, u64)>,
     places: usize,
     bytes: usize,
     trusted: usize,
@@ -335,9 +340,10 @@ impl State {
             if !busy {
                 activity.moved.store(false, SeqCst);
                 if answered <= before.since {
-                    // One that takes much goes before one that has just begun, also while it is being answered.
-                    let greedy = || self.greedy.iter().copied().find(others);
-                    return Some(if spared { greedy().unwrap_or(id) } else { id });
+                    // Where all have just begun, those that take most go first, also while they are being answered:
+                    // one that asks for more room would send many away that have hardly any.
+                    let heaviest = || self.heavy.iter().map(|(_, id)| *id).find(others);
+                    return Some(if spared { heaviest().unwrap_or(id) } else { id });
                 }
                 stranger.member.since = answered;
             }
@@ -366,11 +372,13 @@ impl State {
         change(stranger);
         self.places = self.places + stranger.places - places;
         self.bytes = self.bytes + stranger.bytes - bytes;
-        match (bytes >= MODEST, stranger.bytes >= MODEST) {
-            (false, true) => self.greedy.insert(id),
-            (true, false) => self.greedy.remove(&id),
-            _ => false,
-        };
+        let heaps = stranger.bytes / HEAP;
+        if bytes / HEAP != heaps {
+            self.heavy.remove(&(Reverse(bytes / HEAP), id));
+            if heaps > 0 {
+                self.heavy.insert((Reverse(heaps), id));
+            }
+        }
         let after = stranger.weight();
         if before != after {
             let moved = stranger.activity.moved.load(SeqCst);
@@ -394,7 +402,7 @@ impl State {
     /// Takes a stranger out of the account.
     fn leave(&mut self, id: u64, now: u64) -> Option<Stranger> {
         let stranger = self.strangers.remove(&id)?;
-        self.greedy.remove(&id);
+        self.heavy.remove(&(Reverse(stranger.bytes / HEAP), id));
         let moved = stranger.activity.moved.load(SeqCst);
         let networks = if moved { &mut self.busy } else { &mut self.idle };
         networks.remove(stranger.member, stranger.weight(), now);

@@ -40,7 +40,7 @@ fn gone(clients: &[Client]) -> usize {
 fn is_empty(crowd: &Crowd) {
     let state = crowd.state();
     assert_eq!((state.places, state.bytes, state.trusted, state.leaving_bytes), (0, 0, 0, 0));
-    assert!(state.strangers.is_empty() && state.leaving.is_empty() && state.greedy.is_empty());
+    assert!(state.strangers.is_empty() && state.leaving.is_empty() && state.heavy.is_empty());
     assert_eq!((state.idle.first_to_go(), state.busy.first_to_go()), (None, None));
 }
 
@@ -112,6 +112,18 @@ async fn one_that_takes_much_goes_before_one_that_has_just_begun_also_while_it_i
     let more: Vec<_> = (0..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
     assert_eq!((gone(&greedy), gone(&fresh), gone(&more)), (2, 0, 0));
     drop((greedy, fresh, more));
+    // All have just begun, and some of them have begun to take room.
+    let light: Vec<_> = (0..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let heavier: Vec<_> = (0..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    for client in &heavier {
+        client.place.charge(160 << 10);
+    }
+    light[0].place.charge(500 << 10);
+    assert_eq!((gone(&light), gone(&heavier)), (1, 0), "the heaviest");
+    heavier[3].place.charge(500 << 10);
+    assert_eq!((gone(&light), gone(&heavier)), (1, 1));
+    assert!(heavier[3].is_gone());
+    drop((light, heavier));
     is_empty(&crowd);
 }
 
