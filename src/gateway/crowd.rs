@@ -89,8 +89,10 @@ const TELL: Duration = Duration::from_secs(60);
 
 /// What a connection costs at each stage: measured, and rounded up. Bytes.
 pub(crate) mod cost {
-    /// Nothing has been read.
-    pub(super) const SILENT: usize = 8 << 10;
+    /// No thread has come to it yet.
+    pub(super) const ACCEPTED: usize = 2 << 10;
+    /// Nothing has been read: what is added to that.
+    pub(super) const SILENT: isize = 6 << 10;
     /// HTTP/1, with a buffer for each direction and a request that is being answered.
     pub(crate) const HTTP1: isize = 40 << 10;
     /// A TLS handshake and what is left of it.
@@ -263,7 +265,7 @@ impl Crowd {
         let id = self.tick();
         let member = Member { path, since: id, id };
         let known = Arc::clone(&activity);
-        let stranger = Stranger { member, places: 1, bytes: cost::SILENT, activity: known, end: None };
+        let stranger = Stranger { member, places: 1, bytes: cost::ACCEPTED, activity: known, end: None };
         state.places += stranger.places;
         state.bytes += stranger.bytes;
         state.idle.add(member, stranger.weight(), id);

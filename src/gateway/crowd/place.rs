@@ -49,7 +49,9 @@ impl Place {
 
     /// A thread begins to serve the connection.
     pub(crate) fn begin(&self) {
-        let _ = self.activity.served.set(Instant::now());
+        if self.activity.served.set(Instant::now()).is_ok() {
+            self.charge(cost::SILENT);
+        }
     }
 
     /// The task that serves the connection from now on: it ends when the connection has to go.
