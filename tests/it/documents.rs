@@ -273,6 +273,10 @@ fn the_example_and_the_compose_file_set_only_what_is_read() {
             assert!(compose.contains(&format!("${{{name}")), "docker-compose.yaml does not pass {name} on");
         }
     }
+    // Where people look on with browsers of their own size: the size follows them, up to one that a processor can draw.
+    for default in ["WEBRTC_ENABLE_RESIZE:-true}", "DISPLAY_MAX_SIZE:-3840x2160}"] {
+        assert!(compose.contains(&format!("${{{default}")), "docker-compose.yaml has not ${{{default}");
+    }
     let set: Vec<&str> = compose
         .lines()
         .filter_map(|line| Some(line.trim().strip_prefix("- ")?.split_once("=${")?.0))
