@@ -44,7 +44,18 @@ impl Desktop<'_> {
     }
 
     /// Waits for a stream that shows more than one surface: not black, not blank, not just a message.
+    ///
+    /// A page whose script was lost on the way, because a container came or went beside it, stays empty: then a person
+    /// reloads the page, and so does this, once.
     pub async fn wait_for_picture(&self, timeout: Duration) -> Picture {
+        let first = within(RETURN.min(timeout), async || self.look().await).await;
+        if let Ok(picture) = first {
+            return picture;
+        }
+        if self.stream().await.is_none() && self.browser.text().await.trim().is_empty() {
+            eprintln!("the page is empty: it is reloaded");
+            self.browser.execute("location.reload();", vec![]).await;
+        }
         eventually("a picture of the desktop", timeout, async || self.look().await).await
     }
 
