@@ -30,7 +30,7 @@ const PICTURE: &str = "
         return [element.videoWidth || element.width, element.videoHeight || element.height, box.width, box.height];
     });
     shown.sort((one, other) => other[2] * other[3] - one[2] * one[3]);
-    return shown[0].map(Math.round);";
+    return (shown[0] || []).map(Math.round);";
 
 /// What the X server says of its screen: its size, its largest size, and the density that programs read.
 #[derive(Debug, PartialEq, Eq)]
