@@ -1,6 +1,7 @@
 //! Whose the screen's size and density are: ours, or those of the browser that may change them. Browsers of every kind
 //! come to the same desktop, by Selkies and by VNC.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -261,30 +262,26 @@ async fn a_picture_that_is_scaled_is_smooth() {
     browser.shape((1920, 1080, 1)).await;
     stack::log_in(&browser, &stack.desktop(), USER, PASSWORD).await;
     wait_for_stream(&browser, [1920, 1080], (1920, 1080, 1)).await;
-    eventually("the lines as they are", SOON, async || {
-        let grey = grey(&browser.screenshot().await);
-        if grey < 0.1 { Ok(()) } else { Err(format!("{grey} of the picture is grey")) }
-    })
-    .await;
+    wait_for_lines(&browser, "as they are", 0.0..0.1).await;
     let shape = (1440, 810, 1);
     browser.shape(shape).await;
     wait_for_stream(&browser, [1920, 1080], shape).await;
-    wait_for_smooth_lines(&browser, 0.2).await;
+    wait_for_lines(&browser, "that were scaled", 0.2..1.0).await;
 
-    // VNC's pictures may be JPEG, in which a part of the lines is grey already.
     browser.shape((1920, 1080, 1)).await;
     browser.goto(&format!("http://localhost:{}/", stack.port(VNC))).await;
     wait_for_stream(&browser, [1920, 1080], (1920, 1080, 1)).await;
-    let sharp = grey(&browser.screenshot().await);
+    wait_for_lines(&browser, "by VNC", 0.0..0.1).await;
     browser.shape(shape).await;
     wait_for_stream(&browser, [1920, 1080], shape).await;
-    wait_for_smooth_lines(&browser, sharp + 0.2).await;
+    wait_for_lines(&browser, "by VNC that were scaled", 0.2..1.0).await;
 }
 
-async fn wait_for_smooth_lines(browser: &Browser, least: f64) {
-    eventually("lines that were scaled", SOON, async || {
+/// Waits until that part of the picture is grey.
+async fn wait_for_lines(browser: &Browser, what: &str, expected: Range<f64>) {
+    eventually(&format!("lines {what}"), SOON, async || {
         let grey = grey(&browser.screenshot().await);
-        if grey > least { Ok(()) } else { Err(format!("{grey} of the picture is grey")) }
+        if expected.contains(&grey) { Ok(()) } else { Err(format!("{grey} of the picture is grey")) }
     })
     .await;
 }
