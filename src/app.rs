@@ -239,6 +239,10 @@ impl Daemon {
         for line in lines {
             self.logs.push(OWN_LOG, &line);
         }
+        if self.welcome.is_over() {
+            // What the start took, and nothing needs any more.
+            tokio::task::spawn_blocking(sys::heap::give_back);
+        }
     }
 
     fn want_reload(&self, wanted: Wanted) {

@@ -9,7 +9,7 @@ mod encodings;
 use std::borrow::Cow;
 use std::sync::{PoisonError, RwLock};
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 /// What stands in a secret's place.
 const MASK: &str = "******";
@@ -53,7 +53,10 @@ impl Mask {
         patterns.dedup();
         known.masks = vec![MASK; patterns.len()];
         // The longest of several that match: one secret may begin like another.
-        known.searcher = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&patterns).ok();
+        // An automaton with a table for each state would take ten times the memory of this kind.
+        let mut builder = AhoCorasick::builder();
+        builder.match_kind(MatchKind::LeftmostLongest).kind(Some(AhoCorasickKind::ContiguousNFA));
+        known.searcher = builder.build(&patterns).ok();
         known.patterns = patterns;
     }
 

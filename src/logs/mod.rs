@@ -107,10 +107,30 @@ struct Inner {
 
 struct UnitLog {
     name: Arc<str>,
-    ring: Mutex<ring::Ring>,
+    lines: Mutex<Lines>,
     /// When the row that has not ended was last printed to the container's output, or first shown.
     row: Mutex<Option<Instant>>,
-    live: broadcast::Sender<Line>,
+}
+
+/// The lines of one unit. One lock guards the newest lines and the followers, so that `follow` sees each line once.
+struct Lines {
+    newest: ring::Ring,
+    /// The followers' channel. Only there while somebody follows: the channel's room is allocated at once.
+    live: Option<broadcast::Sender<Line>>,
+}
+
+impl Lines {
+    /// Sends lines to the followers, of which there are none most of the time.
+    fn send(&mut self, lines: impl Iterator<Item = Line>) {
+        let Some(live) = &self.live else { return };
+        if live.receiver_count() == 0 {
+            self.live = None;
+            return;
+        }
+        for line in lines {
+            let _ = live.send(line);
+        }
+    }
 }
 
 /// A lock whose holder panicked still guards usable data here: every critical section leaves it whole.
@@ -215,9 +235,9 @@ impl Logs {
         let row = terminal::safe_line(&row);
         let line = Line { at, text: (*row).into(), open: true };
         {
-            let mut ring = lock(&log.ring);
-            ring.set_row(line.clone());
-            let _ = log.live.send(line);
+            let mut lines = lock(&log.lines);
+            lines.newest.set_row(line.clone());
+            lines.send(std::iter::once(line));
         }
         let due = {
             let mut printed = lock(&log.row);
@@ -259,14 +279,9 @@ impl Logs {
         }
         *lock(&log.row) = None;
         {
-            let mut ring = lock(&log.ring);
-            ring.push(at, &lines);
-            // Under the ring's lock, so that `follow` sees each line once. Nobody listening is the normal case.
-            if log.live.receiver_count() > 0 {
-                for text in lines.lines() {
-                    let _ = log.live.send(Line { at, text: text.into(), open: false });
-                }
-            }
+            let mut shown = lock(&log.lines);
+            shown.newest.push(at, &lines);
+            shown.send(lines.lines().map(|text| Line { at, text: text.into(), open: false }));
         }
         prefixed(&format!("{now:.3} "), &lines)
     }
@@ -284,15 +299,15 @@ impl Logs {
     /// The last `lines` lines of a unit, oldest first. Empty for a unit that never printed.
     pub fn tail(&self, unit: &str, lines: usize) -> Vec<Line> {
         let log = lock(&self.inner.logs).get(unit).cloned();
-        log.map(|log| lock(&log.ring).tail(lines)).unwrap_or_default()
+        log.map(|log| lock(&log.lines).newest.tail(lines)).unwrap_or_default()
     }
 
     /// The last `lines` lines and everything after them, without a gap and without a line twice.
     pub fn follow(&self, unit: &str, lines: usize) -> (Vec<Line>, broadcast::Receiver<Line>) {
         let log = self.unit(unit);
-        let ring = lock(&log.ring);
-        let live = log.live.subscribe();
-        (ring.tail(lines), live)
+        let mut shown = lock(&log.lines);
+        let live = shown.live.get_or_insert_with(|| broadcast::channel(FOLLOW_BACKLOG).0).subscribe();
+        (shown.newest.tail(lines), live)
     }
 
     fn unit(&self, name: &str) -> Arc<UnitLog> {
@@ -303,9 +318,8 @@ impl Logs {
         let name: Arc<str> = name.into();
         let log = Arc::new(UnitLog {
             name: Arc::clone(&name),
-            ring: Mutex::new(ring::Ring::new(self.inner.ring)),
+            lines: Mutex::new(Lines { newest: ring::Ring::new(self.inner.ring), live: None }),
             row: Mutex::default(),
-            live: broadcast::channel(FOLLOW_BACKLOG).0,
         });
         logs.insert(name, Arc::clone(&log));
         log

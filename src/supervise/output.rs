@@ -1,9 +1,9 @@
 //! A unit's output, line by line, until its last writer is gone.
 
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ const PACE: Duration = Duration::from_millis(200);
 
 /// Reads `pipe` into `unit`'s log. Ends when nobody holds the other end any more, which may be long after the unit.
 pub(super) async fn read(pipe: OwnedFd, unit: &str, logs: &Logs) {
-    let mut pipe = match pipe::Receiver::from_owned_fd(pipe) {
+    let pipe = match pipe::Receiver::from_owned_fd(pipe) {
         Ok(pipe) => pipe,
         Err(error) => {
             tracing::warn!("the output of {unit} cannot be read: {error}");
@@ -29,16 +29,17 @@ pub(super) async fn read(pipe: OwnedFd, unit: &str, logs: &Logs) {
     };
     let hold = |text: &[u8]| logs.unfinished(text);
     let mut lines = Lines::default();
-    let mut buffer = vec![0; READ];
     loop {
         let due = lines.due();
         let ended = tokio::select! {
-            read = pipe.read(&mut buffer) => match read {
-                Ok(0) | Err(_) => true,
-                Ok(n) => {
-                    lines.feed(&buffer[..n], hold);
+            came = pipe.readable() => match came.and_then(|()| read_some(&pipe)) {
+                Ok(bytes) if bytes.is_empty() => true,
+                Ok(bytes) => {
+                    lines.feed(&bytes, hold);
                     false
                 }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                Err(_) => true,
             },
             // A prompt or a progress bar has no newline, and is worth seeing.
             () = at(due) => {
@@ -55,6 +56,14 @@ pub(super) async fn read(pipe: OwnedFd, unit: &str, logs: &Logs) {
             return;
         }
     }
+}
+
+/// What can be read now; nothing at the end. The room for it is there only while it is needed: most services print
+/// nothing most of the time.
+fn read_some(pipe: &pipe::Receiver) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(READ);
+    pipe.try_read_buf(&mut bytes)?;
+    Ok(bytes)
 }
 
 async fn at(due: Option<Instant>) {

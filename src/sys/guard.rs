@@ -20,6 +20,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::heap;
 use super::jobs::Own;
 use super::launch::{self, Report};
 use super::process::{below, command_line, processes, signal_all};
@@ -150,6 +151,10 @@ impl Guard {
             self.wait(alone)?;
             if self.launching.is_some() {
                 self.relay_launch()?;
+                if self.launching.is_none() {
+                    // The orders that came were large, and a guard stays for as long as its service.
+                    heap::give_back();
+                }
             }
             alone |= self.listen()?;
             while matches!(self.signals.read_signal(), Ok(Some(_))) {}
