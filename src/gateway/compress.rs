@@ -14,14 +14,13 @@ use axum::http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_TYPE, ETAG, VARY,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use hyper::body::{Body as HttpBody, Frame};
 
 use super::body::Reply;
-
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+use super::headers::SEC_FETCH_SITE;
 
 /// Shorter answers gain nothing.
 const SHORTEST: u64 = 1024;
@@ -122,7 +121,7 @@ fn is_worth<B: HttpBody>(response: &Response<B>) -> bool {
         && !headers.contains_key(CONTENT_RANGE)
         && !headers.get_all(CACHE_CONTROL).iter().any(|value| has(value, "no-transform"))
         // Sums over what the service sent.
-        && !["content-digest", "digest", "content-md5"].iter().any(|sum| headers.contains_key(*sum))
+        && !headers.keys().any(|name| matches!(name.as_str(), "content-digest" | "digest" | "content-md5"))
 }
 
 fn has(value: &HeaderValue, word: &str) -> bool {
@@ -132,26 +131,20 @@ fn has(value: &HeaderValue, word: &str) -> bool {
 /// Whether a type is one that shrinks. A stream of events is not: its events are small and each is to come at once.
 fn is_text(kind: &HeaderValue) -> bool {
     let Ok(kind) = kind.to_str() else { return false };
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match kind.split_once('/') {
-        Some(("text", kind)) => kind != "event-stream",
-        Some(("application", kind)) => {
-            let known = [
-                "javascript",
-                "json",
-                "vnd.ms-fontobject",
-                "wasm",
-                "x-javascript",
-                "x-ndjson",
-                "xhtml",
-                "xml",
-            ];
-            known.contains(&kind) || kind.ends_with("+json") || kind.ends_with("+xml")
-        }
-        Some(("image", kind)) => matches!(kind, "bmp" | "svg+xml" | "x-icon"),
-        Some(("font", kind)) => matches!(kind, "ttf" | "otf"),
-        _ => false,
+    let kind = kind.split_once(';').map_or(kind, |(kind, _)| kind).trim();
+    let Some((family, kind)) = kind.split_once('/') else { return false };
+    let family = |name: &str| family.eq_ignore_ascii_case(name);
+    let is = |names: &[&str]| names.iter().any(|name| kind.eq_ignore_ascii_case(name));
+    let suffix = kind.rsplit_once('+').map_or("", |(_, suffix)| suffix);
+    if family("text") {
+        return !is(&["event-stream"]);
     }
+    if family("application") {
+        let known =
+            ["javascript", "json", "vnd.ms-fontobject", "wasm", "x-javascript", "x-ndjson", "xhtml", "xml"];
+        return is(&known) || ["json", "xml"].iter().any(|of| suffix.eq_ignore_ascii_case(of));
+    }
+    family("image") && is(&["bmp", "svg+xml", "x-icon"]) || family("font") && is(&["ttf", "otf"])
 }
 
 fn encode<B>(coding: Coding, response: Response<B>) -> Response<Compressed<B>>

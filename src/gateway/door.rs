@@ -2,6 +2,7 @@
 //! is malformed goes first, then who asks, then from where, and only then where to.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -122,7 +123,7 @@ impl Door {
         }
         let insists = self.insists(target, visit.port);
         if reads && request.uri().path() == own::READY {
-            return self.ready(&request, &visit, insists).await.map(Reply::from);
+            return Box::pin(self.ready(&request, &visit, insists)).await.map(Reply::from);
         }
         // Before any page of ours can show up under an address with a token in it.
         if !visit.secure
@@ -181,10 +182,10 @@ impl Door {
         };
         if access.is_inside() {
             place.trust();
-            return self.admitted(target, request, access, visit).await;
+            return self.admitted(target, request, access, &visit).await;
         }
         let Some(permit) = place.permit(true) else { return page::crowded().map(Reply::from) };
-        let response = self.admitted(target, request, access, visit).await;
+        let response = self.admitted(target, request, access, &visit).await;
         response.map(|body| body.permitted(permit))
     }
 
@@ -221,12 +222,12 @@ impl Door {
         target: &Target,
         mut request: Box<Request<Incoming>>,
         access: Access,
-        visit: Visit,
+        visit: &Visit,
     ) -> Response<Reply> {
         let mut token_shown = false;
         if let Some(clean) = self.auth.without_token(request.uri(), access) {
             if visit.is_page() {
-                return login::exchange(&self.auth, &clean, access.session(), &visit, false).map(Reply::from);
+                return login::exchange(&self.auth, &clean, access.session(), visit, false).map(Reply::from);
             }
             if access == Access::Credentials && visit.upgrade.is_none() {
                 token_shown = self.auth.sets_cookies_for_tokens();
@@ -244,9 +245,8 @@ impl Door {
             return page::json(StatusCode::FORBIDDEN, &json!({ "error": why })).map(Reply::from);
         }
         self.auth.strip(request.headers_mut(), access.is_inside());
-        let secure = visit.secure;
         let mut response = self.inside(target, request, access, visit).await;
-        if token_shown && let Some(cookie) = self.auth.log_in(secure) {
+        if token_shown && let Some(cookie) = self.auth.log_in(visit.secure) {
             response.headers_mut().append(SET_COOKIE, cookie);
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
@@ -259,7 +259,7 @@ impl Door {
         target: &Target,
         mut request: Box<Request<Incoming>>,
         access: Access,
-        visit: Visit,
+        visit: &Visit,
     ) -> Response<Reply> {
         let own = request.uri().path().starts_with(own::PREFIX);
         match target {
@@ -273,7 +273,7 @@ impl Door {
             Target::Service(route)
                 if request.uri().path() == waiting::START && *request.method() == Method::POST =>
             {
-                let (pages, asker) = (self.pages.get(), self.asker(&visit));
+                let (pages, asker) = (self.pages.get(), self.asker(visit));
                 let page = visit::wants_page(request.headers()).then_some(&visit.base);
                 let started = waiting::start(route, &self.watch, pages, asker, page);
                 Box::pin(started).await.map(Reply::from)
@@ -289,7 +289,7 @@ impl Door {
                 visit.deny(Denied::Stranger, &request).map(Reply::from)
             }
             Target::Own(router) => {
-                request.extensions_mut().insert(self.asker(&visit));
+                request.extensions_mut().insert(self.asker(visit));
                 Box::pin(self.pages(router.clone(), *request, access)).await
             }
             Target::Service(route) if visit.upgrade.is_none() && rewrite::is_moved(route, &request) => {
@@ -319,7 +319,7 @@ impl Door {
         route: &Route,
         request: Box<Request<Incoming>>,
         access: Access,
-        visit: Visit,
+        visit: &Visit,
     ) -> Response<Reply> {
         let upgrades = visit.upgrade.is_some();
         let page = visit.navigation && !upgrades;
@@ -329,7 +329,7 @@ impl Door {
         let limit = (page && waiting::is_unhealthy(&self.watch.borrow(), route)).then_some(waiting::PATIENCE);
         let standing = match standing {
             Some(standing) => standing,
-            None => match waiting::within(limit, self.forward(route, request, access, &visit)).await {
+            None => match waiting::within(limit, pin!(self.forward(route, request, access, visit))).await {
                 Ok(response) => return response,
                 Err(Failed::Crowded) => return page::crowded().map(Reply::from),
                 Err(Failed::Unreachable(error)) => {

@@ -12,10 +12,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::auth::is_shared;
 use super::base::Prefix;
-use super::headers::{FORWARDED_PREFIX, FORWARDED_PROTO};
+use super::headers::{
+    CF_CONNECTING_IP, CF_RAY, CF_VISITOR, FORWARDED_FOR, FORWARDED_PREFIX, FORWARDED_PROTO, SEC_FETCH_MODE,
+};
 use super::origin;
 
-const CF_VISITOR: HeaderName = HeaderName::from_static("cf-visitor");
 use crate::config::network::Network;
 
 /// Whose word counts.
@@ -39,7 +40,7 @@ impl Proxies {
 
     /// The path under which `peer` has us, which it takes away from the addresses that it asks for.
     pub(super) fn prefix(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Prefix> {
-        let said = single(headers, FORWARDED_PREFIX.as_str())?;
+        let said = single(headers, &FORWARDED_PREFIX)?;
         if !self.may_be_proxy(peer) {
             return None;
         }
@@ -71,8 +72,8 @@ impl Proxies {
             return peer;
         }
         // Cloudflare sets both and lets nobody else do so.
-        let ray = single(headers, "cf-ray").is_some_and(|ray| !ray.is_empty());
-        let said = single(headers, "cf-connecting-ip").filter(|_| ray);
+        let ray = single(headers, &CF_RAY).is_some_and(|ray| !ray.is_empty());
+        let said = single(headers, &CF_CONNECTING_IP).filter(|_| ray);
         said.and_then(|address| address.to_str().ok()?.parse::<IpAddr>().ok())
             .map_or(peer, |address| address.to_canonical())
     }
@@ -81,7 +82,7 @@ impl Proxies {
     /// for is that one's own claim.
     fn before(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
-        let lines = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let lines = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
         let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).collect();
         for hop in hops.into_iter().rev() {
             let Some(address) = address(hop.trim()) else { break };
@@ -97,10 +98,10 @@ impl Proxies {
 /// Whether a browser sent this from a page that it takes for secure: it leaves these headers out over plain http,
 /// except for this very machine. So they tell of a proxy that ends TLS and does not say so.
 pub(super) fn is_secure_context(headers: &HeaderMap) -> bool {
-    headers.contains_key("sec-fetch-mode") && !origin::is_loopback(headers)
+    headers.contains_key(SEC_FETCH_MODE) && !origin::is_loopback(headers)
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a HeaderValue> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }

@@ -41,18 +41,26 @@ pub(super) const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwa
 pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
+/// What browsers say about who asks, and for what (Fetch Metadata Request Headers).
+pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(super) const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+/// What Cloudflare says about a request that it passes on.
+pub(super) const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
+pub(super) const CF_VISITOR: HeaderName = HeaderName::from_static("cf-visitor");
+pub(super) const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+
 /// Whether a header is not a stranger's to set.
 fn is_claim(name: &str) -> bool {
     // Many services read `a_b` as `a-b`: a way around what we remove or set.
-    name.contains('_') || FAMILIES.iter().any(|begin| name.starts_with(begin)) || CLAIMS.contains(&name)
+    name.as_bytes().contains(&b'_')
+        || FAMILIES.iter().any(|begin| name.starts_with(begin))
+        || CLAIMS.contains(&name)
 }
 
 /// Leaves only trailers announced that mean nothing to us: services exist that read them as headers, and what is not
 /// announced is not sent on.
 fn announce_trailers(headers: &mut HeaderMap) {
-    if !headers.contains_key(TRAILER) {
-        return;
-    }
     let announced = headers.get_all(TRAILER).iter().filter_map(|value| value.to_str().ok());
     let announced: Vec<_> = announced
         .flat_map(|value| value.split(','))
@@ -72,12 +80,12 @@ fn announce_trailers(headers: &mut HeaderMap) {
 
 /// Removes what concerns this connection only: the known headers and those that `Connection` names.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(TRANSFER_ENCODING) {
+    // One look at all that there is costs less than a search for each that might be.
+    let mut unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    if unwanted.contains(&TRANSFER_ENCODING) {
         // The chunks say how long the body is; what a service says beside them is wrong, or meant to be.
         headers.remove(CONTENT_LENGTH);
     }
-    // One look at all that there is costs less than a search for each that might be.
-    let mut unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
     if unwanted.contains(&CONNECTION) {
         let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
         let named = named.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
@@ -122,13 +130,21 @@ pub(super) fn prepare_request(
     let trailers = headers.get_all(TE).iter().any(|te| has_token(te, "trailers"));
     strip_hop_by_hop(headers);
     join_cookies(headers);
-    announce_trailers(headers);
-    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name.as_str())).cloned().collect();
+    let mut announces = false;
+    let mut unwanted = Vec::new();
+    for name in headers.keys() {
+        announces |= *name == TRAILER;
+        // What is expected is answered here, when the service begins to read the body.
+        if *name == EXPECT || is_claim(name.as_str()) {
+            unwanted.push(name.clone());
+        }
+    }
     for name in unwanted {
         headers.remove(name);
     }
-    // Answered here, when the service begins to read the body.
-    headers.remove(EXPECT);
+    if announces {
+        announce_trailers(headers);
+    }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
@@ -156,9 +172,9 @@ pub(super) fn announce_chunks<B: Body>(request: &mut Request<B>) {
 /// The protocol that a request asks to switch to. HTTP/2 and TLS are not among those that we pass on: behind such a
 /// tunnel requests would go past everything that is checked here.
 pub(super) fn upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
-    let asked = headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
     let mut protocols = headers.get_all(UPGRADE).iter();
     let protocol = protocols.next()?;
+    let asked = headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
     let text = protocol.to_str().ok()?.to_ascii_lowercase();
     let hides =
         text.split(',').map(str::trim).any(|p| p.is_empty() || p.starts_with("h2") || p.starts_with("tls"));

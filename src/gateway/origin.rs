@@ -9,6 +9,7 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, Method};
 
 use super::auth::Access;
+use super::headers::SEC_FETCH_SITE;
 
 /// A host, an IPv6 address without its brackets, and a port.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub(super) fn may_change(
     let Some(origin) = origins.next() else {
         // Browsers that leave the Origin out still tell that a foreign page asks.
         let foreign =
-            headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin" && site != "none");
+            headers.get_all(SEC_FETCH_SITE).iter().any(|site| site != "same-origin" && site != "none");
         return match access {
             _ if foreign => Err("the request comes from a page of another site"),
             Access::Session(_) | Access::TokenCookie => {
@@ -211,7 +212,7 @@ mod tests {
         assert!(may_change(&headers, session, &[]).is_err());
         assert!(may_change(&headers, Access::Credentials, &[]).is_ok());
         assert!(may_change(&headers, Access::Open, &[]).is_ok());
-        headers.insert("sec-fetch-site", HeaderValue::from_static("same-site"));
+        headers.insert(SEC_FETCH_SITE, HeaderValue::from_static("same-site"));
         assert!(may_change(&headers, Access::Credentials, &[]).is_err());
         assert!(may_change(&headers, Access::Open, &[]).is_err());
     }

@@ -114,7 +114,7 @@ pub(super) async fn send(
             },
         }
     }
-    let mut connection = dial(upstream, false).await?;
+    let mut connection = Box::pin(dial(upstream, false)).await?;
     let response = connection.send_request(*request).await.map_err(Failed::broken)?;
     Ok((response, Loan { pool, upstream: upstream.clone(), connection }))
 }

@@ -5,20 +5,18 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, HOST, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use super::auth::Denied;
 use super::base::Base;
 use super::crowd::Place;
 use super::forwarded::Proxies;
+use super::headers::{CF_RAY, SEC_FETCH_MODE};
 use super::workers::Guest;
 use super::{headers, login, origin, page};
-
-const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// The connection on which a request came.
 #[derive(Clone)]
@@ -97,7 +95,7 @@ impl Visit {
 
     /// The answer to somebody who does not come in.
     pub(super) fn deny<B>(&self, denied: Denied, request: &Request<B>) -> Response<Body> {
-        let browser = request.headers().contains_key("sec-fetch-mode");
+        let browser = request.headers().contains_key(SEC_FETCH_MODE);
         if let Denied::TooMany(wait) = denied {
             let error = json!({ "error": "too many attempts; the time to wait is in Retry-After" });
             let mut response = page::json(StatusCode::TOO_MANY_REQUESTS, &error);
@@ -168,8 +166,8 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
 /// Whether a person sees the answer, be it to a form.
 pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     let html = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/html"));
-    headers.get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
-        && headers.get_all("accept").iter().any(html)
+    headers.get_all(ACCEPT).iter().any(html)
+        && headers.get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
 }
 
 /// Whether a request came through Cloudflare, or says so.

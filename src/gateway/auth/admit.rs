@@ -24,9 +24,20 @@ impl Auth {
         peer: IpAddr,
         way: Way,
     ) -> Result<Access, Denied> {
-        if let Some(session) = self.session(headers, way.secure) {
-            return Ok(Access::Session(session));
+        match self.session(headers, way.secure) {
+            Some(session) => Ok(Access::Session(session)),
+            // Boxed: what checks a password needs room that every request would take along.
+            None => Box::pin(self.admit_without_session(uri, headers, peer, way)).await,
         }
+    }
+
+    async fn admit_without_session(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        way: Way,
+    ) -> Result<Access, Denied> {
         let known = self.known();
         let is_token = |token: &[u8]| known.is_token(token) || (way.secure && known.is_crossing(token));
         if uri::without_token(uri, is_token).is_some() {

@@ -111,8 +111,7 @@ impl Jar {
         secure: bool,
     ) -> impl Iterator<Item = &'a [u8]> {
         // By bytes: what is not text in a neighbour's cookie is no reason not to find ours.
-        let cookies =
-            headers.get_all(COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
+        let cookies = headers.get_all(COOKIE).into_iter().flat_map(|value| cookies(value.as_bytes()));
         let name = self.name(purpose, secure).as_bytes();
         cookies
             .filter_map(move |cookie| cookie.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
@@ -122,13 +121,13 @@ impl Jar {
     /// Takes our cookies out of a request's headers and leaves the others byte by byte.
     pub(super) fn strip(&self, headers: &mut HeaderMap) {
         let ours = |cookie: &&[u8]| self.is_name(name_of(cookie));
-        let shown = |value: &HeaderValue| value.as_bytes().split(|b| *b == b';').any(|c| ours(&c));
+        let shown = |value: &HeaderValue| cookies(value.as_bytes()).any(|cookie| ours(&cookie));
         if !headers.get_all(COOKIE).iter().any(shown) {
             return;
         }
         let mut kept = Vec::new();
         for value in headers.get_all(COOKIE) {
-            let others: Vec<_> = value.as_bytes().split(|b| *b == b';').filter(|c| !ours(c)).collect();
+            let others: Vec<_> = cookies(value.as_bytes()).filter(|cookie| !ours(cookie)).collect();
             let others = others.join(&b';');
             let others = others.trim_ascii();
             if !others.is_empty() {
@@ -171,8 +170,19 @@ fn line(name: &str, value: &str, seconds: u64, secure: bool) -> Option<HeaderVal
     HeaderValue::try_from(line).ok()
 }
 
+/// The parts of a `Cookie`, with the blanks around them. By `memchr`: every request is looked through, some twice.
+fn cookies(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let value = rest?;
+        let end = memchr::memchr(b';', value);
+        rest = end.map(|end| &value[end + 1..]);
+        Some(end.map_or(value, |end| &value[..end]))
+    })
+}
+
 fn name_of(cookie: &[u8]) -> &[u8] {
-    cookie.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii()
+    memchr::memchr(b'=', cookie).map_or(cookie, |end| &cookie[..end]).trim_ascii()
 }
 
 /// What of a name can be one by http, where browsers refuse the prefixes of https.
