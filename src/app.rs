@@ -1,7 +1,7 @@
 //! The composition root: load, listen, probe, plan, supervise, drain.
 //!
-//! Nothing slow stands before the first answer: the portal and the control socket are open before the machine is
-//! looked at. From then on this task only passes on: signals to the reaper and the supervisor, states to the observer.
+//! The portal and the control socket are open before the machine is probed, so the first answer never waits for slow
+//! work. Afterwards this task only forwards: signals to the reaper and the supervisor, states to the observer.
 
 mod busy;
 mod control;
@@ -41,17 +41,17 @@ use front::Front;
 use reload::{Reading, Reloader, Wanted};
 use welcome::{Known, Welcome};
 
-/// How long answers on the control socket may take at the end.
+/// How long the last answers on the control socket may take at the end.
 const LAST_ANSWER: Duration = Duration::from_millis(300);
 
-/// Runs the desktop until it is asked to stop or its main service has ended. Answers with the exit code; the failure
-/// says why it could not even begin.
+/// Runs the desktop until a stop is requested or its main service has ended. Returns the exit code; the failure says
+/// why the daemon could not start.
 pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let began = (Instant::now(), jiff::Timestamp::now().as_millisecond());
     let (logs, no_logs) = open_logs(&config);
     let signals = Signals::new().map_err(|error| failed(format!("taking signals: {error}")))?;
     if let Err(error) = sys::become_subreaper() {
-        tracing::warn!("orphans will not come to this process: {error}");
+        tracing::warn!("orphaned processes will not be adopted by this process: {error}");
     }
     tracing::info!("desktopd {} starts", env!("CARGO_PKG_VERSION"));
     let socket = config.places.control_socket();
@@ -110,45 +110,45 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let front = daemon.front;
     stop.cancel();
     front.gateway.drained().await;
-    // Followers of logs and events have no end of their own and are not waited for.
+    // Streams of logs and events never end by themselves and are not waited for.
     let _ = tokio::time::timeout(LAST_ANSWER, answering).await;
     tracing::info!("everything has stopped");
     logs.flush();
     Ok(code)
 }
 
-/// Everything that runs, and what may be asked of it.
+/// Everything that runs, with the channels on which requests arrive.
 struct Daemon {
     signals: Signals,
     reaper: Reaper,
     supervisor: Supervisor,
     observer: Observer,
-    /// Asks for the configuration to be read again.
+    /// Requests that the configuration be read again.
     reload: mpsc::UnboundedSender<Wanted>,
-    /// What came of it.
+    /// The results of these requests.
     readings: mpsc::Receiver<Reading>,
     wishes: mpsc::Receiver<Wish>,
     front: Front,
-    /// Asks for the public address again, and hears which it is.
+    /// Requests a new look-up of the public address, and receives the result.
     whereabouts: (mpsc::Sender<()>, mpsc::Receiver<IpAddr>),
-    /// Where to say that everything is up, until it was said.
+    /// The socket that gets `READY=1` once everything is up; `None` after that.
     ready_socket: Option<OsString>,
     /// Tells scripts that the machine is still being set up.
     busy: Busy,
-    /// Where commands reach the daemon.
+    /// The socket over which commands reach the daemon.
     control: Control,
-    /// Says where to log in.
+    /// Prints where to log in.
     welcome: Welcome,
     logs: Logs,
 }
 
 impl Daemon {
-    /// Passes on what happens until everything has stopped, and answers with the exit code.
+    /// Forwards signals, requests and states until everything has stopped, and returns the exit code.
     async fn watch_over(&mut self) -> i32 {
         let mut states = self.supervisor.watch.clone();
         let mut supervised = true;
         let mut asked = false;
-        // Children may have ended before their signal could be taken.
+        // Children may have ended before the signal handler was installed.
         self.reaper.reap();
         loop {
             tokio::select! {
@@ -169,7 +169,7 @@ impl Daemon {
                 },
                 Some(wish) = self.wishes.recv() => match wish {
                     Wish::Shutdown => {
-                        tracing::info!("stopping: somebody asked for it over the control socket");
+                        tracing::info!("stopping: requested over the control socket");
                         asked = true;
                         self.supervisor.shutdown();
                         if !supervised {
@@ -177,10 +177,10 @@ impl Daemon {
                         }
                     }
                     Wish::Changed(reply) => {
-                        self.want_reload(("a boot step changed what the plan is made of", Some(reply)));
+                        self.want_reload(("a boot step changed inputs of the plan", Some(reply)));
                     }
                     Wish::Reload(reply) => {
-                        self.want_reload(("somebody asked to read the configuration", Some(reply)));
+                        self.want_reload(("a reload was requested", Some(reply)));
                     }
                 },
                 () = self.control.changed() => self.control.look().await,
@@ -189,8 +189,8 @@ impl Daemon {
                 Some(public) = self.whereabouts.1.recv() => self.front.found(&self.observer, public),
                 changed = states.changed(), if supervised => {
                     if changed.is_err() {
-                        // This process goes on: with it would go everything that still works.
-                        tracing::error!("the supervisor has failed; what runs goes on, but nobody looks after it");
+                        // The daemon keeps running: if it ended, everything that still works would end with it.
+                        tracing::error!("the supervisor has failed; services run on without supervision");
                         supervised = false;
                         continue;
                     }
@@ -216,7 +216,7 @@ impl Daemon {
         }
     }
 
-    /// Everything is up: tells whoever started us, once, and does what could wait for it.
+    /// Everything is up: reports it once to the process that started the daemon, and does the work that could wait.
     fn came_up(&mut self) {
         self.front.auth.hash_ahead();
         let Some(socket) = self.ready_socket.take() else { return };
@@ -225,7 +225,7 @@ impl Daemon {
         }
     }
 
-    /// Says where to log in, as soon as that is of use.
+    /// Prints where to log in, as soon as that is useful.
     fn greet(&mut self, published: &Published) {
         let (front, units) = (&self.front, &published.units);
         let routes = front.shown_routes();
@@ -240,7 +240,7 @@ impl Daemon {
             self.logs.push(OWN_LOG, &line);
         }
         if self.welcome.is_over() {
-            // What the start took, and nothing needs any more.
+            // Gives back the memory that only the start needed.
             tokio::task::spawn_blocking(sys::heap::give_back);
         }
     }
@@ -251,7 +251,7 @@ impl Daemon {
         }
     }
 
-    /// Takes over what changed in the configuration. A mistake in it changes nothing.
+    /// Applies the changes of the configuration. A configuration with a mistake changes nothing.
     async fn take_over(&mut self, reading: Reading) {
         let (why, reply) = reading.wanted;
         let result = match reading.plan {
@@ -261,10 +261,10 @@ impl Daemon {
         match &result {
             Ok(changes) if *changes == Replanned::default() => tracing::debug!("{why}: {changes}"),
             Ok(changes) => tracing::info!("{why}: {changes}"),
-            Err(error) => tracing::error!("{why}, and nothing was done about it: {error}"),
+            Err(error) => tracing::error!("{why}, but nothing was changed: {error}"),
         }
         if let Some(reply) = reply {
-            // Whoever asked may have gone.
+            // The requester may have disconnected.
             let _ = reply.send(result);
         }
     }
@@ -274,7 +274,7 @@ impl Daemon {
             self.supervisor.replan(plan.units.clone()).await.ok_or("everything is being stopped")?;
         self.front.show_plan(&self.observer, &plan);
         self.front.set_routes(&self.observer, &plan).await;
-        // Where it was not asked for nobody hears this.
+        // If the public address is not looked up, the channel has no receiver.
         let _ = self.whereabouts.0.try_send(());
         Ok(changes)
     }
@@ -285,12 +285,12 @@ fn observe(observer: &Observer, published: Published) {
         snapshot.units = published.units;
         snapshot.seq = published.seq;
         snapshot.up = published.up;
-        // Not before the units are known: without them there would be nothing to wait for.
+        // The phase changes only together with the units: without units there would be nothing to wait for.
         snapshot.phase = if published.stopping { Phase::Stopping } else { Phase::Running };
     });
 }
 
-/// The logs, and why they are kept in memory only, if they are.
+/// The logs, and the reason if they are kept in memory only.
 fn open_logs(config: &Config) -> (Logs, Option<String>) {
     let dir = &config.places.log;
     let trouble = logs::usable(dir)
@@ -308,19 +308,19 @@ fn open_logs(config: &Config) -> (Logs, Option<String>) {
     (logs, trouble)
 }
 
-/// Makes the secrets that a service needs where nobody gives them.
+/// Generates the secrets that a service needs and that were not given.
 fn make_secrets(config: &mut Config, state: &State) {
     config.env.make("COTURN_PASSWORD", &Secret::new(state.word("coturn-password")));
 }
 
-/// Looks at the machine and plans, off the threads that answer: a directory service or a disk may be slow.
+/// Probes the machine and plans, off the threads that serve requests: a directory service or a disk may be slow.
 async fn plan(
     config: Config,
     shown: variables::Shown,
     control: &mut Control,
 ) -> Result<(Plan, Reloader), Failure> {
     let (plan, facts, config, shown) = sys::apart(move || {
-        // No hook of this boot has run yet, and no account has failed to be made.
+        // Traces of an earlier boot: no hook of this boot has run yet, and no account has failed to be made.
         let _ = std::fs::remove_file(config.env_files().hooks);
         let _ = std::fs::remove_file(config.places.run.join(facts::account::TROUBLE));
         // Before root's own scripts read what an earlier boot left there.
@@ -329,7 +329,7 @@ async fn plan(
         }
         if let Err(error) = env::note(&config.env_files()) {
             tracing::debug!(
-                "what scripts change in {} is not told apart: {error}",
+                "changes that scripts make in {} cannot be recognized: {error}",
                 config.settings.environment_file.display()
             );
         }
@@ -357,7 +357,7 @@ async fn plan(
         tracing::info!("{left_out}");
     }
     tracing::info!("display: {}", plan.display.summary());
-    // The desktop's user may look at its own services' states.
+    // The user of the desktop may query the states of its own services.
     if let Ok(account) = &plan.account
         && facts.daemon.uid == 0
     {
@@ -367,7 +367,7 @@ async fn plan(
     Ok((plan, reloader))
 }
 
-/// Makes the file that vast.ai's scripts wait for and people there edit.
+/// Makes the file that vast.ai's scripts wait for and that users edit there.
 fn make_portal_file(config: &Config) {
     if !Provider::of(&config.env).is_vast() {
         return;
@@ -375,7 +375,7 @@ fn make_portal_file(config: &Config) {
     let path = &config.settings.portal_file;
     let portal = Portal::of(config);
     match portal_file::make(path, &portal.among(&config.portal.entries)) {
-        Ok(true) => tracing::info!("{} was made of PORTAL_CONFIG", path.display()),
+        Ok(true) => tracing::info!("{} was made from PORTAL_CONFIG", path.display()),
         Ok(false) => {}
         Err(error) => {
             tracing::warn!("{}: {error}; scripts that look for it will not find it", path.display());
@@ -383,7 +383,7 @@ fn make_portal_file(config: &Config) {
     }
 }
 
-/// Refuses a command of `desktopd run` that cannot run: nothing is worth starting without it.
+/// Refuses a command of `desktopd run` that cannot be executed: without it there is nothing to run.
 fn check_command(plan: &Plan, facts: &Facts, config: &Config) -> Result<(), Failure> {
     let Some(service) = config.services.iter().find(|service| service.is_command()) else { return Ok(()) };
     let Some(Fate::Skip(reason) | Fate::Broken(reason)) = plan.unit(&service.name).map(|unit| &unit.fate)

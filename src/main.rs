@@ -1,4 +1,4 @@
-//! The way in: which side of this program runs, and the only `process::exit`.
+//! The entry point: chooses the subcommand to run, and has the only `process::exit`.
 
 use std::process::exit;
 
@@ -11,7 +11,7 @@ use desktopd::sys::print;
 use desktopd::{app, steps, sys};
 use tokio::runtime::Builder;
 
-/// Our futures are small and nothing recurses deeply. Bytes.
+/// The stack of a worker thread: the futures are small and no function recurses deeply. Bytes.
 const STACK: usize = 512 * 1024;
 
 fn main() {
@@ -25,7 +25,7 @@ fn run() -> i32 {
     let args = match Args::read(std::env::args_os().collect()) {
         Ok(args) => args,
         Err(error) => {
-            // `--help` and `--version` come this way too, and are no errors.
+            // `--help` and `--version` also end here, and are no errors.
             let _ = error.print();
             return if error.use_stderr() { code::USAGE } else { 0 };
         }
@@ -37,8 +37,8 @@ fn run() -> i32 {
         Command::Init { unless_running, variables } => {
             let config = Config::load(args.config.clone(), variables);
             if *unless_running && cli::runs(&config) {
-                // Scripts end with it that replace what comes before.
-                let _ = print::out("desktopd runs already, and does the work of this\n");
+                // Some scripts replace parts of the boot and end with this command.
+                let _ = print::out("desktopd runs already; it does the work of this command\n");
                 return 0;
             }
             desktop(config)
@@ -61,8 +61,8 @@ fn run() -> i32 {
     }
 }
 
-/// The sides that only this program itself starts. They are told apart before the command line is parsed: what the
-/// parser is made of would stay in the memory of every guard.
+/// Runs an internal subcommand, which only this program itself starts. This happens before the command line is parsed,
+/// because the parser's memory would stay allocated in every guard.
 fn own_side() -> Option<i32> {
     let mut words = std::env::args_os().skip(1);
     match words.next()?.to_str()? {
@@ -78,11 +78,11 @@ fn own_side() -> Option<i32> {
     }
 }
 
-/// The daemon's side.
+/// Runs the daemon.
 fn desktop(config: Config) -> i32 {
     let config = config.with_door();
     sys::start_clean();
-    // It has no reason to fail; if it does, there are as many as before.
+    // The call has no reason to fail; if it does, the limit is unchanged.
     let _ = sys::limits::raise_open_files();
     if let Err(error) = sys::threads_work() {
         return told(Err(error));
@@ -112,7 +112,7 @@ fn with_runtime<T>(
 ) -> Result<T, String> {
     let runtime = runtime.map_err(|error| format!("starting: {error}"))?;
     let result = runtime.block_on(work);
-    // A thread that hangs in a dead disk must not keep the program.
+    // A thread that hangs on a dead disk must not keep the program from ending.
     runtime.shutdown_background();
     Ok(result)
 }
@@ -130,7 +130,7 @@ fn told(result: Result<(), String>) -> i32 {
 fn plan(config: &Config, json: bool) -> i32 {
     let facts = Facts::probe(config);
     let plan = Plan::build(config, &facts);
-    // A service file may say in the open what is a secret elsewhere.
+    // A service file may contain in plain text a value that is a secret elsewhere.
     let mask = Mask::default();
     mask.hide(config.env.secrets());
     let printed = if json {

@@ -1,8 +1,9 @@
-//! What survives a restart of the container: small values by name, each in a file of its own in one private folder.
+//! The persistent state, which survives a restart of the container: small named values, each in a file of its own in
+//! one private folder.
 //!
-//! Invariants: a value is written whole or not at all (temporary file, fsync, rename); only the owner can read it; it
-//! is bound to the instance, so that a copy of the machine started elsewhere makes secrets of its own; a folder that
-//! cannot be written never stops the daemon: values then live in memory, and `open` says so.
+//! Invariants: a value is written atomically (temporary file, fsync, rename); only the owner can read it; it belongs to
+//! one instance, so that a copy of the machine that is started elsewhere makes new secrets; a folder that cannot be
+//! written never stops the daemon: values are then kept in memory, and `open` returns a problem.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -19,29 +20,29 @@ use crate::sys::replace::replace_with;
 /// The file that says which instance the values belong to. No value may have this name.
 const INSTANCE: &str = "instance";
 
-/// Folders in which units keep what belongs to the instance as well: the SSH server's own keys.
+/// Folders of units with data that belongs to the instance as well: the host keys of the SSH server.
 const OF_UNITS: [&str; 1] = ["ssh"];
 
-/// What a generated word consists of: nothing that is easily taken for something else.
+/// The characters of a generated word: none that is easily mistaken for another one.
 const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
-/// No value is larger. Bytes.
+/// The largest value. Bytes.
 const LARGEST: u64 = 16 << 20;
 
 /// Length of a generated word: with 56 letters, 139 bits.
 const WORD: usize = 24;
 
-/// The store. One in a process.
+/// The store of values. A process has one.
 pub struct State {
     /// `None` keeps everything in memory.
     dir: Option<PathBuf>,
-    /// What was read or written in this process: a folder that fails later changes nothing any more.
+    /// The values that this process has read or written: they stay usable if the folder fails later.
     values: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 impl State {
-    /// Opens the folder, making it if needed. Values of another instance are removed. The text says why values
-    /// will not survive a restart, if they won't.
+    /// Opens the folder, and creates it if it is missing. Values of another instance are removed. The text, if any,
+    /// says why values will not survive a restart.
     pub fn open(dir: &Path, instance: &str) -> (Self, Option<String>) {
         let (dir, problem) = match claim(dir, instance) {
             Ok(()) => (Some(dir.to_owned()), None),
@@ -56,7 +57,7 @@ impl State {
         (Self { dir, values: Mutex::default() }, problem)
     }
 
-    /// Whether what is kept here outlives this process.
+    /// Whether the values survive a restart.
     pub fn is_lasting(&self) -> bool {
         self.dir.is_some()
     }
@@ -66,12 +67,12 @@ impl State {
         self.get_in(&mut self.lock(), key)
     }
 
-    /// Keeps a value. When it cannot be written it is kept in memory, and the error says so.
+    /// Stores a value. If it cannot be written, it is kept in memory only and the error is returned.
     pub fn set(&self, key: &str, value: Vec<u8>) -> io::Result<()> {
         self.set_in(&mut self.lock(), key, value)
     }
 
-    /// Forgets a value.
+    /// Removes a value.
     pub fn remove(&self, key: &str) -> io::Result<()> {
         let mut values = self.lock();
         values.remove(key);
@@ -81,19 +82,19 @@ impl State {
         }
     }
 
-    /// The value, or the one that `make` makes, which is kept from then on.
+    /// Returns the value. If it is missing, `make` creates it and it is stored.
     pub fn get_or_insert_with(&self, key: &str, make: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
         self.valid_or_insert_with(key, |_| true, make)
     }
 
-    /// `N` random bytes, made once: a key.
+    /// A key of `N` random bytes, which is created once.
     pub fn key<const N: usize>(&self, key: &str) -> [u8; N] {
         let right = |value: &[u8]| value.len() == N;
         let made = self.valid_or_insert_with(key, right, || rand::random::<[u8; N]>().to_vec());
         made.try_into().unwrap_or_else(|_| rand::random())
     }
 
-    /// A random word that a person can type, made once: a password or a token.
+    /// A random word that a person can type (a password or a token), which is created once.
     pub fn word(&self, key: &str) -> String {
         let right = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
         let made = self.valid_or_insert_with(key, right, || {
@@ -109,7 +110,7 @@ impl State {
         valid: impl Fn(&[u8]) -> bool,
         make: impl FnOnce() -> Vec<u8>,
     ) -> Vec<u8> {
-        // Under one lock, so that two who ask at once get the same value.
+        // Under one lock, so that two concurrent callers get the same value.
         let mut values = self.lock();
         if let Some(value) = self.get_in(&mut values, key).filter(|value| valid(value)) {
             return value;
@@ -136,7 +137,8 @@ impl State {
         written
     }
 
-    /// Keys are names in this program's source; one that could leave the folder is kept in memory.
+    /// The file of a value. Keys are names in this program's source; the value of a key that could lead out of the
+    /// folder is kept in memory only.
     fn path(&self, key: &str) -> Option<PathBuf> {
         let plain = key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         let dir = self.dir.as_ref().filter(|_| plain && !key.is_empty() && key != INSTANCE)?;
@@ -148,7 +150,7 @@ impl State {
     }
 }
 
-/// Makes the folder ours: private, writable, and without another instance's values.
+/// Prepares the folder: private, writable, and without values of another instance.
 fn claim(dir: &Path, instance: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     fs::set_permissions(dir, Permissions::from_mode(0o700))?;
@@ -168,7 +170,7 @@ fn claim(dir: &Path, instance: &str) -> io::Result<()> {
             _ => {}
         }
     }
-    // Last: a crash before this line starts over.
+    // Written last: after a crash before this line, the next start does all of this again.
     write(&id, instance.as_bytes())
 }
 
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn another_instance_makes_its_own() {
+    fn another_instance_makes_new_values() {
         let dir = tempfile::tempdir().unwrap();
         let key = State::open(dir.path(), "one").0.key::<32>("cookie-key");
         let host_keys = dir.path().join("ssh/etc/ssh");
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_values_are_made_anew() {
+    fn invalid_values_are_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let (state, _) = State::open(dir.path(), "one");
         fs::write(dir.path().join("cookie-key"), "short").unwrap();
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_written_is_no_obstacle() {
+    fn values_are_kept_in_memory_if_the_folder_cannot_be_written() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "in the way").unwrap();

@@ -12,7 +12,7 @@ clean() {
   rm -f "$policy"
 }
 trap clean EXIT
-# 101: the script of a package that wants to start its daemon is told that this is forbidden.
+# 101: when a package's script wants to start its daemon, this exit code forbids it.
 printf '#!/bin/sh\nexit 101\n' >"$policy"
 chmod 755 "$policy"
 
@@ -44,7 +44,7 @@ rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
 rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
 rm -f /var/lib/dbus/machine-id /var/lib/systemd/random-seed
 : >/etc/machine-id
-# Made by package scripts for daemons that do not run here. /run/systemd/seats alone makes programs believe in logind.
+# Made by package scripts for daemons that do not run here. Programs take /run/systemd/seats alone as a sign of logind.
 rm -rf /run/systemd /run/adduser /run/log /run/sendsigs.omit.d
 rm -rf /var/log/apt /var/log/dpkg.log /var/log/alternatives.log /var/cache/debconf/*-old /var/lib/dpkg/*-old
 rm -rf /tmp/* /var/tmp/*

@@ -1,5 +1,5 @@
 #!/bin/bash
-# prepare.sh [LOCALE...]: the first step of an image says what packages may bring along.
+# prepare.sh [LOCALE...]: the first step of an image build; decides which files of packages are installed.
 # Documentation, the serif half of the CJK fonts and the translations for other locales than those named are left out when
 # packages are unpacked. Licences stay.
 set -euo pipefail
@@ -22,7 +22,7 @@ EOF
   done
 } >/etc/dpkg/dpkg.cfg.d/desktopd
 
-# An image made for Docker deletes each package file after use; the cache mounts keep them instead.
+# A Docker base image deletes each package file after use; the cache mounts keep the files instead.
 rm -f /etc/apt/apt.conf.d/docker-clean
 cat >/etc/apt/apt.conf.d/90desktopd <<'EOF'
 APT::Install-Recommends "false";

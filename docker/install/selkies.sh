@@ -6,7 +6,7 @@ set -euo pipefail
 if [ -s /run/secrets/ca ]; then
   export PIP_CERT=/run/secrets/ca
 fi
-# pip stays outside: the environment has only what runs.
+# pip is not in the environment, which has only the packages needed at run time.
 python3 -m venv /tmp/pip
 python3 -m venv --without-pip /opt/selkies
 /tmp/pip/bin/pip --python /opt/selkies/bin/python --disable-pip-version-check --no-cache-dir \

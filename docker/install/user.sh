@@ -4,7 +4,7 @@ set -euo pipefail
 name=$1
 id=$2
 
-# Ubuntu's images come with a user of that number.
+# Ubuntu's images have a user with this id already.
 taken=$(getent passwd "$id" | cut -d: -f1 || true)
 if [ -n "$taken" ] && [ "$taken" != "$name" ]; then
   userdel --remove "$taken" 2>/dev/null || userdel "$taken"
@@ -18,7 +18,7 @@ for group in audio video render input; do
   fi
 done
 rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid-
-# It fails where the container engine was started from somebody's session, and ended each SSH login.
+# This fails where the container engine was started from a user's session, and would end each SSH login.
 if [ -f /etc/pam.d/sshd ]; then
   sed -i 's/^session\( *\)required\( *pam_loginuid.so\)/session\1optional\2/' /etc/pam.d/sshd
 fi

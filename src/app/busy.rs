@@ -1,4 +1,4 @@
-//! The file by which scripts of the older images see that the machine is still being set up.
+//! The provisioning marker: a file by which scripts of the older images see that the machine is still being set up.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,33 +8,33 @@ use nix::unistd::Uid;
 
 use crate::supervise::{UnitState, UnitStatus};
 
-/// Who sets the machine up: people's own scripts.
+/// The units that set the machine up: the users' own scripts.
 const SCRIPTS: [&str; 4] = ["hotfix", "boot-script", "hooks", "provisioning"];
 
-/// Whether the file is there.
+/// The marker file, and whether it exists.
 pub(super) struct Busy {
     file: Option<PathBuf>,
     there: bool,
 }
 
 impl Busy {
-    /// Begins a boot of the daemon whose folder is `run_dir`; the file is beside that.
+    /// Starts without the file. `run_dir` is the daemon's own folder; the file is beside that folder.
     pub(super) fn begin(run_dir: &Path) -> Self {
         let file = run_dir.parent().filter(|_| Uid::effective().is_root());
         let file = file.map(|folder| folder.join("container_config"));
         if let Some(file) = &file {
-            // That of an earlier boot: the folder may be as lasting as the container.
+            // A file of an earlier boot may be left: the folder may live as long as the container.
             remove(file);
         }
         Self { file, there: false }
     }
 
-    /// Whether people's scripts still set up the machine.
+    /// Whether users' scripts still set up the machine.
     pub(super) fn is_there(&self) -> bool {
         self.there
     }
 
-    /// Makes the file, or removes it, as `units` are.
+    /// Creates or removes the file, depending on the states of `units`.
     pub(super) fn look(&mut self, units: &[UnitStatus]) {
         let busy = |unit: &UnitStatus| {
             SCRIPTS.contains(&unit.name.as_str())

@@ -1,7 +1,8 @@
-//! The control socket stays where commands look for it: somebody may empty the folder of sockets (`rm -rf
-//! /run/desktopd/*`), and then no command and no health check would reach the daemon again.
+//! The control socket stays where commands look for it. A user may empty the folder of sockets (`rm -rf
+//! /run/desktopd/*`); then no command and no health check would reach the daemon any more.
 //!
-//! The kernel says that a file was removed (inotify); where it cannot, SIGHUP has the socket looked for as well.
+//! The kernel reports that a file was removed (inotify). Where inotify does not work, SIGHUP also makes the daemon
+//! check the socket.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -19,17 +20,18 @@ pub(super) struct Control {
     /// The folder that the socket is in.
     run: PathBuf,
     path: PathBuf,
-    /// Who may ask besides root.
+    /// The group that may query besides root.
     group: Option<Gid>,
     /// Device and inode of the file.
     file: Option<(u64, u64)>,
     watch: Option<Watch>,
-    /// To the task that serves.
+    /// To the task that serves the socket.
     listeners: mpsc::Sender<UnixListener>,
 }
 
 impl Control {
-    /// Binds the socket. Answers also with what is to be served: the listener, and those that replace it later.
+    /// Binds the socket. Also returns what is to be served: the listener, and a channel with the listeners that replace
+    /// it later.
     pub(super) async fn bind(
         run: PathBuf,
         path: PathBuf,
@@ -37,18 +39,18 @@ impl Control {
         let listener = portal::bind_unix(&run, &path).await?;
         let (listeners, later) = mpsc::channel(1);
         let (folder, socket) = (run.clone(), path.clone());
-        // The folder's own folder says that the folder was removed.
+        // A removal of the folder itself is reported by its parent folder.
         let places = run.parent().map(PathBuf::from).into_iter().chain([run.clone()]).collect();
         let watch = Watch::over(places, move |changed| changed == folder || changed == socket);
         let watch = watch.inspect_err(|error| {
-            tracing::warn!("a removed control socket will go unnoticed: {error}; SIGHUP has it made again");
+            tracing::warn!("a removed control socket will go unnoticed: {error}; SIGHUP restores it");
         });
         let mut control = Self { run, path, group: None, file: None, watch: watch.ok(), listeners };
         control.file = control.found();
         Ok((control, listener, later))
     }
 
-    /// Lets a group ask as well.
+    /// Lets a group query as well.
     pub(super) fn open_to(&mut self, group: Gid) {
         self.group = Some(group);
         if let Err(error) = chown(&self.path, None, Some(group)) {
@@ -56,7 +58,7 @@ impl Control {
         }
     }
 
-    /// Waits until something was done to the socket's file. May be dropped and called again.
+    /// Waits until the file of the socket was changed or removed. Cancel-safe.
     pub(super) async fn changed(&mut self) {
         match &mut self.watch {
             Some(watch) => watch.changed().await,
@@ -64,27 +66,27 @@ impl Control {
         }
     }
 
-    /// Makes the socket again where it is gone.
+    /// Makes the socket again if it was removed.
     pub(super) async fn look(&mut self) {
         if self.found().is_some_and(|found| Some(found) == self.file) {
             return;
         }
         match portal::bind_unix(&self.run, &self.path).await {
             Ok(listener) => {
-                tracing::warn!("{} was removed, and is there again", self.path.display());
+                tracing::warn!("{} was removed and has been restored", self.path.display());
                 self.file = self.found();
                 if let Some(group) = self.group {
                     self.open_to(group);
                 }
-                // The task that serves ends only with the daemon.
+                // The task that serves the socket ends only with the daemon.
                 let _ = self.listeners.send(listener).await;
             }
             Err(error) => {
-                tracing::error!("the control socket was removed, and cannot be made again: {error}");
+                tracing::error!("the control socket was removed and cannot be restored: {error}");
             }
         }
         if let Some(Err(error)) = self.watch.as_mut().map(Watch::look) {
-            tracing::warn!("a removed control socket will go unnoticed: {error}; SIGHUP has it made again");
+            tracing::warn!("a removed control socket will go unnoticed: {error}; SIGHUP restores it");
         }
     }
 

@@ -1,5 +1,5 @@
-//! Who may enter, as the environment and what was made before say it. On vast.ai its Open button has a token, which
-//! is the password as well where nobody chose one, and the password does where a token is asked for.
+//! The credentials of the gateway, from the environment or generated earlier. On vast.ai the Open button has a token.
+//! There the token is also the password if none was chosen, and the password is also accepted as a token.
 
 use crate::config::env::{PASSWORD_LIMIT, weak};
 use crate::config::{Config, Provider, Secret};
@@ -7,11 +7,11 @@ use crate::gateway::auth::{Credentials, Password};
 use crate::portal;
 use crate::state::State;
 
-/// What stands in examples, and is nobody's choice of a password.
+/// The password of examples: it does not count as a chosen one.
 const EXAMPLE: &str = "password";
 
-/// What people log in with, as the door needs it and as root may see it; and what of it can be guessed. A token that is
-/// hardly one counts as not given: templates carry a stand-in for the one that vast.ai puts in its place.
+/// The credentials as the authenticator needs them and as root may see them, and warnings about weak ones. A token that
+/// is too weak counts as not given: templates contain a placeholder for the token that vast.ai sets.
 pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Credentials, Vec<String>) {
     let vars = &config.env.vars;
     let vast = Provider::of(&config.env).is_vast();
@@ -30,8 +30,8 @@ pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Creden
         (None, Some(given)) => {
             weak.extend(weak::password(given.reveal(), &user).map(|why| {
                 format!(
-                    "WEB_PASSWORD can be guessed: {why}; whoever does so uses this desktop. `set-web-credentials` \
-                     changes it, and without one a good one is made"
+                    "WEB_PASSWORD can be guessed: {why}; who guesses it can use this desktop. \
+                     `set-web-credentials` changes it; without WEB_PASSWORD a strong one is generated"
                 )
             }));
             (Password::Plain(given.clone()), Some(given.reveal().to_owned()))
@@ -40,7 +40,8 @@ pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Creden
             let made = state.word("web-password");
             if vars.web_enable_auth {
                 tracing::info!(
-                    "no usable WEB_PASSWORD was given: one was made for user '{user}'; `desktopd credentials` shows it to root"
+                    "no usable WEB_PASSWORD was given: one was generated for user '{user}'; \
+                     `desktopd credentials` shows it to root"
                 );
             }
             (Password::Plain(Secret::new(made.clone())), Some(made))
@@ -58,12 +59,12 @@ pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Creden
     let excluded = vars.auth_exclude.0.clone();
     let credentials =
         Credentials { user, password, tokens, password_as_token: vast, enabled, excluded, cookie };
-    // Nobody is asked for any of it.
+    // Without a login, weak credentials do not matter.
     weak.retain(|_| enabled);
     (credentials, shown, weak)
 }
 
-/// A token that can be one.
+/// The token, unless it is too weak to count as one.
 fn usable<'a>((name, token): (&str, Option<&'a Secret>), weak: &mut Vec<String>) -> Option<&'a Secret> {
     let token = token?;
     let why = weak::token(token.reveal());
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_guessed_is_told_and_what_is_hardly_a_token_is_none() {
+    fn weak_credentials_are_reported_and_worthless_tokens_count_as_not_given() {
         let label = ("VAST_CONTAINERLABEL", "C.1");
         let good = ("OPEN_BUTTON_TOKEN", "0123456789abcdef0123456789abcdef");
         for (pairs, expected) in [
@@ -120,7 +121,7 @@ mod tests {
                 assert!(!found.contains("x9!z") && !found.contains("short"), "{found}");
             }
         }
-        // A copied template, here and there: neither token nor password is what everybody knows.
+        // A copied template, on vast.ai and elsewhere: token and password are both generated, not the well-known ones.
         for pairs in [&[("OPEN_BUTTON_TOKEN", "1")][..], &[label, ("OPEN_BUTTON_TOKEN", "1")]] {
             let (credentials, shown) = of(pairs);
             assert!(tokens(&credentials)[0].len() > 20 && shown.token.len() > 20);
@@ -154,7 +155,7 @@ mod tests {
             let found = tokens(&credentials);
             assert_eq!(found.len(), expected.len(), "{pairs:?}");
             for (found, expected) in found.iter().zip(expected) {
-                // Where nothing is expected one was made.
+                // Where nothing is expected, a token was generated.
                 assert!(found == expected || (expected.is_empty() && found.len() > 20), "{pairs:?}: {found}");
             }
             let vast = pairs.contains(&label);
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_password_is_only_a_token() {
+    fn token_that_cannot_be_a_password_is_only_a_token() {
         let long = "x9".repeat(PASSWORD_LIMIT);
         let (credentials, shown) = of(&[("VAST_CONTAINERLABEL", "C.1"), ("OPEN_BUTTON_TOKEN", &long)]);
         let made = shown.password.unwrap();

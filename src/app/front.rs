@@ -1,5 +1,5 @@
-//! Everything that answers people: the front door with the portal behind it, the control socket, and what both are
-//! told of plans, problems and ways in.
+//! The front end: the gateway with the portal behind it and the control socket; it gives both the plans, problems and
+//! links that they show.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,18 +24,18 @@ use crate::portal::{self, Api, Right, Rows, Wish};
 use crate::state::State;
 use crate::supervise::Handle;
 
-/// Everything that answers people.
+/// The gateway, the portal and the control socket.
 pub(super) struct Front {
     pub(super) gateway: Gateway,
     pub(super) auth: Auth,
-    /// Whether people are asked for a password.
+    /// Whether a login is required.
     pub(super) asks: bool,
     control: axum::Router,
     ways: Ways,
     problems: Vec<String>,
-    /// What is wrong with the certificate at the moment.
+    /// The current problems of the certificate.
     pub(super) certificate: watch::Receiver<Vec<String>>,
-    /// What is wrong with the plan.
+    /// The problems of the plan.
     planned: Vec<String>,
     logs: Logs,
 }
@@ -65,9 +65,7 @@ impl Front {
         let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
         let (own, pages) = (Portal::of(config), portal::router(api.clone()));
         let (problem, inside) = if config.env.opens_no_port() {
-            tracing::info!(
-                "no port of the front door is opened, as SERVERLESS or SUPERVISOR_NO_AUTOSTART says"
-            );
+            tracing::info!("no port of the gateway is opened: SERVERLESS or SUPERVISOR_NO_AUTOSTART says so");
             (None, None)
         } else {
             let problem = gateway.open_pages(own.port, pages.clone()).await.err();
@@ -84,14 +82,12 @@ impl Front {
         let problems: Vec<String> = problems.into_iter().chain(weak).collect();
         if !shown.enabled {
             tracing::warn!(
-                "WEB_ENABLE_AUTH is false: whoever reaches the ports of this machine uses its desktop"
+                "WEB_ENABLE_AUTH is false: every client that reaches the ports can use the desktop"
             );
         } else if !excluded.is_empty() {
             let ports: Vec<String> = excluded.iter().map(ToString::to_string).collect();
             let ports = ports.join(", ");
-            tracing::warn!(
-                "AUTH_EXCLUDE: whoever reaches port {ports} of this machine uses what is behind it"
-            );
+            tracing::warn!("AUTH_EXCLUDE: port {ports} of this machine can be used without a login");
         }
         let asks = shown.enabled;
         Self {
@@ -108,7 +104,7 @@ impl Front {
         }
     }
 
-    /// Shows what was decided and what was wrong.
+    /// Shows the decisions and the problems of a plan.
     pub(super) fn show_plan(&mut self, observer: &Observer, plan: &Plan) {
         let problems = plan.problems.iter().map(ToString::to_string).chain(plan.shortcomings.iter().cloned());
         self.planned = problems.map(|problem| self.logs.mask(&problem)).collect();
@@ -123,7 +119,7 @@ impl Front {
         observer.update(|snapshot| snapshot.mistakes = problems);
     }
 
-    /// Opens and closes the services' ports, and shows which they are.
+    /// Opens and closes the ports of the services, and shows the open ones.
     pub(super) async fn set_routes(&mut self, observer: &Observer, plan: &Plan) {
         let taken = self.gateway.set_routes(&plan.routes).await;
         for (_, problem) in &taken {
@@ -136,7 +132,7 @@ impl Front {
         }
     }
 
-    /// The ways in, as people are told of them.
+    /// The ports and links, as they are shown to users.
     pub(super) fn shown_routes(&self) -> Vec<RouteStatus> {
         self.ways.shown()
     }
@@ -160,8 +156,8 @@ impl Front {
     }
 }
 
-/// Begins to read or make the certificate. Answers as well with what will be wrong with it, and with what is wrong with
-/// how it was asked for.
+/// Begins to read or make the certificate. Also returns the later problems of the certificate, and a problem of the
+/// settings that ask for it.
 fn open_tls(config: &Config, state: &Arc<State>) -> (Tls, watch::Receiver<Vec<String>>, Option<String>) {
     let host = facts::host().unwrap_or_default();
     let (sources, problem) = Sources::of(&config.env, &host);

@@ -1,7 +1,7 @@
-//! The configuration, read again: by request, by signal, or because a file changed.
+//! Reloads of the configuration: by request, by signal, or because a file changed.
 //!
-//! A new plan with a mistake that the old one did not have is refused as a whole: a typo must not take down what
-//! runs. The machine is looked at again, too, so that a program that was installed meanwhile is found.
+//! A new plan with a mistake that the old plan did not have is refused as a whole: a typo must not stop running
+//! services. The machine is probed again as well, so that a program that was installed meanwhile is found.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,28 +19,27 @@ use crate::sys;
 
 use super::variables::Shown;
 
-/// How long reading and planning may take: what hangs, on a dead volume for example, must not be in the way of later
-/// requests.
+/// How long reading and planning may take: a hanging read, on a dead volume for example, must not block later requests.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The readings that have not come to an end.
+/// The number of readings that have not ended.
 static LATE: AtomicUsize = AtomicUsize::new(0);
 
-/// Where to say what came of a reload.
+/// Where to report the result of a reload.
 pub(super) type Reply = oneshot::Sender<Result<Replanned, String>>;
 
-/// Somebody wants the configuration to be read again: why, and who wants to hear what came of it.
+/// A request to read the configuration again: the reason, and where to report the result.
 pub(super) type Wanted = (&'static str, Option<Reply>);
 
-/// What was read.
+/// The result of a reading.
 pub(super) struct Reading {
-    /// Who asked for it.
+    /// The request that caused it.
     pub(super) wanted: Wanted,
     /// The new plan, or what is wrong with the files.
     pub(super) plan: Result<Plan, String>,
 }
 
-/// Why planning did not even begin.
+/// The message for a plan that could not even be started.
 pub(super) fn not_planned(error: &std::io::Error) -> String {
     format!("planning: starting a thread: {error}")
 }
@@ -48,20 +47,20 @@ pub(super) fn not_planned(error: &std::io::Error) -> String {
 pub(super) struct Reloader {
     dir: PathBuf,
     env: Environment,
-    /// What `desktopd run` was given. It stands in no file, so it stays as it was planned first.
+    /// The command of `desktopd run`. It is in no file, so it stays as it was planned first.
     command: Option<(Service, Unit)>,
-    /// The display was decided on before our own X server ran; it must not be in its own way.
+    /// The facts about the display from before our own X server ran, which must not count as a foreign one.
     display: DisplayFacts,
-    /// Likewise the SSH server's port, on which ours may listen now.
+    /// The same for the SSH server's port, on which our own server may listen now.
     ssh_port_taken: bool,
-    /// The mistakes that we live with.
+    /// The mistakes that earlier plans had already.
     accepted: Vec<Problem>,
     watch: Option<Watch>,
     shown: Shown,
 }
 
 impl Reloader {
-    /// Remembers what the first plan was made of, and watches for changes.
+    /// Remembers the inputs of the first plan, and watches for changes.
     pub(super) fn new(config: &Config, facts: &Facts, plan: &Plan, shown: Shown) -> Self {
         let mut reloader = Self {
             dir: config.dir.clone(),
@@ -77,7 +76,7 @@ impl Reloader {
         reloader
     }
 
-    /// Watches from now on. Folders come and go, so each reload looks for them again.
+    /// Watches from now on. Folders are created and removed, so each reload looks for them again.
     fn look(&mut self) {
         let watched = match &mut self.watch {
             Some(watch) => watch.look(),
@@ -88,8 +87,8 @@ impl Reloader {
         }
     }
 
-    /// Reads when somebody wants it and when a file changed, one after the other, beside everything else: whoever
-    /// waits for a dead disk must not be the one who collects processes and hears that it is to end.
+    /// Reads on request and when a file changed, one reading after the other. This is a task of its own: the task that
+    /// collects processes and receives the stop signal must not wait for a dead disk.
     pub(super) async fn run(
         mut self,
         mut wanted: mpsc::UnboundedReceiver<Wanted>,
@@ -107,7 +106,7 @@ impl Reloader {
         }
     }
 
-    /// Waits until somebody changed a file.
+    /// Waits until a file was changed.
     async fn changed(&mut self) {
         match &mut self.watch {
             Some(watch) => watch.changed().await,
@@ -115,7 +114,7 @@ impl Reloader {
         }
     }
 
-    /// Plans again. The error says what is wrong with the new files.
+    /// Plans again. The error describes the mistakes in the new files.
     async fn plan(&mut self) -> Result<Plan, String> {
         self.look();
         let (dir, env) = (self.dir.clone(), self.env.clone());
@@ -125,7 +124,7 @@ impl Reloader {
             let problems = env.problems();
             let mut config = Config::read(dir, env, problems).with_files();
             config.services.extend(command.as_ref().map(|(service, _)| service.clone()));
-            // Scripts remove or empty it to have it made anew.
+            // Scripts remove or empty the file to have it made anew.
             super::make_portal_file(&config);
             let facts = Facts { display, ssh_port_taken, ..Facts::probe(&config) };
             let mut plan = Plan::build(&config, &facts);
@@ -144,7 +143,7 @@ impl Reloader {
             _ => not_planned(&error),
         })?;
         let new = plan.problems.iter().filter(|problem| !self.accepted.contains(problem));
-        // A wrong variable has its default, as it has at the start.
+        // A wrong variable only gets its default, as at the start.
         let of_env = env.problems();
         let (bad, new): (Vec<_>, Vec<_>) = new.partition(|problem| of_env.contains(problem));
         let new: Vec<String> = new.into_iter().map(ToString::to_string).collect();
@@ -166,7 +165,7 @@ impl Reloader {
     }
 }
 
-/// The command of `desktopd run`, if that is what runs.
+/// The command of `desktopd run`, if there is one.
 fn command(config: &Config, plan: &Plan) -> Option<(Service, Unit)> {
     let service = config.services.iter().find(|service| service.is_command())?;
     Some((service.clone(), plan.unit(&service.name)?.clone()))

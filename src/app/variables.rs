@@ -1,4 +1,4 @@
-//! What people see of the environment: it is made anew with each plan.
+//! The environment as users see it. It is made anew with each plan.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use crate::config::Environment;
 use crate::logs::Logs;
 use crate::portal::Rows;
 
-/// Where an environment is shown, and where its secrets are not.
+/// Receives an environment: its variables are shown, and its secrets are hidden in the logs.
 pub(super) struct Shown {
     logs: Logs,
     rows: watch::Sender<Rows>,
 }
 
 impl Shown {
-    /// Shows `env` from now on, to whoever asks the receiver.
+    /// Shows `env` from now on to the readers of the receiver.
     pub(super) fn new(env: &Environment, logs: Logs) -> (Self, watch::Receiver<Rows>) {
         let (rows, seen) = watch::channel(Rows::default());
         let shown = Self { logs, rows };
@@ -23,12 +23,12 @@ impl Shown {
         (shown, seen)
     }
 
-    /// The logs that hide its secrets.
+    /// The logs that hide the environment's secrets.
     pub(super) fn logs(&self) -> Logs {
         self.logs.clone()
     }
 
-    /// Takes over another one.
+    /// Replaces the environment.
     pub(super) fn take(&self, env: &Environment) {
         self.logs.hide(env.secrets());
         self.rows.send_replace(Arc::new(env.rows()));

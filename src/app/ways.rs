@@ -1,4 +1,4 @@
-//! The ways in from outside, as people are told of them: ports, what is wrong with them, and the links that lead there.
+//! The links from outside, as they are shown to users: ports, their problems, and the URLs that lead to them.
 
 use std::net::IpAddr;
 
@@ -10,26 +10,26 @@ use crate::facts::public_address::PublicAddress;
 use crate::observe::{RouteStatus, Seen};
 use crate::plan::{Link, Links, Plan, Portal};
 
-/// All ways in.
+/// All links.
 pub(super) struct Ways {
-    /// The portal is there from the start.
+    /// The portal is open from the start.
     pub(super) portal: Portal,
     portal_problem: Option<String>,
     /// Whether no port is opened at all.
     shut: bool,
     links: Links,
-    /// Each with the link that was preset for it.
+    /// Each with its preset URL, if one was set.
     all: Vec<(RouteStatus, Option<String>)>,
 }
 
 impl Ways {
-    /// Before anything is planned: none but the portal's.
+    /// Before anything is planned: only the portal's.
     pub(super) fn new(config: &Config, portal: Portal, portal_problem: Option<String>) -> Self {
         let shut = config.env.opens_no_port();
         Self { portal, portal_problem, shut, links: Links::of(config), all: Vec::new() }
     }
 
-    /// Takes over what was planned, with the ports that could not be opened and why.
+    /// Takes over the links of the plan, with the ports that could not be opened and why.
     pub(super) fn take(&mut self, plan: &Plan, taken: &[(u16, String)]) {
         let Portal { title, port, path, url } = &self.portal;
         let mut portal = way("", title, *port, path);
@@ -46,12 +46,12 @@ impl Ways {
         self.all = all;
     }
 
-    /// The public address was looked up. Returns whether links are others now.
+    /// The public address was looked up. Returns whether this changed links.
     pub(super) fn found(&mut self, public: IpAddr) -> bool {
         self.links.found(public)
     }
 
-    /// As people and programs see them.
+    /// The links, as users and programs see them.
     pub(super) fn shown(&self) -> Vec<RouteStatus> {
         let with_links = |(way, preset): &(RouteStatus, Option<String>)| {
             let preset = preset.as_deref();
@@ -80,7 +80,7 @@ fn way(unit: &str, title: &str, port: u16, path: &str) -> RouteStatus {
     }
 }
 
-/// The names under which ports without a login answer: those that somebody set.
+/// The host names under which ports without a login answer: the names that were configured.
 pub(super) fn names(config: &Config) -> Vec<String> {
     let vars = &config.env.vars;
     let preset = [&vars.serviceportal_url, &vars.selkies_url, &vars.vnc_url];
@@ -90,8 +90,8 @@ pub(super) fn names(config: &Config) -> Vec<String> {
     std::iter::once(vars.direct_address.0.clone()).chain(provider).chain(hosts).collect()
 }
 
-/// Has the public address looked up where somebody wants that and nobody says it. The first channel asks for it
-/// again, the second says what came of it.
+/// Starts the look-up of the public address, if it is wanted and not configured. The first channel requests another
+/// look-up, the second returns the results.
 pub(super) fn look_up(config: &Config) -> (mpsc::Sender<()>, mpsc::Receiver<IpAddr>) {
     let (ask, asked) = mpsc::channel(1);
     let (found, addresses) = mpsc::channel(1);

@@ -1,38 +1,38 @@
-//! What the container's output ends with once people can work: where to log in, and how.
+//! The last lines of the container's output, printed once the desktop can be used: where to log in, and how.
 //!
-//! A generated password is never in it: the log of a container is read by more people than may log in.
+//! They never contain a generated password: more people can read a container's log than may log in.
 
 use crate::observe::{RouteStatus, UnitState, UnitStatus};
 
-/// How far the machine is, as people want to know it.
+/// How far the start of the machine is, as users see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// People cannot get in yet.
+    /// The desktop cannot be used yet.
     Starting,
-    /// The ways in are open, and scripts still set up the machine.
+    /// The desktop can be used, and scripts still set up the machine.
     Open,
-    /// Nothing more will come by itself.
+    /// Nothing more will change by itself.
     Settled,
 }
 
-/// What has been said.
+/// The stage that was printed last.
 #[derive(Default)]
 pub(super) struct Welcome {
     said: Option<Stage>,
 }
 
-/// What the text is made of.
+/// The facts that the text is made of.
 pub(super) struct Known<'a> {
     pub(super) units: &'a [UnitStatus],
     pub(super) routes: &'a [RouteStatus],
     pub(super) user: &'a str,
-    /// Whether anybody is asked for a password.
+    /// Whether a login is required.
     pub(super) asked: bool,
-    /// As the container's engine knows this container.
+    /// The container's name as its engine knows it.
     pub(super) container: Option<String>,
 }
 
-/// How far it is. `up` says that everything is up that should be, `busy` that people's scripts still set up the machine.
+/// The stage. `up` says that everything is up that should be, `busy` that users' scripts still set up the machine.
 pub(super) fn stage(units: &[UnitStatus], routes: &[RouteStatus], up: bool, busy: bool) -> Stage {
     use UnitState as S;
     let moving = |unit: &UnitStatus| matches!(unit.state, S::Starting | S::Stopping | S::Backoff);
@@ -48,12 +48,12 @@ pub(super) fn stage(units: &[UnitStatus], routes: &[RouteStatus], up: bool, busy
 }
 
 impl Welcome {
-    /// Whether everything has been said.
+    /// Whether everything has been printed.
     pub(super) fn is_over(&self) -> bool {
         self.said == Some(Stage::Settled)
     }
 
-    /// The lines that are to be said now, if any are.
+    /// The lines to print now, if any.
     pub(super) fn lines(&mut self, stage: Stage, known: impl FnOnce() -> Option<Vec<String>>) -> Vec<String> {
         let due = match stage {
             Stage::Starting => false,
@@ -68,7 +68,7 @@ impl Welcome {
     }
 }
 
-/// The text. Nothing where no port is open.
+/// The text; `None` if no port is open.
 pub(super) fn text(stage: Stage, known: &Known<'_>) -> Option<Vec<String>> {
     let open: Vec<&RouteStatus> =
         known.routes.iter().filter(|route| route.problem.is_none() && !route.address.is_empty()).collect();
@@ -100,7 +100,7 @@ pub(super) fn text(stage: Stage, known: &Known<'_>) -> Option<Vec<String>> {
     lines.push(if known.asked {
         format!("---- User: {}. To see the password: {}", known.user, exec("credentials"))
     } else {
-        "---- No login is asked for: WEB_ENABLE_AUTH is false.".to_owned()
+        "---- No login is required: WEB_ENABLE_AUTH is false.".to_owned()
     });
     Some(lines)
 }
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_where_to_log_in_and_how() {
+    fn the_text_says_where_to_log_in_and_how() {
         let units = [unit("selkies", UnitState::Ready), unit("vnc", UnitState::Failed)];
         let mut taken = route("x", "Taken", 1);
         taken.problem = Some("the port is taken".into());
@@ -185,13 +185,13 @@ mod tests {
         let known = Known { units: &units[..1], asked: false, container: None, ..known };
         let lines = text(Stage::Settled, &known).unwrap();
         assert_eq!(lines[0], "---- The desktop is up. Open in a browser:");
-        assert_eq!(lines[4], "---- No login is asked for: WEB_ENABLE_AUTH is false.");
+        assert_eq!(lines[4], "---- No login is required: WEB_ENABLE_AUTH is false.");
         assert!(text(Stage::Open, &known).unwrap()[0].contains("scripts still set up this machine"));
         assert!(text(Stage::Settled, &Known { routes: &[], ..known }).is_none());
     }
 
     #[test]
-    fn it_is_said_once_for_each_stage() {
+    fn the_text_is_printed_once_for_each_stage() {
         let mut welcome = Welcome::default();
         let mut said = |stage| welcome.lines(stage, || Some(vec!["x".into()])).len();
         let stages = [Stage::Starting, Stage::Open, Stage::Open, Stage::Settled, Stage::Open, Stage::Settled];

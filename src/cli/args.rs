@@ -1,4 +1,4 @@
-//! The command line: every command, its options, and an example or two.
+//! The command line: all commands, their options, and examples.
 
 mod habits;
 mod root;
@@ -15,10 +15,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "desktopd", version, about, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Args {
-    /// Folder with desktopd.toml and services/; `DESKTOPD_CONFIG` or /etc/desktopd when left out
+    /// Folder with desktopd.toml and services/; default: `DESKTOPD_CONFIG` or /etc/desktopd
     #[arg(long, global = true, value_name = "DIR")]
     pub config: Option<PathBuf>,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -32,12 +32,12 @@ const EXAMPLES: &str = "Examples:
 
 Exit codes: 0 done, 1 not done, 3 the daemon does not run, 64 wrong command line, 78 wrong configuration.";
 
-/// The programs that are commands, with and without `.sh`, as scripts know them.
+/// Program names that are commands, with and without `.sh`, as scripts use them.
 const NAMES: [(&str, &[&str]); 13] = [
     ("init", &["init"]),
     // vast.ai's onstart calls these.
     ("entrypoint", &["init"]),
-    // Boot scripts that replace others end with it.
+    // Scripts that replace vast.ai's boot script call it at their end.
     ("boot_default", &["init", "--unless-running"]),
     ("set-web-credentials", &["set-web-credentials"]),
     ("hash-password", &["hash-password"]),
@@ -59,19 +59,19 @@ pub enum Command {
   docker run -d -p 1111:1111 -p 6100:6100 --shm-size=1g IMAGE init
   docker run -d -p 6100:6100 --shm-size=1g IMAGE init WEB_PASSWORD=secret DISPLAY_SIZEW=2560")]
     Init {
-        /// Do nothing where desktopd runs already
+        /// Do nothing if desktopd is already running
         #[arg(long, hide = true)]
         unless_running: bool,
         /// Variables in addition to the environment, NAME=value
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME=value")]
         variables: Vec<OsString>,
     },
-    /// Run the desktop and, when it is up, a command in it; when the command ends, everything ends
+    /// Run the desktop and a command in it; when the command ends, everything is stopped
     #[command(after_help = "Examples:
   docker run --rm --shm-size=1g IMAGE desktopd run -- glxgears
   docker run --rm -w /work -v $PWD:/work --shm-size=1g IMAGE desktopd run -- sh -c 'make test'
 
-It runs as the desktop's user, in the folder that desktopd was started in, or else at home, once every
+The command runs as the desktop's user, in desktopd's working folder or else in the home folder, once every
 service that starts by itself is ready or has failed for good. The exit code is the command's, 128+n when
 signal n ended it, 127 when there is no such program, 126 when it cannot be executed.")]
     Run {
@@ -79,30 +79,30 @@ signal n ended it, 127 when there is no such program, 126 when it cannot be exec
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
         command: Vec<String>,
     },
-    /// Show all services and how they are, or some of them with the last lines of their logs
+    /// Show the state of all services; with names, also details and the last log lines
     #[command(aliases = ["ps", "list", "ls", "st"], after_help = "Examples:
   desktopd status
   desktopd status kde 'pipewire*'
   desktopd status --json | jq -r '.units[] | select(.state == \"failed\") | .name'")]
     Status(Status),
-    /// Start services, and what they need
+    /// Start services and the services that they need
     #[command(after_help = "Examples:
   desktopd start kde
   desktopd start --wait --timeout 30s 'pipewire*'")]
     Start(Change),
-    /// Stop services, after what needs them
+    /// Stop services and the services that need them
     #[command(after_help = "Examples:
   desktopd stop selkies
   desktopd stop --wait kde fcitx5")]
     Stop(Change),
-    /// Restart services, together with what needs them
+    /// Restart services and the services that need them
     #[command(after_help = "Examples:
   desktopd restart selkies
   desktopd restart --wait 'pipewire*' wireplumber
   desktopd restart --only kde        # without the X server, which its file restarts with it
   desktopd restart caddy             # the gateway is desktopd itself: reads the configuration again")]
     Restart(Restart),
-    /// Show what a service printed
+    /// Show the log of a service
     #[command(aliases = ["log", "tail"], after_help = "Examples:
   desktopd logs                      # the daemon itself
   desktopd logs -f kde
@@ -110,18 +110,18 @@ signal n ended it, 127 when there is no such program, 126 when it cannot be exec
   desktopd logs --since 5m selkies
   desktopd logs --since 2026-01-31T12:00:00Z -n 20 selkies")]
     Logs(Logs),
-    /// Show what happened: every change of every service, with its reason
+    /// Show events: every state change of every service, with its reason
     #[command(after_help = "Examples:
   desktopd events -n 20
   desktopd events -f
   desktopd events --json | jq -r 'select(.to == \"failed\") | .unit'")]
     Events(Events),
-    /// Show how the boot went: what waited for what, and what took long
+    /// Show the boot timeline: which service waited for which, and how long each took to start
     #[command(after_help = "Examples:
   desktopd timeline
   desktopd timeline --svg > boot.svg")]
     Timeline(Timeline),
-    /// Show what would run here, and why
+    /// Show the plan: what would run on this machine, and why
     #[command(after_help = "Examples:
   desktopd plan
   desktopd plan DESKTOPD_DISPLAY=llvmpipe
@@ -134,15 +134,15 @@ signal n ended it, 127 when there is no such program, 126 when it cannot be exec
         #[arg(value_name = "NAME=value")]
         variables: Vec<OsString>,
     },
-    /// Show the variables that are understood, their values and where those come from
+    /// Show all known variables, their values and where each value comes from
     #[command(after_help = "Examples:
   desktopd env
   desktopd env WEB_USER TURN_HOST
   docker run --rm IMAGE desktopd env
 
-Secrets are masked. What was given to `init` as NAME=value is not seen here.")]
+Secrets are masked. Variables given to `init` as NAME=value are shown only while the daemon runs.")]
     Env(Env),
-    /// Tell by the exit code whether people can get in
+    /// Check by exit code whether users can log in and see the desktop
     #[command(after_help = "Examples:
   desktopd health || desktopd status")]
     Health {
@@ -150,7 +150,7 @@ Secrets are masked. What was given to `init` as NAME=value is not seen here.")]
         #[arg(long)]
         json: bool,
     },
-    /// Show the user name, password and token for the web services, to root
+    /// Show the user name, password and token of the web services; for root
     #[command(after_help = "Examples:
   desktopd credentials
   desktopd credentials --json | jq -r .token")]
@@ -167,15 +167,15 @@ Secrets are masked. What was given to `init` as NAME=value is not seen here.")]
   docker exec -i C desktopd set-web-credentials ada < file     # a file with nothing else in it
   docker exec C set-web-credentials.sh ada secret
 
-Whoever was logged in has to log in again, and open streams end. It holds over restarts of the container,
-until WEB_USER, WEB_PASSWORD or WEB_PASSWORD_HASH is changed. A password in an argument can be read by others
+All users have to log in again, and open streams end. The change survives restarts of the container,
+until WEB_USER, WEB_PASSWORD or WEB_PASSWORD_HASH is changed. Other users can read a password in an argument
 while the command runs."
     )]
     SetWebCredentials {
         /// The new user name
         #[arg(value_name = "USER")]
         user: String,
-        /// The new password; asked for, or read from standard input, when left out
+        /// The new password; if omitted, asked for or read from standard input
         #[arg(value_name = "PASSWORD", allow_hyphen_values = true)]
         password: Option<String>,
     },
@@ -186,14 +186,14 @@ while the command runs."
   docker run --rm -it IMAGE desktopd hash-password
   docker run --rm -i IMAGE desktopd hash-password --cost 14 < file
 
-A hash is full of dollar signs: put it between single quotes in a shell and in compose's .env; where it
-stands in a compose file itself, write each $ as $$."
+A hash contains dollar signs: put it between single quotes in a shell and in compose's .env;
+in a compose file itself, write each $ as $$."
     )]
     HashPassword {
-        /// The password; asked for, or read from standard input, when left out
+        /// The password; if omitted, asked for or read from standard input
         #[arg(short, long, allow_hyphen_values = true)]
         password: Option<String>,
-        /// How much work it is to check, each step doubling it
+        /// The bcrypt cost: each step doubles the time to check a password
         #[arg(
             short = 'r',
             long,
@@ -203,43 +203,44 @@ stands in a compose file itself, write each $ as $$."
         )]
         cost: u32,
     },
-    /// Keep variables for shells and for services that are started from now on: root's for all, others' for their own
+    /// Store variables for shells and for services that start from now on: as root for all users, else for the user
+    /// alone
     #[command(
         name = "env-store",
         after_help = "Examples:
   docker exec C env-store HF_TOKEN=hf_abc
-  desktopd env-store HF_HOME         # as it is in this shell
+  desktopd env-store HF_HOME         # its value in this shell
 
-Root's are in /etc/environment, which may be edited as well; those of the desktop's user are for the shells
-and services of that user. A service has them after its restart."
+Root's variables are in /etc/environment, which may also be edited; those of the desktop's user are for the
+shells and services of that user. A running service gets them after a restart."
     )]
     EnvStore {
-        /// Variables; a name alone means its value here
+        /// Variables; a name alone stores the value that it has here
         #[arg(required = true, value_name = "NAME[=value]")]
         variables: Vec<OsString>,
     },
-    /// Read the configuration again; restarts only what changed; for root
+    /// Reload the configuration and restart only the services that changed; for root
     #[command(aliases = ["reread", "update", "daemon-reload"], after_help = "Examples:
   docker exec C desktopd reload
 
-A changed file is noticed by itself. One with a mistake changes nothing.")]
+Changed files are also noticed without this command. A file with a mistake changes nothing.")]
     Reload {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Stop everything and end, as `docker stop` does; for root
+    /// Stop all services and desktopd itself, as `docker stop` does; for root
     #[command(after_help = "Examples:
   docker exec C desktopd shutdown")]
     Shutdown,
-    /// What other systems have systemd for: reboot, poweroff, halt, shutdown, systemctl and service
+    /// Replacements for systemd's commands: reboot, poweroff, halt, shutdown, systemctl and service
     #[command(hide = true, disable_help_flag = true)]
     System {
         /// The program's name and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
         words: Vec<OsString>,
     },
-    /// Print a script by which a shell completes commands
+    /// Print a completion script for a shell
     #[command(after_help = "Examples:
   desktopd completions bash > /etc/bash_completion.d/desktopd
   desktopd completions fish > ~/.config/fish/completions/desktopd.fish")]
@@ -249,10 +250,10 @@ A changed file is noticed by itself. One with a mistake changes nothing.")]
     },
 }
 
-/// What to show of which services.
+/// Which services to show, and how.
 #[derive(Debug, clap::Args)]
 pub struct Status {
-    /// Names, aliases or patterns such as 'pipewire*'; a table of all when left out
+    /// Names, aliases or patterns such as 'pipewire*'; without names, a table of all services
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// Print JSON
@@ -260,13 +261,13 @@ pub struct Status {
     pub json: bool,
 }
 
-/// Which services are to change, and whether to wait for it.
+/// Which services to change, and whether to wait.
 #[derive(Debug, clap::Args)]
 pub struct Change {
     /// Names, aliases or patterns such as 'pipewire*'
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
-    /// Wait until it is done or has failed
+    /// Wait until the services have reached the state or have failed
     #[arg(short, long)]
     pub wait: bool,
     /// How long to wait, such as 500ms, 30s or 2m
@@ -277,69 +278,69 @@ pub struct Change {
     pub json: bool,
 }
 
-/// Which services are to restart.
+/// Which services to restart.
 #[derive(Debug, clap::Args)]
 pub struct Restart {
     /// Which services, and whether to wait.
     #[command(flatten)]
     pub change: Change,
-    /// Leave out the services that are restarted with these by `restart-with`
+    /// Do not also restart the services that `restart-with` names
     #[arg(long)]
     pub only: bool,
 }
 
-/// Which lines of which log.
+/// Which log, and which of its lines.
 #[derive(Debug, clap::Args)]
 pub struct Logs {
-    /// The service; the daemon itself when left out
+    /// The service; without a name, the daemon itself
     #[arg(default_value = crate::logs::OWN_LOG)]
     pub name: String,
-    /// All of them
+    /// Show the logs of all services together
     #[arg(short, long, conflicts_with = "name")]
     pub all: bool,
-    /// Go on showing what it prints
+    /// Keep running and show new lines
     #[arg(short, long)]
     pub follow: bool,
-    /// How many of the last lines; 100 when no time is given either
+    /// Number of last lines; default: 100 if no time is given
     #[arg(short = 'n', long, visible_alias = "tail", value_name = "N")]
     pub lines: Option<usize>,
-    /// Nothing older: a time such as 2026-01-31T12:00:00Z, or how long ago, such as 5m
+    /// Only lines since then: a time such as 2026-01-31T12:00:00Z, or how long ago, such as 5m
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub since: Option<Since>,
-    /// Print JSON, one line each
+    /// Print JSON, one object per line
     #[arg(long)]
     pub json: bool,
 }
 
-/// Which events.
+/// Which events to show.
 #[derive(Debug, clap::Args)]
 pub struct Events {
-    /// Go on showing what happens
+    /// Keep running and show new events
     #[arg(short, long)]
     pub follow: bool,
-    /// How many of the last ones
+    /// Number of last events
     #[arg(short = 'n', long, visible_alias = "tail", default_value_t = 100, value_name = "N")]
     pub lines: usize,
-    /// Print JSON, one line each
+    /// Print JSON, one object per line
     #[arg(long)]
     pub json: bool,
 }
 
-/// How to show the boot.
+/// How to show the boot timeline.
 #[derive(Debug, clap::Args)]
 pub struct Timeline {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Print a picture
+    /// Print an SVG picture
     #[arg(long, conflicts_with = "json")]
     pub svg: bool,
 }
 
-/// Which variables.
+/// Which variables to show.
 #[derive(Debug, clap::Args)]
 pub struct Env {
-    /// Variables, by any of their names; all when left out
+    /// Variables, by any of their names; without names, all variables
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// Print JSON
@@ -347,28 +348,28 @@ pub struct Env {
     pub json: bool,
 }
 
-/// Shells that can complete.
+/// Shells with completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Shell {
     /// GNU Bash.
     Bash,
     /// The Z shell.
     Zsh,
-    /// The friendly one.
+    /// The fish shell.
     Fish,
 }
 
-/// A time, or how long before now it is.
+/// A time, absolute or before now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
     /// Milliseconds since the Unix epoch.
     At(i64),
-    /// So long ago.
+    /// How long before now.
     Ago(Duration),
 }
 
 impl Since {
-    /// In milliseconds since the Unix epoch, when it is `now`.
+    /// In milliseconds since the Unix epoch, if `now` is the present time.
     pub fn before(self, now: i64) -> i64 {
         match self {
             Self::At(at) => at,
@@ -391,7 +392,7 @@ fn limit(text: &str) -> Result<Duration, String> {
 }
 
 impl Args {
-    /// Reads a command line. A program called by the name of one of some commands is that command.
+    /// Parses a command line. A program that is called by one of the names in `NAMES` runs that command.
     pub fn read(mut words: Vec<OsString>) -> Result<Self, clap::Error> {
         let called = words.first().and_then(|word| std::path::Path::new(word).file_name()?.to_str());
         let called = called.map(|name| name.strip_suffix(".sh").unwrap_or(name));

@@ -1,4 +1,4 @@
-//! Starts, stops and restarts, and waits for the end of it if asked to.
+//! The commands `start`, `stop` and `restart`, and waiting for their result.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::client::Client;
 use super::wait::{Waiting, Way};
 use super::{Failure, code, names, render};
 
-/// How a unit's change ended.
+/// The result for one unit.
 #[derive(Serialize)]
 struct End<'a> {
     name: &'a str,
@@ -21,11 +21,11 @@ struct End<'a> {
     done: bool,
 }
 
-/// The command.
+/// Runs one of the commands.
 pub(super) async fn change(client: &Client, verb: Verb, args: &Change, only: bool) -> Result<(), Failure> {
     let snapshot = client.status().await?;
     let asked = if snapshot.units.is_empty() {
-        // The daemon says itself that it does not know yet what there is.
+        // The daemon has no plan yet; its own error message says so.
         args.names.clone()
     } else {
         let (own, others): (Vec<String>, Vec<String>) =
@@ -38,7 +38,8 @@ pub(super) async fn change(client: &Client, verb: Verb, args: &Change, only: boo
         return render::print(args.json, &answer, || said(verb, &answer));
     }
     let notes = answer.notes.clone();
-    // A restart may be over before anybody can look again: what was before it, and all events since, tell it.
+    // A restart may be over before the next status request: it is recognized by the snapshot from before and all events
+    // since.
     let known = answer.units.iter().all(|name| snapshot.unit(name).is_some());
     let before = if known { snapshot } else { client.status().await? };
     let mut waiting = Waiting::new(verb, answer, &before);
@@ -69,19 +70,19 @@ pub(super) async fn change(client: &Client, verb: Verb, args: &Change, only: boo
     Err(Failure::new(code::FAILED, format!("{late}{}", told.join("; "))))
 }
 
-/// What was taken up, a line for the units and one for each thing that the daemon did itself.
+/// The accepted request: a line for the units, and one for each action of the daemon itself.
 fn said(verb: Verb, answer: &Units) -> String {
     let units = (!answer.units.is_empty()).then(|| format!("{}: {}\n", verb.name(), answer.units.join(", ")));
     units.into_iter().chain(answer.notes.iter().map(|note| format!("{note}\n"))).collect()
 }
 
-/// Takes in what happens until every unit has come to its end.
+/// Processes events until every unit has a result.
 async fn follow(client: &Client, waiting: &mut Waiting) -> Result<(), Failure> {
-    // Nothing lies between the snapshot and these.
+    // From the snapshot on, so that no event is missed.
     let mut stream = client.stream(&format!("/api/events/stream?since={}", waiting.seen())).await?;
     while !waiting.is_over() {
         match stream.next().await? {
-            None => return Err(Failure::new(code::FAILED, "the daemon has gone")),
+            None => return Err(Failure::new(code::FAILED, "the daemon has ended")),
             Some((name, data)) if name == "event" => {
                 if let Ok(event) = serde_json::from_str(&data) {
                     waiting.take(&event);

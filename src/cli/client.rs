@@ -1,4 +1,4 @@
-//! The API over the control socket.
+//! The client of the API on the control socket.
 
 use std::time::Duration;
 
@@ -20,26 +20,26 @@ use crate::supervise::{Replanned, Verb};
 
 use super::code;
 
-/// How long the daemon may take for an answer. It has the answer ready, so more means that it hangs.
+/// Time limit of an answer. The daemon has answers ready, so a longer time means that it hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long it may take for work: planning has a limit of its own, which is shorter.
+/// Time limit of requests that take work: planning has a shorter limit of its own.
 const PATIENCE_FOR_WORK: Duration = Duration::from_secs(45);
 
-/// The largest answer. Logs are the largest, and each is limited in the daemon. Bytes.
+/// The maximum size of an answer. Logs are the largest, and the daemon limits each log. Bytes.
 const LARGEST: usize = 64 << 20;
 
-/// The largest event of a stream. Bytes.
+/// The maximum size of an event of a stream. Bytes.
 const LARGEST_EVENT: usize = 4 << 20;
 
-/// Why a command ends with an error: its exit code, and what to say, if anything is left to say.
+/// Why a command fails: its exit code, and the error message, if there is one.
 #[derive(Debug)]
 pub struct Failure {
     /// The exit code.
     pub code: i32,
-    /// For standard error; empty when all is said.
+    /// For standard error; empty if there is nothing more to print.
     pub message: String,
-    /// Whether root may do what was refused.
+    /// Whether root would be allowed to do it.
     pub for_root: bool,
 }
 
@@ -49,12 +49,12 @@ impl Failure {
         Self { code, message: message.into(), for_root: false }
     }
 
-    /// A failure of somebody who is not root.
+    /// A failure that only root would not have.
     pub fn for_root(code: i32, message: impl Into<String>) -> Self {
         Self { for_root: true, ..Self::new(code, message) }
     }
 
-    /// A failure whose output says everything.
+    /// A failure whose message was printed already.
     pub fn silent(code: i32) -> Self {
         Self::new(code, "")
     }
@@ -62,7 +62,7 @@ impl Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        // A reader that has seen enough (`| head`) is no failure.
+        // A closed pipe (`| head`) is no failure.
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Self::silent(0);
         }
@@ -75,7 +75,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Finds the daemon where the configuration puts its socket: that of a daemon that is root first, whoever asks.
+    /// Uses the sockets that the configuration names: first that of a daemon that runs as root.
     pub(super) fn new(config: &Config) -> Self {
         let socket = config.places.control_socket();
         let root = config.settings.run_dir.join("control.sock");
@@ -126,13 +126,13 @@ impl Client {
         self.json(Method::POST, "/api/reload", "").await
     }
 
-    /// A text as it is.
+    /// Gets a text unchanged.
     pub(super) async fn text(&self, path: &str) -> Result<Bytes, Failure> {
         within(PATIENCE, async { whole(checked(self.request(Method::GET, path, "").await?).await?).await })
             .await
     }
 
-    /// What comes by and by.
+    /// Opens a stream of events.
     pub(super) async fn stream(&self, path: &str) -> Result<Stream, Failure> {
         let asked = async { checked(self.request(Method::GET, path, "").await?).await };
         let response = within(PATIENCE, asked).await?;
@@ -143,9 +143,8 @@ impl Client {
         let limit = if method == Method::GET { PATIENCE } else { PATIENCE_FOR_WORK };
         let asked = async { whole(checked(self.request(method, path, body).await?).await?).await };
         let bytes = within(limit, asked).await?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::new(code::FAILED, format!("the daemon's answer makes no sense: {error}"))
-        })
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::new(code::FAILED, format!("the daemon's answer is invalid: {error}")))
     }
 
     async fn request(&self, method: Method, path: &str, body: &str) -> Result<Response<Incoming>, Failure> {
@@ -187,14 +186,14 @@ impl Client {
     }
 }
 
-/// Waits no longer than `limit`.
+/// Waits at most `limit`.
 async fn within<T>(limit: Duration, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
         Err(Failure::new(code::NOT_RUNNING, format!("the daemon does not answer within {limit:?}")))
     })
 }
 
-/// All of an answer.
+/// The whole body of an answer.
 async fn whole(response: Response<Incoming>) -> Result<Bytes, Failure> {
     let body = Limited::new(response.into_body(), LARGEST).collect().await;
     body.map(http_body_util::Collected::to_bytes).map_err(|error| {
@@ -207,7 +206,7 @@ async fn whole(response: Response<Incoming>) -> Result<Bytes, Failure> {
     })
 }
 
-/// An answer that is an error says so in its body.
+/// Turns an error response into a failure with the message from its body.
 async fn checked(response: Response<Incoming>) -> Result<Response<Incoming>, Failure> {
     let status = response.status();
     if status.is_success() {
@@ -221,7 +220,7 @@ async fn checked(response: Response<Incoming>) -> Result<Response<Incoming>, Fai
     Err(Failure { for_root, ..Failure::new(code::FAILED, told) })
 }
 
-/// Server-sent events, one after the other.
+/// A stream of server-sent events.
 pub(super) struct Stream {
     body: Incoming,
     buffer: Vec<u8>,
@@ -229,13 +228,13 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// The next one's name and data; nothing when the daemon has ended it.
+    /// Name and data of the next event; `None` when the daemon has ended the stream.
     pub(super) async fn next(&mut self) -> Result<Option<(String, String)>, Failure> {
         loop {
             while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
                 let line = String::from_utf8_lossy(&line);
-                // What is neither is a number or a sign of life. Our data is JSON, so it has one line.
+                // All other lines are ids or keep-alive comments. Our data is JSON, so it has one line.
                 if let Some(name) = line.strip_prefix("event:") {
                     name.trim().clone_into(&mut self.name);
                 } else if let Some(data) = line.strip_prefix("data:") {
@@ -251,7 +250,10 @@ impl Stream {
                     self.buffer.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
                 }
                 Some(Err(error)) => {
-                    return Err(Failure::new(code::FAILED, format!("the daemon has gone: {error}")));
+                    return Err(Failure::new(
+                        code::FAILED,
+                        format!("lost the connection to the daemon: {error}"),
+                    ));
                 }
             }
         }

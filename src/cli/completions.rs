@@ -1,4 +1,4 @@
-//! The script by which a shell completes commands: without those that are not for people.
+//! Completion scripts for shells, without the hidden commands.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use clap_complete::aot::{self, generate};
 use super::Failure;
 use super::args::{Args, Shell};
 
-/// Prints it.
+/// Prints the script.
 pub(super) fn print(shell: Shell) -> Result<(), Failure> {
     let script = script(shell);
     std::io::stdout().lock().write_all(&script)?;
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scripts_know_the_commands_of_people_only() {
+    fn scripts_have_only_the_visible_commands() {
         for (shell, sign) in
             [(Shell::Bash, "complete -F"), (Shell::Zsh, "#compdef desktopd"), (Shell::Fish, "complete -c")]
         {

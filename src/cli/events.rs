@@ -1,4 +1,4 @@
-//! What happened, as lines, and the boot as a chart.
+//! The commands `events` and `timeline`.
 
 use crate::observe::events::{Event, What};
 use crate::observe::timeline;
@@ -16,7 +16,7 @@ pub(super) async fn events(client: &Client, args: &Events, screen: Screen) -> Re
     if !args.follow {
         return Ok(());
     }
-    // From where the list ended: nothing is lost between the two.
+    // The stream begins after the last event of the list, so that no event is missed.
     let seen = known.last().map_or(0, |event| event.seq);
     let mut stream = client.stream(&format!("/api/events/stream?since={seen}")).await?;
     while let Some((name, data)) = stream.next().await? {

@@ -1,4 +1,4 @@
-//! What a unit printed, and prints.
+//! The command `logs`: the output of units.
 
 mod together;
 
@@ -14,10 +14,10 @@ use super::client::Client;
 use super::render;
 use super::screen::Screen;
 
-/// Lines that are shown when neither a number nor a time is given.
+/// Number of lines if neither a number nor a time is given.
 const LINES: usize = 100;
 
-/// The command.
+/// Runs the command.
 pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result<(), Failure> {
     if args.all {
         return together::logs(client, args, screen).await;
@@ -49,17 +49,17 @@ fn query(args: &Logs, now: i64) -> String {
     lines.into_iter().chain(since).collect::<Vec<_>>().join("&")
 }
 
-/// How many lines are wanted, if that is limited.
+/// The number of lines, if it is limited.
 fn number(args: &Logs) -> Option<usize> {
     args.lines.or(if args.since.is_none() { Some(LINES) } else { None })
 }
 
-/// Lines on a terminal, where a row that has not ended is overwritten by what follows. Elsewhere, in a file or a pipe,
-/// such a row is left out while more follows.
+/// Prints lines. On a terminal, an unfinished line is overwritten by the next one. In a file or a pipe, unfinished
+/// lines are left out while more follows.
 struct Rows {
     moves: bool,
     json: bool,
-    /// Whose row stands open at the moment.
+    /// The number of the log whose unfinished line is the last one on the screen.
     open: Option<usize>,
 }
 
@@ -87,13 +87,13 @@ impl Rows {
     }
 
     fn text(&mut self, at: usize, open: bool, line: &str) -> String {
-        // Back to the beginning of the row, which is erased; or on, below the row of another log.
+        // Go back to the beginning of the line and erase it; or to a new line, if the line belongs to another log.
         let begin = match std::mem::replace(&mut self.open, open.then_some(at)) {
             Some(before) if before == at => "\r\u{1b}[K",
             Some(_) => "\n",
             None => "",
         };
-        // Without wrapping, or more than one row would have to be erased.
+        // Without wrapping, because otherwise more than one row would have to be erased.
         if open { format!("{begin}\u{1b}[?7l{line}\u{1b}[?7h") } else { format!("{begin}{line}\n") }
     }
 }
@@ -104,7 +104,7 @@ mod tests {
     use crate::cli::{Args, Command};
 
     #[test]
-    fn a_row_that_moves_is_overwritten() {
+    fn an_unfinished_line_is_overwritten() {
         let mut rows = Rows { moves: true, json: false, open: None };
         let mut all = String::new();
         for (at, open, line) in [
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_a_time_or_both() {
+    fn lines_are_limited_by_number_by_time_or_by_both() {
         for (words, expected) in [
             (&["logs"][..], "lines=100"),
             (&["logs", "-n", "7"], "lines=7"),

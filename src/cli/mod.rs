@@ -1,5 +1,4 @@
-//! The commands that people type. They talk to the daemon over its control socket and know nothing that the API does
-//! not tell.
+//! The commands for users. They talk to the daemon over its control socket and use only the information of the API.
 
 mod args;
 mod change;
@@ -27,13 +26,13 @@ use crate::supervise::Verb;
 use client::Client;
 use screen::Screen;
 
-/// Exit codes that scripts can rely on.
+/// Exit codes, which scripts can rely on.
 pub mod code {
-    /// The command did not do what was asked.
+    /// The command failed.
     pub const FAILED: i32 = 1;
-    /// The program that was to be run cannot be executed.
+    /// The program to run cannot be executed.
     pub const NOT_EXECUTABLE: i32 = 126;
-    /// There is no such program.
+    /// The program was not found.
     pub const NOT_FOUND: i32 = 127;
     /// The daemon does not run, or does not answer.
     pub const NOT_RUNNING: i32 = 3;
@@ -48,7 +47,7 @@ pub fn runs(config: &Config) -> bool {
     std::os::unix::net::UnixStream::connect(config.places.control_socket()).is_ok()
 }
 
-/// Runs a command of the client side.
+/// Runs a command that asks the daemon.
 pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
     let client = Client::new(config);
     let screen = Screen::of(&config.env);

@@ -1,12 +1,13 @@
-//! Which units somebody means: names, aliases, and patterns with `*` and `?` that are matched against both.
+//! Resolves service names of the command line: names, aliases, and patterns with `*` and `?` that are matched against
+//! both.
 
 use crate::observe::{Snapshot, UnitState, UnitStatus};
 use crate::portal::api::nearest;
 
 use super::{Failure, code};
 
-/// The units that `words` mean, each once. A pattern means those that can be what is asked for: what does not apply
-/// here only takes part when `skipped` is.
+/// The units that `words` name, each once. Patterns match skipped units, which do not apply here, only if `skipped` is
+/// set.
 pub(super) fn resolve<'a>(
     snapshot: &'a Snapshot,
     words: &[String],
@@ -40,16 +41,15 @@ fn unknown(snapshot: &Snapshot, word: &str) -> Failure {
     let letters = word.replace(['*', '?'], "");
     let near = nearest(snapshot, &letters);
     let hint = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
-    let what =
-        if letters == word { "no service is named" } else { "no service that this applies to matches" };
+    let what = if letters == word { "no service is named" } else { "no service in use matches" };
     Failure::new(code::FAILED, format!("{what} '{word}'{hint}"))
 }
 
-/// Whether `pattern` describes the whole of `name`: `*` stands for anything, `?` for one character.
+/// Whether `pattern` matches the whole of `name`: `*` matches any text, `?` one character.
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
-    // Where the last star stands, and up to where it reaches so far.
+    // The position of the last star, and the end of the text that it matches so far.
     let mut star = None;
     while n < name.len() {
         match pattern.get(p) {
@@ -107,7 +107,7 @@ mod tests {
             (&["*"], true, Ok("pipewire pipewire-pulse kde gpu")),
             (&["*-plasma"], false, Ok("kde")),
             (&["gpu"], false, Ok("gpu")),
-            (&["gp*"], false, Err("no service that this applies to matches 'gp*'; did you mean 'gpu'?")),
+            (&["gp*"], false, Err("no service in use matches 'gp*'; did you mean 'gpu'?")),
             (&["kde", "pipewir"], false, Err("no service is named 'pipewir'; did you mean 'pipewire'?")),
             (&["zzz"], false, Err("no service is named 'zzz'")),
         ] {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_stand_for_anything() {
+    fn a_star_matches_any_text() {
         for (pattern, name, expected) in [
             ("*", "", true),
             ("**", "abc", true),

@@ -1,5 +1,4 @@
-//! The commands that take a password, and how it comes: as an argument, from a pipe, or typed on a terminal that does
-//! not show it.
+//! The commands that take a password: as an argument, from a pipe, or typed on a terminal that does not show it.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
@@ -14,12 +13,12 @@ use crate::sys::{self, read};
 use super::client::Client;
 use super::{Failure, code, render};
 
-/// More than any password has; the daemon says how much is too much. Bytes.
+/// The maximum that is read; the daemon has the limit for passwords. Bytes.
 const LONGEST: u64 = 64 * 1024;
 
-/// Changes user and password of the web services.
+/// Changes user name and password of the web services.
 pub(super) async fn set(client: &Client, user: &str, password: Option<&str>) -> Result<(), Failure> {
-    // Before anybody types a password for nothing.
+    // Checked before the user types a password in vain.
     acceptable(&user_problems(user))?;
     let password = given(password).await?;
     acceptable(&password_problems(&password))?;
@@ -27,12 +26,12 @@ pub(super) async fn set(client: &Client, user: &str, password: Option<&str>) -> 
     render::print(false, &(), || {
         let notes: String = changed.notes.iter().flat_map(|note| [note, "\n"]).collect();
         format!(
-            "the web services now ask for user '{user}' and the new password; every session is over\n{notes}"
+            "the web services now ask for user '{user}' and the new password; all sessions have ended\n{notes}"
         )
     })
 }
 
-/// Prints a hash.
+/// Prints the hash of a password.
 pub(super) async fn hash(password: Option<&str>, cost: u32) -> Result<(), Failure> {
     let password = given(password).await?;
     acceptable(&password_problems(&password))?;
@@ -44,7 +43,7 @@ fn acceptable(problems: &[String]) -> Result<(), Failure> {
     if problems.is_empty() { Ok(()) } else { Err(Failure::new(code::USAGE, problems.join("; "))) }
 }
 
-/// The password, from wherever it comes. What is typed unseen is asked for twice.
+/// The password, from the argument, the pipe or the terminal. On a terminal it is typed twice.
 async fn given(argument: Option<&str>) -> Result<String, Failure> {
     if let Some(password) = argument {
         return Ok(password.to_owned());
@@ -59,7 +58,7 @@ async fn given(argument: Option<&str>) -> Result<String, Failure> {
     Ok(first)
 }
 
-/// All that comes, without the end of its line.
+/// Reads everything, without the line end.
 fn piped(from: impl Read) -> Result<String, Failure> {
     let bytes = read::all(from.take(LONGEST), LONGEST)?;
     let text =
@@ -68,10 +67,10 @@ fn piped(from: impl Read) -> Result<String, Failure> {
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
-/// A line of the terminal, which does not show it.
+/// Reads a line from the terminal, which does not show it.
 async fn typed(prompt: &str) -> Result<String, Failure> {
     let mut error = std::io::stderr();
-    // Before the terminal is changed, or the signal would leave it that way.
+    // Before the terminal is changed: otherwise a signal would leave it changed.
     let mut ends = Vec::new();
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()] {
         ends.push(signal(kind)?);
@@ -85,14 +84,14 @@ async fn typed(prompt: &str) -> Result<String, Failure> {
     let mut ends: Vec<_> = ends.iter_mut().map(|end| Box::pin(end.recv())).collect();
     let typed = tokio::select! {
         typed = line => typed,
-        _ = futures_util::future::select_all(&mut ends) => Err(std::io::Error::other("given up")),
+        _ = futures_util::future::select_all(&mut ends) => Err(std::io::Error::other("cancelled")),
     };
     drop(unseen);
     error.write_all(b"\n")?;
     piped(typed??.as_bytes())
 }
 
-/// A terminal that does not show what is typed, until this is dropped.
+/// The terminal does not show typed characters until this is dropped.
 struct Unseen(Termios);
 
 impl Unseen {
@@ -108,7 +107,7 @@ impl Unseen {
 
 impl Drop for Unseen {
     fn drop(&mut self) {
-        // A terminal that has gone shows nothing any more.
+        // A terminal that was closed needs no restoring.
         let _ = tcsetattr(std::io::stdin().as_fd(), OptionalActions::Flush, &self.0);
     }
 }
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_taken_without_its_end() {
+    fn a_line_is_read_without_its_line_end() {
         for (sent, expected) in [
             ("secret\n", Ok("secret")),
             ("secret\r\n", Ok("secret")),

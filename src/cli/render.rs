@@ -1,4 +1,4 @@
-//! Answers for people, or as JSON for programs.
+//! Output as text for users, or as JSON for programs.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) fn print(
     Ok(())
 }
 
-/// Prints values as they come: one line of JSON each, or the text.
+/// Prints a value of a stream: as one line of JSON, or as text.
 pub(super) fn print_line(
     json: bool,
     value: &impl Serialize,
@@ -44,7 +44,7 @@ pub(super) fn time(at: i64) -> String {
     format!("{:.3}", jiff::Timestamp::from_millisecond(at).unwrap_or_default())
 }
 
-/// How long ago something was, in a few characters.
+/// How long ago a time was, as a short text.
 pub(super) fn age(milliseconds: i64) -> String {
     let seconds = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)).as_secs();
     match seconds {
@@ -55,7 +55,7 @@ pub(super) fn age(milliseconds: i64) -> String {
     }
 }
 
-/// What a person types into the login page.
+/// The credentials for the login page.
 pub(super) fn credentials(credentials: &Credentials) -> String {
     let unknown =
         if credentials.chosen { "(set with set-web-credentials)" } else { "(only its hash is known)" };

@@ -1,19 +1,19 @@
-//! Where output goes: whether it may have colours, and how wide it may be.
+//! The properties of standard output: colours and width.
 
 use std::io::IsTerminal;
 
 use crate::config::Environment;
 use crate::observe::UnitState;
 
-/// Columns of something that does not say how many it has.
+/// The assumed width if the output does not report one. Columns.
 const WIDTH: usize = 100;
 
-/// What standard output is.
+/// Standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Screen {
     pub(super) colours: bool,
     pub(super) width: usize,
-    /// The columns that tables have to fit into; none where no person reads, who gets everything.
+    /// The width that tables must fit into; `None` if the output is no terminal, which gets complete lines.
     pub(super) limit: Option<usize>,
     /// Whether it is a terminal.
     pub(super) terminal: bool,
@@ -30,7 +30,7 @@ impl Screen {
         Self { colours: terminal && wanted, width, limit: terminal.then_some(width), terminal }
     }
 
-    /// A state's word, or anything that stands for it, in the state's colour.
+    /// A state's name, or another text, in the colour of the state.
     pub(super) fn paint(self, state: UnitState, text: &str) -> String {
         let colour = match state {
             UnitState::Ready | UnitState::Done => "32",
@@ -41,7 +41,7 @@ impl Screen {
         self.coloured(colour, text)
     }
 
-    /// Words behind each other, on as many lines as they need where there is a limit; all but the first are indented.
+    /// Wraps words into as many lines as the limit requires; all lines but the first are indented.
     pub(super) fn wrapped(self, text: &str) -> String {
         let limit = self.limit.unwrap_or(usize::MAX);
         let (mut lines, mut line) = (String::new(), String::new());
@@ -58,7 +58,7 @@ impl Screen {
         lines + &line + "\n"
     }
 
-    /// One name among others, in a colour that stays its own.
+    /// A name in a colour that depends on its number.
     pub(super) fn tint(self, number: usize, text: &str) -> String {
         const TINTS: [&str; 6] = ["36", "33", "32", "35", "34", "31"];
         self.coloured(TINTS[number % TINTS.len()], text)
@@ -71,6 +71,6 @@ impl Screen {
 
 #[cfg(test)]
 impl Screen {
-    /// A file, or a pipe.
+    /// The screen of a file or a pipe.
     pub(super) const PLAIN: Self = Self { colours: false, width: WIDTH, limit: None, terminal: false };
 }

@@ -1,4 +1,5 @@
-//! How the units are: all as a table, some in detail, and whether people can get in.
+//! The commands `status` and `health`: all units as a table, some units in detail, and whether users can log in and see
+//! the desktop.
 
 use serde::Serialize;
 
@@ -12,10 +13,10 @@ use super::client::Client;
 use super::table::table;
 use super::{Failure, Screen, names, render};
 
-/// Last lines of a unit's log.
+/// Number of log lines that are shown with a unit.
 const LINES: usize = 20;
 
-/// One unit with what it printed last.
+/// A unit with its last log lines.
 #[derive(Serialize)]
 struct Detail<'a> {
     #[serde(flatten)]
@@ -23,7 +24,7 @@ struct Detail<'a> {
     log: Vec<Line>,
 }
 
-/// The command.
+/// Runs `desktopd status`.
 pub(super) async fn status(client: &Client, args: &Status, screen: Screen) -> Result<(), Failure> {
     let mut snapshot = client.status().await?;
     let now = jiff::Timestamp::now().as_millisecond();
@@ -31,7 +32,7 @@ pub(super) async fn status(client: &Client, args: &Status, screen: Screen) -> Re
         return render::print(args.json, &snapshot, || all(&snapshot, now, screen));
     }
     if args.names.iter().any(|name| own::is_own(name)) {
-        // Before all others: these names are nobody else's.
+        // First in the list: no other unit has these names.
         snapshot.units.insert(0, snapshot.own());
     }
     let mut details = Vec::new();
@@ -44,7 +45,7 @@ pub(super) async fn status(client: &Client, args: &Status, screen: Screen) -> Re
     })
 }
 
-/// What is wrong, all services that are in use as a table, and what else there is.
+/// Problems first, then a table of all services in use, then all other information.
 fn all(snapshot: &Snapshot, now: i64, screen: Screen) -> String {
     let mut text = screen.wrapped(&snapshot.summary);
     for (name, lines) in [("not ready", &snapshot.not_ready), ("problem", &snapshot.problems)] {
@@ -82,18 +83,18 @@ fn all(snapshot: &Snapshot, now: i64, screen: Screen) -> String {
         let why =
             if route.seen.sight == Sight::Ready { String::new() } else { format!(": {}", route.seen.text) };
         let port = route.port.to_string();
-        text.extend(["way in: ", &route.title, " on port ", &port, &address, &why, "\n"]);
+        text.extend(["route: ", &route.title, " on port ", &port, &address, &why, "\n"]);
     }
     text
 }
 
-/// Its state's word in that state's colour, and in that of a failure when it is ready and does not work.
+/// A state's name in the colour of the state, or in the colour of failures if the unit is ready but unhealthy.
 fn paint(screen: Screen, unit: &UnitStatus, text: &str) -> String {
     let unhealthy = unit.health == Some(UnitHealth::Unhealthy);
     screen.paint(if unhealthy { UnitState::Failed } else { unit.state }, text)
 }
 
-/// One unit, all that is known of it.
+/// All details of one unit.
 fn one(detail: &Detail<'_>, snapshot: &Snapshot, now: i64, screen: Screen) -> String {
     let Detail { unit, log } = detail;
     let state = paint(screen, unit, unit.state.name());
@@ -117,7 +118,7 @@ fn one(detail: &Detail<'_>, snapshot: &Snapshot, now: i64, screen: Screen) -> St
         ("restarts", unit.restarts.to_string()),
         ("needs", with_state(&unit.needs)),
         ("after", with_state(&unit.after)),
-        ("ways in", ways.join(", ")),
+        ("routes", ways.join(", ")),
     ] {
         if !value.is_empty() {
             text.extend(["  ", &format!("{name}:"), &" ".repeat(10 - name.len()), &value, "\n"]);
@@ -129,7 +130,7 @@ fn one(detail: &Detail<'_>, snapshot: &Snapshot, now: i64, screen: Screen) -> St
     text
 }
 
-/// Whether people can get in.
+/// Whether users can log in and see the desktop.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub(super) struct Health {
     pub(super) healthy: bool,
@@ -137,7 +138,7 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Healthy is a daemon that runs, with something to see behind every port. What else is wrong is in `status`.
+    /// Healthy: the daemon runs, and every port shows what it should. `status` shows all other problems.
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let reason = if snapshot.ready { "healthy".to_owned() } else { snapshot.not_ready.join("; ") };
         Self { healthy: snapshot.ready, reason }
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_comes_first_and_what_is_not_in_use_has_one_line() {
+    fn problems_come_first_and_unused_services_have_one_line() {
         let mut snapshot = snapshot();
         snapshot.units.push(unit("sshd", UnitState::Skipped));
         snapshot.units.push(UnitStatus { off: true, ..unit("vnc", UnitState::Stopped) });
@@ -190,7 +191,7 @@ mod tests {
              x-server  failed   1m1s   -    0         it ended with exit code 1\n\
              kde       waiting  1m0s   -    0\n\
              not in use: sshd, vnc (desktopd status NAME says why)\n\
-             way in: Desktop on port 6100 (http://localhost:6100/)\n"
+             route: Desktop on port 6100 (http://localhost:6100/)\n"
         );
         let colourful = all(&snapshot, 61_000, Screen { colours: true, ..Screen::PLAIN });
         assert!(colourful.contains("x-server  \u{1b}[31mfailed \u{1b}[0m  1m1s"), "{colourful:?}");
@@ -210,21 +211,21 @@ mod tests {
     }
 
     #[test]
-    fn one_unit_is_shown_with_what_it_needs_and_printed() {
+    fn one_unit_is_shown_with_its_needs_and_its_log() {
         let snapshot = snapshot();
         let line = Line { at: 0, text: "\u{1b}[31mno display\u{1b}[0m".into(), open: false };
         let detail = Detail { unit: &snapshot.units[1], log: vec![line] };
         assert_eq!(
             one(&detail, &snapshot, 6000, Screen::PLAIN),
             "kde: waiting for 5s\n  restarts:  0\n  needs:     x-server (failed)\n  \
-             ways in:   Desktop on port 6100\n  1970-01-01T00:00:00.000Z  no display\n"
+             routes:    Desktop on port 6100\n  1970-01-01T00:00:00.000Z  no display\n"
         );
         let json = serde_json::to_value(&detail).unwrap();
         assert_eq!((json["name"].as_str(), json["log"][0]["at"].as_i64()), (Some("kde"), Some(0)));
     }
 
     #[test]
-    fn healthy_is_what_the_snapshot_says_of_itself() {
+    fn health_follows_the_snapshot() {
         let mut snapshot = snapshot();
         snapshot.not_ready = vec!["Desktop: kde is waiting".into(), "b".into()];
         let unhealthy = Health { healthy: false, reason: "Desktop: kde is waiting; b".into() };

@@ -1,5 +1,5 @@
-//! Variables that are kept: root's in `/etc/environment`, for everybody; the desktop's user's in a file of that user's,
-//! for its own shells and services.
+//! The command `env-store`: root stores variables in `/etc/environment`, for all users; the desktop's user stores them
+//! in a file of its own, for its own shells and services.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -16,7 +16,7 @@ use crate::sys::print;
 
 use super::{Failure, code};
 
-/// The command.
+/// Runs the command.
 pub(super) fn store(config: &Config, variables: &[OsString]) -> Result<(), Failure> {
     let mut wanted = Vec::new();
     for word in variables {
@@ -42,13 +42,13 @@ pub(super) fn store(config: &Config, variables: &[OsString]) -> Result<(), Failu
     Ok(())
 }
 
-/// The desktop's user has a file of its own; nobody else has one.
+/// The desktop's user has a file of its own; other users have none.
 fn own(name: &OsStr, value: &OsStr) -> Result<(), Failure> {
     let stored = steps::store_own(USER_VARIABLES.as_ref(), &[(name.to_owned(), value.to_owned())]);
     stored.map_err(|error| {
         let why = match error.kind() {
             ErrorKind::NotFound | ErrorKind::PermissionDenied => {
-                "only root and the desktop's user keep variables here".to_owned()
+                "only root and the desktop's user can store variables here".to_owned()
             }
             _ => format!("{USER_VARIABLES}: {error}"),
         };
@@ -56,7 +56,7 @@ fn own(name: &OsStr, value: &OsStr) -> Result<(), Failure> {
     })
 }
 
-/// `NAME=value`, or a name whose value is this process's.
+/// Parses `NAME=value`, or a name whose value is taken from this process's environment.
 fn variable<'a>(config: &Config, word: &'a OsStr) -> Result<(&'a OsStr, OsString), Failure> {
     let bytes = word.as_bytes();
     let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
@@ -66,15 +66,14 @@ fn variable<'a>(config: &Config, word: &'a OsStr) -> Result<(&'a OsStr, OsString
     let name = OsStr::from_bytes(name);
     let shown = name.display();
     if !is_name(name) {
-        let why = "letters, digits and underscores make a name, and no digit begins it";
+        let why = "a name has letters, digits and underscores, and does not begin with a digit";
         return Err(Failure::new(code::USAGE, format!("'{shown}' is not the name of a variable: {why}")));
     }
     if is_own_secret(&shown.to_string()) {
-        let why = "it is a secret of desktopd's, and more people than root read that file";
-        return Err(Failure::new(code::FAILED, format!("{shown} is not kept in /etc/environment: {why}")));
+        let why = "it is a secret of desktopd, and other users than root can read that file";
+        return Err(Failure::new(code::FAILED, format!("{shown} is not stored in /etc/environment: {why}")));
     }
     let value = value.or_else(|| config.env.raw.get(name).cloned());
-    let unset =
-        || Failure::new(code::FAILED, format!("{shown} is not set here; {shown}=VALUE says what it is"));
+    let unset = || Failure::new(code::FAILED, format!("{shown} is not set here; give it as {shown}=VALUE"));
     Ok((name, value.ok_or_else(unset)?))
 }

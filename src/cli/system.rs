@@ -1,8 +1,9 @@
-//! The commands of other systems that people and their scripts type: `reboot`, `poweroff`, `halt` and `shutdown` end
-//! everything, `systemctl` and `service` work for the services that the daemon supervises.
+//! Commands of other systems that users and their scripts call: `reboot`, `poweroff`, `halt` and `shutdown` end
+//! everything; `systemctl` and `service` control the services that the daemon supervises.
 //!
-//! Everything else is what it would be without us: a script in `/etc/init.d` runs, and so does a program that somebody
-//! put in the place of `systemctl`. Only systemd's own would say no more than that systemd does not run.
+//! All other calls are passed on as if desktopd did not exist: to a script in `/etc/init.d`, or to a program that the
+//! user installed in place of `systemctl`. Only systemd's own `systemctl` is not called, because it would only say that
+//! systemd does not run.
 
 mod words;
 
@@ -22,17 +23,17 @@ use crate::sys::launch::become_program;
 use crate::sys::{print, read};
 use words::{Action, Asked, End, Services};
 
-/// How long a service may take before the command gives up waiting.
+/// How long the command waits for a service.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where scripts of services are.
+/// The folder of the services' scripts.
 const SCRIPTS: &str = "/etc/init.d";
 
-/// What `systemctl` answers where a service does not run, and where there is none of that name.
+/// Exit codes of `systemctl` for a service that does not run, and for an unknown service.
 const NOT_ACTIVE: i32 = 3;
 const NO_SUCH_UNIT: i32 = 4;
 
-/// Does what `words` ask for: the program's name and its arguments.
+/// Runs the command in `words`: the program's name and its arguments.
 pub(super) async fn run(
     client: &Client,
     config: &Config,
@@ -49,7 +50,7 @@ pub(super) async fn run(
         Asked::End(how) => end(client, program, how).await,
         Asked::Passed => Err(pass(config, program, &words[1..])),
         Asked::Refused(code, why) => match (*program, replacement(config, program)) {
-            // It knows better what it can do.
+            // The replacement knows itself what it supports.
             ("systemctl", Some(other)) => Err(become_other(&other, &words[1..])),
             _ => Err(Failure::new(code, why)),
         },
@@ -59,7 +60,7 @@ pub(super) async fn run(
 
 async fn end(client: &Client, program: &str, how: End) -> Result<(), Failure> {
     client.shutdown().await.map_err(|failure| Failure {
-        message: format!("{}; as another user: sudo {program}", failure.message),
+        message: format!("{}; if you are not root: sudo {program}", failure.message),
         ..failure
     })?;
     render::print(false, &(), || {
@@ -73,7 +74,7 @@ async fn end(client: &Client, program: &str, how: End) -> Result<(), Failure> {
     })
 }
 
-/// What is ours is done; all else is done as the machine does it.
+/// Requests for the daemon's services are carried out; all others are passed on.
 async fn services(
     client: &Client,
     config: &Config,
@@ -83,7 +84,7 @@ async fn services(
 ) -> Result<(), Failure> {
     let snapshot = match client.status().await {
         Ok(snapshot) => snapshot,
-        // Here it supervises nothing.
+        // Without a daemon there are no services of ours.
         Err(failure) if failure.code == code::NOT_RUNNING => Snapshot::default(),
         Err(failure) => return Err(failure),
     };
@@ -95,7 +96,7 @@ async fn services(
             let (ours, others) = (ours.join(", "), others.join(", "));
             Err(Failure::new(
                 code::FAILED,
-                format!("{ours}: desktopd's, {others}: not; name them in commands of their own"),
+                format!("desktopd supervises {ours}, but not {others}: use separate commands"),
             ))
         }
         Some(name) if program == "service" => {
@@ -108,7 +109,7 @@ async fn services(
     }
 }
 
-/// A service that `systemctl` was asked about and that is not ours.
+/// Handles a service that `systemctl` was asked about and that is not ours.
 fn systemds(config: &Config, name: &str, asked: &Services, words: &[OsString]) -> Result<(), Failure> {
     if let Some(other) = replacement(config, "systemctl") {
         return Err(become_other(&other, words));
@@ -128,11 +129,11 @@ fn systemds(config: &Config, name: &str, asked: &Services, words: &[OsString]) -
 fn unknown(name: &str) -> String {
     format!(
         "{name}: there is no systemd in this container, desktopd supervises no service of that name (`desktopd status` \
-         shows which), and {SCRIPTS}/{name} is not there"
+         shows which), and {SCRIPTS}/{name} does not exist"
     )
 }
 
-/// Whether the daemon has a service of that name, which applies here.
+/// Whether the daemon has a service of that name that is in use here.
 fn supervised(snapshot: &Snapshot, name: &str) -> bool {
     let unit = snapshot.unit(name);
     unit.is_some_and(|unit| unit.state != UnitState::Skipped)
@@ -160,7 +161,7 @@ async fn own_services(
             for name in &names {
                 print::out(if is_active(snapshot, name) { "active\n" } else { "inactive\n" })?;
             }
-            // As systemctl has it: one that is active is enough.
+            // As with systemctl: one active service is enough.
             let any = names.iter().any(|name| is_active(snapshot, name));
             if any { Ok(()) } else { Err(Failure::silent(NOT_ACTIVE)) }
         }
@@ -172,11 +173,11 @@ fn is_active(snapshot: &Snapshot, name: &str) -> bool {
     own::is_own(name) || snapshot.unit(name).is_some_and(|unit| running(unit.state))
 }
 
-/// Becomes the machine's own program of that name. Comes back only when there is none.
+/// Runs the machine's own program of that name in place of this process. Returns only on failure.
 fn pass(config: &Config, program: &str, words: &[OsString]) -> Failure {
     match others(config, program).next() {
         Some(other) => become_other(&other, words),
-        None => Failure::new(code::NOT_FOUND, format!("{program}: this machine has none of its own")),
+        None => Failure::new(code::NOT_FOUND, format!("{program}: not installed on this machine")),
     }
 }
 
@@ -185,12 +186,12 @@ fn become_other(program: &Path, words: &[OsString]) -> Failure {
     Failure::new(code::NOT_EXECUTABLE, format!("{}: {error}", program.display()))
 }
 
-/// A program that somebody put in the place of systemd's: systemd's own is compiled.
+/// A script that the user installed in place of systemd's program: systemd's own is not a script.
 fn replacement(config: &Config, program: &str) -> Option<PathBuf> {
     others(config, program).find(|other| read::beginning(other, 2).is_ok_and(|head| head == *b"#!"))
 }
 
-/// The programs of that name in the folders of programs that are not this one under another name.
+/// The programs of that name in the folders of programs, except links to this program.
 fn others(config: &Config, program: &str) -> impl Iterator<Item = PathBuf> {
     let path = config.env.text("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]);
@@ -202,7 +203,7 @@ fn others(config: &Config, program: &str) -> impl Iterator<Item = PathBuf> {
     files.into_iter().filter(move |file| is_executable(file) && fs::canonicalize(file).ok() != own)
 }
 
-/// Where our own small programs of these names are.
+/// The folder of our own small programs with these names.
 const OURS: &str = "/usr/local/sbin";
 
 fn is_executable(file: &Path) -> bool {

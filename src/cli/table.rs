@@ -1,10 +1,10 @@
-//! Columns as wide as their widest cell, and lines that fit where a limit is given. A cell is one line, whatever a service
-//! or a file put into it.
+//! Tables: columns as wide as their widest cell, and lines that fit into a limit if there is one. A cell is always one
+//! line, even if a service or a file put line breaks into it.
 
 use crate::sys::terminal::safe_line;
 
-/// The rows as lines; `paint` gets each cell, filled up with spaces, with its row and column. What does not fit into
-/// `limit` columns ends with an ellipsis.
+/// Formats the rows as lines; `paint` gets each cell, filled up with spaces, with its row and column. A line that is
+/// longer than `limit` columns ends with an ellipsis.
 pub(super) fn table<const N: usize>(
     rows: &[[String; N]],
     limit: Option<usize>,
@@ -15,7 +15,7 @@ pub(super) fn table<const N: usize>(
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |(at, row): (usize, &[String; N])| {
-        // What stands last is not filled up: the end of a line has no spaces.
+        // The last cell is not filled up, so that lines do not end with spaces.
         let last = row.iter().rposition(|cell| !cell.is_empty()).unwrap_or(0);
         let mut left = limit.unwrap_or(usize::MAX);
         let mut line = String::new();
@@ -37,7 +37,7 @@ pub(super) fn table<const N: usize>(
     rows.iter().enumerate().map(line).collect()
 }
 
-/// The text in at most `limit` characters, the last of which says that more followed.
+/// The text in at most `limit` characters, with an ellipsis at the end if it was cut.
 pub(super) fn cut(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up_and_lines_end_where_their_text_does() {
+    fn columns_are_aligned_and_lines_have_no_trailing_spaces() {
         let row = |a: &str, c: &str| [a, "b", "", "", "", c].map(str::to_owned);
         let rows = [row("x", "c"), row("long", "")];
         assert_eq!(table(&rows, None, |_, _, cell| cell), "x     b        c\nlong  b\n");
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_longer_than_the_limit_and_what_is_cut_says_so() {
+    fn lines_are_cut_at_the_limit_and_end_with_an_ellipsis() {
         let rows = [["näme", "state", "why it is so"], ["b", "c", ""]].map(|row| row.map(str::to_owned));
         let whole = "näme  state  why it is so\nb     c\n";
         for (limit, expected) in [

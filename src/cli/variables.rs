@@ -1,5 +1,5 @@
-//! The variables that are understood, with their values and where those come from. The daemon knows best, as it was
-//! given arguments and heard of hooks; where none runs they are worked out here.
+//! The known variables, with their values and where the values come from. The daemon is asked first, because it knows
+//! its own arguments and the variables of hooks; without a daemon they are determined here.
 
 use crate::config::Config;
 use crate::config::env::{Row, nearest_variable, row};
@@ -9,10 +9,10 @@ use super::client::Client;
 use super::table::{cut, table};
 use super::{Failure, Screen, code, render};
 
-/// A column is at least so wide. Characters.
+/// The minimum width of a column. Characters.
 const SHORTEST: usize = 12;
 
-/// The command.
+/// Runs `desktopd env`.
 pub(super) async fn show(
     config: &Config,
     client: &Client,
@@ -28,7 +28,7 @@ pub(super) async fn show(
     render::print(args.json, &rows, || text(&rows, screen, whole))
 }
 
-/// The rows of these names; all when none is named.
+/// The rows of these names; all rows if no name is given.
 fn asked(all: Vec<Row>, names: &[String]) -> Result<Vec<Row>, Failure> {
     for name in names {
         if row(name).is_none() {
@@ -43,8 +43,7 @@ fn asked(all: Vec<Row>, names: &[String]) -> Result<Vec<Row>, Failure> {
     Ok(all.into_iter().filter(asked).collect())
 }
 
-/// What is wrong first, then a table. Those that nobody set and that have no default are named in a line, unless the
-/// `whole` is wanted.
+/// Invalid values first, then a table. Variables without a value are listed in one line, unless `whole` is set.
 fn text(rows: &[Row], screen: Screen, whole: bool) -> String {
     let dash = |text: &str| if text.is_empty() { "-" } else { text }.to_owned();
     let wrong = rows.iter().filter(|row| row.source.contains(" is wrong"));
@@ -52,7 +51,7 @@ fn text(rows: &[Row], screen: Screen, whole: bool) -> String {
     let is_unset = |row: &&Row| !whole && row.value.is_empty() && row.source == "default";
     let (unset, set): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(is_unset);
     let mut cells = vec![["NAME", "VALUE", "DEFAULT", "SOURCE", "WHAT"].map(str::to_owned)];
-    // One long value must not push everything else out.
+    // A long value must not take the space of the other columns.
     let most = screen.limit.map_or(usize::MAX, |limit| (limit / 6).max(SHORTEST));
     cells.extend(set.iter().map(|row| {
         let lost = row.overrode.iter().map(|lost| format!("{} ({})", dash(&lost.value), lost.source));
@@ -72,7 +71,7 @@ fn text(rows: &[Row], screen: Screen, whole: bool) -> String {
     text
 }
 
-/// What people set must not look like other rows.
+/// Control characters are escaped, so that a value cannot look like other rows.
 fn one_line(text: String) -> String {
     if text.contains(char::is_control) { text.escape_debug().to_string() } else { text }
 }
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn each_value_says_where_it_comes_from_and_secrets_stay_secret() {
+    fn each_value_has_its_source_and_secrets_are_masked() {
         let all = all(&[
             ("WEB_USER", "ada"),
             ("SIZEW", "800"),
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_ones_come_first_and_rows_fit_a_terminal() {
+    fn invalid_values_come_first_and_rows_fit_a_terminal() {
         let all = all(&[("DISPLAY_DPI", "many"), ("HF_HOME", &"x".repeat(300))]);
         for (limit, most) in [(Some(80), 80), (None, 1000)] {
             let text = text(&all, Screen { limit, ..Screen::PLAIN }, false);
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_are_names_and_unknown_ones_are_told() {
+    fn aliases_are_accepted_and_unknown_names_are_refused() {
         let all = all(&[]);
         assert_eq!(asked(all.clone(), &["SIZEW".to_owned()]).unwrap()[0].name, "DISPLAY_SIZEW");
         let failure = asked(all, &["WEB_USR".to_owned()]).unwrap_err();

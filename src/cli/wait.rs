@@ -1,4 +1,5 @@
-//! Whether what was asked for has come about. Pure: fed with the snapshot after the request and the events since.
+//! Decides whether a request has been carried out. Pure: gets the snapshot from before the request, and the events
+//! since.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +8,28 @@ use crate::observe::{Snapshot, UnitState, UnitStatus};
 use crate::portal::api::Units;
 use crate::supervise::Verb;
 
-/// How it came out for one unit.
+/// The result for one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// As it was asked for.
+    /// The unit has reached the requested state.
     Done,
-    /// It will not come about by itself any more.
+    /// The unit will not reach the requested state by itself.
     Failed,
 }
 
-/// The units that somebody waits for.
+/// The units of a request that are waited for.
 pub(super) struct Waiting {
     verb: Verb,
-    /// The last event that the request made at once.
+    /// The number of the last event that the request caused at once.
     taken: u64,
-    /// The last event that `units` know of.
+    /// The number of the last event that `units` reflect.
     seen: u64,
     targets: Vec<(String, Option<Way>)>,
     units: BTreeMap<String, UnitStatus>,
 }
 
 impl Waiting {
-    /// Waits for what comes of a request. `snapshot` is from before that: events tell the rest.
+    /// Waits for the result of a request. `snapshot` is from before the request; events supply the rest.
     pub(super) fn new(verb: Verb, request: Units, snapshot: &Snapshot) -> Self {
         let targets = request.units.into_iter().map(|name| (name, None)).collect();
         let mut waiting = Self { verb, taken: request.seq, seen: 0, targets, units: BTreeMap::new() };
@@ -36,23 +37,23 @@ impl Waiting {
         waiting
     }
 
-    /// The event from which on this wants to know everything.
+    /// The number of the last event that is known here.
     pub(super) fn seen(&self) -> u64 {
         self.seen
     }
 
-    /// Takes in where all units stand: at first, and after events were lost.
+    /// Takes over the states of all units: at first, and after events were lost.
     pub(super) fn look(&mut self, snapshot: &Snapshot) {
         self.units = snapshot.units.iter().map(|unit| (unit.name.clone(), unit.clone())).collect();
         let lost = self.seen > 0;
         self.seen = snapshot.seq;
-        // That a unit is ready does not say that it was restarted: it may not even have begun to stop.
+        // A unit that is ready may not have been restarted yet: it may not even have begun to stop.
         if self.verb != Verb::Restart || (lost && self.seen > self.taken) {
             self.judge(None);
         }
     }
 
-    /// Takes in what happened next.
+    /// Takes over the next event.
     pub(super) fn take(&mut self, event: &Event) {
         if event.seq <= self.seen {
             return;
@@ -68,18 +69,18 @@ impl Waiting {
                 self.judge(Some(unit));
             }
         }
-        // The last event of the request may be about no unit.
+        // The last event of the request may concern no unit.
         if self.verb != Verb::Restart {
             self.judge(None);
         }
     }
 
-    /// Whether there is nothing left to wait for.
+    /// Whether every unit has a result.
     pub(super) fn is_over(&self) -> bool {
         self.targets.iter().all(|(_, way)| way.is_some())
     }
 
-    /// Each unit, how it came out, and where it stands.
+    /// Each unit with its result, its state and its reason.
     pub(super) fn ends(&self) -> impl Iterator<Item = (&str, Option<Way>, UnitState, &str)> {
         self.targets.iter().filter_map(|(name, way)| {
             let unit = self.units.get(name)?;
@@ -87,16 +88,16 @@ impl Waiting {
         })
     }
 
-    /// Decides for those that came to an end; `changed` is the only unit whose state is news, if only one's is.
+    /// Determines the results; `changed` is the only unit whose state is new, if there is only one.
     fn judge(&mut self, changed: Option<&str>) {
         if self.seen < self.taken {
-            // This is how it was before the request.
+            // The states are still those from before the request.
             return;
         }
         let mut targets = std::mem::take(&mut self.targets);
         for (name, way) in &mut targets {
             let Some(unit) = self.units.get(name) else { continue };
-            // Also of one that was done: what fails while others are waited for has failed.
+            // Also for units that were done: a unit that fails while others are waited for has failed.
             if changed.is_none_or(|changed| changed == name) {
                 *way = end_of(self.verb, unit.state);
             }
@@ -107,7 +108,7 @@ impl Waiting {
         self.targets = targets;
     }
 
-    /// Whether it waits for something that will not come by itself.
+    /// Whether the unit waits for a unit that will not start by itself.
     fn is_blocked(&self, unit: &UnitStatus, depth: usize) -> bool {
         unit.state == UnitState::Waiting
             && depth > 0
@@ -134,7 +135,7 @@ pub(super) mod tests {
     use super::*;
     use UnitState as S;
 
-    /// A unit like any other.
+    /// A unit with default values.
     pub(in crate::cli) fn unit(name: &str, state: UnitState) -> UnitStatus {
         UnitStatus {
             name: name.into(),
@@ -189,7 +190,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn each_verb_has_its_ends() {
+    fn each_verb_has_its_final_states() {
         let (up, down) = (snapshot(S::Done, S::Ready, S::Ready), snapshot(S::Done, S::Ready, S::Stopped));
         let coming = snapshot(S::Done, S::Ready, S::Starting);
         let (done, failed) = (Some(Way::Done), Some(Way::Failed));
@@ -200,7 +201,7 @@ pub(super) mod tests {
             (Verb::Start, &coming, &[("kde", S::Backoff), ("kde", S::Failed)], failed),
             (Verb::Stop, &down, &[], done),
             (Verb::Stop, &up, &[("kde", S::Stopping), ("kde", S::Stopped)], done),
-            // It stands as ready until what needs it has stopped.
+            // The unit is shown as ready until the units that need it have stopped.
             (Verb::Restart, &up, &[("key", S::Done), ("x", S::Ready)], None),
             (Verb::Restart, &up, &[("kde", S::Stopping), ("kde", S::Waiting), ("kde", S::Ready)], done),
             (Verb::Restart, &down, &[("kde", S::Starting), ("kde", S::Failed)], failed),
@@ -211,7 +212,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_waits_for_what_will_not_come_has_failed() {
+    fn a_unit_that_waits_for_one_that_will_not_start_has_failed() {
         let blocked = snapshot(S::Failed, S::Waiting, S::Waiting);
         assert_eq!(ways(Verb::Start, &["kde"], &blocked, &[]), (true, vec![Some(Way::Failed)]));
         let coming = snapshot(S::Starting, S::Waiting, S::Waiting);
@@ -230,10 +231,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_was_before_the_request_does_not_count() {
+    fn events_from_before_the_request_do_not_count() {
         let old = Snapshot { seq: 7, ..snapshot(S::Done, S::Ready, S::Failed) };
         let mut waiting = Waiting::new(Verb::Start, request(&["kde"]), &old);
-        // One that the snapshot knows, and others up to the last one of the request.
+        // An event that the snapshot includes, then events up to the last one of the request.
         for (seq, state) in
             [(7, S::Ready), (8, S::Backoff), (9, S::Failed), (10, S::Waiting), (11, S::Starting)]
         {
@@ -249,7 +250,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_was_over_before_anybody_looked_is_told_by_events() {
+    fn a_request_that_was_over_before_the_first_look_is_recognized_by_its_events() {
         let before = Snapshot { seq: 8, ..snapshot(S::Done, S::Ready, S::Waiting) };
         let mut waiting = Waiting::new(Verb::Stop, request(&["kde"]), &before);
         waiting.take(&event(9, "kde", S::Stopped));
@@ -266,7 +267,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn after_a_loss_the_snapshot_decides() {
+    fn after_lost_events_the_snapshot_decides() {
         let before = snapshot(S::Done, S::Ready, S::Ready);
         let mut waiting = Waiting::new(Verb::Restart, request(&["kde"]), &before);
         assert!(!waiting.is_over());

@@ -1,19 +1,19 @@
-//! `[[condition]]` of a service file: what must hold for the service to apply here.
+//! `[[condition]]` of a service file: a condition that must hold for the service to run here.
 
 use super::table::Reader;
 
-/// One condition: the variable or one of the files, whichever are given. A unit with one that does not hold is skipped.
+/// One condition: it holds if one of its keys holds. A unit with a condition that does not hold is skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
     /// This environment variable is set, and not to `false`.
     pub variable: Option<String>,
     /// One of these files exists and has a line that is neither empty nor a comment. `${home}` and `${run-dir}` are the
-    /// only templates; a last part such as `*.sh` stands for all of a folder that end so.
+    /// only templates; a last part such as `*.sh` matches all files of the folder with that ending.
     pub any_file: Vec<String>,
     /// One of these files, named by the same templates, exists and has a line with an SSH key; or one of these
-    /// variables has, which stand here as `${NAME}`.
+    /// variables, written as `${NAME}`, has one.
     pub any_key: Vec<String>,
-    /// What people read where it does not hold: the reason, and what to do about it. A template.
+    /// The text for users if the condition does not hold: the reason, and what to do about it. A template.
     pub otherwise: Option<String>,
 }
 

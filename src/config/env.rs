@@ -1,8 +1,9 @@
-//! Every environment variable that this program reads, and the only reader of the environment.
+//! The environment variables of this program; the only module that reads the environment.
 //!
-//! The `table` says what there is; `layers` say who set it; a clean-up before parsing (`clean`) lets clouds that
-//! cannot pass quotes or blanks take part, and gives everything its newer name. An empty value counts as unset. A bad
-//! value is reported and its default taken: it never stops the boot. What is not ours is passed on as it came.
+//! `table` lists the variables; `layers` says where each value was set. Before parsing, `clean` removes quotes and
+//! replaces `___` by blanks, for clouds that cannot pass these characters, and copies values to newer names. An empty
+//! value counts as unset. A bad value is reported and the default is used: a bad value never stops the boot. Other
+//! variables are passed on unchanged.
 
 pub(crate) mod clean;
 mod door;
@@ -47,25 +48,25 @@ use value::{FromVariable, RELAY_PORTS, named_port};
 pub use web::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 pub use words::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
 
-/// Everything that was set, by name.
+/// All variables that are set, by name.
 pub type Raw = BTreeMap<OsString, OsString>;
 
-/// What the front door is called elsewhere, in lists of services that do not start.
+/// Names of the front door that other images use, in lists of services that do not start.
 const DOOR: [&str; 3] = ["caddy", "gateway", "serviceportal"];
 
-/// The environment as it was meant, and parsed.
+/// The environment, cleaned and parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
     /// The variables of the table.
     pub vars: Variables,
-    /// Everything: what units, shells and scripts get passed on.
+    /// All variables, as units, shells and scripts get them.
     pub raw: Raw,
-    /// The same without what hooks left, if they left anything, and without edits.
+    /// `raw` without the changes of hooks and without edits, if hooks changed anything.
     early: Option<Raw>,
-    /// The same without what people changed in the system's file, if they changed anything.
+    /// `raw` without the users' edits of the system's file, if there are any.
     unedited: Option<Raw>,
     layers: Layers,
-    /// What is as it is because of whose machine this is.
+    /// The defaults that depend on the cloud provider.
     provider: Raw,
 }
 
@@ -77,7 +78,7 @@ impl Variables {
 }
 
 impl Environment {
-    /// This process's environment, with the `NAME=value` arguments of `init` laid over it.
+    /// This process's environment, overridden by the `NAME=value` arguments of `init`.
     pub fn of_process(arguments: &[OsString], problems: &mut Vec<Problem>) -> Self {
         Self::new(std::env::vars_os(), arguments, problems)
     }
@@ -112,7 +113,8 @@ impl Environment {
         }
     }
 
-    /// The same with what the system's file says of the front door, which is about to be opened.
+    /// This environment with the front door's variables from the system's file. Call this before the front door is
+    /// opened.
     pub fn opened(&self, files: &Files) -> (Self, Vec<Problem>) {
         let mut layers = self.layers.clone();
         door::open(&mut layers, files);
@@ -120,8 +122,8 @@ impl Environment {
         (Self::of(layers, &mut problems), problems)
     }
 
-    /// The same with the files read again, and all that is wrong with any of it. `usual` is the environment that every
-    /// unit is given besides, hooks included.
+    /// This environment with the files read again, and all problems. `usual` is the further environment of every unit,
+    /// hooks included.
     pub fn reread(&self, files: &Files, usual: &BTreeMap<String, String>) -> (Self, Vec<Problem>) {
         let mut layers = self.layers.clone();
         if layers.door.is_none() {
@@ -130,13 +132,14 @@ impl Environment {
         let mut found = files::system(files, &layers.at_start().merged().completed());
         layers.hooks = None;
         layers.files.clone_from(&found.layers);
-        // Which folder it is may be said in any of the others.
+        // Any of the other files may set the workspace's folder.
         let raw = layers.merged().raw;
         let folder = layers::workspace(&raw);
         files::workspace(folder.folder(), super::provider::is_vast(&raw), &mut found);
         (layers.files, layers.told) = (found.layers, found.told);
         layers.hooks = match (found.hooks, &self.layers.hooks) {
-            // What they changed was told from what they were given, which may be something else by now.
+            // The changes of hooks were computed against the environment that the hooks were given, which may differ by
+            // now.
             (Some(after), Some(known)) if known.after == after => Some(known.clone()),
             (Some(after), _) => {
                 let before = Self::of(layers.clone(), &mut Vec::new());
@@ -151,30 +154,30 @@ impl Environment {
         (Self::of(layers, &mut problems), problems)
     }
 
-    /// What is wrong with it.
+    /// All problems of the environment.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         Self::of(self.layers.clone(), &mut problems);
         problems
     }
 
-    /// What units get passed on that come before the hooks: what these leave must not start them anew.
+    /// The variables for units that run before the hooks: changes by hooks must not restart these units.
     pub fn before_hooks(&self) -> &Raw {
         self.early.as_ref().unwrap_or(self.without_edits())
     }
 
-    /// What units get passed on. Edits are read anew at each start, and who writes the system's file, and remembers what
-    /// it wrote, would take them for its own the next time.
+    /// The variables for units, without edits. Edits are read again at each start of a unit. If edits were written into
+    /// the system's file with the daemon's own values, the daemon would take them for its own the next time.
     pub fn without_edits(&self) -> &Raw {
         self.unedited.as_ref().unwrap_or(&self.raw)
     }
 
-    /// This process's environment as it is, where the daemon made it.
+    /// The environment of this process, unchanged: for a process whose environment the daemon made.
     pub fn inherited() -> Raw {
         std::env::vars_os().collect()
     }
 
-    /// A text with the variables that it names as `${NAME}`.
+    /// A text in which each `${NAME}` is replaced by the variable's value.
     fn filled_in(&self, text: &str) -> String {
         TABLE.iter().filter(|variable| !variable.secret).fold(text.to_owned(), |text, variable| {
             let name = format!("${{{}}}", variable.names[0]);
@@ -182,17 +185,17 @@ impl Environment {
         })
     }
 
-    /// The text of one variable, by any name. For the few that are not ours, such as `PATH`.
+    /// The text of any variable. For the few that are not in the table, such as `PATH`.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.raw.get(OsStr::new(name))?.to_str().filter(|text| !text.is_empty())
     }
 
-    /// What a variable of the table is set to, as a text for templates: its cleaned value, or its default.
+    /// The value of a variable of the table, as a text for templates: the cleaned value, or the default.
     pub fn shown(&self, variable: &Variable) -> String {
         self.given(variable).unwrap_or_else(|| variable.default.to_owned())
     }
 
-    /// Whether a variable of the table is set, under any of its names, to something that it can be.
+    /// Whether a variable of the table is set, under any of its names, to a valid value.
     pub fn is_given(&self, name: &str) -> bool {
         row(name).is_some_and(|variable| self.given(variable).is_some())
     }
@@ -202,32 +205,32 @@ impl Environment {
         (variable.value)(set.to_str()?.to_owned(), &self.raw).filter(|text| !text.is_empty())
     }
 
-    /// Why the port that a relay should have is not known, where a provider's name stands for it.
+    /// Why the relay's port is unknown, if `COTURN_PORT_HOST` is a provider's name for a port.
     pub fn lost_relay_port(&self) -> Option<String> {
         let name = self.text("COTURN_PORT_HOST")?;
         named_port(name.to_owned(), &RELAY_PORTS, &self.raw).err()
     }
 
-    /// Whether a variable, ours or any other, is set and not to `false`.
+    /// Whether any variable, in the table or not, is set and not to `false`.
     pub fn is_on(&self, name: &str) -> bool {
         let text = row(name)
             .map_or_else(|| self.text(name).unwrap_or_default().to_owned(), |variable| self.shown(variable));
         !text.is_empty() && bool::parse(&text) != Ok(false)
     }
 
-    /// The services that are not to start by themselves, by whatever names people have for them.
+    /// The services that must not start by themselves, by the names that users gave.
     pub fn no_autostart(&self) -> impl Iterator<Item = &str> {
         self.vars.supervisor_no_autostart.split(',').map(str::trim).filter(|name| !name.is_empty())
     }
 
-    /// Whether nobody is to come in from outside: no port of the front door is opened.
+    /// Whether the front door opens no port, so that no client can connect from outside.
     pub fn opens_no_port(&self) -> bool {
         let listed = || self.no_autostart().any(|name| DOOR.iter().any(|own| own.eq_ignore_ascii_case(name)));
-        // A list that somebody made says all that there is to say.
+        // If the user has set a list, the list alone decides.
         listed() || (self.vars.serverless && self.no_autostart().next().is_none())
     }
 
-    /// Gives a variable the value that was made for it, unless somebody sets it.
+    /// Sets a variable to a value that the daemon made, unless the variable is set.
     pub fn make(&mut self, name: &str, value: &Secret) {
         let mut layers = self.layers.clone();
         layers.made.insert(name.into(), value.reveal().into());
@@ -246,20 +249,20 @@ impl Environment {
         values
     }
 
-    /// Every variable of the table with where it comes from, fit to be shown.
+    /// Every variable of the table with its source, with secrets masked.
     pub fn rows(&self) -> Vec<Row> {
         TABLE.iter().map(|variable| rows::row(self, variable)).collect()
     }
 }
 
-/// The folder with our configuration: asked for by option, by variable, or the usual one.
+/// The folder with our configuration: from the option, from the variable, or the default.
 pub fn config_dir(option: Option<PathBuf>, environment: &Environment) -> PathBuf {
     option
         .or_else(|| environment.vars.desktopd_config.as_ref().map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("/etc/desktopd"))
 }
 
-/// The folder that this process was started in, unless that says nothing: the root, where containers start.
+/// The working directory in which this process was started; `None` for `/`, where containers start by default.
 pub fn working_folder() -> Option<PathBuf> {
     std::env::current_dir().ok().filter(|folder| folder.parent().is_some())
 }

@@ -2,14 +2,14 @@
 
 use super::table::Reader;
 
-/// A file that a service reads at its start, made of what the configuration says.
+/// A file that a service reads at its start; its content comes from the service file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSpec {
     /// Where it is; a template.
     pub path: String,
-    /// Who may read it.
+    /// The permissions.
     pub mode: u32,
-    /// What is in it; a template, which may also name the secrets that the service is given.
+    /// The content; a template, which may also name the secrets that the service is given.
     pub content: String,
 }
 
@@ -18,7 +18,7 @@ pub(super) fn read(table: &mut Reader<'_>) -> Option<FileSpec> {
     let path = table.required("path", "where the file is written");
     let content = table.required("content", "what is written into it");
     let octal = |text: &str| u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    // Whoever wants others to read it says so: it may have secrets.
+    // The default mode lets no other user read the file, because it may contain secrets.
     let mode = table.parse("mode", "an octal mode such as \"0644\"", octal).unwrap_or(0o600);
     Some(FileSpec { path: path?, mode, content: content? })
 }

@@ -1,25 +1,24 @@
-//! The configuration with the files in which people and hooks leave variables.
+//! Combines the configuration with the files in which users and hooks leave variables.
 
 use super::{Config, Environment, Problem, Service, env};
 
 impl Config {
-    /// The same with the files read again in which people and hooks leave variables. They may lie on a volume that does
-    /// not answer for seconds.
+    /// This configuration with these files read again. They may be on a volume that does not answer for seconds.
     #[must_use]
     pub fn with_files(self) -> Self {
         let (env, problems) = self.env.reread(&self.env_files(), &self.settings.environment);
         self.with(env, problems)
     }
 
-    /// The same with what people changed of the front door's variables in the system's file before this start. To be
-    /// called before the front door is opened.
+    /// This configuration with the users' edits of the front door's variables in the system's file. Call this before
+    /// the front door is opened.
     #[must_use]
     pub fn with_door(self) -> Self {
         let (env, problems) = self.env.opened(&self.env_files());
         self.with(env, problems)
     }
 
-    /// The same with another environment, whose problems these are.
+    /// This configuration with another environment and its problems.
     fn with(mut self, env: Environment, problems: Vec<Problem>) -> Self {
         if env.vars != self.env.vars {
             let command = self.services.into_iter().find(Service::is_command);
@@ -33,7 +32,7 @@ impl Config {
         Self { env, ..self }
     }
 
-    /// Where people and hooks leave variables.
+    /// The files in which users and hooks leave variables.
     pub fn env_files(&self) -> env::Files {
         env::Files {
             system: self.settings.environment_file.clone(),

@@ -1,4 +1,4 @@
-//! `[[listen]]` of a service file: a socket that is there before the service is ready.
+//! `[[listen]]` of a service file: a listening socket that exists before the service is ready.
 
 use super::table::Reader;
 
@@ -7,7 +7,7 @@ use super::table::Reader;
 pub struct ListenSpec {
     /// Where it is; a template.
     pub path: String,
-    /// Who may connect.
+    /// The permissions: the users that may connect.
     pub mode: u32,
 }
 

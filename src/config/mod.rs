@@ -1,7 +1,7 @@
-//! Environment and TOML to typed values, with every mistake found in one pass.
+//! The configuration: converts the environment and the TOML files to typed values, and finds every mistake in one pass.
 //!
-//! Nothing here stops a boot: a broken service file is a service that does not run, a broken variable is its default,
-//! a broken `desktopd.toml` is its defaults. What was wrong is told, in `status`, the log and the portal.
+//! No mistake stops a boot: a service with a broken file does not run, and for a broken variable or a broken
+//! `desktopd.toml` the defaults are used. `desktopd status`, the log and the portal show the problems.
 
 pub mod condition;
 pub mod env;
@@ -37,10 +37,10 @@ pub use secret::Secret;
 pub use service::Service;
 pub use settings::Settings;
 
-/// Where people mount the remotes that they have; rclone itself looks in homes alone.
+/// The file that users mount for their rclone remotes; rclone itself looks only in home directories.
 const RCLONE_CONFIG: &str = "/etc/rclone/rclone.conf";
 
-/// Everything that people told us.
+/// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The folder that it was read from.
@@ -49,25 +49,25 @@ pub struct Config {
     pub env: Environment,
     /// `desktopd.toml`.
     pub settings: Settings,
-    /// Where things are kept.
+    /// The daemon's folders.
     pub places: Places,
-    /// The services whose files are sound, by name.
+    /// The services with valid files, by name.
     pub services: Vec<Service>,
     /// Further ports and links of the portal.
     pub portal: PortalConfig,
-    /// What was wrong.
+    /// All problems.
     pub problems: Vec<Problem>,
 }
 
 impl Config {
-    /// Reads all of it. `dir` is the folder that was asked for on the command line.
+    /// Reads the whole configuration. `dir` is the folder from the command line.
     pub fn load(dir: Option<PathBuf>, arguments: &[OsString]) -> Self {
         let mut problems = Vec::new();
         let env = Environment::of_process(arguments, &mut problems);
         Self::read(env::config_dir(dir, &env), env, problems)
     }
 
-    /// What a command needs that asks a running daemon: the settings, and none of the services.
+    /// The part that a command needs to talk to a running daemon: the settings, and none of the services.
     pub fn of_client(dir: Option<PathBuf>) -> Self {
         let mut problems = Vec::new();
         let env = Environment::of_process(&[], &mut problems);
@@ -103,7 +103,7 @@ fn read_settings(dir: &Path, problems: &mut Vec<Problem>) -> Settings {
     }
 }
 
-/// The longest time that anything waits.
+/// The longest time to wait.
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 /// `250ms`, `5s`, `2m`, `1h`.
@@ -119,7 +119,7 @@ pub fn duration(text: &str) -> Option<Duration> {
     }
 }
 
-/// The same as a time to wait, which must not overflow the clock: a century cannot be told from for ever.
+/// Like [`duration`] as a time to wait, limited so that the clock does not overflow: a century is as good as for ever.
 fn wait(text: &str) -> Option<Duration> {
     duration(text).map(|time| time.min(CENTURY))
 }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_is_enough() {
+    fn file_with_only_a_command_is_valid() {
         let (service, problems) = parse("command = [\"sleep\", \"9\"]");
         assert_eq!(problems, Vec::<String>::new());
         let service = service.unwrap();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_readiness_says_what_it_lacks() {
+    fn each_kind_of_readiness_reports_missing_and_wrong_keys() {
         for (ready, expected) in [
             ("kind = \"fil\"", "did you mean \"file\"?"),
             ("path = \"x\"", "ready.kind: it is missing"),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_health_table_is_small_and_its_mistakes_are_all_named() {
+    fn health_table_has_defaults_and_all_mistakes_are_reported() {
         use super::service::{Action, Health, Probe};
         let health = |text: &str| parse(&format!("command = [\"x\"]\n[health]\n{text}"));
         let (service, problems) = health("kind = \"x11\"");
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_service_may_use_has_sizes_numbers_and_times() {
+    fn limits_are_sizes_numbers_and_times() {
         use crate::sys::limits::{Limit, Resource as R, UNLIMITED};
         let (service, problems) = parse(
             "command = [\"x\"]\nopen-files = 4096\noom-score-adj = -500\ngroups = [\"render\"]\n[limits]\n\
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_and_files_say_what_they_lack() {
+    fn conditions_and_files_report_missing_and_wrong_keys() {
         for (text, expected) in [
             ("[[condition]]\nelse = \"x\"", "condition[1].variable: it is missing"),
             ("[[condition]]\nany-file = []", "condition[1].any-file: it is empty"),
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_toml_is_one_mistake_with_its_line() {
+    fn file_that_is_not_toml_is_one_mistake_with_its_line() {
         let (service, problems) = parse("description = \"x\"\ncommand = [");
         assert!(service.is_none());
         assert_eq!(problems.len(), 1, "{problems:#?}");

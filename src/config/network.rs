@@ -1,4 +1,4 @@
-//! Networks: an address, or all that begin like it.
+//! IP networks in CIDR notation, or single addresses.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -6,15 +6,15 @@ use std::str::FromStr;
 /// A network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// The first bits, the others 0.
+    /// The bits of the prefix; the other bits are 0.
     bits: u128,
-    /// How many of them count.
+    /// The length of the prefix.
     length: u32,
     v4: bool,
 }
 
 impl Network {
-    /// Whether an address belongs to it. One of IPv4 in the clothes of IPv6 is one of IPv4.
+    /// Whether an address belongs to the network. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         let (bits, _, v4) = split(address);
         v4 == self.v4 && first(bits, self.length) == self.bits
@@ -39,7 +39,7 @@ impl FromStr for Network {
     }
 }
 
-/// An address's bits from the left on, and how many it has.
+/// The bits of an address from the left, their number, and whether it is IPv4.
 fn split(address: IpAddr) -> (u128, u32, bool) {
     match address.to_canonical() {
         IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32, true),
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_belong_or_do_not() {
+    fn network_contains_the_addresses_with_its_prefix() {
         for (network, address, inside) in [
             ("192.0.2.1", "192.0.2.1", true),
             ("192.0.2.1", "::ffff:192.0.2.1", true),

@@ -1,4 +1,4 @@
-//! Where things are kept.
+//! The paths of the daemon's folders, and of the files and sockets in them.
 
 use std::path::{Path, PathBuf};
 
@@ -6,27 +6,28 @@ use nix::unistd::{AccessFlags, Uid, access};
 
 use super::{Environment, Settings};
 
-/// Where the desktop's user keeps variables for its own shells and services. The folder is root's, so that
-/// the user cannot put a link in the place of the file; nothing that root runs reads the file.
+/// Where the desktop's user keeps variables for its own shells and services. The folder belongs to root, so that the
+/// user cannot replace the file by a link; no program that root runs reads the file.
 pub const USER_VARIABLES: &str = "/var/lib/desktopd-user/environment";
 
 /// The daemon's folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
-    /// Sockets and what else lives as long as this boot.
+    /// Sockets and other files that last until the next boot.
     pub run: PathBuf,
-    /// What survives a restart.
+    /// Data that survives a restart.
     pub state: PathBuf,
     /// The units' log files.
     pub log: PathBuf,
-    /// A folder of the daemon's own user to keep things in: its home, unless nothing can be written there.
+    /// A folder for the daemon's own user: its home, or another folder if the home is not writable.
     pub home: PathBuf,
-    /// Whether the daemon has the machine to itself (it is root) and the desktop's usual folder is its to take.
+    /// Whether the daemon is root and may use the usual system folders for the desktop.
     whole_machine: bool,
 }
 
 impl Places {
-    /// The folders of `desktopd.toml`; for an ordinary user, who cannot write the usual ones, folders of their own.
+    /// The folders of `desktopd.toml`. For an ordinary user, who cannot write the default folders, folders of that
+    /// user.
     pub fn new(settings: &Settings, env: &Environment) -> Self {
         let usual = Settings::default();
         if Uid::effective().is_root() {
@@ -56,12 +57,13 @@ impl Places {
         }
     }
 
-    /// The desktop user's `XDG_RUNTIME_DIR`. Beside somebody's running session it is one of our own.
+    /// The desktop user's `XDG_RUNTIME_DIR`. If the daemon is not root, a separate folder, because the user may have a
+    /// session with the usual one.
     pub fn runtime(&self, uid: u32) -> PathBuf {
         if self.whole_machine { format!("/run/user/{uid}").into() } else { self.run.join("runtime") }
     }
 
-    /// Where the desktop's user keeps variables, if that is a user of its own.
+    /// The file in which the desktop's user keeps variables; `None` if the daemon is not root.
     pub fn user_variables(&self) -> Option<PathBuf> {
         self.whole_machine.then(|| USER_VARIABLES.into())
     }
@@ -72,13 +74,13 @@ impl Places {
     }
 }
 
-/// A folder where any user can have one of their own. `/tmp` is cleaned by people and programs, and the sockets would go
-/// with what else is there; on a root that cannot be written there is no other.
+/// A folder in which every user can create files. Users and programs clean `/tmp` and would remove the sockets; on a
+/// read-only root there is no other folder.
 fn everybodys() -> &'static Path {
     Some(Path::new("/var/tmp")).filter(|folder| writable(folder)).unwrap_or(Path::new("/tmp"))
 }
 
-/// Whether this process may make files in a folder. A user whom nobody knows has `/` for a home.
+/// Whether this process may create files in a folder. A user without an entry in `/etc/passwd` has `/` as home.
 fn writable(folder: &Path) -> bool {
     folder.is_dir() && access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
 }

@@ -1,46 +1,46 @@
-//! `PORTAL_CONFIG`: further ports of the front door, and links in the portal, as vast.ai's templates name them:
-//! `hostname:external port:internal port:path:name`, separated by `|`.
+//! Parser for `PORTAL_CONFIG`: further ports of the front door, and links in the portal, in the format of vast.ai's
+//! templates: `hostname:external port:internal port:path:name`, separated by `|`.
 //!
-//! An entry is used or its mistakes are told, all of them, with its number and what it says; the others are used all
-//! the same. `portal_file` reads the same entries from a file.
+//! An entry is used, or all its mistakes are reported with its number and its text; the other entries are used all the
+//! same. `portal_file` reads the same entries from a file.
 
 use std::fmt;
 
 use super::problem::Problem;
 use super::provider;
 
-/// What is read at most. Bytes.
+/// The longest text that is read. Bytes.
 pub(super) const LONGEST: usize = 64 << 10;
 
-/// A provider passes fewer ports on.
+/// The most entries: a provider passes on fewer ports.
 pub(super) const MOST: usize = 256;
 
 /// The longest name and path. Characters.
 const LONGEST_NAME: usize = 200;
 const LONGEST_PATH: usize = 2000;
 
-/// One link in the portal, and mostly one port of the front door.
+/// One link in the portal, and in most cases one port of the front door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Where the service runs: a name, or an address as it stands in a link.
+    /// The host of the service: a name, or an address in the form of a URL (IPv6 in brackets).
     pub hostname: String,
-    /// The port that people connect to.
+    /// The port to which clients connect.
     pub external: u16,
-    /// The service's own port. The same as the external one: people reach the service itself.
+    /// The service's own port. If it is the same as the external port, clients connect to the service directly.
     pub internal: u16,
     /// The path that a link opens.
     pub path: String,
-    /// What a person reads.
+    /// The title of the link.
     pub name: String,
 }
 
 impl Entry {
-    /// Whether the front door stands before it.
+    /// Whether the front door is in front of the service.
     pub fn is_proxied(&self) -> bool {
         self.external != self.internal
     }
 
-    /// Checks the five parts. The error says what is wrong with each.
+    /// Checks the five parts. The error lists all mistakes.
     pub(super) fn new([hostname, external, internal, path, name]: [&str; 5]) -> Result<Self, Vec<String>> {
         let mut wrong = Vec::new();
         let host = provider::host(hostname);
@@ -85,7 +85,7 @@ impl fmt::Display for Entry {
     }
 }
 
-/// Reads the variable. What is wrong is told under `key` at `place`.
+/// Reads the variable. Mistakes are reported under `key` at `place`.
 pub fn parse(text: &str, place: &str, key: &str, problems: &mut Vec<Problem>) -> Vec<Entry> {
     let mut tell = |message: String| problems.push(Problem::new(place, key, message));
     if text.len() > LONGEST {
@@ -107,7 +107,7 @@ pub fn parse(text: &str, place: &str, key: &str, problems: &mut Vec<Problem>) ->
     entries.0
 }
 
-/// The five parts of an entry. The name is all the rest, and an IPv6 address stands in brackets.
+/// Splits an entry into its five parts. The name is the rest of the text; an IPv6 address is in brackets.
 fn split(text: &str) -> Result<[&str; 5], String> {
     let brackets = text.starts_with('[').then(|| text.find(']')).flatten();
     let at = brackets.map_or(0, |end| end + 1);
@@ -121,12 +121,12 @@ fn split(text: &str) -> Result<[&str; 5], String> {
     Ok(parts.map(str::trim))
 }
 
-/// Entries that go together.
+/// A list of entries without contradictions.
 #[derive(Default)]
 pub(super) struct Entries(pub(super) Vec<Entry>);
 
 impl Entries {
-    /// One more. The error says why it cannot be beside the others.
+    /// Adds an entry. The error says why it cannot be added to the others.
     pub(super) fn add(&mut self, entry: Entry) -> Result<(), String> {
         if self.0.len() >= MOST {
             return Err(format!("there are {MOST} already"));
@@ -148,7 +148,7 @@ impl Entries {
     }
 }
 
-/// What a message quotes of it.
+/// Shortens a text for a message.
 fn short(text: &str) -> String {
     const SHOWN: usize = 80;
     match text.char_indices().nth(SHOWN) {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn one_port_leads_to_one_place() {
+    fn second_target_for_a_port_is_rejected() {
         let (entries, problems) = read("localhost:1:2:/:a|localhost:1:3:/:b|10.0.0.1:1:2:/:c");
         assert_eq!(entries, ["localhost:1:2:/:a"]);
         assert!(problems[0].contains("entry 2 (\"localhost:1:3:/:b\"): port 1 leads to localhost:2 already"));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end() {
+    fn number_and_length_of_entries_are_limited() {
         let many = "localhost:1:2:/:a|".repeat(MOST + 2);
         let (entries, problems) = read(&many);
         assert_eq!((entries.len(), problems.len()), (MOST, 2), "{problems:?}");
@@ -249,13 +249,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_read_is_written_and_read_again(text in "[a-z\\[\\]:|/ .0-9é]{0,60}") {
+        fn entries_survive_writing_and_reading(text in "[a-z\\[\\]:|/ .0-9é]{0,60}") {
             let (entries, _) = read(&text);
             prop_assert_eq!(read(&entries.join("|")), (entries.clone(), vec![]));
         }
 
         #[test]
-        fn nothing_else_gets_into_an_entry(parts in prop::collection::vec("\\PC{0,8}", 0..8)) {
+        fn accepted_entries_are_valid(parts in prop::collection::vec("\\PC{0,8}", 0..8)) {
             for entry in parse(&parts.join(":"), "", "", &mut Vec::new()) {
                 prop_assert!(entry.path.starts_with('/') && !entry.path.starts_with("//"));
                 prop_assert!(entry.external > 0 && entry.internal > 0 && !entry.name.is_empty());

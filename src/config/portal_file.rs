@@ -1,9 +1,9 @@
-//! The file in which vast.ai's portal keeps what `PORTAL_CONFIG` said at the first start, and which people edit by
-//! hand: a table `applications` with `hostname`, `external_port`, `internal_port`, `open_path` and `name` each.
+//! The file in which vast.ai's portal keeps the value that `PORTAL_CONFIG` had at the first start, and which users edit
+//! by hand: a table `applications`, each with `hostname`, `external_port`, `internal_port`, `open_path` and `name`.
 //!
-//! Where it is, it stands over the variable. It is made on vast.ai only, where scripts wait for it and look into it,
-//! and only where it is not: whole or not at all, and never over what somebody wrote. One without applications says
-//! nothing, as in vast.ai's image: people empty it to have it made anew.
+//! If the file exists, it wins over the variable. It is created only on vast.ai, where scripts wait for it and read it,
+//! and only if it does not exist: atomically, and never in place of a user's content. A file without applications
+//! counts as missing, as in vast.ai's image: users empty it so that it is created again.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -19,26 +19,26 @@ use super::portal_config::{self, Entries, Entry, LONGEST, MOST};
 use super::problem::Problem;
 use crate::sys::read as read_file;
 
-/// Further ports and links of the portal, and where they stand.
+/// Further ports and links of the portal, and their source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortalConfig {
-    /// In the order of the portal.
+    /// The entries, in the order of the portal.
     pub entries: Vec<Entry>,
-    /// Where a mistake in them is said to be.
+    /// The file or `environment`, for messages about mistakes.
     pub place: String,
-    /// The key there.
+    /// The key in that place.
     pub key: &'static str,
 }
 
 impl PortalConfig {
-    /// What the variable says.
+    /// The entries of the variable.
     pub fn of_variable(text: &str, problems: &mut Vec<Problem>) -> Self {
         let text = std::str::from_utf8(unquoted(text.as_bytes())).unwrap_or(text);
         let (place, key) = ("environment".to_owned(), "PORTAL_CONFIG");
         Self { entries: portal_config::parse(text, &place, key, problems), place, key }
     }
 
-    /// What the file says, or the variable where the file says nothing.
+    /// The entries of the file, or those of the variable if the file has none.
     pub(super) fn read(file: &Path, variable: &str, problems: &mut Vec<Problem>) -> Self {
         let place = file.display().to_string();
         let text = read(file).unwrap_or_else(|error| {
@@ -53,7 +53,7 @@ impl PortalConfig {
     }
 }
 
-/// The text of the file, if there is one with anything in it.
+/// The text of the file; `None` if it does not exist or is empty.
 pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
     let text = match read_file::text(path, u64::try_from(LONGEST).unwrap_or(u64::MAX)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -62,7 +62,7 @@ pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
     Ok(Some(text).filter(|text| !text.trim().is_empty()))
 }
 
-/// What the file says; `None` when it says nothing that can be used.
+/// The entries of the file; `None` if it has no usable table.
 pub fn parse(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<Vec<Entry>> {
     let mut tell = |key: &str, message: String| problems.push(Problem::new(place, key, message));
     if is_empty(text) {
@@ -101,7 +101,7 @@ pub fn parse(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<Vec
     Some(entries.0)
 }
 
-/// Whether the file has a table of applications with nothing in it.
+/// Whether the file has an empty table of applications.
 fn is_empty(text: &str) -> bool {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
     let said: String = lines.collect::<String>().split_whitespace().collect();
@@ -113,7 +113,7 @@ struct Document {
     applications: Option<Applications>,
 }
 
-/// In the order of the file, which is that of the portal.
+/// The applications in the order of the file, which is also that of the portal.
 struct Applications(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Applications {
@@ -140,7 +140,7 @@ impl<'de> Deserialize<'de> for Applications {
     }
 }
 
-/// The file's text. Whatever a name has in it, in quotes it is one.
+/// Writes the text of the file. Names are in quotes, so they may contain any characters.
 pub fn text(entries: &[Entry]) -> String {
     let quoted = |text: &str| Value::from(text).to_string();
     let entry = |Entry { hostname, external, internal, path, name }: &Entry| {
@@ -152,13 +152,13 @@ pub fn text(entries: &[Entry]) -> String {
             name = quoted(name),
         )
     };
-    // Two of one name would be one.
+    // Of several entries with the same name only the first is written: keys must be unique.
     let named = |at: usize| entries[..at].iter().all(|other| other.name != entries[at].name);
     let all: String = (0..entries.len()).filter(|at| named(*at)).map(|at| entry(&entries[at])).collect();
     if all.is_empty() { "applications: {}\n".to_owned() } else { format!("applications:\n{all}") }
 }
 
-/// Makes the file, unless there is one that says something. Returns whether it did.
+/// Creates the file, unless it exists and is not empty. Returns whether it was created.
 pub fn make(path: &Path, entries: &[Entry]) -> io::Result<bool> {
     let empty = match read(path)? {
         Some(text) if !is_empty(&text) => return Ok(false),
@@ -174,11 +174,11 @@ pub fn make(path: &Path, entries: &[Entry]) -> io::Result<bool> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
     let written = file.write_all(text(entries).as_bytes()).and_then(|()| file.sync_all());
     let placed = written.and_then(|()| match fs::metadata(path) {
-        // Somebody touched it, so that others may see that it is there.
+        // An empty file is replaced: a script may have touched it, so that other programs see that it exists.
         Ok(found) if found.is_file() && (empty || found.len() == 0) => {
             fs::rename(&temporary, path).map(|()| true)
         }
-        // Whoever makes one at the same time has made it.
+        // The link fails if another process has created the file meanwhile; that file stays.
         _ => match fs::hard_link(&temporary, path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             linked => linked.map(|()| true),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_as_people_edit_it_is_read() {
+    fn file_that_users_edited_is_read() {
         let text = "# mine\napplications:\n  Zeta App:\n    hostname: localhost\n    external_port: 8081\n    \
                     internal_port: '18081'\n    open_path: /a?b=c\n    name: \"Zeta: App\"\n    color: red\n  Beta:\n    \
                     hostname: localhost\n    external_port: 8082\n    internal_port: 8082\n";
@@ -239,7 +239,7 @@ mod tests {
             ("other: 1", "applications: it is missing"),
             ("applications: [1, 2]", "PORTAL_CONFIG is used"),
             ("applications: {", "PORTAL_CONFIG is used"),
-            ("a: &a [x]\nb: &b [*a, *a]\napplications: *nobody", "PORTAL_CONFIG is used"),
+            ("a: &a [x]\nb: &b [*a, *a]\napplications: *unknown", "PORTAL_CONFIG is used"),
         ] {
             let (found, problems) = parsed(text);
             assert!(
@@ -250,29 +250,29 @@ mod tests {
     }
 
     #[test]
-    fn it_is_made_once_and_whole() {
+    fn file_is_created_once_and_atomically() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("portal.yaml");
         let first = entries("localhost:1111:11111:/:Instance Portal|localhost:1:2:/:a \"b\": c");
         assert!(make(&path, &first).unwrap());
         assert_eq!(parse(&read(&path).unwrap().unwrap(), "", &mut Vec::new()).unwrap(), first);
-        assert!(!make(&path, &[]).unwrap(), "what is there stays");
+        assert!(!make(&path, &[]).unwrap(), "existing content stays");
         fs::write(&path, "").unwrap();
-        assert_eq!(read(&path).unwrap(), None, "an empty one is none");
+        assert_eq!(read(&path).unwrap(), None, "an empty file counts as missing");
         assert!(make(&path, &first).unwrap());
-        // People empty it to have it made anew.
+        // Users empty the file so that it is created again.
         fs::write(&path, "applications: {}\n").unwrap();
         assert!(make(&path, &first).unwrap());
         assert_eq!(parse(&read(&path).unwrap().unwrap(), "", &mut Vec::new()).unwrap(), first);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("nowhere", &path).unwrap();
-        assert!(!make(&path, &first).unwrap(), "somebody's link is not written through");
+        assert!(!make(&path, &first).unwrap(), "a link of a user's is not followed");
         assert!(!dir.path().join("nowhere").exists());
     }
 
     #[test]
-    fn what_is_no_file_is_not_waited_for() {
+    fn fifo_and_too_long_file_are_rejected_without_waiting() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("portal.yaml");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -284,7 +284,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(names in prop::collection::btree_set("\\PC{1,12}", 0..4)) {
+        fn written_entries_are_read_back(names in prop::collection::btree_set("\\PC{1,12}", 0..4)) {
             let entry = |(at, name): (usize, &String)| {
                 let port = (at + 1).to_string();
                 Entry::new(["localhost", &port, "99", "/", name.trim()]).ok()

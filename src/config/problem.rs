@@ -1,17 +1,17 @@
-//! One mistake in what we were given, told so that it can be mended without reading the source.
+//! One mistake in the configuration, described so that users can correct it without reading the source.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// A mistake: where, what, and what would be right.
+/// A mistake: its place, the mistake itself, and the correct form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// A file's path, `environment`, or `arguments of init`.
     pub place: String,
-    /// The key or variable, dotted within a file; empty when it is about the whole place.
+    /// The key or variable, dotted within a file; empty if the problem concerns the whole place.
     pub key: String,
-    /// What is wrong and what would be right; names the value.
+    /// The mistake and the correct form; contains the wrong value.
     pub message: String,
     /// The unit that cannot run because of it.
     pub unit: Option<String>,
@@ -23,14 +23,14 @@ impl Problem {
         Self { place: place.into(), key: one_line(key.into()), message: one_line(message.into()), unit: None }
     }
 
-    /// The same, as the reason why `unit` does not run.
+    /// This problem as the reason why `unit` does not run.
     #[must_use]
     pub fn of_unit(self, unit: impl Into<String>) -> Self {
         Self { unit: Some(unit.into()), ..self }
     }
 }
 
-/// What people write is quoted in messages, and must not look like other messages there.
+/// Escapes control characters: messages quote texts of users, which must not look like further messages.
 fn one_line(text: String) -> String {
     if !text.contains(char::is_control) {
         return text;
@@ -55,9 +55,9 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The one of `known` that `name` was probably meant to be.
+/// The name in `known` that is most similar to the mistyped `name`.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Comparing costs the product of the lengths, and nobody mistypes a word of this length.
+    // A comparison costs the product of the lengths, and a name of this length is no typing mistake.
     if name.len() > 128 {
         return None;
     }

@@ -1,8 +1,8 @@
-//! Whose machine this is, as the environment alone says it: credentials and links depend on it before anything else is
+//! Detects the cloud provider from the environment alone: credentials and links depend on it before any other fact is
 //! known.
 //!
-//! Both providers that are known give a machine a public address on which each of its ports has another number, and
-//! say in a variable for each port which one. RunPod has a proxy besides, with a name for each port.
+//! Both known providers give a machine a public address on which each of its ports has a different number, and set a
+//! variable with that number for each port. RunPod also has a proxy, with a host name for each port.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -12,30 +12,30 @@ use super::Environment;
 use super::env::{Raw, Workspace};
 use super::problem::Problem;
 
-/// Whose machine this is.
+/// The cloud provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// vast.ai's.
     Vast,
     /// RunPod's; the pod's id.
     Runpod(String),
-    /// One's own, or somebody's who says nothing about it.
+    /// No known provider.
     Plain,
 }
 
-/// Whose machine this is, and how it is reached from outside.
+/// The cloud provider, and the addresses under which this machine is reached from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
-    /// Whose.
+    /// Which provider.
     pub kind: Kind,
-    /// The address that the provider says it has, as it stands in a link.
+    /// The public address that the provider gives, in the form of a URL (IPv6 in brackets).
     public: Option<String>,
-    /// The public number of each port, by the provider's name for it: from 70000 on, that is no port.
+    /// The public number of each port, by the inner port or, from 70000 on, by the provider's name for the port.
     ports: BTreeMap<u32, u16>,
 }
 
 impl Provider {
-    /// What the environment says.
+    /// Detects the provider.
     pub fn of(env: &Environment) -> Self {
         Self::from_raw(&env.raw)
     }
@@ -59,18 +59,18 @@ impl Provider {
         self.kind == Kind::Vast
     }
 
-    /// The public address that the provider says, as it stands in a link.
+    /// The public address that the provider gives, in the form of a URL.
     pub fn public(&self) -> Option<&str> {
         self.public.as_deref()
     }
 
-    /// Takes over a public address that was found out elsewhere, and returns the one before.
+    /// Sets a public address that was found in another way, and returns the previous one.
     pub fn say_public(&mut self, host: String) -> Option<String> {
         self.public.replace(host)
     }
 
-    /// Where a port that we listen on is reached from outside: scheme, host and port. `None` when the provider does
-    /// not say, or passes nothing on to it.
+    /// The outer origin (scheme, host and port) of a port on which we listen. `None` if the provider does not give it,
+    /// or passes no connections on to the port.
     pub fn origin(&self, port: u16, secure: bool) -> Option<String> {
         let scheme = if secure { "https" } else { "http" };
         let direct = self.public.as_ref().zip(self.outside(port));
@@ -81,12 +81,12 @@ impl Provider {
         }
     }
 
-    /// Whether a port cannot be reached from outside, as the provider says which ones can.
+    /// Whether the provider lists the ports that can be reached from outside, and this port is not among them.
     pub fn passes_nothing_to(&self, port: u16) -> bool {
         self.is_vast() && !self.ports.is_empty() && self.outside(port).is_none()
     }
 
-    /// The names under which the provider lets browsers ask for our ports. `*` stands for a number.
+    /// The host names under which browsers reach our ports at the provider; `*` matches a number.
     pub fn names(&self) -> Vec<String> {
         let proxy = match &self.kind {
             Kind::Runpod(pod) => Some(format!("{pod}-*.proxy.runpod.net")),
@@ -96,14 +96,14 @@ impl Provider {
     }
 
     fn outside(&self, port: u16) -> Option<u16> {
-        // One that has a number of its own has the same number inside.
+        // A port with a name from 70000 on has the same number inside and outside.
         let same =
             || self.ports.iter().any(|(name, outside)| *name > 65535 && *outside == port).then_some(port);
         self.ports.get(&u32::from(port)).copied().or_else(same)
     }
 }
 
-/// The ports that variables of this kind tell of.
+/// The ports of all variables with the prefix `kind`.
 fn ports(raw: &Raw, kind: &str) -> BTreeMap<u32, u16> {
     let port = |name: &str, value: &str| {
         let inside: u32 = name.strip_prefix(kind)?.parse().ok()?;
@@ -113,8 +113,8 @@ fn ports(raw: &Raw, kind: &str) -> BTreeMap<u32, u16> {
     raw.iter().filter_map(|(name, value)| port(name.to_str()?, value.to_str()?)).collect()
 }
 
-/// What is wrong with the ports that providers say. `place` says where a name was set. Those from 70000 on are told by
-/// the variables that stand for them.
+/// Checks the ports in the providers' variables. `place` returns the source of a variable. Names from 70000 on are
+/// checked where a variable uses them.
 pub(super) fn wrong_ports(raw: &Raw, place: &dyn Fn(&str) -> String) -> Vec<Problem> {
     let wrong = |name: &str, value: &str| {
         let mut kinds = ["VAST_TCP_PORT_", "VAST_UDP_PORT_", "RUNPOD_TCP_PORT_"].iter();
@@ -135,10 +135,10 @@ pub(super) fn is_vast(raw: &Raw) -> bool {
 /// The port that vast.ai's templates map for a TURN server, by its name there.
 const VAST_RELAY: u32 = 73478;
 
-/// What variables are on this machine when nobody sets them, where that depends on whose it is.
+/// The defaults of variables that depend on the provider.
 pub(super) fn defaults(raw: &Raw, workspace: &Workspace) -> Vec<(&'static str, String)> {
     let provider = Provider::from_raw(raw);
-    // An address of the link's form has brackets, which no other place wants.
+    // The form of a URL has brackets around an IPv6 address, which this variable must not have.
     let public = provider.public().map(|host| host.trim_matches(['[', ']']).to_owned());
     let address = public.filter(|host| host.parse::<IpAddr>().is_ok());
     let address = address.map(|address| ("COTURN_LISTEN_ADDRESS", address));
@@ -149,11 +149,11 @@ pub(super) fn defaults(raw: &Raw, workspace: &Workspace) -> Vec<(&'static str, S
             let mut defaults = vec![
                 ("WEB_USER", "vastai".to_owned()),
                 ("HF_HOME", format!("{}.hf_home", workspace.text())),
-                // Every guide and script there says so.
+                // Guides and scripts of vast.ai use this display.
                 ("DISPLAY", ":20".to_owned()),
             ];
             defaults.extend(address);
-            // A port that is wrong was mapped all the same, and whoever reads it says what is wrong with it.
+            // A port with a wrong number was mapped all the same; its number is checked where it is used.
             let mapped = |kind: &str| {
                 raw.get(OsStr::new(&format!("{kind}{VAST_RELAY}"))).is_some_and(|value| !value.is_empty())
             };
@@ -172,7 +172,7 @@ pub(super) fn defaults(raw: &Raw, workspace: &Workspace) -> Vec<(&'static str, S
     }
 }
 
-/// A name or an address as it stands in a link; nothing that would make the link another one.
+/// A host name or an address in the form of a URL; `None` for a text that would change the rest of the URL.
 pub fn host(text: &str) -> Option<String> {
     let text = text.trim();
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -186,7 +186,8 @@ pub fn host(text: &str) -> Option<String> {
     }
 }
 
-/// One part of a name. Underscores are no part of a host's name, and are in many names of containers.
+/// Whether a text is one label of a host name. Underscores are allowed: they are not valid in host names, but are
+/// common in names of containers.
 fn is_label(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     (1..=63).contains(&text.len()) && text.bytes().all(plain)
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_says_whose_machine_it_is() {
+    fn provider_is_detected_from_the_environment() {
         for (pairs, kind) in [
             (&[][..], Kind::Plain),
             (&[("PUBLIC_IPADDR", "203.0.113.9"), ("CONTAINER_ID", "1")], Kind::Plain),
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn runpod_has_a_proxy_where_it_has_no_port() {
+    fn runpod_s_proxy_is_used_for_ports_without_a_public_number() {
         let pod = provider(&[
             ("RUNPOD_POD_ID", "abc123"),
             ("RUNPOD_PUBLIC_IP", "2001:db8::1"),
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_that_are_none_are_told() {
+    fn invalid_ports_are_reported() {
         let label = ("VAST_CONTAINERLABEL", "C.1");
         for (name, value, expected) in [
             (
@@ -268,7 +269,7 @@ mod tests {
             (
                 "VAST_TCP_PORT_73478",
                 "99999",
-                "COTURN_PORT_HOST: 73478 stands for the port in VAST_TCP_PORT_73478, \
+                "COTURN_PORT_HOST: 73478 means the port in VAST_TCP_PORT_73478, \
                                              where \"99999\" is not a port",
             ),
         ] {
@@ -281,12 +282,12 @@ mod tests {
     }
 
     #[test]
-    fn vast_ai_says_which_ports_can_be_reached() {
+    fn unlisted_ports_are_unreachable_on_vast_ai() {
         let label = ("VAST_CONTAINERLABEL", "C.1");
         for (pairs, port, expected) in [
             (&[label, ("VAST_TCP_PORT_1111", "40111")][..], 8080, true),
             (&[label, ("VAST_TCP_PORT_1111", "40111")], 1111, false),
-            // Nothing is known of any.
+            // No port is listed.
             (&[label], 8080, false),
             (&[], 8080, false),
             (&[("RUNPOD_POD_ID", "a"), ("RUNPOD_TCP_PORT_22", "1")], 8080, false),
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn only_hosts_stand_in_links() {
+    fn only_host_names_and_addresses_are_hosts() {
         for (text, expected) in [
             ("desk.example", Some("desk.example")),
             ("my_box", Some("my_box")),
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn machines_that_are_rented_have_defaults_of_their_own() {
+    fn providers_have_their_own_defaults() {
         let label = ("VAST_CONTAINERLABEL", "C.1");
         let relay = ("VAST_UDP_PORT_73478", "40478");
         let address = ("PUBLIC_IPADDR", "203.0.113.9");
@@ -344,7 +345,7 @@ mod tests {
             (&[label, relay], "TURN_PROTOCOL", "udp"),
             (&[label, ("VAST_TCP_PORT_73478", "40479")], "COTURN_PORT_HOST", "40479"),
             (&[label, ("VAST_TCP_PORT_73478", "40479")], "TURN_PROTOCOL", "tcp"),
-            // It was mapped, to what is no port.
+            // The variable is set, to a number that is not a port.
             (&[label, ("VAST_TCP_PORT_73478", "99999")], "ENABLE_COTURN", "true"),
             (&[label, address], "COTURN_LISTEN_ADDRESS", "203.0.113.9"),
             (&[label, ("PUBLIC_IPADDR", "name.example")], "COTURN_LISTEN_ADDRESS", ""),

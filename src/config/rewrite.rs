@@ -1,5 +1,4 @@
-//! How requests and answers of a route are changed on their way, for services that were not written to stand behind a
-//! front door.
+//! Changes to requests and responses of a route, for services that were not written to run behind a reverse proxy.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +7,23 @@ use serde::{Serialize, Serializer};
 
 use super::table::Reader;
 
-/// What is changed.
+/// The changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Rewrite {
-    /// Whether the service is asked for as `localhost`, whatever people typed: Host, and with it our own Origin and
+    /// Whether requests get `localhost` as Host in place of the name that the client used, and in our own Origin and
     /// Referer.
     pub localhost: bool,
-    /// Whether the service is told where a request came from (`X-Forwarded-For` and the like).
+    /// Whether requests get headers about the client (`X-Forwarded-For` and similar ones).
     pub forwarded: bool,
     /// Whether the names of headers are written `Like-This`.
     pub title_case: bool,
     /// The longest path, and the longest value of a header that is part of a WebSocket's handshake. Bytes.
     pub handshake_limit: Option<usize>,
-    /// Headers that every answer gets, in place of the service's own.
+    /// Headers that every response gets, in place of the service's own.
     #[serde(serialize_with = "as_texts")]
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Paths of something that was there before, for people's bookmarks: they and all below them lead to the route's
-    /// own path.
+    /// Old paths, which users may have as bookmarks: these paths and all paths below them lead to the route's own path.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<String>,
 }
@@ -44,7 +42,7 @@ impl Default for Rewrite {
 }
 
 impl Rewrite {
-    /// Whether everything passes as it is.
+    /// Whether nothing is changed.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
@@ -55,7 +53,7 @@ fn as_texts<S: Serializer>(headers: &[(HeaderName, HeaderValue)], serializer: S)
         .collect_map(headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or_default())))
 }
 
-/// Reads the keys of `[route]` that say it. What is `bridged` sees no request.
+/// Reads the keys of `[route]` about changes. A `bridged` service gets no HTTP requests.
 pub(super) fn read(table: &mut Reader<'_>, bridged: bool) -> Rewrite {
     let before = table.count();
     let yes_or_no = "true or false";
@@ -115,7 +113,7 @@ fn headers(table: &mut Reader<'_>) -> Vec<(HeaderName, HeaderValue)> {
     headers
 }
 
-/// Headers that belong to one answer or one connection.
+/// Whether a header belongs to one response or one connection, so that a file must not set it.
 fn is_not_for_files(name: &HeaderName) -> bool {
     const CONNECTION: [&str; 9] = [
         "connection",
@@ -147,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_passes_as_it_is_unless_a_file_says_otherwise() {
+    fn nothing_is_changed_by_default() {
         assert!(parse("", false).0.is_nothing());
         let (rewrite, problems) = parse(
             "host = \"localhost\"\nforwarded = false\ntitle-case = true\nhandshake-limit = \"1KiB\"\n\
@@ -161,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_and_none_of_them_is_used() {
+    fn mistakes_are_reported_and_not_used() {
         let (rewrite, problems) = parse(
             "host = \"local\"\nforwarded = 1\nhandshake-limit = \"1\"\nmoved = [\"/\", \"a\", \"//a\", \"/a?\", \"/a/\"]\n[headers]\n\"a b\" = \"1\"\nX-Ok = \"1\"\n\
              Content-Length = \"1\"\nSet-Cookie = \"a\"\nX-Line = \"a\\nb\"\nX-Empty = \"\"\n",
@@ -189,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_bridge_cannot_do_is_said() {
+    fn keys_without_effect_on_a_bridge_are_reported() {
         let (_, problems) = parse("host = \"localhost\"\n[headers]\nX-Ok = \"1\"\n", true);
         assert_eq!(problems, ["x.toml: host: with `bridge` no request reaches the service"]);
     }

@@ -1,4 +1,4 @@
-//! `[route]` of a service file: a port of the front door, and what stands behind it.
+//! `[route]` of a service file: a port of the front door, and the service behind it.
 
 use super::rewrite::{self, Rewrite};
 use super::table::Reader;
@@ -6,31 +6,32 @@ use super::table::Reader;
 /// A port of the front door that leads to the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteSpec {
-    /// What a person reads.
+    /// The title of the link.
     pub title: String,
     /// The outer port; a template.
     pub listen: String,
-    /// A port on loopback on which the front door answers for it as well; a template.
+    /// A further port on loopback on which the front door serves the route; a template.
     pub inner: Option<String>,
     /// The service's own address on loopback, `127.0.0.1:PORT`, or its socket, `unix:/PATH`; a template.
     pub upstream: String,
-    /// The path at which a WebSocket's messages are the bytes of a connection to the service, which itself knows
-    /// neither WebSocket nor HTTP.
+    /// The path at which a WebSocket carries the bytes of a connection to the service, which itself speaks neither
+    /// WebSocket nor HTTP.
     pub bridge: Option<String>,
     /// The folder whose files are served beside the bridge; a template.
     pub files: Option<String>,
-    /// The services that people see there: without them the page is black. The service's own name is not among them.
+    /// The services whose output users see there: without them the page is black. The service's own name is not among
+    /// them.
     pub shows: Vec<String>,
     /// The path that a link opens.
     pub path: String,
     /// Whether browsers need a secure context (https, or this very machine) for it.
     pub secure_context: bool,
     /// Variables of which one must be set for WebRTC to be offered to browsers without a secure context; for a service
-    /// whose mode can be asked for and changed as Selkies' can.
+    /// whose mode can be read and changed as that of Selkies.
     pub webrtc: Option<Vec<String>>,
-    /// A link that is shown instead of one made from the address that the person uses; a template, empty for none.
+    /// A link that is shown instead of one made from the address in the user's browser; a template, empty for none.
     pub url: Option<String>,
-    /// How requests and answers are changed on their way.
+    /// The changes to requests and responses.
     pub rewrite: Rewrite,
 }
 

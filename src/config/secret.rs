@@ -1,6 +1,6 @@
 //! A value that must never be shown.
 
-/// A secret text. `Debug` and `Display` show that there is one, never what it is.
+/// A secret text. `Debug` and `Display` show that a secret exists, never its value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

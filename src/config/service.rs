@@ -1,4 +1,4 @@
-//! `services/NAME.toml`: a service is data. This is the schema, with its defaults; unknown keys are mistakes.
+//! The schema of `services/NAME.toml` with its defaults: a service is defined by data alone. Unknown keys are mistakes.
 
 mod command;
 mod health;
@@ -24,7 +24,7 @@ pub use health::{Action, Health};
 pub use probe::Probe;
 pub use ready::Ready;
 
-/// The boot steps that a file may name; the work itself is in the stage of that name.
+/// The boot steps that a file may name; the module `steps` does their work.
 pub const STEPS: [&str; 15] = [
     "boot-script",
     "desktop-settings",
@@ -48,27 +48,27 @@ pub const STEPS: [&str; 15] = [
 pub enum Run {
     /// A program and its arguments; no shell. Templates.
     Command(Vec<String>),
-    /// The same, as it is: no templates.
+    /// A program and its arguments, used literally: no templates.
     Literal(Vec<String>),
     /// One of this program's own boot steps and its arguments. Templates.
     Step(Vec<String>),
 }
 
-/// Whose process it is.
+/// The user that runs the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunAs {
     /// Root; where the daemon is not root the unit is skipped.
     Root,
-    /// Whoever the daemon is.
+    /// The daemon's own user.
     Own,
     /// The desktop's user.
     Desktop,
 }
 
-/// When it is started again after it ended by itself.
+/// When the service is started again after it ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// Whatever its exit code.
+    /// After any exit code.
     Always,
     /// When it failed.
     OnFailure,
@@ -83,35 +83,35 @@ pub struct Service {
     pub name: String,
     /// The file.
     pub file: PathBuf,
-    /// What it is, in a few words.
+    /// A short description.
     pub description: String,
-    /// Other names that it answers to.
+    /// Other names by which commands find it.
     pub aliases: Vec<String>,
     /// What it runs.
     pub run: Run,
     /// Whether it ends by itself when its work is done.
     pub oneshot: bool,
-    /// Whose process it is.
+    /// The user that runs it.
     pub user: RunAs,
     /// Whether it gets the desktop's environment (display, buses, sound).
     pub desktop: bool,
-    /// Programs that do its work better: where all of them are installed it is skipped.
+    /// Programs that replace it: if all of them are installed, it is skipped.
     pub unless_installed: Vec<String>,
-    /// What must hold for it to apply here.
+    /// Conditions that must hold for it to run here.
     pub conditions: Vec<Condition>,
     /// Units that must be ready, or listening, before it starts, and that stop after it.
     pub needs: Vec<String>,
-    /// Units that start before it, whatever becomes of them.
+    /// Units that start before it, whether they become ready or fail.
     pub after: Vec<String>,
-    /// Units whose restart makes it restart.
+    /// Units whose restart also restarts it.
     pub follows: Vec<String>,
-    /// Contained units; what they started beside their own process ends with it.
+    /// Contained units: the processes that they started beside their main process are ended when this one ends.
     pub clears: Vec<String>,
-    /// The unit that is restarted with it when somebody asks for its restart.
+    /// The unit that is restarted with it when a user requests its restart.
     pub restart_with: Option<String>,
-    /// Whether everything ends when it has ended.
+    /// Whether desktopd stops everything when it has ended.
     pub main: bool,
-    /// How it says that it is ready.
+    /// The sign that it is ready.
     pub ready: Ready,
     /// How it is checked while it is ready.
     pub health: Option<Health>,
@@ -119,31 +119,31 @@ pub struct Service {
     pub start_timeout: Option<Duration>,
     /// When it is started again.
     pub restart: Restart,
-    /// How many failures are too many; `None` never gives up.
+    /// The number of failures after which it is given up; `None` means never.
     pub restart_limit: Option<u32>,
-    /// How long the first wait is before it is started again; each further one is twice as long.
+    /// The first wait before it is started again; each further wait is twice as long.
     pub restart_delay: Duration,
-    /// The longest of these waits, and how long it has to stay ready for them to start over.
+    /// The longest of these waits, and how long it must stay ready before the waits begin with the first one again.
     pub restart_delay_max: Duration,
-    /// Runs before the stop signal, to end it more gently. Templates.
+    /// A command that runs before the stop signal, to end it more gently. Templates.
     pub stop_command: Option<Vec<String>>,
     /// The signal that ends it.
     pub stop_signal: String,
     /// How long it may take to end.
     pub stop_timeout: Duration,
-    /// Whether everything that it starts ends with it, wherever it went.
+    /// Whether all processes that it starts end with it, also those that left its session or process group.
     pub contain: bool,
     /// Its own environment; templates.
     pub environment: BTreeMap<String, String>,
-    /// Our own secrets that it is given, by variable name.
+    /// Our own secrets that it gets, by variable name.
     pub secrets: Vec<String>,
-    /// Folders that are made before it starts, for its user alone; templates.
+    /// Folders that are created before it starts, for its user alone; templates.
     pub folders: Vec<String>,
     /// Whether it has a folder of its own for temporary files, emptied before it starts.
     pub private_tmp: bool,
     /// Files that are written before it starts.
     pub files: Vec<FileSpec>,
-    /// Sockets that it is given at its start; what needs it may start as soon as they are there.
+    /// Sockets that it gets at its start; units that need it may start as soon as the sockets exist.
     pub listen: Vec<ListenSpec>,
     /// Its working directory; a template. The user's home by default.
     pub directory: Option<String>,
@@ -151,15 +151,15 @@ pub struct Service {
     pub umask: u32,
     /// Its scheduling priority.
     pub nice: Option<i32>,
-    /// How gladly the kernel ends it when memory is short.
+    /// Its `oom_score_adj`, counted from that of desktopd.
     pub oom_score_adj: Option<i32>,
-    /// What it may use.
+    /// Its resource limits.
     pub limits: Vec<Limit>,
     /// Groups beside those of its user, by name or number.
     pub groups: Vec<String>,
-    /// Whether it starts without being asked.
+    /// Whether it starts without a request.
     pub autostart: bool,
-    /// Whether it starts without being asked where there is no desktop (`SERVERLESS`).
+    /// Whether it starts without a request if there is no desktop (`SERVERLESS`).
     pub serverless: bool,
     /// Whether its lines are copied to the container's output, unless `LOG_TO_STDOUT` says otherwise.
     pub log_to_stdout: bool,
@@ -172,7 +172,7 @@ const TEXTS: &str = "a list of texts";
 const PROGRAM: &str = "a list: the program and its arguments";
 
 impl Service {
-    /// Reads one file. `None` when it is not fit to run; `problems` say why.
+    /// Reads one file. `None` if the service cannot run; `problems` say why.
     pub fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<Self> {
         let name = path.file_stem()?.to_str()?.to_owned();
         let mut found = Vec::new();
@@ -245,7 +245,7 @@ impl Service {
                         ("never", Restart::Never),
                     ],
                 )
-                // What ends with the main service must not hide how that went.
+                // Everything stops when the main service ends: a restart would hide its exit code.
                 .unwrap_or(match (main, oneshot) {
                     (true, _) => Restart::Never,
                     (false, true) => Restart::OnFailure,
@@ -292,7 +292,7 @@ impl Service {
 }
 
 impl Reader<'_> {
-    /// A file that could not be read at all lacks everything: one message is enough then.
+    /// A file that is not TOML has no keys at all: the message about that is enough.
     fn missing_command(&mut self, before: usize) {
         if self.count() == before {
             self.problem("command", "it is missing: a list with the program and its arguments");
@@ -326,7 +326,7 @@ fn restart_limit(file: &mut Reader<'_>) -> Option<u32> {
 fn restart_delays(file: &mut Reader<'_>) -> (Duration, Duration) {
     let mut read = |key| {
         let delay = file.duration(key);
-        // Without any wait, a program that is broken would be all that this machine does.
+        // Without a wait, restarts of a broken program would use the whole machine.
         if delay.is_some_and(|delay| delay < Duration::from_millis(1)) {
             file.problem(key, "it is at least \"1ms\"");
         }

@@ -1,7 +1,7 @@
-//! The service files: which there are, and their text, with a limit on the number, the size and the time of it all.
+//! Finds and reads the service files, with limits on their number, their size and the time for reading.
 //!
-//! The folder may be a volume, or a place where a script goes wrong: what is too much is a problem that is shown, and
-//! never the end of a boot or of a reload.
+//! The folder may be on a dead volume, or a faulty script may fill it: a limit that is exceeded is reported as a
+//! problem, and never stops a boot or a reload.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::service::Service;
 use crate::sys::{patiently_within, read as file};
 
-/// Service files that are read.
+/// The most service files that are read.
 const MOST_FILES: usize = 1000;
 
 /// The largest service file. Bytes.
@@ -23,13 +23,13 @@ const LARGEST_FILE: u64 = 256 << 10;
 /// The most that all service files together may have. Bytes.
 const LARGEST_SUM: usize = 8 << 20;
 
-/// How long the folder of the configuration may take. A busy disk is given time; a dead volume never answers.
+/// How long reading the configuration's folder may take: enough for a busy disk; a dead volume never answers.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What was found in the folder.
+/// The files that were found in the folder.
 #[derive(Default)]
 struct Found {
-    /// Path and text of each file, or why it has none.
+    /// The path and the text of each file, or the error.
     files: Vec<(PathBuf, io::Result<String>)>,
     /// How many files there are.
     all: usize,
@@ -45,7 +45,7 @@ fn no_answer() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("it does not answer within {PATIENCE:?}"))
 }
 
-/// The services whose files are sound, by name.
+/// The services with valid files, by name.
 pub(super) fn read(dir: &Path, problems: &mut Vec<Problem>) -> Vec<Service> {
     let mut tell = |message: String| problems.push(Problem::new(dir.display().to_string(), "", message));
     let wanted = dir.to_owned();
@@ -84,11 +84,11 @@ pub(super) fn read(dir: &Path, problems: &mut Vec<Problem>) -> Vec<Service> {
 /// Reads the files, by name, up to the limits.
 fn look(dir: &Path) -> io::Result<Found> {
     let mut found = Found::default();
-    // However many there are, no more names than the limit are kept.
+    // No more names than the limit are kept in memory.
     let mut names: BTreeSet<OsString> = BTreeSet::new();
     for entry in fs::read_dir(dir)?.flatten() {
         let name = entry.file_name();
-        // Hidden files are editors' copies.
+        // Editors keep copies in hidden files.
         let hidden = name.as_encoded_bytes().starts_with(b".");
         if hidden || Path::new(&name).extension().is_none_or(|ending| ending != "toml") {
             continue;
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_small_file_is_a_problem_with_its_name() {
+    fn large_or_irregular_files_are_problems_with_their_names() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::write(at("good.toml"), "command = [\"x\"]").unwrap();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_files_are_left_out_and_said_so() {
+    fn files_beyond_the_limit_are_left_out_and_reported() {
         let dir = tempfile::tempdir().unwrap();
         for n in 0..MOST_FILES + 3 {
             fs::write(dir.path().join(format!("s{n:05}.toml")), "command = [\"x\"]").unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn too_much_text_is_left_out_and_said_so() {
+    fn text_beyond_the_limit_is_left_out_and_reported() {
         let dir = tempfile::tempdir().unwrap();
         let text = format!("command = [\"x\"]\n{}", "#".repeat(250 << 10));
         for n in 0..40 {

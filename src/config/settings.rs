@@ -1,4 +1,4 @@
-//! `desktopd.toml`: what concerns the daemon as a whole.
+//! The settings of the whole daemon, from `desktopd.toml`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,18 +6,18 @@ use std::path::PathBuf;
 use super::problem::Problem;
 use super::table::Reader;
 
-/// The daemon's own settings. Every one has a default: a missing or broken file stops nothing.
+/// The daemon's own settings. Every one has a default: a missing or broken file does not stop a boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Sockets and what else lives as long as this boot.
+    /// Sockets and other files that last until the next boot.
     pub run_dir: PathBuf,
-    /// What survives a restart of the container.
+    /// Data that survives a restart of the container.
     pub state_dir: PathBuf,
     /// The units' log files.
     pub log_dir: PathBuf,
-    /// The portal's further ports and links, where somebody keeps them in a file.
+    /// The file with further ports and links of the portal, if it exists.
     pub portal_file: PathBuf,
-    /// The system's file of variables, which people edit.
+    /// The system's file of variables, which users edit.
     pub environment_file: PathBuf,
     /// A log file is rotated when it would grow beyond this. Bytes.
     pub log_file_size: u64,

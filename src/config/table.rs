@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::problem::{Problem, nearest};
 
-/// Reads one table and collects what is wrong with it.
+/// Reads one table and collects its mistakes.
 pub struct Reader<'a> {
     place: String,
     prefix: String,
@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(&self.place, name, message));
     }
 
-    /// The value of `key`, if it is there and fits. `expected` says in words what fits.
+    /// The value of `key`, if it exists and has the right type. `expected` describes valid values in words.
     pub fn get<T: DeserializeOwned>(&mut self, key: &'static str, expected: &str) -> Option<T> {
         self.known.push(key);
         let value = self.table.remove(key)?;
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
         fits
     }
 
-    /// A text that must be there.
+    /// A text that must be present.
     pub fn required(&mut self, key: &'static str, expected: &str) -> Option<String> {
         if self.untouched(key) {
             self.problem(key, format!("it is missing: {expected}"));
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
         self.get(key, expected)
     }
 
-    /// Whether the file says nothing of `key`.
+    /// Whether the file has no `key`.
     pub fn untouched(&self, key: &str) -> bool {
         !self.present.iter().any(|present| present == key)
     }
@@ -154,14 +154,14 @@ impl<'a> Reader<'a> {
         values
     }
 
-    /// Reports every key that nobody asked for.
+    /// Reports every key that was not read.
     pub fn finish(&mut self) {
         for (key, _) in std::mem::take(&mut self.table) {
             let message = match nearest(&key, self.known.iter().copied()) {
                 Some(near) => format!("unknown key; did you mean `{near}`?"),
                 None => format!("unknown key; the known ones are {}", self.known.join(", ")),
             };
-            // Only then it can be seen where it begins and ends, if it does.
+            // A key with other characters is quoted, so that readers see where it begins and ends.
             let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
             self.problem(&if plain { key } else { format!("{key:?}") }, message);
         }

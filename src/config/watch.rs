@@ -1,7 +1,7 @@
-//! Notices that somebody changed the configuration, or other files that are read again when they change.
+//! Watches the configuration, and other files that are read again when they change.
 //!
-//! The kernel tells (inotify), nothing is polled. Editors write a file in several steps, so a change counts when it
-//! has been quiet for a moment.
+//! The kernel reports changes (inotify); nothing is polled. Editors write a file in several steps, so a change counts
+//! as complete after a short time without further events.
 
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,17 +12,17 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// How long nothing must happen for a change to be whole.
+/// How long no event must come for a change to be complete.
 const QUIET: Duration = Duration::from_millis(300);
 
 /// A watch over a few folders and files.
 pub struct Watch {
-    /// What is watched, as far as it is there.
+    /// The watched paths; some may not exist.
     places: Vec<PathBuf>,
     changes: mpsc::Receiver<()>,
-    /// When the change that is going on counts as over.
+    /// When the current change counts as complete.
     over: Option<Instant>,
-    /// It is needed until the program ends, and its destructor panics where its thread could not be started.
+    /// Needed until the program ends, and its destructor panics if its thread could not be started.
     watcher: ManuallyDrop<RecommendedWatcher>,
 }
 
@@ -32,12 +32,13 @@ impl Watch {
         Self::over(vec![dir.to_owned(), dir.join("services")], is_ours)
     }
 
-    /// Watches `places` for changes of files for which `matters` holds. The error says why they will not be noticed.
+    /// Watches `places` for changes of files for which `matters` returns true. The error says why changes will not be
+    /// noticed.
     pub fn over(
         places: Vec<PathBuf>,
         matters: impl Fn(&Path) -> bool + Send + 'static,
     ) -> Result<Self, String> {
-        // One place is enough: a second change before the first was read is the same news.
+        // A capacity of one is enough: a second event before the first was read adds no information.
         let (sender, changes) = mpsc::channel(1);
         let heard = move |event: notify::Result<notify::Event>| {
             let matters = event.is_ok_and(|event| {
@@ -57,10 +58,10 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Watches what is there now: folders and files come and go.
+    /// Watches the paths that exist now: folders and files may be created and removed.
     pub fn look(&mut self) -> Result<(), String> {
         for place in self.places.iter().filter(|place| place.exists()) {
-            // It panics where its thread could not be started.
+            // `watch` panics if the watcher's thread could not be started.
             let watched = catch_unwind(AssertUnwindSafe(|| {
                 self.watcher.watch(place, RecursiveMode::NonRecursive).map_err(|error| error.to_string())
             }));
@@ -71,7 +72,8 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits for a change to be over. May be dropped and called again: a change that began is not forgotten.
+    /// Waits until a change is complete. The future may be dropped and called again: a change that has begun is not
+    /// lost.
     pub async fn changed(&mut self) {
         loop {
             let quiet = async {
@@ -94,7 +96,7 @@ impl Watch {
     }
 }
 
-/// Editors' own files are nobody's configuration; a folder may be `services` itself.
+/// Whether a path is part of the configuration. Editors' own files are not; a folder may be `services` itself.
 fn is_ours(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     !hidden && path.extension().is_none_or(|ending| ending == "toml")
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_change_is_noticed_once_and_what_is_not_ours_is_not() {
+    async fn change_is_reported_once_and_other_files_are_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let services = dir.path().join("services");
         std::fs::create_dir(&services).unwrap();
@@ -117,7 +119,7 @@ mod tests {
         for n in 0..5 {
             std::fs::write(services.join("x.toml"), n.to_string()).unwrap();
         }
-        // Whoever waits is called away again and again.
+        // The waiting future is dropped again and again.
         let mut looks = 0;
         while tokio::time::timeout(QUIET / 10, watch.changed()).await.is_err() {
             looks += 1;

@@ -1,4 +1,4 @@
-//! Users of this machine: who is the desktop's, and what one could be made of.
+//! Users of this machine: the account of the desktop, and the facts for making one.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -14,22 +14,23 @@ use crate::sys::read;
 
 use super::workspace::unescaped;
 
-/// In the daemon's folder: why the desktop's account could not be made as it was planned. The `user` step writes it.
+/// A file in the daemon's folder with the reason why the desktop's account could not be made as planned. The `user`
+/// step writes it.
 pub const TROUBLE: &str = "user-trouble";
 
-/// The lists that an account is made in.
+/// The files in which accounts are made.
 const LISTS: [&str; 4] = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"];
 
-/// The groups that a desktop's user is in wherever there are such.
+/// The groups of a desktop's user, as far as they exist.
 pub const USUAL_GROUPS: [&str; 4] = ["audio", "video", "render", "input"];
 
-/// Where the home of somebody is for whom nobody said anything else.
+/// The default home folder of a user.
 pub fn usual_home(name: &str) -> PathBuf {
     Path::new("/home").join(name)
 }
 
-/// Files of devices that a desktop uses, and what a group without a name is called that owns one: the whole name, or
-/// how it begins.
+/// Device files that a desktop uses, by folder and name (the whole name, or its beginning), and the name for a group
+/// that owns such a file and has no name.
 const DEVICES: [(&str, &str, &str); 9] = [
     ("/dev/dri", "card", "video"),
     ("/dev/dri", "renderD", "render"),
@@ -42,10 +43,10 @@ const DEVICES: [(&str, &str, &str); 9] = [
     ("/dev", "fuse", "fuse"),
 ];
 
-/// Who the kernel says that somebody is whom it cannot name here.
+/// The id that the kernel shows for users that have no id here.
 const OVERFLOW: u32 = 65_534;
 
-/// The user whose desktop it is.
+/// The user of the desktop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// Login name.
@@ -56,27 +57,27 @@ pub struct Account {
     pub home: PathBuf,
     /// Login shell.
     pub shell: PathBuf,
-    /// What stands in for its line in the system's list of users, if it has none there (`docker run --user 4321`).
+    /// Replaces the missing entry in the system's list of users, if it has none there (`docker run --user 4321`).
     pub stand_in: Option<StandIn>,
 }
 
-/// What the desktop's account could be made of.
+/// The facts for making the desktop's account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Making {
-    /// Why none can be made or changed, if that is so.
+    /// Why accounts cannot be made or changed, if so.
     pub fixed: Option<String>,
-    /// Why the last try in this life of the container failed, if it did.
+    /// Why the last attempt since the container's start failed, if it did.
     pub trouble: Option<String>,
-    /// The groups that own this machine's devices, root's left out, each with a name for those that have none.
+    /// The groups that own this machine's devices, except root's, each with a name to use if the group has none.
     pub devices: BTreeMap<u32, String>,
-    /// Whether somebody mounted the usual home, or something in it.
+    /// Whether the usual home, or a folder in it, is mounted.
     pub home_mounted: bool,
-    /// Who stands in where no account of the wanted name can be made.
+    /// The account to use if no account of the wanted name can be made.
     pub usual: Option<Account>,
 }
 
 impl Making {
-    /// Looks at what an account called `name` with the usual `home` could be made of.
+    /// Collects the facts for an account called `name` with the usual `home`.
     pub(super) fn probe(daemon: &Identity, usual: &str, home: &Path, run_dir: &Path) -> Self {
         if daemon.uid != 0 {
             return Self::default();
@@ -86,7 +87,7 @@ impl Making {
         Self {
             fixed: fixed(&mounts),
             trouble: trouble.map(|text| match text.trim() {
-                // There was no room for more than the file itself.
+                // There was no space to write more than an empty file.
                 "" => "it could not be made".to_owned(),
                 text => text.to_owned(),
             }),
@@ -98,23 +99,23 @@ impl Making {
     }
 }
 
-/// Where something is mounted, by the kernel's list.
+/// The mount points, from the kernel's list.
 fn mounted_at(mounts: &str) -> impl Iterator<Item = PathBuf> {
     mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(|place| unescaped(place).into())
 }
 
-/// Whether a path is on a file system other than the container's own, by the kernel's list.
+/// Whether a path is on a file system other than the container's own, from the kernel's list.
 pub(super) fn is_on_volume(mounts: &str, path: &Path) -> bool {
     mounted_at(mounts).any(|place| path.starts_with(&place) && place.parent().is_some())
 }
 
-/// Whether something is mounted at this very path.
+/// Whether this very path is a mount point.
 pub fn is_mounted(path: &Path) -> bool {
     let mounts = read::kernel_text("/proc/self/mountinfo");
     mounted_at(&mounts).any(|place| place == path)
 }
 
-/// Why the lists cannot be changed. They are replaced as a whole, which a mounted file does not let happen.
+/// Why the files cannot be changed, if so. They are replaced by renaming, which is not possible for a mounted file.
 fn fixed(mounts: &str) -> Option<String> {
     let on_volume = mounted_at(mounts).find(|place| LISTS.iter().any(|list| Path::new(list) == place));
     if let Some(list) = on_volume {
@@ -139,15 +140,15 @@ fn devices(root: &Path) -> BTreeMap<u32, String> {
     groups
 }
 
-/// Lists of users and groups for programs that ask who they are and do not run without an answer, such as the message
+/// Lists of users and groups for programs that look up their own user and fail without an entry, such as the message
 /// bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandIn {
-    /// The library that shows programs these lists instead of the system's, if it is installed.
+    /// The library that makes programs read these lists instead of the system's, if it is installed.
     pub library: Option<PathBuf>,
-    /// The system's list of users, and the one who is missing.
+    /// The system's list of users, with an entry for the missing user.
     pub passwd: String,
-    /// The system's list of groups, and the one that is missing.
+    /// The system's list of groups, with an entry for the missing group.
     pub group: String,
 }
 
@@ -169,7 +170,7 @@ impl StandIn {
     }
 }
 
-/// The library lies in the folder of the machine's architecture.
+/// Finds the library, which may be in the folder of the machine's architecture.
 fn library(root: &Path) -> Option<PathBuf> {
     let folders = ["usr/lib", "usr/lib64"].map(|folder| root.join(folder));
     let deeper = fs::read_dir(&folders[0]).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -177,7 +178,7 @@ fn library(root: &Path) -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
-/// Who this process is.
+/// The user and the groups of this process.
 pub fn own_identity() -> Identity {
     let uid = getresuid().map_or_else(|_| Uid::current(), |ids| ids.effective);
     let gid = getresgid().map_or_else(|_| Gid::current(), |ids| ids.effective);
@@ -185,8 +186,8 @@ pub fn own_identity() -> Identity {
     Identity { uid: uid.as_raw(), gid: gid.as_raw(), groups: groups.into_iter().map(Gid::as_raw).collect() }
 }
 
-/// The desktop's account: the one called `name` for a daemon that may become anybody, else its own, with `home` where
-/// it has none that it can write.
+/// The desktop's account: the one called `name` if the daemon is root, else the daemon's own account, with `home` as
+/// its home folder.
 pub fn desktop_account(daemon: &Identity, name: &str, home: &Path) -> Result<Account, String> {
     if daemon.uid != 0 {
         let user = User::from_uid(Uid::from_raw(daemon.uid)).map_err(|error| error.to_string())?;
@@ -215,7 +216,7 @@ pub fn desktop_account(daemon: &Identity, name: &str, home: &Path) -> Result<Acc
     }
 }
 
-/// The ids of groups: by name, or a number as it is. What is missing in the answer is missing here.
+/// The ids of groups by their names; a number is kept as it is. Unknown groups are left out.
 pub fn groups<'a>(names: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, u32> {
     let id = |name: &str| match Group::from_name(name) {
         Ok(Some(group)) => Some(group.gid.as_raw()),
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_in_no_list_gets_lists_with_a_line_of_their_own() {
+    fn a_user_without_an_entry_gets_lists_with_one() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("etc")).unwrap();
         fs::create_dir_all(root.path().join("usr/lib/x86_64-linux-gnu")).unwrap();

@@ -1,10 +1,10 @@
-//! The name under which the container's engine knows this container: what people paste behind `docker exec`.
+//! The name under which the container's engine knows this container, for use after `docker exec`.
 
 use crate::sys::read;
 
 use super::host;
 
-/// How much of an id the engine's own commands show.
+/// The length of an id in the output of the engine's commands.
 const SHORT: usize = 12;
 
 /// The container's id, if it can be known from inside.
@@ -12,7 +12,8 @@ pub fn container_id() -> Option<String> {
     of_mounts(&read::kernel_text("/proc/self/mountinfo")).or_else(|| host().filter(|name| is_id(name, SHORT)))
 }
 
-/// The engine mounts its own `/etc/hostname` and two more into each container, from a folder that is named by the id.
+/// Reads the id from the mounts: the engine mounts its own `/etc/hostname` and two more files into each container, from
+/// a folder that is named by the id.
 pub(super) fn of_mounts(mounts: &str) -> Option<String> {
     const OWN: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
     let ours = mounts.lines().filter_map(|line| {

@@ -1,10 +1,10 @@
-//! What a display could be made of: devices, and displays that are taken already.
+//! The facts for a display: devices, and displays that are in use.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Programs that decide which kinds of display are possible.
+/// The programs that decide which kinds of display are possible.
 pub const PROGRAMS: [&str; 3] = ["Xorg", "Xvfb", "vglrun"];
 
 /// The devices behind a display.
@@ -14,14 +14,14 @@ pub struct DisplayFacts {
     pub nvidia: Vec<String>,
     /// Direct rendering nodes: `card0`, `renderD128`.
     pub dri: Vec<String>,
-    /// Whether AMD's compute device is there.
+    /// Whether AMD's compute device exists.
     pub kfd: bool,
     /// X displays whose sockets exist.
     pub taken: BTreeSet<u32>,
 }
 
 impl DisplayFacts {
-    /// Looks below `root`, which is `/` but for tests.
+    /// Probes below `root`, which is `/` except in tests.
     pub fn probe(root: &Path) -> Self {
         let mut nvidia = names(&root.join("dev"));
         nvidia
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_stands_for_a_machine() {
+    fn devices_and_displays_are_found_below_a_folder() {
         let root = tempfile::tempdir().unwrap();
         for file in
             ["dev/nvidiactl", "dev/nvidia0", "dev/nvidia-modeset", "dev/dri/renderD128", "tmp/.X11-unix/X7"]

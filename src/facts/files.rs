@@ -1,4 +1,4 @@
-//! Which of the files that conditions ask for have in them what they are asked for.
+//! Evaluates the files of conditions: which have content, and which contain an SSH key.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
@@ -9,10 +9,10 @@ use crate::config::condition::Condition;
 use super::{patiently, ssh_keys};
 use crate::sys::read;
 
-/// Nobody looks at more of a file than this to know that it says something. Bytes.
+/// At most this much of a file is read to find content, in bytes.
 const ENOUGH: u64 = 256 * 1024;
 
-/// The files, named as the conditions name them, that say something, and those that have an SSH key in them.
+/// The files, by their names in the conditions, that have content, and those that contain an SSH key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
     says_something: BTreeSet<String>,
@@ -20,8 +20,8 @@ pub struct Files {
 }
 
 impl Files {
-    /// Looks at what conditions ask for, in which `${home}` and `${run-dir}` stand for folders. Whatever cannot be read
-    /// says nothing.
+    /// Checks the files of conditions, in whose names `${home}` and `${run-dir}` mean folders. A file that cannot be
+    /// read has no content.
     pub fn probe<'a>(
         home: Option<&Path>,
         run_dir: &Path,
@@ -34,7 +34,7 @@ impl Files {
             if let Some(home) = home {
                 name = name.replace("${home}", &home.display().to_string());
             }
-            // What is left is no path: a variable, or the home of nobody.
+            // A name with other variables is no path, and neither is `${home}` without a home.
             (!name.contains("${")).then_some(name)
         };
         for condition in asked {
@@ -53,13 +53,13 @@ impl Files {
         files
     }
 
-    /// Files that are said to be there, for tests and for planning other machines.
+    /// Files that are given to exist, for tests and for planning other machines.
     pub fn given<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: BTreeSet<String> = names.into_iter().map(str::to_owned).collect();
         Self { says_something: names.clone(), has_key: names }
     }
 
-    /// Whether what a condition asks of files holds.
+    /// Whether the files of a condition fulfil it.
     pub fn hold(&self, condition: &Condition) -> bool {
         let any = |names: &[String], found: &BTreeSet<String>| names.iter().any(|name| found.contains(name));
         any(&condition.any_file, &self.says_something) || any(&condition.any_key, &self.has_key)
@@ -70,7 +70,7 @@ fn any_says_something(path: &Path) -> bool {
     alike(path).iter().any(|path| says_something(path))
 }
 
-/// The files that are meant by a path whose last part may begin with a star.
+/// The files that match a path whose last part may begin with a star.
 fn alike(path: &Path) -> Vec<PathBuf> {
     let ending = path.file_name().and_then(|name| name.as_encoded_bytes().strip_prefix(b"*"));
     let (Some(ending), Some(folder)) = (ending, path.parent()) else { return vec![path.to_owned()] };
@@ -80,7 +80,7 @@ fn alike(path: &Path) -> Vec<PathBuf> {
     entries.filter(meant).collect()
 }
 
-/// Whether a line of it is neither empty nor a comment.
+/// Whether a line of the file is neither empty nor a comment.
 fn says_something(path: &Path) -> bool {
     let Ok(file) = read::open(path) else { return false };
     let mut lines = BufReader::new(file.take(ENOUGH)).split(b'\n');
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_counts_when_it_says_something() {
+    fn a_file_counts_when_it_has_content() {
         let home = tempfile::tempdir().unwrap();
         for (name, text) in
             [("keys", "# mine\n\nssh-ed25519 AAAA me\n"), ("comment", "# none\n"), ("empty", "")]
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(found(None, names), [false; 5]);
         let patterns = ["*ys", "*", "*ment", "*.sh", "k*"];
         assert_eq!(found(Some(home.path()), patterns), [true, true, false, false, false]);
-        // That says something, and is no key.
+        // The file has content, but no key.
         let key = Condition { any_key: vec!["${run-dir}/keys".to_owned()], ..Condition::default() };
         assert!(!Files::probe(None, home.path(), [&key]).hold(&key));
     }

@@ -1,4 +1,4 @@
-//! The locales that programs here can have: those for which the C library has data, in folders or in its archive.
+//! The locales that programs can use: those for which the C library has data, in folders or in its archive.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,18 +7,18 @@ use std::path::Path;
 
 use crate::sys::read;
 
-/// How the archive begins.
+/// The first number in the archive.
 const MAGIC: u32 = 0xde02_0109;
 
-/// All names together are a few kilobytes. Bytes.
+/// The largest size of the names that is read. All names together are a few kilobytes. In bytes.
 const LONGEST: u32 = 1 << 20;
 
-/// What is there beside `C`, by the names of `locale -a`. Empty where nobody knows.
+/// The locales besides `C`, named as by `locale -a`. Empty if they are not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Locales(pub BTreeSet<String>);
 
 impl Locales {
-    /// Looks below `root`, which is `/` but for tests.
+    /// Probes below `root`, which is `/` except in tests.
     pub fn probe(root: &Path) -> Self {
         let folder = root.join("usr/lib/locale");
         let folders = fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -29,7 +29,8 @@ impl Locales {
         Self(names)
     }
 
-    /// What is taken where `asked` is not there, if that is so: the same in UTF-8, or what most machines have.
+    /// The replacement for `asked`, if `asked` does not exist: the same locale in UTF-8, or one that most machines
+    /// have.
     pub fn instead_of(&self, asked: &str) -> Option<String> {
         if self.0.is_empty() || self.has(asked) {
             return None;
@@ -44,7 +45,7 @@ impl Locales {
     }
 }
 
-/// Character sets are written in many ways: `UTF-8`, `utf8`.
+/// Normalizes the character set, which is written in many ways: `UTF-8`, `utf8`.
 fn normal(name: &str) -> String {
     let (rest, modifier) = name.split_once('@').unwrap_or((name, ""));
     let (place, set) = rest.split_once('.').unwrap_or((rest, ""));
@@ -52,8 +53,8 @@ fn normal(name: &str) -> String {
     format!("{place}.{}@{modifier}", set.to_ascii_lowercase())
 }
 
-/// The names in an archive. Its head says where they are: numbers of this machine's, of which the sixth is the place
-/// and the seventh the length.
+/// The names in an archive. Its head consists of numbers in native byte order, of which the sixth is the offset of the
+/// names and the seventh their length.
 fn archived(file: &Path) -> io::Result<Vec<String>> {
     let mut file = read::open(file)?;
     let mut head = [0; 28];

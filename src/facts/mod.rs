@@ -1,4 +1,4 @@
-//! What this machine has. Probing never fails: every absence is a value with a reason.
+//! Probes this machine. Probing never fails: every absence is a value with a reason.
 
 pub mod account;
 mod container;
@@ -30,46 +30,46 @@ pub use locales::Locales;
 pub use programs::Programs;
 pub use workspace::Workspace;
 
-/// Who the images' own user is.
+/// The images' own user.
 const USUAL_USER: &str = "user";
 
-/// Everything that the plan depends on beside the configuration.
+/// All inputs of the plan besides the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Who the daemon is.
+    /// The user and groups of the daemon.
     pub daemon: Identity,
-    /// Whether this is the only desktop on the machine, so that its usual paths and display are ours to take.
+    /// Whether this is the only desktop on the machine, so that it may use the usual paths and display.
     pub container: bool,
-    /// The desktop's user, or why there is none.
+    /// The desktop's user, or the reason if there is none.
     pub account: Result<Account, String>,
-    /// What that account could be made of, where it is not what it should be.
+    /// The facts for making that account, if it is not as it should be.
     pub making: Making,
-    /// The ids of the groups that service files and `USER_GROUPS` name, as far as there are such groups.
+    /// The ids of the existing groups among those that service files and `USER_GROUPS` name.
     pub groups: BTreeMap<String, u32>,
-    /// Why nothing can be kept in that user's home, if that is so.
+    /// Why that user's home cannot be written, if so.
     pub home_trouble: Option<String>,
-    /// Where people keep their work.
+    /// The folder for the user's work.
     pub workspace: Workspace,
-    /// Which programs there are.
+    /// The installed programs.
     pub programs: Programs,
-    /// What a display could be made of.
+    /// The facts for a display.
     pub display: DisplayFacts,
-    /// The locales that programs can have.
+    /// The locales that programs can use.
     pub locales: Locales,
-    /// Which of the files that conditions ask for say something.
+    /// Which of the files of conditions have content.
     pub files: Files,
-    /// The container's own addresses, those of loopback left out.
+    /// The container's own addresses without loopback.
     pub addresses: BTreeSet<IpAddr>,
-    /// Whether somebody else listens on the SSH server's port.
+    /// Whether another process listens on the SSH server's port.
     pub ssh_port_taken: bool,
-    /// How many processes and threads there may be, if somebody set a limit for the container.
+    /// The container's limit of processes and threads, if it has one.
     pub task_limit: Option<u64>,
     /// Names this container among others of its image: the provider's id or the host name.
     pub instance: String,
 }
 
 impl Facts {
-    /// Looks at the machine.
+    /// Probes the machine.
     pub fn probe(config: &Config) -> Self {
         let daemon = account::own_identity();
         let container = daemon.uid == 0 || in_container(Path::new("/"));
@@ -126,7 +126,7 @@ impl Facts {
     }
 }
 
-/// Why nothing can be kept in `home`, if that is so. Whose folder it is can be mended, what it lies on cannot.
+/// Why `home` cannot be written, if so. A wrong owner can be corrected, a read-only file system cannot.
 fn home_trouble(home: &Path) -> Option<String> {
     let (home, shown) = (home.to_owned(), home.display());
     let read_only = patiently(move || {
@@ -143,7 +143,7 @@ fn home_trouble(home: &Path) -> Option<String> {
     }
 }
 
-/// Whether a TCP port is somebody else's. That it may not be ours is another matter.
+/// Whether another process uses a TCP port. Missing permission for the port does not count.
 fn port_taken(port: u16) -> bool {
     let listened = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
     listened.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
@@ -153,11 +153,11 @@ fn port_taken(port: u16) -> bool {
 fn task_limit(root: &Path) -> Option<u64> {
     let files = ["sys/fs/cgroup/pids.max", "sys/fs/cgroup/pids/pids.max"];
     let text = files.iter().find_map(|file| read::text(&root.join(file), read::BY_HAND).ok())?;
-    // "max" is no limit.
+    // "max" means no limit.
     text.trim().parse().ok()
 }
 
-/// What this machine is reached by from outside. None where the kernel does not tell.
+/// The addresses of this machine without loopback. Empty if the kernel does not report them.
 fn addresses() -> BTreeSet<IpAddr> {
     let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
     let address = interfaces.filter_map(|interface| {
@@ -168,15 +168,15 @@ fn addresses() -> BTreeSet<IpAddr> {
     address.filter(|address| !address.is_loopback()).collect()
 }
 
-/// Container engines leave one of these files; PID 1 being us says the same where they do not.
+/// Container engines create one of these files; where they do not, PID 1 is this process.
 fn in_container(root: &Path) -> bool {
     std::process::id() == 1
         || [".dockerenv", "run/.containerenv"].iter().any(|file| root.join(PathBuf::from(file)).exists())
 }
 
-/// Names this container among others of its image: the provider's id, or the host name. Where the state is kept in the
-/// container and not on a volume, the engine's id follows: an image that was made of a running container holds its
-/// state, and what is started from that image, perhaps under the same host name, is another instance.
+/// Identifies this container among others of its image: by the provider's id, or the host name. If the state is kept in
+/// the container and not on a volume, the engine's id is appended: an image made from a running container contains its
+/// state, and a container started from that image, perhaps with the same host name, is another instance.
 pub fn instance(config: &Config) -> String {
     let name = config.env.text("CONTAINER_ID").map(str::to_owned).or_else(host);
     let name = name.unwrap_or_else(|| "unknown".to_owned());
@@ -189,7 +189,7 @@ pub fn instance(config: &Config) -> String {
     }
 }
 
-/// The machine's own name.
+/// The machine's host name.
 pub fn host() -> Option<String> {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok())
 }
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_taken_while_somebody_listens() {
+    fn a_port_is_taken_while_a_process_listens() {
         let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = other.local_addr().unwrap().port();
         assert!(port_taken(port));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_tasks_stands_in_either_place() {
+    fn the_limit_of_tasks_is_read_from_either_file() {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(task_limit(root.path()), None);
         let folder = root.path().join("sys/fs/cgroup");

@@ -1,21 +1,21 @@
-//! Which programs are installed.
+//! The installed programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-/// Where each program that anybody asked for is, if it is anywhere.
+/// The paths of the requested programs, as far as they exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Programs {
     path: String,
     found: BTreeMap<String, PathBuf>,
-    /// There are such files, and none that can be executed.
+    /// Names for which files exist, but none that can be executed.
     useless: BTreeSet<String>,
 }
 
 impl Programs {
-    /// Looks for `names` in the folders of `path`; names with a slash are looked at as they are.
+    /// Looks for `names` in the folders of `path`; names with a slash are used as paths.
     pub fn probe<'a>(path: &str, names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut programs = Self { path: path.to_owned(), ..Self::default() };
         for name in names {
@@ -29,18 +29,18 @@ impl Programs {
         programs
     }
 
-    /// Programs that are said to be there, for tests and for planning other machines.
+    /// Programs that are given to exist, for tests and for planning other machines.
     pub fn given<'a>(path: &str, programs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let found = programs.into_iter().map(|(name, file)| (name.to_owned(), file.into())).collect();
         Self { path: path.to_owned(), found, useless: BTreeSet::new() }
     }
 
-    /// Whether there is a file of that name that cannot be executed.
+    /// Whether a file of that name exists that cannot be executed.
     pub fn is_useless(&self, name: &str) -> bool {
         self.useless.contains(name)
     }
 
-    /// Where `name` is, or why it is not.
+    /// The path of `name`, or the reason if there is none.
     pub fn get(&self, name: &str) -> Result<&Path, String> {
         self.found.get(name).map(PathBuf::as_path).ok_or_else(|| {
             if name.contains('/') {
@@ -56,10 +56,10 @@ fn is_executable(file: &Path) -> bool {
     file.is_file() && access(file, AccessFlags::X_OK).is_ok()
 }
 
-/// The files that `name` may mean, the best first.
+/// The files that `name` may mean, in order of preference.
 fn candidates(path: &str, name: &str) -> Vec<PathBuf> {
     if name.contains('/') {
-        // Whoever runs it may do so in another folder.
+        // The program may be run from another folder.
         return vec![std::path::absolute(name).unwrap_or_else(|_| name.into())];
     }
     let folders = path.split(':').filter(|folder| !folder.is_empty());

@@ -1,5 +1,5 @@
-//! The address under which the rest of the world sees this machine, from somebody out there who tells it. Asked for
-//! only where a person wants that (`DIRECT_ADDRESS_GET_WAN`), beside everything else, and kept for a while.
+//! The public address of this machine, from an external service that reports it. Looked up only on request
+//! (`DIRECT_ADDRESS_GET_WAN`), in a task of its own, and cached for some time.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,18 +7,18 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// How long one question may take.
+/// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// An address is shorter than this. Bytes.
+/// The longest answer, in bytes; an address is shorter.
 const LONGEST: usize = 256;
 
-/// The first wait before it is tried again, doubled each time, and how often that is worth while: a network that
-/// comes up late does so within minutes.
+/// The first wait before a retry, doubled each time, and the number of retries: a network that comes up late does so
+/// within minutes.
 const RETRY: Duration = Duration::from_secs(2);
 const RETRIES: u32 = 8;
 
-/// Asks, and remembers.
+/// Looks up the address, and caches it.
 pub struct PublicAddress {
     url: String,
     keep: Duration,
@@ -26,12 +26,12 @@ pub struct PublicAddress {
 }
 
 impl PublicAddress {
-    /// `url` answers with the asker's address; an answer is good for the time `keep`.
+    /// `url` answers with the client's address; an answer is valid for the time `keep`.
     pub fn new(url: impl Into<String>, keep: Duration) -> Self {
         Self { url: url.into(), keep, known: None }
     }
 
-    /// The address that is known, or that is found out now.
+    /// The cached address, or a fresh one.
     pub async fn get(&mut self) -> Result<IpAddr, String> {
         if let Some((at, address)) = self.known.filter(|(at, _)| at.elapsed() < self.keep) {
             tracing::debug!("public address {address}: known for {:?}", at.elapsed());
@@ -42,8 +42,8 @@ impl PublicAddress {
         Ok(address)
     }
 
-    /// Passes the address on to `found` as soon as it is known, and each time that somebody asks. Ends with whoever
-    /// asks.
+    /// Sends the address to `found` as soon as it is known, and again on each request. Ends when no more requests can
+    /// come.
     pub async fn tell(mut self, mut asked: mpsc::Receiver<()>, found: mpsc::Sender<IpAddr>) {
         let mut failures = 0;
         loop {
@@ -71,7 +71,7 @@ impl PublicAddress {
 }
 
 async fn ask(url: &str) -> Result<IpAddr, String> {
-    // Whoever was first has chosen; all of them are this one.
+    // The first installed provider stays; all parts of this program install this one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .timeout(PATIENCE)
@@ -95,7 +95,7 @@ async fn ask(url: &str) -> Result<IpAddr, String> {
         .ok_or_else(|| format!("\"{}\" is not a public address", text.trim().escape_default()))
 }
 
-/// An error with what caused it.
+/// An error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)
@@ -111,7 +111,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// Answers one question after the other, the last answer for ever; its address, and how often it was asked.
+    /// A server that gives one answer after the other, and repeats the last one; returns its address and its number of
+    /// requests.
     async fn server(answers: Vec<&'static str>) -> (String, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_address_is_told() {
+    async fn an_answer_that_is_no_address_is_reported() {
         for (body, expected) in [
             (answer("<html>"), "\"<html>\" is not a public address"),
             (answer("127.0.0.1"), "\"127.0.0.1\" is not a public address"),
@@ -164,13 +165,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_tried_again_and_told_again_when_asked() {
+    async fn failures_are_retried_and_requests_repeat_the_lookup() {
         let broken = "HTTP/1.1 500 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         let (url, asked) = server(vec![broken, answer("203.0.113.9"), answer("203.0.113.10")]).await;
         let (ask, asking) = mpsc::channel(1);
         let (found, mut told) = mpsc::channel(1);
         let task = tokio::spawn(PublicAddress::new(url, Duration::ZERO).tell(asking, found));
-        // Asking does not wait for the next try.
+        // A request does not wait for the next retry.
         ask.send(()).await.unwrap();
         assert_eq!(told.recv().await, Some([203, 0, 113, 9].into()));
         ask.send(()).await.unwrap();

@@ -1,7 +1,7 @@
 //! Lines of `authorized_keys`: which of them hold a key.
 //!
-//! The form alone is judged here: a crate for it takes options with blanks (`command="a b"`) for rubbish and new kinds
-//! of keys, too, and both are for the SSH server to decide on.
+//! Only the form is checked here. A crate for this rejects options with blanks (`command="a b"`) and new kinds of keys,
+//! and both are for the SSH server to decide.
 
 use std::path::Path;
 
@@ -10,20 +10,20 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::sys::read;
 
-/// How the names of keys begin that SSH servers know: also those of certificates and of keys in hardware.
+/// The prefixes of the kinds of keys that SSH servers know, including certificates and hardware keys.
 const KINDS: [&str; 5] = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-sha2-", "webauthn-sk-"];
 
-/// Nobody has more keys than fit in this. Bytes.
+/// At most this much of a file is read, in bytes; more keys are not expected.
 pub const ENOUGH: u64 = 1 << 20;
 
-/// What a line says.
+/// The meaning of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// Nothing: it is empty or a comment.
+    /// No key: the line is empty or a comment.
     Nothing,
     /// A key: its kind and its body, without options and comment.
     Key(&'a str, &'a str),
-    /// Something else, and what it lacks.
+    /// Something else, with the reason why it is no key.
     Invalid(&'static str),
 }
 
@@ -37,7 +37,7 @@ pub fn line(text: &str) -> Line<'_> {
         Ok(line) => line,
         Err(why) => match key(after_options(text)) {
             Ok(line) => line,
-            // What stands behind options says more than the options do.
+            // The error after the options is more useful than the one about the options.
             Err(NO_KIND) => Line::Invalid(why),
             Err(deeper) => Line::Invalid(deeper),
         },
@@ -64,8 +64,7 @@ fn key(text: &str) -> Result<Line<'_>, &'static str> {
     Ok(Line::Key(kind, body))
 }
 
-/// The parts of a key, each behind its length of four bytes. Certificates have numbers between, which are not looked
-/// at.
+/// The fields of a key, each after its length of four bytes. Certificates also contain numbers, which are not parsed.
 fn parts(bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let mut parts = Vec::new();
     let mut rest = bytes;
@@ -83,7 +82,7 @@ fn parts(bytes: &[u8]) -> Option<Vec<&[u8]>> {
     rest.is_empty().then_some(parts)
 }
 
-/// What stands behind the options: they end at the first blank that is not in quotes.
+/// The text after the options: they end at the first blank that is not in quotes.
 fn after_options(text: &str) -> &str {
     let (mut quoted, mut escaped) = (false, false);
     let end = text.find(|c: char| {
@@ -97,21 +96,21 @@ fn after_options(text: &str) -> &str {
     end.map_or("", |end| text[end..].trim_start())
 }
 
-/// A value as somebody could pass it: clouds add quotes, and write line breaks as two characters.
+/// The keys in a variable's value: clouds add quotes, and write line breaks as two characters.
 pub fn unescaped(value: &str) -> String {
     let value = value.trim();
     let unquoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
-    // A quote in the middle is an option's.
+    // A quote before a line break belongs to an option.
     let value = unquoted.filter(|value| !value.contains('\n')).unwrap_or(value);
     value.replace("\\r\\n", "\n").replace("\\n", "\n")
 }
 
-/// Whether the value of a variable has a key in it.
+/// Whether the value of a variable contains a key.
 pub fn given(value: &str) -> bool {
     any_key(&unescaped(value))
 }
 
-/// Whether a file has a key in it.
+/// Whether a file contains a key.
 pub(super) fn has_key(path: &Path) -> bool {
     read::bytes(path, ENOUGH).is_ok_and(|bytes| any_key(&String::from_utf8_lossy(&bytes)))
 }
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_all_kinds_and_with_options_are_known() {
+    fn keys_of_all_kinds_and_with_options_are_accepted() {
         let ed = blob(&[b"ssh-ed25519", &[7; 32]]);
         let rsa = blob(&[b"ssh-rsa", &[1, 0, 1], &[9; 257]]);
         let sk = blob(&[b"sk-ssh-ed25519@openssh.com", &[7; 32], b"ssh:"]);
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_is_told_from_keys() {
+    fn lines_without_a_key_are_rejected_with_a_reason() {
         let ed = blob(&[b"ssh-ed25519", &[7; 32]]);
         for (text, expected) in [
             ("hello".to_owned(), "does not begin"),
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_a_key_or_none() {
+    fn files_and_values_with_a_key_are_recognized() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("keys");
         for (text, expected) in [
@@ -199,7 +198,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_line_is_too_odd(text in "(ssh-ed25519 |command=\"|[ -~]|\\PC){0,20}") {
+        fn any_line_is_safe(text in "(ssh-ed25519 |command=\"|[ -~]|\\PC){0,20}") {
             let _ = line(&text);
         }
     }

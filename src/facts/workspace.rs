@@ -1,4 +1,4 @@
-//! The folder where people keep their work: whether it is a volume, and whose.
+//! The user's work folder: whether it is on a volume, and its owner.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,28 +9,28 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use super::patiently;
 use crate::sys::read;
 
-/// What is known of the workspace without writing there.
+/// The facts about the workspace that can be found without writing there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workspace {
-    /// Where it is, links followed as far as it exists.
+    /// Its path, with links resolved as far as it exists.
     pub path: PathBuf,
-    /// The type of the file system that is mounted there or above it, if one is: what is kept there outlives the
+    /// The type of the file system that is mounted there or above, if any: the content of a volume outlives the
     /// container.
     pub volume: Option<String>,
-    /// Its owner's user and group, if it exists.
+    /// The user and group of its owner, if it exists.
     pub owner: Option<(u32, u32)>,
-    /// Why nothing can be written there, as far as that is known, and what helps.
+    /// Why the workspace cannot be written, as far as known, with a remedy.
     pub trouble: Option<String>,
-    /// Whether what is there can be read all the same.
+    /// Whether its content can still be read.
     pub read_only: bool,
 }
 
 impl Workspace {
-    /// Looks at `folder`, which counts as a volume in any case where that is `forced`. A volume that does not answer is
-    /// one with trouble.
+    /// Probes `folder`, which always counts as a volume if `forced`. A volume that does not answer is reported as
+    /// trouble.
     pub fn probe(folder: &Path, forced: bool) -> Self {
         let mounts = read::kernel("/proc/self/mountinfo");
-        // What is mounted is known without asking it.
+        // The mounts are known without access to the volume.
         let unanswered = Self {
             path: folder.to_owned(),
             volume: volume(&mounts, folder, forced),
@@ -45,7 +45,7 @@ impl Workspace {
         patiently(move || Self::look(&folder, &mounts, forced)).unwrap_or(unanswered)
     }
 
-    /// Whether what is kept there outlives the container.
+    /// Whether the content of the workspace outlives the container.
     pub fn is_mounted(&self) -> bool {
         self.volume.is_some()
     }
@@ -74,21 +74,21 @@ impl Workspace {
     }
 }
 
-/// Whether something is mounted at `folder` or anywhere below it: such a folder cannot be moved.
+/// Whether a file system is mounted at `folder` or anywhere below it: such a folder cannot be moved.
 pub fn has_mounts(folder: &Path) -> bool {
     let mounts = read::kernel("/proc/self/mountinfo");
     places(&mounts).any(|(place, _)| place.starts_with(folder))
 }
 
-/// The type of the file system that `path` is on, where that is not the container's own.
+/// The type of the file system of `path`, if it is not the container's own.
 fn volume(mounts: &[u8], path: &Path, forced: bool) -> Option<String> {
-    // The last line of the same place is on top.
+    // The last line for the same mount point is the topmost mount.
     let above = places(mounts).filter(|(place, _)| path.starts_with(place));
     let (place, kind) = above.max_by_key(|(place, _)| place.components().count())?;
     (forced || place != Path::new("/")).then(|| kind.to_owned())
 }
 
-/// What is mounted where, with the type of each file system, by the kernel's list.
+/// The mount points with the types of their file systems, from the kernel's list.
 fn places(mounts: &[u8]) -> impl Iterator<Item = (PathBuf, &str)> {
     mounts.split(|byte| *byte == b'\n').filter_map(|line| {
         let line = std::str::from_utf8(line).ok()?;
@@ -97,7 +97,7 @@ fn places(mounts: &[u8]) -> impl Iterator<Item = (PathBuf, &str)> {
     })
 }
 
-/// Blanks and backslashes stand there as three octal digits.
+/// Decodes blanks and backslashes, which the list contains as three octal digits.
 pub(super) fn unescaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -125,7 +125,7 @@ mod tests {
         4 2 0:6 / /workspace rw - tmpfs tmpfs rw\n";
 
     #[test]
-    fn the_kernel_says_what_is_a_volume() {
+    fn volumes_are_found_in_the_list_of_mounts() {
         for (path, forced, expected) in [
             ("/workspace", false, Some("tmpfs")),
             ("/my work", false, Some("nfs4")),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_says_whose_it_is() {
+    fn the_owner_of_the_folder_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let found = Workspace::probe(dir.path(), false);
         let owner = fs::metadata(dir.path()).unwrap();

@@ -1,7 +1,8 @@
-//! A line for each request, for those who ask for it: who, what, how it went, how much, how long.
+//! The access log, which is optional: one line per request with client address, port, method, path, status, size and
+//! duration.
 //!
-//! Invariants: it costs nothing when it is off; no query, cookie or credential is in it; a line is written when all of
-//! the answer has left, or nobody wants the rest.
+//! Invariants: it costs nothing when it is off; it contains no query, cookie or credential; a line is written when the
+//! whole answer was sent or the client has left.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -18,7 +19,7 @@ use super::forwarded::Proxies;
 use super::visit::Arrival;
 use crate::logs::{ACCESS_LOG, Logs};
 
-/// More of a path is of no use to anybody. Bytes.
+/// Longer paths are cut off in the log. Bytes.
 const LONGEST: usize = 1024;
 
 /// A request that is being answered. Its line is written when this is dropped.
@@ -41,7 +42,7 @@ impl Entry {
         arrival: &Arrival,
         proxies: &Proxies,
     ) -> Self {
-        // Without the query: who knows what a service is told there.
+        // Without the query, which may contain secrets for the service.
         let path = request.uri().path();
         let shown = (0..=path.len().min(LONGEST)).rev().find(|end| path.is_char_boundary(*end)).unwrap_or(0);
         Self {
@@ -51,7 +52,7 @@ impl Entry {
             port: arrival.port,
             method: request.method().clone(),
             path: path[..shown].to_owned(),
-            // Stays so if the client goes before there is an answer.
+            // This status remains if the client leaves before there is an answer.
             status: StatusCode::REQUEST_TIMEOUT,
             bytes: 0,
         }

@@ -1,21 +1,22 @@
-//! How our own pages name addresses of ours. A proxy may have us under a path of its own (`/desktop/`), which it takes
-//! away before a request gets here. So nothing of ours begins with a slash: an address is relative to the one that was
-//! asked for, or begins with what the proxy says that it has taken away.
+//! Addresses in links and redirects of our own pages. A proxy may serve us under a path prefix (`/desktop/`), which it
+//! removes before it passes a request on. So our addresses do not begin with a slash: they are relative to the
+//! requested address, or begin with the prefix that the proxy reports in a header.
 //!
-//! Invariant: what is made here leads to this host, whatever a header says.
+//! Invariant: all addresses made here lead to this host, whatever a header says.
 
-/// Longer prefixes are no proxy's. Bytes.
+/// The longest accepted prefix. Bytes.
 const LONGEST: usize = 256;
 
-/// More levels than this are no address of ours; the way back up would be longer than the address itself.
+/// Maximum of folder levels for a relative address. None of our own addresses is deeper, and so many `../` would be
+/// longer than the address itself.
 const DEEPEST: usize = 32;
 
-/// A path under which a proxy has us, without a slash at its end: `/desktop`.
+/// The path under which a proxy serves us, without a slash at its end: `/desktop`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Prefix(String);
 
 impl Prefix {
-    /// Takes a plain absolute path and nothing that a browser could read in another way.
+    /// Accepts only a plain absolute path, which a browser cannot interpret differently.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let path = text.strip_suffix('/').unwrap_or(text);
         let plain = |segment: &str| {
@@ -31,16 +32,16 @@ impl Prefix {
     }
 }
 
-/// Where one request's answer has its addresses from.
+/// The base for addresses in the answer to one request.
 #[derive(Clone, Debug)]
 pub(super) struct Base {
     prefix: Option<Prefix>,
-    /// How many folders the address that was asked for is deep.
+    /// The number of folder levels of the requested path.
     depth: usize,
 }
 
 impl Base {
-    /// For the answer to a request for `path`, which came through a proxy that has us under `prefix`.
+    /// For the answer to a request for `path`, which came through a proxy that serves us under `prefix`.
     pub(super) fn new(prefix: Option<Prefix>, path: &str) -> Self {
         Self { prefix, depth: path.bytes().filter(|b| *b == b'/').count().saturating_sub(1) }
     }
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_leads_back_to_where_we_are() {
+    fn links_stay_on_this_host_and_below_the_prefix() {
         for (asked, to, address) in [
             ("/", "/", "./"),
             ("/", "/desktopd/login", "./desktopd/login"),

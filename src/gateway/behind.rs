@@ -1,13 +1,13 @@
-//! What stands behind a port, which may change while connections to it are open.
+//! The route target of a port, which may change while connections to the port are open.
 //!
-//! Looking at it costs a connection nothing that other threads would have to wait for, as long as nothing has changed.
+//! As long as the target has not changed, reading it takes no lock that is shared with other threads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::door::Target;
 
-/// What stands behind a port.
+/// The target of a port.
 pub(super) struct Behind {
     /// Grows with each change.
     version: AtomicU64,
@@ -19,12 +19,12 @@ impl Behind {
         Arc::new(Self { version: AtomicU64::new(0), target: RwLock::new(target) })
     }
 
-    /// What it is now.
+    /// The current target.
     pub(super) fn now(&self) -> Target {
         self.target.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts something else there, if `change` makes it; requests from then on find it.
+    /// Replaces the target by the result of `change`, if that is `Ok`; later requests use the new target.
     pub(super) fn change<E>(&self, change: impl FnOnce(&Target) -> Result<Target, E>) -> Result<(), E> {
         let mut target = self.target.write().unwrap_or_else(PoisonError::into_inner);
         *target = change(&target)?;
@@ -33,10 +33,10 @@ impl Behind {
     }
 }
 
-/// One connection's view of it.
+/// One connection's view of the target.
 pub(super) struct View {
     behind: Arc<Behind>,
-    /// The version that was seen last, and what it was.
+    /// The version that was seen last, and its target.
     seen: Mutex<(u64, Arc<Target>)>,
 }
 
@@ -47,7 +47,7 @@ impl View {
         Self { behind, seen: Mutex::new((version, target)) }
     }
 
-    /// What stands there now.
+    /// The current target.
     pub(super) fn target(&self) -> Arc<Target> {
         let version = self.behind.version.load(Ordering::Acquire);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,11 +64,11 @@ mod tests {
     use axum::Router;
 
     #[test]
-    fn a_view_follows_what_changes() {
+    fn view_follows_changes_of_the_target() {
         let behind = Behind::new(Target::Own(Router::new()));
         let view = View::of(Arc::clone(&behind));
         let first = view.target();
-        assert!(Arc::ptr_eq(&first, &view.target()), "nothing is made anew for nothing");
+        assert!(Arc::ptr_eq(&first, &view.target()), "an unchanged target is not copied again");
         assert_eq!(behind.change(|_| Err("refused")), Err("refused"));
         assert!(Arc::ptr_eq(&first, &view.target()));
         assert_eq!(behind.change::<()>(|old| Ok(old.clone())), Ok(()));

@@ -1,7 +1,7 @@
-//! What an answer consists of: bytes of our own, or the service's, which pass by without being collected.
+//! Response bodies: our own bytes, or those of a service, which are streamed and not collected.
 //!
-//! Invariants: a body ends when the session that asked for it does; a connection to a service is used again only after
-//! its answer was passed on whole.
+//! Invariants: a body ends when the session that requested it ends; a connection to a service is used again only after
+//! its whole answer was passed on.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -15,14 +15,14 @@ use super::auth::Lease;
 use super::crowd::{Passage, Permit};
 use super::pool::Loan;
 
-/// Bodies up to this size are gone before anybody could revoke anything.
+/// Bodies up to this size get no session guard: they are sent before a session could be revoked. Bytes.
 const SMALL: u64 = 64 * 1024;
 
 /// The body of an answer.
 pub(super) struct Reply {
     source: Source,
     lease: Option<Leased>,
-    /// Of a request that has shown nothing.
+    /// The permit of a request without a login.
     permit: Option<Permit>,
 }
 
@@ -31,7 +31,7 @@ enum Source {
     Service(Passing),
 }
 
-/// What comes from a service, and the connection that it comes on.
+/// A service's body, and the pooled connection that it comes from.
 struct Passing {
     body: Incoming,
     loan: Option<Loan>,
@@ -48,22 +48,22 @@ impl Drop for Passing {
     }
 }
 
-/// What says that a lease has ended, and the lease.
+/// The future that completes when the session guard ends, and the guard.
 struct Leased(Pin<Box<WaitForCancellationFutureOwned>>, #[expect(dead_code, reason = "held")] Lease);
 
 impl Reply {
-    /// A service's answer, over a connection that is given back when all of it has passed.
+    /// A service's answer; its pooled connection is returned to the pool when the whole body has passed.
     pub(super) fn of_service(body: Incoming, loan: Option<Loan>, passage: Passage) -> Self {
         Self { source: Source::Service(Passing { body, loan, passage }), lease: None, permit: None }
     }
 
-    /// The body, with what allowed the request to be answered.
+    /// The body, which holds the permit of its request.
     pub(super) fn permitted(mut self, permit: Permit) -> Self {
         self.permit = Some(permit);
         self
     }
 
-    /// The body, cut off with an error when the lease ends.
+    /// The body, cut off with an error when the session guard ends.
     pub(super) fn leased(mut self, lease: impl FnOnce() -> Lease) -> Self {
         use hyper::body::Body as _;
         if self.size_hint().exact().is_none_or(|size| size > SMALL) {

@@ -1,8 +1,8 @@
-//! WebSocket on one side, the bytes of a connection on the other: how a browser speaks with a VNC server.
+//! The bridge: WebSocket to the client, a plain byte stream to the service. Browsers use it to reach a VNC server.
 //!
-//! Invariants: the service was reached before the client's handshake is answered; messages are bytes, their borders mean
-//! nothing; each side is read only as fast as the other one takes it; what the service said before it closed arrives; a
-//! revoked session ends it.
+//! Invariants: the service was connected before the client's handshake is answered; messages are bytes, and message
+//! boundaries mean nothing; each side is read only as fast as the other side takes the bytes; all bytes that the
+//! service sent before it closed arrive; a revoked session ends the connection.
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
@@ -35,25 +35,26 @@ use super::visit::Visit;
 use super::{files, page};
 use crate::plan::routes::{Bridge, Route, Upstream};
 
-/// What one message from the client may hold: keys, mouse, and a clipboard.
+/// The largest message from the client: keys, mouse, and a clipboard. Bytes.
 const LARGEST: usize = 1024 * 1024;
 
-/// Kept for each connection, also while nothing happens; it grows for the message that needs it.
+/// Read buffer of each connection, also while it is idle; it grows for a message that needs more. Bytes.
 const READ_BUFFER: usize = 1024;
 
-/// What is taken from the service at once, and so the largest message to the client.
+/// Bytes that are read from the service at once, and so the largest message to the client.
 const PIECE: usize = 16 * 1024;
 
-/// Proxies on the way cut connections on which nothing happens, the strictest known after 100 s.
+/// Interval of pings on an idle connection. Proxies in between close idle connections, the strictest known one after
+/// 100 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
 
-/// How long the client may take to answer the end.
+/// How long the client may take to answer the close message.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// The only subprotocol that says what this is.
+/// The only subprotocol that we accept.
 const BINARY: &str = "binary";
 
-/// Why it ends; `None` when the client has gone or said so itself.
+/// Why the connection ends; `None` when the client has closed it.
 type Ending = Option<(CloseCode, &'static str)>;
 
 /// Answers a request to a bridged port: the bridge itself, or a file beside it.
@@ -66,7 +67,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Reply>, Failed> {
     let upgrades = visit.upgrade.is_some();
     if request.uri().path() == bridge.path {
-        // Only what was looked at as an upgrade, its Origin included, may become one.
+        // Only a request that was checked as an upgrade, including its Origin, may become one.
         if !upgrades {
             return Ok(refuse("this address speaks WebSocket only").map(Reply::from));
         }
@@ -78,7 +79,7 @@ pub(super) async fn answer(
         Some(folder) if !upgrades => {
             files::serve(folder, &route.path, &visit.base, request.map(Body::new)).await
         }
-        _ => page::text(StatusCode::NOT_FOUND, "there is nothing here but a WebSocket"),
+        _ => page::text(StatusCode::NOT_FOUND, "only a WebSocket is served here"),
     };
     Ok(response.map(|body| Reply::from(body).leased(lease)))
 }
@@ -132,8 +133,8 @@ async fn carry(client: OnUpgrade, service: Connection, hold: Hold) {
         ending = to_client(&mut sink, reader) => ending,
         () = hold.lease.ended().cancelled() => Some((CloseCode::Away, "the session has ended")),
     };
-    // The service's side is closed now. The client's is not before it has said goodbye too: closing a socket with
-    // something unread in it would take back what was sent last.
+    // The service's side is closed now. The client's side stays open until the client has closed too: closing a socket
+    // with unread bytes in it would discard the bytes that were sent last.
     let farewell = async {
         if let Some((code, reason)) = ending {
             let frame = CloseFrame { code, reason: reason.into() };
@@ -152,16 +153,16 @@ async fn to_service(
     let mut listens = true;
     while let Some(message) = stream.next().await {
         match message {
-            // A service that takes nothing any more may still have something to say.
+            // A service that accepts no more bytes may still send some.
             Ok(Message::Binary(bytes)) if listens => listens = service.write_all(&bytes).await.is_ok(),
-            Ok(Message::Text(_)) => return Some((CloseCode::Unsupported, "messages are binary here")),
+            Ok(Message::Text(_)) => return Some((CloseCode::Unsupported, "messages must be binary")),
             Ok(Message::Close(_)) => return None,
             Ok(_) => {}
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
                 return Some((CloseCode::Size, "the message is too large"));
             }
             Err(Error::Protocol(_) | Error::Utf8(_) | Error::Capacity(_)) => {
-                return Some((CloseCode::Protocol, "this is not WebSocket"));
+                return Some((CloseCode::Protocol, "invalid WebSocket data"));
             }
             Err(_) => return None,
         }
@@ -179,12 +180,12 @@ async fn to_client(sink: &mut (impl Sink<Message> + Unpin), mut service: impl As
             Ok(Err(_)) => return Some((CloseCode::Error, "the connection to the service has broken")),
             Err(_) => Message::Ping(Bytes::new()),
         };
-        // Returns when all of it has left: a slow client is a service that is not read.
+        // Returns when the whole message was sent: while the client is slow, the service is not read.
         sink.send(message).await.ok()?;
     }
 }
 
-/// What there is to read, at most [`PIECE`] bytes. No memory is held while there is nothing.
+/// The bytes that can be read, at most [`PIECE`]. No memory is held while there are none.
 async fn piece(service: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Bytes> {
     poll_fn(|cx| {
         let mut room = [MaybeUninit::uninit(); PIECE];
@@ -200,7 +201,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_still_picture_does_not_look_like_a_dead_connection() {
+    async fn idle_connection_gets_pings_and_end_of_service_closes_normally() {
         let (service, _server) = tokio::io::duplex(64);
         let mut sent = Vec::new();
         let still = tokio::time::timeout(KEEP_ALIVE * 5 / 2, to_client(&mut sent, service));

@@ -1,5 +1,5 @@
-//! One client's connection on its way through its stages: nothing is there for what has not come yet, and what a
-//! request needed is given back when nothing has come for a while.
+//! One client's connection through its stages. Resources are allocated only when they are needed, and the resources of
+//! a request are released when the connection has been idle for a while.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) async fn carry(
     let _ = stream.set_nodelay(true);
     tunnel::keep_alive(&stream);
     let _open = metrics::connection(&inner.door.metrics);
-    // Tells the protocols apart: the byte stays where it is.
+    // Distinguishes TLS from plain HTTP. The byte is only peeked at, and stays in the socket.
     let tls = match heard(&stream, pace::FIRST, &stop).await {
         None => return,
         Some(tls::FIRST_BYTE) => inner.door.settings.tls.clone(),
@@ -42,7 +42,7 @@ pub(super) async fn carry(
     match Box::pin(tls.accept(stream, pace::FIRST)).await {
         Ok(stream) if tls::is_http2(&stream) => Box::pin(http2(inner, stream, arrival, behind, stop)).await,
         Ok(stream) => http1(&inner, stream, &arrival, behind, stop).await,
-        // Browsers that don't trust our own certificate yet end it so, many times.
+        // Browsers that do not trust our self-signed certificate yet end the handshake this way, many times.
         Err(error) => tracing::debug!("TLS: {error}"),
     }
 }
@@ -55,7 +55,7 @@ async fn http1<I: Stream>(
     stop: CancellationToken,
 ) {
     let view = View::of(behind);
-    // What all connections share is only looked at: counting who uses it would have threads wait for each other.
+    // Shared state is only borrowed: threads would contend for its reference count.
     let (door, place) = (&inner.door, &arrival.place.place);
     let handler = |request| {
         let target = view.target();
@@ -84,7 +84,7 @@ async fn http2(
     let view = View::of(behind);
     let place = Arc::clone(&arrival.place.place);
     place.charge(cost::HTTP2);
-    // Its requests are answered side by side, in tasks of their own.
+    // Requests of HTTP/2 are answered concurrently, in separate tasks.
     let handler = |request| {
         let (inner, arrival, target) = (Arc::clone(&inner), arrival.clone(), view.target());
         async move { inner.door.answer(&target, &arrival, request).await }
@@ -92,7 +92,7 @@ async fn http2(
     connection::http2(stream, handler, &place, stop).await;
 }
 
-/// The first of the bytes that have come, if any come within `limit`.
+/// The first byte that was received, if any is received within `limit`.
 async fn heard(stream: &TcpStream, limit: Duration, stop: &CancellationToken) -> Option<u8> {
     let mut first = [0];
     let seen = tokio::select! {
@@ -102,9 +102,9 @@ async fn heard(stream: &TcpStream, limit: Duration, stop: &CancellationToken) ->
     matches!(seen, Ok(Ok(1))).then_some(first[0])
 }
 
-/// A connection that HTTP/1 is spoken on.
+/// A stream for an HTTP/1 connection.
 trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {
-    /// What its bytes come on.
+    /// The TCP stream below it.
     fn tcp(&self) -> &TcpStream;
 }
 

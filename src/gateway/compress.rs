@@ -1,8 +1,8 @@
-//! Texts made smaller on their way, where the service has not done so and the client can read it.
+//! Compresses text answers that the service has not compressed, if the client accepts it.
 //!
-//! Invariants: what a service has said so far is never held back: whatever was taken from it is on its way before it is
-//! waited for; an answer that is left alone is not touched, wrapped or copied; nothing is compressed for a request that
-//! a page of another origin made, which would see by the length what secrets the answer repeats (BREACH).
+//! Invariants: data from the service is never held back: all bytes that were read are flushed before we wait for more;
+//! an answer that is not compressed is not changed, wrapped or copied; nothing is compressed for a request of a page of
+//! another origin, which could guess secrets in the answer from its length (BREACH).
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -25,13 +25,13 @@ use super::headers::SEC_FETCH_SITE;
 /// Shorter answers gain nothing.
 const SHORTEST: u64 = 1024;
 
-/// Compressed bytes that are sent without waiting for more.
+/// Number of compressed bytes after which they are sent without waiting for more.
 const PIECE: usize = 16 * 1024;
 
-/// Levels at which text shrinks about as fast as a network takes it.
+/// Compression levels (gzip, zstd) at which compression is about as fast as a network.
 const LEVELS: (u32, i32) = (5, 3);
 
-/// How far back zstd looks, as a power of two: it needs this much memory for as long as the answer lasts.
+/// The window of zstd, as a power of two in bytes: it needs this much memory for as long as the answer lasts.
 const WINDOW: u32 = 18;
 
 /// How an answer may be compressed.
@@ -41,14 +41,14 @@ pub(super) enum Coding {
     Zstd,
 }
 
-/// What a request says about compression, kept until its answer comes.
+/// What a request allows about compression, kept until its answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// Nothing is compressed here, and nobody need know.
+    /// No compression, and no `Vary` header.
     Off,
-    /// This client gets it as it is; another might not.
+    /// No compression for this client; another client might get it, so `Vary` is needed.
     Plain,
-    /// This client can read it.
+    /// This client accepts the coding.
     Coded(Coding),
 }
 
@@ -58,7 +58,7 @@ impl Wish {
         if !enabled || *method == Method::HEAD {
             return Self::Off;
         }
-        // Browsers say it wherever the connection is encrypted, and there is nothing to guess where it is not.
+        // Browsers send this header on encrypted connections; on unencrypted ones there is nothing to guess.
         let foreign = headers
             .get(SEC_FETCH_SITE)
             .is_some_and(|site| matches!(site.as_bytes(), b"cross-site" | b"same-site"));
@@ -87,12 +87,12 @@ fn accepted(headers: &HeaderMap) -> Option<Coding> {
     best.map(|(_, coding)| coding)
 }
 
-/// The answer, compressed if that is wished and worth it.
+/// The answer, compressed if the request allows it and it is worth the effort.
 pub(super) fn answer(wish: Wish, mut response: Response<Reply>) -> Response<Reply> {
     if wish == Wish::Off || !is_worth(&response) {
         return response;
     }
-    // Whoever keeps the answer must not give it to somebody who cannot read it.
+    // A cache must not give the answer to a client that cannot decode it.
     response.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
     match wish {
         Wish::Coded(coding) => encode(coding, response).map(|body| Reply::from(Body::new(body))),
@@ -100,15 +100,15 @@ pub(super) fn answer(wish: Wish, mut response: Response<Reply>) -> Response<Repl
     }
 }
 
-/// The same for answers of our own, of which only those are compressed that are the same for everybody: what the others
-/// repeat of a request stands beside secrets.
+/// The same for our own answers. Only answers that are the same for all clients are compressed: all other answers may
+/// contain both secrets and parts of the request.
 pub(super) fn asset(wish: Wish, response: Response<Reply>) -> Response<Reply> {
     let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let same = [&b"text/css"[..], b"text/javascript"].iter().any(|asset| kind.starts_with(asset));
     if same { answer(wish, response) } else { response }
 }
 
-/// Whether an answer is text that nobody has compressed yet, and enough of it.
+/// Whether an answer is uncompressed text and large enough.
 fn is_worth<B: HttpBody>(response: &Response<B>) -> bool {
     let headers = response.headers();
     let status = response.status();
@@ -120,7 +120,7 @@ fn is_worth<B: HttpBody>(response: &Response<B>) -> bool {
         && headers.get(CONTENT_ENCODING).is_none_or(|coding| coding == "identity")
         && !headers.contains_key(CONTENT_RANGE)
         && !headers.get_all(CACHE_CONTROL).iter().any(|value| has(value, "no-transform"))
-        // Sums over what the service sent.
+        // Checksums of the bytes that the service sent.
         && !headers.keys().any(|name| matches!(name.as_str(), "content-digest" | "digest" | "content-md5"))
 }
 
@@ -128,7 +128,7 @@ fn has(value: &HeaderValue, word: &str) -> bool {
     value.to_str().is_ok_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
 }
 
-/// Whether a type is one that shrinks. A stream of events is not: its events are small and each is to come at once.
+/// Whether a content type compresses well. Event streams are excluded: events are small and must arrive at once.
 fn is_text(kind: &HeaderValue) -> bool {
     let Ok(kind) = kind.to_str() else { return false };
     let kind = kind.split_once(';').map_or(kind, |(kind, _)| kind).trim();
@@ -166,7 +166,7 @@ where
         Coding::Zstd => "zstd",
     };
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-    // The same content in other bytes.
+    // The content is the same but the bytes differ, so the tag becomes a weak one.
     if let Some(tag) = headers.get(ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/"))
         && let Ok(tag) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
     {
@@ -178,7 +178,7 @@ where
 enum Encoder {
     Gzip(GzEncoder<Vec<u8>>),
     Zstd(zstd::Encoder<'static, Vec<u8>>),
-    /// It could not even begin.
+    /// The encoder could not be created.
     Broken,
 }
 
@@ -205,7 +205,7 @@ impl Encoder {
         }
     }
 
-    /// Makes all that was written readable for the other side.
+    /// Makes all bytes that were written so far decodable for the client.
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Gzip(encoder) => encoder.flush(),
@@ -242,9 +242,9 @@ impl Encoder {
 /// A body that is compressed while it passes.
 struct Compressed<B> {
     body: B,
-    /// Gone when all was written.
+    /// `None` when all was written.
     encoder: Option<Encoder>,
-    /// Whether the encoder has something that the other side cannot read yet.
+    /// Whether the encoder holds bytes that the client cannot decode yet.
     unsent: bool,
     trailers: Option<HeaderMap>,
 }

@@ -1,4 +1,4 @@
-//! One client's connection, in the protocol that it speaks: requests are read strictly and answered each in its time.
+//! Serves one client's connection in HTTP/1 or HTTP/2: requests are validated strictly, and timeouts apply.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -25,21 +25,21 @@ use super::pace::{At, Look, Pace, Paced, REST, Stalls};
 use super::page;
 use super::strict::{Next, Watched};
 
-/// A head can be no larger. Bytes.
+/// The size limit of a request head. Bytes.
 const HEAD_SIZE: u32 = 64 * 1024;
 
-/// Requests at once on one connection, as many as browsers ask for.
+/// The limit of concurrent requests on one connection: as many as browsers use.
 const STREAMS: u32 = 128;
 
-/// What is kept of each answer for a client that does not take it. Bytes.
+/// How much of each response is buffered for a client that does not read it. Bytes.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// A client of which nothing is heard is asked whether it is there.
+/// After this time without data, a client is asked by a PING whether it is still connected.
 const ALIVE: Duration = Duration::from_secs(60);
 
-/// Serves a connection until it ends; one that rests is given back, for when something comes again. `stalls` says
-/// whether a client may leave an answer untaken for good. After `stop`, the request that is being answered is the last
-/// one.
+/// Serves a connection until it ends; a connection that rests is returned, to be served again when data comes. `stalls`
+/// says whether a client may leave a response unread for ever. After `stop`, the request that is being answered is the
+/// last one.
 pub(crate) async fn http1<I, F, R, B>(
     io: I,
     handler: F,
@@ -62,7 +62,7 @@ where
         let response = verdicts.next().map(|next| (next, handler(request)));
         async move {
             if again {
-                // Many that were sent at once are answered in turn with everybody else's.
+                // Many requests that were sent at once take turns with those of all other clients.
                 tokio::task::yield_now().await;
             }
             let (next, mut response) = match response {
@@ -85,13 +85,13 @@ where
         Outcome::Ended => None,
         Outcome::Rests => {
             let parts = connection.into_parts()?;
-            // What was read belongs to a request that has begun; there is none.
+            // Bytes in the buffer would belong to a request that has begun; there must be none.
             parts.read_buf.is_empty().then(|| parts.io.into_inner().into_inner())
         }
     }
 }
 
-/// As [`http1()`], for a client that chose HTTP/2. To those who answer, its requests look like those of HTTP/1.1.
+/// As [`http1()`], for a client that chose HTTP/2. The handler sees its requests like those of HTTP/1.1.
 pub(crate) async fn http2<I, F, R, B>(io: I, handler: F, client: &Arc<Place>, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -114,16 +114,17 @@ where
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD_SIZE)
         .max_send_buf_size(SEND_BUFFER)
-        // The windows are small, and grow with what is really taken from them: on a long line as on a short one, and
-        // not for those who send what nobody reads.
+        // The windows are small, and grow with what is really consumed: on long and on short lines, but not for clients
+        // that send data which is not read.
         .adaptive_window(true)
         .serve_connection(TokioIo::new(io), service);
     let connection = pin!(connection);
     keep_pace(connection, http2::Connection::graceful_shutdown, &pace, stop).await;
 }
 
-/// Begins with an answer where its request is, and lets a task go on with what takes longer. Most answers to strangers
-/// take no longer: so many requests that come at once are there one after the other, and not all at once.
+/// Polls a response once in place, and moves what takes longer to a task. Most responses to clients without a login are
+/// complete after the first poll: so many requests that come at once are answered one after the other, and not all at
+/// once.
 #[derive(Clone)]
 struct AtOnce;
 
@@ -133,20 +134,21 @@ where
 {
     fn execute(&self, answering: F) {
         let mut answering = Box::pin(answering);
-        // The task asks again before it waits.
+        // The task polls again before it waits, so this waker is not needed.
         if answering.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
             tokio::spawn(answering);
         }
     }
 }
 
-/// Why a connection is not served any longer.
+/// Why serving a connection has stopped.
 enum Outcome {
     Ended,
     Rests,
 }
 
-/// Drives a connection until it ends, its client has taken too long, or it rests. After `stop` it is to end by itself.
+/// Drives a connection until it ends, its client exceeds a timeout, or it rests. After `stop` it is shut down
+/// gracefully.
 async fn keep_pace<C: Future>(
     mut connection: Pin<&mut C>,
     end: impl Fn(Pin<&mut C>),
@@ -154,11 +156,11 @@ async fn keep_pace<C: Future>(
     stop: CancellationToken,
 ) -> Outcome {
     let mut look = pin!(sleep_until(Instant::now() + REST));
-    // One of its own: it is looked at whenever the connection is, and threads would wait for each other.
+    // A separate child token: it is polled whenever the connection is, and threads would contend for a shared one.
     let stop = stop.child_token();
     let mut stopping = false;
     loop {
-        // What goes wrong on a connection was the client's doing, and the client has seen it.
+        // Errors of a connection are caused by its client, and the client has seen them.
         tokio::select! {
             biased;
             _ = connection.as_mut() => return Outcome::Ended,
@@ -175,7 +177,8 @@ async fn keep_pace<C: Future>(
     }
 }
 
-/// The host is a part of the address in HTTP/2. A Host beside it stays, so that whoever compares the two can.
+/// Adds a Host header to an HTTP/2 request, where the host is part of the URI. An existing Host header stays, so that
+/// later checks can compare the two.
 fn name_host(request: &mut Request<Incoming>) {
     let authority = request.uri().authority().map(|authority| HeaderValue::try_from(authority.as_str()));
     if let Some(Ok(authority)) = authority.filter(|_| !request.headers().contains_key(HOST)) {

@@ -1,8 +1,8 @@
-//! Pages of other origins that may use this machine, because somebody said so; without that, no such header is ever
-//! sent.
+//! CORS: pages of other origins that may use this machine because the configuration allows it. Without such
+//! configuration no CORS header is sent.
 //!
-//! Invariants: only an origin that is named may come with a person's session; `*` lets pages read and change nothing
-//! but what they show a token for; a service that answers such pages itself is not contradicted.
+//! Invariants: only an origin that is listed by name may use a user's session; with `*`, pages can read and change only
+//! what they present a token for; CORS headers of a service are not overwritten.
 
 use axum::body::Body;
 use axum::http::header::{
@@ -15,21 +15,21 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use super::auth::Access;
 use super::{Settings, origin};
 
-/// How long browsers may remember what is allowed. Seconds.
+/// How long browsers may cache the answer to a preflight request. Seconds.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("600");
 
-/// What the answer to a page tells its browser.
+/// What the answer allows to the page that made the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Grant {
-    /// This origin may read it, also with a session.
+    /// This origin may read the answer, also with a session.
     Named(HeaderValue),
-    /// Any may.
+    /// Any origin may read it.
     Any,
-    /// None may; another origin might.
+    /// This origin may not read it; another origin might.
     None,
 }
 
-/// What a request's answer will say; nothing where nothing is configured.
+/// What the answer to a request will allow; `None` if CORS is not configured.
 pub(super) fn grant(settings: &Settings, headers: &HeaderMap) -> Option<Grant> {
     if settings.origins.is_empty() && !settings.any_origin {
         return None;
@@ -45,8 +45,8 @@ pub(super) fn grant(settings: &Settings, headers: &HeaderMap) -> Option<Grant> {
     })
 }
 
-/// The answer to a browser that asks beforehand what its page may do. It shows no credentials, and gets nothing but
-/// this.
+/// The answer to a preflight request, by which a browser asks what its page may do. Such a request carries no
+/// credentials; the answer says only what is allowed.
 pub(super) fn preflight<B>(settings: &Settings, request: &Request<B>) -> Option<Response<Body>> {
     let headers = request.headers();
     let asks = *request.method() == Method::OPTIONS
@@ -64,8 +64,8 @@ pub(super) fn preflight<B>(settings: &Settings, request: &Request<B>) -> Option<
     Some(response)
 }
 
-/// Whether a page of any origin may make a change: with a token that it has put into its request itself. Basic is also
-/// sent by browsers on their own.
+/// Whether a page of any origin may make a change: only with a token that the page itself has put into the request.
+/// Basic does not count, because browsers send it automatically.
 pub(super) fn trusts(settings: &Settings, headers: &HeaderMap, access: Access) -> bool {
     let bearer = |value: &HeaderValue| value.as_bytes().get(..7).is_some_and(is_bearer);
     settings.any_origin && access == Access::Credentials && headers.get(AUTHORIZATION).is_none_or(bearer)
@@ -76,7 +76,7 @@ fn is_bearer(scheme: &[u8]) -> bool {
 }
 
 impl Grant {
-    /// Puts it into an answer, unless a service has said something itself.
+    /// Adds the headers to an answer, unless the service has sent its own CORS headers.
     pub(super) fn apply(self, headers: &mut HeaderMap) {
         if !matches!(self, Self::Any) {
             headers.append(VARY, HeaderValue::from_static("origin"));
@@ -91,7 +91,8 @@ impl Grant {
             }
             Self::Any => {
                 headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-                // With `*` browsers refuse it, and a service that says it did not mean everybody.
+                // Browsers refuse credentials together with `*`, and a service that allows credentials did not mean
+                // all origins.
                 headers.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
             }
             Self::None => {}
@@ -118,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn without_configuration_nothing_is_said() {
+    fn without_configuration_no_headers_are_sent() {
         let (settings, request) = (Settings::default(), request("https://a"));
         assert_eq!(grant(&settings, request.headers()), None);
         assert!(preflight(&settings, &request).is_none());
     }
 
     #[test]
-    fn a_session_is_for_named_origins_only() {
+    fn only_named_origins_may_use_a_session() {
         let of = |settings: &Settings, origin| {
             let mut headers = HeaderMap::new();
             grant(settings, request(origin).headers()).unwrap().apply(&mut headers);
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn any_page_may_change_what_it_shows_a_token_for() {
+    fn with_any_origin_changes_need_a_token_of_the_page() {
         let (any, none) = (settings(&[], true), settings(&[], false));
         let headers = |value| HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
         assert!(trusts(&any, &headers("Bearer x"), Access::Credentials));
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_speaks_for_itself_is_not_contradicted() {
+    fn cors_headers_of_the_service_are_kept() {
         let mut headers =
             HeaderMap::from_iter([(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("https://c"))]);
         Grant::Any.apply(&mut headers);

@@ -1,17 +1,18 @@
-//! Connection limits. Whoever has not logged in must not take the descriptors and the memory that the services and
-//! those who have logged in need, and must not keep anybody out.
+//! Connection limits, in total and per client network. Clients without a login must not take the descriptors and the
+//! memory that the services and the logged-in clients need, and must not keep other clients out.
 //!
-//! A connection begins as a *stranger*: nothing on it has shown a session, a token or a password. Strangers share a
-//! number of places and a number of bytes; each is charged with what it costs at the stage that it has reached. When
-//! either is used up, the newcomer stays and another stranger goes: the oldest idle one of the network that holds most
-//! ([`networks`]), and only where none is idle, one that is being answered. A connection that has just begun to be
-//! served, and takes no more than others, has a moment to show who uses it: meanwhile the oldest idle one of all goes. A
-//! connection that has shown who uses it is *trusted*: it leaves the strangers' account and takes one of the places that
-//! strangers never get.
+//! A connection begins as an *untrusted* one (`Stranger`): no request on it has had a session, a token or a password.
+//! Untrusted connections share a number of connection slots and a number of bytes; each is charged with what it costs
+//! at the stage that it has reached. When either limit is reached, the new connection stays and another untrusted one
+//! is closed: the oldest idle one of the network that holds most ([`networks`]), and only if none is idle, one that is
+//! being answered. A connection that is new, and takes no more than usual, has a short time to authenticate: meanwhile
+//! the oldest idle connection of all is closed. After a request has authenticated, its connection is *trusted*: it
+//! leaves the account of the untrusted connections and takes one of the slots that untrusted connections never get.
 //!
-//! Invariants: a newcomer is never refused while an older stranger is there; strangers, trusted connections and those
-//! that have been told to go never exceed the descriptors together; a request takes no lock here, but for the first of
-//! a connection that is then trusted: what a connection does is noted in atomics, and looked at when one has to go.
+//! Invariants: a new connection is never refused while an older untrusted one exists; untrusted connections, trusted
+//! ones and those that were told to end never exceed the descriptors together; a request takes no lock here, except the
+//! first one of a connection that then becomes trusted: the activity of a connection is recorded in atomics, which are
+//! read when a connection has to be closed.
 
 mod networks;
 mod place;
@@ -31,99 +32,103 @@ use tokio::time::Instant;
 use networks::{Member, Networks};
 pub(crate) use place::{Passage, Permit, Place};
 
-/// More connections are of no use to people, whatever the limit of descriptors.
+/// The largest number of connections, whatever the limit of descriptors.
 const MOST: usize = 10_000;
 
-/// Descriptors that no client gets.
+/// Descriptors that are reserved, and not used for clients.
 const LEFT: u64 = 1024;
 
-/// Fewer are too few, whatever the limit of descriptors.
+/// The smallest number of connections, whatever the limit of descriptors.
 const FEWEST: usize = 8;
 
-/// Strangers at once.
+/// The limit of untrusted connections.
 const STRANGERS: usize = 4096;
 
-/// What all strangers together may cost. Bytes. Under a flood the process takes several times as much: what many short
-/// connections leave behind between allocations that are still in use cannot be given back at once.
+/// What all untrusted connections together may cost. Bytes. During a flood the process takes several times as much: the
+/// memory that many short connections leave free, between allocations that are still in use, cannot be returned to the
+/// system at once.
 const BYTES: usize = 20 << 20;
 
-/// Connections to the control socket at once, and what they may cost. Only root and the daemon's user get there.
+/// The limit of connections to the control socket, and what they may cost. Only root and the daemon's user can open it.
 const CONTROL: usize = 256;
 const CONTROL_BYTES: usize = 8 << 20;
 
-/// Connections that have been told to go and are not gone yet.
+/// The limit of connections that were told to end and are still open.
 const LEAVING: usize = 256;
 
-/// How long a newcomer waits for those that were told to go; they have no reason to take this long.
+/// How long a new connection waits for those that were told to end. They normally end sooner.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Requests of strangers at once on one connection: more than a browser has under way before somebody has logged in.
+/// The limit of concurrent requests on one untrusted connection: more than a browser sends before the user has logged
+/// in.
 const REQUESTS: usize = 16;
 
-/// How many bytes weigh as much as a connection where networks are compared: what honest connections cost at their
-/// different stages must make no difference, what a greedy one costs must.
+/// How many bytes have the same weight as a connection when networks are compared: the normal cost of a connection at
+/// its stages must make no difference, the cost of a connection that takes too much must.
 const WEIGHT: usize = 128 << 10;
 
-/// How long a new connection is spared while there are older ones, from when a thread begins to serve it, which may be
-/// late where processors are busy: a request that comes with it has been read by then, also where its client opens
-/// several at once. One that takes more bytes than a browser's first request, by TLS and HTTP/2, is not spared.
+/// How long a new connection is spared while there are older ones. The time starts when a thread begins to serve the
+/// connection, which may be late when processors are busy: the first request has been read within this time, even if a
+/// client opens several connections at once. A connection that takes more bytes than the first request of a browser, by
+/// TLS and HTTP/2, is not spared.
 const GRACE: Duration = Duration::from_millis(500);
 const MODEST: usize = 192 << 10;
 
-/// Connections that take about as much as each other are alike where those that take most have to go. More than a
-/// handshake takes. Bytes.
+/// The step in which connections are compared by their bytes, when those that take most are closed first. It is more
+/// than a handshake takes. Bytes.
 const HEAP: usize = 64 << 10;
 
-/// How many of the oldest connections are looked at for one that is not spared: where threads are late, the oldest may
+/// How many of the oldest connections are searched for one that is not spared: if threads are late, the oldest ones may
 /// be spared as well.
 const LOOKED_AT: usize = 64;
 
-/// After so many connections have ended, their memory is given back to the system, and how long that may wait. When no
-/// more have ended for some time, what the last ones left behind is given back as well.
+/// After this number of connections have ended, their memory is returned to the system; and how long this waits. If no
+/// more have ended for the time `LAST`, the memory that the last ones left is returned as well.
 const MANY: usize = 200;
 const SETTLED: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(30);
 
-/// How often people are told that strangers are sent away.
+/// How often the log says that untrusted connections are closed.
 const TELL: Duration = Duration::from_secs(60);
 
 /// What a connection costs at each stage: measured, and rounded up. Bytes.
 pub(crate) mod cost {
-    /// No thread has come to it yet.
+    /// No thread serves it yet.
     pub(super) const ACCEPTED: usize = 2 << 10;
-    /// Nothing has been read: what is added to that.
+    /// Nothing has been read yet: the cost in addition to `ACCEPTED`.
     pub(super) const SILENT: isize = 6 << 10;
     /// HTTP/1, with a buffer for each direction and a request that is being answered.
     pub(crate) const HTTP1: isize = 40 << 10;
-    /// A TLS handshake and what is left of it.
+    /// A TLS handshake, and the TLS state after it.
     pub(crate) const TLS: isize = 32 << 10;
     /// HTTP/2 with its tables and its window.
     pub(crate) const HTTP2: isize = 128 << 10;
-    /// An answer that the client does not take, in HTTP/1 and in HTTP/2.
+    /// A response that the client does not read, in HTTP/1 and in HTTP/2.
     pub(crate) const UNSENT: isize = 128 << 10;
     pub(crate) const UNSENT_HTTP2: isize = 512 << 10;
-    /// What two sides say to each other after an upgrade.
+    /// The data of an upgraded connection.
     pub(crate) const TUNNEL: isize = 16 << 10;
-    /// A request that is being answered beside another one.
+    /// A further request that is being answered at the same time.
     pub(super) const REQUEST: usize = 16 << 10;
-    /// The same with a connection to a service.
+    /// The same, with a connection to a service.
     pub(super) const PASSED_ON: usize = 32 << 10;
 }
 
-/// The connections to some ports, or to a socket. Cheap to clone.
+/// The limits of the connections to a set of ports, or to a socket. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Crowd(Arc<Inner>);
 
 struct Inner {
     limits: Limits,
     state: Mutex<State>,
-    /// One of those that were told to go is gone.
+    /// Notified when a connection that was told to end has ended.
     gone: Notify,
     sent_away: AtomicU64,
-    /// Connections that have ended since memory was given back, and that they are many.
+    /// How many connections have ended since memory was returned to the system, and the notification that they are
+    /// many.
     ended: AtomicUsize,
     many_ended: Notify,
-    /// Counts moments, and connections.
+    /// A logical clock. Its values are also the ids of connections.
     clock: AtomicU64,
 }
 
@@ -138,16 +143,16 @@ struct Limits {
 #[derive(Default)]
 struct State {
     strangers: HashMap<u64, Stranger>,
-    /// Those that may go.
+    /// Connections that may be closed.
     idle: Networks,
-    /// Those that were being answered when they would have had to go.
+    /// Connections that were being answered when it was their turn to be closed.
     busy: Networks,
-    /// Those that take one heap of bytes or more: the heaviest first, of equals the oldest.
+    /// Connections that take at least [`HEAP`] bytes: the heaviest first, the oldest first among equals.
     heavy: BTreeSet<(Reverse<usize>, u64)>,
     places: usize,
     bytes: usize,
     trusted: usize,
-    /// Those that were told to go and are there still, with what they cost.
+    /// Connections that were told to end and are still open, with their cost.
     leaving: HashMap<u64, usize>,
     leaving_bytes: usize,
     told: Option<Instant>,
@@ -158,22 +163,22 @@ struct Stranger {
     places: usize,
     bytes: usize,
     activity: Arc<Activity>,
-    /// Ends what serves it.
+    /// Ends the task that serves it.
     end: Option<End>,
 }
 
 type End = Box<dyn FnOnce() + Send>;
 
-/// What a stranger's connection is doing.
+/// The activity of an untrusted connection.
 #[derive(Default)]
 struct Activity {
     /// Requests that are being answered.
     answering: AtomicUsize,
     /// When the last answer ended.
     answered: AtomicU64,
-    /// Whether the connection was moved to the busy ones.
+    /// Whether the connection was moved to `busy`.
     moved: AtomicBool,
-    /// When a thread began to serve the connection; none has begun before.
+    /// When a thread began to serve the connection; empty before that.
     served: OnceLock<Instant>,
 }
 
@@ -187,18 +192,18 @@ impl Stranger {
     }
 }
 
-/// Who is at the other end.
+/// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     /// A host.
     Address(IpAddr),
-    /// A user of this machine, where the kernel says which.
+    /// A user of this machine, if the kernel reports which.
     User(Option<u32>),
 }
 
 impl Crowd {
-    /// The connections that there may be when each costs two descriptors, one for the service that it is passed on to,
-    /// and something is left for services and their logs.
+    /// The limits for the gateway ports. Each connection is taken as two descriptors, one of them for the connection to
+    /// a service, and some descriptors are reserved for services and their logs.
     pub(crate) fn of_ports() -> Self {
         let descriptors = descriptors();
         let left = descriptors - (descriptors / 4).min(LEFT);
@@ -208,7 +213,7 @@ impl Crowd {
         Self::of(Limits { strangers, trusted: most - strangers - leaving, leaving, bytes: BYTES })
     }
 
-    /// Those to the control socket. None of them is trusted more than another one.
+    /// The limits for the control socket. None of its connections is trusted.
     pub(crate) fn of_control() -> Self {
         let most = usize::try_from(descriptors() / 8).unwrap_or(CONTROL).clamp(FEWEST, CONTROL);
         Self::of(Limits { strangers: most, trusted: 0, leaving: most, bytes: CONTROL_BYTES })
@@ -220,7 +225,7 @@ impl Crowd {
         Self(Arc::new(Inner { limits, state, gone, sent_away, ended, many_ended, clock }))
     }
 
-    /// Gives memory back to the system whenever many connections have ended; without an end.
+    /// Returns memory to the system whenever many connections have ended. Never returns.
     pub(crate) async fn give_memory_back(&self) {
         let give_back = async || {
             let _ = tokio::task::spawn_blocking(crate::sys::heap::give_back).await;
@@ -230,7 +235,7 @@ impl Crowd {
             many_ended().await;
             let mut more = true;
             while more {
-                // The others of the same crowd have ended by then.
+                // The other connections of the same flood have ended by then.
                 tokio::time::sleep(SETTLED).await;
                 give_back().await;
                 more = tokio::time::timeout(LAST, many_ended()).await.is_ok();
@@ -239,7 +244,8 @@ impl Crowd {
         }
     }
 
-    /// Waits until few enough of those that were told to go are still there. Call it before each new connection.
+    /// Waits until few enough of the connections that were told to end are still open. Call it before each new
+    /// connection.
     pub(crate) async fn room(&self) {
         let waiting = async {
             let full = || {
@@ -250,11 +256,11 @@ impl Crowd {
                 self.0.gone.notified().await;
             }
         };
-        // Whatever keeps them, the front door opens again.
+        // After the timeout new connections are accepted again, even if these have not ended.
         let _ = tokio::time::timeout(PATIENCE, waiting).await;
     }
 
-    /// A place for a new connection. Another one may have to go for it.
+    /// Takes a connection slot for a new connection. Another connection may be closed for it.
     pub(crate) fn enter(&self, peer: Peer) -> Arc<Place> {
         let path = match peer {
             Peer::Address(address) => networks::of_address(address),
@@ -274,12 +280,12 @@ impl Crowd {
         Arc::new(Place::new(self.clone(), id, activity))
     }
 
-    /// How many strangers had to go so far.
+    /// How many untrusted connections were closed so far because of the limits.
     pub(crate) fn sent_away(&self) -> u64 {
         self.0.sent_away.load(Relaxed)
     }
 
-    /// Sends strangers away until the others are within the limits; never the newcomer.
+    /// Closes untrusted connections until the remaining ones are within the limits; never the new one.
     fn settle(&self, mut state: MutexGuard<'_, State>, newcomer: Option<u64>) {
         let limits = &self.0.limits;
         let mut ends = Vec::new();
@@ -306,12 +312,13 @@ impl Crowd {
         }
         if tell {
             tracing::warn!(
-                "connections without a login take all the room that there is for them; the oldest ones are closed"
+                "connections without a login have reached their limit; the oldest ones are closed"
             );
         }
     }
 
-    /// Changes what a stranger takes, and sends others away if that is too much. Says whether there is that stranger.
+    /// Changes what an untrusted connection takes, and closes other ones if that is too much. Returns whether there is
+    /// an untrusted connection with this id.
     fn change(&self, id: u64, change: impl FnOnce(&mut Stranger)) -> bool {
         let mut state = self.state();
         let there = state.change(id, self.tick(), change);
@@ -329,8 +336,8 @@ impl Crowd {
 }
 
 impl State {
-    /// The stranger that has to go, unless that is the newcomer. What has happened since each was put in its place is
-    /// noticed here.
+    /// The untrusted connection that has to be closed, unless it is the new one. The order of connections is updated
+    /// here, from the activity that was recorded in the meantime.
     fn first_to_go(&mut self, newcomer: Option<u64>, now: u64) -> Option<u64> {
         let others = |id: &u64| Some(*id) != newcomer;
         while let Some((id, spared)) = self.first_idle().filter(|(id, _)| others(id)) {
@@ -342,8 +349,8 @@ impl State {
             if !busy {
                 activity.moved.store(false, SeqCst);
                 if answered <= before.since {
-                    // Where all have just begun, those that take most go first, also while they are being answered:
-                    // one that asks for more room would send many away that have hardly any.
+                    // If all of them are new, those that take most are closed first, even while they are being
+                    // answered: otherwise one that asks for more bytes would close many that take almost none.
                     let heaviest = || self.heavy.iter().map(|(_, id)| *id).find(others);
                     return Some(if spared { heaviest().unwrap_or(id) } else { id });
                 }
@@ -356,8 +363,8 @@ impl State {
         self.busy.first_to_go().filter(others)
     }
 
-    /// The oldest idle one of the network that holds most, or of all where that one has just begun; and whether that
-    /// one has just begun as well.
+    /// The oldest idle connection of the network that holds most; if that one is new, the oldest idle connection of all
+    /// that is not new. The second value says whether the returned connection is itself new.
     fn first_idle(&self) -> Option<(u64, bool)> {
         let first = self.idle.first_to_go()?;
         let is_spared = |id: &u64| self.strangers.get(id).is_some_and(Stranger::is_spared);
@@ -390,7 +397,7 @@ impl State {
         true
     }
 
-    /// A busy one is idle again.
+    /// Moves a busy connection back to the idle ones.
     fn calm(&mut self, id: u64, now: u64) {
         let Some(stranger) = self.strangers.get_mut(&id) else { return };
         let (activity, weight) = (&stranger.activity, stranger.weight());
@@ -401,7 +408,7 @@ impl State {
         }
     }
 
-    /// Takes a stranger out of the account.
+    /// Removes a connection from the account of the untrusted ones.
     fn leave(&mut self, id: u64, now: u64) -> Option<Stranger> {
         let stranger = self.strangers.remove(&id)?;
         self.heavy.remove(&(Reverse(stranger.bytes / HEAP), id));

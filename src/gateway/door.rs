@@ -1,5 +1,7 @@
-//! One request, from the first look at it to its answer. The order of the checks is the security of the whole: what
-//! is malformed goes first, then who asks, then from where, and only then where to.
+//! The request handler: decides how each request is answered.
+//!
+//! The order of the checks is essential for security: malformed requests are rejected first, then the client is
+//! authenticated, then the origin of the request is checked, and only then the target is chosen.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -29,10 +31,10 @@ use crate::observe::Watch;
 use crate::plan::routes::Route;
 use crate::supervise::Asker;
 
-/// What stands behind a port.
+/// What a port serves.
 #[derive(Clone)]
 pub(super) enum Target {
-    /// Pages of our own.
+    /// Our own pages.
     Own(Router),
     /// A service.
     Service(Arc<Route>),
@@ -44,19 +46,19 @@ impl Target {
     }
 }
 
-/// Everything that a request may need.
+/// Everything that is needed to handle requests.
 pub(super) struct Door {
     pub(super) auth: Auth,
     pub(super) settings: Settings,
     pub(super) watch: Watch,
     pub(super) logs: Logs,
     pub(super) metrics: Arc<Metrics>,
-    /// The portal's pages and api, once they have a port.
+    /// The portal's pages and API, once they have a port.
     pub(super) pages: OnceLock<Router>,
 }
 
 impl Door {
-    /// Answers a request. A panic on the way is an answer too, and nobody else's problem.
+    /// Answers a request. A panic becomes a 500; other requests are not affected.
     pub(super) async fn answer(
         &self,
         target: &Target,
@@ -71,7 +73,7 @@ impl Door {
             .then(|| Entry::begin(&self.logs, &request, arrival, &self.settings.proxies));
         let reader = errors::Reader::of(self, arrival, &request);
         let grant = cors::grant(&self.settings, request.headers());
-        // Boxed: it goes through many hands, and so do the ways that are seldom gone.
+        // Boxed, because this future is moved through several callers; rarely used branches are boxed as well.
         let deciding = Box::pin(self.decide(target, arrival, Box::new(request)));
         let answered = AssertUnwindSafe(deciding).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
@@ -82,7 +84,7 @@ impl Door {
             response = reader.show(target, response);
         }
         if asks_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            // What follows may be meant for the protocol that was not switched to; it must not be read as a request.
+            // The following bytes may belong to the refused protocol; they must not be read as a request.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(grant) = grant {
@@ -125,7 +127,7 @@ impl Door {
         if reads && request.uri().path() == own::READY {
             return Box::pin(self.ready(&request, &visit, insists)).await.map(Reply::from);
         }
-        // Before any page of ours can show up under an address with a token in it.
+        // This comes before any of our own pages can be shown under an address that contains a token.
         if !visit.secure
             && !insists
             && visit.is_page()
@@ -159,7 +161,7 @@ impl Door {
             changes_ours: changes && matches!(target, Target::Own(_)),
         };
         let place = &visit.place.place;
-        // What is shown may have to be checked, which takes us some time.
+        // Checking the credentials may take some time, so it needs a permit.
         let checks = !place.is_trusted() && request.headers().contains_key(AUTHORIZATION);
         let checking = if checks { Some(place.permit(true)) } else { None };
         if let Some(None) = checking {
@@ -170,9 +172,9 @@ impl Door {
         let access = match admitted {
             Ok(access) => access,
             Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
-                // Many services read no body with a GET, and take what stands there for the next request.
+                // Many services do not read the body of a GET and take its bytes for the next request.
                 if !request.body().is_end_stream() {
-                    return own_text(StatusCode::BAD_REQUEST, "a request without a login has no body here");
+                    return own_text(StatusCode::BAD_REQUEST, "without a login no body is allowed here");
                 }
                 let Some(permit) = place.permit(true) else { return page::crowded().map(Reply::from) };
                 let response = Box::pin(self.public(target, request, &visit)).await;
@@ -189,7 +191,8 @@ impl Door {
         response.map(|body| body.permitted(permit))
     }
 
-    /// Whether people can get in, with the reason for those who are in. What may not come unencrypted is not looked at.
+    /// Answers whether the machine is ready; the reason is included only for clients with a login. Credentials that
+    /// came unencrypted although https is required are not checked.
     async fn ready(&self, request: &Request<Incoming>, visit: &Visit, insists: bool) -> Response<Body> {
         let Some(_permit) = visit.place.place.permit(true) else { return page::crowded() };
         let mut inside = false;
@@ -206,8 +209,8 @@ impl Door {
         own::ready(&self.watch.borrow(), inside)
     }
 
-    /// Whether requests to a port have to come by https. What is open on loopback only is reached through somebody's
-    /// own tunnel, which encrypts.
+    /// Whether requests to a port have to come by https. Ports that are open on loopback only are exempt: users reach
+    /// them through their own SSH port forwarding, which encrypts.
     fn insists(&self, target: &Target, port: u16) -> bool {
         let inside = match target {
             Target::Own(_) => self.settings.inside,
@@ -216,7 +219,7 @@ impl Door {
         self.settings.https && inside != Some(port)
     }
 
-    /// From here on somebody is inside.
+    /// Handles a request that authentication has admitted.
     async fn admitted(
         &self,
         target: &Target,
@@ -253,7 +256,7 @@ impl Door {
         response
     }
 
-    /// What somebody gets who may have it.
+    /// Chooses the target of a request that has passed all checks.
     async fn inside(
         &self,
         target: &Target,
@@ -299,7 +302,7 @@ impl Door {
         }
     }
 
-    /// Who asks, as people are told who see what came of it.
+    /// The name of the requester, as messages about the result show it.
     fn asker(&self, visit: &Visit) -> Asker {
         Asker(format!("{} (portal, from {})", self.auth.user().0, visit.peer))
     }
@@ -325,7 +328,7 @@ impl Door {
         let page = visit.navigation && !upgrades;
         let standing =
             waiting::standing(&self.watch.borrow(), route, page && !waiting::insists(request.uri()));
-        // One that says no more whether it works is asked all the same, but a person does not wait for ever.
+        // A service that has become unhealthy still gets the request, but the user's page does not wait for ever.
         let limit = (page && waiting::is_unhealthy(&self.watch.borrow(), route)).then_some(waiting::PATIENCE);
         let standing = match standing {
             Some(standing) => standing,
@@ -363,7 +366,7 @@ impl Door {
         if let Some(refusal) = rewrite::refuse(route, &request) {
             return Ok(refusal.map(Reply::from));
         }
-        // As old as the request: what is revoked while the service thinks about it ends its answer.
+        // Taken before the request is sent: if the session is revoked while the service works, its answer ends.
         let held = self.auth.lease(access);
         let lease = || held.clone();
         let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
@@ -374,7 +377,7 @@ impl Door {
         let mut response = if request.body().is_end_stream() {
             answer(route, request, visit, lease).await?
         } else {
-            // What is sent has no end of its own either. Dropping the answer ends the request to the service.
+            // The request body may never end either. Dropping this future cancels the request to the service.
             tokio::select! {
                 response = Box::pin(answer(route, request, visit, lease)) => response?,
                 () = held.ended().cancelled() => return Ok(over()),
@@ -395,7 +398,7 @@ impl Door {
         Ok(compress::answer(wish, response))
     }
 
-    /// A path that the outside asks for without a login. Nothing about the service's state is told.
+    /// Answers a request for a path that is public. The answer reveals nothing about the state of the service.
     async fn public(
         &self,
         target: &Target,
@@ -420,7 +423,7 @@ impl Door {
         match *request.method() {
             Method::GET | Method::HEAD if page => login::show(&self.auth, &request, visit).map(Reply::from),
             Method::POST => {
-                // The form itself shows who somebody is; what matters is that the form was ours.
+                // The form contains the credentials; here we only check that the form came from our own page.
                 let origins = &self.settings.origins;
                 if let Err(why) = origin::may_change(request.headers(), Access::Open, origins) {
                     return own_text(StatusCode::FORBIDDEN, why);
@@ -436,12 +439,12 @@ impl Door {
     }
 }
 
-/// The answer to whose session ended while a service thought about it.
+/// The answer when the session ended while the service was still working on the request.
 fn over() -> Response<Reply> {
     own_text(StatusCode::SERVICE_UNAVAILABLE, "the session has ended, or desktopd is stopping")
 }
 
-/// What the service, or what stands in front of it, answers.
+/// The answer of the service, or of the bridge in front of it.
 async fn answer(
     route: &Route,
     request: Box<Request<Incoming>>,
@@ -454,7 +457,7 @@ async fn answer(
     }
 }
 
-/// A short text of our own.
+/// A short text as our own answer.
 fn own_text(status: StatusCode, text: &str) -> Response<Reply> {
     page::text(status, text).map(Reply::from)
 }

@@ -1,4 +1,4 @@
-//! Errors as people see them: a page that says what is the matter and where it goes on, in place of what programs get.
+//! Error pages: users get a page with the error and links to continue, in place of the short answer for programs.
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, UPGRADE};
@@ -10,21 +10,21 @@ use super::door::{Door, Target};
 use super::visit::{self, Arrival};
 use super::{login, origin, page};
 
-/// Whoever reads the answer to a request with their own eyes.
+/// The user who will see the answer to a request as a page.
 pub(super) struct Reader {
     base: Base,
-    /// Where the portal is, where that is known.
+    /// The address of the portal, if it is known.
     portal: Option<String>,
-    /// Whether they could still log in.
+    /// Whether the user is not logged in, so that the page offers a login.
     outside: bool,
     by_cloudflare: bool,
 }
 
 impl Reader {
-    /// Whether a person will see the answer; cheap for all others.
+    /// The reader, if a user will see the answer as a page; cheap for all other requests.
     pub(super) fn of<B>(door: &Door, arrival: &Arrival, request: &Request<B>) -> Option<Box<Self>> {
         let headers = request.headers();
-        // A WebSocket is no page, nor is the api, wherever it is looked at.
+        // A WebSocket is no page, and API answers stay as they are even in a browser.
         if !visit::wants_page(headers)
             || headers.contains_key(UPGRADE)
             || request.uri().path().starts_with("/api/")
@@ -40,8 +40,8 @@ impl Reader {
         Some(Box::new(Self { base, portal, outside, by_cloudflare }))
     }
 
-    /// The answer as they should see it: an error of ours as a page, and a service's that the browser would save as a
-    /// file.
+    /// The answer for the user: replaces our own errors by a page, and also errors of a service that the browser would
+    /// save as a file.
     pub(super) fn show(&self, target: &Target, response: Response<Reply>) -> Response<Reply> {
         let status = response.status();
         if !(status.is_client_error() || status.is_server_error()) {
@@ -57,7 +57,7 @@ impl Reader {
         for name in [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_DISPOSITION] {
             parts.headers.remove(name);
         }
-        // The page is ours, whoever's answer it stands in for.
+        // The page is ours, even if it replaces an answer of the service.
         for (name, value) in page.headers() {
             parts.headers.insert(name, value.clone());
         }
@@ -87,15 +87,15 @@ impl Reader {
         };
         let (title, number) = (title(status), status.as_u16());
         let body = format!(
-            "<main class=\"card\">\n<h1>{title}</h1>\n{said}<p>Where it goes on:</p>\n\
+            "<main class=\"card\">\n<h1>{title}</h1>\n{said}<p>You can continue here:</p>\n\
              <ul class=\"ways\">\n{ways}</ul>\n<p class=\"hint\">HTTP {number}</p>\n</main>\n"
         );
         page::html(status, title, (&self.base, ""), &body)
     }
 }
 
-/// Where the portal is: preset, or on its port of the same host. Where somebody else's port or path leads here, ours are
-/// not what leads there.
+/// The address of the portal: configured, or its port on the same host. Unknown if the client reached us through a
+/// foreign port or path: our own port number would then lead nowhere.
 fn portal(
     door: &Door,
     arrival: &Arrival,
@@ -113,7 +113,7 @@ fn portal(
     base.prefix().is_none().then(|| format!("{scheme}://{name}:{}/", own.port))
 }
 
-/// Whether a browser would save what a service says instead of showing it, or has nothing to show.
+/// Whether a browser would save an answer as a file instead of showing it, or has nothing to show.
 fn is_unreadable(target: &Target, headers: &HeaderMap) -> bool {
     match headers.get(CONTENT_TYPE) {
         Some(kind) => kind.as_bytes().starts_with(b"application/octet-stream"),
@@ -124,21 +124,21 @@ fn is_unreadable(target: &Target, headers: &HeaderMap) -> bool {
 fn title(status: StatusCode) -> &'static str {
     match status.as_u16() {
         400 => "This request cannot be read",
-        401 => "A login is needed",
+        401 => "Login required",
         403 => "This is not allowed",
         404 => "There is nothing at this address",
-        405 => "This address is used in another way",
+        405 => "This address does not accept this method",
         421 => "This port does not answer under that name",
         429 => "Too many attempts",
         431 => "The address is too long",
-        500 => "desktopd has made a mistake",
-        502 => "There was no proper answer",
+        500 => "Internal error of desktopd",
+        502 => "There was no valid answer",
         503 => "Not possible at the moment",
         _ => status.canonical_reason().unwrap_or("An error"),
     }
 }
 
-/// As people write it.
+/// The text as a sentence: with a capital letter and a full stop.
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();

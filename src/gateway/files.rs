@@ -1,7 +1,7 @@
-//! Files of a folder, for pages that belong to a bridge.
+//! Serves the files of a folder, for pages that belong to a bridge.
 //!
-//! Invariants: nothing outside the folder is served, whatever a path or a link says; nothing hidden, nothing but plain
-//! files, no listings.
+//! Invariants: no file outside the folder is served, whatever a path or a symbolic link says; no hidden files, only
+//! regular files, no directory listings.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -15,9 +15,9 @@ use tower_http::services::ServeFile;
 use super::base::Base;
 use super::{page, uri};
 
-/// The pages bring their own scripts and styles; whose frame they stand in is our business.
+/// Headers for these pages. The pages use their own scripts and styles, so the policy restricts only framing.
 const HEADERS: [(HeaderName, &str); 5] = [
-    // They are asked for again after an update, and that is cheap while they are the same.
+    // Browsers always revalidate, so updates take effect; this is cheap while the files are unchanged.
     (CACHE_CONTROL, "no-cache"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (CONTENT_SECURITY_POLICY, "frame-ancestors 'self'"),
@@ -25,10 +25,10 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Answers a request with a file of `folder`. `entry` is where `/` leads to.
+/// Answers a request with a file of `folder`. `/` redirects to `entry`.
 pub(super) async fn serve(folder: &Path, entry: &str, base: &Base, request: Request<Body>) -> Response<Body> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = page::text(StatusCode::METHOD_NOT_ALLOWED, "files are only read here");
+        let mut response = page::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed here");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
@@ -54,7 +54,7 @@ pub(super) async fn serve(folder: &Path, entry: &str, base: &Base, request: Requ
     }
 }
 
-/// The file that a path means, with all links followed.
+/// The file that a path means, with all symbolic links resolved.
 async fn find(folder: &Path, path: &str) -> Option<PathBuf> {
     let decoded = String::from_utf8(uri::decode(path, false)).ok()?;
     let index = if decoded.ends_with('/') { "index.html" } else { "" };

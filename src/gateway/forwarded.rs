@@ -1,10 +1,14 @@
-//! What a request says about its way here when something passed it on: a cloud's proxy, an ingress, a tunnel.
+//! Forwarding headers: what a proxy in front of us (of a cloud, an ingress, Cloudflare's tunnel) says about the client.
 //!
-//! Invariants: the scheme is believed of whoever may be such a proxy, because whoever lies about it harms nobody but
-//! themselves: they get a cookie that their own browser refuses. The same goes for the path under which a proxy has us,
-//! which becomes part of links and redirects: no page of somebody else's can send that header. The address decides how often somebody may guess a
-//! password, so it is believed only of those that somebody listed, and of our own tunnel. Docker's proxy and `ssh -L`
-//! carry strangers' headers from loopback, too: without a tunnel nothing from there is believed.
+//! Invariants:
+//!
+//! * The scheme is accepted from any peer that may be such a proxy. A spoofed X-Forwarded-Proto affects only its
+//!   sender, who gets a cookie that the sender's own browser refuses.
+//! * The same holds for the path prefix under which a proxy serves us, which becomes part of links and redirects: pages
+//!   of other sites cannot send that header.
+//! * The client address decides how often a client may guess a password, so it is accepted only from proxies that the
+//!   administrator listed, and from our own tunnel. Docker's proxy and `ssh -L` also forward the headers of any client
+//!   from loopback: without a tunnel no client address from loopback is accepted.
 
 use std::net::IpAddr;
 
@@ -19,12 +23,12 @@ use super::origin;
 
 use crate::config::network::Network;
 
-/// Whose word counts.
+/// The proxies whose headers are trusted.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
-    /// Proxies that somebody vouched for: they say who asks.
+    /// Proxies that the administrator listed: the client address is accepted from them.
     pub listed: Vec<Network>,
-    /// Whether a tunnel of Cloudflare's ends in this container, and its requests come from loopback.
+    /// Whether a Cloudflare tunnel ends in this container, so that its requests come from loopback.
     pub tunnel: bool,
 }
 
@@ -38,7 +42,7 @@ impl Proxies {
         is_shared(peer) || self.lists(peer)
     }
 
-    /// The path under which `peer` has us, which it takes away from the addresses that it asks for.
+    /// The path prefix under which `peer` serves us, which it removes from the addresses that it requests.
     pub(super) fn prefix(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Prefix> {
         let said = single(headers, &FORWARDED_PREFIX)?;
         if !self.may_be_proxy(peer) {
@@ -47,13 +51,13 @@ impl Proxies {
         Prefix::parse(said.to_str().ok()?)
     }
 
-    /// Whether the client sees https although `peer` speaks plain HTTP to us: a proxy in front of this container may
-    /// have an address that is nobody's on the internet.
+    /// Whether the client uses https although `peer` speaks plain HTTP to us: a proxy in front of this container may
+    /// have an address that is not routed on the internet.
     pub(super) fn says_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         if !self.may_be_proxy(peer) {
             return false;
         }
-        // Of several the first is the one that the client spoke to.
+        // Of several values the first is that of the proxy that the client connected to.
         let proto = headers.get(FORWARDED_PROTO).and_then(|value| value.to_str().ok());
         let proto = proto.and_then(|value| value.split(',').next()).map(str::trim);
         let cloudflare = headers.get(CF_VISITOR).and_then(|value| {
@@ -63,7 +67,7 @@ impl Proxies {
         proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https")) || cloudflare == Some(true)
     }
 
-    /// The address of whoever asks, where `peer` is at the other end of the connection.
+    /// The address of the client, where `peer` is at the other end of the connection.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if self.lists(peer) {
             return self.before(peer, headers);
@@ -71,15 +75,15 @@ impl Proxies {
         if !self.tunnel || !peer.is_loopback() {
             return peer;
         }
-        // Cloudflare sets both and lets nobody else do so.
+        // Cloudflare sets both headers and does not let clients set them.
         let ray = single(headers, &CF_RAY).is_some_and(|ray| !ray.is_empty());
         let said = single(headers, &CF_CONNECTING_IP).filter(|_| ray);
         said.and_then(|address| address.to_str().ok()?.parse::<IpAddr>().ok())
             .map_or(peer, |address| address.to_canonical())
     }
 
-    /// Each proxy adds the address that it heard from at the end; what stands before the first that nobody vouched
-    /// for is that one's own claim.
+    /// The client address from X-Forwarded-For. Each proxy appends the address of its peer at the end; everything
+    /// before the last address that is not a listed proxy is only a claim of that client.
     fn before(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
         let lines = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
@@ -95,8 +99,8 @@ impl Proxies {
     }
 }
 
-/// Whether a browser sent this from a page that it takes for secure: it leaves these headers out over plain http,
-/// except for this very machine. So they tell of a proxy that ends TLS and does not say so.
+/// Whether a browser sent this request in a secure context. Browsers send these headers only by https, or to their own
+/// machine. So the headers reveal a proxy that terminates TLS without reporting it.
 pub(super) fn is_secure_context(headers: &HeaderMap) -> bool {
     headers.contains_key(SEC_FETCH_MODE) && !origin::is_loopback(headers)
 }
@@ -106,7 +110,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderVal
     values.next().filter(|_| values.next().is_none())
 }
 
-/// An address as proxies write it: some add a port.
+/// Parses an address as proxies write it: some add a port.
 fn address(text: &str) -> Option<IpAddr> {
     let inside = text.strip_prefix('[').and_then(|text| text.split(']').next());
     let bare = inside.map_or(text, |inside| inside).parse().ok();
@@ -132,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_is_believed_of_near_ones_and_of_those_on_the_list() {
+    fn scheme_is_accepted_from_private_and_listed_peers() {
         let none = Proxies::default();
         let https = map(&[("x-forwarded-proto", "https")]);
         for near in ["127.0.0.1", "::1", "10.0.0.1", "172.17.0.1", "192.168.1.1", "100.64.0.9", "169.254.1.1"]
@@ -158,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prefix_is_believed_of_near_ones_and_of_those_on_the_list_and_once() {
+    fn prefix_is_accepted_once_from_private_and_listed_peers() {
         let said = map(&[("x-forwarded-prefix", "/desktop/")]);
         let listed = Proxies { listed: vec!["203.0.113.0/24".parse().unwrap()], tunnel: false };
         let prefix = |proxies: &Proxies, peer, headers: &HeaderMap| {
@@ -178,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_believed_of_few() {
+    fn client_address_is_accepted_from_listed_proxies_and_our_tunnel() {
         let cloudflare = map(&[("cf-connecting-ip", "198.51.100.1"), ("cf-ray", "8f-TXL")]);
         let chain = map(&[("x-forwarded-for", "9.9.9.9, 198.51.100.1, 10.0.0.2")]);
         let none = Proxies::default();
@@ -198,7 +202,7 @@ mod tests {
             assert_eq!(tunnel.client(ip("127.0.0.1"), &forged), ip("127.0.0.1"), "{forged:?}");
         }
         let listed = Proxies { listed: vec!["10.0.0.0/8".parse().unwrap()], tunnel: false };
-        assert_eq!(listed.client(ip("10.0.0.1"), &chain), ip("198.51.100.1"), "not what it claims before");
+        assert_eq!(listed.client(ip("10.0.0.1"), &chain), ip("198.51.100.1"), "not the addresses before");
         assert_eq!(listed.client(ip("10.0.0.1"), &cloudflare), ip("10.0.0.1"));
         for (said, client) in [
             ("198.51.100.1:4711", "198.51.100.1"),
@@ -220,11 +224,11 @@ mod tests {
     }
 
     #[test]
-    fn browsers_tell_secure_pages_from_others() {
+    fn sec_fetch_mode_shows_a_secure_context() {
         let fetch = ("sec-fetch-mode", "navigate");
         assert!(is_secure_context(&map(&[("host", "desk.example"), fetch])));
         assert!(!is_secure_context(&map(&[("host", "desk.example")])));
-        // Over plain http as well.
+        // Browsers send the header to localhost over plain http as well.
         assert!(!is_secure_context(&map(&[("host", "localhost:6100"), fetch])));
     }
 }

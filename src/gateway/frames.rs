@@ -1,7 +1,7 @@
-//! HTTP/2 frames that ask for nothing: each makes us work, or answer, and no request comes of it. The protocol's
-//! library limits those that are about requests; these are counted as they pass.
+//! Limit for HTTP/2 frames that carry no request: each causes work, or a response, without a request. The HTTP/2
+//! library limits the frames that belong to requests; the other frames are counted here.
 //!
-//! Invariants: bytes pass unchanged; nothing is kept but a frame's header; a client within reason never notices.
+//! Invariants: bytes pass unchanged; only the header of a frame is kept; a normal client never reaches the limit.
 
 use std::io;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::crowd::{Place, cost};
 
-/// What a client says first.
+/// The length of the connection preface of a client.
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
 /// The length of a frame's header: three bytes of length, its kind, its flags and four bytes of stream.
@@ -29,28 +29,28 @@ const CONTINUATION: u8 = 9;
 /// The last frame of a stream.
 const END_STREAM: u8 = 1;
 
-/// What a client may spend on such frames, and in which time. A browser needs a few; what measures a line's speed sends
-/// some tens of PING a second.
+/// The budget of a client for such frames, and the time it is for. A browser needs a few; tools that measure the speed
+/// of a line send some tens of PING frames a second.
 const ALLOWANCE: u32 = 2000;
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// A client's connection, of which every frame is counted.
+/// A client's connection. Every frame that is read from it is counted.
 pub(super) struct Frames<I> {
     io: I,
     place: Arc<Place>,
-    /// Bytes to go until the next header begins.
+    /// Bytes until the next header begins.
     skip: usize,
     header: [u8; HEADER],
-    /// How much of it has come.
+    /// How much of the header was received.
     filled: usize,
     since: Instant,
     spent: u32,
-    /// Whether the client does not take what is written.
+    /// Whether the client does not read what is written.
     unsent: bool,
 }
 
 impl<I> Frames<I> {
-    /// The connection, which begins.
+    /// Wraps a new connection.
     pub(super) fn new(io: I, place: Arc<Place>) -> Self {
         let (header, since) = ([0; HEADER], Instant::now());
         Self { io, place, skip: PREFACE, header, filled: 0, since, spent: 0, unsent: false }
@@ -96,15 +96,15 @@ impl<I> Frames<I> {
     }
 }
 
-/// What a frame costs its sender.
+/// The price of a frame.
 fn price(kind: u8, flags: u8, length: usize) -> u32 {
     match kind {
-        // All streams are gone through for it.
+        // The library iterates over all streams for it.
         SETTINGS => 20,
         PING => 2,
         DATA if length == 0 && flags & END_STREAM == 0 => 1,
         PRIORITY => 1,
-        // Unknown ones are skipped.
+        // Unknown frames are skipped by the library.
         kind if kind > CONTINUATION => 1,
         _ => 0,
     }
@@ -160,7 +160,7 @@ mod tests {
         [&size[1..], &[kind, flags, 0, 0, 0, 1], &vec![b'x'; length]].concat()
     }
 
-    /// How many of these frames pass, read in pieces of that size.
+    /// How many of these frames are accepted, read in pieces of this size.
     fn passed(frame: &[u8], piece: usize) -> usize {
         let mut frames = Frames::new((), Crowd::of_ports().enter(Peer::User(None)));
         frames.look(&[b' '; PREFACE]).unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn frames_that_ask_for_nothing_are_counted_and_others_are_not() {
+    async fn only_frames_without_a_request_are_limited() {
         for (what, frame, most) in [
             ("SETTINGS", frame(SETTINGS, 0, 6), 100),
             ("PING", frame(PING, 0, 8), 1000),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_allowance_comes_again() {
+    async fn allowance_is_renewed_after_the_period() {
         let mut frames = Frames::new((), Crowd::of_ports().enter(Peer::User(None)));
         frames.look(&[b' '; PREFACE]).unwrap();
         for _ in 0..3 {

@@ -1,5 +1,5 @@
-//! Headers on their way between a client and a service: what concerns one connection only stays there, and what says
-//! where a request came from is said by us.
+//! Headers between client and service: hop-by-hop headers are not passed on, and the headers that say where a request
+//! came from are set by us only.
 
 use axum::http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, ORIGIN, PROXY_AUTHENTICATE,
@@ -11,7 +11,7 @@ use hyper::body::Body;
 use super::base::Prefix;
 
 /// Headers by which proxies say where a request came from, who sent it, and which address it is really for. Services
-/// believe them; from strangers they are claims.
+/// trust these headers, so clients must not be able to set them.
 const CLAIMS: [&str; 16] = [
     "client-ip",
     "forwarded",
@@ -31,35 +31,35 @@ const CLAIMS: [&str; 16] = [
     "x-webauth-user",
 ];
 
-/// The same, by what they begin with.
+/// The same, as prefixes of header names.
 const FAMILIES: [&str; 3] = ["x-forwarded", "x-auth-request", "cf-"];
 
-/// What we say to services about where a request came from.
+/// The headers by which services learn from us where a request came from.
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// What browsers say about who asks, and for what (Fetch Metadata Request Headers).
+/// The headers by which browsers say which page makes a request, and for what (Fetch Metadata Request Headers).
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub(super) const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// What Cloudflare says about a request that it passes on.
+/// The headers that Cloudflare adds to a request.
 pub(super) const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 pub(super) const CF_VISITOR: HeaderName = HeaderName::from_static("cf-visitor");
 pub(super) const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 
-/// Whether a header is not a stranger's to set.
+/// Whether a header must not come from a client.
 fn is_claim(name: &str) -> bool {
-    // Many services read `a_b` as `a-b`: a way around what we remove or set.
+    // Many services read `a_b` as `a-b`, which would bypass what we remove or set.
     name.as_bytes().contains(&b'_')
         || FAMILIES.iter().any(|begin| name.starts_with(begin))
         || CLAIMS.contains(&name)
 }
 
-/// Leaves only trailers announced that mean nothing to us: services exist that read them as headers, and what is not
-/// announced is not sent on.
+/// Keeps only announcements of trailers that are safe: some services read trailers as headers, so a trailer must not
+/// carry a header that we remove or set. Trailers that are not announced are not passed on.
 fn announce_trailers(headers: &mut HeaderMap) {
     let announced = headers.get_all(TRAILER).iter().filter_map(|value| value.to_str().ok());
     let announced: Vec<_> = announced
@@ -78,12 +78,12 @@ fn announce_trailers(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes what concerns this connection only: the known headers and those that `Connection` names.
+/// Removes the hop-by-hop headers: the known ones and those that `Connection` names.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    // One look at all that there is costs less than a search for each that might be.
+    // One pass over the headers costs less than one search for each possible name.
     let mut unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
     if unwanted.contains(&TRANSFER_ENCODING) {
-        // The chunks say how long the body is; what a service says beside them is wrong, or meant to be.
+        // The chunks define the length of the body; a length beside them is wrong, perhaps on purpose.
         headers.remove(CONTENT_LENGTH);
     }
     if unwanted.contains(&CONNECTION) {
@@ -110,7 +110,7 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     NAMES.iter().any(|hop| hop == name)
 }
 
-/// HTTP/2 may bring each cookie in a header of its own; HTTP/1.1 knows one header (RFC 9113, 8.2.3).
+/// HTTP/2 may send each cookie in a separate header; HTTP/1.1 allows one header only (RFC 9113, 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_some() {
         let cookies: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
@@ -134,7 +134,7 @@ pub(super) fn prepare_request(
     let mut unwanted = Vec::new();
     for name in headers.keys() {
         announces |= *name == TRAILER;
-        // What is expected is answered here, when the service begins to read the body.
+        // `Expect` is answered here, when the service begins to read the body.
         if *name == EXPECT || is_claim(name.as_str()) {
             unwanted.push(name.clone());
         }
@@ -162,15 +162,15 @@ pub(super) fn prepare_request(
     }
 }
 
-/// Says that chunks follow where nothing says how long a body is: a GET with one would lose it in silence.
+/// Announces chunks where the length of a body is unknown: otherwise a GET would silently lose its body.
 pub(super) fn announce_chunks<B: Body>(request: &mut Request<B>) {
     if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
         request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 
-/// The protocol that a request asks to switch to. HTTP/2 and TLS are not among those that we pass on: behind such a
-/// tunnel requests would go past everything that is checked here.
+/// The protocol that a request asks to switch to. We do not pass on upgrades to HTTP/2 and TLS: requests on such an
+/// upgraded connection would bypass all checks of the gateway.
 pub(super) fn upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
     let mut protocols = headers.get_all(UPGRADE).iter();
     let protocol = protocols.next()?;
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_meant_for_the_service_arrives() {
+    fn hop_by_hop_and_forwarding_headers_are_removed_or_replaced() {
         let mut headers = map(&[
             ("host", "desk:6100"),
             ("connection", "keep-alive, X-Secret, host"),

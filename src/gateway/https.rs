@@ -1,8 +1,8 @@
-//! Who comes by plain http although it has to be https: the whole gateway can insist on it, and some services work in
-//! a browser's secure contexts only.
+//! Answers to plain http requests where https is needed: the whole gateway can require https, and some services work
+//! only in a browser's secure contexts.
 //!
-//! Invariants: nobody is sent in a circle: whoever came by https to a proxy is where they should be; nothing is
-//! remembered by browsers (no 301, no HSTS), because the same address may belong to another container tomorrow.
+//! Invariants: no redirect loops: a client that uses https to a proxy in front of us is not redirected; no cacheable
+//! redirects (no 301, no HSTS), because the same address may belong to another container tomorrow.
 
 use axum::body::Body;
 use axum::http::header::LOCATION;
@@ -15,7 +15,8 @@ use super::door::Target;
 use super::visit::Visit;
 use super::{forwarded, login, origin, own, page, webrtc};
 
-/// The answer to a request that should have come by https, if it should. `insists` is for all requests.
+/// The answer to a request that must come by https but did not; `None` if the request may continue. `insists`: https
+/// is required for all requests.
 pub(super) async fn instead<B>(
     auth: &Auth,
     insists: bool,
@@ -25,7 +26,7 @@ pub(super) async fn instead<B>(
 ) -> Option<Response<Body>> {
     let headers = request.headers();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    // Certificate authorities ask for their challenges by http.
+    // Certificate authorities request their challenges by http.
     let public = reads && own::is_public(request.uri().path());
     if visit.secure || public || forwarded::is_secure_context(headers) {
         return None;
@@ -43,7 +44,7 @@ pub(super) async fn instead<B>(
         let mark = if address.contains('?') { '&' } else { '?' };
         address = format!("{address}{mark}token={crossing}");
     }
-    // The way to WebRTC leads past a login.
+    // Switching to WebRTC works without https, so its page and the login page before it must be reachable.
     let path = request.uri().path();
     let on_the_way = route.webrtc == Some(true) && matches!(path, login::PATH | webrtc::PATH);
     if on_the_way || (route.webrtc.is_some() && webrtc::is_on(&route.upstream).await) {
@@ -55,7 +56,7 @@ pub(super) async fn instead<B>(
 /// The same address by https.
 fn address<B>(visit: &Visit, request: &Request<B>) -> Option<String> {
     let host = origin::host(request.headers())?;
-    // Without a port it was 80, and that port speaks both as well; https alone would mean 443.
+    // A Host without a port means port 80. That port also speaks TLS; `https://` without a port would mean 443.
     let port = if origin::has_port(host)? { "" } else { ":80" };
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let prefix = visit.base.prefix().map_or("", Prefix::as_str);
@@ -63,7 +64,7 @@ fn address<B>(visit: &Visit, request: &Request<B>) -> Option<String> {
 }
 
 fn redirect<B>(visit: &Visit, request: &Request<B>) -> Response<Body> {
-    let error = "this port wants https";
+    let error = "this port requires https";
     let location = address(visit, request).and_then(|address| HeaderValue::try_from(address).ok());
     // A WebSocket follows no redirect.
     let Some(location) = location.filter(|_| visit.upgrade.is_none()) else {
@@ -83,10 +84,10 @@ fn explain(title: &str, address: &str, webrtc: bool, base: &Base) -> Response<Bo
     let other = if webrtc { other.as_str() } else { "" };
     let body = format!(
         "<main class=\"card\">\n<h1>{title} needs https</h1>\n\
-         <p>Browsers show its pictures over an encrypted connection only, or at <i>localhost</i>.</p>\n\
+         <p>Browsers show its pictures only over an encrypted connection, or at <i>localhost</i>.</p>\n\
          <p><a class=\"button\" id=\"https\" href=\"{address}\">Continue by https</a></p>\n{other}\
-         <p class=\"hint\">Your browser may warn once that it does not know the certificate: without one of your own \
-         this machine has made one for itself.</p>\n</main>\n"
+         <p class=\"hint\">Your browser may show a certificate warning once: unless you have installed a \
+         certificate, this machine uses one that it has made itself.</p>\n</main>\n"
     );
     page::html(StatusCode::FORBIDDEN, &format!("{title} needs https"), (base, ""), &body)
 }

@@ -1,4 +1,4 @@
-//! Ports, and what comes of waiting at one.
+//! Listening on ports, and accepting connections.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,18 +10,18 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::sys::is_shortage;
 
-/// How long to wait when the system has no descriptors left: somebody else has to close one first.
+/// How long to wait when the system has no descriptors left, until another connection or file is closed.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
-/// Connections that the kernel keeps until they are accepted: as many as it allows, so that a burst makes nobody wait
-/// for a second attempt.
+/// How many connections the kernel queues until they are accepted: as many as it allows, so that clients need not retry
+/// after a burst.
 const BACKLOG: u32 = 4096;
 
-/// How long answers that are under way may take after the end was asked for.
+/// How long responses in progress may take after a stop was requested.
 pub(crate) const LAST_ANSWER: Duration = Duration::from_secs(2);
 
-/// Opens a port. At `::` that is the port of all addresses, IPv4's as well, and of IPv4's alone where the kernel has no
-/// IPv6. The error says in words what to do.
+/// Opens a port. With the address `::`, the port is open on all addresses, including IPv4, and on IPv4 alone if the
+/// kernel has no IPv6. The error is a message that says what to do.
 #[expect(clippy::unused_async, reason = "a socket registers with the runtime that it is opened in")]
 pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     let port = address.port();
@@ -33,7 +33,7 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     };
     listened.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "port {port} is taken by another program; `ss -ltnp 'sport = :{port}'` as root says which one"
+            "port {port} is taken by another program; `ss -ltnp 'sport = :{port}'` as root shows which one"
         ),
         io::ErrorKind::PermissionDenied => format!("port {port} may not be opened: {error}"),
         _ => format!("port {port}: {error}"),
@@ -43,7 +43,7 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if address.is_ipv6() {
-        // The kernel's default may be another one.
+        // The kernel's default may differ.
         setsockopt(&socket, sockopt::Ipv6V6Only, &false)?;
     }
     socket.set_reuseaddr(true)?;
@@ -56,16 +56,16 @@ fn lacks_ipv6(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|error| lacking.contains(&Errno::from_raw(error)))
 }
 
-/// How a listener fares.
+/// The state of accepting connections on a listener.
 #[derive(Default)]
 pub(crate) struct Accepting {
-    /// Whether the system lacks something, and whoever reads the log knows.
+    /// Whether a system resource is short, and the log already says so.
     short: bool,
 }
 
 impl Accepting {
-    /// Takes what came of an attempt. Mostly an error was the client's doing; when the system lacks something, it is
-    /// said once and waited for.
+    /// Handles the result of one `accept`. Most errors are caused by the client and are ignored. If a system resource
+    /// is short, that is logged once, and this function waits for a while.
     pub(crate) async fn take<T>(&mut self, accepted: io::Result<T>) -> Option<T> {
         match accepted {
             Ok(connection) => {

@@ -1,4 +1,4 @@
-//! The login page. It answers on every port, so that the way back is to the very page that was asked for.
+//! The login page. It exists on every port, so that after the login the user returns to the requested page.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use super::base::Base;
 use super::visit::Visit;
 use super::{page, uri};
 
-/// Where it is.
+/// The path of the login page.
 pub(super) const PATH: &str = "/desktopd/login";
 
-/// Where a session is ended.
+/// The path that ends a session.
 pub(super) const LOGOUT: &str = "/desktopd/logout";
 
-/// A form is small and comes at once.
+/// Limits for the login form: its size in bytes, and the time until all of it has arrived.
 const FORM: usize = 16 * 1024;
 const FORM_TIME: Duration = Duration::from_secs(10);
 
@@ -32,7 +32,7 @@ pub(super) fn address(uri: &Uri, base: &Base) -> String {
     }
 }
 
-/// GET: the form, or straight on for whoever is logged in.
+/// GET: shows the form; users who are already logged in are redirected.
 pub(super) fn show(auth: &Auth, request: &Request<Incoming>, visit: &Visit) -> Response<Body> {
     let next = request.uri().query().and_then(|query| uri::field(query, "next")).unwrap_or_default();
     let next = String::from_utf8(next).unwrap_or_default();
@@ -42,17 +42,17 @@ pub(super) fn show(auth: &Auth, request: &Request<Incoming>, visit: &Visit) -> R
     form(StatusCode::OK, &Form { next: uri::local(&next), ..Form::default() }, &visit.base)
 }
 
-/// POST: checks what was typed.
+/// POST: checks user name and password.
 pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit) -> Response<Body> {
     let browser = auth.browser(request.headers(), visit.secure);
     let place = &visit.place.place;
     let Some(permit) = place.permit(false) else { return page::crowded() };
     let collected = tokio::time::timeout(FORM_TIME, Limited::new(request.into_body(), FORM).collect()).await;
     let Ok(Ok(collected)) = collected else {
-        return page::text(StatusCode::BAD_REQUEST, "the form did not arrive whole");
+        return page::text(StatusCode::BAD_REQUEST, "the form did not arrive completely");
     };
     let bytes = collected.to_bytes();
-    // From here on it is our turn.
+    // From here on the request waits for us and not for the client, so the connection counts as busy.
     let _permit = (place.permit(true), permit);
     let sent = String::from_utf8_lossy(&bytes);
     let field = |name| uri::field(&sent, name).unwrap_or_default();
@@ -72,7 +72,7 @@ pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit
         }
         Err(Denied::TooMany(wait)) => {
             let text = format!(
-                "Too many attempts. Try again in {}. An address with a token in it (?token=…) always opens.",
+                "Too many attempts. Try again in {}. A link with a token (?token=…) still works.",
                 in_words(wait)
             );
             let mut response = form(StatusCode::TOO_MANY_REQUESTS, &again(&text), &visit.base);
@@ -92,8 +92,9 @@ pub(super) async fn leave(auth: &Auth, headers: &HeaderMap, visit: &Visit) -> Re
     response
 }
 
-/// The provider's button: the token leaves the address, the history and every Referer, a cookie takes its place.
-/// `crosses`: they may have to go on to https, where that cookie is not good.
+/// Answers a request with a token in its address, such as that of the cloud provider's button: a cookie replaces the
+/// token, so that the address, the history and every Referer no longer contain it. `crosses`: the client may have to
+/// continue by https, where that cookie is not valid.
 pub(super) fn exchange(
     auth: &Auth,
     clean: &str,
@@ -111,7 +112,7 @@ pub(super) fn exchange(
     response
 }
 
-/// How long to wait, for people.
+/// A waiting time in words, for the login page.
 fn in_words(wait: Duration) -> String {
     match wait.as_secs() {
         0..60 => "a few seconds".to_owned(),
@@ -119,13 +120,13 @@ fn in_words(wait: Duration) -> String {
     }
 }
 
-/// What was typed as the name, as the form shows it again: what can be no name is left out.
+/// The user name that was typed, to be shown again in the form; empty if it cannot be a user name.
 fn typed(user: &[u8]) -> String {
     let user = String::from_utf8_lossy(user);
     if user_problems(&user).is_empty() { user.into_owned() } else { String::new() }
 }
 
-/// What the page shows.
+/// The variable parts of the page.
 #[derive(Default)]
 struct Form<'a> {
     next: &'a str,
@@ -136,7 +137,7 @@ struct Form<'a> {
 fn form(status: StatusCode, shows: &Form<'_>, base: &Base) -> Response<Body> {
     let (next, user, address) =
         (page::escape(shows.next), page::escape(shows.user), page::escape(&base.to(PATH)));
-    // Who has typed their name goes on with the password.
+    // If the user name is already filled in, the password has the focus.
     let (at_user, at_password) = if user.is_empty() { (" autofocus", "") } else { ("", " autofocus") };
     let problem = match shows.problem {
         "" => String::new(),

@@ -1,7 +1,7 @@
-//! What passes through the front door, in numbers, and how the units are: for Prometheus.
+//! Metrics for Prometheus: requests, connections and logins of the gateway, and the states of the units.
 //!
-//! Invariants: counting a request is two additions without a lock; how many ports there may be is bounded, so that
-//! nobody can fill the memory with them; reading changes nothing.
+//! Invariants: counting a request takes no lock; the number of counted ports is bounded, so that they cannot fill the
+//! memory; reading changes nothing.
 
 mod text;
 
@@ -21,18 +21,18 @@ use super::page;
 use crate::observe::{Snapshot, UnitHealth};
 use text::{Kind, Text};
 
-/// Where they are, on the portal's port.
+/// The path of the metrics, on the portal's port.
 pub(super) const PATH: &str = "/desktopd/metrics";
 
-/// Ports that are counted one by one; what is left is counted together, as port 0.
+/// Number of ports that are counted separately; all further ports are counted together, as port 0.
 const PORTS: usize = 64;
 
-/// The first digits of a status.
+/// The classes of status codes.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// All counters of the gateway.
 pub(super) struct Metrics {
-    /// Filled from a place that the port's number gives, and never emptied.
+    /// An open-addressing hash table: the port number gives the first slot to try. Slots are never freed.
     ports: [Port; PORTS],
     others: Port,
     connections: AtomicU64,
@@ -44,13 +44,13 @@ pub(super) struct Metrics {
 
 #[derive(Default)]
 struct Port {
-    /// 0 while the place is free.
+    /// 0 while the slot is free.
     number: AtomicU32,
     answers: [AtomicU64; CLASSES.len()],
 }
 
 impl Metrics {
-    /// Those of a gateway with these connections.
+    /// The metrics of a gateway with these connection limits.
     pub(super) fn of(crowd: Crowd) -> Self {
         Self {
             crowd,
@@ -64,7 +64,7 @@ impl Metrics {
     }
 }
 
-/// Something that is counted until it is dropped.
+/// Counts in a gauge from its creation until it is dropped.
 pub(super) struct Open {
     metrics: Arc<Metrics>,
     gauge: fn(&Metrics) -> &AtomicU64,
@@ -88,43 +88,43 @@ pub(super) fn connection(metrics: &Arc<Metrics>) -> Open {
     Open::new(metrics, |metrics| &metrics.connections)
 }
 
-/// An open tunnel.
+/// Counts an upgraded connection and its bytes.
 pub(super) struct Tunnel(Option<Open>);
 
 impl Tunnel {
-    /// The tunnel that a request has become; counted if [`Metrics::attach`] was called for it.
+    /// For the upgraded connection that a request becomes; counted if [`Metrics::attach`] was called for the request.
     pub(super) fn of<B>(request: &Request<B>) -> Self {
         let metrics = request.extensions().get::<Arc<Metrics>>();
         Self(metrics.map(|metrics| Open::new(metrics, |metrics| &metrics.tunnels)))
     }
 
-    /// Bytes came from the client.
+    /// Counts bytes from the client.
     pub(super) fn received(&self, bytes: usize) {
         if let Some(open) = &self.0 {
             open.metrics.from_clients.fetch_add(bytes as u64, Relaxed);
         }
     }
 
-    /// Bytes went to the client.
+    /// Counts bytes to the client.
     pub(super) fn sent(&self, bytes: usize) {
         if let Some(open) = &self.0 {
             open.metrics.to_clients.fetch_add(bytes as u64, Relaxed);
         }
     }
 
-    /// The client's side of the tunnel, whose bytes are counted.
+    /// The client's side of the upgraded connection, with its bytes counted.
     pub(super) fn over<S>(&self, stream: S) -> Counted<'_, S> {
         Counted { stream, tunnel: self }
     }
 }
 
 impl Metrics {
-    /// Lets the tunnel that a request may become find these counters.
+    /// Attaches these counters to a request that may become an upgraded connection.
     pub(super) fn attach<B>(self: &Arc<Self>, request: &mut Request<B>) {
         request.extensions_mut().insert(Arc::clone(self));
     }
 
-    /// An answer was given on a port.
+    /// Counts an answer on a port.
     pub(super) fn answered(&self, port: u16, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
         self.port(u32::from(port)).answers[class].fetch_add(1, Relaxed);
@@ -147,12 +147,12 @@ impl Metrics {
         &self.others
     }
 
-    /// Everything, as Prometheus reads it.
+    /// All metrics in Prometheus' text format.
     pub(super) fn show(&self, snapshot: &Snapshot, auth: Counters) -> Response<Body> {
         let mut text = Text::default();
-        text.family("desktopd_info", Kind::Gauge, "the version that runs");
+        text.family("desktopd_info", Kind::Gauge, "the version that is running");
         text.sample("desktopd_info", &[("version", &snapshot.version)], 1);
-        text.family("desktopd_up", Kind::Gauge, "whether every service that should be up is");
+        text.family("desktopd_up", Kind::Gauge, "whether all services that should be up are up");
         text.sample("desktopd_up", &[], u64::from(snapshot.up));
         ready(snapshot, &mut text);
         self.traffic(&mut text);
@@ -174,15 +174,15 @@ impl Metrics {
                 }
             }
         }
-        text.family("desktopd_connections", Kind::Gauge, "open connections of clients, tunnels left out");
+        text.family("desktopd_connections", Kind::Gauge, "open client connections that are not upgraded");
         text.sample("desktopd_connections", &[], self.connections.load(Relaxed));
         let sent_away = "desktopd_connections_sent_away_total";
         text.family(sent_away, Kind::Counter, "connections without a login that were closed to make room");
         text.sample(sent_away, &[], self.crowd.sent_away());
-        text.family("desktopd_tunnels", Kind::Gauge, "open tunnels, such as WebSockets");
+        text.family("desktopd_tunnels", Kind::Gauge, "open upgraded connections, such as WebSockets");
         text.sample("desktopd_tunnels", &[], self.tunnels.load(Relaxed));
         let bytes = "desktopd_tunnel_bytes_total";
-        text.family(bytes, Kind::Counter, "bytes through tunnels");
+        text.family(bytes, Kind::Counter, "bytes through upgraded connections");
         text.sample(bytes, &[("from", "client")], self.from_clients.load(Relaxed));
         text.sample(bytes, &[("from", "service")], self.to_clients.load(Relaxed));
     }
@@ -192,8 +192,8 @@ fn logins(auth: Counters, text: &mut Text) {
     let Counters { attempts, failures, refused, bans, logins, hashes } = auth;
     for (name, meaning, number) in [
         ("desktopd_auth_attempts_total", "passwords and tokens that were checked", attempts),
-        ("desktopd_auth_failures_total", "those that were wrong", failures),
-        ("desktopd_auth_refused_total", "attempts that were not even looked at", refused),
+        ("desktopd_auth_failures_total", "passwords and tokens that were wrong", failures),
+        ("desktopd_auth_refused_total", "attempts that were refused without a check", refused),
         ("desktopd_auth_bans_total", "addresses that were banned for a while", bans),
         ("desktopd_auth_sessions_total", "sessions that were opened", logins),
         ("desktopd_auth_hashes_total", "passwords that were hashed", hashes),
@@ -204,10 +204,10 @@ fn logins(auth: Counters, text: &mut Text) {
 }
 
 fn ready(snapshot: &Snapshot, text: &mut Text) {
-    text.family("desktopd_ready", Kind::Gauge, "whether people can get in and see what they should");
+    text.family("desktopd_ready", Kind::Gauge, "whether users can log in and see what they should");
     text.sample("desktopd_ready", &[], u64::from(snapshot.ready));
     let way = "desktopd_route_ready";
-    text.family(way, Kind::Gauge, "the same of one port; one that is off as configured is ready");
+    text.family(way, Kind::Gauge, "readiness of one port; 1 also if the configuration has it off");
     for route in &snapshot.routes {
         let well = u64::from(route.seen.sight.is_well());
         text.sample(way, &[("port", &route.port.to_string()), ("unit", &route.unit)], well);
@@ -221,7 +221,7 @@ fn units(snapshot: &Snapshot, text: &mut Text) {
         text.sample(state, &[("unit", &unit.name), ("state", unit.state.name())], 1);
     }
     let healthy = "desktopd_unit_healthy";
-    text.family(healthy, Kind::Gauge, "whether a service that is checked is well");
+    text.family(healthy, Kind::Gauge, "whether a service with a health check is healthy");
     for unit in &snapshot.units {
         if let Some(health) = &unit.health {
             text.sample(healthy, &[("unit", &unit.name)], u64::from(*health == UnitHealth::Healthy));
@@ -234,7 +234,7 @@ fn units(snapshot: &Snapshot, text: &mut Text) {
     }
 }
 
-/// A client's side of a tunnel.
+/// The client's side of an upgraded connection, with its bytes counted.
 pub(super) struct Counted<'a, S> {
     stream: S,
     tunnel: &'a Tunnel,
@@ -276,9 +276,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_counted_apart_and_never_without_end() {
+    fn ports_are_counted_separately_up_to_a_limit() {
         let metrics = Metrics::of(Crowd::of_ports());
-        // Three that want the same place.
+        // Three ports with the same first slot.
         for (port, times) in [(1111, 2), (1111 + 64, 3), (1111 + 128, 1)] {
             (0..times).for_each(|_| metrics.answered(port, StatusCode::OK));
         }
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_is_counted_until_it_closes() {
+    fn open_connections_are_counted_until_dropped() {
         let metrics = Arc::new(Metrics::of(Crowd::of_ports()));
         let (one, two) = (connection(&metrics), connection(&metrics));
         drop(one);

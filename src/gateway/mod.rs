@@ -1,9 +1,9 @@
-//! The front door: a listening port for each service and one for our own pages, authentication in front of all of
-//! them, and a page that stands in for a service that is not ready.
+//! The authenticating reverse proxy: one listening port for each service and one for our own pages, authentication
+//! before all of them, and a waiting page in place of a service that is not ready.
 //!
-//! Invariants: nothing but the paths in `own` is reachable without a login, unless the configuration opens a port; the
-//! first port answers before anything slow happens; a port that cannot be opened is a sentence, and the others work.
-//! A request is decided on in one place, `door`.
+//! Invariants: without a login only the paths in `own` are reachable, unless the configuration opens a port; the first
+//! port answers before anything slow happens; a port that cannot be opened is reported with a message, and the other
+//! ports work. Only the request handler, `door`, decides about a request.
 //!
 //! ```text
 //! listen -> crowd -> workers -> carry -> connection (strict, frames, pace) -> door
@@ -92,10 +92,10 @@ struct Inner {
     workers: Workers,
 }
 
-/// An open port. What stands behind it can change while it is open.
+/// An open port. The target behind it can change while the port is open.
 struct Port {
     behind: Arc<Behind>,
-    /// Whether it is open on loopback only, beside the others.
+    /// Whether it is an additional port that is open on loopback only.
     inside: bool,
     stop: CancellationToken,
 }
@@ -124,20 +124,20 @@ impl Gateway {
         Self { inner }
     }
 
-    /// Opens a port for pages of our own. Port 0 takes a free one. Returns the port that was opened.
+    /// Opens a port for our own pages. Port 0 takes a free port. Returns the port that was opened.
     pub async fn open_pages(&self, port: u16, pages: Router) -> Result<u16, String> {
         self.inner.door.pages.get_or_init(|| pages.clone());
         self.open(port, false, Target::Own(pages)).await
     }
 
-    /// The same on loopback only, which people reach through a tunnel of their own (`ssh -L`).
+    /// The same on loopback only: users reach this port through their own SSH port forwarding (`ssh -L`).
     pub async fn open_pages_inside(&self, port: u16, pages: Router) -> Result<u16, String> {
         self.open(port, true, Target::Own(pages)).await
     }
 
-    /// Makes the open ports of services exactly those of `routes`: opens what is new, closes what is gone, and leaves
-    /// the connections of the others alone. Returns the ports that could not be opened, with a sentence each; a
-    /// second call tries them again.
+    /// Makes the open ports of services exactly those of `routes`: opens new ports, closes the ports that are no longer
+    /// in `routes`, and leaves the connections of all other ports alone. Returns the ports that could not be opened,
+    /// each with a message; a second call tries them again.
     pub async fn set_routes(&self, routes: &[Route]) -> Vec<(u16, String)> {
         self.ports().retain(|number, port| {
             let pages = matches!(port.behind.now(), Target::Own(_));
@@ -153,7 +153,7 @@ impl Gateway {
         let mut problems = Vec::new();
         for (at, route) in routes.iter().enumerate() {
             if let Some(first) = routes[..at].iter().find(|first| first.listen == route.listen) {
-                let problem = format!("port {} is already that of {}", route.listen, first.unit);
+                let problem = format!("port {} already belongs to {}", route.listen, first.unit);
                 problems.push((route.listen, problem));
             } else if let Err(problem) = self.open(route.listen, false, Target::of(route)).await {
                 problems.push((route.listen, problem));
@@ -165,7 +165,7 @@ impl Gateway {
             let other = outer.or_else(|| routes[..at].iter().find(|other| other.inner == Some(port)));
             let opened = match other {
                 Some(other) if other == route => continue,
-                Some(other) => Err(format!("port {port} is already that of {}", other.unit)),
+                Some(other) => Err(format!("port {port} already belongs to {}", other.unit)),
                 None => self.open(port, true, Target::of(route)).await,
             };
             problems.extend(opened.err().map(|problem| (port, problem)));
@@ -173,7 +173,7 @@ impl Gateway {
         problems
     }
 
-    /// Waits, a short time, until everything that was open is closed. Call it after `stop`.
+    /// Waits for a short time until all ports and connections are closed. Call it after `stop`.
     pub async fn drained(&self) {
         self.inner.tasks.close();
         let _ = tokio::time::timeout(listen::LAST_ANSWER, self.inner.tasks.wait()).await;
@@ -183,7 +183,7 @@ impl Gateway {
         let address = if inside { Ipv4Addr::LOCALHOST.into() } else { self.inner.door.settings.address };
         if let Some(open) = self.ports().get(&port) {
             let change = |current: &Target| match (current, target) {
-                (Target::Own(_), Target::Service(_)) => Err(format!("port {port} is that of the portal")),
+                (Target::Own(_), Target::Service(_)) => Err(format!("port {port} belongs to the portal")),
                 (_, target) => Ok(target),
             };
             return open.behind.change(change).map(|()| port);

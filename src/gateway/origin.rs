@@ -1,7 +1,7 @@
-//! Where a request comes from: which pages may make changes, and under which names an open port answers.
+//! Checks of Origin and Host: which pages may make changes, and under which host names a port without login answers.
 //!
-//! Cookies do not know ports and `SameSite` does not separate them, so other ports of the same host (on a cloud: other
-//! people) are foreign here.
+//! Cookies are shared between all ports of a host, and `SameSite` does not separate ports. So other ports of the same
+//! host, which on a cloud may belong to other users, count as foreign here.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -19,7 +19,7 @@ struct Place {
 }
 
 impl Place {
-    /// Takes what browsers send and nothing else, above all nothing that another program could take for more.
+    /// Accepts only what browsers send, and nothing that another program could interpret differently.
     fn parse(text: &str) -> Option<Self> {
         let (host, rest) = if let Some(text) = text.strip_prefix('[') {
             let (address, _) = text.split_once(']')?;
@@ -34,7 +34,7 @@ impl Place {
         let port = match rest.strip_prefix(':') {
             None if rest.is_empty() => None,
             None => return None,
-            // One spelling for each port.
+            // Each port has only one accepted spelling.
             Some(port) => Some(port.parse::<u16>().ok().filter(|number| number.to_string() == port)?),
         };
         Some(Self { host, port })
@@ -46,12 +46,12 @@ impl Place {
     }
 }
 
-/// What is said to a page of another origin, which may be ours behind a proxy that does not say so.
+/// The error for a page of another origin. The page may be ours, behind a proxy that does not pass on the Host.
 const FOREIGN: &str = "the request comes from a page of another origin; if that is this machine's own address at a \
      proxy, the proxy has to pass on the Host header, or WEB_ALLOWED_ORIGINS has to name the origin";
 
-/// Whether a request may change something or open a tunnel: only from a page of the same host and port, from one of
-/// the `allowed` origins, or from a program, which sends no Origin and has to show who it is by itself.
+/// Whether a request may change something or upgrade its connection: only from a page of the same host and port, from
+/// one of the `allowed` origins, or from a program, which sends no Origin and must send its own credentials.
 pub(super) fn may_change(
     headers: &HeaderMap,
     access: Access,
@@ -59,13 +59,13 @@ pub(super) fn may_change(
 ) -> Result<(), &'static str> {
     let mut origins = headers.get_all(ORIGIN).iter();
     let Some(origin) = origins.next() else {
-        // Browsers that leave the Origin out still tell that a foreign page asks.
+        // Browsers that omit the Origin still report with `Sec-Fetch-Site` that the page is foreign.
         let foreign =
             headers.get_all(SEC_FETCH_SITE).iter().any(|site| site != "same-origin" && site != "none");
         return match access {
             _ if foreign => Err("the request comes from a page of another site"),
             Access::Session(_) | Access::TokenCookie => {
-                Err("the request has no Origin, which a session's changes need")
+                Err("the request has no Origin, which changes by a session need")
             }
             Access::Credentials | Access::Open => Ok(()),
         };
@@ -74,7 +74,7 @@ pub(super) fn may_change(
     if origin.is_some_and(|origin| is_ours(origin, headers, allowed)) { Ok(()) } else { Err(FOREIGN) }
 }
 
-/// Whether an origin is one of those that somebody allowed.
+/// Whether an origin is one of the `allowed` origins of the configuration.
 pub(super) fn is_trusted(origin: &str, allowed: &[String]) -> bool {
     allowed.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin))
 }
@@ -97,7 +97,7 @@ fn is_same(origin: &str, host: &str) -> bool {
         _ => return false,
     };
     let (Some(origin), Some(host)) = (Place::parse(origin), Place::parse(host)) else { return false };
-    // Whether the Host without a port means 80 or 443 is known only to whoever ended TLS before us.
+    // Only the proxy that terminates TLS before us knows whether a Host without a port means 80 or 443.
     origin.host == host.host && origin.port.unwrap_or(default) == host.port.unwrap_or(default)
 }
 
@@ -108,18 +108,18 @@ pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
     hosts.next().is_none().then_some(host)
 }
 
-/// Whether this is a host and perhaps a port, and nothing that a program could take for more. Services write it into
-/// links and redirects.
+/// Whether the text is a host with or without a port, and nothing that a program could interpret differently. Services
+/// copy the Host into links and redirects.
 pub(super) fn is_host(text: &str) -> bool {
     Place::parse(text).is_some()
 }
 
-/// Whether a Host names a port; none for what is no Host.
+/// Whether a Host contains a port; `None` if the text is not a valid Host.
 pub(super) fn has_port(host: &str) -> Option<bool> {
     Place::parse(host).map(|place| place.port.is_some())
 }
 
-/// Whether the client reaches us under a name of its own machine, where browsers take plain http for secure.
+/// Whether the client reaches us under a loopback name, where browsers treat plain http as secure.
 pub(super) fn is_loopback(headers: &HeaderMap) -> bool {
     let Some(place) = host(headers).and_then(Place::parse) else { return false };
     let host = place.bare();
@@ -129,7 +129,7 @@ pub(super) fn is_loopback(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a port without authentication answers under this Host. A foreign name that resolves to our address would
-/// let a foreign page read everything (DNS rebinding); addresses cannot be rebound.
+/// let a foreign page read everything (DNS rebinding); IP addresses cannot be rebound.
 pub(super) fn is_known_host(headers: &HeaderMap, names: &[String]) -> bool {
     let Some(place) = host(headers).and_then(Place::parse) else { return false };
     let host = place.bare();
@@ -139,7 +139,7 @@ pub(super) fn is_known_host(headers: &HeaderMap, names: &[String]) -> bool {
         || names.iter().any(|name| is_called(host, name))
 }
 
-/// Whether a host has this name, in which a `*` stands for a number.
+/// Whether a host has this name. A `*` in the name means a decimal number.
 fn is_called(host: &str, name: &str) -> bool {
     let host = host.to_ascii_lowercase();
     match name.to_ascii_lowercase().split_once('*') {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_come_from_the_same_host_and_port() {
+    fn changes_need_an_origin_with_the_same_host_and_port() {
         for (host, origin, same) in [
             ("desk:6100", "http://desk:6100", true),
             ("desk:6100", "https://DESK:6100", true),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_origin_it_takes_credentials() {
+    fn changes_by_a_session_need_an_origin() {
         let session = Access::Session(crate::gateway::auth::SessionId::random());
         let mut headers = headers("desk:6100", None);
         assert!(may_change(&headers, session, &[]).is_err());
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn more_origins_can_be_allowed_and_two_at_once_cannot() {
+    fn allowed_origins_are_accepted_but_not_two_origin_headers() {
         let allowed = ["https://desk.example/".to_owned()];
         let mut headers = headers("desk:6100", Some("https://desk.example"));
         assert!(may_change(&headers, Access::Open, &allowed).is_ok());
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn open_ports_know_their_names() {
+    fn open_ports_accept_only_known_hosts() {
         let names = ["desk.example".to_owned(), "pod-*.proxy.example".to_owned()];
         for (host, known) in [
             ("localhost:1111", true),

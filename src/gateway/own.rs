@@ -1,5 +1,5 @@
-//! What the gateway answers by itself on every port, and what it lets through without a login because the outside
-//! asks for it without one (browsers for manifests, certificate authorities for challenges).
+//! The paths that the gateway itself answers on every port, and the public paths of services: these need no login
+//! because clients request them without one (browsers request manifests, certificate authorities challenges).
 
 use axum::body::Body;
 use axum::http::header::{
@@ -13,17 +13,18 @@ use super::base::Base;
 use super::page;
 use crate::observe::{RouteStatus, Snapshot};
 
-/// Paths under here belong to the gateway, whatever stands behind the port.
+/// Paths with this prefix belong to the gateway, whatever the target of the port is.
 pub(super) const PREFIX: &str = "/desktopd/";
 
-/// Whom pages of providers ask whether this machine can be reached.
+/// Pages of cloud providers request this path to find out whether this machine can be reached.
 const RESOLVER: &str = "/portal-resolver";
 
-/// Whether people can get in and see what they should: for load balancers and orchestrators. That the daemon lives at
-/// all is `/desktopd/health`, which is no reason to send anybody here, and never one to start the container anew.
+/// Readiness, for load balancers and orchestrators: whether users can log in and see what they should. Not to be
+/// confused with `/desktopd/health`, which says only that the daemon runs. A machine that is not ready should get no
+/// users, but must not be restarted for that reason.
 pub(super) const READY: &str = "/desktopd/ready";
 
-/// The answer there: 200, or 503 with the reason. A stranger learns no more than the status says.
+/// The readiness answer: 200 or 503. Clients with a login (`inside`) also get the reason and the state of each route.
 pub(super) fn ready(snapshot: &Snapshot, inside: bool) -> Response<Body> {
     let status = if snapshot.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut value = json!({ "ready": snapshot.ready });
@@ -37,7 +38,7 @@ pub(super) fn ready(snapshot: &Snapshot, inside: bool) -> Response<Body> {
     page::json(status, &value)
 }
 
-/// The answer to a GET that everybody may send and that no service sees.
+/// The answer to a GET that is allowed for all clients and never reaches a service.
 pub(super) fn open(path: &str, base: &Base) -> Option<Response<Body>> {
     let response = match path {
         "/desktopd/health" | "/ai-dock/health-check" => page::text(StatusCode::OK, "ok"),
@@ -50,14 +51,14 @@ pub(super) fn open(path: &str, base: &Base) -> Option<Response<Body>> {
     Some(response)
 }
 
-/// The answer to a browser that asks beforehand what a page may ask the resolver.
+/// The answer to a browser's preflight request for the resolver.
 pub(super) fn preflight(path: &str) -> Option<Response<Body>> {
     (path == RESOLVER).then(|| {
         let mut response = for_any_page(page::text(StatusCode::OK, "ok"));
         for (name, value) in [
             (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, OPTIONS"),
             (ACCESS_CONTROL_ALLOW_HEADERS, "*"),
-            // Asked for where a page of the internet reaches a machine of one's own network.
+            // Browsers require this when a page from the internet accesses a machine in a private network.
             (HeaderName::from_static("access-control-allow-private-network"), "true"),
         ] {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -73,8 +74,8 @@ fn for_any_page(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// Whether a GET for this path goes to the service without a login. Exact names only: a service may read `..` or an
-/// escape in another way than we do.
+/// Whether a GET for this path goes to the service without a login. Only exact names: a service may interpret `..` or
+/// an escape sequence differently than we do.
 pub(super) fn is_public(path: &str) -> bool {
     const NAMES: [&str; 6] = [
         "/.well-known/change-password",
@@ -92,7 +93,7 @@ pub(super) fn is_public(path: &str) -> bool {
 
 fn asset(kind: &'static str, text: &'static str) -> Response<Body> {
     let mut response = page::answer(StatusCode::OK, kind, text);
-    // Asked for again after an update, and cheap to send.
+    // Browsers always ask for it again, so updates take effect; it is cheap to send.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

@@ -1,8 +1,9 @@
-//! How long a client may take. Time is looked at only when a deadline has come, and not with every request.
+//! Timeouts for slow and idle clients. The clock is read only when a deadline has come, and not for every request.
 //!
-//! Invariants: a connection on which nothing is asked and nothing is answered rests, so that it costs little, and ends
-//! after a while; an answer may take as long as the service takes, but not as long as a client likes that does not read
-//! it; a head that has begun has to end soon. Strangers get less time than those who have shown who they are.
+//! Invariants: a connection without a request and without a response rests, so that it costs little, and is closed
+//! after a while; a response may take as long as the service takes, but a client that does not read it has a time
+//! limit; a request head that has begun has to be complete soon. Clients without a login get less time than
+//! authenticated ones.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -18,55 +19,55 @@ use super::crowd::{Permit, Place};
 /// A request's head has to arrive within this time.
 const HEAD: Duration = Duration::from_secs(30);
 
-/// The same for a stranger, from the connection's start for the first one.
+/// The same for a client without a login. For the first head the time starts with the connection.
 pub(super) const FIRST: Duration = Duration::from_secs(10);
 
-/// How long a connection may stay open without a request, or without taking anything of its answers.
+/// How long a connection may stay open without a request, or without reading anything of its responses.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 
-/// How long a stranger's may stay open without a request.
+/// How long a connection without a login may stay open without a request.
 const IDLE_STRANGER: Duration = Duration::from_secs(20);
 
-/// What has been idle for this long gives back what it needs for a request only.
+/// A connection that is idle for this long releases what it needs only during a request.
 pub(super) const REST: Duration = Duration::from_secs(2);
 
-/// What becomes of a client that does not take its answers.
+/// What happens to a client that does not read its responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stalls {
-    /// It has the time of an idle one.
+    /// It gets the time of an idle client, and then its connection ends.
     End,
-    /// It may: somebody reads page by page what a command prints.
+    /// It may wait: a user may read the output of a command page by page.
     Stay,
 }
 
-/// Where in its requests a client is.
+/// The position of a client within its stream of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum At {
-    /// Between two of them.
+    /// Between two requests.
     Between,
-    /// In a head.
+    /// In a request head.
     Head,
-    /// In a body, or behind the last one.
+    /// In a request body, or after the last request.
     Body,
 }
 
-/// What is to be done with a connection.
+/// What to do with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
-    /// Nothing, until then.
+    /// Nothing, until this time.
     Again(Instant),
-    /// What it needs for a request only can be given back.
+    /// The connection can rest: what it needs only during a request can be released.
     Rest,
     /// The client has taken too long.
     End,
 }
 
-/// How long a client may ask for nothing.
+/// How long a client may send no request.
 pub(super) fn idle(place: &Place) -> Duration {
     if place.is_trusted() { IDLE } else { IDLE_STRANGER }
 }
 
-/// What one connection is doing. Cheap to clone.
+/// The activity of one connection. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Pace(Arc<Inner>);
 
@@ -74,11 +75,11 @@ struct Inner {
     stalls: Stalls,
     place: Arc<Place>,
     state: Mutex<State>,
-    /// Whether the client does not take what was written.
+    /// Whether the client does not read what was written.
     unsent: AtomicBool,
-    /// Answers of which the client has to take something before there can be more.
+    /// Responses with data that the client has to read before there can be more.
     untaken: AtomicU32,
-    /// Whether something of an answer has moved since this was looked at.
+    /// Whether a response has made progress since the last look.
     moved: AtomicBool,
 }
 
@@ -86,16 +87,16 @@ struct State {
     /// Requests that are being answered.
     answering: u32,
     at: At,
-    /// Since when the head that has begun is awaited.
+    /// Since when the current head is awaited.
     head: Option<Instant>,
-    /// Since when nothing is done.
+    /// Since when the connection is idle.
     idle: Instant,
-    /// Since when no answer moves, and that because of the client.
+    /// Since when no response makes progress because of the client.
     stalled: Option<Instant>,
 }
 
 impl Pace {
-    /// Of a connection whose next head is awaited from now on.
+    /// The timeouts of a connection whose next head is awaited from now on.
     pub(super) fn new(stalls: Stalls, place: Arc<Place>) -> Self {
         let now = Instant::now();
         let state = State { answering: 0, at: At::Head, head: Some(now), idle: now, stalled: None };
@@ -103,12 +104,12 @@ impl Pace {
         Self(Arc::new(Inner { stalls, place, state: Mutex::new(state), unsent, untaken, moved }))
     }
 
-    /// Whose it is.
+    /// The connection slot.
     pub(super) fn place(&self) -> &Arc<Place> {
         &self.0.place
     }
 
-    /// Something has come, which ends there.
+    /// Records that data has come, and at which position it ends.
     pub(super) fn at(&self, at: At) {
         let mut state = self.state();
         state.at = at;
@@ -119,25 +120,25 @@ impl Pace {
         }
     }
 
-    /// Whether the client takes what is written.
+    /// Records whether the client does not read what is written.
     pub(super) fn unsent(&self, unsent: bool) {
         self.0.unsent.store(unsent, Relaxed);
     }
 
-    /// A request has come; what it gives lasts until the answer has left.
+    /// Records that a request has come. The returned value is held until the response was sent.
     pub(super) fn answer(&self) -> Answering {
         self.state().answering += 1;
-        // The front door decides about its own when it knows who asks.
+        // The gateway takes the permits for its own connections after it knows whether the client is authenticated.
         let busy = if self.0.stalls == Stalls::Stay { self.0.place.permit(true) } else { None };
         Answering { pace: self.clone(), _busy: busy }
     }
 
-    /// How long its client may ask for nothing.
+    /// How long this client may send no request.
     fn idle(&self) -> Duration {
         if self.0.stalls == Stalls::Stay { IDLE } else { idle(&self.0.place) }
     }
 
-    /// What is to be done now.
+    /// Decides what to do now.
     pub(super) fn look(&self, now: Instant) -> Look {
         let mut state = self.state();
         let again = |when| if now < when { Look::Again(when) } else { Look::End };
@@ -180,11 +181,11 @@ impl Drop for Answering {
     }
 }
 
-/// A body that is being answered with.
+/// A response body whose progress is recorded.
 pub(super) struct Paced<B> {
     body: B,
     answering: Answering,
-    /// Whether the last thing that it gave waits for the client.
+    /// Whether its last data waits for the client.
     untaken: bool,
 }
 
@@ -240,7 +241,7 @@ mod tests {
     use super::*;
     use crate::gateway::crowd::{Crowd, Peer};
 
-    /// A body that gives one frame, or nothing and never an end.
+    /// A body that gives one frame or none, and never ends.
     fn once(
         text: Option<&'static str>,
     ) -> impl Body<Data = bytes::Bytes, Error = std::convert::Infallible> + Unpin {
@@ -258,7 +259,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// The pace of a stranger, or of a client that has shown who it is.
+    /// The timeouts of a client without a login, or of an authenticated one.
     fn pace(stalls: Stalls, trusted: bool) -> Pace {
         let place = Crowd::of_ports().enter(Peer::User(None));
         if trusted {
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn heads_have_to_come_soon_answers_may_take_their_time_and_idleness_ends() {
+    async fn heads_and_idle_connections_have_deadlines_and_responses_do_not() {
         for (trusted, head) in [(false, FIRST), (true, HEAD)] {
             let (start, pace) = (Instant::now(), pace(Stalls::End, trusted));
             assert_eq!(pace.look(start), Look::Again(start + head));
@@ -276,7 +277,7 @@ mod tests {
 
             tokio::time::advance(SECOND).await;
             pace.at(At::Head);
-            assert_eq!(pace.look(start + head), Look::End, "a part of a head is not a head");
+            assert_eq!(pace.look(start + head), Look::End, "a part of a head does not extend the deadline");
             pace.at(At::Between);
             let answering = pace.answer();
             let late = start + HEAD * 100;
@@ -291,7 +292,7 @@ mod tests {
             assert_eq!(
                 pace.look(end + REST),
                 Look::Again(end + pace.idle()),
-                "the client has not got it all"
+                "the client has not read everything that was written"
             );
             assert_eq!(pace.look(end + pace.idle()), Look::End);
             pace.unsent(false);
@@ -299,7 +300,7 @@ mod tests {
             assert_eq!(
                 pace.look(end + REST),
                 Look::Again(end + pace.idle()),
-                "half a body is no place to rest"
+                "the connection does not rest within a body"
             );
 
             tokio::time::advance(SECOND).await;
@@ -316,14 +317,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_ends_and_a_service_that_says_nothing_does_not() {
+    async fn client_that_does_not_read_is_ended_and_silent_service_is_not() {
         for (stalls, ends) in [(Stalls::End, true), (Stalls::Stay, false)] {
             let pace = pace(stalls, true);
             pace.at(At::Between);
             let mut silent = Paced::new(once(None), pace.answer());
             assert!(!has_frame(&mut silent));
             let late = Instant::now() + IDLE * 10;
-            assert_eq!(pace.look(late), Look::Again(late + HEAD), "it is the service's turn");
+            assert_eq!(pace.look(late), Look::Again(late + HEAD), "the service has to send first");
 
             let mut untaken = Paced::new(once(Some("text")), pace.answer());
             assert!(has_frame(&mut untaken));

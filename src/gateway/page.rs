@@ -1,4 +1,4 @@
-//! Answers that are our own: pages, redirects and refusals, with the headers that keep them what they are.
+//! Builds our own answers: pages, redirects and errors, all with protective headers.
 
 use axum::body::Body;
 use axum::http::header::{
@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::base::Base;
 
-/// Nothing inline, nothing from elsewhere, in nobody's frame.
+/// Content Security Policy: nothing inline, nothing from other origins, no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -23,14 +23,14 @@ const PROTECTION: [(HeaderName, &str); 6] = [
     (CACHE_CONTROL, "no-store"),
 ];
 
-/// Sets the headers that all of our own answers carry, where they are not set already.
+/// Sets the headers of all our own answers, where they are not set already.
 pub(crate) fn protect(headers: &mut HeaderMap) {
     for (name, value) in PROTECTION {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
 }
 
-/// An answer of our own.
+/// Builds an answer.
 pub(crate) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -39,11 +39,12 @@ pub(crate) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bod
     response
 }
 
-/// What an error of ours says, kept beside the answer for people who see a page in its place.
+/// The text of one of our own errors, kept in the answer's extensions for the error page that users get instead.
 #[derive(Clone)]
 pub(crate) struct Said(pub(crate) String);
 
-/// A page; `head` and `body` are markup, in which everything foreign went through [`escape`]. `base` says where we are.
+/// An HTML page. `head` and `body` are markup; all foreign text in them must have passed [`escape`]. `base` is for our
+/// own addresses.
 pub(super) fn html(
     status: StatusCode,
     title: &str,
@@ -61,13 +62,13 @@ pub(super) fn html(
     answer(status, "text/html; charset=utf-8", page)
 }
 
-/// A short text.
+/// A plain text answer.
 pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
     let text = text.into();
     said(answer(status, "text/plain; charset=utf-8", text.clone() + "\n"), text)
 }
 
-/// An error as programs read it.
+/// A JSON answer, mostly an error for programs.
 pub(crate) fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
     let mut text = value["error"].as_str().unwrap_or_default().to_owned();
     if let Some(reason) = value["reason"].as_str().filter(|reason| !reason.is_empty()) {
@@ -76,7 +77,7 @@ pub(crate) fn json(status: StatusCode, value: &serde_json::Value) -> Response<Bo
     said(answer(status, "application/json", value.to_string()), text)
 }
 
-/// Keeps what an error says beside it.
+/// Keeps the text of an error in the answer's extensions.
 pub(crate) fn said<B>(mut response: Response<B>, text: String) -> Response<B> {
     if response.status().as_u16() >= 400 {
         response.extensions_mut().insert(Said(text));
@@ -84,12 +85,12 @@ pub(crate) fn said<B>(mut response: Response<B>, text: String) -> Response<B> {
     response
 }
 
-/// The answer to a request for which there is no room.
+/// The answer to a request that exceeds the limits.
 pub(crate) fn crowded() -> Response<Body> {
     json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "error": "too many requests at once" }))
 }
 
-/// To another page of this host, by GET; see [`Base::to`].
+/// A redirect to another page of this host, to be requested by GET; see [`Base::to`].
 pub(crate) fn redirect(to: &str) -> Response<Body> {
     let mut response = text(StatusCode::SEE_OTHER, "");
     let to = HeaderValue::try_from(to).unwrap_or(HeaderValue::from_static("/"));
@@ -97,7 +98,7 @@ pub(crate) fn redirect(to: &str) -> Response<Body> {
     response
 }
 
-/// Text as it may stand in markup, also inside quotes.
+/// Escapes text for markup, also for quoted attributes.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -113,7 +114,7 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Text without the sequences by which programs colour it.
+/// Removes terminal escape sequences (such as colours) and control characters, except tabs.
 pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -124,7 +125,7 @@ pub(crate) fn plain(text: &str) -> String {
         }
         match chars.next() {
             Some('[') => while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {},
-            // A title or a link, up to the bell or the string terminator.
+            // An OSC sequence (a title or a link), up to the bell or the string terminator.
             Some(']') => {
                 while let Some(c) = chars.next() {
                     if c == '\u{7}' || (c == '\u{1b}' && chars.next_if_eq(&'\\').is_some()) {
@@ -144,7 +145,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn colours_are_removed() {
+    fn escape_sequences_are_removed() {
         for (text, plain_text) in [
             ("\u{1b}[1;31merror\u{1b}[0m: x", "error: x"),
             ("\u{1b}]0;title\u{7}text", "text"),

@@ -1,8 +1,8 @@
-//! Connections to services that earlier requests have left open.
+//! Connection pool: keeps connections to services open for later requests.
 //!
-//! Invariants: each thread has its own, and no lock is ever waited for; one is lent to a single request at a time and
-//! comes back only after its answer has passed whole; a request is sent again only when the first connection gave it
-//! back unsent.
+//! Invariants: each thread has its own pool, and its lock is never contended; a connection serves a single request at a
+//! time and returns to the pool only after the whole answer has passed; a request is sent again only when the first
+//! connection returned it unsent.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,10 +17,11 @@ use super::proxy::Failed;
 use super::tunnel;
 use crate::plan::routes::Upstream;
 
-/// Idle connections are closed before services that close theirs after 5 s (Node) could do it under a request.
+/// Idle time after which we close a connection: shorter than the 5 s of Node, so that the service does not close the
+/// connection while we send a request on it.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// As many as a page of today asks for at once, and then some. For each service and thread.
+/// Maximum of idle connections for each service and thread: somewhat more than a current web page requests at once.
 const MOST: usize = 64;
 
 thread_local! {
@@ -35,14 +36,15 @@ struct Pool {
 
 #[derive(Default)]
 struct Idle {
-    /// Few services, so a list; each with its connections and since when they have had nothing to do.
+    /// There are few services, so this is a list; each connection has the time since which it is idle.
     services: Vec<(Upstream, Vec<Kept>)>,
+    /// Whether a task runs that closes idle connections.
     swept: bool,
 }
 
 type Kept = (SendRequest<Incoming>, Instant);
 
-/// A connection that is in use.
+/// A pooled connection that is in use by a request.
 pub(super) struct Loan {
     pool: Arc<Pool>,
     upstream: Upstream,
@@ -50,7 +52,7 @@ pub(super) struct Loan {
 }
 
 impl Loan {
-    /// Gives the connection back, for the next request. Without this it is closed.
+    /// Returns the connection to the pool for the next request. Without this call it is closed.
     pub(super) fn end(self) {
         let now = Instant::now();
         let mut idle = self.pool.lock();
@@ -71,18 +73,18 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was used last: the others may then grow old and be closed.
+    /// Takes the connection that was used last, so that surplus connections stay idle and are closed.
     fn take(&self, upstream: &Upstream) -> Option<SendRequest<Incoming>> {
         let mut idle = self.lock();
         let (_, connections) = idle.services.iter_mut().find(|(service, _)| service == upstream)?;
         connections.retain(|(connection, _)| !connection.is_closed());
-        // One that is not ready has not got rid of its last request's body.
+        // A connection that is not ready has not yet sent all of its last request's body.
         let at = connections.iter().rposition(|(connection, _)| connection.is_ready())?;
         Some(connections.swap_remove(at).0)
     }
 }
 
-/// Closes what nobody has used for a while, until nothing is left.
+/// Closes connections that were idle for too long; ends when none is left.
 async fn sweep(pool: Arc<Pool>) {
     loop {
         tokio::time::sleep(IDLE).await;
@@ -99,7 +101,7 @@ async fn sweep(pool: Arc<Pool>) {
     }
 }
 
-/// Sends a request to a service, over a connection that is there already where there is one.
+/// Sends a request to a service, over an idle connection if there is one.
 pub(super) async fn send(
     upstream: &Upstream,
     mut request: Box<Request<Incoming>>,
@@ -119,7 +121,7 @@ pub(super) async fn send(
     Ok((response, Loan { pool, upstream: upstream.clone(), connection }))
 }
 
-/// A new connection to a service, which reads names of headers only `Like-This` if `title_case` says so.
+/// A new connection to a service. `title_case`: send header names `Like-This`, because the service reads no others.
 pub(super) async fn dial(upstream: &Upstream, title_case: bool) -> Result<SendRequest<Incoming>, Failed> {
     let stream = tunnel::connect(upstream).await.map_err(Failed::Unreachable)?;
     let handshake = http1::Builder::new().title_case_headers(title_case).handshake(TokioIo::new(stream));

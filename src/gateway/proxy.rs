@@ -1,4 +1,4 @@
-//! Requests to services and their answers, streamed both ways: nothing is held back and nothing is collected.
+//! The proxy: sends requests to services and returns their answers. Both are streamed; no body is delayed or collected.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use crate::plan::routes::Route;
 /// Why a service gave no answer.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// Nobody listens there.
+    /// No connection to the service could be made.
     Unreachable(std::io::Error),
-    /// It accepted the request and gave no proper answer.
+    /// The service accepted the request and gave no proper answer.
     Broken(String),
-    /// It was not asked: whoever asks has as many requests under way as there is room for.
+    /// The request was not sent: the client has reached its limit of concurrent requests.
     Crowded,
 }
 
@@ -32,7 +32,7 @@ impl Failed {
     }
 }
 
-/// Sends a request, from which our own credentials were taken, to a service.
+/// Sends a request to a service. Our own credentials were already removed from the request.
 pub(super) async fn forward(
     route: &Route,
     mut request: Box<Request<Incoming>>,

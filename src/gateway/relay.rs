@@ -1,8 +1,8 @@
-//! Bytes in both directions between two connections, for as long as both want.
+//! Copies bytes in both directions between two connections until both directions have ended.
 //!
-//! Invariants: what is read is written before more is read, so each side is as fast as the other one takes it; an idle
-//! pair holds no buffer: reading goes into one buffer of the thread, and only what the other side did not take is kept;
-//! the end of one direction is passed on and the other goes on.
+//! Invariants: bytes that were read are written before more is read, so each side is read only as fast as the other
+//! side takes the bytes; an idle pair holds no buffer: reads use one buffer per thread, and only bytes that the other
+//! side did not take yet are kept; the end of one direction is passed on, and the other direction continues.
 
 use std::cell::RefCell;
 use std::io;
@@ -12,29 +12,29 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What is read at once. Bytes. Twice as much as nginx's largest usual buffer costs nothing: there is one a thread.
+/// Bytes that are read at once. Twice nginx's largest usual buffer costs nothing, because there is one per thread.
 const SCRATCH: usize = 64 * 1024;
 
-/// How often a direction may read before the other one, and other connections, have their turn.
+/// How often a direction may read before the other direction, and other connections, get their turn.
 const TURN: usize = 8;
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
 
-/// A direction.
+/// One direction.
 struct Flow {
-    /// What the other side has not taken yet.
+    /// Bytes that the other side has not taken yet.
     unsent: Bytes,
     stage: Stage,
-    /// Whether something was written that may still be in a buffer of the writer.
+    /// Whether written bytes may still be in a buffer of the writer.
     unflushed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Running,
-    /// The reader has ended; the writer is to be told.
+    /// The reader has reached its end; the writer is not yet shut down.
     Ending,
     Ended,
 }
@@ -59,12 +59,12 @@ impl Flow {
                 self.unflushed = true;
                 self.unsent.advance(written);
             }
-            // An empty `Bytes` may still hold on to what it was cut from.
+            // An empty `Bytes` may still keep the allocation that it was cut from.
             self.unsent = Bytes::new();
             match self.stage {
                 Stage::Running => {}
                 Stage::Ending => {
-                    // A side that has gone already needs no farewell.
+                    // Errors are ignored: the other side may already be closed.
                     let _ = ready!(Pin::new(&mut *to).poll_shutdown(cx));
                     self.stage = Stage::Ended;
                     return Poll::Ready(Ok(()));
@@ -112,7 +112,7 @@ impl Flow {
     }
 }
 
-/// Carries bytes until both directions have ended or one has failed. `early` is what was read from each side before.
+/// Copies bytes until both directions have ended or one has failed. `early` is what was already read from each side.
 pub(super) async fn relay<A, B>(mut a: A, mut b: B, early: (Bytes, Bytes)) -> io::Result<()>
 where
     A: AsyncRead + AsyncWrite + Unpin,
@@ -133,8 +133,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
-    async fn what_a_slow_reader_leaves_is_kept_and_ends_pass_on() {
-        // Pipes of 1000 bytes take only a part of what is read at once.
+    async fn slow_reader_gets_all_bytes_and_half_close_is_passed_on() {
+        // Pipes of 1000 bytes take only a part of the bytes that are read at once.
         let (mut client, a) = tokio::io::duplex(1000);
         let (b, mut service) = tokio::io::duplex(1000);
         let early = (Bytes::from_static(b"early"), Bytes::from_static(b"hello"));
@@ -151,7 +151,7 @@ mod tests {
         let mut received = Vec::new();
         service.read_to_end(&mut received).await.unwrap();
         assert!(received == expected, "{} of {} bytes", received.len(), expected.len());
-        // The other direction is open still.
+        // The other direction is still open.
         service.write_all(b", and goodbye").await.unwrap();
         service.shutdown().await.unwrap();
         assert_eq!(writing.await.unwrap(), "hello, and goodbye");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_side_that_breaks_ends_the_whole() {
+    async fn error_on_one_side_ends_the_relay() {
         let (client, a) = tokio::io::duplex(10);
         let (b, service) = tokio::io::duplex(10);
         let relayed = tokio::spawn(relay(a, b, (Bytes::new(), Bytes::from(vec![0; 100]))));

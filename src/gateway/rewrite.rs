@@ -1,8 +1,8 @@
-//! Requests and answers as a route's service needs them: asked for as `localhost`, without forwarded addresses, with
-//! headers that it does not send itself.
+//! Rewrites requests and answers as a route is configured: the service is requested as `localhost`, gets no forwarding
+//! headers, or its answers get additional headers.
 //!
 //! Invariants: an Origin becomes the service's own only if it was ours or a trusted one, so that a foreign page stays
-//! foreign to the service too; people's own Host is kept in `X-Forwarded-Host`.
+//! foreign to the service too; the Host of the client's request is kept in `X-Forwarded-Host`.
 
 use axum::body::Body;
 use axum::http::header::{
@@ -14,16 +14,16 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use super::{origin, page};
 use crate::plan::routes::{Route, Upstream};
 
-/// What services with little room copy out of a handshake.
+/// The headers that services with small buffers copy out of a handshake.
 const HANDSHAKE: [HeaderName; 6] =
     [HOST, ORIGIN, CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION];
 
-/// The answer to a request that has more to say than the service can read.
+/// The answer to a request that is longer than the service can read.
 pub(super) fn refuse<B>(route: &Route, request: &Request<B>) -> Option<Response<Body>> {
     let limit = route.rewrite.handshake_limit?;
     let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     let headers = request.headers();
-    // What a program leaves out is not counted, and old handshakes had other names.
+    // Missing headers are not counted; old handshakes had other names.
     let old = headers.iter().filter(|(name, _)| name.as_str().starts_with("sec-websocket-"));
     let values = HANDSHAKE.iter().filter_map(|name| headers.get(name)).chain(old.map(|(_, value)| value));
     let longest = values.map(HeaderValue::len).max().unwrap_or(0);
@@ -33,7 +33,7 @@ pub(super) fn refuse<B>(route: &Route, request: &Request<B>) -> Option<Response<
     })
 }
 
-/// Whether a request looks for something that was there before the service.
+/// Whether a request asks for one of the old paths that the route's configuration redirects (`moved`).
 pub(super) fn is_moved<B>(route: &Route, request: &Request<B>) -> bool {
     let path = request.uri().path();
     let below =
@@ -41,13 +41,13 @@ pub(super) fn is_moved<B>(route: &Route, request: &Request<B>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD) && route.rewrite.moved.iter().any(below)
 }
 
-/// Makes our own pages' Origin and Referer those of pages of the service. Must come before [`request`], which replaces
-/// the Host that tells ours from others.
+/// Replaces the Origin and Referer of our own pages by those of the service. Must be called before [`request`], which
+/// replaces the Host by which our own pages are recognised.
 pub(super) fn pages(route: &Route, headers: &mut HeaderMap, trusted: &[String], secure: bool) {
     if !route.rewrite.localhost {
         return;
     }
-    // The scheme is the one that the service is told in `X-Forwarded-Proto`, if it is told.
+    // The scheme is the same as in `X-Forwarded-Proto`, if that header is sent to the service.
     let scheme = if secure && route.rewrite.forwarded { "https" } else { "http" };
     let local = format!("{scheme}://{}", authority(&route.upstream));
     for name in [ORIGIN, REFERER] {
@@ -62,7 +62,7 @@ pub(super) fn pages(route: &Route, headers: &mut HeaderMap, trusted: &[String], 
     }
 }
 
-/// The last changes before a request leaves, after its headers were made those of a request to a service.
+/// The last changes before a request is sent to the service. Must be called after `headers::prepare_request`.
 pub(super) fn request(route: &Route, headers: &mut HeaderMap) {
     if route.rewrite.localhost
         && let Ok(host) = HeaderValue::try_from(authority(&route.upstream))
@@ -91,7 +91,7 @@ pub(super) fn answer(route: &Route, headers: &mut HeaderMap) {
             let rest = value.to_str().ok()?.split_once("://")?.1.strip_prefix(local.as_str())?;
             matches!(rest.as_bytes().first(), None | Some(b'/' | b'?' | b'#')).then(|| rest.to_owned())
         };
-        // Nobody but the service itself can go there.
+        // Redirects to `localhost` would lead clients to their own machine.
         if let Some(path) = headers.get(LOCATION).and_then(rest) {
             let path = if path.starts_with('/') { path } else { format!("/{path}") };
             // Two slashes would lead to another host.
@@ -101,7 +101,7 @@ pub(super) fn answer(route: &Route, headers: &mut HeaderMap) {
                 headers.insert(LOCATION, path);
             }
         }
-        // A permission for the Origin that we put in, of which no browser knows.
+        // This allows the Origin that we inserted, which is not the Origin of the browser's page.
         if headers.get(ACCESS_CONTROL_ALLOW_ORIGIN).and_then(rest).is_some_and(|rest| rest.is_empty()) {
             headers.remove(ACCESS_CONTROL_ALLOW_ORIGIN);
             headers.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_pages_become_the_services_own_and_foreign_ones_stay_foreign() {
+    fn own_origins_are_rewritten_and_foreign_origins_are_kept() {
         let trusted = ["https://app.example".to_owned()];
         for (page, secure, expected) in [
             ("http://desk:7860", false, "http://localhost:17860"),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_changes_where_nothing_was_asked_for() {
+    fn default_rewrite_changes_nothing() {
         let given =
             headers(&[(HOST, "desk"), (ORIGIN, "http://desk"), (LOCATION, "http://localhost:17860/")]);
         let (mut changed, route) = (given.clone(), route(Rewrite::default()));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_to_localhost_leads_back_to_us() {
+    fn redirects_to_localhost_become_local_paths() {
         for (to, expected) in [
             ("http://localhost:17860/login?next=/", "/login?next=/"),
             ("https://localhost:17860", "/"),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn too_long_handshake_is_refused_with_431() {
         let route = route(Rewrite { handshake_limit: Some(100), ..Rewrite::default() });
         let ask = |path: &str, name: &str, length: usize| {
             let request = Request::get(path).header(name, "x".repeat(length)).body(Body::empty()).unwrap();

@@ -1,4 +1,4 @@
-//! What the gateway is told of its work.
+//! The settings of the gateway.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -7,33 +7,34 @@ use axum::http::HeaderValue;
 use super::{forwarded, tls};
 use crate::config::Config;
 
-/// Where and as whom the gateway answers.
+/// The settings of the gateway.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The address that all ports are opened on; `::` is all addresses of IPv6 and IPv4.
+    /// The address on which all ports are opened; `::` means all addresses of IPv6 and IPv4.
     pub address: IpAddr,
     /// Host names, besides addresses and localhost, under which ports without authentication answer.
     pub names: Vec<String>,
     /// Origins (`https://name:port`) that may make changes besides a port's own.
     pub origins: Vec<String>,
-    /// How many threads carry traffic: as many as there are processors, unless it says otherwise. With 0 the runtime
-    /// that calls does it.
+    /// Number of worker threads; `None` means as many as there are processors. With 0 the caller's runtime does the
+    /// work.
     pub threads: Option<usize>,
-    /// What ports speak TLS with, to those who do.
+    /// The TLS configuration of the ports. They speak TLS with clients that begin with TLS.
     pub tls: Option<tls::Tls>,
-    /// Whether plain http is sent on to https.
+    /// Whether plain http is redirected to https.
     pub https: bool,
-    /// The port of our own pages on loopback, which people reach through tunnels of their own: not sent on to https.
+    /// The port of our own pages on loopback, which users reach through their own SSH port forwarding: not redirected
+    /// to https.
     pub inside: Option<u16>,
-    /// Whose word counts about where requests come from.
+    /// The proxies whose headers are trusted.
     pub proxies: forwarded::Proxies,
-    /// Whether pages of any origin may use what they show a token for.
+    /// Whether pages of any origin may use what they present a token for.
     pub any_origin: bool,
     /// The methods that pages of other origins may use.
     pub cors_methods: HeaderValue,
-    /// The headers that they may send.
+    /// The headers that pages of other origins may send.
     pub cors_headers: HeaderValue,
-    /// Whether texts are compressed that a service has not compressed.
+    /// Whether text answers are compressed if the service has not compressed them.
     pub compress: bool,
     /// Whether requests are logged.
     pub access_log: bool,
@@ -60,7 +61,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What people's variables say. Names and the certificate depend on more than them.
+    /// The settings from environment variables. Host names and the certificate depend on more and are set elsewhere.
     pub fn of(config: &Config) -> Self {
         let (env, vars) = (&config.env, &config.env.vars);
         let tunnel = env.text("CF_TUNNEL_TOKEN").is_some() || env.is_on("CF_QUICK_TUNNELS");

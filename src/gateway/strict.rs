@@ -1,11 +1,12 @@
-//! What a client really sent. The HTTP parser takes more than the standard allows and tidies it up before anybody can
-//! look: lines that end in a bare LF, two lengths that agree, a length beside `Transfer-Encoding`. Another server may
-//! read such a request in another way, and what one takes for a body is the next request to the other. So the bytes
-//! are watched on their way to the parser, and whoever answers a request asks first what was found.
+//! The request validator: it checks the bytes that a client really sent. The HTTP parser accepts more than the standard
+//! allows and normalises it before the request can be checked: lines that end in a bare LF, two lengths that agree, a
+//! length together with `Transfer-Encoding`. Another server may parse such a request differently, and what one server
+//! takes for a body is the next request for the other. So the bytes are checked on their way to the parser, and the
+//! code that answers a request first asks for the result.
 //!
-//! Invariants: bytes pass unchanged; each head is looked at once, in one pass; nothing is kept between two heads;
-//! a request about which nothing is known is refused; after something wrong, after a body without a length, and after
-//! a wish to switch protocols, nothing more is accepted on the connection.
+//! Invariants: bytes pass unchanged; each head is scanned once, in one pass; nothing is kept between two heads; a
+//! request without a result is refused; after an error, after a body without a length, and after a request to switch
+//! protocols, nothing more is accepted on the connection.
 
 mod head;
 
@@ -20,10 +21,10 @@ use super::crowd::cost;
 use super::pace::{At, Pace};
 use head::{Body, Head};
 
-/// A head can be no larger. The parser has its own limit, and the answer to what is beyond it.
+/// The size limit of a head. The parser has its own limit, and answers a head that exceeds that.
 const LARGEST: usize = 64 * 1024;
 
-/// What may follow a request that is as it should be.
+/// What may follow a valid request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Another request.
@@ -32,15 +33,15 @@ pub(crate) enum Next {
     Nothing,
 }
 
-/// What is known about the requests of one connection, in their order.
+/// The results for the requests of one connection, in their order.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdicts(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Requests that are as they should be, that others may follow, and that nobody has asked about yet.
+    /// Valid requests that others may follow, whose result has not been fetched yet.
     good: u32,
-    /// How the one after those is.
+    /// The result for the request after those.
     end: End,
 }
 
@@ -48,14 +49,14 @@ struct Known {
 enum End {
     #[default]
     Unknown,
-    /// As it should be, and the last one.
+    /// Valid, and the last one.
     Last,
     Bad(&'static str),
 }
 
 impl Verdicts {
-    /// What was found in the head of the next request; the error says what is wrong with it. Call it exactly once for
-    /// each request, in their order.
+    /// The result for the next request; the error says what is wrong with its head. Call it exactly once for each
+    /// request, in their order.
     pub(crate) fn next(&self) -> Result<Next, &'static str> {
         let mut known = self.known();
         if let Some(left) = known.good.checked_sub(1) {
@@ -65,7 +66,7 @@ impl Verdicts {
         match known.end {
             End::Bad(why) => Err(why),
             End::Last => {
-                known.end = End::Bad("nothing may follow the request before this one");
+                known.end = End::Bad("no request may follow the previous request");
                 Ok(Next::Nothing)
             }
             End::Unknown => Err("the head does not end where it should"),
@@ -77,39 +78,39 @@ impl Verdicts {
     }
 }
 
-/// How much more an unfinished head costs before that is counted. Bytes.
+/// The step in which the cost of an unfinished head is charged. Bytes.
 const STEP: i32 = 24 * 1024;
 
-/// How much memory a byte of an unfinished head takes: the parser's buffer and the beginning of a line are each as
-/// large as they had to become, and up to twice that.
+/// How much memory a byte of an unfinished head takes: the parser's buffer and the stored beginning of a line are each
+/// as large as needed, and up to twice that.
 const COPIES: usize = 3;
 
-/// A client's connection, of which every byte that is read is looked at.
+/// A client's connection. Every byte that is read from it is checked.
 pub(crate) struct Watched<I> {
     io: I,
     place: Place,
     verdicts: Verdicts,
     pace: Pace,
-    /// What the unfinished head has been charged with.
+    /// The bytes that are charged for the unfinished head.
     charged: i32,
-    /// Whether the client does not take what is written.
+    /// Whether the client does not read what is written.
     unsent: bool,
 }
 
-/// Where in the stream of requests the next byte is.
+/// The position of the next byte in the stream of requests.
 enum Place {
     /// Between two requests.
     Between,
-    /// In a head, of which the last read brought a part.
+    /// In a head that is not complete yet.
     Head(Box<Head>),
-    /// In a body, with so many bytes to go.
+    /// In a body, with this number of bytes left.
     Body(u64),
-    /// Where nothing is looked at any more.
+    /// After the last request: nothing is checked any more.
     Beyond,
 }
 
 impl<I> Watched<I> {
-    /// The connection, and what will be known about its requests.
+    /// Wraps a connection; returns the results for its requests as well.
     pub(super) fn new(io: I, pace: Pace) -> (Self, Verdicts) {
         let verdicts = Verdicts(Arc::default());
         let watched =
@@ -117,13 +118,14 @@ impl<I> Watched<I> {
         (watched, verdicts)
     }
 
-    /// The connection itself, for when it speaks another protocol.
+    /// The connection itself, for when it is upgraded to another protocol.
     pub(crate) fn into_inner(mut self) -> I {
         let _ = self.wrote(Poll::Ready(()));
         self.io
     }
 
-    /// Tells what has come, if that is more than another piece of a body.
+    /// Reports the new position to the timeouts, unless it is only another piece of a body, and charges the unfinished
+    /// head.
     fn tell(&mut self, before: At) {
         let now = match &self.place {
             Place::Between => At::Between,
@@ -142,7 +144,7 @@ impl<I> Watched<I> {
         }
     }
 
-    /// Notices when the client stops to take what is written, and when it goes on.
+    /// Notices when the client stops reading what is written, and when it continues.
     fn wrote<T>(&mut self, polled: Poll<T>) -> Poll<T> {
         if polled.is_pending() != self.unsent {
             self.unsent = polled.is_pending();
@@ -168,7 +170,7 @@ impl<I> Watched<I> {
         }
     }
 
-    /// Goes on with a head; returns what comes after it.
+    /// Continues with a head; returns the bytes after it.
     fn head<'a>(&mut self, mut head: Head, mut bytes: &'a [u8]) -> &'a [u8] {
         loop {
             match head.line(&mut bytes) {

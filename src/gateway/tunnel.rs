@@ -1,7 +1,8 @@
-//! Upgraded connections: WebSocket, and whatever else two sides agree on.
+//! Upgraded connections: WebSocket, and any other protocol that client and service agree on.
 //!
-//! Invariants: nothing passes before the service's 101; bytes that a side sent early are not lost; each tunnel has a
-//! connection of its own to the service, so that nothing of it can reach another request; a revoked session closes it.
+//! Invariants: nothing passes before the service's 101; bytes that a side sent early are not lost; each upgraded
+//! connection has its own connection to the service, so that none of its bytes can reach another request; it is closed
+//! when its session is revoked.
 
 use std::io;
 use std::sync::Arc;
@@ -32,20 +33,20 @@ use crate::plan::routes::{Route, Upstream};
 /// A connection to a service.
 pub(super) type Connection = Either<TcpStream, UnixStream>;
 
-/// What a tunnel holds as long as it lasts.
+/// What an upgraded connection holds as long as it is open.
 pub(super) struct Hold {
-    /// It ends with the session.
+    /// The session guard: the upgraded connection ends with the session.
     pub(super) lease: Lease,
-    /// It counts as a connection of whoever opened it.
+    /// It still occupies the connection slot of the client that opened it.
     pub(super) place: Arc<Seat>,
-    /// What passes is counted.
+    /// Counts the bytes that pass.
     pub(super) tunnel: Tunnel,
 }
 
 /// How long a service on this machine may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How soon a service whose queue is full is asked again, at first and later.
+/// Pause before the next attempt to connect to a service whose queue is full: at first, and at most.
 const AGAIN: Duration = Duration::from_millis(1);
 const AGAIN_AT_MOST: Duration = Duration::from_millis(20);
 
@@ -71,7 +72,7 @@ pub(super) async fn open(
     Ok(response)
 }
 
-/// A connection to a service, given up after a while.
+/// Connects to a service; gives up after [`CONNECT`].
 pub(super) async fn connect(upstream: &Upstream) -> io::Result<Connection> {
     let connecting = async {
         match upstream {
@@ -99,9 +100,8 @@ pub(super) async fn connect(upstream: &Upstream) -> io::Result<Connection> {
     tokio::time::timeout(CONNECT, connecting).await?
 }
 
-/// Connects to a Unix socket. While its service has not accepted as many connections as may wait, the kernel refuses
-/// another one and does not tell when there is room: so it is asked again, less and less often. (A connection over TCP
-/// waits by itself.)
+/// Connects to a Unix socket. While the listen queue of the service is full, the kernel refuses another connection and
+/// does not report when there is room: so this tries again, with growing pauses. (Over TCP the kernel itself waits.)
 async fn patiently<T, F>(connect: impl Fn() -> F) -> io::Result<T>
 where
     F: Future<Output = io::Result<T>>,
@@ -116,19 +116,19 @@ where
     }
 }
 
-/// Lets the kernel find out that the other side is gone without a word.
+/// Makes the kernel detect a peer that disappeared without closing the connection.
 pub(super) fn keep_alive(stream: &TcpStream) {
-    // A connection on which this fails works; it only stays longer than it should.
+    // A connection on which this fails still works; it may only stay open longer than it should.
     let _ = setsockopt(stream, sockopt::KeepAlive, &true);
     let _ = setsockopt(stream, sockopt::TcpKeepIdle, &60);
     let _ = setsockopt(stream, sockopt::TcpKeepInterval, &15);
 }
 
-/// Lets a tunnel go on by itself, as the task that serves its connection from now on.
+/// Runs an upgraded connection in its own task, which serves the client's connection from now on.
 pub(super) fn start(seat: Arc<Seat>, tunnel: impl Future<Output = ()> + Send + 'static) {
     let place = Arc::clone(&seat.place);
     let task = tokio::spawn(async move {
-        // A tunnel is always our turn.
+        // An upgraded connection always counts as busy, never as idle.
         let busy = if seat.place.is_trusted() { None } else { seat.place.permit(true) };
         seat.place.charge(cost::TUNNEL);
         tunnel.await;
@@ -139,7 +139,7 @@ pub(super) fn start(seat: Arc<Seat>, tunnel: impl Future<Output = ()> + Send + '
 
 async fn carry(client: OnUpgrade, service: OnUpgrade, hold: Hold) {
     let ended = hold.lease.ended().clone();
-    // How a tunnel ends concerns its two ends only.
+    // An error here concerns only the two peers, so it is not reported.
     tokio::select! {
         _ = connect_both(client, service, &hold.tunnel) => {}
         () = ended.cancelled() => {}
@@ -147,7 +147,7 @@ async fn carry(client: OnUpgrade, service: OnUpgrade, hold: Hold) {
     drop(hold);
 }
 
-/// What hyper made of the connections is taken apart again: of its buffers, only what is in them is kept.
+/// Takes the plain connections back from hyper; of its buffers, only the bytes in them are kept.
 async fn connect_both(client: OnUpgrade, service: OnUpgrade, tunnel: &Tunnel) -> io::Result<()> {
     let (client, service) = tokio::try_join!(client, service).map_err(io::Error::other)?;
     let (service, of_service) = bare::<Connection>(service).map_err(|_| unknown())?;
@@ -163,13 +163,13 @@ async fn connect_both(client: OnUpgrade, service: OnUpgrade, tunnel: &Tunnel) ->
     relay(tunnel.over(client.into_inner()), service, (of_client, of_service)).await
 }
 
-/// The connection itself, and what was read from it already.
+/// The connection itself, and the bytes that were already read from it.
 fn bare<I>(upgraded: Upgraded) -> Result<(I, Bytes), Upgraded>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<I>>()?;
-    // A copy of its own size: what was read belongs to a buffer of 8 KiB, which would stay as long as this.
+    // An exact copy: the bytes belong to a buffer of 8 KiB, which would otherwise stay allocated as long as they do.
     Ok((io.into_inner(), Bytes::copy_from_slice(&read_buf)))
 }
 

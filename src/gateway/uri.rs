@@ -1,8 +1,8 @@
-//! What we read out of addresses: form fields, the provider's token, the address to return to after a login.
+//! Parses addresses and queries: form fields, the token of the cloud provider, the address to return to after a login.
 
 use axum::http::Uri;
 
-/// Undoes percent encoding; `plus` stands for a space in forms and queries. What is no valid escape stays as it is.
+/// Undoes percent encoding. `plus`: a `+` means a space, as in forms and queries. Invalid escapes stay unchanged.
 pub fn decode(text: &str, plus: bool) -> Vec<u8> {
     let bytes = text.as_bytes();
     let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
@@ -23,7 +23,7 @@ pub fn decode(text: &str, plus: bool) -> Vec<u8> {
     decoded
 }
 
-/// Encodes text so that it can stand as a value in a query.
+/// Encodes text as a value in a query.
 pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -48,30 +48,31 @@ fn pairs(form: &str) -> impl Iterator<Item = (&str, &str)> {
     form.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// The address when it leads to a page of this very host and port, otherwise `/`. Browsers drop tabs and newlines
-/// from addresses and read `\` as `/`, so nothing but visible ASCII without a backslash is let through.
+/// The address if it leads to a page of this host and port, otherwise `/`. Browsers drop tabs and newlines from
+/// addresses and read `\` as `/`, so only visible ASCII without a backslash is accepted.
 pub fn local(address: &str) -> &str {
     let rooted = address.starts_with('/') && !address.starts_with("//");
     let plain = address.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
     if rooted && plain && !address.starts_with("/desktopd/log") { address } else { "/" }
 }
 
-/// The name of the field that a token comes in.
+/// The name of the query field that holds a token.
 const TOKEN: &str = "token";
 
-/// The token that a field of a query holds, as it stands there.
+/// The token in a field of a query, still encoded.
 fn token(pair: &str) -> Option<&str> {
     let (key, value) = pair.split_once('=')?;
-    // Whoever reads the query after us undoes escapes in names, too.
+    // Services that read the query after us also decode escapes in names.
     let escaped = key.len() > TOKEN.len() && key.contains('%') && decode(key, true) == TOKEN.as_bytes();
     (key == TOKEN || escaped).then_some(value)
 }
 
-/// The token that an address shows, whoever's: as a form means it, and where there is a plus also as it looks.
+/// The token in an address, whether it is ours or not, in all its readings: decoded as a form, and if there is a plus
+/// also with the plus taken literally.
 pub fn token_shown(uri: &Uri) -> Option<Vec<Vec<u8>>> {
     let shown = uri.query()?.split('&').filter_map(token).find(|token| !token.is_empty())?;
     let mut readings = vec![decode(shown, true)];
-    // A plus may be meant as such by whoever put a link together by hand.
+    // In a link that was written by hand, a plus may be meant literally.
     readings.extend(shown.contains('+').then(|| decode(shown, false)));
     Some(readings)
 }
@@ -82,21 +83,22 @@ pub fn without_token(uri: &Uri, ours: impl Fn(&[u8]) -> bool) -> Option<String> 
     Some(format!("{}{rest}", uri.path()))
 }
 
-/// A `Referer` without the tokens that `ours` recognises, when there was one, or when nobody can tell.
+/// A `Referer` without the tokens that `ours` recognises, if there was one. Empty if the `Referer` is not ASCII,
+/// because it cannot be checked.
 pub fn referer_without_token(referer: &[u8], ours: impl Fn(&[u8]) -> bool) -> Option<String> {
     let Some(referer) = std::str::from_utf8(referer).ok().filter(|text| text.is_ascii()) else {
         return Some(String::new());
     };
     let (place, query) = referer.split_once('?')?;
-    // Our own pages carry addresses in theirs.
+    // The queries of our own pages contain other addresses, so the whole query is removed.
     let own = place.split('/').skip(3).any(|folder| folder == "desktopd");
     let rest = if own { String::new() } else { query_without_token(query, ours)? };
     Some(format!("{place}{rest}"))
 }
 
-/// What is left of a query, with its question mark, when there was a token in it.
+/// The rest of a query, with its question mark, if there was a token in it.
 fn query_without_token(query: &str, ours: impl Fn(&[u8]) -> bool) -> Option<String> {
-    // A plus may be meant as such by whoever put a link together by hand.
+    // In a link that was written by hand, a plus may be meant literally.
     let is_ours = |pair: &&str| {
         token(pair).is_some_and(|token| ours(&decode(token, false)) || ours(&decode(token, true)))
     };
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_leave_the_address() {
+    fn our_token_is_removed_from_the_address() {
         let cases = [
             ("/?token=secret", Some("/")),
             ("/a?b=c&token=secret&d", Some("/a?b=c&d")),
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_leave_the_referer() {
+    fn our_token_is_removed_from_the_referer() {
         for (referer, clean) in [
             ("http://h:1/a?token=secret", Some("http://h:1/a")),
             ("http://h:1/a?b&tok%65n=secret&c=d", Some("http://h:1/a?b&c=d")),
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_anybody_are_seen() {
+    fn any_token_in_the_query_is_found() {
         for (uri, shown) in [
             ("/?token=x%20y", &["x y"][..]),
             ("/?token=x+%2By&token=z", &["x +y", "x++y"]),
@@ -215,7 +217,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_leads_elsewhere(text in "[/\\\\a-z:.\t\n @?#%]{0,12}") {
+        fn local_addresses_stay_on_this_host(text in "[/\\\\a-z:.\t\n @?#%]{0,12}") {
             let local = local(&text);
             prop_assert!(local.starts_with('/') && !local.starts_with("//") && !local.starts_with("/\\"));
         }

@@ -1,4 +1,5 @@
-//! What kind of request it is, and the answer to one that does not come in.
+//! The request context: connection, client address, scheme and kind of a request; also the answer to a request that
+//! is not admitted, and the first checks for malformed requests.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,49 +19,49 @@ use super::headers::{CF_RAY, SEC_FETCH_MODE};
 use super::workers::Guest;
 use super::{headers, login, origin, page};
 
-/// The connection on which a request came.
+/// Connection info: the connection on which a request came.
 #[derive(Clone)]
 pub(super) struct Arrival {
-    /// The port of ours.
+    /// Our port.
     pub(super) port: u16,
     /// The address at the other end.
     pub(super) peer: IpAddr,
     /// The same as text.
     pub(super) from: HeaderValue,
-    /// Whether it is encrypted up to here.
+    /// Whether the connection to us uses TLS.
     pub(super) tls: bool,
-    /// What it takes of the room that there is.
+    /// The connection slot.
     pub(super) place: Arc<Seat>,
 }
 
-/// What a connection takes of the room that there is, as long as it or a tunnel that it became is open.
+/// The resources that a connection occupies as long as it, or the upgraded connection that it became, is open.
 pub(super) struct Seat {
-    /// Of the connections that there may be, to us and from us to services.
+    /// Its share of the connection limits, for connections from clients and to services.
     pub(super) place: Arc<Place>,
-    /// Of the threads.
+    /// Its share of a worker thread.
     pub(super) _guest: Guest,
 }
 
-/// Where a request came from, and what kind it is.
+/// The request context: where a request came from, and what kind of request it is.
 pub(super) struct Visit {
-    /// The port of ours.
+    /// Our port.
     pub(super) port: u16,
     /// The address that the request came from, as far as we know.
     pub(super) peer: IpAddr,
-    /// The address at the other end of the connection, as text.
+    /// The address at the other end of the connection, and the same as text.
     other_end: (IpAddr, HeaderValue),
     /// Whether it came by https, as the client sees it.
     pub(super) secure: bool,
-    /// Where our own addresses begin, as the client sees them.
+    /// The base for links to our own addresses, as the client sees them.
     pub(super) base: Base,
-    /// What the connection takes of the room that there is.
+    /// The connection slot.
     pub(super) place: Arc<Seat>,
-    /// Whether a person looks at the answer.
+    /// Whether a browser will show the answer to the user as a page.
     pub(super) navigation: bool,
-    /// Whether it came through Cloudflare, which shows a page of its own in place of a 502. Whoever only says so gets
-    /// another status, and nothing else.
+    /// Whether it came through Cloudflare, which replaces a 502 with its own page. A client that only claims this gets
+    /// another status code, and nothing else.
     pub(super) by_cloudflare: bool,
-    /// The protocol that it asks to switch to.
+    /// The protocol that the request asks to switch to.
     pub(super) upgrade: Option<HeaderValue>,
 }
 
@@ -77,13 +78,13 @@ impl Visit {
         Self { port, peer, other_end, secure, base, place, navigation, by_cloudflare, upgrade }
     }
 
-    /// The address that the request came from, as it stands in headers.
+    /// The address that the request came from, as a header value.
     pub(super) fn from(&self) -> HeaderValue {
         let (address, text) = &self.other_end;
         if *address == self.peer { text.clone() } else { text_of(self.peer) }
     }
 
-    /// Whether the answer is a page that a person looks at.
+    /// Whether the user sees the answer as a page.
     pub(super) fn is_page(&self) -> bool {
         self.navigation && self.upgrade.is_none()
     }
@@ -93,7 +94,7 @@ impl Visit {
         !origin::is_safe(method) || self.upgrade.is_some()
     }
 
-    /// The answer to somebody who does not come in.
+    /// The answer to a request that is not admitted.
     pub(super) fn deny<B>(&self, denied: Denied, request: &Request<B>) -> Response<Body> {
         let browser = request.headers().contains_key(SEC_FETCH_MODE);
         if let Denied::TooMany(wait) = denied {
@@ -102,13 +103,13 @@ impl Visit {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
             return response;
         }
-        // A browser that remembers an old password sends it unasked; the page is its way to a new one.
+        // A browser that remembers an old password sends it without being asked; the login page asks for the new one.
         if self.navigation && self.upgrade.is_none() && (denied == Denied::Stranger || browser) {
             return page::redirect(&login::address(request.uri(), &self.base));
         }
         let mut response = page::json(StatusCode::UNAUTHORIZED, &json!({ "error": "a login is needed" }));
         if !browser {
-            // Pages that ask in the background would make a browser pop up a dialog of its own.
+            // Browsers get no challenge: background requests of pages would make them show their own login dialog.
             let challenge = HeaderValue::from_static("Basic realm=\"desktopd\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
@@ -116,12 +117,12 @@ impl Visit {
     }
 }
 
-/// An address as it stands in headers.
+/// An address as a header value.
 pub(super) fn text_of(address: IpAddr) -> HeaderValue {
     HeaderValue::try_from(address.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
-/// Refuses what two programs could read in two ways.
+/// Refuses requests that two programs could interpret differently.
 pub(super) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
     let bad = |why| Err((StatusCode::BAD_REQUEST, why));
     let headers = request.headers();
@@ -141,7 +142,8 @@ pub(super) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'
     if request.uri().authority().is_some_and(|authority| Some(authority.as_str()) != host) {
         return bad("the address and the Host name different hosts");
     }
-    // HTTP/1.1 was looked at more closely; in HTTP/2 a length is a header like any other, and is sent on as it is.
+    // For HTTP/1.1 the request validator has checked more; in HTTP/2 the length is an ordinary header and is passed on
+    // unchanged.
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let plain = |length: &HeaderValue| {
         let length = length.as_bytes();
@@ -150,27 +152,28 @@ pub(super) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'
     if lengths.next().is_some_and(|length| !plain(length) || headers.contains_key(TRANSFER_ENCODING))
         || lengths.next().is_some()
     {
-        return bad("a body has one length");
+        return bad("a body needs exactly one valid length");
     }
     if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
-        return bad("a request has one Authorization");
+        return bad("a request may have only one Authorization header");
     }
     Ok(())
 }
 
-/// Whether a person waits for a page. Browsers of today say so; for the others the wish for HTML counts.
+/// Whether the user waits for a page. Current browsers send `Sec-Fetch-Mode`; for all other clients it is enough that
+/// they accept HTML.
 fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     matches!(*method, Method::GET | Method::HEAD) && wants_page(headers)
 }
 
-/// Whether a person sees the answer, be it to a form.
+/// Whether the user sees the answer as a page, whatever the method (a form is sent with POST).
 pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     let html = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/html"));
     headers.get_all(ACCEPT).iter().any(html)
         && headers.get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
 }
 
-/// Whether a request came through Cloudflare, or says so.
+/// Whether a request came through Cloudflare, or claims to.
 pub(super) fn is_by_cloudflare(headers: &HeaderMap) -> bool {
     headers.contains_key(CF_RAY)
 }

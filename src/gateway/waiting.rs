@@ -1,8 +1,9 @@
-//! What stands in for a service that is not ready, or has nothing to show: who or what is the reason and since when,
-//! what it waits for and what it printed last, with a button where something has to be started and the other ways in.
-//! The page enters by itself when there is something to see, and asks for nothing until then: the gateway tells it.
+//! The waiting page, in place of a service that is not ready or has nothing to show. It shows which service is the
+//! reason and since when, the services that it waits for, its last lines of output, a button where a service has to be
+//! started, and links to the other ports. The page opens the service automatically when there is something to see; it
+//! does not poll: the gateway sends it events.
 //!
-//! Streams that are open already stay: a desktop that is started again is there again without a reload.
+//! Streams that are already open stay open: after a restart of the desktop they continue without a reload.
 
 mod markup;
 
@@ -32,48 +33,48 @@ use crate::observe::{Seen, Sight, Snapshot, UnitState, Watch, sight};
 use crate::plan::routes::Route;
 use crate::supervise::Asker;
 
-/// Lines of the log that are shown.
+/// Number of log lines that are shown.
 const LINES: usize = 12;
 
-/// Where the events come from.
+/// The path of the event stream.
 pub(super) const EVENTS: &str = "/desktopd/wait/events";
 
-/// Where a person has those services started without which there is nothing to see.
+/// The path that starts the services without which there is nothing to see.
 pub(super) const START: &str = "/desktopd/wait/start";
 
-/// The query by which a person sees what there is, whatever it is.
+/// The query field by which a user opens the service although it is not well.
 const ANYWAY: &str = "desktopd-anyway";
 
-/// How long a person waits for a service that said before that it does not work.
+/// How long a page waits for an answer of a service that is unhealthy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Proxies on the way cut connections on which nothing happens.
+/// Interval of keep-alive messages: proxies in between close idle connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
 
-/// How often a service that calls itself ready is tried while somebody waits for it: at first, and at most.
+/// Pause between attempts to connect to a service that is ready, while a page waits for it: at first, and at most.
 const RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
-/// Where a service stands, as the page shows it.
+/// The state of a service, as the page shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Standing {
-    /// What a person reads first.
+    /// The headline.
     headline: String,
     /// The service that is the reason.
     unit: String,
-    /// The state's name.
+    /// The name of its state.
     state: &'static str,
-    /// Why.
+    /// The reason for the state.
     reason: String,
-    /// Since when, in milliseconds since the Unix epoch; 0 where that says nothing.
+    /// Since when, in milliseconds since the Unix epoch; 0 if unknown or meaningless.
     since: i64,
-    /// What it waits for, with the states of those.
+    /// The services that it waits for, with their states.
     needs: Vec<Need>,
-    /// What happens next, and who makes it happen.
+    /// What happens next, and whether the user has to do something.
     hint: &'static str,
-    /// The services that a person can have started.
+    /// The services that the user can start with the button.
     start: Vec<String>,
-    /// Whether there may be something to see all the same.
+    /// Whether the service may have something to show anyway.
     anyway: bool,
 }
 
@@ -83,40 +84,41 @@ struct Need {
     state: &'static str,
 }
 
-/// Where the service behind a route stands; `None` when requests should simply be sent there. A `person` who opens a page
-/// is told as well when there would be nothing to see in it: programs, and pages that are open, speak to the service.
+/// The state of the service behind a route; `None` when requests should be sent to the service. `person`: a user opens
+/// a page, so the result is also a state when the page would show nothing. In that case the requests of programs, and
+/// of pages that are already open, still go to the service.
 pub(super) fn standing(snapshot: &Snapshot, route: &Route, person: bool) -> Option<Standing> {
     let unit = snapshot.unit(&route.unit)?;
     if !matches!(unit.state, UnitState::Ready | UnitState::Done) {
         return Some(told(snapshot, route, &sight::look(snapshot, &route.unit, &route.shows)));
     }
     let shown = person.then(|| match route.bridge {
-        // The pages are files, which come whether the service answers or not.
+        // The pages are files, which are served even if the service does not answer.
         Some(_) => sight::look(snapshot, &route.unit, &route.shows),
         None => sight::shown(snapshot, &route.shows),
     });
     shown.filter(|shown| !shown.sight.is_well()).map(|shown| told(snapshot, route, &shown))
 }
 
-/// The same for a page that waits: it does not enter either while the service itself is not well.
+/// The same for a waiting page: it does not open the service as long as the service itself is not well.
 fn waits(snapshot: &Snapshot, route: &Route) -> Option<Standing> {
     snapshot.unit(&route.unit)?;
     let seen = sight::look(snapshot, &route.unit, &route.shows);
     (seen.sight != Sight::Ready).then(|| told(snapshot, route, &seen))
 }
 
-/// Whether the service behind a route, or what it needs, runs and does not work.
+/// Whether the service behind a route, or a service that it needs, runs but is unhealthy.
 pub(super) fn is_unhealthy(snapshot: &Snapshot, route: &Route) -> bool {
     sight::look(snapshot, &route.unit, &route.shows).sight == Sight::Unhealthy
 }
 
-/// Whether a person wants to see what there is, whatever it is.
+/// Whether the user wants to open the service although it is not well.
 pub(super) fn insists(uri: &Uri) -> bool {
     uri.query().is_some_and(|query| query.split('&').any(|part| part == ANYWAY))
 }
 
 fn told(snapshot: &Snapshot, route: &Route, seen: &Seen) -> Standing {
-    let stands = match (seen.sight, seen.state) {
+    let state = match (seen.sight, seen.state) {
         (Sight::Failed, _) => "has failed",
         (Sight::Unhealthy, _) => "does not answer",
         (_, Some(UnitState::Backoff)) => "ended and will be started again",
@@ -143,11 +145,11 @@ fn told(snapshot: &Snapshot, route: &Route, seen: &Seen) -> Standing {
     let unhealthy = seen.sight == Sight::Unhealthy;
     let own_ready = snapshot.unit(&route.unit).is_some_and(|unit| unit.state == UnitState::Ready);
     Standing {
-        headline: format!("{} {stands}", page::plain(&route.title)),
+        headline: format!("{} {state}", page::plain(&route.title)),
         unit: seen.unit.clone(),
         state: if unhealthy { seen.sight.name() } else { seen.state.map_or("", UnitState::name) },
         reason: page::plain(&seen.text),
-        // It says since when it is ready, not since when it is unhealthy.
+        // `since` is the time since the service is ready, not since it is unhealthy.
         since: if unhealthy { 0 } else { seen.since },
         needs: needs.map(|other| Need { name: other.name.clone(), state: other.state.name() }).collect(),
         hint,
@@ -156,18 +158,18 @@ fn told(snapshot: &Snapshot, route: &Route, seen: &Seen) -> Standing {
     }
 }
 
-/// Where a service stands that is ready and yet cannot be reached.
+/// The state of a service that is ready but cannot be reached.
 pub(super) fn silent(snapshot: &Snapshot, route: &Route, reason: &str) -> Standing {
     let title = page::plain(&route.title);
     if let Some(standing) = waits(snapshot, route) {
         return standing;
     }
     let (headline, state, reason, hint) = if route.unit.is_empty() {
-        // An entry of PORTAL_CONFIG: whether what it names was ever started is not known here.
+        // An entry of PORTAL_CONFIG: desktopd does not know whether the program behind it was ever started.
         let headline = format!("Nothing answers at {}", route.upstream);
         let reason = format!(
-            "{title} is an entry of PORTAL_CONFIG, and no service of this machine: something else has to start it \
-             ({reason})"
+            "{title} is an entry of PORTAL_CONFIG, not a service of this machine: another program must \
+             start it ({reason})"
         );
         (headline, "unknown", reason, "This page opens it if something answers there later.")
     } else {
@@ -187,7 +189,7 @@ pub(super) fn silent(snapshot: &Snapshot, route: &Route, reason: &str) -> Standi
     }
 }
 
-/// The answer of a service, or that there was none in time.
+/// The answer of a service, or an error if there is none within the limit.
 pub(super) async fn within(
     limit: Option<Duration>,
     answer: impl Future<Output = Result<Response<Reply>, Failed>>,
@@ -197,8 +199,8 @@ pub(super) async fn within(
     tokio::time::timeout(limit, answer).await.unwrap_or_else(late)
 }
 
-/// Has the services started without which there is nothing to see; through the portal's api, which has its own rules.
-/// `page` is the address's prefix where a page asked, which is then shown again.
+/// Starts the services without which there is nothing to see, through the portal's API, which has its own rules.
+/// `page`: the request came from a page, so the answer redirects back to it; this is the base for its address.
 pub(super) async fn start(
     route: &Route,
     watch: &Watch,
@@ -211,7 +213,7 @@ pub(super) async fn start(
         |status, error: &str| page::json(status, &json!({ "error": error, "service": route.title }));
     let back = page.map(|base| base.to(&route.path));
     if names.is_empty() {
-        // A second press of the button finds the service started.
+        // The button was pressed twice: the service was already started.
         return back.map_or_else(|| page::json(StatusCode::OK, &json!({})), |back| page::redirect(&back));
     }
     let body = Body::from(json!({ "names": names }).to_string());
@@ -229,7 +231,7 @@ pub(super) async fn start(
     }
 }
 
-/// The page for people, and the same for programs.
+/// The waiting page for users, or the same information as JSON for programs.
 pub(super) fn answer(
     standing: &Standing,
     snapshot: &Snapshot,
@@ -238,7 +240,7 @@ pub(super) fn answer(
     page: Option<&Base>,
 ) -> Response<Body> {
     let mut response = if let Some(base) = page {
-        // Only what comes by itself is worth asking for again.
+        // Without scripts the page reloads itself, unless the user has to start a service first.
         let again = "<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n";
         let again = if standing.start.is_empty() { again } else { "" };
         let script = page::escape(&base.to("/desktopd/wait.js"));
@@ -255,7 +257,7 @@ pub(super) fn answer(
     response
 }
 
-/// The events for the page: `status`, `lines` (all that is shown), `line` (one more) and `enter`.
+/// The events for the page: `status`, `lines` (replaces all shown lines), `line` (one more line) and `enter`.
 pub(super) fn events(route: Arc<Route>, watch: Watch, logs: &Logs) -> Response<Body> {
     let logs = logs.clone();
     let follower = Follower {
@@ -282,7 +284,7 @@ struct Follower {
     route: Arc<Route>,
     watch: Watch,
     logs: Logs,
-    /// Whose log it follows: that of the service that is the reason.
+    /// The service whose log is followed: the one that is the reason.
     followed: Option<String>,
     live: Option<tokio::sync::broadcast::Receiver<Line>>,
     shown: Option<Vec<Line>>,
@@ -308,14 +310,14 @@ impl Follower {
                     return event("status", &self.last);
                 }
             } else if !self.entered && tunnel::connect(&self.route.upstream).await.is_ok() {
-                // Ready by its own word is not enough: a page that entered too early would only come back.
+                // The ready state alone is not enough: a page that reloads too early would get the waiting page again.
                 self.entered = true;
                 return event("enter", &());
             }
             tokio::select! {
                 changed = self.watch.changed() => changed.ok()?,
                 line = next(self.live.as_mut()) => match line {
-                    // The page has no way to replace a row; it gets the row when that has ended.
+                    // The page cannot replace a line, so it gets a line only when the line is complete.
                     Ok(line) if line.open => {}
                     Ok(line) => return event("line", &page::plain(&line.text)),
                     Err(RecvError::Lagged(_)) => {}
@@ -330,10 +332,10 @@ impl Follower {
 }
 
 impl Follower {
-    /// Follows the log of the service that is the reason, or of the route's own.
+    /// Follows the log of the service that is the reason, or of the route's own service.
     fn follow(&mut self, standing: Option<&Standing>) {
         let unit = standing.map_or(&self.route.unit, |standing| &standing.unit);
-        // To follow a log makes it, and who is no unit of ours has none.
+        // Following a log would create it, and a route without a unit has no log.
         if unit.is_empty() || self.followed.as_ref() == Some(unit) {
             return;
         }

@@ -1,8 +1,9 @@
-//! The way to the desktop's stream without a secure context: WebRTC, which Selkies can speak instead of its WebSocket.
+//! Switches Selkies to WebRTC, which shows the desktop's stream without a secure context. Selkies can use WebRTC
+//! instead of its WebSocket.
 //!
-//! It has one mode at a time for everybody, so a person is asked first, and whoever is led to https otherwise is not
-//! while it speaks WebRTC already. The page comes from the same host as the stream's, by a click: browsers then let
-//! the video play.
+//! Selkies has one mode at a time for all users, so the user is asked first; while Selkies uses WebRTC, plain http
+//! requests get no page that leads to https. The page of this module is on the same host as the stream, and the user
+//! clicks in it: browsers then allow the video to play.
 
 use std::time::Duration;
 
@@ -19,27 +20,27 @@ use super::base::Base;
 use super::{page, tunnel};
 use crate::plan::routes::{Route, Upstream};
 
-/// Where the mode is changed.
+/// The path where the mode is changed.
 pub(super) const PATH: &str = "/desktopd/webrtc";
 
-/// What Selkies says and takes.
+/// The API paths of Selkies: to read and to change the mode.
 const STATUS: &str = "/api/status";
 const SWITCH: &str = "/api/switch";
 
-/// How long it may take to say its mode, and to change it: it ends the streams of the other one first.
+/// How long Selkies may take to report its mode, and to change it: it first ends the streams of the old mode.
 const ASK: Duration = Duration::from_secs(2);
 const CHANGE: Duration = Duration::from_secs(20);
 
-/// More is no answer to these questions.
+/// Larger answers are rejected. Bytes.
 const ANSWER: usize = 64 * 1024;
 
-/// Whether the service speaks WebRTC now.
+/// Whether the service uses WebRTC now.
 pub(super) async fn is_on(upstream: &Upstream) -> bool {
     let asked = tokio::time::timeout(ASK, ask(upstream, Method::GET, STATUS, Bytes::new())).await;
     matches!(asked, Ok(Ok(status)) if status["current_mode"] == "webrtc")
 }
 
-/// GET asks whether the mode shall be changed, POST changes it and goes to the stream.
+/// GET asks the user whether to change the mode; POST changes it and redirects to the stream.
 pub(super) async fn answer(route: &Route, method: &Method, base: &Base) -> Response<Body> {
     let title = page::escape(&route.title);
     if *method == Method::POST {
@@ -47,18 +48,18 @@ pub(super) async fn answer(route: &Route, method: &Method, base: &Base) -> Respo
         let asked = tokio::time::timeout(CHANGE, ask(&route.upstream, Method::POST, SWITCH, wish.into()));
         let why = match asked.await {
             Ok(Ok(done)) if done["status"] == "success" => return page::redirect(&base.to(&route.path)),
-            Ok(Ok(refused)) => refused["message"].as_str().unwrap_or("it refuses").to_owned(),
+            Ok(Ok(refused)) => refused["message"].as_str().unwrap_or("the service refuses").to_owned(),
             Ok(Err(error)) => error,
-            Err(_) => "it takes too long".to_owned(),
+            Err(_) => "the service takes too long".to_owned(),
         };
         let why = page::escape(&why);
-        let body = format!("<main class=\"card\">\n<h1>{title} stays as it is</h1>\n<p>{why}</p>\n</main>\n");
+        let body = format!("<main class=\"card\">\n<h1>{title} is unchanged</h1>\n<p>{why}</p>\n</main>\n");
         return page::html(StatusCode::BAD_GATEWAY, "WebRTC", (base, ""), &body);
     }
     let address = page::escape(&base.to(PATH));
     let body = format!(
         "<main class=\"card\">\n<h1>{title} by WebRTC</h1>\n\
-         <p>WebRTC needs no https. The stream changes for everybody who is connected to it now.</p>\n\
+         <p>WebRTC needs no https. The stream changes for all users who are connected to it now.</p>\n\
          <form method=\"post\" action=\"{address}\"><button>Switch to WebRTC</button></form>\n</main>\n"
     );
     page::html(StatusCode::OK, "WebRTC", (base, ""), &body)
@@ -85,7 +86,7 @@ async fn ask(upstream: &Upstream, method: Method, path: &str, body: Bytes) -> Re
     tokio::pin!(exchange);
     tokio::select! {
         answer = &mut exchange => answer,
-        // It may end with the last byte of the answer.
+        // The connection may end together with the last byte of the answer.
         _ = connection => exchange.await,
     }
 }

@@ -1,8 +1,8 @@
-//! The threads that carry the front door's traffic: each has a runtime of its own, and a connection stays on the one
-//! that it was given to, so that nothing on the way of a request crosses threads.
+//! The worker threads of the gateway: each has its own runtime, and a connection stays on the thread that it was given
+//! to, so that the handling of a request never moves between threads.
 //!
-//! Invariants: supervision has its own threads, and a saturated front door does not slow it; a machine on which no
-//! thread can be started still has a front door, on the caller's runtime.
+//! Invariants: supervision has its own threads, and a saturated gateway does not slow it; on a machine on which no
+//! thread can be started, the gateway works on the caller's runtime.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,12 +22,12 @@ const MOST: usize = 8;
 /// Our futures are small and nothing recurses deeply. Bytes.
 const STACK: usize = 512 * 1024;
 
-/// Threads for files that are read; they come and go.
+/// Threads for reading files; they are started and ended as needed.
 const BLOCKING: usize = 4;
 
 type Job = Box<dyn FnOnce(Guest, &TaskTracker) + Send>;
 
-/// The threads.
+/// The worker threads.
 pub(super) struct Workers {
     threads: Vec<Thread>,
     tasks: TaskTracker,
@@ -38,8 +38,8 @@ struct Thread {
     guests: Arc<AtomicUsize>,
 }
 
-/// What a thread has not begun yet. The newest goes first: when there is more than a thread can do, the oldest have to
-/// go anyway, and who waited behind them would have waited for nothing.
+/// The connections that a thread has not begun to serve. The newest goes first: when there are more than a thread can
+/// serve, the oldest ones are closed anyway, and connections that waited behind them would have waited in vain.
 #[derive(Default)]
 struct Queue {
     jobs: Mutex<Jobs>,
@@ -53,7 +53,7 @@ struct Jobs {
     closed: bool,
 }
 
-/// A job, unless its connection had to go before it was begun.
+/// A job, unless its connection was closed before the job began.
 struct Waiting(Mutex<Option<(Job, Guest)>>);
 
 impl Waiting {
@@ -106,7 +106,7 @@ impl Queue {
         }
     }
 
-    /// What is left goes without having begun.
+    /// Drops the jobs that have not begun, and accepts no more.
     fn close(&self) {
         let mut jobs = self.jobs();
         jobs.closed = true;
@@ -123,7 +123,8 @@ impl Drop for Thread {
     }
 }
 
-/// One connection's place on a thread. It tells how much there is to do, so it lasts as long as the connection.
+/// The count of one connection on a thread. It is the measure of a thread's load, so it is held as long as the
+/// connection.
 pub(super) struct Guest(Arc<AtomicUsize>);
 
 impl Drop for Guest {
@@ -133,8 +134,8 @@ impl Drop for Guest {
 }
 
 impl Workers {
-    /// So many threads, or as many as there are processors, within reason. They end a short time after `stop`, or with
-    /// this.
+    /// Starts this number of threads, or one for each processor, up to a limit. They end a short time after `stop`, or
+    /// when this value is dropped.
     pub(super) fn start(threads: Option<usize>, tasks: TaskTracker, stop: &CancellationToken) -> Self {
         let number = threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from).min(MOST));
         let threads = (0..number).map_while(|at| {
@@ -152,8 +153,8 @@ impl Workers {
         Self { threads: threads.collect(), tasks }
     }
 
-    /// Runs what `job` makes, in a task on the thread that has the least to do. It is made there, so that sockets
-    /// register with that thread's runtime. The connection's place learns which task that is.
+    /// Runs the future of `job` in a task on the thread with the fewest connections. The future is created on that
+    /// thread, so that sockets register with its runtime. The connection slot gets the handle of that task.
     pub(super) fn run<W>(&self, place: &Arc<Place>, job: impl FnOnce(Guest) -> W + Send + 'static)
     where
         W: Future<Output = ()> + Send + 'static,
@@ -189,9 +190,10 @@ fn work(queue: &Queue, tasks: &TaskTracker, stop: &CancellationToken) {
         .enable_all()
         .max_blocking_threads(BLOCKING)
         .thread_stack_size(STACK)
-        // Accepted connections come over the queue; looking for them costs more than it gives under load.
+        // Accepted connections come through the queue; polling the event loop more often costs more than it gains under
+        // load.
         .event_interval(61)
-        // What other threads want comes in between: that a connection has to go, above all.
+        // Work from other threads is handled in between, above all the request to close a connection.
         .global_queue_interval(4)
         .build();
     let runtime = match runtime {
@@ -211,10 +213,10 @@ fn work(queue: &Queue, tasks: &TaskTracker, stop: &CancellationToken) {
                 () = stop.cancelled() => break,
             };
             job(guest, tasks);
-            // One at a time: what has begun goes on before the next one comes.
+            // One at a time: connections that have begun continue before the next one starts.
             tokio::task::yield_now().await;
         }
-        // What is under way gets the time that the whole gateway gives it.
+        // Requests in progress get the same time as in the whole gateway.
         queue.close();
         let _ = tokio::time::timeout(LAST_ANSWER, async {
             tasks.close();

@@ -1,5 +1,5 @@
-//! The container's own output, written by a thread of its own: whoever reads it may be slow or gone, and nobody who
-//! logs may wait for that.
+//! The container's standard output, written by a separate thread: its reader may be slow or may have closed it, and no
+//! code that logs may wait for the reader.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,10 @@ use super::Copied;
 /// Batches of lines that may wait for a slow reader before new ones are dropped.
 const BACKLOG: usize = 256;
 
-/// What the thread is given.
+/// A message to the thread.
 enum Message {
     Lines(String),
-    /// Everything before this has been written when the other end hears of it.
+    /// A request for an answer as soon as all messages before it are written.
     Written(mpsc::SyncSender<()>),
 }
 
@@ -32,7 +32,7 @@ impl Console {
         Self { copied: Copied::All, lines: None, dropped: Arc::default() }
     }
 
-    /// A console on standard output, to which so much is copied.
+    /// A console on standard output. `copied` says which lines are copied there.
     pub fn stdout(copied: Copied) -> Self {
         let (lines, queue) = mpsc::sync_channel::<Message>(BACKLOG);
         let dropped = Arc::<AtomicU64>::default();
@@ -43,7 +43,7 @@ impl Console {
                 let lines = match message {
                     Message::Lines(lines) => lines,
                     Message::Written(heard) => {
-                        // Whoever asked may have stopped waiting.
+                        // The caller may have stopped waiting.
                         let _ = heard.try_send(());
                         continue;
                     }
@@ -55,14 +55,14 @@ impl Console {
                         "desktopd | {missed} lines were dropped: the reader of this output is slow"
                     );
                 }
-                // A closed output is not this program's end.
+                // A closed output must not end this program.
                 let _ = out.write_all(lines.as_bytes());
             }
         });
         Self { copied, lines: started.is_ok().then_some(lines), dropped }
     }
 
-    /// Waits, a short time, until everything that was printed is written: the last lines say why the program ended.
+    /// Waits a short time until everything that was printed is written: the last lines say why the program ended.
     pub fn flush(&self) {
         let Some(lines) = &self.lines else { return };
         let (heard, written) = mpsc::sync_channel(1);

@@ -1,4 +1,4 @@
-//! One unit's file on disk: `NAME.log`, and `NAME.log.1` and so on for the older ones.
+//! The rotated log file of one unit: `NAME.log`, and `NAME.log.1` and so on for older lines.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,8 +18,8 @@ impl RotatedFile {
         Self { path: dir.join(format!("{name}.log")), limit, keep, open: None, failed: false }
     }
 
-    /// Appends lines. Returns what went wrong the first time in a row that something does: a full disk must not be
-    /// reported once per line.
+    /// Appends lines. Of several failures in a row only the first is returned: a full disk must not be reported once
+    /// per line.
     pub(super) fn write(&mut self, lines: &str) -> Option<io::Error> {
         match self.try_write(lines) {
             Ok(()) => {
@@ -34,7 +34,7 @@ impl RotatedFile {
     }
 
     fn try_write(&mut self, lines: &str) -> io::Result<()> {
-        // Somebody who removes a log, or its folder, wants the next lines in a new one.
+        // If a user has removed the log or its folder, the next lines go into a new file.
         if self.open.as_ref().is_some_and(|(file, _)| file.metadata().map_or(true, |file| file.nlink() == 0))
         {
             self.open = None;
@@ -47,7 +47,7 @@ impl RotatedFile {
             };
             let fits = whole_lines(rest, self.limit.saturating_sub(*written));
             let (part, after) = match (fits, *written) {
-                // A line that fits into no file has one of its own.
+                // A line that is longer than the limit gets a file of its own.
                 (0, 0) => rest.split_at(rest.find('\n').map_or(rest.len(), |end| end + 1)),
                 (0, _) => {
                     self.open = None;
@@ -64,7 +64,7 @@ impl RotatedFile {
     }
 }
 
-/// How many bytes of `text` are whole lines that have room together.
+/// The length of the longest part of `text` that consists of whole lines and fits into `room`.
 fn whole_lines(text: &str, room: u64) -> usize {
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     if text.len() <= room {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rotates_and_keeps_what_it_was_told_to() {
+    fn files_are_rotated_and_the_configured_number_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let mut file = RotatedFile::new(dir.path(), "unit", 20, 2);
         for n in 0..10 {
@@ -123,12 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_stays_below_its_limit_however_the_lines_come() {
+    fn file_stays_below_its_limit_for_any_batches() {
         let dir = tempfile::tempdir().unwrap();
         let write = |text: &str| assert!(RotatedFile::new(dir.path(), "unit", 10, 3).write(text).is_none());
         let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
         write("one\ntwo\nthree\n");
-        // The file of an earlier run is not too short for more, but too short for this.
+        // The file of an earlier run has room for more lines, but not for these.
         write("four\nmuch longer than it may be\nfive\n");
         assert_eq!(read("unit.log"), "five\n");
         assert_eq!(read("unit.log.1"), "much longer than it may be\n");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn says_once_that_it_cannot_write_and_recovers() {
+    fn write_failure_is_reported_once_and_writing_recovers() {
         let dir = tempfile::tempdir().unwrap();
         let blocked = dir.path().join("logs");
         fs::write(&blocked, "a file where a folder should be").unwrap();

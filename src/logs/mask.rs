@@ -1,8 +1,10 @@
-//! Values of secrets, replaced wherever text is shown: as they are, and in the encodings in which programs print them.
+//! Masks the values of secrets in all text that is shown: the plain values, and the encodings in which programs print
+//! them.
 //!
-//! What holds: a value of at least 4 bytes is found within one line as it is, escaped as in JSON, percent-encoded and
-//! in hexadecimal; one of at least 6 bytes also in base64, of both alphabets and with any text before and after it.
-//! What does not: a value that a program cuts by a line end, changes in another way, or mixes with colours.
+//! Guaranteed: a value of at least 4 bytes is found within one line in plain form, escaped as in JSON, percent-encoded
+//! and in hexadecimal. A value of at least 6 bytes is also found in base64, in both alphabets and with any text before
+//! and after it. Not found: a value that a program splits by a line end, changes in another way, or mixes with colour
+//! sequences.
 
 mod encodings;
 
@@ -11,10 +13,10 @@ use std::sync::{PoisonError, RwLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-/// What stands in a secret's place.
+/// The text that replaces a secret.
 const MASK: &str = "******";
 
-/// Shorter values would mask ordinary text.
+/// The shortest value that is masked: shorter values would mask ordinary text. Bytes.
 const SHORTEST: usize = 4;
 
 #[derive(Default)]
@@ -23,7 +25,7 @@ struct Known {
     /// The values in all encodings.
     patterns: Vec<String>,
     searcher: Option<AhoCorasick>,
-    /// One for each pattern, as the searcher wants them.
+    /// One replacement for each pattern, as the searcher requires.
     masks: Vec<&'static str>,
 }
 
@@ -34,10 +36,10 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// Values that must never be shown. Very short ones would mask ordinary text and are ignored.
+    /// Adds values that must never be shown. Very short values would mask ordinary text and are ignored.
     pub fn hide(&self, values: impl IntoIterator<Item = String>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        // A value of several lines comes line by line.
+        // Output is masked line by line, so each line of a longer value is a pattern too.
         let lines = values.into_iter().flat_map(|value| {
             let whole = value.contains('\n').then(|| value.clone());
             value.lines().map(str::to_owned).chain(whole).collect::<Vec<_>>()
@@ -52,15 +54,15 @@ impl Mask {
         patterns.sort();
         patterns.dedup();
         known.masks = vec![MASK; patterns.len()];
-        // The longest of several that match: one secret may begin like another.
-        // An automaton with a table for each state would take ten times the memory of this kind.
+        // The longest match wins, because one secret may begin like another. A full DFA would take ten times the memory
+        // of this automaton.
         let mut builder = AhoCorasick::builder();
         builder.match_kind(MatchKind::LeftmostLongest).kind(Some(AhoCorasickKind::ContiguousNFA));
         known.searcher = builder.build(&patterns).ok();
         known.patterns = patterns;
     }
 
-    /// `text` without them.
+    /// Returns `text` with all known secrets masked.
     pub fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         match &known.searcher {
@@ -69,7 +71,7 @@ impl Mask {
         }
     }
 
-    /// How many bytes at the end of `text` may be the beginning of a secret, whose rest has not come yet.
+    /// How many bytes at the end of `text` may be the beginning of a secret whose rest has not arrived yet.
     pub fn unfinished(&self, text: &[u8]) -> usize {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let longest = |pattern: &String| {
@@ -89,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_replaced_wherever_they_stand() {
+    fn secrets_are_replaced_at_any_position() {
         let mask = Mask::default();
         assert_eq!(mask.apply("nothing to hide"), "nothing to hide");
         mask.hide(["hunter22".into(), "hunter22-long".into(), "abc".into(), "key\nof lines".into()]);
@@ -104,7 +106,7 @@ mod tests {
         let mask = Mask::default();
         mask.hide([secret.to_owned()]);
         for text in [
-            // curl --data-urlencode, encodeURIComponent, Python's quote and quote_plus, a form, lower case, a whole URL.
+            // curl --data-urlencode, encodeURIComponent, Python's quote and quote_plus, a form, lower case, encodeURI.
             "p%26ss%20w%2Frd%2B%22%C3%BC%22%5C",
             "p%26ss%20w/rd%2B%22%C3%BC%22%5C",
             "p%26ss+w%2Frd%2B%22%C3%BC%22%5C",
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_found_in_base64_wherever_they_begin() {
+    fn secrets_are_found_in_base64_at_any_offset() {
         for secret in ["hunter", "correct horse battery", "??>>~~??>>~~", "geheim-ü-ß"] {
             let mask = Mask::default();
             mask.hide([secret.to_owned()]);
@@ -132,7 +134,8 @@ mod tests {
                     for encoded in [STANDARD.encode(&text), URL_SAFE_NO_PAD.encode(&text)] {
                         let masked = mask.apply(&encoded);
                         let (shown, _) = masked.split_once(MASK).unwrap_or_else(|| panic!("{encoded}"));
-                        // What is left in front says nothing but the text before, and less than one character more.
+                        // The unmasked part in front encodes only the text before the secret and less than one
+                        // character of the secret.
                         assert!(shown.len() * 3 / 4 <= before.len() + 1, "{encoded}: {masked}");
                         assert!(!masked.contains(&encoded[shown.len()..]), "{masked}");
                     }
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_text_stays() {
+    fn ordinary_text_is_not_masked() {
         let mask = Mask::default();
         mask.hide(["abcd".to_owned(), "aaaaaa".to_owned()]);
         for text in ["YWJj", "61 62 63", "a%20b%20c", "{\"abc\": \"d\"}", "AAAA"] {
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_a_secret_is_noticed_at_the_end_of_a_text() {
+    fn beginning_of_a_secret_at_the_end_of_a_text_is_found() {
         let mask = Mask::default();
         assert_eq!(mask.unfinished(b"anything"), 0);
         mask.hide(["hunter22".to_owned(), "unterwegs".to_owned()]);

@@ -1,12 +1,12 @@
-//! What units print: kept in memory for people who look now, in rotated files for people who look later, and, as far
-//! as people want to see it there, copied to the container's output (`docker logs`).
+//! The logs of units: the newest lines in memory, all lines in rotated files, and, as `LOG_TO_STDOUT` says, a copy on
+//! the container's output (`docker logs`).
 //!
-//! Invariants: a unit's writer never waits for a reader (slow followers lose lines and are told how many); memory is
-//! bounded per unit; a file that cannot be written stops only itself; values of secrets never appear; nothing that is
-//! kept or shown drives a terminal beyond its colours.
+//! Invariants: a unit that writes never waits for a reader (a slow follower loses lines and gets their number); memory
+//! is bounded per unit; a file that cannot be written affects nothing else; values of secrets never appear; stored and
+//! shown lines contain no terminal control sequences except colours.
 //!
-//! A row that has not ended yet, such as a progress bar, is shown to people who look, and replaced by what follows. In
-//! files a row stands once, as it was when it ended.
+//! A row that has not ended yet, such as a progress bar, is shown to followers and replaced by the next row or line. A
+//! file contains a row once, in its final form.
 
 mod console;
 mod file;
@@ -31,22 +31,22 @@ pub use console::Console;
 pub use mask::Mask;
 pub use tracing_layer::{QUIET, init as init_tracing};
 
-/// The log that the daemon's own messages go to.
+/// The log of the daemon's own messages.
 pub const OWN_LOG: &str = "desktopd";
 
-/// The log of the gateway's requests, where that is wanted.
+/// The log of the gateway's requests, if `WEB_ACCESS_LOG` is set.
 pub const ACCESS_LOG: &str = "gateway";
 
-/// Longer lines are split here, so that one line without an end cannot fill the memory. Bytes.
+/// Longer lines are split at this length, so that one line without an end cannot fill the memory. Bytes.
 pub const MAX_LINE: usize = 16 * 1024;
 
-/// How long the program's end waits for a slow disk or reader.
+/// How long the program waits at its end for a slow disk or reader.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// A row that has not ended is printed to the container's output no more often than this.
 const ROW_PACE: Duration = Duration::from_secs(10);
 
-/// How many of its last lines a failed unit has printed whose lines are not.
+/// How many of its last lines are copied to the container's output when a quiet unit fails.
 const LAST_LINES: usize = 10;
 
 /// How many lines a follower may lag behind before it loses some.
@@ -64,19 +64,20 @@ pub struct Line {
     pub open: bool,
 }
 
-/// What is copied to the container's output.
+/// Which lines are copied to the container's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Copied {
     /// Everything.
     All,
-    /// Everything but the quiet: units whose files say so, and what the daemon tells of their usual life.
+    /// All lines except those of quiet units (`log-to-stdout = false`) and the daemon's messages about their normal
+    /// operation.
     #[default]
     Loud,
     /// Nothing.
     Nothing,
 }
 
-/// How much is kept, and where.
+/// How many lines are kept, and where.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// The folder of the rotated files; `None` keeps logs in memory only.
@@ -115,12 +116,13 @@ struct UnitLog {
 /// The lines of one unit. One lock guards the newest lines and the followers, so that `follow` sees each line once.
 struct Lines {
     newest: ring::Ring,
-    /// The followers' channel. Only there while somebody follows: the channel's room is allocated at once.
+    /// The followers' channel. It exists only while there are followers, because its whole capacity is allocated at
+    /// once.
     live: Option<broadcast::Sender<Line>>,
 }
 
 impl Lines {
-    /// Sends lines to the followers, of which there are none most of the time.
+    /// Sends lines to the followers, if there are any.
     fn send(&mut self, lines: impl Iterator<Item = Line>) {
         let Some(live) = &self.live else { return };
         if live.receiver_count() == 0 {
@@ -133,12 +135,12 @@ impl Lines {
     }
 }
 
-/// A lock whose holder panicked still guards usable data here: every critical section leaves it whole.
+/// Locks a mutex and ignores poisoning: every critical section here leaves the data in a valid state.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Every line with something before it.
+/// Puts `prefix` before every line.
 fn prefixed(prefix: &str, lines: &str) -> String {
     let mut out = String::with_capacity(lines.len() + prefix.len() * (lines.len() / 64 + 2));
     for line in lines.split_inclusive('\n') {
@@ -148,14 +150,14 @@ fn prefixed(prefix: &str, lines: &str) -> String {
     out
 }
 
-/// Whether files can be made in `dir`, which is made if needed.
+/// Checks that files can be created in `dir`, and creates `dir` if it is missing.
 pub fn usable(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     Ok(access(dir, AccessFlags::W_OK | AccessFlags::X_OK)?)
 }
 
 impl Logs {
-    /// Logs that keep to `limits` and copy every line to `console`.
+    /// Logs within `limits`, with copies on `console`.
     pub fn new(limits: Limits, console: Console) -> Self {
         let Limits { dir, file_size, files, ring } = limits;
         let report = |(unit, error): writer::Trouble| {
@@ -173,7 +175,7 @@ impl Logs {
         }
     }
 
-    /// Values that must never be shown. Very short ones would mask ordinary text and are ignored.
+    /// Adds values that must never be shown. Very short values would mask ordinary text and are ignored.
     pub fn hide(&self, values: impl IntoIterator<Item = String>) {
         self.inner.mask.hide(values);
     }
@@ -183,7 +185,7 @@ impl Logs {
         self.inner.mask.apply(text).into_owned()
     }
 
-    /// The units whose lines are not copied to the container's output, from now on.
+    /// Sets the units whose lines are no longer copied to the container's output.
     pub fn set_quiet(&self, units: BTreeSet<String>) {
         *lock(&self.inner.quiet) = units;
     }
@@ -197,12 +199,12 @@ impl Logs {
         }
     }
 
-    /// Adds a line to `unit`'s log, for somebody who must not wait for a disk.
+    /// Adds a line to `unit`'s log without waiting for the disk; if the disk is too slow, the file loses the line.
     pub fn push(&self, unit: &str, line: &str) {
         self.push_one(unit, line, !self.is_quiet(unit));
     }
 
-    /// The same for a line that only matters to people who look.
+    /// Like [`Logs::push`] for a line that is only copied to the container's output if all lines are.
     pub fn push_quietly(&self, unit: &str, line: &str) {
         self.push_one(unit, line, self.inner.console.copied == Copied::All);
     }
@@ -214,7 +216,7 @@ impl Logs {
         self.inner.writer.write_or_drop(&log.name, text);
     }
 
-    /// Prints to the container's output what a quiet unit, which has failed, said last.
+    /// Copies the last lines of a quiet unit that has failed to the container's output.
     pub fn print_last_lines(&self, unit: &str) {
         if self.inner.console.copied != Copied::Loud || !self.is_quiet(unit) {
             return;
@@ -226,8 +228,8 @@ impl Logs {
         }
     }
 
-    /// Shows a row that has not ended to everybody who looks. The next lines of the unit, or its next row, take its
-    /// place. One that `moves` is a progress bar, and not a prompt.
+    /// Shows a row that has not ended to all followers. The next lines or the next row of the unit replace the row.
+    /// `moves` says that the row is a progress bar and not a prompt.
     pub fn show_row(&self, unit: &str, row: &str, moves: bool) {
         let log = self.unit(unit);
         let at = jiff::Timestamp::now().as_millisecond();
@@ -252,13 +254,13 @@ impl Logs {
         }
     }
 
-    /// How many bytes at the end of `text` may be the beginning of a secret, whose rest has not come yet.
+    /// How many bytes at the end of `text` may be the beginning of a secret whose rest has not arrived yet.
     pub fn unfinished(&self, text: &[u8]) -> usize {
         self.inner.mask.unfinished(text)
     }
 
-    /// Adds whole lines, each with its newline, to `unit`'s log; waits while the disk is behind, and so does the unit
-    /// that prints.
+    /// Adds whole lines, each with its newline, to `unit`'s log. Waits while the disk is too slow, and thereby slows
+    /// down the unit that prints.
     pub async fn push_all(&self, unit: &str, lines: &str) {
         if lines.is_empty() {
             return;
@@ -268,7 +270,7 @@ impl Logs {
         self.inner.writer.write(&log.name, text).await;
     }
 
-    /// Shows lines to everybody who looks, and returns what goes into the file.
+    /// Shows lines to all followers, and returns the text for the file.
     fn keep(&self, log: &UnitLog, lines: &str, copied: bool) -> String {
         let now = jiff::Timestamp::now();
         let at = now.as_millisecond();
@@ -286,7 +288,7 @@ impl Logs {
         prefixed(&format!("{now:.3} "), &lines)
     }
 
-    /// Waits, a short time, until the container's output and the files have everything: the last lines say why the
+    /// Waits a short time until all lines are on the container's output and in the files: the last lines say why the
     /// program ended.
     pub fn flush(&self) {
         self.inner.console.flush();
@@ -302,7 +304,7 @@ impl Logs {
         log.map(|log| lock(&log.lines).newest.tail(lines)).unwrap_or_default()
     }
 
-    /// The last `lines` lines and everything after them, without a gap and without a line twice.
+    /// The last `lines` lines and a channel with all later lines: no line is missing and none comes twice.
     pub fn follow(&self, unit: &str, lines: usize) -> (Vec<Line>, broadcast::Receiver<Line>) {
         let log = self.unit(unit);
         let mut shown = lock(&log.lines);

@@ -1,14 +1,14 @@
 //! The newest lines of one unit, bounded by bytes.
 //!
-//! Lines are kept in the batches that they came in: a unit that prints a million lines a second costs an allocation a
-//! batch, and only who looks pays for taking them apart.
+//! Lines are kept in the batches in which they arrived: a unit that prints a million lines a second costs one
+//! allocation per batch, and a batch is split into lines only when it is read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Line;
 
-/// What a batch costs beside its text: its place in the queue and its allocation's header.
+/// The memory of a batch beside its text: its entry in the queue and the header of its allocation.
 const OVERHEAD: usize = 48;
 
 struct Batch {
@@ -30,12 +30,12 @@ impl Ring {
         Self { batches: VecDeque::new(), row: None, bytes: 0, limit }
     }
 
-    /// The row that has not ended, until lines follow.
+    /// Sets the row that has not ended. The next lines replace it.
     pub(super) fn set_row(&mut self, row: Line) {
         self.row = Some(row);
     }
 
-    /// Adds whole lines, each with its newline. They take the place of a row that had not ended.
+    /// Adds whole lines, each with its newline. They replace a row that had not ended.
     pub(super) fn push(&mut self, at: i64, text: &str) {
         self.row = None;
         self.bytes += text.len() + OVERHEAD;
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_newest_within_its_bytes() {
+    fn newest_lines_are_kept_within_the_limit() {
         let mut ring = Ring::new(3 * (OVERHEAD + 2));
         for text in ["a\n", "b\n", "c\n", "d\n"] {
             ring.push(0, text);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_a_batch_come_in_their_order() {
+    fn lines_of_a_batch_keep_their_order() {
         let mut ring = Ring::new(1000);
         ring.push(1, "a\n\nb\n");
         ring.push(2, "c\n");
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_stands_until_lines_follow() {
+    fn unfinished_row_is_shown_until_lines_follow() {
         let mut ring = Ring::new(1000);
         let row = |text: &str| Line { at: 2, text: text.into(), open: true };
         ring.push(1, "a\n");

@@ -1,4 +1,4 @@
-//! The daemon's own messages take the same way as those of the units.
+//! A `tracing` layer that writes the daemon's own messages to a log like those of the units.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use tracing_subscriber::{EnvFilter, registry};
 
 use super::{Logs, OWN_LOG};
 
-/// The target of lines that are for people who look, and not for the container's output.
+/// The `tracing` target of messages that are not copied to the container's output by default.
 pub const QUIET: &str = "desktopd::quiet";
 
 struct IntoLogs(Logs);

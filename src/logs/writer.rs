@@ -1,5 +1,5 @@
-//! The thread that writes log files. A disk may be slow, full or dead: then it is this thread that waits, or a service
-//! that prints more than the disk takes, and never the API.
+//! The thread that writes log files. If a disk is slow, full or dead, only this thread waits, and a service that prints
+//! more than the disk can take; the API never waits.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,13 +11,14 @@ use tokio::sync::mpsc;
 
 use super::file::RotatedFile;
 
-/// Batches that may wait for the disk before whoever prints has to. Each is at most a few times a read's size.
+/// How many batches may wait for the disk before the printing unit has to wait. A batch is at most a few times as large
+/// as a read.
 const BACKLOG: usize = 64;
 
 enum Message {
     /// Whole lines of a unit.
     Text(Arc<str>, String),
-    /// Everything before this has been written when the other end hears of it.
+    /// A request for an answer as soon as all messages before it are written.
     Written(SyncSender<()>),
 }
 
@@ -32,8 +33,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread; without a folder for the files there is none. `report` hears of every file that cannot be
-    /// written, once until it can be again.
+    /// Starts the thread; without a folder for the files there is no thread. `report` is called once for each file that
+    /// cannot be written, and again only after a successful write.
     pub(super) fn new(
         dir: Option<PathBuf>,
         file_size: u64,
@@ -64,7 +65,7 @@ impl Writer {
                             }
                         }
                         Message::Written(heard) => {
-                            // Whoever asked may have stopped waiting.
+                            // The caller may have stopped waiting.
                             let _ = heard.try_send(());
                         }
                     }
@@ -73,7 +74,7 @@ impl Writer {
         Self { queue: started.is_ok().then_some(queue), lost }
     }
 
-    /// Hands over lines, and waits while the disk is behind.
+    /// Queues lines for the file, and waits while the queue is full.
     pub(super) async fn write(&self, unit: &Arc<str>, text: String) {
         if let Some(queue) = &self.queue {
             // The thread ends only with the program.
@@ -81,7 +82,7 @@ impl Writer {
         }
     }
 
-    /// Hands over a line of somebody who must not wait.
+    /// Queues a line for the file without waiting. If the queue is full, the line is dropped and counted.
     pub(super) fn write_or_drop(&self, unit: &Arc<str>, text: String) {
         let Some(queue) = &self.queue else { return };
         if queue.try_send(Message::Text(Arc::clone(unit), text)).is_err() {
@@ -90,7 +91,7 @@ impl Writer {
         }
     }
 
-    /// Tells `heard` when all that was handed over is written.
+    /// Sends to `heard` as soon as all queued lines are written. Returns whether the request could be queued.
     pub(super) fn flush(&self, heard: SyncSender<()>) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.try_send(Message::Written(heard)).is_ok())
     }

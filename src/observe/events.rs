@@ -1,8 +1,8 @@
-//! What happened, in order: the newest events in a ring, and followers that read from it.
+//! Events: the newest events in a ring, and followers that read from it in order.
 //!
-//! Every event has a number; the first is 1. A follower asks for what comes after the number that it has seen last,
-//! so it loses nothing as long as it stays within the ring, also when it comes back after a while; beyond that it is
-//! told how many it lost. Whoever records never waits for whoever reads.
+//! Every event has a number; the first number is 1. A follower requests the events after the last number that it has
+//! seen. So it loses nothing as long as it stays within the ring, also when it reconnects later; otherwise it gets the
+//! number of lost events. Recording never waits for readers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,50 +18,50 @@ use super::timeline::{Boot, Timeline};
 /// How many events are kept.
 const KEPT: usize = 2000;
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Its number since the daemon started, from 1.
     pub seq: u64,
     /// When, in milliseconds since the Unix epoch.
     pub at: i64,
-    /// What.
+    /// The kind of the event, with its data.
     #[serde(flatten)]
     pub what: What,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum What {
-    /// The daemon itself came into a phase.
+    /// The daemon entered a phase.
     Phase {
-        /// Which one.
+        /// The phase.
         phase: Phase,
     },
-    /// A unit came into a state, or has a new reason to be there.
+    /// A unit entered a state, or the reason for its state changed.
     Unit {
         /// Its name.
         unit: String,
-        /// Where it came from; nothing for where it began.
+        /// The state before; `None` for the first state.
         from: Option<UnitState>,
-        /// Where it is now.
+        /// The state now.
         to: UnitState,
         /// Why; may be empty.
         reason: String,
-        /// How its checks go, if it is ready and checked.
+        /// The result of its checks, if it is ready and has checks.
         health: Option<UnitHealth>,
-        /// The process that this is about, if one is.
+        /// The process that the event is about, if any.
         pid: Option<i32>,
     },
-    /// Everything that should be up is.
+    /// Everything that should be up is up.
     Up,
-    /// Not everything that should be up is, any more.
+    /// Not everything that should be up is up any more.
     Down,
 }
 
 impl Event {
-    /// The unit that it is about.
+    /// The unit that the event is about.
     pub fn unit(&self) -> Option<&str> {
         match &self.what {
             What::Unit { unit, .. } => Some(unit),
@@ -74,7 +74,7 @@ impl Event {
 #[derive(Clone)]
 pub struct Events {
     inner: Arc<Mutex<Inner>>,
-    /// The newest number: what followers wait for.
+    /// The newest number; followers wait for its change.
     newest: watch::Sender<u64>,
 }
 
@@ -82,7 +82,7 @@ struct Inner {
     ring: VecDeque<Event>,
     kept: usize,
     boot: Boot,
-    /// The last one that came from the supervisor.
+    /// The number of the last event from the supervisor.
     supervised: u64,
 }
 
@@ -99,7 +99,7 @@ impl Events {
         events
     }
 
-    /// Adds an event and answers with its number.
+    /// Adds an event and returns its number.
     pub fn record(&self, at: i64, what: What) -> u64 {
         let mut seq = 0;
         self.newest.send_modify(|newest| {
@@ -116,7 +116,7 @@ impl Events {
         seq
     }
 
-    /// Adds what the supervisor told.
+    /// Adds a change that the supervisor reported.
     pub fn take(&self, change: Change) -> u64 {
         let seq = match change {
             Change::Unit(UnitChange { unit, from, to, reason, health, at, pid }) => {
@@ -135,23 +135,23 @@ impl Events {
         *self.newest.borrow()
     }
 
-    /// The number of the last event that the supervisor told. A snapshot with a smaller `seq` is older than this event.
+    /// The number of the last event from the supervisor. A snapshot with a smaller `seq` is older than this event.
     pub fn supervised(&self) -> u64 {
         self.lock().supervised
     }
 
-    /// Everything that is kept after number `seq`. The first one's number tells whether some are lost.
+    /// All kept events after number `seq`. The number of the first one shows whether some are lost.
     pub fn since(&self, seq: u64) -> Vec<Event> {
         let inner = self.lock();
         let newest = inner.ring.back().map_or(0, |event| event.seq);
-        // A number that was not given yet is a former daemon's: to whoever has it everything is new.
+        // A number that was not assigned yet is from an earlier daemon: for this client all events are new.
         let seq = if seq > newest { 0 } else { seq };
         let first = inner.ring.front().map_or(0, |event| event.seq);
         let skip = (seq + 1).saturating_sub(first);
         inner.ring.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)).cloned().collect()
     }
 
-    /// Everything after number `seq`, as it comes; without a number, what comes from now on.
+    /// All events after number `seq`, as they are recorded; without a number, only new events.
     pub fn follow(&self, seq: Option<u64>) -> Follower {
         let newest = self.newest();
         let seen = seq.map_or(newest, |seq| if seq > newest { 0 } else { seq });
@@ -163,28 +163,28 @@ impl Events {
         }
     }
 
-    /// The boot, as far as it has come at `now`. `units` say who waits for whom.
+    /// The chart of the boot up to `now`. `units` contain the relations between units.
     pub fn timeline(&self, units: &[UnitStatus], now: i64) -> Timeline {
         let boot = self.lock().boot.clone();
         Timeline::of(&boot, units, now)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Every change of it is whole.
+        // The data stays consistent even if a lock holder panics.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a follower gets.
+/// An item for a follower.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Followed {
     /// The next event.
     Event(Event),
-    /// So many were dropped before this follower could read them.
+    /// This many events were dropped before this follower could read them.
     Lost(u64),
 }
 
-/// Reads events one after the other.
+/// Reads the events in order.
 pub struct Follower {
     events: Events,
     newest: watch::Receiver<u64>,
@@ -193,7 +193,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The next one. Can be dropped and called again without losing anything.
+    /// The next item. Cancel-safe: no event is lost.
     pub async fn next(&mut self) -> Option<Followed> {
         loop {
             if let Some(event) = self.waiting.pop_front() {

@@ -1,5 +1,5 @@
-//! What is true now, and what happened: one snapshot, written by one task, and the events that led to it, read by the
-//! portal, the API, the gateway's waiting pages and the command line. Nobody else computes a state.
+//! The state of the daemon: one snapshot, written by one task, and the events that led to it, read by the portal, the
+//! API, the gateway's waiting pages and the command line. No other module computes states.
 
 pub mod events;
 pub mod sight;
@@ -16,16 +16,16 @@ pub use events::{Event, Events, What};
 pub use sight::{Seen, Sight};
 pub use timeline::Timeline;
 
-/// Where the daemon as a whole stands.
+/// The phase of the whole daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// It answers, but has not decided yet what to run.
+    /// It answers, but has not decided yet which units to run.
     #[default]
     Starting,
     /// Units are started and kept running.
     Running,
-    /// It was asked to stop.
+    /// It is being stopped.
     Stopping,
 }
 
@@ -40,37 +40,37 @@ impl Phase {
     }
 }
 
-/// A way in from outside, as shown in the portal.
+/// A route or link from outside, as shown in the portal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteStatus {
-    /// The unit that answers there; empty where it is none.
+    /// The unit that answers there; empty if there is none.
     pub unit: String,
     /// Whether the portal itself answers there.
     #[serde(default)]
     pub own: bool,
-    /// What a person reads.
+    /// The title for users.
     pub title: String,
     /// The port that the gateway listens on, or that a link leads to.
     pub port: u16,
     /// The path that a link opens.
     pub path: String,
-    /// The link, where it was preset or the provider says which it is. Elsewhere the portal makes one from the address
-    /// that the person uses.
+    /// The URL, if it was preset or is known from the provider. Otherwise the portal makes one from the address that
+    /// the browser uses.
     pub url: Option<String>,
-    /// The link as far as it is known without asking a person: for programs, and for people who see no portal.
+    /// The most likely URL, for programs, and for users who do not see the portal.
     #[serde(default)]
     pub address: String,
-    /// Why the gateway does not listen there; `None` while it does.
+    /// Why the gateway does not listen on the port; `None` while it does.
     pub problem: Option<String>,
-    /// The services that people see there.
+    /// The services whose output is visible there.
     #[serde(default)]
     pub shows: Vec<String>,
-    /// What a person sees there now. Follows from the rest.
+    /// What the user sees there now. Derived from the other fields.
     #[serde(default)]
     pub seen: Seen,
 }
 
-/// Everything that there is to see.
+/// The whole state of the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The version of this program.
@@ -79,31 +79,31 @@ pub struct Snapshot {
     pub pid: i32,
     /// When the daemon started, in milliseconds since the Unix epoch.
     pub started_at: i64,
-    /// Where the daemon stands.
+    /// The daemon's phase.
     pub phase: Phase,
-    /// Whether every unit that should be up is. What was stopped should not, so this says nothing of what people see.
+    /// Whether every unit that should be up is up. Stopped units should not, so this does not tell what users see.
     pub up: bool,
-    /// Whether people can get in and see what they should. Follows from the rest, as do the next two.
+    /// Whether users can connect and see the expected services. Derived from the rest, like the next two fields.
     #[serde(default)]
     pub ready: bool,
-    /// Why not, a sentence for each cause; empty while it is ready.
+    /// The reasons why not, one sentence for each cause; empty while it is ready.
     #[serde(default)]
     pub not_ready: Vec<String>,
-    /// Everything in a line, what is wrong first.
+    /// A summary in one line; problems come first.
     #[serde(default)]
     pub summary: String,
-    /// Which display was chosen, in words; empty until it is.
+    /// The chosen display as a text; empty until it is chosen.
     pub display: String,
-    /// The number of the last event of a unit that `units` know of.
+    /// The number of the last event of a unit that is contained in `units`.
     pub seq: u64,
-    /// All units, in the order in which they start.
+    /// All units, in the order of start.
     pub units: Vec<UnitStatus>,
-    /// All ways in.
+    /// All routes and links.
     pub routes: Vec<RouteStatus>,
-    /// What is wrong, a sentence each, the worst first: what has failed, what does not answer, and `mistakes`. Follows
-    /// from the rest.
+    /// All problems, one sentence each, the worst first: failed services, services that do not answer, and `mistakes`.
+    /// Derived from the rest.
     pub problems: Vec<String>,
-    /// What was wrong with the configuration, a sentence each.
+    /// The problems of the configuration, one sentence each.
     #[serde(default)]
     pub mistakes: Vec<String>,
 }
@@ -114,11 +114,11 @@ impl Snapshot {
         self.units.iter().find(|u| u.name == name || u.aliases.iter().any(|a| a == name))
     }
 
-    /// The daemon itself, as if it were one of its units.
+    /// The daemon itself in the form of a unit.
     pub fn own(&self) -> UnitStatus {
         UnitStatus {
             name: own::NAMES[0].to_owned(),
-            description: "supervisor, gateway and portal: the process that this is all below".to_owned(),
+            description: "supervisor, gateway and portal: the parent process of all services".to_owned(),
             aliases: own::NAMES[1..].iter().map(|name| (*name).to_owned()).collect(),
             state: match self.phase {
                 Phase::Starting => UnitState::Starting,
@@ -140,13 +140,13 @@ impl Snapshot {
     }
 }
 
-/// The writing end. One task holds it.
+/// The writer of the state. One task owns it.
 pub struct Observer {
     events: Events,
     snapshot: watch::Sender<Arc<Snapshot>>,
 }
 
-/// The reading end. Cheap to clone.
+/// A reader of the state. Cheap to clone.
 pub type Watch = watch::Receiver<Arc<Snapshot>>;
 
 impl Observer {
@@ -159,12 +159,12 @@ impl Observer {
         (Self { events: Events::new(started_at), snapshot }, watch)
     }
 
-    /// What happened and will happen.
+    /// The past and future events.
     pub fn events(&self) -> Events {
         self.events.clone()
     }
 
-    /// Changes the snapshot; readers wake only when something in it did change.
+    /// Changes the snapshot; readers wake only if the snapshot really changed.
     pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
         self.snapshot.send_if_modified(|current| {
             let mut next = Snapshot::clone(current);

@@ -1,34 +1,34 @@
-//! What a person sees who opens a way in, and what people are told of the whole: the worst of what they would see.
+//! Judges what a user sees at a route, and the overall state: the worst of what users see.
 //!
-//! Pure, and the only place that judges it. The portal's tiles and header, the page that stands in, `desktopd health`,
-//! `/desktopd/ready`, `desktopd status` and the metrics all show what is decided here, so that none of them can say
-//! another thing than the others.
+//! Pure, and the only place for this judgement. The portal's tiles and header, the waiting page, `desktopd health`,
+//! `/desktopd/ready`, `desktopd status` and the metrics all show these results, so that they never contradict each
+//! other.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Phase, RouteStatus, Snapshot, UnitHealth, UnitState, UnitStatus};
 
-/// What a person sees, from best to worst.
+/// What a user sees, from best to worst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sight {
-    /// What the way in leads to, and all that it shows.
+    /// The service of the route, and all services that it shows.
     #[default]
     Ready,
-    /// Nothing, as configured: the service does not apply here, or starts only when asked to and was not asked.
+    /// Nothing, as configured: the service does not apply here, or starts only on request and was not requested.
     Off,
-    /// Nothing yet: a service is on its way up.
+    /// Nothing yet: a service is starting.
     Starting,
     /// Nothing: a service was stopped, or ended by itself.
     Stopped,
-    /// A picture or a page that does not move: a service runs and does not answer.
+    /// A frozen picture or page: a service runs but does not answer.
     Unhealthy,
-    /// Nothing: a service will not come up by itself any more.
+    /// Nothing: a service failed and will not be restarted automatically.
     Failed,
 }
 
 impl Sight {
-    /// The word as it is shown and serialized.
+    /// The name as it is shown and serialized.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ready => "ready",
@@ -40,33 +40,33 @@ impl Sight {
         }
     }
 
-    /// Whether nothing is missing that the configuration asks for.
+    /// Whether everything that the configuration asks for is available.
     pub fn is_well(self) -> bool {
         matches!(self, Self::Ready | Self::Off)
     }
 }
 
-/// What a person sees at one way in, and which service is the reason.
+/// What a user sees at one route, and the service that is the reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// What.
+    /// The kind.
     pub sight: Sight,
-    /// The service that is the reason; empty where none is.
+    /// The service that is the reason; empty if there is none.
     pub unit: String,
     /// The state of that service.
     pub state: Option<UnitState>,
-    /// What there is to say, in one sentence without the time; empty where everything is as it should be.
+    /// A message in one sentence, without the time; empty if all is well.
     pub text: String,
     /// Since when that service is in its state, in milliseconds since the Unix epoch.
     pub since: i64,
-    /// Who stopped it, if a client did.
+    /// The client that stopped it, if any.
     pub by: Option<String>,
-    /// The services that would have to be started: the stopped and failed ones that may be.
+    /// The services to start for a remedy: the stopped and failed ones that may be started.
     pub start: Vec<String>,
 }
 
 impl Seen {
-    /// The sentence with the time, where the time is that of what the sentence tells.
+    /// The message with the time, if `since` is the time of the event in the message.
     pub fn sentence(&self) -> String {
         let timed = matches!(self.state, Some(UnitState::Stopped | UnitState::Failed));
         match jiff::Timestamp::from_millisecond(self.since) {
@@ -76,12 +76,12 @@ impl Seen {
     }
 }
 
-/// What a person sees who opens a way in that `unit` answers, and that shows the services `shows`.
+/// What a user sees at a route with the service `unit`, which shows the services `shows`.
 pub fn look(snapshot: &Snapshot, unit: &str, shows: &[String]) -> Seen {
     let Some(own) = snapshot.unit(unit) else { return shown(snapshot, shows) };
     let needs = closure(snapshot, own.needs.iter().map(String::as_str));
     if own.state == UnitState::Skipped || own.off {
-        // It needs what is wrong, perhaps; else nobody expects it.
+        // It may need a service that failed; otherwise it is not expected to run.
         let wrong = needs.into_iter().find(|need| need.state == UnitState::Failed);
         return match wrong.filter(|_| !own.off) {
             Some(need) => seen(Sight::Failed, need, vec![need]),
@@ -91,12 +91,12 @@ pub fn look(snapshot: &Snapshot, unit: &str, shows: &[String]) -> Seen {
     worst(std::iter::once(own).chain(parts(snapshot, shows)).chain(needs))
 }
 
-/// The same for the services that it shows alone, with those that they need.
+/// The same only for the services that the route shows, with the services that they need.
 pub fn shown(snapshot: &Snapshot, shows: &[String]) -> Seen {
     worst(parts(snapshot, shows))
 }
 
-/// The services of these names that the configuration asks for, and all that they need.
+/// The services of these names that are expected to run, and all that they need.
 fn parts<'a>(snapshot: &'a Snapshot, names: &[String]) -> Vec<&'a UnitStatus> {
     let expected = |name: &&String| {
         snapshot.unit(name).is_some_and(|unit| unit.state != UnitState::Skipped && !unit.off)
@@ -133,8 +133,8 @@ fn worst<'a>(units: impl IntoIterator<Item = &'a UnitStatus>) -> Seen {
         {
             down.push(unit);
         }
-        // Of two that are as bad the one that the other needs: it is the cause. On its way up, the nearer one says what it
-        // waits for.
+        // Of two equally bad services, the one that the other needs is the cause. While services start, the nearer one
+        // says what it waits for.
         let cause = sight >= Sight::Stopped;
         if worst.is_none_or(|(known, _)| sight > known || (cause && sight == known)) {
             worst = Some((sight, unit));
@@ -146,12 +146,12 @@ fn worst<'a>(units: impl IntoIterator<Item = &'a UnitStatus>) -> Seen {
     }
 }
 
-/// What is seen of one service that is expected to be there.
+/// What a user sees of one service that is expected to run.
 fn sight(unit: &UnitStatus) -> Sight {
     match unit.state {
         UnitState::Ready | UnitState::Done if unit.health == Some(UnitHealth::Unhealthy) => Sight::Unhealthy,
         UnitState::Ready | UnitState::Done => Sight::Ready,
-        // It is on its way down, for good.
+        // It is being stopped, and will not be restarted.
         UnitState::Stopping if unit.stopped_by.is_some() => Sight::Stopped,
         UnitState::Waiting | UnitState::Starting | UnitState::Backoff | UnitState::Stopping => {
             Sight::Starting
@@ -177,7 +177,7 @@ fn seen(sight: Sight, unit: &UnitStatus, down: Vec<&UnitStatus>) -> Seen {
 /// A service's state as a sentence.
 fn text(unit: &UnitStatus) -> String {
     let UnitStatus { name, reason, .. } = unit;
-    let stands = match (unit.state, &unit.stopped_by) {
+    let state = match (unit.state, &unit.stopped_by) {
         (UnitState::Stopped, Some(by)) => return format!("{name} was stopped by {by}"),
         (UnitState::Stopping, Some(by)) => return format!("{name} is being stopped by {by}"),
         (UnitState::Ready | UnitState::Done, _) if unit.health == Some(UnitHealth::Unhealthy) => {
@@ -194,12 +194,12 @@ fn text(unit: &UnitStatus) -> String {
         (UnitState::Skipped, _) => "is not available here",
     };
     let colon = if reason.is_empty() { "" } else { ": " };
-    format!("{name} {stands}{colon}{reason}")
+    format!("{name} {state}{colon}{reason}")
 }
 
-/// What follows from a snapshot for all who tell it. Whoever changes the snapshot calls it.
+/// The derived fields of a snapshot. They must be computed after every change.
 impl Snapshot {
-    /// Judges anew what people see of everything.
+    /// Computes all derived fields.
     pub(super) fn judge(&mut self) {
         let seen: Vec<Seen> = self.routes.iter().map(|route| self.of_route(route)).collect();
         for (route, seen) in self.routes.iter_mut().zip(seen) {
@@ -218,7 +218,7 @@ impl Snapshot {
         }
     }
 
-    /// Why people cannot get in, or see nothing where they get in; a sentence for each cause.
+    /// Why users cannot connect, or see nothing when they do; one sentence for each cause.
     fn reasons(&self) -> Vec<String> {
         if self.phase != Phase::Running {
             return vec![format!("desktopd is {}", self.phase.name())];
@@ -235,7 +235,7 @@ impl Snapshot {
         causes.iter().map(|(seen, titles)| format!("{}: {}", titles.join(", "), seen.sentence())).collect()
     }
 
-    /// What is wrong: what has failed, then what does not answer, then mistakes in the configuration.
+    /// All problems: failed services, then services that do not answer, then mistakes in the configuration.
     fn all_problems(&self) -> Vec<String> {
         let failing = |unit: &&UnitStatus| {
             let backoff = unit.state == UnitState::Backoff;
@@ -250,14 +250,14 @@ impl Snapshot {
                 all.push(problem);
             }
         }
-        // A service whose file is wrong has failed for that: one line is enough.
+        // A service that failed because of a wrong file contains that mistake already: one line is enough.
         let new = |mistake: &&String| !all.iter().any(|known| known.contains(mistake.as_str()));
         let mistakes: Vec<String> = self.mistakes.iter().filter(new).cloned().collect();
         all.extend(mistakes);
         all
     }
 
-    /// Everything in a line: what is wrong first.
+    /// The summary in one line; problems come first.
     fn summed_up(&self) -> String {
         let expected = || self.units.iter().filter(|unit| unit.state != UnitState::Skipped && !unit.off);
         let named = |wanted: Sight| {

@@ -1,8 +1,8 @@
-//! The boot as a chart: what each unit waited for and how long it took, and the chain of units that made everything
-//! take as long as it did. Pure.
+//! The boot as a chart: what each unit waited for and how long it took, and the critical path of units that determined
+//! the total time. Pure.
 //!
-//! The critical path is found from its end: from the unit that was ready last to the one that it waited for last, and
-//! so on until a unit waited for nobody. To be faster, one of these has to be.
+//! The critical path is computed from its end: from the unit that was ready last to the unit that it waited for last,
+//! and so on until a unit waited for no other unit. A faster boot needs a faster unit on this path.
 
 mod boot;
 mod svg;
@@ -26,15 +26,15 @@ pub use text::text;
 pub struct Timeline {
     /// The daemon's start, in milliseconds since the Unix epoch.
     pub started_at: i64,
-    /// When everything that should be up was.
+    /// When everything that should be up was up.
     pub up: Option<i64>,
-    /// Whether the boot is over, be everything up or not.
+    /// Whether the boot is over, with everything up or not.
     pub over: bool,
-    /// Where the chart ends.
+    /// The end of the chart.
     pub end: i64,
-    /// The daemon's own row, then the units: those that started by their time, then the others.
+    /// The daemon's own row, then the units: started ones by their start times, then the others.
     pub rows: Vec<Row>,
-    /// What made it take so long, first to last.
+    /// The critical path, first to last.
     pub critical: Vec<Link>,
 }
 
@@ -45,28 +45,28 @@ pub struct Row {
     pub unit: String,
     /// Its last state during the boot.
     pub state: UnitState,
-    /// Why it was there.
+    /// The reason for this state.
     pub reason: String,
     /// How often it was started.
     pub attempts: u32,
-    /// When it was started first.
+    /// When it was first started.
     pub started: Option<i64>,
-    /// When it was ready first, or had done its work.
+    /// When it was first ready or done.
     pub ready: Option<i64>,
-    /// Whether it stands on the critical path.
+    /// Whether it is on the critical path.
     pub critical: bool,
-    /// Its states one after the other.
+    /// Its states in order.
     pub spans: Vec<Span>,
 }
 
-/// A time in one state.
+/// The time in one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// The state.
     pub state: UnitState,
     /// When it began.
     pub from: i64,
-    /// When it ended, at the latest where the chart ends.
+    /// When it ended; at most the end of the chart.
     pub to: i64,
 }
 
@@ -75,25 +75,25 @@ pub struct Span {
 pub struct Link {
     /// Its name.
     pub unit: String,
-    /// When what it waited for last was there.
+    /// When the last unit that it waited for was ready.
     pub free: i64,
-    /// When it was started first.
+    /// When it was first started.
     pub started: i64,
     /// When it was ready.
     pub ready: i64,
 }
 
 impl Timeline {
-    /// The chart of `boot` as it is at `now`. `units` say who waits for whom.
+    /// The chart of `boot` at the time `now`. `units` contain the relations between units.
     pub fn of(boot: &Boot, units: &[UnitStatus], now: i64) -> Self {
         let since = |at: i64| at - boot.started_at;
         let over = boot.is_over(now);
         let end = boot.up_at.unwrap_or(if over { boot.changed_at } else { now });
-        // An empty chart has no scale.
+        // A chart of zero length would have no scale.
         let end = since(end.max(boot.changed_at)).max(1);
         let critical = critical(boot, units);
         let mut rows: Vec<Row> = boot.units.iter().map(|course| row(course, boot, end)).collect();
-        // Equals stay in the order of the plan.
+        // The sort is stable: otherwise the order is that of the plan.
         rows.sort_by_key(|row| row.started.unwrap_or(i64::MAX));
         rows.insert(0, own_row(boot, end));
         for row in &mut rows {
@@ -102,7 +102,7 @@ impl Timeline {
         Self { started_at: boot.started_at, up: boot.up_at.map(since), over, end, rows, critical }
     }
 
-    /// In words, how far it came.
+    /// The progress as a text.
     pub fn summary(&self) -> String {
         let of = self.rows.iter().skip(1).filter(|row| !row.spans.is_empty());
         let (all, ready) = (of.clone().count(), of.filter(|row| row.ready.is_some()).count());
@@ -116,13 +116,13 @@ impl Timeline {
         }
     }
 
-    /// The units that had no part in it, with the reasons.
+    /// The units that did not take part in the boot.
     fn left_out(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.spans.is_empty())
     }
 }
 
-/// The daemon's own part: until it knew what to run and started the first unit.
+/// The daemon's own row: until the plan was made and the first unit started.
 fn own_row(boot: &Boot, end: i64) -> Row {
     let ready = boot.planned_at.map(|at| at - boot.started_at);
     let mut spans = vec![Span { state: UnitState::Starting, from: 0, to: ready.unwrap_or(end) }];
@@ -158,7 +158,7 @@ fn row(course: &Course, boot: &Boot, end: i64) -> Row {
     }
 }
 
-/// The chain that ends in the unit that was ready last.
+/// The critical path that ends in the unit that was ready last.
 fn critical(boot: &Boot, units: &[UnitStatus]) -> Vec<Link> {
     let courses: BTreeMap<&str, &Course> =
         boot.units.iter().map(|course| (course.name.as_str(), course)).collect();
@@ -167,16 +167,16 @@ fn critical(boot: &Boot, units: &[UnitStatus]) -> Vec<Link> {
         unit.into_iter().flat_map(|unit| unit.needs.iter().chain(&unit.after))
     };
     let mut links = Vec::new();
-    // Of those that are ready at the same time the later one of the plan waited longer.
+    // If several units got ready at the same time, the later one in the plan is taken.
     let ready = boot.units.iter().filter(|course| course.started_at.is_some() && course.ready_at.is_some());
     let mut here = ready.max_by_key(|course| course.ready_at);
     while let Some(course) = here {
         let started = course.started_at.unwrap_or(boot.started_at);
         let before = waits_for(&course.name)
             .filter_map(|name| courses.get(name.as_str()).copied())
-            // What never started was not waited for.
+            // A unit that never started was not waited for.
             .filter(|other| other.started_at.is_some() && other.released_at.is_some_and(|at| at <= started))
-            // A plan has no circles, but this must end with any input.
+            // A plan has no cycles, but the loop must end with any input.
             .filter(|other| links.iter().all(|link: &Link| link.unit != other.name))
             .filter(|other| other.name != course.name)
             .max_by_key(|other| other.released_at);

@@ -1,8 +1,8 @@
-//! Whose desktop it is: the account that the `user` step will have made, so that the first plan is right already and
+//! The account of the desktop: the one that the `user` step will have made, so that the first plan is right already and
 //! nothing is restarted after the step.
 //!
-//! Where accounts cannot be made (the daemon is not root, `/etc` is read-only, the step is left out or has failed) it is
-//! the one that exists.
+//! If accounts cannot be made (the daemon is not root, `/etc` is read-only, the step is left out or has failed), it is
+//! the existing account.
 
 use std::path::Path;
 
@@ -18,25 +18,25 @@ use super::asked;
 /// The step that makes accounts.
 pub(super) const STEP: &str = "user";
 
-/// A user's ids where nobody says other ones.
+/// The default user and group id.
 const FIRST: u32 = 1000;
 
 const SHELL: &str = "/bin/bash";
 
-/// Who it will be, and what people have to know of that.
+/// The chosen account, with warnings for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Decision {
-    /// The account, or why there is none.
+    /// The account, or the reason if there is none.
     pub(super) account: Result<Account, String>,
-    /// What the step should make, also where it could not: the same from plan to plan, or the step would run again.
+    /// The account that the step should make, even if it could not: equal in all plans, or the step would run again.
     pub(super) wanted: Option<Account>,
-    /// Why the account is not the wanted one.
+    /// Why the account differs from the wanted one.
     pub(super) shortcoming: Option<String>,
-    /// What is wrong with what people said.
+    /// The mistakes in the user's settings.
     pub(super) problems: Vec<Problem>,
 }
 
-/// Decides.
+/// Chooses the account.
 pub(super) fn decide(config: &Config, facts: &Facts) -> Decision {
     let name = &config.env.vars.user_name.0;
     let is_made = config.services.iter().any(|service| {
@@ -63,7 +63,7 @@ pub(super) fn decide(config: &Config, facts: &Facts) -> Decision {
     decision.account = match existing {
         Some(existing) => {
             let mut account = existing.clone();
-            // Groups are numbers for the kernel, whatever the lists say.
+            // The kernel knows groups by number, independently of the lists.
             account.identity.groups = groups(&account, config, facts);
             if !same(&account, &wanted) {
                 decision.shortcoming = Some(format!(
@@ -76,12 +76,12 @@ pub(super) fn decide(config: &Config, facts: &Facts) -> Decision {
         }
         None => Err(hindrance),
     };
-    // What cannot be changed is left as it is; its home is seen to all the same.
+    // An account that cannot be changed is left as it is; its home is still prepared.
     decision.wanted = if making.fixed.is_some() { decision.account.clone().ok() } else { Some(wanted) };
     decision
 }
 
-/// The account as it should be.
+/// The account as it should be made.
 fn wanted(name: &str, config: &Config, facts: &Facts, problems: &mut Vec<Problem>) -> Account {
     let vars = &config.env.vars;
     let mounted = facts.workspace.is_mounted() || vars.workspace_mounted == Some(Mounted::Force);
@@ -118,14 +118,14 @@ fn wanted(name: &str, config: &Config, facts: &Facts, problems: &mut Vec<Problem
         shell: shell.unwrap_or_else(|| SHELL.into()),
         stand_in: None,
     };
-    // Its main group was one of them only for being that.
+    // The main group was in the list only as the main group.
     let old = existing.map(|account| account.identity.gid);
     account.identity.groups.retain(|group| Some(*group) != old);
     account.identity.groups = groups(&account, config, facts);
     account
 }
 
-/// The main group first, then all others in order: what comes of them is the same in each plan.
+/// The main group first, then all others in order, so that the result is the same in each plan.
 fn groups(account: &Account, config: &Config, facts: &Facts) -> Vec<u32> {
     let names = USUAL_GROUPS.map(str::to_owned).into_iter().chain(config.env.vars.user_groups());
     let ids = names.filter_map(|name| facts.groups.get(&name).copied());
@@ -138,12 +138,12 @@ fn groups(account: &Account, config: &Config, facts: &Facts) -> Vec<u32> {
     others
 }
 
-/// Root's ids are no person's, and the highest number means "none" to the kernel.
+/// Root's ids belong to no person, and the highest number means "none" to the kernel.
 fn is_a_persons(id: u32) -> bool {
     id != 0 && id != u32::MAX
 }
 
-/// System users have shells that let nobody in.
+/// System users have shells that allow no login.
 fn lets_in(shell: &Path) -> bool {
     let name = shell.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     !["", "nologin", "false", "sync"].contains(&name)

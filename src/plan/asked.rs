@@ -1,4 +1,4 @@
-//! What the environment asks of services: which of them start by themselves, and with which further arguments.
+//! The requests of the environment to services: which of them start automatically, and their additional arguments.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::config::{Config, Problem, nearest, own};
 
 use super::Unit;
 
-/// Services of the images whose templates people bring along that are none here: nothing is missed.
+/// Services of other images that desktopd does not have; templates for those images name them. They are no mistake.
 const ELSEWHERE: [&str; 15] = [
     "cloudflared",
     "cron",
@@ -27,20 +27,20 @@ const ELSEWHERE: [&str; 15] = [
     "tunnel_manager",
 ];
 
-/// Whether a service starts without being asked.
+/// Whether a service starts automatically.
 pub(super) fn starts(config: &Config, service: &Service) -> bool {
     let vars = &config.env.vars;
     let listed = config.env.no_autostart().any(|name| {
         let called = |own: &String| own.eq_ignore_ascii_case(name);
         called(&service.name) || service.aliases.iter().any(called)
     });
-    // Without a desktop a list says of everything else what starts.
+    // Without a desktop, a given list decides about all other services.
     let rest = service.oneshot || config.env.no_autostart().next().is_some();
     let kept = service.serverless || service.is_command() || (rest && !is_of_the_desktop(config, service));
     service.autostart && !listed && (kept || !vars.serverless)
 }
 
-/// Whether a service is there for people in front of a screen.
+/// Whether a service exists for users in front of a screen.
 fn is_of_the_desktop(config: &Config, service: &Service) -> bool {
     let needed = || {
         let mut desktop = config.services.iter().filter(|other| other.desktop);
@@ -49,7 +49,7 @@ fn is_of_the_desktop(config: &Config, service: &Service) -> bool {
     service.desktop || service.route.is_some() || needed()
 }
 
-/// Says which names in the list of what does not start mean nothing.
+/// Reports names in `SUPERVISOR_NO_AUTOSTART` that no service has.
 pub(super) fn check(units: &[Unit], config: &Config, problems: &mut Vec<Problem>) {
     let known: Vec<&str> = units
         .iter()
@@ -70,7 +70,7 @@ pub(super) fn check(units: &[Unit], config: &Config, problems: &mut Vec<Problem>
     }
 }
 
-/// What the environment adds to a service's command: `NAME_ARGS`, by its own name or one of its others.
+/// The arguments that the environment adds to a service's command: `NAME_ARGS`, by its name or one of its aliases.
 pub(super) fn arguments(config: &Config, service: &Service, problems: &mut Vec<Problem>) -> Vec<String> {
     let variable = |name: &String| {
         let name = name.to_ascii_uppercase().replace(['-', '.'], "_");
@@ -87,14 +87,14 @@ pub(super) fn arguments(config: &Config, service: &Service, problems: &mut Vec<P
     })
 }
 
-/// The environment that a service gets passed on. What people edited in the system's file is not in it: the process
-/// that becomes the service reads that itself, so that an edit restarts nothing and runs no step again.
+/// The environment that is passed on to a service. It does not contain edits of the system's file: the process that
+/// becomes the service reads that file itself, so that an edit restarts no service and repeats no step.
 pub(super) fn environment<'a>(config: &'a Config, service: &Service, early: &BTreeSet<&str>) -> &'a Raw {
     if early.contains(service.name.as_str()) { config.env.before_hooks() } else { config.env.without_edits() }
 }
 
-/// The services that come before the hooks, and the hooks: what these leave in the environment is not for them, or each
-/// change of it would run them again.
+/// The services that come before the hooks, and the hooks. Changes that hooks make to the environment are not passed to
+/// them: otherwise each change would run the hooks again.
 pub(super) fn before_hooks(config: &Config) -> BTreeSet<&str> {
     let mut early = BTreeSet::new();
     let mut open = vec!["hooks"];

@@ -1,4 +1,4 @@
-//! What a unit is asked, with its templates expanded: when it gets ready, and while it is.
+//! The probes of a unit's readiness and health, with their templates expanded.
 
 use crate::config::service::{Health, Probe, Ready};
 
@@ -11,7 +11,7 @@ pub(super) fn ready(spec: &Ready, expander: &mut Expander<'_>) -> Ready {
         Ready::Descriptor => Ready::Descriptor,
         Ready::Probe(spec) => Ready::Probe(probe("ready", spec, expander)),
         Ready::File(path) => Ready::File(expander.text("ready.path", path)),
-        // A dollar sign is a line's end there.
+        // Not expanded: in a pattern, a dollar sign means the end of a line.
         Ready::Log(pattern) => Ready::Log(pattern.clone()),
         Ready::Delay(time) => Ready::Delay(*time),
         Ready::DBus { name, bus } => {
@@ -37,7 +37,7 @@ fn probe(table: &str, spec: &Probe, expander: &mut Expander<'_>) -> Probe {
             Probe::X11 { display: text("display", display), xauthority: text("xauthority", xauthority) }
         }
     };
-    // A text that could not be expanded has been reported, and is empty.
+    // A text that could not be expanded is empty, and its error has been reported already.
     match &probe {
         Probe::Http(url) if !url.is_empty() && !is_plain_http(url) => {
             let message = format!("\"{url}\" is not a URL such as \"http://127.0.0.1:80/\"");
@@ -52,7 +52,7 @@ fn probe(table: &str, spec: &Probe, expander: &mut Expander<'_>) -> Probe {
     probe
 }
 
-/// No TLS: what is asked is on this machine.
+/// Only http: the probed services are on this machine, without TLS.
 fn is_plain_http(url: &str) -> bool {
     url.parse::<http::Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
 }

@@ -1,4 +1,4 @@
-//! One service file to one unit: templates expanded, program found, environment put together.
+//! Composes one unit from one service file: expands templates, finds the program, builds the environment.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,8 @@ const NOT_INHERITED: [&str; 13] = [
     "NOTIFY_SOCKET",
     "OLDPWD",
     "PULSE_SERVER",
-    // It has no terminal, and what it starts in one is told by this: see `sys::jobs`.
+    // A unit has no terminal, and processes that it starts in a terminal are recognized by this variable: see
+    // `sys::jobs`.
     "TERM",
     "WAYLAND_DISPLAY",
     "XAUTHORITY",
@@ -41,7 +42,7 @@ pub(super) struct Composer<'a> {
     config: &'a Config,
     facts: &'a Facts,
     values: Values,
-    /// What comes before the hooks.
+    /// The services that come before the hooks, and the hooks.
     early: BTreeSet<&'a str>,
 }
 
@@ -51,7 +52,7 @@ impl<'a> Composer<'a> {
         Self { config, facts, values, early: asked::before_hooks(config) }
     }
 
-    /// The unit that `service` describes, and its port in the front door.
+    /// The unit that `service` describes, and its route in the gateway.
     pub(super) fn unit(&self, service: &Service, problems: &mut Vec<Problem>) -> (Unit, Option<Route>) {
         let mut unit = empty(&service.name);
         unit.description.clone_from(&service.description);
@@ -78,10 +79,10 @@ impl<'a> Composer<'a> {
             return (unit, None);
         }
 
-        let nobody = self.facts.account.as_ref().err().map(String::as_str);
+        let no_account = self.facts.account.as_ref().err().map(String::as_str);
         let values = self.values(service);
         let mut expander =
-            Expander { service, values: &values, problems: Vec::new(), nobody, inapplicable: None };
+            Expander { service, values: &values, problems: Vec::new(), no_account, inapplicable: None };
         if let Some(reason) = self.unmet(service, &mut expander)
             && expander.problems.is_empty()
         {
@@ -102,7 +103,7 @@ impl<'a> Composer<'a> {
             let mut absent = None;
             let argv = expander.list("stop-command", argv);
             let argv = self.located("stop-command", argv, service, &mut absent);
-            // Without it the signal ends the unit all the same.
+            // Without the command, the stop signal alone ends the unit.
             absent.is_none().then_some(argv)
         });
         unit.ready = checks::ready(&service.ready, &mut expander);
@@ -149,14 +150,14 @@ impl<'a> Composer<'a> {
             unit.fate = Fate::Broken(first.to_string());
         } else if let Some(reason) = expander.inapplicable.or(missing) {
             unit.fate = Fate::Skip(reason);
-            // What is not there needs no port.
+            // A service that does not apply here needs no port.
             route = None;
         }
         problems.append(&mut expander.problems);
         (unit, route)
     }
 
-    /// What templates of this service stand for.
+    /// The values for the templates of this service.
     fn values(&self, service: &Service) -> Cow<'_, Values> {
         let mut values = Cow::Borrowed(&self.values);
         if !service.listen.is_empty() {
@@ -180,7 +181,7 @@ impl<'a> Composer<'a> {
         }
     }
 
-    /// What its first condition that does not hold says.
+    /// The reason of the first condition that does not hold.
     fn unmet(&self, service: &Service, expander: &mut Expander<'_>) -> Option<String> {
         let mut unmet = None;
         for condition in &service.conditions {
@@ -221,7 +222,7 @@ impl<'a> Composer<'a> {
         service.files.iter().map(file).collect()
     }
 
-    /// `argv` with its program as an absolute path; `missing` says why there is none.
+    /// `argv` with its program as an absolute path; `missing` gets the reason if the program is not found.
     fn located(
         &self,
         key: &str,
@@ -238,7 +239,8 @@ impl<'a> Composer<'a> {
         argv
     }
 
-    /// Its checks. A service that cannot be checked is worth more than none: without their program it runs unchecked.
+    /// The health checks. A service matters more than its checks: if the program of the checks is missing, it runs
+    /// without them.
     fn health(
         &self,
         service: &Service,
@@ -269,7 +271,7 @@ impl<'a> Composer<'a> {
         }
     }
 
-    /// Beside the service's other sockets, where a cleaner of `/tmp` does not come.
+    /// The private temporary folder: beside the service's sockets, which a cleaner of `/tmp` does not touch.
     fn private_tmp(&self, service: &Service) -> Option<PathBuf> {
         let places = &self.config.places;
         let folder = match (service.user, &self.facts.account) {
@@ -331,7 +333,7 @@ impl<'a> Composer<'a> {
         env
     }
 
-    /// Shows a process who it is where the system does not know.
+    /// Gives a process its user's entry if the system's lists lack it.
     fn stand_in(&self, env: &mut BTreeMap<OsString, OsString>) {
         let stand_in = self.facts.account.as_ref().ok().and_then(|account| account.stand_in.as_ref());
         let Some(library) = stand_in.and_then(|stand_in| stand_in.library.as_ref()) else { return };
@@ -384,7 +386,7 @@ fn listen(service: &Service, expander: &mut Expander<'_>) -> Vec<Listener> {
     service.listen.iter().map(listener).collect()
 }
 
-/// Units whose files could not be read: they are shown, and say why they do not run.
+/// Units whose files could not be read: they are listed with the reason why they do not run.
 pub(super) fn broken(config: &Config) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
     for problem in &config.problems {
@@ -436,7 +438,7 @@ fn empty(name: &str) -> Unit {
     }
 }
 
-/// An environment as it may be shown.
+/// An environment with its secrets masked.
 pub(super) fn masked(env: &BTreeMap<OsString, OsString>) -> BTreeMap<String, String> {
     let show = |(name, value): (&OsString, &OsString)| {
         let name = name.to_string_lossy().into_owned();

@@ -1,4 +1,4 @@
-//! Which display the desktop gets, and why not another one.
+//! Chooses the display of the desktop, with a reason for each kind that was not chosen.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use serde::Serialize;
 use crate::config::env::{DisplayChoice, Size, Variables};
 use crate::facts::Facts;
 
-/// One way to have a display.
+/// One kind of display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Xorg with the GPU's own driver.
     Xorg,
-    /// Xvfb, with programs drawing on the GPU through VirtualGL.
+    /// Xvfb; programs render on the GPU through VirtualGL.
     Virtualgl,
-    /// Xvfb, drawn by the CPU.
+    /// Xvfb, rendered by the CPU.
     Llvmpipe,
 }
 
@@ -29,33 +29,33 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A way that was considered.
+/// A kind that was considered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Candidate {
-    /// The way.
+    /// The kind.
     pub kind: Kind,
-    /// Whether it was taken.
+    /// Whether it was chosen.
     pub taken: bool,
-    /// Why it was, or why not.
+    /// Why it was chosen, or why not.
     pub reason: String,
 }
 
-/// The decision, with everything that led to it.
+/// The decision, with all candidates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Decision {
     /// The number of the X display.
     pub number: u32,
-    /// All ways, the best first.
+    /// All kinds, the best first.
     pub candidates: Vec<Candidate>,
 }
 
 impl Decision {
-    /// The way that was taken, if any is possible here.
+    /// The kind that was chosen, if any is possible here.
     pub fn taken(&self) -> Option<&Candidate> {
         self.candidates.iter().find(|candidate| candidate.taken)
     }
 
-    /// The decision in a line.
+    /// The decision in one line.
     pub fn summary(&self) -> String {
         match self.taken() {
             Some(candidate) => format!("{} on :{}", candidate.kind, self.number),
@@ -64,7 +64,7 @@ impl Decision {
     }
 }
 
-/// Decides. A wish that cannot be fulfilled falls back to what can, and the reasons say so.
+/// Decides. If the requested kind is not possible, another one is chosen, and the reasons say so.
 pub fn decide(choice: DisplayChoice, wanted: u32, facts: &Facts) -> Decision {
     let wish = match choice {
         DisplayChoice::Auto => None,
@@ -73,7 +73,7 @@ pub fn decide(choice: DisplayChoice, wanted: u32, facts: &Facts) -> Decision {
         DisplayChoice::Llvmpipe => Some(Kind::Llvmpipe),
     };
     let mut order = vec![Kind::Xorg, Kind::Virtualgl, Kind::Llvmpipe];
-    // What was asked for is tried first; the rest keeps its order behind it.
+    // The requested kind is tried first; the order of the rest does not change.
     order.sort_by_key(|kind| Some(*kind) != wish);
     let mut taken = false;
     let candidates = order
@@ -93,7 +93,7 @@ pub fn decide(choice: DisplayChoice, wanted: u32, facts: &Facts) -> Decision {
     Decision { number: number(wanted, facts), candidates }
 }
 
-/// The size that the X server starts with: it can have no larger one later.
+/// The size that the X server starts with, which is also the largest size that it can have later.
 pub(super) fn room(vars: &Variables) -> Size {
     let (width, height) = (vars.display_sizew.0, vars.display_sizeh.0);
     let most = vars.display_max_size;
@@ -127,7 +127,8 @@ fn unsupported(devices: &[String]) -> String {
     format!("this version does not drive a GPU yet (found {})", devices.join(", "))
 }
 
-/// In a container the display that was asked for is ours. Elsewhere it may be somebody's screen: take the next free.
+/// In a container, the requested display is free for us. Elsewhere it may be another user's screen: take the next free
+/// number.
 fn number(wanted: u32, facts: &Facts) -> u32 {
     if facts.container {
         return wanted;
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_comes_first_and_falls_back() {
+    fn the_requested_kind_comes_first_and_falls_back() {
         let wish = decide(DisplayChoice::Llvmpipe, 0, &facts());
         assert_eq!(wish.candidates[0].kind, Kind::Llvmpipe);
         assert!(wish.candidates[0].reason.contains("DESKTOPD_DISPLAY"));
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn without_xvfb_there_is_no_display_and_it_is_said_why() {
+    fn without_xvfb_there_is_no_display_and_a_reason() {
         let mut facts = facts();
         facts.programs = crate::facts::Programs::given("/usr/bin", []);
         let decision = decide(DisplayChoice::Auto, 0, &facts);
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_screen_is_left_alone() {
+    fn a_display_in_use_is_skipped_outside_of_containers() {
         let mut facts = facts();
         facts.display.taken = [0, 1].into();
         assert_eq!(decide(DisplayChoice::Auto, 0, &facts).number, 0);

@@ -1,4 +1,4 @@
-//! The texts of one service file, with their templates expanded; what goes wrong is a problem of its unit.
+//! Expands the templates in the texts of one service file; errors become problems of its unit.
 
 use crate::config::Problem;
 use crate::config::service::Service;
@@ -6,13 +6,13 @@ use crate::config::service::Service;
 use super::template::{Values, expand};
 use super::values::OF_THE_ACCOUNT;
 
-/// Expands texts of one file; what goes wrong is a problem of its unit.
+/// Expands texts of one file and collects the errors.
 pub(super) struct Expander<'a> {
     pub(super) service: &'a Service,
     pub(super) values: &'a Values,
     pub(super) problems: Vec<Problem>,
     /// Why the desktop's user does not exist, if it does not.
-    pub(super) nobody: Option<&'a str>,
+    pub(super) no_account: Option<&'a str>,
     /// Why the unit does not apply here, as far as its texts show.
     pub(super) inapplicable: Option<String>,
 }
@@ -22,7 +22,8 @@ impl Expander<'_> {
         self.with(key, text, self.values)
     }
 
-    /// The lines of a file, whose `values` may be secrets. One that breaks the line could say anything in the next.
+    /// The content of a file, whose `values` may be secrets. A value with a line break is refused: its second line
+    /// could set anything.
     pub(super) fn lines(&mut self, key: &str, text: &str, values: &Values) -> String {
         for (name, value) in values {
             if value.contains(['\n', '\r']) && text.contains(&format!("${{{name}}}")) {
@@ -34,9 +35,9 @@ impl Expander<'_> {
 
     fn with(&mut self, key: &str, text: &str, values: &Values) -> String {
         expand(text, values).unwrap_or_else(|message| {
-            let of_nobody =
+            let of_the_account =
                 |_: &&str| OF_THE_ACCOUNT.iter().any(|name| text.contains(&format!("${{{name}}}")));
-            match self.nobody.filter(of_nobody) {
+            match self.no_account.filter(of_the_account) {
                 Some(reason) => self.inapplicable = Some(reason.to_owned()),
                 None => self.problem(key, message),
             }

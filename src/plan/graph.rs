@@ -1,16 +1,16 @@
-//! Who needs whom: unknown names, circles, and the order of start.
+//! The graph of relations between units: cycles, and the order of start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A unit's relations, by canonical names.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
-    /// All units that it comes after: needs, after and follows together.
+    /// All units that must start before it: needs, after and follows together.
     pub before: BTreeSet<String>,
 }
 
-/// The names in an order in which each comes after all that it names, and the circles that make this impossible.
-/// Names that do not exist are left out of account. Deterministic: equals are in alphabetical order.
+/// The names in an order in which each name comes after all names in its `before`, and the cycles that make this
+/// impossible. Unknown names are ignored. Deterministic: otherwise the order is alphabetical.
 pub fn order(nodes: &BTreeMap<String, Node>) -> (Vec<String>, Vec<Vec<String>>) {
     let mut done: BTreeSet<&str> = BTreeSet::new();
     let mut order: Vec<String> = Vec::with_capacity(nodes.len());
@@ -36,7 +36,8 @@ pub fn order(nodes: &BTreeMap<String, Node>) -> (Vec<String>, Vec<Vec<String>>) 
             left.remove(name.as_str());
         }
         left.remove(start);
-        // A unit that merely comes after a circle is not part of it; its own walk ends in a circle named already.
+        // A unit that merely comes after a cycle is not part of it; the walk from it ends in a cycle that is listed
+        // already.
         if circle.len() > 1 && !circles.contains(&circle) {
             circles.push(circle);
         }
@@ -44,7 +45,7 @@ pub fn order(nodes: &BTreeMap<String, Node>) -> (Vec<String>, Vec<Vec<String>>) 
     (order, circles)
 }
 
-/// Walks from `start` along what is left until a name repeats; the circle as `a, b, …, a`.
+/// Walks from `start` through the remaining names until a name repeats; returns the cycle as `a, b, …, a`.
 fn circle_from(start: &str, nodes: &BTreeMap<String, Node>, left: &BTreeSet<&str>) -> Vec<String> {
     let mut path: Vec<&str> = vec![start];
     loop {
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn each_comes_after_what_it_names() {
+    fn each_unit_comes_after_its_dependencies() {
         let (order, circles) = order(&nodes(&[
             ("kde", &["x", "bus"]),
             ("x", &["prepare"]),
@@ -101,7 +102,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_unit_is_ordered_or_behind_a_circle(edges in proptest::collection::vec((0..8u8, 0..8u8), 0..20)) {
+        fn every_unit_is_ordered_unless_in_circles(edges in proptest::collection::vec((0..8u8, 0..8u8), 0..20)) {
             let mut nodes: BTreeMap<String, Node> = (0..8).map(|n: u8| (n.to_string(), Node::default())).collect();
             for (a, b) in edges {
                 nodes.get_mut(&a.to_string()).unwrap().before.insert(b.to_string());

@@ -1,4 +1,5 @@
-//! What a service file cannot say because it has to be computed: one function per unit, without I/O.
+//! Adjusts single units in ways that need computation and cannot be expressed in service files: one function per unit,
+//! without I/O.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -42,13 +43,14 @@ pub(super) fn apply(
     }
 }
 
-/// The account that the step makes. It says nothing of how things are now: that would be another step afterwards.
+/// Arguments of the step: the account to make. They do not depend on the current state, because otherwise the step
+/// would run again afterwards.
 fn user(unit: &mut Unit, config: &Config, facts: &Facts, wanted: Option<&Account>) {
     if unit.fate != Fate::Run {
         return;
     }
     let Some(wanted) = wanted else {
-        unit.fate = Fate::Skip("the desktop's user is one that exists, and stays as it is".to_owned());
+        unit.fate = Fate::Skip("the desktop's user exists already and is not changed".to_owned());
         return;
     };
     let groups: Vec<String> =
@@ -66,7 +68,7 @@ fn user(unit: &mut Unit, config: &Config, facts: &Facts, wanted: Option<&Account
     ]);
 }
 
-/// A port that somebody else has will not be free the next moment: trying again and again tells nobody why.
+/// A port that another process listens on will not become free soon: repeated restarts would not show the reason.
 fn sshd(unit: &mut Unit, config: &Config, facts: &Facts) {
     if facts.ssh_port_taken && unit.fate == Fate::Run {
         let port = config.env.vars.ssh_port_local.0;
@@ -76,20 +78,20 @@ fn sshd(unit: &mut Unit, config: &Config, facts: &Facts) {
     }
 }
 
-/// Root's own scripts see what this program was started with, our secrets included, as they do in the older images.
+/// Root's own scripts get the environment of this program, including its secrets, as in the older images.
 fn whole_environment(unit: &mut Unit, config: &Config) {
     for (name, value) in config.env.before_hooks().iter().filter(|(name, _)| *name != "TERM") {
         unit.launch.env.entry(name.clone()).or_insert_with(|| value.clone());
     }
 }
 
-/// Whether root runs the script that sets the machine up: it sees then what root's shells see.
+/// Whether root runs the provisioning script, which then gets the environment of root's shells.
 fn is_roots(config: &Config, facts: &Facts) -> bool {
     let asked = config.env.vars.provisioning_user.as_deref();
     facts.daemon.uid == 0 && asked.map_or_else(|| Provider::of(&config.env).is_vast(), |user| user == "root")
 }
 
-/// Somebody's own boot script takes their place.
+/// The user's own boot script takes the place of this unit.
 fn replaced(unit: &mut Unit, config: &Config, facts: &Facts) {
     if config.env.is_on("BOOT_SCRIPT") && facts.daemon.uid == 0 && unit.fate == Fate::Run {
         unit.fate = Fate::Skip("BOOT_SCRIPT takes its place".to_owned());
@@ -104,7 +106,7 @@ fn x_server(unit: &mut Unit, display: &Decision) {
     }
 }
 
-/// Settings of Selkies that are the front door's, or that variables of ours say.
+/// Settings of Selkies that the gateway or variables of desktopd decide.
 const NOT_ITS_OWN: [&str; 11] = [
     "SELKIES_ADDR",
     "SELKIES_ENABLE_BASIC_AUTH",
@@ -122,7 +124,7 @@ const NOT_ITS_OWN: [&str; 11] = [
 fn selkies(unit: &mut Unit, config: &Config) {
     turn(unit, config);
     screen(unit, config);
-    // What its file says of the others is a default.
+    // For all other settings, the value in the service file is only a default.
     for (name, value) in config.env.raw.iter().filter(|(_, value)| !value.is_empty()) {
         let of_selkies = name.to_str().filter(|name| name.starts_with("SELKIES_"));
         if of_selkies.is_some_and(|name| !NOT_ITS_OWN.contains(&name) && !is_own_secret(name)) {
@@ -132,12 +134,12 @@ fn selkies(unit: &mut Unit, config: &Config) {
     encoder(unit, config);
 }
 
-/// Where the lists of users and groups are that stand in for the system's.
+/// The paths of the lists of users and groups that replace the system's.
 pub(super) fn lists(config: &Config) -> (PathBuf, PathBuf) {
     (config.places.run.join("passwd"), config.places.run.join("group"))
 }
 
-/// Everything else comes after it and finds the lists.
+/// Writes the lists of users and groups: all other units start after this one and find them.
 fn prepare(unit: &mut Unit, config: &Config, facts: &Facts) {
     let stand_in = facts.account.as_ref().ok().and_then(|account| account.stand_in.as_ref());
     let Some(stand_in) = stand_in.filter(|stand_in| stand_in.library.is_some()) else { return };
@@ -147,9 +149,9 @@ fn prepare(unit: &mut Unit, config: &Config, facts: &Facts) {
     }
 }
 
-/// The only peer of its clients is this container: for everybody else it is no relay.
+/// Limits the relay: clients may reach only this container through it.
 fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
-    // Templates for other images bring it along.
+    // Templates for other images contain this option.
     unit.launch.argv.retain(|word| word != "-n");
     if let Some(why) = config.env.lost_relay_port().filter(|_| unit.fate == Fate::Run) {
         unit.fate = Fate::Skip(why);
@@ -161,7 +163,7 @@ fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
     }
     if let Some(address) = &config.env.vars.coturn_listen_address {
         match address.parse::<std::net::IpAddr>() {
-            // One of our own needs no translation.
+            // An address of this container needs no translation.
             Ok(address) if facts.addresses.contains(&address) => {}
             Ok(address) => lines.push(format!("external-ip={address}")),
             Err(_) => {
@@ -173,13 +175,14 @@ fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
     file.content = Secret::new(content);
 }
 
-/// Without a TURN server of the user's the file with no servers at all stays: Selkies' own defaults are public ones.
+/// Sets the TURN server. Without one from the user, the configuration without any server stays: the defaults of Selkies
+/// are public servers.
 fn turn(unit: &mut Unit, config: &Config) {
     let vars = &config.env.vars;
     let env = &mut unit.launch.env;
     let nameless = vars.turn_username.is_none() && vars.turn_password.is_none();
     let password = if vars.enable_coturn && (vars.turn_host.is_none() || nameless) {
-        // Browsers reach ours where they reach everything else here, unless somebody says where.
+        // Browsers reach our TURN server at the address of all other ports, unless another address is configured.
         let given = vars.turn_host.as_ref().map(|host| &host.0);
         let address = given.or(vars.coturn_listen_address.as_ref()).unwrap_or(&vars.direct_address.0);
         env.insert("SELKIES_TURN_HOST".into(), address.into());
@@ -197,13 +200,13 @@ fn turn(unit: &mut Unit, config: &Config) {
     }
 }
 
-/// Whose the screen's size and density are: browsers' where they may change the size, and ours otherwise.
+/// The screen's size and density: set by browsers if they may resize the screen, and by our variables otherwise.
 fn screen(unit: &mut Unit, config: &Config) {
     let vars = &config.env.vars;
     let dpi = vars.display_dpi.to_string();
     let mut set = |name: &str, value: String| unit.launch.env.insert(name.into(), value.into());
     if !vars.webrtc_enable_resize {
-        // A page that knows the size fits the picture into its window, whenever that changes.
+        // A page that knows the size scales the picture to its window, also when the window changes.
         set("SELKIES_MANUAL_WIDTH", vars.display_sizew.to_string());
         set("SELKIES_MANUAL_HEIGHT", vars.display_sizeh.to_string());
     }
@@ -212,12 +215,12 @@ fn screen(unit: &mut Unit, config: &Config) {
     }
 }
 
-/// Whether a variable has its default, and so asks for nothing.
+/// Whether a variable has its default value, and so requests nothing.
 fn is_usual(name: &str, value: &str) -> bool {
     TABLE.iter().any(|row| row.names[0] == name && row.default == value)
 }
 
-/// What was asked for, in the words of Selkies 2.
+/// Sets the requested encoder, in the terms of Selkies 2.
 fn encoder(unit: &mut Unit, config: &Config) {
     let Some(asked) = &config.env.vars.webrtc_encoder else { return };
     let mut set =

@@ -1,56 +1,56 @@
-//! Under which address a person reaches a port: preset, as the provider says it, or as `DIRECT_ADDRESS` does.
+//! The URL of a port as users reach it: preset, from the provider, or from `DIRECT_ADDRESS`.
 
 use std::net::IpAddr;
 
 use crate::config::provider::{Kind, host};
 use crate::config::{Config, Provider};
 
-/// What links are made of.
+/// The data that links are made from.
 #[derive(Clone, Debug)]
 pub struct Links {
     provider: Provider,
-    /// What stands in a link where no provider says better.
+    /// The host of links for which no provider knows a better one.
     direct: String,
     /// Whether links begin with https.
     secure: bool,
-    /// Whether the public address is one that nobody said.
+    /// Whether the public address is not configured.
     unsaid: bool,
 }
 
 impl Links {
-    /// As the environment says it.
+    /// From the environment.
     pub fn of(config: &Config) -> Self {
         let vars = &config.env.vars;
         let provider = Provider::of(&config.env);
         let direct = host(&vars.direct_address.0).unwrap_or_else(|| "localhost".to_owned());
-        // RunPod's proxy has names of its own.
+        // RunPod's proxy has its own host names.
         let unsaid = provider.public().is_none() && !matches!(provider.kind, Kind::Runpod(_));
         Self { provider, direct, secure: vars.web_enable_https, unsaid }
     }
 
-    /// Whether only the public address is missing that somebody could look up.
+    /// Whether links lack only the public address, which can be looked up.
     pub fn lack_the_public_address(&self) -> bool {
         self.unsaid
     }
 
-    /// Takes the public address over that was looked up. Returns whether anything is another one now.
+    /// Takes over the looked-up public address. Returns whether this changes links.
     pub fn found(&mut self, public: IpAddr) -> bool {
         let Some(public) = host(&public.to_string()).filter(|_| self.unsaid) else { return false };
-        let stands = match self.provider.kind {
+        let previous = match self.provider.kind {
             Kind::Plain => Some(std::mem::replace(&mut self.direct, public.clone())),
             Kind::Vast | Kind::Runpod(_) => self.provider.say_public(public.clone()),
         };
-        stands != Some(public)
+        previous != Some(public)
     }
 
-    /// The link to a port that is right for everybody. Without a provider nobody knows one: whoever looks at the portal
-    /// reached this machine under an address of which the other ports are the neighbours.
+    /// The link to a port, if one is right for all clients. Without a provider there is none: the browser that shows
+    /// the portal knows an address of this machine, and the other ports are at the same address.
     pub fn known(&self, preset: Option<&str>, port: u16, path: &str) -> Option<String> {
         let made = || self.provider.origin(port, self.secure).map(|origin| format!("{origin}{path}"));
         preset.map(str::to_owned).or_else(made)
     }
 
-    /// The same, and where it is not known the one that is most likely right.
+    /// The same; if no link is known, the one that is most likely right.
     pub fn shown(&self, preset: Option<&str>, port: u16, path: &str) -> String {
         let scheme = if self.secure { "https" } else { "http" };
         self.known(preset, port, path).unwrap_or_else(|| format!("{scheme}://{}:{port}{path}", self.direct))
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preset_link_stands_over_the_provider_and_that_over_the_direct_address() {
+    fn a_preset_link_precedes_the_provider_which_precedes_the_direct_address() {
         let vast = [
             ("VAST_CONTAINERLABEL", "C.1"),
             ("PUBLIC_IPADDR", "203.0.113.9"),
@@ -88,12 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn the_public_address_is_looked_up_where_nobody_says_it() {
+    fn the_public_address_is_looked_up_unless_configured() {
         let public: IpAddr = [203, 0, 113, 9].into();
         let mut plain = links(&[]);
         assert!(plain.lack_the_public_address() && plain.found(public) && !plain.found(public));
         assert_eq!(plain.shown(None, 6100, "/"), "http://203.0.113.9:6100/");
-        assert_eq!(plain.known(None, 6100, "/"), None, "who looks at the portal knows better");
+        assert_eq!(plain.known(None, 6100, "/"), None, "the browser knows the address");
         let mut vast = links(&[("VAST_CONTAINERLABEL", "C.1"), ("VAST_TCP_PORT_6100", "40610")]);
         assert_eq!(vast.known(None, 6100, "/"), None);
         assert!(vast.lack_the_public_address() && vast.found(public));

@@ -1,7 +1,8 @@
-//! Config and facts to what will run: pure, deterministic, and complete, so that nothing is left to choose later.
+//! Plans what will run, from configuration and facts: pure, deterministic, and complete, so that no choice is left for
+//! later.
 //!
-//! A unit that cannot run is still in the plan, with the reason; whatever needs it says so in turn. The same input
-//! gives the same plan, so a plan can be made for a machine that is not here.
+//! A unit that cannot run is still in the plan, with the reason; the units that need it get a reason in turn. The same
+//! input gives the same plan, so a plan can also be made for another machine.
 
 mod account;
 mod asked;
@@ -38,64 +39,65 @@ pub use links::Links;
 pub use portal::{Link, Portal};
 pub use routes::{Bridge, Route, Upstream};
 
-/// How many processes and threads a desktop has that nobody uses yet.
+/// The number of processes and threads of an idle desktop.
 const DESKTOP_TASKS: u64 = 140;
 
-/// The descriptor on which a unit with `ready.kind = "fd"` says that it is ready: the one behind its `listeners`.
+/// The descriptor on which a unit with `ready.kind = "fd"` reports readiness: the first one after its `listeners`.
 pub fn ready_fd(listeners: usize) -> i32 {
     i32::try_from(listeners).map_or(i32::MAX, |listeners| FIRST_FD.saturating_add(listeners))
 }
 
-/// What a unit's process is made of.
+/// The parameters of a unit's process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Launch {
     /// The program's file and its arguments. Empty for units that do not run.
     pub argv: Vec<String>,
-    /// The whole environment, but for what people keep in files.
+    /// The whole environment, except for variables that users keep in files.
     pub env: BTreeMap<OsString, OsString>,
-    /// These files, for a unit that takes them up when it starts.
+    /// The files with these variables, for a unit that reads them at its start.
     pub env_files: Option<EnvFiles>,
     /// The working directory.
     pub cwd: PathBuf,
-    /// Whether it was asked for: without it the unit does not start. A home folder that is missing is done without.
+    /// Whether the directory was configured: if it is missing, the unit does not start. A missing home folder is
+    /// ignored.
     pub cwd_required: bool,
-    /// The user to become; `None` stays the daemon's.
+    /// The user to become; `None` keeps the daemon's user.
     pub identity: Option<Identity>,
     /// The file mode creation mask.
     pub umask: u32,
     /// The scheduling priority, if it should change.
     pub nice: Option<i32>,
-    /// How gladly the kernel ends it when memory is short, if that should change.
+    /// Its `oom_score_adj`, if it should change.
     pub oom_score_adj: Option<i32>,
-    /// What it may use, where that differs from what the daemon may.
+    /// Resource limits, where they differ from the daemon's.
     pub limits: Vec<Limit>,
     /// Supplementary groups beside those of its user.
     pub groups: Vec<u32>,
-    /// Folders that are made before each start.
+    /// Folders to make before each start.
     pub folders: Vec<PathBuf>,
-    /// The folder for its temporary files alone, emptied before each start.
+    /// The folder for its temporary files, emptied before each start.
     pub private_tmp: Option<PathBuf>,
-    /// Files that are written before each start.
+    /// Files to write before each start.
     pub files: Vec<File>,
-    /// Sockets that it finds open at its start; whoever connects waits there until it answers.
+    /// Sockets that are open at its start; clients that connect early wait until the unit accepts.
     pub listen: Vec<Listener>,
 }
 
 /// A file that a unit reads at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Where it is.
+    /// The path.
     pub path: PathBuf,
-    /// Who may do what with it.
+    /// The permissions.
     pub mode: u32,
-    /// What is in it; it may hold secrets.
+    /// The content; it may hold secrets.
     pub content: Secret,
 }
 
 /// Whether a unit may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It may.
+    /// It may run.
     Run,
     /// It does not apply here.
     Skip(String),
@@ -103,14 +105,14 @@ pub enum Fate {
     Broken(String),
 }
 
-/// One unit, with every choice made.
+/// One unit, with all choices made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
     /// Its name.
     pub name: String,
-    /// What it is, in a few words.
+    /// A short description.
     pub description: String,
-    /// Other names that it answers to.
+    /// Its other names.
     pub aliases: Vec<String>,
     /// Whether it may run.
     pub fate: Fate,
@@ -120,31 +122,31 @@ pub struct Unit {
     pub oneshot: bool,
     /// Units that must be ready, or listening, before it starts, and that stop after it.
     pub needs: Vec<String>,
-    /// Units that start before it, whatever becomes of them.
+    /// Units that start before it, even if they fail.
     pub after: Vec<String>,
-    /// Units whose restart makes it restart.
+    /// Units after whose restart it restarts as well.
     pub follows: Vec<String>,
-    /// Contained units; what they started beside their own process ends with it.
+    /// Contained units; processes that they started beside their main process end with this unit.
     pub clears: Vec<String>,
-    /// The unit that is restarted with it when somebody asks for its restart.
+    /// The unit that is restarted with it when a restart is requested.
     pub restart_with: Option<String>,
-    /// Whether everything ends when it has ended.
+    /// Whether everything is stopped after it has ended.
     pub main: bool,
-    /// Whether it starts only when everything else that should be up is, or has failed for good.
+    /// Whether it starts only after all other units that should be up are up, or have failed for good.
     pub last: bool,
-    /// How it says that it is ready.
+    /// How its readiness is detected.
     pub ready: Ready,
-    /// How it is checked while it is ready.
+    /// Its health checks while it is ready.
     pub health: Option<Health>,
-    /// How long getting ready may take.
+    /// How long it may take to get ready.
     pub start_timeout: Option<Duration>,
-    /// When it is started again.
+    /// When it is restarted.
     pub restart: Restart,
-    /// How many failures are too many.
+    /// The number of failures at which it is given up.
     pub restart_limit: Option<u32>,
-    /// The first wait before it is started again.
+    /// The first wait before a restart.
     pub restart_delay: Duration,
-    /// The longest wait before it is started again.
+    /// The longest wait before a restart.
     pub restart_delay_max: Duration,
     /// Runs before the stop signal; the program's file and its arguments.
     pub stop_command: Option<Vec<String>>,
@@ -152,32 +154,32 @@ pub struct Unit {
     pub stop_signal: String,
     /// How long it may take to end.
     pub stop_timeout: Duration,
-    /// Whether everything that it starts ends with it.
+    /// Whether all processes that it starts end with it.
     pub contain: bool,
-    /// Whether it starts without being asked.
+    /// Whether it starts automatically.
     pub autostart: bool,
 }
 
-/// What will run, and why.
+/// The whole plan.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// All units, each after those that it comes after.
+    /// All units, in the order of start.
     pub units: Vec<Unit>,
-    /// The ports of the front door.
+    /// The ports of the gateway.
     pub routes: Vec<Route>,
     /// The portal's own port.
     pub portal: Portal,
-    /// What the portal leads to beside the ports of the front door.
+    /// Links of the portal other than the ports of the gateway.
     pub links: Vec<Link>,
-    /// The display and its reasons.
+    /// The chosen display, with reasons.
     pub display: Decision,
-    /// Whose desktop it is, or why nobody's.
+    /// The desktop's account, or the reason if there is none.
     pub account: Result<Account, String>,
-    /// What was wrong with the configuration, the files' own problems included.
+    /// All mistakes in the configuration, including those of the files.
     pub problems: Vec<Problem>,
-    /// What the machine lacks, and no file can mend.
+    /// What the machine lacks; no change of a file can repair it.
     pub shortcomings: Vec<String>,
-    /// What is left out as it is in the image that people come from: nobody misses it.
+    /// Entries that are left out as in the images that users come from, so they are not reported as problems.
     pub left_out: Vec<String>,
     /// The units whose lines are not copied to the container's output.
     pub quiet: BTreeSet<String>,
@@ -229,7 +231,7 @@ impl Plan {
     }
 }
 
-/// Variables that ask for what this version does not have, and what there is instead.
+/// Variables for features that this version does not have, with the alternative.
 const NOT_HERE: [(&str, &str); 4] = [
     (
         "CF_QUICK_TUNNELS",
@@ -243,18 +245,18 @@ const NOT_HERE: [(&str, &str); 4] = [
     ("VNC_PASSWORD", "this version opens no port 5900; VNC is in the browser, with the login of all pages"),
 ];
 
-/// The machine as it will be when the `user` step is done.
+/// The facts as they will be after the `user` step.
 fn settled(facts: &Facts, who: &account::Decision) -> Facts {
     let home = |account: &Result<Account, String>| account.as_ref().ok().map(|account| account.home.clone());
     let mut settled = Facts { account: who.account.clone(), ..facts.clone() };
     if home(&settled.account) != home(&facts.account) {
-        // That was said of another folder.
+        // This trouble was about another folder.
         settled.home_trouble = None;
     }
     settled
 }
 
-/// What people have to know of a machine on which not everything works.
+/// Warnings for a machine on which not everything works.
 fn shortcomings(config: &Config, facts: &Facts) -> Vec<String> {
     let manifest = config.env.is_on("PROVISIONING_MANIFEST").then(|| {
         "PROVISIONING_MANIFEST is not understood: nothing of it is done; PROVISIONING_SCRIPT names a script instead"
@@ -269,8 +271,8 @@ fn shortcomings(config: &Config, facts: &Facts) -> Vec<String> {
         .filter(|account| account.stand_in.as_ref().is_some_and(|stand_in| stand_in.library.is_none()));
     let unknown = unknown.map(|account| {
         format!(
-            "user {} is not in /etc/passwd, and programs that ask who they are will not run: \
-             libnss_wrapper, which would stand in for it, is not installed",
+            "user {} is not in /etc/passwd, and programs that look up their own user will not \
+             run: libnss_wrapper, which would supply the entry, is not installed",
             account.identity.uid
         )
     });

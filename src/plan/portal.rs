@@ -1,8 +1,9 @@
-//! What `PORTAL_CONFIG` makes of the ports of the front door: an entry that leads to the inner port of the portal or
-//! of a service of ours changes how that is shown and on which port, any other is a route of its own, and one whose
-//! ports are the same is a link and nothing else.
+//! Applies `PORTAL_CONFIG` to the ports of the gateway. An entry that leads to the inner port of the portal or of a
+//! service of desktopd changes its title, path and outer port. Any other entry is a route of its own, and an entry
+//! whose two ports are equal is only a link.
 //!
-//! What somebody asked for by a variable of ours stands over an entry: templates have them all, chosen or not.
+//! A port that was set by a variable of desktopd has priority over an entry: templates contain all entries, chosen or
+//! not.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,7 +14,7 @@ use crate::config::{Config, PortalConfig, Problem, Provider};
 
 use super::routes::{Route, Upstream};
 
-/// Where seeds and documentation say that these are, inside.
+/// The usual inner ports, as templates and documentation name them.
 const PORTAL: u16 = 11111;
 const DESKTOP: u16 = 16100;
 const VNC: u16 = 16200;
@@ -21,29 +22,29 @@ const VNC: u16 = 16200;
 /// The portal's own port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Portal {
-    /// What a person reads.
+    /// The title for users.
     pub title: String,
     /// The port that the gateway listens on.
     pub port: u16,
     /// The path that a link opens.
     pub path: String,
-    /// A link that was given ready made.
+    /// A preset URL.
     pub url: Option<String>,
 }
 
-/// A link of the portal to a port of which the gateway knows nothing, or knows already.
+/// A link of the portal to a port that the gateway does not serve, or that has a route already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Link {
-    /// What a person reads.
+    /// The title for users.
     pub title: String,
     /// The port.
     pub port: u16,
-    /// The path that it opens.
+    /// The path that the link opens.
     pub path: String,
 }
 
 impl Portal {
-    /// Known before anything is planned, for it answers before.
+    /// The portal's port. It is known before anything is planned, because the portal answers before.
     pub fn of(config: &Config) -> Self {
         let vars = &config.env.vars;
         let entry = config.portal.entries.iter().find(|entry| is_portal(config, entry));
@@ -57,7 +58,7 @@ impl Portal {
         }
     }
 
-    /// All entries, for a file that lists them: the portal is always one of them.
+    /// All entries, for the file that lists them: the portal is always among them.
     pub fn among(&self, entries: &[Entry]) -> Vec<Entry> {
         let (hostname, name) = ("localhost".to_owned(), "Instance Portal".to_owned());
         let own = Entry { hostname, external: self.port, internal: PORTAL, path: "/".to_owned(), name };
@@ -66,11 +67,11 @@ impl Portal {
     }
 }
 
-/// Entries that are still to be given a place.
+/// The entries that have no route yet.
 pub(super) struct Guests<'a> {
     config: &'a Config,
     rest: Vec<&'a Entry>,
-    /// Links to what has a place already.
+    /// Links to ports that have a route already.
     links: Vec<Link>,
     pub(super) problems: &'a mut Vec<Problem>,
 }
@@ -87,7 +88,7 @@ impl<'a> Guests<'a> {
         guests
     }
 
-    /// Gives routes of ours the name, path and port of their entries.
+    /// Gives routes of services the title, path and port of their entries.
     pub(super) fn rename(&mut self, routes: &mut [Route], portal: &Portal) {
         let before: Vec<(u16, Upstream)> =
             routes.iter().map(|route| (route.listen, route.upstream.clone())).collect();
@@ -103,7 +104,7 @@ impl<'a> Guests<'a> {
             };
             let meant: Vec<usize> = (0..before.len()).filter(|at| leads(&before[*at])).collect();
             if meant.is_empty() {
-                // What is not there needs no port.
+                // A service that is not in the plan needs no port.
                 if variable.is_none() {
                     self.rest.push(entry);
                 }
@@ -126,7 +127,7 @@ impl<'a> Guests<'a> {
                 }
                 named.push(at);
                 route.title.clone_from(&entry.name);
-                // The pages beside a bridge are ours, and another server's paths do not lead to them.
+                // The pages beside a bridge are desktopd's own; paths of another server do not exist there.
                 if entry.path != "/" && route.bridge.is_none() {
                     route.path.clone_from(&entry.path);
                 }
@@ -139,7 +140,7 @@ impl<'a> Guests<'a> {
         self.move_back(routes, &before, moved, portal);
     }
 
-    /// Gives routes their own port again whose new one is somebody else's. Two routes may change places.
+    /// Moves routes back to their own port if the new port belongs to another route. Two routes may swap ports.
     fn move_back(
         &mut self,
         routes: &mut [Route],
@@ -149,7 +150,7 @@ impl<'a> Guests<'a> {
     ) {
         loop {
             let owner = |at: usize, port: u16| {
-                // Units that stand in for each other have the same port.
+                // Units that replace each other have the same port.
                 let other = |other: &usize| routes[*other].listen == port && before[*other].0 != before[at].0;
                 let title = (0..routes.len()).find(other).map(|other| routes[other].title.clone());
                 if port == portal.port { Some(portal.title.clone()) } else { title }
@@ -166,8 +167,8 @@ impl<'a> Guests<'a> {
         }
     }
 
-    /// Leaves out what nobody outside can reach, as vast.ai's own portal does: its templates name ports that a person
-    /// need not have mapped. Returns what is to be said of it.
+    /// Leaves out entries whose port is not reachable from outside, as vast.ai's own portal does: its templates name
+    /// ports that the user may not have mapped. Returns the messages about them.
     pub(super) fn leave_out(&mut self) -> Vec<String> {
         let provider = Provider::of(&self.config.env);
         let (out, rest): (Vec<&Entry>, Vec<&Entry>) =
@@ -181,7 +182,7 @@ impl<'a> Guests<'a> {
         out.into_iter().map(said).collect()
     }
 
-    /// Gives the others routes of their own. Returns what are links only.
+    /// Gives the remaining entries routes of their own. Returns the entries that are only links.
     pub(super) fn seat(mut self, routes: &mut Vec<Route>, portal: &Portal) -> Vec<Link> {
         for entry in std::mem::take(&mut self.rest) {
             let link = Link { title: entry.name.clone(), port: entry.external, path: entry.path.clone() };
@@ -216,7 +217,7 @@ impl<'a> Guests<'a> {
                 rewrite: crate::config::rewrite::Rewrite::default(),
             });
         }
-        // Only now it is known who listens where.
+        // Only now all listening ports are known.
         let ours: Vec<u16> = routes.iter().map(|route| route.listen).chain([portal.port]).collect();
         for entry in &self.config.portal.entries {
             let circle = is_local(&entry.hostname) && entry.is_proxied() && ours.contains(&entry.internal);
@@ -236,7 +237,7 @@ impl<'a> Guests<'a> {
         self.links
     }
 
-    /// The variable that says on which port the service of an entry listens, and what it says.
+    /// The variable for the outer port of an entry's service, with its value.
     fn variable(&self, entry: &Entry) -> Option<(&'static str, u16)> {
         let vars = &self.config.env.vars;
         let inner = is_local(&entry.hostname).then_some(entry.internal)?;
@@ -249,7 +250,7 @@ impl<'a> Guests<'a> {
         }
     }
 
-    /// Says so where an entry has another port than the variable that was set.
+    /// Reports an entry whose port differs from the variable that was set.
     fn hold_to(&mut self, entry: &Entry, variable: &str, port: u16) {
         if self.config.env.is_given(variable) && entry.is_proxied() && entry.external != port {
             self.tell(entry, &format!("{variable} says {port}, and that is used"));
@@ -267,7 +268,7 @@ fn is_portal(config: &Config, entry: &Entry) -> bool {
     is_local(&entry.hostname) && inner.contains(&entry.internal)
 }
 
-/// Whether a host is this one.
+/// Whether a host name means this machine.
 fn is_local(hostname: &str) -> bool {
     let bare = hostname.trim_start_matches('[').trim_end_matches(']');
     hostname.eq_ignore_ascii_case("localhost")

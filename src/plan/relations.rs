@@ -1,4 +1,4 @@
-//! Names to units, circles found, and what follows from a unit that cannot run.
+//! Relations between units: resolves names, finds cycles, and propagates that a unit cannot run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,8 @@ use crate::config::{Config, Problem, nearest, own};
 use super::graph::{self, Node};
 use super::{Fate, Unit, together};
 
-/// Resolves every name, marks what cannot run because of its relations, and puts the units in their order of start.
+/// Resolves all names, marks units that cannot run because of their relations, and sorts the units in their order of
+/// start.
 pub(super) fn settle(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) {
     let names = names(units, config, problems);
     for unit in units.iter_mut() {
@@ -35,7 +36,7 @@ pub(super) fn settle(units: &mut [Unit], config: &Config, problems: &mut Vec<Pro
     inherit(units);
 }
 
-/// Every name and alias, with the unit that it means. A name that means two units is a problem of the later one.
+/// Every name and alias, with the unit that it means. If a name means two units, this is a problem of the later one.
 fn names(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
     let mut names: BTreeMap<String, String> =
         units.iter().map(|unit| (unit.name.clone(), unit.name.clone())).collect();
@@ -89,11 +90,11 @@ fn resolve(unit: &mut Unit, names: &BTreeMap<String, String>, config: &Config, p
     }
 }
 
-/// Only a guard knows what a unit started; one's own does that without being told.
+/// Checks `clears`. Only a guard knows the processes of a unit; a unit's own guard ends them without this setting.
 fn check_clears(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) {
     let contained: BTreeMap<String, bool> = units
         .iter()
-        // Of a file that is wrong nothing is known.
+        // The settings of a wrong file are unknown.
         .map(|unit| (unit.name.clone(), unit.contain || matches!(unit.fate, Fate::Broken(_))))
         .collect();
     let mut wrong = Vec::new();
@@ -130,8 +131,8 @@ pub(super) fn condemn(
     problems.push(problem);
 }
 
-/// What needs a unit that does not run does not run either. In the order of start one pass is enough; units in or
-/// behind a circle have no order and are passed over again until nothing changes.
+/// A unit that needs a unit that does not run does not run either. In the order of start one pass is enough; units in
+/// or after a cycle have no order, so passes are repeated until nothing changes.
 fn inherit(units: &mut [Unit]) {
     loop {
         let out: BTreeSet<(String, bool)> = units

@@ -1,4 +1,4 @@
-//! Which ports the gateway opens, and what stands behind each.
+//! The ports that the gateway opens, and the target behind each port.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use crate::config::{Config, Problem, nearest};
 use super::expander::Expander;
 use super::{Fate, Unit};
 
-/// Where a service listens.
+/// The address of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// An address; of a service of ours on loopback.
+    /// An address; services of desktopd have one on loopback.
     Tcp(SocketAddr),
     /// A name, which may mean several addresses: `localhost` has two.
     Name {
@@ -30,8 +30,8 @@ pub enum Upstream {
     Unix {
         /// The socket.
         path: PathBuf,
-        /// The user that must be the one who listens there. Whoever may write into the socket's folder could put
-        /// another socket in its place, and the daemon is let in nearly everywhere.
+        /// The user that must own the listener. Other users who can write to the socket's folder could replace the
+        /// socket, and the daemon can connect nearly everywhere.
         owner: u32,
     },
 }
@@ -52,45 +52,45 @@ impl Serialize for Upstream {
     }
 }
 
-/// What stands in for a service that knows neither HTTP nor WebSocket, such as a VNC server.
+/// The bridge to a service that speaks neither HTTP nor WebSocket, such as a VNC server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Bridge {
-    /// The path at which a WebSocket's messages are the bytes of a connection to the service.
+    /// The path of the WebSocket, whose messages carry the bytes of a connection to the service.
     pub path: String,
-    /// The folder whose files are served beside it.
+    /// The folder of the files that are served beside it.
     pub files: Option<PathBuf>,
 }
 
-/// One listening port of the front door.
+/// One listening port of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Route {
-    /// The unit that answers: its state decides between the service and the waiting page. Empty where nobody here
-    /// knows who answers, if anybody does.
+    /// The unit that answers: its state decides between the service and the waiting page. Empty if no unit of this
+    /// daemon is known to answer.
     pub unit: String,
-    /// What a person reads.
+    /// The title for users.
     pub title: String,
     /// The port that the gateway listens on, on all addresses.
     pub listen: u16,
-    /// A port on loopback on which it listens as well, for tunnels of people's own (`ssh -L`).
+    /// A second port, on loopback only, for the user's own port forwarding (`ssh -L`).
     pub inner: Option<u16>,
     /// Where the service listens.
     pub upstream: Upstream,
-    /// How it is reached when it does not speak HTTP.
+    /// The bridge, for a service that does not speak HTTP.
     pub bridge: Option<Bridge>,
-    /// The services that people see there; without them there is nothing to see.
+    /// The services whose output the page shows; without them the page is empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shows: Vec<String>,
     /// The path that a link opens.
     pub path: String,
     /// Whether browsers need a secure context (https, or this very machine) for it.
     pub secure_context: bool,
-    /// Whether WebRTC is offered to browsers without one; none for a service that knows no such mode.
+    /// Whether WebRTC is offered to browsers without a secure context; `None` for a service without that mode.
     pub webrtc: Option<bool>,
-    /// A link that was given ready made, instead of one made from the address that the person uses.
+    /// A preset URL, which replaces the URL made from the address that the browser uses.
     pub url: Option<String>,
-    /// How requests and answers are changed on their way.
+    /// How requests and responses are changed.
     #[serde(skip_serializing_if = "Rewrite::is_nothing")]
     pub rewrite: Rewrite,
 }
@@ -149,8 +149,8 @@ fn address(text: &str, owner: u32) -> Option<Upstream> {
     text.parse::<SocketAddr>().ok().filter(|address| address.ip().is_loopback()).map(Upstream::Tcp)
 }
 
-/// Gives what routes show the names of its services. A name that is none is a mistake in the file, of a service that
-/// runs all the same.
+/// Replaces aliases in `shows` by the names of services. An unknown name is a mistake in the file; the service runs
+/// nevertheless.
 pub(super) fn name_shown(routes: &mut [Route], units: &[Unit], config: &Config, problems: &mut Vec<Problem>) {
     let called = |unit: &Unit, name: &String| unit.name == *name || unit.aliases.contains(name);
     for service in &config.services {
@@ -178,8 +178,8 @@ pub(super) fn name_shown(routes: &mut [Route], units: &[Unit], config: &Config, 
     }
 }
 
-/// Takes out routes whose port another one has. The portal keeps its own; of two units the one that runs has the port,
-/// and of two that run the first.
+/// Removes routes whose port belongs to another route. The portal keeps its port; of two units, the running one gets
+/// the port, and of two running ones the first.
 pub(super) fn check(routes: &mut Vec<Route>, units: &[Unit], portal: u16, problems: &mut Vec<Problem>) {
     let runs = |name: &str| units.iter().any(|unit| unit.name == name && unit.fate == Fate::Run);
     routes.sort_by_key(|route| !runs(&route.unit));
@@ -197,7 +197,7 @@ pub(super) fn check(routes: &mut Vec<Route>, units: &[Unit], portal: u16, proble
     });
 }
 
-/// Asks for services as `localhost` that a variable names by their own ports.
+/// Sets the Host header `localhost` for services whose own ports are listed in the variable.
 pub(super) fn ask_for_localhost(routes: &mut [Route], ports: &LocalhostPorts) {
     for route in routes {
         let port = match &route.upstream {

@@ -1,5 +1,5 @@
-//! What shells and people's files have to do with the environment of units: what the step `environment` writes for
-//! shells, and which files a service reads again at its start.
+//! The environment of shells and the users' variable files: what the step `environment` writes for shells, and which
+//! files a service reads again at its start.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,14 +11,15 @@ use crate::sys::launch::EnvFiles;
 
 use super::{Fate, Unit};
 
-/// Variables that each process has of its own.
+/// Variables that each process has its own values of.
 const OWN: [&str; 9] =
     ["HOME", "HOSTNAME", "LOGNAME", "NOTIFY_SOCKET", "PWD", "SHELL", "SHLVL", "TERM", "USER"];
 
-/// The step that writes what shells read.
+/// The step that writes the environment for shells.
 const STEP: &str = "environment";
 
-/// Says which files a unit reads at each start. The workspace may be dead, and boot steps are what mends it.
+/// Sets the files that a unit reads at each start. Boot steps do not read the workspace's file: the workspace may not
+/// answer, and these steps repair it.
 pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
     let step = match &service.run {
         Run::Step(words) if words.first().is_some_and(|step| step == STEP) => return,
@@ -28,7 +29,7 @@ pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
         return;
     }
     let passed_on = [config.env.without_edits(), config.env.before_hooks()];
-    // What was put together for it.
+    // Variables that were composed for this unit.
     let made = unit.launch.env.iter().filter(|(name, value)| {
         let usual = name.to_str().is_some_and(|name| config.settings.environment.contains_key(name));
         !usual && !passed_on.iter().any(|raw| raw.get(*name) == Some(*value))
@@ -45,7 +46,7 @@ pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
         machine: files.system,
         written: files.written,
         noted: files.found,
-        // Never for what root runs.
+        // Never for a unit that runs as root.
         user: config
             .places
             .user_variables()
@@ -55,21 +56,22 @@ pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
     });
 }
 
-/// The environment of the step is what shells see, and with our own secrets what root's see: it writes what it has.
+/// Sets the environment of the step: it writes its own environment for shells, and with the daemon's secrets for root's
+/// shells.
 pub(super) fn environment(unit: &mut Unit, config: &Config) {
     let env = &mut unit.launch.env;
     for name in OWN {
         env.remove(OsStr::new(name));
     }
     give_secrets(env, config);
-    // An image that is made of ours says by its own PATH what its people's programs are.
+    // An image that is derived from ours defines by its own PATH where its programs are.
     let text = |path: Option<&OsString>| path?.to_str().map(str::to_owned);
     if let (Some(first), Some(ours)) = (config.env.text("PATH"), text(env.get(OsStr::new("PATH")))) {
         env.insert("PATH".into(), joined(first, &ours).into());
     }
 }
 
-/// Adds our own secrets, for what root alone sees.
+/// Adds the daemon's own secrets, for processes of root only.
 pub(super) fn give_secrets(env: &mut BTreeMap<OsString, OsString>, config: &Config) {
     for name in own_secrets() {
         if let Some(value) = config.env.raw.get(OsStr::new(name)) {
@@ -82,8 +84,8 @@ fn own_secrets() -> impl Iterator<Item = &'static str> {
     TABLE.iter().filter(|variable| variable.secret).flat_map(|variable| variable.names).copied()
 }
 
-/// The folders of programs of a unit: ours, behind those that an image made of ours, a hook or whoever started the
-/// container has besides.
+/// The PATH of a unit: first the additional folders from a derived image, a hook or the container's settings, then
+/// ours.
 pub(super) fn programs(theirs: Option<&OsString>, ours: &str) -> String {
     let Some(theirs) = theirs.and_then(|path| path.to_str()) else { return ours.to_owned() };
     let further = |folder: &&str| !folder.is_empty() && !ours.split(':').any(|own| own == *folder);
@@ -91,7 +93,7 @@ pub(super) fn programs(theirs: Option<&OsString>, ours: &str) -> String {
     if further.is_empty() { ours.to_owned() } else { joined(&further.join(":"), ours) }
 }
 
-/// The folders of `first`, and then those of `more` that are not among them.
+/// The folders of `first`, and then the folders of `more` that are not in `first`.
 fn joined(first: &str, more: &str) -> String {
     let mut folders: Vec<&str> = first.split(':').collect();
     for folder in more.split(':') {

@@ -1,4 +1,4 @@
-//! A plan as people and programs read it: exactly what would run, and why. Secrets are masked.
+//! The printed form of a plan, for users and programs: exactly what would run, and why. Secrets are masked.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -54,7 +54,7 @@ struct UnitView<'a> {
 }
 
 impl Plan {
-    /// The plan for programs.
+    /// The plan as data for programs.
     pub fn view(&self) -> PlanView<'_> {
         PlanView {
             display: &self.display,
@@ -67,7 +67,7 @@ impl Plan {
         }
     }
 
-    /// The plan for people.
+    /// The plan as a text for users.
     pub fn text(&self) -> String {
         let mut out = String::new();
         // Writing to a string cannot fail.
@@ -166,7 +166,7 @@ fn health(health: &Health) -> String {
     let Health { probe, period, retry, timeout, threshold, action } = health;
     let action = match action {
         Action::Restart => "it is restarted",
-        Action::Tell => "people are told",
+        Action::Tell => "it is reported",
     };
     let retry = if retry == period { String::new() } else { format!(", after a failure every {retry:?}") };
     format!(
@@ -208,7 +208,7 @@ fn unit(unit: &Unit) -> UnitView<'_> {
             .iter()
             .map(|socket| format!("{} (mode {:04o})", socket.path.display(), socket.mode))
             .collect(),
-        // What is in them may be secret.
+        // The contents may be secret.
         files: unit
             .launch
             .files

@@ -1,4 +1,4 @@
-//! `${name}` in service files. No shell ever sees the result: an expanded text is one argument or one value.
+//! Expands `${name}` in service files. No shell ever parses the result: an expanded text is one argument or one value.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ fn unknown(text: &str, name: &str, values: &Values) -> String {
         Some(near) => format!("did you mean ${{{near}}}?"),
         None => format!("the known ones are {}", values.keys().cloned().collect::<Vec<_>>().join(", ")),
     };
-    format!("\"{text}\" names ${{{name}}}, which nobody defines; {hint}")
+    format!("\"{text}\" names ${{{name}}}, which is not defined; {hint}")
 }
 
 #[cfg(test)]
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expands_or_says_what_is_wrong() {
+    fn texts_are_expanded_or_rejected_with_a_reason() {
         let values = Values::from([("user".into(), "ada".into()), ("uid".into(), "1000".into())]);
         for (text, expected) in [
             ("plain", Ok("plain")),
@@ -73,7 +73,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in ".{0,40}") {
+        fn no_text_causes_a_panic(text in ".{0,40}") {
             let _ = expand(&text, &Values::new());
         }
     }

@@ -1,4 +1,4 @@
-//! Plans of machines that are not here.
+//! Plans for simulated machines.
 
 mod asked;
 mod places;
@@ -160,7 +160,7 @@ fn checks_and_readiness_are_expanded_and_their_programs_found() {
     ] {
         assert!(reason(&plan, name).contains(told), "{name}: {}", reason(&plan, name));
     }
-    // Not worth going without the service.
+    // Missing checks do not keep the service from running.
     assert_eq!((reason(&plan, "d").as_str(), &plan.unit("d").unwrap().health), ("", &None));
     let told = "/c/services/d.toml: health.command: \"gone\" is not installed";
     assert!(plan.problems.iter().any(|problem| problem.to_string().starts_with(told)), "{:?}", plan.problems);
@@ -174,7 +174,7 @@ fn checks_and_readiness_are_expanded_and_their_programs_found() {
 }
 
 #[test]
-fn secrets_reach_only_who_names_them_and_are_never_shown() {
+fn secrets_reach_only_units_that_name_them_and_are_never_shown() {
     let config = config(
         &[("WEB_TOKEN", "s3cr3t-value"), ("HF_TOKEN", "hf-value")],
         "",
@@ -225,7 +225,7 @@ fn mistakes_name_file_key_and_value_and_the_others_run() {
         ("typo", "/c/services/typo.toml: needs: \"okk\" is not the name of a service; did you mean \"ok\"?"),
         (
             "var",
-            "/c/services/var.toml: command: \"${displey}\" names ${displey}, which nobody defines; did you mean ${display}?",
+            "/c/services/var.toml: command: \"${displey}\" names ${displey}, which is not defined; did you mean ${display}?",
         ),
         ("a", "in a circle: a -> b -> a"),
         ("b", "in a circle: a -> b -> a"),
@@ -252,7 +252,7 @@ fn mistakes_name_file_key_and_value_and_the_others_run() {
 }
 
 #[test]
-fn an_ordinary_user_gets_what_needs_no_root() {
+fn for_an_ordinary_user_units_without_root_run() {
     let config =
         config(&[], "", &[("r", "command = [\"app\"]\nuser = \"root\""), ("d", "command = [\"app\"]")]);
     let mut facts = facts();
@@ -308,7 +308,7 @@ fn encoders_of_selkies_1_are_translated() {
 }
 
 #[test]
-fn without_the_desktops_user_what_depends_on_it_says_so() {
+fn without_the_desktops_user_its_units_are_skipped_with_the_reason() {
     let files = [
         ("d", "command = [\"app\"]"),
         ("s", "step = [\"prepare\", \"${runtime-dir}\", \"${uid}\", \"${gid}\"]"),
@@ -395,7 +395,7 @@ fn a_file_may_hold_the_secrets_that_its_unit_is_given_and_is_not_shown() {
             "{shown}"
         );
     }
-    assert!(reason(&file("", "s3cr3t-value"), "app").contains("${WEB_TOKEN}, which nobody defines"));
+    assert!(reason(&file("", "s3cr3t-value"), "app").contains("${WEB_TOKEN}, which is not defined"));
     let injected = file("\"WEB_TOKEN\"", "a\nadmin=yes");
     assert!(reason(&injected, "app").contains("WEB_TOKEN has a line break"), "{}", reason(&injected, "app"));
 }
@@ -425,7 +425,7 @@ fn our_turn_server_relays_to_the_container_alone() {
 }
 
 #[test]
-fn whoever_is_in_no_list_of_users_is_shown_one() {
+fn a_user_without_an_entry_gets_lists_of_users() {
     let mut facts = facts();
     facts.daemon = Identity { uid: 4321, gid: 4321, groups: vec![4321] };
     let mut stand_in = StandIn {

@@ -1,4 +1,4 @@
-//! What a request for one unit does to another: `restart-with`, and the one unit whose end ends everything.
+//! Relations for requests: `restart-with`, and the single main unit whose end ends everything.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::config::{Config, Problem, Service, nearest};
 use super::Unit;
 use super::relations::{condemn, file};
 
-/// Resolves every `restart-with`. A name that nobody has, the unit's own, and circles are mistakes.
+/// Resolves every `restart-with`. Unknown names, the unit's own name, and cycles are mistakes.
 pub(super) fn partners(
     units: &mut [Unit],
     names: &BTreeMap<String, String>,
@@ -44,7 +44,7 @@ pub(super) fn partners(
     }
 }
 
-/// The circles among units that each lead to one other, as `a, b, …, a`.
+/// The cycles among units with at most one successor each, as `a, b, …, a`.
 fn circles(next: &BTreeMap<String, String>) -> Vec<Vec<String>> {
     let mut circles: Vec<Vec<String>> = Vec::new();
     for start in next.keys() {
@@ -52,7 +52,7 @@ fn circles(next: &BTreeMap<String, String>) -> Vec<Vec<String>> {
         while let Some(name) = next.get(&path[path.len() - 1]).filter(|name| !path.contains(name)) {
             path.push(name.clone());
         }
-        // A unit that merely leads into a circle is not part of it.
+        // A unit that merely leads into a cycle is not part of it.
         let closed = next.get(&path[path.len() - 1]) == Some(start);
         if closed && !circles.iter().any(|circle| circle.contains(start)) {
             path.push(start.clone());
@@ -62,8 +62,8 @@ fn circles(next: &BTreeMap<String, String>) -> Vec<Vec<String>> {
     circles
 }
 
-/// Leaves at most one main unit. The command of `desktopd run` takes the place of any other; two files that both want
-/// it are both wrong, because nobody can tell which was meant.
+/// Leaves at most one main unit. The command of `desktopd run` replaces any other main unit. If two files both set
+/// `main`, both are wrong, because the intended one is unknown.
 pub(super) fn main_unit(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) {
     if config.services.iter().any(Service::is_command) {
         for unit in units.iter_mut() {

@@ -1,4 +1,4 @@
-//! What `${…}` stands for.
+//! The values of `${…}`.
 
 use crate::config::env::TABLE;
 use crate::config::{Config, Problem};
@@ -8,7 +8,7 @@ use super::display::Decision;
 use super::ready_fd;
 use super::template::Values;
 
-/// The values that exist only where the desktop's user does.
+/// The values that exist only if the desktop's user exists.
 pub const OF_THE_ACCOUNT: [&str; 7] = ["user", "uid", "gid", "home", "shell", "xauthority", "runtime-dir"];
 
 /// The values that are the same for all units. Secrets are not among them: a template may end on a command line.
@@ -53,14 +53,14 @@ pub fn shared(config: &Config, facts: &Facts, display: &Decision) -> Values {
         let name = variable.names[0];
         values.insert(name.to_owned(), config.env.shown(variable));
     }
-    // Programs that do not find theirs would take C, and show question marks.
+    // Programs that do not find their locale would use C, and show question marks.
     if let Some(locale) = facts.locales.instead_of(&vars.lang) {
         values.insert("LANG".to_owned(), locale);
     }
     values
 }
 
-/// A locale that somebody asked for and this image has no data for.
+/// A problem if the requested locale has no data in this image.
 pub fn unknown_locale(config: &Config, facts: &Facts) -> Option<Problem> {
     let asked = &config.env.vars.lang;
     let locale = facts.locales.instead_of(asked).filter(|_| config.env.is_given("LANG"))?;

@@ -1,7 +1,7 @@
-//! The api: what is true as JSON, what changes as events, and the requests that people may make. The same for the
-//! portal's pages and, over the control socket, for the command line.
+//! The API: the state as JSON, changes as events, and the requests that users may make. The portal's pages and, over
+//! the control socket, the command line use the same API.
 //!
-//! Who may ask is decided by whoever serves this router; nothing here changes anything by GET.
+//! The server of this router decides which clients may make requests; a GET request changes nothing.
 
 mod events;
 mod logs;
@@ -29,49 +29,49 @@ use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
 use crate::observe::{Events, Snapshot, Watch};
 use crate::supervise::{Asker, Handle, RequestError, Taken, Verb};
 
-/// Proxies on the way cut connections on which nothing happens.
+/// Proxies close connections without traffic.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
 
-/// Snapshots follow each other no faster than this; what lies between is not worth sending.
+/// The least time between two snapshots; changes in between are not sent one by one.
 const PACE: Duration = Duration::from_millis(100);
 
-/// Events are told a moment before the snapshot that they lead to; a status waits this long for that snapshot.
+/// Events are sent a moment before their snapshot; a status request waits at most this long for that snapshot.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
-/// Units that one request may name.
+/// Maximum number of units in one request.
 const MOST_NAMES: usize = 256;
 
-/// No unit has a longer name; comparing one with all names costs their product. Bytes.
+/// Maximum length of a unit's name: the time to compare a name with all names grows with its length. Bytes.
 const LONGEST_NAME: usize = 128;
 
-/// Where the answers come from. Cheap to clone.
+/// The sources of the answers. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
     watch: Watch,
     events: Events,
     logs: Logs,
     handle: watch::Receiver<Option<Handle>>,
-    /// To whoever reads the configuration again.
+    /// For control requests to read the configuration again.
     wishes: Option<mpsc::Sender<Wish>>,
 }
 
 impl Api {
-    /// An api that answers before there is anything to ask for: until `handle` holds one, changes are refused.
+    /// An API that answers before the first plan exists: until `handle` has a value, changes are refused.
     pub fn new(watch: Watch, events: Events, logs: Logs, handle: watch::Receiver<Option<Handle>>) -> Self {
         Self { watch, events, logs, handle, wishes: None }
     }
 
-    /// The same, for somebody who may have the configuration read again.
+    /// The same API, for clients that may have the configuration read again.
     #[must_use]
     pub fn with_wishes(self, wishes: mpsc::Sender<Wish>) -> Self {
         Self { wishes: Some(wishes), ..self }
     }
 
-    /// The name of the log that somebody means. Only what exists has one: following makes a log.
+    /// The name of the log that `asked` means. Only existing logs have one, because following a log creates it.
     fn log_name(&self, asked: &str) -> Result<String, Problem> {
         let snapshot = self.watch.borrow();
         match snapshot.unit(asked) {
-            // Its name is one of ours, too: it is meant where there is one.
+            // The access log's name is also an own name of the daemon: the access log is meant if it exists.
             _ if asked == ACCESS_LOG && !self.logs.tail(ACCESS_LOG, 1).is_empty() => Ok(asked.to_owned()),
             _ if is_own(asked) => Ok(OWN_LOG.to_owned()),
             Some(unit) => Ok(unit.name.clone()),
@@ -83,12 +83,12 @@ impl Api {
     }
 }
 
-/// What a changing request carries.
+/// The body of a request that changes units.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Names {
-    /// Units or their aliases, or names of the daemon itself.
+    /// Names or aliases of units, or names of the daemon itself.
     pub names: Vec<String>,
-    /// Whether a restart leaves out what the units' `restart-with` names.
+    /// Whether a restart leaves out the units that `restart-with` names.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only: bool,
 }
@@ -98,21 +98,21 @@ pub struct Names {
 pub struct Units {
     /// Their names.
     pub units: Vec<String>,
-    /// The last event that the request made at once: whatever comes of it later comes after that.
+    /// The number of the last event that the request caused at once: later effects have higher numbers.
     pub seq: u64,
-    /// What the daemon did itself, where one of its own names was among them: sentences for people.
+    /// What the daemon did itself, if one of its own names was in the request: sentences for the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// Any answer that is not a success.
+/// The body of every error response.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// A sentence for people.
+    /// A sentence for the user.
     pub error: String,
 }
 
-/// A refusal on its way to the client.
+/// A refusal, with its status code and message.
 struct Problem(StatusCode, String);
 
 impl IntoResponse for Problem {
@@ -133,7 +133,7 @@ impl From<RequestError> for Problem {
     }
 }
 
-/// The api's paths.
+/// The router of the API.
 pub fn router(api: Api) -> Router {
     Router::new()
         .route("/api/status", get(status))
@@ -149,19 +149,19 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-/// Never older than the events that the same client can have read before: a client that has read "stopped" from the
-/// events finds that state here.
+/// The status is never older than the events that the same client can have read before: a client that has read
+/// "stopped" from the events finds that state here.
 async fn status(State(mut api): State<Api>) -> Json<Arc<Snapshot>> {
     let told = api.events.supervised();
     let caught_up = api.watch.wait_for(|snapshot| snapshot.seq >= told);
-    // The old snapshot is better than no answer.
+    // If no newer snapshot comes, the old one is sent.
     let _ = tokio::time::timeout(CATCH_UP, caught_up).await;
     Json(Arc::clone(&api.watch.borrow()))
 }
 
 async fn status_stream(State(api): State<Api>) -> impl IntoResponse {
     let mut watch = api.watch;
-    // The first one comes at once.
+    // The first snapshot is sent at once.
     watch.mark_changed();
     let snapshots = stream::unfold((watch, true), async |(mut watch, first)| {
         if !first {
@@ -217,11 +217,11 @@ fn sse(events: impl Stream<Item = Event> + Send + 'static) -> impl IntoResponse 
 }
 
 fn event(name: &str, value: &impl Serialize) -> Event {
-    // Everything that is sent here can be serialized; if not, an event without data says nothing wrong.
+    // All values sent here can be serialized; if not, the event has no data.
     Event::default().event(name).json_data(value).unwrap_or_default()
 }
 
-/// The name or alias that is most like what was asked for, if any is.
+/// The name or alias that is most similar to `asked`, if one is similar enough.
 pub(crate) fn nearest(snapshot: &Snapshot, asked: &str) -> Option<String> {
     if asked.len() > LONGEST_NAME {
         return None;

@@ -1,4 +1,4 @@
-//! What root alone may see and do, on the control socket: what people log in with, the end, and a new plan.
+//! Control requests for root alone, on the control socket: web credentials, shutdown, and reload.
 
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -15,7 +15,7 @@ use crate::config::env::weak;
 use crate::gateway::auth::Auth;
 use crate::supervise::Replanned;
 
-/// Where the control socket tells who may log in. Readers without the right to change things are refused there.
+/// The path of the credentials on the control socket. Clients that may only read are refused there.
 pub(super) const CREDENTIALS: &str = "/api/credentials";
 
 /// User, password and token of the web services.
@@ -27,40 +27,40 @@ pub struct Credentials {
     pub password: Option<String>,
     /// The token for `Authorization: Bearer` and `?token=`.
     pub token: String,
-    /// Whether anybody is asked for them.
+    /// Whether a login is required.
     pub enabled: bool,
     /// Whether user and password were set while the daemon ran, with `set-web-credentials`.
     #[serde(default)]
     pub chosen: bool,
 }
 
-/// A user and a password that are to be the right ones.
+/// A new user name and password.
 #[derive(Serialize, Deserialize)]
 pub struct NewCredentials {
     /// The one user.
     pub user: String,
-    /// As it is typed.
+    /// The password in plain text.
     pub password: String,
 }
 
-/// What came of it.
+/// The answer to a change of the credentials.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Changed {
-    /// What there is to know besides: sentences for people.
+    /// Further messages for the user.
     pub notes: Vec<String>,
 }
 
-/// What only the composition root can do.
+/// Control requests: carried out by the composition root.
 pub enum Wish {
-    /// Stop everything and end.
+    /// Stop all services and end the daemon.
     Shutdown,
-    /// Read the configuration again. The answer says what changed, or what is wrong with it.
+    /// Read the configuration again. The answer lists the changes, or names the mistake.
     Reload(oneshot::Sender<Result<Replanned, String>>),
-    /// The same for a boot step that changed what the plan is made of.
+    /// The same, asked for by a boot step that changed what the plan is made of.
     Changed(oneshot::Sender<Result<Replanned, String>>),
 }
 
-/// `wishes` goes to whoever fulfils them.
+/// `wishes` receives the control requests.
 pub(super) fn router(auth: Auth, given: Credentials, wishes: mpsc::Sender<Wish>) -> Router {
     let enabled = given.enabled;
     let shown = auth.clone();
@@ -74,7 +74,7 @@ pub(super) fn router(auth: Auth, given: Credentials, wishes: mpsc::Sender<Wish>)
         .with_state(wishes)
 }
 
-/// The credentials that are right at the moment.
+/// The credentials that are valid now.
 fn current(auth: &Auth, given: Credentials) -> Credentials {
     match auth.user() {
         (user, true) => Credentials { user, password: None, chosen: true, ..given },
@@ -86,13 +86,13 @@ async fn change(auth: &Auth, enabled: bool, wanted: Result<Json<NewCredentials>,
     let refused =
         |error: String| (StatusCode::UNPROCESSABLE_ENTITY, Json(ErrorBody { error })).into_response();
     // The rejection's own text may quote what was sent.
-    let Ok(Json(wanted)) = wanted else { return refused("a user and a password are wanted".to_owned()) };
+    let Ok(Json(wanted)) = wanted else { return refused("a user and a password are required".to_owned()) };
     let weak = weak::password(&wanted.password, &wanted.user)
         .map(|why| format!("the password can be guessed: {why}"));
     match auth.replace(&wanted.user, Secret::new(wanted.password)).await {
         Err(error) => refused(error),
         Ok(note) => {
-            let open = "nobody is asked for them: WEB_ENABLE_AUTH is false".to_owned();
+            let open = "no login is required: WEB_ENABLE_AUTH is false".to_owned();
             let notes = note.into_iter().chain((!enabled).then_some(open)).chain(weak).collect();
             Json(Changed { notes }).into_response()
         }
@@ -100,7 +100,7 @@ async fn change(auth: &Auth, enabled: bool, wanted: Result<Json<NewCredentials>,
 }
 
 async fn shutdown(State(wishes): State<mpsc::Sender<Wish>>) -> StatusCode {
-    // Nobody to hear it means that the end has come already.
+    // If the receiver was dropped, the daemon is ending already.
     let _ = wishes.send(Wish::Shutdown).await;
     StatusCode::ACCEPTED
 }

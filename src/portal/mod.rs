@@ -1,5 +1,5 @@
-//! What people see of the daemon: links to the services, their states, buttons and live logs. The pages are small and
-//! ask the same [`api`] as the command line; nothing in them comes from elsewhere.
+//! The portal, the web interface of the daemon: links to the services, their states, buttons and live logs. The pages
+//! are small and use the same [`api`] as the command line; they load nothing from other servers.
 
 pub mod api;
 mod control;
@@ -22,7 +22,7 @@ pub use variables::{Rows, router as variables_router};
 use crate::gateway::auth::Auth;
 use crate::gateway::page;
 
-/// Pages and api in one, for the gateway, which asks for the login.
+/// Pages and API together, for the gateway, which checks the login.
 pub fn router(api: Api) -> Router {
     Router::new()
         .route("/", get(async || file("text/html; charset=utf-8", include_str!("assets/index.html"))))
@@ -42,14 +42,14 @@ pub fn router(api: Api) -> Router {
         }))
 }
 
-/// The api as the control socket has it: with what only root may see and do. `given` are the credentials of
-/// the start; `wishes` goes to whoever fulfils them.
+/// The API for the control socket, including the requests that only root may make. `given` are the credentials of the
+/// start; `wishes` receives control requests.
 pub fn control_router(api: Api, auth: Auth, given: Credentials, wishes: mpsc::Sender<Wish>) -> Router {
     api::router(api).merge(control::router(auth, given, wishes)).layer(CatchPanicLayer::new())
 }
 
 fn file(kind: &'static str, text: &'static str) -> ([(HeaderName, HeaderValue); 2], &'static str) {
     let kind = (CONTENT_TYPE, HeaderValue::from_static(kind));
-    // Asked for again each time: after an update, an old page must not talk to a new daemon.
+    // `no-cache`: after an update, an old page must not talk to a new daemon.
     ([kind, (CACHE_CONTROL, HeaderValue::from_static("no-cache"))], text)
 }

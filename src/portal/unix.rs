@@ -1,4 +1,4 @@
-//! The control socket: the api without passwords, because the kernel says who asks.
+//! The control socket: the API without passwords, because the kernel reports the client's user id.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -27,19 +27,19 @@ use crate::gateway::pace::Stalls;
 use crate::gateway::{connection, listen};
 use crate::supervise::Asker;
 
-/// What a peer may do.
+/// The rights of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// Everything.
+    /// All requests.
     Change,
-    /// Look.
+    /// Only requests that read.
     Read,
-    /// Nothing.
+    /// No requests.
     Nothing,
 }
 
-/// Serves `router` on a socket until `stop`; a listener that comes later takes the first one's place. `right` decides by
-/// the peer's user id, which the kernel vouches for; the socket file's mode decides who gets this far.
+/// Serves `router` on a socket until `stop`; a listener that arrives through `later` replaces the first one. `right`
+/// decides by the client's user id, which the kernel guarantees; the mode of the socket file decides who can connect.
 pub async fn serve_unix(
     (mut listener, mut later): (UnixListener, mpsc::Receiver<UnixListener>),
     router: Router,
@@ -71,7 +71,7 @@ pub async fn serve_unix(
             place.begin();
             place.charge(cost::HTTP1);
             let connection = connection::http1(stream, handler, Stalls::Stay, &place, stop);
-            // Streams of events have no end of their own.
+            // Event streams do not end by themselves.
             tokio::select! {
                 _ = connection => {}
                 () = async { ended.cancelled().await; tokio::time::sleep(listen::LAST_ANSWER).await } => {}
@@ -79,7 +79,7 @@ pub async fn serve_unix(
         });
         served.served_by(task.abort_handle());
     }
-    // Whoever asked for the end still gets the answer.
+    // A client that asked for the shutdown still gets its answer.
     connections.close();
     connections.wait().await;
 }
@@ -104,7 +104,7 @@ async fn answer(router: Router, right: Right, asker: Asker, mut request: Request
     }
 }
 
-/// Binds the socket at `path`, in the folder `run`. A daemon that answers there already keeps it.
+/// Binds the socket at `path`, in the folder `run`. Fails if another daemon already answers there.
 pub async fn bind_unix(run: &Path, path: &Path) -> Result<UnixListener, String> {
     let at = |error: io::Error| format!("{}: {error}", path.display());
     own_folder(run).map_err(|error| match error.kind() {
@@ -119,7 +119,7 @@ pub async fn bind_unix(run: &Path, path: &Path) -> Result<UnixListener, String> 
     if UnixStream::connect(path).await.is_ok() {
         return Err(format!("desktopd already runs here: {} answers", path.display()));
     }
-    // What is left of a dead boot.
+    // A socket that an earlier boot left behind.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
         _ => {}
@@ -129,7 +129,7 @@ pub async fn bind_unix(run: &Path, path: &Path) -> Result<UnixListener, String> 
     Ok(listener)
 }
 
-/// The daemon's folder must be the daemon's: another user's could be swapped under us.
+/// The folder must belong to the daemon's user: another owner could replace it.
 fn own_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     let owner = fs::symlink_metadata(folder)?.uid();

@@ -1,5 +1,5 @@
-//! The variables and where they come from, on the control socket. Secrets are masked before they get here, so that
-//! everybody who may look at states may look at these.
+//! The variables and where their values come from, on the control socket. Secrets are masked before they get here, so
+//! that all clients that may read states may read these, too.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use tokio::sync::watch;
 
 use crate::config::env::Row;
 
-/// All variables, as they were at the last plan.
+/// All variables, as of the last plan.
 pub type Rows = Arc<Vec<Row>>;
 
-/// Serves what `rows` holds.
+/// Serves the rows in `rows`.
 pub fn router(rows: watch::Receiver<Rows>) -> Router {
     Router::new().route("/api/environment", get(async move || Json(Arc::clone(&rows.borrow()))))
 }

@@ -1,9 +1,10 @@
-//! `>> /opt/ai-dock/etc/environment.sh`, as scripts for ai-dock's images do it while the desktop's user provisions the
-//! machine: while such a script runs, a copy of the file stands there that the user may write. Afterwards root's file is
-//! back, and the variables of the lines that were added are the user's own; other commands are told and left out.
+//! Supports `>> /opt/ai-dock/etc/environment.sh`, as scripts for ai-dock's images do while the desktop's user
+//! provisions the machine. While such a script runs, the file is replaced by a copy that the user may write. Afterwards
+//! root's file is put back, and variables in the added lines become the user's own variables; other commands are
+//! reported and left out.
 //!
-//! Scripts that root runs read that file, so it must not stay the user's: hooks are over before provisioning begins, and
-//! what a container's end interrupted is put in order before anything runs at the next start.
+//! Scripts that root runs read that file, so it must not stay writable for the user. Hooks are over before provisioning
+//! begins. If the container ends meanwhile, the file is restored at the next start before any script runs.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -18,21 +19,21 @@ use crate::config::places::USER_VARIABLES;
 use crate::sys::env_file::parse_with;
 use crate::sys::read;
 
-/// The file that scripts write to.
+/// The file that scripts append to.
 const PLACE: &str = "/opt/ai-dock/etc/environment.sh";
 
-/// Variables in their order.
+/// Variables in their order in the file.
 type Added = Vec<(OsString, OsString)>;
 
-/// A script writes no more lines than that. Bytes.
+/// More than a script writes. Bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// Lets `owner` write to the file until [`collect`] is called, if it is that user who has variables of its own here.
+/// Lets `owner` write to the file until [`collect`] is called, if `owner` is the user with variables of its own here.
 pub(super) fn open(owner: (u32, u32)) {
     if own::owner(USER_VARIABLES.as_ref()) != Some(owner.0) || !Path::new(PLACE).exists() {
         return;
     }
-    // A step that was killed has left it open.
+    // A step that was killed has left the file open.
     for told in collect() {
         println!("{told}");
     }
@@ -41,7 +42,7 @@ pub(super) fn open(owner: (u32, u32)) {
     }
 }
 
-/// Puts root's file back, and keeps what was added as the user's own. Says what there is to say.
+/// Puts root's file back, and stores the added variables as the user's own. Returns messages about it.
 pub fn collect() -> Vec<String> {
     let place = Path::new(PLACE);
     if !kept(place).exists() {
@@ -57,13 +58,13 @@ pub fn collect() -> Vec<String> {
     let names: Vec<String> = variables.iter().map(|(name, _)| name.display().to_string()).collect();
     let names = names.join(", ");
     told.push(match own::store(USER_VARIABLES.as_ref(), &variables) {
-        Ok(()) => format!("{PLACE}: {names}: kept for the user's own shells and services"),
+        Ok(()) => format!("{PLACE}: {names}: stored for the user's own shells and services"),
         Err(error) => format!("{PLACE}: {names}: {USER_VARIABLES}: {error}"),
     });
     told
 }
 
-/// Root's file, meanwhile.
+/// Where root's file is meanwhile.
 fn kept(place: &Path) -> PathBuf {
     place.with_file_name(".environment.sh.root")
 }
@@ -72,7 +73,7 @@ fn lend(place: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
     let text = read::bytes(place, LONGEST)?;
     let kept = kept(place);
     if kept.exists() {
-        // What is at the place is not root's, then, and must not take the place of what is.
+        // Then the file at `place` is not root's, and must not replace root's file.
         return Err(io::Error::other(format!("{} is there already", kept.display())));
     }
     fs::rename(place, &kept)?;
@@ -86,7 +87,7 @@ fn lend(place: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
     })
 }
 
-/// The variables that were added, and what is wrong with the rest.
+/// The variables that were added, and messages about the other lines.
 fn take_back(place: &Path) -> io::Result<(Added, Vec<String>)> {
     let kept = kept(place);
     let (root, lent) = (read::bytes(&kept, LONGEST)?, lent(place));
@@ -102,7 +103,7 @@ fn take_back(place: &Path) -> io::Result<(Added, Vec<String>)> {
     Ok((parsed.variables.into_iter().filter(|(name, _)| !ours(name)).collect(), told))
 }
 
-/// What the user left there, which may be anything.
+/// The content that the user left there, which may be anything.
 fn lent(file: &Path) -> io::Result<Vec<u8>> {
     match read::open_itself(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_script_adds_is_taken_out_again() {
+    fn variables_that_a_script_adds_are_taken_out_of_the_file_again() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("environment.sh");
         let root = "#!/bin/bash\n. /etc/profile.d/desktopd.sh\n";
@@ -141,10 +142,10 @@ mod tests {
             assert_eq!((inode(&place), fs::read_to_string(&place).unwrap()), (first, root.to_owned()));
             assert!(!kept(&place).exists());
         }
-        // Lent twice, the user's would become root's.
+        // A second lending would take the user's file for root's.
         lend(&place, ids).unwrap();
         lend(&place, ids).unwrap_err();
-        // The script wrote it anew, or took it away.
+        // The script replaced or removed the file.
         fs::write(&place, "D=4\n").unwrap();
         assert_eq!(take_back(&place).unwrap().0, [("D".into(), "4".into())]);
         lend(&place, ids).unwrap();

@@ -1,12 +1,12 @@
 //! Waits until a name on a message bus has an owner.
 //!
-//! A process of its own, because a session bus lets nobody in but its own user: not even root.
+//! This is a process of its own, because a session bus accepts only its own user: not even root.
 
 use futures_util::StreamExt;
 use tokio::runtime::Builder;
 use zbus::names::BusName;
 
-/// Ends when `name` has an owner on `bus`.
+/// Returns when `name` has an owner on `bus`.
 pub(super) fn run(bus: &str, name: &str) -> Result<(), String> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(wait(bus, name)).map_err(|error| format!("{bus}: {error}"))
@@ -16,7 +16,7 @@ async fn wait(bus: &str, name: &str) -> zbus::Result<()> {
     let connection = zbus::connection::Builder::address(bus).build().await?;
     let proxy = zbus::fdo::DBusProxy::new(&connection).await?;
     let mut changes = proxy.receive_name_owner_changed_with_args(&[(0, name)]).await?;
-    // Subscribed first, asked then: an owner that comes in between is seen by one of the two.
+    // Subscribe first, then ask: an owner that appears between the two is seen by one of them.
     if proxy.name_has_owner(BusName::try_from(name)?).await? {
         return Ok(());
     }

@@ -1,7 +1,8 @@
-//! Runs `BOOT_SCRIPT`: somebody's own way to set the machine up, in place of hooks and provisioning. Supervision, front
-//! door and desktop stay; services start after it.
+//! Runs `BOOT_SCRIPT`: a script of the user that sets the machine up instead of hooks and provisioning. The supervisor,
+//! the gateway and the desktop stay; services start after the script.
 //!
-//! As on vast.ai it is fetched once and kept; the copy is what runs from then on, and people may edit it.
+//! As on vast.ai, the script is downloaded once and saved. From then on the saved copy runs, and users may edit the
+//! copy.
 
 use std::path::Path;
 
@@ -12,10 +13,10 @@ use super::fetch::{Limits, Source};
 use super::runner::{self, Person};
 use super::script::{self, Script};
 
-/// vast.ai's own boot script, which theirs often call at their end.
+/// vast.ai's own boot script. Many boot scripts of users call it at their end.
 const DEFAULT: &str = "/opt/instance-tools/bin/boot_default.sh";
 
-/// Runs the copy at `keep`, which is fetched when it is not there, and answers with its exit code.
+/// Runs the copy at `keep`, downloaded first when it does not exist. Returns the exit code.
 pub(super) fn run(run_dir: &Path, keep: &Path) -> Result<i32, String> {
     let env = Environment::of_process(&[], &mut Vec::new());
     let Some(address) = &env.vars.boot_script else { return Ok(0) };
@@ -34,7 +35,7 @@ pub(super) fn run(run_dir: &Path, keep: &Path) -> Result<i32, String> {
             eprintln!("{error}; it is fetched again at the next boot");
         }
         if contains(&script.text, DEFAULT.as_bytes()) {
-            eprintln!("it names {DEFAULT}: desktopd, which runs already, does the work of that");
+            eprintln!("it names {DEFAULT}: that is not needed, because desktopd already does its work");
         }
         let lies = if keep.exists() { &kept } else { source };
         let file = script::place(&script, lies, run_dir.join("scripts/boot.sh"), person.ids)?;

@@ -1,5 +1,5 @@
-//! Programs that a step has its work done by. A step is a process of its own in which nobody else waits for children,
-//! so the standard library's way is right here, and only here.
+//! Runs programs for a step. A step is a process of its own in which no other code waits for children, so the standard
+//! library's process functions are right here, and only here.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long what was told to end may take before it is killed.
+/// How long a program may take to end after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// A program to run, in a process group of its own and with nothing to read.
@@ -25,7 +25,7 @@ pub(super) fn program(name: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A program to run as somebody else, with nothing of this step's environment: it may have secrets.
+/// A program that runs as another user, with an empty environment: the step's environment may have secrets.
 pub(super) fn program_of(uid: u32, gid: u32, name: impl AsRef<OsStr>) -> Command {
     let mut command = program(name);
     command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").current_dir("/");
@@ -35,15 +35,15 @@ pub(super) fn program_of(uid: u32, gid: u32, name: impl AsRef<OsStr>) -> Command
     command
 }
 
-/// Runs it to its end, or for as long as `limit` allows. The error completes "NAME: …".
+/// Runs the program to its end, or until `limit`. The error text follows "NAME: …".
 pub(super) fn run(command: &mut Command, limit: Option<Duration>) -> Result<(), String> {
     let child = command.spawn().map_err(|error| error.to_string())?;
     result(child, limit, || format!("it took longer than {:?} and was ended", limit.unwrap_or_default()))
 }
 
-/// Runs it to its end and shows each line of its output to `each`, for as long as that is true; lines end with a line
-/// feed or, where a program writes over what it wrote, with a carriage return. A program that says nothing for as long
-/// as `silence` is ended.
+/// Runs the program to its end and passes each line of its output to `each`, as long as `each` returns true. Lines end
+/// with a line feed or, where a program overwrites its progress line, with a carriage return. A program that prints
+/// nothing for `silence` is ended.
 pub(super) fn lines(
     command: &mut Command,
     silence: Duration,
@@ -58,7 +58,7 @@ pub(super) fn lines(
     result(child, Some(silence), || format!("it closed its output and did not end within {silence:?}"))
 }
 
-/// Gives the lines of `output` to `each` until its end.
+/// Passes the lines of `output` to `each` until its end.
 fn follow(
     mut output: ChildStdout,
     silence: Duration,
@@ -70,7 +70,7 @@ fn follow(
         match poll(&mut [PollFd::new(&output, PollFlags::IN)], Some(&limit)) {
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return Err(error.to_string()),
-            Ok(0) => return Err(format!("it said nothing for {silence:?} and was ended")),
+            Ok(0) => return Err(format!("it printed nothing for {silence:?} and was ended")),
             Ok(_) => {}
         }
         let length = output.read(&mut chunk).map_err(|error| error.to_string())?;
@@ -90,7 +90,7 @@ fn follow(
     }
 }
 
-/// How it ended; `late` says what it did where it did not within `limit`.
+/// The result of the program; `late` gives the error text if the program did not end within `limit`.
 fn result(mut child: Child, limit: Option<Duration>, late: impl Fn() -> String) -> Result<(), String> {
     let status = match finished(&child, limit) {
         Ok(true) => child.wait(),
@@ -107,7 +107,7 @@ fn result(mut child: Child, limit: Option<Duration>, late: impl Fn() -> String) 
     if status.success() { Ok(()) } else { Err(told(status)) }
 }
 
-/// How it ended, in words.
+/// How the program ended, in words.
 pub(super) fn told(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("it ended with code {code}"),
@@ -115,20 +115,21 @@ pub(super) fn told(status: ExitStatus) -> String {
     }
 }
 
-/// The code that a shell shows for it.
+/// The exit code as a shell shows it.
 pub(super) fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
-/// A program that somebody else wrote, in a session of its own, so that what it leaves in the background on purpose
-/// counts as a job and stays (the module `sys::jobs`): services have no TERM, and this has one.
+/// A program of the user, in a session of its own: processes that it leaves in the background on purpose count as jobs
+/// and stay (the module `sys::jobs`). Services have no TERM; this program gets one.
 pub(super) fn apart(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("/usr/bin/setsid");
     command.arg(name).stdin(Stdio::null()).env("TERM", "dumb");
     command
 }
 
-/// Such a program while it runs. Dropped before it has ended, it is ended with its group, gently at first.
+/// Such a program while it runs. If dropped before the program has ended, the program and its process group are ended,
+/// with SIGTERM first.
 pub(super) struct Running {
     child: Child,
     ended: AsyncFd<OwnedFd>,
@@ -136,12 +137,12 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts it; within a runtime.
+    /// Starts the program; must be called within a runtime.
     pub(super) fn start(command: &mut Command) -> io::Result<Self> {
         let mut child = command.spawn()?;
         #[expect(
             deprecated,
-            reason = "sound here: the descriptor is nobody else's, and open until it is dropped"
+            reason = "sound here: no other code owns the descriptor, and it is open until it is dropped"
         )]
         let watch = |end| AsyncFd::new(end);
         let ended = pid(&child)
@@ -151,7 +152,7 @@ impl Running {
         Ok(Self { child, ended, here: true })
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the program.
     pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
         let _ = self.ended.readable().await?;
         self.here = false;
@@ -167,23 +168,22 @@ impl Drop for Running {
     }
 }
 
-/// Does work that may take long, within a runtime. When this process is told to end the work is dropped, so that what
-/// it has to do at its end is done.
+/// Runs work that may take long, within a runtime. On SIGTERM the work is dropped, so that its clean-up code runs.
 pub(super) fn until_told<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let result = runtime.block_on(async {
         let mut told = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
         tokio::select! {
             result = work => result,
-            _ = told.recv() => Err("it was told to end before its time".to_owned()),
+            _ = told.recv() => Err("it was stopped before it had finished".to_owned()),
         }
     });
-    // A thread that looks for a name may take its time.
+    // A thread that resolves a host name may take long.
     runtime.shutdown_background();
     result
 }
 
-/// Whether it has ended within `limit`.
+/// Whether the program has ended within `limit`.
 fn finished(child: &Child, limit: Option<Duration>) -> io::Result<bool> {
     let Some(limit) = limit else { return Ok(true) };
     let ended = pidfd_open(pid(child)?, PidfdFlags::empty())?;
@@ -196,10 +196,10 @@ fn finished(child: &Child, limit: Option<Duration>) -> io::Result<bool> {
     }
 }
 
-/// Ends it and its group, gently at first.
+/// Ends the program and its process group, with SIGTERM first.
 fn end(child: &mut Child) {
     let Ok(group) = pid(child) else { return };
-    // Whoever has ended meanwhile cannot be told.
+    // A process that has already ended cannot get a signal; that is no error.
     let _ = kill_process_group(group, Signal::TERM);
     if !finished(child, Some(GRACE)).unwrap_or(false) {
         let _ = kill_process_group(group, Signal::KILL);
@@ -254,7 +254,7 @@ mod tests {
         for (text, said, result) in [
             (r"printf '1%%\r2%%\r\n3%%\n\n'", "1%|2%|3%", Ok(())),
             (r"echo 1; exit 3", "1", failed("ended")),
-            (r"echo 1; sleep 60; echo 2", "1", failed("said")),
+            (r"echo 1; sleep 60; echo 2", "1", failed("printed")),
             (r"echo 1; exec >&-; sleep 60", "1", failed("closed")),
             (r"echo 1; echo last; sleep 60", "1|last", failed("was")),
         ] {

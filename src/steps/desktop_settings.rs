@@ -1,4 +1,4 @@
-//! Settings of the desktop in the home of its user that follow our variables, written before the desktop reads them. The
+//! Writes settings of the desktop that follow our variables into the user's home, before the desktop reads them. The
 //! step runs as that user.
 
 mod kconfig;
@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::config::env::TABLE;
 use record::{Record, Setting, Unrecorded};
 
-/// Writes them. A setting that cannot be written is told, and the desktop starts without it.
+/// Writes the settings. A setting that cannot be written is reported, and the desktop starts without it.
 pub(super) fn run(home: &Path, lang: &str, dpi: &str) {
     let mut record = Record::open(home);
     let tell = |what: &str, result: std::io::Result<()>| {
@@ -24,13 +24,13 @@ pub(super) fn run(home: &Path, lang: &str, dpi: &str) {
     tell("the record of settings", record.save());
 }
 
-/// Plasma keeps the language of its first start, and what is chosen in System Settings, which adds a list of
+/// Plasma stores the language of its first start, and the choice in System Settings, which also adds a list of
 /// translations.
 fn language(record: &mut Record, lang: &str) -> std::io::Result<()> {
     const FILE: &str = "plasma-localerc";
     const TRANSLATIONS: (&str, &str) = ("Translations", "LANGUAGE");
     let chosen = record.value(FILE, TRANSLATIONS.0, TRANSLATIONS.1)?.is_some();
-    // Nobody has asked for the usual one.
+    // The default language was not chosen by the user, so it replaces no other language.
     let unrecorded = if chosen || is_usual("LANG", lang) { Unrecorded::Keep } else { Unrecorded::Replace };
     let setting = Setting { file: FILE, group: "Formats", key: "LANG", wanted: Some(lang), unrecorded };
     if record.apply(&setting)? {
@@ -39,14 +39,14 @@ fn language(record: &mut Record, lang: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Plasma tells all programs the density that is chosen for its fonts in System Settings, and 96 where none is.
+/// Plasma tells all programs the density chosen for fonts in System Settings, and 96 if none was chosen.
 fn density(record: &mut Record, dpi: &str) -> std::io::Result<()> {
     let wanted = Some(dpi).filter(|dpi| !is_usual("DISPLAY_DPI", dpi));
     let (file, group, key) = ("kcmfonts", "General", "forceFontDPI");
     record.apply(&Setting { file, group, key, wanted, unrecorded: Unrecorded::Keep }).map(drop)
 }
 
-/// Whether a variable has its default.
+/// Whether a variable has its default value.
 fn is_usual(name: &str, value: &str) -> bool {
     TABLE.iter().any(|row| row.names[0] == name && row.default == value)
 }

@@ -1,11 +1,12 @@
-//! What every shell sees: `/etc/environment`, which is people's to edit, and files of ours that shells read. The
-//! variables are those of this process; the plan put them together.
+//! Writes the environment of all shells: `/etc/environment`, which users may edit, and our own files that shells read.
+//! The variables are those of this process; the plan collected them.
 //!
-//! `/etc/environment` keeps what people wrote: of each variable three values are known, that of the file, the one that
-//! we wrote there last, and today's. A variable that the file has as we wrote it is ours to change.
+//! `/etc/environment` keeps the edits of users. For each variable three values are known: that of the file, the value
+//! we wrote there last, and the planned value. Only a variable whose value in the file is the one we wrote last is
+//! changed.
 //!
-//! Files are replaced as a whole, so that a shell never reads half of one. What cannot be written is told, and the rest
-//! is done: most of it works where `/etc` is read-only.
+//! Files are replaced as a whole, so that a shell never reads half of a file. A file that cannot be written is
+//! reported, and the rest is done: most of it works where `/etc` is read-only.
 
 mod clock;
 mod hooks;
@@ -28,30 +29,30 @@ use crate::sys::env_file::{entries, is_name, line, of_entries, parse, parse_with
 use crate::sys::read as read_file;
 use crate::sys::replace::replace_with;
 
-/// What bash has of its own: it would read a file no further than to one of these.
+/// Variables that bash sets itself and that are read-only: bash would stop reading a file at the first of these.
 const READ_ONLY: [&str; 6] = ["BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"];
 
-/// Nobody writes more than that by hand. Bytes.
+/// More than a person writes by hand. Bytes.
 const LONGEST: u64 = 1 << 20;
 
 /// Variables by name.
 type Variables = BTreeMap<OsString, OsString>;
 
-/// Where everything is.
+/// The paths of all files.
 pub(super) struct Places {
-    /// The machine's folder of settings.
+    /// The folder of system settings, `/etc`.
     etc: PathBuf,
-    /// The file that tells of time zones.
+    /// The folder with the time zones.
     zones: PathBuf,
-    /// For shells: what lives as long as this boot.
+    /// The daemon's run folder: files for shells that are valid for this boot.
     run: PathBuf,
-    /// What we wrote last.
+    /// The variables that we wrote last.
     written: PathBuf,
-    /// What the machine's file said when the daemon first started here.
+    /// The variables that were in `/etc/environment` when the daemon first started here.
     noted: PathBuf,
-    /// Where the desktop's user keeps variables.
+    /// The variables of the desktop's user.
     user: PathBuf,
-    /// What shells run.
+    /// The script that shells run.
     script: PathBuf,
 }
 
@@ -73,7 +74,7 @@ impl Places {
     }
 }
 
-/// Writes everything. The desktop's group may read what root and its user alone should know.
+/// Writes all files. The desktop's group may read the files, except those for root only.
 pub(super) fn run(places: &Places, (uid, gid): (u32, u32), zone: &str) -> Result<(), String> {
     let mut env = Environment::inherited();
     env.retain(|name, _| is_name(name) && !READ_ONLY.iter().any(|own| name == own));
@@ -91,7 +92,7 @@ pub(super) fn run(places: &Places, (uid, gid): (u32, u32), zone: &str) -> Result
         eprintln!("{file}: {name} is a secret of desktopd's, and the desktop's user can read it there");
     }
     match own::make(&places.user, uid, gid) {
-        // The user has none then, as everything else that is kept in such a container.
+        // Without the file the user has no variables of its own, which is acceptable in a read-only container.
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
         Err(error) => tell(&places.user, error),
         Ok(()) => {}
@@ -108,7 +109,8 @@ pub(super) fn run(places: &Places, (uid, gid): (u32, u32), zone: &str) -> Result
     Ok(())
 }
 
-/// Keeps a variable for all shells, and for services that are started from now on. `state` is the daemon's own folder.
+/// Stores a variable in `/etc/environment`, for all shells, and for services that are started from now on. `state` is
+/// the daemon's own folder.
 pub fn store(state: &Path, name: &OsStr, value: &OsStr) -> io::Result<()> {
     let file = Path::new("/etc/environment");
     let _lock = lock(state)?;
@@ -120,7 +122,7 @@ pub fn store(state: &Path, name: &OsStr, value: &OsStr) -> io::Result<()> {
     replace(file, &rewrite(&bytes, &parse(&bytes), &wanted), mode, gid)
 }
 
-/// Brings `/etc/environment` up to date. Returns what stands there then.
+/// Updates `/etc/environment`. Returns the variables that are in the file then.
 fn machine_file(places: &Places, gid: u32, planned: &Variables) -> io::Result<Variables> {
     let file = places.machine();
     let lock = lock(places.written.parent().unwrap_or(Path::new("/")));
@@ -134,7 +136,7 @@ fn machine_file(places: &Places, gid: u32, planned: &Variables) -> io::Result<Va
     };
     let (written, noted): (Option<Variables>, Option<Variables>) = (of(&places.written), of(&places.noted));
     let found: Variables = parsed.variables.iter().cloned().collect();
-    // It was noted as it is written, without what other variables stand for in it.
+    // The noted values are the text of the file, before references to other variables were replaced.
     let plain: Variables = parse(&bytes).variables.into_iter().collect();
     let noted = noted.map(|noted| {
         let as_found = |(name, value): (OsString, OsString)| {
@@ -171,7 +173,7 @@ fn exported(name: &OsStr, value: &OsStr) -> Vec<u8> {
     [b"export ", &line(name, value)[..]].concat()
 }
 
-/// What is in a file that may be missing. One that no plan reads is left alone.
+/// The content of a file that may be missing. Only regular files are read.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
     match read_file::bytes(file, LONGEST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -179,8 +181,9 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Nobody else changes the file meanwhile. What is locked is our own folder: anybody can hold a lock of one that they can
-/// read. While there is none, as where an image is made, there is nobody else either.
+/// Takes a lock so that no other process of ours changes the file meanwhile. The daemon's own folder is locked, because
+/// any user can lock a file that they can read. While the folder does not exist, as when an image is built, no other
+/// process writes either.
 fn lock(state: &Path) -> io::Result<Option<File>> {
     let folder = match read_file::folder(state) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -190,12 +193,12 @@ fn lock(state: &Path) -> io::Result<Option<File>> {
     Ok(Some(folder))
 }
 
-/// Makes a file what it should be, whole or not at all. One that is so already stays.
+/// Writes a file atomically. A file that is correct already is not changed.
 fn replace(file: &Path, content: &[u8], mode: u32, gid: Option<u32>) -> io::Result<()> {
     let Err(error) = replace_with(file, content, mode, |out| fchown(out, None, gid)) else {
         return Ok(());
     };
-    // A file that is mounted can be written, not replaced.
+    // A bind-mounted file can be written, but not replaced.
     if error.kind() == io::ErrorKind::ResourceBusy { fs::write(file, content) } else { Err(error) }
 }
 

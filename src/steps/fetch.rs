@@ -1,8 +1,8 @@
-//! A file that a person names by its address: from a server, or from a place on this machine.
+//! Gets a file that the user names by its address: from a server, or from this machine.
 //!
-//! Networks come up late and servers have bad minutes, so what may pass is tried again, with growing waits; what will
-//! not pass (a wrong address, a certificate that nobody trusts) is told at once. Everything has a limit, and what is
-//! told shows neither passwords nor queries of an address.
+//! Networks may come up late and servers may fail for a while, so temporary errors are retried, with growing waits;
+//! permanent errors (a wrong address, an untrusted certificate) are reported at once. Everything has a limit. Messages
+//! show neither passwords nor the query of an address.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,20 +13,20 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::sys::read;
 
-/// How far this goes.
+/// Limits of a download.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// The time until somebody answers a connection.
+    /// Time limit for connecting.
     pub(super) connection: Duration,
-    /// The time in which nothing comes.
+    /// Time limit without any data.
     pub(super) silence: Duration,
-    /// The time for everything, tries and waits together.
+    /// Time limit for everything, all tries and waits together.
     pub(super) whole: Duration,
-    /// Bytes.
+    /// Maximum size. Bytes.
     pub(super) size: u64,
-    /// How often it is tried.
+    /// Number of tries.
     pub(super) tries: u32,
-    /// The first wait before another try; each further one is twice as long.
+    /// The first wait before another try; each further wait is twice as long.
     pub(super) wait: Duration,
 }
 
@@ -43,20 +43,20 @@ impl Default for Limits {
     }
 }
 
-/// How often a server may lead elsewhere.
+/// Maximum number of redirects.
 const REDIRECTS: usize = 10;
 
-/// Where it is.
+/// Where the file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// On a server.
     Remote(Url),
-    /// Here.
+    /// On this machine.
     Local(PathBuf),
 }
 
 impl Source {
-    /// What `text` means. Links to the pages on which people look at a file are taken for the file.
+    /// Parses `text`. Links to web pages that show a file are replaced by links to the file itself.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.starts_with('/') {
@@ -71,7 +71,7 @@ impl Source {
         }
     }
 
-    /// As it may be shown.
+    /// The address for messages, without secrets.
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Local(path) => path.display().to_string(),
@@ -79,7 +79,7 @@ impl Source {
                 let mut url = url.clone();
                 url.set_fragment(None);
                 if !url.username().is_empty() || url.password().is_some() {
-                    // Addresses with a host can have both.
+                    // Cannot fail for addresses with a host.
                     let _ = url.set_password(None);
                     let _ = url.set_username("******");
                 }
@@ -91,7 +91,7 @@ impl Source {
         }
     }
 
-    /// Its content. What is tried again, and why, is told meanwhile.
+    /// Gets the content. Retries are reported with their reason.
     pub(super) async fn get(&self, limits: &Limits) -> Result<Vec<u8>, String> {
         match self {
             Self::Local(path) => local(path, limits.size),
@@ -104,7 +104,7 @@ impl Source {
     }
 }
 
-/// The file behind a page that shows it, where the page's address says which that is.
+/// The address of the file behind a page that shows it, if it follows from the page's address.
 fn raw(url: &Url) -> Option<Url> {
     let parts: Vec<&str> = url.path_segments()?.filter(|part| !part.is_empty()).collect();
     let mut raw = url.clone();
@@ -134,7 +134,7 @@ fn too_long(limit: u64) -> String {
     format!("it is longer than {} KiB, and no script is", limit >> 10)
 }
 
-/// Why a try came to nothing, and whether another may do better.
+/// Why a try failed, and whether another try may succeed.
 struct Miss {
     why: String,
     passing: bool,
@@ -146,20 +146,20 @@ impl Miss {
     }
 }
 
-/// Whether a server may lead on to `next`. What was asked for over an encrypted connection does not come over another
-/// one: root may run it.
+/// Whether a redirect to `next` is allowed. A redirect from https to http is not: root may run the file, and others
+/// could change it.
 fn may_lead(previous: &[Url], next: &Url) -> Result<(), String> {
     if previous.iter().any(|url| url.scheme() == "https") && next.scheme() != "https" {
-        return Err("the server leads from https to http, where others could change it".to_owned());
+        return Err("the server redirects from https to http, where others could change the file".to_owned());
     }
     if previous.len() > REDIRECTS {
-        return Err(format!("the server leads elsewhere more than {REDIRECTS} times"));
+        return Err(format!("the server redirects more than {REDIRECTS} times"));
     }
     Ok(())
 }
 
 async fn tries(url: &Url, limits: &Limits) -> Result<Vec<u8>, String> {
-    // Whoever was first has chosen; all of them are this one.
+    // Fails if a provider is installed already; it is always this one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder()
         .connect_timeout(limits.connection)
@@ -201,14 +201,14 @@ async fn attempt(client: &Client, url: &Url, limit: u64) -> Result<Vec<u8>, Miss
             return Err(Miss::final_(too_long(limit)));
         }
     }
-    // Some servers call everything a page.
+    // Some servers send every file as HTML.
     if html && !body.starts_with(b"#!") {
         return Err(Miss::final_(super::script::PAGE));
     }
     Ok(body)
 }
 
-/// Refuses an answer that is not the file.
+/// Refuses a response that is not the file.
 fn refuse(response: &Response) -> Result<(), Miss> {
     let status = response.status();
     if status.is_success() {
@@ -217,8 +217,8 @@ fn refuse(response: &Response) -> Result<(), Miss> {
     let passing = status.is_server_error()
         || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
     let hint = match status {
-        StatusCode::NOT_FOUND => ": nothing is there, or only for those who are logged in",
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ": the server wants a login",
+        StatusCode::NOT_FOUND => ": nothing exists there, or a login is needed",
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ": a login is needed",
         _ => "",
     };
     Err(Miss { why: format!("the server answered {status}{hint}"), passing })
@@ -238,17 +238,17 @@ fn missed(error: reqwest::Error) -> Miss {
     Miss { why: format!("{}{hint}", chain(&error)), passing }
 }
 
-/// Whether it says that a server is not who it claims to be: that will not pass.
+/// Whether the error says that a certificate is not trusted; a retry would not help.
 fn is_distrust(error: &(dyn std::error::Error + 'static)) -> bool {
     if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
         return true;
     }
-    // One of the system's may be wrapped in another, and shows none of them as its source.
+    // An I/O error may be wrapped in another one, which does not show it as its source.
     let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     inner.is_some_and(|inner| is_distrust(inner))
 }
 
-/// An error with what caused it.
+/// An error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)

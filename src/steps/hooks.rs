@@ -1,8 +1,10 @@
-//! People's own boot scripts: *sourced* in order in one bash, so that each sees the variables and functions of those
-//! before it. The environment that is left in the end becomes everybody's, by a new plan.
+//! Hooks, the users' own boot scripts: *sourced* in order in one bash, so that each sees the variables and functions of
+//! the scripts before it. The environment that is left at the end becomes the environment of all services, by a new
+//! plan.
 //!
-//! A script may do anything to its shell, and many do: one that ends it, never ends or breaks it is told by name, and
-//! those after it go on in a fresh shell with the environment that there was. The boot goes on in any case.
+//! A script may do anything to its shell, and many do. A script that ends the shell, breaks it or does not end is named
+//! in a message, and the next scripts run in a new shell with the environment that was saved last. The boot continues
+//! in any case.
 
 mod environment;
 
@@ -24,14 +26,14 @@ use super::command::{self, Running};
 use super::{replan, script};
 use environment::Variables;
 
-/// The other end of the shell.
+/// The script that runs in bash and talks to this step.
 const DRIVER: &str = include_str!("hooks/driver.bash");
 
-/// How soon what a shell told before it ended is here.
+/// How long to wait for messages that a shell wrote before it ended.
 const ECHO: Duration = Duration::from_millis(20);
 
-/// Sources what is in `folders`, each for at most as long as `limit` says, and leaves the environment in `run_dir`.
-/// `FOLDER=FILE` is a folder whose scripts run once: the file says that they have.
+/// Sources the scripts in `folders`, each for at most `limit`, and writes the environment to `run_dir`. `FOLDER=FILE`
+/// is a folder whose scripts run only once: the file marks that they have run.
 pub(super) fn run(run_dir: &Path, limit: &str, folders: &[&str]) -> Result<(), String> {
     let limit = duration(limit).ok_or_else(|| format!("\"{limit}\" is not a time such as \"5m\""))?;
     let began: Variables = Environment::inherited();
@@ -41,7 +43,7 @@ pub(super) fn run(run_dir: &Path, limit: &str, folders: &[&str]) -> Result<(), S
         let talk = prepare(&room).map_err(|error| format!("{}: {error}", room.display()))?;
         Ok(Shells { room: &room, hooks: &hooks, limit, env: began.clone(), next: 0 }.run(talk).await)
     });
-    // It holds an environment, and with it secrets.
+    // The folder contains an environment, which may have secrets.
     let _ = fs::remove_dir_all(&room);
     let (left, told) = environment::sane(left?, &began);
     for told in told {
@@ -65,11 +67,11 @@ const MOST_LEFT: u64 = 16 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Hook {
     file: PathBuf,
-    /// Of the last one of a folder whose scripts run once: what says that they have.
+    /// On the last script of a folder whose scripts run once: the file that marks that they have run.
     mark: Option<PathBuf>,
 }
 
-/// The scripts of a folder, by name.
+/// The scripts of a folder, sorted by name.
 fn scripts(folder: &str) -> Vec<Hook> {
     let (folder, mark) = match folder.split_once('=') {
         Some((folder, mark)) => (folder, Some(PathBuf::from(mark))),
@@ -90,25 +92,25 @@ fn scripts(folder: &str) -> Vec<Hook> {
     hooks
 }
 
-/// A private room for what the shells and we tell each other.
+/// Creates a private folder for the messages between the shells and this step.
 fn prepare(room: &Path) -> std::io::Result<Lines<BufReader<pipe::Receiver>>> {
     let _ = fs::remove_dir_all(room);
     DirBuilder::new().recursive(true).mode(0o700).create(room)?;
     let told = room.join("told");
     mkfifo(&told, Mode::S_IRUSR | Mode::S_IWUSR)?;
-    // Also open for writing: between two shells it must not come to its end.
+    // Also open for writing: otherwise the pipe would report its end between two shells.
     let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(&told)?;
     Ok(BufReader::new(receiver).lines())
 }
 
-/// One shell after the other, until every script had its turn.
+/// Runs one shell after another, until every script had its turn.
 struct Shells<'a> {
     room: &'a Path,
     hooks: &'a [Hook],
     limit: Duration,
-    /// What is left so far.
+    /// The environment that is left so far.
     env: Variables,
-    /// The script whose turn is next.
+    /// The next script to run.
     next: usize,
 }
 
@@ -127,7 +129,7 @@ impl Shells<'_> {
         self.env
     }
 
-    /// One shell, for as long as it lasts. The error says why it did not last to the end.
+    /// Runs one shell until it ends. The error says why it ended before all scripts had run.
     async fn shell(&mut self, talk: &mut Lines<BufReader<pipe::Receiver>>) -> Result<(), String> {
         let mut bash = command::apart("/bin/bash");
         bash.args(["--noprofile", "--norc", "-c", DRIVER, "bash"]).arg(self.room);
@@ -164,7 +166,7 @@ impl Shells<'_> {
         };
         let mut done = status.is_none();
         if done {
-            // Its last word was heard; what is left to do takes no time, unless somebody made it so.
+            // Its last message has arrived; the rest takes no time, unless a script delays the end of the shell.
             let _ = timeout(self.limit, running.ended()).await;
         }
         while !done && let Ok(Ok(Some(line))) = timeout(ECHO, talk.next_line()).await {
@@ -175,7 +177,7 @@ impl Shells<'_> {
         let Some(status) = status.filter(|_| !done) else { return Ok(()) };
         let how = status.map_or_else(|error| error.to_string(), command::told);
         Err(format!(
-            "{}: {how}, and with it the shell; what comes after it has one of its own",
+            "{}: {how}, and the shell ended with it; the next scripts run in a new shell",
             self.name(current)
         ))
     }
@@ -183,7 +185,7 @@ impl Shells<'_> {
     fn hear(&mut self, line: Option<&str>, current: &mut Option<usize>) -> Heard {
         match line.and_then(|line| line.split(' ').next()) {
             Some("begin") => {
-                // One that left the loop of those before it by `continue`.
+                // The script before this one left the driver's loop by `continue`.
                 self.mark(*current);
                 *current = Some(self.next);
                 self.next += 1;
@@ -208,7 +210,7 @@ impl Shells<'_> {
             .map_or_else(|| "bash".to_owned(), |hook| hook.file.display().to_string())
     }
 
-    /// Takes over what is left when a shell is over: what it saved last, if it saved anything.
+    /// Takes over the environment that a shell saved last, if it saved any.
     fn keep(&mut self) {
         for turn in (1..=self.hooks.len()).rev() {
             match read::bytes(&self.left(turn), MOST_LEFT) {
@@ -235,7 +237,7 @@ impl Shells<'_> {
     }
 }
 
-/// What a line of the shell says.
+/// The meaning of a line from the shell.
 enum Heard {
     Begin,
     Nothing,

@@ -1,4 +1,4 @@
-//! Runs `HOTFIX_SCRIPT`: people's last resort against a mistake in an image, as root and before anything else.
+//! Runs `HOTFIX_SCRIPT`: the last way to repair a mistake in an image, as root and before any other step.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::fetch::{Limits, Source};
 use super::runner::{self, Person};
 use super::script::{self, Script};
 
-/// The whole boot waits for it.
+/// The whole boot waits for this download.
 const LIMITS: Limits = Limits {
     connection: Duration::from_secs(10),
     silence: Duration::from_secs(15),
@@ -20,7 +20,7 @@ const LIMITS: Limits = Limits {
     wait: Duration::from_secs(1),
 };
 
-/// Gets and runs it, and answers with its exit code. How long it may take is in the service file.
+/// Downloads and runs the script, and returns its exit code. The time limit is in the service file.
 pub(super) fn run(run_dir: &Path) -> Result<i32, String> {
     let env = Environment::of_process(&[], &mut Vec::new());
     let Some(address) = &env.vars.hotfix_script else { return Ok(0) };

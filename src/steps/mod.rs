@@ -1,4 +1,4 @@
-//! The work of boot steps. Each runs as a unit in a child of its own, because a thread of PID 1 that hangs in a dead
+//! The boot steps. Each runs as a unit in a child process of its own, because a thread of PID 1 that hangs on a dead
 //! volume could not be ended.
 
 mod appended;
@@ -33,13 +33,13 @@ pub use appended::collect as collect_appended;
 pub use environment::own::store as store_own;
 pub use environment::store;
 
-/// The step by which the supervisor learns of a name on a bus.
+/// The step by which the supervisor waits for a name on a bus.
 pub const AWAIT_BUS_NAME: &str = "await-bus-name";
 
-/// The step by which the supervisor asks what is on a bus whether it still answers.
+/// The step by which the supervisor checks whether objects on a bus still answer.
 pub const ASK_BUS: &str = "ask-bus";
 
-/// The steps that service files name, and what each wants to know.
+/// The steps that service files can name, and their arguments.
 const USAGE: [(&str, &str); STEPS.len()] = [
     ("boot-script", "RUN_DIR COPY"),
     ("desktop-settings", "HOME LANG DPI"),
@@ -58,8 +58,8 @@ const USAGE: [(&str, &str); STEPS.len()] = [
     ("x-screen", "DISPLAY WIDTH HEIGHT REFRESH DPI"),
 ];
 
-/// `desktopd __step NAME ARGUMENT…`. Answers with the exit code: that of somebody's script where the step is to run one.
-/// The error is told on standard error, which is the unit's log.
+/// `desktopd __step NAME ARGUMENT…`. Returns the exit code: that of the user's script where the step runs one. An error
+/// is printed on standard error, which is the unit's log.
 pub fn run(words: &[String]) -> Result<i32, String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
@@ -72,7 +72,7 @@ pub fn run(words: &[String]) -> Result<i32, String> {
     }
 }
 
-/// The steps that are wholly ours.
+/// The steps that run no script of the user as their main work.
 fn own(words: &[&str]) -> Result<(), String> {
     match *words {
         ["hooks", run_dir, limit, ref folders @ ..] => hooks::run(run_dir.as_ref(), limit, folders),
@@ -134,7 +134,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     text.parse().map(Duration::from_secs).map_err(|_| format!("'{text}' is not a number of seconds"))
 }
 
-/// As the table of variables takes it.
+/// The same values that are true in the table of variables.
 fn is_on(text: &str) -> bool {
     ["true", "1", "yes", "on"].contains(&text.to_ascii_lowercase().as_str())
 }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_step_that_a_file_may_name_is_there() {
+    fn every_step_that_a_service_file_may_name_exists() {
         for name in STEPS {
             let told = run(&[name.to_owned()]).unwrap_err();
             assert!(told.starts_with(&format!("usage: {name} ")), "{told}");

@@ -1,6 +1,7 @@
-//! Folders of the container that live on the volume, so that what people install there is kept: those of `/opt` that
-//! `OPT_SYNC` names, and Python environments. The older images' places and marks: their volumes are taken over. Where
-//! anything goes wrong the container's own copy stays in use. Nothing of the desktop waits for it.
+//! Moves folders of the container to the volume, so that software that users install there is kept: the folders of
+//! `/opt` that `OPT_SYNC` names, and Python environments. Paths and markers are those of the older images, so that
+//! their volumes work here. If anything fails, the container's own copy stays in use. No service of the desktop waits
+//! for this step.
 
 mod item;
 
@@ -15,38 +16,38 @@ use super::workspace::volume::{Asked, Volume, be_root};
 use super::workspace_files::sweep;
 use item::{ASIDE, Item, Stand};
 
-/// There while something moves; people's scripts look for it.
+/// Exists while folders are moved; users' scripts look for it.
 const BUSY: &str = "run/workspace_sync";
 
-/// In the workspace: who moves, and what a copy is called until it is whole.
+/// In the workspace: the lock file of the moving container, and the name suffix of an unfinished copy.
 const LOCK: &str = ".desktopd-sync.lock";
 const UNFINISHED: &str = ".desktopd-sync";
 
-/// What of `/opt` is not people's to move: what the image is made of, and what root runs.
+/// Folders of `/opt` that cannot be moved: parts of the image, and programs that root runs.
 const OURS: [&str; 6] = ["ai-dock", "desktopd", "instance-tools", "selkies", "storage", "workspace-internal"];
 
-/// Where Python environments are, and where they go.
+/// Where Python environments are in the container, and on the volume.
 const ENVIRONMENTS: [&str; 2] = ["venv", "opt/environments/python"];
 const ENVIRONMENTS_THERE: &str = "environments/python";
 
-/// What is to move.
+/// The folders to move.
 pub(super) struct Sync<'a> {
-    /// Where the container's files are.
+    /// The root folder of the container's files.
     pub root: &'a Path,
     /// Names of folders in `/opt`, separated by colons.
     pub folders: &'a str,
-    /// Whether Python environments are among them.
+    /// Whether Python environments are moved, too.
     pub environments: bool,
-    /// How long another container may work on the volume.
+    /// How long to wait for another container that works on the volume.
     pub patience: Duration,
 }
 
-/// A file that is there for as long as this is.
+/// A file that exists until this is dropped.
 struct Busy(PathBuf);
 
 impl Busy {
     fn new(file: PathBuf) -> Self {
-        // Scripts that look for it go on too early; nothing else needs it.
+        // On failure, scripts that look for the file continue too early; no other program needs it.
         if let Err(error) = File::create(&file) {
             eprintln!("{}: {error}", file.display());
         }
@@ -61,9 +62,10 @@ impl Drop for Busy {
 }
 
 impl Sync<'_> {
-    /// Moves what is not on the volume yet, and uses what is. The error says what stayed where it is, and why.
+    /// Moves the folders that are not on the volume yet, and links to those that are. The error lists what was not
+    /// moved, and why.
     pub fn run(&self, asked: Asked<'_>) -> Result<(), String> {
-        // Whoever was killed left it.
+        // A run that was killed left this file behind.
         let _ = fs::remove_file(self.root.join(BUSY));
         if self.folders.is_empty()
             && !(self.environments && ENVIRONMENTS.iter().any(|at| self.root.join(at).is_dir()))
@@ -74,59 +76,60 @@ impl Sync<'_> {
         let Some(kind) = &volume.kind else { return Ok(()) };
         let mut stay = Vec::new();
         let items = self.items(&volume.path, &mut stay);
-        let mut stands = Vec::new();
+        let mut states = Vec::new();
         for item in items {
             match item.stand(&volume.path) {
                 Ok(stand) => {
                     if stand == Stand::Done {
                         item.remark();
                     }
-                    stands.push((item, stand));
+                    states.push((item, stand));
                 }
                 Err(why) => stay.push(why),
             }
         }
         let _busy =
-            stands.iter().any(|(_, stand)| *stand != Stand::Done).then(|| Busy::new(self.root.join(BUSY)));
-        if stands.iter().any(|(_, stand)| *stand == Stand::Here)
-            && let Err(why) = self.copy_all(&volume, kind, &stands, &mut stay)
+            states.iter().any(|(_, stand)| *stand != Stand::Done).then(|| Busy::new(self.root.join(BUSY)));
+        if states.iter().any(|(_, stand)| *stand == Stand::Here)
+            && let Err(why) = self.copy_all(&volume, kind, &states, &mut stay)
         {
             stay.push(why);
         }
         be_root();
-        for (item, _) in &stands {
+        for (item, _) in &states {
             match item.stand(&volume.path) {
                 Ok(Stand::There) => stay.extend(item.link().err()),
                 Ok(Stand::Done) => item.tidy(),
-                // Said already.
+                // Reported already.
                 Ok(Stand::Here) | Err(_) => {}
             }
         }
         if stay.is_empty() { Ok(()) } else { Err(stay.join("; ")) }
     }
 
-    /// One container at a time copies; what another one copied meanwhile is there.
+    /// Copies folders, one container at a time; folders that another container copied meanwhile are skipped.
     fn copy_all(
         &self,
         volume: &Volume,
         kind: &str,
-        stands: &[(Item, Stand)],
+        states: &[(Item, Stand)],
         stay: &mut Vec<String>,
     ) -> Result<(), String> {
-        // No gigabytes are copied for a link that cannot be made.
+        // Do not copy gigabytes if the link cannot be made afterwards.
         let place = self.root.join("opt");
         rustix::fs::access(&place, rustix::fs::Access::WRITE_OK)
             .map_err(|error| format!("{}: {error}: nothing can move from there", place.display()))?;
         let access = volume.try_out()?;
         let lock = Lock::take(&volume.path.join(LOCK), kind, self.patience)?;
         let names: Vec<OsString> =
-            stands.iter().filter_map(|(item, _)| Some(item.target.file_name()?.to_owned())).collect();
+            states.iter().filter_map(|(item, _)| Some(item.target.file_name()?.to_owned())).collect();
         for folder in [volume.path.clone(), volume.path.join(ENVIRONMENTS_THERE)] {
             sweep(&folder, UNFINISHED, &names);
         }
-        // rclone cannot read what is in a renamed folder until it has sent it away, and a link needs it at once.
+        // With rclone, files in a renamed folder cannot be read until they are uploaded, but the link needs them at
+        // once.
         let renames = !kind.starts_with("fuse");
-        for (item, _) in stands {
+        for (item, _) in states {
             if item.stand(&volume.path) == Ok(Stand::Here) {
                 stay.extend(item.copy(access, &lock, renames).err());
             }
@@ -134,7 +137,7 @@ impl Sync<'_> {
         Ok(())
     }
 
-    /// Everything that belongs on the volume, each place there once.
+    /// All folders that belong on the volume, each target once.
     fn items(&self, workspace: &Path, stay: &mut Vec<String>) -> Vec<Item> {
         let mut items: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
         if self.environments {
@@ -163,13 +166,13 @@ impl Sync<'_> {
                 items.insert(workspace.join(name), self.root.join("opt").join(name));
             }
         }
-        // The inner ones first, where one holds another.
+        // Nested folders: the inner one first.
         let items = items.into_iter().rev();
         items.map(|(target, source)| Item { source, target }).collect()
     }
 }
 
-/// The names of the environments in a folder, also of one that is being replaced by a link.
+/// The names of the environments in a folder, including one that is being replaced by a link.
 fn environments(folder: &Path) -> Vec<OsString> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries

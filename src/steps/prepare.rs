@@ -1,5 +1,5 @@
-//! The folders and files that a desktop expects from the system: what systemd, tmpfiles and login managers make
-//! elsewhere.
+//! Creates the folders and files that a desktop expects from the system: elsewhere systemd, tmpfiles and login managers
+//! make them.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Write};
@@ -12,11 +12,11 @@ use rand::RngExt;
 use crate::sys::read;
 use crate::sys::replace::replace;
 
-/// What a dead boot of the same container leaves behind and a new one would stumble over.
+/// Files that an earlier boot of the same container left behind and that would stop a new one.
 const STALE: [&str; 3] = ["/run/dbus/pid", "/tmp/.X0-lock", "/tmp/.X1-lock"];
 
-/// Makes everything; what does not work is told and the rest is still done. Only a missing runtime folder is an error:
-/// nothing of the desktop works without it, and much does without the others.
+/// Creates everything; each failure is reported and the rest is still done. Only a missing runtime folder is an error:
+/// nothing of the desktop works without it, and much works without the other folders.
 pub(super) fn run(runtime_dir: &Path, home: &Path, uid: u32, gid: u32) -> Result<(), String> {
     let attempt = |what: &str, result: io::Result<()>| {
         if let Err(error) = result {
@@ -43,7 +43,7 @@ pub(super) fn run(runtime_dir: &Path, home: &Path, uid: u32, gid: u32) -> Result
     made.map_err(|error| format!("{}: {error}", runtime_dir.display()))
 }
 
-/// An ordinary user whom nobody made a home has one made here; where the daemon is root, the `user` step has seen to it.
+/// Creates the home of an ordinary user if it is missing; where the daemon is root, the `user` step has made the home.
 fn own_home(home: &Path, uid: u32) -> io::Result<()> {
     if home.is_dir() || Uid::effective().as_raw() != uid {
         return Ok(());
@@ -51,7 +51,8 @@ fn own_home(home: &Path, uid: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(home)
 }
 
-/// A folder for one user alone. An existing one is taken only when it is that user's, or when we can make it so.
+/// A folder for one user only. An existing folder is accepted only if it belongs to that user, or can be given to that
+/// user.
 fn private_folder(folder: &Path, uid: u32, gid: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     let found = fs::symlink_metadata(folder)?;
@@ -64,22 +65,22 @@ fn private_folder(folder: &Path, uid: u32, gid: u32) -> io::Result<()> {
     fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 
-/// A folder for everybody. One that exists with the right mode is left alone, whoever owns it.
+/// A folder for all users. An existing folder with the right mode is left alone, for any owner.
 fn shared_folder(folder: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(folder)?;
     if fs::metadata(folder)?.mode() & 0o7777 == mode {
         return Ok(());
     }
-    // Anybody can put one into /tmp.
+    // Any user can put a link into /tmp.
     if folder.is_symlink() {
-        return Err(io::Error::other("it is a link, and where it leads not everybody may do everything"));
+        return Err(io::Error::other("it is a link, and the folder behind it is not opened to all users"));
     }
     fs::set_permissions(folder, Permissions::from_mode(mode))
 }
 
-/// D-Bus and Qt want one; images ship none, or an empty file, so that containers differ. Our image has a link into `/tmp`,
-/// where any user can make one, and where a read-only image has one. Where the id can lie in its own place it does: cleaners
-/// of `/tmp` would take it away.
+/// D-Bus and Qt need a machine id. Images have none, or an empty file, so that containers differ. In our image the file
+/// is a link into `/tmp`, where any user can create the id, and where it can be written in a read-only image. If the id
+/// can be stored in its own place it is: programs that clean `/tmp` would remove it.
 fn machine_id(file: &Path) -> io::Result<()> {
     let usable =
         |text: &String| text.trim().len() == 32 && text.trim().bytes().all(|b| b.is_ascii_hexdigit());
@@ -98,7 +99,7 @@ fn machine_id(file: &Path) -> io::Result<()> {
     out.set_permissions(Permissions::from_mode(0o444))
 }
 
-/// Whether a file is a link to a folder in which everybody can make files.
+/// Whether a file is a link to a folder in which all users can create files.
 fn is_link_to_a_shared_folder(file: &Path) -> bool {
     let Ok(target) = fs::read_link(file) else { return false };
     let folder = target.parent().and_then(|folder| fs::metadata(folder).ok());
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_machine_id_is_mended_and_a_good_one_kept() {
+    fn empty_machine_id_is_replaced_and_a_valid_one_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("machine-id");
         fs::write(&file, "").unwrap();
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_id_leaves_the_folder_that_is_everybodys() {
+    fn machine_id_is_moved_out_of_a_folder_shared_by_all_users() {
         let dir = tempfile::tempdir().unwrap();
         let (shared, file) = (dir.path().join("tmp"), dir.path().join("machine-id"));
         fs::create_dir(&shared).unwrap();
@@ -135,7 +136,7 @@ mod tests {
         machine_id(&file).unwrap();
         let first = fs::read_to_string(&file).unwrap();
         assert!(first.trim().len() == 32 && !file.is_symlink(), "{first}");
-        // One that is there already stays the same.
+        // An id that exists already stays the same.
         fs::rename(&file, shared.join("id")).unwrap();
         std::os::unix::fs::symlink(shared.join("id"), &file).unwrap();
         machine_id(&file).unwrap();
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_home_is_made_for_oneself_alone() {
+    fn home_is_made_only_for_the_user_of_this_process() {
         let dir = tempfile::tempdir().unwrap();
         let own = Uid::effective().as_raw();
         for (name, uid, expected) in [("new/home", own, true), ("other", own + 1, false)] {
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_link_leads_to_is_not_opened_to_everybody() {
+    fn folder_behind_a_link_is_not_opened_to_all_users() {
         let dir = tempfile::tempdir().unwrap();
         let (own, link) = (dir.path().join("own"), dir.path().join("link"));
         shared_folder(&own, 0o1777).unwrap();
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_runtime_folder_is_for_one_user() {
+    fn runtime_folder_is_private_to_one_user() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("a/b");
         let (uid, gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());

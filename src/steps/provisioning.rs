@@ -1,8 +1,8 @@
-//! Runs the script by which people set their machine up.
+//! Runs the provisioning script, by which users set up their machine.
 //!
-//! The two older images do it in two ways, and people's scripts count on theirs: on vast.ai it runs once, as root, and
-//! files at the root of the file system say how far it is; elsewhere at every start, as the desktop's user, unless the
-//! script has left a file in the workspace that says that this is enough.
+//! The two older images run it in two ways, and users' scripts rely on theirs. On vast.ai it runs once, as root, and
+//! files in the root folder show its state. Elsewhere it runs at every start, as the desktop's user, unless the script
+//! has left a lock file in the workspace that says not to run it again.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -22,10 +22,10 @@ use super::script::{self, Script};
 /// Where vast.ai's portal and scripts look for its log.
 const LOG: &str = "/var/log/portal/provisioning.log";
 
-/// In the workspace: do not run it any more.
+/// In the workspace: if this file exists, the script does not run again.
 const LOCK: &str = ".update_lock";
 
-/// Runs the script that the environment names, or else the first of `mounted` that is there. Answers with its exit code.
+/// Runs the script that the environment names, or else the first of `mounted` that exists. Returns the exit code.
 pub(super) fn run(run_dir: &Path, log_dir: &Path, user: &str, mounted: &[&str]) -> Result<i32, String> {
     let env = Environment::of_process(&[], &mut Vec::new());
     let vars = &env.vars;
@@ -42,7 +42,7 @@ pub(super) fn run(run_dir: &Path, log_dir: &Path, user: &str, mounted: &[&str]) 
     let person = person(vars, marks.vast, user);
     let result = person.and_then(|person| provision(vars, &person, run_dir, mounted));
     if root {
-        // Scripts install libraries; for programs that the user starts these have to be known.
+        // Scripts install libraries; programs that the user starts must be able to find them.
         if let Err(error) = command::run(&mut command::program("/sbin/ldconfig"), Some(LDCONFIG)) {
             eprintln!("ldconfig: {error}");
         }
@@ -51,7 +51,7 @@ pub(super) fn run(run_dir: &Path, log_dir: &Path, user: &str, mounted: &[&str]) 
     result
 }
 
-/// How long the list of libraries may take.
+/// Time limit of `ldconfig`.
 const LDCONFIG: std::time::Duration = std::time::Duration::from_secs(120);
 
 fn provision(vars: &Variables, person: &Person, run_dir: &Path, mounted: &[&str]) -> Result<i32, String> {
@@ -87,7 +87,7 @@ fn source(asked: Option<&str>, mounted: &[&str]) -> Result<Source, String> {
     }
 }
 
-/// Who runs it. Where desktopd is an ordinary user, that is the only one who can.
+/// The user who runs the script. Where desktopd is an ordinary user, only that user can run it.
 fn person(vars: &Variables, vast: bool, user: &str) -> Result<Person, String> {
     match &vars.provisioning_user {
         Some(name) => Person::named(name).map_err(|error| format!("PROVISIONING_USER: {error}")),
@@ -96,7 +96,7 @@ fn person(vars: &Variables, vast: bool, user: &str) -> Result<Person, String> {
     }
 }
 
-/// The files that say whether it was run.
+/// The marker files that show whether the script has run.
 struct Marks {
     vast: bool,
     running: PathBuf,
@@ -116,15 +116,12 @@ impl Marks {
         }
     }
 
-    /// Why it is not to be run, if that is so.
+    /// Why the script must not run, if so.
     fn enough(&self) -> Option<String> {
-        let (file, why) = if self.vast {
-            (&self.complete, "it was run before")
-        } else {
-            (&self.lock, "it is not to be run")
-        };
-        let again = "remove that, then `desktopd restart provisioning`, to have it run";
-        file.exists().then(|| format!("{} is there: {why}; {again}", file.display()))
+        let (file, why) =
+            if self.vast { (&self.complete, "it was run before") } else { (&self.lock, "it must not run") };
+        let again = "to run it again, remove that file, then `desktopd restart provisioning`";
+        file.exists().then(|| format!("{} exists: {why}; {again}", file.display()))
     }
 
     fn begin(&self) {
@@ -147,7 +144,7 @@ impl Marks {
     }
 }
 
-/// Shows `log` at another place as well, where nothing is yet. What does not work is told.
+/// Makes a link to `log` at `place`, unless something exists there. A failure is reported.
 fn link_log(log: &Path, place: &Path) {
     if fs::symlink_metadata(place).is_ok() {
         return;
@@ -163,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_provider_has_its_own_idea_of_enough() {
+    fn whether_the_script_runs_again_depends_on_the_provider() {
         let root = tempfile::tempdir().unwrap();
         let workspace = root.path().join("work");
         fs::create_dir(&workspace).unwrap();
@@ -187,10 +184,10 @@ mod tests {
         vast.begin();
         vast.end(true);
         assert_eq!(there(), [false, true, false]);
-        assert!(vast.enough().unwrap().contains(".provisioning_complete is there: it was run before"));
+        assert!(vast.enough().unwrap().contains(".provisioning_complete exists: it was run before"));
         assert_eq!(plain.enough(), None);
         fs::write(workspace.join(LOCK), "").unwrap();
-        assert!(plain.enough().unwrap().contains("work/.update_lock is there"));
+        assert!(plain.enough().unwrap().contains("work/.update_lock exists"));
     }
 
     #[test]

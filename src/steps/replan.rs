@@ -1,6 +1,6 @@
-//! How a step that changed what the plan is made of (users, keys, the environment) has it made anew: it asks the
-//! daemon over the control socket, as `desktopd reload` does, and waits for the answer. What comes after the step is
-//! then started by the new plan.
+//! Asks the daemon for a new plan, for a step that changed what the plan is made of (users, keys, the environment). It
+//! uses the control socket, as `desktopd reload` does, and waits for the answer. The services after the step are then
+//! started by the new plan.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use crate::sys::read;
 
-/// How long the daemon may take to look at the machine again.
+/// How long the daemon may take to examine the machine again.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// More than the daemon answers. Bytes.
+/// More than the daemon's answer. Bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// Has the daemon whose folder is `run_dir` look at everything again. What did not work is told: the step itself did
-/// its work.
+/// Asks the daemon whose folder is `run_dir` to examine everything again. A failure is reported but is no error: the
+/// step itself did its work.
 pub(super) fn ask(run_dir: &Path) {
     if let Err(error) = asked(&run_dir.join("control.sock")) {
         eprintln!("asking for a new plan: {error}; `desktopd reload` makes one");
@@ -37,7 +37,7 @@ fn asked(socket: &Path) -> Result<(), String> {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     match head.split(' ').nth(1) {
         Some("200") => Ok(()),
-        // A mistake in a file: the daemon goes on with the plan that it has, and says which.
+        // A mistake in a file: the daemon keeps its present plan, and the answer names the mistake.
         _ => Err(body.trim().to_owned()),
     }
 }

@@ -1,7 +1,7 @@
-//! Runs somebody's script: as whom, with which environment, and to which end.
+//! Runs a script of the user: as which user, with which environment, and with which result.
 //!
-//! The script gets a session of its own and keeps what it detached (see [`command::apart`]); it reads nothing, and what
-//! it prints goes to the step's log as it comes.
+//! The script gets a session of its own, and its detached processes stay (see [`command::apart`]). It gets no input,
+//! and its output goes to the step's log at once.
 
 use std::fs;
 use std::path::Path;
@@ -12,20 +12,20 @@ use nix::unistd::{Uid, User};
 use super::command::{self, Running};
 use super::script::Script;
 
-/// Who runs it.
+/// The user who runs a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Person {
     name: String,
-    /// User and group.
+    /// User id and group id.
     pub(super) ids: (u32, u32),
     home: String,
     shell: String,
-    /// Whether this process is somebody else.
+    /// Whether it is another user than that of this process.
     other: bool,
 }
 
 impl Person {
-    /// Whoever this process is, in the environment that it has.
+    /// The user of this process, with the environment that it has.
     pub(super) fn own() -> Self {
         let ids = (Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw());
         Self { name: String::new(), ids, home: String::new(), shell: String::new(), other: false }
@@ -36,7 +36,7 @@ impl Person {
         self.other
     }
 
-    /// The user of this name, or of this number.
+    /// The user with this name or uid.
     pub(super) fn named(name: &str) -> Result<Self, String> {
         let by_number = || name.parse().map_or(Ok(None), |uid| User::from_uid(Uid::from_raw(uid)));
         let found = match User::from_name(name) {
@@ -61,7 +61,7 @@ impl Person {
     }
 }
 
-/// Runs `script`, which lies at `file`, in `folder`, and answers with its exit code.
+/// Runs `script`, whose file is `file`, in `folder`, and returns its exit code.
 pub(super) async fn run(
     script: &Script,
     file: &Path,
@@ -86,7 +86,8 @@ pub(super) async fn run(
         let Person { name, home, shell, .. } = person;
         command.env("USER", name).env("LOGNAME", name).env("HOME", home).env("SHELL", shell);
     }
-    // One that does not answer would keep the script for ever; facts have looked at it before.
+    // A folder on a volume that does not answer would block the script for ever; the facts have checked the folder
+    // before.
     command.current_dir(if fs::metadata(folder).is_ok_and(|found| found.is_dir()) {
         folder
     } else {

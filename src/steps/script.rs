@@ -1,5 +1,5 @@
-//! A script that somebody else wrote: what comes from a browser, a Windows editor or an older image is mended where it
-//! is clear what was meant, and refused in words that help where it is not.
+//! Checks and repairs a script of the user. Typical damage by browsers, Windows editors and older images is repaired if
+//! the meaning is clear; otherwise the script is refused with a message that helps.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
@@ -10,23 +10,23 @@ use crate::sys::replace::replace_with;
 
 use super::fetch::{Limits, Source};
 
-/// What somebody reads who gave the address of a page.
+/// The message if the address leads to a web page.
 pub(super) const PAGE: &str = "it is a web page and not a script: a link to the text itself is needed, such as the one \
                                behind \"Raw\" on GitHub (raw.githubusercontent.com)";
 
-/// A script that is fit to run.
+/// A script that can be run.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Script {
     /// Its text.
     pub(super) text: Vec<u8>,
-    /// What runs it, and one more word for that, as the kernel has it.
+    /// The interpreter and at most one argument, as the kernel reads them.
     pub(super) interpreter: Vec<String>,
-    /// What was mended.
+    /// What was repaired.
     pub(super) mended: Vec<&'static str>,
 }
 
 impl Script {
-    /// Gets and looks at the script at `source`, and tells about it.
+    /// Gets and checks the script at `source`, and reports repairs.
     pub(super) async fn get(source: &Source, limits: &Limits) -> Result<Self, String> {
         let script = Self::read(source.get(limits).await?)?;
         for mended in &script.mended {
@@ -35,7 +35,7 @@ impl Script {
         Ok(script)
     }
 
-    /// Makes one of what came.
+    /// Makes a script of the bytes that were received.
     pub(super) fn read(mut text: Vec<u8>) -> Result<Self, String> {
         let mut mended = Vec::new();
         if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
@@ -43,7 +43,7 @@ impl Script {
         }
         if text.starts_with(b"\xef\xbb\xbf") {
             text.drain(..3);
-            mended.push("the mark of its encoding at its beginning was removed");
+            mended.push("the byte order mark at its beginning was removed");
         }
         let start = text.trim_ascii_start();
         if start.is_empty() {
@@ -55,12 +55,12 @@ impl Script {
         }
         let binary = text.contains(&0);
         if binary && !text.starts_with(b"#!") {
-            return Err("it is not a text, and a script is one".to_owned());
+            return Err("it is a binary file and not a script".to_owned());
         }
-        // What carries an archive behind its text would be broken by that.
+        // A script with a binary archive at its end would be broken by that.
         if !binary && text.windows(2).any(|two| two == b"\r\n") {
             text = without_returns(&text);
-            mended.push("its lines ended as in Windows (CR LF); that was mended");
+            mended.push("its lines ended with CR LF, as in Windows; the CR characters were removed");
         }
         let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let mut interpreter = interpreter(first);
@@ -73,13 +73,13 @@ impl Script {
         Ok(Self { text, interpreter, mended })
     }
 
-    /// Writes it to `file`, whole or not at all, for `owner` alone.
+    /// Writes the script to `file`, atomically and readable only for `owner`.
     pub(super) fn save(&self, file: &Path, owner: (u32, u32)) -> Result<(), String> {
         write(file, &self.text, 0o700, owner).map_err(|error| format!("{}: {error}", file.display()))
     }
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file atomically.
 pub(super) fn write(file: &Path, text: &[u8], mode: u32, (uid, gid): (u32, u32)) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
@@ -93,7 +93,8 @@ pub(super) fn write(file: &Path, text: &[u8], mode: u32, (uid, gid): (u32, u32))
     })
 }
 
-/// Where a script is run from: its own place when it is a file here that its user can read as it is, else a copy.
+/// The path to run the script from: its own path if it is a local file that its user can read and needed no repair,
+/// else a copy.
 pub(super) fn place(
     script: &Script,
     source: &Source,
@@ -127,14 +128,14 @@ fn interpreter(line: &[u8]) -> Vec<String> {
     [program, rest.trim()].into_iter().filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// Makes an empty file that says something by being there. What does not work is told.
+/// Creates an empty marker file. A failure is reported.
 pub(super) fn mark(file: &Path) {
     if let Err(error) = OpenOptions::new().create(true).append(true).open(file) {
         eprintln!("{}: {error}", file.display());
     }
 }
 
-/// Removes such a file.
+/// Removes a marker file.
 pub(super) fn unmark(file: &Path) {
     match fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => eprintln!("{}: {error}", file.display()),
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_meant_is_mended() {
+    fn common_damage_is_repaired() {
         for (text, expected, interpreter) in [
             ("echo a\n", "echo a\n", "/bin/bash"),
             ("#!/bin/bash\r\necho a\r\necho \r b\r\n", "#!/bin/bash\necho a\necho \r b\n", "/bin/bash"),
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_script_is_refused() {
+    fn files_that_are_no_scripts_are_refused() {
         for (text, expected) in [
             (&b""[..], "empty"),
             (b" \r\n\t\n", "empty"),
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_script_is_its_owners_and_one_that_is_here_stays_where_it_is() {
+    fn saved_scripts_belong_to_their_owner_and_local_scripts_run_in_place() {
         let dir = tempfile::tempdir().unwrap();
         let own = fs::metadata(dir.path()).unwrap();
         let owner = (own.uid(), own.gid());

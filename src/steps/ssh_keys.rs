@@ -1,9 +1,9 @@
-//! SSH keys: all that people gave, wherever, for root and the desktop's user.
+//! SSH keys: collects the keys of all sources, for root and the desktop's user.
 //!
-//! They are kept in two places. `/root/.ssh/authorized_keys` is where people look for them; it only grows, and one that
-//! is mounted is not touched. The other is a folder of our own in which a file belongs to each user: the SSH server
-//! reads keys only where nobody else could have put them, and a home on a volume may be open to others, or have no
-//! owners at all.
+//! The keys are stored in two places. `/root/.ssh/authorized_keys` is where users look for them; keys are only added to
+//! it, and a mounted file is not changed. The other place is a folder of our own with one file per user: the SSH server
+//! accepts keys only from files that no other user could have written, and a home on a volume may be writable for
+//! others, or have no owners at all.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -21,19 +21,19 @@ use crate::sys::{patiently, read};
 
 use super::{command, replan};
 
-/// Where root's keys are.
+/// Root's keys.
 const ROOT: &str = "/root/.ssh/authorized_keys";
 
-/// Where people mount a file of keys that they do not want changed.
+/// Where users mount a file of keys that must not be changed.
 const MOUNTED: &str = "/root/.ssh/authorized_keys_mount";
 
-/// Invalid lines of one source that are named each.
+/// How many invalid lines of one source are listed.
 const NAMED: usize = 5;
 
-/// Whom the SSH server becomes for whoever is not known yet.
+/// The user that the SSH server runs as before a login.
 const SEPARATED: &str = "sshd";
 
-/// Reads all sources: files, and the values of variables by their names.
+/// Reads all sources: files, and the variables in `values` with their names.
 pub(super) fn run(run_dir: &Path, user: &str, home: &Path, values: [(&str, &str); 3]) -> Result<(), String> {
     let mut given = Keys::default();
     for (name, value) in values {
@@ -43,20 +43,20 @@ pub(super) fn run(run_dir: &Path, user: &str, home: &Path, values: [(&str, &str)
     let there = given.clone().with_file(ROOT.as_ref());
     let mut users = there.clone();
     users.add_home(home, User::from_name(user).ok().flatten().map(|user| user.uid.as_raw()));
-    // Of all three, the last has seen everything.
+    // The last of the three has read every source.
     users.tell();
     let folder = run_dir.join("ssh");
     let mut changed = false;
     let own = |file: &str, keys: &Keys| write_if_new(&folder.join(file), &keys.text(), 0o644);
     DirBuilder::new().recursive(true).mode(0o755).create(&folder).map_err(|error| at(&folder, &error))?;
     for (name, keys) in [("root", &there), (user, &users)] {
-        // Root's desktop: both are the same.
+        // The desktop runs as root: both are the same.
         let keys = if user == "root" { &users } else { keys };
         changed |= own(name, keys).map_err(|error| at(&folder.join(name), &error))?;
     }
     match keep(ROOT.as_ref(), &given) {
         Ok(kept) => changed |= kept,
-        // They are in the other place.
+        // The keys are also in the other place.
         Err(error) => eprintln!("{}", at(ROOT.as_ref(), &error)),
     }
     if !users.lines.is_empty() {
@@ -72,18 +72,18 @@ fn at(path: &Path, error: &io::Error) -> String {
     format!("{}: {error}", path.display())
 }
 
-/// Keys of several sources, each once.
+/// Keys of several sources, without duplicates.
 #[derive(Clone, Debug, Default)]
 struct Keys {
     lines: Vec<String>,
-    /// Kind and body of each.
+    /// Type and data of each key.
     known: BTreeSet<(String, String)>,
-    /// What is no key, with the reason.
+    /// Invalid lines, with the reason.
     invalid: Vec<String>,
 }
 
 impl Keys {
-    /// Takes the keys in `text` over.
+    /// Adds the keys in `text`.
     fn add(&mut self, source: &str, text: &str) {
         let mut invalid = Vec::new();
         for (number, text) in text.lines().enumerate() {
@@ -101,7 +101,7 @@ impl Keys {
         invalid.truncate(NAMED);
         self.invalid.append(&mut invalid);
         if more > 0 {
-            self.invalid.push(format!("{source}: {more} more lines that are no keys"));
+            self.invalid.push(format!("{source}: {more} more lines that are not keys"));
         }
     }
 
@@ -113,8 +113,9 @@ impl Keys {
         }
     }
 
-    /// Takes over the keys of a home, which may be on a volume that others write to, too, or that is dead. What is not
-    /// the user's or root's counts where the whole home is not, as on a volume without owners.
+    /// Adds the keys of a home, which may be on a volume that other users can write to, or that does not answer. Files
+    /// that belong neither to the user nor to root count only if the whole home has the same owner, as on a volume
+    /// without owners.
     fn add_home(&mut self, home: &Path, user: Option<u32>) {
         let file = home.join(".ssh/authorized_keys");
         let (home, wanted) = (home.to_owned(), file.clone());
@@ -123,7 +124,7 @@ impl Keys {
             let opened = read::open(&wanted)?;
             for found in [opened.metadata()?, fs::metadata(wanted.parent().unwrap_or(&wanted))?] {
                 if !owners.contains(&Some(found.uid())) {
-                    let why = format!("it is not the user's but that of {}", found.uid());
+                    let why = format!("it does not belong to the user but to {}", found.uid());
                     return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
                 }
             }
@@ -143,7 +144,7 @@ impl Keys {
     }
 
     fn text(&self) -> String {
-        // Each line ends, the last one, too.
+        // Every line has a line feed, also the last one.
         let ended = self.lines.iter().flat_map(|line| [line.as_str(), "\n"]);
         ended.collect()
     }
@@ -160,7 +161,7 @@ fn contents(file: File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&read::all(file, ENOUGH)?).into_owned())
 }
 
-/// Adds to `file` the keys that it lacks, and makes it root's alone. What is mounted is somebody else's.
+/// Adds the missing keys to `file`, and gives it to root alone. A mounted file or a link is not changed.
 fn keep(file: &Path, keys: &Keys) -> io::Result<bool> {
     let folder = file.parent().unwrap_or(file);
     if is_mounted(file)
@@ -171,7 +172,7 @@ fn keep(file: &Path, keys: &Keys) -> io::Result<bool> {
     }
     let there = match read::bytes(file, ENOUGH) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        // What cannot be read must not be replaced.
+        // A file that cannot be read must not be replaced.
         there => there?,
     };
     let mut known = Keys::default();
@@ -212,8 +213,8 @@ fn write_if_new(file: &Path, text: &str, mode: u32) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The server does not start without the user that it becomes before a login, and a list of users that somebody brought
-/// along may lack it.
+/// The SSH server does not start without its user for the time before a login, and a mounted `/etc/passwd` may lack
+/// this user.
 fn separate() {
     if User::from_name(SEPARATED).is_ok_and(|user| user.is_some()) {
         return;
@@ -239,7 +240,7 @@ fn separate() {
 mod tests {
     use super::*;
 
-    /// Keys that differ in nothing but their bytes.
+    /// Test keys that differ only in their data.
     fn key(byte: u8) -> String {
         use base64::Engine;
         let mut blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn all_keys_are_taken_once_and_rubbish_is_named() {
+    fn keys_are_added_once_and_invalid_lines_are_listed() {
         let (a, b, c) = (key(1), key(2), key(3));
         let mut keys = Keys::default();
         keys.add("SSH_PUBKEY", &format!("{a} me@home\r\n\r\n# none\r\nrubbish\r\n{b}\r\n"));
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_as_clouds_pass_them() {
+    fn values_are_read_in_the_forms_that_cloud_providers_use() {
         for (value, expected) in [
             ("a\\nb", "a\nb"),
             ("\"a\\r\\nb\"", "a\nb"),
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_somebody_else_put_into_a_home_open_nothing() {
+    fn keys_written_to_a_home_by_another_user_are_ignored() {
         if !rustix::process::geteuid().is_root() {
             return;
         }
@@ -285,7 +286,7 @@ mod tests {
         let (folder, file) = (home.path().join(".ssh"), home.path().join(".ssh/authorized_keys"));
         fs::create_dir(&folder).unwrap();
         fs::write(&file, key(1)).unwrap();
-        // Of home, folder and file.
+        // The owners of home, folder and file.
         for (owners, expected) in [
             ([0, 0, 0], true),
             ([1000, 1000, 1000], true),
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_keys_only_grows() {
+    fn keys_are_only_added_to_an_existing_file() {
         if !rustix::process::geteuid().is_root() {
             return;
         }
@@ -327,7 +328,7 @@ mod tests {
         assert!(!keep(&file, &keys).unwrap(), "nothing is missing");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
-        // Somebody keeps it elsewhere.
+        // The file is a link to another place.
         let elsewhere = dir.path().join("elsewhere");
         fs::rename(&file, &elsewhere).unwrap();
         fs::write(&elsewhere, "").unwrap();

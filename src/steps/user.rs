@@ -1,7 +1,7 @@
-//! The desktop's account, made as the plan decided on it: name, ids, groups, home, sudo and password.
+//! Creates or corrects the desktop's account as the plan decided: name, ids, groups, home, sudo and password.
 //!
-//! Almost always everything is right already; then nothing is started and nothing written. What cannot be made leaves
-//! the existing account for the desktop to run as: the reason lies in a file that the next plan reads.
+//! Almost always the account is correct already; then no program is started and no file is written. If the account
+//! cannot be made, the desktop runs as the existing account: the reason is written to a file that the next plan reads.
 
 mod home;
 mod lists;
@@ -19,10 +19,10 @@ use crate::sys::replace::replace;
 
 use super::{command, number, replan};
 
-/// How long a program that changes the lists may take: it waits 15 s for a lock that somebody else has.
+/// Time limit of a program that changes the user and group files: it waits 15 s for a lock of another process.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the user may do as root.
+/// The sudo rules of the user.
 const SUDOERS: &str = "/etc/sudoers.d/desktopd";
 
 /// The account as it should be.
@@ -33,9 +33,9 @@ struct Wanted<'a> {
     gid: u32,
     home: PathBuf,
     shell: &'a str,
-    /// Groups by name or number; those that are missing are left out.
+    /// Groups by name or number; missing groups are skipped.
     groups: Vec<&'a str>,
-    /// Groups that own devices, each with a name for one that has none.
+    /// Groups that own devices, each with a name to use if the group has no name.
     devices: Vec<(u32, &'a str)>,
     workspace: &'a Path,
 }
@@ -69,17 +69,17 @@ pub(super) fn run(run_dir: &Path, words: [&str; 8]) -> Result<(), String> {
     match &made {
         Ok(_) if marked => drop(fs::remove_file(&mark)),
         Ok(_) => {}
-        // On a full disk there may be room for the file and not for what is in it: it counts all the same.
+        // On a full disk the file may be created but stay empty: the file alone is enough to mark the failure.
         Err(why) => drop(fs::write(&mark, why)),
     }
-    // An account that is as it should be says the same of itself as the plan did.
+    // If the account was correct already, the plan has the right values and no new plan is needed.
     if marked || !matches!(made, Ok(false)) {
         replan::ask(run_dir);
     }
     made.map(drop)
 }
 
-/// Whether the lists were changed.
+/// Returns whether the user or group files were changed.
 fn make(wanted: &Wanted<'_>) -> Result<bool, String> {
     let ids = lists::ids(wanted)?;
     let usual = usual_home(wanted.name);
@@ -97,15 +97,15 @@ fn make(wanted: &Wanted<'_>) -> Result<bool, String> {
     Ok(ids | listed | groups)
 }
 
-/// What is no reason to go on without the account.
+/// Reports a failure that does not prevent the use of the account.
 fn tell(what: &str, result: Result<(), String>) {
     if let Err(why) = result {
         eprintln!("{what}: {why}");
     }
 }
 
-/// Root's rights without a password, and with the environment that the user has: nobody is kept out of their own
-/// container. `HOME` is root's, or root's files would stand in the way of the user's.
+/// Root rights without a password, and with the user's environment, so that no user is locked out of their own
+/// container. `HOME` is root's, or else root would leave files of its own in the user's home.
 fn sudo(file: &Path, name: &str) -> Result<(), String> {
     let text = format!(
         "# Made by desktopd at each start.\n\
@@ -117,11 +117,11 @@ fn sudo(file: &Path, name: &str) -> Result<(), String> {
     {
         return Ok(());
     }
-    // sudo passes over files with a dot in their names, such as one that is not finished.
+    // sudo ignores files with a dot in their names, such as an unfinished temporary file.
     replace(file, text.as_bytes(), 0o440).map_err(|error| error.to_string())
 }
 
-/// Sets `USER_PASSWORD`. A person's own password stays where there is none.
+/// Sets `USER_PASSWORD`. Without the variable, the existing password stays.
 fn password(name: &str) -> Result<(), String> {
     let env = Environment::of_process(&[], &mut Vec::new());
     let Some(password) = env.vars.user_password.as_ref().map(Secret::reveal) else { return Ok(()) };
@@ -129,7 +129,7 @@ fn password(name: &str) -> Result<(), String> {
         return Err("USER_PASSWORD has a line break, which no password can have".to_owned());
     }
     let (reader, mut writer) = io::pipe().map_err(|error| error.to_string())?;
-    // It fits in a pipe, so nobody has to read for this to end.
+    // The text fits in the pipe's buffer, so the write does not wait for a reader.
     writer.write_all(format!("{name}:{password}\n").as_bytes()).map_err(|error| error.to_string())?;
     drop(writer);
     let mut program = command::program("chpasswd");

@@ -1,5 +1,6 @@
-//! The folder where people keep their work: that it is there, that it is theirs, and that they know whether it
-//! outlives the container. Whatever cannot be made so is told with what helps, and costs nobody the desktop.
+//! The workspace, the folder where users keep their work: makes sure that it exists and belongs to the user, and that
+//! the user knows whether it outlives the container. Every failure is reported with a way to solve it, and the desktop
+//! starts all the same.
 
 pub(super) mod copy;
 mod lease;
@@ -16,27 +17,27 @@ use std::time::Duration;
 use super::command::{program, run as run_program};
 use volume::{Access, Asked, Volume};
 
-/// Says in the workspace that it is no volume.
+/// The file in the workspace that says that the workspace is not a volume.
 const WARNING: &str = "WARNING-NO-MOUNT.txt";
 
-/// Where an image keeps what it links into the workspace where nothing is mounted.
+/// The folder of the image that `storage` links to where no volume is mounted.
 const STORAGE: &str = "/opt/storage";
 
-/// What people and programs look for in a volume.
+/// Folders that users and programs expect in a volume.
 const FOLDERS: [&str; 3] = ["storage", "environments/python", "environments/javascript"];
 
-/// Folders of the system, with all that is below them and by themselves: these do not become anybody's, unless somebody
-/// mounts a volume there.
+/// System folders, the first list with everything below them, the second list only the folders themselves: their owner
+/// is not changed, unless a volume is mounted there.
 const SYSTEM: [&str; 9] = ["/usr", "/etc", "/dev", "/proc", "/sys", "/boot", "/bin", "/sbin", "/lib"];
 const SHARED: [&str; 9] = ["/opt", "/home", "/root", "/srv", "/var", "/mnt", "/media", "/tmp", "/run"];
 
-/// File systems that are no volumes there.
+/// File systems that are not volumes when found on system folders.
 const OF_CONTAINERS: [&str; 5] = ["devtmpfs", "overlay", "proc", "sysfs", "tmpfs"];
 
-/// How long setting the access list may take.
+/// Time limit of setting the access list.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Makes everything. What does not work is told once and the rest is still done; only a place that cannot be a
+/// Sets up the workspace. Each failure is reported once and the rest is still done; only a folder that cannot be a
 /// workspace at all is an error.
 pub(super) fn run(asked: Asked<'_>, acl: bool) -> Result<(), String> {
     make(&Volume::of(asked)?, acl)
@@ -48,8 +49,8 @@ fn make(volume: &Volume, acl: bool) -> Result<(), String> {
         && let Err(error) = fs::create_dir_all(&volume.path)
     {
         return match fs::read_link(&volume.path) {
-            Ok(to) => Err(format!("the workspace {shown} is a link to {}, which is not there", to.display())),
-            // A container whose own files cannot change works without one.
+            Ok(to) => Err(format!("the workspace {shown} is a link to {}, which is missing", to.display())),
+            // A container with a read-only root file system works without a workspace.
             Err(_) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
                 eprintln!("{}", volume.trouble(&error));
                 Ok(())
@@ -122,7 +123,7 @@ fn make(volume: &Volume, acl: bool) -> Result<(), String> {
              Files that you keep here are lost when this container is removed. To keep them, mount a volume or a \
              folder here: docker run --volume NAME:{shown} …\n"
         );
-        // Once is enough: who restarts a container knows it.
+        // Once is enough: a user who restarts a container knows it.
         if room::text(&warning).ok().as_ref() != Some(&text) {
             println!("{shown} is not a mounted volume: files there are lost with the container");
             told(WARNING, access.file(&warning, &text));
@@ -131,7 +132,8 @@ fn make(volume: &Volume, acl: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// What is mounted there, of the type `kind`, is somebody's volume unless each container has it there.
+/// Whether `path` is a system folder. A mount of the type `kind` makes it a volume, unless every container has such a
+/// mount there.
 fn of_the_system(path: &Path, kind: Option<&str>) -> bool {
     let mounted = kind.is_some_and(|kind| !OF_CONTAINERS.contains(&kind));
     let system = SHARED.iter().any(|folder| path == Path::new(folder))
@@ -139,7 +141,7 @@ fn of_the_system(path: &Path, kind: Option<&str>) -> bool {
     path.parent().is_none() || (system && !mounted)
 }
 
-/// A workspace that nobody owns becomes the user's; files that are made there get its group.
+/// A workspace without an owner (not a volume, or root's) becomes the user's; new files in it get its group.
 fn own(volume: &Volume) -> io::Result<()> {
     let now = fs::metadata(&volume.path)?;
     let nobodys = volume.kind.is_none() || now.uid() == 0;
@@ -147,7 +149,7 @@ fn own(volume: &Volume) -> io::Result<()> {
         chown(&volume.path, Some(volume.owner.0), Some(volume.owner.1))?;
         let found = fs::metadata(&volume.path)?;
         if (found.uid(), found.gid()) != volume.owner {
-            return Err(io::Error::other("they are taken and forgotten"));
+            return Err(io::Error::other("the file system accepts owners but does not keep them"));
         }
     }
     if now.mode() & 0o2000 != 0 {
@@ -156,18 +158,18 @@ fn own(volume: &Volume) -> io::Result<()> {
     fs::set_permissions(&volume.path, Permissions::from_mode(now.mode() & 0o7777 | 0o2000))
 }
 
-/// Lets the user write what others make there, root above all.
+/// Lets the user write to files that other users make there, mainly root.
 fn access_list(volume: &Volume) {
     let mut command = program("setfacl");
     command.args(["-d", "-m", &format!("u:{}:rwx", volume.owner.0), "--"]).arg(&volume.path);
-    // Some file systems have none, and then that is so.
+    // Some file systems have no access lists; the message below says so.
     command.stderr(std::process::Stdio::null());
     if let Err(why) = run_program(&mut command, Some(PATIENCE)) {
         println!("{} has no default access list (setfacl: {why})", volume.path.display());
     }
 }
 
-/// Where nothing is mounted, `storage` is the image's.
+/// Where no volume is mounted, `storage` links to the image's folder.
 fn storage(volume: &Volume, access: &Access) -> io::Result<()> {
     let link = volume.path.join("storage");
     if fs::symlink_metadata(&link).is_ok() || Path::new(STORAGE).starts_with(&volume.path) {
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn systems_folders_become_nobodys() {
+    fn system_folders_are_recognized_unless_a_volume_is_mounted_there() {
         for (path, kind, expected) in [
             ("/opt", None, true),
             ("/usr/local/share", None, true),
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_is_given_to_its_user_and_loses_the_warning() {
+    fn volume_is_given_to_its_user_and_the_warning_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("under a\nmissing/parent");
         fs::create_dir_all(&path).unwrap();
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_volume_says_so() {
+    fn folder_that_is_no_volume_gets_a_warning() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b");
         make(&volume(&path, None), false).unwrap();

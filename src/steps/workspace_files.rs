@@ -1,6 +1,6 @@
-//! What an image brings for the workspace, `/opt/workspace-internal`: each thing in it is copied where nothing of its
-//! name is there yet. Copied beside under a hidden name and then renamed, so what is there is whole; one container at
-//! a time.
+//! Copies the files that an image brings for the workspace, `/opt/workspace-internal`: each entry is copied if nothing
+//! of its name exists in the workspace. It is copied under a hidden name and then renamed, so that an entry is always
+//! complete; one container at a time.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -14,16 +14,16 @@ use super::workspace::lock::Lock;
 use super::workspace::room::Room;
 use super::workspace::volume::{Asked, Volume};
 
-/// Where images put it.
+/// The folder of the image with these files.
 pub(super) const BROUGHT: &str = "/opt/workspace-internal";
 
-/// In the workspace: who copies, and what a copy is called until it is whole.
+/// In the workspace: the lock file of the copying container, and the name suffix of an unfinished copy.
 const LOCK: &str = ".desktopd-files.lock";
 const UNFINISHED: &str = ".desktopd-new";
 
-/// Copies what is missing; `patience` is for other containers that do the same.
+/// Copies what is missing; `patience` is the time to wait for other containers that copy.
 pub(super) fn run(brought: &Path, asked: Asked<'_>, patience: Duration) -> Result<(), String> {
-    // Most images bring nothing, and then nobody's volume is asked.
+    // Most images bring nothing; then the volume is not accessed at all.
     if fs::read_dir(brought).map_or(true, |mut things| things.next().is_none()) {
         return Ok(());
     }
@@ -34,7 +34,7 @@ pub(super) fn run(brought: &Path, asked: Asked<'_>, patience: Duration) -> Resul
     let access = volume.try_out()?;
     let kind = volume.kind.as_deref().unwrap_or_default();
     let lock = Lock::take(&volume.path.join(LOCK), kind, patience)?;
-    // Another container may have copied meanwhile, or have died in the middle.
+    // Another container may have copied meanwhile, or may have died halfway.
     let names = missing(brought, &volume.path);
     sweep(&volume.path, UNFINISHED, &names);
     let mut failed = Vec::new();
@@ -55,13 +55,13 @@ pub(super) fn run(brought: &Path, asked: Asked<'_>, patience: Duration) -> Resul
             Ok(()) => println!("{} is there now", to.display()),
             Err(why) => failed.push(why),
         }
-        // One that was placed took the room along.
+        // After a successful copy the private folder was removed already.
         remove(&new);
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
 
-/// What the image brings and the workspace lacks.
+/// The entries that the image brings and the workspace lacks.
 fn missing(brought: &Path, workspace: &Path) -> Vec<OsString> {
     let names = fs::read_dir(brought).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let mut names: Vec<_> =
@@ -70,7 +70,7 @@ fn missing(brought: &Path, workspace: &Path) -> Vec<OsString> {
     names
 }
 
-/// What `path` is called until it is whole.
+/// The name of `path` until its copy is complete.
 pub(super) fn unfinished(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -78,7 +78,7 @@ pub(super) fn unfinished(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Removes what nobody will finish. To be called under the lock.
+/// Removes unfinished copies that will not be continued. The lock must be held.
 pub(super) fn sweep(folder: &Path, ending: &str, wanted: &[OsString]) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -89,7 +89,7 @@ pub(super) fn sweep(folder: &Path, ending: &str, wanted: &[OsString]) {
     }
 }
 
-/// Removes whatever is there; what does not go is told.
+/// Removes a file or folder, if it exists; a failure is reported.
 pub(super) fn remove(path: &Path) {
     let result = match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_left_alone_and_what_is_missing_comes() {
+    fn existing_entries_are_left_alone_and_missing_entries_are_copied() {
         let dir = tempfile::tempdir().unwrap();
         let (brought, workspace) = (dir.path().join("brought"), dir.path().join("work"));
         fs::create_dir_all(brought.join("examples/deep")).unwrap();
@@ -116,12 +116,12 @@ mod tests {
         fs::write(brought.join("read me\n.txt"), "ours").unwrap();
         fs::create_dir_all(workspace.join("notes")).unwrap();
         fs::write(workspace.join("notes/mine"), "mine").unwrap();
-        // What somebody put there who wants other files to be replaced.
+        // Links that another user put there to have other files replaced.
         let theirs = dir.path().join("theirs");
         fs::create_dir_all(theirs.join("kept")).unwrap();
         std::os::unix::fs::symlink(&theirs, workspace.join(".read me\n.txt.desktopd-new")).unwrap();
         std::os::unix::fs::symlink(&theirs, workspace.join(".examples.desktopd-new")).unwrap();
-        // Of a container that died, and that this image does not bring.
+        // From a container that died; this image does not bring the entry.
         fs::create_dir_all(workspace.join(".gone.desktopd-new")).unwrap();
         let asked = [workspace.to_str().unwrap(), "", "", ""];
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! The key to the X server, in the file format of `Xauthority`.
+//! The authorization cookie of the X server, in the file format of `Xauthority`.
 
 use std::path::Path;
 
@@ -9,16 +9,16 @@ use crate::sys::replace::replace;
 /// The family that matches every address: the host name of a container changes with its snapshots.
 const FAMILY_WILD: u16 = 0xffff;
 
-/// The only authorization that local servers use.
+/// The only authorization protocol that local servers use.
 const PROTOCOL: &[u8] = b"MIT-MAGIC-COOKIE-1";
 
-/// Writes a new key for display number `display` to `file`, for the user that this runs as, alone.
+/// Writes a new cookie for display number `display` to `file`, readable only for the user of this process.
 pub(super) fn run(file: &Path, display: &str) -> Result<(), String> {
     let cookie: [u8; 16] = rand::rng().random();
     replace(file, &entry(display, &cookie), 0o600).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-/// One record: the family, then four fields, each behind its length; all numbers of 16 bits, big endian.
+/// One record: the family, then four fields, each preceded by its length; all numbers have 16 bits, big endian.
 fn entry(display: &str, cookie: &[u8]) -> Vec<u8> {
     let mut bytes = FAMILY_WILD.to_be_bytes().to_vec();
     for field in [b"", display.as_bytes(), PROTOCOL, cookie] {
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_has_the_form_that_xauth_reads() {
+    fn a_record_has_the_format_that_xauth_reads() {
         let expected = b"\xff\xff\0\0\0\x010\0\x12MIT-MAGIC-COOKIE-1\0\x02ab";
         assert_eq!(entry("0", b"ab"), expected);
     }

@@ -1,9 +1,9 @@
 //! Keycodes for characters that the keyboard layout lacks.
 //!
-//! Programs that type for people at other machines (Selkies, a VNC server, xdotool) bind such a character to one of the
-//! few keycodes that the layout leaves empty, and none of them gives all of its keycodes back. Once no keycode is empty,
-//! the characters of the next program are lost. So bindings that were not used for long are taken away before that: a
-//! program that needs its binding again makes a new one.
+//! Programs that type for remote users (Selkies, a VNC server, xdotool) bind such a character to one of the few
+//! keycodes that the layout leaves empty, and none of these programs releases all of its keycodes. Once no keycode is
+//! empty, the characters of the next program are lost. So bindings that were not used for long are removed before that:
+//! a program that needs its binding again makes a new one.
 
 mod pool;
 
@@ -22,17 +22,17 @@ use x11rb::wrapper::ConnectionExt as _;
 
 use pool::{Pool, Symbols};
 
-/// The keyboard that all input goes through.
+/// The core keyboard, through which all input goes.
 const CORE: u16 = 0x100;
 
-/// A property of the root window with the keycodes that the layout leaves empty: this program finds them bound when it
-/// is started again.
+/// A property of the root window with the keycodes that the layout leaves empty: after a restart this program finds
+/// them bound, and reads the property.
 const KNOWN: &[u8] = b"_DESKTOPD_SPARE_KEYCODES";
 
-/// Without a key for so long, no person types.
+/// After this time without a key event, no person is typing.
 const REST: Timespec = Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
 
-/// Works until the X server is gone.
+/// Runs until the X server ends.
 pub(super) fn run(display: &str) -> Result<(), String> {
     keep(display).map_err(|error| format!("the keycodes of {display}: {error}"))
 }
@@ -88,20 +88,20 @@ fn keep(display: &str) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Takes bindings away. A key that is down would stay down for ever.
+/// Removes bindings, except of pressed keys: such a key would stay pressed for ever.
 fn clear(server: &RustConnection, keycodes: Vec<u8>) -> Result<(), Box<dyn Error>> {
     if keycodes.is_empty() {
         return Ok(());
     }
     let down = server.query_keymap()?.reply()?.keys;
     for keycode in keycodes.into_iter().filter(|code| down[usize::from(code / 8)] & (1 << (code % 8)) == 0) {
-        // One column without a symbol: the keycode has no group of symbols then.
+        // One column without a symbol: the keycode then has no group of symbols.
         server.change_keyboard_mapping(1, keycode, 1, &[0])?.check()?;
     }
     Ok(())
 }
 
-/// Waits until the server has said something; false when it has not within `time`.
+/// Waits until the server has sent data; false if it has not within `time`.
 fn is_readable(server: &RustConnection, time: Option<Timespec>) -> io::Result<bool> {
     let mut polled = [PollFd::new(server.stream(), PollFlags::IN)];
     match poll(&mut polled, time.as_ref()) {
@@ -117,7 +117,7 @@ fn store(server: &RustConnection, root: Window, known: u32, pool: &Pool) -> Resu
     Ok(())
 }
 
-/// The symbols of every keycode, none where it has no group.
+/// The symbols of every keycode, an empty list if the keycode has no group.
 fn symbols(server: &RustConnection) -> Result<Symbols, Box<dyn Error>> {
     let (all, none) = (MapPart::KEY_SYMS, MapPart::default());
     let no_mods = xkb::VMod::default();

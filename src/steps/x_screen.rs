@@ -1,4 +1,4 @@
-//! The size that people see first, on an X server that was started with room for larger ones.
+//! Sets the initial screen size, on an X server that was started with room for larger sizes.
 
 use std::error::Error;
 
@@ -7,10 +7,10 @@ use x11rb::protocol::randr::{self, ConnectionExt as _, ModeInfo, Output, SetConf
 use x11rb::protocol::xproto::{ConnectionExt as _, Window};
 use x11rb::rust_connection::RustConnection;
 
-/// Blank pixels and lines around a picture, as in CVT's timings with reduced blanking. No monitor is behind the screen.
+/// Blank pixels and lines around a picture, as in CVT's timings with reduced blanking. There is no real monitor.
 const BLANK: [u16; 2] = [160, 41];
 
-/// Gives the screen of `display` its size.
+/// Sets the size of the screen of `display`.
 pub(super) fn run(display: &str, size: [u32; 2], refresh: u32, dpi: u32) -> Result<(), String> {
     let [width, height] = size.map(|side| u16::try_from(side).unwrap_or(u16::MAX));
     resize(display, &mode(width, height, refresh), dpi)
@@ -39,7 +39,7 @@ fn resize(display: &str, mode: &ModeInfo, dpi: u32) -> Result<(), Box<dyn Error>
         Some(known) => known.id,
         None => made(&server, root, output, mode)?,
     };
-    // Programs must not see a screen whose parts do not fit.
+    // Programs must not see a screen with inconsistent parts.
     server.grab_server()?;
     let status = |reply: randr::SetCrtcConfigReply| match reply.status {
         SetConfig::SUCCESS => Ok(()),
@@ -51,11 +51,11 @@ fn resize(display: &str, mode: &ModeInfo, dpi: u32) -> Result<(), Box<dyn Error>
     let (width, height) = (mode.width, mode.height);
     server.randr_set_screen_size(root, width, height, millimetres(width), millimetres(height))?.check()?;
     status(server.randr_set_crtc_config(crtc, 0, time, 0, 0, id, rotation, &[output])?.reply()?)?;
-    // The end of the connection ends the grab.
+    // Closing the connection ends the grab.
     Ok(())
 }
 
-/// The first output that shows something.
+/// The first output that is in use.
 fn output(
     server: &RustConnection,
     outputs: &[Output],
@@ -70,7 +70,7 @@ fn output(
     Err("no output is connected".into())
 }
 
-/// A new mode of the output.
+/// Creates a new mode for the output.
 fn made(
     server: &RustConnection,
     root: Window,
@@ -84,7 +84,7 @@ fn made(
     Ok(id)
 }
 
-/// A mode with as many pictures a second.
+/// A mode with the refresh rate `refresh`.
 fn mode(width: u16, height: u16, refresh: u32) -> ModeInfo {
     let (htotal, vtotal) = (width.saturating_add(BLANK[0]), height.saturating_add(BLANK[1]));
     let clock = u64::from(htotal) * u64::from(vtotal) * u64::from(refresh);
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mode_has_the_refresh_that_was_asked_for() {
+    fn a_mode_has_the_requested_refresh_rate() {
         for (width, height, refresh) in [(1920, 1080, 60), (1366, 768, 30), (16, 16, 8), (3840, 2160, 144)] {
             let mode = mode(width, height, refresh);
             assert_eq!((mode.width, mode.height), (width, height));
@@ -124,7 +124,7 @@ mod tests {
                     && mode.vsync_end < mode.vtotal
             );
         }
-        // What no clock can do is the fastest.
+        // A pixel clock beyond the maximum is limited to it.
         assert_eq!(mode(32767, 32767, 1000).dot_clock, u32::MAX);
     }
 }

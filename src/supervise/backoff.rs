@@ -1,23 +1,23 @@
-//! How long a unit waits before it is started again, and when that ends.
+//! How long a unit waits before it is restarted, and when it is given up.
 //!
-//! The first failure after the unit had been ready is answered at once. Then the wait doubles from `restart-delay` to
-//! `restart-delay-max`, with a tenth of jitter, and starts over when the unit stayed ready for as long as the longest
-//! wait. The limit counts failures in a window of *ready* time: neither waits nor slow starts make a failure old, so a
-//! unit that never works always reaches its limit.
+//! The first failure after the unit was ready causes an immediate restart. Then the wait doubles from `restart-delay`
+//! to `restart-delay-max`, with up to a tenth of jitter. The waits start over when the unit stayed ready for as long as
+//! the longest wait. The limit counts failures in a window of *ready* time: neither waits nor slow starts let a failure
+//! expire, so a unit that never works always reaches its limit.
 
 use std::time::Duration;
 
-/// How much ready time makes a failure old.
+/// The amount of ready time after which a failure expires.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What a unit's file says about failures.
+/// What the unit's file says about failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Patience {
-    /// How many failures are too many; `None` never gives up.
+    /// The number of failures at which the unit is given up; `None` never gives up.
     pub(super) limit: Option<u32>,
     /// The first wait.
     pub(super) first: Duration,
-    /// The longest wait, and how long the unit has to stay ready to be well again.
+    /// The longest wait, and how long the unit has to stay ready to count as recovered.
     pub(super) longest: Duration,
 }
 
@@ -33,21 +33,21 @@ pub(super) enum Verdict {
 /// The failures of one unit.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Backoff {
-    /// Failures since the unit was last well.
+    /// Failures since the unit last recovered.
     in_a_row: u32,
-    /// How much ready time had passed at each failure that still counts.
+    /// The ready time that had passed at each failure that still counts.
     failures: Vec<Duration>,
     ready_time: Duration,
 }
 
 impl Backoff {
-    /// The unit failed after it had been ready for `ready` (nothing, if it never was). `jitter` is from 0 to 1.
+    /// The unit failed after it had been ready for `ready` (`None` if it never was ready). `jitter` is from 0 to 1.
     pub(super) fn failed(&mut self, ready: Option<Duration>, patience: Patience, jitter: f64) -> Verdict {
         let lasted = ready.unwrap_or_default();
         self.ready_time += lasted;
         let now = self.ready_time;
         self.failures.retain(|at| now.saturating_sub(*at) <= WINDOW);
-        // Without a limit nobody counts, and a unit may fail for years.
+        // Without a limit, failures are not counted: a unit may fail for years.
         if let Some(limit) = patience.limit {
             self.failures.push(now);
             let count = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
@@ -68,8 +68,8 @@ impl Backoff {
         Verdict::Again(wait.mul_f64(1.0 + 0.1 * jitter))
     }
 
-    /// The machine could not start the unit, which is none of the unit's failures: it is tried again for ever, at
-    /// growing distances.
+    /// The machine could not start the unit. This is not a failure of the unit: the start is retried without limit,
+    /// with growing waits.
     pub(super) fn held_up(&mut self, patience: Patience, jitter: f64) -> Duration {
         match self.failed(None, Patience { limit: None, ..patience }, jitter) {
             Verdict::Again(wait) => wait,
@@ -77,7 +77,7 @@ impl Backoff {
         }
     }
 
-    /// Somebody started it by hand: what was counts no more.
+    /// Forgets all failures: the unit was started by hand.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_machine_lacks_is_no_failure_of_the_unit() {
+    fn a_start_that_the_machine_could_not_do_is_no_failure_of_the_unit() {
         let mut backoff = Backoff::default();
         for _ in 0..100 {
             backoff.held_up(patience(Some(2)), 0.0);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stayed_ready_long_enough_is_well_again() {
+    fn a_unit_that_stayed_ready_long_enough_has_recovered() {
         let verdicts = waits(&[Some(S(1)), Some(S(1)), Some(LONGEST)], None);
         assert_eq!(verdicts[2], Verdict::Again(Duration::ZERO));
     }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_never_gets_ready_reaches_the_limit_however_slow_the_starts() {
+    fn a_unit_that_never_gets_ready_reaches_the_limit_even_with_slow_starts() {
         assert_eq!(waits(&[None; 5], Some(5))[4], Verdict::GiveUp(5));
     }
 

@@ -1,5 +1,5 @@
-//! What happened, as it is told to others: every step of every unit from state to state, and the supervisor's own.
-//! The published state may skip what lasted no time; nothing is skipped here.
+//! Changes, as they are reported to other parts: every transition of every unit, and those of the supervisor. The
+//! published state may skip states that lasted no time; the changes skip nothing.
 
 use std::time::Duration;
 
@@ -8,43 +8,43 @@ use crate::logs::{Logs, QUIET};
 use super::lifecycle::Passage;
 use super::{Published, UnitHealth, UnitState};
 
-/// How long a unit that has failed is given until its last lines are read.
+/// How long to wait after a failure before the unit's last lines are printed.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Something changed.
+/// A change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A unit did.
+    /// A unit changed.
     Unit(UnitChange),
-    /// Everything that should be up is, or is not any more. The time is in milliseconds since the Unix epoch.
+    /// Everything that should be up is up, or is not up any more. The time is in milliseconds since the Unix epoch.
     Up(bool, i64),
-    /// Everything is being stopped, since that time.
+    /// Everything is being stopped, since this time.
     Stopping(i64),
 }
 
-/// One step of one unit.
+/// One transition of one unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitChange {
     /// Its name.
     pub unit: String,
-    /// Where it came from; `None` for where it began.
+    /// The state before; `None` for the first state.
     pub from: Option<UnitState>,
-    /// Where it is now. The same as `from` when only the reason is new.
+    /// The state now. Equal to `from` if only the reason is new.
     pub to: UnitState,
     /// Why; may be empty. Secrets are masked.
     pub reason: String,
-    /// How its checks go, if it is ready and checked.
+    /// The result of its checks, if it is ready and has checks.
     pub health: Option<UnitHealth>,
     /// When, in milliseconds since the Unix epoch.
     pub at: i64,
-    /// The process that this is about, if one is.
+    /// The process that the change is about, if any.
     pub pid: Option<i32>,
 }
 
-/// Who is told. Answers with the change's number, and must not wait: the supervisor waits for it.
+/// The receiver of the changes. Returns the number of the change. It must not block: the supervisor waits for it.
 pub type Sink = Box<dyn Fn(Change) -> u64 + Send + Sync>;
 
-/// What lies between two published states. `wall` is the time at the monotonic zero, `now` the time since then.
+/// The changes between two published states. `wall` is the time at the monotonic zero, `now` the time since then.
 pub(super) fn between(
     old: &Published,
     new: &Published,
@@ -72,7 +72,7 @@ pub(super) fn between(
     }
     for (at_unit, unit) in new.units.iter().enumerate() {
         let Some(old) = old.units.get(at_unit).filter(|_| last[at_unit].is_none()) else {
-            // What it waits for is known only when everything has settled.
+            // The reason for waiting is known only when everything has settled.
             if let Some(last) = last[at_unit].map(|last| &mut changes[last])
                 && last.reason.is_empty()
             {
@@ -80,7 +80,8 @@ pub(super) fn between(
             }
             continue;
         };
-        // What a unit waits for changes with every step of those, which are told themselves.
+        // The reason of a waiting unit changes with every transition of other units; these transitions are reported
+        // themselves.
         if old.reason != unit.reason && unit.state != UnitState::Waiting {
             changes.push(UnitChange {
                 unit: unit.name.clone(),
@@ -95,7 +96,7 @@ pub(super) fn between(
     }
     let mut changes: Vec<Change> = changes.into_iter().map(Change::Unit).collect();
     if new.stopping && !old.stopping {
-        // It is why the units change, so it comes first.
+        // The stop causes the changes of the units, so it comes first.
         changes.insert(0, Change::Stopping(at(now)));
     }
     if new.up != old.up && !new.stopping {
@@ -108,12 +109,12 @@ fn has_process(state: UnitState) -> bool {
     matches!(state, UnitState::Starting | UnitState::Ready | UnitState::Stopping)
 }
 
-/// Every change is a line in the daemon's log.
+/// Writes every change as a line to the daemon's log.
 pub(super) fn announce(change: &Change, logs: &Logs) {
     use UnitState as S;
     let change = match change {
         Change::Up(true, _) => return tracing::info!("everything is up"),
-        // The units say why, and whoever asked for the stop says so.
+        // The units say why; the code that receives the stop request logs the stop.
         Change::Up(false, _) | Change::Stopping(_) => return,
         Change::Unit(change) => change,
     };
@@ -127,16 +128,16 @@ pub(super) fn announce(change: &Change, logs: &Logs) {
             tracing::error!("{text}");
             let (logs, unit) = (logs.clone(), change.unit.clone());
             tokio::spawn(async move {
-                // What it said last may still be in its pipe.
+                // The unit's last output may still be in its pipe.
                 tokio::time::sleep(LAST_WORDS).await;
                 logs.print_last_lines(&unit);
             });
         }
         S::Ready if change.health == Some(UnitHealth::Unhealthy) => tracing::warn!("{text}"),
         S::Backoff => tracing::warn!("{text}"),
-        // It ended, and is so quickly back that nothing else tells it.
+        // The unit ended and is restarted at once; nothing else reports it.
         S::Starting if !colon.is_empty() => tracing::warn!("{text}"),
-        // That all goes well is no news where its own lines are none.
+        // For a unit whose lines are not printed, success is not printed either.
         S::Ready | S::Done if logs.is_quiet(&change.unit) => tracing::info!(target: QUIET, "{text}"),
         S::Ready | S::Done | S::Stopped | S::Skipped => tracing::info!("{text}"),
         S::Waiting | S::Starting | S::Stopping => tracing::debug!("{text}"),
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn states_that_last_no_time_are_told_with_their_process() {
+    fn states_that_last_no_time_are_reported_with_their_process() {
         use UnitState as S;
         let old =
             Published { units: vec![unit("a", S::Ready, "", Some(7))], up: true, ..Published::default() };
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_told_when_it_is_new_but_not_what_a_unit_waits_for() {
+    fn a_new_reason_is_reported_unless_it_is_what_a_unit_waits_for() {
         use UnitState as S;
         let units = |why: &str| vec![unit("a", S::Stopping, why, Some(7)), unit("b", S::Waiting, why, None)];
         let old = Published { units: units("x"), ..Published::default() };
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn that_a_ready_unit_is_unhealthy_is_told_and_when_it_is_healthy_again() {
+    fn a_ready_unit_that_becomes_unhealthy_or_healthy_again_is_reported() {
         use UnitState as S;
         let with = |health, reason: &str| {
             let unit = UnitStatus { health: Some(health), ..unit("a", S::Ready, reason, Some(7)) };
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_that_begins_says_what_it_waits_for_and_a_stop_comes_before_what_it_causes() {
+    fn a_new_unit_reports_its_reason_to_wait_and_a_stop_precedes_its_effects() {
         use UnitState as S;
         let new = Published { units: vec![unit("a", S::Waiting, "for b", None)], ..Published::default() };
         assert_eq!(

@@ -1,5 +1,5 @@
-//! Carries out what the core decides and tells it what happened. One task owns the core and all processes: it is the
-//! only writer of every unit's state.
+//! Carries out the decisions of the core and reports events to it. One task owns the core and all processes: it is the
+//! only writer of the units' states.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +23,7 @@ use super::lifecycle::{Core, Effect, Event, Status, Stop};
 use super::process::{self, Around, Process};
 use super::{NewPlan, Replanned, Request, RequestError, Taken, UnitStatus, Verb};
 
-/// How long what escaped from its unit may take to end, first when told to, then when killed.
+/// How long processes that escaped from their units get to end: first after TERM, then after KILL.
 const SWEEP: Duration = Duration::from_millis(250);
 
 /// What the driver publishes after every change.
@@ -31,15 +31,15 @@ const SWEEP: Duration = Duration::from_millis(250);
 pub struct Published {
     /// Every unit's status, in the order of the plan.
     pub units: Vec<UnitStatus>,
-    /// Whether everything that should be up is.
+    /// Whether everything that should be up is up.
     pub up: bool,
     /// Whether everything is being stopped.
     pub stopping: bool,
     /// Whether everything has stopped.
     pub finished: bool,
-    /// The exit code of the whole, when everything has stopped.
+    /// The exit code of the daemon, when everything has stopped.
     pub code: i32,
-    /// The number of the last change that led here.
+    /// The number of the last change before this state.
     pub seq: u64,
 }
 
@@ -47,9 +47,9 @@ pub(super) struct Driver {
     pub(super) units: Vec<Unit>,
     pub(super) core: Core,
     pub(super) processes: Vec<Option<Process>>,
-    /// The stop commands that run. One that is dropped is ended.
+    /// The running stop commands. Dropping a handle ends the command.
     pub(super) asking: Vec<Option<AbortOnDropHandle<()>>>,
-    /// The checks that run. One that is dropped is ended.
+    /// The running checks. Dropping a handle ends the check.
     pub(super) checking: Vec<Option<AbortOnDropHandle<()>>>,
     pub(super) guards: Vec<Guards>,
     pub(super) reaper: Reaper,
@@ -59,7 +59,7 @@ pub(super) struct Driver {
     pub(super) published: watch::Sender<Published>,
     pub(super) changes: Sink,
     pub(super) finished: bool,
-    /// The monotonic start, and the wall clock at it in milliseconds since the Unix epoch.
+    /// The start by the monotonic clock, and by the wall clock in milliseconds since the Unix epoch.
     pub(super) began: (Instant, i64),
 }
 
@@ -80,7 +80,7 @@ impl Driver {
                 Some(event) = events.recv() => self.survive(|driver| driver.take(event)),
                 Some(request) = requests.recv() => self.survive(|driver| driver.answer(request)),
                 Some((units, reply)) = plans.recv() => self.survive(|driver| {
-                    // Whoever asked may have gone.
+                    // The requester may have disconnected.
                     let _ = reply.send(driver.replan(units));
                 }),
                 () = until(self.began.0, deadline) => self.survive(|driver| driver.take(Event::Tick)),
@@ -90,7 +90,7 @@ impl Driver {
         self.publish(true);
     }
 
-    /// Ends what escaped from its unit: when the daemon ends, nothing that it started goes on.
+    /// Ends processes that escaped from their units: when the daemon ends, no process that it started stays behind.
     async fn sweep(&self) {
         let own = std::process::id().cast_signed();
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
@@ -103,10 +103,10 @@ impl Driver {
         }
     }
 
-    /// A panic here is a mistake of ours; it costs what was being done, not everything that runs.
+    /// A panic here is a bug of desktopd. It aborts only the current action; the services keep running.
     fn survive(&mut self, act: impl FnOnce(&mut Self)) {
         if catch_unwind(AssertUnwindSafe(|| act(self))).is_err() {
-            tracing::error!("an internal error of desktopd; `desktopd status` shows what is left of it");
+            tracing::error!("an internal error of desktopd; `desktopd status` shows the remaining state");
         }
     }
 
@@ -132,9 +132,10 @@ impl Driver {
         self.carry_out(&effects);
     }
 
-    /// Does what the core decided, and shows it.
+    /// Executes the effects that the core decided on, and publishes the state.
     fn carry_out(&mut self, effects: &[Effect]) {
-        // First: a guard that hears of an end for good only after the main process has ended spares what it should not.
+        // This comes first: a guard that learns only after the end of the main process that the unit ends for good
+        // would spare detached jobs.
         for at in 0..self.units.len() {
             match (&self.processes[at], self.core.end_for_good(at)) {
                 (Some(process), Some(Stop::Begun)) => process.finish(),
@@ -185,7 +186,7 @@ impl Driver {
     }
 
     fn report(&self, event: Event) {
-        // We hold the receiver ourselves.
+        // This struct owns a sender, and the receiver lives as long as the loop.
         let _ = self.events.send(event);
     }
 
@@ -220,7 +221,7 @@ impl Driver {
         self.checking[at] = Some(check);
     }
 
-    /// Takes over a new plan. Every unit keeps its place, and one whose file is gone stays to say so.
+    /// Takes over a new plan. Every unit keeps its index; a unit whose file was removed stays, as skipped.
     fn replan(&mut self, planned: Vec<Unit>) -> Replanned {
         let mut told = Replanned::default();
         if self.core.is_stopping() {
@@ -232,7 +233,7 @@ impl Driver {
         let mut changed = Vec::with_capacity(self.units.len());
         for unit in &mut self.units {
             let next = planned.remove(&unit.name).unwrap_or_else(|| {
-                let fate = Fate::Skip("its file is gone".to_owned());
+                let fate = Fate::Skip("its file was removed".to_owned());
                 let (needs, after, follows, restart_with) = Default::default();
                 Unit { fate, needs, after, follows, restart_with, main: false, ..unit.clone() }
             });
@@ -276,7 +277,7 @@ impl Driver {
             units: units.into_iter().map(|at| self.units[at].name.clone()).collect(),
             seq: self.published.borrow().seq,
         });
-        // Whoever asked may have gone.
+        // The requester may have disconnected.
         let _ = request.reply.send(taken);
     }
 
@@ -334,7 +335,7 @@ impl Driver {
         let passages = self.core.passages();
         let time = (self.began.1, self.now());
         let told = changes::between(&self.published.borrow(), &next, passages, time, &self.logs);
-        // Told before it is shown: whoever sees a state finds its event.
+        // Recorded before it is published: a reader that sees a state can find its event.
         for change in told {
             changes::announce(&change, &self.logs);
             next.seq = (self.changes)(change);

@@ -1,5 +1,6 @@
-//! The guards of one unit, as others have to do with them: the one above the run of today, which can be told to clear
-//! what the unit started beside itself, and those of earlier runs, which stayed with jobs that a person detached.
+//! The guards of one unit, as other units use them: the guard of the current run, which can be asked to end the
+//! processes that the unit started beside its main process, and the guards of earlier runs, which stayed for jobs that
+//! a user detached.
 
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,33 +11,34 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::sys::guard::GuardCommand;
 use crate::sys::launch;
 
-/// How long a guard may take for what it is told here: its own patience, then the kernel's, and that of a busy machine.
+/// How long a guard may take for a request: its own grace period, the kernel's time to end processes, and a margin for
+/// a busy machine.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Shared by the driver and by all runs that have to do with the unit. Cheap to clone.
+/// Shared by the driver and by all runs that use the unit's guards. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Guards(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    /// To whoever listens to the run of today.
+    /// To the task that handles the current run.
     run: Option<mpsc::UnboundedSender<Clear>>,
     left: Vec<Left>,
 }
 
-/// A guard that stayed with jobs.
+/// A guard that stayed because of detached jobs.
 struct Left {
     socket: Arc<UnixStream>,
-    /// Whether it was told that the jobs end, too.
+    /// Whether the guard was asked to end the jobs, too.
     told: bool,
     /// Closed when the guard has ended.
     here: watch::Receiver<()>,
 }
 
-/// The wish that what a unit started beside its main process ends.
+/// A request to end the processes that a unit started beside its main process.
 pub(super) struct Clear {
     pub(super) spare: bool,
-    /// Dropped when it is done, or when there is nothing to do it to.
+    /// Dropped when this is done, or when there is nothing to end.
     pub(super) done: oneshot::Sender<()>,
 }
 
@@ -45,14 +47,14 @@ impl Guards {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A run begins; what is wished of its guard comes here.
+    /// Begins a run; requests to its guard arrive on the returned channel.
     pub(super) fn begin(&self) -> mpsc::UnboundedReceiver<Clear> {
         let (sender, wishes) = mpsc::unbounded_channel();
         self.lock().run = Some(sender);
         wishes
     }
 
-    /// A run is over but for jobs, with which its guard stays as long as the returned sender is kept.
+    /// A run has ended except for jobs; its guard stays with them until the returned sender is dropped.
     pub(super) fn keep(&self, socket: Arc<UnixStream>) -> watch::Sender<()> {
         let (ended, here) = watch::channel(());
         let mut inner = self.lock();
@@ -61,16 +63,16 @@ impl Guards {
         ended
     }
 
-    /// Ends what earlier runs left.
+    /// Ends the jobs that earlier runs left.
     pub(super) fn end_jobs(&self) {
         for left in self.lock().left.iter_mut().filter(|left| !left.told) {
             left.told = true;
-            // A guard that does not listen any more has ended.
+            // If the guard does not receive any more, it has ended.
             let _ = launch::send(&*left.socket, &GuardCommand::Finish, &[]);
         }
     }
 
-    /// Waits until what earlier runs left has ended, or does not end.
+    /// Waits until the jobs of earlier runs have ended, at most for the limit.
     pub(super) async fn jobs_ended(&self) {
         let left: Vec<_> = self.lock().left.iter().map(|left| left.here.clone()).collect();
         let all = async {
@@ -81,11 +83,12 @@ impl Guards {
         let _ = tokio::time::timeout(LIMIT, all).await;
     }
 
-    /// Ends what the unit started beside its main process, and returns when that is gone or does not end.
+    /// Ends the processes that the unit started beside its main process. Returns when they have ended, or after the
+    /// limit.
     pub(super) async fn clear(&self, spare: bool) {
         let (done, cleared) = oneshot::channel();
         if let Some(run) = &self.lock().run {
-            // Nobody listens when it has ended.
+            // If the run has ended, the channel has no receiver.
             let _ = run.send(Clear { spare, done });
         } else {
             drop(done);

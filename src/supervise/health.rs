@@ -1,4 +1,5 @@
-//! Carries out the checks of units that are ready; when one is due and what comes of it is [`super::lifecycle`]'s.
+//! Carries out the checks of units that are ready. [`super::lifecycle`] decides when a check is due and what its result
+//! means.
 
 use std::panic::AssertUnwindSafe;
 
@@ -11,7 +12,7 @@ use crate::config::service::Probe;
 use super::lifecycle::Event;
 use super::ready::probe::{self, Beside};
 
-/// Begins check `number` of unit `at`. When the handle is dropped the check ends, a command with its process group.
+/// Begins check `number` of unit `at`. Dropping the handle ends the check; a command ends with its process group.
 pub(super) fn check(
     (at, number): (usize, u64),
     probe: Probe,
@@ -20,9 +21,9 @@ pub(super) fn check(
 ) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let attempt = AssertUnwindSafe(probe::attempt(&probe, &beside)).catch_unwind();
-        // A panic is a mistake of ours; that no answer ever came would be one more.
+        // A panic is a bug of desktopd; the core still gets an answer.
         let result = attempt.await.unwrap_or_else(|_| Err("an internal error of desktopd".to_owned()));
-        // The driver is there as long as there is anything to check.
+        // The driver exists as long as there are units to check.
         let _ = events.send(Event::Checked(at, number, result));
     }))
 }

@@ -1,7 +1,7 @@
-//! The life of units, as a pure function of events and time.
+//! The life cycle of units, as a pure function of events and time.
 //!
 //! ```text
-//!            needs are open             it says so                somebody asks, or a need is lost
+//!            needs are open             it is ready               on request, or a need is lost
 //!   Waiting ----------------> Starting -----------> Ready ------------------------> Stopping
 //!      ^  ^                      |                    |                                |
 //!      |  +------ Backoff <------+--- it ended -------+                                |
@@ -10,9 +10,9 @@
 //!                    +--- too often ------------------------------------------> Failed, (Skipped)
 //! ```
 //!
-//! Invariants: a process is asked for only while none is alive; every state that waits for something has a deadline
-//! or an event that ends it; what needs a unit is stopped before the unit is, and before it is started again.
-//! Deadlines belong to states: whoever drives this sleeps until [`Core::deadline`].
+//! Invariants: a process is started only while no process of the unit is alive; every state that waits has a deadline
+//! or an event that ends it; the units that need a unit are stopped before it is stopped, and before it is started
+//! again. Deadlines belong to states: the driver sleeps until [`Core::deadline`].
 
 mod cell;
 mod ending;
@@ -36,10 +36,10 @@ use health::Checks;
 /// Time since the daemon started.
 pub type Now = Duration;
 
-/// How long everything together may take to stop before it is killed. Docker kills after 10 s.
+/// How long the stop of all units together may take before they are killed. Docker kills after 10 s.
 const STOP_BUDGET: Duration = Duration::from_millis(6500);
 
-/// What the core wants done.
+/// What the core asks the driver to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Start the unit's process. Exactly one [`Event::Gone`] must follow, sooner or later.
@@ -48,62 +48,63 @@ pub enum Effect {
     Ask(usize),
     /// Send the unit's stop signal.
     Signal(usize),
-    /// End the unit and whatever belongs to it.
+    /// Kill the unit and all processes that belong to it.
     Kill(usize),
-    /// See whether the unit still does its work; [`Event::Checked`] with this number tells. There is only one at a time.
+    /// Check whether the unit still works; [`Event::Checked`] with this number reports the result. A unit has at most
+    /// one running check.
     Check(usize, u64),
-    /// End the check that runs; nobody waits for its answer.
+    /// End the running check; its result is not used any more.
     Recall(usize),
     /// Everything has stopped.
     Finished,
 }
 
-/// What happened.
+/// What happened, as the driver reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The unit's program runs as this process.
     Launched(usize, i32),
-    /// An attempt to see whether the unit is ready came to nothing: what was tried, and what came back.
+    /// An attempt to see whether the unit is ready failed: what was tried, and the result.
     Tried(usize, String),
     /// The unit said that it is ready.
     Ready(usize),
-    /// The unit said what it does, in words for people.
+    /// The unit reported what it does, as a text for users.
     Says(usize, String),
-    /// The check with this number ended; the error says what came back.
+    /// The check with this number ended; the error says why it failed.
     Checked(usize, u64, Result<(), String>),
-    /// Nothing of the unit's process is left.
+    /// All processes of the unit have ended.
     Gone(usize, Outcome),
-    /// The stop command ended; whether it went well.
+    /// The stop command ended, with success or not.
     Asked(usize, bool),
-    /// Somebody wants these units up, and what they need.
+    /// Start these units, and what they need.
     Start(Vec<usize>),
-    /// Somebody wants these units down: who it is, as people are told.
+    /// Stop these units; the text names the requester.
     Stop(Vec<usize>, String),
-    /// Somebody wants these units down and up again; who it is.
+    /// Restart these units; the text names the requester.
     Restart(Vec<usize>, String),
-    /// Stop everything; a second time means now.
+    /// Stop everything; the second time, kill everything.
     Shutdown,
     /// Time passed.
     Tick,
 }
 
-/// How far a unit that ends for good has come.
+/// The progress of a unit that ends for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// It is on its way out.
+    /// It is being stopped.
     Begun,
-    /// Nothing of it runs.
+    /// None of its processes runs.
     Over,
 }
 
-/// How a process came to its end.
+/// How a process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It ran and ended.
     Ended(Exit),
     /// It could not be started.
     NotStarted(String),
-    /// It could not be started because the machine had nothing left to start it with.
+    /// It could not be started because the machine lacked a resource for it.
     HeldUp(String),
     /// It could not be started because its program does not exist.
     NotFound(String),
@@ -118,29 +119,29 @@ pub struct Core {
     ending: Option<Ending>,
     finished: bool,
     random: u64,
-    /// How many checks were begun: the number of the last one.
+    /// How many checks were begun, which is also the number of the last one.
     checks: u64,
     effects: Vec<Effect>,
     passages: Vec<Passage>,
 }
 
-/// The end of everything.
+/// The stop of everything.
 #[derive(Clone, Copy, Debug)]
 struct Ending {
-    /// When patience ends.
+    /// When the next escalation is due.
     deadline: Now,
-    /// Whether it has ended before.
+    /// Whether everything was killed already.
     killed: bool,
 }
 
-/// A unit came from one state into the next. States that last no time pass by here too: they carry reasons.
+/// A transition of a unit from one state to the next. States that last no time appear here as well: they carry reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passage {
     /// The unit.
     pub unit: usize,
-    /// Where it came from; `None` for where it begins.
+    /// The state before; `None` for the first state.
     pub from: Option<UnitState>,
-    /// Where it is now.
+    /// The state now.
     pub to: UnitState,
     /// Why; may be empty.
     pub reason: String,
@@ -155,31 +156,31 @@ impl Passage {
     }
 }
 
-/// A unit's state as others may see it.
+/// A unit's state as other modules see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Its state.
     pub state: UnitState,
-    /// Why it is there.
+    /// Why it is in this state.
     pub reason: String,
-    /// Since when.
+    /// Since when it is in this state.
     pub since: Now,
     /// Its main process.
     pub pid: Option<i32>,
-    /// How often it was started again by itself.
+    /// How often it was restarted automatically.
     pub restarts: u32,
-    /// How its checks go, if it is checked.
+    /// The result of its checks, if it has checks.
     pub health: Option<UnitHealth>,
-    /// What it says of itself; may be empty.
+    /// Its own status text; may be empty.
     pub says: String,
-    /// Who asked for its stop, while that holds.
+    /// Who requested its stop, until it is wanted again.
     pub stopped_by: Option<String>,
-    /// Whether it starts only when asked to, and was never asked.
+    /// Whether it starts only on request, and was never requested.
     pub off: bool,
 }
 
 impl Core {
-    /// The units of a plan, all waiting. `seed` feeds the jitter.
+    /// The units of a plan in their first states. `seed` feeds the jitter.
     pub fn new(units: &[Unit], seed: u64) -> Self {
         let cells: Vec<Cell> = specs(units)
             .into_iter()
@@ -202,7 +203,7 @@ impl Core {
         }
     }
 
-    /// Takes in what happened and says what is to be done about it.
+    /// Handles an event and returns the effects to carry out.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         self.now = self.now.max(now);
         if self.finished {
@@ -220,7 +221,7 @@ impl Core {
             Event::Checked(at, number, result) => self.checked(at, number, result),
             Event::Gone(at, outcome) => {
                 if self.cells[at].alive {
-                    let told = self.is_told_to_end(at);
+                    let told = self.is_asked_to_end(at);
                     self.gone(at, &outcome);
                     self.take_end(at, &outcome, told);
                 }
@@ -232,12 +233,12 @@ impl Core {
             Event::Shutdown => self.shutdown(),
             Event::Tick => {}
         }
-        // A deadline may be as short as nothing: what settled may be due already.
+        // A timeout may be zero: what settled may be due already.
         while self.settle() | self.deadlines() {}
         std::mem::take(&mut self.effects)
     }
 
-    /// When [`Event::Tick`] is due, if at all. Never before the time that was handled last.
+    /// When [`Event::Tick`] is due, if at all. Never earlier than the last handled time.
     pub fn deadline(&self) -> Option<Now> {
         if self.finished {
             return None;
@@ -268,12 +269,13 @@ impl Core {
         })
     }
 
-    /// Every step from state to state since the last call, in their order.
+    /// All transitions since the last call, in order.
     pub fn passages(&mut self) -> Vec<Passage> {
         std::mem::take(&mut self.passages)
     }
 
-    /// Whether everything that should be up is. What was stopped, and what waits for that, should not.
+    /// Whether everything that should be up is up. Stopped units, and units that wait for them, are not expected to be
+    /// up.
     pub fn up(&self) -> bool {
         self.ending.is_none() && (0..self.cells.len()).all(|at| !self.expected(at) || self.satisfied(at))
     }
@@ -284,7 +286,7 @@ impl Core {
         (!cell.spec.runnable).then_some(cell.reason.as_str())
     }
 
-    /// Whether `at` ends for good instead of being started anew, and how far that has come. One that still waits for
+    /// Whether `at` ends for good instead of being restarted, and how far that has come. A unit that still waits for
     /// its dependents to end has not begun.
     pub fn end_for_good(&self, at: usize) -> Option<Stop> {
         let cell = &self.cells[at];
@@ -295,7 +297,7 @@ impl Core {
         }
     }
 
-    /// Whether it is stopping everything.
+    /// Whether everything is being stopped.
     pub fn is_stopping(&self) -> bool {
         self.ending.is_some()
     }
@@ -344,7 +346,7 @@ impl Core {
 
     fn ready(&mut self, at: usize) {
         let cell = &self.cells[at];
-        // One that is on its way out comes too late.
+        // A unit that is leaving gets ready too late.
         if matches!(cell.state, State::Starting { .. }) && !cell.spec.oneshot && cell.leaving.is_none() {
             let checks = cell.spec.health.as_ref().map(|health| Checks::new(health, self.now));
             self.enter(at, State::Ready { since: self.now, checks }, String::new());
@@ -352,7 +354,7 @@ impl Core {
         }
     }
 
-    /// Lets those in who need `at`, and counts that it is there (again), for those that follow it.
+    /// Lets the dependents of `at` start, and counts that it is open (again), for the units that follow it.
     fn open(&mut self, at: usize) {
         let cell = &mut self.cells[at];
         if std::mem::replace(&mut cell.open, true) {
@@ -362,7 +364,7 @@ impl Core {
         if cell.generation > 1 {
             return;
         }
-        // The first time is no restart, also for those that were started before it.
+        // The first time is no restart, also for followers that were started before it.
         for cell in &mut self.cells {
             for (unit, generation) in cell.spec.follows.iter().zip(&mut cell.followed) {
                 if *unit == at {
@@ -373,7 +375,7 @@ impl Core {
     }
 }
 
-/// The units as cells want them, with names resolved to places.
+/// The specifications of the units, with names resolved to indexes.
 fn specs(units: &[Unit]) -> Vec<Spec> {
     let index: BTreeMap<&str, usize> =
         units.iter().enumerate().map(|(at, unit)| (unit.name.as_str(), at)).collect();
@@ -384,7 +386,7 @@ fn specs(units: &[Unit]) -> Vec<Spec> {
         runnable: unit.fate == Fate::Run,
         oneshot: unit.oneshot,
         needs: resolve(&unit.needs),
-        // Whoever restarts with another one starts after it.
+        // A unit that restarts with another unit starts after it.
         after: resolve(&[&unit.after[..], &unit.follows].concat()),
         follows: resolve(&unit.follows),
         listens: !unit.launch.listen.is_empty(),
@@ -405,7 +407,7 @@ fn specs(units: &[Unit]) -> Vec<Spec> {
     units.iter().map(spec).collect()
 }
 
-/// A unit's first state, why it has it, and whether it is wanted.
+/// A unit's first state, the reason for it, and whether the unit is wanted.
 fn initial(unit: &Unit) -> (State, String, bool) {
     match &unit.fate {
         Fate::Run if unit.autostart => (State::Waiting, String::new(), true),

@@ -1,4 +1,4 @@
-//! Units to processes. A pure core decides ([`lifecycle`]), a driver acts and reports back.
+//! The supervisor: runs units as processes. A pure core decides ([`lifecycle`]), a driver acts and reports back.
 
 mod backoff;
 mod changes;
@@ -27,22 +27,22 @@ pub use changes::{Change, Sink, UnitChange};
 pub use driver::Published;
 pub use status::{UnitHealth, UnitState, UnitStatus};
 
-/// What people may ask for.
+/// The requests that users can make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Start it, and what it needs.
+    /// Start a unit, and the units that it needs.
     Start,
-    /// Stop it, after what needs it.
+    /// Stop a unit, after the units that need it.
     Stop,
-    /// Stop and start it; what needs it goes along.
+    /// Stop and start a unit; the units that need it restart as well.
     Restart,
 }
 
 impl Verb {
-    /// All of them.
+    /// All verbs.
     pub const ALL: [Self; 3] = [Self::Start, Self::Stop, Self::Restart];
 
-    /// The word for it.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -52,7 +52,7 @@ impl Verb {
     }
 }
 
-/// Who asks for something, as people are told: `uid 0`, or the user of a session and the address that it comes from.
+/// The requester, as users see it: `uid 0`, or the user of a session and its client address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asker(pub String);
 
@@ -67,9 +67,9 @@ impl Default for Asker {
 pub enum RequestError {
     /// No unit has that name.
     Unknown {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// The name that is most like it.
+        /// The most similar known name.
         nearest: Option<String>,
     },
     /// The unit cannot be started: the reason that `status` shows.
@@ -98,23 +98,23 @@ impl std::fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// What became of a request at once.
+/// The immediate result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// The units that it applies to.
     pub units: Vec<String>,
-    /// The number of the last change that it made at once. Whatever comes of it later has a higher one.
+    /// The number of the last change that the request made at once. Later results have higher numbers.
     pub seq: u64,
 }
 
-/// What a new plan changed: names of units.
+/// The changes of a new plan: names of units.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replanned {
-    /// They are new.
+    /// New units.
     pub added: Vec<String>,
-    /// They run anew, by their new description.
+    /// Units whose description changed; they run by the new description.
     pub changed: Vec<String>,
-    /// Their files are gone.
+    /// Units whose files were removed.
     pub removed: Vec<String>,
 }
 
@@ -128,40 +128,40 @@ impl std::fmt::Display for Replanned {
     }
 }
 
-/// A new plan's units, and where the answer goes.
+/// A new plan's units, and the channel for the answer.
 pub(crate) type NewPlan = (Vec<Unit>, oneshot::Sender<Replanned>);
 
-/// One thing that somebody asked for, and where the answer goes.
+/// One request of a user, and the channel for the answer.
 pub(crate) struct Request {
     pub(crate) verb: Verb,
     pub(crate) names: Vec<String>,
-    /// Whether a restart leaves out what the units' `restart-with` names.
+    /// Whether a restart leaves out the unit in the units' `restart-with`.
     pub(crate) only: bool,
     pub(crate) by: Asker,
     pub(crate) reply: oneshot::Sender<Result<Taken, RequestError>>,
 }
 
-/// How the right-hand stages ask for something. Cheap to clone.
+/// Sends requests to the supervisor. Used by the stages after it. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     requests: mpsc::Sender<Request>,
 }
 
-/// What a supervisor works with.
+/// The environment of a supervisor.
 pub struct Context {
     /// Starts and collects processes.
     pub reaper: Reaper,
     /// Takes the units' output.
     pub logs: Logs,
-    /// Where sockets of this boot go.
+    /// The folder for the sockets of this boot.
     pub run_dir: PathBuf,
-    /// When the daemon began, by the monotonic clock and in milliseconds since the Unix epoch.
+    /// When the daemon started, by the monotonic clock and in milliseconds since the Unix epoch.
     pub began: (Instant, i64),
-    /// Is told of every change, in order.
+    /// Receives every change, in order.
     pub changes: Sink,
 }
 
-/// Starts to supervise `units`. The task ends, and the watch says `finished`, after [`Supervisor::shutdown`].
+/// Starts to supervise `units`. The task ends, and the watch shows `finished`, after [`Supervisor::shutdown`].
 pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
     let (events, events_in) = mpsc::unbounded_channel();
     let (shutdowns, shutdowns_in) = mpsc::unbounded_channel();
@@ -188,28 +188,28 @@ pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
     Supervisor { handle: Handle::new(requests), shutdowns, plans, watch }
 }
 
-/// The one who started the supervision, and who may end it.
+/// The supervisor for its owner, who may stop everything.
 pub struct Supervisor {
-    /// For everybody else.
+    /// For all other users of the supervisor.
     pub handle: Handle,
     /// The state of all units.
     pub watch: watch::Receiver<Published>,
-    /// A way of its own: it must not wait behind what units have to say.
+    /// A channel of its own: a shutdown must not wait behind the units' events.
     shutdowns: mpsc::UnboundedSender<()>,
     plans: mpsc::Sender<NewPlan>,
 }
 
 impl Supervisor {
-    /// Takes over a new plan: what did not change goes on untouched. `None` when everything is being stopped.
+    /// Takes over a new plan: unchanged units are not touched. `None` if everything is being stopped.
     pub async fn replan(&self, units: Vec<Unit>) -> Option<Replanned> {
         let (reply, answer) = oneshot::channel();
         self.plans.send((units, reply)).await.ok()?;
         answer.await.ok()
     }
 
-    /// Stops everything, dependents first; a second call means at once.
+    /// Stops everything, dependents first; a second call kills everything.
     pub fn shutdown(&self) {
-        // When the driver is gone there is nothing left to stop.
+        // If the driver has ended, nothing is left to stop.
         let _ = self.shutdowns.send(());
     }
 }
@@ -219,9 +219,9 @@ impl Handle {
         Self { requests }
     }
 
-    /// Asks for `verb` on all `names` (units or aliases); all of them or, when one is wrong, none. Returns the
-    /// names of the units that it applies to. The answer says that the request was taken up, not that it is done:
-    /// the snapshot tells that. A restart with `only` leaves out what the units' `restart-with` names.
+    /// Requests `verb` for all `names` (units or aliases): for all of them or, if one is wrong, for none. Returns the
+    /// names of the units that it applies to. The answer says that the request was accepted, not that it is done: the
+    /// snapshot shows that. A restart with `only` leaves out the unit in the units' `restart-with`.
     pub async fn request(
         &self,
         verb: Verb,

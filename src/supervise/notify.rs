@@ -1,29 +1,31 @@
-//! What a unit says on its `NOTIFY_SOCKET`: systemd's `sd_notify` protocol, bytes to a value. Pure: whoever sent the
-//! bytes may have sent anything.
+//! Parses the messages of a unit on its `NOTIFY_SOCKET`: systemd's `sd_notify` protocol, from bytes to a value. The
+//! sender is not trusted: the bytes may be anything.
 
-/// What is kept of a `STATUS=`. Characters.
+/// The maximum length of a `STATUS=` text, in characters.
 pub const MAX_STATUS: usize = 200;
 
-/// One message: lines of `NAME=value`. Names that are not listed here, and values that are not what they should be,
-/// are left out. Of a text or number that comes twice the last one counts; a flag that was raised stays so.
+/// One message: lines of `NAME=value`. Unknown names and invalid values are left out. If a text or a number occurs
+/// twice, the last one counts; a flag that was set stays set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// `READY=1`: it does its work.
+    /// `READY=1`: the unit is ready.
     pub ready: bool,
-    /// `RELOADING=1`: it reads its configuration again, and says `READY=1` after that.
+    /// `RELOADING=1`: the unit reads its configuration again, and sends `READY=1` after that.
     pub reloading: bool,
-    /// `STOPPING=1`: it is about to end.
+    /// `STOPPING=1`: the unit is about to end.
     pub stopping: bool,
-    /// `STATUS=…`: what it does, for people. One line, printable and not too long; empty takes back what it said.
+    /// `STATUS=…`: a status text for users. One line, printable and of limited length; an empty text removes the last
+    /// one.
     pub status: Option<String>,
-    /// `ERRNO=…`: why it cannot work, as the system numbers errors.
+    /// `ERRNO=…`: why the unit cannot work, as an error number of the system.
     pub errno: Option<i32>,
-    /// `MAINPID=…`: which process it takes for its main one. The supervisor knows better: it started it.
+    /// `MAINPID=…`: the unit's idea of its main process. The supervisor does not rely on it: it started that process
+    /// itself.
     pub main_pid: Option<i32>,
 }
 
 impl Message {
-    /// Reads a datagram. Nothing is too odd for it.
+    /// Parses a datagram. No input is an error.
     pub fn parse(bytes: &[u8]) -> Self {
         let mut message = Self::default();
         for line in bytes.split(|byte| *byte == b'\n') {
@@ -48,7 +50,7 @@ fn number(value: &[u8]) -> Option<i32> {
     std::str::from_utf8(value).ok()?.parse().ok().filter(|number| *number > 0)
 }
 
-/// A text that can be shown anywhere: neither a terminal nor a page takes anything in it for more than letters.
+/// A text that is safe to show anywhere: without characters that control a terminal or a page.
 fn printable(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
     let mut shown: String =
@@ -60,7 +62,7 @@ fn printable(value: &[u8]) -> String {
     shown.trim().to_owned()
 }
 
-/// Control characters, and those that turn the direction of what follows.
+/// Control characters, and characters that change the direction of the text after them.
 fn is_formatting(c: char) -> bool {
     (c.is_control() && c != '\t')
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_what_can_be_shown() {
+    fn a_status_is_reduced_to_printable_text() {
         for (value, expected) in [
             (&b"serving 3 clients"[..], "serving 3 clients"),
             (b"a=b", "a=b"),
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_understood_or_left_out() {
+    fn other_fields_are_parsed_and_invalid_ones_left_out() {
         let message = Message::parse(
             b"RELOADING=1\nMONOTONIC_USEC=1\nSTOPPING=1\nERRNO=2\nMAINPID=77\nWATCHDOG=1\nFDSTORE=1",
         );
@@ -129,7 +131,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_are_too_odd(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+        fn status_is_printable(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
             let status = Message::parse(&[b"STATUS=", &bytes[..]].concat()).status.unwrap_or_default();
             proptest::prop_assert!(status.chars().count() <= MAX_STATUS + 1);
             proptest::prop_assert!(!status.chars().any(is_formatting), "{:?}", status);

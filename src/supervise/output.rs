@@ -1,4 +1,4 @@
-//! A unit's output, line by line, until its last writer is gone.
+//! Reads a unit's output line by line, until the last writer has closed the pipe.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -9,16 +9,17 @@ use tokio::time::Instant;
 
 use crate::logs::{Logs, MAX_LINE};
 
-/// How much is read at once. Bytes.
+/// The most bytes of one read.
 const READ: usize = 64 * 1024;
 
-/// How long a line may lack its end before it is shown without. A row that moves is shown at once.
+/// How long a line may lack its end before it is shown without it. A row with carriage returns is shown at once.
 const PARTIAL: Duration = Duration::from_secs(2);
 
-/// A row that changes is shown no more often than this.
+/// The shortest time between two updates of a row that changes.
 const PACE: Duration = Duration::from_millis(200);
 
-/// Reads `pipe` into `unit`'s log. Ends when nobody holds the other end any more, which may be long after the unit.
+/// Reads `pipe` into `unit`'s log. Ends when no process holds the other end open any more, which may be long after the
+/// unit.
 pub(super) async fn read(pipe: OwnedFd, unit: &str, logs: &Logs) {
     let pipe = match pipe::Receiver::from_owned_fd(pipe) {
         Ok(pipe) => pipe,
@@ -41,7 +42,7 @@ pub(super) async fn read(pipe: OwnedFd, unit: &str, logs: &Logs) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
                 Err(_) => true,
             },
-            // A prompt or a progress bar has no newline, and is worth seeing.
+            // A prompt or a progress bar has no newline, but should be seen.
             () = at(due) => {
                 let row = lines.show(hold);
                 logs.show_row(unit, &row, lines.moves);
@@ -58,8 +59,8 @@ pub(super) async fn read(pipe: OwnedFd, unit: &str, logs: &Logs) {
     }
 }
 
-/// What can be read now; nothing at the end. The room for it is there only while it is needed: most services print
-/// nothing most of the time.
+/// The bytes that can be read now; empty at the end of the file. The buffer is allocated only for a read: most services
+/// print nothing most of the time.
 fn read_some(pipe: &pipe::Receiver) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(READ);
     pipe.try_read_buf(&mut bytes)?;
@@ -73,25 +74,27 @@ async fn at(due: Option<Instant>) {
     }
 }
 
-/// Bytes to lines. A carriage return begins a row anew, as terminals do: of all that stood in a row, the last counts.
+/// Splits bytes into lines. A carriage return starts the row again, as on a terminal: only the last text of a row
+/// counts.
 #[derive(Default)]
 struct Lines {
     /// Whole lines, each with its newline.
     whole: String,
     /// The row since its beginning, or since the last carriage return.
     partial: Vec<u8>,
-    /// What stood in the row before that.
+    /// The row's text before the last carriage return.
     before: Vec<u8>,
-    /// Whether the row had a carriage return: it is one that moves.
+    /// Whether the row had a carriage return, as a progress bar has.
     moves: bool,
-    /// Since when the row has something that was not shown.
+    /// Since when the row has text that was not shown.
     since: Option<Instant>,
     /// When the row was shown last.
     shown: Option<Instant>,
 }
 
 impl Lines {
-    /// Takes in what came. `hold` says how many bytes at the end of a text must not be parted from what follows.
+    /// Takes bytes. `hold` returns how many bytes at the end of a text must not be separated from the bytes that
+    /// follow.
     fn feed(&mut self, bytes: &[u8], hold: impl Fn(&[u8]) -> usize) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let fresh = self.partial.is_empty() && self.before.is_empty();
@@ -118,7 +121,7 @@ impl Lines {
         }
     }
 
-    /// Adds to the row. One that becomes too long is ended, but not within what may be a secret.
+    /// Appends to the row. A row that becomes too long is ended, but not within a possible secret.
     fn append(&mut self, mut part: &[u8], hold: &impl Fn(&[u8]) -> usize) {
         while self.partial.len() + part.len() > MAX_LINE {
             let (fits, rest) = part.split_at(MAX_LINE - self.partial.len());
@@ -132,7 +135,7 @@ impl Lines {
         self.partial.extend_from_slice(part);
     }
 
-    /// When the row should be shown, if there is something new in it.
+    /// When the row should be shown, if it has new text.
     fn due(&self) -> Option<Instant> {
         let since = self.since?;
         let paced = self.shown.map(|shown| shown + PACE);
@@ -140,12 +143,12 @@ impl Lines {
         Some(paced.map_or(first, |paced| paced.max(since)))
     }
 
-    /// The row as it is. What may be the beginning of a secret is left out until the rest is there.
+    /// The current row. A possible beginning of a secret is left out until the rest arrives.
     fn show(&mut self, hold: impl Fn(&[u8]) -> usize) -> String {
         (self.since, self.shown) = (None, Some(Instant::now()));
         let whole = |row: &[u8]| {
             let row = &row[..row.len() - hold(row)];
-            // A character may not have come as a whole either.
+            // The last character may be incomplete as well.
             let end = match std::str::from_utf8(row) {
                 Err(error) if error.error_len().is_none() => error.valid_up_to(),
                 _ => row.len(),
@@ -155,12 +158,12 @@ impl Lines {
         Some(whole(&self.partial)).filter(|row| !row.is_empty()).unwrap_or_else(|| whole(&self.before))
     }
 
-    /// The lines that are whole by now.
+    /// The lines that are complete by now.
     fn take(&mut self) -> String {
         std::mem::take(&mut self.whole)
     }
 
-    /// Makes a line of what there is, when nothing will follow.
+    /// Makes a line of the rest, at the end of the output.
     fn finish(&mut self) {
         if !self.partial.is_empty() || !self.before.is_empty() {
             self.end_row();
@@ -179,7 +182,7 @@ impl Lines {
     }
 }
 
-/// Adds a line that may have its newline or not.
+/// Adds a line, with or without its newline.
 fn add(whole: &mut String, line: &[u8]) {
     let mut line = line.strip_suffix(b"\n").unwrap_or(line);
     while let Some(row) = line.strip_suffix(b"\r") {
@@ -193,7 +196,7 @@ fn add(whole: &mut String, line: &[u8]) {
     whole.push('\n');
 }
 
-/// NUL would end the text for many a reader.
+/// Replaces NUL, at which many programs end a text.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\0', "\u{2400}")
 }
@@ -212,13 +215,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_whole_however_they_arrive() {
+    fn lines_are_joined_from_any_pieces() {
         assert_eq!(split(&[b"on", b"e\ntw", b"o\r\n\nlast"]), ["one", "two", "", "last"]);
         assert_eq!(split(&[b"a\0b\xff\n"]), ["a\u{2400}b\u{fffd}"]);
     }
 
     #[test]
-    fn of_a_row_that_moves_the_last_state_is_kept() {
+    fn only_the_last_state_of_a_rewritten_row_is_kept() {
         for (pieces, expected) in [
             (&[&b"10 %\r20 %\r30 %\nnext\n"[..]][..], &["30 %", "next"][..]),
             (&[b"10 %\r", b"20 %\r", b"\n"], &["20 %"]),
@@ -239,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn what_must_stay_together_is_not_split() {
+    fn a_possible_secret_is_not_split() {
         let mut lines = Lines::default();
         lines.feed(&vec![b'x'; MAX_LINE - 3], |_| 0);
         lines.feed(b"hunter22\n", |text| if text.ends_with(b"hun") { 3 } else { 0 });
         let text = lines.take();
         let lengths: Vec<usize> = text.lines().map(str::len).collect();
         assert_eq!((lengths, text.ends_with("\nhunter22\n")), (vec![MAX_LINE - 3, 8], true));
-        // However much is held back, the rest goes on.
+        // Even if everything is held back, long rows are ended.
         let mut lines = Lines::default();
         lines.feed(&vec![b'x'; MAX_LINE * 3], <[u8]>::len);
         assert!(lines.take().len() > MAX_LINE);
@@ -259,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_row_is_shown_as_it_moves_and_kept_as_it_ends() {
+    async fn a_changing_row_is_shown_live_and_its_last_state_kept() {
         let logs = logs();
         let (reader, mut writer) = std::io::pipe().unwrap();
         let reading = tokio::spawn({
@@ -308,7 +311,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_is_lost_and_no_split_matters(bytes in proptest::collection::vec(0..5u8, 0..200), cut in 0..200usize) {
+        fn splits_do_not_change_the_lines(bytes in proptest::collection::vec(0..5u8, 0..200), cut in 0..200usize) {
             let bytes: Vec<u8> = bytes.into_iter().map(|b| b"ab\nc\r"[usize::from(b)]).collect();
             let cut = cut.min(bytes.len());
             proptest::prop_assert_eq!(split(&[&bytes]), split(&[&bytes[..cut], &bytes[cut..]]));

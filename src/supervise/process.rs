@@ -1,4 +1,4 @@
-//! One run of one unit: from the spawn to the moment when nothing of it is left.
+//! One run of one unit: from the spawn until none of its processes is left.
 
 mod ending;
 mod reports;
@@ -42,21 +42,21 @@ use reports::{Reports, there};
 /// How long a child may take to read its orders before the start counts as failed.
 const ORDERS_LIMIT: Duration = Duration::from_secs(5);
 
-/// What the driver keeps of a run.
+/// The driver's handle of a run.
 pub(super) struct Process {
-    /// The process that we started: the unit itself, or its guard.
+    /// The process that the daemon started: the unit itself, or its guard.
     pid: i32,
     /// The unit's own process, once it is known to run.
     main: Option<i32>,
-    /// The stop signal, when it came before there was anybody to take it.
+    /// A stop signal that came before the main process was known.
     owed: Option<Signal>,
-    /// Whether the process that we started is no more: its number may be another's soon.
+    /// Whether the process that the daemon started was collected: its number may be reused.
     collected: Arc<AtomicBool>,
     /// To the guard, if there is one.
     guard: Option<Arc<StdUnixStream>>,
     /// All guards of the unit.
     guards: Guards,
-    /// Whether the unit ends for good, and jobs with it.
+    /// Whether the unit ends for good, and its jobs with it.
     finishing: Arc<AtomicBool>,
 }
 
@@ -89,12 +89,12 @@ fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
     }
 }
 
-/// Both ends of what a fresh child needs.
+/// A started child with the channels to it.
 struct Started {
     pid: i32,
     exit: oneshot::Receiver<Exit>,
     control: UnixStream,
-    /// To the guard, if the child is one.
+    /// To the guard, if the child is a guard.
     guard: Option<Arc<StdUnixStream>>,
 }
 
@@ -110,14 +110,14 @@ fn start(
     let (output, writer) = io::pipe()?;
     let out: OwnedFd = writer.into();
     let err = out.try_clone()?;
-    // All that needs descriptors comes before the child: afterwards there would be somebody to get rid of.
+    // Everything that needs descriptors is done before the spawn: a later failure would leave a child to clean up.
     let guard = if role == Role::Guard { Some(Arc::new(ours.try_clone()?)) } else { None };
     let (pid, exit) = reaper.spawn(role, Stdio3 { control: theirs.into(), out, err })?;
     let (unit, logs) = (unit.to_owned(), logs.clone());
     tokio::spawn(async move { output::read(output.into(), &unit, &logs).await });
     ours.set_write_timeout(Some(ORDERS_LIMIT))?;
     let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-    // A child that is gone already says why by its exit.
+    // A child that has ended already reports the reason by its exit.
     if let Err(error) = launch::send(&ours, orders, &borrowed)
         && error.kind() != io::ErrorKind::BrokenPipe
     {
@@ -127,7 +127,7 @@ fn start(
     match ours.set_nonblocking(true).and_then(|()| UnixStream::from_std(ours)) {
         Ok(control) => Ok(Started { pid: pid.as_raw(), exit, control, guard }),
         Err(error) => {
-            // It has its orders. A guard ends all that is below it when nobody is left at the other end.
+            // The child has its orders. A guard ends all its processes when the other end of the socket closes.
             if role == Role::Exec {
                 signal_group(pid.as_raw(), Signal::SIGKILL);
             }
@@ -136,25 +136,25 @@ fn start(
     }
 }
 
-/// A start that failed on our side.
+/// A start that failed in the daemon.
 fn not_started(what: &'static str) -> impl Fn(io::Error) -> Outcome {
     move |error| no_start(format!("{what}: {error}"), error.raw_os_error().unwrap_or(0))
 }
 
-/// Whether a failed start is anybody's mistake, or a want that passes.
+/// Tells a real error of a start from a lack of resources that may pass.
 fn no_start(why: String, errno: i32) -> Outcome {
     if is_shortage(errno) { Outcome::HeldUp(why) } else { Outcome::NotStarted(why) }
 }
 
-/// What a run has to do with guards.
+/// The guards that a run uses.
 pub(super) struct Around {
-    /// The unit's own.
+    /// The guards of the unit itself.
     pub(super) own: Guards,
-    /// Those of the units that are cleared at its end.
+    /// The guards of the units that are cleared at its end.
     pub(super) clears: Vec<Guards>,
 }
 
-/// Starts unit number `at`. Its events, the last of which is [`Event::Gone`], go to `events`.
+/// Starts unit number `at`. Its events go to `events`; the last one is [`Event::Gone`].
 pub(super) fn spawn(
     at: usize,
     unit: &Unit,
@@ -167,7 +167,7 @@ pub(super) fn spawn(
     let beside = beside(unit, reaper, logs);
     let number = ready_fd(unit.launch.listen.len());
     let (watch, fd) = Watch::new(&unit.ready, &notify, || logs.follow(&unit.name, 0).1, beside, number)
-        .map_err(not_started("preparing to hear that it is ready"))?;
+        .map_err(not_started("preparing to detect readiness"))?;
     let fds: Vec<OwnedFd> = fd.into_iter().collect();
     let targets = fds.iter().map(|_| number).collect();
     let role = if unit.contain { Role::Guard } else { Role::Exec };
@@ -203,7 +203,7 @@ pub(super) fn spawn(
     let told = events.clone();
     let attended = AssertUnwindSafe(attend(at, role, started, watch, ending, events)).catch_unwind();
     tokio::spawn(async move {
-        // A panic here is a mistake of ours; the unit must not stay half watched.
+        // A panic here is a bug of desktopd; the unit must not stay without supervision.
         if attended.await.is_err() {
             signal_group(pid, Signal::SIGKILL);
             let why = "an internal error of desktopd".to_owned();
@@ -213,13 +213,13 @@ pub(super) fn spawn(
     Ok(process)
 }
 
-/// Starts commands beside `unit`.
+/// Returns a function that starts commands beside `unit`.
 pub(super) fn beside(unit: &Unit, reaper: &Reaper, logs: &Logs) -> Beside {
     let (unit, reaper, logs) = (unit.clone(), reaper.clone(), logs.clone());
     Arc::new(move |argv| run_beside(&unit, argv, &reaper, &logs))
 }
 
-/// Runs another command as if it were the unit: its user, environment and log. Resolves to its exit.
+/// Runs another command with the user, the environment and the log of the unit.
 pub(super) fn run_beside(
     unit: &Unit,
     argv: &[String],
@@ -231,7 +231,7 @@ pub(super) fn run_beside(
     Ok(Companion { pid: started.pid, exit: started.exit, control: started.control })
 }
 
-/// Why a command beside a unit, which has ended, did not end well.
+/// The reason for the failure of a command beside a unit; the command has ended.
 pub(super) fn failure(exit: Exit, control: &UnixStream) -> String {
     let failed = there(control, Vec::new()).into_iter().find_map(|report| match report {
         Report::Failed { operation, errno } => Some(Report::describe(&operation, errno)),
@@ -241,7 +241,7 @@ pub(super) fn failure(exit: Exit, control: &UnixStream) -> String {
 }
 
 impl Process {
-    /// The unit's own process runs, as `main`.
+    /// The unit's own process runs, as process `main`.
     pub(super) fn launched(&mut self, main: i32) {
         self.main = Some(main);
         if let Some(signal) = self.owed.take() {
@@ -249,13 +249,13 @@ impl Process {
         }
     }
 
-    /// Sends the unit its stop signal.
+    /// Sends the stop signal to the unit.
     pub(super) fn signal(&mut self, signal: Signal) {
         match (&self.guard, self.main) {
-            // A guard takes no signals.
+            // A guard ignores signals, so the signal waits for the main process.
             (Some(_), None) => self.owed = Some(signal),
             (Some(_), Some(main)) => {
-                // It leads its group; its number alone may be another's by now.
+                // The signal goes to the process group: the number of the process alone may be reused by now.
                 signal_rest(main, signal);
                 self.wake_guard();
             }
@@ -263,7 +263,7 @@ impl Process {
         }
     }
 
-    /// A guard that somebody has stopped could not tell that its unit is gone. It may have ended just now.
+    /// Continues a stopped guard, which could not report the end of its unit. The guard may have ended just now.
     fn wake_guard(&self) {
         if !self.collected.load(Ordering::Relaxed) {
             let _ = kill(Pid::from_raw(self.pid), Signal::SIGCONT);
@@ -278,22 +278,22 @@ impl Process {
         }
     }
 
-    /// The unit, which is told to stop, ends for good: jobs of this run and of earlier ones end with it.
+    /// The unit is being stopped and ends for good: jobs of this run and of earlier runs end with it.
     pub(super) fn finish(&self) {
         if self.finishing.swap(true, Ordering::Relaxed) {
             return;
         }
         if let Some(guard) = &self.guard {
-            // One that does not listen any more has nothing left.
+            // A guard that does not receive any more has no processes left.
             let _ = launch::send(guard, &GuardCommand::Finish, &[]);
         }
         self.guards.end_jobs();
     }
 
-    /// Ends the unit and everything that is known to belong to it.
+    /// Kills the unit and all processes that are known to belong to it.
     pub(super) fn kill(&self) {
         match (&self.guard, self.main) {
-            // What is still waited for then is not the unit's.
+            // After its guard has ended, no process of the unit is left to kill.
             (Some(_), _) if self.collected.load(Ordering::Relaxed) => {}
             (Some(guard), main) => {
                 if let Some(main) = main {
@@ -310,7 +310,7 @@ impl Process {
     }
 }
 
-/// Listens to one run until its end.
+/// Follows one run until its end.
 async fn attend(
     at: usize,
     role: Role,
@@ -320,7 +320,7 @@ async fn attend(
     events: mpsc::UnboundedSender<Event>,
 ) {
     let Started { pid, mut exit, control, guard } = started;
-    // The driver outlives every run; sending to it fails only when the daemon ends.
+    // The driver outlives every run; sending fails only when the daemon ends.
     let tell = |event| {
         let _ = events.send(event);
     };
@@ -337,7 +337,7 @@ async fn attend(
                     contained = Some(main).filter(|_| role == Role::Guard);
                     tell(Event::Launched(at, main));
                     let teller = Teller::new(at, events.clone());
-                    // A panic there is a mistake of ours, and no reason to end a unit.
+                    // A panic in the listener is a bug of desktopd, and no reason to end a unit.
                     let heard = AssertUnwindSafe(watch.listen(main, teller)).catch_unwind().map(drop);
                     hearing = Some(Box::pin(heard)).into();
                 }
@@ -361,12 +361,12 @@ async fn attend(
     };
     drop(hearing);
     let left = run.left.zip(guard).map(|(jobs, guard)| {
-        tracing::info!("{}: {jobs} detached processes go on without it", ending.unit);
+        tracing::info!("{}: {jobs} detached processes keep running after its end", ending.unit);
         ending.guards.keep(guard)
     });
     if let Some(exit) = &ended {
         ending.collected.store(true, Ordering::Relaxed);
-        // What it wrote before it ended may not have been heard yet.
+        // Reports that the child wrote before its end may not have been read yet.
         for report in reports.rest() {
             run.hear(Some(report));
         }
@@ -384,27 +384,28 @@ async fn attend(
     }
 }
 
-/// What a child side's failure means for its unit.
+/// The outcome for a failure that the child reported.
 fn no_service(operation: &str, errno: i32) -> Outcome {
     let why = Report::describe(operation, errno);
     let missing = operation.starts_with(launch::EXEC) && errno == Errno::ENOENT as i32;
     if missing { Outcome::NotFound(why) } else { no_start(why, errno) }
 }
 
-/// What is known of a run.
+/// The state of a run.
 struct Run {
     role: Role,
     pid: i32,
     outcome: Option<Outcome>,
     watch: Option<Watch>,
-    /// How many jobs a guard stays with, once nothing else is left.
+    /// The number of jobs for which the guard stays, once no other process is left.
     left: Option<usize>,
-    /// Who waits for what the guard clears.
+    /// The requests that wait until the guard has cleared.
     clearing: Vec<oneshot::Sender<()>>,
 }
 
 impl Run {
-    /// Takes in a report, or the end of all reports. Returns the main process when it is known to run just now.
+    /// Handles a report, or the end of all reports (`None`). Returns the main process at the moment when it is known to
+    /// run.
     fn hear(&mut self, report: Option<Report>) -> Option<(i32, Watch)> {
         let main = match report {
             Some(Report::Failed { operation, errno }) => {
@@ -424,7 +425,7 @@ impl Run {
                 self.clearing.clear();
                 None
             }
-            // Without a guard it is the exec that closes the socket.
+            // Without a guard, the exec closes the socket.
             None => (self.role == Role::Exec).then_some(self.pid),
         };
         if self.outcome.is_some() {
@@ -433,12 +434,12 @@ impl Run {
         Some((main?, self.watch.take()?))
     }
 
-    /// How it ended, given how the process that we started did.
+    /// The outcome, given the exit of the process that the daemon started.
     fn outcome(self, exit: Option<Exit>) -> Outcome {
         match (self.outcome, self.role, exit) {
             (Some(outcome), _, _) => outcome,
             (None, Role::Exec, Some(exit)) => Outcome::Ended(exit),
-            // A guard's own exit says only that nothing is left.
+            // The guard's own exit code says only that no process is left.
             (None, Role::Guard, Some(exit)) => Outcome::NotStarted(format!("its guard ended with {exit}")),
             (None, _, None) => Outcome::NotStarted("its exit was lost".to_owned()),
         }

@@ -1,8 +1,8 @@
-//! How a unit says that it is ready, each way as a future that tells when it has.
+//! Readiness: each kind of `ready` as a future that ends when the unit is ready.
 //!
-//! What the kernel or a bus can tell is waited for; where there is nothing to wait on (a port, a socket that does not
-//! exist yet) a short retry starts at 5 ms and backs off. What was tried last and what came back is told, too, for
-//! the case that it never works.
+//! Where the kernel or a bus reports the event, the future waits for it. Where it cannot be waited for (a port, a
+//! socket that does not exist yet), short retries start at 5 ms and back off. The last attempt and its result are
+//! reported as well, for the case that the unit never gets ready.
 
 mod listener;
 pub(super) mod probe;
@@ -28,16 +28,16 @@ use super::lifecycle::Event;
 use listener::Listener;
 use probe::Beside;
 
-/// The first pause between two attempts; each following one is half as long again.
+/// The first pause between two attempts; each following pause is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// How long one attempt may take. That of a command is as long as the wait.
+/// How long one attempt may take. A command may run as long as the whole wait.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
-/// A way to become ready, set up before the process starts so that nothing it says is missed.
+/// Waits for readiness. It is set up before the process starts, so that no message of the process is missed.
 pub(super) struct Watch {
     way: Way,
     beside: Beside,
@@ -46,7 +46,7 @@ pub(super) struct Watch {
 enum Way {
     Started,
     Notify(Listener),
-    /// And the number that it has over there.
+    /// With the descriptor's number in the unit's process.
     Descriptor(pipe::Receiver, i32),
     Probe(Probe),
     File(PathBuf),
@@ -61,11 +61,11 @@ enum Way {
     },
 }
 
-/// Tells the supervisor what is heard from one run of one unit.
+/// Sends what is learned about one run of one unit to the supervisor.
 pub(super) struct Teller {
     at: usize,
     events: mpsc::UnboundedSender<Event>,
-    /// What was told last of what was tried: only news are told.
+    /// The last reported attempt: repetitions are not reported.
     tried: String,
 }
 
@@ -75,7 +75,7 @@ impl Teller {
     }
 
     fn send(&self, event: Event) {
-        // The driver outlives every run; sending to it fails only when the daemon ends.
+        // The driver outlives every run; sending fails only when the daemon ends.
         let _ = self.events.send(event);
     }
 
@@ -96,8 +96,8 @@ impl Teller {
 }
 
 impl Watch {
-    /// Sets up the watch. The descriptor, if there is one, goes to the process as `number`; `beside` starts one beside
-    /// it.
+    /// Sets up the watch. The returned descriptor, if any, goes to the process as `number`; `beside` starts a helper
+    /// process beside the unit.
     pub(super) fn new(
         ready: &Ready,
         notify: &Path,
@@ -126,8 +126,8 @@ impl Watch {
         Ok((Self { way, beside }, theirs))
     }
 
-    /// Listens to the unit, whose main process is `main`, and tells when it is ready. Ends when nothing more is to be
-    /// heard.
+    /// Listens to the unit, whose main process is `main`, and reports when it is ready. Ends when no more can be
+    /// learned.
     pub(super) async fn listen(self, main: i32, mut teller: Teller) {
         let Self { way, beside } = self;
         let heard = match way {
@@ -183,7 +183,7 @@ async fn attempt(probe: &Probe, beside: &Beside) -> Result<(), String> {
     result.map_err(|why| format!("{probe}: {why}"))
 }
 
-/// Tries until it works.
+/// Repeats the attempt until it succeeds.
 async fn retry<F, T>(teller: &mut Teller, mut attempt: F) -> bool
 where
     F: FnMut() -> T,
@@ -198,19 +198,19 @@ where
     true
 }
 
-/// Waits for a line that matches. False when there will be none.
+/// Waits for a line that matches. False if no more lines can come.
 async fn says(pattern: &Regex, mut lines: broadcast::Receiver<Line>) -> bool {
     loop {
         match lines.recv().await {
             Ok(line) if pattern.is_match(&line.text) => return true,
-            // In a flood the line may be among those that were missed; the next one may do.
+            // In a flood of output, the line may be among the missed ones; a later line may match.
             Ok(_) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return false,
         }
     }
 }
 
-/// Waits for a newline. False when there will be none.
+/// Waits for a newline. False if none can come any more.
 async fn line(mut pipe: pipe::Receiver, number: i32, teller: &mut Teller) -> bool {
     teller.tried(format!("no newline came on descriptor {number}"));
     let mut bytes = [0; 256];
@@ -218,7 +218,7 @@ async fn line(mut pipe: pipe::Receiver, number: i32, teller: &mut Teller) -> boo
         match pipe.read(&mut bytes).await {
             Ok(n) if n > 0 && bytes[..n].contains(&b'\n') => return true,
             Ok(n) if n > 0 => {}
-            // The exit, or the deadline, tells the rest.
+            // The rest is reported by the exit of the process or by the deadline.
             _ => {
                 teller.tried(format!("descriptor {number} was closed without a newline"));
                 return false;

@@ -1,26 +1,26 @@
-//! A unit's state as it is shown: what the supervisor says of each unit, and all that the stages to its right learn.
+//! The published state of a unit: what the supervisor reports of each unit to the stages after it.
 
 use serde::{Deserialize, Serialize};
 
-/// A unit's state by name; the reason stands beside it.
+/// A unit's state by name; the reason is a separate field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnitState {
-    /// It will start when what it needs is there.
+    /// It starts when its conditions are met: the units that it needs are ready.
     Waiting,
-    /// Its process runs; it has not said yet that it is ready.
+    /// Its process runs, but is not ready yet.
     Starting,
-    /// It does its work.
+    /// It works.
     Ready,
-    /// It was asked to end.
+    /// It is being stopped.
     Stopping,
-    /// It ended because somebody asked for that.
+    /// It was stopped on request, or ended and is not to run again.
     Stopped,
-    /// It ended by itself and will be started again.
+    /// It ended or could not be started, and will be restarted after a wait.
     Backoff,
-    /// A one-shot that ended well.
+    /// A oneshot that ended with success.
     Done,
-    /// It ended, and will not be started again without being asked.
+    /// It failed, and will not be started again without a request.
     Failed,
     /// It does not apply here; the reason says why.
     Skipped,
@@ -43,49 +43,49 @@ impl UnitState {
     }
 }
 
-/// Whether a unit that is ready still does its work, as its checks say.
+/// The result of the checks of a unit that is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnitHealth {
-    /// It does, or too few checks have failed to say that it does not.
+    /// It works, or too few checks have failed to count as unhealthy.
     Healthy,
-    /// It does not; the unit's reason says what came back last.
+    /// It does not work; the unit's reason contains the last result.
     Unhealthy,
 }
 
-/// One unit, as everybody sees it.
+/// One unit, as all clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitStatus {
     /// Its name: that of its file.
     pub name: String,
-    /// What it is, in a few words.
+    /// A short description.
     pub description: String,
-    /// Other names that it answers to.
+    /// Its other names.
     pub aliases: Vec<String>,
-    /// Where it stands.
+    /// Its state.
     pub state: UnitState,
-    /// Why it stands there, or why it is unhealthy there; may be empty.
+    /// Why it is in this state, or why it is unhealthy; may be empty.
     pub reason: String,
-    /// How its checks go; nothing for a unit that is not checked, or not ready.
+    /// The result of its checks; `None` for a unit without checks, or not ready.
     pub health: Option<UnitHealth>,
-    /// What it says of itself by `sd_notify`; may be empty.
+    /// Its own status text, sent by `sd_notify`; may be empty.
     pub status_text: String,
-    /// Who asked for its stop; nothing once it is wanted again.
+    /// Who requested its stop; `None` once it is wanted again.
     #[serde(default)]
     pub stopped_by: Option<String>,
-    /// Whether it starts only when asked to, and was never asked: the configuration leaves it out.
+    /// Whether it starts only on request, and was never requested: the configuration leaves it out.
     #[serde(default)]
     pub off: bool,
-    /// When it came there, in milliseconds since the Unix epoch.
+    /// Since when it is in this state, in milliseconds since the Unix epoch.
     pub since: i64,
-    /// Its main process, while there is one.
+    /// Its main process, while it has one.
     pub pid: Option<i32>,
-    /// How often it was started again without being asked.
+    /// How often it was restarted without a request.
     pub restarts: u32,
     /// Whether it is kept running (a service) or runs once (a boot step).
     pub oneshot: bool,
     /// The units that must be ready, or listening, before it starts.
     pub needs: Vec<String>,
-    /// The units that start before it, whatever becomes of them.
+    /// The units that start before it, even if they fail.
     pub after: Vec<String>,
 }

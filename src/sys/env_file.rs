@@ -1,12 +1,13 @@
-//! Files of `NAME=value` lines, as people, shells and `pam_env` write and read them: `/etc/environment`, `.env`.
+//! Parser for files of `NAME=value` lines, as people, shells and `pam_env` write and read them: `/etc/environment`,
+//! `.env`.
 //!
-//! [`parse`] reads what a POSIX shell would: `export`, comments, quotes of both kinds over several lines, backslashes.
-//! It runs nothing: `$(…)` and backticks are letters. `$NAME` and `${NAME}` outside single quotes stand for a name from
-//! earlier in the file or for what [`parse_with`] is given, so that `PATH="$PATH:/more"` means what it says; a name that
-//! nobody knows stays as it is written. Where a shell would take a line for a command, what `pam_env` and Docker read
-//! is taken: the rest of the line, as `env >> /etc/environment` writes it. [`rewrite()`] puts such a value between quotes,
-//! so that shells read the same and run nothing. Whatever is neither is skipped and told, by its line and never with its
-//! value.
+//! [`parse`] reads a file as a POSIX shell would: `export`, comments, single and double quotes over several lines,
+//! backslashes. No command is run: `$(…)` and backticks are ordinary characters. `$NAME` and `${NAME}` outside single
+//! quotes are replaced by the value from earlier in the file, or by the value that [`parse_with`] is given, so that
+//! `PATH="$PATH:/more"` has its usual meaning; an unknown name stays as it is written. Where a shell would run part of
+//! a line as a command, the line is read as `pam_env` and Docker read it: the value is the rest of the line, as
+//! `env >> /etc/environment` writes values. [`rewrite()`] puts such a value in quotes, so that shells read the same
+//! value and run nothing. Any other line is skipped and reported with its number, never with its value.
 
 mod rewrite;
 
@@ -17,14 +18,14 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 pub use rewrite::rewrite;
 
-/// What stands in a file.
+/// The content of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parsed {
-    /// Names and values in their order; of a name that stands twice the last one holds.
+    /// Names and values in the order of the file; if a name occurs twice, the last value counts.
     pub variables: Vec<(OsString, OsString)>,
-    /// What was not understood, with its line.
+    /// Messages about what was not understood, with line numbers.
     pub told: Vec<String>,
-    /// Where each line is, or those over which its quotes reach, and which of the variables it sets.
+    /// The position of each line (or of several lines, if a quotation spans them) and the variables that the line sets.
     statements: Vec<Statement>,
 }
 
@@ -32,7 +33,7 @@ pub struct Parsed {
 struct Statement {
     bytes: Range<usize>,
     variables: Range<usize>,
-    /// Whether a shell would read something else there.
+    /// Whether a shell would read the line in another way.
     loose: bool,
 }
 
@@ -44,8 +45,9 @@ pub fn is_name(name: &OsStr) -> bool {
 
 /// One line that gives `name` this value, with its end. Empty for a name that no shell could have.
 ///
-/// Shells and [`parse`] read it back exactly. So does `pam_env`, but for what it has no way to write: line ends, `#`,
-/// a backslash at the end, and an apostrophe together with one of `"`, `$`, `` ` `` and a backslash.
+/// Shells and [`parse`] read the value back exactly. So does `pam_env`, except for values that its syntax cannot
+/// express: line ends, `#`, a backslash at the end, and an apostrophe together with one of `"`, `$`, `` ` `` and a
+/// backslash.
 pub fn line(name: &OsStr, value: &OsStr) -> Vec<u8> {
     if !is_name(name) {
         return Vec::new();
@@ -70,7 +72,7 @@ pub fn line(name: &OsStr, value: &OsStr) -> Vec<u8> {
     line
 }
 
-/// An environment as the kernel shows it: `NAME=value`, each with a NUL behind it.
+/// Parses an environment in the kernel's form: `NAME=value`, each followed by a NUL.
 pub fn of_entries(bytes: &[u8]) -> Vec<(OsString, OsString)> {
     let owned = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     let entry = |entry: &[u8]| {
@@ -80,7 +82,7 @@ pub fn of_entries(bytes: &[u8]) -> Vec<(OsString, OsString)> {
     bytes.split(|byte| *byte == 0).filter_map(entry).collect()
 }
 
-/// The same written.
+/// Writes an environment in the kernel's form.
 pub fn entries<'a>(variables: impl IntoIterator<Item = (&'a OsString, &'a OsString)>) -> Vec<u8> {
     let entry =
         |(name, value): (&OsString, &OsString)| [name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat();
@@ -92,7 +94,7 @@ pub fn parse(bytes: &[u8]) -> Parsed {
     parse_with(bytes, |_| None)
 }
 
-/// All lines of `bytes`; `known` says what names stand for that are used before the file gives them a value.
+/// All lines of `bytes`; `known` gives the value of a name that is used before the file sets it.
 pub fn parse_with(bytes: &[u8], known: impl Fn(&OsStr) -> Option<OsString>) -> Parsed {
     let mut reader = Reader {
         whole: bytes.len(),
@@ -124,12 +126,12 @@ struct Reader<'a> {
     known: &'a dyn Fn(&OsStr) -> Option<OsString>,
     set: HashMap<OsString, OsString>,
     parsed: Parsed,
-    /// Whether the statement is one that a shell would take for a command.
+    /// Whether a shell would run part of the statement as a command.
     loose: bool,
 }
 
 impl<'a> Reader<'a> {
-    /// One line, or those over which its quotes reach.
+    /// One line, or several if a quotation spans them.
     fn statement(&mut self) {
         let (start, line, count) = (self.rest, self.line, self.parsed.variables.len());
         self.blanks();
@@ -145,7 +147,8 @@ impl<'a> Reader<'a> {
         let at = self.whole - start.len();
         self.loose = false;
         if let Err(why) = self.assignments() {
-            // What stood before the mistake would have held in a shell, but nobody should have half a line.
+            // A shell would keep the assignments before the mistake. Here the whole line is dropped: half a line helps
+            // no user.
             self.parsed.variables.truncate(count);
             self.parsed.told.push(format!("line {line}: {why}"));
             (self.rest, self.line, self.loose) = (start, line, false);
@@ -158,7 +161,7 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// `NAME=value`, more of them, and a comment.
+    /// One or more `NAME=value` on a line, and a comment.
     fn assignments(&mut self) -> Result<(), &'static str> {
         let mut last = None;
         loop {
@@ -189,10 +192,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A value with blanks and without quotes.
+    /// A value that contains blanks and is not in quotes.
     fn whole_line(&mut self, last: Option<(&[u8], &'a [u8])>) -> Result<(), &'static str> {
         let Some((name, value)) = last else { return Err("it is not NAME=value") };
-        // What follows a closed quote is no part of the value for anybody.
+        // No reader (shell, `pam_env` or Docker) takes text after a closing quote as part of the value.
         if value.first().is_some_and(|byte| b"'\"".contains(byte)) {
             return Err("something follows the value's closing quote");
         }
@@ -200,7 +203,7 @@ impl<'a> Reader<'a> {
         self.rest = value;
         self.skip_line();
         let taken = &value[..value.len() - self.rest.len()];
-        // Somebody who writes that wants a shell to run it.
+        // The author of such a line expects a shell to run the command.
         if taken.windows(2).any(|two| two == b"$(") || taken.contains(&b'`') {
             self.parsed.told.push(format!(
                 "line {}: nothing is run here; the value is taken as it is written, up to the end of the line",
@@ -263,7 +266,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands after a `$`.
+    /// Reads a variable reference after a `$`.
     fn dollar(&mut self, value: &mut Vec<u8>) {
         let braces = self.rest.starts_with(b"{");
         let after = &self.rest[usize::from(braces)..];
@@ -280,12 +283,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The end of the file, or of a line, which some editors write with two bytes.
+    /// Whether this is the end of the file or of a line. Some editors end a line with two bytes.
     fn at_end(&self) -> bool {
         matches!(self.rest, [] | [b'\n', ..] | [b'\r'] | [b'\r', b'\n', ..])
     }
 
-    /// A `;` that can hardly be part of a value.
+    /// Whether this is a `;` that ends the assignment and is not part of the value.
     fn ends_statement(&self) -> bool {
         matches!(self.rest, [b';'] | [b';', b' ' | b'\t' | b'\r' | b'\n', ..])
             || self.rest.starts_with(b";export ")

@@ -1,12 +1,12 @@
 //! `desktopd __guard`: a subreaper above one contained unit.
 //!
-//! A desktop's processes leave their session and their parent; as long as a subreaper stands between them and PID 1,
-//! they cannot leave its tree. When the unit's main process ends, or when the daemon asks, the guard ends whatever is
-//! left (TERM, then KILL) and ends itself last: its exit says that nothing of the unit is alive.
+//! Processes of a desktop leave their session and their parent. A subreaper between them and PID 1 keeps them in its
+//! process tree. When the unit's main process ends, or when the daemon asks for it, the guard ends all remaining
+//! processes (TERM, then KILL) and exits last: the exit of the guard means that no process of the unit is alive.
 //!
-//! Unless the daemon says that the unit ends for good, jobs that a person detached (the module `jobs`) are spared. The
-//! guard tells that nothing else is left, so that the unit can be started anew under a guard of its own, and stays
-//! above the jobs: who owns them is known until the last one ends, or is ended.
+//! Jobs that a user detached (the module `jobs`) keep running, unless the daemon says that the unit ends for good. The
+//! guard reports that only jobs are left, so that the unit can be started again under a new guard. The old guard stays
+//! the parent of the jobs until the last job ends or is ended, so that the unit to which they belong stays known.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -26,34 +26,34 @@ use super::launch::{self, Report};
 use super::process::{below, command_line, processes, signal_all};
 use super::reaper::{self, Role, Stdio3};
 
-/// How long what is left after the main process may take to end by itself.
+/// How long the remaining processes may take to end by themselves after the main process has ended.
 const GRACE: Duration = Duration::from_millis(1500);
 
-/// How soon to look again after something was killed: it may have been starting something else just then.
+/// How soon to look again after a KILL: a killed process may have started another one just before.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// How often to look whether those are gone whose end is told to others.
+/// How often to check for processes whose end is reported to their own parents and not to the guard.
 const UNHEARD: Duration = Duration::from_millis(10);
 
-/// How long it may take the kernel to remove what was killed.
+/// How long the kernel may take to remove killed processes.
 const KILLED: Duration = Duration::from_millis(500);
 
-/// What the daemon says to a guard.
+/// A command from the daemon to a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GuardCommand {
-    /// End everything at once, with KILL; but no jobs, unless it is for good.
+    /// Kill all processes of the unit at once with KILL. Jobs are killed only if the unit ends for good.
     Kill,
     /// The unit ends for good: jobs end with it.
     Finish,
-    /// End what the unit started beside its main process, which goes on.
+    /// End the processes that the unit started beside its main process; the main process keeps running.
     Clear {
-        /// Whether jobs are spared.
+        /// Whether jobs keep running.
         spare: bool,
     },
 }
 
-/// `desktopd __guard`. Returns the exit code to end with, when nothing of the unit is left.
+/// `desktopd __guard`. Returns when no process of the unit is left; the value is the exit code.
 pub fn guard() -> i32 {
     match Guard::start() {
         Ok(mut guard) => match guard.run() {
@@ -64,7 +64,7 @@ pub fn guard() -> i32 {
             }
         },
         Err(error) => {
-            crate::sys::print::error(&format!("desktopd: `__guard` is not for people ({error})"));
+            crate::sys::print::error(&format!("desktopd: `__guard` is an internal command ({error})"));
             70
         }
     }
@@ -78,25 +78,25 @@ struct Guard {
     signals: SignalFd,
     main: Option<Pid>,
     own: Own,
-    /// Whether jobs are spared.
+    /// Whether jobs keep running.
     spare: bool,
-    /// Whether it was told that only jobs are left.
+    /// Whether the daemon got the report that only jobs are left.
     left: bool,
-    /// When the rest gets KILL; set once the rest was asked to end.
+    /// When the remaining processes get KILL; set after they got TERM.
     kill_at: Option<Instant>,
     clearing: Option<Clearing>,
     inbox: Vec<u8>,
 }
 
-/// The end of what was started beside the main process.
+/// The state of ending the processes that were started beside the main process.
 struct Clearing {
     spare: bool,
-    /// Those that were told to end.
+    /// The processes that got TERM.
     told: BTreeSet<i32>,
-    /// Whether `told` are those that were there when the others had ended. Whatever comes later was started by
-    /// somebody who goes on, and would be started again.
+    /// Whether `told` is the second set: the processes that existed when the first set had ended. Processes that appear
+    /// later were started by the main process, which keeps running and would start them again.
     second: bool,
-    /// When they get KILL, and then when they are given up.
+    /// When they get KILL; after that, when the guard gives up on them.
     deadline: Instant,
     killed: bool,
 }
@@ -106,8 +106,8 @@ impl Guard {
         let control = launch::take_control()?;
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGCHLD);
-        // Stops come through the control socket; a TERM that reaches the whole container must not remove the guard
-        // before its unit.
+        // Stop requests come through the control socket. A TERM that is sent to the whole container must not end the
+        // guard before its unit.
         mask.add(Signal::SIGTERM);
         mask.add(Signal::SIGINT);
         mask.add(Signal::SIGHUP);
@@ -125,7 +125,7 @@ impl Guard {
         let main = reaper::spawn_self(Role::Exec, stdio).inspect_err(|error| {
             let operation = "starting a process".to_owned();
             let report = Report::Failed { operation, errno: error.raw_os_error().unwrap_or(0) };
-            // The daemon may be gone; there is nobody else to tell.
+            // The daemon may have ended; no other process can take the report.
             let _ = launch::send(&control, &report, &[]);
         })?;
         let borrowed: Vec<_> = fds.iter().map(OwnedFd::as_fd).collect();
@@ -152,7 +152,7 @@ impl Guard {
             if self.launching.is_some() {
                 self.relay_launch()?;
                 if self.launching.is_none() {
-                    // The orders that came were large, and a guard stays for as long as its service.
+                    // The received orders were large, and the guard lives as long as its service.
                     heap::give_back();
                 }
             }
@@ -167,7 +167,7 @@ impl Guard {
             if self.clearing.is_some() {
                 self.clear();
             }
-            // With the daemon gone there is nobody to keep the unit for.
+            // Without the daemon no process manages the jobs any more, so they end as well.
             self.spare &= !alone;
             if self.main.is_none() || alone {
                 if !reaper::has_children() {
@@ -201,7 +201,7 @@ impl Guard {
         }
     }
 
-    /// Passes on what came of the launch, once it is known.
+    /// Passes the result of the launch on to the daemon, once it is known.
     fn relay_launch(&mut self) -> io::Result<()> {
         let Some(socket) = &mut self.launching else { return Ok(()) };
         socket.set_nonblocking(true)?;
@@ -220,7 +220,7 @@ impl Guard {
         Ok(())
     }
 
-    /// Takes commands. Returns whether the daemon is gone.
+    /// Reads commands. Returns whether the daemon has closed the connection.
     fn listen(&mut self) -> io::Result<bool> {
         let mut bytes = [0; 256];
         loop {
@@ -248,17 +248,17 @@ impl Guard {
                 }
                 self.kill_at = Some(Instant::now());
             }
-            // Told once is enough: the patience that runs must not begin anew.
+            // A repeated command must not restart the grace period that is running.
             GuardCommand::Finish if !self.spare => {}
             GuardCommand::Finish => {
                 self.spare = false;
-                // They need not wait until the desktop has logged out.
+                // Jobs get TERM at once; they need not wait until the desktop has logged out.
                 let (_, jobs) = self.everything();
                 signal_all(&jobs, Signal::SIGTERM);
                 signal_all(&jobs, Signal::SIGCONT);
                 self.kill_at = None;
             }
-            // What ends wholly needs no clearing.
+            // The main process has ended, so all other processes are ended anyway.
             GuardCommand::Clear { .. } if self.main.is_none() => self.tell(&Report::Cleared),
             GuardCommand::Clear { spare } => {
                 let spare = spare && self.clearing.as_ref().is_none_or(|clearing| clearing.spare);
@@ -267,7 +267,7 @@ impl Guard {
         }
     }
 
-    /// What there is below: the unit with all that belongs to it, and jobs.
+    /// All processes below the guard: first those of the unit, then the jobs.
     fn everything(&self) -> (BTreeSet<i32>, BTreeSet<i32>) {
         let guard = std::process::id().cast_signed();
         let all = processes();
@@ -275,9 +275,9 @@ impl Guard {
         (below(guard, &all).difference(&jobs).copied().collect(), jobs)
     }
 
-    /// What there is below beside the main process. Those that have ended belong to their parents, and a fork of the
-    /// main process that has not become another program belongs to it: that of a message bus sits above what it
-    /// started, ends with it, and passes a TERM on to the bus.
+    /// All processes below the guard except the main process. Zombies are left out: their parents collect them. A fork
+    /// of the main process that has not executed another program counts as the main process: a message bus has such a
+    /// fork above the programs that it started; the fork ends with the bus and passes a TERM on to it.
     fn beside_main(&self, spare: bool) -> BTreeSet<i32> {
         let guard = std::process::id().cast_signed();
         let all = processes();
@@ -293,7 +293,7 @@ impl Guard {
         found
     }
 
-    /// Goes on with the clearing.
+    /// Takes the next step of the clearing.
     fn clear(&mut self) {
         let Some(mut clearing) = self.clearing.take() else { return };
         let now = Instant::now();
@@ -315,9 +315,9 @@ impl Guard {
         self.clearing = Some(clearing);
     }
 
-    /// Ends what is left.
+    /// Ends the remaining processes.
     fn sweep(&mut self) {
-        // Whoever has only jobs left is done, whatever those do.
+        // Only jobs are left and that was reported: nothing more to do.
         if self.left && self.spare {
             return;
         }
@@ -344,7 +344,7 @@ impl Guard {
     }
 
     fn tell(&mut self, report: &Report) {
-        // The daemon may be gone, which `listen` notices.
+        // The daemon may have ended; `listen` notices that.
         if let Ok(bytes) = launch::frame(report) {
             let _ = self.control.write_all(&bytes);
         }
@@ -352,7 +352,7 @@ impl Guard {
 }
 
 impl Clearing {
-    /// Tells `told` to end.
+    /// Sends TERM to the processes of `told`.
     fn new(spare: bool, told: BTreeSet<i32>) -> Self {
         signal_all(&told, Signal::SIGTERM);
         signal_all(&told, Signal::SIGCONT);

@@ -1,21 +1,23 @@
-//! Which processes below a guard are a person's own jobs: what was started from a terminal and then detached from it.
+//! Finds the user's own jobs among the processes below a guard: programs that were started from a terminal and then
+//! detached from it.
 //!
-//! A desktop that is restarted must be gone before it comes back, but a build in `tmux`, or a training that was
-//! started with `nohup`, `setsid` or `disown`, is not part of it. Parents, groups and terminals do not tell them
-//! apart: a detached job and a helper that put itself in the background (a kioworker) look the same there, both with a
-//! session of their own, no terminal, and the guard as their parent. What differs is what they were born with:
+//! When a desktop is restarted, all its processes must end first. A build in `tmux`, or a training that was started
+//! with `nohup`, `setsid` or `disown`, is not part of the desktop. Parents, groups and terminals do not distinguish the
+//! two: a detached job and a helper that put itself in the background (a kioworker) both have a session of their own,
+//! no terminal, and the guard as parent. The difference is the environment at their start:
 //!
-//! - A terminal emulator gives what it starts `TERM` and a session of its own. Services get no `TERM` (the planner
-//!   leaves the daemon's own out), so neither does the desktop, nor what it or its message bus starts. A unit that has
-//!   one all the same shares it with its helpers; only another value tells something then.
-//! - Some programs write their title over their environment, or are started with an empty one. Of what the unit was
-//!   given nothing is left in it then, which no helper of a desktop does; in doubt, and in a session of its own, it is
-//!   somebody's work.
-//! - What is below a job belongs to it, whatever it looks like (`sudo make` in a pane of tmux).
+//! - A terminal emulator gives each program that it starts a `TERM` and a session. Services get no `TERM` (the planner
+//!   removes the daemon's own), so the desktop, its message bus and the programs that they start have none either. If a
+//!   unit has a `TERM` all the same, its helpers have the same value, and only a different value marks a job.
+//! - Some programs write their title over their environment, or are started with an empty one. Then no variable of the
+//!   unit is left in the environment. No helper of a desktop does that, so such a process, if it has a session of its
+//!   own, counts as a job.
+//! - All processes below a job belong to the job, whatever their environment is (`sudo make` in a pane of tmux).
 //!
-//! Whose environment cannot be read (an `ssh-agent`, which forbids it) is no job. A shell in a terminal's window is
-//! spared as well, but loses its terminal and gets HUP with the emulator, and passes that on to what was not detached:
-//! all is as if its window had been closed. A program with a window ends with the X server, detached or not.
+//! A process whose environment cannot be read (an `ssh-agent` forbids it) is not a job. A shell in a terminal window
+//! also counts as a job. It loses its terminal when the emulator ends, gets HUP, and passes HUP on to programs that
+//! were not detached, as if the window had been closed. A program with a window ends with the X server, detached or
+//! not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,10 +30,10 @@ use super::launch::Bytes;
 use super::process::{Stat, below};
 use super::read;
 
-/// No environment is larger. Bytes.
+/// The largest environment that is read. Bytes.
 const MAX_ENVIRONMENT: u64 = 8 << 20;
 
-/// What is known of a unit, to tell its own processes from jobs.
+/// The facts about a unit that distinguish its own processes from jobs.
 pub(super) struct Own {
     /// The unit's main process, which leads its session.
     pub(super) main: i32,
@@ -40,7 +42,7 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// The jobs among the processes below `root`, and all that is below them.
+    /// The jobs among the processes below `root`, and all processes below these jobs.
     pub(super) fn jobs(&self, root: i32, all: &BTreeMap<i32, Stat>) -> BTreeSet<i32> {
         self.jobs_by(root, all, environment)
     }
@@ -55,7 +57,7 @@ impl Own {
         for pid in below(root, all) {
             let stat = &all[&pid];
             let left = pid != self.main && stat.session != self.main && !stat.is_zombie();
-            // What is below a job known already needs no look.
+            // Processes below a known job are in the set already.
             if left && !jobs.contains(&pid) && environment(pid).is_some_and(|env| self.is_foreign(&env)) {
                 jobs.insert(pid);
                 jobs.extend(below(pid, all));
@@ -64,7 +66,7 @@ impl Own {
         jobs
     }
 
-    /// Whether a process with this environment has it from elsewhere than from the unit.
+    /// Whether this environment was not inherited from the unit.
     fn is_foreign(&self, environment: &[u8]) -> bool {
         let value = |name: &[u8]| {
             let mut entries = environment.split(|byte| *byte == 0);
@@ -80,14 +82,14 @@ impl Own {
 
 /// The environment that a process was started with, if it can be read.
 ///
-/// Root needs a capability for another user's, which containers seldom have; a process whose identity towards files
-/// is that user's does not.
+/// To read the environment of another user's process, root needs a capability that containers seldom have. A process
+/// that has that user's identity for file access does not need the capability.
 fn environment(pid: i32) -> Option<Vec<u8>> {
     let owner = fs::metadata(format!("/proc/{pid}")).ok()?;
     let _identity = FileIdentity::assume(Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
     let file = format!("/proc/{pid}/environ");
     let bytes = read::beginning(Path::new(&file), MAX_ENVIRONMENT).ok()?;
-    // Whoever is just ending has lost its memory and looks as if it had been given nothing.
+    // A process that is exiting has released its memory, so its environment looks empty.
     let has_memory = || {
         let statm = read::kernel(format!("/proc/{pid}/statm"));
         !statm.is_empty() && !statm.starts_with(b"0 ")
@@ -95,7 +97,7 @@ fn environment(pid: i32) -> Option<Vec<u8>> {
     (!bytes.is_empty() || has_memory()).then_some(bytes)
 }
 
-/// Another user's identity towards files, until it is dropped. Where that is not allowed, nothing changes.
+/// Another user's identity for file access, until the value is dropped. Where that is not allowed, nothing changes.
 struct FileIdentity {
     uid: Uid,
     gid: Gid,
@@ -103,7 +105,7 @@ struct FileIdentity {
 
 impl FileIdentity {
     fn assume(uid: Uid, gid: Gid) -> Self {
-        // The group first: it takes the right that the user's change takes away.
+        // The group first: after the change of the user, the process may not change the group any more.
         let gid = setfsgid(gid);
         Self { uid: setfsuid(uid), gid }
     }
@@ -145,13 +147,13 @@ mod tests {
         ]);
         all.insert(34, Stat { state: 'Z', parent: 1, session: 34 });
         let environment = |pid: i32| match pid {
-            // A program with a window, started from the terminal: part of the desktop's own session in spite of TERM.
+            // Processes with TERM. The first one is in the session of the unit: part of the desktop in spite of TERM.
             20 | 21 | 22 | 31 | 40 => Some(b"HOME=/h\0TERM=xterm\0".to_vec()),
-            // A pane whose shell was given nothing.
+            // A process without TERM below a job.
             32 => Some(b"HOME=/h\0".to_vec()),
             // A helper.
             30 => Some(b"HOME=/h\0LANG=C\0TERMINAL=x\0".to_vec()),
-            // A title over the environment.
+            // A process that wrote its title over its environment.
             33 => Some(b"worker: idle\0\0\0".to_vec()),
             34 => Some(Vec::new()),
             _ => None,
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_unit_was_given_says_nothing_of_what_it_starts() {
+    fn same_term_as_the_unit_is_no_sign_of_a_job() {
         let own = own(&[("HOME", "/h"), ("TERM", "dumb")]);
         assert!(!own.is_foreign(b"HOME=/h\0TERM=dumb\0"));
         assert!(own.is_foreign(b"HOME=/h\0TERM=xterm\0"));

@@ -1,10 +1,10 @@
-//! The child side of a launch: `desktopd __exec` takes its orders from the socket that is its standard input, sets
-//! everything that a service's process must have, and becomes the service.
+//! The child side of a launch: `desktopd __exec` reads its orders from the socket on its standard input, sets up the
+//! process as the orders say, and executes the service's program.
 //!
-//! All of this happens in a fresh, single-threaded process instead of between fork and exec, where almost nothing is
-//! allowed. The parent learns the outcome from the same socket: it closes at exec, or an error comes through it first.
+//! The setup runs in a new, single-threaded process and not between fork and exec, where almost nothing is allowed. The
+//! parent learns the result from the same socket: exec closes it, or an error is sent through it first.
 //!
-//! Message form in both directions: a length of four bytes (big endian), then JSON.
+//! Message format in both directions: a length of four bytes (big endian), then JSON.
 
 mod environment;
 mod files;
@@ -35,25 +35,26 @@ use super::limits::Limit;
 pub use environment::{EnvFiles, written_by};
 pub use listen::Listener;
 
-/// The first descriptor number that a service can be given beside the standard three.
+/// The first descriptor number after the standard three that a service can get.
 pub const FIRST_FD: i32 = 3;
 
-/// Where our own descriptors wait while the service's take their places below. Low enough for a low limit of open files.
+/// Our own descriptors are moved to this number and above, while the service's descriptors are placed below. Low enough
+/// for a low limit of open files.
 const OWN_FDS: i32 = 40;
 
-/// How the description of a failed exec begins.
+/// The beginning of the description of a failed exec.
 pub const EXEC: &str = "exec ";
 
-/// Descriptors that can be handed over at once.
+/// The most descriptors in one message.
 const MAX_FDS: usize = 32;
 
-/// Orders are small; a longer length means that something else talks to us. Bytes.
+/// The largest message. Orders are small: a longer length means that the other end is not desktopd. Bytes.
 const MAX_MESSAGE: usize = 8 << 20;
 
-/// Bytes that need not be UTF-8: arguments and environment come as they are.
+/// Bytes that need not be UTF-8: arguments and environment are passed unchanged.
 pub type Bytes = Vec<u8>;
 
-/// Whose process it becomes.
+/// The user and the groups of a service's process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The user's id.
@@ -64,20 +65,20 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
-/// Everything that makes one process what it is. The child has no choices left.
+/// Everything that the child needs to start one process. The child decides nothing by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orders {
     /// The program (an absolute path) and its arguments.
     pub argv: Vec<Bytes>,
-    /// The whole environment, but for what people keep in files.
+    /// The whole environment, without the variables from files.
     pub env: Vec<(Bytes, Bytes)>,
-    /// These files.
+    /// The files with further variables.
     pub env_files: Option<EnvFiles>,
     /// The working directory.
     pub cwd: PathBuf,
-    /// Whether the start fails without it; otherwise `/` does.
+    /// Whether the start fails if the directory cannot be entered; otherwise `/` is used.
     pub cwd_required: bool,
-    /// The user to become; `None` stays who we are.
+    /// The user to become; `None` keeps the current user.
     pub identity: Option<Identity>,
     /// The file mode creation mask.
     pub umask: u32,
@@ -85,42 +86,43 @@ pub struct Orders {
     pub groups: Vec<u32>,
     /// The scheduling priority, if it should change.
     pub nice: Option<i32>,
-    /// How gladly the kernel ends it when memory is short, if that should change.
+    /// The `oom_score_adj`, counted from that of desktopd, if it should change.
     pub oom_score_adj: Option<i32>,
-    /// What it may use, where that is not what we may.
+    /// Resource limits that differ from those of this process.
     pub limits: Vec<Limit>,
-    /// Whether what it cannot have is kept quiet: it was told when the unit itself was started.
+    /// Whether warnings about refused settings are left out, because they were printed when the unit itself was
+    /// started.
     pub quiet: bool,
-    /// The numbers under which the descriptors that come along are given to the service.
+    /// The descriptor numbers in the service, one for each descriptor that is sent with the orders.
     pub fds: Vec<i32>,
-    /// Folders that it needs, made for its user alone where they are missing.
+    /// Folders that the service needs. A missing folder is created for its user alone (mode 0700).
     pub folders: Vec<PathBuf>,
-    /// The folder of its temporary files, emptied, and made for its user alone where it is missing.
+    /// The folder of its temporary files. The folder is emptied, or created for its user alone.
     pub private_tmp: Option<PathBuf>,
-    /// Files that it reads, written anew.
+    /// Files that are written before the service starts.
     pub files: Vec<NewFile>,
-    /// Sockets that it finds open, from [`FIRST_FD`] on.
+    /// Listening sockets that the service gets, from descriptor [`FIRST_FD`] on.
     pub listen: Vec<Listener>,
 }
 
 /// A file that is written before the service starts, by the user that it runs as.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewFile {
-    /// Where. A folder that is missing is made for the owner alone.
+    /// The path. A missing folder is created for the owner alone.
     pub path: PathBuf,
-    /// Who may do what with it.
+    /// The permissions of the file.
     pub mode: u32,
-    /// What is in it.
+    /// The content of the file.
     pub content: Bytes,
 }
 
-/// What comes back through the socket.
+/// A report that the child or the guard sends back through the socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Report {
     /// The service could not be started.
     Failed {
-        /// What was attempted.
+        /// The operation that failed.
         operation: String,
         /// The system's error number, 0 if there is none.
         errno: i32,
@@ -130,22 +132,22 @@ pub enum Report {
         /// Its id.
         pid: i32,
     },
-    /// The service under a guard ended; the guard stays until nothing of it is left.
+    /// The service under a guard ended; the guard stays until no process of the unit is left.
     Exited {
         /// How.
         exit: super::reaper::Exit,
     },
-    /// Nothing of the unit under a guard is left but jobs that a person detached; the guard stays with them.
+    /// Only jobs that a user detached are left of the unit under a guard; the guard stays with them.
     Left {
-        /// How many processes that are.
+        /// The number of processes of these jobs.
         jobs: usize,
     },
-    /// What a guard was told to clear is gone, or does not end.
+    /// The processes that a guard had to clear have ended, or cannot be ended.
     Cleared,
 }
 
 impl Report {
-    /// What a failed start is called in a reason: the operation and the system's words for the error.
+    /// The text for a failed start: the operation and the system's description of the error.
     pub fn describe(operation: &str, errno: i32) -> String {
         match errno {
             0 => operation.to_owned(),
@@ -154,7 +156,7 @@ impl Report {
     }
 }
 
-/// Sends `message` with `fds` riding on its first bytes.
+/// Sends `message`; `fds` are attached to its first bytes.
 pub fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let bytes = frame(message)?;
     let mut space = vec![std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
@@ -169,7 +171,7 @@ pub fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedFd<'_>])
     Ok(())
 }
 
-/// A message as its bytes.
+/// Encodes a message.
 pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; 4];
     serde_json::to_writer(&mut bytes, message)?;
@@ -178,7 +180,7 @@ pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Takes one whole message off the front of `buffer`, if there is one.
+/// Removes one whole message from the front of `buffer` and decodes it, if there is one.
 pub fn unframe<T: for<'a> Deserialize<'a>>(buffer: &mut Vec<u8>) -> io::Result<Option<T>> {
     let Some(head) = buffer.first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_be_bytes(*head) as usize;
@@ -218,18 +220,18 @@ pub(super) fn receive_orders(socket: &UnixStream) -> io::Result<(Orders, Vec<Own
     }
 }
 
-/// A copy of standard input, out of the way of the service's descriptors and closed by its exec.
+/// A copy of standard input, at a number that no descriptor of the service uses, and closed by exec.
 pub(super) fn take_control() -> io::Result<UnixStream> {
     Ok(rustix::io::fcntl_dupfd_cloexec(io::stdin(), OWN_FDS)?.into())
 }
 
-/// `desktopd __exec`. Returns only when the service could not be started; the exit code to end with.
+/// `desktopd __exec`. Returns only if the service could not be started; the value is the exit code.
 pub fn exec() -> i32 {
     let socket = match take_control() {
         Ok(socket) => socket,
         Err(error) => {
             crate::sys::print::error(&format!(
-                "desktopd: `__exec` is not for people: no control socket on standard input ({error})"
+                "desktopd: `__exec` is an internal command: no control socket on standard input ({error})"
             ));
             return 70;
         }
@@ -237,7 +239,7 @@ pub fn exec() -> i32 {
     let Err((operation, error)) = become_service(&socket);
     let report = Report::Failed { operation, errno: error.raw_os_error().unwrap_or(0) };
     if let Ok(bytes) = frame(&report) {
-        // The parent may be gone; there is nobody else to tell.
+        // The parent may have ended; no other process can take the report.
         let _ = (&socket).write_all(&bytes);
     }
     127
@@ -252,9 +254,9 @@ fn at<T, E: Into<io::Error>>(operation: &str, result: Result<T, E>) -> Result<T,
 
 fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failure> {
     let (orders, received, _) = at("receiving orders", receive_orders(socket))?;
-    // A session of its own: its group can be signalled as a whole and no terminal reaches it.
+    // A session of its own: its process group can be signalled as a whole, and it has no controlling terminal.
     at("setsid", setsid())?;
-    // A guard blocks signals, and whoever started the container may have: a service must get all of its own.
+    // A guard blocks signals, and the container engine may block some. A service must receive all its signals.
     at("unblocking signals", SigSet::empty().thread_set_mask())?;
     // Descriptors come first: a low limit of open files must not be in their way.
     place(received, &orders.fds)?;
@@ -275,27 +277,28 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     let program = argv.next().ok_or_else(|| ("no command".to_owned(), io::ErrorKind::InvalidInput.into()))?;
     let env = orders.env.into_iter().map(|(k, v)| (OsString::from_vec(k), OsString::from_vec(v)));
     let env = env.chain(edits);
-    // The standard library's exec also gives SIGPIPE back, which its own start took.
+    // The standard library's exec also resets SIGPIPE, which the Rust runtime ignores.
     let error = Command::new(&program).args(argv).env_clear().envs(env).envs(told).exec();
     let file = PathBuf::from(program);
     let operation = format!("{EXEC}{}", file.display());
-    // The system says the same of a script whose interpreter is missing, which is no help then.
+    // For a script whose interpreter is missing, the system reports the same error as for a missing program, which
+    // misleads.
     let misleading = error.kind() == io::ErrorKind::NotFound && file.exists();
     Err((if misleading { format!("{operation}, or rather its interpreter") } else { operation }, error))
 }
 
-/// Becomes another program, with everything that this process has. Comes back only with the reason why it could not.
+/// Executes another program in place of this process. Returns only if that fails, with the error.
 pub fn become_program(program: &Path, words: &[OsString]) -> io::Error {
     Command::new(program).args(words).exec()
 }
 
-/// Puts the received descriptors where the service expects them, open across its exec.
+/// Moves the received descriptors to the numbers that the service expects, and keeps them open across exec.
 fn place(received: Vec<OwnedFd>, targets: &[i32]) -> Result<(), Failure> {
     if received.len() != targets.len() {
         let error = io::Error::other("the number of descriptors differs from that in the orders");
         return Err(("receiving descriptors".to_owned(), error));
     }
-    // They arrive at the lowest free numbers, which are somebody's targets: move all away first.
+    // Descriptors arrive at the lowest free numbers, which may be the targets of others: move all of them away first.
     let mut away = Vec::with_capacity(received.len());
     for fd in received {
         away.push(at("moving a descriptor", rustix::io::fcntl_dupfd_cloexec(&fd, OWN_FDS))?);

@@ -1,4 +1,4 @@
-//! What the kernel lets a process use (`setrlimit`): this program's own open files, and the limits of services.
+//! Resource limits (`setrlimit`): the limit of open files of this process, and the limits of services.
 
 use std::sync::OnceLock;
 use std::{fmt, io};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// No limit.
 pub const UNLIMITED: u64 = RLIM_INFINITY;
 
-/// Something that can be limited.
+/// A resource that the kernel limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resource {
@@ -20,15 +20,15 @@ pub enum Resource {
     Core,
     /// Seconds of CPU time.
     Cpu,
-    /// Bytes of a file that is written.
+    /// The size of a file that the process writes. Bytes.
     FileSize,
-    /// Bytes that are kept out of the swap.
+    /// Bytes of memory that the process may lock.
     LockedMemory,
     /// Open descriptors.
     OpenFiles,
     /// Processes of its user.
     Processes,
-    /// The highest realtime priority that it may ask for.
+    /// The highest realtime priority.
     RealtimePriority,
     /// Bytes of the main thread's stack.
     Stack,
@@ -65,14 +65,14 @@ impl Resource {
     }
 }
 
-/// How much of something a process may use.
+/// A limit: how much of a resource a process may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
-    /// Of what.
+    /// The resource.
     pub resource: Resource,
-    /// Where the kernel stops it.
+    /// The soft limit, which the kernel enforces.
     pub soft: u64,
-    /// How far it may raise that itself.
+    /// The hard limit: the highest value to which the process may raise the soft limit.
     pub hard: u64,
 }
 
@@ -101,8 +101,9 @@ impl Limit {
         Ok(Self { resource, soft, hard })
     }
 
-    /// Sets it for this process. Raising a hard limit takes a capability that containers seldom have; without it the
-    /// limit becomes as high as the hard one allows, and that is returned.
+    /// Sets the limit for this process. To raise a hard limit needs a capability that containers seldom have. Without
+    /// the capability the limit becomes as high as the present hard limit allows, and the limit that was set is
+    /// returned.
     pub fn set(self) -> io::Result<Option<Self>> {
         let kernels = self.resource.of_the_kernel();
         match setrlimit(kernels, self.soft, self.hard) {
@@ -121,17 +122,17 @@ impl Limit {
 /// This process's limit of open files before it was raised.
 static OPEN_FILES: OnceLock<Limit> = OnceLock::new();
 
-/// Lets this process open as many files as it may. Not for those that it starts: a program that uses `select` breaks
-/// when a descriptor has a number of 1024 or more, and so they get back what there was ([`inherited_open_files`]).
+/// Raises the soft limit of open files of this process to the hard limit. Child processes get the old limit back
+/// ([`inherited_open_files`]): a program that uses `select` breaks when a descriptor number is 1024 or more.
 pub fn raise_open_files() -> io::Result<()> {
     let before = Limit::current(Resource::OpenFiles)?;
     Limit { soft: before.hard, ..before }.set()?;
-    // Whoever comes second finds the raised limit.
+    // A second call would find the raised limit, so only the first value is kept.
     let _ = OPEN_FILES.set(before);
     Ok(())
 }
 
-/// The limit of open files that a child of ours would have had from our parent; `None` when ours is the same.
+/// The limit of open files before it was raised, which child processes get; `None` if it was not raised.
 pub fn inherited_open_files() -> Option<Limit> {
     OPEN_FILES.get().copied()
 }
@@ -141,11 +142,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_that_may_not_be_raised_is_as_high_as_it_can_be() {
-        // One of no consequence for the other tests of this process; lowering it needs no capability.
+    fn limit_that_may_not_be_raised_is_set_as_high_as_allowed() {
+        // A limit that does not affect the other tests of this process; lowering it needs no capability.
         let limit = |soft, hard| Limit { resource: Resource::Core, soft, hard };
         assert_eq!(limit(2048, 4096).set().unwrap(), None);
-        // Who has the capability gets what it asks for.
+        // With the capability, the process gets the limit that it asks for.
         for asked in [limit(0, UNLIMITED), limit(UNLIMITED, UNLIMITED)] {
             let got = asked.set().unwrap();
             assert_eq!(Limit::current(Resource::Core).unwrap(), got.unwrap_or(asked));
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_shown_as_its_key_says_it() {
+    fn limit_is_shown_with_its_key() {
         let limit = Limit { soft: 5, hard: UNLIMITED, resource: Resource::OpenFiles };
         assert_eq!(limit.to_string(), "open-files = 5 (hard unlimited)");
         assert_eq!(Limit { hard: 5, ..limit }.to_string(), "open-files = 5");

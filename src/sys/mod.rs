@@ -1,8 +1,9 @@
-//! What only an init may do: start processes, collect every exit status, take signals.
+//! The tasks of an init process: starting processes, collecting exit statuses, handling signals; and shared system
+//! helpers.
 //!
-//! Invariants: the one fork and the one wait of this program are in [`reaper`]; what we spawn is always ourselves
-//! ([`launch`] is the child side, [`guard`] the subreaper that stays above a contained unit); descriptors reach a
-//! child only by name, never by inheritance.
+//! Invariants: the only fork and the only wait of this program are in [`reaper`]; this program spawns only its own
+//! executable ([`launch`] is the child side, [`guard`] the subreaper above a contained unit); a child gets only the
+//! descriptors that are listed for it and inherits no others.
 
 pub mod env_file;
 pub mod guard;
@@ -27,11 +28,12 @@ use std::{fs, io};
 
 use tokio::sync::oneshot;
 
-/// Leaves behind what a careless parent may have handed down: blocked signals, which could not end us, and open files,
-/// which every service would have too. To be called before anything is opened and before the first thread.
+/// Resets what a parent process may have passed on: the signal mask, since a blocked signal could not stop the daemon,
+/// and open files, which every service would inherit. Call this before any file is opened and before the first thread
+/// starts.
 pub fn start_clean() {
-    // Above all a terminal must not stop whoever looks after everything else; and when its signals are blocked, the
-    // kernel lets us write to one that is another's at the moment.
+    // A terminal must not stop (SIGTTOU, SIGTSTP) the process that supervises all others. With these signals blocked,
+    // the kernel lets us write to a terminal whose foreground process group is another one.
     signals::block();
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> = entries
@@ -40,13 +42,14 @@ pub fn start_clean() {
         .filter(|fd| *fd >= launch::FIRST_FD)
         .collect();
     for fd in open {
-        // One of them was the folder itself, which is closed already.
+        // One of the descriptors was that of the directory itself, which is closed already.
         let _ = nix::unistd::close(fd);
     }
 }
 
-/// Whether threads can be started, and if not, why that is so in a container: glibc falls back to an older call only
-/// where the newer one is unknown, not where it is forbidden, as by the profiles of old container engines.
+/// Checks that threads can be started; the error explains the usual cause in a container. glibc falls back to an older
+/// system call only if the newer one is unknown, not if it is forbidden, as the seccomp profiles of old container
+/// engines do.
 pub fn threads_work() -> Result<(), String> {
     let started = std::thread::Builder::new().stack_size(64 * 1024).spawn(|| ());
     started.map(|thread| drop(thread.join())).map_err(|error| match error.kind() {
@@ -58,19 +61,19 @@ pub fn threads_work() -> Result<(), String> {
     })
 }
 
-/// Runs `work` on a thread of its own: it may take long, and on a dead disk or directory service it hangs for ever. The
-/// runtime's threads for such work would panic where no thread can be had.
+/// Runs `work` on a thread of its own: it may take long, and it hangs for ever on a dead disk or directory service. The
+/// blocking thread pool of the runtime would panic if no thread can be started.
 pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let (sender, result) = oneshot::channel();
     std::thread::Builder::new().name("apart".to_owned()).spawn(move || {
-        // Whoever waited may have gone.
+        // The caller may have stopped waiting.
         let _ = sender.send(work());
     })?;
     result.await.map_err(|_| io::Error::other("an internal error of desktopd"))
 }
 
-/// The same with a limit on the time. A thread that is late goes on by itself; while `late` of them do, no more work is
-/// begun.
+/// Like [`apart`], with a time limit. A thread that is late keeps running; `late` counts the running threads, and no
+/// more work is started while there are too many.
 pub async fn apart_within<T: Send + 'static>(
     limit: Duration,
     late: &'static AtomicUsize,
@@ -90,7 +93,7 @@ pub async fn apart_within<T: Send + 'static>(
         .unwrap_or_else(|_| Err(timed_out(format!("no answer within {limit:?}"))))
 }
 
-/// One of a number of threads, until it ends, by a panic too.
+/// Counts a running thread until the thread ends, by a panic too.
 struct Counted(&'static AtomicUsize);
 
 impl Drop for Counted {
@@ -99,22 +102,22 @@ impl Drop for Counted {
     }
 }
 
-/// How long a look at somebody's folder may take.
+/// How long a look into a user's folder may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How many looks may hang at once. A dead volume stays dead, and each plan looks again.
+/// How many looks may hang at the same time. A dead volume stays dead, and each plan looks again.
 const HANGING: usize = 16;
 
-/// The looks that have not come to an end.
+/// The number of looks that have not ended.
 static LOOKS: AtomicUsize = AtomicUsize::new(0);
 
-/// What `look` sees, unless that takes too long: a thread that hangs in a dead volume stays behind, and we go on. When
-/// many hang, no more are begun.
+/// Returns the result of `look`, or `None` if that takes too long: the thread that hangs on a dead volume is left
+/// behind, and the caller goes on. While many threads hang, no more are started.
 pub fn patiently<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     patiently_of(&LOOKS, PATIENCE, look)
 }
 
-/// The same with another limit.
+/// Like [`patiently`], with another time limit.
 pub fn patiently_within<T: Send + 'static>(
     patience: Duration,
     look: impl FnOnce() -> T + Send + 'static,
@@ -135,7 +138,7 @@ fn patiently_of<T: Send + 'static>(
     let looking = std::thread::Builder::new().name("look".into()).stack_size(128 * 1024).spawn(move || {
         let found = look();
         looks.fetch_sub(1, Ordering::Relaxed);
-        // Nobody listens any more when it took too long.
+        // After a timeout the receiver no longer exists.
         let _ = sender.try_send(found);
     });
     if looking.is_err() {
@@ -144,14 +147,13 @@ fn patiently_of<T: Send + 'static>(
     looking.ok().and_then(|_| seen.recv_timeout(patience).ok())
 }
 
-/// Whether an error of the system says that something has run out that others may give back: descriptors, processes,
-/// memory, space.
+/// Whether an error of the system means a temporary shortage of descriptors, processes, memory or disk space.
 pub fn is_shortage(errno: i32) -> bool {
     use nix::libc::{EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC};
     [EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC].contains(&errno)
 }
 
-/// Makes this process the one that orphans below it are given to. PID 1 is that already.
+/// Makes this process a subreaper: orphans below it become its children. PID 1 needs no such call.
 pub fn become_subreaper() -> io::Result<()> {
     if nix::unistd::getpid().as_raw() == 1 {
         return Ok(());
@@ -164,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_that_hang_do_not_pile_up() {
+    fn number_of_hanging_looks_is_limited() {
         static HERE: AtomicUsize = AtomicUsize::new(HANGING - 1);
         let (end, ended) = mpsc::channel::<()>();
         assert_eq!(patiently_of(&HERE, PATIENCE, || 1), Some(1));

@@ -1,4 +1,4 @@
-//! Telling whoever started us (systemd, podman) that we are ready: `sd_notify`'s protocol, from the other side.
+//! Tells the parent (systemd, podman) that the daemon is ready: the client side of the `sd_notify` protocol.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,7 +13,7 @@ pub fn tell(socket: &OsStr, message: &str) -> io::Result<()> {
         _ => SocketAddr::from_pathname(socket)?,
     };
     let sender = UnixDatagram::unbound()?;
-    // A receiver that does not read must not hold us up.
+    // A receiver that does not read must not block the daemon.
     sender.set_nonblocking(true)?;
     sender.send_to_addr(message.as_bytes(), &address).map(drop)
 }

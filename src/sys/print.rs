@@ -1,5 +1,5 @@
-//! What a command writes to its own outputs. The macros of the standard library end the process when the reader has
-//! gone; a reader that has seen enough (`| head`) is no failure.
+//! Writes to standard output and standard error of a command. The macros of the standard library panic when the reader
+//! has closed the pipe; here a reader that stops early (`| head`) causes no panic.
 
 use std::io::{self, Write};
 
@@ -17,7 +17,7 @@ pub fn data(bytes: &[u8]) -> io::Result<()> {
     out.flush()
 }
 
-/// Writes a line for people to standard error. A reader that has gone misses the line.
+/// Writes a line for people to standard error. Errors of writing are ignored.
 pub fn error(line: &str) {
     let line = format!("{}\n", terminal::safe(line));
     let _ = io::stderr().lock().write_all(line.as_bytes());

@@ -1,4 +1,4 @@
-//! Looking at and signalling processes.
+//! Inspects and signals processes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,21 +15,21 @@ use super::read;
 pub fn signal_group(leader: i32, signal: Signal) {
     let group = Pid::from_raw(-leader);
     if kill(group, signal) == Err(Errno::ESRCH) {
-        // Gone already, perhaps.
+        // The process may have ended already.
         let _ = kill(Pid::from_raw(leader), signal);
     }
     let _ = kill(group, Signal::SIGCONT);
 }
 
-/// Sends `signal` to whoever is left of the group of `leader`, which need not be there any more.
+/// Sends `signal` to the remaining processes of the group of `leader`; `leader` itself may have ended.
 pub fn signal_rest(leader: i32, signal: Signal) {
     let group = Pid::from_raw(-leader);
-    // There may be nobody left.
+    // No process of the group may be left.
     let _ = kill(group, signal);
     let _ = kill(group, Signal::SIGCONT);
 }
 
-/// Whether anybody is left of the group of `leader`. Its number is not given to others before.
+/// Whether no process of the group of `leader` is left. The kernel does not reuse the number before that.
 pub fn group_is_gone(leader: i32) -> bool {
     kill(Pid::from_raw(-leader), None) == Err(Errno::ESRCH)
 }
@@ -63,7 +63,7 @@ pub fn in_session(pid: i32, leader: i32) -> bool {
     pid == leader || nix::unistd::getsid(Some(Pid::from_raw(pid))) == Ok(Pid::from_raw(leader))
 }
 
-/// What everybody may know of a process.
+/// Facts about a process that every user may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) state: char,
@@ -72,7 +72,7 @@ pub(super) struct Stat {
 }
 
 impl Stat {
-    /// Whether it has ended and only waits for its parent to hear of it.
+    /// Whether the process has ended and its parent has not collected it yet.
     pub(super) fn is_zombie(&self) -> bool {
         self.state == 'Z'
     }
@@ -82,7 +82,7 @@ impl Stat {
         let mut fields = line.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
-        // The group stands between.
+        // The field between them is the process group.
         let session = fields.nth(1)?.parse().ok()?;
         Some(Self { state, parent, session })
     }
@@ -98,7 +98,7 @@ pub(super) fn processes() -> BTreeMap<i32, Stat> {
         .collect()
 }
 
-/// A process's program and arguments as one text, which every user may read; empty when it has ended.
+/// The program and the arguments of a process as one text, which every user may read; empty if the process has ended.
 pub(super) fn command_line(pid: i32) -> Vec<u8> {
     read::kernel(format!("/proc/{pid}/cmdline"))
 }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_brackets_and_spaces_does_not_move_the_fields() {
+    fn stat_line_is_parsed_with_brackets_and_spaces_in_the_name() {
         let stat = |state, parent, session| Some(Stat { state, parent, session });
         assert_eq!(Stat::parse("12 (a) S 3 (b)) S 7 12 11 0"), stat('S', 7, 11));
         assert_eq!(Stat::parse("12 (sh) Z 1 12 12 0"), stat('Z', 1, 12));

@@ -1,8 +1,9 @@
-//! The one way to read a file: a regular file only, without waiting for another process, and up to a limit.
+//! Reads files safely. All reads of files go through this module: only regular files, without waiting for another
+//! process, and up to a size limit.
 //!
-//! A name may lead to anything: to a FIFO, whose opening waits for a writer; to a device that never ends; to a file of
-//! many gigabytes. None of them may stop or kill the process that reads. A file on a dead volume still hangs its
-//! reader: reads in places that people can mount go through `patiently` as well.
+//! A name may lead to a FIFO, whose opening waits for a writer, to a device without an end, or to a file of many
+//! gigabytes. None of them may block or kill the reading process. A file on a dead volume still blocks its reader:
+//! reads in places that people can mount go through `patiently` as well.
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -11,14 +12,14 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// A file that is written by hand or by a tool: configuration, scripts, lists, keys. Bytes.
+/// Size limit for a file that is written by hand or by a tool: configuration, scripts, lists, keys. Bytes.
 pub const BY_HAND: u64 = 1 << 20;
 
-/// A list that the kernel makes for the reader, such as the mounts of a machine. Bytes.
+/// Size limit for a file that the kernel generates, such as the list of mounts. Bytes.
 const BY_KERNEL: u64 = 16 << 20;
 
-/// How a file is opened: without waiting for the other end of a FIFO, and never as our terminal. The standard library
-/// adds `O_CLOEXEC`.
+/// Flags for opening a file: without waiting for the other end of a FIFO, and never as the controlling terminal. The
+/// standard library adds `O_CLOEXEC`.
 fn flags() -> i32 {
     (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed()
 }
@@ -28,13 +29,13 @@ pub fn open(path: &Path) -> io::Result<File> {
     open_with(path, 0)
 }
 
-/// The same for a file that must not be a symbolic link.
+/// Like [`open`], and refuses a symbolic link.
 pub fn open_itself(path: &Path) -> io::Result<File> {
     open_with(path, OFlags::NOFOLLOW.bits().cast_signed())
 }
 
 fn open_with(path: &Path, more: i32) -> io::Result<File> {
-    // Opening a device may do something by itself, so nothing but a regular file is opened at all.
+    // Opening a device can have side effects, so only a regular file is opened.
     let found = if more == 0 { fs::metadata(path) } else { fs::symlink_metadata(path) }?;
     regular(&found)?;
     let file = OpenOptions::new().read(true).custom_flags(flags() | more).open(path)?;
@@ -85,29 +86,29 @@ pub fn text(path: &Path, limit: u64) -> io::Result<String> {
     String::from_utf8(bytes).map_err(wrong)
 }
 
-/// The beginning of a file: what comes after `limit` is left out.
+/// The first `limit` bytes of a file.
 pub fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// A file of `/proc` or `/sys`. Nothing where it cannot be read.
+/// The content of a file of `/proc` or `/sys`; empty if the file cannot be read.
 pub fn kernel(path: impl AsRef<Path>) -> Vec<u8> {
     beginning(path.as_ref(), BY_KERNEL).unwrap_or_default()
 }
 
-/// The same as text.
+/// Like [`kernel`], as text.
 pub fn kernel_text(path: impl AsRef<Path>) -> String {
     String::from_utf8_lossy(&kernel(path)).into_owned()
 }
 
-/// Opens a directory, to lock it or to have the kernel write it to the disk.
+/// Opens a directory, to lock it or to sync it to the disk.
 pub fn folder(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags() | OFlags::DIRECTORY.bits().cast_signed()).open(path)
 }
 
-/// Has the kernel write a file or a directory to the disk.
+/// Syncs a file or a directory to the disk.
 pub fn sync(path: &Path) -> io::Result<()> {
     let file = if fs::metadata(path)?.is_dir() { folder(path) } else { open(path) };
     file?.sync_all()

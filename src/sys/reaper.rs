@@ -1,9 +1,9 @@
-//! The only fork and the only wait.
+//! Starts child processes and collects their exits: the only fork and the only wait of this program.
 //!
-//! A loop over `waitpid(-1)` collects the orphans that end up with an init; anybody else who waits for a child would
-//! lose statuses to it. So one lock lies over spawn-and-register and over reaping, and an exit goes to whoever
-//! registered the pid. The spawn under the lock is short: it runs this program's own file, without `pre_exec`, which
-//! lets the standard library use `posix_spawn`.
+//! A loop over `waitpid(-1)` also collects the orphans that an init adopts. Any other code that waits for a child would
+//! lose exit statuses to this loop. So the same lock protects spawn-and-register and reaping, and an exit is delivered
+//! to the code that registered the PID. The spawn under the lock is short: it runs this program's own file, without
+//! `pre_exec`, which lets the standard library use `posix_spawn`.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,26 +21,26 @@ use tokio::sync::{oneshot, watch};
 
 use super::sides;
 
-/// How often to look for ends that nobody tells us of.
+/// How often to check for ends of processes that are not our children, for which no SIGCHLD comes.
 const UNHEARD: Duration = Duration::from_millis(100);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
-    /// It called exit with this code.
+    /// The process called exit with this code.
     Code(i32),
-    /// This signal ended it.
+    /// This signal ended the process.
     Signal(i32),
 }
 
 impl Exit {
-    /// Whether the process said that all went well.
+    /// Whether the process ended with code 0.
     pub fn success(self) -> bool {
         self == Self::Code(0)
     }
 
-    /// The exit code by which shells tell it.
+    /// The exit code that a shell reports: 128 and the number of the signal, if a signal ended the process.
     pub fn code(self) -> i32 {
         match self {
             Self::Code(code) => code,
@@ -61,17 +61,17 @@ impl std::fmt::Display for Exit {
     }
 }
 
-/// Which child side of this program runs.
+/// The internal subcommand that a child runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Becomes the service: [`super::launch`].
+    /// The child becomes the service: [`super::launch`].
     Exec,
-    /// Stays above the service: [`super::guard`].
+    /// The child stays above the service as a subreaper: [`super::guard`].
     Guard,
 }
 
 impl Role {
-    /// The word on the command line.
+    /// The subcommand on the command line.
     pub fn verb(self) -> &'static str {
         match self {
             Self::Exec => sides::EXEC,
@@ -82,7 +82,7 @@ impl Role {
 
 /// The three standard descriptors of a child.
 pub struct Stdio3 {
-    /// Its control socket: it reads its orders there before anything else.
+    /// The control socket on standard input, from which the child first reads its orders.
     pub control: OwnedFd,
     /// Standard output.
     pub out: OwnedFd,
@@ -90,11 +90,11 @@ pub struct Stdio3 {
     pub err: OwnedFd,
 }
 
-/// Collects exits and hands them to whoever registered. Cheap to clone.
+/// Collects exits and delivers each to the code that started the process. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Reaper {
     waiting: Arc<Mutex<HashMap<i32, oneshot::Sender<Exit>>>>,
-    /// Changes whenever anything was collected, orphans too.
+    /// Changes whenever a process was collected, orphans too.
     collected: watch::Sender<()>,
 }
 
@@ -104,7 +104,7 @@ impl Reaper {
         Self::default()
     }
 
-    /// Starts this program again in `role`. The receiver gets the exit, however soon it comes.
+    /// Starts this program again in `role`. The receiver gets the exit even if the process ends at once.
     pub fn spawn(&self, role: Role, stdio: Stdio3) -> io::Result<(Pid, oneshot::Receiver<Exit>)> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let pid = spawn_self(role, stdio)?;
@@ -113,14 +113,14 @@ impl Reaper {
         Ok((pid, receiver))
     }
 
-    /// Collects everything that has ended by now. To be called after every SIGCHLD.
+    /// Collects all children that have ended. Call this after every SIGCHLD.
     pub fn reap(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut any = false;
         while let Some((pid, exit)) = wait_any() {
             any = true;
             if let Some(sender) = waiting.remove(&pid.as_raw()) {
-                // Whoever asked may have lost interest.
+                // The receiver may have been dropped.
                 let _ = sender.send(exit);
             }
         }
@@ -129,11 +129,11 @@ impl Reaper {
         }
     }
 
-    /// Waits until `gone` says so; asks it again whenever a process was collected.
+    /// Waits until `gone` returns true. `gone` is called again whenever a process was collected.
     pub async fn until(&self, gone: impl Fn() -> bool) {
         let mut collected = self.collected.subscribe();
         while !gone() {
-            // Whoever has a parent of its own is collected by that, and we do not hear of it.
+            // A process with another parent is collected by that parent, without a SIGCHLD for us.
             let _ = tokio::time::timeout(UNHEARD, collected.changed()).await;
         }
     }
@@ -155,7 +155,8 @@ pub(super) fn spawn_self(role: Role, stdio: Stdio3) -> io::Result<Pid> {
 
 /// The one wait: any child that has ended, without waiting for one that has not.
 ///
-/// Not `nix`'s, which reaps a child that a real-time signal ended and then fails to say which one it was.
+/// Not the function of `nix`: if a real-time signal ended the child, that function reaps the child and then fails
+/// without its PID.
 pub(super) fn wait_any() -> Option<(Pid, Exit)> {
     loop {
         match rustix::process::wait(WaitOptions::NOHANG) {

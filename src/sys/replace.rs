@@ -1,4 +1,4 @@
-//! Files that are replaced whole or not at all: whoever reads meanwhile sees the old one or the new one.
+//! Replaces files atomically: a concurrent reader sees the old file or the new one.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -6,20 +6,20 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Puts a file with this content and mode in the place of `path`.
+/// Replaces `path` with a file of this content and mode.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     replace_with(path, content, mode, |_| Ok(()))
 }
 
-/// The same; `finish` does what else has to be done to the new file before it takes its place: whose it is, or that it
-/// survives a crash. Until then it is its maker's alone.
+/// Like [`replace`]. `finish` completes the new file before the rename, for example sets its owner or syncs it to the
+/// disk. Until then only its creator can read the file.
 pub fn replace_with(
     path: &Path,
     content: &[u8],
     mode: u32,
     finish: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<()> {
-    // Beside it, for a rename, and with an ending that nobody looks for.
+    // In the same folder, so that a rename works, and with an ending that no program looks for.
     let mut new = OsString::from(path);
     new.push(".new");
     match fs::remove_file(&new) {
@@ -30,7 +30,7 @@ pub fn replace_with(
     let written = out.write_all(content).and_then(|()| finish(&out));
     let whole = written.and_then(|()| out.set_permissions(Permissions::from_mode(mode)));
     whole.and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
-        // It is nobody's then.
+        // The new file is of no use then.
         let _ = fs::remove_file(&new);
     })
 }
@@ -43,7 +43,7 @@ mod tests {
     fn a_file_is_replaced_or_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
-        // What a crash left behind is in nobody's way.
+        // A file that a crash left behind is no obstacle.
         fs::write(dir.path().join("file.new"), "half").unwrap();
         replace(&path, b"one", 0o640).unwrap();
         let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;

@@ -1,4 +1,4 @@
-//! The first words by which this program knows that it was started by itself, and as what.
+//! The internal subcommands, with which only this program itself starts this program.
 
 /// The child side of a launch.
 pub const EXEC: &str = "__exec";
@@ -6,5 +6,5 @@ pub const EXEC: &str = "__exec";
 /// The subreaper above a contained unit.
 pub const GUARD: &str = "__guard";
 
-/// The work of a boot step, which the words after it name.
+/// The work of a boot step; the arguments after it name the step.
 pub const STEP: &str = "__step";

@@ -1,4 +1,4 @@
-//! Signals as one stream of meanings.
+//! Receives signals as one stream of [`Signal`]s.
 
 use std::io;
 
@@ -21,16 +21,17 @@ pub enum Signal {
     Reload,
 }
 
-/// All signals, read from a descriptor: no handler ever runs. The handlers of many signals at once would lie on top of
-/// each other on the small stack that each thread has for them, and the kernel ends whoever has no room left there.
-/// Nor does the kernel end us by one that means nothing here: it stays blocked until it is read and dropped.
+/// All signals, read from a `signalfd`: no signal handler ever runs. With many signals at once, the frames of nested
+/// handlers would overflow the small signal stack of a thread, and the kernel would kill the process. A signal without
+/// a meaning here does not end the process either: it stays blocked until it is read and dropped.
 ///
-/// The signals of faults (SEGV, ABRT and their like) keep their effect: whoever goes on after one goes on forever. As
-/// PID 1 they are blocked too, because there they come from somebody else or end us anyway.
+/// The signals of faults (SEGV, ABRT and similar ones) keep their effect: if they were ignored, the faulting
+/// instruction would run again for ever. In PID 1 they are blocked too, because there they come from another process or
+/// end this one anyway.
 pub struct Signals {
     descriptor: AsyncFd<SignalFd>,
-    /// Those that our parent ignored. They have no effect here, but a service gets their defaults back: exec resets what
-    /// is handled, and keeps what is ignored.
+    /// Handlers for the signals that our parent ignored. They have no effect here, but a service gets the default
+    /// actions back: exec resets handled signals and keeps ignored ones.
     _without_effect: Vec<Stream>,
 }
 
@@ -41,18 +42,18 @@ impl Signals {
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         #[expect(
             deprecated,
-            reason = "sound here: the descriptor is nobody else's, and open until it is dropped"
+            reason = "sound here: no other code owns the descriptor, and it is open until it is dropped"
         )]
         let descriptor = AsyncFd::new(SignalFd::with_flags(&blocked(), flags)?)?;
         let without_effect = ignored().filter_map(|number| signal(SignalKind::from_raw(number)).ok());
         Ok(Self { descriptor, _without_effect: without_effect.collect() })
     }
 
-    /// The next one that means something.
+    /// Waits for the next signal that has a meaning here.
     pub async fn next(&mut self) -> Signal {
         loop {
             let Ok(mut ready) = self.descriptor.readable_mut().await else {
-                // There is no runtime any more, and nobody who waits.
+                // The runtime has ended, and no task waits any more.
                 return std::future::pending().await;
             };
             match ready.get_inner_mut().read_signal() {
@@ -61,17 +62,17 @@ impl Signals {
                         return signal;
                     }
                 }
-                // A failed read says nothing about the next one, and there are no other reasons to fail.
+                // A failed read says nothing about the next read, so it counts as "no signal yet".
                 Ok(None) | Err(_) => ready.clear_ready(),
             }
         }
     }
 }
 
-/// Blocks all signals that [`Signals`] reads, for this thread and those that it starts. Without it they have their
-/// usual effects.
+/// Blocks all signals that [`Signals`] reads, for this thread and the threads that it starts. Without this call the
+/// signals have their default actions.
 pub(super) fn block() {
-    // It has no reason to fail; if it does, signals are as they were.
+    // The call has no reason to fail; if it does, the signal mask is unchanged.
     let _ = blocked().thread_set_mask();
 }
 
@@ -99,7 +100,7 @@ fn meaning(number: i32) -> Option<Signal> {
         libc::SIGCHLD => Signal::Child,
         libc::SIGTERM => Signal::Stop("TERM"),
         libc::SIGINT => Signal::Stop("INT"),
-        // Images whose STOPSIGNAL it is, and Ctrl-\ of `docker run -it`: nobody wants a core of an init.
+        // The STOPSIGNAL of some images, and Ctrl-\ of `docker run -it`: a core dump of an init is of no use.
         libc::SIGQUIT => Signal::Stop("QUIT"),
         libc::SIGHUP => Signal::Reload,
         // systemd's "halt", which podman and some clouds send to an init.
@@ -108,8 +109,8 @@ fn meaning(number: i32) -> Option<Signal> {
     })
 }
 
-/// The signals that this process ignores. That of broken pipes, which our own runtime ignores, is put right by whoever
-/// starts a process.
+/// The signals that this process ignores, except SIGPIPE, which our own runtime ignores: the code that starts a process
+/// resets it.
 fn ignored() -> impl Iterator<Item = i32> {
     let status = read::kernel_text("/proc/self/status");
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,14 +1,13 @@
-//! Text of strangers on its way to a terminal: colours stay, everything else that drives a terminal is shown as text
-//! and not done.
+//! Makes untrusted text safe for a terminal: colours stay, all other control sequences are shown as text.
 //!
-//! A service, a visitor's request or the name of a file may hold any bytes. A terminal obeys some of them: it sets its
-//! title, fills the clipboard (OSC 52), clears itself, or lets a later text overwrite an earlier one. Who reads a log
-//! must see what was sent instead.
+//! The output of a service, a request or the name of a file may contain any bytes. A terminal executes some of them: it
+//! sets its title, fills the clipboard (OSC 52), clears the screen, or lets later text overwrite earlier text. The
+//! reader of a log must see the bytes that were sent instead.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Longer colour sequences than this are no colours. Bytes.
+/// The longest sequence that counts as a colour. Bytes.
 const LONGEST_COLOUR: usize = 64;
 
 /// `text` as it may be written to a terminal. Line ends and tabs stay.
@@ -20,13 +19,13 @@ pub fn safe(text: &str) -> Cow<'_, str> {
     made_safe(text, true)
 }
 
-/// The same for text that is one line: a line end is shown as `\n`.
+/// Like [`safe`] for text that is one line: a line end is shown as `\n`.
 pub fn safe_line(text: &str) -> Cow<'_, str> {
     made_safe(text, false)
 }
 
 fn made_safe(text: &str, lines: bool) -> Cow<'_, str> {
-    // Nearly all text is plain, and looking is cheaper than copying.
+    // Nearly all text is plain, and a check is cheaper than a copy.
     if is_plain(text.as_bytes(), lines) {
         return text.into();
     }
@@ -67,7 +66,7 @@ fn made_safe(text: &str, lines: bool) -> Cow<'_, str> {
     out.into()
 }
 
-/// Whether no byte needs a look. Eight bytes are looked at together: a flood of lines goes through this.
+/// Whether no byte needs an escape. Eight bytes are checked together: all log lines pass through this function.
 fn is_plain(bytes: &[u8], lines: bool) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x80 * ONES;
@@ -76,8 +75,8 @@ fn is_plain(bytes: &[u8], lines: bool) -> bool {
     let plain = chunks.by_ref().all(|chunk| {
         let word = chunk.try_into().map_or(HIGH, u64::from_ne_bytes);
         let delete = word ^ (0x7f * ONES);
-        // The usual test for a byte below a limit, for one that is zero, and for one outside of ASCII. What seems to be
-        // one of them is looked at.
+        // The usual bit tests for a byte below a limit, for a zero byte, and for a byte outside of ASCII. They may
+        // report too much, so the bytes of such a word are checked one by one.
         let below = word.wrapping_sub(0x20 * ONES) & !word;
         let zero = delete.wrapping_sub(ONES) & !delete;
         (below | zero | word) & HIGH == 0 || !chunk.iter().any(drives)
@@ -85,13 +84,13 @@ fn is_plain(bytes: &[u8], lines: bool) -> bool {
     plain && !chunks.remainder().iter().any(drives)
 }
 
-/// Whether a character that matters may begin with this byte.
+/// Whether a character that needs an escape may begin with this byte.
 fn may_drive(byte: u8) -> bool {
     let control = byte < 0x20 && byte != b'\n' && byte != b'\t';
     control || matches!(byte, 0x7f | 0xc2 | 0xd8 | 0xe2)
 }
 
-/// Marks of direction, which make text look like another, and the line ends of Unicode.
+/// Direction marks, which can make text look like different text, and the line ends of Unicode.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -118,7 +117,7 @@ fn sequence(text: &str) -> Option<Sequence> {
 
 /// Whether a colour sequence with these parameters ends all colours.
 fn resets(parameters: &str) -> bool {
-    // In a colour out of more than eight the last number is a part of the colour.
+    // In a colour from an extended palette the last number is a part of the colour.
     let large = ["38", "48", "58"].iter().any(|code| parameters.contains(code));
     !large && parameters.rsplit(';').next().is_none_or(|last| last.bytes().all(|digit| digit == b'0'))
 }
@@ -128,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_done_and_everything_else_is_shown() {
+    fn colours_are_kept_and_other_sequences_are_escaped() {
         for (text, expected) in [
             ("plain, größe, 日本語, 👩‍💻\ttab\nline\n", "plain, größe, 日本語, 👩‍💻\ttab\nline\n"),
             ("\u{1b}[1;31merror\u{1b}[0m: x", "\u{1b}[1;31merror\u{1b}[0m: x"),
@@ -142,7 +141,7 @@ mod tests {
             ("\u{1b}[2J\u{1b}[H", "\\x1b[2J\\x1b[H"),
             ("\u{1b}[1A\u{1b}[6n\u{1b}[?1049h\u{1b}[>4;1m", "\\x1b[1A\\x1b[6n\\x1b[?1049h\\x1b[>4;1m"),
             ("\u{1b}P$q\u{1b}\\\u{1b}c\u{1b}#8\u{1b}", "\\x1bP$q\\x1b\\\\x1bc\\x1b#8\\x1b"),
-            // The same as single characters, and as bytes of UTF-8.
+            // The same sequences with single C1 characters, and other control characters.
             ("\u{9b}2J\u{9d}0;x\u{9c}\u{85}", "\\u{9b}2J\\u{9d}0;x\\u{9c}\\u{85}"),
             ("good\rfake\u{8}\u{8}\u{7f}\u{e}\u{0}", "good\\rfake\\x08\\x08\\x7f\\x0e\\x00"),
             ("abc\u{202e}txt.exe\u{2066}\u{200f}\u{2028}", "abc\\u{202e}txt.exe\\u{2066}\\u{200f}\\u{2028}"),
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_is_seen_wherever_it_stands() {
+    fn every_byte_is_checked_at_every_position() {
         for byte in 0..=127 {
             for at in 0..17 {
                 let mut text = vec![b'x'; 17];
@@ -178,13 +177,13 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_drives_a_terminal(text in "(\u{1b}|\\[|[0-9;:]{0,3}|m|K|\\(B|\n|\r|\u{9b}|\u{202e}|[a-z]){0,40}") {
+        fn safe_text_has_no_control_sequences_but_colours(text in "(\u{1b}|\\[|[0-9;:]{0,3}|m|K|\\(B|\n|\r|\u{9b}|\u{202e}|[a-z]){0,40}") {
             let shown = safe(&text);
             for (at, c) in shown.char_indices() {
                 let colour = c == '\u{1b}' && matches!(sequence(&shown[at..]), Some(Sequence::Colour(_)));
                 proptest::prop_assert!(colour || !c.is_control() || c == '\n', "{text:?}: {shown:?}");
             }
-            // To make it safe once more changes nothing: commands do, for what a log already did.
+            // A second pass changes nothing: commands print log lines that were made safe already.
             proptest::prop_assert_eq!(safe(&shown), shown.as_ref());
         }
     }

@@ -1,11 +1,11 @@
-"""What tests/bench/gateway measured: a table with ratios, and which of the promises are kept."""
+"""The figures of tests/bench/gateway: a table with ratios, and which of the promises are kept."""
 
 import os
 import statistics
 
 TUNNELS = int(os.environ.get("TUNNELS", "9000"))
 COLUMNS = ["desktopd", "Basic", "nginx", "Caddy"]
-figures = {}  # what -> who -> a value of each round
+figures = {}  # figure -> peer -> a value of each round
 
 
 def note(what, who, value):
@@ -41,7 +41,7 @@ def value(what):
     return statistics.median(figures[what]["desktopd"])
 
 
-# What is promised: the figure that it needs, what is compared, and the limit.
+# The promises: the figure that each needs, the values to compare, and the limit.
 TARGETS = [
     ("1 KiB: CPU us/request", "CPU per request with the cookie / nginx", lambda w: ratio(w, "desktopd"), "<=", 1.25),
     ("1 KiB: CPU us/request", "CPU per request with Basic / nginx", lambda w: ratio(w, "Basic"), "<=", 1.25),

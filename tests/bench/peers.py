@@ -1,7 +1,7 @@
-"""The processes of tests/bench/gateway: desktopd, nginx, Caddy and what stands behind them, on free ports of loopback.
+"""The processes of tests/bench/gateway: desktopd, nginx, Caddy and the services behind them, on free ports of loopback.
 
-Whatever happens, nothing of it is left behind: everything dies with this process (`setpriv --pdeathsig`), is asked to
-stop at the end, and whoever did not is found again by its group and by a mark in its environment.
+No process is left behind: all processes die with this process (`setpriv --pdeathsig`) and get a signal to stop at the
+end; a process that did not stop is found again by its group and by a marker in its environment.
 """
 
 import os
@@ -23,22 +23,22 @@ MARK = "DESKTOPD_BENCH=" + secrets.token_hex(8)
 
 
 class Failed(Exception):
-    """A figure that would mean nothing."""
+    """A result that would make the figures meaningless."""
 
 
 class World:
-    """A folder, and the processes that were started."""
+    """A folder, and the processes that were started in it."""
 
     def __init__(self, binary, load):
         self.binary, self.load = binary, load
         self.dir = Path(tempfile.mkdtemp(prefix="desktopd-bench."))
-        self.dir.chmod(0o755)  # nginx's workers are another user
+        self.dir.chmod(0o755)  # nginx's workers run as another user
         self.running = []
         self.password = secrets.token_urlsafe(12)
 
     def start(self, name, words, env=None):
-        """A process of its own group, whose output goes to a file. Not of a session of its own: to the kernel
-        (`sched_autogroup_enabled`) all of them together should weigh as much as one program."""
+        """A process of its own group, whose output goes to a file. Not in a session of its own: the kernel
+        (`sched_autogroup_enabled`) should give all of them together the weight of one program."""
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.dir), "LANG": "C.UTF-8", **(env or {})}
         environment.update([MARK.split("=")])
         with (self.dir / f"{name}.log").open("ab") as log:
@@ -49,7 +49,7 @@ class World:
         return process
 
     def run(self, *words, nice=0):
-        """Runs a program to its end and returns what it printed."""
+        """Runs a program to its end and returns its output."""
         process = self.start("once", ["nice", "-n", nice, *words])
         out = process.communicate()[0].decode()
         self.running.remove(process)
@@ -59,7 +59,7 @@ class World:
         return out
 
     def measure(self, *words, nice=0):
-        """Runs `load` and returns what it counted."""
+        """Runs `load` and returns its counts."""
         return numbers(self.run(self.load, *words, nice=nice))
 
     def stop(self, process):
@@ -82,7 +82,7 @@ class World:
                 if MARK.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                     os.kill(pid, signal.SIGKILL)
             except OSError:
-                pass  # it is gone, or somebody else's
+                pass  # it has ended, or belongs to another user
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
@@ -95,7 +95,7 @@ class Peer:
         self.headers, self.tls_headers = [], []
 
     def pids(self):
-        """Its own processes; a supervisor's services run other programs."""
+        """The peer's own processes; a supervisor's services run other programs."""
         program, found, left = os.readlink(f"/proc/{self.process.pid}/exe"), [], [self.process.pid]
         while left:
             pid = left.pop()
@@ -111,7 +111,7 @@ class Peer:
         return sum(int(of[11]) + int(of[12]) for of in fields) / TICK
 
     def memory(self):
-        """Its share of memory in KiB."""
+        """Its proportional share of memory (PSS) in KiB."""
         rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids()]
         return sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:"))
 
@@ -134,7 +134,7 @@ _given = set()
 
 
 def free_port():
-    """A port that was free a moment ago, below those that connections get."""
+    """A port that was free a moment ago, below the range that the kernel gives to outgoing connections."""
     while True:
         port = 20000 + secrets.randbelow(10000)
         with socket.socket() as probe:
@@ -160,7 +160,7 @@ def wait_for(port, process, log):
 
 
 def speaks_tls(world, port):
-    """Whether it does; with another certificate than the others' it would have other work to do."""
+    """Whether the port speaks TLS; another certificate than the other peers' would mean other work, and is an error."""
     context = ssl._create_unverified_context()
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as plain, context.wrap_socket(plain) as stream:
@@ -172,7 +172,7 @@ def speaks_tls(world, port):
     return True
 
 
-# The services: a web server that answers from memory and from a file, and one for WebSockets.
+# The services: a web server that answers from memory and from a file, and a server for WebSockets.
 def start_services(world):
     (world.dir / "file").mkdir()
     with (world.dir / "file" / "64m").open("wb") as file:
@@ -207,8 +207,8 @@ def nginx(world, name, servers, port):
     return process
 
 
-# As it is set up in front of a service: forwarded headers, connections that are kept, WebSockets. `/` has its usual
-# buffers; what is large and what is a stream gets larger ones than anybody sets.
+# nginx with the usual configuration in front of a service: forwarded headers, keep-alive connections, WebSockets. `/`
+# has the default buffers; large answers and streams get larger buffers than any usual configuration sets.
 def start_nginx(world):
     http, tls = free_port(), free_port()
     forwarded = """proxy_http_version 1.1; proxy_set_header Host $http_host; proxy_set_header X-Real-IP $remote_addr;

@@ -1,4 +1,4 @@
-"""Idle WebSockets, plain and over TLS, each opened in its turn."""
+"""Idle WebSockets, plain and over TLS, opened one after the other."""
 
 import socket
 import ssl
@@ -7,7 +7,7 @@ from peers import Failed
 
 
 def open_tunnels(port, headers, most, context):
-    """WebSockets from four addresses, each after a message there and back; fewer when no more are let in."""
+    """WebSockets from four addresses, each after a message there and back; fewer when the proxy accepts no more."""
     request = "".join(f"{line}\r\n" for line in [
         "GET /idle HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: Upgrade", "Upgrade: websocket",
         "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *headers, ""]).encode()

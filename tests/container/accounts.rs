@@ -1,5 +1,5 @@
-//! The desktop's user: ids, home and groups as volumes and variables ask for them, and what becomes of a desktop whose
-//! user cannot be made so.
+//! The desktop's user: ids, home and groups as volumes and variables require them, and the fallback when the user
+//! cannot be set up like that.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::stack::{self, LIGHT, START, Stack};
 
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A volume that is gone with its container.
+/// A volume that is removed with its container.
 const VOLUME: &str = "--mount=type=volume,target=/workspace";
 
 fn light() -> Spec {
@@ -27,7 +27,7 @@ fn sh(stack: &Stack, script: &str) -> String {
     stack.exec_ok(&["sh", "-c", script])
 }
 
-/// Who the desktop's user is: ids, the name that the id has, home, and where its usual home leads.
+/// The desktop's user: its ids, the name that the id has, its home, and the target of its usual home.
 fn who(stack: &Stack) -> String {
     sh(
         stack,
@@ -70,12 +70,12 @@ async fn the_user_has_the_ids_of_the_volumes_owner_and_a_home_on_it() {
         }
         assert_eq!(sh(&stack, "wc -l <~user/kept"), "2", "the home outlives a restart");
         let logs = stack.logs();
-        assert!(!logs.lines().any(|line| line.starts_with("user |")), "nothing to tell of {owner}:\n{logs}");
+        assert!(!logs.lines().any(|line| line.starts_with("user |")), "no lines about {owner}:\n{logs}");
     }
 }
 
 #[tokio::test]
-async fn variables_say_who_the_user_is() {
+async fn variables_set_the_users_name_ids_and_password() {
     let spec = light()
         .env("USER_NAME", "ada")
         .env("USER_GROUPS", "lp, nobodys")
@@ -95,7 +95,7 @@ async fn variables_say_who_the_user_is() {
     for group in ["lp", "audio", "video", "render", "input", "render4711"] {
         assert!(groups.split(' ').any(|name| name == group), "{group} in {groups}");
     }
-    // Whoever else has no password has none by which one could log in.
+    // Accounts without a configured password have no password that a login accepts.
     let hashes = sh(&stack, "getent shadow ada user | cut -d: -f2 | cut -c 1-3");
     assert_eq!(hashes, "$y$\n*");
     let known = stack.exec_with_input(
@@ -112,7 +112,7 @@ async fn variables_say_who_the_user_is() {
 }
 
 #[tokio::test]
-async fn a_home_that_somebody_mounted_stays_where_it_is() {
+async fn a_mounted_home_stays_where_it_is() {
     let spec = light().option(VOLUME).option("--mount=type=volume,target=/home/user");
     let stack = start(spec, "chown 4321:4321 /workspace; chown 0:0 /home/user");
     stack.wait_until_up().await;
@@ -121,7 +121,7 @@ async fn a_home_that_somebody_mounted_stays_where_it_is() {
 }
 
 #[tokio::test]
-async fn what_was_in_the_home_moves_along() {
+async fn files_of_the_home_are_moved_along() {
     let spec = light().option(VOLUME);
     let before = "chown 4321:4321 /workspace; test -L /home/user || {
         install -d -o user -g user /home/user/.config; echo image >/home/user/.config/a; chown user /home/user/.config/a
@@ -133,7 +133,7 @@ async fn what_was_in_the_home_moves_along() {
 }
 
 #[tokio::test]
-async fn lists_that_cannot_be_changed_leave_the_desktop_to_who_exists() {
+async fn with_lists_that_cannot_be_changed_the_existing_user_has_the_desktop() {
     let folder = tempfile::tempdir().expect("a folder");
     let list = folder.path().join("passwd");
     let from = Container::of_image().option("--init").start(&["sleep", "600"]);
@@ -148,8 +148,8 @@ async fn lists_that_cannot_be_changed_leave_the_desktop_to_who_exists() {
 }
 
 #[tokio::test]
-async fn a_step_that_fails_leaves_the_desktop_to_who_exists_until_it_does_not() {
-    // As the system's own programs lock the lists.
+async fn after_a_failed_step_the_existing_user_has_the_desktop_until_the_next_start() {
+    // Locks the lists of users as the system's own programs do.
     let lock = "test -e /tmp/once || python3 -c 'import fcntl, time
 f = open(\"/etc/.pwd.lock\", \"w\"); fcntl.lockf(f, fcntl.LOCK_EX); open(\"/tmp/once\", \"w\"); time.sleep(600)' &
         until test -e /tmp/once; do sleep 0.1; done; chown 4321:4321 /workspace";
@@ -172,10 +172,10 @@ f = open(\"/etc/.pwd.lock\", \"w\"); fcntl.lockf(f, fcntl.LOCK_EX); open(\"/tmp/
     assert_eq!(who(&stack), "4321:4321 user /workspace/home/user /workspace/home/user");
 }
 
-/// As a network volume treats root on which root is nobody: without this right the kernel asks of root what it asks of
-/// all.
+/// As on a network volume that maps root to `nobody`: without this capability the kernel checks root's access like any
+/// user's.
 #[tokio::test]
-async fn a_volume_that_refuses_root_has_the_users_home_all_the_same() {
+async fn a_volume_that_refuses_root_still_gets_the_users_home() {
     let refusing = light().option(VOLUME).option("--cap-drop=DAC_OVERRIDE");
     let stack = start(refusing, "chown 4321:4321 /workspace");
     stack.wait_until_up().await;
@@ -185,10 +185,10 @@ async fn a_volume_that_refuses_root_has_the_users_home_all_the_same() {
 }
 
 #[tokio::test]
-async fn whatever_a_kill_left_is_mended_at_the_next_start() {
+async fn leftovers_of_a_kill_are_repaired_at_the_next_start() {
     let stack = start(light().option(VOLUME), "chown 4321:4321 /workspace");
     stack.wait_until_up().await;
-    // Process 1 is never one that holds such a lock.
+    // Process 1 is never treated as the holder of such a lock.
     let broken = "usermod --home /nonexistent --uid 5555 user; rm -r /home/user /etc/sudoers.d/desktopd
         chown 1:1 /workspace/home/user; chown 0:0 /workspace/home/user; gpasswd --delete user video
         for list in passwd group shadow gshadow; do printf 1 >/etc/$list.lock; done";
@@ -237,7 +237,7 @@ async fn a_desktop_comes_up_for_the_owner_of_a_volume() {
 }
 
 #[tokio::test]
-async fn root_may_have_the_desktop() {
+async fn the_desktop_can_run_as_root() {
     let stack = start(light().option(VOLUME).env("USER_NAME", "root"), "chown 4321:4321 /workspace");
     let status = stack.wait_until_up().await;
     let user = status.unit("user").expect("the step");

@@ -37,7 +37,7 @@ async def main():
     async with aiohttp.ClientSession() as session:
         while True:
             async with session.ws_connect("http://127.0.0.1:16100/api/websockets", max_msg_size=0) as socket:
-                # A stream that comes too soon after another one is closed at once.
+                # Selkies closes a stream that comes too soon after another one.
                 if (await socket.receive()).type is aiohttp.WSMsgType.TEXT:
                     return await listen(socket)
             await asyncio.sleep(0.2)

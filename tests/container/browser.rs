@@ -18,14 +18,14 @@ use crate::net;
 use crate::picture::Picture;
 use crate::poll::eventually;
 
-/// A page that loads itself again (as the stream's does when it lost its server) answers nothing for a moment; on a
-/// machine on which a whole desktop starts again beside it, for a long one.
+/// A page that reloads itself (as the stream's page does when it lost its server) answers nothing for a moment; on a
+/// machine on which a whole desktop starts again beside it, for a long time.
 const RELOAD: Duration = Duration::from_secs(40);
 
-/// What Chromium says of a page that was loading when a container came or went beside it, and a network device with it.
+/// Chromium's error for a page that was loading when a container, and with it a network device, came or went.
 pub const NETWORK_CHANGED: &str = "ERR_NETWORK_CHANGED";
 
-/// A password that is checked on a busy machine takes its time.
+/// The time limit for the check of a password on a busy machine.
 const ANSWER: Duration = Duration::from_secs(60);
 
 async fn patiently<T>(what: &str, ask: impl AsyncFnMut() -> Result<T, CmdError>) -> T {
@@ -47,7 +47,7 @@ impl Browser {
         Browser { client, driver }
     }
 
-    /// The folder with all that it writes, named in every one of its processes.
+    /// The folder with all files that the browser writes; its name is found in every one of the browser's processes.
     pub fn files(&self) -> &str {
         self.driver.files.to_str().expect("a temporary folder's name is text")
     }
@@ -61,7 +61,7 @@ impl Browser {
         gone.unwrap_or_else(|error| panic!("open {url}: {error}"));
     }
 
-    /// Opens the page again where other tests have kept it from loading.
+    /// Opens the page again where containers of other tests have interrupted its loading.
     pub async fn mend(&self) {
         if self.text().await.contains(NETWORK_CHANGED) {
             self.client.refresh().await.unwrap_or_else(|error| eprintln!("open the page again: {error}"));
@@ -77,7 +77,7 @@ impl Browser {
         self.client.window().await.expect("ask which tab is in front")
     }
 
-    /// Opens a tab, which is in front then.
+    /// Opens a tab, which is then in front.
     pub async fn new_tab(&self) -> WindowHandle {
         let tab = self.client.new_window(true).await.expect("open a tab").handle;
         self.switch_to(&tab).await;
@@ -88,7 +88,7 @@ impl Browser {
         self.client.switch_to_window(tab.clone()).await.expect("bring a tab to the front");
     }
 
-    /// What a person would see of the page now.
+    /// The visible part of the page, as a picture.
     pub async fn screenshot(&self) -> Picture {
         Picture::from_png(&self.screenshot_png().await)
     }
@@ -97,14 +97,14 @@ impl Browser {
         patiently("take a screenshot", async || self.client.screenshot().await).await
     }
 
-    /// Keeps a screenshot for people who want to know what it looks like.
+    /// Keeps a screenshot for a person to look at.
     pub async fn keep_screenshot(&self, name: &str) {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
         std::fs::create_dir_all(&folder).expect("make a folder for screenshots");
         std::fs::write(folder.join(name), self.screenshot_png().await).expect("keep a screenshot");
     }
 
-    /// Keeps a screenshot and what the page said in a folder of the build, for a person to look at after a
+    /// Keeps a screenshot and the page's console messages in a folder of the build, for a person to look at after a
     /// failure.
     pub async fn keep_evidence(&self, name: &str) -> String {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -116,7 +116,7 @@ impl Browser {
         format!("see {} and {}", png.display(), log.display())
     }
 
-    /// Runs a script in the page and gives back what it returns.
+    /// Runs a script in the page and returns its result.
     pub async fn execute(&self, script: &str, arguments: Vec<Value>) -> Value {
         let what = format!("run {script:?} in the page");
         patiently(&what, async || self.client.execute(script, arguments.clone()).await).await
@@ -154,7 +154,7 @@ impl Browser {
         }
     }
 
-    /// Which document this is, by the moment at which it began, and whether it is all there.
+    /// The document's identity, by the time of its start, and whether it is loaded completely.
     async fn document(&self) -> Value {
         let which = "return [performance.timeOrigin, document.readyState === 'complete']";
         self.execute(which, vec![]).await
@@ -185,7 +185,7 @@ impl Browser {
         self.client.perform_actions(actions.into()).await.expect("use keyboard or mouse");
     }
 
-    /// Gives the window a size in pixels of its own, of each of which the screen has `scale` times `scale`.
+    /// Sets the window's size in pixels of its own; each is `scale` times `scale` pixels of the screen.
     pub async fn shape(&self, (width, height, scale): (u32, u32, u32)) {
         let session = self.client.session_id().await.ok().flatten().expect("a browser has a session");
         let url = format!("{}/session/{session}/goog/cdp/execute", self.driver.url);
@@ -199,7 +199,7 @@ impl Browser {
         self.client.get_all_cookies().await.expect("read the cookies")
     }
 
-    /// What the page wrote to its console since the last call, the browser's own complaints included.
+    /// The page's console messages since the last call, including the browser's own.
     pub async fn console(&self) -> Vec<String> {
         let session = self.client.session_id().await.ok().flatten().expect("a browser has a session");
         let url = format!("{}/session/{session}/se/log", self.driver.url);

@@ -1,14 +1,12 @@
-//! Cleaning up even when the test can't: a runner may kill a test that takes too long, and then no `Drop`
-//! runs.
+//! Cleaning up even when the test cannot: a runner may kill a test that takes too long, and then no `Drop` runs.
 //!
-//! So a shell waits on a pipe that only the test's process holds open. The pipe ends when the guard is
-//! dropped and just as well when the process dies by SIGKILL, and then the shell does the cleaning. One path
-//! serves success, panic and murder.
+//! So a shell waits on a pipe that only the test's process holds open. The pipe closes when the guard is dropped and
+//! also when the process dies by SIGKILL, and then the shell cleans up. Success, panic and SIGKILL use the same path.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
-/// Runs its script once, when dropped or when this process is gone.
+/// Runs its script once, when dropped or when this process has ended.
 pub struct Cleanup {
     shell: Child,
 }
@@ -21,7 +19,7 @@ impl Cleanup {
             .args(["-c", &format!("read -r _; {script}"), "cleanup"])
             .args(args)
             .stdin(Stdio::piped())
-            // An inherited output would keep the runner waiting for a test that is over.
+            // With an inherited output, the runner would wait although the test is over.
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             // Outside the test's process group, which is what a runner kills.
@@ -33,7 +31,7 @@ impl Cleanup {
 }
 
 impl Cleanup {
-    /// Does what the kernel does when this process is killed: closes the pipe, and nothing else.
+    /// Does the same as the kernel when this process is killed: closes the pipe, and nothing else.
     pub fn abandon(mut self) {
         drop(self.shell.stdin.take());
         std::mem::forget(self);

@@ -1,4 +1,4 @@
-//! What is copied on one side can be pasted on the other, whatever it is written in and however long it is.
+//! The clipboard: text copied on one side can be pasted on the other, in any script and of any length.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::wire::{self, Wire};
 
 const SOON: Duration = Duration::from_secs(15);
 
-/// How much Selkies' page and server put into one message.
+/// The largest size of one message of Selkies' page and server.
 const CHUNK: usize = 16 * 1024 / 3 * 3;
 
 const COPY: &str = "xclip -selection clipboard -i >/dev/null 2>&1";
 const PASTE: &str = "xclip -selection clipboard -o";
 
 #[tokio::test]
-async fn text_is_copied_both_ways_short_or_long() {
+async fn text_is_copied_both_ways_in_any_length() {
     let stack = wire::start().await;
     let cookie = wire::cookie(&stack).await;
     let mut wire = Wire::of_a_page(stack.desktop_port(), &cookie).await;
@@ -35,7 +35,7 @@ async fn text_is_copied_both_ways_short_or_long() {
         })
         .await;
     }
-    // Other texts than the session has already, and each is told of once.
+    // Texts that the clipboard does not have already; each is announced once.
     for text in [format!("inside: {short}"), format!("inside: {long}")] {
         let copied = inside(&stack, COPY, &text);
         assert_eq!(copied.code, Some(0), "{}", shortened(&copied));
@@ -43,7 +43,7 @@ async fn text_is_copied_both_ways_short_or_long() {
     }
 }
 
-/// Sends what the page sends when it is given a text: in one message, or in a series.
+/// Sends a text as the page does: in one message, or in a series.
 async fn copy_in_the_page(wire: &mut Wire, text: &str) {
     if text.len() < CHUNK {
         return wire.send(format!("cw,{}", STANDARD.encode(text))).await;
@@ -55,7 +55,7 @@ async fn copy_in_the_page(wire: &mut Wire, text: &str) {
     wire.send("cwe,test".to_owned()).await;
 }
 
-/// The next text that the page is told of.
+/// The next clipboard text that the page receives.
 async fn copied_inside(wire: &mut Wire) -> String {
     let mut long = None::<(usize, Vec<u8>)>;
     let bytes =
@@ -63,7 +63,7 @@ async fn copied_inside(wire: &mut Wire) -> String {
     String::from_utf8(bytes).expect("text is UTF-8")
 }
 
-/// One message of it; the text with the last.
+/// Reads one clipboard message; the last message of a series gives the text.
 fn part(message: &str, long: &mut Option<(usize, Vec<u8>)>) -> Option<Vec<u8>> {
     let (verb, rest) = message.split_once(',').unwrap_or((message, ""));
     let decoded = || STANDARD.decode(rest).expect("base64");
@@ -76,7 +76,7 @@ fn part(message: &str, long: &mut Option<(usize, Vec<u8>)>) -> Option<Vec<u8>> {
         "clipboard_data" => long.as_mut().expect("a beginning").1.extend(decoded()),
         "clipboard_finish" => {
             let (size, bytes) = long.take().expect("a beginning");
-            assert_eq!(bytes.len(), size, "as long as it said");
+            assert_eq!(bytes.len(), size, "the announced size");
             return Some(bytes);
         }
         _ => {}
@@ -90,7 +90,7 @@ fn inside(stack: &Stack, command: &str, input: &str) -> Done {
     stack.exec_with_input(&["runuser", "-u", "user", "--", "sh", "-c", &command], input.as_bytes())
 }
 
-/// Enough of it to see what is wrong.
+/// The beginning of a text, enough to see an error.
 fn shortened(done: &Done) -> String {
     let start: String = done.stdout.chars().take(80).collect();
     format!("{:?}, {} bytes: {start:?} {}", done.code, done.stdout.len(), done.stderr)

@@ -11,7 +11,7 @@ use crate::docker::{self, Container, Done};
 use crate::net::free_port;
 use crate::stack::{self, Stack};
 
-/// A folder with the two files, and all that compose makes of it. Dropping it removes everything.
+/// A folder with the two files, and everything that compose makes of it. Dropping it removes everything.
 struct Project {
     folder: String,
     name: String,
@@ -41,7 +41,7 @@ impl Project {
     fn run(&self, args: &[&str]) -> Done {
         let mut command = Command::new(self.client[0]);
         command.args(&self.client[1..]).args(["--project-name", &self.name]).args(args);
-        // A shell's variables stand over those of .env; only what reaches Docker may stay.
+        // A shell's variables override those of .env; only those that the Docker client needs are kept.
         let kept = std::env::vars().filter(|(name, _)| {
             matches!(name.as_str(), "PATH" | "HOME" | "TMPDIR") || name.starts_with("DOCKER_")
         });
@@ -55,7 +55,7 @@ impl Project {
         done.stdout
     }
 
-    /// Everything that Docker knows of the project.
+    /// All of Docker's objects of the project.
     fn left(&self) -> String {
         let label = format!("label=com.docker.compose.project={}", self.name);
         let lists: [&[&str]; 3] =
@@ -80,10 +80,10 @@ fn client() -> &'static [&'static str] {
     clients.iter().find(works).expect("docker compose or docker-compose")
 }
 
-/// Gives a variable of a `.env` a value, whether it stands there as a comment or not.
+/// Sets a variable of a `.env`, which may be commented out in the file.
 fn set(text: &str, (name, value): &(&str, String)) -> String {
     let starts = |line: &str| line.trim_start_matches('#').starts_with(&format!("{name}="));
-    assert_eq!(text.lines().filter(|line| starts(line)).count(), 1, "{name} stands once in .env.example");
+    assert_eq!(text.lines().filter(|line| starts(line)).count(), 1, "{name} is once in .env.example");
     let line = |line: &str| if starts(line) { format!("{name}={value}\n") } else { format!("{line}\n") };
     text.lines().map(line).collect()
 }
@@ -107,7 +107,7 @@ async fn compose_starts_a_desktop_and_leaves_nothing() {
     assert_eq!(ports, [portal, desktop, vnc], "the same numbers inside and outside");
 
     let browser = Browser::start().await;
-    // The example chooses no password, so that one is made.
+    // The example sets no password, so a password is generated.
     let login = stack.exec_ok(&["desktopd", "credentials", "--json"]);
     let login: serde_json::Value = serde_json::from_str(&login).expect("credentials");
     let password = login["password"].as_str().expect("a password was made");
@@ -122,5 +122,5 @@ async fn compose_starts_a_desktop_and_leaves_nothing() {
 
     drop(browser);
     project.run_ok(&["down"]);
-    assert_eq!(project.left(), "", "what is left of {}", project.name);
+    assert_eq!(project.left(), "", "objects of {} that are left", project.name);
 }

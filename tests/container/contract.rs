@@ -1,15 +1,15 @@
-//! What other images and programs that run inside can count on.
+//! The interface for other images and for programs inside the container.
 
 use crate::stack::{self, PASSWORD, Stack};
 
 const GEOMETRY: &[&str] = &["env", "DISPLAY=:0", "xdotool", "getdisplaygeometry"];
 
 #[tokio::test]
-async fn programs_inside_find_their_desktop_and_not_the_password() {
+async fn programs_inside_find_their_desktop_but_not_the_password() {
     let stack = stack::start().await;
     the_user_is_there(&stack);
     the_display_is_open_to_two(&stack);
-    nobody_inside_knows_the_password(&stack);
+    no_process_inside_knows_the_password(&stack);
 }
 
 fn the_user_is_there(stack: &Stack) {
@@ -20,30 +20,30 @@ fn the_user_is_there(stack: &Stack) {
     let status = stack.as_user(&["desktopd", "status"]);
     assert_eq!(status.code, Some(0), "the user may look: {}", status.stderr);
     let stop = stack.as_user(&["desktopd", "stop", "selkies"]);
-    assert_eq!(stop.code, Some(1), "and not touch: {}", stop.stderr);
+    assert_eq!(stop.code, Some(1), "a stop is not refused: {}", stop.stderr);
 }
 
-/// Neither needs to know the key: the server knows the two by their user ids.
+/// Neither program needs the key: the server accepts the two users by their user ids.
 fn the_display_is_open_to_two(stack: &Stack) {
     let user = stack.as_user(GEOMETRY);
     assert_eq!((user.code, user.stdout.as_str()), (Some(0), "1920 1080"), "user: {}", user.stderr);
     assert_eq!(stack.exec_ok(GEOMETRY), "1920 1080", "root");
     let root = stack.exec_ok(&["bash", "-c", "xdpyinfo -display :0"]);
     assert!(root.contains("dimensions:    1920x1080 pixels"), "{root}");
-    // The image's own variable is enough for what needs no shell.
+    // Without a shell, the image's own variable is enough.
     assert_eq!(stack.exec_ok(&GEOMETRY[2..]), "1920 1080", "root, without a shell");
     let stranger = stack.exec(&[&["runuser", "-u", "nobody", "--"], GEOMETRY].concat());
-    assert_ne!(stranger.code, Some(0), "nobody else: {}", stranger.stdout);
+    assert_ne!(stranger.code, Some(0), "another user is refused: {}", stranger.stdout);
     assert!(stranger.stderr.contains("Authorization required"), "why not: {}", stranger.stderr);
 }
 
-fn nobody_inside_knows_the_password(stack: &Stack) {
-    // The kernel shows a process's environment to its own user and not even to root without more rights.
+fn no_process_inside_knows_the_password(stack: &Stack) {
+    // The kernel shows a process's environment to the process's own user only, and to root only with more capabilities.
     let script = "for process in /proc/[0-9]*; do
             tr '\\0' '\\n' <$process/environ 2>/dev/null | sed \"s|^|$(cat $process/comm 2>/dev/null) |\"
             tr '\\0' ' ' <$process/cmdline 2>/dev/null
         done";
-    // Docker gives the container's own variables to what it runs inside, this command too.
+    // Docker passes the container's own variables to every command that it runs inside, to this command too.
     let seen = stack.as_user(&["env", "--unset=WEB_PASSWORD", "bash", "-c", script]).stdout;
     for name in ["selkies", "startplasma-x11", "plasmashell"] {
         assert!(
@@ -52,5 +52,5 @@ fn nobody_inside_knows_the_password(stack: &Stack) {
         );
     }
     let told = seen.lines().filter(|line| line.contains("WEB_PASSWORD=") || line.contains(PASSWORD));
-    assert_eq!(told.collect::<Vec<_>>(), [""; 0], "processes that were told the password");
+    assert_eq!(told.collect::<Vec<_>>(), [""; 0], "processes with the password");
 }

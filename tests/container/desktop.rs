@@ -1,5 +1,4 @@
-//! A desktop as a person has it who opened its page: pixels come out, keys and clicks go in, and there's
-//! nothing else.
+//! A desktop as a person uses it in an open page: only pixels come out, and only keys and clicks go in.
 
 use std::time::Duration;
 
@@ -9,17 +8,17 @@ use crate::browser::Browser;
 use crate::picture::{Area, Picture, Rgb};
 use crate::poll::{eventually, within};
 
-/// A page with a message on one background has fewer colours than this, wallpaper and panel have more.
+/// A page with a message on one background has fewer colours than this; wallpaper and panel have more.
 const DESKTOP_COLOURS: usize = 8;
 
-/// How long a page may take to come back by itself.
+/// The longest time that a page may take to recover by itself.
 const RETURN: Duration = Duration::from_secs(40);
 
-/// What lossy video makes of a colour.
+/// How far lossy video changes a colour.
 const TOLERANCE: u8 = 24;
 
-/// The element that shows the stream, the largest of all candidates: which one it is depends on codec,
-/// transport and browser. An element that exists and has a size may still be one that's only a spare.
+/// The element that shows the stream, the largest of all candidates: codec, transport and browser decide which one it
+/// is. An element that exists and has a size may still be an unused one.
 const STREAM: &str = "
     const shown = [...document.querySelectorAll('video, canvas')].map(element => {
         const box = element.getBoundingClientRect();
@@ -34,7 +33,7 @@ pub struct Desktop<'a> {
 }
 
 impl Desktop<'_> {
-    /// The stream's element and its place in the page.
+    /// The stream's element and its position in the page.
     pub async fn stream(&self) -> Option<Value> {
         Some(self.browser.execute(STREAM, vec![]).await).filter(|stream| !stream.is_null())
     }
@@ -43,10 +42,10 @@ impl Desktop<'_> {
         self.browser.screenshot().await
     }
 
-    /// Waits for a stream that shows more than one surface: not black, not blank, not just a message.
+    /// Waits for a stream that shows more than one surface: not black, not blank, not only a message.
     ///
-    /// A page whose script was lost on the way, because a container came or went beside it, stays empty: then a person
-    /// reloads the page, and so does this, once.
+    /// A page whose script failed to load, because a container started or ended meanwhile, stays empty: then a person
+    /// reloads the page, and so does this function, once.
     pub async fn wait_for_picture(&self, timeout: Duration) -> Picture {
         let first = within(RETURN.min(timeout), async || self.look().await).await;
         if let Ok(picture) = first {
@@ -61,8 +60,8 @@ impl Desktop<'_> {
 
     /// Waits for the picture after the streaming server was restarted under an open page.
     ///
-    /// The page comes back by itself, but Selkies' client opens a second stream while its first is being taken up,
-    /// and now and then the server drops both: then a person reloads the page, and so does this.
+    /// The page recovers by itself, but Selkies' client opens a second stream while its first is being accepted, and
+    /// sometimes the server drops both: then a person reloads the page, and so does this function.
     pub async fn wait_for_return(&self, timeout: Duration) -> Picture {
         match within(RETURN, async || self.look().await).await {
             Ok(picture) => picture,
@@ -86,7 +85,7 @@ impl Desktop<'_> {
         }
     }
 
-    /// Waits until nothing has moved for `calm`: a desktop that's still loading loses what is typed.
+    /// Waits until nothing has changed for `calm`: a desktop that is still loading loses typed keys.
     pub async fn wait_until_still(&self, calm: Duration, timeout: Duration) -> Picture {
         let mut last = (self.picture().await, std::time::Instant::now());
         eventually("a desktop that has come to rest", timeout, async || {
@@ -117,7 +116,7 @@ impl Desktop<'_> {
         .await
     }
 
-    /// Clicks at a place of the window, in the pixels of its [`picture`](Self::picture).
+    /// Clicks at a position in the window, in the pixels of its [`picture`](Self::picture).
     pub async fn click_at(&self, x: u32, y: u32) {
         self.browser.click_at(x, y).await;
     }
@@ -136,7 +135,7 @@ impl Desktop<'_> {
         self.picture().await.count(colour, TOLERANCE)
     }
 
-    /// Waits until so many pixels have a colour, and says how many there are; or how many there were at last.
+    /// Waits until this number of pixels has a colour. Returns their number, or as an error the last number.
     pub async fn wait_for_colour(
         &self,
         colour: Rgb,

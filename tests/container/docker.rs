@@ -1,5 +1,5 @@
-//! A container that a test owns: started with what the test says, gone when the test is over, however it
-//! ends.
+//! A container that a test owns: started with the test's options, and removed when the test is over, whatever its
+//! result.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::cleanup::Cleanup;
 use crate::poll::eventually;
 
-/// How much of a container's log a failing test prints.
+/// How much of a container's log a failing test prints, in bytes.
 const LOG_TAIL: &str = "80";
 
 /// The image under test, from `DESKTOPD_TEST_IMAGE`.
@@ -20,7 +20,7 @@ pub fn image() -> String {
         .unwrap_or_else(|_| panic!("no image to test: run tests/run or set DESKTOPD_TEST_IMAGE=name:tag"))
 }
 
-/// The Docker client; `DESKTOPD_TEST_DOCKER` names another one, podman for example.
+/// The Docker client; `DESKTOPD_TEST_DOCKER` names another client, podman for example.
 pub fn docker() -> Command {
     let mut command =
         Command::new(std::env::var_os("DESKTOPD_TEST_DOCKER").unwrap_or_else(|| "docker".into()));
@@ -32,7 +32,7 @@ pub fn run(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|error| panic!("run {command:?}: {error}"))
 }
 
-/// What a command in a container, or the client itself, said and returned.
+/// The output and the exit code of a command in a container, or of the client itself.
 #[derive(Debug)]
 pub struct Done {
     pub code: Option<i32>,
@@ -70,7 +70,7 @@ fn client<S: AsRef<OsStr>>(verb: &str, args: impl IntoIterator<Item = S>) -> Don
     run(docker().arg(verb).args(args)).into()
 }
 
-/// What to start; finished by [`Spec::start`].
+/// A container to start; finished by [`Spec::start`].
 pub struct Spec {
     options: Vec<String>,
     image: String,
@@ -99,7 +99,8 @@ impl Spec {
     /// Starts it with the image's own command, or with `command` where that isn't empty.
     pub fn start(self, command: &[&str]) -> Container {
         let name = new_name();
-        // First the clean-up, then the container: a process killed between the two leaves nothing behind.
+        // The clean-up first, then the container: when the test's process is killed between the two, nothing is left
+        // behind.
         let client = docker().get_program().to_string_lossy().into_owned();
         let cleanup = Cleanup::new(r#"exec "$1" rm -f -v "$2""#, &[&client, &name]);
         let mut run_it = docker();
@@ -126,7 +127,7 @@ impl Container {
         Spec { options: Vec::new(), image: image() }
     }
 
-    /// A container that somebody else started and removes.
+    /// A container that is started and removed elsewhere.
     pub fn of_another(name: &str) -> Container {
         Container { name: name.to_owned(), _cleanup: None }
     }
@@ -147,20 +148,20 @@ impl Container {
         running.wait_with_output().unwrap_or_else(|error| panic!("wait for {client:?}: {error}")).into()
     }
 
-    /// Runs a command inside that has to succeed, and gives its output.
+    /// Runs a command inside that must succeed, and returns its output.
     pub fn exec_ok(&self, command: &[&str]) -> String {
         let done = self.exec(command);
         assert_eq!(done.code, Some(0), "{command:?} in {}: {}{}", self.name, done.stdout, done.stderr);
         done.stdout
     }
 
-    /// All that PID 1 wrote, to both outputs.
+    /// Everything that PID 1 wrote to standard output and standard error.
     pub fn logs(&self) -> String {
         let done = client("logs", [&self.name]);
         [done.stdout, done.stderr].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
     }
 
-    /// Where this machine reaches a published port.
+    /// The port of this machine for a published port.
     pub fn port(&self, inside: u16) -> u16 {
         let done = client("port", [self.name.clone(), format!("{inside}/tcp")]);
         let port = done.stdout.lines().find_map(|line| line.rsplit_once(':')?.1.parse().ok());
@@ -179,14 +180,14 @@ impl Container {
         assert_eq!(done.code, Some(0), "docker stop: {}", done.stderr);
     }
 
-    /// TERM, then KILL after `grace`, and a new start with all that it wrote to its own files. Docker chooses
-    /// new ports for it.
+    /// TERM, then KILL after `grace`, and a new start with the container's own changed files. Docker chooses new ports
+    /// for it.
     pub fn restart(&self, grace: Duration) {
         let done = client("restart", ["--time", &grace.as_secs().to_string(), self.name.as_str()]);
         assert_eq!(done.code, Some(0), "docker restart: {}", done.stderr);
     }
 
-    /// Starts a stopped container again, with all that it wrote to its own files.
+    /// Starts a stopped container again, with its own changed files.
     pub fn start_again(&self) {
         let done = client("start", [&self.name]);
         assert_eq!(done.code, Some(0), "docker start: {}", done.stderr);
@@ -198,7 +199,7 @@ impl Container {
         assert_eq!(done.code, Some(0), "docker update: {}", done.stderr);
     }
 
-    /// An image of all that it wrote to its own files.
+    /// An image of the container with its own changed files.
     pub fn commit(&self) -> Snapshot {
         let name = new_name();
         let docker = docker().get_program().to_string_lossy().into_owned();
@@ -213,7 +214,7 @@ impl Container {
         client("inspect", ["--format", template, self.name.as_str()]).stdout
     }
 
-    /// Waits until PID 1 is gone.
+    /// Waits until PID 1 has ended; its exit code.
     pub async fn wait_exit_code(&self, timeout: Duration) -> i32 {
         let what = format!("the end of {}", self.name);
         eventually(&what, timeout, async || {
@@ -231,7 +232,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// A container of it.
+    /// A container of this image.
     pub fn spec(&self) -> Spec {
         Spec { options: Vec::new(), image: self.name.clone() }
     }

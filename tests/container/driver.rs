@@ -1,4 +1,4 @@
-//! chromedriver and the Chromium that it starts: processes, files and where to talk to them.
+//! chromedriver and the Chromium that it starts: processes, files and the driver's address.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use crate::cleanup::Cleanup;
 use crate::poll::eventually;
 
-/// What makes Chromium quiet, alike everywhere and independent of this machine.
+/// Switches that make Chromium quiet, the same everywhere and independent of this machine.
 const SWITCHES: &[&str] = &[
     "--headless=new",
-    // Tests run as root in containers, where its sandbox can't be had.
+    // Tests run as root in containers, where Chromium's sandbox does not work.
     "--no-sandbox",
     "--disable-dev-shm-usage",
     "--disable-gpu",
@@ -24,7 +24,7 @@ const SWITCHES: &[&str] = &[
     "--disable-component-update",
     "--disable-sync",
     "--force-device-scale-factor=1",
-    // With its own bars it is higher than the page, which then has the desktop's size.
+    // The window is higher than the page by the browser's bars, so the page has the desktop's size.
     "--window-size=1920,1223",
 ];
 
@@ -32,7 +32,7 @@ const SWITCHES: &[&str] = &[
 pub struct Driver {
     process: Child,
     pub url: String,
-    /// Where all its files are.
+    /// The folder of all its files.
     pub files: PathBuf,
     cleanup: Option<Cleanup>,
 }
@@ -47,7 +47,7 @@ impl Driver {
             std::env::var_os("DESKTOPD_TEST_CHROMEDRIVER").unwrap_or_else(|| "chromedriver".into()),
         )
         .arg("--port=0")
-        // Chromium leaves sockets, crash data and caches in all three.
+        // Chromium leaves sockets, crash data and caches in these folders.
         .envs(["HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"].map(|name| (name, &files)))
         .env_remove("DISPLAY")
         .stdin(Stdio::null())
@@ -77,13 +77,13 @@ impl Driver {
         Driver { process, url, files, cleanup: Some(cleanup) }
     }
 
-    /// What to ask the driver for.
+    /// The capabilities to request from the driver.
     pub fn capabilities(&self) -> serde_json::Map<String, Value> {
         let mut switches: Vec<String> = SWITCHES.iter().map(ToString::to_string).collect();
         switches.push(format!("--user-data-dir={}", self.files.join("profile").display()));
         let asked = json!({
             "browserName": "chrome",
-            // A container makes its own certificate.
+            // A container uses a self-signed certificate.
             "acceptInsecureCerts": true,
             "goog:chromeOptions": { "args": switches },
             "goog:loggingPrefs": { "browser": "ALL" },
@@ -94,7 +94,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // Without this a clean-up that failed would hold the test here for ever.
+        // Without this, a failed clean-up would block the test here for ever.
         let _ = self.process.kill();
         drop(self.cleanup.take());
         let _ = self.process.wait();

@@ -1,5 +1,5 @@
-//! How long a start takes and how much memory the daemon itself needs: reported, and asserted only where a
-//! figure would make no sense.
+//! Measures how long a start takes and how much memory the daemon itself needs: the figures are printed, and asserted
+//! only where they would make no sense.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,12 +9,12 @@ use crate::docker::{Container, image_config};
 use crate::net::{Reply, free_port, http_get};
 use crate::stack::{self, DESKTOP, PASSWORD, PORTAL, START, Stack, USER};
 
-/// Finer than the pauses of other probes: this is what is measured.
+/// Shorter than the pauses of other probes: the time itself is measured.
 const PAUSE: Duration = Duration::from_millis(10);
 
 #[tokio::test]
-async fn a_start_and_what_it_costs() {
-    // Docker needs a moment to tell which ports it chose.
+async fn time_and_memory_of_a_start() {
+    // Docker needs a moment to report the ports that it chose, so the test chooses them.
     let (portal, desktop) = (free_port(), free_port());
     let spec = Container::of_image()
         .option("--shm-size=1g")
@@ -23,13 +23,13 @@ async fn a_start_and_what_it_costs() {
         .env("WEB_USER", USER)
         .env("WEB_PASSWORD", PASSWORD);
     let start = Instant::now();
-    // Nobody asks before the container has its network: a first packet that is lost costs a second.
+    // No request is sent before the container has its network: a first packet that is lost costs a second.
     let stack = Stack::with_ports(spec.start(&["init"]), portal, desktop);
     let pages = tokio::spawn(async move {
         let door = answers(portal, "desktopd/health", "ok").await;
         (door, answers(portal, "", "desktopd").await, answers(desktop, "", "selkies").await)
     });
-    // The window is asked for inside, where asking costs least.
+    // The window is looked for inside the container, where the probe costs least.
     let name = stack.name.clone();
     let window = tokio::task::spawn_blocking(move || {
         let search = "until runuser -u user -- env DISPLAY=:0 xdotool search --onlyvisible --class plasmashell; \
@@ -61,10 +61,10 @@ async fn a_start_and_what_it_costs() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(folder).expect("make a folder for figures");
     std::fs::write(folder.join("figures.txt"), &report).expect("keep the figures");
-    assert!(status.up && door <= page, "the door answers first: {report}");
+    assert!(status.up && door <= page, "the gateway answers first: {report}");
 }
 
-/// When a page comes that holds a word, after a login.
+/// The time of the first page that contains a word, after a login.
 async fn answers(port: u16, path: &str, word: &str) -> Instant {
     let login = stack::basic(USER, PASSWORD);
     let url = format!("http://127.0.0.1:{port}/{path}");

@@ -1,4 +1,4 @@
-//! The harness itself, before anything is believed that it says.
+//! Tests of the test harness itself, as all other tests depend on it.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::poll::{eventually, within};
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_container_says_how_it_ended() {
+async fn a_containers_exit_code_and_log_are_returned() {
     let container =
         Container::of_image().env("WORD", "heard").start(&["sh", "-c", "echo $WORD; echo twice >&2; exit 7"]);
     assert_eq!(container.wait_exit_code(SOON).await, 7);
@@ -35,7 +35,7 @@ async fn a_container_takes_commands_and_signals() {
 }
 
 #[tokio::test]
-async fn a_container_is_gone_when_its_owner_is_dropped() {
+async fn a_container_is_removed_when_its_owner_is_dropped() {
     let container = Container::of_image().option("--init").start(&["sleep", "600"]);
     let name = container.name.clone();
     assert!(docker::exists(&name));
@@ -48,14 +48,14 @@ async fn a_cleanup_runs_without_its_owner() {
     let folder = tempfile::tempdir().expect("make a folder");
     let file = folder.path().join("cleaned").to_string_lossy().into_owned();
     let cleanup = Cleanup::new(r#"echo > "$1""#, &[&file]);
-    assert!(!std::path::Path::new(&file).exists(), "not before its time");
-    // Nobody drops it: what a killed process leaves behind is no more than a closed pipe.
+    assert!(!std::path::Path::new(&file).exists(), "the clean-up ran too early");
+    // The guard is not dropped: a killed process leaves nothing but a closed pipe.
     cleanup.abandon();
     eventually("the clean-up", SOON, async || std::path::Path::new(&file).exists().then_some(())).await;
 }
 
 #[tokio::test]
-async fn waiting_ends_in_time_with_what_was_seen_last() {
+async fn waiting_ends_at_the_time_out_with_the_last_value() {
     let start = Instant::now();
     let seen = within(Duration::from_millis(300), async || Err::<(), _>("seven")).await;
     assert_eq!(seen, Err("seven".into()));
@@ -64,7 +64,7 @@ async fn waiting_ends_in_time_with_what_was_seen_last() {
     assert!(start.elapsed() < Duration::from_secs(3));
 }
 
-/// A page with a form; whoever sends it is greeted by name and gets a cookie.
+/// A page with a form; the answer to the form greets the user by name and sets a cookie.
 async fn site() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
     let address = listener.local_addr().expect("a bound socket has an address");
@@ -111,7 +111,7 @@ async fn a_browser_fills_a_form_and_keeps_a_cookie() {
     assert_eq!((door.value(), door.http_only()), ("open", Some(true)));
 }
 
-/// Everything a browser started is gone with it: processes and files.
+/// After a browser's end, all its processes and files are removed.
 #[tokio::test]
 async fn a_browser_leaves_nothing() {
     let browser = Browser::start().await;
@@ -120,7 +120,7 @@ async fn a_browser_leaves_nothing() {
         || Command::new("pgrep").args(["-f", &files]).output().expect("run pgrep").status.success();
     assert!(mentioned() && std::path::Path::new(&files).exists());
     drop(browser);
-    // A killed process may take a moment to be gone.
+    // A killed process may take a moment to disappear.
     eventually("the end of everything that was the browser's", SOON, async || {
         match (mentioned(), std::path::Path::new(&files).exists()) {
             (false, false) => Ok(()),

@@ -1,4 +1,4 @@
-//! People's own boot scripts: what they leave reaches everybody, and what they break stays broken for them alone.
+//! Hooks: the variables that they export reach all services and shells, and a failure affects only the hook itself.
 
 use std::fs;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use crate::docker::Spec;
 use crate::server::Server;
 use crate::stack::{self, Stack};
 
-/// Nothing here needs a desktop.
+/// These tests need no desktop.
 const BARE: &str = "kde,x-server,selkies,vnc,fcitx5,pipewire,wireplumber,pipewire-pulse,dbus-session,dbus-system,\
                     x-access,x-keys,x-cookie";
 
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A service that says what it was given.
+/// A service that records its environment.
 const LISTENER: &str = "type = \"oneshot\"\nuser = \"root\"\nneeds = [\"prepare\"]\n\
                         command = [\"/bin/sh\", \"-c\", \"echo got $$LAST:$$WEB_PASSWORD:\"]\n";
 
@@ -46,7 +46,7 @@ fn state(status: &Snapshot, name: &str) -> UnitState {
     status.unit(name).expect("a unit of the image").state
 }
 
-/// Whether `words` stand in `text` in this order.
+/// Whether `text` contains `words` in this order.
 fn in_order(text: &str, words: &[&str]) -> bool {
     let mut rest = text;
     words.iter().all(|word| match rest.split_once(word) {
@@ -59,7 +59,7 @@ fn in_order(text: &str, words: &[&str]) -> bool {
 }
 
 #[tokio::test]
-async fn scripts_of_all_folders_run_in_order_and_what_they_export_reaches_services() {
+async fn hooks_of_all_folders_run_in_order_and_their_exports_reach_services() {
     let server = Server::start(&[("/p.sh", 0, "text/plain", "echo \"provisioned with $LAST\"\n")]).await;
     let export =
         format!("echo \"three $A\"; export LAST=\"$A b\" PROVISIONING_SCRIPT={}\n", server.url("/p.sh"));
@@ -105,7 +105,7 @@ async fn scripts_of_all_folders_run_in_order_and_what_they_export_reaches_servic
 }
 
 #[tokio::test]
-async fn scripts_that_end_break_or_never_end_do_not_keep_the_boot() {
+async fn hooks_that_exit_fail_or_never_end_do_not_block_the_boot() {
     let service = include_str!("../../config/services/hooks.toml").replace("\"5m\"", "\"3s\"");
     let files = folder(&[
         ("boot/1.sh", "export LAST=kept\nexit 7\n"),
@@ -143,7 +143,7 @@ async fn scripts_that_end_break_or_never_end_do_not_keep_the_boot() {
 }
 
 #[tokio::test]
-async fn a_boot_script_takes_the_place_of_hooks_and_provisioning_and_a_hotfix_comes_before() {
+async fn a_boot_script_replaces_hooks_and_provisioning_and_runs_after_a_hotfix() {
     let server = Server::start(&[
         ("/boot.sh", 0, "text/plain", "echo \"booting $(cat /fixed) as $(id -un)\"\r\n# boot_default.sh\r\n"),
         ("/fix.sh", 0, "text/plain", "echo fixed >> /fixed\nexit 5\n"),

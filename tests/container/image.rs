@@ -1,4 +1,4 @@
-//! What the image is before and beside its desktop.
+//! The image itself: its description, other commands than the desktop, and secrets that it must not contain.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::stack::{self, START, Stack};
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
-fn it_says_what_it_is_and_how_to_start_it() {
+fn the_image_has_a_description_ports_and_a_command() {
     assert_eq!(image_config(".Config.Cmd"), serde_json::json!(["init"]));
     assert!(image_config(".Config.Entrypoint").is_null(), "any command can be run in it");
     let check = image_config(".Config.Healthcheck");
@@ -26,7 +26,8 @@ fn it_says_what_it_is_and_how_to_start_it() {
     assert!(!variables.contains("PASSWORD") && !variables.contains("TOKEN"), "{variables}");
 }
 
-/// Identities that every container has to make for itself: a copy of one that is baked in opens all others.
+/// Secret files that every container has to make for itself: one that is baked into the image would open all other
+/// containers.
 #[tokio::test]
 async fn any_command_runs_in_it_and_nothing_secret_is_baked_in() {
     let script = "echo ok
@@ -42,9 +43,9 @@ async fn any_command_runs_in_it_and_nothing_secret_is_baked_in() {
     assert!(logs.contains("the daemon does not run here"), "{logs}");
 }
 
-/// What lies in that folder is laid over the image at the end of its build, all but the text that says so.
+/// The files of that folder are copied over the image at the end of its build, except the README of the folder.
 #[test]
-fn an_overlay_reaches_the_image_and_its_readme_does_not() {
+fn overlay_files_reach_the_image_except_the_readme() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("Dockerfile.cpu")).expect("a Dockerfile");
     let copy =
@@ -56,7 +57,7 @@ fn an_overlay_reaches_the_image_and_its_readme_does_not() {
         std::fs::write(file, text).expect("write a file");
     };
     write("Dockerfile", &format!("FROM {}\n{copy}\n", docker::image()));
-    write(".dockerignore", &std::fs::read_to_string(root.join(".dockerignore")).expect("what is ignored"));
+    write(".dockerignore", &std::fs::read_to_string(root.join(".dockerignore")).expect("read .dockerignore"));
     write("docker/COPY_ROOT_EXTRA/etc/motd", "laid over\n");
     write("docker/COPY_ROOT_EXTRA/README.md", "not this\n");
     let name = docker::new_name();
@@ -80,7 +81,7 @@ fn an_overlay_reaches_the_image_and_its_readme_does_not() {
 }
 
 #[tokio::test]
-async fn without_a_command_it_is_the_desktop() {
+async fn without_a_command_the_image_starts_the_desktop() {
     let stack = Stack::new(stack::spec().start(&[]));
     let status = eventually("the daemon's status", START, async || stack.status()).await;
     assert_eq!(status.pid, 1);

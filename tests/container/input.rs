@@ -1,5 +1,5 @@
-//! Keys and mouse as a person's hands make them: `WebDriver`'s actions, which reach the page as trusted events
-//! of the whole window, not of an element that a test picked.
+//! Keys and mouse as a person uses them: `WebDriver`'s actions, which reach the page as trusted events of the whole
+//! window, not of an element that a test picked.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use fantoccini::actions::{InputSource, KeyAction, KeyActions, MouseActions, Poin
 
 pub use fantoccini::key::Key;
 
-/// A fast typist; a burst without any pause is no test of what people do.
+/// The pause between two keys of a fast typist; a burst without any pause is not a realistic test.
 const BETWEEN_KEYS: Duration = Duration::from_millis(15);
 
 /// How long a button or a chord stays down. Desktops ignore clicks that are too short to be meant.
@@ -24,7 +24,7 @@ pub fn typing(text: &str) -> KeyActions {
     keyboard(actions)
 }
 
-/// All keys down in the order given, and up again in the other.
+/// All keys down in the given order, and up again in the reverse order.
 pub fn chord(keys: &[char]) -> KeyActions {
     let mut actions = Vec::new();
     for &value in keys {
@@ -37,7 +37,7 @@ pub fn chord(keys: &[char]) -> KeyActions {
     keyboard(actions)
 }
 
-/// The left button at a place in the window.
+/// Clicks with the left button at a position in the window.
 pub fn click(x: u32, y: u32) -> MouseActions {
     let actions = [
         PointerAction::MoveTo { duration: Some(HELD), x: f64::from(x), y: f64::from(y) },

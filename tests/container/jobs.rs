@@ -1,5 +1,5 @@
-//! The real desktop, stopped and restarted: what is its own goes, what a person started and detached stays until it
-//! is stopped.
+//! The real desktop, stopped and restarted: its own processes end; jobs that a person started and detached go on until
+//! the desktop is stopped.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,12 +9,12 @@ use desktopd::observe::Snapshot;
 use crate::poll::{eventually, within};
 use crate::stack::{self, START, Stack};
 
-/// A desktop that isn't all there yet loses the first shortcut.
+/// A desktop that has not finished loading loses the first shortcut.
 const ATTEMPTS: usize = 3;
 const OPENING: Duration = Duration::from_secs(15);
 const SOON: Duration = Duration::from_secs(10);
 
-/// What is typed into a terminal, and whether it survives a window that closes.
+/// Commands that are typed into a terminal, and whether they survive the end of their window.
 const TYPED: [(&str, &str, bool); 4] = [
     ("nohup sleep 11111 &", "sleep 11111", true),
     ("setsid sleep 22222 &", "sleep 22222", true),
@@ -41,7 +41,7 @@ fn processes(stack: &Stack) -> BTreeMap<i32, Process> {
     text.lines().filter_map(line).collect()
 }
 
-/// Those of the desktop's user that are no unit's own process.
+/// Processes of the desktop's user that are not the main process of a unit.
 fn strays(stack: &Stack, status: &Snapshot) -> Vec<String> {
     let units: Vec<i32> = status.units.iter().filter_map(|unit| unit.pid).collect();
     let all = processes(stack);
@@ -51,7 +51,7 @@ fn strays(stack: &Stack, status: &Snapshot) -> Vec<String> {
     all.iter().filter(stray).map(show).collect()
 }
 
-/// Pids of all units but KDE.
+/// The pids of all units except KDE.
 fn others(status: &Snapshot) -> BTreeMap<&str, Option<i32>> {
     let others = status.units.iter().filter(|unit| unit.name != "kde");
     others.map(|unit| (unit.name.as_str(), unit.pid)).collect()
@@ -74,7 +74,7 @@ async fn wait_for_panel(stack: &Stack) {
     eventually("a window of plasmashell", START, async || window_of(stack, "plasmashell")).await;
 }
 
-/// Opens a terminal by its shortcut and types the jobs into it. Their processes, in that order.
+/// Opens a terminal by its shortcut and types the jobs into it. Returns their processes, in that order.
 async fn type_jobs(stack: &Stack) -> Vec<i32> {
     wait_for_panel(stack).await;
     let mut opened = Err(String::new());
@@ -95,11 +95,11 @@ async fn type_jobs(stack: &Stack) -> Vec<i32> {
     jobs
 }
 
-/// Types one job into the terminal in front. Its process.
+/// Types one job into the terminal in front. Returns its process.
 async fn type_job(stack: &Stack, line: &str, command: &str) -> i32 {
     let mut started = Err(String::new());
     for attempt in 0..ATTEMPTS {
-        // A shell that is just starting throws away what was typed before its first prompt, or a part of that.
+        // A shell that is just starting discards some or all of the text that was typed before its first prompt.
         if attempt > 0 {
             xdotool(stack, &["key", "ctrl+c"]).expect("an empty line");
         }
@@ -112,11 +112,11 @@ async fn type_job(stack: &Stack, line: &str, command: &str) -> i32 {
     started.unwrap_or_else(|last| panic!("{last} was not started by typing {line:?}"))
 }
 
-/// Sees that those jobs are there that were detached, and that the others have gone with their terminal.
+/// Checks that the detached jobs run, and that the others have ended with their terminal.
 async fn only_detached_jobs_are_left(stack: &Stack, jobs: &[i32]) {
     let expected: Vec<Option<i32>> =
         TYPED.iter().zip(jobs).map(|((.., detached), pid)| detached.then_some(*pid)).collect();
-    eventually("detached jobs alone", SOON, async || {
+    eventually("only the detached jobs run", SOON, async || {
         let now: Vec<_> = TYPED.iter().map(|(_, command, _)| running(stack, command)).collect();
         if now == expected { Ok(()) } else { Err(format!("{now:?} instead of {expected:?}")) }
     })
@@ -144,7 +144,7 @@ async fn a_stopped_desktop_leaves_nothing_and_can_be_started_again() {
 }
 
 #[tokio::test]
-async fn a_restart_of_the_desktop_takes_the_x_server_along_unless_it_is_told_not_to() {
+async fn a_restart_of_the_desktop_restarts_the_x_server_unless_only_is_given() {
     let stack = stack::start().await;
     let pids = |status: &Snapshot| -> BTreeMap<String, Option<i32>> {
         let shown = ["x-server", "kde", "selkies", "pipewire", "dbus-session"];
@@ -191,7 +191,7 @@ async fn detached_jobs_survive_restarts_and_crashes_of_desktop_and_display() {
     let start = Instant::now();
     stack.stop(Duration::from_secs(30));
     let took = start.elapsed();
-    assert_eq!(stack.wait_exit_code(SOON).await, 0, "a stop is no failure");
+    assert_eq!(stack.wait_exit_code(SOON).await, 0, "a stop does not count as a failure");
     assert!(took < Duration::from_secs(10), "docker stop took {took:?}");
     eprintln!("docker stop beside detached jobs took {took:?}");
 }

@@ -1,4 +1,4 @@
-//! What a person does with the image, from `docker run` to `docker stop`.
+//! A person's way through the image, from `docker run` to `docker stop`.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use crate::poll::{eventually, within};
 use crate::scenario::{self, PAINT};
 use crate::stack::{self, PASSWORD, START, Stack, USER};
 
-/// The stream behind the page, a door of its own.
+/// The stream behind the page, a route of its own.
 const STREAM: &str = "/api/websockets";
 const HTML: (&str, &str) = ("Accept", "text/html");
 
 #[tokio::test]
-async fn a_person_works_on_a_desktop_that_survives_its_x_server() {
+async fn a_person_works_on_a_desktop_that_recovers_from_an_x_server_crash() {
     let (stack, browser) = (stack::start().await, Browser::start().await);
     only_a_login_opens_anything(&stack).await;
 
@@ -41,7 +41,7 @@ async fn a_person_works_on_a_desktop_that_survives_its_x_server() {
     let start = Instant::now();
     stack.stop(Duration::from_secs(30));
     let took = start.elapsed();
-    assert_eq!(stack.wait_exit_code(Duration::from_secs(5)).await, 0, "a stop is no failure");
+    assert_eq!(stack.wait_exit_code(Duration::from_secs(5)).await, 0, "a stop does not count as a failure");
     assert!(took < Duration::from_secs(10), "docker stop took {took:?}");
     logs_are_named_and_hold_no_secret(&stack.logs());
 }
@@ -88,7 +88,7 @@ async fn only_a_login_opens_anything(stack: &Stack) {
     assert_eq!(stream, 101, "stream with a login, from its own page");
 }
 
-/// The login of one port is that of the other.
+/// A login on one port is valid on the other port.
 async fn the_portal_shows_all(stack: &Stack, browser: &Browser) {
     browser.goto(&stack.portal()).await;
     let status = stack.status().expect("a status");
@@ -113,5 +113,5 @@ fn logs_are_named_and_hold_no_secret(logs: &str) {
         line.split_once(" |").is_some_and(|(name, _)| !name.is_empty() && !name.contains(char::is_whitespace))
     };
     let nameless: Vec<&str> = logs.lines().filter(|line| !named(line)).collect();
-    assert!(nameless.is_empty(), "lines without a name: {nameless:#?}");
+    assert!(nameless.is_empty(), "lines without a service's name: {nameless:#?}");
 }

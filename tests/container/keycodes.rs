@@ -1,5 +1,5 @@
-//! Characters that the keyboard layout lacks, typed by one program after the other: each needs keycodes for them, of
-//! which there are few.
+//! Characters that the keyboard layout lacks, typed by one program after the other: each character needs a spare
+//! keycode, and there are few.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use crate::wire::{self, Wire};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A fast typist.
+/// The pause between two keys of a fast typist.
 const BETWEEN_KEYS: Duration = Duration::from_millis(20);
 
-/// More different characters than there are keycodes that are spare.
+/// More different characters than there are spare keycodes.
 const TEXTS: [&str; 5] =
     ["çà où l'été naît", "съешь ещё фыву цджб", "ξεσκεπάζω τυφλό", "דג סקרן שט בים", "نص حكيم له قاطع"];
 
-/// Writes down what arrives at the root window, where all keys go as long as there is no other.
+/// Records the key events of the root window, which gets all keys as long as there is no other window.
 const WATCH: &str = "DISPLAY=:0 exec stdbuf -oL xev -root -event keyboard >>/tmp/typed 2>&1";
 
-/// A VNC program: it connects, types and goes.
+/// A VNC client: it connects, types and disconnects.
 const VNC: &str = r"
 import socket, struct, sys, time
 server = socket.socket(socket.AF_UNIX)
@@ -33,17 +33,17 @@ for keysym in sys.argv[1:]:
     for down in (1, 0):
         server.send(struct.pack('>BBxxI', 4, down, int(keysym)))
         time.sleep(0.02)
-# It is heard out before it is gone: an answer comes after what was sent before.
+# Wait for an answer before disconnecting: the answer comes after everything that was sent before.
 server.send(struct.pack('>BBHHHH', 3, 0, 0, 0, 1, 1)); stream.read(1)
 ";
 
-/// What X calls a character.
+/// X's name of a character.
 fn keysym(character: char) -> u32 {
     let code = u32::from(character);
     if code < 0x100 { code } else { 0x0100_0000 + code }
 }
 
-/// The characters of the keys that xev tells of.
+/// The characters of the keys that xev reports.
 fn pressed(seen: &str) -> String {
     let mut lines = seen.lines();
     let mut characters = String::new();
@@ -58,7 +58,7 @@ fn pressed(seen: &str) -> String {
     characters
 }
 
-/// What was typed since the last time, once it is as long as `expected`.
+/// The text typed since the last call, once it is as long as `expected`.
 async fn typed(stack: &Stack, expected: &str) -> String {
     let mut last = String::new();
     let enough = within(SOON, async || {
@@ -93,7 +93,7 @@ async fn type_in_the_page(stack: &Stack, wire: &mut Wire, text: &str) -> String 
 }
 
 #[tokio::test]
-async fn every_alphabet_is_typed_by_vnc_after_it_was_typed_in_the_browser() {
+async fn every_alphabet_can_be_typed_in_the_browser_and_then_by_vnc() {
     let stack = wire::start_with("kde,fcitx5").await;
     let cookie = wire::cookie(&stack).await;
     let mut wire = Wire::of_a_page(stack.desktop_port(), &cookie).await;
@@ -115,7 +115,7 @@ async fn every_alphabet_is_typed_by_vnc_after_it_was_typed_in_the_browser() {
     for text in TEXTS {
         assert_eq!(type_by_vnc(&stack, text).await, text, "by VNC after the page");
     }
-    // The service knows which keycodes are spare after a restart of its own, too.
+    // The service finds the spare keycodes after a restart of its own, too.
     stack.exec_ok(&["desktopd", "restart", "--only", "x-keys"]);
     assert_eq!(type_by_vnc(&stack, TEXTS[2]).await, TEXTS[2], "by VNC, after a restart");
 }

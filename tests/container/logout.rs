@@ -1,5 +1,5 @@
-//! A password that was changed is no password any more: who knew it is out, on every port, by http and by https, with
-//! every page that is open.
+//! After a password change, every session of the old password ends: on every port, by http and by https, and in every
+//! open page.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 const NEW: &str = "Nieuw paswoord: één & \"twee\" 🔑";
 
-/// The pages of one way in: the portal's, then the desktop's.
+/// The pages at one address: the portal's, then the desktop's.
 type Pages = [String; 2];
 
 fn by_http(stack: &Stack) -> Pages {
@@ -36,7 +36,7 @@ async fn a_changed_password_ends_every_session() {
         stack::log_in(browser, portal, USER, PASSWORD).await;
         see(browser, "the units' states", "selkies").await;
         tabs.push([browser.tab().await, browser.new_tab().await]);
-        // The one that is there has the desktop; the other one looks on.
+        // The first browser has the desktop; the second browser only watches.
         let shared = if cookies.is_empty() { "" } else { "#shared" };
         browser.goto(&format!("{desktop}{shared}")).await;
         Desktop { browser }.wait_for_picture(START).await;
@@ -45,14 +45,14 @@ async fn a_changed_password_ends_every_session() {
         cookies.push(shown.map(|cookie| format!("{}={}", cookie.name(), cookie.value())).expect("a cookie"));
     }
     for (pages, cookie) in pages.iter().zip(&cookies) {
-        assert_eq!(opened(pages, cookie).await, [200, 200], "{pages:?} as long as the password counts");
+        assert_eq!(opened(pages, cookie).await, [200, 200], "{pages:?} while the password is valid");
     }
     let mut wire = Wire::open(stack.desktop_port(), &cookies[0]).await;
 
     let changed = stack.exec_with_input(&["desktopd", "set-web-credentials", USER], NEW.as_bytes());
     assert_eq!(changed.code, Some(0), "{}{}", changed.stdout, changed.stderr);
     wire.end().await;
-    // Nobody touches the pages: each finds out by itself, as its stream has ended.
+    // The test does nothing in the pages: each page notices by itself, as its stream has ended.
     for (browser, tabs) in [&here, &away].into_iter().zip(&tabs) {
         for tab in tabs.iter().rev() {
             browser.switch_to(tab).await;
@@ -61,12 +61,12 @@ async fn a_changed_password_ends_every_session() {
                 if now.contains("/desktopd/login") { Ok(()) } else { Err(now) }
             });
             if let Err(page) = asked.await {
-                panic!("{page} is still there; {}", browser.keep_evidence("not-logged-out").await);
+                panic!("{page} is still open; {}", browser.keep_evidence("not-logged-out").await);
             }
         }
     }
     for (pages, cookie) in pages.iter().zip(&cookies) {
-        assert_eq!(opened(pages, cookie).await, [401, 401], "{pages:?} with a cookie of before");
+        assert_eq!(opened(pages, cookie).await, [401, 401], "{pages:?} with a cookie from before the change");
     }
     let stream = ("Cookie", cookies[0].as_str());
     let status = websocket_status(stack.desktop_port(), STREAM, &[stream]).await;
@@ -91,7 +91,7 @@ async fn a_changed_password_ends_every_session() {
     assert!(!logs.contains(NEW) && !logs.contains(PASSWORD), "a password is in the log:\n{logs}");
 }
 
-/// What the pages say to somebody who has nothing but a cookie.
+/// The pages' answers to a client that has nothing but a cookie.
 async fn opened(pages: &Pages, cookie: &str) -> [u16; 2] {
     let mut statuses = [0; 2];
     for (status, page) in statuses.iter_mut().zip(pages) {

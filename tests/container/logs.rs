@@ -1,14 +1,14 @@
-//! What `docker logs` shows of a plain start.
+//! The output of `docker logs` for a start with default settings.
 
 use crate::docker::Container;
 use crate::poll::eventually;
 use crate::stack::START;
 
-/// More is not read.
+/// The largest number of lines; longer logs are not read.
 const MOST_LINES: usize = 24;
 
 #[tokio::test]
-async fn the_log_of_a_plain_start_is_short_and_ends_with_where_to_log_in() {
+async fn the_log_of_a_plain_start_is_short_and_ends_with_the_address() {
     let container = Container::of_image().option("--shm-size=1g").start(&["init"]);
     let logs = eventually("a log that says how to log in", START, async || {
         let logs = container.logs();
@@ -25,7 +25,7 @@ async fn the_log_of_a_plain_start_is_short_and_ends_with_where_to_log_in() {
         assert!(lines[begin..].iter().any(|line| line.contains(title) || line.contains(&address)), "{block}");
         assert!(block.contains(&address), "{block}");
     }
-    // As people paste it.
+    // The id in the short form that people use.
     let id = &container.inspect("{{.Id}}")[..12];
     let last = lines.last().unwrap();
     assert!(
@@ -38,7 +38,7 @@ async fn the_log_of_a_plain_start_is_short_and_ends_with_where_to_log_in() {
         let secret = credentials[secret].as_str().expect("a secret that was made");
         assert!(!logs.contains(secret), "{logs}");
     }
-    // Nothing is lost: the files have what is not shown.
+    // Nothing is lost: the log files have the output that is not shown.
     for name in ["selkies", "kde"] {
         let size = container.exec_ok(&["stat", "--format=%s", &format!("/var/log/desktopd/{name}.log")]);
         assert_ne!(size.trim(), "0", "{name}");

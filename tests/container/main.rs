@@ -1,7 +1,7 @@
-//! Tests of the real thing: a real image, started by a real Docker, looked at by a real Chromium.
+//! Container tests: a real image, started by a real Docker, viewed with a real Chromium.
 //!
-//! Every test starts what it needs and owns it, so tests run side by side, in one process or in many. They
-//! need Docker, Chromium, chromedriver and an image named by `DESKTOPD_TEST_IMAGE`, and say so where one is
+//! Every test starts its own containers and browsers, so tests can run side by side, in one process or in several. They
+//! need Docker, Chromium, chromedriver and an image named by `DESKTOPD_TEST_IMAGE`, and report it where one of these is
 //! missing.
 
 #![allow(

@@ -1,4 +1,4 @@
-//! Settings that are wrong never cost the desktop: it comes up, and says what it did not understand.
+//! Wrong settings do not prevent the desktop: it comes up, and reports every setting that it did not understand.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::stack::{self, Stack};
 const SERVICES: &str = "/etc/desktopd/services";
 
 #[tokio::test]
-async fn a_desktop_comes_up_beside_every_mistake_and_names_it() {
+async fn a_desktop_starts_in_spite_of_every_mistake_and_reports_it() {
     let folder = tempfile::tempdir().expect("make a folder");
     let write = |name: &str, text: &str| {
         let file = folder.path().join(name);
@@ -61,7 +61,7 @@ async fn a_desktop_comes_up_beside_every_mistake_and_names_it() {
         "{why}"
     );
 
-    // A password that can't be kept as it is opens nothing, and is shown to nobody.
+    // A password that cannot be used is not accepted, and is never shown.
     let login = stack::basic("user", &long);
     let page = http_get(&stack.portal(), &[("Authorization", &login)]).await.expect("an answer");
     assert_eq!(page.status, 401, "the portal with a password that was refused");

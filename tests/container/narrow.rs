@@ -1,5 +1,6 @@
-//! Containers with less than the usual: less to write on, fewer rights, fewer system calls, fewer processes, another
-//! user, another PID 1. Everything that can come up does, the rest says why not, and the end is an orderly one.
+//! Containers with restrictions: fewer writable places, fewer rights, fewer system calls, fewer processes, another
+//! user, another PID 1. Every service that can run does, the other services report why not, and the daemon stops
+//! cleanly.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,10 +12,10 @@ use crate::net::http_get;
 use crate::poll::eventually;
 use crate::stack::{self, PASSWORD, START, Stack, USER, VISIBLE};
 
-/// Docker's own patience.
+/// Docker's usual grace period for a stop.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Services whose absence changes nothing for what is looked at, and saves the machine a desktop.
+/// Services that these tests do not need; leaving them out saves the load of a desktop.
 const BARE: &str = "kde,selkies,vnc,fcitx5,pipewire,pipewire-pulse,wireplumber,dbus-system";
 
 const SOON: Duration = Duration::from_secs(30);
@@ -23,7 +24,7 @@ fn spec() -> Spec {
     stack::spec().env("WEB_USER", USER).env("WEB_PASSWORD", PASSWORD)
 }
 
-/// Everything that people see is ready, and both pages answer.
+/// Waits until the services that people see are ready and both pages answer.
 async fn is_a_desktop(stack: &Stack) -> Snapshot {
     let status = stack.wait_until_up().await;
     for name in VISIBLE {
@@ -61,7 +62,7 @@ fn problem<'a>(status: &'a Snapshot, words: &[&str]) -> &'a str {
 }
 
 #[tokio::test]
-async fn a_root_that_cannot_be_written_is_enough() {
+async fn a_read_only_root_is_enough() {
     let container = ["--read-only", "--tmpfs=/run", "--tmpfs=/tmp", "--tmpfs=/home/user"]
         .into_iter()
         .fold(spec(), Spec::option)
@@ -80,7 +81,7 @@ async fn a_root_that_cannot_be_written_is_enough() {
 }
 
 #[tokio::test]
-async fn without_any_place_to_write_it_says_what_it_needs() {
+async fn without_a_writable_place_the_message_says_what_is_needed() {
     let container = spec().option("--read-only").start(&["init"]);
     assert_eq!(container.wait_exit_code(SOON).await, 1);
     let logs = container.logs();
@@ -88,7 +89,7 @@ async fn without_any_place_to_write_it_says_what_it_needs() {
 }
 
 #[tokio::test]
-async fn a_home_that_cannot_be_written_is_named() {
+async fn a_home_that_is_not_writable_is_reported() {
     let container = ["--read-only", "--tmpfs=/run", "--tmpfs=/tmp"]
         .into_iter()
         .fold(spec().env("SUPERVISOR_NO_AUTOSTART", BARE), Spec::option)
@@ -99,8 +100,8 @@ async fn a_home_that_cannot_be_written_is_named() {
     stops_well(&stack).await;
 }
 
-/// What careful people and old engines leave: no capability that is not needed, no way to more rights, no program in
-/// /run, and none of the newer system calls.
+/// The limits of a careful administrator or an old engine: no capability that is not needed, no new privileges, no
+/// program in /run, and none of the newer system calls.
 #[tokio::test]
 async fn few_rights_and_few_system_calls_are_enough() {
     let folder = tempfile::tempdir().expect("make a folder");
@@ -121,7 +122,7 @@ async fn few_rights_and_few_system_calls_are_enough() {
     stops_well(&stack).await;
 }
 
-/// A profile that allows all system calls but some, which give this error.
+/// A seccomp profile that allows all system calls except these, which fail with this error.
 fn seccomp(calls: &[&str], error: u32) -> String {
     serde_json::json!({
         "defaultAction": "SCMP_ACT_ALLOW",
@@ -130,9 +131,9 @@ fn seccomp(calls: &[&str], error: u32) -> String {
     .to_string()
 }
 
-/// glibc asks the older way only where the newer one is unknown, so no program has threads there.
+/// glibc uses the older system call only where the newer one is unknown, so no program can start threads there.
 #[tokio::test]
-async fn where_no_thread_can_start_it_says_why() {
+async fn without_threads_the_message_says_why() {
     let folder = tempfile::tempdir().expect("make a folder");
     let profile = folder.path().join("seccomp.json");
     fs::write(&profile, seccomp(&["clone3"], 1)).expect("write a profile");
@@ -142,9 +143,9 @@ async fn where_no_thread_can_start_it_says_why() {
     assert!(logs.contains("clone3") && logs.contains("20.10.10") && !logs.contains("panicked"), "{logs}");
 }
 
-/// Without anything to write on but what it is given, either.
+/// Also without any writable place except the mounts that it is given.
 #[tokio::test]
-async fn a_user_whom_nobody_knows_has_a_desktop() {
+async fn a_user_without_an_account_has_a_desktop() {
     let container = ["--user=4321:4321", "--read-only", "--tmpfs=/run", "--tmpfs=/tmp"]
         .into_iter()
         .fold(spec(), Spec::option)
@@ -157,13 +158,13 @@ async fn a_user_whom_nobody_knows_has_a_desktop() {
     assert_eq!(status.problems, [""; 0]);
     let owner = stack.exec_ok(&["sh", "-c", "stat --format=%u /proc/$(pgrep -x plasmashell)"]);
     assert_eq!(owner, "4321");
-    // The command line is run by that user too.
+    // The command line works for that user too.
     assert!(stack.exec_ok(&["desktopd", "credentials"]).contains(USER));
     stops_well(&stack).await;
 }
 
 #[tokio::test]
-async fn a_user_whom_nobody_knows_is_answered_after_tmp_was_cleaned() {
+async fn a_user_without_an_account_gets_answers_after_tmp_was_cleaned() {
     let spec = spec().option("--user=4321:4321").env("SUPERVISOR_NO_AUTOSTART", stack::LIGHT);
     let stack = Stack::new(spec.start(&["init"]));
     let before = stack.wait_until_up().await;
@@ -172,7 +173,7 @@ async fn a_user_whom_nobody_knows_is_answered_after_tmp_was_cleaned() {
 }
 
 #[tokio::test]
-async fn too_few_processes_cost_units_and_not_the_daemon() {
+async fn with_too_few_processes_units_fail_and_the_daemon_runs() {
     let stack = Stack::new(spec().option("--pids-limit=20").start(&["init"]));
     let failed = eventually("a unit that failed or waits to be tried again", SOON, async || {
         let status = stack.status()?;
@@ -187,7 +188,7 @@ async fn too_few_processes_cost_units_and_not_the_daemon() {
 
     stack.update(&["--pids-limit=4000"]);
     assert_eq!(stack.exec(&["desktopd", "reload"]).code, Some(0));
-    // A desktop that was starved in the middle of its start may wait for parts of itself that never came.
+    // A desktop that could not start all its processes may wait for parts of itself that never came.
     stack.exec_ok(&["desktopd", "restart", "kde"]);
     eventually("units that start when they are asked to", START, async || {
         let status = stack.status()?;
@@ -204,7 +205,7 @@ async fn too_few_processes_cost_units_and_not_the_daemon() {
 }
 
 #[tokio::test]
-async fn a_full_disk_costs_lines_in_files_and_nothing_else() {
+async fn a_full_disk_affects_only_the_log_files_of_a_container() {
     let folder = tempfile::tempdir().expect("make a folder");
     let chatty = folder.path().join("chatty.toml");
     fs::write(&chatty, "command = [\"sh\", \"-c\", \"while :; do seq 1 200; sleep 0.01; done\"]\n")
@@ -219,7 +220,7 @@ async fn a_full_disk_costs_lines_in_files_and_nothing_else() {
         .start(&["init"]);
     let stack = Stack::new(container);
     stack.wait_until_up().await;
-    eventually("a full disk that is told of", SOON, async || {
+    eventually("a message about the full disk", SOON, async || {
         let told = stack.exec_ok(&["desktopd", "logs"]);
         if told.contains("log of chatty: No space left on device") { Ok(()) } else { Err(told) }
     })
@@ -249,7 +250,7 @@ async fn another_process_1_changes_nothing() {
     }
 }
 
-/// A shell that is PID 1 does not pass signals on, and nobody behind it can hear of the end.
+/// A shell that is PID 1 does not pass signals on, so no process behind it is notified of the container's stop.
 #[tokio::test]
 async fn behind_a_shell_the_daemon_is_stopped_by_its_own_command() {
     let bare = spec().env("SUPERVISOR_NO_AUTOSTART", BARE);
@@ -259,9 +260,9 @@ async fn behind_a_shell_the_daemon_is_stopped_by_its_own_command() {
     assert_eq!(stack.wait_exit_code(SOON).await, 0, "{}", stack.logs());
 }
 
-/// Whatever one container made for itself opens nothing in a copy of it.
+/// Secrets that one container made for itself are not valid in a copy of it.
 #[tokio::test]
-async fn a_snapshot_makes_its_own_secrets() {
+async fn a_container_of_a_snapshot_makes_its_own_secrets() {
     let bare = |spec: Spec| spec.env("SUPERVISOR_NO_AUTOSTART", BARE).start(&["init"]);
     let first = Stack::new(bare(stack::spec()));
     first.wait_until_up().await;
@@ -278,12 +279,12 @@ async fn a_snapshot_makes_its_own_secrets() {
     second.wait_until_up().await;
     let of_second = secrets(&second);
     for (one, other) in of_first.iter().zip(&of_second) {
-        assert!(one.len() > 10 && one != other, "{one} is in the copy, too");
+        assert!(one.len() > 10 && one != other, "{one} is in the copied container, too");
     }
-    assert_eq!(secrets(&first), of_first, "and the first has its own");
+    assert_eq!(secrets(&first), of_first, "the first container keeps its own");
 }
 
-/// Takes memory as fast as it can.
+/// Allocates memory as fast as it can.
 const GREEDY: &str = "mkdir -p /etc/desktopd/services && cat >/etc/desktopd/services/greedy.toml <<'EOF'
 user = \"own\"
 command = [\"python3\", \"-c\", \"taken = []\\nwhile True: taken.append(bytearray(16 << 20))\"]
@@ -293,7 +294,7 @@ EOF
 exec init";
 
 #[tokio::test]
-async fn a_service_that_takes_all_memory_is_what_the_kernel_ends() {
+async fn the_kernel_kills_the_service_that_takes_all_memory() {
     let spec = spec().env("SUPERVISOR_NO_AUTOSTART", BARE);
     let spec = spec.option("--memory=500m").option("--memory-swap=500m");
     let stack = Stack::new(spec.start(&["sh", "-c", GREEDY]));

@@ -1,5 +1,4 @@
-//! What comes back over the network without a browser: plain requests, and the first answer to a WebSocket's
-//! handshake.
+//! Network requests without a browser: plain requests, and the first answer to a WebSocket handshake.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -11,7 +10,7 @@ use tokio::net::TcpStream;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An answer as it came: redirects aren't followed, and no status is an error.
+/// An unprocessed answer: redirects are not followed, and no status is an error.
 pub struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
@@ -24,8 +23,7 @@ pub async fn http_get(url: &str, headers: &[(&str, &str)]) -> Result<Reply, reqw
     reply(request).await
 }
 
-/// A port that nobody uses now, from below those that the kernel gives to outgoing connections: one of these could
-/// take it in the meantime.
+/// A free port from below the range that the kernel gives to outgoing connections, which could take it in the meantime.
 pub fn free_port() -> u16 {
     let random = RandomState::new().build_hasher().finish();
     let mut ports = (0..1000).map(|n| 20_000 + u16::try_from((random.wrapping_add(n)) % 10_000).unwrap_or(0));
@@ -33,13 +31,13 @@ pub fn free_port() -> u16 {
     ports.find(free).expect("a thousand ports are not all in use")
 }
 
-/// Sends JSON to something that has to be there.
+/// Sends JSON to a server that must answer.
 pub async fn http_post(url: &str, json: &str) -> Reply {
     let request = client().post(url).header("content-type", "application/json").body(json.to_owned());
     reply(request).await.unwrap_or_else(|error| panic!("post to {url}: {error}"))
 }
 
-/// Logs in as the page's form does: the cookie to show from then on, or the status of the refusal.
+/// Logs in as the page's form does: the session cookie, or the status of the refusal.
 pub async fn log_in(page: &str, user: &str, password: &str) -> Result<String, u16> {
     let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
     let form = format!("user={}&password={}&next=%2F", escaped(user), escaped(password));
@@ -57,16 +55,16 @@ fn client() -> reqwest::Client {
     builder().timeout(TIMEOUT).build().expect("make an HTTP client")
 }
 
-/// For what takes long because there is much of it: it may only not come to a halt.
+/// For large transfers, which may take long: only a pause without any progress is an error.
 pub fn patient_client() -> reqwest::Client {
     builder().read_timeout(TIMEOUT).build().expect("make an HTTP client")
 }
 
 fn builder() -> reqwest::ClientBuilder {
-    // The daemon chooses its own; the second of two threads finds that it is done.
+    // The daemon chooses its own provider; of two threads the second one finds the provider installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-    // A container makes its own certificate.
+    // A container uses a self-signed certificate.
     builder.tls_danger_accept_invalid_certs(true)
 }
 
@@ -76,10 +74,10 @@ async fn reply(request: reqwest::RequestBuilder) -> Result<Reply, reqwest::Error
     Ok(Reply { status, headers, body: response.text().await? })
 }
 
-/// The status of a WebSocket's handshake on a port of this machine: 101 where the door is open.
+/// The status of a WebSocket handshake on a port of this machine: 101 means that the upgrade was accepted.
 ///
-/// Raw bytes, because a client library would refuse to send some of what an attacker would. `headers` may
-/// hold `Origin`, `Cookie`, `Authorization` and so on, and replaces the usual `Host` where it names one.
+/// Raw bytes, because a client library would refuse to send some of an attacker's requests. `headers` may contain
+/// `Origin`, `Cookie`, `Authorization` and so on, and a `Host` in it replaces the usual one.
 pub async fn websocket_status(port: u16, path: &str, headers: &[(&str, &str)]) -> std::io::Result<u16> {
     tokio::time::timeout(TIMEOUT, handshake(port, path, headers)).await?
 }
@@ -98,7 +96,7 @@ async fn handshake(port: u16, path: &str, headers: &[(&str, &str)]) -> std::io::
     request.push_str("\r\n");
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.write_all(request.as_bytes()).await?;
-    // "HTTP/1.1 101" is all that matters; what follows may be frames.
+    // Only "HTTP/1.1 101" matters; frames may follow.
     let mut start = [0; 12];
     stream.read_exact(&mut start).await?;
     let status =

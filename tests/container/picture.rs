@@ -1,6 +1,6 @@
-//! What the browser shows, as pixels, and the few questions that tests ask about them.
+//! The browser's picture as pixels, and the few properties that tests check.
 //!
-//! The desktop reaches the browser as lossy video, so no question is about exact values.
+//! The desktop reaches the browser as lossy video, so no check is about exact values.
 
 /// A colour without its opacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Picture {
     rgba: Vec<u8>,
 }
 
-/// More than noise of the video, less than any change a person would notice.
+/// A difference larger than the video's noise, and smaller than any change that a person would notice.
 const NOTICEABLE: u8 = 24;
 
 impl Picture {
@@ -58,7 +58,7 @@ impl Picture {
         self.pixels().filter(|pixel| distance(*pixel, colour) <= tolerance).count()
     }
 
-    /// Which part of the pixels is so.
+    /// The share of the pixels that satisfy `wanted`.
     #[allow(clippy::cast_precision_loss, reason = "a picture has fewer pixels than a float has steps")]
     pub fn share(&self, is_so: impl Fn(Rgb) -> bool) -> f64 {
         self.pixels().filter(|pixel| is_so(*pixel)).count() as f64 / (self.rgba.len() / 4) as f64
@@ -76,7 +76,7 @@ impl Picture {
         seen.iter().filter(|&&count| count > enough).count()
     }
 
-    /// The smallest area with all noticeable differences from an earlier picture.
+    /// The smallest area that contains all noticeable differences from an earlier picture.
     pub fn difference(&self, earlier: &Picture) -> Option<Area> {
         assert_eq!((self.width, self.height), (earlier.width, earlier.height), "two pictures of one window");
         let changed = self

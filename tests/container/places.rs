@@ -1,5 +1,5 @@
-//! Where people come from: started as vast.ai's launcher does it, variables that scripts of the older images keep, and
-//! ports that have other numbers outside.
+//! Compatibility with other environments: a start by vast.ai's launcher, variables that scripts of the older images
+//! keep, and ports that have other numbers outside.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::stack::{self, LIGHT, PASSWORD, START, Stack, USER};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// The platform runs its own SSH server, and then what the template says for the start.
+/// The platform runs its own SSH server, and then the template's start command.
 const LAUNCHER: &str = r#"
     ssh-keygen -q -t ed25519 -N '' -f /tmp/key; export SSH_PUBLIC_KEY="$(cat /tmp/key.pub)"
     mkdir -p /run/sshd; ssh-keygen -q -A; /usr/sbin/sshd
@@ -26,7 +26,7 @@ const PORTAL_CONFIG: &str = "localhost:1111:11111:/:Instance Portal|localhost:61
                              localhost:8080:8080:/:Jupyter|localhost:8384:18384:/:Syncthing";
 
 #[tokio::test]
-async fn vast_ai_s_launcher_starts_the_desktop_beside_its_own_ssh_server() {
+async fn vast_ais_launcher_starts_the_desktop_beside_its_own_ssh_server() {
     let mut spec = stack::spec().option("--entrypoint=bash");
     for (name, value) in [
         ("CONTAINER_ID", "12345678"),
@@ -59,7 +59,7 @@ async fn vast_ai_s_launcher_starts_the_desktop_beside_its_own_ssh_server() {
 
     let titles: Vec<&str> = status.routes.iter().map(|route| route.title.as_str()).collect();
     assert!(titles.contains(&"Syncthing") && !titles.contains(&"Jupyter"), "{titles:?}");
-    // What the launcher appended is quoted, so that shells read it and run nothing.
+    // The lines that the launcher appended are quoted, so that shells read them and run nothing.
     let read = stack.exec_ok(&["env", "-i", "bash", "-c", ". /etc/environment && echo \"$PORTAL_CONFIG\""]);
     assert_eq!(read, PORTAL_CONFIG);
 
@@ -80,9 +80,9 @@ const PROVISIONING: &str = r#"
 
 const PROBE: &str = "command = [\"sh\", \"-c\", \"echo got $$STORED:$$APPENDED:$$EDITED; exec sleep infinity\"]\nafter = [\"provisioning\"]\n";
 
-/// Nothing that the user keeps reaches what root runs.
+/// Variables that the user stores never reach programs of root.
 #[tokio::test]
-async fn scripts_keep_variables_and_nobody_becomes_root_by_them() {
+async fn scripts_store_variables_and_cannot_affect_root() {
     let files = tempfile::tempdir().expect("make a folder");
     let write = |name: &str, text: &str| {
         let file = files.path().join(name);
@@ -134,7 +134,7 @@ async fn scripts_keep_variables_and_nobody_becomes_root_by_them() {
         "{stranger:?}"
     );
 
-    // The next boot knows both, and the user's variables are nobody's edit of the machine's file.
+    // The next boot reads both, and the user's variables do not count as edits of the machine's file.
     stack.restart(Duration::from_secs(10));
     got("users", "got by the user:it is:by the hotfix").await;
     got("roots", "got ::by the hotfix").await;
@@ -155,7 +155,7 @@ async fn a_portal_on_another_port_says_that_its_links_may_lead_elsewhere() {
             browser.mend().await;
             let text = browser.text().await;
             let listed = text.contains("port 6100") && text.contains("port 6200");
-            let said = text.contains("other ports may be others outside") && text.contains("SELKIES_URL");
+            let said = text.contains("other ports may also differ outside") && text.contains("SELKIES_URL");
             let each = text.contains("port 6100, if it is the same outside");
             if listed && said == mapped && each == mapped { Ok(()) } else { Err(text) }
         })

@@ -1,15 +1,15 @@
-//! Waiting for something that happens elsewhere: in a container, in a browser.
+//! Waiting for an event elsewhere: in a container, in a browser.
 //!
-//! Nothing out there tells a test when it is done, so tests ask again and again, never sleep blindly, and say
-//! at a time-out what they waited for and what they saw last.
+//! No event signals to a test that the work is done, so tests poll, never sleep for a fixed time, and report at a
+//! time-out the expected event and the last value.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-/// Short against anything a desktop does, long against what a probe costs on a busy machine.
+/// Short compared with anything a desktop does, long compared with the cost of a probe on a busy machine.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What one look gave: the value, or why it isn't there yet. `Option` and `Result` both will do.
+/// The result of one probe: the value, or why there is no value yet. `Option` and `Result` both work.
 pub trait Attempt {
     type Value;
     fn outcome(self) -> Result<Self::Value, String>;
@@ -29,7 +29,7 @@ impl<T, E: Display> Attempt for Result<T, E> {
     }
 }
 
-/// Asks until the probe has a value; panics, naming `what` and the last answer, when `timeout` has passed.
+/// Probes until there is a value; panics, naming `what` and the last result, when `timeout` has passed.
 pub async fn eventually<A: Attempt>(
     what: &str,
     timeout: Duration,
@@ -41,14 +41,14 @@ pub async fn eventually<A: Attempt>(
     }
 }
 
-/// Like [`eventually`], for a test in which the time-out is the expected end: gives the last answer back.
+/// Like [`eventually`], for a test that expects the time-out: returns the last result.
 pub async fn within<A: Attempt>(
     timeout: Duration,
     mut probe: impl AsyncFnMut() -> A,
 ) -> Result<A::Value, String> {
     let deadline = Instant::now() + timeout;
     loop {
-        // A probe that hangs must not outlive the deadline either.
+        // A probe that hangs must not run past the deadline either.
         let left = deadline.saturating_duration_since(Instant::now()).max(PAUSE);
         let last = match tokio::time::timeout(left, probe()).await {
             Ok(attempt) => match attempt.outcome() {

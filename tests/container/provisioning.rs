@@ -1,4 +1,4 @@
-//! The script that sets a machine up: from a server or mounted, once or at every start, well or not.
+//! The provisioning script: from a server or mounted, once or at every start, successful or not.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -11,13 +11,13 @@ use crate::poll::eventually;
 use crate::server::Server;
 use crate::stack::{self, START, Stack};
 
-/// Nothing here needs a desktop.
+/// These tests need no desktop.
 const BARE: &str = "kde,x-server,selkies,vnc,fcitx5,pipewire,wireplumber,pipewire-pulse,dbus-session,dbus-system,\
                     x-access,x-keys,x-cookie";
 
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A service file of somebody's own.
+/// A service file of the user.
 const AFTER: &str = "description = \"mine\"\ntype = \"oneshot\"\nafter = [\"provisioning\"]\nuser = \"root\"\n\
                      command = [\"/bin/sh\", \"-c\", \"cat /tmp/stage; echo here\"]\n";
 
@@ -25,7 +25,7 @@ fn spec() -> Spec {
     stack::spec().env("SUPERVISOR_NO_AUTOSTART", BARE)
 }
 
-/// A folder with files that are mounted, each with its mode.
+/// A folder with files to mount, each with its mode.
 fn folder(files: &[(&str, &str, u32)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("make a folder");
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("open the folder");
@@ -63,7 +63,7 @@ fn log(stack: &Stack, unit: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_script_from_a_server_runs_as_the_desktops_user_and_others_may_wait_for_its_end() {
+async fn a_script_from_a_server_runs_as_the_desktops_user_and_can_be_waited_for() {
     let script = "#!/bin/false\r\necho \"as $(id -un) $HOME $USER\"\r\necho \"in $PWD\"\r\n\
                   echo \"token $HF_TOKEN:$WEB_PASSWORD:\" > /tmp/token\r\n[ -e /run/container_config ] && echo busy\r\n\
                   read line || echo nothing to read\r\nsleep 2\r\necho over > /tmp/stage\r\n";
@@ -80,7 +80,7 @@ async fn a_script_from_a_server_runs_as_the_desktops_user_and_others_may_wait_fo
     );
     let status = settled(&stack).await;
     assert_eq!(state(&status), (UnitState::Done, String::new()), "{}", stack.logs());
-    assert_eq!(server.asked("/my/script.sh?key=hidden"), 3, "twice in vain");
+    assert_eq!(server.asked("/my/script.sh?key=hidden"), 3, "two failed attempts, then a good one");
     let log = log(&stack, "provisioning");
     for expected in
         ["503 Service Unavailable; tried again in 2s", "as user /home/user user", "busy", "nothing to read"]
@@ -95,7 +95,7 @@ async fn a_script_from_a_server_runs_as_the_desktops_user_and_others_may_wait_fo
 }
 
 #[tokio::test]
-async fn on_vast_ai_it_runs_once_as_root_and_says_how_far_it_is() {
+async fn on_vast_ai_the_script_runs_once_as_root_with_marker_files() {
     let script = "echo \"as $(id -un)\"\necho run >> /runs\nprintf %s \"$OPEN_BUTTON_TOKEN\" > /token\n[ -e /.provisioning ] && [ -e /good ]\n";
     let files = folder(&[("p.sh", script, 0o644)]);
     let stack = Stack::new(
@@ -120,19 +120,19 @@ async fn on_vast_ai_it_runs_once_as_root_and_says_how_far_it_is() {
     stack.restart(GRACE);
     let status = settled(&stack).await;
     assert_eq!(state(&status).0, UnitState::Done);
-    assert!(log(&stack, "provisioning").contains("/.provisioning_complete is there: it was run before"));
-    assert_eq!(stack.exec_ok(&["cat", "/runs"]), "run\nrun", "not a third time");
+    assert!(log(&stack, "provisioning").contains("/.provisioning_complete exists: it was run before"));
+    assert_eq!(stack.exec_ok(&["cat", "/runs"]), "run\nrun", "it does not run a third time");
 }
 
 #[tokio::test]
-async fn a_mounted_script_is_left_as_it_is_and_says_itself_when_it_is_enough() {
+async fn a_mounted_script_is_not_changed_and_can_disable_its_next_runs() {
     let script =
         "echo \"as $(id -un), mask $(umask)\"\necho run >> $WORKSPACE/runs\ntouch $WORKSPACE/.update_lock\n";
     let files = folder(&[("p.sh", script, 0o444)]);
     let file = files.path().join("p.sh");
-    chown(&file, Some(4321), Some(4321)).expect("give it to somebody");
+    chown(&file, Some(4321), Some(4321)).expect("give it to another user");
     let workspace = folder(&[]);
-    fs::set_permissions(workspace.path(), Permissions::from_mode(0o777)).expect("a folder for everybody");
+    fs::set_permissions(workspace.path(), Permissions::from_mode(0o777)).expect("a folder for all users");
     let stack = Stack::new(
         spec()
             .mount(&path(&files, "p.sh"), "/opt/ai-dock/bin/provisioning.sh")
@@ -147,20 +147,20 @@ async fn a_mounted_script_is_left_as_it_is_and_says_itself_when_it_is_enough() {
     assert_eq!(runs(), "run\n");
     stack.restart(GRACE);
     settled(&stack).await;
-    assert!(log(&stack, "provisioning").contains("/workspace/.update_lock is there: it is not to be run"));
+    assert!(log(&stack, "provisioning").contains("/workspace/.update_lock exists: it must not run"));
     assert_eq!(runs(), "run\n", "the lock is there");
     fs::remove_file(workspace.path().join(".update_lock")).expect("take the lock away");
     stack.restart(GRACE);
     settled(&stack).await;
-    assert_eq!(runs(), "run\nrun\n", "at every start");
+    assert_eq!(runs(), "run\nrun\n", "it runs at every start");
     let left = fs::metadata(&file).expect("the script");
     assert_eq!((left.uid(), left.gid(), left.mode() & 0o7777), (4321, 4321, 0o444));
     assert_eq!(fs::read_to_string(&file).expect("the script"), script);
 }
 
-/// What goes wrong is shown, stops nothing else and is not tried again by itself.
+/// A failure is shown, stops nothing else and is not retried by itself.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_script_that_fails_is_told_and_nothing_else_stops() {
+async fn a_failed_script_is_reported_and_stops_nothing_else() {
     let server = Server::start(&[
         ("/page", 0, "text/html; charset=utf-8", "<!DOCTYPE html><html><body>sign in</body></html>"),
         ("/empty.sh", 0, "text/plain", " \r\n"),
@@ -188,12 +188,12 @@ async fn a_script_that_fails_is_told_and_nothing_else_stops() {
         assert_eq!(others, [Some(UnitState::Done); 2], "{}", stack::units(&status));
         assert_eq!(server.asked(path_there), 1);
         assert_ne!(stack.exec(&["desktopd", "restart", "--wait", "provisioning"]).code, Some(0));
-        assert_eq!(server.asked(path_there), 2, "it is fetched and run again when somebody asks");
+        assert_eq!(server.asked(path_there), 2, "a start by a command fetches and runs it again");
     }
 }
 
 #[tokio::test]
-async fn nothing_to_run_and_nobody_to_run_it_are_told() {
+async fn a_missing_script_and_a_missing_user_are_reported() {
     let stack = Stack::new(spec().env("PROVISIONING_MANIFEST", "https://a.example/m.yaml").start(&["init"]));
     let status = settled(&stack).await;
     let (state_of, reason) = state(&status);
@@ -218,7 +218,7 @@ async fn nothing_to_run_and_nobody_to_run_it_are_told() {
 }
 
 #[tokio::test]
-async fn it_can_be_stopped_and_what_it_detached_stays_until_then() {
+async fn detached_jobs_of_the_script_run_until_it_is_stopped() {
     let script = "sleep 11111 >/dev/null 2>&1 &\necho started\n[ -e /tmp/quick ] || sleep 22222\n";
     let files = folder(&[("p.sh", script, 0o644)]);
     let stack =
@@ -237,9 +237,9 @@ async fn it_can_be_stopped_and_what_it_detached_stays_until_then() {
     assert_eq!(running(), "", "nothing of it is left");
     stack.exec_ok(&["touch", "/tmp/quick"]);
     stack.exec_ok(&["desktopd", "start", "--wait", "--timeout", "60s", "provisioning"]);
-    assert!(running().contains("11111"), "what it left in the background goes on");
+    assert!(running().contains("11111"), "its background jobs go on");
     stack.exec_ok(&["desktopd", "stop", "--wait", "--timeout", "60s", "provisioning"]);
-    assert_eq!(running(), "", "until somebody stops it");
+    assert_eq!(running(), "", "a stop ends it");
 }
 
 /// Remote storage is configured by a mounted file or by the environment, and reaches scripts and shells.

@@ -1,4 +1,4 @@
-//! The ways in beside the browser's: closed until somebody asks for them, and then with a key or a password only.
+//! SSH and TURN: closed by default, and open only with a key or a password.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::stack::{self, Stack};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// No desktop is needed for them.
+/// The desktop's services are not needed here.
 const BARE: &str =
     "kde,selkies,vnc,fcitx5,pipewire,pipewire-pulse,wireplumber,dbus-session,dbus-system,x-server";
 
-/// Odd enough to be found wherever it should not be.
+/// An unusual text, so that a search finds it in every place where it should not be.
 const TURN_PASSWORD: &str = "turn:Sesame=74!";
 
 async fn skipped(stack: &Stack, unit: &str, words: &str) {
@@ -38,7 +38,7 @@ fn sh(stack: &Stack, script: &str) -> Done {
 }
 
 #[tokio::test]
-async fn ssh_opens_to_a_key_and_to_nothing_else() {
+async fn ssh_accepts_a_key_and_nothing_else() {
     let stack = Stack::new(stack::spec().env("SUPERVISOR_NO_AUTOSTART", BARE).start(&["init"]));
     skipped(&stack, "sshd", "/home/user/.ssh/authorized_keys").await;
     assert_eq!(sh(&stack, "ss -Hltn 'sport = :22'").stdout, "", "nothing listens");
@@ -61,7 +61,7 @@ async fn ssh_opens_to_a_key_and_to_nothing_else() {
     for (key, user) in [("/tmp/other", "user"), ("/tmp/key", "root")] {
         let refused = login(key, user);
         assert_eq!(refused.code, Some(255), "{key} of {user}: {}", refused.stdout);
-        // What the server would take: no word of passwords.
+        // The server's list of methods: no passwords.
         assert!(refused.stderr.contains("Permission denied (publickey)."), "{}", refused.stderr);
     }
     let folder = stack.exec_ok(&["stat", "--format=%a %U", "/var/lib/desktopd/ssh/etc/ssh"]);
@@ -70,7 +70,7 @@ async fn ssh_opens_to_a_key_and_to_nothing_else() {
 }
 
 #[tokio::test]
-async fn turn_relays_to_the_container_for_who_knows_the_password() {
+async fn turn_relays_to_the_container_with_the_password() {
     let bare = || stack::spec().env("SUPERVISOR_NO_AUTOSTART", BARE);
     let without = Stack::new(bare().start(&["init"]));
     skipped(&without, "coturn", "ENABLE_COTURN=true").await;

@@ -1,4 +1,4 @@
-//! A container that is started again, under an init of Docker's own: what it made for itself stays.
+//! A container that is started again, under Docker's own init: the secrets that it made for itself stay.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::docker::Spec;
 use crate::scenario;
 use crate::stack::{self, LIGHT, START, Stack};
 
-/// Who logs in when nothing is said.
+/// The default user of the login.
 const USER: &str = "user";
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn a_restart_keeps_password_and_sessions() {
     let password = login["password"].as_str().expect("a password was made");
     assert!(password.len() >= 16, "{password:?} can be guessed");
     let refused = stack.as_user(&["desktopd", "credentials"]);
-    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "what the desktop's user is told");
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "the desktop's user is refused");
     assert!(refused.stderr.contains("root"), "why not: {}", refused.stderr);
     stack::enter(&browser, &stack, USER, password).await;
 
@@ -32,7 +32,7 @@ async fn a_restart_keeps_password_and_sessions() {
     assert!(second.started_at > first.started_at, "it is another daemon: {}", stack::units(&second));
     assert_eq!(credentials(&stack), login, "user, password and token");
 
-    // Docker gave it other ports; cookies don't know ports.
+    // Docker chose other ports; cookies do not depend on ports.
     browser.goto(&stack.desktop()).await;
     let here = browser.url().await;
     assert!(!here.contains("login"), "the session of before the restart is still open, not {here}");
@@ -54,7 +54,7 @@ fn credentials(stack: &Stack) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_container_of_a_copied_one_has_secrets_of_its_own() {
+async fn a_copied_container_makes_new_secrets() {
     let named = |spec: Spec| spec.option("--hostname=desk").env("SUPERVISOR_NO_AUTOSTART", LIGHT);
     let first = Stack::new(named(stack::spec()).start(&["init"]));
     first.wait_until_up().await;
@@ -68,7 +68,7 @@ async fn a_container_of_a_copied_one_has_secrets_of_its_own() {
     for secret in ["password", "token"] {
         assert_ne!(own[secret], copied[secret], "the {secret} of a published image would open it");
     }
-    // On a volume the state is to be kept, also for another container.
+    // State on a volume is kept, also for another container.
     let third = Stack::new(named(stack::spec()).option(volume).start(&["init"]));
     third.wait_until_up().await;
     let kept = credentials(&third);

@@ -1,5 +1,5 @@
-//! Whose the screen's size and density are: ours, or those of the browser that may change them. Browsers of every kind
-//! come to the same desktop, by Selkies and by VNC.
+//! The screen's size and density: set by the configuration, or by the browser that may change them. Browsers of every
+//! kind open the same desktop, by Selkies and by VNC.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -17,14 +17,14 @@ const VNC: u16 = 6200;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A browser's window in its own pixels, and how many of the screen's pixels are one of these.
+/// A browser's window in its own pixels, and its scale: how many of the screen's pixels are one of these.
 type Shape = (u32, u32, u32);
 
-/// A laptop, one with a fine screen, a phone, a large monitor, a small window, and a larger one after it.
+/// A laptop, a laptop with a high density, a phone, a large monitor, a small window, and a larger window after it.
 const SHAPES: [Shape; 6] =
     [(1440, 900, 1), (1440, 900, 2), (390, 844, 3), (2560, 1440, 1), (1000, 700, 1), (1600, 1000, 1)];
 
-/// The size of the stream and the place of its picture in the page.
+/// The size of the stream and the position of its picture in the page.
 const PICTURE: &str = "
     const shown = [...document.querySelectorAll('video, canvas')].map(element => {
         const box = element.getBoundingClientRect();
@@ -33,7 +33,7 @@ const PICTURE: &str = "
     shown.sort((one, other) => other[2] * other[3] - one[2] * one[3]);
     return (shown[0] || []).map(Math.round);";
 
-/// What the X server says of its screen: its size, its largest size, and the density that programs read.
+/// The X server's screen: its size, its largest size, and the density that programs read.
 #[derive(Debug, PartialEq, Eq)]
 struct Screen {
     size: String,
@@ -79,7 +79,7 @@ async fn wait_for(stack: &Stack, expected: Screen) {
     .await;
 }
 
-/// Waits for a stream of a size, as large in the page as it can be there.
+/// Waits for a stream of this size, shown as large as the page allows.
 async fn wait_for_stream(browser: &Browser, size: [u64; 2], (width, height, _): Shape) {
     let fit = |[w, h]: [u64; 2]| {
         let (page_w, page_h) = (u64::from(width), u64::from(height));
@@ -103,7 +103,7 @@ async fn new_window(stack: &Stack) -> u32 {
         let seen =
             at_display(stack, "xdotool search --onlyvisible --class konsole getwindowgeometry --shell");
         let width = seen.lines().find_map(|line| line.strip_prefix("WIDTH=")?.parse().ok()).unwrap_or(0);
-        // It is small for a moment.
+        // The window is small for a moment.
         let settled = width > 400 && width == last;
         last = width;
         if settled { Ok(width) } else { Err(format!("it has {width} pixels")) }
@@ -114,7 +114,7 @@ async fn new_window(stack: &Stack) -> u32 {
 }
 
 #[tokio::test]
-async fn no_browser_changes_a_screen_that_is_ours() {
+async fn no_browser_changes_a_screen_with_a_fixed_size() {
     let stack = start(&[]).await;
     let ours = || Screen::new("1920x1080", "1920x1080", "96");
     wait_for(&stack, ours()).await;
@@ -125,7 +125,7 @@ async fn no_browser_changes_a_screen_that_is_ours() {
     browser.shape(SHAPES[0]).await;
     stack::enter(&browser, &stack, USER, PASSWORD).await;
     for shape in SHAPES {
-        // What a window that changes asks for, and what a page asks for that is opened in it.
+        // A request by a window that changes its size, and a request by a page that is opened in it.
         browser.shape(shape).await;
         wait_for_stream(&browser, [1920, 1080], shape).await;
         browser.goto(&stack.desktop()).await;
@@ -141,7 +141,7 @@ async fn no_browser_changes_a_screen_that_is_ours() {
         }
     }
 
-    // Another density is one for all that people see, with the same browser looking on.
+    // A new density applies to everything that people see, while the same browser watches.
     browser.shape(SHAPES[1]).await;
     let before = stack.status().expect("a status");
     stack.exec_ok(&["sh", "-c", "echo DISPLAY_DPI=144 >>/etc/environment; desktopd reload"]);
@@ -151,7 +151,7 @@ async fn no_browser_changes_a_screen_that_is_ours() {
     Desktop { browser: &browser }.wait_for_return(START).await;
     wait_for(&stack, Screen::new("1920x1080", "1920x1080", "144")).await;
 
-    // A person chooses another one in System Settings, and that stays.
+    // A density that a person chooses in System Settings stays.
     let choice = "kwriteconfig6 --file kcmfonts --group General --key forceFontDPI 120";
     at_display(&stack, choice);
     let before = stack.status().expect("a status");
@@ -162,7 +162,7 @@ async fn no_browser_changes_a_screen_that_is_ours() {
     wait_for(&stack, Screen::new("1920x1080", "1920x1080", "120")).await;
 }
 
-/// How high Plasma's panel is.
+/// The height of Plasma's panel.
 async fn panel(stack: &Stack) -> u32 {
     eventually("Plasma's panel", START, async || {
         let seen = at_display(
@@ -179,14 +179,15 @@ async fn panel(stack: &Stack) -> u32 {
 async fn the_screen_follows_the_browser_that_may_change_it() {
     let most = "2560x1600";
     let stack = start(&[("WEBRTC_ENABLE_RESIZE", "true"), ("DISPLAY_MAX_SIZE", most)]).await;
-    // What people see first is the size that they asked for.
+    // The screen first has the configured size.
     wait_for(&stack, Screen::new("1920x1080", most, "96")).await;
     let usual = new_window(&stack).await;
 
     let browser = Browser::start().await;
     browser.shape(SHAPES[0]).await;
     stack::enter(&browser, &stack, USER, PASSWORD).await;
-    // A browser that asks for more than the maximum gets the largest screen of its shape. X's widths are multiples of 8.
+    // A browser that asks for more than the maximum gets the largest screen of its shape. Widths in X are
+    // multiples of 8.
     let screens = [
         ([1440, 900], "96"),
         ([2560, 1600], "192"),
@@ -220,7 +221,7 @@ async fn the_screen_follows_the_browser_that_may_change_it() {
     browser.shape((1200, 800, 1)).await;
     seen([1200, 800]).await;
 
-    // Of two browsers the first one decides, as long as it is there; the other one sees all of the screen.
+    // Of two browsers the first one sets the size, as long as it is open; the other browser sees the whole screen.
     let (first, second) = ((1200, 800, 1), (1504, 700, 1));
     let other = Browser::start().await;
     other.shape(second).await;
@@ -246,19 +247,19 @@ async fn the_screen_follows_the_browser_that_may_change_it() {
 const LINES: &str = r"printf '#define l_width 8\n#define l_height 8\nstatic char l_bits[] = {\n%s};\n' \
     '0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55' >/tmp/lines && xsetroot -bitmap /tmp/lines -fg white -bg black";
 
-/// Which part of a picture is neither dark nor light.
+/// The share of a picture's pixels that is neither dark nor light.
 fn grey(picture: &Picture) -> f64 {
     picture.share(|pixel| (64..192).contains(&pixel.1))
 }
 
 #[tokio::test]
-async fn a_picture_that_is_scaled_is_smooth() {
+async fn a_scaled_picture_is_smooth() {
     let spec = stack::spec().publish(VNC).env("WEB_USER", USER).env("WEB_PASSWORD", PASSWORD);
     let stack = Stack::new(spec.env("SUPERVISOR_NO_AUTOSTART", "kde,fcitx5").start(&["init"]));
     stack.wait_until_up().await;
     at_display(&stack, LINES);
     let browser = Browser::start().await;
-    // As large as the screen, then smaller: every third pixel lies between two lines then.
+    // A page as large as the screen, then a smaller page: there, every third pixel lies between two lines.
     browser.shape((1920, 1080, 1)).await;
     stack::log_in(&browser, &stack.desktop(), USER, PASSWORD).await;
     wait_for_stream(&browser, [1920, 1080], (1920, 1080, 1)).await;
@@ -277,7 +278,7 @@ async fn a_picture_that_is_scaled_is_smooth() {
     wait_for_lines(&browser, "by VNC that were scaled", 0.2..1.0).await;
 }
 
-/// Waits until that part of the picture is grey.
+/// Waits until that share of the picture is grey.
 async fn wait_for_lines(browser: &Browser, what: &str, expected: Range<f64>) {
     eventually(&format!("lines {what}"), SOON, async || {
         let grey = grey(&browser.screenshot().await);

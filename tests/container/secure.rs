@@ -1,5 +1,6 @@
-//! The desktop from another machine: by https with the certificate that the container made, and from plain http to
-//! there or to WebRTC. The container's own address on Docker's network is as foreign to a browser as any other.
+//! The desktop from another machine: by https with the certificate that the container made, and from plain http, where
+//! people are led to https or to WebRTC. For a browser, the container's own address on Docker's network is as foreign
+//! as any other machine's.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::stack::{self, DESKTOP, PASSWORD, START, Stack, USER};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Where the desktop is on Docker's network, without a scheme.
+/// The desktop's address on Docker's network, without a scheme.
 fn address(stack: &Stack) -> String {
     format!("{}:{DESKTOP}/", stack.address())
 }
@@ -28,7 +29,7 @@ async fn arrive(browser: &Browser, what: &str, part: &str) {
     .await;
 }
 
-/// Fills the login form and waits for the desktop behind it, on which a person then types.
+/// Fills the login form and waits for the desktop after it, on which a person then types.
 async fn work(browser: &Browser, evidence: &str) {
     browser.submit_form("form", &[("user", USER), ("password", PASSWORD)]).await;
     paint(browser, evidence).await;
@@ -44,7 +45,7 @@ async fn paint(browser: &Browser, evidence: &str) {
 }
 
 #[tokio::test]
-async fn a_person_works_by_https_and_is_led_there() {
+async fn a_person_is_redirected_to_https_and_works_there() {
     let (stack, browser) = (stack::start().await, Browser::start().await);
     let address = address(&stack);
     browser.goto(&format!("http://{address}")).await;
@@ -57,7 +58,7 @@ async fn a_person_works_by_https_and_is_led_there() {
     assert!(is_secure_context(&browser).await);
     work(&browser, "unpainted-https").await;
     assert_eq!(browser.url().await, format!("https://{address}"));
-    // The portal of the same host by https: the login counts there.
+    // The portal of the same host by https: the login is valid there.
     let portal = format!("https://{}:{}/", stack.address(), stack::PORTAL);
     browser.goto(&portal).await;
     assert_eq!(browser.url().await, portal);

@@ -1,4 +1,4 @@
-//! A web server that containers reach, on Docker's own bridge: it has what a test gives it, and nothing else.
+//! A web server that containers can reach, on Docker's own bridge: it serves only the answers that a test defines.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -25,7 +25,7 @@ fn bridge() -> Ipv4Addr {
 }
 
 impl Server {
-    /// `answers` are for paths: how often it fails before it answers, the type of the content, and the content.
+    /// `answers` by path: how often the server fails before it answers, the content type, and the content.
     pub async fn start(answers: &[(&str, usize, &str, &str)]) -> Server {
         let listener = TcpListener::bind((bridge(), 0)).await.expect("a port on Docker's bridge");
         let address = listener.local_addr().expect("its address").to_string();
@@ -60,12 +60,12 @@ impl Server {
         Server { address, asked }
     }
 
-    /// Where a container finds `path`.
+    /// The URL of `path` for a container.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// How often somebody asked for `path`.
+    /// The number of requests for `path`.
     pub fn asked(&self, path: &str) -> usize {
         self.asked.lock().expect("a list").iter().filter(|asked| *asked == path).count()
     }

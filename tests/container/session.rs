@@ -1,5 +1,5 @@
-//! The session: one environment in Plasma, in shells, in logins and in services, and what programs of KDE do that are
-//! started from anywhere.
+//! The session: one environment in Plasma, in shells, in logins and in services, and the behaviour of KDE's programs
+//! that are started from any of these.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use crate::stack::{self, Stack};
 const SOON: Duration = Duration::from_secs(40);
 const GRACE: Duration = Duration::from_secs(20);
 
-/// What each process has of its own, or what the way in adds: nothing that a program's behaviour in the session hangs on.
+/// Variables that differ for each process or for each kind of login: no program's behaviour in the session depends on
+/// them.
 const OF_EACH: [&str; 15] = [
     "HOSTNAME",
     "ICEAUTHORITY",
@@ -34,7 +35,7 @@ const OF_EACH: [&str; 15] = [
 
 type Variables = BTreeMap<String, String>;
 
-/// The variables of `env -0`. Plasma sets some that are empty, which is as good as none.
+/// The variables of `env -0`. Plasma sets some to an empty value, which is treated as unset.
 fn variables(text: &str) -> Variables {
     let each = text.split('\0').filter_map(|entry| entry.split_once('='));
     let each = each.filter(|(name, value)| !OF_EACH.contains(name) && !value.is_empty());
@@ -64,7 +65,7 @@ fn titles(stack: &Stack) -> String {
 }
 
 #[tokio::test]
-async fn the_environment_is_the_same_wherever_the_session_is_entered() {
+async fn the_environment_is_the_same_in_every_kind_of_login() {
     let folder = tempfile::tempdir().expect("make a folder");
     let file = folder.path().join("probe.toml");
     let probe = "command = [\"sh\", \"-c\", \"env -0 >/tmp/probe.new; mv /tmp/probe.new /tmp/probe; exec sleep infinity\"]\n\
@@ -87,7 +88,7 @@ async fn the_environment_is_the_same_wherever_the_session_is_entered() {
         ("a terminal", &["--tty"], &["bash", "-ic", "env -0 >/tmp/seen; cat /tmp/seen >/dev/null"]),
         ("ssh", &[], &["sh", "-c", ssh]),
         ("a service", &[], &["cat", "/tmp/probe"]),
-        // Cron, which the image does not have, takes the same way through PAM: its jobs have what `su` gives.
+        // Cron, which the image does not have, uses PAM in the same way: its jobs have the environment of `su`.
         ("a job", &[], &["sudo", "env", "-i", "/bin/su", "--login", "user", "--command=env -0"]),
     ] {
         let done = as_user(&stack, options, command);
@@ -119,7 +120,7 @@ async fn programs_of_kde_work_from_any_shell_and_leave_the_menu_alone() {
     })
     .await;
 
-    // It would begin with a warning in red.
+    // Otherwise the terminal would show a red warning first.
     assert_eq!(login(&stack, "(konsole >/dev/null 2>&1 &)").code, Some(0));
     let shown = "for bus in $(qdbus6 | grep -o 'org.kde.konsole-[0-9]*'); do \
         qdbus6 $bus /Sessions/1 org.kde.konsole.Session.getAllDisplayedText; done";
@@ -130,7 +131,8 @@ async fn programs_of_kde_work_from_any_shell_and_leave_the_menu_alone() {
     .await;
     assert!(!text.contains("Warning"), "{text}");
 
-    // What an older image left in the home. A desktop that runs would see the menu's folder change, and mend the cache.
+    // A cache that an older image left in the home. A running desktop would notice the menu's folder change, and repair
+    // the cache.
     stack.exec_ok(&["desktopd", "stop", "--wait", "kde"]);
     stack.exec_ok(&["rm", "/etc/xdg/menus/applications.menu"]);
     let broken = login(&stack, "env -u XDG_MENU_PREFIX kbuildsycoca6");
@@ -140,7 +142,7 @@ async fn programs_of_kde_work_from_any_shell_and_leave_the_menu_alone() {
     assert_eq!(menu(&stack), whole, "after the step that every start runs");
 }
 
-/// What the pages of System Monitor ask for that it opens by itself.
+/// The sensors of the pages that System Monitor opens by itself.
 const PAGES: &str = "cd /usr/local/share/plasma-systemmonitor 2>/dev/null; \
     hidden=$(kreadconfig6 --file systemmonitorrc --group General --key hiddenPages); \
     for page in *.page /usr/share/plasma-systemmonitor/*.page; do \
@@ -163,7 +165,7 @@ async fn the_desktop_offers_nothing_that_a_container_lacks() {
         .collect();
     assert!(wanted.len() > 3, "{pages}");
     for sensor in wanted {
-        // Names of sensors are patterns, and only this one kind is in use.
+        // Names of sensors may be patterns, and only this kind of pattern is used.
         let found = match sensor.split_once(".*") {
             Some((first, last)) => known.iter().any(|name| name.starts_with(first) && name.ends_with(last)),
             None => known.contains(&sensor.as_str()),
@@ -179,7 +181,7 @@ async fn the_desktop_offers_nothing_that_a_container_lacks() {
 }
 
 #[tokio::test]
-async fn the_language_is_the_variables_until_somebody_chooses_another() {
+async fn the_language_is_the_variables_until_the_user_chooses_another() {
     let start = async |home: &str, lang: &str| {
         let spec = stack::spec().option(home).env("LANG", lang);
         let stack = Stack::new(spec.start(&["init"]));
@@ -208,7 +210,7 @@ async fn the_language_is_the_variables_until_somebody_chooses_another() {
 }
 
 #[tokio::test]
-async fn a_cleaned_tmp_leaves_the_desktops_page_and_a_lost_page_comes_back() {
+async fn the_desktops_page_survives_a_cleaned_tmp_and_a_lost_page_is_restored() {
     let folder = tempfile::tempdir().expect("make a folder");
     let file = folder.path().join("selkies.toml");
     let text = include_str!("../../config/services/selkies.toml")
@@ -234,7 +236,7 @@ async fn a_cleaned_tmp_leaves_the_desktops_page_and_a_lost_page_comes_back() {
     let pid = |status: &desktopd::observe::Snapshot| status.unit("selkies").and_then(|unit| unit.pid);
     let cleaning = "rm -rf /tmp/*; find /tmp /var/tmp -mindepth 1 -delete";
     as_user(&stack, &[], &["sh", "-c", cleaning]);
-    // What is root's goes, too, when root cleans.
+    // Files of root are removed, too, when root cleans.
     stack.exec_ok(&["sh", "-c", cleaning]);
     assert_eq!(page().await.ok(), Some(200), "after a cleaning");
     assert_eq!(pid(&stack.status().expect("a status")), pid(&before), "the same Selkies");

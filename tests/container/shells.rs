@@ -1,5 +1,5 @@
-//! What shells and restarted services see: the environment that the container was started with, and what people keep
-//! in files since.
+//! The environment of shells and restarted services: the variables that the container was started with, and those that
+//! people have stored in files since.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -14,13 +14,13 @@ use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Everything of the desktop: these tests need none of it.
+/// The desktop's services: these tests need none of them.
 const DESKTOP: &str = "kde,x-server,selkies,vnc,fcitx5,pipewire,wireplumber,pipewire-pulse,dbus-session,x-access,x-keys,x-cookie";
 
-/// A service that keeps the environment that it was started with.
+/// A service that records the environment that it was started with.
 const PROBE: &str = "command = [\"sh\", \"-c\", \"env -0 > /tmp/probe.new; mv /tmp/probe.new /tmp/probe; exec sleep infinity\"]\n";
 
-/// What shells could take for something else.
+/// Values that a shell could misinterpret.
 const VALUES: [(&str, &str); 6] = [
     ("QUOTES", "it's \"so\" $(touch /tmp/x) `touch /tmp/x` $HOME \\ ! \\"),
     ("LINES", "one\ntwo=2\n"),
@@ -60,7 +60,7 @@ fn of_entries(bytes: &[u8]) -> Variables {
     bytes.split(|byte| *byte == 0).filter_map(entry).collect()
 }
 
-/// What a shell that knows nothing else sees.
+/// The environment of a shell that was started without variables.
 fn seen(stack: &Stack, user: &str, shell: &[&str]) -> Variables {
     let home = if user == "root" { "/root".to_owned() } else { format!("/home/{user}") };
     let mut command = docker();
@@ -76,7 +76,7 @@ fn get<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn every_shell_sees_the_environment_and_root_alone_our_secrets() {
+async fn every_shell_has_the_environment_and_only_root_our_secrets() {
     let mut spec = spec().option("--volume=/workspace").env("WEB_TOKEN", "own-secret").env("UID", "77");
     for (name, value) in VALUES {
         spec = spec.env(name, value);
@@ -101,7 +101,7 @@ async fn every_shell_sees_the_environment_and_root_alone_our_secrets() {
             assert_eq!(get(&found, "UID"), None, "{user} in {shell:?}");
         }
     }
-    // What a person chose for one shell stays.
+    // Variables that a person set for one shell stay.
     let mine = ["DISPLAY=:7", "VIRTUAL_ENV=/venv", "PATH=/venv/bin:/usr/bin:/bin", "bash", "-uec"];
     let script = ". /opt/ai-dock/etc/environment.sh; env -0 # ";
     let mine: Vec<&str> = mine.into_iter().chain([script]).collect();
@@ -109,7 +109,7 @@ async fn every_shell_sees_the_environment_and_root_alone_our_secrets() {
     for (name, value) in [("DISPLAY", ":7"), ("PATH", "/venv/bin:/usr/bin:/bin"), ("HF_TOKEN", "hf_123")] {
         assert_eq!(get(&found, name), Some(value), "{name}");
     }
-    // What PAM reads, which knows one line at a time.
+    // The file that PAM reads, which has one variable per line.
     let su = stack.exec_ok(&["env", "-i", "/bin/su", "-s", "/bin/sh", "user", "-c", "env"]);
     for line in ["BLANKS=  two  ", "UMLAUT=über", "HF_TOKEN=hf_123", "DISPLAY=:0"] {
         assert!(su.lines().any(|found| found == line), "{line}: {su}");
@@ -119,7 +119,8 @@ async fn every_shell_sees_the_environment_and_root_alone_our_secrets() {
     assert!(text.contains("HF_TOKEN=hf_123") && !text.contains("own-secret"), "{text}");
     assert_ne!(stack.exec(&["test", "-e", "/tmp/x"]).code, Some(0), "a value was executed");
 
-    // Where nobody chose a folder, people start in the workspace, and what they make there is their group's too.
+    // Without a chosen folder, shells start in the workspace, and files that they make there are writable for the
+    // group.
     let script = "cd; bash -ic 'pwd; umask'; true";
     let done = stack.exec(&["env", "-i", "HOME=/root", "bash", "-c", script]);
     assert_eq!(done.stdout, "/root\n0002", "a shell within a shell stays: {done:?}");
@@ -136,7 +137,7 @@ async fn restarted(stack: &Stack) -> Variables {
 }
 
 async fn probe(stack: &Stack) -> Variables {
-    eventually("what the service sees", SOON, async || {
+    eventually("the service's environment", SOON, async || {
         let output = run(docker().args(["exec", &stack.name, "cat", "/tmp/probe"]));
         output.status.success().then(|| of_entries(&output.stdout))
     })
@@ -148,10 +149,10 @@ fn shell(stack: &Stack, script: &str) -> Done {
 }
 
 #[tokio::test]
-async fn what_people_keep_in_files_is_taken_up_by_a_restart_and_stays() {
+async fn stored_variables_are_used_after_a_restart_and_stay() {
     let folder = tempfile::tempdir().expect("make a folder");
     let file = folder.path().join("probe.toml");
-    // Below a guard, as the desktop itself.
+    // Below a guard, as the desktop is.
     std::fs::write(&file, format!("contain = true\n{PROBE}")).expect("write a service file");
     let spec = spec()
         .option("--volume=/workspace")
@@ -172,7 +173,7 @@ async fn what_people_keep_in_files_is_taken_up_by_a_restart_and_stays() {
         chown user: /workspace; \
         printf 'export DOT=yes\\nCRLF=1\\r\\nSECOND=3\\nWEB_TOKEN=guess\\nrub bish\\n' > /workspace/.env; chown user: /workspace/.env";
     assert_eq!(shell(&stack, edit).code, Some(0));
-    assert_eq!(get(&probe(&stack).await, "EDIT"), None, "nobody restarted it");
+    assert_eq!(get(&probe(&stack).await, "EDIT"), None, "it was not restarted");
     let check = |found: &Variables, when: &str| {
         for (name, value) in [
             ("FIRST", Some("2")),
@@ -193,7 +194,7 @@ async fn what_people_keep_in_files_is_taken_up_by_a_restart_and_stays() {
     // New shells see it without any restart.
     let found = seen(&stack, "user", &["bash", "-ic"]);
     assert_eq!((get(&found, "FIRST"), get(&found, "DOT")), (Some("2"), Some("yes")));
-    // A file of the user's says nothing to root.
+    // A file of the user does not affect root's shells.
     assert_eq!(get(&seen(&stack, "root", &["bash", "-ic"]), "DOT"), None);
 
     let before = stack.exec_ok(&["cat", "/etc/environment"]);
@@ -203,7 +204,7 @@ async fn what_people_keep_in_files_is_taken_up_by_a_restart_and_stays() {
     check(&probe(&stack).await, "after a restart of the container");
     assert_eq!(stack.exec_ok(&["cat", "/etc/environment"]), before, "nothing changed");
 
-    // What a command keeps is an edit as well.
+    // Variables that a command stores count as an edit as well.
     let done = stack.exec(&["env", "THIRD=a b", "env-store", "THIRD", "SECOND=it's", "MY_TOKEN=hush"]);
     assert_eq!(
         done.stdout,
@@ -216,13 +217,13 @@ async fn what_people_keep_in_files_is_taken_up_by_a_restart_and_stays() {
     assert_eq!((get(&found, "THIRD"), get(&found, "SECOND")), (Some("a b"), Some("it's")));
     assert_eq!(get(&found, "MY_TOKEN"), Some("hush"));
     for (words, code, told) in [
-        (&["env-store.sh", "WEB_PASSWORD=x"][..], 1, "WEB_PASSWORD is not kept in /etc/environment"),
+        (&["env-store.sh", "WEB_PASSWORD=x"][..], 1, "WEB_PASSWORD is not stored in /etc/environment"),
         (&["env-store", "NOT_SET"], 1, "NOT_SET is not set here"),
         (&["env-store", "1X=2"], 64, "'1X' is not the name of a variable"),
         (
             &["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env-store", "A=1"],
             1,
-            "only root and the desktop's user keep variables here",
+            "only root and the desktop's user can store variables here",
         ),
     ] {
         let done = stack.exec(words);
@@ -240,7 +241,7 @@ const DEAD: &str = "import ctypes, os, signal\n\
     signal.pause()\n";
 
 #[tokio::test]
-async fn a_dead_volume_holds_up_neither_services_nor_shells() {
+async fn a_dead_volume_delays_neither_services_nor_shells() {
     let folder = tempfile::tempdir().expect("make a folder");
     let file = folder.path().join("probe.toml");
     std::fs::write(&file, PROBE).expect("write a service file");
@@ -264,7 +265,7 @@ async fn a_dead_volume_holds_up_neither_services_nor_shells() {
 }
 
 #[tokio::test]
-async fn the_log_of_everything_goes_on() {
+async fn the_log_of_all_services_is_sorted_and_can_be_followed() {
     let stack = written(spec().start(&["init.sh", "EXTRA_VAR=other value"])).await;
     assert_eq!(get(&seen(&stack, "user", &["bash", "-lc"]), "EXTRA_VAR"), Some("other value"));
     let text = stack.exec_ok(&["desktopd", "logs", "--all"]);
@@ -296,12 +297,12 @@ async fn the_log_of_everything_goes_on() {
     sorted.dedup();
     assert_eq!(sorted.len(), lines.lines().count(), "a line came twice: {lines}");
     drop(guard);
-    // Its end is not what this is about.
+    // The result of `tail` does not matter here.
     let _ = tail.wait();
 }
 
 #[tokio::test]
-async fn the_clock_and_the_language_are_what_was_asked_for_as_far_as_they_are_there() {
+async fn time_zone_and_language_are_set_and_a_missing_locale_is_reported() {
     let stack = written(spec().env("TZ", "Asia/Tokyo").env("LANG", "xx_XX.UTF-8").start(&["init"])).await;
     let date = stack.exec_ok(&["env", "-i", "date", "-d", "@0", "+%H %Z"]);
     assert_eq!((&*date, &*stack.exec_ok(&["cat", "/etc/timezone"])), ("09 JST", "Asia/Tokyo"));

@@ -1,5 +1,6 @@
-//! What people are told of the desktop is what they see of it: whatever is stopped, fails or is frozen, the port says so
-//! instead of showing a black or a still picture, and so do the portal, `desktopd health` and `/desktopd/ready`.
+//! The reported state of the desktop agrees with what people see: when a service is stopped, fails or is frozen, the
+//! port shows that instead of a black or a still picture, and so do the portal, `desktopd health` and
+//! `/desktopd/ready`.
 
 use std::time::Duration;
 
@@ -11,23 +12,23 @@ use crate::net::http_get;
 use crate::poll::eventually;
 use crate::stack::{self, PASSWORD, START, Stack, USER};
 
-/// Longer than a browser is waited for that answers nothing: then that is what the test says.
+/// Longer than the time limit for a browser that does not answer: then the test's message names the browser.
 const SOON: Duration = Duration::from_secs(60);
 
-/// The services without which there is nothing to see.
+/// The services without which people see nothing.
 const SEEN: [&str; 4] = ["vnc", "selkies", "kde", "x-server"];
 
 /// The port of VNC's page.
 const VNC: u16 = 6200;
 
-/// The same checks as always on a faster clock; what is killed stays down.
+/// The usual health checks at shorter intervals; a killed service is not restarted.
 const HASTY: &str = "cd /etc/desktopd/services && for name in kde selkies x-server vnc; do
     sed -i '/^restart = /d' $name.toml && sed -i '1i restart = \"never\"' $name.toml
     sed -i 's/^period = .*/period = \"2s\"/; s/^retry = .*/retry = \"500ms\"/; s/^timeout = .*/timeout = \"2s\"/' $name.toml
 done; exec init";
 
 #[tokio::test]
-async fn what_people_are_told_is_what_they_would_see() {
+async fn the_reported_state_is_what_people_see() {
     let spec = stack::spec().publish(VNC).env("WEB_USER", USER).env("WEB_PASSWORD", PASSWORD);
     let stack = Stack::new(spec.start(&["sh", "-c", HASTY]));
     let browser = Browser::start().await;
@@ -46,7 +47,7 @@ async fn what_people_are_told_is_what_they_would_see() {
 
         told.signal("KILL", name);
         told.not_well(name, Sight::Failed, "has failed: it ended with signal", "has failed").await;
-        // Without its X server the others end as well, now and then before anybody knows why.
+        // Without the X server the other services end as well, sometimes before the daemon has found the reason.
         told.stack.exec_ok(&[&["desktopd", "start"][..], &SEEN].concat());
         told.well().await;
     }
@@ -56,7 +57,7 @@ async fn what_people_are_told_is_what_they_would_see() {
         told.signal("CONT", name);
         told.well().await;
     }
-    // The stream is worth nothing without an answer, so its service is ended; here, nothing starts it again.
+    // The stream is useless when its service does not answer, so the service is ended; here, nothing starts it again.
     told.signal("STOP", "selkies");
     told.not_well("selkies", Sight::Failed, "has failed: unhealthy: ", "has failed").await;
     told.stack.exec_ok(&["desktopd", "start", "selkies"]);
@@ -70,18 +71,18 @@ struct Told {
 }
 
 impl Told {
-    /// Signals the process that people would miss.
+    /// Signals the process whose absence people would notice.
     fn signal(&self, signal: &str, name: &str) {
         let status = self.stack.status().expect("a status");
         let pid = match name {
-            // The first process only waits for the session's end; its panel is what answers.
+            // The main process only waits for the session's end; the health check asks the panel.
             "kde" if signal != "KILL" => self.stack.exec_ok(&["pgrep", "-x", "plasmashell"]),
             _ => status.unit(name).and_then(|unit| unit.pid).expect("a process").to_string(),
         };
         self.stack.exec_ok(&["kill", "-s", signal, &pid]);
     }
 
-    /// The ports on which a service is seen, and whether it is the only one that is missed.
+    /// The ports that show nothing without this service.
     fn ports(&self, name: &str) -> Vec<u16> {
         match name {
             "selkies" => vec![self.stack.desktop_port()],
@@ -100,7 +101,7 @@ impl Told {
         assert_eq!(self.ready().await.0, 200, "ready");
     }
 
-    /// The answer for a balancer that shows a password.
+    /// The answer for a load balancer that sends a password.
     async fn ready(&self) -> (u16, String) {
         let login = stack::basic(USER, PASSWORD);
         let url = format!("{}desktopd/ready", self.stack.portal());
@@ -157,7 +158,7 @@ impl Told {
         Desktop { browser: &self.browser }.wait_for_picture(START).await;
     }
 
-    /// What ends people's work is asked twice, in the portal.
+    /// Actions that end people's work need a confirmation in the portal.
     async fn a_person_is_asked_before_the_desktop_ends(&self) {
         self.sees(&self.stack.portal(), "the portal", &["ready to use", "x-server"]).await;
         let before = self.stack.status().expect("a status");

@@ -1,5 +1,5 @@
-//! What a program plays is heard: the sound that Selkies sends comes through the front door as it comes at Selkies' own
-//! port, and is the tone that was played.
+//! Sound: the frames that Selkies sends are the same through the gateway as at Selkies' own port, and are the tone that
+//! a program played.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::browser::Browser;
 use crate::docker::Container;
 use crate::wire::{self, Wire};
 
-/// How much has to be heard at Selkies' own port, in frames of 10 ms.
+/// How many frames of 10 ms have to be received at Selkies' own port.
 const FRAMES: usize = 150;
 
-/// A period of it is a whole number of samples.
+/// The tone's frequency; its period is a whole number of samples.
 const HERTZ: f64 = 480.0;
 
-/// Plays a tone and prints what it hears in the container.
+/// Plays a tone and prints the frames that arrive in the container.
 const BESIDE: &str = include_str!("beside.py");
 
-/// Decodes the frames, and measures how long most waves are: a busy machine leaves gaps between some. The two bytes
-/// before the sound say what a frame is; one without sound is a mark.
+/// Decodes the frames, and measures the period of most waves: a busy machine leaves gaps between some. The two bytes
+/// before the sound are the frame's type; a frame without sound is a marker.
 const DECODE: &str = "
     const frames = arguments[0].map(text => Uint8Array.from(atob(text), char => char.charCodeAt(0)));
     return (async () => {
@@ -57,7 +57,7 @@ const DECODE: &str = "
     })();";
 
 #[tokio::test]
-async fn a_tone_comes_as_it_comes_from_selkies_itself() {
+async fn a_tone_is_the_same_as_from_selkies_directly() {
     let stack = wire::start().await;
     let cookie = wire::cookie(&stack).await;
     let mut wire = Wire::of_a_page(stack.desktop_port(), &cookie).await;
@@ -79,7 +79,8 @@ async fn a_tone_comes_as_it_comes_from_selkies_itself() {
         printed.lines().map(|line| STANDARD.decode(line).expect("a frame of sound")).collect();
     assert_eq!(direct.len(), FRAMES);
 
-    // All of them, in their order, with nothing between them: what the other connection is still to bring comes now.
+    // All frames, in order, with nothing between them: frames that the other connection has not received yet arrive
+    // now.
     let whole = |heard: &[Vec<u8>]| heard.windows(FRAMES).any(|part| part == direct);
     let rest = tokio::time::timeout(Duration::from_secs(10), async {
         while !whole(&heard) {
@@ -92,17 +93,17 @@ async fn a_tone_comes_as_it_comes_from_selkies_itself() {
     }
 
     let browser = Browser::start().await;
-    // Any page of the machine itself: elsewhere a browser has no decoder.
+    // Any page on localhost: elsewhere a browser has no decoder.
     browser.goto(&stack.desktop()).await;
     let texts: Vec<Value> = heard.iter().map(|frame| STANDARD.encode(frame).into()).collect();
     let decoded = browser.execute(DECODE, vec![texts.into()]).await;
     let number = |name: &str| decoded[name].as_f64().unwrap_or_default();
     assert_eq!(decoded["problem"], "");
-    assert!(number("loud") > 0.1, "it is no silence: {decoded}");
-    assert!((number("hertz") - HERTZ).abs() < 10.0, "it is the tone that was played: {decoded}");
+    assert!(number("loud") > 0.1, "it is silent: {decoded}");
+    assert!((number("hertz") - HERTZ).abs() < 10.0, "it is another tone: {decoded}");
 }
 
-/// The message, where it is sound.
+/// The message, if it is sound.
 fn sound(message: &Message) -> Option<Vec<u8>> {
     match message {
         Message::Binary(bytes) if bytes.first() == Some(&1) => Some(bytes.to_vec()),

@@ -1,4 +1,4 @@
-//! SSH: keys from wherever people put them, and nothing but keys.
+//! SSH: keys from all places where people put them, and no login without a key.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::stack::{self, LIGHT, START, Stack};
 
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Makes a key for each word, once.
+/// Makes a key with each of these names, once.
 const KEYS: &str = "make() { for name; do test -e /tmp/$name || ssh-keygen -q -t ed25519 -N '' -C $name -f /tmp/$name; done; }";
 
 fn light() -> Spec {
@@ -45,7 +45,7 @@ fn enters(stack: &Stack, user: &str, key: &str) {
 fn is_refused(stack: &Stack, user: &str, key: &str) {
     let done = ssh(stack, 22, user, key, "id -un");
     assert_eq!(done.code, Some(255), "{key} of {user}: {}", done.stdout);
-    // What the server would take: no word of passwords.
+    // The server's list of methods: no passwords.
     assert!(done.stderr.contains("Permission denied (publickey)."), "{key} of {user}: {}", done.stderr);
 }
 
@@ -54,7 +54,7 @@ fn sh(stack: &Stack, script: &str) -> String {
 }
 
 #[tokio::test]
-async fn keys_of_all_sources_come_in_and_nothing_else_does() {
+async fn keys_of_all_sources_are_accepted_and_nothing_else() {
     let before = r#"make env env2 env3 runpod vast mounted roots own other
         export SSH_PUBKEY="$(printf '%s\r\nrubbish\r\n\r\n%s\\n%s' "$(cat /tmp/env.pub)" "$(cat /tmp/env2.pub)" \
             "restrict,pty,command=\"echo a b\" $(cat /tmp/env3.pub)")"
@@ -91,11 +91,11 @@ async fn keys_of_all_sources_come_in_and_nothing_else_does() {
     }
     let logs = stack.logs();
     assert!(logs.contains("ssh-keys | SSH_PUBKEY, line 2: it does not begin with"), "{logs}");
-    assert!(!logs.contains("no SSH key is known"), "who gave a key is not told that there is none:\n{logs}");
+    assert!(!logs.contains("no SSH key is known"), "there is a key, so no warning:\n{logs}");
 }
 
 #[tokio::test]
-async fn odd_owners_and_modes_of_a_mounted_folder_keep_nobody_out() {
+async fn odd_owners_and_modes_of_a_mounted_folder_do_not_prevent_a_login() {
     let before = "make env mounted; export SSH_PUBKEY=\"$(cat /tmp/env.pub)\"
         cp /tmp/mounted.pub /root/.ssh/authorized_keys; chown -R 4321:4321 /root/.ssh; chmod 777 /root/.ssh
         chmod 666 /root/.ssh/authorized_keys; chown 4321:4321 /workspace
@@ -118,7 +118,7 @@ async fn odd_owners_and_modes_of_a_mounted_folder_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn rubbish_opens_nothing_until_there_is_a_key() {
+async fn without_a_valid_key_the_server_is_not_started() {
     let before = "make later; export SSH_PUBKEY='ssh-ed25519 AAAA me' PUBLIC_KEY='rubbish'";
     let stack = start(light(), before);
     let status = stack.wait_until_up().await;
@@ -132,7 +132,7 @@ async fn rubbish_opens_nothing_until_there_is_a_key() {
 }
 
 #[tokio::test]
-async fn a_port_that_somebody_else_has_is_told_once() {
+async fn a_taken_port_is_reported_once() {
     let before = "make env; export SSH_PUBKEY=\"$(cat /tmp/env.pub)\"; mkdir -p /run/sshd; ssh-keygen -q -A
         /usr/sbin/sshd";
     let stack = start(light(), before);
@@ -140,13 +140,13 @@ async fn a_port_that_somebody_else_has_is_told_once() {
     let sshd = status.unit("sshd").expect("the server");
     assert_eq!((sshd.state, sshd.restarts), (UnitState::Skipped, 0), "{}", sshd.reason);
     assert!(sshd.reason.contains("port 22") && sshd.reason.contains("SSH_PORT_LOCAL"), "{}", sshd.reason);
-    // The other server finds the keys all the same.
+    // The other server still finds the keys.
     enters(&stack, "root", "env");
 }
 
-/// Somebody's list of users may lack what the server needs.
+/// A changed list of users may lack the user that the server needs.
 #[tokio::test]
-async fn the_user_that_the_server_becomes_is_made() {
+async fn the_servers_user_is_made_where_it_is_missing() {
     let before = "make env; export SSH_PUBKEY=\"$(cat /tmp/env.pub)\"; userdel sshd";
     let stack = start(light(), before);
     listening(&stack).await;

@@ -1,4 +1,4 @@
-//! The image's own desktop, started as a person starts it: `docker run … IMAGE init`.
+//! The image's desktop, started as a person starts it: `docker run … IMAGE init`.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -12,27 +12,27 @@ use crate::desktop::Desktop;
 use crate::docker::{Container, Spec};
 use crate::poll::eventually;
 
-/// The ports that the image listens on when nothing else is said.
+/// The image's default ports.
 pub const PORTAL: u16 = 1111;
 pub const DESKTOP: u16 = 6100;
 
 pub const USER: &str = "ada";
-/// Odd enough to be found wherever it should not be.
+/// An unusual text, so that a search finds it in every place where it should not be.
 pub const PASSWORD: &str = "open:Sesame=73!";
 
-/// What people see a desktop by.
+/// The services through which people see a desktop.
 pub const VISIBLE: [&str; 3] = ["x-server", "kde", "selkies"];
 
-/// What is left out where no desktop is needed: such a boot takes a second.
+/// The services that are left out where no desktop is needed: such a boot takes a second.
 pub const LIGHT: &str = "kde,x-server,selkies,vnc,fcitx5,pipewire,wireplumber,pipewire-pulse,dbus-session,x-access,x-keys,x-cookie";
 
-/// A cold start beside other tests takes several times what it takes alone.
+/// A cold start beside other tests takes several times as long as alone.
 pub const START: Duration = Duration::from_secs(90);
 
-/// A container with the daemon in it. A test that fails tells how the daemon was.
+/// A container with the daemon in it. A test that fails prints the daemon's state.
 pub struct Stack {
     container: Container,
-    /// Where the two ports are on this machine, unless Docker is to be asked.
+    /// The two ports on this machine, or `None` to ask Docker for them.
     ports: Option<(u16, u16)>,
 }
 
@@ -43,18 +43,18 @@ impl Deref for Stack {
     }
 }
 
-/// What every desktop is started with; a login is not among it.
+/// The options of every desktop; a login is not among them.
 pub fn spec() -> Spec {
     of(Container::of_image())
 }
 
-/// The same of another image.
+/// The same options for another image.
 pub fn of(spec: Spec) -> Spec {
-    // A test that fails should tell everything.
+    // A test that fails should print everything.
     spec.option("--shm-size=1g").env("LOG_TO_STDOUT", "all").publish(PORTAL).publish(DESKTOP)
 }
 
-/// The usual desktop, when all of it is up.
+/// The usual desktop, when all its services are up.
 pub async fn start() -> Stack {
     let stack = Stack::new(spec().env("WEB_USER", USER).env("WEB_PASSWORD", PASSWORD).start(&["init"]));
     stack.wait_until_up().await;
@@ -93,7 +93,7 @@ impl Stack {
         self.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}").trim().to_owned()
     }
 
-    /// What the daemon says of itself, or why it says nothing.
+    /// The daemon's status, or why there is none.
     pub fn status(&self) -> Result<Snapshot, String> {
         let done = self.exec(&["desktopd", "status", "--json"]);
         match done.code {
@@ -118,7 +118,7 @@ impl Stack {
         .await
     }
 
-    /// Waits until the desktop is ready in processes that did not belong to it `before`.
+    /// Waits until the desktop is ready in processes that did not exist `before`.
     pub async fn wait_until_renewed(&self, before: &Snapshot) -> Snapshot {
         let same = |now: &Snapshot, name: &str| {
             let unit = now.unit(name).filter(|unit| unit.state == UnitState::Ready);
@@ -155,12 +155,12 @@ pub fn units(status: &Snapshot) -> String {
     format!("{:?}, {}", status.phase, all.collect::<Vec<_>>().join(", "))
 }
 
-/// What a program sends that knows the password.
+/// The header of a program that knows the password.
 pub fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// Opens a page that asks for a login, fills the form and comes to the page.
+/// Opens a page that asks for a login, fills the form and waits for the page.
 pub async fn log_in(browser: &Browser, url: &str, user: &str, password: &str) {
     browser.goto(url).await;
     eventually("the login page", Duration::from_secs(20), async || {

@@ -1,4 +1,4 @@
-//! What people and scripts type who think that they are on a whole machine: `reboot`, `systemctl`, `service`.
+//! Commands of people and scripts that expect a whole machine: `reboot`, `systemctl`, `service`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::stack::{self, LIGHT, Stack};
 
 const GRACE: Duration = Duration::from_secs(20);
 
-/// A script of a service, as packages bring them.
+/// An init script, as packages install it.
 const SCRIPT: &str =
     "printf '#!/bin/sh\\necho \"$1 of the script\"\\n' >/etc/init.d/thing; chmod 755 /etc/init.d/thing";
 
@@ -16,7 +16,7 @@ fn pid(stack: &Stack) -> Option<i32> {
 }
 
 #[tokio::test]
-async fn systemctl_and_service_work_for_ours_and_for_scripts() {
+async fn systemctl_and_service_work_for_our_services_and_init_scripts() {
     let folder = tempfile::tempdir().expect("make a folder");
     let file = folder.path().join("probe.toml");
     std::fs::write(&file, "command = [\"sleep\", \"infinity\"]\naliases = [\"other\"]\n").expect("write");
@@ -44,9 +44,9 @@ async fn systemctl_and_service_work_for_ours_and_for_scripts() {
     }
     assert_eq!(stack.exec_ok(&["systemctl", "start", "thing"]), "start of the script");
     assert!(stack.exec_ok(&["sh", "-c", "service --status-all 2>&1"]).contains("thing"));
-    // As a package's own script does it after its installation.
+    // As a package's installation script does it.
     assert!(stack.exec_ok(&["invoke-rc.d", "--force", "thing", "start"]).contains("start of the script"));
-    // There is no key, so sshd is not ours to start.
+    // No key is configured, so the daemon does not run sshd.
     let ssh = stack.exec_ok(&["sh", "-c", "ssh-keygen -qA; service ssh start; pgrep -x sshd"]);
     assert!(ssh.contains("OpenBSD Secure Shell server"), "{ssh}");
 
@@ -54,7 +54,7 @@ async fn systemctl_and_service_work_for_ours_and_for_scripts() {
         (&["service", "nosuch", "start"][..], 1, "no systemd in this container"),
         (&["systemctl", "restart", "nosuch"], 4, "desktopd status"),
         (&["systemctl", "list-units"], 1, "desktopd status"),
-        (&["systemctl", "restart", "probe", "thing"], 1, "name them in commands of their own"),
+        (&["systemctl", "restart", "probe", "thing"], 1, "use separate commands"),
         (&["shutdown", "+5"], 64, "shutdown now"),
         (&["systemctl", "is-system-running"], 1, ""),
     ] {
@@ -62,17 +62,17 @@ async fn systemctl_and_service_work_for_ours_and_for_scripts() {
         assert!(done.code == Some(code) && done.stderr.contains(told), "{command:?}: {done:?}");
     }
 
-    // What people put in the place of systemd's own keeps working, wherever they put it.
+    // Programs that people install in place of the image's `systemctl` keep working, in every folder.
     let instead = "mv /usr/bin/systemctl /root/; printf '#!/bin/sh\\necho instead \"$@\"\\n' >/usr/bin/systemctl; \
         chmod 755 /usr/bin/systemctl; systemctl start nosuch; systemctl list-units; systemctl is-active probe; \
         cp /usr/bin/systemctl /usr/local/sbin/systemctl; systemctl is-active probe";
     let told = stack.exec_ok(&["sh", "-c", instead]);
     assert_eq!(told, "instead start nosuch\ninstead list-units\nactive\ninstead is-active probe");
-    stack.status().expect("desktopd is what it was");
+    stack.status().expect("desktopd is the same process");
 }
 
 #[tokio::test]
-async fn reboot_and_its_like_end_the_container() {
+async fn reboot_and_similar_commands_stop_the_container() {
     let stack = Stack::new(stack::spec().env("SUPERVISOR_NO_AUTOSTART", LIGHT).start(&["init"]));
     for (command, told) in [
         ("runuser -u user -- sudo -n reboot", "its restart policy decides whether it starts again"),

@@ -1,7 +1,9 @@
-//! A file of a gigabyte goes into the container and out of it, through the front door, which has none of it in memory.
+//! A file of a gigabyte goes into the container and out of it, through the gateway, which never holds the whole file in
+//! memory.
 //!
-//! No stream is open meanwhile: beside one Selkies gives a file only what the stream leaves over, judged by the time that
-//! its own pings take. On a busy machine that can be less than a megabyte a second, with the front door or without.
+//! No stream is open meanwhile: beside a stream, Selkies gives a file only the bandwidth that the stream leaves over,
+//! judged by the time that its own pings take. On a busy machine that can be less than a megabyte a second, with the
+//! gateway or without.
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -10,17 +12,17 @@ use crate::net;
 use crate::stack::Stack;
 use crate::wire;
 
-/// Selkies' page cuts a file into pieces of this size, and sends each in a request.
+/// Selkies' page splits a file into pieces of this size, and sends each piece in a request.
 const PIECE: usize = 64 << 20;
 const PIECES: usize = 16;
 
-/// How much more memory the front door may need, in KiB. A request's buffers are far smaller.
+/// How much more memory the gateway may need, in KiB. A request's buffers are far smaller.
 const MORE: u64 = 16 * 1024;
 
 const NAME: &str = "a film.bin";
 
 #[tokio::test]
-async fn a_gigabyte_goes_in_and_out() {
+async fn a_gigabyte_is_uploaded_and_downloaded() {
     let stack = wire::start().await;
     let cookie = wire::cookie(&stack).await;
     let (page, client) = (stack.desktop(), net::patient_client());
@@ -34,7 +36,7 @@ async fn a_gigabyte_goes_in_and_out() {
     let content = noise();
     let mut sum = Sha256::new();
     let before = memory(&stack, "VmRSS");
-    // The peak of its memory starts anew.
+    // Resets the peak of the daemon's memory.
     stack.exec_ok(&["sh", "-c", "echo 5 > /proc/1/clear_refs"]);
     for piece in 0..PIECES {
         let bytes = numbered(&content, piece);
@@ -73,7 +75,7 @@ async fn a_gigabyte_goes_in_and_out() {
     assert!(peak < before + MORE, "{before} KiB before, {peak} KiB at most meanwhile");
 }
 
-/// A piece's worth of bytes that no compression shortens.
+/// The bytes of one piece, which cannot be compressed.
 fn noise() -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut bytes = Vec::with_capacity(PIECE);
@@ -86,14 +88,14 @@ fn noise() -> Vec<u8> {
     bytes
 }
 
-/// The piece with this number, which is like no other.
+/// The piece with this number; no two pieces are alike.
 fn numbered(content: &[u8], piece: usize) -> Bytes {
     let mut bytes = content.to_vec();
     bytes[..8].copy_from_slice(&piece.to_le_bytes());
     bytes.into()
 }
 
-/// A line of the daemon's memory in KiB.
+/// A line of the daemon's `/proc/1/status`, in KiB.
 fn memory(stack: &Stack, line: &str) -> u64 {
     let status = stack.exec_ok(&["cat", "/proc/1/status"]);
     let value = status.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':'));

@@ -1,4 +1,4 @@
-//! The desktop by VNC: the same one, with the same login, through noVNC's pages.
+//! The desktop by VNC: the same desktop, with the same login, through noVNC's pages.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use crate::net::{http_get, websocket_status};
 use crate::scenario::{self, PAINT, PAINTED};
 use crate::stack::{self, PASSWORD, START, Stack, USER};
 
-/// The port that the image listens on when nothing else is said.
+/// The image's default port.
 const VNC: u16 = 6200;
 
-/// Where the bridge is.
+/// The path of the bridge.
 const BRIDGE: &str = "/websockify";
 
 #[tokio::test]
-async fn the_same_desktop_takes_keys_by_vnc() {
+async fn the_same_desktop_accepts_keys_by_vnc() {
     let spec = stack::spec().publish(VNC).env("WEB_USER", USER).env("WEB_PASSWORD", PASSWORD);
     let stack = Stack::new(spec.start(&["init"]));
     let status = stack.wait_until_up().await;
@@ -31,12 +31,12 @@ async fn the_same_desktop_takes_keys_by_vnc() {
     paint(&desktop, "unpainted-vnc").await;
     browser.keep_screenshot("vnc.png").await;
 
-    // What was typed here is seen there.
+    // Text typed by VNC is visible in Selkies' page.
     browser.goto(&stack.desktop()).await;
     let seen = desktop.wait_for_colour(PAINT, PAINTED, START).await;
     seen.unwrap_or_else(|why| panic!("the colour is not on the other port: {why}"));
 
-    // The server follows its display, and the page is there again when it is.
+    // The server restarts with its display, and the page works again after that.
     let x_server = status.unit("x-server").and_then(|unit| unit.pid).expect("an X server");
     stack.exec_ok(&["kill", "-s", "KILL", &x_server.to_string()]);
     stack.wait_until_renewed(&status).await;
@@ -66,7 +66,7 @@ async fn only_a_login_opens_it(stack: &Stack, page: &str) {
         let status = websocket_status(stack.port(VNC), BRIDGE, headers).await;
         assert_eq!(status.expect("an answer"), expected, "the bridge with {headers:?}");
     }
-    // Besides the front door nothing listens for other machines, and nothing at all on VNC's usual port.
+    // Besides the gateway nothing listens for other machines, and nothing at all on VNC's usual port.
     let listening = stack.exec_ok(&["cat", "/proc/net/tcp", "/proc/net/tcp6"]);
     assert!(!listening.contains(":170C "), "something listens on port 5900:\n{listening}");
     let socket = stack.exec_ok(&["stat", "--format=%a %U", "/run/user/1000/vnc.sock"]);
@@ -74,7 +74,7 @@ async fn only_a_login_opens_it(stack: &Stack, page: &str) {
 }
 
 #[tokio::test]
-async fn a_page_stands_in_for_a_server_that_is_stopped() {
+async fn the_waiting_page_replaces_a_stopped_server() {
     let stack = Stack::new(
         stack::spec().publish(VNC).env("WEB_USER", USER).env("WEB_PASSWORD", PASSWORD).start(&["init"]),
     );
@@ -86,6 +86,6 @@ async fn a_page_stands_in_for_a_server_that_is_stopped() {
     let text = browser.text().await;
     assert!(text.contains("is stopped"), "{text}");
     stack.exec_ok(&["desktopd", "start", "vnc"]);
-    // Nobody touches the page.
+    // The page recovers without any input.
     Desktop { browser: &browser }.wait_for_picture(Duration::from_secs(30)).await;
 }

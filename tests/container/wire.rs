@@ -1,7 +1,7 @@
-//! The stream as Selkies' page speaks it, without the page: a test sees every message of it.
+//! Selkies' stream protocol without its page: a test sees every message.
 //!
-//! Text messages are `verb,arguments`; a binary one says by its first byte what it is. The server tells of its mode
-//! first, and takes a client for a page once that has sent its settings.
+//! Text messages are `verb,arguments`; the first byte of a binary message is its type. The server sends its mode first,
+//! and treats a client as a page once the client has sent its settings.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::net;
 use crate::poll::eventually;
 use crate::stack::{self, PASSWORD, Stack, USER};
 
-/// Where the stream is, on every port that serves the desktop.
+/// The path of the stream, on every port that serves the desktop.
 pub const STREAM: &str = "/api/websockets";
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Neither sound nor clipboard nor files need a desktop, which takes longer to start than all of them.
+/// Sound, clipboard and files need no desktop, which takes longer to start than all of them.
 pub async fn start() -> Stack {
     start_with("kde,fcitx5,vnc").await
 }
@@ -34,13 +34,13 @@ pub async fn start_with(out: &str) -> Stack {
     stack
 }
 
-/// What whoever knows the password gets at the desktop's port.
+/// Logs in at the desktop's port; the session cookie.
 pub async fn cookie(stack: &Stack) -> String {
     let cookie = net::log_in(&stack.desktop(), USER, PASSWORD).await;
     cookie.unwrap_or_else(|status| panic!("the login is refused: {status}"))
 }
 
-/// A stream through the front door.
+/// A stream through the gateway.
 pub struct Wire(WebSocketStream<TcpStream>);
 
 impl Wire {
@@ -49,7 +49,7 @@ impl Wire {
         eventually("a stream", SOON, async || handshake(port, cookie).await).await
     }
 
-    /// Opens the stream as a page does that shows the desktop.
+    /// Opens the stream as a page does that displays the desktop.
     pub async fn of_a_page(port: u16, cookie: &str) -> Wire {
         let mut wire = Wire::open(port, cookie).await;
         let settings = r#"{"displayId":"primary","initialClientWidth":1280,"initialClientHeight":720}"#;
@@ -63,12 +63,12 @@ impl Wire {
         self.0.send(Message::text(text)).await.expect("send to the stream");
     }
 
-    /// The next message; nothing when the stream has ended, in whatever way.
+    /// The next message; `None` when the stream has ended, in whatever way.
     pub async fn next(&mut self) -> Option<Message> {
         self.0.next().await?.ok().filter(|message| !message.is_close())
     }
 
-    /// Reads until a message has what is looked for.
+    /// Reads until a message has the wanted contents.
     pub async fn find<T>(&mut self, what: &str, mut look: impl FnMut(&Message) -> Option<T>) -> T {
         let found = tokio::time::timeout(SOON, async {
             while let Some(message) = self.next().await {

@@ -1,5 +1,5 @@
-//! The workspace on real volumes: whose it is, what is copied and moved there, and what becomes of it when containers
-//! are killed, share it, or cannot write there. The desktop itself stays off: it is the boot that is looked at.
+//! The workspace on real volumes: its owner, the files that are copied and moved there, and the result when containers
+//! are killed, share it, or cannot write there. The desktop itself is not started: only the boot is tested.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -18,37 +18,37 @@ const SOON: Duration = Duration::from_secs(60);
 
 const STEPS: [&str; 4] = ["workspace", "workspace-files", "opt-sync", "prepare"];
 
-/// An application of 40 MB in /opt that knows whether it is whole, and an rsync that needs some seconds for it.
+/// An application of 40 MB in /opt that can check whether it is complete, and an rsync that needs some seconds for it.
 const SLOW_APP: &str = r#"
     mkdir -p /opt/app/sub; head -c 40000000 /dev/urandom >/opt/app/sub/data; echo small >/opt/app/small
     ln -s sub/data /opt/app/link; cd /opt/app; sha256sum link small >sum
     printf '#!/bin/sh\nexec /usr/bin/rsync --bwlimit=8m "$@"\n' >/usr/local/bin/rsync
     chmod 755 /usr/local/bin/rsync"#;
 
-/// A named volume, gone with the test. Declared before its containers, so that it goes after them.
+/// A named volume, removed after the test. Declared before its containers, so that it is dropped after them.
 struct Volume {
     name: String,
     _cleanup: Cleanup,
 }
 
 impl Volume {
-    /// One that Docker makes when a container first mounts it.
+    /// A volume that Docker makes when a container first mounts it.
     fn fresh() -> Volume {
         let name = docker::new_name();
         let client = docker::docker().get_program().to_string_lossy().into_owned();
-        // A killed test's container may take a moment to be gone.
+        // After a killed test, its container may still use the volume for a moment.
         let script = r#"for i in 1 2 3 4 5 6 7 8 9; do "$1" volume rm -f "$2" && exit; sleep 1; done"#;
         Volume { _cleanup: Cleanup::new(script, &[&client, &name]), name }
     }
 
-    /// One whose top folder belongs to `owner`; `prepare` is run in it.
+    /// A volume whose top folder belongs to `owner`; `prepare` is run in it.
     fn new(owner: u32, prepare: &str) -> Volume {
         let volume = Volume::fresh();
         volume.shell(&format!("chown {owner}:{owner} /workspace; cd /workspace; {prepare}"));
         volume
     }
 
-    /// Runs a script beside it, at /workspace, and says what that printed.
+    /// Runs a script in another container with the volume at /workspace, and returns its output.
     fn shell(&self, script: &str) -> String {
         let mount = format!("--volume={}:/workspace", self.name);
         let mut command = docker::docker();
@@ -67,7 +67,7 @@ fn light(spec: Spec) -> Spec {
     spec.env("SUPERVISOR_NO_AUTOSTART", OFF)
 }
 
-/// A container whose boot is over, whatever became of it.
+/// A container whose boot is over, whatever its result.
 struct Boot(Stack);
 
 impl Deref for Boot {
@@ -88,7 +88,7 @@ impl Boot {
         boot
     }
 
-    /// Waits until every step has ended; the desktop's own must have ended well.
+    /// Waits until every step has ended; the step that prepares the desktop must have succeeded.
     async fn settle(&self) {
         let busy = [UnitState::Waiting, UnitState::Starting, UnitState::Stopping, UnitState::Backoff];
         let status = eventually("the end of the boot", SOON, async || {
@@ -119,7 +119,7 @@ impl Boot {
         self.exec_ok(&["bash", "-ec", script])
     }
 
-    /// The application is on the volume, whole, and used from there; nothing is left beside it.
+    /// Checks that the application is on the volume, complete, and used from there, with no other files beside it.
     fn assert_moved(&self) {
         assert_eq!(self.state("opt-sync"), UnitState::Done, "{}", self.log("opt-sync"));
         assert_eq!(self.shell("readlink /opt/app; cd /opt/app; sha256sum --quiet -c sum"), "/workspace/app");
@@ -132,7 +132,7 @@ impl Boot {
 }
 
 #[tokio::test]
-async fn a_volume_belongs_to_its_owner_and_roots_files_are_writable_there() {
+async fn a_volume_keeps_its_owner_and_files_of_root_are_writable_there() {
     for (owner, expected) in [(0, 1000), (1000, 1000), (4321, 4321)] {
         let volume = Volume::new(owner, "echo kept >mine; touch WARNING-NO-MOUNT.txt");
         let boot = Boot::of(volume.of(light(Container::of_image()))).await;
@@ -169,7 +169,7 @@ async fn ids_and_access_lists_can_be_chosen() {
 }
 
 #[tokio::test]
-async fn what_is_not_mounted_says_so_until_it_is() {
+async fn without_a_volume_the_workspace_has_a_warning() {
     let bare = Boot::of(light(Container::of_image())).await;
     assert_eq!(
         bare.shell("stat -c %u:%g /workspace; readlink /workspace/storage"),
@@ -179,7 +179,7 @@ async fn what_is_not_mounted_says_so_until_it_is() {
     assert!(warning.contains("/workspace is not a mounted volume"), "{warning}");
     assert_eq!(bare.shell("ls /workspace"), "storage\nWARNING-NO-MOUNT.txt");
     bare.again().await;
-    // Docker fills a new volume with what the image has there.
+    // Docker fills a new volume with the image's files of that folder.
     let snapshot = bare.commit();
     let volume = Volume::fresh();
     let mounted = Boot::of(volume.of(light(snapshot.spec()))).await;
@@ -189,7 +189,7 @@ async fn what_is_not_mounted_says_so_until_it_is() {
 }
 
 #[tokio::test]
-async fn odd_places_for_a_workspace_cost_nobody_the_desktop() {
+async fn odd_places_for_a_workspace_do_not_prevent_the_desktop() {
     for (workspace, prepare, found, told) in [
         ("/data/deep/work/", "", "/data/deep/work", ""),
         ("/my work\nplace", "", "/my work\nplace", ""),
@@ -212,7 +212,7 @@ async fn odd_places_for_a_workspace_cost_nobody_the_desktop() {
 }
 
 #[tokio::test]
-async fn what_the_image_brings_comes_where_nothing_is() {
+async fn files_of_the_image_are_copied_where_none_exist() {
     let volume = Volume::new(4321, "mkdir notes; echo theirs >notes/file; mkdir .half.desktopd-new");
     let brings = "mkdir -p /opt/workspace-internal/{notes,examples}; cd /opt/workspace-internal; \
                   echo ours >notes/file; echo ours >'examples/a file'; exec init";
@@ -226,7 +226,7 @@ async fn what_the_image_brings_comes_where_nothing_is() {
 }
 
 #[tokio::test]
-async fn a_volume_that_is_full_or_read_only_is_told_with_what_helps() {
+async fn a_full_or_read_only_volume_is_reported_with_advice() {
     let app = "mkdir -p /opt/app /opt/workspace-internal/more; cp -a /usr/share/doc/bash /opt/app/; \
                head -c 3000000 /dev/urandom | tee /opt/app/data >/opt/workspace-internal/more/data";
     let fill = format!("{app}; head -c 2000000 /dev/zero >/workspace/fill; exec init");
@@ -250,7 +250,7 @@ async fn a_volume_that_is_full_or_read_only_is_told_with_what_helps() {
 }
 
 #[tokio::test]
-async fn a_container_that_cannot_change_needs_no_workspace() {
+async fn a_read_only_container_needs_no_workspace() {
     let options = ["--read-only", "--tmpfs=/run", "--tmpfs=/tmp"];
     let spec = light(Container::of_image()).env("OPT_SYNC", "app");
     let boot = Boot::of(options.into_iter().fold(spec, Spec::option)).await;
@@ -265,7 +265,7 @@ async fn a_container_that_cannot_change_needs_no_workspace() {
 async fn two_containers_on_one_volume_copy_once() {
     let image = Container::of_image().option("--init").start(&["sleep", "600"]);
     image.exec_ok(&["bash", "-ec", SLOW_APP]);
-    // Folders of an image's layers, which cannot change places with a link at once.
+    // These folders belong to the image's layers, and cannot be replaced with a link in one step.
     let snapshot = image.commit();
     let volume = Volume::new(0, "");
     let start =
@@ -279,7 +279,7 @@ async fn two_containers_on_one_volume_copy_once() {
     }
     let copied = logs.iter().filter(|log| log.contains("moving /opt/app")).count();
     assert_eq!(copied, 1, "{logs:#?}");
-    let waited = logs.iter().find(|log| log.contains("waiting for container ")).expect("one waits");
+    let waited = logs.iter().find(|log| log.contains("waiting for container ")).expect("a container waits");
     assert!(waited.contains("since 20") && waited.contains("stop it"), "{waited}");
     let progress = logs.iter().any(|log| log.contains("% at ") && log.contains(" MB of 40.0 MB copied"));
     assert!(progress, "{logs:#?}");
@@ -289,9 +289,9 @@ async fn two_containers_on_one_volume_copy_once() {
     }
 }
 
-/// Also of a volume that an older image has filled.
+/// Also a volume that an older image has filled.
 #[tokio::test]
-async fn python_environments_move_unless_somebody_says_no() {
+async fn python_environments_are_moved_unless_switched_off() {
     let volume = Volume::new(1000, "mkdir comfy; echo theirs >comfy/file; echo 1 >comfy/.move_complete");
     let script =
         "[ -e /venv/main ] || { python3 -m venv --without-pip /venv/main; mkdir /opt/comfy; }; exec init";
@@ -309,7 +309,7 @@ async fn python_environments_move_unless_somebody_says_no() {
 }
 
 #[tokio::test]
-async fn who_is_killed_in_the_middle_is_followed_by_who_goes_on() {
+async fn a_copy_of_a_killed_container_is_completed_by_the_next() {
     let image = Container::of_image().option("--init").start(&["sleep", "600"]);
     image.exec_ok(&["bash", "-ec", SLOW_APP]);
     let snapshot = image.commit();
@@ -332,18 +332,18 @@ async fn who_is_killed_in_the_middle_is_followed_by_who_goes_on() {
         assert_eq!(
             volume.shell("ls -I home /workspace"),
             "environments\nstorage",
-            "what is not whole is not seen"
+            "an incomplete copy is not used"
         );
         boot
     };
-    // Itself, after a restart.
+    // The killed container itself, after a restart.
     let first = killed().await;
     first.start_again();
     first.settle().await;
     first.assert_moved();
     assert_eq!(first.shell("stat -c %u /workspace/app/small"), "4321");
     volume.shell("rm -rf /workspace/app");
-    // Another one, while the dead one is the lock's last holder, and then the dead one again.
+    // Another container, while the killed container was the lock's last holder; then the killed container again.
     let dead = killed().await;
     let second = Boot::of(volume.of(light(snapshot.spec())).env("OPT_SYNC", "app")).await;
     second.assert_moved();
@@ -354,7 +354,7 @@ async fn who_is_killed_in_the_middle_is_followed_by_who_goes_on() {
 }
 
 #[tokio::test]
-async fn a_holder_that_never_ends_is_not_waited_for_for_ever() {
+async fn waiting_for_the_lock_of_another_container_has_a_limit() {
     let volume = Volume::new(0, "");
     let holder = volume.of(Container::of_image()).option("--init").start(&[
         "bash",
@@ -382,9 +382,9 @@ async fn a_holder_that_never_ends_is_not_waited_for_for_ever() {
     assert_eq!(boot.shell("readlink /opt/app"), "/workspace/app");
 }
 
-/// A folder that FUSE mounts by way of rclone: no owners, no modes, no links, no access lists.
+/// A folder that rclone mounts through FUSE: no owners, no modes, no links, no access lists.
 #[tokio::test]
-async fn a_file_system_without_owners_does_what_it_can() {
+async fn a_file_system_without_owners_gets_what_is_possible() {
     let script = "mkdir -p /workspace /back /opt/plain /opt/linked /opt/workspace-internal/more; \
                   echo 1 | tee /opt/plain/file /opt/linked/file >/opt/workspace-internal/more/file; \
                   [ -e /opt/linked/link ] || ln -s file /opt/linked/link; \
@@ -399,8 +399,8 @@ async fn a_file_system_without_owners_does_what_it_can() {
         let told = log.lines().filter(|line| line.contains("keeps no owners or permissions")).count();
         assert_eq!(told, 1, "{log}");
         assert_eq!(boot.shell("readlink /opt/plain; cat /opt/plain/file"), "/workspace/plain\n1");
-        // rclone reads what is in a renamed folder when it has sent it away.
-        eventually("what the image brings", SOON, async || {
+        // rclone can read the files of a renamed folder only after it has uploaded them.
+        eventually("files of the image", SOON, async || {
             let done = boot.exec(&["cat", "/workspace/more/file"]);
             if done.stdout == "1" { Ok(()) } else { Err(done.stderr) }
         })
@@ -412,9 +412,9 @@ async fn a_file_system_without_owners_does_what_it_can() {
     }
 }
 
-/// Root without its power over other people's files: what a server that takes root for nobody leaves of it.
+/// Root without its access to other users' files: as on a server that maps root to `nobody`.
 #[tokio::test]
-async fn where_root_may_not_write_the_owner_does() {
+async fn where_root_may_not_write_the_owner_writes() {
     let volume = Volume::new(4321, "chmod 755 .");
     let dropped = ["DAC_OVERRIDE", "DAC_READ_SEARCH"];
     let spec = volume.of(light(Container::of_image())).env("OPT_SYNC", "app");
@@ -434,9 +434,9 @@ async fn where_root_may_not_write_the_owner_does() {
     }
 }
 
-/// A FUSE volume whose server stands still.
+/// A FUSE volume whose server does not answer.
 #[tokio::test]
-async fn a_volume_that_does_not_answer_delays_nobody() {
+async fn a_volume_that_does_not_answer_does_not_delay_the_boot() {
     let script = "mkdir -p /workspace /back /opt/app; \
                   rclone mount /back /workspace --daemon --allow-other; pkill -STOP rclone; exec init";
     let spec = light(Container::of_image()).env("OPT_SYNC", "app");

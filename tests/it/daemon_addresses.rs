@@ -1,5 +1,5 @@
-//! Ports that people may choose, ports that are there for tunnels, services that nobody here starts, and the address
-//! that is looked up.
+//! Addresses and ports: port numbers that the provider maps, inner ports for tunnels, `PORTAL_CONFIG` entries of
+//! services that the daemon does not run, and the look-up of the public address.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -17,7 +17,7 @@ use crate::gateway_world::get;
 const TOKEN: &str = "Authorization: Bearer t0ken\r\n";
 
 #[tokio::test]
-async fn a_name_of_a_port_is_the_port_that_the_provider_says() {
+async fn a_port_number_of_70000_or_more_is_mapped_by_the_provider() {
     let mut world = World::new();
     let port = free_port();
     world.env("VAST_TCP_PORT_70001", port.to_string()).env("PUBLIC_IPADDR", "203.0.113.9");
@@ -30,29 +30,30 @@ async fn a_name_of_a_port_is_the_port_that_the_provider_says() {
         (&port.into(), &format!("http://203.0.113.9:{port}/").into())
     );
     let problems = status["problems"].to_string();
-    let missing = "SELKIES_PORT_HOST: 70002 stands for the port that the provider says in VAST_TCP_PORT_70002 or \
-                   RUNPOD_TCP_PORT_70002, and it says none; 6100 is used";
+    let missing = "SELKIES_PORT_HOST: 70002 means the port that the provider sets in VAST_TCP_PORT_70002 or \
+                   RUNPOD_TCP_PORT_70002, and the provider set none; 6100 is used";
     assert!(problems.contains(missing), "{problems}");
     assert_eq!(get(port, "/api/status", TOKEN).await.status, 200);
 }
 
 #[tokio::test]
-async fn the_portal_is_also_where_tunnels_lead() {
+async fn the_portal_also_has_an_inner_port() {
     let mut world = World::new();
     world.env("WEB_TOKEN", "t0ken").start();
     let (port, inner) = world.ports();
     assert_eq!(get(inner, "/api/status", TOKEN).await.status, 200);
     assert_eq!(get(inner, "/api/status", "").await.status, 401, "with a login, as everywhere");
-    // On loopback and nowhere else: another address of this machine has the one and not the other.
+    // The inner port listens on 127.0.0.1 only: 127.0.0.2 reaches the portal's outer port, but not the inner port.
     assert!(TcpStream::connect(("127.0.0.2", port)).is_ok());
     assert!(TcpStream::connect(("127.0.0.2", inner)).is_err());
     world.end();
     assert!(TcpStream::connect(("127.0.0.1", inner)).is_err());
 }
 
-/// With https asked for, a tunnel of somebody's own is led nowhere else; and a service may have such a port, too.
+/// With `WEB_ENABLE_HTTPS`, an inner port is not redirected to https: a tunnel that the user runs connects there. A
+/// service may have an inner port, too.
 #[tokio::test]
-async fn inner_ports_speak_plainly_and_services_have_them() {
+async fn inner_ports_speak_plain_http_and_services_can_have_one() {
     let mut world = World::new();
     let (outer, inner, upstream) = (free_port(), free_port(), free_port());
     let route = format!("listen = \"{outer}\"\ninner = \"{inner}\"\nupstream = \"127.0.0.1:{upstream}\"");
@@ -67,12 +68,12 @@ async fn inner_ports_speak_plainly_and_services_have_them() {
     assert_eq!(get(inner, "/", "").await.status, 401, "with a login, as everywhere");
     assert!(TcpStream::connect(("127.0.0.2", outer)).is_ok());
     assert!(TcpStream::connect(("127.0.0.2", inner)).is_err());
-    // It goes and comes with the file, and becomes an outer one when that is asked for.
+    // A reload applies a changed route: the outer port closes, and the inner port becomes an outer port.
     let swapped = format!("listen = \"{inner}\"\nupstream = \"127.0.0.1:{upstream}\"");
     world.service("app", &format!("@polite\n[route]\n{swapped}"));
     world.tell(&["reload"]);
     until("the outer port closes", || TcpStream::connect(("127.0.0.1", outer)).err());
-    // The old listener may go a moment after the new one was wanted: the next reading tries it again.
+    // The old listener may close a moment after the new listener was requested: the next reload tries it again.
     until("the inner port is an outer one", || {
         world.tell(&["reload"]);
         TcpStream::connect(("127.0.0.2", inner)).ok()
@@ -80,17 +81,17 @@ async fn inner_ports_speak_plainly_and_services_have_them() {
 }
 
 #[test]
-fn an_inner_port_that_is_taken_is_told_and_stops_nothing() {
+fn a_taken_inner_port_is_reported_and_stops_nothing() {
     let mut world = World::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     world.env("SERVICEPORTAL_PORT_LOCAL", port.to_string()).start();
     let problem = format!("port {port} is taken by another program");
-    world.until("it is told", |status| status["problems"].to_string().contains(&problem));
+    world.until("the problem is reported", |status| status["problems"].to_string().contains(&problem));
 }
 
 #[tokio::test]
-async fn who_is_not_started_yet_is_waited_for_without_a_unit() {
+async fn the_waiting_page_works_for_a_service_that_is_not_a_unit() {
     let mut world = World::new();
     let (outer, inner) = (free_port(), free_port());
     world.env("WEB_TOKEN", "t0ken").env("PORTAL_CONFIG", format!("localhost:{outer}:{inner}:/:My <App>"));
@@ -101,16 +102,16 @@ async fn who_is_not_started_yet_is_waited_for_without_a_unit() {
     assert_eq!(page.status, 502, "{}", page.head);
     assert!(page.body.contains(&format!("Nothing answers at localhost:{inner}")), "{}", page.body);
     assert!(
-        page.body.contains("My &lt;App&gt; is an entry of PORTAL_CONFIG, and no service"),
+        page.body.contains("My &lt;App&gt; is an entry of PORTAL_CONFIG, not a service"),
         "{}",
         page.body
     );
-    assert!(!page.body.contains("as soon as it answers"), "nobody knows whether it ever will: {}", page.body);
+    assert!(!page.body.contains("as soon as it answers"), "no unit says that it will start: {}", page.body);
     let program = get(outer, "/", TOKEN).await;
     let value: Value = serde_json::from_str(&program.body).unwrap();
     assert_eq!((program.status, &value["unit"], &value["state"]), (502, &Value::Null, &"unknown".into()));
 
-    // The page waits; the service comes.
+    // The waiting page is open before the service listens.
     let mut waiting = TcpStream::connect(("127.0.0.1", outer)).unwrap();
     waiting.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = format!("GET /desktopd/wait/events HTTP/1.1\r\nHost: 127.0.0.1:{outer}\r\n{TOKEN}\r\n");
@@ -125,13 +126,13 @@ async fn who_is_not_started_yet_is_waited_for_without_a_unit() {
         }
         heard.clone()
     };
-    assert!(!hear("200 OK").contains("event: enter"), "nobody is there yet");
+    assert!(!hear("200 OK").contains("event: enter"), "nothing listens yet");
     let service = TcpListener::bind(("127.0.0.1", inner)).unwrap();
     hear("event: enter");
     drop(service);
     let health = world.cli(&["health"]);
-    assert_eq!(health.code, 0, "somebody else's service is not ours to be ill with: {health:?}");
-    // Nobody made a log for nobody.
+    assert_eq!(health.code, 0, "a service outside the daemon does not count for health: {health:?}");
+    // No log file is made for a service that is not a unit.
     let logs: Vec<String> = std::fs::read_dir(world.path("log"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -139,7 +140,7 @@ async fn who_is_not_started_yet_is_waited_for_without_a_unit() {
     assert_eq!(logs, ["desktopd.log"]);
 }
 
-/// Answers everybody with an address; how often.
+/// A server that answers every request with `address`. Returns its URL and the number of requests so far.
 fn teller(address: &'static str) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/ip", listener.local_addr().unwrap());
@@ -177,7 +178,7 @@ fn the_public_address_is_looked_up_beside_the_start() {
 }
 
 #[test]
-fn nobody_out_there_is_asked_where_the_answer_is_known_or_not_wanted() {
+fn no_lookup_where_the_public_address_is_known_or_not_wanted() {
     let (url, asked) = teller("203.0.113.77");
     let known = [
         ("VAST_CONTAINERLABEL", "C.1"),
@@ -197,10 +198,10 @@ fn nobody_out_there_is_asked_where_the_answer_is_known_or_not_wanted() {
 }
 
 #[test]
-fn a_lookup_that_fails_is_told_and_stops_nothing() {
-    let nobody = free_port();
+fn a_failed_lookup_is_reported_and_stops_nothing() {
+    let closed = free_port();
     let mut world = World::new();
-    world.env("DIRECT_ADDRESS_GET_WAN", "true").env("EXTERNAL_IP_URL", format!("http://127.0.0.1:{nobody}/"));
+    world.env("DIRECT_ADDRESS_GET_WAN", "true").env("EXTERNAL_IP_URL", format!("http://127.0.0.1:{closed}/"));
     world.start();
     world.until_said("looking up the public address: EXTERNAL_IP_URL=http://127.0.0.1:");
     let address = world.status()["routes"][0]["address"].clone();

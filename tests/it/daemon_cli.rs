@@ -1,4 +1,4 @@
-//! What people type, and what scripts can rely on.
+//! The command line: commands that people type, and output and exit codes that scripts rely on.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -27,7 +27,7 @@ fn services_are_started_stopped_and_restarted_by_name_and_alias() {
     assert_eq!(answer["units"][0], "desktop");
     let after = world.until_replaced("desktop", &before);
     assert_eq!(after["restarts"], 0);
-    // Starting what runs changes nothing.
+    // Starting a running service changes nothing.
     world.tell(&["start", "desktop"]);
     assert_eq!(world.unit("desktop")["pid"], after["pid"]);
     let table = world.tell(&["status"]);
@@ -40,7 +40,7 @@ fn services_are_started_stopped_and_restarted_by_name_and_alias() {
 }
 
 #[test]
-fn a_wrong_name_is_answered_with_the_nearest_and_changes_nothing() {
+fn a_wrong_name_gets_a_suggestion_and_changes_nothing() {
     let world = World::running(&[("desktop", "@polite\naliases = [\"kde\"]")]);
     let before = world.until_state("desktop", "ready");
     for verb in ["start", "stop", "restart"] {
@@ -86,7 +86,7 @@ fn logs_are_shown_followed_and_kept() {
     world.write("go", "");
     assert!(lines.next().unwrap().unwrap().ends_with(" three"));
     world.tell(&["stop", "talker"]);
-    // What had no end of its line is shown when its writer is gone.
+    // A last line without a newline is shown when its writer has ended.
     assert!(lines.next().unwrap().unwrap().ends_with(" unfinished"));
     follower.kill().unwrap();
     follower.wait().unwrap();
@@ -114,18 +114,18 @@ fn the_socket_of_a_dead_daemon_is_taken_over() {
     drop(UnixListener::bind(world.path("run/control.sock")).unwrap());
     world.start();
     let first = pid_of(&world.until_state("service", "ready"));
-    // The worst end of a daemon: nobody tidies up.
+    // SIGKILL: the daemon cannot clean up.
     world.signal(Signal::SIGKILL);
     assert_eq!(world.ended().code(), None);
     world.start();
     let second = pid_of(&world.until_state("service", "ready"));
     assert_ne!(first, second);
-    // What the dead one left is nobody's any more; the test tidies up itself.
+    // The killed daemon's processes have no owner any more; the test kills them itself.
     nix::sys::signal::killpg(nix::unistd::Pid::from_raw(first), Signal::SIGKILL).unwrap();
 }
 
 #[test]
-fn somebody_elses_folder_is_refused() {
+fn a_run_folder_of_another_user_is_refused() {
     if !is_root() {
         return skipped("only root can make a folder of another user");
     }
@@ -138,7 +138,7 @@ fn somebody_elses_folder_is_refused() {
 }
 
 #[test]
-fn others_may_look_and_not_touch() {
+fn other_users_may_read_but_not_change() {
     if !is_root() {
         return skipped("only root can ask as another user");
     }
@@ -146,7 +146,7 @@ fn others_may_look_and_not_touch() {
     world.as_user(65534);
     world.start();
     let pid = pid_of(&world.until_state("service", "ready"));
-    // The socket's mode keeps strangers out altogether.
+    // The socket's mode keeps other users out altogether.
     let stranger = Command::new("setpriv")
         .args(["--reuid=12345", "--regid=12345", "--clear-groups"])
         .arg(world.path("desktopd"))
@@ -159,7 +159,7 @@ fn others_may_look_and_not_touch() {
 }
 
 #[test]
-fn a_flood_of_output_delays_nothing() {
+fn a_flood_of_output_does_not_delay_commands() {
     let mut world = World::of(&[
         (
             "flood",
@@ -181,10 +181,10 @@ fn a_flood_of_output_delays_nothing() {
     world.tell(&["stop", "flood"]);
     world.until_state("flood", "stopped");
     assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
-    // What was written before the stop may still be on its way through the pipe, and a file on its way to the next.
+    // Output from before the stop may still be in the pipe, and the log may be rotated meanwhile.
     let size = |name: &str| fs::metadata(world.path(name)).map_or(0, |found| found.len());
     assert!(size("log/flood.log") <= 64 << 10 && size("log/flood.log.1") <= 64 << 10);
     assert!(!world.path("log/flood.log.2").exists());
-    // The console file grew at the speed of a disk; nothing of it is needed.
+    // The console file grew very large; nothing of it is needed.
     File::create(world.path("console")).unwrap();
 }

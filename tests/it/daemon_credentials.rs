@@ -1,4 +1,4 @@
-//! What people log in with, changed while the real program runs, and what becomes of it when it starts again.
+//! Login credentials: changed while the real program runs, and kept or replaced when the daemon starts again.
 
 use std::fs::File;
 use std::io::{BufReader, IsTerminal, Read, Write};
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::daemon_world::{World, until};
 
-/// Whether user and password get in.
+/// Whether user and password are accepted.
 fn gets_in(world: &World, user: &str, password: &str) -> bool {
     let shown = STANDARD.encode(format!("{user}:{password}"));
     let answer = world.http(&format!("GET /api/status HTTP/1.1\r\nAuthorization: Basic {shown}\r\n"));
@@ -22,12 +22,12 @@ fn gets_in(world: &World, user: &str, password: &str) -> bool {
     status == "200"
 }
 
-/// A session's cookie, as it is sent.
+/// Logs in and returns the session cookie as a client sends it.
 fn cookie(world: &World, user: &str, password: &str) -> String {
     let form = format!("user={user}&password={password}");
     let length = form.len();
     let host = "Host: localhost\r\nConnection: close\r\n";
-    // The body follows the head, so the helper's own end of it is not wanted.
+    // `http_raw`, not `http`: a body follows the head, so the test writes the end of the head itself.
     let head = format!("POST /desktopd/login HTTP/1.1\r\nContent-Length: {length}\r\n{host}\r\n{form}");
     let answer = world.http_raw(&head);
     let line = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect(&answer);
@@ -66,7 +66,7 @@ fn credentials_change_at_once_and_hold_until_the_environment_changes() {
     assert!(gets_in(&world, "ada", "ch0sen one") && !gets_in(&world, "first", "given-at-start"));
     assert!(session_is_good(&world, &after) && !session_is_good(&world, &before));
 
-    // By the name that scripts know, with the password from a pipe.
+    // By the name of the older images' script, with the password from a pipe.
     let answer = world.cli_named("set-web-credentials.sh", &["bob"], "pi:ped $x\n");
     assert_eq!(answer.code, 0, "{answer:?}");
     assert!(gets_in(&world, "bob", "pi:ped $x") && !session_is_good(&world, &after));
@@ -74,7 +74,7 @@ fn credentials_change_at_once_and_hold_until_the_environment_changes() {
     world.end();
     world.env("WEB_PASSWORD", "given-anew");
     world.start();
-    world.until_said("the credentials set with set-web-credentials are older than what the environment says");
+    world.until_said("the credentials set with set-web-credentials are older than those of the environment");
     assert!(gets_in(&world, "first", "given-anew") && !gets_in(&world, "bob", "pi:ped $x"));
     assert_eq!(shown(&world)["password"], "given-anew");
 
@@ -95,7 +95,7 @@ fn credentials_change_at_once_and_hold_until_the_environment_changes() {
 }
 
 #[test]
-fn who_has_logged_out_is_out_after_a_restart_too() {
+fn a_logout_survives_a_restart() {
     let mut world = World::of(&[("fine", "@polite")]);
     world.env("WEB_PASSWORD", "given");
     world.start();
@@ -106,14 +106,14 @@ fn who_has_logged_out_is_out_after_a_restart_too() {
     let answer = world.http(&out);
     assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
     world.until_up();
-    // The answer came after it was written: even the worst end changes nothing.
+    // The credentials were on disk before the answer came, so SIGKILL loses nothing.
     world.crash();
     world.start();
     assert!(!session_is_good(&world, &one) && session_is_good(&world, &two));
 }
 
 #[test]
-fn what_cannot_be_a_user_or_a_password_is_refused_with_its_reason() {
+fn invalid_users_and_passwords_are_refused_with_a_reason() {
     let mut world = World::of(&[("fine", "@polite")]);
     world.env("WEB_PASSWORD", "given");
     world.start();
@@ -129,7 +129,7 @@ fn what_cannot_be_a_user_or_a_password_is_refused_with_its_reason() {
         let answer = world.cli_named("set-web-credentials", &[user], password);
         assert_eq!(answer.code, 64, "{user:?}: {answer:?}");
         assert!(answer.err.contains(told), "{user:?}: {answer:?}");
-        // The daemon itself is not easier to persuade.
+        // The control socket refuses the same values as the command.
         let body = serde_json::json!({ "user": user, "password": password }).to_string();
         let (status, answer) = world.post("/api/credentials", &body);
         assert!(status == 422 && answer["error"].as_str().unwrap().contains(told), "{status} {answer}");
@@ -144,7 +144,7 @@ fn what_cannot_be_a_user_or_a_password_is_refused_with_its_reason() {
     assert!(gets_in(&world, "user", "given"));
 }
 
-/// A terminal with somebody at it, and a command that asks for a password there.
+/// A pseudo-terminal, and a command that asks for a password on it.
 struct Typing {
     master: File,
     slave: OwnedFd,
@@ -161,7 +161,7 @@ impl Typing {
         Self { master: File::from(pty.master), slave, command, prompts }
     }
 
-    /// Waits for a prompt.
+    /// Waits for this prompt.
     fn asked(&mut self, prompt: &str) {
         let mut found = vec![0; prompt.len()];
         self.prompts.read_exact(&mut found).unwrap();
@@ -172,13 +172,13 @@ impl Typing {
         tcgetattr(&self.slave).unwrap().local_flags.contains(LocalFlags::ECHO)
     }
 
-    /// Waits until the terminal does not show what is typed, and types.
+    /// Waits until echo is off, then types.
     fn types(&mut self, text: &str) {
         until("nothing is shown", || (!self.shows()).then_some(()));
         self.master.write_all(text.as_bytes()).unwrap();
     }
 
-    /// The end: the exit code, what was printed, and what else was said. The terminal shows again what is typed.
+    /// Waits for the end: the exit code, the output, and the rest of the prompts. Echo must be on again.
     fn end(mut self) -> (i32, String, String) {
         let mut said = String::new();
         self.prompts.read_to_string(&mut said).unwrap();
@@ -190,7 +190,7 @@ impl Typing {
 }
 
 #[test]
-fn a_password_is_typed_unseen_and_twice() {
+fn a_password_is_typed_twice_without_echo() {
     let world = World::new();
     let words = ["hash-password", "--cost", "4"];
     let mut typing = Typing::new(&world, &words);
@@ -212,7 +212,7 @@ fn a_password_is_typed_unseen_and_twice() {
     assert_eq!((code, &*hash), (1, ""));
     assert!(said.contains("the two passwords differ"), "{said}");
 
-    // Whoever gives up is left with a terminal that works.
+    // A user who interrupts the prompt gets a terminal with echo.
     let mut typing = Typing::new(&world, &words);
     typing.asked("Password: ");
     until("nothing is shown", || (!typing.shows()).then_some(()));
@@ -220,11 +220,11 @@ fn a_password_is_typed_unseen_and_twice() {
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     let (code, hash, said) = typing.end();
     assert_eq!((code, &*hash), (1, ""));
-    assert!(said.contains("given up"), "{said}");
+    assert!(said.contains("cancelled"), "{said}");
 }
 
 #[test]
-fn a_hash_is_what_the_variable_takes() {
+fn a_printed_hash_works_in_the_variable() {
     let mut world = World::of(&[("fine", "@polite")]);
     let answer = world.cli_named("hash-password.sh", &["-r", "4"], "pa$$ word\n");
     assert!(answer.code == 0 && answer.out.starts_with("$2b$04$"), "{answer:?}");
@@ -236,12 +236,12 @@ fn a_hash_is_what_the_variable_takes() {
 }
 
 #[test]
-fn excluded_ports_are_open_loudly_and_mistakes_open_nothing() {
+fn excluded_ports_are_open_with_a_warning_and_mistakes_open_nothing() {
     let mut world = World::of(&[("fine", "@polite")]);
     let port = world.port().to_string();
     world.env("AUTH_EXCLUDE", format!("{port}, 6200"));
     world.start();
-    world.until_said(&format!("AUTH_EXCLUDE: whoever reaches port {port}, 6200 of this machine"));
+    world.until_said(&format!("AUTH_EXCLUDE: port {port}, 6200 of this machine"));
     assert!(world.http("GET /api/status HTTP/1.1\r\n").starts_with("HTTP/1.1 200"));
     world.end();
     world.env("AUTH_EXCLUDE", format!("{port},many"));

@@ -1,4 +1,5 @@
-//! Where variables come from, seen from outside: arguments, files, hooks; and the environments that people bring along.
+//! Variables from arguments, files and hooks, as commands show them; and the environments of ai-dock's compose files,
+//! vast.ai and RunPod.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -31,9 +32,9 @@ fn arguments_of_init_are_seen_by_commands_beside_it() {
     assert!(all.contains("arguments of init; over ****** (environment)"), "{all}");
     assert!(!all.contains("of-the-"), "{all}");
     assert!(!world.tell(&["env", "--json"]).contains("of-the-"));
-    // Whoever wants more log gets it.
+    // With `DEBUG`, the log has more messages.
     world.tell(&["reload"]);
-    world.until_said("somebody asked to read the configuration: ");
+    world.until_said("a reload was requested: ");
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn files_are_read_at_the_start_and_again_at_a_reload() {
     let unit = world.until_state("stays", "ready");
     let of =
         |unit: &Value, name: &str| variable(pid_of(unit), name).map(|value| value.into_string().unwrap());
-    assert_eq!(of(&unit, "MINE").as_deref(), Some("given"), "what an image brings along says less");
+    assert_eq!(of(&unit, "MINE").as_deref(), Some("given"), "a given variable overrides the file");
     assert_eq!(of(&unit, "SEEN").as_deref(), Some("Asia/Tokyo"));
     let row = shown(&world, "TZ");
     assert_eq!(row["source"], format!("{folder}.env"));
@@ -64,7 +65,7 @@ fn files_are_read_at_the_start_and_again_at_a_reload() {
     assert_eq!((of(&unit, "MINE").as_deref(), of(&unit, "SEEN").as_deref()), (Some("again"), Some("UTC")));
     assert_eq!(world.status()["problems"], serde_json::json!([]));
 
-    // A wrong value in a file has its default, and keeps nothing else from being taken over.
+    // For a wrong value in a file the default applies; the other values are still taken over.
     world.replace("environment", "MINE=third\nDISPLAY_SIZEW=wide\n");
     world.tell(&["reload"]);
     assert_eq!(world.unit("stays")["pid"], unit["pid"], "an edit restarts nothing");
@@ -76,7 +77,7 @@ fn files_are_read_at_the_start_and_again_at_a_reload() {
 }
 
 #[test]
-fn what_people_write_of_the_login_counts_from_the_next_start_on() {
+fn login_variables_in_files_apply_from_the_next_start() {
     let (first, second) = ("first-pass-w0rd", "second-pass-w0rd");
     let mut world = World::of(&[("stays", "@polite")]);
     world.env("WEB_PASSWORD", first).env("WEB_USER", "ada");
@@ -86,7 +87,7 @@ fn what_people_write_of_the_login_counts_from_the_next_start_on() {
         let shown: Value = serde_json::from_str(&world.tell(&["credentials", "--json"])).unwrap();
         (shown["user"].as_str().unwrap().to_owned(), shown["password"].as_str().unwrap().to_owned())
     };
-    assert_eq!(login(&world), ("ada".into(), first.into()), "an image's word does not count");
+    assert_eq!(login(&world), ("ada".into(), first.into()), "the given login counts");
     world.replace(
         "environment",
         &format!("WEB_PASSWORD={second}\nWEB_USERNAME=bob\nENABLE_HTTPS=true\nAUTH_EXCLUDE=6100\n"),
@@ -99,7 +100,7 @@ fn what_people_write_of_the_login_counts_from_the_next_start_on() {
         );
     }
     assert_eq!(login(&world), ("ada".into(), first.into()));
-    // At the next start, and at the one after that.
+    // Both at the next start and at the start after that.
     for _ in 0..2 {
         world.end();
         world.start();
@@ -112,13 +113,13 @@ fn what_people_write_of_the_login_counts_from_the_next_start_on() {
 }
 
 #[test]
-fn what_hooks_leave_is_everybody_s_after_a_new_plan() {
+fn variables_of_hooks_reach_all_services_after_a_new_plan() {
     let hooks =
         "type = \"oneshot\"\ncommand = [\"/bin/sh\", \"-c\", \"env -0 > $$D/before; echo ran >> $$D/runs\"]";
     let mut world =
         World::of(&[("hooks", hooks), ("after", "@polite\nafter = [\"hooks\"]"), ("before", "@polite")]);
     world.service("hooks", &format!("{hooks}\nafter = [\"before\"]"));
-    // What hooks of an earlier boot left is none of this one's business.
+    // Variables that hooks of an earlier boot left are not used.
     fs::create_dir(world.path("run")).unwrap();
     fs::write(world.path("run/hook-environment"), b"STALE=1\0").unwrap();
     world.start();
@@ -133,12 +134,12 @@ fn what_hooks_leave_is_everybody_s_after_a_new_plan() {
     assert_eq!(variable(pid_of(&after), "LEFT").unwrap(), "by a hook");
     let row = shown(&world, "DISPLAY_SIZEW");
     assert_eq!((&row["value"], &row["source"]), (&"1234".into(), &"hooks".into()));
-    assert_eq!(world.unit("before")["pid"], before["pid"], "what came before them is left alone");
-    assert_eq!(world.read("runs"), "ran\n", "and they do not run again");
+    assert_eq!(world.unit("before")["pid"], before["pid"], "a unit from before the hooks is not restarted");
+    assert_eq!(world.read("runs"), "ran\n", "hooks do not run again");
 }
 
 #[test]
-fn without_a_server_no_port_is_open_and_only_what_is_asked_for_runs() {
+fn without_a_server_no_port_is_open_and_only_requested_services_run() {
     let mut world = World::of(&[
         ("stays", "@polite"),
         ("asked", "@polite\nserverless = true"),
@@ -160,13 +161,13 @@ fn without_a_server_no_port_is_open_and_only_what_is_asked_for_runs() {
         assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "port {port} is open");
     }
     assert_eq!(world.cli(&["health"]).code, 0);
-    // What was left out starts when somebody asks.
+    // A service that was left out can be started by a command.
     world.tell(&["start", "stays"]);
     world.until_state("stays", "ready");
 }
 
-/// What the two compose files of ai-dock pass on where nobody changed anything, those of the linux-desktop over those of
-/// the base image; ports of this test's own apart.
+/// The environment of ai-dock's two compose files with unchanged settings, those of the linux-desktop image over those
+/// of the base image. The ports are this test's own.
 const COMPOSE: &[(&str, &str)] = &[
     ("CADDY_AUTH_COOKIE_NAME", ""),
     ("CF_QUICK_TUNNELS", "true"),
@@ -218,7 +219,7 @@ const COMPOSE: &[(&str, &str)] = &[
     ("WORKSPACE_SYNC", "true"),
 ];
 
-/// What its image says of itself besides, and what its init exports.
+/// Variables that the image itself sets, and that its init exports.
 const IMAGE: &[(&str, &str)] = &[
     ("DISPLAY", ":0"),
     ("VNC_DISPLAY", ":1"),
@@ -234,7 +235,7 @@ const IMAGE: &[(&str, &str)] = &[
     ("XPU_TARGET", "NVIDIA_GPU"),
 ];
 
-/// An instance that was made from vast.ai's template for a desktop.
+/// The environment of an instance made from vast.ai's desktop template.
 const VAST: &[(&str, &str)] = &[
     ("CONTAINER_API_KEY", "0123456789abcdef"),
     ("CONTAINER_ID", "12345678"),
@@ -264,7 +265,7 @@ const VAST: &[(&str, &str)] = &[
     ("WORKSPACE", "/workspace"),
 ];
 
-/// A pod that was made from a template of ai-dock's for RunPod, which can pass neither quotes nor blanks.
+/// The environment of a pod made from ai-dock's RunPod template, which can pass neither quotes nor blanks.
 const RUNPOD: &[(&str, &str)] = &[
     ("COTURN_FLAGS", "--verbose___--no-rfc5780"),
     ("DIRECT_ADDRESS_GET_WAN", "false"),
@@ -285,9 +286,9 @@ const RUNPOD: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn nobody_s_environment_is_told_to_be_wrong() {
+fn environments_of_other_images_cause_no_unexpected_problems() {
     let both = [COMPOSE, IMAGE].concat();
-    // Their defaults that are no good, and what there is not yet.
+    // The only problems: bad defaults of these environments, and features that are not implemented.
     let compose: &[&str] = &[
         "WEB_PASSWORD can be guessed: it is among the first that people try",
         "CF_QUICK_TUNNELS: this version opens no Cloudflare tunnels",
@@ -296,7 +297,7 @@ fn nobody_s_environment_is_told_to_be_wrong() {
         let mut world = World::of(&[("stays", "@polite")]);
         let (portal, inner) = world.ports();
         for (name, value) in environment {
-            // The only entry that is about a port of this test's own.
+            // The only entry with a port of this test's own.
             world.env(name, value.replace("localhost:1111:11111", &format!("localhost:{portal}:{inner}")));
         }
         world.start();
@@ -313,7 +314,7 @@ fn nobody_s_environment_is_told_to_be_wrong() {
     }
 }
 
-/// The services that are shipped have no trouble with it either.
+/// The shipped services have no problem with this environment either.
 fn planned(environment: &[(&str, &str)]) {
     let plan = Command::new(env!("CARGO_BIN_EXE_desktopd"))
         .args(["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/config"), "plan", "--json"])

@@ -1,4 +1,4 @@
-//! What happened, how the boot went, and waiting for what was asked for: with the real program.
+//! Events, the boot chart, and waiting for a request's result, with the real program.
 
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::daemon_world::{World, pid_of};
 const BROKEN: &str = "command = [\"/bin/sh\", \"-c\", \"echo broken; exit 3\"]\nready = { kind = \"tcp\", address = \"127.0.0.1:1\" }\nautostart = false\nrestart-limit = 1";
 
 #[test]
-fn a_boot_is_told_by_events_and_drawn_as_a_chart() {
+fn a_boot_is_recorded_as_events_and_drawn_as_a_chart() {
     let world = World::running(&[
         ("first", "command = [\"/bin/sleep\", \"0.2\"]\ntype = \"oneshot\""),
         ("second", "@polite\nneeds = [\"first\"]"),
@@ -52,7 +52,7 @@ fn events_are_followed_with_their_reasons_and_processes() {
         .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
     let first = lines.next().unwrap()["seq"].as_u64().unwrap();
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
-    // Back at once: these states are too short for anybody who only looks at them.
+    // The restart is immediate: polling the status would miss these short states.
     let events: Vec<Value> = lines.by_ref().take_while(|event| event["to"] != "ready").collect();
     let seqs = events.iter().map(|event| event["seq"].as_u64().unwrap());
     assert!(seqs.eq(first + 1..=first + events.len() as u64), "{events:?}");
@@ -64,7 +64,7 @@ fn events_are_followed_with_their_reasons_and_processes() {
 }
 
 #[test]
-fn waiting_ends_when_it_is_done_or_cannot_be() {
+fn waiting_ends_with_the_result_or_when_none_is_possible() {
     let world = World::running(&[
         ("good", "@polite"),
         ("needy", "@polite\nneeds = [\"broken\"]\nautostart = false"),
@@ -91,7 +91,7 @@ fn waiting_ends_when_it_is_done_or_cannot_be() {
 }
 
 #[test]
-fn the_end_can_be_asked_for() {
+fn a_command_can_shut_the_daemon_down() {
     let mut world = World::running(&[("service", "@polite")]);
     world.until_state("service", "ready");
     world.tell(&["shutdown"]);

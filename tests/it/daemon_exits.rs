@@ -1,5 +1,5 @@
-//! How services end, and what signals do to the daemon itself: the same as PID 1, beside another init, and below a
-//! shell.
+//! Exit codes and signals of services, and signals to the daemon itself: the same as PID 1, beside another init, and
+//! below a shell.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use crate::daemon_world::{World, find, is_alive, pid_of, skipped, until, works};
 
 const NAMESPACE: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
 
-/// The inits that images use.
+/// Init programs that images use.
 const INITS: [&str; 5] = [
     "/usr/bin/docker-init",
     "/usr/libexec/docker/docker-init",
@@ -32,7 +32,7 @@ enum Way {
 }
 
 impl Way {
-    /// The words before the program; `None` when it cannot be started like this here.
+    /// The command line before the program; `None` where this way does not work.
     fn words(self) -> Option<Vec<&'static str>> {
         match self {
             Self::Pid1 => works(&NAMESPACE).then(|| NAMESPACE.to_vec()),
@@ -53,7 +53,7 @@ impl Way {
 const END: &str =
     "#!/bin/sh\nulimit -c 0\ncase $1 in code) exit \"$2\" ;; *) kill \"-$2\" $$; sleep 5; exit 99 ;; esac\n";
 
-/// Signals that do not end a process: ignored, or for stopping and going on.
+/// Signals that do not end a process: ignored by default, or for job control.
 const NO_END: [i32; 8] = [
     libc::SIGCHLD,
     libc::SIGCONT,
@@ -65,12 +65,12 @@ const NO_END: [i32; 8] = [
     libc::SIGWINCH,
 ];
 
-/// The name of a signal in a reason.
+/// The name of a signal as reasons show it.
 fn name(signal: i32) -> String {
     Signal::try_from(signal).map_or_else(|_| signal.to_string(), |signal| signal.as_str().to_owned())
 }
 
-fn every_end_is_told(way: Way) {
+fn every_end_is_reported(way: Way) {
     let Some(words) = way.words() else { return };
     let mut world = World::new();
     world.script("end", END);
@@ -78,7 +78,8 @@ fn every_end_is_told(way: Way) {
     for code in 0..=255 {
         expected.insert(format!("code-{code}"), format!("it ended with exit code {code}"));
     }
-    // Two are the C library's: whoever ignores them hands that down, and nobody can change it.
+    // Signals 32 and 33 are the C library's: when they are ignored, child processes inherit that, and a program cannot
+    // change it.
     for signal in (1..=64).filter(|signal| !NO_END.contains(signal) && ![32, 33].contains(signal)) {
         expected.insert(format!("signal-{signal}"), format!("it ended with signal {}", name(signal)));
     }
@@ -92,7 +93,7 @@ fn every_end_is_told(way: Way) {
     world.wrapped_in(&words);
     world.start();
     let is_over = |unit: &serde_json::Value| unit["state"] == "failed" || unit["state"] == "stopped";
-    // Hundreds of processes take their time on a busy machine: the patience is for each part of them.
+    // Hundreds of processes take long on a busy machine: the time limit applies to each part of them.
     let mut status = serde_json::Value::Null;
     for part in 1..=6 {
         status = world.until("the next ones have ended", |status| {
@@ -113,14 +114,14 @@ fn every_end_is_told(way: Way) {
     stop(&mut world, libc::SIGTERM);
 }
 
-/// Tells the daemon itself to end, and sees that it does well.
+/// Sends the daemon a signal that should end it, and checks that it stops cleanly.
 fn stop(world: &mut World, signal: i32) {
     send(world.inner_pid(), &[signal]);
     assert_eq!(world.ended().code(), Some(0), "signal {signal}");
     world.assert_nothing_left();
 }
 
-/// Not by `nix`, which does not know real-time signals.
+/// Not with `nix`, which does not know real-time signals.
 fn send(pid: i32, signals: &[i32]) {
     for signal in signals {
         let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).output().unwrap();
@@ -131,7 +132,7 @@ fn send(pid: i32, signals: &[i32]) {
 fn signals_to_the_daemon(way: Way) {
     let Some(words) = way.words() else { return };
     let mut world = World::of(&[("stays", "@polite"), ("guarded", "@polite\ncontain = true")]);
-    // Then it also tells that nothing changed.
+    // With `DEBUG` the daemon also logs that nothing changed.
     world.env("DEBUG", "true");
     world.wrapped_in(&words);
     world.start();
@@ -141,8 +142,8 @@ fn signals_to_the_daemon(way: Way) {
     let faults =
         [libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV, libc::SIGSYS];
     let harmless = |signal: &i32| {
-        // The C library keeps two for itself: nobody else can take them. They end even a PID 1, namely while its first
-        // thread starts another one and has all signals blocked.
+        // The C library keeps signals 32 and 33 for itself: a program cannot catch them. They end even a PID 1, namely
+        // while its first thread starts another thread and has all signals blocked.
         let caught = ![libc::SIGKILL, libc::SIGSTOP, libc::SIGHUP, 32, 33].contains(signal);
         caught && !stops.contains(signal) && (way == Way::Pid1 || !faults.contains(signal))
     };
@@ -155,7 +156,8 @@ fn signals_to_the_daemon(way: Way) {
     for name in ["stays", "guarded"] {
         assert_eq!(find(&world.status(), name), find(&before, name), "{way:?}");
     }
-    // It still hears of its children, and reads the configuration, whoever notices the change first.
+    // The daemon still notices the end of its children and still reads the configuration (after the signal, or because
+    // the file watch noticed the change first).
     world.service("new", "@polite");
     kill(Pid::from_raw(daemon), Signal::SIGHUP).unwrap();
     world.until_said("got signal HUP: ");
@@ -175,31 +177,31 @@ fn signals_to_the_daemon(way: Way) {
 }
 
 #[test]
-fn every_end_is_told_by_pid_1() {
-    every_end_is_told(Way::Pid1);
+fn every_exit_is_reported_by_pid_1() {
+    every_end_is_reported(Way::Pid1);
 }
 
 #[test]
-fn every_end_is_told_beside_another_init() {
-    every_end_is_told(Way::BesideInit);
+fn every_exit_is_reported_beside_another_init() {
+    every_end_is_reported(Way::BesideInit);
 }
 
 #[test]
-fn every_end_is_told_below_a_shell() {
-    every_end_is_told(Way::BelowShell);
+fn every_exit_is_reported_below_a_shell() {
+    every_end_is_reported(Way::BelowShell);
 }
 
 #[test]
-fn signals_do_what_they_should_to_pid_1() {
+fn signals_have_their_effect_as_pid_1() {
     signals_to_the_daemon(Way::Pid1);
 }
 
 #[test]
-fn signals_do_what_they_should_beside_another_init() {
+fn signals_have_their_effect_beside_another_init() {
     signals_to_the_daemon(Way::BesideInit);
 }
 
 #[test]
-fn signals_do_what_they_should_below_a_shell() {
+fn signals_have_their_effect_below_a_shell() {
     signals_to_the_daemon(Way::BelowShell);
 }

@@ -1,4 +1,4 @@
-//! What surrounds the daemon fails: the disk of the logs, a read-only root, a strange `/run`, the clock.
+//! Failures around the daemon: a full disk for the logs, a read-only root, an unusual `/run`, a clock that jumps.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::daemon_world::{World, find, is_root, pid_of, proc_status, skipped, until, works};
 
-/// Prints its argument again whenever `say` changes.
+/// Prints the file `say` again whenever it changes.
 const TALKER: &str = "#!/bin/sh\nlast=\nwhile :; do\n  said=$(cat \"$D/say\" 2>/dev/null)\n  \
     [ \"$said\" = \"$last\" ] || echo \"$said\"\n  last=$said\n  sleep 0.02\ndone\n";
 
-/// A mount namespace in which `script` has been run, with `$D` for the folder.
+/// The command line for a new mount namespace in which `script` has been run, with `$D` for the folder.
 fn mounted(script: &str) -> Vec<String> {
     let line = format!("{script}\nexec \"$@\"");
     ["unshare", "--mount", "sh", "-ec", &line, "sh"].map(str::to_owned).to_vec()
@@ -29,7 +29,7 @@ fn wrap(world: &mut World, script: &str) -> bool {
 }
 
 #[test]
-fn a_full_disk_costs_the_log_files_and_nothing_else() {
+fn a_full_disk_affects_only_the_log_files() {
     let mut world = World::of(&[
         ("talker", "command = [\"@D/talker\"]"),
         (
@@ -45,7 +45,7 @@ fn a_full_disk_costs_the_log_files_and_nothing_else() {
     world.start();
     let before = world.until_up();
     world.until_said("warning: log of flood: No space left on device");
-    // As the daemon sees it: the mount is its own.
+    // Through the daemon's mount namespace: only the daemon has this mount.
     let seen = |name: &str| format!("/proc/{}/root{}", world.pid(), world.path(name).display());
     assert_eq!(fs::metadata(seen("log/flood.log")).unwrap().len() % 4096, 0, "the disk is full to its end");
     world.replace("say", "to a full disk");
@@ -55,7 +55,7 @@ fn a_full_disk_costs_the_log_files_and_nothing_else() {
     world.tell(&["restart", "fine"]);
     world.until_replaced("fine", &find(&before, "fine"));
     assert!(world.read("console").matches("log of flood").count() <= 2, "it is said once");
-    // Or it would take the room for itself again.
+    // Wait for the end of the flood: otherwise its output would fill the freed space again.
     until("the flood is over", || world.log("flood").ends_with("over\n").then_some(()));
     fs::File::create(seen("log/flood.log")).unwrap();
     world.replace("say", "there is room again");
@@ -68,20 +68,20 @@ fn a_full_disk_costs_the_log_files_and_nothing_else() {
 }
 
 #[test]
-fn logs_that_are_removed_or_cannot_be_written_come_back() {
+fn removed_or_unwritable_logs_are_written_again() {
     let mut world = World::of(&[("talker", "command = [\"@D/talker\"]")]);
     world.script("talker", TALKER);
     world.start();
     world.replace("say", "first");
     world.until_written("log/talker.log", "first");
     let remove = || {
-        // The daemon's own words may bring the folder back at any moment.
+        // The daemon's own log lines may create the folder again at any moment.
         until("the folder is gone", || fs::remove_dir_all(world.path("log")).ok());
     };
     remove();
     world.replace("say", "second");
     world.until_written("log/talker.log", "second");
-    // What even root cannot write to.
+    // A folder in place of the file: even root cannot write to it.
     remove();
     fs::create_dir_all(world.path("log/talker.log")).unwrap();
     world.replace("say", "third");
@@ -104,7 +104,7 @@ const TELL: &str = "#!/usr/bin/env python3\nimport os, socket, time\n\
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
     s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])\ntime.sleep(1000)\n";
 
-/// Everything that a service may need works: readiness, restarts, containment, the front door, an orderly end.
+/// Checks that everything works: readiness, restarts, containment, the gateway, a clean stop.
 fn everything_works(world: &mut World) {
     world.start();
     for name in ["polite", "guarded", "telling"] {
@@ -138,7 +138,7 @@ fn a_read_only_root_and_a_run_folder_without_programs_are_enough() {
     let problems = world.status()["problems"].to_string();
     assert!(problems.contains("/var/lib/desktopd-test"), "{problems}");
     assert!(world.tell(&["credentials"]).contains("password"));
-    assert!(!world.path("run/control.sock").exists(), "it is where only the daemon and its like see it");
+    assert!(!world.path("run/control.sock").exists(), "only the daemon's users can see it");
     world.end();
     everything_works(&mut world);
 }
@@ -159,7 +159,7 @@ fn a_user_without_an_account_can_run_it() {
     everything_works(&mut world);
 }
 
-/// Moves the wall clock by as many seconds as a file says.
+/// Moves the wall clock by the number of seconds in a file.
 const CLOCK: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -202,7 +202,7 @@ time_t time(time_t *result) {
 "#;
 
 #[test]
-fn the_clock_may_jump() {
+fn a_jump_of_the_clock_affects_no_deadline() {
     const HOUR: i64 = 3_600_000;
     let go = "ready = { kind = \"file\", path = \"@D/go\" }";
     let mut world = World::of(&[
@@ -248,12 +248,12 @@ fn the_clock_may_jump() {
         assert_eq!(last["text"], word);
         let away = last["at"].as_i64().unwrap() - started - jump * 1000;
         assert!((0..HOUR / 60).contains(&away), "{word}: {away} ms after the start");
-        // Nothing fires early …
+        // No deadline comes early …
         assert_eq!(world.unit("slow")["state"], "starting", "{word}");
         if began.elapsed() < Duration::from_millis(1900) {
             assert_eq!(world.unit("limited")["state"], "starting", "{word}");
         }
-        // … or hangs.
+        // … or never.
         world.tell(&["stop", "deaf"]);
         world.until_state("deaf", "stopped");
         let took = jumped.elapsed();
@@ -278,7 +278,7 @@ fn the_clock_may_jump() {
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let seqs: Vec<u64> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
     assert!(seqs.windows(2).all(|two| two[0] < two[1]), "{seqs:?}");
-    // Events keep to the clock of the start: their times tell how long things took.
+    // Event times follow the clock of the start, so that they show durations.
     let times: Vec<i64> = events.iter().map(|event| event["at"].as_i64().unwrap()).collect();
     assert!(times.iter().all(|at| (0..HOUR / 60).contains(&(at - started))), "{times:?}");
 }

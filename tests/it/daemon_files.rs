@@ -1,4 +1,4 @@
-//! Mistakes in what people write cost what is mistaken, and are told by name.
+//! Mistakes in configuration files: only the wrong part fails, and the message names it.
 
 use std::net::TcpListener;
 
@@ -32,7 +32,7 @@ fn broken_files_are_failed_units_and_the_others_run() {
         ("circle-a", "they wait for each other in a circle: "),
         ("circle-b", "they wait for each other in a circle: "),
         ("unknown-need", "needs: \"fin\" is not the name of a service; did you mean \"fine\"?"),
-        ("unknown-variable", "names ${run-dri}, which nobody defines; did you mean ${run-dir}?"),
+        ("unknown-variable", "names ${run-dri}, which is not defined; did you mean ${run-dir}?"),
     ] {
         let unit = find(&status, name);
         let reason = unit["reason"].as_str().unwrap();
@@ -55,7 +55,7 @@ fn broken_files_are_failed_units_and_the_others_run() {
 }
 
 #[test]
-fn a_taken_port_costs_that_port() {
+fn a_taken_port_affects_that_port_only() {
     let taken = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let mut world = World::of(&[("fine", "@polite")]);
@@ -98,7 +98,7 @@ fn a_password_that_cannot_be_hashed_is_refused_and_not_shown() {
     let problems = world.status()["problems"].to_string();
     assert!(problems.contains("WEB_PASSWORD: the value is not a password of at most 72 bytes"), "{problems}");
     assert!(!world.read("console").contains(&long));
-    // One that works was made instead.
+    // A working password was generated instead.
     let shown: serde_json::Value = serde_json::from_str(&world.tell(&["credentials", "--json"])).unwrap();
     assert!(shown["password"].as_str().is_some_and(|made| made.len() >= 12), "{shown}");
 }
@@ -132,7 +132,7 @@ fn secrets_are_masked_in_logs_plans_and_reasons() {
 }
 
 #[test]
-fn a_missing_configuration_is_a_problem_and_no_end() {
+fn a_missing_configuration_is_a_problem_and_the_daemon_runs() {
     let mut world = World::of(&[]);
     std::fs::remove_dir(world.path("services")).unwrap();
     world.start();
@@ -167,14 +167,14 @@ fn a_unit_gets_its_files_and_folders_before_it_starts() {
 }
 
 #[test]
-fn temporary_files_of_a_service_are_its_own_and_gone_at_its_next_start() {
+fn temporary_files_of_a_service_are_private_and_removed_at_its_next_start() {
     let mut world = World::of(&[(
         "writer",
         "command = [\"sh\", \"-c\", \"stat --format=%a $$TMPDIR > @D/seen.new; ls $$TMPDIR >> @D/seen.new; \
          echo $$TMPDIR >> @D/seen.new; ln -s @D/kept $$TMPDIR/left; mv @D/seen.new @D/seen; exec sleep 100\"]\n\
          private-tmp = true",
     )]);
-    // What everybody else's temporary files go by does not count, and what a link leads to stays.
+    // `TMPDIR` has no effect here, and the target of a symbolic link is kept.
     world.env("TMPDIR", "/nowhere");
     std::fs::create_dir(world.path("kept")).unwrap();
     world.write("kept/file", "kept");
@@ -191,7 +191,7 @@ fn temporary_files_of_a_service_are_its_own_and_gone_at_its_next_start() {
 }
 
 #[test]
-fn a_condition_is_looked_at_again_when_somebody_asks() {
+fn a_condition_is_checked_again_at_a_reload() {
     let world = World::running(&[(
         "waiting",
         "@polite\n[[condition]]\nany-file = [\"@D/none\", \"@D/keys\"]\nelse = \"no key is known\"",

@@ -1,5 +1,5 @@
-//! A service prints as fast as it can, or strangers send as much as they can: everybody else is served all the same, and
-//! memory stays what it was.
+//! A service prints as fast as it can, or clients without a login send as much as they can: other requests are still
+//! answered, and memory use does not grow.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -9,10 +9,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::daemon_world::{World, find, is_alive, pid_of, proc_status, until};
 
-/// What a person takes for at once.
+/// The longest answer time that a person takes for immediate.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-/// Prints lines of 100 bytes without end, and keeps count of the megabytes in a file.
+/// Prints lines of 100 bytes without end, and writes the number of megabytes so far into a file.
 const FLOOD: &str = r#"
 #include <fcntl.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ fn resident(pid: i32) -> i64 {
     proc_status(pid, "VmRSS").trim_end_matches(" kB").trim().parse::<i64>().unwrap() / 1024
 }
 
-/// The median of several.
+/// The median of several measurements.
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
@@ -57,16 +57,16 @@ fn best(mut measure: impl FnMut() -> Duration) -> Duration {
 }
 
 #[test]
-fn a_flood_of_lines_delays_nobody() {
+fn a_flood_of_output_lines_does_not_delay_other_answers() {
     let mut world = World::of(&[("other", "@polite")]);
     let flood = world.compiled("flood", FLOOD, &[]);
     world.service("flood", &format!("command = [\"{flood}\", \"@D/written\"]\nautostart = false"));
     world.start();
     world.until_up();
-    // What it needs once is there before it is measured.
+    // Memory that is allocated once is allocated before the measurement.
     world.tell(&["start", "flood"]);
     let written = || world.read("written").trim().parse::<u64>().unwrap_or(0);
-    until("it has filled what it may", || (written() > 20_000_000).then_some(()));
+    until("the log files are full", || (written() > 20_000_000).then_some(()));
     let (before, from, began) = (resident(world.pid()), written(), Instant::now());
     let status = best(|| {
         median(
@@ -119,7 +119,7 @@ fn a_flood_of_lines_delays_nobody() {
 }
 
 #[test]
-fn heads_that_never_end_take_little_memory_and_it_is_given_back() {
+fn endless_request_heads_use_little_memory_and_free_it() {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most.min(8192), most).unwrap();
     let mut world = World::of(&[("one", "@polite")]);
@@ -141,7 +141,7 @@ fn heads_that_never_end_take_little_memory_and_it_is_given_back() {
     for number in 0..1500 {
         let mut stranger = TcpStream::connect(("127.0.0.1", world.port())).unwrap();
         stranger.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
-        // It may have had to go already.
+        // The gateway may have closed the connection already.
         let _ = stranger.write_all(head.as_bytes());
         strangers.push(stranger);
         if number % 50 == 0 {

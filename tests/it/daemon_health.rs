@@ -1,4 +1,4 @@
-//! Units that are ready and do not work: checks of every kind, what is told of them, and what they leave.
+//! Health checks: every kind of check, the reports about unhealthy units, and the processes that checks leave.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,8 +25,8 @@ class H(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
 "#;
 
-/// An X server as far as its first word: it refuses whoever has another key than the file `key` says, and everybody
-/// when there is none.
+/// The handshake of an X server: it refuses clients with another key than the file `key` has, and all clients when
+/// there is no such file.
 const X_SERVER: &str = r#"#!/usr/bin/env python3
 import os, socket, struct, sys
 path = sys.argv[1]
@@ -98,7 +98,7 @@ fn an_unhealthy_unit_stays_ready_and_says_so_everywhere_until_it_is_healthy_agai
     assert!(world.tell(&["status", "web"]).contains(&reason));
     world.until_said(&format!("web is ready: {reason}"));
     fs::remove_file(world.path("sick")).unwrap();
-    let well = until("it is well", || Some(world.unit("web")).filter(|web| web["health"] == "healthy"));
+    let well = until("it is healthy", || Some(world.unit("web")).filter(|web| web["health"] == "healthy"));
     assert_eq!((&well["pid"], &well["reason"], &well["restarts"]), (&before["pid"], &"".into(), &0.into()));
     let told: Vec<(String, String)> = events(&world, "web")
         .iter()
@@ -127,7 +127,7 @@ fn an_unhealthy_unit_is_restarted_and_at_last_given_up() {
     assert_eq!((failed["reason"].as_str(), &failed["restarts"]), (Some(reason.as_str()), &1.into()));
     assert_eq!(failed["health"], Value::Null);
     let needy =
-        until("what needs it waits", || Some(world.unit("needy")).filter(|unit| unit["state"] == "waiting"));
+        until("the dependent waits", || Some(world.unit("needy")).filter(|unit| unit["state"] == "waiting"));
     assert_eq!(needy["reason"], "for frail (failed)");
     fs::remove_file(world.path("sick")).unwrap();
     world.tell(&["start", "--wait", "frail", "needy"]);
@@ -137,7 +137,7 @@ fn an_unhealthy_unit_is_restarted_and_at_last_given_up() {
 #[test]
 fn a_check_that_hangs_is_ended_with_all_that_it_started_and_there_is_one_at_a_time() {
     let world = World::new();
-    // It says so when a process of an earlier check is still there.
+    // Writes `overlap` when a process of an earlier check still exists.
     world.script(
         "hang",
         "#!/bin/sh\nfor pid in $(cat \"$D/checks\" 2>/dev/null); do\n  kill -0 $pid 2>/dev/null && echo $pid >> \"$D/overlap\"\ndone\n\
@@ -158,7 +158,7 @@ fn a_check_that_hangs_is_ended_with_all_that_it_started_and_there_is_one_at_a_ti
     };
     let count = checks().len();
     let last = until("another check", || checks().get(count).filter(|pids| pids.len() == 2).cloned());
-    // In the middle of a check: it ends with what it checks.
+    // A stop in the middle of a check ends the check together with its unit.
     world.tell(&["stop", "--wait", "service"]);
     until("the check has ended", || (!last.iter().any(|pid| is_alive(*pid))).then_some(()));
     assert_eq!(world.read("overlap"), "");
@@ -166,7 +166,7 @@ fn a_check_that_hangs_is_ended_with_all_that_it_started_and_there_is_one_at_a_ti
     assert!(alive.is_empty(), "{alive:?}");
 }
 
-/// A display that nobody else has, and its socket's folder for as long as the test runs.
+/// A display number that no other process uses, and its socket's folder for as long as the test runs.
 struct Display {
     number: u32,
     made: bool,
@@ -193,13 +193,13 @@ impl Drop for Display {
     fn drop(&mut self) {
         let _ = fs::remove_file(self.socket());
         if self.made {
-            // Another test may have put something there meanwhile.
+            // Another test may have put a socket there meanwhile.
             let _ = fs::remove_dir(SOCKETS);
         }
     }
 }
 
-/// One record of an `Xauthority` file: the key to every display.
+/// One record of an `Xauthority` file: the key for every display.
 fn authority(key: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0xff, 0xff];
     for field in [b"", b"", &b"MIT-MAGIC-COOKIE-1"[..], key] {
@@ -210,7 +210,7 @@ fn authority(key: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn an_x_server_is_ready_when_it_lets_in_and_unhealthy_when_it_is_frozen() {
+fn an_x_server_is_ready_when_it_accepts_and_unhealthy_when_frozen() {
     let Some(display) = Display::new() else { return skipped("there is no /tmp/.X11-unix") };
     let mut world = World::new();
     world.script("x", X_SERVER);
@@ -231,7 +231,7 @@ fn an_x_server_is_ready_when_it_lets_in_and_unhealthy_when_it_is_frozen() {
     );
     fs::write(world.path("authority"), authority(b"sesame")).unwrap();
     world.start();
-    // Its socket accepts, which is not enough.
+    // The socket accepts connections, which is not enough for readiness.
     until("the socket exists", || display.socket().exists().then_some(()));
     for _ in 0..10 {
         assert_eq!(world.unit("screen")["state"], "starting");
@@ -252,12 +252,12 @@ fn an_x_server_is_ready_when_it_lets_in_and_unhealthy_when_it_is_frozen() {
     assert_eq!(after["restarts"], 1);
     let why = format!("unhealthy: display :{number}: no answer within 1s");
     assert!(events(&world, "screen").iter().any(|event| event["reason"] == why.as_str()));
-    // The folder may go only after what is in it.
+    // The folder may be removed only after its contents.
     world.end();
 }
 
 #[test]
-fn a_real_x_server_lets_us_in_with_its_key_only() {
+fn a_real_x_server_accepts_only_its_key() {
     let (Some(display), true) = (Display::new(), Command::new("Xvfb").arg("-help").output().is_ok()) else {
         return skipped("Xvfb is not installed");
     };
@@ -290,7 +290,7 @@ fn a_real_x_server_lets_us_in_with_its_key_only() {
 }
 
 #[test]
-fn what_was_tried_last_is_the_reason_why_it_is_not_ready() {
+fn the_last_failed_check_is_the_reason_for_not_ready() {
     let port = free_port();
     let mut world = World::new();
     let slow = |ready: &str| {
@@ -339,7 +339,7 @@ fn what_was_tried_last_is_the_reason_why_it_is_not_ready() {
 }
 
 #[test]
-fn a_unit_says_what_it_does_and_everybody_may_read_it() {
+fn a_units_status_text_is_shown_to_all_users() {
     let mut world = World::new();
     world.script(
         "talker",
@@ -360,13 +360,13 @@ fn a_unit_says_what_it_does_and_everybody_may_read_it() {
     let after = says("later");
     assert_eq!((&after["state"], &after["pid"]), (&"ready".into(), &before["pid"]));
     world.tell(&["stop", "--wait", "talker"]);
-    // The event that is waited for comes before the snapshot.
+    // The event that `--wait` waits for comes before the snapshot is updated.
     assert_eq!(world.until_state("talker", "stopped")["status_text"], "");
     assert!(!world.path("run/notify/talker").exists());
 }
 
 #[test]
-fn the_last_lines_of_a_failed_service_stand_beside_its_reason() {
+fn the_last_lines_of_a_failed_service_are_shown_with_its_reason() {
     let world = World::running(&[(
         "broken",
         "command = [\"/bin/sh\", \"-c\", \"i=0; while [ $$i -lt 30 ]; do i=$$((i+1)); echo line $$i; done; exit 3\"]\nrestart = \"never\"",

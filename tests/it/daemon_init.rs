@@ -1,4 +1,4 @@
-//! The duties of an init, as PID 1 and beside one: orphans, signals, and what every process starts with.
+//! The duties of an init, as PID 1 and beside another init: orphans, signals, and the initial state of every process.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -11,7 +11,7 @@ use crate::daemon_world::{
     World, children, environment, is_root, pid_of, proc_status, skipped, until, variable,
 };
 
-/// Leaves as many orphans as its argument says.
+/// Leaves the number of orphans that its argument gives.
 const ORPHANS: &str = r#"#!/usr/bin/env python3
 import os, sys
 for _ in range(int(sys.argv[1])):
@@ -67,7 +67,7 @@ fn beside_another_init_orphans_are_collected_too() {
 }
 
 #[test]
-fn as_pid_1_it_collects_orphans_and_ends_when_told_to() {
+fn as_pid_1_it_collects_orphans_and_stops_on_a_signal() {
     let unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
     let probe = std::process::Command::new(unshare[0]).args(&unshare[1..]).arg("true").output();
     if !probe.as_ref().is_ok_and(|output| output.status.success()) {
@@ -86,7 +86,7 @@ fn as_pid_1_it_collects_orphans_and_ends_when_told_to() {
     world.until_state("zombies", "stopped");
     assert!(world.log("zombies").contains("0\n"), "{}", world.log("zombies"));
     world.until_state("guarded", "ready");
-    // Those that a kernel would not deliver to PID 1 by default either.
+    // Including signals that the kernel does not deliver to PID 1 by default.
     let (inside, _) = children(world.pid());
     assert_eq!(inside.len(), 1);
     kill(Pid::from_raw(inside[0]), Signal::SIGINT).unwrap();
@@ -105,7 +105,7 @@ fn a_service_starts_with_clean_signals_descriptors_and_session() {
             "command = [\"/bin/sh\", \"-c\", \"echo >&3; exec sleep 1000\"]\nready = { kind = \"fd\" }",
         ),
     ]);
-    // What a careless parent leaves: ignored and blocked signals, open files.
+    // A careless parent passes on ignored and blocked signals, and open files.
     world.wrapped_in(&[
         "python3",
         "-c",
@@ -123,7 +123,7 @@ fn a_service_starts_with_clean_signals_descriptors_and_session() {
         until("it is the program", || (proc_status(pid, "Name") == "sleep").then_some(()));
         for field in ["SigBlk", "SigIgn", "SigCgt"] {
             let signals = u64::from_str_radix(&proc_status(pid, field), 16).unwrap();
-            // Two belong to the C library's threads; nobody can change what a parent made of them.
+            // Signals 32 and 33 belong to the C library's threads: a program cannot change what it inherits for them.
             assert_eq!(signals & !(3 << 31), 0, "{name}: {field}: {signals:x}");
         }
         let fds = || -> BTreeSet<i32> {
@@ -131,7 +131,7 @@ fn a_service_starts_with_clean_signals_descriptors_and_session() {
             entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect()
         };
         let expected: BTreeSet<i32> = (0..if name == "telling" { 4 } else { 3 }).collect();
-        // While it is being loaded it has its libraries' files open.
+        // While the program is being loaded, its libraries' files are open.
         until(&format!("{name} has these descriptors: {expected:?}"), || (fds() == expected).then_some(()));
         assert_eq!(std::fs::read_link(format!("/proc/{pid}/fd/0")).unwrap(), OsStr::new("/dev/null"));
         assert_eq!(nix::unistd::getsid(Some(Pid::from_raw(pid))).unwrap().as_raw(), pid, "{name}");
@@ -186,11 +186,11 @@ fn a_service_gets_the_environment_and_none_of_our_secrets() {
 }
 
 #[test]
-fn a_service_of_the_desktops_user_is_that_user() {
+fn a_service_of_the_desktops_user_runs_as_that_user() {
     if !is_root() {
         return skipped("only root can become another user");
     }
-    let user = User::from_uid(65534.into()).unwrap().expect("the user nobody");
+    let user = User::from_uid(65534.into()).unwrap().expect("the user `nobody`");
     let mut world = World::of(&[
         ("theirs", "user = \"desktop\"\ncommand = [\"sleep\", \"1000\"]\ndirectory = \"/\""),
         ("ours", "user = \"root\"\ncommand = [\"sleep\", \"1000\"]"),
@@ -223,7 +223,7 @@ fn a_service_of_the_desktops_user_is_that_user() {
 }
 
 #[test]
-fn an_ordinary_user_gets_what_is_possible_and_reads_what_is_not() {
+fn without_root_units_of_root_are_skipped_and_the_others_run() {
     if !is_root() {
         return skipped("only root can become an ordinary user");
     }
@@ -248,7 +248,7 @@ fn an_ordinary_user_gets_what_is_possible_and_reads_what_is_not() {
 }
 
 #[test]
-fn whoever_started_it_hears_when_everything_is_up() {
+fn the_starter_is_notified_when_everything_is_up() {
     let mut world = World::of(&[(
         "slow",
         "command = [\"sleep\", \"1000\"]\nready = { kind = \"file\", path = \"@D/go\" }",
@@ -259,7 +259,7 @@ fn whoever_started_it_hears_when_everything_is_up() {
     world.until_state("slow", "starting");
     socket.set_nonblocking(true).unwrap();
     let mut bytes = [0; 64];
-    assert!(socket.recv(&mut bytes).is_err(), "not before");
+    assert!(socket.recv(&mut bytes).is_err(), "no message before everything is up");
     world.write("go", "");
     socket.set_nonblocking(false).unwrap();
     socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
@@ -267,7 +267,7 @@ fn whoever_started_it_hears_when_everything_is_up() {
     assert_eq!(&bytes[..length], b"READY=1");
 }
 
-/// Boot scripts for vast.ai's image end with its default one, which starts everything there.
+/// Boot scripts for vast.ai's image end with the image's default boot script, which starts everything there.
 #[test]
 fn a_second_start_by_the_name_of_a_boot_script_leaves_the_first_one_alone() {
     let world = World::running(&[("stays", "@polite")]);

@@ -1,11 +1,11 @@
-//! A desktop that is restarted is gone first, all of it; what a person detached from a terminal in it is not part of it.
+//! A desktop that is restarted ends completely first; jobs that a person detached from a terminal in it go on.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::daemon_world::{World, children, is_alive, pid_of, skipped, until};
 
-/// A desktop: a helper that put itself in the background, and a terminal emulator.
+/// A desktop: a helper process that put itself in the background, and a terminal emulator.
 const DESKTOP: &str = r#"#!/bin/sh
 setsid sh -c 'echo helper $$ >> "$D/own"; exec sleep 1000' &
 TERM=xterm-256color script -qc "$D/shell" /dev/null < /dev/null > /dev/null 2>&1 &
@@ -14,12 +14,12 @@ echo terminal $terminal >> "$D/own"
 until grep -q ready "$D/shown" 2> /dev/null; do sleep 0.01; done
 echo >&3
 exec 3>&-
-# An emulator is gone at once; `script`, when it is told to end, waits for its shell.
+# An emulator ends at once; `script`, when it gets TERM, waits for its shell.
 trap 'kill -9 $terminal; exit 0' TERM
 while :; do sleep 0.05; done
 "#;
 
-/// What a person types there: four jobs, and a program that goes with its window.
+/// Commands that a person types there: four detached jobs, and a program that ends with its window.
 const SHELL: &str = r#"#!/bin/sh
 sleep 1000 &
 echo window $! >> "$D/own"
@@ -34,7 +34,7 @@ echo ready >> "$D/shown"
 wait
 "#;
 
-/// Everything with a terminal in it, or nothing where no program makes terminals.
+/// A world with this desktop; `None` where no program can make pseudo-terminals.
 fn desktop() -> Option<World> {
     if std::process::Command::new("script").arg("--version").output().is_err() {
         skipped("there is no `script`, which makes a terminal");
@@ -47,7 +47,7 @@ fn desktop() -> Option<World> {
     Some(world)
 }
 
-/// The processes in a file, with what they are.
+/// The processes in a file, with their names.
 fn noted(world: &World, file: &str) -> Vec<(String, i32)> {
     let text = world.read(file);
     let pair = |line: &str| line.split_once(' ').map(|(name, pid)| (name.to_owned(), pid.parse().unwrap()));
@@ -74,11 +74,11 @@ fn jobs(world: &World) -> Vec<(String, i32)> {
     jobs
 }
 
-/// What is to be gone when a run is over: at once, or with the terminal, of which nobody waits for the end.
+/// Processes that must end with a run: at once, or with the terminal, whose end the daemon does not wait for.
 fn gone(processes: &[(String, i32)]) {
     let with_terminal = |name: &str| ["shell", "window"].contains(&name);
     let at_once: Vec<_> = alive(processes).into_iter().filter(|name| !with_terminal(name)).collect();
-    assert_eq!(at_once, [""; 0], "of the desktop before");
+    assert_eq!(at_once, [""; 0], "processes of the previous desktop");
     until("the terminal's programs got HUP", || alive(processes).is_empty().then_some(()));
 }
 
@@ -101,11 +101,11 @@ fn jobs_survive_restarts_and_crashes_of_the_desktop_and_end_when_it_is_stopped()
         detached.extend(mine);
         assert_eq!(alive(&detached).len(), detached.len(), "{how}: only {:?} are left", alive(&detached));
     }
-    world.until_said("desk: 5 detached processes go on without it");
+    world.until_said("desk: 5 detached processes keep running after its end");
 
-    // Whoever ends by itself is not waited for.
+    // A guard does not wait for jobs that have ended.
     for (_, pid) in &detached[..JOBS.len()] {
-        // The pane goes with its server.
+        // The pane ends with its server.
         let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
     }
     until("a guard without jobs ends", || (children(world.pid()).0.len() == 2).then_some(()));
@@ -166,8 +166,8 @@ fn jobs_do_not_outlive_a_daemon_that_is_killed() {
     until("nothing is left", || (alive(&first).is_empty() && alive(&second).is_empty()).then_some(()));
 }
 
-/// A message bus: what it starts for others is left to its guard, one of it deaf to TERM, or stays below a fork of its
-/// own.
+/// A message bus that starts processes for other programs: two are left to the bus's guard, of which one ignores TERM;
+/// another one stays below a fork of the bus.
 const BUS: &str = r#"#!/bin/sh
 (trap 'echo told >> "$D/babysitter"' TERM; sleep 1000 & echo babysat $! >> "$D/activated"; wait) &
 (setsid sh -c 'trap "" TERM; echo deaf $$ >> "$D/activated"; while :; do sleep 0.05; done' &)
@@ -180,7 +180,7 @@ while :; do sleep 0.05; done
 "#;
 
 #[test]
-fn what_another_unit_started_for_it_ends_with_a_unit() {
+fn processes_that_another_unit_started_for_a_unit_end_with_it() {
     let world = World::new();
     world.script("bus", BUS);
     world.service("bus", "command = [\"@D/bus\"]\nready = { kind = \"fd\" }\ncontain = true");
@@ -194,12 +194,12 @@ fn what_another_unit_started_for_it_ends_with_a_unit() {
     assert_eq!(alive(&activated).len(), 3);
     world.tell(&["stop", "desk"]);
     world.until_state("desk", "stopped");
-    assert_eq!(alive(&activated), [""; 0], "what the bus started");
+    assert_eq!(alive(&activated), [""; 0], "processes that the bus started");
     assert_eq!(world.read("babysitter"), "", "a fork of the bus is the bus");
-    assert_eq!(others, ["bus", "sound"].map(|name| pid_of(&world.unit(name))), "those that go on");
+    assert_eq!(others, ["bus", "sound"].map(|name| pid_of(&world.unit(name))), "the other units go on");
     assert!(others.into_iter().all(is_alive));
 
-    // With nothing to clear it goes on as well.
+    // With no process left to end, the restart works as well.
     world.tell(&["start", "--wait", "desk"]);
     world.tell(&["restart", "--wait", "desk"]);
     assert!(others.into_iter().all(is_alive));

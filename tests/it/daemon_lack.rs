@@ -1,5 +1,5 @@
-//! What the daemon itself needs runs out: descriptors, processes, calls of the system. What runs goes on, and what
-//! could not be done is done as soon as it can be.
+//! The daemon runs out of descriptors, processes or system calls. Running services go on, and a start that failed is
+//! repeated as soon as it is possible.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -19,7 +19,7 @@ fn die(unit: &serde_json::Value) {
 
 /// Sets a soft limit of the running daemon.
 fn limit(world: &World, what: &str, value: usize) {
-    // Root without all capabilities may not do it to others.
+    // Root without all capabilities may not do it for processes of other users.
     let uid = proc_status(world.pid(), "Uid").split('\t').next().unwrap().to_owned();
     let become_user = ["setpriv", "--reuid", &uid, "--regid", &uid, "--clear-groups"];
     let prlimit = ["prlimit", "--pid", &world.pid().to_string(), &format!("--{what}={value}:")];
@@ -30,7 +30,7 @@ fn descriptors(pid: i32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
 
-/// Four would give up at once, if what the machine lacks counted as their failures.
+/// Four services that would give up at once, if a shortage on the machine counted as their failure.
 const STUBBORN: [(&str, &str); 4] = [
     ("plain", "@polite\nrestart-limit = 1\nrestart = \"never\""),
     ("guarded", "@polite\nrestart-limit = 2\ncontain = true"),
@@ -39,13 +39,13 @@ const STUBBORN: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn without_descriptors_it_waits_and_goes_on() {
+fn without_descriptors_starts_wait_and_succeed_later() {
     let mut world = World::of(&STUBBORN);
-    // Making a hash of the password takes its time, which is measured here.
+    // Hashing the password takes time, and time is measured here.
     world.env("WEB_PASSWORD_HASH", "$2b$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEm");
     world.start();
     let before = world.until_up();
-    // Two are not enough for a start; whoever connects takes them.
+    // Two free descriptors are not enough for a start; clients of the control socket take them.
     limit(&world, "nofile", descriptors(world.pid()) + 1);
     let mut clients: Vec<UnixStream> =
         (0..4).map(|_| UnixStream::connect(world.control_socket()).unwrap()).collect();
@@ -56,12 +56,12 @@ fn without_descriptors_it_waits_and_goes_on() {
     std::thread::sleep(Duration::from_secs(2));
     let used = processor_time(world.pid()).checked_sub(used).unwrap();
     eprintln!("{used:?} of processor time within {:?} without descriptors", began.elapsed());
-    assert!(used < Duration::from_millis(300), "it spins: {used:?} within {:?}", began.elapsed());
+    assert!(used < Duration::from_millis(300), "it does not sleep: {used:?} within {:?}", began.elapsed());
     let said = world.read("console").matches("accept a connection").count();
     assert!(said <= 2, "said {said} times");
     assert!(world.everything().contains(&pid_of(&find(&before, "fine"))), "what runs goes on");
     limit(&world, "nofile", 1000);
-    // Whoever waited is answered now.
+    // The waiting clients get their answers now.
     for client in &mut clients {
         client.write_all(b"GET /api/status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
@@ -76,7 +76,7 @@ fn without_descriptors_it_waits_and_goes_on() {
 }
 
 #[test]
-fn a_crowd_of_connections_leaves_descriptors_for_the_services() {
+fn many_connections_leave_descriptors_for_the_services() {
     let mut world = World::of(&STUBBORN);
     let port = free_port();
     world.env("SERVICEPORTAL_PORT_HOST", port.to_string());
@@ -87,7 +87,7 @@ fn a_crowd_of_connections_leaves_descriptors_for_the_services() {
         (0..200).filter_map(|_| TcpStream::connect(("127.0.0.1", port)).ok()).collect();
     let users: Vec<UnixStream> =
         (0..200).map_while(|_| UnixStream::connect(world.control_socket()).ok()).collect();
-    assert_eq!((strangers.len(), users.len()), (200, 200), "the kernel takes them in any case");
+    assert_eq!((strangers.len(), users.len()), (200, 200), "the kernel accepts them in any case");
     die(&find(&before, "guarded"));
     until("it is back", || {
         (world.order().iter().filter(|line| *line == "needy up").count() == 2).then_some(())
@@ -104,7 +104,7 @@ fn a_crowd_of_connections_leaves_descriptors_for_the_services() {
 }
 
 #[test]
-fn without_processes_it_waits_and_goes_on() {
+fn without_processes_starts_wait_and_succeed_later() {
     if !is_root() {
         return skipped("the limit of processes holds only for others than root");
     }
@@ -121,7 +121,7 @@ fn without_processes_it_waits_and_goes_on() {
         let unit = world.until_state(name, "backoff");
         assert!(unit["reason"].as_str().unwrap().starts_with(lack), "{unit}");
     }
-    // Neither does the plan get a thread, and somebody hears of it.
+    // A reload cannot start a thread for planning, and the command reports the error.
     let refused = world.cli(&["reload"]);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.err.contains("starting a thread: Resource temporarily unavailable"), "{refused:?}");
@@ -138,7 +138,7 @@ fn without_processes_it_waits_and_goes_on() {
     world.end();
 }
 
-/// Runs a program in which some calls of the system fail: those that containers often forbid.
+/// Runs a program with a system call filter: some calls fail, those that containers often forbid.
 const FORBID: &str = r"
 #include <errno.h>
 #include <linux/audit.h>
@@ -158,7 +158,7 @@ int main(int argc, char **argv) {
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 435, 2, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-        /* The C library knows another way when this one is missing, and none when it is forbidden. */
+        /* When clone3 is missing the C library uses another call; when it is forbidden the library has none. */
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
     };
     struct sock_fprog program = {sizeof filter / sizeof *filter, filter};

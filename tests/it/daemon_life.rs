@@ -1,4 +1,4 @@
-//! Units come up in order, say in their own way that they are ready, crash, return, and give up.
+//! The life cycle of units: start order, kinds of readiness, crashes, restarts, and giving up.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ fn units_start_in_order_and_stop_in_reverse() {
     assert_eq!(downs, ["desktop down", "screen down", "bus down"]);
 }
 
-/// A program that becomes ready when the file `go` appears, in the way that its argument says.
+/// A program that becomes ready when the file `go` appears; its argument is the kind of readiness.
 const READY: &str = r#"#!/usr/bin/env python3
 import http.server, os, socket, sys, time
 how = sys.argv[1]
@@ -79,7 +79,7 @@ time.sleep(1000)
 "#;
 
 #[test]
-fn each_kind_of_readiness_is_seen_when_it_comes_and_not_before() {
+fn each_kind_of_readiness_is_detected_and_not_too_early() {
     let (tcp, http) = (free_port(), free_port());
     let mut world = World::new();
     world.script("ready", READY);
@@ -102,7 +102,7 @@ fn each_kind_of_readiness_is_seen_when_it_comes_and_not_before() {
     }
     world.start();
     world.until_state("started", "ready");
-    // All have had the time to be there, and to be mistaken for ready.
+    // All programs have had the time to start, and to be mistaken for ready.
     until("the socket exists", || world.path("socket").exists().then_some(()));
     for _ in 0..10 {
         let status = world.status();
@@ -116,7 +116,7 @@ fn each_kind_of_readiness_is_seen_when_it_comes_and_not_before() {
 }
 
 #[test]
-fn some_say_nothing_and_count_as_ready_after_a_while() {
+fn a_unit_with_a_readiness_delay_counts_as_ready_after_it() {
     let world = World::running(&[
         ("silent", "command = [\"sleep\", \"1000\"]\nready = { kind = \"delay\", time = \"300ms\" }"),
         ("behind", "@polite\nneeds = [\"silent\"]"),
@@ -133,13 +133,13 @@ fn not_ready_in_time_is_a_failure_with_a_reason() {
         "command = [\"sleep\", \"1000\"]\nready = { kind = \"fd\" }\nstart-timeout = \"200ms\"\nrestart-limit = 1",
     )]);
     let slow = world.until_state("slow", "failed");
-    // On a busy machine its program may not even have begun.
+    // On a busy machine the program may not even have started.
     let reason = slow["reason"].as_str().unwrap();
     assert!(reason.starts_with("it was not ready within 200ms: "), "{reason}");
 }
 
 #[test]
-fn what_is_killed_is_back_at_once() {
+fn a_killed_unit_is_restarted_at_once() {
     let world = World::running(&[("service", "@polite"), ("user-of-it", "@polite\nneeds = [\"service\"]")]);
     world.until_up();
     world.until_written("order", "user-of-it up");
@@ -152,7 +152,7 @@ fn what_is_killed_is_back_at_once() {
     world.until_said("service is starting: it ended with signal SIGKILL");
     let up = world.until_up();
     assert_eq!(find(&up, "user-of-it")["restarts"], 0);
-    until("both came twice", || (world.order().len() == 5).then_some(()));
+    until("both have started twice", || (world.order().len() == 5).then_some(()));
     assert_eq!(
         world.order(),
         ["service up", "user-of-it up", "user-of-it down", "service up", "user-of-it up"]
@@ -160,7 +160,7 @@ fn what_is_killed_is_back_at_once() {
 }
 
 #[test]
-fn a_crash_loop_ends_with_a_reason_and_a_start_begins_anew() {
+fn a_crash_loop_ends_with_a_reason_and_a_start_resets_it() {
     let world = World::running(&[
         ("loop", "command = [\"/bin/sh\", \"-c\", \"echo last words; exit 7\"]\nrestart-limit = 3"),
         ("needy", "@polite\nneeds = [\"loop\"]"),
@@ -171,8 +171,8 @@ fn a_crash_loop_ends_with_a_reason_and_a_start_begins_anew() {
     assert_eq!(unit["restarts"], 2);
     assert_eq!(world.log("loop"), "last words\n".repeat(3));
     assert_eq!(world.unit("fine")["state"], "ready");
-    // A service that never was ready long enough was ready for a moment: what needs it has been up as well.
-    until("what needs it waits", || {
+    // A service that never was ready long enough was ready for a moment: a unit that needs it has been up as well.
+    until("the dependent waits", || {
         let needy = world.unit("needy");
         (needy["state"] == "waiting" && needy["reason"] == "for loop (failed)").then_some(())
     });
@@ -184,7 +184,7 @@ fn a_crash_loop_ends_with_a_reason_and_a_start_begins_anew() {
 }
 
 #[test]
-fn exits_of_all_kinds_are_told_as_they_were() {
+fn exits_of_all_kinds_are_reported_with_their_reason() {
     let world = World::running(&[
         ("code", "command = [\"/bin/sh\", \"-c\", \"exit 255\"]\nrestart = \"never\""),
         ("real-time", "command = [\"/bin/sh\", \"-c\", \"kill -40 $$$$\"]\nrestart = \"never\""),
@@ -196,7 +196,7 @@ fn exits_of_all_kinds_are_told_as_they_were() {
 }
 
 #[test]
-fn what_cannot_be_executed_says_which_file_and_why() {
+fn a_failed_exec_names_the_file_and_the_error() {
     let mut world = World::new();
     world.service("no-folder", "command = [\"true\"]\ndirectory = \"/no/such/folder\"\nrestart-limit = 1");
     world.service("no-program", "command = [\"no-such-program-here\"]");
@@ -230,7 +230,7 @@ fn what_cannot_be_executed_says_which_file_and_why() {
 }
 
 #[test]
-fn a_restart_takes_along_what_needs_the_unit_and_what_follows_it() {
+fn a_restart_also_restarts_dependents_and_followers() {
     let world = World::running(&[
         ("screen", "@polite"),
         ("desktop", "@polite\nneeds = [\"screen\"]"),
@@ -288,7 +288,7 @@ fn a_stop_during_start_and_during_back_off_is_final() {
     assert_eq!(world.status()["up"], true);
 }
 
-/// The stop may come at any moment of a start: the process may not have become the service yet.
+/// The stop may come at any moment of a start: the process may not have executed the service's program yet.
 #[test]
 fn a_stop_right_after_a_start_is_not_lost() {
     let world = World::running(&[

@@ -1,4 +1,4 @@
-//! What a service may use, and what it gets where the daemon itself may not have as much.
+//! Resource limits and privileges of services, and the fallbacks where the daemon itself has lower limits.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +22,7 @@ fn pair(soft: &str, hard: &str) -> (String, String) {
     (soft.to_owned(), hard.to_owned())
 }
 
-/// How much higher a process's score is, when memory is short, than the daemon's.
+/// How much higher a process's OOM score is than the daemon's.
 fn score(world: &World, pid: i32) -> i32 {
     let score = |pid| fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap().trim().parse::<i32>();
     score(pid).unwrap() - score(world.pid()).unwrap()
@@ -36,7 +36,7 @@ fn a_service_has_the_limits_of_its_file() {
             "command = [\"sleep\", \"1000\"]\nopen-files = 64\noom-score-adj = 321\n[limits]\ncore = 0\nfsize = \"1GiB\"\n\
              cpu = \"2h\"\nnproc = { soft = 1000, hard = 2000 }\nstack = { soft = \"4MiB\", hard = \"8MiB\" }",
         ),
-        // Its descriptors come from far above such a limit.
+        // The descriptors that this service inherits have numbers far above such a limit.
         (
             "few",
             "command = [\"/bin/sh\", \"-c\", \"echo >&3; exec sleep 1000\"]\nready = { kind = \"fd\" }\nopen-files = 16\ncontain = true",
@@ -59,7 +59,7 @@ fn a_service_has_the_limits_of_its_file() {
     }
     assert_eq!(limits(pid_of(&world.unit("few")))["Max open files"], pair("16", "16"));
     let plain = pid_of(&world.unit("plain"));
-    // The kernel ends desktopd last.
+    // The kernel kills desktopd last.
     assert_eq!((score(&world, plain), score(&world, pid)), (400, 321));
     assert_eq!([world.log("limited"), world.log("few"), world.log("plain")], ["", "", ""]);
     let shown = world.cli(&["plan"]).out;
@@ -85,9 +85,9 @@ fn the_daemon_opens_as_many_files_as_it_may_and_its_services_as_many_as_before()
     }
 }
 
-/// Docker gives root neither `CAP_SYS_RESOURCE` nor `CAP_SYS_NICE`, an ordinary user has no capability at all.
+/// Docker gives root neither `CAP_SYS_RESOURCE` nor `CAP_SYS_NICE`; an ordinary user has no capability at all.
 #[test]
-fn what_may_not_be_raised_is_as_high_as_it_can_be_and_the_log_says_so() {
+fn limits_that_cannot_be_raised_are_as_high_as_possible_and_logged() {
     let mut world = World::of(&[(
         "greedy",
         "command = [\"sleep\", \"1000\"]\nnice = -5\noom-score-adj = -500\nopen-files = 100000\n\
@@ -114,19 +114,19 @@ fn what_may_not_be_raised_is_as_high_as_it_can_be_and_the_log_says_so() {
         "desktopd: setting the limit limits.rtprio = 0 (hard 50): Operation not permitted; it gets limits.rtprio = 0",
     ];
     assert_eq!(log.lines().collect::<Vec<_>>(), expected);
-    // What runs beside it is subject to the same, and does not say it again.
+    // The stop command has the same limits, and does not report them again.
     world.tell(&["stop", "--wait", "greedy"]);
     assert_eq!(world.log("greedy"), log);
 }
 
 #[test]
-fn a_home_that_is_missing_is_done_without_and_a_folder_that_was_asked_for_is_not() {
+fn a_missing_home_is_ignored_and_a_missing_configured_folder_is_an_error() {
     if !is_root() {
         return skipped("only root can become a user without a home");
     }
-    let user = User::from_uid(65534.into()).unwrap().expect("the user nobody");
+    let user = User::from_uid(65534.into()).unwrap().expect("the user `nobody`");
     if user.dir.exists() {
-        return skipped("the user nobody has a home");
+        return skipped("the user `nobody` has a home");
     }
     let mut world = World::of(&[
         (
@@ -165,7 +165,7 @@ fn a_home_that_is_missing_is_done_without_and_a_folder_that_was_asked_for_is_not
 }
 
 #[test]
-fn who_is_not_root_joins_no_groups_and_its_log_says_so() {
+fn without_root_no_groups_are_joined_and_the_log_says_so() {
     let mut world = World::of(&[("own", "command = [\"sleep\", \"1000\"]\ngroups = [\"4321\"]")]);
     if is_root() {
         world.as_user(65534);

@@ -1,5 +1,4 @@
-//! What services print, on its way to people: what `docker logs` shows of it, what drives a terminal, rows that move,
-//! and readers who go.
+//! Output of services: its display in `docker logs`, control sequences, progress bars, and readers that close the pipe.
 
 use std::fs;
 use std::io::Read;
@@ -19,7 +18,7 @@ fn talking(file: &str) -> World {
 }
 
 #[test]
-fn what_drives_a_terminal_is_shown_and_not_done() {
+fn control_sequences_are_escaped() {
     let mut world = talking("");
     world.start();
     world.until_up();
@@ -39,12 +38,12 @@ fn what_drives_a_terminal_is_shown_and_not_done() {
         let wrong =
             |c: char| c.is_control() && c != '\n' && c != '\x1b' || ('\u{202a}'..='\u{202e}').contains(&c);
         assert!(!text.contains(wrong), "{place}: {text:?}");
-        // A row that is written over keeps its name in front.
+        // A row that is written over keeps the service's name in front.
         let forged = text.lines().find(|line| line.contains("all is well")).unwrap();
         assert!(place != "console" || forged.starts_with("talker | "), "{place}: {forged:?}");
         assert!(!text.contains("fake"), "{place}: of a row the last state is kept");
     }
-    // What people type is a stranger's text as well.
+    // Command-line arguments are untrusted text as well.
     let answer = world.cli(&["start", "\x1b]0;title\x07"]);
     assert!(answer.err.contains("\\x1b]0;title\\x07") && !answer.err.contains('\x1b'), "{answer:?}");
     world.end();
@@ -82,7 +81,7 @@ fn a_secret_is_masked_in_encodings_and_where_it_is_cut() {
          4 Y29ycmVjdCBob3JzZS9iYXR0ZXJ5\n5 636f727265637420686f7273652f62617474657279\n{long} correct horse/battery\n6 correct ho"
     );
     world.replace("say", &said);
-    // It pauses within the value.
+    // The output pauses in the middle of the secret.
     until("the row is shown", || world.log("talker").ends_with("6 \n").then_some(()));
     world.replace("say", "rse/battery\nlast\n");
     world.until_written("log/talker.log", "last");
@@ -97,7 +96,7 @@ fn a_secret_is_masked_in_encodings_and_where_it_is_cut() {
 }
 
 #[test]
-fn a_quiet_service_is_heard_when_it_fails() {
+fn output_of_a_quiet_service_is_shown_when_it_fails() {
     let quiet = "command = [\"/bin/sh\", \"-c\", \"echo a word; test -e @D/go && { echo the reason; exit 3; }; exec sleep 1000\"]\n\
                  log-to-stdout = false\nrestart = \"never\"";
     for (wanted, at_first, at_last) in
@@ -112,7 +111,7 @@ fn a_quiet_service_is_heard_when_it_fails() {
         }
         world.start();
         world.until_up();
-        until("both have spoken", || {
+        until("both have printed their lines", || {
             (world.log("quiet") == "a word\n" && world.log("loud") == "loud word\n").then_some(())
         });
         world.until_written("log/quiet.log", "a word");
@@ -147,7 +146,7 @@ fn the_log_says_where_to_log_in() {
         lines.iter().position(|line| line.contains("---- The desktop is up. Open in a browser:")).unwrap();
     assert!(lines[at + 1].contains(&format!("http://localhost:{}/", world.port())), "{console}");
     assert!(lines[at + 2].contains("desktopd credentials"), "{console}");
-    assert_eq!(lines.len(), at + 3, "nothing comes after it: {console}");
+    assert_eq!(lines.len(), at + 3, "nothing is printed after it: {console}");
     assert!(!console.contains("correct horse"));
     world.tell(&["restart", "fine"]);
     world.until_up();
@@ -156,13 +155,13 @@ fn the_log_says_where_to_log_in() {
 }
 
 #[test]
-fn the_last_line_of_all_logs_is_one() {
+fn the_last_line_of_all_logs_is_a_single_line() {
     let mut world = talking("");
     world.service("other", "command = [\"/bin/sh\", \"-c\", \"echo one; echo two; exec sleep 1000\"]");
     world.start();
     world.until_up();
     world.replace("say", "a\nb\nc\nd\n");
-    until("it has spoken", || world.log("talker").ends_with("d\n").then_some(()));
+    until("it has printed its lines", || world.log("talker").ends_with("d\n").then_some(()));
     for (count, words) in [(1, &["-n", "1"][..]), (3, &["--tail", "3"])] {
         let shown = world.tell(&[&["logs", "--all"], words].concat());
         assert_eq!(shown.lines().count(), count, "{shown}");
@@ -172,7 +171,7 @@ fn the_last_line_of_all_logs_is_one() {
 }
 
 #[test]
-fn a_reader_that_goes_ends_a_command_quietly() {
+fn a_closed_pipe_ends_a_command_quietly() {
     let world = World::running(&[("fine", "@polite")]);
     world.until_up();
     for words in [
@@ -196,7 +195,7 @@ fn a_reader_that_goes_ends_a_command_quietly() {
         &["no-such-command"],
     ] {
         let mut child = world.cli_with(words, Stdio::null());
-        // Both are gone before a word is said: nothing can be written.
+        // Both pipes are closed before anything is printed: nothing can be written.
         drop(child.stdout.take());
         let mut said = String::new();
         if words == ["no-such-command"] {
@@ -211,7 +210,7 @@ fn a_reader_that_goes_ends_a_command_quietly() {
 }
 
 #[test]
-fn who_is_not_root_reads_what_would_work() {
+fn without_root_the_message_says_what_would_work() {
     if !is_root() {
         return skipped("only root can become another user");
     }

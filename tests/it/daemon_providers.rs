@@ -1,4 +1,4 @@
-//! Rented machines, imitated by their environment alone: who comes in by which of vast.ai's ways, and where links lead.
+//! Rented machines, imitated by their environment alone: logins with vast.ai's credentials, and the addresses of links.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -15,10 +15,10 @@ const BUTTON: &str = "button-token-of-the-instance";
 const TOKEN: &str = "token-of-my-own";
 const PASSWORD: &str = "chosen-password";
 
-/// What a browser sends with what a person clicks on.
+/// Headers that a browser sends when a person follows a link.
 const BROWSER: &str = "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\n";
 
-/// A service that answers with the request that it got.
+/// A service that answers with the request that it received.
 fn mirror(port: u16) {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     thread::spawn(move || {
@@ -36,8 +36,8 @@ fn mirror(port: u16) {
     });
 }
 
-/// An instance of vast.ai with an application of somebody's behind the front door; the application's outer port, which
-/// `@port` in a value stands for.
+/// An instance of vast.ai with a user's application behind the gateway, and the application's outer port. `@port` in a
+/// value is replaced with that port.
 fn vast(more: &[(&str, &str)]) -> (World, u16) {
     let mut world = World::new();
     let (outer, inner) = (free_port(), free_port());
@@ -71,7 +71,7 @@ fn route(status: &Value, title: &str) -> Value {
         .clone()
 }
 
-/// Nothing of what lets people in got to the service.
+/// The answer comes from the service, and the service received no credential of the gateway.
 fn passed(response: &Response) {
     assert_eq!(response.status, 200, "{}\n{}", response.head, response.body);
     for secret in [BUTTON, TOKEN, PASSWORD, "auth_token", "Basic "] {
@@ -80,10 +80,10 @@ fn passed(response: &Response) {
 }
 
 #[tokio::test]
-async fn the_open_button_and_every_token_let_people_in() {
+async fn the_open_button_and_every_token_are_accepted() {
     let (mut world, port) = vast(&[("WEB_PASSWORD", PASSWORD), ("WEB_TOKEN", TOKEN)]);
 
-    // The button, in a browser.
+    // The Open button, in a browser.
     let clicked = get(port, &format!("/a?x=1&token={BUTTON}"), BROWSER).await;
     assert_eq!((clicked.status, &*clicked.location()), (303, "/a?x=1"), "{}", clicked.head);
     assert_eq!(clicked.header("referrer-policy"), Some("no-referrer"));
@@ -100,7 +100,7 @@ async fn the_open_button_and_every_token_let_people_in() {
     // One cookie for all ports of the host.
     assert_eq!(get(world.ports().0, "/api/status", &cookie).await.status, 200);
 
-    // Programs are served at once, and may go on with a cookie.
+    // Programs get the service's answer at once, without a redirect, and may go on with a cookie.
     let direct = get(port, &format!("/a?token={BUTTON}&x=1"), "").await;
     passed(&direct);
     let cookie = format!("Cookie: {}\r\n", direct.cookie());
@@ -119,7 +119,7 @@ async fn the_open_button_and_every_token_let_people_in() {
     for token in [BUTTON, TOKEN] {
         let cookie = format!("Cookie: a=1; C.42_auth_token={token}\r\n");
         passed(&get(port, "/", &cookie).await);
-        // Browsers send it by themselves: a foreign page changes nothing with it.
+        // Browsers send cookies by themselves: a foreign page changes nothing with them.
         assert_eq!(ask(port, "POST", "/v1", &cookie, "{}").await.status, 403);
         let foreign = format!("{cookie}Origin: http://127.0.0.1:1\r\n");
         assert_eq!(ask(port, "POST", "/v1", &foreign, "{}").await.status, 403);
@@ -133,7 +133,7 @@ async fn the_open_button_and_every_token_let_people_in() {
         passed(&ask(port, "POST", "/v1", &bearer(token), "{}").await);
     }
 
-    // Strangers.
+    // Clients without a valid login.
     for (path, headers) in [
         ("/", String::new()),
         ("/?token=wrong", String::new()),
@@ -155,7 +155,7 @@ async fn the_open_button_and_every_token_let_people_in() {
         assert!(page.status == 200 && page.body.contains("<form"), "{}", page.body);
     }
 
-    // Nothing of it is told.
+    // No secret is shown.
     let told = world.status().to_string() + &world.tell(&["plan", "--json"]) + &world.tell(&["env"]);
     let told = told + &world.log("desktopd") + &world.read("portal");
     for secret in [BUTTON, TOKEN, PASSWORD] {
@@ -169,7 +169,7 @@ async fn the_open_button_and_every_token_let_people_in() {
 }
 
 #[tokio::test]
-async fn the_password_does_for_a_token_until_it_is_changed() {
+async fn the_password_works_as_a_token_until_it_is_changed() {
     let (world, port) = vast(&[("WEB_PASSWORD", PASSWORD)]);
     for chosen in [PASSWORD, "chosen later"] {
         if chosen != PASSWORD {
@@ -195,14 +195,14 @@ async fn the_password_does_for_a_token_until_it_is_changed() {
     for (path, headers) in [("/", bearer(PASSWORD)), (&*format!("/?token={PASSWORD}"), String::new())] {
         assert_eq!(get(port, path, &headers).await.status, 401, "{path} {headers}");
     }
-    // It counts as the password that it is.
+    // This token counts as a password.
     let metrics = get(world.ports().0, "/desktopd/metrics", &bearer(BUTTON)).await.body;
     let failures = metrics.lines().find(|line| line.starts_with("desktopd_auth_failures_total"));
     assert_eq!(failures, Some("desktopd_auth_failures_total 1"), "{metrics}");
 }
 
 #[tokio::test]
-async fn basic_takes_the_user_that_was_named() {
+async fn basic_needs_the_configured_user() {
     let hash = bcrypt::hash(PASSWORD, 4).unwrap();
     let (world, port) = vast(&[("WEB_PASSWORD_HASH", &hash), ("WEB_USERNAME", "ada")]);
     passed(&get(port, "/", &basic("ada", PASSWORD)).await);
@@ -226,7 +226,7 @@ async fn an_excluded_port_is_open_and_the_others_are_not() {
 }
 
 #[test]
-fn root_is_shown_vast_ais_own_credentials() {
+fn root_can_read_vast_ais_credentials() {
     let (world, _) = vast(&[("WEB_PASSWORD", "password")]);
     let shown: Value = serde_json::from_str(&world.tell(&["credentials", "--json"])).unwrap();
     assert_eq!(
@@ -236,7 +236,7 @@ fn root_is_shown_vast_ais_own_credentials() {
 }
 
 #[test]
-fn links_lead_to_the_public_ports_and_the_file_is_made() {
+fn links_use_the_public_ports_and_the_portal_file_is_written() {
     let (mut world, outer) = vast(&[]);
     let status = world.status();
     let portal = route(&status, "Instance Portal");
@@ -255,7 +255,7 @@ fn links_lead_to_the_public_ports_and_the_file_is_made() {
         "{file}"
     );
     assert!(file.contains(&format!("external_port: {outer}\n")), "{file}");
-    // What people write into it stands over the variable, at the next reading.
+    // Changes in the file override the variable at the next reload.
     world.write("portal", &file.replace("My App", "Their App").replace("40222", "x"));
     let told = world.tell(&["reload"]);
     world.until(&told, |status| status["routes"].to_string().contains("Their App"));
@@ -264,11 +264,11 @@ fn links_lead_to_the_public_ports_and_the_file_is_made() {
     assert!(answer.code != 0 && answer.err.contains("PORTAL_CONFIG is used"), "{answer:?}");
     assert!(world.status()["routes"].to_string().contains("Their App"), "a mistake changes nothing");
     world.end();
-    assert_eq!(world.read("portal"), "applications: [", "nobody writes over it");
+    assert_eq!(world.read("portal"), "applications: [", "the file is not overwritten");
 }
 
 #[test]
-fn elsewhere_no_file_is_made() {
+fn on_other_machines_no_portal_file_is_written() {
     let mut world = World::new();
     world.env("PORTAL_CONFIG", "localhost:8080:8080:/:Lab|oops");
     world.start();

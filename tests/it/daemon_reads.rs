@@ -1,5 +1,5 @@
-//! What is read may be anything: a FIFO, a device without an end, a daemon that does not answer. Nothing waits for it
-//! for ever, and memory has a limit.
+//! Files and sockets that never end or never answer: FIFOs, endless devices, a silent daemon. Waiting has a time limit,
+//! and memory use a size limit.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,9 +15,9 @@ fn fifo(world: &World, name: &str) -> String {
 }
 
 #[test]
-fn a_service_file_that_is_none_is_a_problem_and_hangs_nobody() {
+fn a_service_file_that_is_not_a_regular_file_is_a_problem_and_blocks_nothing() {
     let mut world = World::of(&[("fine", "@polite")]);
-    // At the start …
+    // A FIFO at the start …
     let early = fifo(&world, "services/early.toml");
     std::os::unix::fs::symlink("/dev/zero", world.path("services/zero.toml")).unwrap();
     world.start();
@@ -28,7 +28,7 @@ fn a_service_file_that_is_none_is_a_problem_and_hangs_nobody() {
     {
         assert!(problems.contains(expected), "{problems}");
     }
-    // … and while it runs.
+    // … and while the daemon runs.
     let late = fifo(&world, "services/late.toml");
     let asked = Instant::now();
     let refused = world.cli(&["reload"]);
@@ -48,7 +48,7 @@ fn a_service_file_that_is_none_is_a_problem_and_hangs_nobody() {
 }
 
 #[test]
-fn settings_that_are_no_file_are_the_defaults() {
+fn settings_that_are_not_a_regular_file_give_the_defaults() {
     let world = World::new();
     fs::remove_file(world.path("desktopd.toml")).unwrap();
     fifo(&world, "desktopd.toml");
@@ -60,7 +60,7 @@ fn settings_that_are_no_file_are_the_defaults() {
     );
 }
 
-/// A daemon that takes connections and answers as `answer` does.
+/// A control socket that accepts connections and answers as `answer` does.
 fn false_daemon(world: &World, answer: impl Fn(std::os::unix::net::UnixStream) + Send + 'static) {
     fs::create_dir_all(world.path("run")).unwrap();
     let listener = UnixListener::bind(world.path("run/control.sock")).unwrap();
@@ -75,7 +75,7 @@ fn false_daemon(world: &World, answer: impl Fn(std::os::unix::net::UnixStream) +
 fn a_daemon_that_does_not_answer_is_not_waited_for() {
     let world = World::new();
     false_daemon(&world, |mut stream| {
-        // It reads, and says nothing until the other side goes.
+        // It reads, and sends nothing until the other side closes.
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let asked = Instant::now();
@@ -102,7 +102,7 @@ fn an_answer_without_an_end_is_not_kept() {
 }
 
 #[test]
-fn a_thousand_service_files_are_read_and_more_are_said_to_be_left_out() {
+fn service_files_beyond_a_thousand_are_reported_as_left_out() {
     let mut world = World::of(&[("a-fine", "@polite")]);
     for n in 0..1500 {
         world.write(
@@ -121,7 +121,7 @@ fn a_thousand_service_files_are_read_and_more_are_said_to_be_left_out() {
 }
 
 #[test]
-fn a_control_socket_that_somebody_removes_comes_back() {
+fn a_removed_control_socket_is_made_again() {
     let mut world = World::of(&[("fine", "@polite\ncontain = true"), ("telling", "@polite")]);
     world.start();
     world.until_up();
@@ -136,12 +136,12 @@ fn a_control_socket_that_somebody_removes_comes_back() {
     answers();
     fs::remove_dir_all(world.path("run")).unwrap();
     answers();
-    // And the services can be started with what is left.
+    // And services can still be restarted.
     for name in ["fine", "telling"] {
         let before = world.unit(name);
         world.tell(&["restart", name]);
         world.until_replaced(name, &before);
     }
-    assert!(world.read("console").contains("control.sock was removed, and is there again"));
+    assert!(world.read("console").contains("control.sock was removed and has been restored"));
     world.end();
 }

@@ -1,4 +1,4 @@
-//! The configuration read again while services run: what did not change is not touched, and a mistake changes nothing.
+//! Reloads of the configuration: unchanged units are not touched, and a mistake changes nothing.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ fn a_reload_without_a_change_alters_no_process() {
     world.until_up();
     let before = world.status()["units"].clone();
     assert_eq!(world.tell(&["reload"]), "nothing changed\n");
-    // Written again, with the same words.
+    // Files written again with the same contents.
     for name in ["a", "b"] {
         let file = world.path(&format!("services/{name}.toml"));
         fs::write(&file, fs::read(&file).unwrap()).unwrap();
@@ -24,7 +24,7 @@ fn a_reload_without_a_change_alters_no_process() {
 }
 
 #[test]
-fn changes_are_noticed_without_being_asked_for() {
+fn changed_files_are_noticed_without_a_reload_command() {
     let world = World::running(&[("a", "@polite"), ("b", "@polite")]);
     world.until_up();
     let (a, b) = (pid_of(&world.unit("a")), pid_of(&world.unit("b")));
@@ -38,12 +38,12 @@ fn changes_are_noticed_without_being_asked_for() {
     assert_eq!(changed["description"], "another");
     fs::remove_file(world.path("services/c.toml")).unwrap();
     let gone = world.until_state("c", "skipped");
-    assert_eq!(gone["reason"], "its file is gone");
-    assert_eq!(pid_of(&world.unit("a")), a, "nobody touched it");
+    assert_eq!(gone["reason"], "its file was removed");
+    assert_eq!(pid_of(&world.unit("a")), a, "its process is the same");
 }
 
 #[test]
-fn a_mistake_changes_nothing_and_is_told() {
+fn a_mistake_changes_nothing_and_is_reported() {
     let world = World::running(&[("a", "@polite"), ("b", "@polite")]);
     world.until_up();
     let before = world.status()["units"].clone();
@@ -53,8 +53,8 @@ fn a_mistake_changes_nothing_and_is_told() {
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.err.contains("services/a.toml: ned: unknown key; did you mean `needs`?"), "{refused:?}");
     assert_eq!(world.status()["units"], before);
-    world.until_said("nothing was done about it");
-    // Mended, everything of it counts.
+    world.until_said("but nothing was changed: ");
+    // After the correction, all changes apply.
     world.service("a", "@polite\nneeds = [\"b\"]");
     world.until_state("new", "ready");
     let a = until("a runs anew", || {

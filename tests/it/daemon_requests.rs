@@ -1,4 +1,4 @@
-//! Requests that mean more than the unit that they name: partners of a restart, the daemon's own names, and stops that
+//! Requests with an effect on more than the named unit: restarts of partners, the daemon's own names, and stops that
 //! begin with a command.
 
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ fn pids(world: &World, names: [&str; 4]) -> [i32; 4] {
 const ALL: [&str; 4] = ["screen", "kde", "stream", "other"];
 
 #[test]
-fn a_restart_takes_its_partner_along_once_and_a_crash_or_only_does_not() {
+fn a_restart_restarts_partners_once_and_a_crash_or_only_does_not() {
     let world = desktop();
     let before = pids(&world, ALL);
     assert_eq!(world.tell(&["restart", "kde"]), "restart: kde, screen\n");
@@ -40,7 +40,7 @@ fn a_restart_takes_its_partner_along_once_and_a_crash_or_only_does_not() {
     });
     let after = pids(&world, ALL);
     assert_eq!(after[3], before[3]);
-    until("they have said so", || (world.order().len() == 10).then_some(()));
+    until("all have printed it", || (world.order().len() == 10).then_some(()));
     let place = |line: &str| world.order()[4..].iter().position(|found| found == line).unwrap();
     assert!(place("kde down") < place("screen down") && place("screen up") < place("kde up"));
 
@@ -54,11 +54,11 @@ fn a_restart_takes_its_partner_along_once_and_a_crash_or_only_does_not() {
     world.until_replaced("kde", &json!({ "pid": only[1] }));
     assert_eq!(pids(&world, ALL)[0], only[0]);
 
-    // Also when it is named by a pattern, twice, or together with its partner; and waited for.
+    // Also when it is named by a pattern, twice, or together with its partner; and with `--wait`.
     let before = world.order().len();
     let answer = world.tell(&["restart", "--wait", "k*", "kde", "x", "stream"]);
     assert_eq!(answer, "kde is ready\nscreen is ready\nstream is ready\n");
-    until("each went and came once", || (world.order().len() == before + 6).then_some(()));
+    until("each stopped and started once", || (world.order().len() == before + 6).then_some(()));
     let units = world.until_up();
     assert_eq!(find(&units, "stream")["restarts"], 0);
 }
@@ -101,7 +101,7 @@ fn the_daemons_own_names_read_the_configuration_again() {
             (
                 1,
                 format!(
-                    "desktopd: '{name}' is part of desktopd itself, with which everything ends: `desktopd shutdown` does that\n"
+                    "desktopd: '{name}' is part of desktopd itself and cannot be stopped alone: `desktopd shutdown` stops everything\n"
                 )
             )
         );
@@ -128,7 +128,7 @@ fn the_daemons_own_names_read_the_configuration_again() {
     assert!(text.starts_with("desktopd: ready for ") && text.contains("Service portal on port "), "{text}");
     assert!(world.tell(&["logs", "caddy"]).contains("desktopd 0."), "its own log");
     let table = world.tell(&["status"]);
-    assert!(!table.contains("\ndesktopd"), "it is no row of the table: {table}");
+    assert!(!table.contains("\ndesktopd"), "the table has no row for it: {table}");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_restart_of_the_gateway_with_a_mistake_says_so_and_restarts_nothing() {
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.err.contains("kde.toml: ned: unknown key; did you mean `needs`?"), "{refused:?}");
     assert_eq!(world.unit("kde")["pid"], before["pid"]);
-    // What it reads anew is taken over before anything is restarted.
+    // The new configuration is applied before anything is restarted.
     world.service("kde", "@polite\ndescription = \"new\"");
     let (status, answer) = world.post("/api/units/restart", r#"{"names": ["kde", "caddy"]}"#);
     assert_eq!((status, &answer["units"]), (200, &json!(["kde"])), "{answer}");
@@ -176,7 +176,7 @@ fn no_service_can_have_the_daemons_names() {
     }
 }
 
-/// However a stop command fares, the unit is gone within its time, and a moment for KILL.
+/// Whatever the result of a stop command is, the unit has ended within its time limit, plus a moment for KILL.
 #[test]
 fn a_stop_with_a_command_is_over_in_its_time() {
     let deaf = "command = [\"/bin/sh\", \"-c\", \"trap '' TERM; echo up; while :; do sleep 0.02; done\"]\nstop-timeout = \"900ms\"\n";
@@ -206,7 +206,7 @@ fn a_stop_with_a_command_is_over_in_its_time() {
     for (name, _, told) in &cases {
         let unit = world.until_state(name, "stopped");
         assert_eq!((&unit["state"], &unit["pid"]), (&json!("stopped"), &json!(null)), "{name}");
-        // By the daemon's own clock nothing of the load of this machine is in between.
+        // The daemon's own event times do not include the delays of this machine's load on the test.
         let events = world.tell(&["events", "--json"]);
         let at = |state: &str| {
             let events = events.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -221,7 +221,7 @@ fn a_stop_with_a_command_is_over_in_its_time() {
         }
     }
     until("no command is left", || (world.everything().len() == 1).then_some(()));
-    // One that waits no longer than it was told to says what it waits for.
+    // A command that reaches its `--timeout` says what it was waiting for.
     world.tell(&["start", "--wait", "well"]);
     until("it is deaf", || (world.log("well") == "up\nup\n").then_some(()));
     let late = world.cli(&["stop", "--wait", "--timeout", "100ms", "well"]);

@@ -1,4 +1,4 @@
-//! `desktopd run` and main services: what they do with the desktop, and the exit code that comes of it.
+//! `desktopd run` and main services: the order of start and stop, and the exit code.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use crate::daemon_world::{World, is_root, pid_of, proc_status, skipped, until, variable};
 
-/// The command's user is that of the test: there need not be any other.
+/// The command runs as the test's user: another user need not exist.
 fn world(services: &[(&str, &str)]) -> World {
     let mut world = World::of(services);
     if is_root() {
@@ -16,12 +16,12 @@ fn world(services: &[(&str, &str)]) -> World {
     world
 }
 
-/// A shell that says `up` and does `on_term` when it is told to end.
+/// A shell that writes `up`, and runs `on_term` when it gets TERM.
 fn patient(on_term: &str) -> String {
     format!("trap '{on_term}' TERM; echo up; while :; do sleep 0.02; done")
 }
 
-/// 64 codes in one world, which each run finds as the one before has left it.
+/// 64 exit codes in one world: each run starts with the state that the run before has left.
 fn codes(from: i32) {
     let world = world(&[]);
     for code in from..from + 64 {
@@ -52,10 +52,10 @@ fn the_exit_codes_192_to_255_are_the_commands() {
 }
 
 #[test]
-fn a_signal_that_ended_the_command_is_told_as_shells_tell_it() {
+fn a_signal_that_ended_the_command_gives_128_plus_its_number() {
     let world = world(&[]);
     for signal in [1, 2, 3, 6, 9, 10, 11, 12, 15, 34, 40, 64] {
-        // A shell of its own would take some of them for itself.
+        // A shell would handle some of these signals itself.
         let script = format!("import os; os.kill(os.getpid(), {signal})");
         let answer = world.cli(&["run", "--", "python3", "-c", &script]);
         assert_eq!(answer.code, 128 + signal, "{answer:?}");
@@ -84,7 +84,7 @@ fn a_command_runs_when_the_desktop_is_up_and_everything_ends_in_order_after_it()
     assert_eq!(world.log("run"), "it says ${HOME} $1\n");
     assert_eq!(run["description"], "the command given to desktopd run");
     until("it listens", || (world.order().len() == 4).then_some(()));
-    // Reading the configuration again leaves it alone, and so does the crash of a service.
+    // A reload does not touch the command, and neither does the crash of a service.
     assert_eq!(world.tell(&["reload"]), "nothing changed\n");
     kill(Pid::from_raw(pid_of(&a)), Signal::SIGKILL).unwrap();
     world.until_replaced("a", &a);
@@ -101,14 +101,14 @@ fn a_command_runs_when_the_desktop_is_up_and_everything_ends_in_order_after_it()
 }
 
 #[test]
-fn what_is_read_again_does_not_touch_the_command() {
+fn a_reload_does_not_touch_the_command() {
     let mut world = world(&[("a", "@polite")]);
     let program = world.script("program", "#!/bin/sh\nexec sleep 1000\n");
     world.run(&[&program]);
     world.start();
     let run = world.until_state("run", "ready");
     let a = world.until_state("a", "ready");
-    // Its shell has read it.
+    // The shell has read the file by now.
     until("it is the program", || (proc_status(pid_of(&run), "Name") == "sleep").then_some(()));
     std::fs::remove_file(&program).unwrap();
     let toml = world.read("desktopd.toml");
@@ -150,7 +150,7 @@ fn a_command_that_ignores_the_stop_is_killed() {
 }
 
 #[test]
-fn a_command_that_never_ran_has_not_done_well() {
+fn a_command_that_never_ran_is_a_failure() {
     let mut world = world(&[("slow", "command = [\"sleep\", \"1000\"]\nready = { kind = \"fd\" }")]);
     world.run(&["true"]);
     world.start();
@@ -191,7 +191,7 @@ fn a_command_that_cannot_run_is_refused_before_anything_starts() {
 }
 
 #[test]
-fn a_command_that_turns_out_to_be_none_ends_everything_with_its_code() {
+fn a_command_that_cannot_be_executed_ends_the_daemon_with_126_or_127() {
     let world = world(&[("a", "@polite")]);
     let no_interpreter = world.script("no-interpreter", "#!/no/such/interpreter\n");
     let no_program = world.script("no-program", "#!/etc/passwd\n");
@@ -212,7 +212,7 @@ fn a_command_that_turns_out_to_be_none_ends_everything_with_its_code() {
 }
 
 #[test]
-fn a_command_is_the_desktops_users_with_the_desktops_environment_where_it_was_started() {
+fn a_command_has_the_desktops_user_and_environment_and_the_daemons_folder() {
     if !is_root() {
         return skipped("only root can become another user");
     }
@@ -247,7 +247,7 @@ fn a_main_service_ends_everything_with_its_code() {
     world.start();
     let first = world.until_state("app", "ready");
     world.until_state("b", "ready");
-    // What people ask for is no end.
+    // A requested stop or restart of the main service does not end the daemon.
     world.tell(&["restart", "--wait", "app"]);
     world.until_replaced("app", &first);
     world.tell(&["stop", "--wait", "app"]);

@@ -1,5 +1,5 @@
-//! What people are told of a desktop is what they would see of it: in `health`, `status`, at `/desktopd/ready`, in the
-//! metrics and on the port itself, whatever becomes of the services that it shows.
+//! The reported state of a desktop agrees with what people would see: in `health`, `status`, at `/desktopd/ready`, in
+//! the metrics and on the port itself, whichever of its services is stopped, failed or frozen.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::daemon_world::{PATIENCE, World, free_port, pid_of, until};
 
-/// A stream's page, and a server that shows who it is as VNC's does.
+/// A stream's page server, and a server that sends its version first as VNC's does.
 const SERVER: &str = r#"#!/usr/bin/env python3
 import http.server, os, socket, sys, threading
 class H(http.server.BaseHTTPRequestHandler):
@@ -32,7 +32,7 @@ def banner():
         try:
             c.sendall(b"RFB 003.008\n")
         except OSError:
-            # Who only looked whether somebody listens has gone.
+            # A client that only probed the port has closed the connection.
             pass
         c.close()
 threading.Thread(target=banner, daemon=True).start()
@@ -42,7 +42,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_foreve
 const TOKEN: &str = "Authorization: Bearer t0ken\r\n";
 const PERSON: &str = "Authorization: Bearer t0ken\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n";
 
-/// The status and the whole of an answer.
+/// Sends a request: the answer's status code and its whole text.
 fn ask(port: u16, request: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -58,7 +58,8 @@ fn json(answer: &str) -> Value {
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
-/// `stream` shows `desk`; both need `screen`. Each can be frozen, and is given up when it is killed.
+/// `stream` shows `desk`; both need `screen`. A test can freeze each of them; a service that is killed is not
+/// restarted.
 struct Desktop {
     world: World,
     port: u16,
@@ -99,18 +100,18 @@ impl Desktop {
     }
 
     fn is_well(&self) {
-        self.world.until("people can get in", |status| status["ready"] == true);
+        self.world.until("the desktop is ready", |status| status["ready"] == true);
         assert_eq!(self.world.tell(&["health"]), "healthy\n");
         let summary = self.world.status()["summary"].clone();
-        assert_eq!(summary, "ready to use · 3 of 3 ready", "what is not in use does not count");
+        assert_eq!(summary, "ready to use · 3 of 3 ready", "units that are not in use do not count");
         assert_eq!(ask(self.world.port(), "GET /desktopd/ready", "").0, 200);
         assert_eq!(ask(self.port, "GET /desktopd/ready", "").0, 200);
         let (status, page) = ask(self.port, "GET /", PERSON);
         assert!(status == 200 && page.contains("the stream"), "{page}");
     }
 
-    /// Every place says that people see nothing because of `unit`, and says `words`.
-    fn is_told(&self, unit: &str, sight: &str, words: &str, headline: &str) {
+    /// Checks that every interface reports that people see nothing because of `unit`, and contains `words`.
+    fn reports(&self, unit: &str, sight: &str, words: &str, headline: &str) {
         let what = format!("{unit} is {sight}");
         let status = self.world.until(&what, |status| status["routes"][1]["seen"]["sight"] == sight);
         let seen = &status["routes"][1]["seen"];
@@ -125,7 +126,7 @@ impl Desktop {
         assert!(first.contains(&summary), "{what}: {shown}");
         assert!(shown.contains("not ready: Desktop: ") && shown.contains(words), "{what}: {shown}");
 
-        // Alive is another thing, and a stranger learns nothing more.
+        // Liveness is another question: the daemon is alive. A client without a login gets no details.
         for port in [self.world.port(), self.port] {
             assert_eq!(ask(port, "GET /desktopd/health", "").0, 200, "{what}");
             let (code, stranger) = ask(port, "GET /desktopd/ready", "");
@@ -146,7 +147,7 @@ impl Desktop {
         let (code, page) = ask(self.port, "GET /", PERSON);
         assert_eq!(code, 502, "{what}: {page}");
         assert!(page.contains(headline) && page.contains(words), "{what}: {page}");
-        assert!(page.contains("Service portal</a> on port"), "the other way in: {page}");
+        assert!(page.contains("Service portal</a> on port"), "the link to the portal: {page}");
     }
 
     fn signal(&self, unit: &str, signal: Signal) {
@@ -155,31 +156,31 @@ impl Desktop {
 }
 
 #[test]
-fn a_stopped_service_is_told_with_who_stopped_it_and_a_button_starts_it() {
+fn a_stopped_service_is_shown_with_its_origin_and_a_button_starts_it() {
     let desktop = Desktop::new();
     let by = format!("was stopped by uid {}", Uid::effective());
     for unit in ["desk", "screen", "stream"] {
         desktop.world.tell(&["stop", "--wait", unit]);
-        desktop.is_told(unit, "stopped", &format!("{unit} {by}"), "Desktop is stopped");
+        desktop.reports(unit, "stopped", &format!("{unit} {by}"), "Desktop is stopped");
         let health = desktop.world.cli(&["health", "--json"]).out;
         assert!(health.contains(&format!("{by}, at 20")), "{health}");
         let page = ask(desktop.port, "GET /", PERSON).1;
         assert!(page.contains(&format!("<button type=\"submit\">Start {unit}</button>")), "{page}");
         assert!(page.contains("since <time datetime=\"20") && !page.contains("opens it by itself"), "{page}");
-        // A program, and a page that is open, speak to the service as long as it is there itself.
+        // A program, and an open page, reach the service as long as the service itself runs.
         let (code, answer) = ask(desktop.port, "GET /data", TOKEN);
         assert_eq!(code == 200, unit == "desk", "{answer}");
         let anyway = ask(desktop.port, "GET /?desktopd-anyway", PERSON).0;
-        assert_eq!(anyway == 200, unit == "desk", "to see what there is all the same");
+        assert_eq!(anyway == 200, unit == "desk", "`desktopd-anyway` shows the service's page");
 
         let start = "POST /desktopd/wait/start";
         let foreign = format!("{TOKEN}Origin: http://elsewhere\r\n");
         for (headers, expected) in [("", 401), (foreign.as_str(), 403)] {
             assert_eq!(ask(desktop.port, start, headers).0, expected, "{headers}");
         }
-        assert_eq!(desktop.world.unit(unit)["state"], "stopped", "nobody was allowed to start it");
+        assert_eq!(desktop.world.unit(unit)["state"], "stopped", "the request without a login was refused");
         if unit == "stream" {
-            // A form without the page's script leads back to the page.
+            // A form that is sent without the page's script leads back to the page.
             let (code, answer) = ask(desktop.port, start, PERSON);
             assert!(code == 303 && answer.contains("location: ../../\r\n"), "{answer}");
             desktop.is_well();
@@ -189,21 +190,21 @@ fn a_stopped_service_is_told_with_who_stopped_it_and_a_button_starts_it() {
         assert_eq!((code, &json(&answer)["units"][0]), (200, &unit.into()), "{answer}");
         desktop.is_well();
     }
-    // The portal says who it was as well.
+    // A stop in the portal is reported with its origin as well.
     let body = "{\"names\":[\"desk\"]}";
     let headers =
         format!("{TOKEN}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     assert_eq!(ask(desktop.world.port(), "POST /api/units/stop", &headers).0, 200);
     desktop.world.until_state("desk", "stopped");
-    desktop.is_told("desk", "stopped", "desk was stopped by ada (portal, from 127.0.0.1)", "is stopped");
+    desktop.reports("desk", "stopped", "desk was stopped by ada (portal, from 127.0.0.1)", "is stopped");
 }
 
 #[test]
-fn a_failed_service_is_told_wherever_it_is_seen() {
+fn a_failed_service_is_reported_everywhere() {
     let desktop = Desktop::new();
     for unit in ["desk", "screen", "stream"] {
         desktop.signal(unit, Signal::SIGKILL);
-        desktop.is_told(unit, "failed", &format!("{unit} has failed: it ended with"), "Desktop has failed");
+        desktop.reports(unit, "failed", &format!("{unit} has failed: it ended with"), "Desktop has failed");
         let shown = desktop.world.tell(&["status"]);
         assert!(shown.contains(&format!("\nproblem: {unit} has failed: ")), "{shown}");
         assert_eq!(ask(desktop.port, "POST /desktopd/wait/start", TOKEN).0, 200);
@@ -212,12 +213,12 @@ fn a_failed_service_is_told_wherever_it_is_seen() {
 }
 
 #[test]
-fn a_frozen_service_is_told_until_it_answers_again() {
+fn a_frozen_service_is_reported_until_it_answers_again() {
     let desktop = Desktop::new();
     for unit in ["desk", "screen", "stream"] {
         desktop.signal(unit, Signal::SIGSTOP);
         let words = format!("{unit} is unhealthy: ");
-        desktop.is_told(unit, "unhealthy", &words, "Desktop does not answer");
+        desktop.reports(unit, "unhealthy", &words, "Desktop does not answer");
         let page = ask(desktop.port, "GET /", PERSON).1;
         assert!(page.contains("opens it by itself"), "{page}");
         desktop.signal(unit, Signal::SIGCONT);
@@ -226,7 +227,7 @@ fn a_frozen_service_is_told_until_it_answers_again() {
 }
 
 #[test]
-fn failures_and_mistakes_are_one_list_and_a_name_that_is_none_is_among_them() {
+fn failures_and_mistakes_are_one_list_with_unknown_names() {
     let mut world = World::new();
     world.service(
         "step",
@@ -279,7 +280,7 @@ fn a_terminal_gets_lines_that_fit_and_a_file_gets_everything() {
         let mut child = command.spawn().unwrap();
         drop(command);
         let mut seen = Vec::new();
-        // A terminal whose other side has gone is an error, not an end.
+        // Reading from a pseudo-terminal whose other side was closed is an error, not an end of file.
         let _ = std::fs::File::from(pty.master).read_to_end(&mut seen);
         assert!(until("it has ended", || child.try_wait().unwrap()).success());
         let seen = String::from_utf8(seen).unwrap().replace("\r\n", "\n");

@@ -1,4 +1,4 @@
-//! What stops does so wholly, in its time, and whatever stands in the way.
+//! Stops: every process of a unit ends within its time limit, whatever it does against that.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use crate::daemon_world::{World, children, find, is_alive, pid_of, proc_status, until};
 
-/// A process that leaves session and parent behind, ignores TERM, and one that does not ignore it.
+/// A process that leaves session and parent behind and ignores TERM, and a process that does not ignore it.
 const ESCAPING: &str = r#"#!/bin/sh
 # $1: how the main process goes on
 setsid sh -c 'trap "" TERM; echo $$ >> "$D/escaped"; while :; do sleep 0.05; done' &
@@ -95,7 +95,7 @@ fn a_unit_that_is_not_contained_leaves_nothing_of_its_group() {
 }
 
 #[test]
-fn whoever_ignores_term_is_killed_when_its_time_is_over() {
+fn a_unit_that_ignores_term_is_killed_after_its_stop_timeout() {
     let world = World::running(&[
         (
             "deaf",
@@ -121,7 +121,7 @@ fn whoever_ignores_term_is_killed_when_its_time_is_over() {
     assert!(!pids.into_iter().any(is_alive));
 }
 
-/// A child in a session of its own that keeps the output open, and goes on to print.
+/// A child in a session of its own that holds the output open and goes on to print.
 const HOLDING: &str = r#"#!/bin/sh
 setsid sh -c 'echo $$ > "$D/holder-$1"; while :; do echo "still here"; sleep 0.05; done' sh "$1" &
 while [ ! -s "$D/holder-$1" ]; do sleep 0.01; done
@@ -130,7 +130,7 @@ while :; do sleep 0.05; done
 "#;
 
 #[test]
-fn who_holds_the_output_holds_nothing_else() {
+fn a_process_that_holds_the_output_does_not_delay_the_stop() {
     let mut world = World::new();
     world.script("holding", HOLDING);
     world.service("loose", "command = [\"@D/holding\", \"loose\"]");
@@ -145,8 +145,8 @@ fn who_holds_the_output_holds_nothing_else() {
         world.until_state(name, "stopped");
     }
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
-    assert_eq!(holders.map(is_alive), [true, false], "what is not contained may leave some behind");
-    // What it prints is still read: nobody waits for a full pipe.
+    assert_eq!(holders.map(is_alive), [true, false], "a unit without containment may leave processes");
+    // Its output is still read: otherwise it would block on a full pipe.
     let lines = || world.log("loose").lines().count();
     let heard = lines();
     until("it is still heard", || (lines() > heard).then_some(()));
@@ -164,7 +164,7 @@ while :; do sleep 0.05; done
 "#;
 
 #[test]
-fn what_is_frozen_goes_along() {
+fn frozen_processes_are_killed_too() {
     let mut world = World::new();
     world.script("freezing", FREEZING);
     world.service("member", "command = [\"@D/freezing\", \"member\", \"\"]");
@@ -176,7 +176,7 @@ fn what_is_frozen_goes_along() {
         .iter()
         .map(|name| world.until_written(&format!("frozen-{name}"), "\n").trim().parse().unwrap())
         .collect();
-    // Even a guard: all of them are, and one is enough to tell what comes of it.
+    // Guards can be frozen as well: this freezes all of them, and one unit is enough to see the result.
     let (below, _) = children(world.pid());
     let mains: Vec<i32> = ["member", "escaped", "guarded"].map(|name| pid_of(&world.unit(name))).to_vec();
     let guards: Vec<i32> = below.into_iter().filter(|pid| !mains.contains(pid)).collect();
@@ -217,7 +217,7 @@ fn the_stop_command_comes_before_the_signal_and_does_not_outlive_the_unit() {
     let mut world = world;
     world.start();
     world.until_up();
-    // A shell takes the signal before it has set its trap otherwise.
+    // Otherwise the shell gets the signal before it has set its trap.
     std::thread::sleep(Duration::from_millis(300));
     world.tell(&["stop", "gentle", "refused", "hanging"]);
     for name in ["gentle", "refused", "hanging"] {
@@ -250,7 +250,7 @@ fn term_and_int_end_everything_with_code_0() {
 }
 
 #[test]
-fn a_second_term_means_now() {
+fn a_second_term_kills_at_once() {
     let mut world = World::running(&[(
         "deaf",
         "command = [\"/bin/sh\", \"-c\", \"trap '' TERM; echo up; while :; do sleep 0.05; done\"]\nstop-timeout = \"60s\"",
@@ -289,7 +289,7 @@ fn a_guard_ends_its_unit_when_the_daemon_is_killed() {
 }
 
 #[test]
-fn what_is_killed_again_and_again_never_runs_twice() {
+fn a_unit_that_is_killed_again_and_again_never_runs_twice() {
     let world = World::new();
     let script = "#!/bin/sh\n[ -d \"$D/lock-$1\" ] && kill -0 \"$(cat \"$D/lock-$1/pid\")\" 2>/dev/null && echo \"$1\" >> \"$D/twice\"\n\
                   mkdir -p \"$D/lock-$1\"\necho $$ > \"$D/lock-$1/pid\"\nexec sleep 1000\n";
@@ -320,7 +320,7 @@ fn what_is_killed_again_and_again_never_runs_twice() {
 }
 
 #[test]
-fn what_escaped_does_not_outlive_the_daemon() {
+fn escaped_processes_do_not_outlive_the_daemon() {
     let mut world = World::new();
     world.script("escaping", ESCAPING);
     world.service("loose", "command = [\"@D/escaping\", \"stay\"]");

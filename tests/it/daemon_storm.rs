@@ -1,4 +1,4 @@
-//! Much at once: orphans by the thousand, and services that are killed together again and again.
+//! Load: thousands of orphans, and services that are killed together again and again.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use crate::daemon_world::{World, children, find, pid_of, until, works};
 
 const NAMESPACE: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
 
-/// Forks twice, as often as its argument says, and leaves the grandchildren to whoever takes them. They end at
-/// different times, the last one before `orphaned` appears.
+/// Forks twice, as often as its argument says, and leaves the grandchildren as orphans. They end at different times,
+/// the last one before `orphaned` appears.
 const ORPHANS: &str = r"
 #include <fcntl.h>
 #include <stdlib.h>
@@ -78,7 +78,7 @@ fn ten_thousand_orphans_leave_nothing_and_no_status_is_lost() {
     assert_eq!(world.ended().code(), Some(0));
 }
 
-/// Ends with the test, however that ends.
+/// A process that is killed when the test ends, whatever the result.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -88,26 +88,26 @@ impl Drop for Ended {
     }
 }
 
-/// What is counted above can be there: an init that collects nothing has as many zombies as there were orphans.
+/// Checks the method of the test above: an init that collects nothing has as many zombies as there were orphans.
 #[test]
-fn an_init_that_collects_nothing_is_found_out() {
+fn an_init_that_collects_nothing_is_detected() {
     if !works(&NAMESPACE) {
         return;
     }
     let world = World::new();
     let orphans = world.compiled("orphans", ORPHANS, &[]);
     let done = world.path("orphaned");
-    // A shell would collect some while it waits.
+    // A waiting shell would collect some of them.
     let script = format!("'{orphans}' 200 '{}' & exec sleep 1000", done.display());
     let mut command = Command::new(NAMESPACE[0]);
     command.args(&NAMESPACE[1..]).args(["sh", "-c", &script]).stdin(Stdio::null());
     let unshare = Ended(command.spawn().unwrap());
     until("the last orphan has ended", || done.exists().then_some(()));
     let init = children(unshare.0.id().cast_signed()).0[0];
-    until("all are zombies, and so is who made them", || (children(init).1 == 201).then_some(()));
+    until("all are zombies, and so is their parent", || (children(init).1 == 201).then_some(()));
 }
 
-/// Takes a lock, or says that somebody else has it, and says that it is ready.
+/// Takes a lock and becomes ready, or reports that another process holds the lock.
 const SINGLE: &str = r#"
 #include <fcntl.h>
 #include <string.h>
@@ -126,7 +126,7 @@ int main(int argc, char **argv) {
 "#;
 
 #[test]
-fn a_hundred_laps_of_kills_never_run_anything_twice() {
+fn a_hundred_rounds_of_kills_never_run_a_service_twice() {
     const LAPS: u64 = 100;
     let mut world = World::new();
     let single = world.compiled("single", SINGLE, &[]);
@@ -154,12 +154,12 @@ fn a_hundred_laps_of_kills_never_run_anything_twice() {
                 unit["state"] == "ready" && unit["pid"] != find(&before, name)["pid"]
             })
         });
-        assert!(names.iter().all(|name| find(&before, name)["restarts"] == lap), "lap {lap}: {before:#}");
+        assert!(names.iter().all(|name| find(&before, name)["restarts"] == lap), "round {lap}: {before:#}");
     }
     eprintln!("{LAPS} laps of ten kills within {:?}", began.elapsed());
     assert_eq!(world.read("twice"), "");
     assert_eq!(before["up"], true);
-    // The lock is what would show a second one.
+    // The lock would reveal a second process.
     let lock = world.path("lock-single-0").display().to_string();
     let second = Command::new(&single).args([&lock, world.path("twice").to_str().unwrap()]).spawn().unwrap();
     let second = Ended(second);

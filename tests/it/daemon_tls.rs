@@ -1,11 +1,11 @@
-//! The daemon's certificate: people see what is wrong with it, as long as it is.
+//! The daemon's certificate: its problem is shown for as long as it exists.
 
 use rcgen::{CertificateParams, KeyPair};
 
 use crate::daemon_world::World;
 
 #[test]
-fn what_is_wrong_with_the_certificate_is_shown_until_it_is_mended() {
+fn a_certificate_problem_is_shown_until_it_is_corrected() {
     let mut world = World::of(&[("one", "@polite")]);
     let (certificate, key) = (world.path("desk.crt"), world.path("desk.key"));
     world.env("WEB_TLS_CERT_FILE", &certificate).env("WEB_TLS_KEY_FILE", &key);
@@ -20,7 +20,7 @@ fn what_is_wrong_with_the_certificate_is_shown_until_it_is_mended() {
     world.write("desk.key", &made.serialize_pem());
     world.write("desk.crt", &params.self_signed(&made).unwrap().pem());
     world.until("no problem any more", |status| !shown(status));
-    // What is wrong with the services is not forgotten over it.
+    // Problems of the services stay in the list meanwhile.
     world.write("desk.crt", "nonsense");
     world.until("the broken file", |status| status["problems"].to_string().contains("stays in use"));
     world.end();

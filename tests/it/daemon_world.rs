@@ -1,5 +1,5 @@
-//! The real program as a real process: a configuration of its own, a marker by which everything that it starts is
-//! found again, and an end that leaves nothing.
+//! The real program as a real process: with a configuration of its own, a marker in the environment by which all its
+//! processes are found again, and an end that leaves nothing.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -19,13 +19,13 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long anything may take on a machine that is busy with other tests.
+/// The time limit of every wait, on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The variable that everything inherits.
+/// The marker: an environment variable that all processes inherit.
 const MARK: &str = "DAEMON_TEST_MARK";
 
-/// A service that says in `order` when it comes and goes.
+/// A service that writes to `order` when it starts and stops.
 const POLITE: &str = r#"#!/bin/sh
 trap 'echo "$1 down" >> "$D/order"; exit 0' TERM
 sleep 1000 3>&- &
@@ -42,7 +42,7 @@ pub struct World {
     inner: u16,
     mark: String,
     env: Vec<(OsString, OsString)>,
-    /// What the daemon is started with.
+    /// The daemon's arguments.
     arguments: Vec<OsString>,
     program: PathBuf,
     uid: Option<u32>,
@@ -50,7 +50,7 @@ pub struct World {
     daemon: Option<Child>,
 }
 
-/// What a command answered.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Answer {
     pub code: i32,
@@ -87,7 +87,7 @@ impl World {
         world
     }
 
-    /// One with these services; a text without a user is the daemon's own.
+    /// A configuration with these services; a service file without a user runs as the daemon's own user.
     pub fn of(services: &[(&str, &str)]) -> Self {
         let world = Self::new();
         for (name, text) in services {
@@ -103,7 +103,7 @@ impl World {
         world
     }
 
-    /// Writes a service file. `@D` stands for the folder, `@polite` for a well-behaved command of that name.
+    /// Writes a service file. `@D` is replaced with the folder, `@polite` with a well-behaved command of that name.
     pub fn service(&self, name: &str, text: &str) {
         let user = if text.contains("user =") { "" } else { "user = \"own\"\n" };
         let polite = format!("command = [\"@D/polite\", \"{name}\"]\nready = {{ kind = \"fd\" }}");
@@ -133,7 +133,8 @@ impl World {
         fs::write(self.path(name), text).unwrap();
     }
 
-    /// The same for a file that somebody reads again and again, who finds the old text or the new, and no half of it.
+    /// The same, with a rename: a program that reads the file again and again finds the old text or the new text, never
+    /// half of it.
     pub fn replace(&self, name: &str, text: &str) {
         let new = self.path(&format!("{name}.new"));
         fs::write(&new, text).unwrap();
@@ -150,19 +151,20 @@ impl World {
         self
     }
 
-    /// The daemon runs a command and ends with it.
+    /// Makes the daemon run a command (`desktopd run`) and end with it.
     pub fn run(&mut self, command: &[&str]) -> &mut Self {
         self.arguments = ["run", "--"].iter().chain(command).map(OsString::from).collect();
         self
     }
 
-    /// Words before the program: `unshare …`, `sh -c …`.
+    /// Puts words before the program: `unshare …`, `sh -c …`.
     pub fn wrapped_in(&mut self, words: &[&str]) -> &mut Self {
         self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
-    /// Everything runs as that user; with a copy of the program, as the folder of the original may be closed to it.
+    /// Runs everything as that user; with a copy of the program, as the user may have no access to the original's
+    /// folder.
     pub fn as_user(&mut self, uid: u32) -> &mut Self {
         let copy = self.path("desktopd");
         fs::copy(&self.program, &copy).unwrap();
@@ -173,7 +175,7 @@ impl World {
         self
     }
 
-    /// The portal's port, and the one on loopback.
+    /// The portal's port, and its inner port on loopback.
     pub fn ports(&self) -> (u16, u16) {
         (self.port, self.inner)
     }
@@ -213,7 +215,7 @@ impl World {
         command
     }
 
-    /// Starts the daemon and waits until it answers and has decided what to run.
+    /// Starts the daemon and waits until it answers and has made its plan.
     pub fn start(&mut self) {
         self.spawn();
         self.until("it runs", |status| status["phase"] != "starting");
@@ -228,7 +230,7 @@ impl World {
         self.daemon = Some(command.spawn().unwrap());
     }
 
-    /// The words that run a program among the daemon's own mounts, if it has its own.
+    /// The command line before a program that has to run in the daemon's own mount namespace, if it has one.
     fn words_for_its_mounts(&self) -> Vec<OsString> {
         match &self.daemon {
             Some(daemon) if self.has_mounts() => {
@@ -242,7 +244,7 @@ impl World {
         self.wrapper.iter().take(2).eq(["unshare", "--mount"])
     }
 
-    /// The control socket as it is seen from here.
+    /// The path of the control socket, seen from the test's mount namespace.
     pub fn control_socket(&self) -> PathBuf {
         let path = self.path("run/control.sock");
         match &self.daemon {
@@ -253,7 +255,7 @@ impl World {
         }
     }
 
-    /// Runs a command of the program beside the daemon.
+    /// Runs a subcommand of the program beside the daemon.
     pub fn cli(&self, words: &[&str]) -> Answer {
         let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
         let mut beside = self.command(&words);
@@ -276,7 +278,7 @@ impl World {
         }
     }
 
-    /// Runs the program under another name, as a link would, and gives it something to read.
+    /// Runs the program under another name, as a link would, and gives it input.
     pub fn cli_named(&self, name: &str, words: &[&str], input: &str) -> Answer {
         let link = self.path(name);
         let _ = std::os::unix::fs::symlink(&self.program, &link);
@@ -286,7 +288,7 @@ impl World {
         let mut command = Command::new(link);
         command.args(known.get_args()).env_clear().envs(set).stdin(Stdio::piped());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // One that refuses its arguments reads nothing.
+        // A command that refuses its arguments does not read its input.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         let output = child.wait_with_output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -294,7 +296,7 @@ impl World {
         Answer { code: output.status.code().unwrap_or(-1), out, err }
     }
 
-    /// A command whose output goes where the test says.
+    /// A command whose output the test redirects.
     pub fn cli_command(&self, words: &[&str]) -> Command {
         let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
         let mut command = self.command(&words);
@@ -302,19 +304,19 @@ impl World {
         command
     }
 
-    /// A command with something to read from, and with its output in pipes.
+    /// Starts a command with this input, and with its output in pipes.
     pub fn cli_with(&self, words: &[&str], input: Stdio) -> Child {
         let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
         let mut command = self.command(&words);
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// The portal's whole answer to a request without `Host` and without the end of its head.
+    /// The portal's whole answer to a request; `head` has neither `Host` nor the empty line at its end.
     pub fn http(&self, head: &str) -> String {
         self.http_raw(&format!("{head}Host: localhost\r\nConnection: close\r\n\r\n"))
     }
 
-    /// The same for a whole request, which has to ask for the connection's end.
+    /// The same for a complete request, which has to ask for the end of the connection.
     pub fn http_raw(&self, request: &str) -> String {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -329,20 +331,20 @@ impl World {
         self.port
     }
 
-    /// A command that goes on by itself, its output in a pipe.
+    /// Starts a command in the background, its output in a pipe.
     pub fn cli_beside(&self, words: &[&str]) -> Child {
         let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
         self.command(&words).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
     }
 
-    /// A command that must do well; its output.
+    /// Runs a command that must succeed; its output.
     pub fn tell(&self, words: &[&str]) -> String {
         let answer = self.cli(words);
         assert_eq!(answer.code, 0, "{words:?}: {answer:?}");
         answer.out
     }
 
-    /// The status with which `POST` is answered on the control socket, and the answer.
+    /// Sends a `POST` to the control socket: the status and the answer.
     pub fn post(&self, path: &str, body: &str) -> (u16, Value) {
         let mut socket = UnixStream::connect(self.path("run/control.sock")).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -357,7 +359,7 @@ impl World {
         (status, serde_json::from_str(body).unwrap_or_default())
     }
 
-    /// What `GET` answers on the control socket, if anybody does.
+    /// The answer to a `GET` on the control socket, if the daemon answers.
     fn get(&self, path: &str) -> Option<Value> {
         let mut socket = UnixStream::connect(self.control_socket()).ok()?;
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -385,7 +387,7 @@ impl World {
         lines.iter().flat_map(|line| [line["text"].as_str().unwrap_or_default(), "\n"]).collect()
     }
 
-    /// Waits until the snapshot is as it should be, and returns it.
+    /// Waits until the snapshot satisfies `right`, and returns it.
     pub fn until(&self, what: &str, right: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         let found = poll(|| {
@@ -408,7 +410,7 @@ impl World {
         find(&status, name)
     }
 
-    /// Waits until everything that should be up is.
+    /// Waits until everything that should be up is up.
     pub fn until_up(&self) -> Value {
         self.until("everything is up", |status| status["up"] == true)
     }
@@ -449,9 +451,9 @@ impl World {
         until("the daemon ends", || daemon.try_wait().unwrap())
     }
 
-    /// Ends the daemon in the way that it should end, and sees that nothing is left.
+    /// Stops the daemon with TERM, and checks that no process is left.
     pub fn end(&mut self) {
-        // Guards do not carry the mark: they have no environment.
+        // Guards do not carry the marker: they have no environment.
         let below = descendants(self.pid());
         self.signal(Signal::SIGTERM);
         let status = self.ended();
@@ -461,7 +463,7 @@ impl World {
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
 
-    /// Ends the daemon in the worst way, and what it started, which then is nobody's. To be called when nothing is being
+    /// Kills the daemon with SIGKILL, and then the processes that it started. To be called when nothing is being
     /// started: a process that has no environment yet, or is just getting another, is not found.
     pub fn crash(&mut self) {
         let mut below = descendants(self.pid());
@@ -469,7 +471,7 @@ impl World {
         self.ended();
         below.extend(self.everything());
         for pid in &below {
-            // Some end with the daemon.
+            // Some end together with the daemon.
             let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
         }
         until("all have ended", || below.iter().all(|pid| !is_alive(*pid)).then_some(()));
@@ -515,7 +517,7 @@ pub fn find(status: &Value, name: &str) -> Value {
     units.into_iter().find(|unit| unit["name"] == name).unwrap_or_default()
 }
 
-/// Asks again and again until there is an answer or the patience ends.
+/// Calls `ask` again and again until it has a result or the time limit is reached.
 fn poll<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + PATIENCE;
     let mut pause = Duration::from_millis(2);
@@ -531,7 +533,7 @@ fn poll<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     }
 }
 
-/// The same, where no answer is a failure.
+/// The same, but no result within the time limit is a failure.
 pub fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     poll(ask).unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}"))
 }
@@ -547,7 +549,7 @@ fn processes() -> Vec<i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Whether there is such a process, a zombie left out.
+/// Whether such a process exists and is not a zombie.
 pub fn is_alive(pid: i32) -> bool {
     stat(pid).is_some_and(|(state, _)| state != "Z")
 }
@@ -569,7 +571,7 @@ pub fn children(parent: i32) -> (Vec<i32>, usize) {
     (found.into_iter().map(|(pid, _)| pid).collect(), zombies)
 }
 
-/// Everything below `root`.
+/// All descendants of `root`.
 fn descendants(root: i32) -> Vec<i32> {
     let (mut found, mut left) = (Vec::new(), vec![root]);
     while let Some(pid) = left.pop() {
@@ -589,18 +591,18 @@ fn describe(pid: i32) -> String {
 pub fn processor_time(pid: i32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().collect();
-    // Its own, in hundredths of a second.
+    // The process's own time, in hundredths of a second.
     let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
     Duration::from_millis(ticks * 10)
 }
 
-/// Runs a program that must do well.
+/// Runs a program that must succeed.
 pub fn run(words: &[&str]) {
     let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
     assert!(output.status.success(), "{words:?}: {output:?}");
 }
 
-/// Whether such a wrapper works here; if not, says that the test is skipped.
+/// Whether this wrapper works here; if not, reports that the test is skipped.
 pub fn works(words: &[&str]) -> bool {
     let probe = Command::new(words[0]).args(&words[1..]).arg("true").output();
     let well = probe.as_ref().is_ok_and(|output| output.status.success());
@@ -610,7 +612,8 @@ pub fn works(words: &[&str]) -> bool {
     well
 }
 
-/// A port that was free a moment ago, and is none that the kernel gives to connections of other tests meanwhile.
+/// A port that was free a moment ago, and that the kernel does not give to outgoing connections of other tests
+/// meanwhile.
 pub fn free_port() -> u16 {
     let random = || 10_000 + rand::random::<u16>() % 20_000;
     std::iter::repeat_with(random).find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok()).unwrap()
@@ -621,7 +624,7 @@ pub fn is_root() -> bool {
     nix::unistd::Uid::effective().is_root()
 }
 
-/// Says that a test cannot run here, and why.
+/// Reports that a test cannot run here, and why.
 pub fn skipped(why: &str) {
     eprintln!("SKIPPED: {why}");
 }

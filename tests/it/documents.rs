@@ -1,6 +1,6 @@
-//! What people read must be what the program does: the tables of variables in `config/README.md`, `.env.example` and the
-//! compose file against the program, and the service files that are shipped against the planner. And people must find
-//! what they read: the README is short, and links lead to something.
+//! The documents agree with the program: the tables of variables in `config/README.md`, `.env.example` and the compose
+//! file are compared with the program, and the shipped service files with the planner. The README stays short, and
+//! every link has a target.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it is wrong")]
 
@@ -28,7 +28,7 @@ fn is_known(name: &str) -> bool {
 /// The document with the tables of variables.
 const REFERENCE: &str = "config/README.md";
 
-/// All documents for people.
+/// All documents for readers.
 const DOCUMENTS: [&str; 6] = [
     "README.md",
     REFERENCE,
@@ -38,10 +38,10 @@ const DOCUMENTS: [&str; 6] = [
     ".github/SECURITY.md",
 ];
 
-/// A README that is longer is not read. Lines.
+/// The largest number of lines of the README: a longer one is not read.
 const LONGEST_README: usize = 180;
 
-/// The parts of the first table, each with the variable that it begins with. The order is the table's.
+/// The parts of the first table, each with its first variable, in the order of the table.
 const PARTS: [(&str, &str); 9] = [
     ("Who may come in", "WEB_ENABLE_AUTH"),
     ("Ports, links and tunnels", "SERVICEPORTAL_PORT_HOST"),
@@ -57,7 +57,7 @@ const PARTS: [(&str, &str); 9] = [
 /// The title of the second table.
 const NOTHING_YET: &str = "Variables that are accepted and do nothing yet";
 
-/// What surrounds both tables.
+/// The markers around both tables.
 const MARKS: (&str, &str) = ("<!-- variables -->\n", "<!-- end of variables -->\n");
 
 /// Whether a variable's line of documentation says that the variable has no effect: the second table has these.
@@ -65,7 +65,7 @@ pub fn says_nothing_yet(variable: &Variable) -> bool {
     ["yet", "not used", "anyway"].iter().any(|word| variable.doc.contains(word))
 }
 
-/// Both tables as the document has them.
+/// Both tables as the document should have them.
 fn tables() -> String {
     let mut text = String::new();
     let (without, with): (Vec<&Variable>, Vec<&Variable>) =
@@ -98,7 +98,7 @@ fn row(variable: &Variable) -> String {
 
 /// With `DESKTOPD_WRITE_DOCS` set, the document is brought up to date instead.
 #[test]
-fn the_reference_s_tables_are_the_program_s() {
+fn the_reference_tables_match_the_program() {
     let reference = read(REFERENCE);
     let (before, rest) = reference.split_once(MARKS.0).unwrap();
     let (found, after) = rest.split_once(MARKS.1).unwrap();
@@ -175,7 +175,7 @@ fn a_link_that_leads_nowhere_is_named() {
     assert_eq!(links(text), ["f", "h", "j#k"]);
 }
 
-/// Neither belongs to what an image is made of.
+/// Neither of these files belongs in the image.
 #[test]
 fn the_documents_beside_what_is_copied_stay_out_of_the_image() {
     let ignored = read(".dockerignore");
@@ -186,7 +186,8 @@ fn the_documents_beside_what_is_copied_stay_out_of_the_image() {
     }
 }
 
-/// The links of a document that lead to no file, or to no heading there. `file` has the texts of files by their paths.
+/// The links of a document that lead to no file, or to no heading in it. `file` returns the texts of files by their
+/// paths.
 fn broken_links(document: &str, text: &str, file: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let leads = |link: &str| {
         let (path, anchor) = link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
@@ -201,7 +202,7 @@ fn broken_links(document: &str, text: &str, file: impl Fn(&str) -> Option<String
     links.map(|link| format!("{document}: {link} leads nowhere")).collect()
 }
 
-/// The path of a file that a document names, from the root. None for what is outside.
+/// The path, from the root, of a file that a document names; `None` for a path outside.
 fn beside(document: &str, path: &str) -> Option<String> {
     let mut parts: Vec<&str> = document.split('/').collect();
     parts.pop();
@@ -216,7 +217,7 @@ fn beside(document: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The lines of a text that are no code.
+/// The lines of a text that are not in a code block.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut code = false;
     text.lines().filter(move |line| {
@@ -226,11 +227,11 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Where the links and pictures of a text lead.
+/// The targets of the links and pictures of a text.
 fn links(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in prose(text) {
-        // What is between backticks is as it is.
+        // Text between backticks has no links.
         let line: String = line.split('`').step_by(2).collect();
         let ends = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         found.extend(ends.map(str::to_owned));
@@ -238,7 +239,7 @@ fn links(text: &str) -> Vec<String> {
     found
 }
 
-/// The names by which the headings of a text can be linked to, as GitHub makes them.
+/// The anchors of a text's headings, as GitHub makes them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in prose(text) {
@@ -262,7 +263,7 @@ fn the_example_and_the_compose_file_set_only_what_is_read() {
         if !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
             assert!(
                 is_known(name) || OF_COMPOSE.contains(&name),
-                ".env.example sets {name}, which nobody reads"
+                ".env.example sets {name}, which desktopd does not read"
             );
         }
     }
@@ -273,7 +274,8 @@ fn the_example_and_the_compose_file_set_only_what_is_read() {
             assert!(compose.contains(&format!("${{{name}")), "docker-compose.yaml does not pass {name} on");
         }
     }
-    // Where people look on with browsers of their own size: the size follows them, up to one that a processor can draw.
+    // Where several people watch with browsers of different sizes: the screen's size follows them, up to a size that a
+    // processor can draw.
     for default in ["WEBRTC_ENABLE_RESIZE:-true}", "DISPLAY_MAX_SIZE:-3840x2160}"] {
         assert!(compose.contains(&format!("${{{default}")), "docker-compose.yaml has not ${{{default}");
     }
@@ -284,7 +286,7 @@ fn the_example_and_the_compose_file_set_only_what_is_read() {
     assert!(set.len() > 10, "{set:?}");
     let example = read(".env.example");
     for name in set {
-        assert!(is_known(name), "docker-compose.yaml sets {name}, which nobody reads");
+        assert!(is_known(name), "docker-compose.yaml sets {name}, which desktopd does not read");
         let explained =
             example.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{name}=")));
         assert!(explained || name == "LANG", ".env.example does not explain {name}, which compose passes on");

@@ -1,4 +1,4 @@
-//! Files of variables, as real shells read what is written there.
+//! Files of variables, checked against real shells.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -33,7 +33,7 @@ fn shell_reads(shell: &str, file: &[u8]) -> Vec<(OsString, OsString)> {
     found
 }
 
-/// Any bytes, and above all those that mean something to somebody.
+/// Any bytes, and mostly those with a special meaning for some program.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     let special = prop::sample::select(b"'\"\\$`!#%= \t\r\n;&|(){}~*?[]<>^export".to_vec());
     prop::collection::vec(prop_oneof![special, 1u8..=255], 0..24)
@@ -43,7 +43,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_written_is_read_back_by_everybody(values in prop::collection::vec(value(), 1..12)) {
+    fn written_values_are_read_back_by_every_shell(values in prop::collection::vec(value(), 1..12)) {
         let variables: Vec<_> =
             values.iter().enumerate().map(|(at, value)| (os(format!("V_{at:02}").as_bytes()), os(value))).collect();
         let file: Vec<u8> = variables.iter().flat_map(|(name, value)| line(name, value)).collect();

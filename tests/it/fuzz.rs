@@ -1,7 +1,8 @@
-//! Looks for inputs that break a parser: changes good ones at random for about a minute, and keeps what it finds.
+//! Searches for inputs that break a parser: it changes good inputs at random for about a minute, and keeps the inputs
+//! that fail.
 //!
-//! A text that broke something is written, made as small as it gets, into a folder under `tests/fuzz/`, where every
-//! later run begins. `DESKTOPD_FUZZ_SECONDS` sets how long one search lasts.
+//! An input that fails is reduced to a small size and written to a folder under `tests/fuzz/`; every later run starts
+//! with these files. `DESKTOPD_FUZZ_SECONDS` sets how long one search lasts.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Debug;
@@ -14,46 +15,46 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestCaseResult, TestError, TestRunner};
 
-/// Inputs between two looks at the clock.
+/// Number of inputs between two checks of the time.
 const BATCH: u32 = 64;
 
 /// No input may take longer than this, on a machine with much else to do.
 const ENDLESS: Duration = Duration::from_secs(10);
 
-/// A parser, and what it is fed with.
+/// A parser under test, and the parts of its inputs.
 pub struct Target {
-    /// The folder of its cases.
+    /// The folder of its stored cases.
     pub name: &'static str,
     /// Good inputs.
     pub corpus: Vec<String>,
-    /// What a line may be replaced by, or begin with.
+    /// Texts that may replace a line, or be put at its start.
     pub heads: &'static [&'static str],
-    /// What a line may end with, or any place hold.
+    /// Texts that may be put at a line's end, or anywhere.
     pub values: &'static [&'static str],
-    /// Lines that are right as they are, and that others would have to be wrong beside.
+    /// Lines that are correct as they are; with them, some other lines become wrong.
     pub lines: &'static [&'static str],
-    /// What a file begins with, if an input may hold several.
+    /// The first line of each file, if an input may hold several files.
     pub begins: &'static str,
-    /// How long to look, unless the environment says so.
+    /// How long to search, unless the environment sets another time.
     pub seconds: u64,
 }
 
 /// One change of a text.
 #[derive(Clone, Debug)]
 enum Edit {
-    /// A line that is right, at the head of a file, where it replaces the one with the same key.
+    /// A correct line at the head of a file, where it replaces the line with the same key.
     Set(Index, Index),
-    /// A new line, made of a head and a value.
+    /// A new line from a head and a value.
     Add(Index, Index, Index),
-    /// What follows the first `=` of a line is another value.
+    /// Replaces the text after the first `=` of a line with another value.
     Value(Index, Index),
     Remove(Index),
     Double(Index),
-    /// A value, or any text, somewhere.
+    /// Inserts a value, or any text, at some place.
     Insert(Index, Index),
     Type(Index, String),
     Cut(Index, Index),
-    /// The rest is that of another text.
+    /// Replaces the rest with that of another text.
     Cross(Index, Index, Index),
 }
 
@@ -72,7 +73,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-/// A place between two characters.
+/// A position between two characters.
 fn place(text: &str, at: Index) -> usize {
     let places: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
     *at.get(&places)
@@ -137,8 +138,7 @@ impl Target {
         Duration::from_secs(seconds.unwrap_or(self.seconds))
     }
 
-    /// Gives `check` first what once broke something, then changed inputs until the time is over. Returns how many
-    /// there were.
+    /// Gives `check` first the stored cases, then changed inputs until the time is over. Returns the number of inputs.
     pub fn search(&self, check: impl Fn(&str) -> TestCaseResult) -> u64 {
         let check = |text: &str| {
             let began = Instant::now();

@@ -1,5 +1,5 @@
-//! What people write never breaks us: whatever a service file, `desktopd.toml` or the environment says, there are
-//! problems with names or there is a plan that can be lived by.
+//! Fuzzing the configuration: whatever a service file, `desktopd.toml` or the environment contains, the result is
+//! either problems that name their place, or a plan that can be executed.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -19,7 +19,7 @@ use proptest::test_runner::TestCaseResult;
 
 use crate::fuzz::Target;
 
-/// Begins another file of the same input.
+/// Separates the files of one input.
 const NEXT: &str = "#### ";
 
 const KEYS: &[&str] = &[
@@ -301,7 +301,7 @@ const LINES: &[&str] = &[
     "route = { listen = \"1111\", upstream = \"unix:/x\", bridge = \"/w\", files = \"/\" }",
 ];
 
-/// The services that the image has, one file an input, and some in pairs.
+/// The image's services, one file per input, and some in pairs.
 fn shipped() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/services");
     let mut texts: Vec<(String, String)> = std::fs::read_dir(folder)
@@ -321,7 +321,7 @@ fn shipped() -> Vec<String> {
     all
 }
 
-/// Every program that is named is there, or none: more is planned where all are.
+/// A machine on which all programs that the services name are installed, or none: more is planned with all of them.
 pub fn facts(services: &[Service], installed: bool) -> Facts {
     let words = services.iter().flat_map(|service| {
         let command = match &service.run {
@@ -370,7 +370,7 @@ pub fn facts(services: &[Service], installed: bool) -> Facts {
     }
 }
 
-/// Every problem can be found: it says where, at what, and what would be right.
+/// Every problem names its place and its subject, and says what would be right.
 pub fn told(problems: &[Problem], place: &str) -> TestCaseResult {
     for problem in problems {
         prop_assert_eq!(&problem.place, place, "{}", problem);
@@ -393,7 +393,7 @@ pub fn config(
     Config { dir: "/c".into(), env, settings, places, services, portal, problems }
 }
 
-/// Makes a plan and lives by it for a while: nothing panics, and every deadline is one that can come.
+/// Makes a plan and simulates it for a while: nothing panics, and every deadline is possible.
 fn live(config: &Config, installed: bool) -> TestCaseResult {
     let plan = Plan::build(config, &facts(&config.services, installed));
     prop_assert!(!plan.text().is_empty() || plan.units.is_empty());
@@ -484,12 +484,12 @@ fn no_service_file_breaks_the_plan() {
             problems.extend(found);
         }
         live(&config(services.clone(), problems.clone(), &[]), false)?;
-        // Every condition holds.
+        // Here every condition is true.
         let on = |name: &str| (OsString::from(name), OsString::from("true"));
         live(&config(services, problems, &["ENABLE_COTURN", "A"].map(on)), true)
     });
     eprintln!("{count} inputs, {} sound files, {} wrong ones", sound.get(), wrong.get());
-    // What is always refused, or never, tests one half only.
+    // If all inputs were refused, or none, only one half would be tested.
     assert!(sound.get() > count / 10 && wrong.get() > count / 10);
 }
 
@@ -539,7 +539,7 @@ const SETTINGS: &[&str] = &[
 ];
 
 #[test]
-fn neither_settings_nor_environment_break_anything() {
+fn no_settings_or_environment_break_the_plan() {
     let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/desktopd.toml");
     let corpus = vec![
         std::fs::read_to_string(settings).unwrap(),
@@ -593,9 +593,9 @@ const SAID: &[&str] = &[
     "a long text, which goes on and on and on and on and on and on and on and on and on and on and on and on and on",
 ];
 
-/// What services and our own children send to sockets: bytes of any kind, of which there may be half a message.
+/// Messages of services and of the daemon's own child processes: any bytes, which may be half a message.
 #[test]
-fn no_message_breaks_anything() {
+fn no_message_breaks_the_parser() {
     let framed = |json: &str| format!("\0\0\0{}{json}", char::from(u8::try_from(json.len()).unwrap()));
     let corpus = vec![
         "READY=1\nSTATUS=nearly there\nMAINPID=4711\n".to_owned(),
@@ -607,7 +607,7 @@ fn no_message_breaks_anything() {
     let target =
         Target { name: "message", corpus, heads: NAMES, values: SAID, lines, begins: "\0", seconds: 60 };
     let count = target.search(|text| {
-        // Characters of one byte stand for that byte, so that not all of it is UTF-8.
+        // A character below 256 becomes that byte, so that not all of the input is UTF-8.
         let mut bytes = Vec::new();
         for c in text.chars() {
             match u8::try_from(c) {
@@ -624,7 +624,7 @@ fn no_message_breaks_anything() {
         );
         prop_assert!(message.errno.is_none_or(|number| number > 0), "{:?}", message.errno);
         prop_assert!(message.main_pid.is_none_or(|number| number > 0), "{:?}", message.main_pid);
-        // A flag that was raised is not taken back by what follows.
+        // A flag that was set is not cleared by later text.
         let more = Message::parse(&[&bytes[..], b"\nREADY=0\n", &bytes].concat());
         prop_assert_eq!((message.ready, message.stopping), (more.ready, more.stopping));
         let mut left = bytes.len();

@@ -1,5 +1,5 @@
-//! Whatever strangers send to the door: cookies, `Authorization`, addresses. Each search knows in another way what is
-//! right, and compares.
+//! Fuzzing the request handler with input of clients without a login: cookies, `Authorization`, addresses. Each search
+//! computes the right result in another way, and compares.
 
 use std::cell::Cell;
 
@@ -16,7 +16,7 @@ use crate::fuzz::Target;
 
 const TOKEN: &str = "t0ken+/=";
 
-/// The names of our cookies: of sessions, of browsers that logged in before, and of a way to https.
+/// The names of our cookies: for sessions, for browsers that logged in before, and for the redirect to https.
 fn is_ours(name: &[u8]) -> bool {
     let names = ["ours", "__Host-ours", "ours_browser", "__Secure-ours_browser", "ours_crossing"];
     names.iter().any(|ours| name == ours.as_bytes())
@@ -35,7 +35,7 @@ fn auth() -> Auth {
     Auth::new(credentials, &[7; 32], 4)
 }
 
-/// Headers of one name, a line each. What cannot be one never reaches us.
+/// Headers of one name, one per line. Lines that cannot be a header value never reach the gateway.
 fn headers(name: &'static str, text: &str) -> HeaderMap {
     text.lines()
         .filter_map(|line| Some((name.parse().ok()?, HeaderValue::from_bytes(line.as_bytes()).ok()?)))
@@ -47,7 +47,7 @@ fn headers(name: &'static str, text: &str) -> HeaderMap {
         })
 }
 
-/// A request's cookies as other programs read them: name and all of it, without what is around.
+/// A request's cookies as other programs read them: the name and the whole cookie, without the white space around.
 fn cookies(headers: &HeaderMap) -> Vec<(Vec<u8>, Vec<u8>)> {
     let all = headers.get_all(COOKIE).into_iter().flat_map(|line| line.as_bytes().split(|b| *b == b';'));
     let all = all.map(<[u8]>::trim_ascii).filter(|cookie| !cookie.is_empty());
@@ -59,7 +59,7 @@ fn cookies(headers: &HeaderMap) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
-fn cookies_of_anybody_neither_open_nor_leak() {
+fn arbitrary_cookies_neither_authenticate_nor_leak() {
     let auth = auth();
     let issued =
         |secure| auth.log_in(secure).unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
@@ -104,7 +104,7 @@ fn cookies_of_anybody_neither_open_nor_leak() {
 }
 
 #[test]
-fn what_authenticates_to_us_never_passes_and_what_does_not_does() {
+fn only_our_own_credentials_are_removed() {
     let auth = auth();
     let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
     let corpus = vec![
@@ -135,7 +135,7 @@ fn what_authenticates_to_us_never_passes_and_what_does_not_does() {
             let (scheme, rest) = (words.next().unwrap(), words.next().unwrap_or_default().trim_start());
             let decoded = STANDARD.decode(format!("{rest}{}", "=".repeat((4 - rest.len() % 4) % 4)));
             match scheme.to_ascii_lowercase().as_str() {
-                // Our password with a name that was mistyped is still our password.
+                // Our password with a mistyped user name is still our password.
                 "basic" => decoded.is_ok_and(|pair| {
                     let mut pair = pair.splitn(2, |byte| *byte == b':');
                     let (name, password) = (pair.next(), pair.next());
@@ -154,7 +154,7 @@ fn what_authenticates_to_us_never_passes_and_what_does_not_does() {
     assert!(stripped.get() * 20 > count, "{} of {count} were ours", stripped.get());
 }
 
-/// Where a browser goes that reads an address on a page of `http://here`: its own path, or elsewhere.
+/// Whether an address on a page of `http://here` leads a browser to another host.
 fn leads_elsewhere(address: &str) -> bool {
     let cleaned: String = address
         .trim_matches(|c: char| c <= ' ')
@@ -167,7 +167,7 @@ fn leads_elsewhere(address: &str) -> bool {
 }
 
 #[test]
-fn addresses_lead_back_here_and_hold_no_token() {
+fn redirect_addresses_stay_on_this_host_and_contain_no_token() {
     let corpus = vec![
         "/a/b?c=d&token=t0ken%2B/%3D&e#f".to_owned(),
         "//evil.example/".to_owned(),
@@ -210,7 +210,7 @@ fn addresses_lead_back_here_and_hold_no_token() {
         prop_assert!(local.starts_with('/') && !leads_elsewhere(local), "{local:?}");
         prop_assert!(local == text || local == "/");
         prop_assert!(HeaderValue::from_str(local).is_ok());
-        // A value that is written is read, whatever else stands there.
+        // A value that is written is read again, whatever else the text contains.
         if uri::field(text, "zz").is_none() {
             let form = format!("{text}&zz={}", uri::encode(text));
             prop_assert_eq!(uri::field(&form, "zz"), Some(text.as_bytes().to_vec()));

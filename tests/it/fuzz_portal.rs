@@ -1,5 +1,5 @@
-//! Whatever `PORTAL_CONFIG` or the file that stands in for it says: problems with names, or routes and links that can
-//! be lived by, of which none leads to another site, to another's port or in a circle.
+//! Fuzzing `PORTAL_CONFIG` and the file that may replace it: the result is problems with names, or valid routes and
+//! links, none of which leads to another site, to the port of another route or back to itself.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use proptest::test_runner::TestCaseResult;
 use crate::fuzz::Target;
 use crate::fuzz_config::{config, facts, told};
 
-/// Heads and values for both forms: what an entry consists of.
+/// Heads and values for both forms: the parts of an entry.
 const HEADS: &[&str] = &[
     "applications:",
     "  A:",
@@ -111,7 +111,7 @@ const LINES: &[&str] = &[
     "localhost:1:2:/:a:b:c",
 ];
 
-/// What is true of every entry.
+/// Checks that hold for every entry.
 fn sound(entries: &[Entry]) -> TestCaseResult {
     for entry in entries {
         prop_assert!(entry.path.starts_with('/') && !entry.path.starts_with("//"), "{:?}", entry);
@@ -126,7 +126,7 @@ fn sound(entries: &[Entry]) -> TestCaseResult {
     Ok(())
 }
 
-/// What is true of every plan that is made of them.
+/// Checks that hold for every plan that is made of them.
 fn planned(services: &[Service], text: &str) -> TestCaseResult {
     // The environment has no zero bytes, and one line is one entry here.
     let text = text.replace('\0', "").lines().collect::<Vec<_>>().join("|");
@@ -152,7 +152,7 @@ fn planned(services: &[Service], text: &str) -> TestCaseResult {
     ports.dedup();
     prop_assert_eq!(ports.len(), count, "{:?}", plan.routes);
     prop_assert!(!plan.text().is_empty() && serde_json::to_string(&plan.view()).is_ok());
-    // What is written of it is what is read.
+    // The entries that are written to the file are the same when they are read.
     let all = plan.portal.among(&config.portal.entries);
     let mut problems = Vec::new();
     let again = portal_file::parse(&portal_file::text(&all), "", &mut problems).unwrap_or_default();
@@ -161,7 +161,7 @@ fn planned(services: &[Service], text: &str) -> TestCaseResult {
 }
 
 #[test]
-fn no_portal_config_breaks_anything() {
+fn no_portal_config_breaks_the_plan() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/services");
     let mut problems = Vec::new();
     let services: Vec<Service> = std::fs::read_dir(folder)

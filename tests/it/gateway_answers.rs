@@ -1,5 +1,5 @@
-//! Services that break off, say two things at once, or send more than they were asked for: the client never takes a
-//! part for the whole, and nobody gets another one's answer.
+//! Upstream answers that break off, contradict themselves, or are longer than announced: the client never takes a part
+//! for the whole answer, and never gets the answer to another client's request.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -16,14 +16,14 @@ fn get(path: &str, headers: &str) -> String {
 
 const CLOSE: &str = "Connection: close\r\n";
 
-/// How a client ends up that reads with care.
+/// The result for a client that reads carefully.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Whole(String),
     BrokenOff(String),
 }
 
-/// Reads one answer as strictly as can be; nothing may follow it.
+/// Reads one answer as strictly as possible; nothing may follow it.
 fn read(answer: &str) -> (u16, End) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {answer:?}"));
     assert!(!head.replace("\r\n", "").contains(['\r', '\n', '\0']), "{head:?}");
@@ -65,7 +65,7 @@ fn chunks(mut bytes: &str) -> End {
 }
 
 #[tokio::test]
-async fn a_part_is_never_taken_for_the_whole() {
+async fn a_partial_answer_never_looks_complete() {
     let upstream = Upstream::start(&[
         ("/length", "!HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
         ("/none", "!HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),
@@ -90,14 +90,14 @@ async fn a_part_is_never_taken_for_the_whole() {
         ("/size", half()),
         ("/overflow", half()),
         ("/events", half()),
-        // The end of the connection is the end of these.
+        // These bodies end with the connection.
         ("/whole", (200, End::Whole("closed".into()))),
         ("/old", (200, End::Whole("closed".into()))),
     ] {
-        // The connection would stay open after a whole answer; it ends with a broken one.
+        // The connection stays open after a complete answer; it closes after a broken one.
         let headers = if matches!(expected.1, End::Whole(_)) { CLOSE } else { "" };
         let answer = send(port, get(path, headers)).await;
-        // One that breaks off at once may be none at all.
+        // An answer that breaks off at once may be missing altogether.
         if !answer.is_empty() || matches!(expected.1, End::Whole(_)) {
             assert_eq!(read(&answer), expected, "{path}: {answer:?}");
         }
@@ -105,7 +105,7 @@ async fn a_part_is_never_taken_for_the_whole() {
 }
 
 #[tokio::test]
-async fn answers_that_are_none_are_a_bad_gateway() {
+async fn invalid_answers_are_a_bad_gateway() {
     let upstream = Upstream::start(&[
         ("/gone", "!"),
         ("/half", "!HTTP/1.1 200 OK\r\nContent-"),
@@ -148,7 +148,7 @@ async fn answers_that_are_none_are_a_bad_gateway() {
 }
 
 #[tokio::test]
-async fn nobody_gets_what_follows_an_answer() {
+async fn bytes_after_an_answer_reach_no_client() {
     const POISON: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON";
     let long = |head: &str| -> &'static str { Box::leak(format!("{head}{POISON}").into_boxed_str()) };
     let upstream = Upstream::start(&[
@@ -177,7 +177,7 @@ async fn nobody_gets_what_follows_an_answer() {
             }
         }
     }
-    // Nor does a client on a connection of its own that stays open.
+    // Nor on a client connection that stays open.
     let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     for path in ["/more", "/both", "/empty"] {
         client.write_all(get(path, "").as_bytes()).await.unwrap();
@@ -188,7 +188,7 @@ async fn nobody_gets_what_follows_an_answer() {
 }
 
 #[tokio::test]
-async fn what_concerns_the_way_to_the_service_stays_there() {
+async fn hop_by_hop_headers_of_the_service_do_not_pass() {
     let upstream = Upstream::start(&[(
         "/",
         "HTTP/1.1 200 OK\r\nConnection: X-Hop, keep-alive\r\nX-Hop: secret\r\nKeep-Alive: timeout=5\r\nUpgrade: h2c\r\n\
@@ -240,7 +240,7 @@ async fn uploads_ranges_and_events_are_not_held_back() {
         );
         client.write_all(head.as_bytes()).await.unwrap();
         let (mut service, _) = listener.accept().await.unwrap();
-        // The client is asked to go on only now that somebody listens to it.
+        // `100 Continue` comes only now, when the service has accepted the connection.
         read_until(&mut client, "HTTP/1.1 100 Continue\r\n\r\n").await;
         let chunked = framing.starts_with("Transfer");
         let first: &[u8] = if chunked { b"5\r\nfirst\r\n" } else { b"first" };
@@ -248,7 +248,7 @@ async fn uploads_ranges_and_events_are_not_held_back() {
         let seen = read_until(&mut service, "first").await;
         assert!(seen.contains("range: bytes=5-9\r\n") && seen.contains("if-range: \"x\"\r\n"), "{seen}");
         assert!(!seen.contains("expect"), "{seen}");
-        // The service answers before the rest has come, and its first words are there at once.
+        // The service answers before the rest of the upload has come, and the beginning of its answer arrives at once.
         service
             .write_all(b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 5-9/10\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
             .await
@@ -258,7 +258,7 @@ async fn uploads_ranges_and_events_are_not_held_back() {
             seen.starts_with("HTTP/1.1 206 ") && seen.contains("content-range: bytes 5-9/10\r\n"),
             "{seen}"
         );
-        // The rest passes while the answer is under way.
+        // The rest of the upload passes while the answer is being sent.
         let rest = vec![b'x'; 1_000_000];
         let (mut reader, mut writer) = service.split();
         let sending = async {
@@ -294,14 +294,14 @@ async fn an_upload_ends_with_its_client_and_its_service() {
     let port = free_port().await;
     assert_eq!(world.gateway.set_routes(&[route(port, listener.local_addr().unwrap())]).await, []);
     let head = format!("PUT /file HTTP/1.1\r\nHost: a\r\n{}Content-Length: 100000\r\n\r\nfirst", token());
-    // The client goes: the service sees no end of the body, only that of the connection.
+    // The client closes: the service sees the connection close, but no end of the body.
     let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     client.write_all(head.as_bytes()).await.unwrap();
     let (mut service, _) = listener.accept().await.unwrap();
     read_until(&mut service, "first").await;
     drop(client);
     assert_eq!(rest(&mut service).await, "");
-    // The service goes: the client hears of it while it is still sending.
+    // The service closes: the client sees that while it is still sending.
     let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     client.write_all(head.as_bytes()).await.unwrap();
     let (mut service, _) = listener.accept().await.unwrap();

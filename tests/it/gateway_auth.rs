@@ -1,4 +1,4 @@
-//! Who comes in, and who does not.
+//! Authentication: which requests are let through, and which are refused.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -61,7 +61,7 @@ async fn browsers_get_the_login_page_and_programs_a_challenge() {
     assert!(response.header("www-authenticate").unwrap().starts_with("Basic realm=\"desktopd\""));
     let fetched = get(world.port, "/", "Accept: text/html\r\nSec-Fetch-Mode: cors\r\n").await;
     assert_eq!((fetched.status, fetched.header("www-authenticate")), (401, None));
-    // A wrong password by program is no reason to show a page; a browser's old one is.
+    // A program with a wrong password gets no login page; a browser that sends an old password does.
     let wrong = format!("{HTML}{}", basic(USER, "old"));
     assert_eq!(get(world.port, "/", &wrong).await.status, 401);
     let wrong = format!("{wrong}Sec-Fetch-Mode: navigate\r\n");
@@ -87,14 +87,14 @@ async fn the_login_page_leads_back() {
     let cookie = format!("Cookie: a=1; {}\r\n", response.cookie());
     let response = get(world.port, "/x", &cookie).await;
     assert_eq!((response.status, &*response.body), (200, "service"));
-    // One session for all ports.
+    // One session is valid on all ports.
     assert_eq!(get(world.pages, "/api/status", &cookie).await.status, 200);
     let again = get(world.port, "/desktopd/login?next=/a", &cookie).await;
     assert_eq!((again.status, &*again.location()), (303, "/a"));
 }
 
 #[tokio::test]
-async fn the_way_back_never_leads_elsewhere() {
+async fn the_redirect_after_a_login_stays_on_this_host() {
     let world = World::new().await;
     for next in ["//evil", "/\\evil", "https://evil", "https:evil", "/\t/evil", "javascript:alert(1)", ""] {
         let response = log_in(world.port, USER, PASSWORD, next).await;
@@ -121,7 +121,7 @@ async fn wrong_logins_are_refused() {
 }
 
 #[tokio::test]
-async fn basic_bearer_and_token_come_in() {
+async fn basic_bearer_and_token_are_accepted() {
     let world = World::new().await;
     for headers in [
         basic(USER, PASSWORD),
@@ -144,7 +144,7 @@ async fn the_open_button_gets_a_cookie_and_a_clean_address() {
     assert_eq!(response.header("referrer-policy").unwrap(), "no-referrer");
     let cookie = format!("Cookie: {}\r\n{HTML}", response.cookie());
     assert_eq!(get(world.port, "/x?a=b", &cookie).await.status, 200);
-    // Whoever has a session keeps it; the token leaves the address all the same.
+    // A client with a session keeps the session; the token is removed from the address all the same.
     let again = get(world.port, "/x?token=t0ken%2B/%3D", &cookie).await;
     assert_eq!((again.status, again.header("set-cookie")), (303, None));
     assert!(world.service.requests().iter().all(|head| !head.contains("t0ken")));
@@ -159,7 +159,7 @@ async fn a_service_never_sees_what_authenticates_to_us() {
     let head = world.service.last();
     assert!(head.contains("cookie: a=1; b=2\r\n"), "{head}");
     assert!(!head.contains("desktopd_") && !head.to_lowercase().contains("authorization"), "{head}");
-    // A service's own login passes beside our session.
+    // A service's own `Authorization` passes through beside our session.
     let headers = format!("Cookie: {cookie}\r\n{}", basic("admin", "of the service"));
     assert_eq!(get(world.port, "/", &headers).await.status, 200);
     let head = world.service.last().to_lowercase();
@@ -226,7 +226,7 @@ async fn long_passwords_are_not_cut() {
 }
 
 #[tokio::test]
-async fn guessing_becomes_slow_and_a_session_does_not() {
+async fn guesses_are_slowed_down_and_sessions_are_not() {
     let world = World::new().await;
     let cookie = format!("Cookie: {}\r\n", world.cookie().await);
     for guess in ["a", "b", "c", "d"] {
@@ -240,16 +240,16 @@ async fn guessing_becomes_slow_and_a_session_does_not() {
         assert_eq!(get(world.port, "/", headers).await.status, 200);
     }
     assert!(before.elapsed() < Duration::from_millis(250));
-    // A password that was right a while ago is told from wrong ones no faster than they are.
+    // Checking a password that was right a while ago takes no less time than checking a wrong one.
     let before = std::time::Instant::now();
     assert_eq!(get(world.port, "/", &basic(USER, PASSWORD)).await.status, 200);
     assert!(before.elapsed() >= Duration::from_millis(250));
 }
 
 #[tokio::test]
-async fn a_guess_counts_also_when_nobody_waits_for_the_answer() {
+async fn a_guess_counts_when_its_client_hangs_up() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    // Long to check, so that nobody is there any more when it is done.
+    // A slow hash, so that the client has hung up when the check ends.
     let hash = bcrypt::hash(PASSWORD, 8).unwrap();
     let world = World::with(desktopd::gateway::auth::Credentials {
         password: Password::Hash(Secret::new(hash)),
@@ -262,7 +262,7 @@ async fn a_guess_counts_also_when_nobody_waits_for_the_answer() {
         while world.auth.counters().failures == 0 {
             let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
             stream.write_all(head.as_bytes()).await.unwrap();
-            // One that hangs up before its request was looked at has not guessed.
+            // A client that hangs up before its request was looked at has not guessed.
             stream.read_exact(&mut [0; 12]).await.unwrap();
             drop(stream);
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -282,11 +282,11 @@ async fn wrong_tokens_are_guesses_too() {
     assert!(before.elapsed() >= Duration::from_millis(700), "{:?}", before.elapsed());
     let before = std::time::Instant::now();
     assert_eq!(get(world.port, "/", &format!("Authorization: Bearer {TOKEN}\r\n")).await.status, 200);
-    assert!(before.elapsed() < Duration::from_millis(250), "the right one never waits");
+    assert!(before.elapsed() < Duration::from_millis(250), "a right password never waits");
 }
 
 #[tokio::test]
-async fn a_neighbours_cookies_hide_ours_neither_by_their_bytes_nor_by_their_number() {
+async fn cookies_of_other_ports_do_not_hide_ours() {
     let world = World::new().await;
     let cookie = world.cookie().await;
     let name = cookie.split('=').next().unwrap();
@@ -301,7 +301,7 @@ async fn a_neighbours_cookies_hide_ours_neither_by_their_bytes_nor_by_their_numb
 }
 
 #[tokio::test]
-async fn names_that_no_unit_has_cost_nothing() {
+async fn too_many_or_too_long_unit_names_are_refused_at_once() {
     let world = World::new().await;
     let headers = format!("Content-Type: application/json\r\nAuthorization: Bearer {TOKEN}\r\n");
     for names in [format!("[\"{}\"]", "a".repeat(1_000_000)), format!("[{}\"a\"]", "\"a\",".repeat(300))] {
@@ -319,16 +319,16 @@ async fn open_ports_answer_under_known_names_only() {
     assert_eq!(get(world.port, "/", "Host: localhost:1\r\n").await.status, 200);
     assert_eq!(get(world.port, "/", "Host: evil.example\r\n").await.status, 421);
     assert_eq!(get(world.pages, "/api/status", "Host: evil.example\r\n").await.status, 421);
-    // Looking at the portal is free, changing something is not.
+    // Reading the portal needs no login here, changing something does.
     assert_eq!(get(world.pages, "/api/status", "").await.status, 200);
     let json = "Content-Type: application/json\r\n";
     let names = r#"{"names":["selkies"]}"#;
     assert_eq!(ask(world.pages, "POST", "/api/units/stop", json, names).await.status, 401);
     let admitted = format!("{json}{}", basic(USER, PASSWORD));
     assert_eq!(ask(world.pages, "POST", "/api/units/stop", &admitted, names).await.status, 503);
-    // A foreign page cannot use that a port is open.
+    // An open port does not let pages of other origins in.
     assert_eq!(ask(world.port, "POST", "/", "Origin: http://evil\r\n", "x").await.status, 403);
-    // A service's own login is not ours to check.
+    // A service's own login is not checked by the gateway.
     assert_eq!(get(world.port, "/", &basic("admin", "x")).await.status, 200);
     assert!(world.service.last().to_lowercase().contains("authorization: basic"));
 }
@@ -346,7 +346,7 @@ async fn excluded_ports_are_open_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn open_paths_are_open_and_tell_nothing() {
+async fn open_paths_need_no_login_and_reveal_nothing() {
     let world = World::new().await;
     for port in [world.port, world.pages] {
         for path in ["/desktopd/health", "/ai-dock/health-check", "/portal-resolver", "/desktopd/gateway.css"]
@@ -373,7 +373,7 @@ async fn open_paths_are_open_and_tell_nothing() {
 }
 
 #[tokio::test]
-async fn what_can_be_read_in_two_ways_is_refused() {
+async fn ambiguous_requests_are_refused() {
     let world = World::new().await;
     let token = format!("Authorization: Bearer {TOKEN}\r\n");
     for raw in [

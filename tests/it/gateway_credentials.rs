@@ -1,4 +1,4 @@
-//! What people log in with: any characters, changed at any time, guessed by many.
+//! Login credentials: any characters, changes at any time, many guesses.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -17,7 +17,7 @@ fn with_password(password: &str) -> Credentials {
     Credentials { password: Password::Plain(Secret::new(password)), ..credentials() }
 }
 
-/// Whether form and Basic both let the password in.
+/// Whether the login form and Basic both accept the password.
 async fn gets_in(world: &World, user: &str, password: &str) -> bool {
     let form = log_in(world.port, user, password, "/").await.status == 303;
     let basic = get(world.port, "/", &basic(user, password)).await.status == 200;
@@ -26,7 +26,7 @@ async fn gets_in(world: &World, user: &str, password: &str) -> bool {
 }
 
 #[tokio::test]
-async fn every_character_is_itself_in_a_form_and_in_basic() {
+async fn every_character_is_accepted_in_a_form_and_in_basic() {
     let all: Vec<char> = (b' '..=b'~').map(char::from).chain(['\t']).collect();
     for half in all.chunks(48) {
         let password: String = half.iter().collect();
@@ -40,17 +40,17 @@ async fn every_character_is_itself_in_a_form_and_in_basic() {
 
 #[tokio::test]
 async fn letters_beyond_ascii_are_compared_as_they_are_typed() {
-    // One letter, and the same as a letter and an accent: keyboards and browsers send the first.
+    // One letter as one code point, and as a letter and a combining accent: keyboards and browsers send the first.
     let (composed, decomposed) = ("caf\u{e9} 密码 🔑", "cafe\u{301} 密码 🔑");
     let world = World::with(with_password(composed)).await;
     assert!(gets_in(&world, USER, composed).await && !gets_in(&world, USER, decomposed).await);
-    // Basic is bytes: what an old client sends in Latin-1 is another password.
+    // Basic transfers bytes: the Latin-1 form that an old client sends is another password.
     let latin = base64::engine::general_purpose::STANDARD.encode(b"user:caf\xe9");
     assert_eq!(get(world.port, "/", &format!("Authorization: Basic {latin}\r\n")).await.status, 401);
 }
 
 #[tokio::test]
-async fn as_many_bytes_as_count_can_be_chosen_and_no_more() {
+async fn a_password_of_more_than_72_bytes_is_refused() {
     let world = World::new().await;
     let (longest, longer) = ("é".repeat(36), "é".repeat(36) + "x");
     assert!(world.auth.replace(USER, Secret::new(&*longer)).await.unwrap_err().contains("73 bytes"));
@@ -79,7 +79,7 @@ async fn tunnel(world: &World, shown: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn changed_credentials_close_what_is_open_and_end_what_was_stolen() {
+async fn changed_credentials_close_connections_and_end_sessions() {
     let world = World::new().await;
     let cookie = format!("Cookie: {}\r\n", world.cookie().await);
     let token = format!("Authorization: Bearer {TOKEN}\r\n");
@@ -95,11 +95,11 @@ async fn changed_credentials_close_what_is_open_and_end_what_was_stolen() {
     world.auth.replace("ada", Secret::new("chosen")).await.unwrap();
     for stream in &mut open {
         let closed = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut Vec::new())).await;
-        // With or without an error, but now.
+        // With or without an error, but the connection closes now.
         let _ = closed.expect("it stays open");
     }
     assert_eq!(get(world.port, "/", &cookie).await.status, 401);
-    // The old pair was right a moment ago, and known to be.
+    // The old pair was right a moment ago, and its check was cached.
     assert!(!gets_in(&world, USER, PASSWORD).await && gets_in(&world, "ada", "chosen").await);
     assert_eq!(get(world.port, "/", &token).await.status, 200);
     let mut later = tunnel(&world, &token).await;
@@ -108,7 +108,7 @@ async fn changed_credentials_close_what_is_open_and_end_what_was_stolen() {
 }
 
 #[tokio::test]
-async fn the_token_reaches_nobody_else() {
+async fn the_token_reaches_no_service() {
     let world = World::new().await;
     let cookie = format!("Cookie: {}\r\n", world.cookie().await);
     for shown in [
@@ -121,7 +121,7 @@ async fn the_token_reaches_nobody_else() {
     for path in ["/x?token=t0ken%2B/%3D", "/x?a&tok%65n=t0ken%2B/%3D", "/x?%74oken=t0ken%2b%2f%3d&b"] {
         assert_eq!(get(world.port, path, "").await.status, 200, "{path}");
         assert_eq!(get(world.port, path, &cookie).await.status, 200, "{path}");
-        // A person's browser does not keep it either.
+        // A browser does not keep it either.
         let response = get(world.port, path, "Accept: text/html\r\n").await;
         let to = response.location();
         assert!(response.status == 303 && !to.contains("t0k"), "{path}: {to}");
@@ -134,7 +134,7 @@ async fn the_token_reaches_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_services_own_token_passes_for_whoever_is_in() {
+async fn a_services_own_token_passes_with_a_login() {
     let world = World::new().await;
     let cookie = format!("Cookie: {}\r\nAccept: text/html\r\n", world.cookie().await);
     let referer = "Referer: http://127.0.0.1:8888/lab?token=jupyter\r\n";
@@ -146,14 +146,14 @@ async fn a_services_own_token_passes_for_whoever_is_in() {
         "{head}"
     );
     assert_eq!(world.auth.counters().failures, 0);
-    // A stranger is led back there after the login.
+    // A client without a login is led back there after the login.
     let response = get(world.port, "/lab?token=jupyter", "Accept: text/html\r\n").await;
     assert_eq!(response.location(), "/desktopd/login?next=/lab%3Ftoken%3Djupyter");
     assert_eq!(world.auth.counters().failures, 1);
 }
 
 #[tokio::test]
-async fn hundreds_of_guesses_in_flight_keep_nobody_out() {
+async fn hundreds_of_guesses_at_once_do_not_block_a_login() {
     let world = World::new().await;
     let guess = async |port: u16, n: usize| {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
@@ -168,7 +168,7 @@ async fn hundreds_of_guesses_in_flight_keep_nobody_out() {
     for n in 0..200 {
         guesses.push(guess(world.port, n).await);
     }
-    // Until it is as slow as it gets.
+    // Guesses until answers are as slow as they become.
     let slow = async {
         while world.auth.counters().failures < 5 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -185,9 +185,9 @@ async fn hundreds_of_guesses_in_flight_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn who_is_sent_away_is_told_when_to_come_back() {
+async fn a_refused_guess_gets_a_retry_after() {
     let world = World::new().await;
-    // More than wait at once: the first to come are sent away.
+    // More guesses than may wait at once: the first of them are refused.
     let mut streams = Vec::new();
     for n in 0..300 {
         let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
@@ -210,15 +210,15 @@ async fn who_is_sent_away_is_told_when_to_come_back() {
         read.is_ok().then(|| Response::parse(&answer))
     }));
     let answers: Vec<_> = answers.await.into_iter().flatten().collect();
-    let refused = answers.iter().find(|answer| answer.status == 429).expect("somebody was sent away");
+    let refused = answers.iter().find(|answer| answer.status == 429).expect("at least one 429");
     assert_eq!(refused.header("retry-after"), Some("2"));
     assert!(answers.iter().all(|answer| [401, 429].contains(&answer.status)));
 }
 
 #[tokio::test]
-async fn the_control_socket_of_others_changes_nothing() {
+async fn credentials_are_not_changed_through_the_gateway() {
     let world = World::new().await;
-    // Not from a browser, whoever is logged in.
+    // Not from a browser, not even with a valid login.
     let headers = format!("{}Content-Type: application/json\r\n", basic(USER, PASSWORD));
     let body = r#"{"user":"ada","password":"chosen"}"#;
     let status = ask(world.pages, "POST", "/api/credentials", &headers, body).await.status;

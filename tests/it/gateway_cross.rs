@@ -1,5 +1,5 @@
-//! Pages of other origins, which a browser lets ask with our cookie: other ports of the same host, other sites, and
-//! names that were made to resolve to our address.
+//! Requests by pages of other origins, to which a browser adds our cookie: other ports of the same host, other sites,
+//! and host names that were made to resolve to our address (DNS rebinding).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -32,10 +32,10 @@ fn change(method: &str, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn foreign_pages_change_nothing_and_open_no_tunnel() {
+async fn foreign_pages_change_nothing_and_get_no_upgrade() {
     let (world, upstream) = world(credentials()).await;
     let cookie = format!("Cookie: {}\r\n", world.cookie().await);
-    // A browser adds Basic to whatever it sends to a host that once asked for it.
+    // A browser adds Basic credentials to all requests to a host that once asked for them.
     let basic = basic(USER, PASSWORD);
     for foreign in [
         "Origin: http://desk:6200\r\n",
@@ -66,7 +66,7 @@ async fn foreign_pages_change_nothing_and_open_no_tunnel() {
         "Sec-Fetch-Site: same-site\r\n",
         "Sec-Fetch-Site: x\r\n",
         "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\n",
-        // No other word of the client's makes it less foreign.
+        // No other header of the client changes that.
         "Origin: http://evil\r\nX-Forwarded-Host: evil\r\n",
         "Origin: http://evil\r\nX-Forwarded-For: 127.0.0.1\r\n",
         "Origin: http://evil\r\nReferer: http://desk:6100/\r\n",
@@ -86,7 +86,7 @@ async fn foreign_pages_change_nothing_and_open_no_tunnel() {
             assert_eq!(upstream.requests(), [], "{foreign:?}");
         }
     }
-    // A session alone, without a word about where it comes from, is no page of ours either.
+    // A session cookie alone, without any header about the origin, does not prove a page of ours either.
     for raw in [upgrade(&cookie), change("POST", &cookie)] {
         assert_eq!(statuses(&send(world.port, raw).await), [403]);
     }
@@ -121,7 +121,7 @@ async fn a_foreign_page_neither_logs_in_nor_out() {
             assert!(!answer.contains("set-cookie"), "{answer}");
         }
     }
-    // An image or a link ends no session.
+    // An image or a link cannot end a session.
     for method in ["GET", "HEAD", "OPTIONS"] {
         let raw = format!(
             "{method} /desktopd/logout HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: {cookie}\r\n\r\n"
@@ -167,7 +167,7 @@ async fn foreign_pages_read_nothing_of_ours() {
 }
 
 #[tokio::test]
-async fn an_open_port_knows_its_name() {
+async fn an_open_port_answers_under_its_own_names_only() {
     let (world, upstream) = world(Credentials { enabled: false, ..credentials() }).await;
     let (port, pages) = (world.port, world.pages);
     for host in [
@@ -201,7 +201,7 @@ async fn an_open_port_knows_its_name() {
         }
         assert_eq!(upstream.requests(), [], "{host}");
     }
-    // Without a Host there is no name that could be wrong, and none that is right.
+    // Without a Host header no name is right.
     let raw = "GET / HTTP/1.0\r\n\r\n";
     assert_eq!(statuses(&send(port, raw).await), [421]);
     for host in ["localhost:6100", "127.0.0.1", "[::1]:6100", "192.168.1.4:6100", "app.localhost"] {
@@ -209,7 +209,7 @@ async fn an_open_port_knows_its_name() {
         assert_eq!(statuses(&send(port, &raw).await), [200], "{host}");
     }
     upstream.requests();
-    // The address is right, and the page is still foreign.
+    // The host name is right, but the page is of another origin.
     for foreign in [
         "Origin: http://evil.example\r\n",
         "Origin: http://127.0.0.1:6200\r\n",
@@ -222,7 +222,7 @@ async fn an_open_port_knows_its_name() {
             }
         }
     }
-    // Nobody changes anything through the portal without having shown who it is.
+    // Changes through the portal need credentials.
     for origin in ["", "Origin: http://127.0.0.1:6100\r\n"] {
         let raw = change("POST", origin)
             .replace("desk:6100", "127.0.0.1:6100")

@@ -1,4 +1,4 @@
-//! A port of the gateway that leads to a service without HTTP, and a browser's end of its WebSocket.
+//! A port of the gateway for a service without HTTP, and a browser's side of its WebSocket.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -51,10 +51,10 @@ impl Desk {
     }
 
     pub async fn accept(&self) -> UnixStream {
-        tokio::time::timeout(SOON, self.server.accept()).await.expect("nobody came").unwrap().0
+        tokio::time::timeout(SOON, self.server.accept()).await.expect("no connection came").unwrap().0
     }
 
-    /// A browser's WebSocket and the service's end of it.
+    /// A browser's WebSocket and the service's side of it.
     pub async fn open(&self, credentials: &str) -> (WebSocketStream<TcpStream>, UnixStream) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         stream.write_all(handshake("/websockify", credentials).as_bytes()).await.unwrap();
@@ -93,7 +93,7 @@ pub async fn next(client: &mut WebSocketStream<TcpStream>) -> Option<Message> {
     tokio::time::timeout(SOON, client.next()).await.expect("nothing came").map(Result::unwrap)
 }
 
-/// The end of a WebSocket, with the code that it was given.
+/// Waits for a WebSocket's end; its close code.
 pub async fn end_of(client: &mut WebSocketStream<TcpStream>) -> Option<CloseCode> {
     let ending = async {
         let mut code = None;

@@ -1,4 +1,4 @@
-//! Errors, as people and as programs see them.
+//! Error answers: pages for people, plain answers for programs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -25,7 +25,7 @@ fn own(port: u16, url: Option<&str>) -> RouteStatus {
 }
 
 #[tokio::test]
-async fn people_get_a_page_with_the_ways_on_and_programs_what_they_always_got() {
+async fn people_get_an_error_page_with_links_and_programs_do_not() {
     let upstream = Upstream::start(&[
         ("/none", "HTTP/1.1 404 Not Found\r\nContent-Type: application/octet-stream\r\nContent-Security-Policy: x\r\nContent-Length: 4\r\n\r\ngone"),
         ("/own", "HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 12\r\n\r\n<p>my</p>404"),
@@ -38,7 +38,7 @@ async fn people_get_a_page_with_the_ways_on_and_programs_what_they_always_got() 
     let foreign = format!("{}Origin: http://evil\r\n", token());
     for (at, method, path, headers, status, kind, said) in [
         (world.pages, "GET", "/none", &inside, 404, "application/json", "There is nothing here."),
-        (world.pages, "POST", "/", &inside, 405, "", "used in another way"),
+        (world.pages, "POST", "/", &inside, 405, "", "does not accept this method"),
         (port, "GET", "/desktopd/none", &inside, 404, "text/plain", "There is nothing here."),
         (port, "GET", "/broken", &inside, 502, "application/json", "gave no proper answer"),
         (port, "GET", "/none", &inside, 404, "application/octet-stream", "nothing at this address"),
@@ -74,20 +74,21 @@ async fn people_get_a_page_with_the_ways_on_and_programs_what_they_always_got() 
         assert!(person.body.contains(">Service portal<"), "{path}: {}", person.body);
         assert_eq!(person.body.contains(">Desktop &lt;1&gt;<"), at == port, "{path}: {}", person.body);
         assert!(person.body.contains(">Log in<"), "a token is no session: {}", person.body);
-        // A page that asks in the background is a program.
+        // A background request of a page counts as a program's.
         let script = ask(at, method, path, &format!("{HTML}Sec-Fetch-Mode: cors\r\n{headers}"), "").await;
         assert!(!script.body.contains("<h1>"), "{path}: {}", script.body);
     }
-    // The api stays what it is.
+    // Answers of the API do not change.
     for path in ["/api/none", "/api/%3Cscript%3E"] {
         let answer = get(world.pages, path, &format!("{HTML}{inside}")).await;
         assert_eq!((answer.status, answer.header("content-type")), (404, Some("application/json")));
     }
     let script = get(world.pages, "/%3Cscript%3Ealert(1)", &format!("{HTML}{inside}")).await;
     assert!(script.status == 404 && !script.body.contains("script"), "{}", script.body);
-    // A service's own page is its own.
+    // A service's own error page passes unchanged.
     assert_eq!(get(port, "/own", &format!("{HTML}{inside}")).await.body, "<p>my</p>404");
-    // Whoever has a session is not asked to log in, and whoever came by another port than ours is not led to a guess.
+    // A client with a session is not asked to log in, and a client on a port that is not ours gets no guessed link to
+    // the portal.
     let cookie = format!("Cookie: {}\r\n{HTML}", world.cookie_at(port).await);
     assert!(!get(port, "/desktopd/none", &cookie).await.body.contains(">Log in<"));
     let elsewhere = get(port, "/desktopd/none", &format!("{cookie}Host: desk.example:26100\r\n")).await;
@@ -96,7 +97,7 @@ async fn people_get_a_page_with_the_ways_on_and_programs_what_they_always_got() 
     world.observer.update(|snapshot| snapshot.routes = vec![preset]);
     let elsewhere = get(port, "/desktopd/none", &format!("{cookie}Host: desk.example:26100\r\n")).await;
     assert!(elsewhere.body.contains("href=\"https://portal.example/x\""), "{}", elsewhere.body);
-    // Through Cloudflare, which has a page of its own in place of a 502.
+    // Through Cloudflare, which replaces a 502 with a page of its own.
     let hidden = get(port, "/broken", &format!("{cookie}CF-Ray: 8f\r\n")).await;
     assert!(hidden.status == 200 && hidden.body.contains("HTTP 502"), "{}", hidden.head);
     let program = get(port, "/broken", &format!("{inside}CF-Ray: 8f\r\n")).await;
@@ -128,7 +129,7 @@ async fn too_many_attempts_are_a_page_too() {
 }
 
 #[tokio::test]
-async fn a_failed_login_keeps_the_name_and_goes_on_with_the_password() {
+async fn a_failed_login_keeps_the_user_name_and_focuses_the_password() {
     let world = World::new().await;
     let attempt = async |user: &str| {
         let response = super::gateway_world::log_in(world.port, user, "s3cret-typed", "/a").await;
@@ -147,7 +148,7 @@ async fn a_failed_login_keeps_the_name_and_goes_on_with_the_password() {
 }
 
 #[tokio::test]
-async fn the_resolver_answers_whoever_asks_beforehand() {
+async fn the_resolver_answers_options_requests_without_a_login() {
     let world = World::new().await;
     for port in [world.port, world.pages] {
         for headers in ["", "Origin: https://cloud.example\r\nAccess-Control-Request-Method: GET\r\n"] {

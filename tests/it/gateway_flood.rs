@@ -1,5 +1,5 @@
-//! Strangers who take all the room that there is: who shows a session or a token is answered at once all the same, also
-//! from the strangers' own address; and a connection on which nothing was said for a while works as before.
+//! Clients without a login use up all connection limits: requests with a session or a token are still answered at once,
+//! also from the same address; and a connection that was idle for a while works as before.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -15,19 +15,19 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixListener};
 
-/// Room for 300 connections, and for this side of them.
+/// Limits the descriptors: 300 connections, and the client side of them.
 fn little_room() {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, 800, most).unwrap();
 }
 
-/// Afterwards: more descriptors, but no more room.
+/// Raises the limit afterwards, for the clients: the connection limits stay.
 fn room_for_clients() {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most.min(8192), most).unwrap();
 }
 
-/// A thousand connections at once may cost a newcomer one lost SYN, which the kernel sends again after a second;
+/// A thousand connections at once may cost a new client one lost SYN, which the kernel sends again after a second;
 /// `tests/bench/flood` has the figures.
 const SOON: Duration = Duration::from_secs(3);
 
@@ -37,7 +37,7 @@ async fn connect(from: &str, port: u16) -> TcpStream {
     socket.connect(([127, 0, 0, 1], port).into()).await.unwrap()
 }
 
-/// Asks over a new connection, and how long that took.
+/// Asks over a new connection; the time that the answer took.
 async fn ask(from: &str, port: u16, headers: &str) -> (u16, Duration) {
     let began = Instant::now();
     let mut stream = connect(from, port).await;
@@ -49,7 +49,7 @@ async fn ask(from: &str, port: u16, headers: &str) -> (u16, Duration) {
 }
 
 #[tokio::test]
-async fn strangers_who_take_all_the_room_keep_nobody_out() {
+async fn full_connection_limits_do_not_block_clients_with_a_login() {
     little_room();
     let upstream = Upstream::start(&[]).await;
     let (world, port) = before(&upstream).await;
@@ -60,7 +60,7 @@ async fn strangers_who_take_all_the_room_keep_nobody_out() {
             let from =
                 if number % 2 == 0 { "127.0.0.2".to_owned() } else { format!("127.1.{}.9", number % 250) };
             let mut stream = connect(&from, port).await;
-            // It may have had to go already.
+            // The gateway may have closed the connection already.
             let _ = stream.write_all(beginning).await;
             stream
         }))
@@ -77,7 +77,7 @@ async fn strangers_who_take_all_the_room_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn who_has_logged_in_keeps_the_connection_whatever_strangers_do() {
+async fn connections_with_a_login_stay_open_during_a_flood() {
     little_room();
     let upstream = Upstream::start(&[]).await;
     let (_world, port) = before(&upstream).await;
@@ -92,7 +92,7 @@ async fn who_has_logged_in_keeps_the_connection_whatever_strangers_do() {
 }
 
 #[tokio::test]
-async fn a_connection_that_rested_goes_on() {
+async fn an_idle_connection_works_again() {
     let upstream = Upstream::start(&[]).await;
     let (_world, port) = before(&upstream).await;
     let mut stream = connect("127.0.0.1", port).await;
@@ -100,10 +100,10 @@ async fn a_connection_that_rested_goes_on() {
     for _ in 0..3 {
         stream.write_all(request.as_bytes()).await.unwrap();
         read_until(&mut stream, "HTTP/1.1 200").await;
-        // Longer than it takes until a connection rests.
+        // Longer than the time after which a connection counts as idle.
         tokio::time::sleep(Duration::from_millis(2500)).await;
     }
-    // Half a head is waited for, also after a rest.
+    // The gateway waits for the rest of a head, also after an idle time.
     let (first, second) = request.split_at(20);
     stream.write_all(first.as_bytes()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -124,7 +124,7 @@ async fn a_service_whose_queue_is_full_is_waited_for() {
     .unwrap();
     let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
     nix::sys::socket::bind(fd, &nix::sys::socket::UnixAddr::new(&path).unwrap()).unwrap();
-    // One that waits, and one more.
+    // The backlog holds one waiting connection, and one more.
     nix::sys::socket::listen(&socket, nix::sys::socket::Backlog::new(1).unwrap()).unwrap();
     let listener = UnixListener::from_std(socket.into()).unwrap();
     let owner = std::fs::metadata(&path).unwrap().uid();

@@ -1,5 +1,5 @@
-//! What a client says about itself and about where it wants to go: names of hosts, forwarded addresses, paths that
-//! lead around the login, and secrets that are nobody else's.
+//! Forged requests: host names, forwarded addresses, paths that try to avoid the login, and secrets that must not reach
+//! a service.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -7,7 +7,7 @@ use super::gateway_upstream::{Upstream, before, send, statuses, token};
 use super::gateway_world::{PASSWORD, TOKEN, USER, basic};
 
 #[tokio::test]
-async fn claims_about_the_way_are_dropped() {
+async fn forged_forwarded_headers_are_dropped() {
     let upstream = Upstream::start(&[]).await;
     let (_world, port) = before(&upstream).await;
     let forged = [
@@ -54,7 +54,7 @@ async fn claims_about_the_way_are_dropped() {
         "Keep-Alive",
     ];
     for name in forged {
-        // Also when Connection, whose words disappear, names what we say ourselves.
+        // Also when `Connection`, whose listed headers are removed, names headers that the gateway sets.
         for connection in
             ["close", "close, X-Forwarded-For, X-Real-IP, Host, X-Forwarded-Proto, Content-Length"]
         {
@@ -151,7 +151,7 @@ async fn a_request_names_one_proper_host() {
         format!("GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n{close}"),
         format!("GET / HTTP/1.1\r\nHost : a\r\n{close}"),
         format!("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n{close}"),
-        // The address may name the host too, but no other one.
+        // The request target may name the host too, but no other host.
         format!("GET http://b/ HTTP/1.1\r\nHost: a\r\n{close}"),
         format!("GET http://a:80/ HTTP/1.1\r\nHost: a\r\n{close}"),
         format!("GET http://u@a/ HTTP/1.1\r\nHost: a\r\n{close}"),
@@ -261,7 +261,7 @@ async fn open_paths_do_not_lead_further() {
         ]);
         paths.push(open.replacen('/', "/%2f", 1));
     }
-    // What is ours answers here or nowhere.
+    // The gateway's own paths are answered by the gateway or not at all.
     for own in [
         "/desktopd/health",
         "/desktopd/gateway.css",
@@ -287,7 +287,7 @@ async fn open_paths_do_not_lead_further() {
 }
 
 #[tokio::test]
-async fn an_open_path_is_no_way_in_for_more() {
+async fn an_open_path_passes_neither_upgrades_nor_credentials() {
     let upstream = Upstream::start(&[]).await;
     let (_world, port) = before(&upstream).await;
     let open = "/manifest.json";
@@ -309,9 +309,10 @@ async fn an_open_path_is_no_way_in_for_more() {
     }
 }
 
-/// Services exist that read no body with a GET: to them it would be the next request, of somebody who was let in.
+/// Some services do not read the body of a GET: they would take the body for the next request, sent by a client with a
+/// login.
 #[tokio::test]
-async fn an_open_path_brings_no_body() {
+async fn an_open_path_passes_no_body() {
     let upstream = Upstream::start(&[]).await;
     let (world, port) = before(&upstream).await;
     let smuggled = "DELETE /secret HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -338,7 +339,7 @@ async fn an_open_path_brings_no_body() {
 }
 
 #[tokio::test]
-async fn our_secrets_stay_ours() {
+async fn our_secrets_do_not_reach_services() {
     let upstream = Upstream::start(&[]).await;
     let (world, port) = before(&upstream).await;
     let cookie = world.cookie().await;
@@ -383,7 +384,7 @@ async fn our_secrets_stay_ours() {
             None => assert!(!head.contains("cookie"), "{head}"),
         }
     }
-    // Others' credentials are theirs.
+    // Credentials of other programs pass unchanged.
     let own = "X-Api-Key: 1\r\nCookie: sid=2\r\n";
     let raw = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{own}{}\r\n", token());
     assert_eq!(statuses(&send(port, raw).await), [200]);

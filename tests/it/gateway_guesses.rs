@@ -1,5 +1,5 @@
-//! Floods of guesses: from one provider's ever new networks, and from the very address that the owner has. Addresses are
-//! those that a trusted proxy tells of.
+//! Floods of password guesses: from ever new networks of one provider, and from the owner's own address. The client
+//! addresses are those that a trusted proxy reports.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -14,13 +14,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// How long the owner may have to wait at most; on an idle machine it is a tenth of it.
+/// The longest time that the owner may have to wait; on an idle machine it is a tenth of that.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Guesses a second.
+/// Guesses per second.
 const RATE: u64 = 200;
 
-/// A world behind a trusted proxy, with a password that takes a while to check.
+/// A gateway behind a trusted proxy, with a password whose check takes a while.
 async fn world(cost: u32) -> World {
     let hash = Password::Hash(Secret::new(bcrypt::hash(PASSWORD, cost).unwrap()));
     let trusted = |settings: &mut desktopd::gateway::Settings| {
@@ -39,7 +39,7 @@ async fn log_in(port: u16, from: &str, headers: &str, password: &str) -> Respons
     ask(port, "POST", "/desktopd/login", &headers, &form(password)).await
 }
 
-/// Guesses until it is dropped; whoever gets no answer within a second hangs up.
+/// Guesses until it is dropped; a client that gets no answer within a second hangs up.
 struct Flood {
     stop: Arc<AtomicBool>,
     refused: Arc<AtomicU32>,
@@ -91,7 +91,7 @@ impl Flood {
     }
 }
 
-/// Waits for something that the flood has to bring about.
+/// Waits for an effect of the flood.
 async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let waiting = async {
         while !done() {
@@ -102,11 +102,11 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_right_password_from_elsewhere_gets_in_while_one_provider_guesses_from_ever_new_networks() {
+async fn a_right_password_works_while_one_provider_guesses_from_ever_new_networks() {
     let world = world(10).await;
     let port = world.port;
     let flood = Flood::start(port, |n| format!("2001:db8:{:x}:{:x}::1", n / 50, n));
-    until("the flood is more than can be checked", || flood.refused() > 50).await;
+    until("there are more guesses than the gateway can check", || flood.refused() > 50).await;
     let mut times = Vec::new();
     for from in ["2001:db9::1", "198.51.100.1", "192.168.1.1", "2001:dba:1:2::3"] {
         let before = Instant::now();
@@ -115,24 +115,24 @@ async fn a_right_password_from_elsewhere_gets_in_while_one_provider_guesses_from
         assert_eq!(answer.status, 303, "{from}: {}", answer.head);
         assert!(before.elapsed() < PATIENCE, "{from}: {:?}", before.elapsed());
     }
-    // A wrong one is told from a right one no sooner.
+    // A wrong password is not answered sooner than a right one.
     assert_eq!(log_in(port, "203.0.113.1", "", "wrong").await.status, 401);
     eprintln!("right passwords took {times:?}; {} guesses were refused at once", flood.refused());
     flood.end().await;
-    // Nothing is checked any more for those who have gone.
+    // No password is checked any more for clients that have hung up.
     let hashed = world.auth.counters().hashes;
     assert_eq!(log_in(port, "203.0.113.2", "", PASSWORD).await.status, 303);
     assert!(world.auth.counters().hashes <= hashed + 4, "{} after {hashed}", world.auth.counters().hashes);
 }
 
 #[tokio::test]
-async fn a_guess_that_waits_ends_with_its_client() {
+async fn a_waiting_guess_ends_with_its_client() {
     const OWN: u64 = 6;
     let world = world(10).await;
     let mut guesses = Vec::new();
     for n in 1..=40 {
         let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
-        // The first answer says that the connection is being looked after.
+        // The first answer proves that the gateway serves the connection.
         let head = format!(
             "GET /desktopd/health HTTP/1.1\r\nHost: h\r\n\r\n\
              GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 198.51.100.{n}\r\n{}\r\n",
@@ -149,12 +149,12 @@ async fn a_guess_that_waits_ends_with_its_client() {
         assert_eq!(get(world.port, "/", &headers).await.status, 200);
     }
     let hashed = world.auth.counters().hashes - before;
-    // Those that were being checked run on.
+    // Checks that have begun are finished.
     assert!(hashed <= OWN + 4, "{hashed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_everybody_has_one_address_a_known_browser_a_session_and_a_token_get_in() {
+async fn with_one_shared_address_known_browsers_sessions_and_tokens_still_work() {
     let world = world(8).await;
     let port = world.port;
     let first = log_in(port, "172.17.0.1", "", PASSWORD).await;
@@ -181,7 +181,7 @@ async fn where_everybody_has_one_address_a_known_browser_a_session_and_a_token_g
     assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
     flood.end().await;
 
-    // It lets nobody in, and guesses by it are slowed down like all others.
+    // This cookie does not log a client in, and guesses that send it are slowed down like all other guesses.
     assert_eq!(get(port, "/", &pair(&browser)).await.status, 401);
     let before = Instant::now();
     for n in 0..6 {
@@ -203,10 +203,10 @@ async fn a_wrong_name_takes_as_long_as_a_wrong_password() {
     const ROUNDS: usize = 15;
     let world = world(8).await;
     let kinds = [("192.0.2", USER, "wrong"), ("198.51.100", "nobody", "wrong"), ("203.0.113", "", PASSWORD)];
-    // First mistakes that nobody has made before, then the same again, which are known and answered without any check.
+    // First wrong pairs that were not tried before, then the same again, which are cached and answered without a check.
     for known in [false, true] {
         let mut times = [const { Vec::new() }; 3];
-        // In turn, so that whatever else this machine does falls on all of them.
+        // In turn, so that other load of this machine affects all of them.
         for n in 0..ROUNDS {
             for ((from, user, password), times) in kinds.iter().zip(&mut times) {
                 times.push(time(&world, &format!("{from}.{n}"), (user, &format!("{password}{n}"))).await);
@@ -226,7 +226,7 @@ async fn a_wrong_name_takes_as_long_as_a_wrong_password() {
 }
 
 #[tokio::test]
-async fn an_open_port_does_not_tell_by_its_time_who_the_user_is() {
+async fn an_open_port_does_not_reveal_the_user_by_its_response_time() {
     let hash = Password::Hash(Secret::new(bcrypt::hash(PASSWORD, 4).unwrap()));
     let world = World::with(Credentials { enabled: false, password: hash, ..credentials() }).await;
     for user in [USER, "nobody"] {
@@ -236,7 +236,7 @@ async fn an_open_port_does_not_tell_by_its_time_who_the_user_is() {
             assert_eq!(status, 200);
             assert_eq!(world.auth.counters(), before, "{user}");
         }
-        // Where a change needs a login all the same, every name costs the same.
+        // Where a change needs a login in spite of the open port, every user name costs the same.
         let headers = format!("Content-Type: application/json\r\n{}", basic(user, "wrong"));
         let before = world.auth.counters().hashes;
         let change = ask(world.pages, "POST", "/api/units/stop", &headers, r#"{"names":["selkies"]}"#).await;

@@ -1,5 +1,5 @@
-//! Requests in HTTP/2 that would become something else in HTTP/1.1: every part of them is only bytes with a length, so
-//! a name or a path may hold what ends a line, a header or a request on the way to the service.
+//! HTTP/2 requests that would become something else in HTTP/1.1: in HTTP/2 every part is a string of bytes with a
+//! length, so a name or a path may contain bytes that end a line, a header or a request on the way to the service.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-/// What opens every door.
+/// A valid credential.
 const BEARER: &str = "Bearer t0ken+/=";
 
 pub struct World {
@@ -44,7 +44,7 @@ async fn world() -> World {
     with(credentials(), None).await
 }
 
-/// A gateway that speaks TLS, in front of `service` or of one that keeps what it was sent.
+/// A gateway with TLS, in front of `service` or of an upstream that records what it receives.
 pub async fn with(credentials: Credentials, service: Option<SocketAddr>) -> World {
     let dir = tempfile::tempdir().unwrap();
     let (state, _) = State::open(dir.path(), "test");
@@ -77,7 +77,7 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
-/// Headers as HPACK has them without any table and without any compression.
+/// Headers in HPACK, without the table and without compression.
 fn block(headers: &[(&str, &str)]) -> Vec<u8> {
     let text = |text: &str| {
         let mut bytes = match u8::try_from(text.len()).unwrap() {
@@ -90,14 +90,14 @@ fn block(headers: &[(&str, &str)]) -> Vec<u8> {
     headers.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
 }
 
-/// How a stream ended.
+/// The result of a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     Status(u16),
     Refused,
 }
 
-/// Sends one request, with a body where there is one, and reads how it is answered.
+/// Sends one request, with a body where there is one, and reads the answer.
 pub async fn ask(port: u16, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
     let mut stream = connect(port).await;
     let end = if body.is_some() { 4 } else { 5 };
@@ -116,7 +116,7 @@ pub async fn ask(port: u16, headers: &[(&str, &str)], body: Option<&str>) -> Ans
             stream.read_exact(&mut payload).await.unwrap();
             match head[3] {
                 1 => return Answer::Status(status(&payload)),
-                // RST_STREAM and GOAWAY, which says 0 where nothing is wrong.
+                // RST_STREAM, and GOAWAY, whose error code is 0 when nothing is wrong.
                 3 => return Answer::Refused,
                 7 if payload[4..8] != [0; 4] => return Answer::Refused,
                 _ => {}
@@ -126,20 +126,20 @@ pub async fn ask(port: u16, headers: &[(&str, &str)], body: Option<&str>) -> Ans
     tokio::time::timeout(Duration::from_secs(10), reading).await.expect("neither an answer nor an end")
 }
 
-/// The status at the beginning of an answer's headers.
+/// The status at the beginning of an answer's header block.
 fn status(block: &[u8]) -> u16 {
-    // The table may be made smaller first.
+    // An update of the table's size may come first.
     let start = block.iter().position(|byte| byte >> 5 != 1).unwrap();
     match block[start..] {
         [byte @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(byte - 0x88)],
-        // A name of the table, and three digits with or without Huffman's code.
+        // An indexed name, and three digits with or without Huffman coding.
         [0x08 | 0x48 | 0x18, 3, a, b, c, ..] => std::str::from_utf8(&[a, b, c]).unwrap().parse().unwrap(),
         [0x08 | 0x48 | 0x18, ref rest @ ..] => digits(&rest[1..=usize::from(rest[0] & 0x7f)]),
         ref other => panic!("no status in {other:?}"),
     }
 }
 
-/// Huffman's code, as far as it is about digits.
+/// The Huffman code of digits.
 fn digits(bytes: &[u8]) -> u16 {
     let bits = bytes.iter().map(|byte| format!("{byte:08b}")).collect::<Vec<_>>().concat();
     let (mut at, mut number) = (0, 0);
@@ -147,7 +147,7 @@ fn digits(bytes: &[u8]) -> u16 {
         let short = ["00000", "00001", "00010"].iter().position(|code| bits[at..].starts_with(code));
         let (digit, length) = match short {
             Some(digit) => (digit, 5),
-            // 3 is 011001, and the others follow.
+            // 3 is 011001, and the codes of the larger digits follow.
             None => (usize::from_str_radix(&bits[at..at + 6], 2).unwrap() - 0b01_1001 + 3, 6),
         };
         at += length;
@@ -156,10 +156,11 @@ fn digits(bytes: &[u8]) -> u16 {
     number
 }
 
-/// Sends this, and reads until the connection ends or so many answers have come; how many, and the first one's status.
+/// Sends these frames, and reads until the connection ends or this number of answers has come: the number of answers,
+/// and the first status.
 async fn flood(port: u16, frames: &[u8], most: usize) -> (usize, Option<u16>) {
     let mut stream = connect(port).await;
-    // It may be over before all of it has been sent.
+    // The connection may end before all frames are sent.
     let _ = stream.write_all(frames).await;
     let (mut answers, mut first) = (0, None);
     let reading = async {
@@ -180,7 +181,7 @@ async fn flood(port: u16, frames: &[u8], most: usize) -> (usize, Option<u16>) {
 }
 
 #[tokio::test]
-async fn a_stranger_has_few_login_forms_open_at_once() {
+async fn a_client_without_a_login_has_few_login_forms_at_once() {
     let world = world().await;
     let form = block(&[
         (":method", "POST"),
@@ -190,12 +191,12 @@ async fn a_stranger_has_few_login_forms_open_at_once() {
         ("origin", "https://desk:6100"),
     ]);
     let forms: Vec<_> = (0..100).map(|at| frame(1, 4, 2 * at + 1, &form)).collect();
-    // 16 of them are read; the others are answered at once, before any of the 16 has ended.
+    // 16 login forms are read; the rest are answered at once, before any of the 16 has ended.
     assert_eq!(flood(world.port, &forms.concat(), 84).await, (84, Some(503)));
 }
 
 #[tokio::test]
-async fn frames_that_ask_for_nothing_end_a_connection_when_there_are_too_many() {
+async fn too_many_frames_without_a_request_end_the_connection() {
     let world = world().await;
     let (settings, ping) = (frame(4, 0, 0, b""), frame(6, 0, 0, b"12345678"));
     let request = frame(1, 5, 1, &block(&usual()));
@@ -206,7 +207,7 @@ async fn frames_that_ask_for_nothing_end_a_connection_when_there_are_too_many() 
     }
 }
 
-/// A request that is as it should be.
+/// A correct request.
 fn usual() -> [(&'static str, &'static str); 5] {
     [
         (":method", "POST"),
@@ -221,7 +222,7 @@ fn usual() -> [(&'static str, &'static str); 5] {
 async fn a_request_stays_one_request() {
     let world = world().await;
     let usual = usual();
-    // Without a trick it arrives.
+    // A correct request arrives.
     assert_eq!(ask(world.port, &usual, Some("body")).await, Answer::Status(200));
     let requests = world.upstream.requests();
     assert_eq!(requests.len(), 1);
@@ -316,7 +317,7 @@ async fn no_header_becomes_more_than_one() {
         let answer = ask(world.port, &headers, Some("body")).await;
         let refused = matches!(answer, Answer::Refused | Answer::Status(400));
         assert!(refused, "{name:?} {value:?} got {answer:?}");
-        // A body that turns out to be of another length may have begun to pass, and never ends well.
+        // A body of another length than announced may have begun to pass, but never ends properly.
         let came = world.upstream.came();
         assert!(came.iter().all(|came| matches!(came, Came::Rest(_))), "{name:?} {value:?}: {came:?}");
     }
@@ -330,7 +331,7 @@ async fn no_header_becomes_more_than_one() {
 }
 
 #[tokio::test]
-async fn what_is_dropped_is_dropped_here_too() {
+async fn headers_that_are_dropped_in_http1_are_dropped_in_http2() {
     let world = world().await;
     let claims = [
         "x-forwarded-for",
@@ -368,7 +369,7 @@ async fn what_is_dropped_is_dropped_here_too() {
     ] {
         assert_eq!(head.matches(&format!("\r\n{line}\r\n")).count(), 1, "{line} in {head}");
     }
-    // And strangers stay outside.
+    // Without a login, the request is refused.
     headers.retain(|(name, _)| *name != "authorization");
     assert_eq!(ask(world.port, &headers, None).await, Answer::Status(401));
     assert_eq!(world.upstream.requests(), []);

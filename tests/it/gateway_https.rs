@@ -1,4 +1,5 @@
-//! Who is led from plain http to https, who is not, and whose word counts about where a request comes from.
+//! The redirect from plain http to https: when it happens, when it does not, and which headers about the client's
+//! protocol are trusted.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -26,7 +27,7 @@ async fn picky() -> World {
 }
 
 #[tokio::test]
-async fn plain_http_is_redirected_where_https_is_insisted_on() {
+async fn plain_http_is_redirected_where_https_is_required() {
     let world = insisting().await;
     for (method, host, path, location) in [
         ("GET", "desk.example:6100", "/a?b=c&token=x", "https://desk.example:6100/a?b=c&token=x"),
@@ -47,7 +48,7 @@ async fn plain_http_is_redirected_where_https_is_insisted_on() {
 }
 
 #[tokio::test]
-async fn what_has_to_answer_by_plain_http_does() {
+async fn paths_that_need_plain_http_answer_by_plain_http() {
     let world = insisting().await;
     for path in ["/desktopd/health", "/ai-dock/health-check", "/portal-resolver"] {
         assert_eq!(get(world.port, path, DESK).await.status, 200, "{path}");
@@ -59,20 +60,20 @@ async fn what_has_to_answer_by_plain_http_does() {
         format!("{DESK}Authorization: Bearer {TOKEN}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n");
     let response = get(world.port, "/ws", &upgrade).await;
     assert_eq!(response.status, 403, "a WebSocket follows no redirect: {}", response.head);
-    assert!(response.body.contains("wants https"), "{}", response.body);
+    assert!(response.body.contains("requires https"), "{}", response.body);
 }
 
-/// What says that the client sees https already.
+/// Headers that say that the client uses https already.
 const BY_HTTPS: [&str; 4] = [
     "X-Forwarded-Proto: https\r\n",
     "x-forwarded-proto: https, http\r\n",
     "Cf-Visitor: {\"scheme\":\"https\"}\r\n",
-    // Browsers send it to secure places only.
+    // Browsers send this header to secure origins only.
     "Sec-Fetch-Mode: navigate\r\n",
 ];
 
 #[tokio::test]
-async fn nobody_is_sent_in_a_circle_behind_a_proxy() {
+async fn no_redirect_loop_behind_a_proxy() {
     for world in [insisting().await, picky().await] {
         for by_https in BY_HTTPS {
             let headers = format!("{DESK}{HTML}{by_https}Authorization: Bearer {TOKEN}\r\n");
@@ -100,7 +101,7 @@ async fn a_page_explains_where_a_secure_context_is_needed() {
         assert!(response.header("content-security-policy").is_some());
     }
     assert_eq!(world.service.requests(), [""; 0]);
-    // Pages and programs that ask in the background, our own pages, and the portal are as they were.
+    // Background requests of pages and programs, our own pages, and the portal are not changed.
     let background = format!("{DESK}{login}");
     assert_eq!(get(world.port, "/", &background).await.body, "service");
     assert_eq!(get(world.port, "/desktopd/health", &format!("{DESK}{HTML}")).await.status, 200);
@@ -110,7 +111,7 @@ async fn a_page_explains_where_a_secure_context_is_needed() {
 }
 
 #[tokio::test]
-async fn this_very_machine_is_a_secure_context() {
+async fn localhost_is_a_secure_context() {
     let world = picky().await;
     for host in ["localhost:6100", "desk.localhost", "127.0.0.1:6100", "127.1.2.3", "[::1]:6100", "LOCALHOST"]
     {
@@ -124,7 +125,7 @@ async fn this_very_machine_is_a_secure_context() {
 }
 
 #[tokio::test]
-async fn services_hear_where_a_request_comes_from() {
+async fn services_see_where_a_request_comes_from() {
     let claims =
         "X-Forwarded-For: 9.9.9.9, 198.51.100.1\r\nCf-Connecting-Ip: 198.51.100.2\r\nCf-Ray: 8f-TXL\r\n";
     let listed = Proxies { listed: vec!["127.0.0.0/8".parse().unwrap()], tunnel: false };
@@ -142,7 +143,7 @@ async fn services_hear_where_a_request_comes_from() {
     }
 }
 
-/// What Selkies does of its modes.
+/// A small Selkies: only the switch between its modes.
 struct Selkies {
     address: SocketAddr,
     mode: Arc<Mutex<&'static str>>,
@@ -197,7 +198,7 @@ impl Selkies {
 const WEBRTC: &str = "/desktopd/webrtc";
 
 #[tokio::test]
-async fn webrtc_is_a_way_without_https() {
+async fn webrtc_works_without_https() {
     let selkies = Selkies::start(true).await;
     let world = selkies.behind(true).await;
     let plain = format!("{DESK}{HTML}");
@@ -211,7 +212,7 @@ async fn webrtc_is_a_way_without_https() {
     assert!(get(world.port, login, &plain).await.body.contains("type=\"password\""), "{login}");
     let inside = format!("{plain}Authorization: Bearer {TOKEN}\r\n");
     assert!(get(world.port, WEBRTC, &inside).await.body.contains("<form method=\"post\""));
-    assert_eq!(selkies.mode(), "websockets", "looking changes nothing");
+    assert_eq!(selkies.mode(), "websockets", "reading changes nothing");
 
     let headers = format!("{plain}Origin: http://desk.example:6100\r\n");
     assert_eq!(ask(world.port, "POST", WEBRTC, &headers, "").await.status, 401);
@@ -226,17 +227,17 @@ async fn webrtc_is_a_way_without_https() {
 }
 
 #[tokio::test]
-async fn webrtc_is_not_offered_where_its_packets_have_no_way() {
+async fn webrtc_is_not_offered_where_its_packets_cannot_pass() {
     let selkies = Selkies::start(true).await;
     let world = selkies.behind(false).await;
     let inside = format!("{DESK}{HTML}Authorization: Bearer {TOKEN}\r\n");
     let page = get(world.port, "/", &inside).await;
     assert!(page.status == 403 && !page.body.contains("WebRTC"), "{}", page.body);
-    // No password is asked for where it would be read on the way.
+    // The page asks for no password where the password could be read on the way.
     assert_eq!(get(world.port, "/desktopd/login", &format!("{DESK}{HTML}")).await.status, 403);
     let headers = format!("{inside}Origin: http://desk.example:6100\r\n");
     assert_eq!(ask(world.port, "POST", WEBRTC, &headers, "").await.status, 404);
-    // Whoever changed it by other means has it all the same.
+    // The mode works as well when it was changed by other means.
     *selkies.mode.lock().unwrap() = "webrtc";
     assert_eq!(get(world.port, "/", &inside).await.body, "stream");
 }
@@ -257,7 +258,7 @@ async fn a_service_that_refuses_the_mode_says_why() {
 }
 
 #[tokio::test]
-async fn a_token_leaves_the_address_before_any_page_shows_and_leads_on_to_https() {
+async fn a_token_is_removed_from_the_address_and_is_carried_to_https() {
     let world = picky().await;
     let plain = format!("{DESK}{HTML}");
     let clicked = get(world.port, "/a?b=c&token=t0ken%2B/%3D", &plain).await;
@@ -273,7 +274,7 @@ async fn a_token_leaves_the_address_before_any_page_shows_and_leads_on_to_https(
     let link = link.replace("&amp;", "&");
     let path = link.strip_prefix("https://desk.example:6100").unwrap_or_else(|| panic!("{link}"));
     assert!(path.starts_with("/a?b=c&token="), "{path}");
-    // By https it is as good as the token, for a while; by http it is nothing.
+    // By https this address is as good as the token, for a while; by http it is not accepted.
     let secure = format!("{plain}X-Forwarded-Proto: https\r\n");
     let crossed = get(world.port, path, &secure).await;
     assert_eq!((crossed.status, &*crossed.location()), (303, "/a?b=c"), "{}", crossed.head);
@@ -282,14 +283,14 @@ async fn a_token_leaves_the_address_before_any_page_shows_and_leads_on_to_https(
     assert_eq!(get(world.port, "/a?b=c", &inside).await.body, "service");
     assert!(!world.service.last().contains("token"));
     assert_eq!(get(world.port, path, DESK).await.status, 401);
-    // Whoever logs out leaves no way in behind.
+    // After a logout, no earlier address or cookie lets a client in.
     let headers = format!("{plain}Origin: http://desk.example:6100\r\nCookie: {}\r\n", cookies.join("; "));
     let out = ask(world.port, "POST", "/desktopd/logout", &headers, "").await;
     for cookie in &cookies {
         let gone = format!("set-cookie: {}=;", cookie.split('=').next().unwrap());
         assert!(out.head.contains(&gone), "{gone} in {}", out.head);
     }
-    // Without a token nothing leads on, whatever was planted.
+    // Without a token there is no such redirect, whatever cookie was planted.
     for cookie in [String::new(), cookies[0].to_owned(), format!("{}x", cookies[1])] {
         let page = get(world.port, "/a", &format!("{plain}Cookie: {cookie}\r\n")).await;
         assert!(

@@ -1,4 +1,4 @@
-//! Ports and connections.
+//! Listening ports and client connections.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test]
-async fn a_port_that_is_taken_does_not_concern_the_others() {
+async fn a_taken_port_does_not_affect_other_ports() {
     let world = World::new().await;
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
@@ -39,7 +39,7 @@ async fn routes_come_and_go_and_the_pages_stay() {
     kept.write_all(format!("GET / HTTP/1.1\r\nHost: a\r\n{token}\r\n").as_bytes()).await.unwrap();
     super::gateway_world::read_until(&mut kept, "service").await;
     let problems = world.gateway.set_routes(&[route(world.pages, world.service.address)]).await;
-    assert_eq!(problems, [(world.pages, format!("port {} is that of the portal", world.pages))]);
+    assert_eq!(problems, [(world.pages, format!("port {} belongs to the portal", world.pages))]);
     assert!(TcpStream::connect(("127.0.0.1", world.port)).await.is_err());
     assert!(get(world.pages, "/", &token).await.body.contains("<title>desktopd</title>"));
 }
@@ -59,7 +59,7 @@ async fn heads_are_limited_in_size() {
 
 #[tokio::test(start_paused = true)]
 async fn heads_are_limited_in_time() {
-    // The clock that stands still is that of one runtime.
+    // The clock can be paused for one runtime only.
     let world = World::on_one_thread().await;
     let before = tokio::time::Instant::now();
     let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
@@ -92,7 +92,7 @@ async fn every_address_is_listened_on_and_a_client_is_known_by_its_own() {
         let seen = world.service.last().to_lowercase();
         assert!(seen.contains(&format!("\r\nx-forwarded-for: {address}\r\n")), "{seen}");
     }
-    // A program that has the port of IPv4 alone has it.
+    // A program that listens on the IPv4 port only keeps that port.
     let taken = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
     let problems = world.gateway.set_routes(&[route(port, world.service.address)]).await;

@@ -1,4 +1,4 @@
-//! Many at once, slow ones, and large ones: whoever keeps the door busy keeps nobody else out, and leaves nothing.
+//! Many, slow and large requests: they do not block other clients, and they leave no open descriptors.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const SLOW: usize = 200;
 
-/// Connections to services that may stay open for the next request.
+/// The number of connections to services that may stay open for the next request.
 const KEPT: usize = SLOW / 4;
 
 async fn slow(port: u16, count: usize, beginning: &str) -> Vec<TcpStream> {
@@ -29,13 +29,13 @@ fn get(path: &str, headers: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n{}Connection: close\r\n{headers}\r\n", token())
 }
 
-/// One address gets a part of the descriptors that a process may have: here enough for all of them.
+/// Raises the limit of descriptors: one address gets a share of them, here enough for all clients.
 fn make_room() {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most.min(8192), most).unwrap();
 }
 
-/// Waits until this process has no more descriptors open than so many.
+/// Waits until this process has at most this number of descriptors open.
 async fn descriptors(most: usize) {
     let waiting = async {
         while open() > most {
@@ -51,7 +51,7 @@ fn open() -> usize {
 }
 
 #[tokio::test]
-async fn slow_heads_and_bodies_keep_nobody_out() {
+async fn slow_heads_and_bodies_do_not_block_other_clients() {
     make_room();
     let upstream = Upstream::start(&[]).await;
     let (world, port) = before(&upstream).await;
@@ -72,7 +72,7 @@ async fn slow_heads_and_bodies_keep_nobody_out() {
                 assert_eq!(statuses(&answer), [200], "{beginning:?}");
             }
             assert_eq!(statuses(&send(world.pages, get("/api/status", "")).await), [200]);
-            // They are still at it.
+            // The slow clients still send.
             for stream in busy.iter_mut().filter(|_| !beginning.is_empty() && round < 2) {
                 stream.write_all(b"x").await.unwrap();
             }
@@ -85,7 +85,7 @@ async fn slow_heads_and_bodies_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn slow_readers_keep_nobody_out() {
+async fn slow_readers_do_not_block_other_clients() {
     make_room();
     let large: &'static str = Box::leak(
         format!("HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n{}", "x".repeat(4_000_000))
@@ -120,7 +120,7 @@ async fn heads_up_to_their_limit_pass_whole() {
     const LIMIT: usize = 64 * 1024;
     let upstream = Upstream::start(&[]).await;
     let (world, port) = before(&upstream).await;
-    // In many headers, in one, and in the address.
+    // The size is in many headers, in one header, and in the request target.
     let bare = get("/", "X: ").len();
     for size in [LIMIT - 1000, LIMIT - 64, LIMIT - 1, LIMIT] {
         let filler = "x".repeat(size - bare - 2);
@@ -159,7 +159,7 @@ async fn heads_up_to_their_limit_pass_whole() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_gone_costs_nothing() {
+async fn a_service_that_does_not_listen_leaves_no_open_connections() {
     make_room();
     let world = World::new().await;
     let (port, upstream) = (free_port().await, free_port().await);
@@ -193,7 +193,7 @@ async fn a_service_that_is_gone_costs_nothing() {
         join_all(asking).await;
     }
     descriptors(before + KEPT).await;
-    // It comes back, and is there at once.
+    // The service listens again, and answers at once.
     let listener = TcpListener::bind(("127.0.0.1", upstream)).await.unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -205,7 +205,7 @@ async fn a_service_that_is_gone_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_service_that_says_nothing_keeps_only_its_own_clients() {
+async fn a_silent_service_delays_only_its_own_clients() {
     make_room();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = Upstream::start(&[]).await;
@@ -221,7 +221,7 @@ async fn a_service_that_says_nothing_keeps_only_its_own_clients() {
         accepted.push(silent.accept().await.unwrap());
     }
     assert_eq!(statuses(&send(port, get("/", "")).await), [200]);
-    // Whoever does not wait any longer frees the service too.
+    // A client that stops waiting frees the service's connection too.
     drop(waiting);
     for (mut stream, _) in accepted {
         let mut request = Vec::new();

@@ -1,5 +1,5 @@
-//! Text that would be markup, a script or an event if it were taken at its word: what services print, what they are
-//! called, why they wait, and what somebody asks for.
+//! Text that would be markup, a script or an event if it were not escaped: output of services, their names, the reasons
+//! of a state, and requested addresses.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -32,15 +32,15 @@ const HOSTILE: [&str; 16] = [
     "\\u003cscript\\u003e",
 ];
 
-/// The tags of a page, in their order.
+/// The tags of a page, in order.
 fn tags(page: &str) -> Vec<String> {
-    // Whatever begins like one and does not end counts too.
+    // A tag that begins and does not end counts too.
     let tag = Regex::new("<[^>]*>?").unwrap();
     tag.find_iter(page).map(|found| found.as_str().to_owned()).collect()
 }
 
 async fn waiting(world: &World, text: &str) -> Response {
-    // A service whose title, reason, needs and lines say it.
+    // A service with this text in its title, reason, needs and output.
     let service = Route { title: text.into(), ..route(world.port, world.service.address) };
     assert_eq!(world.gateway.set_routes(&[service]).await, []);
     world.observer.update(|snapshot| {
@@ -54,7 +54,7 @@ async fn waiting(world: &World, text: &str) -> Response {
 }
 
 #[tokio::test]
-async fn the_waiting_page_has_the_tags_that_it_always_has() {
+async fn untrusted_text_adds_no_tags_to_the_waiting_page() {
     let plain = World::new().await;
     let usual = tags(&waiting(&plain, "text").await.body);
     assert!(usual.len() > 20 && usual.iter().all(|tag| tag.ends_with('>')), "{usual:?}");
@@ -90,7 +90,7 @@ async fn the_waiting_page_has_the_tags_that_it_always_has() {
 }
 
 #[tokio::test]
-async fn the_api_is_nothing_that_a_browser_would_show() {
+async fn api_answers_are_never_rendered_by_a_browser() {
     let world = World::new().await;
     for text in HOSTILE {
         waiting(&world, text).await;
@@ -131,7 +131,7 @@ async fn the_api_is_nothing_that_a_browser_would_show() {
 }
 
 #[tokio::test]
-async fn where_the_login_leads_back_to_is_text_and_here() {
+async fn the_return_address_of_the_login_is_escaped_and_local() {
     let world = World::new().await;
     let usual = tags(&get(world.port, "/desktopd/login?next=/a", "").await.body);
     for text in HOSTILE.iter().chain(&["//evil", "/\\evil", "https://evil", "/\"><script>", "/'onfocus='x"]) {
@@ -148,9 +148,9 @@ async fn where_the_login_leads_back_to_is_text_and_here() {
     }
 }
 
-/// The pages' own scripts put text where text belongs, and only there.
+/// The pages' own scripts insert text as text only, never as markup.
 #[test]
-fn scripts_know_no_markup() {
+fn page_scripts_insert_text_only() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut seen = 0;
     for folder in ["gateway/assets", "portal/assets"] {

@@ -1,4 +1,4 @@
-//! What passes unchanged, what is changed because a route says so, and what is counted and logged of it.
+//! Requests and answers: what passes unchanged, what a route changes, and what is counted and logged.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -19,7 +19,7 @@ pub fn token() -> String {
     format!("Authorization: Bearer {TOKEN}\r\n")
 }
 
-/// A service that answers every request with the same bytes, and the head of each request that came.
+/// A service that answers every request with the same bytes, and records the head of each request.
 async fn scripted(
     answer: impl Into<Vec<u8>>,
 ) -> (std::net::SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
@@ -54,7 +54,7 @@ fn ok(headers: &str, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
-/// The answer's bytes as they come, head and body apart.
+/// The received bytes of the answer, head and body apart.
 async fn raw(port: u16, request: &str) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_service_may_be_asked_for_as_localhost() {
         assert!(head.contains(&format!("{line}\r\n")), "{line} in {head}");
     }
     assert_eq!(response.header("location"), Some("/in?a=b"));
-    // A page of another origin is foreign to the service, too.
+    // The service sees the other origin, too.
     let foreign = headers.replace("Origin: http://desk", "Origin: http://evil");
     let serving = async {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -124,7 +124,7 @@ async fn a_service_may_be_asked_for_as_localhost() {
 }
 
 #[tokio::test]
-async fn a_service_need_not_be_told_where_a_request_came_from() {
+async fn forwarded_headers_can_be_switched_off_for_a_service() {
     let world = World::new().await;
     let rewrite = Rewrite { forwarded: false, ..Rewrite::default() };
     let (port, mut seen) = behind(&world, ok("", "x"), rewrite).await;
@@ -135,7 +135,7 @@ async fn a_service_need_not_be_told_where_a_request_came_from() {
 }
 
 #[tokio::test]
-async fn a_service_with_little_room_gets_handshakes_that_it_can_read() {
+async fn handshakes_have_title_case_and_a_size_limit_where_a_service_needs_it() {
     let world = World::new().await;
     let switched =
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello";
@@ -180,7 +180,7 @@ async fn a_route_may_set_headers_of_its_answers() {
 }
 
 #[tokio::test]
-async fn texts_are_compressed_for_whoever_can_read_them() {
+async fn texts_are_compressed_for_clients_that_accept_it() {
     let text = "<p>the same again and again</p>\n".repeat(500);
     let html = ok("Content-Type: text/html\r\nETag: \"v1\"\r\n", &text);
     let world = World::new().await;
@@ -217,7 +217,7 @@ async fn texts_are_compressed_for_whoever_can_read_them() {
 }
 
 #[tokio::test]
-async fn of_our_own_pages_only_those_without_secrets_are_compressed() {
+async fn own_pages_are_compressed_only_without_secrets() {
     let world = World::new().await;
     let headers = format!("{}Accept-Encoding: gzip\r\n", token());
     let coded = async |port, path: &str| {
@@ -234,7 +234,7 @@ async fn of_our_own_pages_only_those_without_secrets_are_compressed() {
 }
 
 #[tokio::test]
-async fn what_a_service_says_in_pieces_comes_in_pieces() {
+async fn a_streamed_answer_is_compressed_and_passed_piece_by_piece() {
     let world = World::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = free_port().await;
@@ -261,7 +261,7 @@ async fn what_a_service_says_in_pieces_comes_in_pieces() {
             while !plain.ends_with(said) {
                 let mut buffer = [0; 4096];
                 let read = tokio::time::timeout(Duration::from_secs(10), client.read(&mut buffer));
-                let read = read.await.expect("it is held back").unwrap();
+                let read = read.await.expect("this piece is held back").unwrap();
                 coded.extend_from_slice(&buffer[..read]);
                 let mut whole = coded.clone();
                 whole.extend_from_slice(b"0\r\n\r\n");
@@ -311,14 +311,14 @@ async fn heads_ranges_and_empty_answers_stay_what_they_are() {
 }
 
 #[tokio::test]
-async fn nobody_is_asked_for_a_body_that_nobody_reads() {
+async fn no_100_continue_for_a_body_that_is_not_read() {
     let world = World::new().await;
     let expect = |headers: &str| {
         format!(
             "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n{headers}\r\n"
         )
     };
-    // Not let in, and a service that is not there.
+    // Without a login, and with a service that does not listen.
     let answer = talk(world.port, &expect("")).await;
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     world.observer.update(|snapshot| snapshot.units[0].state = desktopd::observe::UnitState::Starting);
@@ -369,11 +369,11 @@ async fn an_upload_waits_for_its_reader_and_arrives_whole() {
     client.write_all(head.as_bytes()).await.unwrap();
     let (mut service, _) = listener.accept().await.unwrap();
     read_until(&mut service, "\r\n\r\n").await;
-    // Nobody reads: it goes only as far as the buffers on the way.
+    // The service does not read: the upload fills only the buffers on the way.
     let (block, mut sent) = (vec![7; 64 << 10], 0);
     while let Ok(written) = tokio::time::timeout(Duration::from_millis(300), client.write(&block)).await {
         sent += written.unwrap();
-        assert!(sent < SIZE * 3 / 4, "all of it was taken, and nobody read it");
+        assert!(sent < SIZE * 3 / 4, "all of it was taken, though the service does not read");
     }
     let (mut answer, mut client) = client.into_split();
     let sending = async {
@@ -400,7 +400,7 @@ async fn an_upload_waits_for_its_reader_and_arrives_whole() {
 }
 
 #[tokio::test]
-async fn requests_are_logged_without_secrets_and_only_if_somebody_wants_it() {
+async fn requests_are_logged_only_on_request_and_without_secrets() {
     let settings = Settings { access_log: true, ..Settings::default() };
     let world = World::configured(credentials(), settings).await;
     let cookie = world.cookie().await;

@@ -1,4 +1,4 @@
-//! Pages of other origins, our own pages on the way through Cloudflare, and the numbers for Prometheus.
+//! CORS for pages of other origins, our own pages through Cloudflare, and the metrics for Prometheus.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -30,7 +30,7 @@ const EVIL: &str = "Origin: https://evil.example\r\n";
 const ASKS: &str = "Access-Control-Request-Method: PUT\r\n";
 
 #[tokio::test]
-async fn pages_of_other_origins_are_told_what_they_may_do_before_any_login() {
+async fn preflight_requests_are_answered_without_a_login() {
     let world = World::configured(credentials(), settings(&["https://app.example"], false)).await;
     for port in [world.port, world.pages] {
         let response = ask(port, "OPTIONS", "/any", &format!("{APP}{ASKS}"), "").await;
@@ -39,7 +39,7 @@ async fn pages_of_other_origins_are_told_what_they_may_do_before_any_login() {
         assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
         assert_eq!(response.header("access-control-allow-methods"), Some("GET, PUT"));
         assert_eq!(response.header("access-control-allow-headers"), Some("Authorization"));
-        // Neither a stranger nor a request that asks for nothing.
+        // Neither an origin that is not allowed nor a request without the headers of a preflight.
         for headers in [format!("{EVIL}{ASKS}"), APP.to_owned(), ASKS.to_owned()] {
             let response = ask(port, "OPTIONS", "/any", &headers, "").await;
             assert_eq!(response.status, 401, "{headers}");
@@ -50,7 +50,7 @@ async fn pages_of_other_origins_are_told_what_they_may_do_before_any_login() {
     let response = get(world.port, "/", &format!("{APP}{}", token())).await;
     assert_eq!((response.status, response.header("vary")), (200, Some("origin")));
     assert_eq!(response.header("access-control-allow-origin"), Some("https://app.example"));
-    // Why it was refused can be read, too.
+    // The page can read why the request was refused.
     let response = get(world.port, "/", APP).await;
     assert_eq!(response.status, 401);
     assert_eq!(response.header("access-control-allow-origin"), Some("https://app.example"));
@@ -61,7 +61,7 @@ async fn pages_of_other_origins_are_told_what_they_may_do_before_any_login() {
 }
 
 #[tokio::test]
-async fn any_page_means_those_that_show_a_token() {
+async fn with_any_origin_allowed_foreign_pages_need_a_token() {
     let world = World::configured(credentials(), settings(&[], true)).await;
     let response = ask(world.port, "OPTIONS", "/", &format!("{EVIL}{ASKS}"), "").await;
     assert_eq!((response.status, response.header("access-control-allow-origin")), (204, Some("*")));
@@ -69,7 +69,7 @@ async fn any_page_means_those_that_show_a_token() {
     assert_eq!(ask(world.port, "PUT", "/", &format!("{EVIL}{}", token()), "x").await.status, 200);
     let in_address = format!("/?token={}", TOKEN.replace('+', "%2b"));
     assert_eq!(ask(world.port, "PUT", &in_address, EVIL, "x").await.status, 200);
-    // What browsers send by themselves is no consent.
+    // Credentials that browsers send by themselves do not count as consent.
     let cookie = format!("Cookie: {}\r\n", world.cookie().await);
     for automatic in [basic(USER, PASSWORD), cookie] {
         let response = ask(world.port, "PUT", "/", &format!("{EVIL}{automatic}"), "x").await;
@@ -78,7 +78,7 @@ async fn any_page_means_those_that_show_a_token() {
 }
 
 #[tokio::test]
-async fn without_configuration_no_page_is_told_anything() {
+async fn without_configuration_no_cors_headers_are_sent() {
     let world = World::new().await;
     let response = ask(world.port, "OPTIONS", "/", &format!("{APP}{ASKS}"), "").await;
     assert_eq!(response.status, 401);
@@ -101,10 +101,10 @@ async fn the_waiting_page_gets_through_cloudflare_and_needs_no_script() {
         assert_eq!(response.header("cache-control"), Some("no-store"));
         let head = response.body.split("</head>").next().unwrap();
         assert!(head.contains("<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>"), "{head}");
-        // What is shown without a script is all there.
+        // The page is complete without a script.
         assert!(response.body.contains("Desktop &lt;1&gt; is starting"), "{}", response.body);
     }
-    // Programs go by the status.
+    // Programs need the status, so it is 502 for them.
     assert_eq!(get(world.port, "/", &format!("{}{through}", token())).await.status, 502);
     let upgrade = format!("{page}{through}Connection: Upgrade\r\nUpgrade: websocket\r\n");
     let answer = talk(world.port, &format!("GET /ws HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n")).await;
@@ -112,15 +112,15 @@ async fn the_waiting_page_gets_through_cloudflare_and_needs_no_script() {
 }
 
 #[tokio::test]
-async fn changes_need_a_login_even_where_looking_does_not() {
-    // The portal's port is chosen before it can be excluded: all are open here.
+async fn changes_need_a_login_even_where_reading_does_not() {
+    // The portal's port is chosen before it can be excluded: here all ports are open.
     let world = World::with(Credentials { enabled: false, ..credentials() }).await;
     let names = r#"{"names":["selkies"]}"#;
     let own = format!("Content-Type: application/json\r\nOrigin: http://127.0.0.1:{}\r\n", world.pages);
     assert_eq!(get(world.pages, "/api/status", "").await.status, 200);
     assert_eq!(ask(world.pages, "POST", "/api/units/stop", &own, names).await.status, 401);
     let cookie = format!("{own}Cookie: {}\r\n", world.cookie().await);
-    // 503: it arrived, and nothing is supervised in this test.
+    // 503: the request was accepted, and nothing is supervised in this test.
     assert_eq!(ask(world.pages, "POST", "/api/units/stop", &cookie, names).await.status, 503);
     assert_eq!(
         ask(world.pages, "POST", "/api/units/stop", &format!("{own}{}", token()), names).await.status,
@@ -163,7 +163,7 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
 }
 
 #[tokio::test]
-async fn prometheus_can_read_what_passes() {
+async fn prometheus_can_read_the_metrics() {
     let world = World::new().await;
     world.observer.update(|snapshot| {
         snapshot.units = vec![unit("selkies", UnitState::Ready, ""), unit("kde", UnitState::Backoff, "")];
@@ -212,6 +212,6 @@ async fn prometheus_can_read_what_passes() {
     ] {
         assert_eq!(samples.get(&name), Some(&value), "{name} in\n{}", response.body);
     }
-    // That of the question itself, at least.
+    // At least the connection of this request.
     assert!(samples["desktopd_connections"] >= 1.0, "{}", response.body);
 }

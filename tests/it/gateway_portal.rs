@@ -1,4 +1,4 @@
-//! The portal behind the gateway, and the control socket.
+//! The portal's pages and API behind the gateway, and the control socket.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 #[tokio::test]
-async fn pages_are_ours_alone() {
+async fn own_pages_have_strict_security_headers() {
     let world = World::new().await;
     let token = format!("Authorization: Bearer {TOKEN}\r\n");
     for (path, kind) in [
@@ -25,7 +25,7 @@ async fn pages_are_ours_alone() {
         let policy = response.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"), "{policy}");
         assert_eq!(response.header("x-content-type-options").unwrap(), "nosniff");
-        // What the policy would block, and what would reach elsewhere.
+        // Markup that the Content-Security-Policy would block, or that would load from elsewhere.
         for inline in ["<style", "onclick=", "style=\"", "https://", "<script>"] {
             assert!(!response.body.contains(inline), "{inline} in {path}");
         }
@@ -39,7 +39,7 @@ async fn buttons_need_our_own_origin() {
     let names = r#"{"names":["selkies"]}"#;
     let headers = format!("Cookie: {}\r\nContent-Type: application/json\r\n", world.cookie().await);
     let own = format!("{headers}Origin: http://127.0.0.1:{}\r\n", world.pages);
-    // 503: it arrived, and nothing is supervised in this test.
+    // 503: the request was accepted, and nothing is supervised in this test.
     assert_eq!(ask(world.pages, "POST", "/api/units/stop", &own, names).await.status, 503);
     let neighbour = format!("{headers}Origin: http://127.0.0.1:{}\r\n", world.port);
     assert_eq!(ask(world.pages, "POST", "/api/units/stop", &neighbour, names).await.status, 403);
@@ -63,7 +63,7 @@ async fn ask_unix(path: &std::path::Path, method: &str, target: &str, body: &str
 }
 
 #[tokio::test]
-async fn the_control_socket_asks_the_kernel_who_asks() {
+async fn the_control_socket_checks_the_peers_user_id() {
     let world = World::new().await;
     let dir = tempfile::tempdir().unwrap();
     let names = r#"{"names":["selkies"]}"#;
@@ -91,7 +91,7 @@ async fn the_control_socket_asks_the_kernel_who_asks() {
 }
 
 #[tokio::test]
-async fn the_end_is_for_those_who_may_change_things() {
+async fn only_clients_that_may_change_things_can_shut_down() {
     let world = World::new().await;
     let dir = tempfile::tempdir().unwrap();
     for (right, status) in [(Right::Change, 202), (Right::Read, 403)] {
@@ -118,7 +118,7 @@ async fn the_end_is_for_those_who_may_change_things() {
         assert_eq!(matches!(wishes.try_recv(), Ok(Wish::Shutdown)), right == Right::Change);
         assert!(ask_unix(&path, "GET", "/api/shutdown", "").await.status >= 400);
     }
-    // Nobody ends the daemon from a browser.
+    // A browser cannot stop or reload the daemon.
     let program = basic(USER, PASSWORD);
     for wish in ["/api/shutdown", "/api/reload", "/api/changed"] {
         assert_eq!(ask(world.pages, "POST", wish, &program, "").await.status, 404);

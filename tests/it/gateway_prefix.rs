@@ -1,4 +1,5 @@
-//! Behind a proxy that has us under a path of its own and takes it away: `location /desktop/ { proxy_pass http://…/; }`.
+//! Behind a proxy that serves the gateway under a path of its own and removes that path: `location /desktop/ {
+//! proxy_pass http://…/; }`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -11,7 +12,8 @@ use regex::Regex;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A proxy that answers only below `/desktop/`, and passes that on to `port` without it, with `more` headers.
+/// A proxy that answers only below `/desktop/`, and passes requests on to `port` without that path, with `more`
+/// headers.
 pub async fn proxy(port: u16, more: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own = listener.local_addr().unwrap().port();
@@ -19,7 +21,7 @@ pub async fn proxy(port: u16, more: &'static str) -> u16 {
         while let Ok((mut client, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let head = read_until(&mut client, "\r\n\r\n").await;
-                // One request a connection; what came after its head is a body.
+                // One request per connection; bytes after its head are the body.
                 let kept = head.split("\r\n").filter(|line| !line.to_lowercase().starts_with("connection:"));
                 let head = kept.collect::<Vec<_>>().join("\r\n").replacen(
                     "\r\n",
@@ -41,7 +43,7 @@ pub async fn proxy(port: u16, more: &'static str) -> u16 {
     own
 }
 
-/// What a page asks for: links, forms, scripts, styles, pictures.
+/// The addresses on a page: links, forms, scripts, styles, pictures.
 fn addresses(page: &str, body: &str) -> Vec<String> {
     let attribute = Regex::new(r#"(?:href|src|srcset|action)="([^"]*)""#).unwrap();
     let found = attribute.captures_iter(body).map(|found| found[1].replace("&amp;", "&"));
@@ -49,7 +51,7 @@ fn addresses(page: &str, body: &str) -> Vec<String> {
     ours.map(|address| resolve(page, &address)).collect()
 }
 
-/// The page, and that everything on it is below the proxy's path and there.
+/// Gets a page, and checks that every address on it is below the proxy's path and can be loaded.
 async fn page(port: u16, path: &str, headers: &str, status: u16) -> Response {
     let response = get(port, path, headers).await;
     assert_eq!(response.status, status, "{path}: {}", response.head);
@@ -66,11 +68,11 @@ async fn page(port: u16, path: &str, headers: &str, status: u16) -> Response {
 const HTML: &str = "Accept: text/html\r\n";
 
 #[tokio::test]
-async fn everything_of_ours_works_under_a_path_of_a_proxys() {
+async fn pages_and_api_work_under_a_path_prefix_of_a_proxy() {
     for more in ["", "X-Forwarded-Prefix: /desktop\r\n", "X-Forwarded-Prefix: /desktop/\r\n"] {
         let world = World::new().await;
         let (port, portal) = (proxy(world.port, more).await, proxy(world.pages, more).await);
-        // A person without a login is led there and back.
+        // A person without a login is led to the login page and back.
         for asked in ["/desktop/", "/desktop/a/b?c=d"] {
             let led = get(port, asked, HTML).await;
             assert_eq!(led.status, 303);
@@ -96,7 +98,7 @@ async fn everything_of_ours_works_under_a_path_of_a_proxys() {
             assert_eq!(
                 prefix.as_deref(),
                 (!more.is_empty()).then_some("/desktop"),
-                "what the service is told"
+                "the headers that the service gets"
             );
             let out = ask(port, "POST", "/desktop/desktopd/logout", &format!("{cookie}{origin}"), "").await;
             assert_eq!((out.status, &*out.location()), (303, "/desktop/desktopd/login"));
@@ -111,16 +113,16 @@ async fn everything_of_ours_works_under_a_path_of_a_proxys() {
         let inside = format!("{HTML}{}", token());
         page(portal, "/desktop/", &inside, 200).await;
         page(portal, "/desktop/none/of/these", &inside, 404).await;
-        // The portal's script asks for what it needs by relative addresses.
+        // The portal's script uses relative addresses only.
         let script = get(portal, "/desktop/portal.js", &inside).await.body;
         for rooted in ["'/", "\"/", "`/api", "`/desktopd"] {
             assert!(!script.contains(rooted), "{rooted}: {script}");
         }
-        // A service that is not there.
+        // A service that does not listen.
         world.observer.update(|snapshot| snapshot.units = vec![unit("selkies", UnitState::Starting, "")]);
         let waits = page(port, "/desktop/a/b", &inside, 502).await;
         assert!(addresses("/desktop/a/b", &waits.body).contains(&"/desktop/desktopd/wait.js".to_owned()));
-        // Nor by https.
+        // Also where a service needs https.
         let mut other = route(free_port().await, world.service.address);
         (other.secure_context, other.unit) = (true, String::new());
         let listen = other.listen;
@@ -138,7 +140,7 @@ async fn everything_of_ours_works_under_a_path_of_a_proxys() {
 }
 
 #[tokio::test]
-async fn a_prefix_that_is_no_plain_path_is_no_prefix() {
+async fn a_prefix_that_is_not_a_plain_path_is_ignored() {
     let world = World::new().await;
     for forged in ["//evil", "/\\evil", "https://evil", "/a b", "/../evil", "/\"><script>"] {
         let led = get(world.port, "/", &format!("{HTML}X-Forwarded-Prefix: {forged}\r\n")).await;

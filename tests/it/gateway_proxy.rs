@@ -1,4 +1,4 @@
-//! What passes through to a service and back, and what does not.
+//! Proxying: what passes to a service and back, and what does not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -22,7 +22,7 @@ fn upgrade(path: &str, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn requests_arrive_as_they_should() {
+async fn requests_arrive_with_the_right_headers() {
     let world = World::new().await;
     let headers = format!(
         "{}Host: desk:6100\r\nX-Forwarded-For: 1.2.3.4\r\nX_Real_Ip: 1.2.3.4\r\nTE: trailers\r\nAccept: */*\r\n",
@@ -49,7 +49,7 @@ async fn requests_arrive_as_they_should() {
 }
 
 #[tokio::test]
-async fn answers_come_back_without_what_is_not_the_clients() {
+async fn answers_lose_headers_that_are_not_for_the_client() {
     let world = World::new().await;
     let cookie = world.cookie().await;
     let name = cookie.split('=').next().unwrap();
@@ -76,7 +76,7 @@ async fn bodies_stream_both_ways() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     read_until(&mut stream, "HTTP/1.1 100 Continue\r\n\r\n").await;
-    // The head is there before the body.
+    // The head arrives before the body.
     let arrived = async {
         while !world.service.last().starts_with("POST /upload") {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -89,7 +89,7 @@ async fn bodies_stream_both_ways() {
 }
 
 #[tokio::test]
-async fn trailers_pass() {
+async fn trailers_pass_to_the_client() {
     let world = World::new().await;
     let answer = ask(world.port, "GET", "/trailers", &format!("{}TE: trailers\r\n", token()), "").await;
     assert!(answer.body.contains("x-sum: 42"), "{} {}", answer.head, answer.body);
@@ -105,7 +105,7 @@ async fn broken_services_are_a_bad_gateway() {
 }
 
 #[tokio::test]
-async fn tunnels_carry_both_ways_and_lose_nothing() {
+async fn upgraded_connections_carry_both_ways_and_lose_nothing() {
     let world = World::new().await;
     let cookie = world.cookie().await;
     let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_refused_upgrade_ends_the_connection() {
     let smuggled = format!("GET /smuggled HTTP/1.1\r\nHost: a\r\n{}\r\n", token());
     for raw in [
         upgrade("/no", &token()) + &smuggled,
-        // Behind an h2c tunnel nothing would be checked: the wish is not passed on.
+        // Requests on an upgraded h2c connection would not be checked: the `Upgrade` header is not passed on.
         upgrade("/ws", &token()).replace("websocket\r\n", "h2c\r\n") + &smuggled,
         upgrade("/ws", &format!("{}Content-Length: 5\r\n", token())) + "hello",
         upgrade("/ws", "") + &smuggled,
@@ -156,7 +156,7 @@ async fn tunnel(world: &World, cookie: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn tunnels_and_streams_end_with_their_session() {
+async fn upgraded_connections_and_streams_end_with_their_session() {
     let world = World::new().await;
     let (cookie, other) = (world.cookie().await, world.cookie().await);
     let mut ended = tunnel(&world, &cookie).await;
@@ -182,7 +182,7 @@ async fn tunnels_and_streams_end_with_their_session() {
 }
 
 #[tokio::test]
-async fn what_a_client_goes_on_sending_ends_with_its_session() {
+async fn an_upload_ends_with_its_session() {
     let world = World::new().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = free_port().await;
@@ -198,7 +198,7 @@ async fn what_a_client_goes_on_sending_ends_with_its_session() {
     let (mut service, _) = listener.accept().await.unwrap();
     read_until(&mut service, "first").await;
     assert_eq!(ask(port, "POST", "/desktopd/logout", &headers, "").await.status, 303);
-    // The service, which has not answered yet, hears no more.
+    // The service, which has not answered yet, gets no more bytes.
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(Duration::from_secs(5), service.read_to_end(&mut rest)).await;
     let _ = closed.expect("the request should have ended");
@@ -210,7 +210,7 @@ async fn what_a_client_goes_on_sending_ends_with_its_session() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_after_the_end_of_its_session_is_nobodys() {
+async fn an_answer_after_the_end_of_its_session_is_dropped() {
     let world = World::new().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = free_port().await;
@@ -235,7 +235,7 @@ async fn an_answer_that_comes_after_the_end_of_its_session_is_nobodys() {
 }
 
 #[tokio::test]
-async fn the_end_closes_everything_soon() {
+async fn shutdown_closes_all_connections_soon() {
     let world = World::new().await;
     let mut tunnel = tunnel(&world, &world.cookie().await).await;
     let mut events = TcpStream::connect(("127.0.0.1", world.pages)).await.unwrap();

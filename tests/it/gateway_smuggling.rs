@@ -1,5 +1,5 @@
-//! Requests that two programs could read in two ways. Each case says what the client gets and what the service sees:
-//! nothing, or one request that leaves no doubt.
+//! Request smuggling: requests that two programs could read in different ways. Each case checks the client's answer and
+//! the service's input: nothing, or one request without ambiguity.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -14,11 +14,11 @@ fn post(headers: &str, body: &str) -> String {
     format!("POST /outer HTTP/1.1\r\nHost: a\r\n{}{headers}\r\n{body}", token())
 }
 
-/// The request is refused whole, what follows it is not read, and the service hears of nothing.
+/// The whole request is refused, the bytes after it are not read, and the service receives nothing.
 async fn refused(world: &World, port: u16, upstream: &Upstream, raw: &str) {
     for at in [port, world.pages] {
         let answer = send(at, raw).await;
-        // The parser has an answer of its own to a body that nobody could send.
+        // The parser itself answers an impossible body length.
         let status = if raw.contains("18446744073709551615") { 431 } else { 400 };
         assert_eq!(statuses(&answer), [status], "{raw:?} got {answer:?}");
     }
@@ -84,7 +84,7 @@ async fn two_lengths_are_refused() {
 }
 
 #[tokio::test]
-async fn heads_that_others_forgive_are_refused() {
+async fn malformed_heads_are_refused() {
     let upstream = Upstream::start(&[]).await;
     let (world, port) = before(&upstream).await;
     let auth = token();
@@ -131,11 +131,11 @@ async fn a_request_before_a_bad_one_is_answered() {
     assert_eq!(statuses(&answer), [200, 200, 200, 400], "{answer}");
     let bodies: Vec<_> = upstream.requests().into_iter().map(|(_, body)| body).collect();
     assert_eq!(bodies, ["", "\n\n\n\n", ""]);
-    // The same in pieces.
+    // The same bytes in small pieces.
     let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     client.set_nodelay(true).unwrap();
     for piece in stream.as_bytes().chunks(7) {
-        // Refused before it has sent everything.
+        // The request may be refused before all of it is sent.
         let _ = client.write_all(piece).await;
         tokio::task::yield_now().await;
     }
@@ -144,7 +144,7 @@ async fn a_request_before_a_bad_one_is_answered() {
 }
 
 #[tokio::test]
-async fn chunks_arrive_anew() {
+async fn chunked_bodies_are_encoded_again() {
     let upstream = Upstream::start(&[]).await;
     let (_world, port) = before(&upstream).await;
     for (body, arrives) in [
@@ -155,7 +155,7 @@ async fn chunks_arrive_anew() {
         ("3 \r\nabc\r\n0\r\n\r\n", "abc"),
         ("1a\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\n\r\n", "abcdefghijklmnopqrstuvwxyz"),
     ] {
-        // What follows chunks is not read, whatever it is.
+        // Bytes after the chunks are not read, whatever they are.
         let raw = post("Transfer-Encoding: chunked\r\n", body) + SMUGGLED;
         let answer = send(port, &raw).await;
         assert_eq!(statuses(&answer), [200], "{body:?} got {answer:?}");
@@ -185,7 +185,7 @@ async fn a_body_is_not_lost_whatever_the_method() {
 }
 
 #[tokio::test]
-async fn broken_chunks_are_no_whole_request() {
+async fn broken_chunks_are_not_a_complete_request() {
     let upstream = Upstream::start(&[]).await;
     let (_world, port) = before(&upstream).await;
     for body in [
@@ -217,7 +217,7 @@ async fn broken_chunks_are_no_whole_request() {
         let found = statuses(&answer);
         assert!(found.iter().all(|status| *status >= 400) && found.len() <= 1, "{body:?} got {answer:?}");
     }
-    // The service may have heard the beginning of some, and the end of none.
+    // The service may have received the beginning of some of these requests, but the end of none.
     let good = format!("GET /good HTTP/1.1\r\nHost: a\r\n{}Connection: close\r\n\r\n", token());
     assert_eq!(statuses(&send(port, &good).await), [200]);
     let whole = upstream.came().into_iter().filter(|came| matches!(came, Came::Request { .. }));
@@ -229,7 +229,7 @@ async fn broken_chunks_are_no_whole_request() {
 }
 
 #[tokio::test]
-async fn trailers_cannot_be_headers() {
+async fn trailers_never_become_headers() {
     let upstream = Upstream::start(&[]).await;
     let (_world, port) = before(&upstream).await;
     let headers = "Transfer-Encoding: chunked\r\nTE: trailers\r\nTrailer: x-sum, host, content-length, authorization, \
@@ -244,7 +244,7 @@ async fn trailers_cannot_be_headers() {
 }
 
 #[tokio::test]
-async fn what_follows_a_refused_upgrade_is_not_read() {
+async fn bytes_after_a_refused_upgrade_are_not_read() {
     let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n";
     let upstream = Upstream::start(&[("/ws", switch)]).await;
     let (_world, port) = before(&upstream).await;
@@ -253,12 +253,12 @@ async fn what_follows_a_refused_upgrade_is_not_read() {
         let host = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n");
         format!("{host}Upgrade: {protocol}\r\n{auth}{more}\r\n")
     };
-    // The service does not want to.
+    // The service refuses the upgrade.
     let answer = send(port, ask("/other", "websocket", "") + SMUGGLED).await;
     assert_eq!(statuses(&answer), [200], "{answer}");
     assert!(answer.contains("connection: close\r\n"), "{answer}");
     assert!(upstream.only().starts_with("GET /other "));
-    // What the service never hears of.
+    // Upgrades that never reach the service.
     for raw in [
         ask("/ws", "h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"),
         ask("/ws", "H2C", ""),
@@ -288,7 +288,7 @@ async fn what_follows_a_refused_upgrade_is_not_read() {
 }
 
 #[tokio::test]
-async fn other_protocols_do_not_begin_here() {
+async fn upgrades_to_other_protocols_are_refused() {
     let upstream = Upstream::start(&[]).await;
     let (world, port) = before(&upstream).await;
     let auth = token();
@@ -305,13 +305,13 @@ async fn other_protocols_do_not_begin_here() {
         }
         assert_eq!(upstream.requests(), [], "{raw:?}");
     }
-    // HTTP/2 in plain text without asking: understood whole, or not at all.
+    // HTTP/2 in plain text without an upgrade: understood completely, or not at all.
     let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     client.shutdown().await.unwrap();
     let answer = rest(&mut client).await;
     assert!(!answer.contains(" 200 "), "{answer}");
-    // And the door is still open.
+    // The gateway still answers.
     let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     client.write_all(format!("GET / HTTP/1.1\r\nHost: a\r\n{auth}\r\n").as_bytes()).await.unwrap();
     read_until(&mut client, "service").await;

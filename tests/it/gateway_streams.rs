@@ -1,5 +1,5 @@
-//! Streams of requests, changed at random: whatever the gateway passes on, programs that read in quite different ways
-//! would all have read the same out of what the client sent.
+//! Streams of requests, changed at random: programs that read requests in quite different ways would all have read the
+//! same requests that the gateway passes on out of the client's bytes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -13,20 +13,20 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// A way of reading.
+/// A way of parsing requests.
 #[derive(Clone, Copy, Debug)]
 struct Reader {
-    /// Takes a bare LF for the end of a line.
+    /// Accepts a bare LF as the end of a line.
     lf: bool,
-    /// Takes the first of several lengths.
+    /// Uses the first of several lengths.
     first: bool,
-    /// Takes the length rather than the chunks.
+    /// Prefers the length to the chunks.
     length: bool,
-    /// Forgives spaces around a header's name.
+    /// Accepts spaces around a header's name.
     spaces: bool,
 }
 
-/// All ways, each with the others.
+/// All combinations of these ways.
 fn readers() -> impl Iterator<Item = Reader> {
     let bit = |bits: u8, at: u8| bits >> at & 1 == 1;
     (0..16).map(move |bits| Reader {
@@ -50,7 +50,7 @@ impl Reader {
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
-    /// The next request's address and its body; `None` where there is no whole one.
+    /// The next request's target and body; `None` where there is no whole request.
     fn request(self, bytes: &mut &[u8]) -> Option<(String, String)> {
         let mut line = self.line(bytes)?;
         while line.is_empty() {
@@ -98,7 +98,7 @@ impl Reader {
     }
 }
 
-/// What makes all the difference, somewhere.
+/// Bytes that change the meaning of a request, to insert somewhere.
 const PIECES: [&str; 26] = [
     "\n",
     "\r",
@@ -144,7 +144,7 @@ fn request() -> impl Strategy<Value = String> {
     })
 }
 
-/// Several requests, with a few changes that are mostly near the ends of lines.
+/// Several requests, with a few changes mostly near the ends of lines.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<Index>(), any::<bool>(), any::<Index>(), 0_usize..3);
     let changes = prop::collection::vec(change, 0..4);
@@ -161,8 +161,8 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 async fn passed(world: &World, stream: &[u8], cut: usize) -> Vec<(String, String)> {
-    // A service for each: a client that breaks off waits for nothing, and what the service sees after that would count
-    // for the next stream.
+    // One service per stream: the gateway does not wait when a client breaks off, and requests that arrive after that
+    // would count for the next stream.
     let upstream = Upstream::start(&[]).await;
     assert_eq!(world.gateway.set_routes(&[route(world.port, upstream.address)]).await, []);
     let mut client = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
@@ -180,7 +180,7 @@ async fn passed(world: &World, stream: &[u8], cut: usize) -> Vec<(String, String
 }
 
 #[test]
-fn all_readers_agree_on_what_passes() {
+fn all_parsers_agree_on_passed_requests() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(async { before(&Upstream::start(&[]).await).await.0 });
     let (requests, refused) = (Cell::new(0), Cell::new(0));
@@ -193,7 +193,7 @@ fn all_readers_agree_on_what_passes() {
         for reader in readers() {
             let mut bytes = &stream[..];
             for request in &passed {
-                // What has lost its credentials was answered, and does not pass.
+                // A request that has lost its credentials was answered by the gateway, and does not pass.
                 let mut others = Vec::new();
                 loop {
                     match reader.request(&mut bytes) {
@@ -211,7 +211,7 @@ fn all_readers_agree_on_what_passes() {
         Ok(())
     });
     outcome.unwrap();
-    // Neither all good nor all bad: otherwise it would have shown nothing.
+    // Some streams pass and some do not: otherwise the test would have shown nothing.
     let (requests, refused) = (requests.get(), refused.get());
     assert!(requests > 300 && refused > 50, "{requests} passed, {refused} streams did not");
 }

@@ -1,4 +1,4 @@
-//! TLS on the ports of the front door: which certificate is shown, and what is spoken inside.
+//! TLS on the gateway's ports: which certificate is used, and which protocols run inside.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::gateway_world::{PASSWORD, Response, TOKEN, USER, World, credentials, 
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A gateway that speaks TLS, and what it keeps on disk.
+/// A gateway with TLS, and its files.
 struct Secure {
     world: World,
     tls: Tls,
@@ -32,12 +32,12 @@ struct Secure {
 }
 
 impl Secure {
-    /// With nobody's certificate.
+    /// Without a certificate from the user.
     async fn new() -> Self {
         Self::with(|_| false).await
     }
 
-    /// With what `write` left in the files, if it says so.
+    /// With the files that `write` has made.
     async fn with(write: impl FnOnce(&Files) -> bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let files = Files { certificate: dir.path().join("desk.crt"), key: dir.path().join("desk.key") };
@@ -47,12 +47,12 @@ impl Secure {
         Self { world, tls, problems, files, dir }
     }
 
-    /// The certificate that a visitor is shown now.
+    /// The certificate that a client gets now.
     async fn shown(&self) -> CertificateDer<'static> {
         certificate(&connect(self.world.port, &[]).await)
     }
 
-    /// Waits for looks at the files until `seen` holds for what is wrong.
+    /// Waits until the certificate's problems satisfy `seen`.
     async fn until(&mut self, what: &str, seen: impl Fn(&[String]) -> bool) {
         let met = tokio::time::timeout(SOON, self.problems.wait_for(|problems| seen(problems))).await;
         assert!(met.is_ok_and(|met| met.is_ok()), "no {what} in {:?}", self.problems.borrow());
@@ -67,7 +67,7 @@ fn open(dir: &Path, given: Option<Files>) -> (Tls, watch::Receiver<Vec<String>>)
     Tls::open(Sources { given, provider, names }, Arc::new(state))
 }
 
-/// A certificate as somebody would give it, with its key.
+/// A certificate with its key, as a user would provide it.
 struct Given {
     key: KeyPair,
     certificate: rcgen::Certificate,
@@ -101,10 +101,10 @@ impl Given {
     }
 }
 
-/// Leaves something in the files.
+/// Writes the files.
 type Write<'a> = &'a dyn Fn(&Files);
 
-/// As tools do it who know that somebody may read at any moment.
+/// As careful tools do it: the files may be read at any moment.
 fn replace(path: &Path, text: &str) {
     let temporary = path.with_extension("tmp");
     std::fs::write(&temporary, text).unwrap();
@@ -146,10 +146,10 @@ fn bearer() -> String {
 }
 
 #[tokio::test]
-async fn every_port_speaks_both_from_the_first_moment() {
+async fn every_port_speaks_http_and_https_from_the_start() {
     let secure = Secure::new().await;
     for port in [secure.world.port, secure.world.pages] {
-        // Without waiting for anything: the handshake does.
+        // The client does not wait: the handshake does.
         let mut stream = connect(port, &[b"http/1.1"]).await;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
         assert_eq!(ask_on(&mut stream, "/desktopd/health", "").await.status, 200);
@@ -158,14 +158,14 @@ async fn every_port_speaks_both_from_the_first_moment() {
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         let mut stream = connect(port, &[]).await;
         assert_eq!(ask_on(&mut stream, "/desktopd/health", "").await.status, 200);
-        // Nothing comes back in plain text to who began with TLS.
+        // A client that began with TLS gets no answer in plain text.
         let answer = talk(port, "\u{16}GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert!(!answer.contains("HTTP/"), "{answer:?}");
     }
 }
 
 #[tokio::test]
-async fn ours_is_made_for_the_names_of_the_machine_and_stays() {
+async fn the_generated_certificate_has_the_machines_names_and_is_kept() {
     let secure = Secure::new().await;
     let ours = secure.shown().await;
     for name in ["localhost", "127.0.0.1", "desk.example"] {
@@ -180,7 +180,7 @@ async fn ours_is_made_for_the_names_of_the_machine_and_stays() {
 }
 
 #[tokio::test]
-async fn what_was_given_is_shown_even_when_it_expired() {
+async fn a_given_certificate_is_used_even_when_expired() {
     let given = Given::new();
     let secure = Secure::with(|files| given.write(files)).await;
     let stream = shake(secure.world.port, client(Some(given.certificate.der()), &[]), "desk.example").await;
@@ -197,9 +197,9 @@ async fn what_was_given_is_shown_even_when_it_expired() {
     secure.until("warning", |p| p.len() == 1 && p[0].contains(&name) && p[0].contains("it expired on")).await;
 }
 
-/// RSA, and keys in the forms that were usual before PKCS#8: made by the tool that most people make them with.
+/// RSA, and keys in the formats that were usual before PKCS#8: made by openssl, which most people use.
 #[tokio::test]
-async fn what_openssl_makes_is_shown() {
+async fn certificates_made_by_openssl_are_used() {
     for (make, form) in [
         (&["genrsa", "-traditional", "-out", "KEY", "2048"][..], "-----BEGIN RSA PRIVATE KEY-----"),
         (&["genrsa", "-out", "KEY", "2048"], "-----BEGIN PRIVATE KEY-----"),
@@ -228,7 +228,7 @@ async fn what_openssl_makes_is_shown() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_told_and_never_replaced_by_plain_text() {
+async fn an_unusable_certificate_is_reported_and_never_disables_tls() {
     let (one, other) = (Given::new(), Given::new());
     let cases: [(&str, Write<'_>); 4] = [
         ("is made for the key in", &|files| {
@@ -256,14 +256,14 @@ async fn what_cannot_be_used_is_told_and_never_replaced_by_plain_text() {
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_taken_over_under_open_connections() {
+async fn a_new_certificate_is_used_without_closing_connections() {
     let (old, new) = (Given::new(), Given::new());
     let mut secure = Secure::with(|files| old.write(files)).await;
     let mut open = connect(secure.world.port, &[b"http/1.1"]).await;
     assert_eq!(&certificate(&open), old.certificate.der());
     assert_eq!(ask_on(&mut open, "/desktopd/health", "").await.status, 200);
 
-    // Half of a new pair is no pair.
+    // Half of a new pair is not used.
     new.write_certificate(&secure.files);
     secure.until("the half pair", |p| p.iter().any(|p| p.contains("stays in use"))).await;
     assert_eq!(&secure.shown().await, old.certificate.der());
@@ -272,7 +272,7 @@ async fn a_new_certificate_is_taken_over_under_open_connections() {
     assert_eq!(&secure.shown().await, new.certificate.der());
     assert_eq!(ask_on(&mut open, "/desktopd/health", "").await.status, 200);
 
-    // Written in place, and then gone: what was read last stays.
+    // Written in place, and then removed: the certificate that was read last stays in use.
     std::fs::write(&secure.files.key, old.key.serialize_pem()).unwrap();
     std::fs::write(&secure.files.certificate, old.certificate.pem()).unwrap();
     let tls = secure.tls.clone();
@@ -293,7 +293,7 @@ async fn a_new_certificate_is_taken_over_under_open_connections() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_comes_late_takes_the_place_of_ours() {
+async fn a_certificate_that_comes_late_replaces_the_generated_one() {
     let given = Given::new();
     let folder = tempfile::tempdir().unwrap();
     let late = folder.path().join("certs/live");
@@ -302,7 +302,7 @@ async fn a_certificate_that_comes_late_takes_the_place_of_ours() {
     let world = World::tuned(credentials(), |settings| settings.tls = Some(tls)).await;
     assert_ne!(&certificate(&connect(world.port, &[]).await), given.certificate.der());
     std::fs::create_dir_all(&late).unwrap();
-    // The folders are noticed one after the other.
+    // New folders are noticed one after the other.
     given.write(&files);
     let quiet = tokio::time::timeout(SOON, problems.wait_for(Vec::is_empty)).await;
     quiet.expect("the files are found").unwrap();
@@ -324,7 +324,7 @@ async fn a_certificate_that_is_a_pipe_is_refused_until_there_is_a_file() {
 }
 
 #[tokio::test]
-async fn services_learn_that_it_is_https_and_a_login_works_there() {
+async fn services_see_https_and_a_login_works_there() {
     let secure = Secure::new().await;
     let world = &secure.world;
     let mut stream = connect(world.port, &[b"http/1.1"]).await;
@@ -350,7 +350,7 @@ async fn services_learn_that_it_is_https_and_a_login_works_there() {
     let mut stream = connect(world.port, &[]).await;
     assert_eq!(ask_on(&mut stream, "/page", &cookie).await.status, 200);
 
-    // The same browser by plain http: another cookie, and neither is good for the other.
+    // The same browser by plain http: another cookie, and each cookie is valid for its own scheme only.
     assert!(answer.cookie().starts_with("__Host-"));
     assert!(answer.header("set-cookie").unwrap().ends_with("; SameSite=Lax; Secure"));
     assert_eq!(get(world.port, "/page", &cookie).await.status, 401);
@@ -371,7 +371,7 @@ async fn services_learn_that_it_is_https_and_a_login_works_there() {
 }
 
 #[tokio::test]
-async fn websockets_run_inside() {
+async fn websockets_work_over_tls() {
     let secure = Secure::new().await;
     let mut stream = connect(secure.world.port, &[b"http/1.1"]).await;
     let raw = format!(

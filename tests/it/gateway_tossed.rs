@@ -1,5 +1,5 @@
-//! Cookies in both directions: what of ours a service gets to see, byte by byte at its socket, and what cookies of our
-//! names do that somebody else has planted: another port of the same host, or a sibling domain.
+//! Cookies in both directions: which bytes of ours reach a service, checked at its socket; and the effect of cookies
+//! with our names that another port of the same host, or a sibling domain, has planted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -21,7 +21,7 @@ fn provider() -> Credentials {
     Credentials { cookie: Some(COOKIE.into()), password_as_token: true, ..credentials() }
 }
 
-/// A service's socket, and every byte that came there.
+/// A service's socket, and every byte that arrived there.
 struct Tap {
     address: SocketAddr,
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -40,7 +40,7 @@ impl Tap {
         Self { address, bytes }
     }
 
-    /// What came since the last call.
+    /// The bytes since the last call.
     fn take(&self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut *self.bytes.lock().unwrap())).into_owned()
     }
@@ -73,7 +73,7 @@ async fn listen(mut stream: TcpStream, kept: Arc<Mutex<Vec<u8>>>) {
     }
 }
 
-/// Everything that lets people in here, in every way in which a request can carry it: a path and headers.
+/// All credentials of the gateway, in every form in which a request can carry them: a path and headers.
 fn ways(session: &str, other: &str) -> Vec<(String, Vec<(&'static str, String)>)> {
     let pair =
         |user: &str, password: &str| format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
@@ -107,7 +107,7 @@ fn ways(session: &str, other: &str) -> Vec<(String, Vec<(&'static str, String)>)
     ]
 }
 
-/// Nothing of ours is in what came, and what came is whole.
+/// Checks that the received bytes are complete and contain none of our secrets.
 fn clean(came: &str, path: &str, secrets: &[String]) {
     let name = path.split(['?', '&']).next().unwrap();
     assert!(came.contains(name), "{path} did not arrive: {came}");
@@ -136,7 +136,7 @@ fn secrets(cookies: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_byte_that_lets_anybody_in_reaches_a_service() {
+async fn no_credential_of_the_gateway_reaches_a_service() {
     let tap = Tap::start().await;
     let world = gateway_http2::with(provider(), Some(tap.address)).await;
     let cookie = |secure| {
@@ -149,7 +149,7 @@ async fn no_byte_that_lets_anybody_in_reaches_a_service() {
     for (path, headers) in ways(&http, &https) {
         let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let lines = lines.concat();
-        // HTTP/1.1, and with a body whose end has headers.
+        // HTTP/1.1, also with a body that has trailers.
         let got = get(world.port, &path, &lines).await;
         assert_eq!(got.status, 200, "{path}: {}", got.head);
         clean(&tap.take(), &path, &secrets);
@@ -190,7 +190,7 @@ async fn no_byte_that_lets_anybody_in_reaches_a_service() {
         assert_eq!(gateway_http2::ask(world.port, &sent, None).await, Answer::Status(200), "{path}");
         clean(&tap.take(), &path, &secrets);
     }
-    // What is the service's own passes.
+    // The service's own credentials pass.
     let own = format!("Cookie: a=1; {http}; b=2\r\n{}", basic("admin", "of the service"));
     assert_eq!(get(world.port, "/own?token=jupyter", &own).await.status, 200);
     let came = tap.take();
@@ -200,7 +200,7 @@ async fn no_byte_that_lets_anybody_in_reaches_a_service() {
 }
 
 #[tokio::test]
-async fn planted_cookies_of_our_name_hide_no_session_however_many_there_are() {
+async fn planted_cookies_with_our_name_do_not_hide_a_session() {
     let world = World::with(provider()).await;
     let cookie = world.cookie().await;
     let (name, value) = cookie.split_once('=').unwrap();
@@ -212,7 +212,7 @@ async fn planted_cookies_of_our_name_hide_no_session_however_many_there_are() {
             assert!(!world.service.last().to_lowercase().contains("cookie"), "{}", world.service.last());
         }
     }
-    // A value of somebody's own opens nothing, also not one that was good once.
+    // A planted value does not log a client in, not even one that was valid once.
     let out = format!("Cookie: {cookie}\r\nOrigin: http://127.0.0.1:{}\r\n", world.port);
     assert_eq!(ask(world.port, "POST", "/desktopd/logout", &out, "").await.status, 303);
     for planted in [&*cookie, &*shaped, "C.1_auth_token_browser=x; C.1_auth_token_crossing=x"] {
@@ -221,7 +221,7 @@ async fn planted_cookies_of_our_name_hide_no_session_however_many_there_are() {
 }
 
 #[tokio::test]
-async fn planted_cookies_that_look_like_tokens_get_nobody_banned() {
+async fn planted_cookies_that_look_like_tokens_block_no_login() {
     let world = World::tuned(provider(), |settings| {
         settings.proxies.listed = vec!["127.0.0.1".parse().unwrap()];
     })
@@ -232,12 +232,12 @@ async fn planted_cookies_that_look_like_tokens_get_nobody_banned() {
         let planted = format!("{from}Cookie: {COOKIE}=planted{n}\r\n");
         let program = get(world.port, "/", &planted).await;
         assert_eq!(program.status, if n < 5 { 401 } else { 429 }, "{n}: it is a guess");
-        // A person goes on to the login all the same.
+        // A browser is still led to the login page.
         assert_eq!(get(world.port, "/", &format!("{planted}{html}")).await.status, 303);
     }
     let counters = world.auth.counters();
     assert_eq!((counters.failures, counters.bans), (5, 1));
-    // What is no guess by that cookie comes in.
+    // Other credentials beside that cookie are accepted.
     let planted = format!("{from}Cookie: {COOKIE}=planted\r\n");
     assert_eq!(get(world.port, "/", &format!("{planted}{}", token())).await.status, 200);
     let mistyped = format!("{planted}{}", basic(USER, "mistyped"));
@@ -245,7 +245,7 @@ async fn planted_cookies_that_look_like_tokens_get_nobody_banned() {
     assert_eq!(get(world.port, "/", &format!("{planted}{}", basic(USER, PASSWORD))).await.status, 200);
     let form = format!("user={USER}&password=pass+word:%C3%BC");
     assert_eq!(ask(world.port, "POST", "/desktopd/login", &planted, &form).await.status, 303);
-    // The cookie of a session that is over is no guess.
+    // The cookie of an ended session does not count as a guess.
     let stale = world.cookie().await;
     world.auth.replace(USER, desktopd::config::secret::Secret::new("changed")).await.unwrap();
     for _ in 0..10 {

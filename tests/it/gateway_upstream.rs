@@ -1,5 +1,5 @@
-//! A service that trusts nobody: it reads what it is sent as strictly as can be, keeps every byte, leaves connections
-//! open for more, and answers what it was told to.
+//! A strict test upstream: it parses requests as strictly as possible, records every byte, keeps connections open for
+//! more requests, and sends prepared answers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -12,12 +12,12 @@ use super::gateway_world::{TOKEN, World, free_port, route};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What came, in the order in which it was read.
+/// The received requests, in the order in which they were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Came {
     /// A whole request: its head as it was, and its body without the framing.
     Request { head: String, body: String },
-    /// What was left when the connection ended, or what cannot be read as a request.
+    /// Bytes that were left when the connection ended, or that are not a valid request.
     Rest(String),
 }
 
@@ -34,7 +34,7 @@ impl Drop for Upstream {
 }
 
 impl Upstream {
-    /// `answers` are whole answers by path; after one that is marked with `!` the connection is closed.
+    /// `answers` are complete answers by path; after an answer that is marked with `!` the connection is closed.
     pub async fn start(answers: &[(&'static str, &'static str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -48,17 +48,17 @@ impl Upstream {
         Self { address, came, accepting }
     }
 
-    /// What came until now.
+    /// Everything received so far.
     pub fn came(&self) -> Vec<Came> {
         self.came.lock().unwrap().clone()
     }
 
-    /// What came since the last call.
+    /// Everything received since the last call.
     pub fn take(&self) -> Vec<Came> {
         std::mem::take(&mut *self.came.lock().unwrap())
     }
 
-    /// What came since the last call; there must be nothing but whole requests.
+    /// The requests since the last call; fails if anything else came.
     pub fn requests(&self) -> Vec<(String, String)> {
         let request = |came| match came {
             Came::Request { head, body } => (head, body),
@@ -75,7 +75,7 @@ impl Upstream {
     }
 }
 
-/// A world whose only service is this one, and its port.
+/// A world with this upstream as its only service, and its port.
 pub async fn before(upstream: &Upstream) -> (World, u16) {
     let mut world = World::new().await;
     world.port = free_port().await;
@@ -84,19 +84,20 @@ pub async fn before(upstream: &Upstream) -> (World, u16) {
     (world, port)
 }
 
-/// The header that opens every door.
+/// A header with a valid credential.
 pub fn token() -> String {
     format!("Authorization: Bearer {TOKEN}\r\n")
 }
 
-/// Sends bytes and reads until the other side has closed, or reset because it did not read them all.
+/// Sends bytes and reads until the other side has closed the connection, or has reset it because it did not read all
+/// bytes.
 pub async fn send(port: u16, raw: impl AsRef<[u8]>) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let _ = stream.write_all(raw.as_ref()).await;
     rest(&mut stream).await
 }
 
-/// Everything until the other side closes.
+/// Reads until the other side closes.
 pub async fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let reading = async { while stream.read_buf(&mut answer).await.unwrap_or(0) > 0 {} };
@@ -105,7 +106,7 @@ pub async fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// The status codes of all answers in what came back.
+/// The status codes of all received answers.
 pub fn statuses(answer: &str) -> Vec<u16> {
     let status = |answer: &str| answer.get(2..5).and_then(|status| status.parse().ok());
     answer.split("HTTP/1.").skip(1).filter_map(status).collect()
@@ -143,7 +144,7 @@ async fn serve(
     }
 }
 
-/// Takes a whole request off what was received. An error is what no server should have to understand.
+/// Takes a complete request off the received bytes. An error is a request that no server should have to understand.
 fn take(received: &mut Vec<u8>) -> Result<Option<Came>, ()> {
     let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
     let head = String::from_utf8(received[..end + 4].to_vec()).map_err(drop)?;
@@ -183,7 +184,7 @@ fn take(received: &mut Vec<u8>) -> Result<Option<Came>, ()> {
     Ok(Some(Came::Request { head, body }))
 }
 
-/// A chunked body, its trailers in brackets, and how long it was with its framing.
+/// A chunked body, its trailers in brackets, and its length with the framing.
 fn chunks(bytes: &[u8]) -> Result<Option<(String, usize)>, ()> {
     let (mut body, mut at) = (String::new(), 0);
     let line = |at: usize| -> Option<&str> {

@@ -1,4 +1,4 @@
-//! A visitor who speaks TLS, and takes any certificate unless told which.
+//! A TLS client that accepts any certificate, unless one is given.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use tokio_rustls::client::TlsStream;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// Takes any certificate, but not without its key.
+/// Accepts any certificate whose key signed the handshake.
 #[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
+struct AnyCertificate(WebPkiSupportedAlgorithms);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -65,8 +65,8 @@ pub fn client(trusted: Option<&CertificateDer<'static>>, protocols: &[&[u8]]) ->
         roots.add(trusted.clone()).unwrap();
         builder.with_root_certificates(roots).with_no_client_auth()
     } else {
-        let anybody = Anybody(provider().signature_verification_algorithms);
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(anybody)).with_no_client_auth()
+        let any_certificate = AnyCertificate(provider().signature_verification_algorithms);
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(any_certificate)).with_no_client_auth()
     };
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     config

@@ -1,4 +1,5 @@
-//! A service that speaks neither HTTP nor WebSocket, behind the door: the bridge, the files beside it, and sockets.
+//! A service that speaks neither HTTP nor WebSocket, behind the gateway: the WebSocket bridge, the files beside it, and
+//! Unix sockets.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -18,7 +19,7 @@ use super::gateway_desk::{Desk, SOON, bridged, end_of, handshake, next, token};
 use super::gateway_world::{ask, get, read_until, talk, unit};
 
 #[tokio::test]
-async fn only_who_may_enter_reaches_the_server() {
+async fn only_a_client_with_a_login_reaches_the_server() {
     let desk = Desk::new().await;
     let cookie = format!("Cookie: {}\r\n", desk.cookie().await);
     let cases = [
@@ -32,7 +33,7 @@ async fn only_who_may_enter_reaches_the_server() {
         (handshake("/websockify", &token()).replace("Version: 13", "Version: 8"), 426),
         (handshake("/websockify", &token()).replace("dGhlIHNhbXBsZSBub25jZQ==", "short"), 426),
         (handshake("/websockify", &token()).replace("GET ", "POST "), 426),
-        // What cannot be one thing only is no upgrade, whatever its Origin.
+        // An ambiguous upgrade is no upgrade, whatever its Origin.
         (handshake("/websockify", &format!("{cookie}Origin: https://evil.example\r\nUpgrade: h2c\r\n")), 426),
     ];
     for (raw, status) in cases {
@@ -42,7 +43,7 @@ async fn only_who_may_enter_reaches_the_server() {
     let plain = get(desk.port, "/websockify", &token()).await;
     assert_eq!((plain.status, plain.header("upgrade")), (426, Some("websocket")), "{}", plain.head);
     let none = tokio::time::timeout(Duration::from_millis(50), desk.server.accept()).await;
-    assert!(none.is_err(), "the server was bothered");
+    assert!(none.is_err(), "the service received something");
     let own = format!("{cookie}Origin: http://desk:6200\r\n");
     desk.open(&own).await;
 }
@@ -55,7 +56,7 @@ async fn bytes_arrive_as_they_were_sent_both_ways() {
     let (mut from_service, mut to_service) = service.into_split();
     let (mut to_client, mut from_client) = client.split();
     let uploads = async {
-        // Borders of messages mean nothing, also where there is nothing between them.
+        // Boundaries of messages have no meaning, also where a message is empty.
         for size in [0, 1, 125, 126, 65_535, 65_536, 1_000_000].into_iter().cycle().scan(0, |at, size| {
             let from = *at;
             *at += size;
@@ -68,7 +69,7 @@ async fn bytes_arrive_as_they_were_sent_both_ways() {
     let arrives = async {
         let mut got = vec![0; sent.len()];
         from_service.read_exact(&mut got).await.unwrap();
-        assert!(got == sent, "what was sent up came out different");
+        assert!(got == sent, "the uploaded file is different");
     };
     let downloads = async {
         to_service.write_all(&sent).await.unwrap();
@@ -82,7 +83,7 @@ async fn bytes_arrive_as_they_were_sent_both_ways() {
                 other => panic!("{other:?}"),
             }
         }
-        assert!(got == sent, "what was sent down came out different");
+        assert!(got == sent, "the downloaded file is different");
     };
     let all = async { tokio::join!(uploads, arrives, downloads, comes_back) };
     tokio::time::timeout(Duration::from_secs(60), all).await.expect("both ways at once");
@@ -107,14 +108,14 @@ async fn the_end_of_either_side_ends_the_other() {
     let (mut client, mut service) = desk.open(&token()).await;
     service.write_all(b"bye").await.unwrap();
     drop(service);
-    // Into a connection that nobody reads any more.
+    // The service does not read from this connection any more.
     client.send(Message::binary("are you there?")).await.unwrap();
     assert_eq!(next(&mut client).await, Some(Message::binary("bye")));
     assert_eq!(end_of(&mut client).await, Some(CloseCode::Normal));
 }
 
 #[tokio::test]
-async fn what_is_not_the_protocol_ends_the_connection() {
+async fn protocol_errors_end_the_connection() {
     let desk = Desk::new().await;
     let large = Message::binary(vec![0; 1024 * 1024 + 1]);
     for (message, expected) in [(Message::text("text"), CloseCode::Unsupported), (large, CloseCode::Size)] {
@@ -137,7 +138,7 @@ async fn what_is_not_the_protocol_ends_the_connection() {
 
 #[tokio::test]
 async fn a_slow_side_slows_the_other_one_down() {
-    // Far more than two sockets and what we hold, far less than a program without a limit would take.
+    // Far more than two sockets and the gateway's buffers hold, far less than a program without a limit would take.
     const MUCH: usize = 16 << 20;
     let desk = Desk::new().await;
     let (mut client, mut service) = desk.open(&token()).await;
@@ -170,7 +171,7 @@ async fn a_slow_side_slows_the_other_one_down() {
     pour.abort();
 }
 
-/// The count when it has stopped to grow.
+/// The count when it no longer grows.
 async fn settled(count: &AtomicUsize) -> usize {
     let mut last = usize::MAX;
     loop {
@@ -238,7 +239,7 @@ async fn pages_are_served_beside_it_and_nothing_else_is() {
 }
 
 #[tokio::test]
-async fn a_page_stands_in_while_the_server_is_not_ready() {
+async fn the_waiting_page_replaces_a_server_that_is_not_ready() {
     let desk = Desk::new().await;
     desk.world.observer.update(|snapshot| {
         snapshot.units = vec![unit("selkies", UnitState::Starting, "waiting for its socket")];
@@ -252,7 +253,7 @@ async fn a_page_stands_in_while_the_server_is_not_ready() {
 }
 
 #[tokio::test]
-async fn http_goes_through_a_socket_too() {
+async fn http_works_through_a_unix_socket_too() {
     let desk = Desk::with(None).await;
     let serve = async {
         for answer in [
@@ -279,7 +280,7 @@ async fn http_goes_through_a_socket_too() {
 }
 
 #[tokio::test]
-async fn another_users_socket_is_nobody() {
+async fn a_socket_of_another_user_counts_as_not_listening() {
     let desk = Desk::new().await;
     let socket = |path: &Path, owner| bridged(desk.port, path.to_owned(), owner, None);
     let path = desk.folder.path().join("vnc.sock");

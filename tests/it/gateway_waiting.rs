@@ -1,4 +1,4 @@
-//! The page that stands in for a service that is not ready.
+//! The waiting page, shown instead of a service that is not ready.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -12,7 +12,7 @@ fn page() -> String {
 }
 
 #[tokio::test]
-async fn it_shows_where_the_service_stands() {
+async fn the_waiting_page_shows_the_services_state() {
     let world = World::new().await;
     world.logs.push("selkies", "\u{1b}[31m<script>alert(1)</script>\u{1b}[0m & \"more\"");
     for (state, headline) in [
@@ -48,7 +48,7 @@ async fn it_shows_where_the_service_stands() {
 }
 
 #[tokio::test]
-async fn programs_get_json_and_tunnels_a_refusal() {
+async fn programs_get_json_and_upgrades_a_refusal() {
     let world = World::new().await;
     world.observer.update(|snapshot| snapshot.units[0].state = UnitState::Starting);
     let token = format!("Authorization: Bearer {TOKEN}\r\n");
@@ -74,7 +74,7 @@ async fn a_service_that_does_not_listen_has_the_page_too() {
 }
 
 #[tokio::test]
-async fn the_page_enters_when_the_service_answers() {
+async fn the_waiting_page_opens_the_service_when_it_answers() {
     let world = World::new().await;
     let (listen, upstream) = (free_port().await, free_port().await);
     let route = route(listen, ([127, 0, 0, 1], upstream).into());
@@ -89,7 +89,7 @@ async fn the_page_enters_when_the_service_answers() {
     read_until(&mut stream, "event: line\ndata: \"<b>one</b>\"").await;
     world.observer.update(|snapshot| snapshot.units[0].state = UnitState::Failed);
     read_until(&mut stream, "has failed").await;
-    // Ready by its own word, and not there yet.
+    // The service reported that it is ready, but does not listen yet.
     world.observer.update(|snapshot| snapshot.units[0].state = UnitState::Ready);
     world.logs.push("selkies", "two");
     let shown = read_until(&mut stream, "\"two\"").await;

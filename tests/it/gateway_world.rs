@@ -1,4 +1,4 @@
-//! A gateway on free ports of 127.0.0.1, a small service behind it, and a client that sends exactly what it is told.
+//! A gateway on free ports of 127.0.0.1, a small service behind it, and a client that sends exactly the given bytes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -31,7 +31,7 @@ pub struct World {
     pub observer: Observer,
     pub watch: Watch,
     pub stop: CancellationToken,
-    /// The port of our own pages.
+    /// The port of the gateway's own pages.
     pub pages: u16,
     /// The port of the service.
     pub port: u16,
@@ -79,7 +79,7 @@ impl World {
         Self::tuned(credentials, |_| {}).await
     }
 
-    /// Everything on the test's own runtime.
+    /// Runs everything on the test's own runtime.
     pub async fn on_one_thread() -> Self {
         Self::tuned(credentials(), |settings| settings.threads = Some(0)).await
     }
@@ -154,7 +154,7 @@ pub fn basic(user: &str, password: &str) -> String {
 }
 
 pub struct Response {
-    /// The path that was asked for, which what it leads to is relative to.
+    /// The path of the request; the answer's relative addresses are relative to it.
     asked: String,
     pub status: u16,
     pub head: String,
@@ -176,7 +176,7 @@ impl Response {
             .find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value))
     }
 
-    /// Where it leads to on this host, as a browser understands it.
+    /// The redirect's target on this host, as a browser understands it.
     pub fn location(&self) -> String {
         resolve(&self.asked, self.header("location").expect("a redirect"))
     }
@@ -186,7 +186,7 @@ impl Response {
     }
 }
 
-/// Sends bytes and reads until the other side closes.
+/// Sends bytes and reads until the other side closes the connection.
 pub async fn talk(port: u16, raw: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     stream.write_all(raw.as_bytes()).await.unwrap();
@@ -196,7 +196,7 @@ pub async fn talk(port: u16, raw: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// One request; `headers` are whole lines.
+/// Sends one request; `headers` are whole lines.
 pub async fn ask(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Response {
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     let host = if headers.contains("Host:") { String::new() } else { format!("Host: 127.0.0.1:{port}\r\n") };
@@ -204,7 +204,7 @@ pub async fn ask(port: u16, method: &str, path: &str, headers: &str, body: &str)
     Response { asked: path.to_owned(), ..Response::parse(&talk(port, &raw).await) }
 }
 
-/// An address that stands on a page of this host, as a browser understands it.
+/// An address on a page of this host, as a browser understands it.
 pub fn resolve(page: &str, address: &str) -> String {
     let page = page.split('?').next().unwrap_or_default();
     let mut folders: Vec<&str> = page.split('/').collect();
@@ -218,7 +218,7 @@ pub fn resolve(page: &str, address: &str) -> String {
             rest = beside;
         } else if let Some(above) = rest.strip_prefix("../") {
             rest = above;
-            assert!(folders.len() > 1, "{address} leads out of {page}");
+            assert!(folders.len() > 1, "{address} is outside the prefix, in {page}");
             folders.pop();
         } else {
             return format!("{}/{rest}", folders.join("/"));
@@ -237,7 +237,7 @@ pub async fn log_in(port: u16, user: &str, password: &str, next: &str) -> Respon
     ask(port, "POST", "/desktopd/login", &headers, &form).await
 }
 
-/// Reads from a stream until `text` came.
+/// Reads from a stream until `text` has arrived.
 pub async fn read_until(stream: &mut TcpStream, text: &str) -> String {
     let mut all = Vec::new();
     let reading = async {
@@ -253,7 +253,7 @@ pub async fn read_until(stream: &mut TcpStream, text: &str) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// The service: answers with what it was sent, and switches protocols at `/ws`.
+/// The service: answers with the request that it received, and switches protocols at `/ws`.
 pub struct Service {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
@@ -273,7 +273,7 @@ impl Service {
         Self { address, requests }
     }
 
-    /// The heads of the requests that came, oldest first.
+    /// The heads of the received requests, oldest first.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -337,7 +337,7 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
         let _ = stream.write_all(answer.as_bytes()).await;
         let _ = stream.write_all(&body).await;
     } else if path == "/events" {
-        // Stays open until the other side goes.
+        // Stays open until the other side closes.
         while stream.read(&mut [0; 64]).await.unwrap_or(0) > 0 {}
     }
 }

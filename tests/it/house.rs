@@ -1,8 +1,14 @@
-//! Holds the rules that the map in `src/lib.rs` states, by reading the sources: which stage may know which, what is
-//! pure, and what stands in one place only.
+//! Checks the rules of `src/lib.rs` by reading the sources: which stage may use which, which code is pure, which calls
+//! are allowed in one file only, that no files use each other in a circle, and that the words are plain.
+
+mod circles;
+mod code;
+mod words;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+
+use code::{paths, tokens, tokens_of};
 
 /// The stages, left to right. A file imports its own and those to its left.
 const ORDER: [&str; 15] = [
@@ -28,17 +34,65 @@ const LONGEST: usize = 500;
 
 #[test]
 fn the_sources_keep_the_rules_of_the_house() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    collect(&root, &mut files);
+    let files = sources("src");
     assert!(files.len() > 50, "only {} sources were found", files.len());
-    let mut all = Vec::new();
-    for file in files {
-        let name = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-        let text = std::fs::read_to_string(&file).unwrap();
-        all.extend(faults(&name, &text));
-    }
+    let all: Vec<String> = files.iter().flat_map(|(name, text)| faults(name, text)).collect();
     assert!(all.is_empty(), "\n{}", all.join("\n"));
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let circles = circles::circles(&sources("src"));
+    assert!(circles.is_empty(), "{} circles\n{}", circles.len(), circles.join("\n"));
+}
+
+#[test]
+fn the_words_are_plain() {
+    let mut all = Vec::new();
+    for folder in ["src", "tests/it", "tests/container"] {
+        for (name, text) in sources(folder).iter().filter(|(name, _)| !name.starts_with("house")) {
+            all.extend(words::banned(text).iter().map(|fault| format!("{folder}/{name}: {fault}")));
+        }
+    }
+    assert!(all.is_empty(), "{} words\n{}", all.len(), all.join("\n"));
+}
+
+#[test]
+fn circles_are_found_also_through_re_exports() {
+    let files = |files: &[(&str, &str)]| {
+        let files: Vec<_> = files.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+        circles::circles(&files).iter().map(|circle| circle.lines().count() - 1).collect::<Vec<_>>()
+    };
+    let a = ("a.rs", "use crate::b::B; pub struct A;");
+    for (others, expected) in [
+        (vec![("b.rs", "use super::a::A; pub struct B;")], vec![2]),
+        (vec![("b.rs", "pub struct B; fn f() -> crate::a::A { todo!() }")], vec![2]),
+        (vec![("b.rs", "pub struct B; fn f() { g!(1, crate::a::A) }")], vec![2]),
+        (vec![("b/mod.rs", "mod c; pub use c::B;"), ("b/c.rs", "use crate::a::*; pub struct B;")], vec![]),
+        (vec![("b/mod.rs", "mod c; pub use c::B;"), ("b/c.rs", "use crate::a::A; pub struct B;")], vec![2]),
+        (
+            vec![("b.rs", "use crate::c::C; pub struct B;"), ("c.rs", "use crate::a; pub struct C(a::A);")],
+            vec![3],
+        ),
+        (vec![("b.rs", "pub struct B; #[cfg(test)] mod tests { use crate::a::A; }")], vec![]),
+        (vec![("b.rs", "pub struct B;")], vec![]),
+    ] {
+        assert_eq!(files(&[&[a], &others[..]].concat()), expected, "{others:?}");
+    }
+}
+
+#[test]
+fn banned_words_are_found_in_comments_texts_and_names() {
+    for (text, count) in [
+        ("// Nobody reads it.", 1),
+        ("let text = \"it is told\";", 1),
+        ("fn what_stands_there() {}", 1),
+        ("// it is\n// told", 0),
+        ("user(\"nobody\")", 0),
+        ("// a standard, understands", 0),
+    ] {
+        assert_eq!(words::banned(text).len(), count, "{text}");
+    }
 }
 
 /// A task that panics becomes a failed unit or an answer 500, never the end of PID 1.
@@ -72,7 +126,7 @@ fn every_rule_can_be_broken() {
         ("app.rs", "use std::process;\nfn f() { process::exit(1) }", "process::exit is only for main.rs"),
         ("app.rs", "use std::process::{Stdio, Command as C};", "std::process::Command is only for"),
         ("app.rs", "fn f() { std::process::Command::new(\"a\"); }", "std::process::Command is only for"),
-        ("app.rs", "use tokio::process::Command;", "tokio::process is for nobody"),
+        ("app.rs", "use tokio::process::Command;", "tokio::process is only for no file"),
         ("sys/guard.rs", "fn f() { rustix::process::waitpid(); }", "waitpid is only for sys/reaper.rs"),
         ("sys/guard.rs", "use nix::sys::wait::wait;", "nix::sys::wait is only for sys/reaper.rs"),
         ("sys/guard.rs", "use nix::unistd::fork;", "fork is only for sys/reaper.rs"),
@@ -116,6 +170,18 @@ fn what_is_allowed_is_not_reported() {
     }
 }
 
+/// The sources in a folder of the project: their names relative to the folder, and their texts.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    let read = |file: std::path::PathBuf| {
+        let name = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        (name, std::fs::read_to_string(&file).unwrap())
+    };
+    files.into_iter().map(read).collect()
+}
+
 fn collect(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -145,14 +211,13 @@ fn faults(file: &str, text: &str) -> Vec<String> {
         one_place(file, &path, &mut found);
     }
     order(file, &paths, &mut found);
-    let before_tests = code.windows(5).position(|five| five == ["cfg", "(", "test", ")", "]"]);
-    let code = &code[..before_tests.unwrap_or(code.len())];
+    let code = tokens_of(&code::without_tests(text));
     if is_pure(file) {
-        purity(&self::paths(code), &mut found);
+        purity(&self::paths(&code), &mut found);
     }
     if !file.ends_with("tests.rs") && !file.contains("/tests/") {
-        reads(file, code, &mut found);
-        prints(file, code, &mut found);
+        reads(file, &code, &mut found);
+        prints(file, &code, &mut found);
     }
     found.into_iter().map(|fault| format!("src/{file}: {fault}")).collect()
 }
@@ -220,14 +285,13 @@ fn purity(paths: &[Vec<String>], found: &mut BTreeSet<String>) {
     }
 }
 
-/// Rules 3 and 4: what stands in one place only.
+/// Rules 3 and 4: calls that are allowed in one file only.
 fn one_place(file: &str, path: &[&str], found: &mut BTreeSet<String>) {
     let reaper = "sys/reaper.rs";
     let mut only = |name: &str, places: &[&str]| {
         if !places.contains(&file) {
-            let places = if places.is_empty() { "nobody".to_owned() } else { places.join(" and ") };
-            let for_whom = if places == "nobody" { "for" } else { "only for" };
-            found.insert(format!("{name} is {for_whom} {places}"));
+            let places = if places.is_empty() { "no file".to_owned() } else { places.join(" and ") };
+            found.insert(format!("{name} is only for {places}"));
         }
     };
     match path {
@@ -294,156 +358,4 @@ fn prints(file: &str, code: &[String], found: &mut BTreeSet<String>) {
             found.insert(format!("{}! is only for steps", two[0]));
         }
     }
-}
-
-/// The code's words and signs, without comments and the insides of texts.
-fn tokens(text: &str) -> Vec<String> {
-    let chars: Vec<char> = text.chars().collect();
-    let mut out = Vec::new();
-    let mut at = 0;
-    let starts = |at: usize, what: &str| chars[at..].iter().take(what.len()).collect::<String>() == what;
-    while at < chars.len() {
-        let c = chars[at];
-        if starts(at, "//") {
-            while at < chars.len() && chars[at] != '\n' {
-                at += 1;
-            }
-        } else if starts(at, "/*") {
-            let mut depth = 0;
-            loop {
-                if starts(at, "/*") {
-                    depth += 1;
-                    at += 2;
-                } else if starts(at, "*/") {
-                    depth -= 1;
-                    at += 2;
-                } else {
-                    at += 1;
-                }
-                if depth == 0 || at >= chars.len() {
-                    break;
-                }
-            }
-        } else if let Some(end) = text_end(&chars, at) {
-            at = end;
-        } else if c.is_alphanumeric() || c == '_' {
-            let start = at;
-            while at < chars.len() && (chars[at].is_alphanumeric() || chars[at] == '_') {
-                at += 1;
-            }
-            out.push(chars[start..at].iter().collect());
-        } else if starts(at, "::") {
-            out.push("::".to_owned());
-            at += 2;
-        } else {
-            if !c.is_whitespace() {
-                out.push(c.to_string());
-            }
-            at += 1;
-        }
-    }
-    out
-}
-
-/// The end of the text or character that begins at `at`, if one does.
-fn text_end(chars: &[char], at: usize) -> Option<usize> {
-    let after_word = at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_');
-    let mut start = at;
-    if !after_word && chars[start] == 'b' {
-        start += 1;
-    }
-    if !after_word && chars.get(start) == Some(&'r') {
-        let hashes = chars[start + 1..].iter().take_while(|c| **c == '#').count();
-        if chars.get(start + 1 + hashes) == Some(&'"') {
-            let mut end = start + 2 + hashes;
-            while end < chars.len() {
-                if chars[end] == '"'
-                    && chars[end + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes
-                {
-                    return Some(end + 1 + hashes);
-                }
-                end += 1;
-            }
-            return Some(end);
-        }
-    }
-    match chars.get(start) {
-        Some('"') => {
-            let mut end = start + 1;
-            while end < chars.len() && chars[end] != '"' {
-                end += if chars[end] == '\\' { 2 } else { 1 };
-            }
-            Some(end + 1)
-        }
-        // `'a` is a lifetime, `'a'` and `'\n'` are characters.
-        Some('\'') if chars.get(start + 1) == Some(&'\\') => {
-            let length = chars[start + 3..].iter().position(|c| *c == '\'')?;
-            Some(start + 4 + length)
-        }
-        Some('\'') if chars.get(start + 2) == Some(&'\'') => Some(start + 3),
-        _ => None,
-    }
-}
-
-/// Every path that the code names, those of `use` written out. A call of a method `now` is the path `.now(`.
-fn paths(tokens: &[String]) -> Vec<Vec<String>> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at < tokens.len() {
-        if tokens[at] == "use" {
-            at = tree(tokens, at + 1, &[], &mut found);
-        } else if is_word(&tokens[at]) {
-            let mut path = vec![tokens[at].clone()];
-            if tokens[at] == "now"
-                && at > 0
-                && tokens[at - 1] == "."
-                && tokens.get(at + 1).is_some_and(|t| t == "(")
-            {
-                path = vec![".now(".to_owned()];
-            }
-            at += 1;
-            while at + 1 < tokens.len() && tokens[at] == "::" && is_word(&tokens[at + 1]) {
-                path.push(tokens[at + 1].clone());
-                at += 2;
-            }
-            found.push(path);
-        } else {
-            at += 1;
-        }
-    }
-    found
-}
-
-/// Reads one tree of a `use`; returns where it ends.
-fn tree(tokens: &[String], mut at: usize, prefix: &[String], found: &mut Vec<Vec<String>>) -> usize {
-    let mut path = prefix.to_vec();
-    while at < tokens.len() {
-        match tokens[at].as_str() {
-            "::" => at += 1,
-            "{" => {
-                at += 1;
-                while at < tokens.len() && tokens[at] != "}" {
-                    at = tree(tokens, at, &path, found);
-                    if tokens.get(at).is_some_and(|t| t == ",") {
-                        at += 1;
-                    }
-                }
-                return at + 1;
-            }
-            "as" => at += 2,
-            "self" if !path.is_empty() => at += 1,
-            word if is_word(word) => {
-                path.push(word.to_owned());
-                at += 1;
-            }
-            "*" => at += 1,
-            _ => break,
-        }
-    }
-    found.push(path);
-    at
-}
-
-fn is_word(token: &str) -> bool {
-    token.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
 }

@@ -1,4 +1,4 @@
-//! Our own pages in a real browser.
+//! The login page and the portal in a real browser.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -21,7 +21,7 @@ async fn arrive(browser: &Browser, url: &str) {
 }
 
 #[tokio::test]
-async fn a_person_who_mistypes_goes_on_with_the_password() {
+async fn after_a_mistyped_password_the_focus_is_on_the_password() {
     let world = World::new().await;
     let browser = Browser::start().await;
     let here = format!("http://127.0.0.1:{}", world.port);
@@ -32,7 +32,7 @@ async fn a_person_who_mistypes_goes_on_with_the_password() {
     assert!(browser.text().await.contains("User name or password is wrong."));
     assert_eq!(browser.execute(focus, vec![]).await, json!(["password", USER]));
     browser.keep_screenshot("login-again.png").await;
-    // Typing goes where the focus is.
+    // Keys go to the element with the focus.
     browser.type_text(PASSWORD).await;
     browser.click_on("form button").await;
     arrive(&browser, &format!("{here}/a?b=c")).await;
@@ -48,7 +48,7 @@ async fn a_person_who_mistypes_goes_on_with_the_password() {
 }
 
 #[tokio::test]
-async fn a_person_works_with_the_portal_under_a_path_of_a_proxys() {
+async fn the_portal_works_in_a_browser_under_a_path_prefix() {
     let world = World::new().await;
     let browser = Browser::start().await;
     let here = format!("http://127.0.0.1:{}/desktop/", proxy(world.pages, "").await);
@@ -65,7 +65,7 @@ async fn a_person_works_with_the_portal_under_a_path_of_a_proxys() {
     assert_eq!(browser.console().await, [""; 0]);
     browser.click_on("header form button").await;
     arrive(&browser, &format!("{here}desktopd/login")).await;
-    // It is known here, and nowhere else.
+    // The cookie is valid under this path only.
     let paths =
         browser.cookies().await.into_iter().map(|cookie| cookie.path().unwrap_or_default().to_owned());
     assert_eq!(paths.collect::<Vec<_>>(), ["/desktop/desktopd"]);

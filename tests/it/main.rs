@@ -1,4 +1,5 @@
-//! Everything but containers: the daemon as a real process, the front door on real sockets, and the rules of the house.
+//! All tests without containers: the daemon as a real process, the gateway on real sockets, and the rules of the
+//! sources.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Every variable of the table does something: one row here for each row there, by construction.
+//! Every variable of the table has an effect: one row here for each row there, by construction.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
 
@@ -17,25 +17,25 @@ use desktopd::sys::launch::Identity;
 
 use crate::documents::says_nothing_yet;
 
-/// How it is seen what a variable does.
+/// How a variable's effect is checked.
 enum Effect {
-    /// With this value, and these other variables set, the plan of the shipped services says that.
+    /// With this value, and these other variables set, the plan of the shipped services contains the text.
     Plan(&'static [(&'static str, &'static str)], &'static str, &'static str),
-    /// With this value something else is known of the machine.
+    /// With this value the collected facts about the machine contain the text.
     Facts(&'static str, &'static str),
-    /// With this value the front door is told something else.
+    /// With this value the gateway's settings differ.
     Door(&'static str),
-    /// Service files get at the value: what it does there is shown where that service's work is tested.
+    /// Service files use the value: its effect is tested where that service's work is tested.
     Handed(&'static str),
-    /// That test shows it.
+    /// This test checks the effect.
     Test(&'static str),
-    /// Nothing, and its line of documentation says so.
+    /// No effect, and its line of documentation says so.
     Nothing,
 }
 
 use Effect::{Door, Facts as OfFacts, Handed, Nothing, Plan as OfPlan, Test};
 
-/// Needed for others to be used at all.
+/// Variables that other variables need to have an effect.
 const TURN: &[(&str, &str)] = &[("TURN_HOST", "turn.example")];
 const RESIZE: &[(&str, &str)] = &[("WEBRTC_ENABLE_RESIZE", "true")];
 const COTURN: &[(&str, &str)] = &[("ENABLE_COTURN", "true")];
@@ -45,12 +45,12 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("WEB_ENABLE_AUTH", Test("open_ports_answer_under_the_names_of_the_provider_and_no_others")),
     ("WEB_USER", Test("credentials_change_at_once_and_hold_until_the_environment_changes")),
     ("WEB_PASSWORD", Test("credentials_change_at_once_and_hold_until_the_environment_changes")),
-    ("WEB_PASSWORD_HASH", Test("a_hash_is_what_the_variable_takes")),
+    ("WEB_PASSWORD_HASH", Test("a_printed_hash_works_in_the_variable")),
     ("WEB_TOKEN", Test("vast_has_a_user_and_a_password_of_its_own")),
     ("OPEN_BUTTON_TOKEN", Test("vast_has_a_user_and_a_password_of_its_own")),
-    ("AUTH_EXCLUDE", Test("excluded_ports_are_open_loudly_and_mistakes_open_nothing")),
-    ("WEB_TLS_CERT_FILE", Test("what_is_wrong_with_the_certificate_is_shown_until_it_is_mended")),
-    ("WEB_TLS_KEY_FILE", Test("what_is_wrong_with_the_certificate_is_shown_until_it_is_mended")),
+    ("AUTH_EXCLUDE", Test("excluded_ports_are_open_with_a_warning_and_mistakes_open_nothing")),
+    ("WEB_TLS_CERT_FILE", Test("a_certificate_problem_is_shown_until_it_is_corrected")),
+    ("WEB_TLS_KEY_FILE", Test("a_certificate_problem_is_shown_until_it_is_corrected")),
     ("CADDY_AUTH_COOKIE_NAME", Test("the_cookie_can_be_named")),
     ("WEB_ENABLE_HTTPS", Door("true")),
     ("WEB_TRUSTED_PROXIES", Door("192.0.2.0/24")),
@@ -59,7 +59,7 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("WEB_CORS_HEADERS", Door("X-Mine")),
     ("WEB_ENABLE_COMPRESSION", Door("false")),
     ("WEB_ACCESS_LOG", Door("true")),
-    ("CADDY_HEADER_UP_LOCALHOST", Test("services_are_asked_for_as_localhost_where_their_file_or_a_variable_says_so")),
+    ("CADDY_HEADER_UP_LOCALHOST", Test("the_host_is_localhost_if_the_file_or_a_variable_says_so")),
     ("CADDY_FLUSH_INTERVAL", Nothing),
     ("SERVICEPORTAL_PORT_HOST", OfPlan(&[], "1112", "port: 1112,")),
     ("SERVICEPORTAL_PORT_LOCAL", Door("11112")),
@@ -83,17 +83,17 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("CF_TUNNEL_TOKEN", Door("token")),
     ("CF_QUICK_TUNNELS", Door("true")),
     ("TUNNEL_TRANSPORT_PROTOCOL", Nothing),
-    ("DIRECT_ADDRESS", Test("a_preset_link_stands_over_the_provider_and_that_over_the_direct_address")),
+    ("DIRECT_ADDRESS", Test("a_preset_link_precedes_the_provider_which_precedes_the_direct_address")),
     ("DIRECT_ADDRESS_GET_WAN", Test("the_public_address_is_looked_up_beside_the_start")),
     ("EXTERNAL_IP_URL", Test("the_public_address_is_looked_up_beside_the_start")),
     ("EXTERNAL_IP_CACHE_SECS", Test("an_answer_is_kept_for_its_time")),
     ("PORTAL_CONFIG", Test("an_entry_names_any_service_of_ours_and_may_have_two")),
-    ("VAST_CONTAINERLABEL", Test("the_environment_says_whose_machine_it_is")),
+    ("VAST_CONTAINERLABEL", Test("provider_is_detected_from_the_environment")),
     ("PUBLIC_IPADDR", Test("links_lead_to_the_public_number_of_a_port")),
     ("CONTAINER_ID", OfFacts("7", "instance: \"7\"")),
     ("CONTAINER_API_KEY", Handed("hidden")),
-    ("RUNPOD_POD_ID", Test("runpod_has_a_proxy_where_it_has_no_port")),
-    ("RUNPOD_PUBLIC_IP", Test("runpod_has_a_proxy_where_it_has_no_port")),
+    ("RUNPOD_POD_ID", Test("runpod_s_proxy_is_used_for_ports_without_a_public_number")),
+    ("RUNPOD_PUBLIC_IP", Test("runpod_s_proxy_is_used_for_ports_without_a_public_number")),
     ("DESKTOPD_DISPLAY", OfPlan(&[], "llvmpipe", "asked for by DESKTOPD_DISPLAY")),
     ("VGL_DISPLAY", OfPlan(&[], "egl1", "\"VGL_DISPLAY\": \"egl1\"")),
     ("DISABLE_VGL", Nothing),
@@ -114,7 +114,7 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("TURN_USERNAME", OfPlan(TURN, "me", "\"SELKIES_TURN_USERNAME\": \"me\"")),
     ("TURN_PASSWORD", OfPlan(TURN, "hidden", "\"SELKIES_TURN_PASSWORD\": \"hidden\"")),
     ("TURN_PROTOCOL", OfPlan(TURN, "TCP", "\"SELKIES_TURN_PROTOCOL\": \"tcp\"")),
-    ("TURN_SERVER", Test("machines_that_are_rented_have_defaults_of_their_own")),
+    ("TURN_SERVER", Test("providers_have_their_own_defaults")),
     ("ENABLE_COTURN", OfPlan(&[], "true", "\"SELKIES_TURN_USERNAME\": \"user\"")),
     ("COTURN_USER", OfPlan(COTURN, "me", "\"SELKIES_TURN_USERNAME\": \"me\"")),
     ("COTURN_PASSWORD", OfPlan(COTURN, "hidden", "\"SELKIES_TURN_PASSWORD\": \"hidden\"")),
@@ -142,22 +142,22 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("PROVISIONING_USER", Handed("root")),
     ("HOTFIX_SCRIPT", Handed("https://a.example/mend.sh")),
     ("BOOT_SCRIPT", Handed("https://a.example/boot.sh")),
-    ("SERVERLESS", Test("without_a_desktop_only_steps_and_what_is_asked_for_start")),
+    ("SERVERLESS", Test("without_a_desktop_only_steps_and_requested_services_start")),
     ("PORTAL_UNSTOPPABLE", Nothing),
     ("DISABLE_PTY", Nothing),
     ("TZ", OfPlan(&[], "Asia/Tokyo", "\"TZ\": \"Asia/Tokyo\"")),
     ("LANG", OfPlan(&[], "de_DE.UTF-8", "\"LANG\": \"de_DE.UTF-8\"")),
-    ("SUPERVISOR_NO_AUTOSTART", Test("without_a_desktop_only_steps_and_what_is_asked_for_start")),
-    ("DESKTOPD_CONFIG", Test("the_folder_with_our_configuration_can_be_named")),
-    ("LOG_TO_STDOUT", Test("a_quiet_service_is_heard_when_it_fails")),
+    ("SUPERVISOR_NO_AUTOSTART", Test("without_a_desktop_only_steps_and_requested_services_start")),
+    ("DESKTOPD_CONFIG", Test("configuration_folder_comes_from_option_variable_or_default")),
+    ("LOG_TO_STDOUT", Test("output_of_a_quiet_service_is_shown_when_it_fails")),
     ("DEBUG", Test("arguments_of_init_are_seen_by_commands_beside_it")),
 ];
 
 #[test]
-fn every_variable_does_what_is_said_of_it() {
+fn every_variable_has_its_documented_effect() {
     let names: Vec<&str> = EFFECTS.iter().map(|(name, _)| *name).collect();
     let rows: Vec<&str> = TABLE.iter().map(|variable| variable.names[0]).collect();
-    assert_eq!(names, rows, "each row of the table has one here, in its order");
+    assert_eq!(names, rows, "each row of the table has a row here, in the same order");
     let tests = tests();
     for (variable, (name, effect)) in TABLE.iter().zip(EFFECTS) {
         match effect {
@@ -179,7 +179,7 @@ fn every_variable_does_what_is_said_of_it() {
                 let usual = format!("{:?}", Settings::of(&config(&[], None)));
                 for name in variable.names {
                     let told = format!("{:?}", Settings::of(&config(&[(name, value)], None)));
-                    assert!(told != usual, "{name}={value}: the front door is the same: {told}");
+                    assert!(told != usual, "{name}={value}: the gateway's settings are the same: {told}");
                 }
             }
             Handed(value) => variable.names.iter().for_each(|name| handed(variable, name, value)),
@@ -189,14 +189,15 @@ fn every_variable_does_what_is_said_of_it() {
         let says = says_nothing_yet(variable);
         match effect {
             Nothing => assert!(says, "{name} does nothing, and does not say so: {}", variable.doc),
-            // A tunnel that is not opened yet is believed all the same, for people who open one of their own.
+            // The daemon opens no tunnel yet, but these variables still have an effect, for people who open a tunnel of
+            // their own.
             Door(_) if name.starts_with("CF_") => {}
             _ => assert!(!says, "{name} says that it does nothing: {}", variable.doc),
         }
     }
 }
 
-/// A service that names it in its file has its value.
+/// Checks that a service whose file names the variable gets its value.
 fn handed(variable: &Variable, name: &str, value: &str) {
     let text = if variable.secret {
         format!("command = [\"app\"]\nsecrets = [\"{}\"]", variable.names[0])
@@ -212,7 +213,7 @@ fn handed(variable: &Variable, name: &str, value: &str) {
     assert!(plan.contains(&expected), "{name}={value}: no {expected}");
 }
 
-/// The configuration that is shipped in this environment, with one more service.
+/// The shipped configuration in this environment, with one more service.
 fn config(environment: &[(&str, &str)], service: Option<&str>) -> Config {
     let mut problems = Vec::new();
     let pairs = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -254,7 +255,7 @@ fn plan(environment: &[(&str, &str)], service: Option<&str>) -> String {
     format!("{:?}", Plan::build(&config, &facts))
 }
 
-/// All tests that there are.
+/// The names of all tests.
 fn tests() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join("src"), root.join("tests")];

@@ -1,14 +1,14 @@
-//! Words that people type because other programs have them: most work here as well, the others are named with what does
-//! their work here.
+//! Commands and options that users know from other programs: most work here as well; for the rest, an error message
+//! names the command to use.
 
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 
-/// Commands whose further words are not ours to understand.
+/// Commands whose arguments are not ours to interpret.
 const FREE: [&str; 4] = ["init", "run", "set-web-credentials", "hash-password"];
 
-/// Commands of other programs, and what does their work here.
+/// Commands of other programs, and what to use here.
 const HABITS: [(&[&str], &str); 7] = [
     (&["start-all", "up"], "`desktopd start '*'` starts all services"),
     (&["stop-all", "down"], "`desktopd stop '*'` stops all services; `desktopd shutdown` ends the container"),
@@ -28,7 +28,7 @@ const HABITS: [(&[&str], &str); 7] = [
     ),
 ];
 
-/// Spells the ways in which other programs are asked for JSON as ours.
+/// Replaces other programs' spellings of the JSON option by ours.
 pub(super) fn spell(words: &mut Vec<OsString>) {
     let is = |word: Option<&OsString>, any: &[&str]| {
         word.and_then(|word| word.to_str()).is_some_and(|word| any.contains(&word))
@@ -46,7 +46,7 @@ pub(super) fn spell(words: &mut Vec<OsString>) {
     }
 }
 
-/// The error for a word that is no command of ours, where it is one elsewhere: what does its work here.
+/// The error for an unknown command. If other programs have such a command, the message names what to use here.
 pub(super) fn told(error: clap::Error, words: &[OsString]) -> clap::Error {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return error;

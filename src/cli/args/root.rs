@@ -1,17 +1,17 @@
-//! The command that would have worked, for people who are not root.
+//! For users who are not root: the same command as it works for root.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Commands whose further words may be secrets.
+/// Commands whose arguments may be secrets.
 const PRIVATE: [&str; 3] = ["set-web-credentials", "hash-password", "env-store"];
 
-/// Says how the command of these words is run as root: inside the container, and from outside.
+/// Says how to run this command line as root: inside the container, and from outside.
 pub fn as_root(words: &[OsString]) -> String {
     let mut shown = Vec::new();
     for (at, word) in words.iter().enumerate() {
         let word = word.to_string_lossy();
-        // A program is found by its name; root's PATH has it as well.
+        // The program's path is left out; root finds the program by its name.
         let name = Path::new(&*word).file_name().map(|name| name.to_string_lossy().into_owned());
         let word = if at == 0 { name.unwrap_or_default() } else { word.into_owned() };
         let private = PRIVATE.contains(&word.strip_suffix(".sh").unwrap_or(&word));

@@ -1,4 +1,4 @@
-//! Tests.
+//! Tests of the command line.
 
 use super::*;
 use clap::CommandFactory;
@@ -7,14 +7,14 @@ fn read(words: &[&str]) -> Result<Args, clap::Error> {
     Args::read(words.iter().map(OsString::from).collect())
 }
 
-/// What `desktopd` followed by these words means.
+/// The command of `desktopd` followed by these words.
 fn command(words: &str) -> Result<Command, String> {
     let words: Vec<&str> = ["desktopd"].into_iter().chain(words.split_whitespace()).collect();
     read(&words).map(|args| args.command).map_err(|error| error.to_string())
 }
 
 #[test]
-fn init_is_a_command_and_a_name() {
+fn init_is_a_command_and_a_program_name() {
     for words in [
         &["desktopd", "init", "A=b", "--x"][..],
         &["/usr/local/bin/init", "A=b", "--x"],
@@ -36,7 +36,7 @@ fn init_is_a_command_and_a_name() {
 }
 
 #[test]
-fn scripts_find_the_commands_under_the_names_that_they_know() {
+fn program_names_that_scripts_use_are_commands() {
     for words in [
         &["desktopd", "set-web-credentials", "ada", "-secret: x"][..],
         &["/opt/ai-dock/bin/set-web-credentials.sh", "ada", "-secret: x"],
@@ -68,12 +68,12 @@ fn scripts_find_the_commands_under_the_names_that_they_know() {
 }
 
 #[test]
-fn the_command_line_is_sound() {
+fn the_definition_of_the_command_line_is_valid() {
     Args::command().debug_assert();
 }
 
 #[test]
-fn every_command_that_people_see_has_an_example() {
+fn every_visible_command_has_an_example() {
     for command in Args::command().get_subcommands().filter(|command| !command.is_hide_set()) {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(help.contains("Examples:\n  "), "{}", command.get_name());
@@ -83,7 +83,7 @@ fn every_command_that_people_see_has_an_example() {
 }
 
 #[test]
-fn what_is_not_understood_is_refused() {
+fn invalid_command_lines_are_refused() {
     for (words, told) in [
         ("", "desktopd"),
         ("stop", "<NAME>"),
@@ -109,7 +109,7 @@ fn what_is_not_understood_is_refused() {
 }
 
 #[test]
-fn options_are_read() {
+fn options_are_parsed() {
     match command("restart a b* --wait --timeout 250ms --json").unwrap() {
         Command::Restart(Restart {
             change: Change { names, wait: true, timeout, json: true },
@@ -145,7 +145,7 @@ fn options_are_read() {
 }
 
 #[test]
-fn a_time_is_absolute_or_ago() {
+fn a_time_is_absolute_or_relative() {
     for (text, expected) in [
         ("5m", Some(1_000_000_000 - 300_000)),
         ("0s", Some(1_000_000_000)),
@@ -161,7 +161,7 @@ fn a_time_is_absolute_or_ago() {
 }
 
 #[test]
-fn words_of_other_programs_mean_the_same_here() {
+fn spellings_of_other_programs_work_here() {
     for (words, expected) in [
         ("ps", "status"),
         ("list kde", "status kde"),
@@ -179,7 +179,7 @@ fn words_of_other_programs_mean_the_same_here() {
         let both = [words, expected].map(|words| format!("{:?}", command(words).unwrap()));
         assert_eq!(both[0], both[1], "{words}");
     }
-    // What follows there is a command of its own, or a name.
+    // The words after `run` are a command line of their own.
     match read(&["desktopd", "run", "kubectl", "-o", "json"]).unwrap().command {
         Command::Run { command } => assert_eq!(command, ["kubectl", "-o", "json"]),
         other => panic!("{other:?}"),
@@ -187,7 +187,7 @@ fn words_of_other_programs_mean_the_same_here() {
 }
 
 #[test]
-fn words_that_are_no_commands_say_what_is() {
+fn unknown_commands_get_a_hint() {
     for (words, expected) in [
         ("top", "'top' is not a command here: `desktopd status` shows the services"),
         ("kill kde", "`desktopd stop NAME` ends a service"),
@@ -197,19 +197,19 @@ fn words_that_are_no_commands_say_what_is() {
         let told = command(words).unwrap_err();
         assert!(told.contains(expected) && !told.contains("similar"), "{words}: {told}");
     }
-    // A service may have such a name.
+    // A service may have the name of such a command.
     assert!(matches!(command("stop top"), Ok(Command::Stop(_))));
     assert!(command("statsu").unwrap_err().contains("similar"));
 }
 
 #[test]
-fn people_read_of_services() {
+fn help_texts_speak_of_services_not_of_units() {
     let mut all = <Args as CommandFactory>::command();
     all.build();
     for command in all.get_subcommands_mut() {
         let help = command.render_long_help().to_string();
         let words = help.split(|c: char| !c.is_alphanumeric());
-        // It is a key of the JSON.
+        // Only as keys of the JSON in examples.
         let help = words.filter(|word| ["unit", "units", "Unit", "Units"].contains(word)).count();
         let keys = usize::from(["status", "events"].contains(&command.get_name()));
         assert_eq!(help, keys, "{}", command.get_name());

@@ -1,4 +1,4 @@
-//! What all units print, together: what is there already in the order in which it was printed, then what comes.
+//! The logs of all units together: first the existing lines in the order of their times, then new lines.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::logs::{Line, OWN_LOG};
 
 use super::{Rows, number, query};
 
-/// A line, and whose it is.
+/// A line with the name of its unit.
 #[derive(Serialize)]
 struct Named<'a> {
     unit: &'a str,
@@ -21,7 +21,7 @@ struct Named<'a> {
     line: &'a Line,
 }
 
-/// The command.
+/// Runs `logs --all`.
 pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result<(), Failure> {
     let query = query(args, jiff::Timestamp::now().as_millisecond());
     let snapshot = client.status().await?;
@@ -37,14 +37,14 @@ pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result
     };
 
     let mut lines = Vec::new();
-    // The time of the last line that is shown of each, and how many are of that time.
+    // For each log: the time of its last line shown, and the number of lines with that time.
     let mut shown: BTreeMap<usize, (i64, usize)> = BTreeMap::new();
     for (at, name) in names.iter().enumerate() {
         let mut found = client.log(&format!("{name}?{query}")).await?;
-        // It comes again, changed.
+        // An unfinished line is sent again when it has changed.
         found.retain(|line| !args.follow || !line.open);
         if let Some(last) = found.last().map(|line| line.at) {
-            // Of one time all or none: they cannot be told apart when they come again.
+            // All lines with this time are shown now: those that are sent again could not be told from new ones.
             let mut same = client.log(&format!("{name}?since={last}")).await?;
             same.retain(|line| line.at == last && !(args.follow && line.open));
             found.retain(|line| line.at != last);
@@ -54,7 +54,7 @@ pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result
         lines.extend(found.into_iter().map(|line| (at, line)));
     }
     lines.sort_by_key(|(_, line)| line.at);
-    // The last of all logs, not of each.
+    // The limit applies to all logs together, not to each log.
     if let Some(wanted) = number(args) {
         lines.drain(..lines.len().saturating_sub(wanted));
     }

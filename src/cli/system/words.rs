@@ -1,56 +1,56 @@
-//! What people ask of `reboot`, `systemctl`, `service` and the others: their command lines, as far as they mean something
-//! in a container.
+//! Parses the command lines of `reboot`, `systemctl`, `service` and similar programs, as far as they make sense in a
+//! container.
 
 use super::super::code;
 use crate::supervise::Verb;
 
-/// What is asked for.
+/// The parsed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// Everything ends.
+    /// End everything.
     End(End),
-    /// Something about services.
+    /// A request about services.
     Services(Services),
-    /// What the machine's own program of that name does, daemon or not.
+    /// To be passed to the machine's own program of that name, with or without a daemon.
     Passed,
-    /// Nothing at all.
+    /// Nothing to do.
     Nothing,
-    /// What there is not: the exit code and the reason.
+    /// Not supported: the exit code and the reason.
     Refused(i32, String),
 }
 
 /// How everything ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// For good.
+    /// Stop.
     Stop,
-    /// To begin again.
+    /// Stop and start again.
     Reboot,
 }
 
-/// Something about services.
+/// A request about services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Services {
-    /// What.
+    /// The action.
     pub(super) action: Action,
-    /// As the program was told.
+    /// The action's name on the command line.
     pub(super) word: String,
     /// Their names, without `.service`.
     pub(super) names: Vec<String>,
 }
 
-/// What is to be done about a service.
+/// What to do with a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// It changes.
+    /// Start, stop or restart it.
     Change(Verb),
-    /// It is shown.
+    /// Show it.
     Status,
-    /// The exit code says whether it runs.
+    /// Report by the exit code whether it runs.
     IsActive,
 }
 
-/// What `systemctl` does to files alone, which needs no systemd that runs.
+/// Commands of `systemctl` that only change files, which need no running systemd.
 const OF_FILES: [&str; 13] = [
     "add-requires",
     "add-wants",
@@ -67,7 +67,7 @@ const OF_FILES: [&str; 13] = [
     "unmask",
 ];
 
-/// What the command line of `program` asks for.
+/// Parses the command line of `program`.
 pub(super) fn read(program: &str, words: &[&str]) -> Asked {
     match program {
         "systemctl" => systemctl(words),
@@ -83,7 +83,7 @@ fn end(program: &str, words: &[&str]) -> Asked {
     for word in words {
         match *word {
             "--help" => return Asked::Passed,
-            // They only write into a list of who was here when.
+            // These options only write a record of the shutdown.
             "-w" | "--wtmp-only" => return Asked::Nothing,
             "--reboot" => how = End::Reboot,
             "--halt" | "-p" | "--poweroff" => how = End::Stop,
@@ -103,14 +103,14 @@ fn shutdown(words: &[&str]) -> Asked {
             long if long.starts_with("--") => {}
             short if short.starts_with('-') => {
                 if short.contains(['c', 'k']) {
-                    let why = "nothing is scheduled: `shutdown now` is all that there is here";
+                    let why = "nothing is scheduled: only `shutdown now` works here";
                     return Asked::Refused(code::FAILED, why.to_owned());
                 }
                 if short.contains('r') {
                     how = End::Reboot;
                 }
             }
-            // What follows the time is a message.
+            // The words after the time are a message.
             time if when.is_none() => when = Some(time),
             _ => {}
         }
@@ -118,9 +118,9 @@ fn shutdown(words: &[&str]) -> Asked {
     match when {
         Some("now" | "+0" | "0") => Asked::End(how),
         when => {
-            let what = when.map_or_else(|| "it wants a time".to_owned(), |when| format!("not at '{when}'"));
+            let what = when.map_or_else(|| "give a time".to_owned(), |when| format!("not at '{when}'"));
             let why =
-                format!("{what}: nothing is scheduled here, and `shutdown now` ends everything at once");
+                format!("{what}: a later shutdown is not supported; `shutdown now` ends everything at once");
             Asked::Refused(code::USAGE, why)
         }
     }
@@ -152,7 +152,7 @@ fn systemctl(words: &[&str]) -> Asked {
         "is-active" => Action::IsActive,
         "reboot" | "kexec" | "soft-reboot" => return Asked::End(End::Reboot),
         "poweroff" | "halt" | "exit" => return Asked::End(End::Stop),
-        // With it the service would be started, too.
+        // With `--now` the service would be started as well.
         verb if OF_FILES.contains(&verb) && !now => return Asked::Passed,
         verb => return without_systemd(verb),
     };
@@ -184,11 +184,11 @@ fn services(action: Action, word: &str, names: Vec<String>) -> Asked {
     Asked::Services(Services { action, word: word.to_owned(), names })
 }
 
-/// What this container has instead.
+/// Says what to use in this container instead.
 fn without_systemd(what: &str) -> Asked {
     let why = format!(
-        "{what}: there is no systemd in this container; `desktopd status` shows the services that there are, and \
-         `desktopd start`, `stop`, `restart` and `logs` are for them"
+        "{what}: there is no systemd in this container; `desktopd status` shows the services; use \
+         `desktopd start`, `stop`, `restart` and `logs` for them"
     );
     Asked::Refused(code::FAILED, why)
 }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_asked_for_in_many_ways() {
+    fn a_shutdown_is_requested_in_many_ways() {
         for (line, expected) in [
             ("reboot", Asked::End(End::Reboot)),
             ("reboot -f", Asked::End(End::Reboot)),
@@ -224,7 +224,7 @@ mod tests {
             assert_eq!(asked(line), expected, "{line}");
         }
         for (line, told) in [
-            ("shutdown", "it wants a time"),
+            ("shutdown", "give a time"),
             ("shutdown -r 23:30", "not at '23:30'"),
             ("shutdown +5 bye", "not at '+5'"),
             ("shutdown -c", "nothing is scheduled"),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn services_are_asked_for_by_two_programs() {
+    fn services_are_controlled_by_two_programs() {
         let restart = Action::Change(Verb::Restart);
         for (line, action, names) in [
             ("systemctl start kde.service", Action::Change(Verb::Start), "kde"),

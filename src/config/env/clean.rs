@@ -1,8 +1,8 @@
-//! The environment as it is meant: what clouds and older templates make people write, brought into the form that is
-//! passed on to everything.
+//! Normalizes the environment: removes the workarounds that clouds and older templates need, before the values are
+//! passed on.
 //!
-//! One pair of quotes around a value is removed and `___` stands for a blank, for clouds that can pass neither; never in
-//! secrets, keys, URLs and `PORTAL_CONFIG`. Bytes that are no text stay what they are.
+//! One pair of quotes around a value is removed, and `___` becomes a blank, because some clouds can pass neither quotes
+//! nor blanks. Secrets, keys, URLs and `PORTAL_CONFIG` stay unchanged. Bytes that are not UTF-8 stay as they are.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,17 +13,18 @@ use super::table::TABLE;
 use super::value::{RELAY_PORTS, WEB_PORTS, named_port};
 use crate::sys::env_file::is_name;
 
-/// Variables whose values are literal though their names do not look secret.
+/// Variables whose values stay unchanged though their names do not look secret.
 const LITERAL: [&str; 2] = ["PORTAL_CONFIG", "SSH_PUBKEY"];
 
 /// Both names of a setting of Selkies, from before and after its version 1.6.
 const PREFIXES: [&str; 2] = ["SELKIES_", "WEBRTC_"];
 
-/// One value of the environment or of an argument, as it is meant.
+/// Normalizes one value of the environment or of an argument.
 pub(super) fn clean(name: &OsStr, value: &OsStr) -> OsString {
     let literal = name.to_str().is_none_or(|name| looks_secret(name) || LITERAL.contains(&name));
     let bytes = value.as_bytes();
-    // What no shell could export came from one, which has its own way with it.
+    // A name that is not a valid variable name comes from a shell (an exported function, for example), whose value must
+    // stay.
     if literal || !is_name(name) || contains(bytes, b"://") {
         return value.to_owned();
     }
@@ -37,7 +38,7 @@ pub(super) fn clean(name: &OsStr, value: &OsStr) -> OsString {
     OsString::from_vec(out)
 }
 
-/// Without the quotes around it. `"a" "b"` has none around it.
+/// Removes the quotes around a value. `"a" "b"` as a whole is not in quotes.
 pub(crate) fn unquoted(bytes: &[u8]) -> &[u8] {
     match bytes {
         [quote @ (b'"' | b'\''), inside @ .., end] if quote == end && !inside.contains(quote) => inside,
@@ -45,7 +46,7 @@ pub(crate) fn unquoted(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// Fills in what follows from what was given: newer names, the ports that a provider means.
+/// Adds derived values: newer names of variables, and the ports that a provider's names mean.
 pub(super) fn complete(raw: &mut Raw) {
     renamed(raw, |name| {
         Some(format!("{}_ARGS", name.strip_suffix("_FLAGS").filter(|name| !name.is_empty())?))
@@ -62,12 +63,12 @@ pub(super) fn complete(raw: &mut Raw) {
     }
 }
 
-/// What a variable is set to, if that is something.
+/// The value of a variable, unless it is empty.
 pub(super) fn given<'a>(raw: &'a Raw, name: &str) -> Option<&'a OsString> {
     raw.get(OsStr::new(name)).filter(|value| !value.is_empty())
 }
 
-/// Sets a variable that nobody set.
+/// Sets a variable that is unset or empty.
 pub(super) fn fill(raw: &mut Raw, name: &str, value: OsString) {
     let there = raw.entry(name.into()).or_default();
     if there.is_empty() {
@@ -75,7 +76,7 @@ pub(super) fn fill(raw: &mut Raw, name: &str, value: OsString) {
     }
 }
 
-/// Gives each variable that has another name by `other` that name as well.
+/// Copies each variable to its other name, if `other` returns one.
 fn renamed(raw: &mut Raw, other: impl Fn(&str) -> Option<String>) {
     let found: Vec<(String, OsString)> = raw
         .iter()
@@ -87,7 +88,7 @@ fn renamed(raw: &mut Raw, other: impl Fn(&str) -> Option<String>) {
     }
 }
 
-/// Puts ports in the place of a provider's names for them.
+/// Replaces a provider's names for ports by the ports.
 fn ports(raw: &mut Raw) {
     let names: Vec<OsString> =
         raw.keys().filter(|name| name.as_bytes().ends_with(b"PORT_HOST")).cloned().collect();
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_and_underscores_are_for_clouds() {
+    fn quotes_are_removed_and_underscores_become_blanks() {
         for (name, value, expected) in [
             ("A", &b"plain"[..], &b"plain"[..]),
             ("A", b"\"a___b\"", b"a b"),
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_names_are_filled_in_and_nothing_that_is_set_changes() {
+    fn newer_names_are_filled_in_and_set_values_do_not_change() {
         let mut raw: Raw = [
             ("COTURN_FLAGS", "--verbose"),
             ("X_FLAGS", "old"),

@@ -1,6 +1,6 @@
-//! What the front door was opened with. Before that, the system's file alone is read, for these variables: what people
-//! changed there counts at the next start. Files and hooks that come later are too late: what they say of these variables
-//! is reported and left out, so that people do not believe in a password that does not work.
+//! The variables that are fixed when the front door opens. Before that, only the system's file is read for them; an
+//! edit there counts from the next start on. Files and hooks that are read later cannot change these variables: their
+//! values are left out and reported, so that no user relies on a password that does not work.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,7 +11,7 @@ use super::layers::{Layer, Layers, Origin};
 use super::names::row;
 use crate::config::problem::Problem;
 
-/// By their first names.
+/// The variables, by their first names.
 const VARIABLES: [&str; 30] = [
     "WEB_ENABLE_AUTH",
     "WEB_USER",
@@ -45,14 +45,14 @@ const VARIABLES: [&str; 30] = [
     "SERVERLESS",
 ];
 
-/// Takes up what people changed of them in the system's file before the front door is opened.
+/// Reads the users' edits of these variables in the system's file, before the front door is opened.
 pub(super) fn open(layers: &mut Layers, files: &Files) {
     let origin = Origin::File(files.system.clone());
     let set = files::door(files, is_of_the_door).unwrap_or_else(|error| {
-        // Anything else is told by whoever reads all of it.
+        // Other errors are reported when the whole file is read.
         if error.kind() == io::ErrorKind::PermissionDenied {
             let message =
-                format!("{error}; what it says of the login and the front door's ports does not count");
+                format!("{error}; its values for the login and the front door's ports do not count");
             layers.wrong.push(Problem::new(origin.to_string(), "", message));
         }
         Raw::new()
@@ -60,8 +60,8 @@ pub(super) fn open(layers: &mut Layers, files: &Files) {
     layers.door = Some(Layer { edits: true, ..Layer::new(origin, set) });
 }
 
-/// Takes them out of what came later, and says so where it would have made a difference.
-/// `noted` is what the system's file said when the daemon first started here.
+/// Removes these variables from the later layers, and reports each value that would have changed one. `noted` is the
+/// content of the system's file when the daemon first started here.
 pub(super) fn leave_alone(layers: &mut Layers, noted: &Raw) {
     let before = layers.at_start().merged().completed();
     let mut told = Vec::new();
@@ -74,7 +74,7 @@ pub(super) fn leave_alone(layers: &mut Layers, noted: &Raw) {
             std::mem::take(set).into_iter().partition(|(name, _)| !is_of_the_door(name));
         set.extend(kept);
         for (name, value) in left {
-            // An argument of init may have won over the first.
+            // `opened` is the value from the file; an argument of init may have won over it, which `before` shows.
             if opened.get(&name) == Some(&value) || before.get(&name) == Some(&value) {
                 continue;
             }
@@ -89,14 +89,14 @@ pub(super) fn leave_alone(layers: &mut Layers, noted: &Raw) {
     layers.told.extend(told);
 }
 
-/// What is said of a change that the next start takes up.
+/// The message for a change that counts from the next start on.
 pub const NEXT_START: &str = "it counts from the next start of the container on (`docker restart`, or Reboot at a \
                               provider): the front door is open already";
 
-const BEFORE_US: &str = "it was there before desktopd first started here, and an image's word about the front door does \
-                         not count: set it with the container, or change it there and start the container anew";
+const BEFORE_US: &str = "it was there before desktopd first started here, and an image cannot set the front door's \
+                         variables: set it with the container, or change it there and restart the container";
 
-const TOO_LATE: &str = "it comes too late here, where the front door is open already: set it with the container, in \
+const TOO_LATE: &str = "it comes too late here, because the front door is open already: set it with the container, in \
                         /etc/environment, or as an argument of init";
 
 fn is_of_the_door(name: &OsString) -> bool {

@@ -1,9 +1,10 @@
-//! Which video encoder was asked for: names of Selkies 2, and those of 1.6, which people's templates have.
+//! The video encoder that the user chose: the names of Selkies 2, and the names of Selkies 1.6, which existing
+//! templates use.
 
 use super::Raw;
 use super::value::FromVariable;
 
-/// Every name with what it is in Selkies 2, and whether it means the CPU.
+/// Every known name, its name in Selkies 2, and whether it means encoding on the CPU.
 const NAMES: [(&str, &str, bool); 18] = [
     ("nvh264enc", "h264enc", false),
     ("vah264enc", "h264enc", false),
@@ -17,7 +18,7 @@ const NAMES: [(&str, &str, bool); 18] = [
     ("nvav1enc", "av1enc", false),
     ("vaav1enc", "av1enc", false),
     ("svtav1enc", "av1enc", true),
-    // The same name in both versions, and software in the first.
+    // The same name in both versions; in Selkies 1.6 it is a software encoder.
     ("av1enc", "av1enc", true),
     ("h264enc", "h264enc", false),
     ("h264enc-striped", "h264enc-striped", false),
@@ -26,12 +27,12 @@ const NAMES: [(&str, &str, bool); 18] = [
     ("x264enc-striped", "h264enc-striped", false),
 ];
 
-/// One encoder, or several separated by commas, the first of which is used at first.
+/// One encoder, or several separated by commas. Selkies starts with the first one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoder {
-    /// As Selkies 2 calls them.
+    /// The names in Selkies 2, separated by commas.
     pub names: String,
-    /// Whether the CPU is to encode.
+    /// Whether the CPU must encode.
     pub cpu: bool,
 }
 
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn encoders_have_the_names_of_both_versions_and_no_others() {
+    fn encoder_names_of_both_versions_are_known_and_no_others() {
         for (text, expected) in [
             ("nvh264enc", Some(("h264enc", false))),
             ("x264enc", Some(("h264enc", true))),

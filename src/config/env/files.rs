@@ -1,13 +1,14 @@
-//! The files in which people and hooks leave variables: edits of the system's file, the workspace's `.env`, and what
-//! hooks left. They are read where a plan is made, never before the portal answers, and with patience: a volume may be
-//! dead.
+//! Reads the files in which users and hooks leave variables: the edits of the system's file, the `.env` of the
+//! workspace, and the environment that hooks left. They are read when a plan is made, never before the portal answers,
+//! and with a time limit, because a volume may be dead.
 //!
-//! What the system's file says before anything of ours runs is noted once: it is the image's, and older than what the
-//! container was started with. What scripts write there before the daemon does is theirs, and stays.
+//! The content of the system's file before the first of our scripts runs is noted once: it comes from the image, and
+//! variables that were given to the container win over it. Values that scripts write there before the daemon writes the
+//! file are edits, and stay.
 //!
-//! The daemon writes the system's file itself, and remembers beside it what it wrote: what differs from that is an edit
-//! of somebody's. Whoever writes it must therefore remember the values as they would be without the edits, or an edit
-//! would be taken for the daemon's own the next time.
+//! The daemon writes the system's file itself and keeps a copy of what it wrote: any difference from the copy is an
+//! edit of a user. The copy must therefore contain the values as they would be without the edits; otherwise the daemon
+//! would take an edit for its own value the next time.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -28,8 +29,8 @@ use crate::sys::launch::written_by;
 use crate::sys::replace::replace;
 use crate::sys::{env_file, patiently, read};
 
-/// Variables that decide what root runs, who becomes root, or where this file is: not for a file that any program of the
-/// user's can write, here and in other containers on the same volume.
+/// Variables that decide what root runs, which user becomes root, or where this file is. They are not taken from the
+/// workspace, because any program of the user can write there, in this container and in others with the same volume.
 const NOT_FROM_THE_WORKSPACE: [&str; 10] = [
     "BOOT_SCRIPT",
     "DESKTOPD_CONFIG",
@@ -43,10 +44,10 @@ const NOT_FROM_THE_WORKSPACE: [&str; 10] = [
     "WORKSPACE",
 ];
 
-/// What is root's besides where root runs it.
+/// A further such variable if root runs the script.
 const PROVISIONING: &str = "PROVISIONING_SCRIPT";
 
-/// What differs in a shell because it is one, or because a unit's environment is made so.
+/// Variables that each shell or unit sets for itself, so a difference is not a change by a hook.
 const OF_THE_PROCESS: [&str; 22] = [
     "BASHOPTS",
     "DBUS_SESSION_BUS_ADDRESS",
@@ -72,32 +73,32 @@ const OF_THE_PROCESS: [&str; 22] = [
     "_",
 ];
 
-/// Where the files are, but for the workspace's.
+/// The paths of the files, without that of the workspace's file.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// The system's file, which people edit.
+    /// The system's file, which users edit.
     pub system: PathBuf,
-    /// What the daemon wrote there last.
+    /// The copy of what the daemon last wrote there.
     pub written: PathBuf,
-    /// What it said when the daemon first started on this instance.
+    /// The content of the system's file when the daemon first started on this instance.
     pub found: PathBuf,
-    /// What hooks left.
+    /// The environment that hooks left.
     pub hooks: PathBuf,
 }
 
-/// What stands in the files.
+/// The content of the files.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The edits, then the workspace's own.
+    /// The edits of the system's file, then the workspace's file.
     pub(super) layers: Vec<Layer>,
     /// The environment in which hooks ended, if any ran.
     pub(super) hooks: Option<Raw>,
-    /// What the system's file said when the daemon first started here.
+    /// The content of the system's file when the daemon first started here.
     pub(super) noted: Raw,
     pub(super) told: Vec<Problem>,
 }
 
-/// Reads the system's files. `start` is what was set before any was read.
+/// Reads all files except that of the workspace. `start` contains the variables that were set before any file was read.
 pub(super) fn system(files: &Files, start: &Raw) -> Found {
     let mut found = Found::default();
     let wanted = files.clone();
@@ -128,8 +129,8 @@ pub(super) fn system(files: &Files, start: &Raw) -> Found {
     found
 }
 
-/// Reads the workspace's file: the variables of the table only, as it may belong to another program as well, and only
-/// where nobody but root and the workspace's owner can have written it. `root` says that root provisions the machine.
+/// Reads the workspace's file: only the variables of the table, because other programs may use the file too, and only
+/// if no user except root and the workspace's owner can write the file. `root` says that root provisions the machine.
 pub(super) fn workspace(folder: &Path, root: bool, found: &mut Found) {
     let path = folder.join(".env");
     let wanted = path.clone();
@@ -158,8 +159,8 @@ pub(super) fn workspace(folder: &Path, root: bool, found: &mut Found) {
     found.layers.push(Layer::new(Origin::File(path), set));
 }
 
-/// What people changed in the system's file. Before the daemon wrote it for the first time, what was `noted` is the
-/// image's, and says less than whoever started the container.
+/// The users' edits of the system's file. Before the daemon has written the file, the `noted` values come from the
+/// image, and variables that were given to the container win over them.
 fn edits(
     file: impl IntoIterator<Item = (OsString, OsString)>,
     written: Option<&Raw>,
@@ -176,8 +177,8 @@ fn edits(
     edits
 }
 
-/// Notes what the system's file says, unless that was done before on this instance, or the daemon has written the file
-/// since. To be called before anything runs that may change the file.
+/// Notes the content of the system's file, unless that was done before on this instance or the daemon has written the
+/// file. Call this before anything runs that may change the file.
 pub fn note(files: &Files) -> io::Result<()> {
     if files.found.exists() || files.written.exists() {
         return Ok(());
@@ -190,8 +191,8 @@ pub fn note(files: &Files) -> io::Result<()> {
     replace(&files.found, &env_file::entries(&noted), 0o600)
 }
 
-/// What people changed of the front door's variables since the daemon first started on this instance. What was there
-/// before does not count: an image that was made of another instance has the password of that instance there.
+/// The users' edits of the front door's variables since the daemon first started on this instance. Older values do not
+/// count: an image that was made from another instance has the password of that instance in the file.
 pub(super) fn door(files: &Files, of_the_door: impl Fn(&OsString) -> bool) -> io::Result<Raw> {
     let wanted = files.clone();
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
@@ -208,12 +209,13 @@ pub(super) fn door(files: &Files, of_the_door: impl Fn(&OsString) -> bool) -> io
         noted.into_iter().filter_map(|bytes| bytes.ok().flatten()).map(|bytes| entries(&bytes)).collect();
     let mut set: Raw = system.into_iter().collect();
     let same = |name: &OsString, value: &OsString| noted.iter().any(|noted| noted.get(name) == Some(value));
-    // Without a note it is unknown what is new.
+    // Without a noted content it is unknown which values are new.
     set.retain(|name, value| !noted.is_empty() && of_the_door(name) && !same(name, value));
     Ok(set)
 }
 
-/// What hooks changed of the environment `before` that they were given. `usual` is what every unit is given besides.
+/// The changes that hooks made to the environment `before` that they were given. `usual` is the further environment of
+/// every unit.
 pub(super) fn left_by_hooks(before: &Raw, after: &Raw, usual: &BTreeMap<String, String>) -> Layer {
     let own = |name: &OsStr| name.to_str().is_some_and(|name| OF_THE_PROCESS.contains(&name));
     let given = |name: &OsStr, value: &OsStr| {
@@ -222,7 +224,7 @@ pub(super) fn left_by_hooks(before: &Raw, after: &Raw, usual: &BTreeMap<String, 
     };
     let kept = |name: &OsStr| name.to_str().is_none_or(|name| row(name).is_none_or(|row| !row.secret));
     let set = after.iter().filter(|(name, value)| {
-        // A display that a hook names is meant; the others are of its shell.
+        // A hook sets DISPLAY on purpose; the other variables of the list come from its shell.
         !given(name, value) && (!own(name) || *name == "DISPLAY")
     });
     let set = set.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -233,7 +235,7 @@ pub(super) fn left_by_hooks(before: &Raw, after: &Raw, usual: &BTreeMap<String, 
     Layer { gone, ..Layer::new(Origin::Hook, set) }
 }
 
-/// `NAME=value`, each with a NUL behind it.
+/// Parses `NAME=value`, each followed by a NUL.
 fn entries(bytes: &[u8]) -> Raw {
     let entries = bytes.split(|byte| *byte == 0).filter_map(|entry| {
         let at = entry.iter().position(|byte| *byte == b'=').filter(|at| *at > 0)?;
@@ -250,7 +252,7 @@ fn parsed(path: &Path, bytes: &[u8], told: &mut Vec<Problem>) -> Vec<(OsString, 
     parsed.variables.into_iter().filter(chosen).collect()
 }
 
-/// What is in a file. Nothing where there is none.
+/// The content of a file; `None` if it does not exist.
 fn contents(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match read::bytes(path, read::BY_HAND) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -1,20 +1,20 @@
-//! The flags of the older images' start scripts, which templates hand on: each stands for a variable, for what happens
-//! here anyway, or for what is not done here.
+//! The flags of the older images' start scripts, which templates still pass: a flag sets a variable, asks for the
+//! behaviour that desktopd has anyway, or asks for something that desktopd does not do.
 
 use std::ffi::OsStr;
 
-/// What a flag stands for.
+/// The meaning of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flag {
     /// A variable with this value.
     Sets(&'static str, &'static str),
-    /// Nothing: it is so here, or there is no such thing.
+    /// No effect: desktopd behaves like this anyway, or has no such feature.
     Nothing,
-    /// Something that is not done here, and what is the case instead.
+    /// Something that desktopd does not do, with the text of what happens instead.
     Not(&'static str),
 }
 
-/// The flags that are known.
+/// The known flags.
 const FLAGS: [(&str, Flag); 12] = [
     ("--jupyter-override", Flag::Sets("JUPYTER_OVERRIDE", "true")),
     ("--no-activate-pyenv", Flag::Nothing),
@@ -30,7 +30,7 @@ const FLAGS: [(&str, Flag); 12] = [
     ("--sync-home", Flag::Nothing),
 ];
 
-/// What an argument stands for that is a flag of theirs.
+/// The meaning of an argument that is one of these flags.
 pub(super) fn known(argument: &OsStr) -> Option<Flag> {
     FLAGS.iter().find(|(name, _)| argument == *name).map(|(_, flag)| *flag)
 }

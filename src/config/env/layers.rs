@@ -1,8 +1,8 @@
-//! Who set what: layers of variables, of which the later ones win, and the environment that they come to.
+//! Layers of variables, one for each source; later layers win. Merges them into one environment.
 //!
-//! From the bottom: what was made for nobody's choice, the provider's defaults, the environment, the files that people
-//! edit, the arguments of `init`, what hooks left. A variable and its aliases are one: a layer that sets any of its names
-//! wins over all of them below it; within a layer the first name wins.
+//! From the bottom: values that the daemon made for unset variables, the provider's defaults, the environment, the
+//! files that users edit, the arguments of `init`, the changes of hooks. A variable and its aliases count as one: a
+//! layer that sets any of the names wins over all of them in the layers below; within a layer the first name wins.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -22,9 +22,9 @@ use crate::config::provider;
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It was made by the daemon.
+    /// The daemon made the value.
     Made,
-    /// It suits the provider whose machine this is.
+    /// A default for the cloud provider of this machine.
     Provider,
     /// The container's environment.
     Environment,
@@ -49,14 +49,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What somebody set.
+/// The variables of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layer {
     pub(super) origin: Origin,
     pub(super) set: Raw,
-    /// What is not set any more.
+    /// The names that this source unset.
     pub(super) gone: Vec<OsString>,
-    /// Whether it is what people changed in a file that the daemon writes.
+    /// Whether the layer contains users' edits of a file that the daemon writes.
     pub(super) edits: bool,
 }
 
@@ -66,40 +66,40 @@ impl Layer {
     }
 }
 
-/// What hooks left.
+/// The result of the hooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hooks {
     /// The environment in which they ended.
     pub(super) after: Raw,
-    /// What they changed of the one that they were given at that time.
+    /// Their changes, compared with the environment that they were given at that time.
     pub(super) layer: Layer,
 }
 
-/// Everything that was set, by whom.
+/// All layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layers {
-    /// What was made for variables that nobody set.
+    /// Values that the daemon made for variables that are not set otherwise.
     pub(super) made: Raw,
     process: Layer,
     arguments: Layer,
-    /// What the system's file said of the front door when that was opened. `None` before it is.
+    /// The front door's variables of the system's file when the front door was opened; `None` before that.
     pub(super) door: Option<Layer>,
-    /// Edits of the system's file, and the workspace's own.
+    /// The edits of the system's file, then the workspace's file.
     pub(super) files: Vec<Layer>,
     pub(super) hooks: Option<Hooks>,
-    /// What was wrong with the arguments.
+    /// Problems of the arguments.
     pub(super) wrong: Vec<Problem>,
-    /// What was wrong with the files.
+    /// Problems of the files.
     pub(super) told: Vec<Problem>,
 }
 
-/// What layers come to.
+/// The result of merging all layers.
 pub(super) struct Merged {
-    /// Everything, before newer names are filled in.
+    /// All variables, before newer names are filled in.
     pub(super) raw: Raw,
-    /// Which of it was set by whom.
+    /// The source of each variable.
     pub(super) from: BTreeMap<OsString, Origin>,
-    /// What the provider's machine made of it.
+    /// The provider's defaults among them.
     pub(super) provider: Raw,
 }
 
@@ -147,7 +147,7 @@ impl Layers {
         }
     }
 
-    /// From the bottom to the top, without what is made of others.
+    /// The layers from the bottom to the top, without made values and the provider's defaults.
     pub(super) fn stack(&self) -> impl DoubleEndedIterator<Item = &Layer> {
         let hooks = self.hooks.iter().map(|hooks| &hooks.layer);
         std::iter::once(&self.process)
@@ -157,12 +157,12 @@ impl Layers {
             .chain(hooks)
     }
 
-    /// The same without what hooks left.
+    /// A copy without the changes of hooks.
     pub(super) fn without_hooks(&self) -> Self {
         Self { hooks: None, ..self.clone() }
     }
 
-    /// The same without edits of the system's file, if there are any.
+    /// A copy without edits of the system's file; `None` if there are no edits.
     pub(super) fn without_edits(&self) -> Option<Self> {
         let edited = |layer: &Layer| layer.edits && !layer.set.is_empty();
         let mut others = self.clone();
@@ -174,12 +174,12 @@ impl Layers {
         fewer.then_some(others)
     }
 
-    /// The same as it was at the start, when no file was read but for what it says of the front door.
+    /// A copy as at the start, when only the front door's variables had been read from files.
     pub(super) fn at_start(&self) -> Self {
         Self { files: Vec::new(), told: Vec::new(), ..self.without_hooks() }
     }
 
-    /// What was wrong with all of it, before anything is parsed.
+    /// The problems of all layers; values have not been parsed yet.
     pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.wrong.iter().chain(&self.told)
     }
@@ -222,13 +222,13 @@ impl Layers {
 }
 
 impl Merged {
-    /// All of it, as it is passed on.
+    /// All variables, as they are passed on.
     pub(super) fn completed(mut self) -> Raw {
-        // Scripts append names to it.
+        // Scripts append names to it, so it must end with a slash.
         let workspace = workspace(&self.raw);
         self.raw.insert("WORKSPACE".into(), workspace.text().into());
         if provider::is_vast(&self.raw) {
-            // Its other name there.
+            // The name of the workspace's variable on vast.ai.
             fill(&mut self.raw, "DATA_DIRECTORY", workspace.text().into());
         }
         complete(&mut self.raw);
@@ -241,20 +241,20 @@ impl Merged {
     }
 }
 
-/// Where people keep their work.
+/// The folder where users keep their work.
 pub(super) fn workspace(raw: &Raw) -> Workspace {
     let names = row("WORKSPACE").map_or(&[][..], |row| row.names);
     read(raw, names, "/workspace/", &|_| String::new(), &mut Vec::new())
 }
 
-/// Whether nobody set a variable, by any of its names.
+/// Whether a variable is unset, under all of its names.
 fn is_free(raw: &Raw, name: &OsStr) -> bool {
     let aliases = name.to_str().and_then(row).map_or(&[][..], |row| row.names);
     raw.get(name).is_none_or(|value| value.is_empty())
         && aliases.iter().all(|name| given(raw, name).is_none())
 }
 
-/// What else a variable is called.
+/// The other names of a variable.
 fn other_names(name: &str) -> Vec<String> {
     let aliases = row(name).map_or(&[][..], |row| row.names);
     let prefixed = [("SELKIES_", "WEBRTC_"), ("WEBRTC_", "SELKIES_")]

@@ -1,4 +1,4 @@
-//! What the name of a variable says: whether it is ours, and whether its value is a secret.
+//! Classifies variables by name: whether a variable is in the table, and whether its value is a secret.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::table::{TABLE, Variable};
 use crate::config::problem::nearest;
 
-/// The row of the table that has this name.
+/// The row of the table with this name.
 pub fn row(name: &str) -> Option<&'static Variable> {
     TABLE.iter().find(|variable| variable.names.contains(&name))
 }
@@ -27,12 +27,12 @@ pub fn is_own_secret(name: &str) -> bool {
     row(name).is_some_and(|variable| variable.secret)
 }
 
-/// A value that is a word of ours rather than somebody's secret would, if masked, make logs unreadable.
+/// Whether a value is a common word and not a secret: masking such a word would make logs unreadable.
 pub(super) fn is_word(value: &str) -> bool {
     ["true", "false", "none", "user", "password"].contains(&value)
 }
 
-/// The names that look like `name` among all variables, for messages about templates.
+/// The name of a known variable that is most similar to `name`, for messages about templates.
 pub fn nearest_variable(name: &str) -> Option<&'static str> {
     nearest(name, TABLE.iter().flat_map(|variable| variable.names.iter().copied()))
 }
@@ -59,7 +59,7 @@ mod tests {
         for name in ["PATH", "KEYBOARD", "LANG", "SSH_PUBKEY"] {
             assert!(!looks_secret(name), "{name}");
         }
-        // Its aliases are no less secret than the variable.
+        // The aliases of a secret variable are secret as well.
         assert!(is_own_secret("SELKIES_TURN_PASSWORD") && !is_own_secret("HF_TOKEN"));
     }
 }

@@ -1,4 +1,4 @@
-//! Variables as `desktopd env` shows them: the value, where it comes from, and what it won over. Secrets are masked.
+//! Rows of `desktopd env`: each variable with its value, its source, and the values that lost. Secrets are masked.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use super::layers::Origin;
 use super::table::Variable;
 use super::{Environment, Raw};
 
-/// What stands for a secret.
+/// The text that replaces a secret.
 const MASK: &str = "******";
 
 /// One variable.
@@ -19,22 +19,22 @@ pub struct Row {
     pub aliases: Vec<String>,
     /// Empty when it is not set and has no default.
     pub value: String,
-    /// What it is when nobody sets it.
+    /// The value if the variable is not set.
     pub default: String,
     /// Where the value comes from, in words.
     pub source: String,
-    /// What was set as well, and lost.
+    /// Other values that were set, and lost.
     pub overrode: Vec<Overridden>,
-    /// Whether it is never shown.
+    /// Whether the value is never shown.
     pub secret: bool,
-    /// What it is for.
+    /// The description.
     pub doc: String,
 }
 
 /// A value that was set and lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overridden {
-    /// What it was.
+    /// The value.
     pub value: String,
     /// Where it was set, in words.
     pub source: String,
@@ -47,7 +47,7 @@ pub(super) fn row(env: &Environment, variable: &Variable) -> Row {
     let (value, source) = match (set.next(), env.given(variable)) {
         (Some((_, source, _)), Some(value)) => (masked(value), source),
         (Some((name, _, text)), None) => {
-            // What means nothing is as good as unset; what means something else was told.
+            // A value that means "none" counts as unset; any other bad value was reported.
             let nothing = (variable.value)(text, &env.raw).is_some_and(|text| text.is_empty());
             let why = if nothing { "default".to_owned() } else { format!("default; {name} is wrong") };
             (variable.default.to_owned(), why)
@@ -67,7 +67,7 @@ pub(super) fn row(env: &Environment, variable: &Variable) -> Row {
     }
 }
 
-/// Everybody who set it, the winner first: under which name, where in words, to what.
+/// All settings of a variable, the winner first: the name that was used, the source in words, and the value.
 fn set(env: &Environment, variable: &Variable) -> Vec<(&'static str, String, String)> {
     let look = |origin: &Origin, set: &Raw| -> Vec<_> {
         let given = variable.names.iter().filter_map(|name| Some((*name, given(set, name)?)));
@@ -80,7 +80,7 @@ fn set(env: &Environment, variable: &Variable) -> Vec<(&'static str, String, Str
     let mut found: Vec<_> =
         env.layers.stack().rev().flat_map(|layer| look(&layer.origin, &layer.set)).collect();
     found.extend(look(&Origin::Provider, &env.provider));
-    // It was made for the case that nobody sets it.
+    // The made value counts only if no other source sets the variable.
     if found.is_empty() {
         found = look(&Origin::Made, &env.layers.made);
     }

@@ -1,11 +1,11 @@
-//! A size in pixels as people write it: `3840x2160`.
+//! A size in pixels, written as `3840x2160`.
 
 use std::fmt;
 
 use super::Raw;
 use super::value::FromVariable;
 
-/// What X servers can have.
+/// The smallest and the largest side that an X server can have.
 const LEAST: u32 = 16;
 const MOST: u32 = 32767;
 

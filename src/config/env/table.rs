@@ -1,6 +1,6 @@
-//! The table: every variable that this program reads, with its aliases, its type, its default and a line of doc.
+//! The table of all variables that this program reads, with aliases, type, default and a line of documentation.
 //!
-//! The tables of `config/README.md`, `.env.example` and `desktopd env` say the same: a test holds them against it.
+//! A test compares the tables of `config/README.md` and `.env.example` with this table; `desktopd env` shows it.
 
 use std::ffi::OsStr;
 
@@ -16,18 +16,18 @@ use super::{
 use crate::config::problem::Problem;
 use crate::config::secret::Secret;
 
-/// One row of the table, for documentation and for the tests that hold it.
+/// One row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
-    /// The name, and after it the aliases that are read when it is unset.
+    /// The name, followed by the aliases, which are read if the name is unset.
     pub names: &'static [&'static str],
-    /// What it is when unset; empty for "nothing".
+    /// The value if the variable is unset; empty for "nothing".
     pub default: &'static str,
     /// One line for people.
     pub doc: &'static str,
-    /// Whether its value is never shown and withheld from units that do not ask for it by name.
+    /// Whether the value is never shown, and given only to units that list the variable under `secrets`.
     pub secret: bool,
-    /// What a text stands for, if it is one that it can have.
+    /// The resolved value of a text; `None` if the text is not valid.
     pub(super) value: fn(String, &Raw) -> Option<String>,
 }
 
@@ -35,7 +35,7 @@ macro_rules! variables {
     ($($field:ident: $type:ty = $default:literal, [$($name:literal),+], $doc:literal;)+) => {
         /// The value of every variable in the table.
         #[derive(Clone, Debug, PartialEq, Eq)]
-        #[allow(clippy::doc_markdown, reason = "the same words stand in tables and in `desktopd env`")]
+        #[allow(clippy::doc_markdown, reason = "tables and `desktopd env` show the same words")]
         pub struct Variables {
             $(#[doc = $doc] pub $field: $type,)+
         }
@@ -73,19 +73,19 @@ variables! {
     web_password: Option<Password> = "", ["WEB_PASSWORD"], "password for the web services, at most 72 bytes; made at random when unset";
     web_password_hash: Option<PasswordHash> = "", ["WEB_PASSWORD_HASH"], "bcrypt hash of the password, instead of the password itself";
     web_token: Option<Secret> = "", ["WEB_TOKEN"], "token for Authorization: Bearer and ?token=; made at random when unset";
-    open_button_token: Option<Secret> = "", ["OPEN_BUTTON_TOKEN"], "vast.ai's: the token of its Open button, as good as WEB_TOKEN; there also the password when none was chosen";
+    open_button_token: Option<Secret> = "", ["OPEN_BUTTON_TOKEN"], "vast.ai's: the token of its Open button, accepted like WEB_TOKEN; on vast.ai also the password when none is set";
     auth_exclude: Ports = "", ["AUTH_EXCLUDE"], "ports that need no login, separated by commas";
     web_tls_cert_file: Option<String> = "", ["WEB_TLS_CERT_FILE"], "certificate for https, PEM with the issuers' after it; self-signed when unset";
     web_tls_key_file: Option<String> = "", ["WEB_TLS_KEY_FILE"], "its private key, PEM; looked for in the certificate's file when unset";
     caddy_auth_cookie_name: Option<CookieName> = "", ["CADDY_AUTH_COOKIE_NAME"], "name of the session's cookie; on vast.ai that of the instance with `_auth_token`";
     web_enable_https: bool = "false", ["WEB_ENABLE_HTTPS", "ENABLE_HTTPS"], "plain http is redirected to https, and links begin with it";
     web_trusted_proxies: Networks = "", ["WEB_TRUSTED_PROXIES"], "addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas";
-    web_allowed_origins: Origins = "", ["WEB_ALLOWED_ORIGINS", "CADDY_CORS_ALLOWED_ORIGINS"], "origins of web pages that may read, change and open tunnels here, separated by commas; * for any that shows a token";
+    web_allowed_origins: Origins = "", ["WEB_ALLOWED_ORIGINS", "CADDY_CORS_ALLOWED_ORIGINS"], "origins of web pages that may read, change and open WebSockets here, separated by commas; * for any page that sends a token";
     web_cors_methods: Tokens = "GET, POST, PUT, PATCH, DELETE, OPTIONS", ["WEB_CORS_METHODS", "CADDY_CORS_ALLOWED_METHODS"], "methods that such pages may use";
     web_cors_headers: Tokens = "Authorization, Content-Type", ["WEB_CORS_HEADERS", "CADDY_CORS_ALLOWED_HEADERS"], "headers that such pages may send";
     web_enable_compression: bool = "true", ["WEB_ENABLE_COMPRESSION", "CADDY_ENABLE_COMPRESSION"], "compression of texts where a service has not compressed them";
     web_access_log: bool = "false", ["WEB_ACCESS_LOG"], "a line for each request, without its query, in the log called gateway";
-    header_up_localhost: LocalhostPorts = "", ["CADDY_HEADER_UP_LOCALHOST"], "own ports of services that are asked for as localhost, or true for all";
+    header_up_localhost: LocalhostPorts = "", ["CADDY_HEADER_UP_LOCALHOST"], "own ports of services whose requests get localhost as Host, separated by commas, or true for all";
     caddy_flush_interval: Option<String> = "", ["CADDY_FLUSH_INTERVAL"], "read and not used: answers are passed on as they come";
     serviceportal_port_host: HostPort = "1111", ["SERVICEPORTAL_PORT_HOST"], "port of the service portal";
     serviceportal_port_local: Port = "11111", ["SERVICEPORTAL_PORT_LOCAL"], "inner port of the service portal, on loopback: for `ssh -L`";
@@ -114,12 +114,12 @@ variables! {
     external_ip_url: String = "https://api.ipify.org", ["EXTERNAL_IP_URL"], "URL that answers with the address of the client, for the public address";
     external_ip_cache_secs: u32 = "900", ["EXTERNAL_IP_CACHE_SECS"], "how long the answer is good for, in seconds";
     portal_config: String = "", ["PORTAL_CONFIG"], "further ports and links of the portal, see below: hostname:external port:internal port:path:name, separated by |";
-    vast_containerlabel: Option<String> = "", ["VAST_CONTAINERLABEL"], "vast.ai's name of the instance: with it, vast.ai's defaults are taken";
-    public_ipaddr: Option<String> = "", ["PUBLIC_IPADDR"], "vast.ai's: the public address; `VAST_TCP_PORT_n` says which port is which there";
-    container_id: Option<String> = "", ["CONTAINER_ID"], "vast.ai's: the instance; what was made for another one is made anew";
+    vast_containerlabel: Option<String> = "", ["VAST_CONTAINERLABEL"], "vast.ai's name of the instance: if it is set, vast.ai's defaults apply";
+    public_ipaddr: Option<String> = "", ["PUBLIC_IPADDR"], "vast.ai's: the public address; `VAST_TCP_PORT_n` is the public number of port n";
+    container_id: Option<String> = "", ["CONTAINER_ID"], "vast.ai's: the instance's id; values that were made for another instance are made again";
     container_api_key: Option<Secret> = "", ["CONTAINER_API_KEY"], "vast.ai's: the instance's key to its API";
-    runpod_pod_id: Option<String> = "", ["RUNPOD_POD_ID"], "RunPod's: the pod, whose proxy links lead to";
-    runpod_public_ip: Option<String> = "", ["RUNPOD_PUBLIC_IP"], "RunPod's: the public address; `RUNPOD_TCP_PORT_n` says which port is which there";
+    runpod_pod_id: Option<String> = "", ["RUNPOD_POD_ID"], "RunPod's: the pod's id; links lead to its proxy";
+    runpod_public_ip: Option<String> = "", ["RUNPOD_PUBLIC_IP"], "RunPod's: the public address; `RUNPOD_TCP_PORT_n` is the public number of port n";
     desktopd_display: DisplayChoice = "auto", ["DESKTOPD_DISPLAY"], "auto, xorg, virtualgl or llvmpipe";
     vgl_display: String = "egl", ["VGL_DISPLAY"], "the device that VirtualGL draws on, where programs are started with it";
     disable_vgl: bool = "false", ["DISABLE_VGL"], "whether VirtualGL is left out; it is not used yet";
@@ -131,7 +131,7 @@ variables! {
     display_sizeh: Within<16, 32767> = "1080", ["DISPLAY_SIZEH", "SIZEH"], "height of the desktop in pixels";
     display_max_size: Size = "3840x2160", ["DISPLAY_MAX_SIZE"], "largest size of the desktop where WEBRTC_ENABLE_RESIZE lets browsers choose it, WIDTHxHEIGHT";
     display_refresh: Within<8, 1000> = "60", ["DISPLAY_REFRESH", "REFRESH"], "highest frame rate of the stream";
-    display_dpi: Within<20, 1200> = "96", ["DISPLAY_DPI", "DPI"], "dots per inch of the screen and of its texts; with WEBRTC_ENABLE_RESIZE, 96 leaves that to the browser as well";
+    display_dpi: Within<20, 1200> = "96", ["DISPLAY_DPI", "DPI"], "dots per inch of the screen and of its texts; with WEBRTC_ENABLE_RESIZE, 96 lets the browser choose it as well";
     display_cdepth: Within<8, 32> = "24", ["DISPLAY_CDEPTH", "CDEPTH"], "colour depth in bits";
     webrtc_encoder: Option<Encoder> = "", ["WEBRTC_ENCODER", "SELKIES_ENCODER"], "video encoder, also by the names of Selkies 1.6; the best that works when unset";
     webrtc_enable_resize: bool = "false", ["WEBRTC_ENABLE_RESIZE", "SELKIES_ENABLE_RESIZE"], "whether the desktop takes the size and the scale of the browser's window";
@@ -140,32 +140,32 @@ variables! {
     turn_username: Option<String> = "", ["TURN_USERNAME", "SELKIES_TURN_USERNAME", "WEBRTC_TURN_USERNAME"], "user name for the TURN server";
     turn_password: Option<Secret> = "", ["TURN_PASSWORD", "SELKIES_TURN_PASSWORD", "WEBRTC_TURN_PASSWORD"], "password for the TURN server";
     turn_protocol: TurnProtocol = "udp", ["TURN_PROTOCOL", "SELKIES_TURN_PROTOCOL", "WEBRTC_TURN_PROTOCOL"], "how the TURN server is reached: udp or tcp";
-    turn_server: Option<String> = "", ["TURN_SERVER"], "vast.ai's: an external TURN server is there, and ours stays off";
-    enable_coturn: bool = "false", ["ENABLE_COTURN"], "a TURN server in the container, for WebRTC where nothing else gets through; it relays to the container and to nothing else; true on vast.ai where port 73478 is mapped";
+    turn_server: Option<String> = "", ["TURN_SERVER"], "vast.ai's: an external TURN server exists, and ours stays off";
+    enable_coturn: bool = "false", ["ENABLE_COTURN"], "a TURN server in the container, for WebRTC where no direct connection is possible; it relays to the container and to nothing else; true on vast.ai where port 73478 is mapped";
     coturn_user: String = "user", ["COTURN_USER"], "user name for the TURN server of ENABLE_COTURN";
     coturn_password: Option<Secret> = "", ["COTURN_PASSWORD"], "password for the TURN server of ENABLE_COTURN; made at random when unset";
     coturn_port_host: RelayPort = "3478", ["COTURN_PORT_HOST"], "port of the TURN server of ENABLE_COTURN, TCP and UDP";
-    coturn_listen_address: Option<String> = "", ["COTURN_LISTEN_ADDRESS"], "public IP address that it announces, where that is not the container's own; the provider's where one says it";
+    coturn_listen_address: Option<String> = "", ["COTURN_LISTEN_ADDRESS"], "public IP address that this TURN server announces, if it is not the container's own; the provider's address, if the provider gives one";
     pipewire_latency: Latency = "128/48000", ["PIPEWIRE_LATENCY"], "sound latency of PipeWire: samples/rate";
     pulse_latency_msec: u32 = "60", ["PULSE_LATENCY_MSEC"], "sound latency of PulseAudio programs";
     ssh_port_local: Port = "22", ["SSH_PORT_LOCAL", "SSH_PORT"], "port of the SSH server";
     ssh_pubkey: Option<String> = "", ["SSH_PUBKEY"], "SSH keys that may log in, one a line";
-    public_key: Option<String> = "", ["PUBLIC_KEY"], "more of them: RunPod's";
-    ssh_public_key: Option<String> = "", ["SSH_PUBLIC_KEY"], "more of them: vast.ai's";
+    public_key: Option<String> = "", ["PUBLIC_KEY"], "further keys: RunPod's";
+    ssh_public_key: Option<String> = "", ["SSH_PUBLIC_KEY"], "further keys: vast.ai's";
     user_name: UserName = "user", ["USER_NAME"], "the desktop's user";
-    user_password: Option<Secret> = "", ["USER_PASSWORD"], "the password of the desktop's user, for the screen; locked when unset, and never good for SSH";
-    user_groups: String = "", ["USER_GROUPS"], "groups that the user is in besides, separated by commas";
+    user_password: Option<Secret> = "", ["USER_PASSWORD"], "the password of the desktop's user, for the screen; locked when unset, and never valid for SSH";
+    user_groups: String = "", ["USER_GROUPS"], "further groups of the user, separated by commas";
     workspace: Workspace = "/workspace/", ["WORKSPACE", "DATA_DIRECTORY"], "where people keep their work";
-    workspace_mounted: Option<Mounted> = "", ["WORKSPACE_MOUNTED"], "force: the workspace counts as mounted; true and false, which older images set themselves, say nothing";
+    workspace_mounted: Option<Mounted> = "", ["WORKSPACE_MOUNTED"], "force: the workspace counts as mounted; true and false, which older images set themselves, have no effect";
     workspace_uid: Option<u32> = "", ["WORKSPACE_UID"], "the user's id; the owner of a mounted workspace when unset, 1000 where that is root";
     workspace_gid: Option<u32> = "", ["WORKSPACE_GID"], "the user's group; that of a mounted workspace when unset";
     workspace_sync: bool = "true", ["WORKSPACE_SYNC"], "whether Python environments move to a mounted workspace";
     opt_sync: String = "", ["OPT_SYNC"], "folders of /opt that move to a mounted workspace, separated by colons";
-    skip_acl: bool = "false", ["SKIP_ACL"], "whether the workspace gets no access list that lets its owner write what root makes there";
+    skip_acl: bool = "false", ["SKIP_ACL"], "whether the workspace gets no access list that lets its owner write files that root creates there";
     hf_home: Option<String> = "", ["HF_HOME"], "where Hugging Face's programs keep what they download; .hf_home in the workspace on vast.ai";
     provisioning_script: Option<String> = "", ["PROVISIONING_SCRIPT"], "URL of a script that sets this machine up";
     provisioning_manifest: Option<String> = "", ["PROVISIONING_MANIFEST"], "vast.ai's: URL or file of a manifest; not understood yet";
-    provisioning_user: Option<String> = "", ["PROVISIONING_USER"], "who runs it: the desktop's user, root on vast.ai";
+    provisioning_user: Option<String> = "", ["PROVISIONING_USER"], "the user that runs it: the desktop's user, root on vast.ai";
     hotfix_script: Option<String> = "", ["HOTFIX_SCRIPT"], "URL of a script that runs as root before anything else";
     boot_script: Option<String> = "", ["BOOT_SCRIPT"], "URL of a script that runs in place of hooks and provisioning";
     serverless: bool = "false", ["SERVERLESS"], "no desktop and no open port: boot steps, provisioning and services whose file says serverless; with SUPERVISOR_NO_AUTOSTART that list decides on everything but the desktop";
@@ -179,7 +179,7 @@ variables! {
     debug: Switch = "false", ["DEBUG"], "more log";
 }
 
-/// Reads one row: the first of its names that is set counts.
+/// Reads one variable: the first of its names that is set counts.
 pub(super) fn read<T: FromVariable>(
     raw: &Raw,
     names: &[&'static str],

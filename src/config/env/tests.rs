@@ -1,4 +1,4 @@
-//! What an environment comes to.
+//! Tests of the environment: values, layers, files and problems.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn environment(pairs: &[(&str, &str)], arguments: &[&str]) -> (Environment, Vec<
 }
 
 #[test]
-fn every_default_parses_and_no_name_stands_twice() {
+fn every_default_parses_and_names_are_unique() {
     let (_, problems) = environment(&[], &[]);
     assert_eq!(problems, []);
     let mut names: Vec<_> = TABLE.iter().flat_map(|v| v.names).collect();
@@ -32,7 +32,7 @@ fn aliases_are_read_in_order_and_empty_is_unset() {
 }
 
 #[test]
-fn quotes_and_underscores_are_for_clouds_but_not_in_secrets_and_urls() {
+fn quotes_and_underscores_stay_in_secrets_and_urls() {
     let (env, _) = environment(
         &[("WEB_USER", "\"ada___l\""), ("WEB_TOKEN", "\"a___b\""), ("SELKIES_URL", "https://a/___")],
         &[],
@@ -43,7 +43,7 @@ fn quotes_and_underscores_are_for_clouds_but_not_in_secrets_and_urls() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_without_showing_secrets() {
+fn all_mistakes_are_reported_at_once_without_showing_secrets() {
     let long = "x".repeat(73);
     let (env, problems) = environment(
         &[
@@ -64,7 +64,7 @@ fn all_mistakes_are_told_at_once_without_showing_secrets() {
 }
 
 #[test]
-fn arguments_of_init_lie_over_the_environment() {
+fn arguments_of_init_win_over_the_environment() {
     let (env, problems) = environment(&[("WEB_USER", "a")], &["WEB_USER=b", "EXTRA=x=y"]);
     assert_eq!(problems, []);
     assert_eq!(env.vars.web_user.0, "b");
@@ -72,13 +72,13 @@ fn arguments_of_init_lie_over_the_environment() {
 }
 
 #[test]
-fn seventy_two_bytes_are_a_password() {
+fn password_of_seventy_two_bytes_is_accepted() {
     let (env, problems) = environment(&[("WEB_PASSWORD", &"é".repeat(36))], &[]);
     assert_eq!(problems, []);
     assert!(env.vars.web_password.is_some());
 }
 
-/// A folder with the files in which variables are left.
+/// A folder with the files in which users and hooks leave variables.
 struct Left {
     dir: tempfile::TempDir,
 }
@@ -86,7 +86,7 @@ struct Left {
 impl Left {
     fn new() -> Self {
         let left = Self { dir: tempfile::tempdir().unwrap() };
-        // The daemon wrote nothing that is still there: all of it is somebody's.
+        // The copy of the daemon's own values is empty, so every line of the system's file is an edit.
         left.write("written", "");
         left
     }
@@ -96,7 +96,7 @@ impl Left {
         self
     }
 
-    /// What hooks left in the environment `before` where they did these things.
+    /// Writes the environment that hooks leave when they start with `before` and set and unset these variables.
     fn hooks(&self, before: &Environment, set: &[(&str, &str)], unset: &[&str]) -> &Self {
         let mut after = before.raw.clone();
         after.extend(set.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
@@ -182,7 +182,7 @@ fn each_layer_wins_over_those_below_it() {
 }
 
 #[test]
-fn what_hooks_left_stays_theirs_when_what_they_were_given_changes() {
+fn changes_of_hooks_stay_when_their_input_changes() {
     let left = Left::new();
     let env = left.environment(&[("A", "1"), ("B", "1")], &[]);
     left.hooks(&env, &[("B", "2")], &[]);
@@ -190,14 +190,14 @@ fn what_hooks_left_stays_theirs_when_what_they_were_given_changes() {
     left.write("system", "A=3\nB=3\n");
     let (read, _) = left.read(&read);
     assert_eq!((read.text("A"), read.text("B")), (Some("3"), Some("2")));
-    // The daemon's own files may vanish; so does what they said.
+    // If the file with the hooks' environment is removed, the changes of hooks no longer count.
     std::fs::remove_file(left.files().hooks).unwrap();
     let (read, _) = left.read(&read);
     assert_eq!((read.text("B"), read.before_hooks()), (Some("3"), read.without_edits()));
 }
 
 #[test]
-fn only_what_people_changed_in_the_system_s_file_counts() {
+fn only_edits_of_the_system_s_file_count() {
     let left = Left::new();
     left.write("system", "A=old\nB='new value'\nC=\"added\"\n");
     left.write("written", b"A=old\0B=before\0D=deleted\0");
@@ -209,14 +209,14 @@ fn only_what_people_changed_in_the_system_s_file_counts() {
     let own =
         ["A", "B", "C"].map(|name| read.without_edits().get(OsStr::new(name)).and_then(|text| text.to_str()));
     assert_eq!(own, [Some("now"), Some("now"), None], "what is written and remembered");
-    // Before the first time it is the image's.
+    // Before the daemon has written the file, its values come from the image.
     std::fs::remove_file(left.files().written).unwrap();
     let found = ["A", "B", "C"].map(|name| left.read(&env).0.text(name).map(str::to_owned));
     assert_eq!(found, [Some("now".into()), Some("now".into()), Some("added".into())]);
 }
 
 #[test]
-fn what_comes_too_late_or_from_the_wrong_file_is_told() {
+fn values_that_are_too_late_or_in_the_wrong_file_are_reported() {
     let left = Left::new();
     let env = left.environment(&[("WEB_PASSWORD", "chosen"), ("WEB_USER", "user")], &[]);
     let env = env.opened(&left.files()).0;
@@ -243,9 +243,9 @@ fn what_comes_too_late_or_from_the_wrong_file_is_told() {
     assert!(!told.concat().contains("late\""), "{told:#?}");
 }
 
-/// Other containers write to the same volume, and the desktop's user is not root everywhere.
+/// Other containers can write to the same volume, and the desktop's user may not be root.
 #[test]
-fn nobody_becomes_root_by_the_workspace_s_file() {
+fn workspace_s_file_gives_no_user_root() {
     use std::os::unix::fs::PermissionsExt;
 
     let left = Left::new();
@@ -271,7 +271,7 @@ fn nobody_becomes_root_by_the_workspace_s_file() {
 }
 
 #[test]
-fn files_that_cannot_be_read_change_nothing_and_are_told() {
+fn unreadable_files_change_nothing_and_are_reported() {
     let left = Left::new();
     std::fs::create_dir(left.dir.path().join(".env")).unwrap();
     nix::unistd::mkfifo(&left.files().system, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -283,7 +283,7 @@ fn files_that_cannot_be_read_change_nothing_and_are_told() {
 }
 
 #[test]
-fn what_was_made_is_for_nobody_s_choice() {
+fn made_value_is_used_only_if_the_variable_is_unset() {
     let (mut env, _) = environment(&[], &[]);
     env.make("COTURN_PASSWORD", &Secret::new("made"));
     assert_eq!(env.text("COTURN_PASSWORD"), Some("made"));
@@ -292,7 +292,7 @@ fn what_was_made_is_for_nobody_s_choice() {
     env.make("COTURN_PASSWORD", &Secret::new("made"));
     assert_eq!(env.text("COTURN_PASSWORD"), Some("chosen"));
     let row = env.rows().into_iter().find(|row| row.name == "COTURN_PASSWORD").unwrap();
-    assert_eq!(row.overrode, [], "what was made was never anybody's");
+    assert_eq!(row.overrode, [], "the made value was never set by a user");
     for (pairs, expected) in [(&[][..], "made"), (&[("OTHER", "")], "made"), (&[("OTHER", "set")], "set")] {
         let mut env = environment(pairs, &[]).0;
         env.make("OTHER", &Secret::new("made"));
@@ -323,7 +323,7 @@ fn a_layer_s_alias_wins_over_the_name_below_it() {
 }
 
 #[test]
-fn the_folder_with_our_configuration_can_be_named() {
+fn configuration_folder_comes_from_option_variable_or_default() {
     let folder =
         |option: Option<&str>, pairs| config_dir(option.map(PathBuf::from), &environment(pairs, &[]).0);
     assert_eq!(folder(None, &[]), PathBuf::from("/etc/desktopd"));

@@ -1,16 +1,16 @@
-//! What is in a process's environment though no person chose the value: the display that the image names for
-//! `docker exec`, and the service links that Kubernetes (and Docker's old `--link`) makes of the names of other services:
-//! `SSH_PORT=tcp://10.0.0.1:22` is a service called ssh, and no port of ours.
+//! Finds values that no user chose: the display that the image sets for `docker exec`, and the service links that
+//! Kubernetes (and Docker's old `--link`) makes from the names of other services: `SSH_PORT=tcp://10.0.0.1:22`
+//! describes a service called ssh and is not a port of ours.
 
 use std::ffi::OsStr;
 
 use super::names::row;
 
-/// The display in the image's own `ENV`, for programs that `docker exec` starts without a shell. The display is
-/// `:0`, written as people do not write it, so that a person's `DISPLAY=:0` differs from the image's.
+/// The display in the image's own `ENV`, for programs that `docker exec` starts without a shell. It means the display
+/// `:0` in an unusual form, so that `DISPLAY=:0` from a user differs from the image's value.
 pub(super) const IMAGE_DISPLAY: &str = ":0.0";
 
-/// Prefixes of variables that are passed on to Selkies: a service of that name has links that begin so.
+/// Prefixes of variables that are passed on to Selkies: links of a service with such a name begin with them.
 const PASSED_ON: [&str; 2] = ["SELKIES_", "WEBRTC_"];
 
 /// Whether a variable of the process counts as unset.
@@ -66,7 +66,7 @@ mod tests {
             ("SELKIES_SERVICE_PORT_WEB", "6100", true),
             ("SELKIES_PORT_HOST", "6100", false),
             ("SELKIES_PORT_LOCAL", "16100", false),
-            // What no variable of ours is called passes on as it came.
+            // Names that are not in the table are passed on unchanged.
             ("REDIS_PORT", "tcp://10.0.0.1:6379", false),
             ("REDIS_SERVICE_HOST", "10.0.0.1", false),
         ] {

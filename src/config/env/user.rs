@@ -1,12 +1,12 @@
-//! What variables say about the desktop's user.
+//! Types of variables about the desktop's user.
 
 use super::value::FromVariable;
 
-/// A login name. It stands in the lists of users, in paths and in the rules of sudo, so it is a plain word.
+/// A login name. It is part of `/etc/passwd`, of paths and of sudo rules, so it must be a plain word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserName(pub String);
 
-/// As long as the lists of users take it.
+/// The longest login name that `/etc/passwd` takes.
 const LONGEST: usize = 32;
 
 impl FromVariable for UserName {
@@ -20,13 +20,13 @@ impl FromVariable for UserName {
     }
 }
 
-/// The name that people log in with on the web.
+/// The login name for the web services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebUser(pub String);
 
 impl FromVariable for WebUser {
     fn parse(text: &str) -> Result<Self, &'static str> {
-        // The password follows a colon where a browser sends both.
+        // A browser sends name and password separated by a colon.
         let fits = !text.contains(|c: char| c == ':' || c.is_control());
         if fits { Ok(Self(text.to_owned())) } else { Err("a name without a colon") }
     }

@@ -1,4 +1,4 @@
-//! What a variable can hold: each type with the texts that it accepts, and what it says of the others.
+//! The types of variables: the texts that each type accepts, and the messages for other texts.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::config::secret::Secret;
 pub(super) trait FromVariable: Sized {
     const SECRET: bool = false;
     fn parse(text: &str) -> Result<Self, &'static str>;
-    /// What a text stands for, where other variables say that; the error is a sentence.
+    /// Resolves a text whose meaning depends on other variables; the error is a sentence.
     fn resolve(text: String, _raw: &Raw) -> Result<String, String> {
         Ok(text)
     }
@@ -43,7 +43,7 @@ impl FromVariable for Port {
     }
 }
 
-/// A TCP port that people reach from outside. From 70000 on it is a provider's name for one.
+/// A TCP port that clients reach from outside. A number from 70000 on is a provider's name for a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostPort(pub u16);
 
@@ -57,7 +57,7 @@ impl FromVariable for HostPort {
     }
 }
 
-/// The same for a relay, whose traffic is UDP.
+/// Like [`HostPort`] for a relay, whose traffic is UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayPort(pub u16);
 
@@ -71,14 +71,14 @@ impl FromVariable for RelayPort {
     }
 }
 
-/// The first number that is no port but a provider's name for one: it is the same inside as outside, and a variable
-/// says which it is.
+/// The first number that is not a port but a provider's name for a port. That port has the same number inside and
+/// outside, and a variable has the number.
 const FIRST_NAME: u32 = 70_000;
 
-/// Where providers say which port such a name stands for.
+/// Prefixes of the variables in which providers give the port of such a name.
 pub(super) const WEB_PORTS: [&str; 2] = ["VAST_TCP_PORT_", "RUNPOD_TCP_PORT_"];
 
-/// The same for a relay.
+/// Like [`WEB_PORTS`] for a relay.
 pub(super) const RELAY_PORTS: [&str; 3] = ["VAST_UDP_PORT_", "VAST_TCP_PORT_", "RUNPOD_TCP_PORT_"];
 
 pub(super) fn named_port(text: String, variables: &[&str], raw: &Raw) -> Result<String, String> {
@@ -91,10 +91,10 @@ pub(super) fn named_port(text: String, variables: &[&str], raw: &Raw) -> Result<
     match set {
         Some((_, value)) if Port::parse(&value).is_ok() => Ok(value),
         Some((variable, value)) => Err(format!(
-            "{name} stands for the port in {variable}, where \"{value}\" is not a port from 1 to 65535"
+            "{name} means the port in {variable}, where \"{value}\" is not a port from 1 to 65535"
         )),
         None => Err(format!(
-            "{name} stands for the port that the provider says in {}, and it says none",
+            "{name} means the port that the provider sets in {}, and the provider set none",
             variables.join(" or ")
         )),
     }
@@ -141,7 +141,7 @@ impl FromVariable for Ports {
     }
 }
 
-/// The folder where people keep their work.
+/// The folder where users keep their work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workspace(String);
 
@@ -151,7 +151,7 @@ impl Workspace {
         Path::new(self.0.trim_end_matches('/'))
     }
 
-    /// With the slash at its end that scripts count on which append a name to it.
+    /// The folder with a slash at its end, which scripts need that append a name to it.
     pub fn text(&self) -> &str {
         &self.0
     }
@@ -161,7 +161,7 @@ impl FromVariable for Workspace {
     fn parse(text: &str) -> Result<Self, &'static str> {
         let names: Vec<_> = text.split('/').filter(|name| !name.is_empty()).collect();
         let fits = !names.is_empty() && !names.iter().any(|name| [".", ".."].contains(name));
-        // It was always taken from the root, with or without the first slash.
+        // Older images take the folder from `/`, with or without the first slash.
         fits.then(|| Self(format!("/{}/", names.join("/")))).ok_or("a folder such as /workspace/")
     }
 }
@@ -190,7 +190,7 @@ impl<T: FromVariable> FromVariable for Option<T> {
     }
 }
 
-/// A bcrypt hash ready made.
+/// A bcrypt hash that the user provides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PasswordHash(pub Secret);
 
@@ -205,11 +205,11 @@ impl FromVariable for PasswordHash {
     }
 }
 
-/// A password that bcrypt can hash whole.
+/// A password that is short enough for bcrypt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Password(pub Secret);
 
-/// What bcrypt looks at of a password. Bytes.
+/// The longest password: bcrypt ignores bytes after this. Bytes.
 pub const PASSWORD_LIMIT: usize = 72;
 
 impl FromVariable for Password {
@@ -233,7 +233,7 @@ impl FromVariable for DisplayName {
     }
 }
 
-/// Which way of drawing was asked for.
+/// The display backend that the user chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DisplayChoice {
     /// The best that works here.
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_ports_are_names_of_ports() {
+    fn numbers_from_70000_on_are_resolved_to_ports() {
         let raw = raw(&[
             ("VAST_TCP_PORT_70001", "40123"),
             ("VAST_TCP_PORT_73478", "40200"),
@@ -292,7 +292,7 @@ mod tests {
                 Err("in VAST_TCP_PORT_70003 or RUNPOD_TCP_PORT_70003, and"),
                 Err("VAST_UDP_PORT_70003 or"),
             ),
-            ("99999", Err("and it says none"), Err("and it says none")),
+            ("99999", Err("the provider set none"), Err("the provider set none")),
         ] {
             for (found, expected) in [
                 (HostPort::resolve(text.to_owned(), &raw), host),
@@ -305,7 +305,7 @@ mod tests {
                 }
             }
         }
-        // What stands for itself is looked at like any other port.
+        // A number that is not a provider's name is checked like any other port.
         assert!(HostPort::parse("69999").is_err() && HostPort::parse("0").is_err());
         assert_eq!(Port::resolve("70001".into(), &raw), Ok("70001".into()), "an inner port is a port");
     }

@@ -1,8 +1,8 @@
-//! Secrets that can be guessed. Such a password is shown as a problem and works all the same, so that its owner is not
-//! locked out. A token that everybody knows is not taken: the rate limiter does not hold up a right token, so an attacker
-//! may try as many as they like, and templates carry stand-ins such as `1`.
+//! Detects passwords and tokens that are easy to guess. A weak password is reported as a problem and works all the
+//! same, so that its owner is not locked out. A very weak token is not accepted: the rate limiter does not delay a
+//! right token, so an attacker may try any number of tokens, and templates contain placeholders such as `1`.
 
-/// What people try first, and what examples have. In small letters.
+/// Common passwords, and placeholders from examples. In lower case.
 const COMMON: [&str; 24] = [
     "12345678",
     "123456789",
@@ -33,13 +33,13 @@ const COMMON: [&str; 24] = [
 /// A shorter password can be guessed. Characters.
 const PASSWORD: usize = 8;
 
-/// A shorter token can be guessed: a right one is let in however many wrong ones came before. Characters.
+/// A shorter token can be guessed: a right token is accepted after any number of wrong ones. Characters.
 const TOKEN: usize = 16;
 
-/// One that is shorter still is hardly one. Characters.
+/// A token that is shorter than this is not accepted. Characters.
 const LEAST_TOKEN: usize = 4;
 
-/// Why a password can be guessed, if it can. What is said names no part of it.
+/// Why a password can be guessed, if it can. The text contains no part of the password.
 pub fn password(password: &str, user: &str) -> Option<&'static str> {
     if !user.is_empty() && password.eq_ignore_ascii_case(user) {
         return Some("it is the user's name");
@@ -53,18 +53,18 @@ pub fn password(password: &str, user: &str) -> Option<&'static str> {
 /// Why a token can be guessed, if it can.
 pub fn token(token: &str) -> Option<&'static str> {
     if is_worthless(token) {
-        return Some("it is hardly a secret");
+        return Some("it is too short or too common");
     }
     (token.chars().count() < TOKEN)
-        .then_some("it has fewer than 16 characters, and nothing slows down a guess")
+        .then_some("it has fewer than 16 characters, and no rate limit slows down guesses")
 }
 
-/// Whether a token is so easily guessed that it is none.
+/// Whether a token is so easy to guess that it is not accepted.
 pub fn is_worthless(token: &str) -> bool {
     token.chars().count() < LEAST_TOKEN || is_common(token)
 }
 
-/// A word that everybody knows, or one letter again and again.
+/// Whether a text is a common word, or one repeated letter.
 fn is_common(text: &str) -> bool {
     let lower = text.to_lowercase();
     let first = lower.chars().next();
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_guessed_is_told_apart() {
+    fn weak_passwords_and_tokens_are_detected() {
         for (text, user, expected) in [
             ("password", "user", Some("among the first")),
             ("PassWord", "user", Some("among the first")),

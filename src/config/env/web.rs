@@ -1,4 +1,4 @@
-//! What variables say about web pages and services: which origins, which ports, which names of headers.
+//! Types of variables about web pages and services: hosts, addresses, origins, ports, names of headers.
 
 use http::HeaderValue;
 
@@ -6,7 +6,7 @@ use super::Raw;
 use super::value::{FromVariable, Port};
 use crate::config::provider::host;
 
-/// A name or an address under which people reach this machine.
+/// A name or an address under which clients reach this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host(pub String);
 
@@ -16,7 +16,7 @@ impl FromVariable for Host {
         bare.map(Self).ok_or("a name or an address such as desk.example or 203.0.113.9, without a port")
     }
 
-    /// The older images write `false` for none, and `auto#provider` for the provider's.
+    /// Older images write `false` for none, and `auto#provider` for the provider's address.
     fn resolve(text: String, _: &Raw) -> Result<String, String> {
         let none = text.eq_ignore_ascii_case("false") || text.starts_with("auto#");
         Ok(if none { "localhost".to_owned() } else { text })
@@ -37,7 +37,7 @@ impl FromVariable for WebAddress {
     }
 }
 
-/// Services that are asked for as `localhost`, by their own ports.
+/// Services whose requests get `localhost` as Host, by the services' own ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalhostPorts {
     /// All of them.
@@ -47,7 +47,7 @@ pub enum LocalhostPorts {
 }
 
 impl LocalhostPorts {
-    /// Whether the service at `port` is one.
+    /// Whether the service at `port` is one of them.
     pub fn contains(&self, port: u16) -> bool {
         match self {
             Self::All => true,
@@ -74,7 +74,7 @@ impl FromVariable for LocalhostPorts {
 pub struct Origins {
     /// These.
     pub exact: Vec<String>,
-    /// Any, which never means that it may use a person's session.
+    /// Any origin; such an origin may never use a user's session.
     pub any: bool,
 }
 
@@ -94,7 +94,7 @@ impl FromVariable for Origins {
     }
 }
 
-/// `https://name:port`, in lower case and without a port that goes without saying.
+/// `https://name:port`, in lower case and without the default port.
 fn origin(text: &str) -> Option<String> {
     let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
     let (scheme, rest) = text.split_once("://")?;
@@ -110,7 +110,7 @@ fn origin(text: &str) -> Option<String> {
     plain.then(|| format!("{scheme}://{}", rest.strip_suffix(default).unwrap_or(rest)))
 }
 
-/// Names of methods or headers, as a header lists them.
+/// Names of methods or headers, separated by commas as in a header's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens(pub HeaderValue);
 
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_as_browsers_write_them() {
+    fn origins_are_normalized_as_browsers_write_them() {
         let origins =
             Origins::parse("https://App.example/, http://10.0.0.5:8080 ,https://a:443,http://[::1]:80,");
         let exact = ["https://app.example", "http://10.0.0.5:8080", "https://a", "http://[::1]"];
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_hosts_or_pages() {
+    fn hosts_and_web_addresses_are_checked() {
         for (text, expected) in [
             ("desk.example", Some("desk.example")),
             ("2001:db8::1", Some("2001:db8::1")),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn localhost_is_for_all_or_for_some() {
+    fn localhost_ports_are_all_or_a_list() {
         assert_eq!(LocalhostPorts::parse("TRUE"), Ok(LocalhostPorts::All));
         assert_eq!(LocalhostPorts::parse("3000, 7860,"), Ok(LocalhostPorts::Of(vec![3000, 7860])));
         assert_eq!(LocalhostPorts::parse("1"), Ok(LocalhostPorts::Of(vec![1])));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_as_a_header_lists_them() {
+    fn tokens_are_normalized_to_a_header_value() {
         assert_eq!(Tokens::parse("GET,POST ,").unwrap().0, "GET, POST");
         assert!(Tokens::parse("GET\r\nX: y").is_err());
     }

@@ -1,4 +1,4 @@
-//! Variables that can have few values: words, numbers within bounds, and addresses that mean "none".
+//! Types of variables with few values: words, numbers within bounds, and addresses that mean "none".
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -35,24 +35,24 @@ words! {
     /// How cloudflared talks to Cloudflare.
     Transport, "http2, quic or auto",
     "http2" =>
-        /// Over TCP, which passes everywhere.
+        /// Over TCP, which works in all networks.
         Http2,
     "quic" =>
         /// Over UDP.
         Quic,
     "auto" =>
-        /// As it likes.
+        /// Cloudflared chooses.
         Auto
 }
 
 words! {
-    /// What of the logs is copied to the container's output.
+    /// Which log lines are copied to the container's output.
     LogToStdout, "all, default or none",
     "all" =>
         /// Everything.
         All,
     "default" =>
-        /// Everything but the usual noise of the image's own services.
+        /// Everything except the usual output of the image's own services.
         Default,
     "none" =>
         /// Nothing.
@@ -70,7 +70,7 @@ impl From<LogToStdout> for crate::logs::Copied {
 }
 
 words! {
-    /// How a TURN server is talked to.
+    /// The protocol to a TURN server.
     TurnProtocol, "udp or tcp",
     "udp" =>
         /// Over UDP.
@@ -81,20 +81,20 @@ words! {
 }
 
 words! {
-    /// What is said of the workspace.
+    /// Whether the workspace is mounted, as the variable says.
     Mounted, "force, true or false",
     "force" =>
-        /// It counts as mounted, whatever the kernel says.
+        /// The workspace counts as mounted, whether the kernel reports a mount or not.
         Force,
     "true" =>
-        /// Somebody else found it mounted; we look ourselves.
+        /// An older image's script found it mounted; the daemon checks by itself.
         Yes,
     "false" =>
-        /// Somebody else found it not mounted; we look ourselves.
+        /// An older image's script found it not mounted; the daemon checks by itself.
         No
 }
 
-/// True or false, where many programs take any other text for true.
+/// True or false; any other text counts as true, as in many programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switch(pub bool);
 
@@ -127,7 +127,7 @@ impl<const LEAST: u32, const MOST: u32> fmt::Display for Within<LEAST, MOST> {
     }
 }
 
-/// A number of things, where `all` is the same as nothing said.
+/// A number of things; `all` is the same as unset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count(pub u32);
 
@@ -164,8 +164,8 @@ impl FromVariable for TurnHost {
         Ok(Self(text.to_owned()))
     }
 
-    /// This machine's own loopback, and nobody to log in as, is what a well-known compose file has where nobody filled
-    /// it in: no server.
+    /// A loopback address without a user name and a password means no server: a well-known compose file contains it as
+    /// a placeholder that the user has not filled in.
     fn resolve(text: String, raw: &Raw) -> Result<String, String> {
         let loopback = text.eq_ignore_ascii_case("localhost")
             || text.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_have_any_case_and_the_wrong_ones_are_told_what_is_right() {
+    fn words_have_any_case_and_errors_list_the_valid_ones() {
         assert_eq!(TurnProtocol::parse("TCP"), Ok(TurnProtocol::Tcp));
         assert_eq!(TurnProtocol::resolve("TCP".into(), &Raw::new()), Ok("tcp".into()));
         assert_eq!(TurnProtocol::parse("tls"), Err("udp or tcp"));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_server_that_nobody_filled_in_is_none() {
+    fn loopback_turn_server_without_a_login_counts_as_unset() {
         for (text, user, expected) in [
             ("127.0.0.1", None, ""),
             ("localhost", None, ""),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_false_is_true_for_a_switch() {
+    fn switch_takes_any_other_text_as_true() {
         for (text, expected) in [("true", true), ("1", true), ("app:*", true), ("false", false), ("0", false)]
         {
             assert_eq!(Switch::parse(text), Ok(Switch(expected)), "{text}");

@@ -1,19 +1,19 @@
-//! The command of `desktopd run`, as the service that it becomes.
+//! Converts the command of `desktopd run` to a service.
 
 use std::path::{Path, PathBuf};
 
 use super::{Run, Service};
 use crate::config::own::RUN;
 
-/// Everything else is as in a file that says nothing.
+/// All other keys have their defaults.
 const TEXT: &str =
     "description = \"the command given to desktopd run\"\ncommand = [\"\"]\ndesktop = true\nmain = true\n";
 
 impl Service {
-    /// The service that runs `argv`, which is taken as it is, in `folder` or else in the user's home.
+    /// The service that runs `argv`, without templates, in `folder` or else in the user's home.
     pub fn of_command(argv: Vec<String>, folder: Option<PathBuf>) -> Option<Self> {
         let service = Self::read(RUN, Path::new("run"), TEXT, &mut Vec::new())?;
-        // The folder's text is a template, and this one's name is none.
+        // The directory is a template, so each `$` of the folder's name is escaped.
         let directory = folder.map(|folder| folder.display().to_string().replace('$', "$$"));
         Some(Self { run: Run::Literal(argv), directory, ..service })
     }

@@ -1,4 +1,4 @@
-//! The table `[health]`: how to see that a service which is ready still does its work.
+//! The table `[health]`: checks that a ready service still works.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use crate::config::table::Reader;
 
 use super::probe::{self, Probe};
 
-/// Checks closer together would be the service's main work.
+/// The shortest period: more frequent checks would be most of the service's work.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// More failures in a row than this are no threshold but a way to switch checks off.
+/// The highest threshold: a higher one would in effect switch checks off.
 const MOST: i64 = 1000;
 
 /// What happens to an unhealthy unit.
@@ -17,21 +17,21 @@ const MOST: i64 = 1000;
 pub enum Action {
     /// It is stopped and started again, and that counts as a failure.
     Restart,
-    /// People are told.
+    /// Only reported: users get a warning.
     Tell,
 }
 
 /// How a unit is checked while it is ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// What is tried.
+    /// The check.
     pub probe: Probe,
     /// The time from one check to the next.
     pub period: Duration,
-    /// The time from a check that failed to the next: long periods leave the machine at rest, and a short retry still
-    /// tells soon.
+    /// The time from a failed check to the next: with a long period the machine stays at rest, and with a short retry a
+    /// failure is still reported soon.
     pub retry: Duration,
-    /// How long one may take.
+    /// How long one check may take.
     pub timeout: Duration,
     /// How many failures in a row make it unhealthy.
     pub threshold: u32,
@@ -70,7 +70,7 @@ pub(super) fn read(table: &mut Reader<'_>) -> Option<Health> {
         action: table
             .word("action", &[("restart", Action::Restart), ("none", Action::Tell)])
             .unwrap_or(Action::Restart),
-        // Last: the other keys are judged without it, too.
+        // Last: the other keys are checked even if the probe is wrong.
         probe: probe?,
     })
 }

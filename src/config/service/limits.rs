@@ -1,4 +1,4 @@
-//! The keys `open-files` and `[limits]`: what a service may use, as the kernel counts it (`man setrlimit`).
+//! The keys `open-files` and `[limits]`: resource limits of a service (`man setrlimit`).
 
 use toml::Value;
 
@@ -6,10 +6,10 @@ use crate::config::table::Reader;
 use crate::config::{duration, size};
 use crate::sys::limits::{Limit, Resource, UNLIMITED};
 
-/// The dynamic linker alone wants some.
+/// The lowest limit of open files: the dynamic linker alone needs some.
 const FEWEST_FILES: u64 = 16;
 
-/// What a number means.
+/// The unit of a number.
 #[derive(Clone, Copy)]
 enum Unit {
     Count,

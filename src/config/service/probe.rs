@@ -1,4 +1,4 @@
-//! Questions that a service is asked from outside: whether it is ready, and later whether it still is.
+//! Probes: checks of a service from outside, for readiness and later for health.
 
 use std::fmt;
 
@@ -6,32 +6,33 @@ use crate::config::table::Reader;
 
 use super::PROGRAM;
 
-/// Something to try that works or does not. The texts are templates.
+/// A check that succeeds or fails. The texts are templates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
     /// A Unix socket accepts a connection.
     Socket(String),
-    /// A service that speaks first says on its Unix socket what it should: a frozen one accepts and says nothing.
+    /// A service that speaks first sends the expected bytes on its Unix socket. A frozen service accepts a connection
+    /// and sends nothing.
     Banner {
         /// The socket.
         path: String,
-        /// What its first words begin with.
+        /// The expected beginning of its first bytes.
         expect: String,
     },
-    /// What is on a message bus answers there.
+    /// Objects on a message bus answer.
     DBus {
         /// The bus's address.
         bus: String,
-        /// `NAME/PATH` of each that is asked. The first has to be there; the others answer if they are.
+        /// `NAME/PATH` of each object. The first one must exist; the others must answer if they exist.
         objects: Vec<String>,
     },
     /// A TCP port, `HOST:PORT`, accepts a connection.
     Tcp(String),
     /// A URL answers with a status of 200 to 399.
     Http(String),
-    /// A command ends well.
+    /// A command ends with exit code 0.
     Exec(Vec<String>),
-    /// An X server lets a client in.
+    /// An X server accepts a client.
     X11 {
         /// The display: `:0`.
         display: String,
@@ -40,7 +41,7 @@ pub enum Probe {
     },
 }
 
-/// What is asked, as it stands in reasons.
+/// The probe as reasons in messages show it.
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -53,7 +54,7 @@ impl fmt::Display for Probe {
     }
 }
 
-/// Which question.
+/// The kind of a probe.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Socket,
@@ -76,18 +77,18 @@ pub(super) const KINDS: [(&str, Kind); 7] = [
     ("dbus", Kind::DBus),
 ];
 
-/// Every key that says more about one of them.
+/// Every key that belongs to one of the kinds.
 pub(super) const DETAILS: [&str; 9] =
     ["path", "address", "url", "command", "display", "xauthority", "expect", "bus", "objects"];
 
-/// What `objects` is.
+/// The expected value of `objects`.
 const OBJECTS: &str = "a list of names with paths such as \"org.kde.KWin/KWin\"";
 
 fn is_object(text: &str) -> bool {
     text.find('/').is_some_and(|at| at > 0 && at + 1 < text.len())
 }
 
-/// Reads what `kind` needs from the table that it stands in.
+/// Reads the keys that `kind` needs.
 pub(super) fn read(table: &mut Reader<'_>, kind: Kind) -> Option<Probe> {
     match kind {
         Kind::Socket => table.required("path", "the path of a Unix socket").map(Probe::Socket),

@@ -1,4 +1,4 @@
-//! The key `ready`: how a service says that it is.
+//! The table `[ready]`: how a service becomes ready.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use crate::config::table::Reader;
 
 use super::probe::{self, Probe};
 
-/// How a unit says that it is ready. The texts are templates.
+/// The sign that a unit is ready. The texts are templates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// As soon as it runs.
+    /// The process runs.
     Started,
     /// `READY=1` on the socket in `NOTIFY_SOCKET` (systemd's protocol).
     Notify,
-    /// A newline on a descriptor, whose number `${ready-fd}` stands for.
+    /// A newline on a descriptor; the template `${ready-fd}` is its number.
     Descriptor,
-    /// It does not say it: it is asked until it does what it should.
+    /// The unit gives no sign: a check is repeated until it succeeds.
     Probe(Probe),
     /// A file that exists.
     File(String),
     /// A line of its output that matches this regular expression.
     Log(String),
-    /// Some time after its start, for programs that say nothing.
+    /// Some time after its start, for programs that give no sign.
     Delay(Duration),
     /// A name that has an owner on a message bus.
     DBus {
@@ -54,7 +54,7 @@ pub(super) fn read(table: &mut Reader<'_>) -> Option<Ready> {
         ("delay", Kind::Delay),
         ("dbus", Kind::DBus),
     ];
-    // To be there is ready, for what is on a bus; to answer is healthy.
+    // For a service on a bus, `dbus` means here that its name has an owner; for health it means that objects answer.
     let probes = probe::KINDS.into_iter().filter(|(name, _)| *name != "dbus");
     let kinds: Vec<_> = own.into_iter().chain(probes.map(|(name, kind)| (name, Kind::Probe(kind)))).collect();
     let kind = table.word("kind", &kinds);
@@ -77,7 +77,7 @@ pub(super) fn read(table: &mut Reader<'_>) -> Option<Ready> {
             name.zip(bus).map(|(name, bus)| Ready::DBus { name, bus })
         }
         None => {
-            // Whatever else stands there cannot be judged without a kind.
+            // Without a kind the other keys cannot be checked.
             table.accept(probe::DETAILS.into_iter().chain(["name", "pattern", "time"]));
             None
         }

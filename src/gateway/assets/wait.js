@@ -1,9 +1,9 @@
-// Keeps the waiting page true and enters when the service answers. Everything foreign becomes text nodes.
+// Updates the waiting page and reloads it when the service answers. All foreign text is inserted as text nodes only.
 'use strict';
 
 const LINES = 12;
 const at = (id) => document.getElementById(id);
-// Beside this script, under whatever path a proxy has us.
+// Our addresses are relative to this script, because a proxy may serve us under any path prefix.
 const ours = document.currentScript.src;
 const source = new EventSource(new URL('wait/events', ours));
 
@@ -12,7 +12,7 @@ const state = (element, name) => {
   element.className = `state ${name}`;
 };
 
-// Times as people here read them.
+// Shows the time in the user's local format.
 function showSince(milliseconds) {
   const since = at('since');
   if (!milliseconds) return since.replaceChildren();
@@ -25,7 +25,7 @@ function showSince(milliseconds) {
   since.replaceChildren('since ', time);
 }
 
-// A link that nobody preset leads to the address that this page was opened with.
+// Links without a configured address use the host of this page's own address.
 for (const link of document.querySelectorAll('#ways a[data-port]')) {
   const base = `${location.protocol}//${location.hostname}:${link.dataset.port}`;
   link.href = new URL(`${base}/${link.dataset.path.replace(/^\/+/, '')}`).href;
@@ -34,7 +34,7 @@ for (const link of document.querySelectorAll('#ways a[data-port]')) {
 const started = document.querySelector('#since time');
 if (started) showSince(Date.parse(started.dateTime));
 
-// Without this script the form leads back to the page.
+// Without this script, the submitted form redirects back to the page.
 at('start').addEventListener('submit', async (event) => {
   event.preventDefault();
   const button = at('start').querySelector('button');
@@ -91,7 +91,7 @@ source.addEventListener('enter', () => {
   location.reload();
 });
 
-// Closed for good means that the session has ended: the reload leads to the login page.
+// A permanently closed stream means that the session has ended: the reload leads to the login page.
 source.addEventListener('error', () => {
   if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 3000);
 });

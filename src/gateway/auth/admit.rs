@@ -1,4 +1,4 @@
-//! One request, or one login form: who is it?
+//! Authentication of one request or of one login form.
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
@@ -16,7 +16,7 @@ use super::queue::Asker;
 use super::{Access, Auth, Denied, SessionId, Way, cookie, uri};
 
 impl Auth {
-    /// Decides about one request.
+    /// Decides whether one request is accepted.
     pub(crate) async fn admit(
         &self,
         uri: &Uri,
@@ -26,7 +26,7 @@ impl Auth {
     ) -> Result<Access, Denied> {
         match self.session(headers, way.secure) {
             Some(session) => Ok(Access::Session(session)),
-            // Boxed: what checks a password needs room that every request would take along.
+            // Boxed: the future that checks a password is large, and every request would need the space.
             None => Box::pin(self.admit_without_session(uri, headers, peer, way)).await,
         }
     }
@@ -49,8 +49,9 @@ impl Auth {
         let open = self.is_open(way.port);
         let verdict = match headers.get(AUTHORIZATION).and_then(Presented::read) {
             Some(Presented::Bearer(token)) if self.known().is_token(token) => Ok(Access::Credentials),
-            // Meant for the service behind an open port: no reason to hash it, or to count it as a guess. Whoever is named:
-            // the time that it takes would tell a stranger who our user is.
+            // These credentials are meant for the service behind the open port, so they are not hashed and not counted
+            // as a guess. This does not depend on the user name: the response time would tell a client without a login
+            // the name of our user.
             Some(Presented::Basic(_)) if open && !way.changes_ours => Err(Denied::Stranger),
             Some(Presented::Basic(pair)) => {
                 self.password(pair.user(), pair.password(), peer, None).await.map(|()| Access::Credentials)
@@ -58,8 +59,9 @@ impl Auth {
             Some(Presented::Bearer(shown)) => {
                 self.no_token(vec![shown.to_vec()], peer, open).await.map(|()| Access::Credentials)
             }
-            // A service may have tokens of its own, which pass untouched for whoever comes in. A stranger who shows
-            // one does not come in, so it is a guess; the page that a person sees is the same.
+            // A service may have tokens of its own. They are forwarded unchanged for an authenticated client. From a
+            // client without a login such a token is not accepted here, so it is counted as a guess. The page that the
+            // user sees is the same.
             None => match uri::token_shown(uri) {
                 Some(readings) => match self.no_token(readings, peer, open).await {
                     Ok(()) => Ok(Access::Credentials),
@@ -73,8 +75,9 @@ impl Auth {
         if verdict.is_err() && open { Ok(Access::Open) } else { verdict }
     }
 
-    /// Checks user and password, slowly for those who were wrong often. `browser` is the one that they were typed in,
-    /// if the right ones were typed there before: its attempts are counted apart from everybody else's.
+    /// Checks user and password, with a delay for networks with many failures. `browser` is the browser in which they
+    /// were typed, if the right password was typed in that browser before: the attempts of such a browser are counted
+    /// separately from all other attempts.
     pub(crate) async fn password(
         &self,
         user: &[u8],
@@ -94,8 +97,9 @@ impl Auth {
         self.attempt(&known, user, vec![password.to_vec()], (place, asker)).await
     }
 
-    /// Something stands where a token should, and is none. It may be the password, where that does as well; else it is
-    /// a guess. It has one or more readings.
+    /// Handles a value that was sent as a token and is not a token. The value may be the password, where the password
+    /// is accepted as a token; otherwise the value is counted as a guess. `readings` has the possible decodings of the
+    /// value, at least one.
     async fn no_token(&self, readings: Vec<Vec<u8>>, peer: IpAddr, open: bool) -> Result<(), Denied> {
         let known = self.known();
         let (user, from) = (known.user.as_bytes(), Network::of(peer));
@@ -104,7 +108,7 @@ impl Auth {
             return Ok(());
         }
         if open {
-            // Meant for the service, as above.
+            // Meant for the service, as in `admit_without_session`.
             return Err(Denied::Stranger);
         }
         if known.password_as_token && readings.iter().any(|shown| usable(shown)) {
@@ -114,15 +118,17 @@ impl Auth {
         Err(self.inner.failures.wrong(from, mark).await.err().map_or(Denied::Wrong, Denied::TooMany))
     }
 
-    /// What cookies hold that may be a token by themselves: by the plain name also over https, as a provider's guide says.
+    /// The cookie values that may be tokens themselves. The cookie name of http is used over https as well, as the
+    /// guide of the provider says.
     fn token_cookies<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
         let jar = self.inner.of_provider.then_some(&self.inner.jar);
         jar.into_iter().flat_map(|jar| jar.values(headers, Purpose::Session, false))
     }
 
-    /// What is none of a token is a guess, but for sessions that are over. Any other port of this host can plant such
-    /// cookies in people's browsers, so these guesses are counted apart: they get nobody's logins banned, and a person is
-    /// led to the login page all the same.
+    /// Handles cookie values that are not tokens. Such a value is counted as a guess, except a value of an ended
+    /// session. A server on another port of this host can set such cookies in the user's browser, so these guesses are
+    /// counted separately: they do not cause a ban for logins, and a page navigation is still redirected to the login
+    /// page.
     async fn no_token_cookie(&self, headers: &HeaderMap, peer: IpAddr, navigation: bool) -> Denied {
         let Some(shown) = self.token_cookies(headers).find(|shown| !cookie::is_shaped(shown)) else {
             return Denied::Stranger;
@@ -134,7 +140,7 @@ impl Auth {
         }
     }
 
-    /// One guess, with one or more readings of what was shown, from a place.
+    /// One guess from one network, with one or more decodings of the sent value.
     async fn attempt(
         &self,
         known: &Arc<Known>,
@@ -144,12 +150,13 @@ impl Auth {
     ) -> Result<(), Denied> {
         let failures = &self.inner.failures;
         let mark = known.passwords.mark(user, readings.first().map_or(&[], Vec::as_slice));
-        // A page that is still open goes on asking with what its browser remembers, and guesses nothing.
+        // A page that is still open repeats the credentials that its browser remembers. This is not a new guess.
         if failures.knows(asker.from, mark).map_err(Denied::TooMany)? {
             return Err(Denied::Wrong);
         }
         let turn = failures.turn(asker.from).await.map_err(Denied::TooMany)?;
-        // A page asks for many things at once: the first of them did the work for the others meanwhile.
+        // A page sends many requests at once: the first of them has verified the password for the other requests in the
+        // meantime.
         if readings.iter().any(|password| known.passwords.remembers(user, password, place)) {
             turn.end(None);
             return if self.is_current(known) { Ok(()) } else { Err(Denied::Wrong) };
@@ -157,8 +164,8 @@ impl Auth {
         let pass = self.inner.making.hashers.enter(asker).await;
         let pass = pass.map_err(|wait| Denied::TooMany(failures.refused(wait)))?;
         let (user, checked, auth) = (user.to_vec(), Arc::clone(known), self.clone());
-        // In a task of its own: whoever hangs up while it runs has guessed all the same, and gives neither the thread
-        // nor the turn back before its time.
+        // In a separate task: if the client disconnects while the check runs, the attempt still counts, and neither the
+        // thread nor the turn is released too early.
         let attempt = tokio::spawn(async move {
             let mut right = false;
             for password in readings {
@@ -175,11 +182,11 @@ impl Auth {
         if right && self.is_current(known) { Ok(()) } else { Err(Denied::Wrong) }
     }
 
-    /// The session that a request shows.
+    /// The valid session of a request, found by its cookies.
     pub fn session(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
         let mut shown = self.inner.jar.values(headers, Purpose::Session, secure).peekable();
         shown.peek()?;
-        // Only looked at: counting who uses it would have threads wait for each other.
+        // Read under the lock, without cloning the `Arc`: its reference count would be contended between threads.
         let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner);
         let now = SystemTime::now();
         let sessions = shown.filter_map(|value| known.signers.sessions.open(value, now, secure));
@@ -192,41 +199,43 @@ impl Auth {
         self.inner.jar.set(&self.known().signers.sessions.issue(SystemTime::now(), secure), secure)
     }
 
-    /// The browser that a login comes from, if the right password was typed in it before.
+    /// The browser that sends a login, if the right password was typed in that browser before.
     pub(crate) fn browser(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
         let mut shown = self.inner.jar.values(headers, Purpose::Browser, secure);
         let (known, now) = (self.known(), SystemTime::now());
         shown.find_map(|value| known.signers.browsers.open(value, now, secure)).map(|(browser, _)| browser)
     }
 
-    /// The cookie by which a browser is known after a login, as the value of `Set-Cookie` in the login page's answer.
+    /// The cookie that identifies a browser after a login, as the value of `Set-Cookie` in the response of the login
+    /// page.
     pub(crate) fn know_browser(&self, secure: bool) -> Option<HeaderValue> {
         self.inner.jar.set_browser(&self.known().signers.browsers.issue(SystemTime::now(), secure), secure)
     }
 
-    /// The address without the token in it, if there is one that is right by itself.
+    /// The URI without its token, if the URI contains a valid token.
     pub(crate) fn token_in(&self, uri: &Uri) -> Option<String> {
         uri::without_token(uri, |token| self.known().is_token(token))
     }
 
-    /// Whether a token sets a cookie also where no page was asked for, as a provider's guide says.
+    /// Whether a token sets a cookie even if the request is not a page navigation, as the guide of the provider says.
     pub(crate) fn sets_cookies_for_tokens(&self) -> bool {
         self.inner.of_provider
     }
 
-    /// The cookie that leads whoever has just shown a token by http on to https, as the value of `Set-Cookie`.
+    /// The cookie for the change from http to https after a client has sent a token by http, as the value of
+    /// `Set-Cookie`.
     pub(crate) fn cross(&self) -> Option<HeaderValue> {
         self.inner.jar.set_crossing(&self.known().signers.crossings.issue(SystemTime::now(), false))
     }
 
-    /// What stands for that token in a link to https.
+    /// The value that replaces that token in a link to https.
     pub(crate) fn crossing(&self, headers: &HeaderMap) -> Option<String> {
         let known = self.known();
         let mut shown = self.inner.jar.values(headers, Purpose::Crossing, false);
         String::from_utf8(shown.find(|shown| known.is_crossing(shown))?.to_vec()).ok()
     }
 
-    /// Whether nothing has been changed since.
+    /// Whether `known` is still the current generation of credentials.
     pub(super) fn is_current(&self, known: &Known) -> bool {
         self.known().era == known.era
     }

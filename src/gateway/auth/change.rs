@@ -1,7 +1,7 @@
-//! What changes while requests come in: sessions end, and the credentials become others.
+//! Changes at run time: sessions end, and credentials are replaced.
 //!
-//! Invariants: whoever is told that a session is over, or that credentials have changed, can rely on it also after a
-//! restart, or is told that they cannot; one change after the other.
+//! Invariants: after the response that confirms a logout or new credentials, the change also holds after a restart, or
+//! the response or a warning says that it does not; changes are made one after the other.
 
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
@@ -14,7 +14,7 @@ use super::jar::Purpose;
 use super::{Auth, SessionId};
 use crate::config::secret::Secret;
 
-/// Who writes, and in which epoch sessions are.
+/// The lock for writing changes, and the random id of the current session generation.
 pub(super) struct Writing {
     epoch: Mutex<[u8; 16]>,
 }
@@ -26,15 +26,15 @@ impl Writing {
 }
 
 impl Auth {
-    /// Makes other credentials those that are right, and ends every session and everything that is open. Returns what
-    /// there is to say besides; the error says what cannot be taken, all of it.
+    /// Replaces the credentials, ends all sessions and closes everything that is open. Returns a note for the caller,
+    /// if there is one. The error lists all reasons why the new credentials are not acceptable.
     pub async fn replace(&self, user: &str, password: Secret) -> Result<Option<String>, String> {
         let problems = [user_problems(user), password_problems(password.reveal())].concat();
         if !problems.is_empty() {
             return Err(problems.join("; "));
         }
         let inner = &self.inner;
-        // In a task of its own: whoever asked may hang up, and half a change is none.
+        // In a separate task: the caller may disconnect, and the change must not stop halfway.
         let (auth, user, cost) = (self.clone(), user.to_owned(), inner.making.cost);
         let work = tokio::spawn(async move {
             let made = auth.inner.making.hashers.run(move || bcrypt::hash(password.reveal(), cost)).await;
@@ -60,20 +60,20 @@ impl Auth {
         let era = next.era;
         *inner.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         *current = epoch;
-        // After it: whatever was let in before belongs to another era.
+        // After the replacement: all requests that were accepted before it belong to an older generation.
         inner.sessions.end_all(era);
-        tracing::info!("the credentials of the web services were changed; every session is over");
+        tracing::info!("the credentials of the web services were changed; all sessions have ended");
         let error = written.err()?;
         tracing::warn!("the new credentials of the web services do not survive a restart: {error}");
         Some(format!("they do not survive a restart: {error}"))
     }
 
-    /// Ends the sessions that a request shows; the values of `Set-Cookie` that remove their cookies. A cookie of https
-    /// is not shown by http, and its session goes on.
+    /// Ends the sessions whose cookies the request has. Returns the `Set-Cookie` values that remove these cookies. A
+    /// request by http does not have the https cookie, so an https session is not ended by it.
     pub(crate) async fn log_out(&self, headers: &HeaderMap, secure: bool) -> Vec<HeaderValue> {
         let shown = self.shown(headers, secure);
         if !shown.is_empty() {
-            // Whoever asked may hang up, and it is over all the same.
+            // In a separate task: the session also ends if the client disconnects.
             let auth = self.clone();
             let _ = tokio::spawn(async move { auth.revoke(shown).await }).await;
         }
@@ -97,8 +97,9 @@ impl Auth {
         let room = shown.iter().all(|(session, end)| inner.sessions.revoke(*session, *end));
         let mut current = inner.writing.epoch.lock().await;
         if !room {
-            // Rather than forget one that is over.
-            tracing::warn!("so many people have logged out that every session is ended");
+            // The table of revoked sessions is full. All sessions are ended, because a revoked session must not become
+            // valid again.
+            tracing::warn!("too many sessions were ended one by one; all sessions are ended");
             let epoch = rand::random();
             let next = self.known().in_epoch(&inner.making, &epoch);
             let era = next.era;
@@ -107,7 +108,7 @@ impl Auth {
             inner.sessions.end_all(era);
         }
         if let Err(error) = inner.kept.write_sessions(&inner.sessions.remembered(*current)).await {
-            tracing::warn!("who has logged out is forgotten at the next start: {error}");
+            tracing::warn!("ended sessions may be valid again after the next start: {error}");
         }
     }
 }

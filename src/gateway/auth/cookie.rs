@@ -1,10 +1,12 @@
-//! What a session's cookie holds: a random id and an end, signed. It says nothing about who it belongs to, and nobody
-//! without the key can make one. The key depends on the credentials and on the epoch: changing either ends every
-//! session. Cookies of https and of http are signed apart, so that one that was read off a wire opens nothing by https.
+//! Session cookies: a random id and an expiry time, with a signature. The value contains nothing about the user, and it
+//! cannot be made without the key. The signing key depends on the credentials and on the random id of the session
+//! generation: a change of either ends all sessions. Cookies of https and of http are signed with different keys, so
+//! that a cookie that was read from an unencrypted connection is not valid by https.
 //!
-//! Time is the machine's, which somebody may set. A clock that is put forward ends sessions early by as much; one that
-//! is put back lengthens them by as much, which an hour may do; but no cookie opens whose end is further away than a
-//! session lasts and a day, whatever the clock said when it was made.
+//! The time is the system clock, which can be changed. If the clock is set forward, sessions end earlier by the same
+//! amount. If the clock is set back, sessions last longer by the same amount; a change of an hour is acceptable. A
+//! cookie is never accepted if its expiry time is further in the future than the lifetime of a session plus one day,
+//! whatever the clock was when the cookie was made.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,10 +18,10 @@ use super::digest::{Key, Keyed, same};
 /// How long a session lasts.
 pub(super) const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// How long a browser is known in which the right password was typed.
+/// How long a browser is remembered in which the right password was typed.
 pub(super) const BROWSER_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// How long a link to https is good that stands in for a token which came by http.
+/// How long a link to https is valid that contains a value in place of a token which came by http.
 pub(super) const CROSSING_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// How far the clock may have been put back since a cookie was made.
@@ -28,14 +30,14 @@ const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
 /// Id, end and signature.
 const BYTES: usize = 16 + 8 + 32;
 
-/// What a cookie's value is long, in characters.
+/// The length of a cookie's value, in characters.
 const CHARACTERS: usize = (BYTES * 4).div_ceil(3);
 
-/// Names one session.
+/// Identifies one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId {
     id: [u8; 16],
-    /// Whose credentials it was opened with: how often they had been changed.
+    /// The generation number of the credentials that it was opened with: how often they had been changed.
     era: u32,
 }
 
@@ -54,7 +56,7 @@ impl SessionId {
     }
 }
 
-/// Makes cookies' values and reads them.
+/// Makes and verifies cookie values.
 pub(super) struct Signer {
     http: Keyed,
     https: Keyed,
@@ -63,17 +65,17 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// Values signed by `key` for whoever logs in with what `binding` lists.
+    /// A signer with `key` for sessions that belong to the credentials in `binding`.
     pub(super) fn new(key: &Key, era: u32, binding: &[&[u8]]) -> Self {
         Self::of(b"session", LIFETIME, (key, era, binding))
     }
 
-    /// The same for values that say no more than that somebody has logged in before with what `binding` lists.
+    /// A signer for values that only prove an earlier login from this browser with the credentials in `binding`.
     pub(super) fn of_browsers(key: &Key, era: u32, binding: &[&[u8]]) -> Self {
         Self::of(b"browser", BROWSER_LIFETIME, (key, era, binding))
     }
 
-    /// The same for values that open a session by https, once a token has come by http.
+    /// A signer for values that open a session by https after a token has come by http.
     pub(super) fn of_crossings(key: &Key, era: u32, binding: &[&[u8]]) -> Self {
         Self::of(b"crossing", CROSSING_LIFETIME, (key, era, binding))
     }
@@ -84,7 +86,7 @@ impl Signer {
         Self { http: of(b"http"), https: of(b"https"), era, lifetime }
     }
 
-    /// A new session.
+    /// The cookie value of a new session.
     pub(super) fn issue(&self, now: SystemTime, secure: bool) -> String {
         let id: [u8; 16] = rand::random();
         let end = seconds(now + self.lifetime).to_be_bytes();
@@ -92,12 +94,12 @@ impl Signer {
         URL_SAFE_NO_PAD.encode([&id[..], &end, &signature].concat())
     }
 
-    /// The session that a value stands for, and when it ends, in seconds since the epoch of Unix.
+    /// The session that a value identifies, and when it ends, in seconds since the Unix epoch.
     pub(super) fn open(&self, value: &[u8], now: SystemTime, secure: bool) -> Option<(SessionId, u64)> {
         if value.len() != CHARACTERS {
             return None;
         }
-        // Decoding takes what three characters may become at most.
+        // The decoder needs up to two more bytes of space.
         let mut bytes = [0; BYTES + 2];
         let length = URL_SAFE_NO_PAD.decode_slice(value, &mut bytes).ok()?;
         let (id, rest) = bytes.get(..length)?.split_first_chunk::<16>()?;
@@ -115,7 +117,7 @@ impl Signer {
     }
 }
 
-/// Whether something looks like a value of ours, be it a good one or not.
+/// Whether a value has the form of our cookie values, valid or not.
 pub(super) fn is_shaped(value: &[u8]) -> bool {
     value.len() == CHARACTERS && value.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
 }
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_opens_until_its_end_and_by_its_own_scheme_only() {
+    fn value_is_valid_until_its_end_and_only_by_its_own_scheme() {
         let (signer, now) = (signer(), SystemTime::now());
         for secure in [false, true] {
             let value = signer.issue(now, secure);
@@ -148,19 +150,19 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_of_clock_more_or_less_ends_nothing_and_years_open_nothing() {
+    fn clock_change_of_an_hour_is_accepted_and_of_years_is_refused() {
         let (signer, now) = (signer(), SystemTime::now());
         let value = signer.issue(now, false);
         let opens = |now| signer.open(value.as_bytes(), now, false).is_some();
         assert!(opens(now + HOUR) && opens(now - HOUR));
-        // It ends when it was to end, by the clock of then.
+        // It ends at its original time, by the clock of that moment.
         assert!(!opens(now + LIFETIME + HOUR));
-        // Made while the clock was years ahead, it would last for years.
+        // A cookie that was made while the clock was years ahead would last for years.
         assert!(!opens(now - 1000 * HOUR));
     }
 
     #[test]
-    fn a_browser_is_known_longer_and_that_opens_no_session() {
+    fn browser_cookie_lasts_longer_and_does_not_open_a_session() {
         let (signer, now) = (signer(), SystemTime::now());
         let browsers = Signer::of_browsers(&[1; 32], 0, &[b"user", b"password"]);
         let value = browsers.issue(now, false);
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_key_and_the_credentials_that_made_it_open_it() {
+    fn value_is_valid_only_with_its_own_key_and_credentials() {
         let now = SystemTime::now();
         let value = signer().issue(now, false);
         for other in [
@@ -186,7 +188,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bit_can_be_changed(byte in 0_usize..BYTES, bit in 0_u8..8) {
+        fn value_with_a_changed_bit_is_refused(byte in 0_usize..BYTES, bit in 0_u8..8) {
             let (signer, now) = (signer(), SystemTime::now());
             let mut bytes = URL_SAFE_NO_PAD.decode(signer.issue(now, false)).unwrap();
             bytes[byte] ^= 1_u8 << bit;
@@ -194,7 +196,7 @@ mod tests {
         }
 
         #[test]
-        fn garbage_is_no_session(value in "[ -~]{0,120}") {
+        fn garbage_does_not_open_a_session(value in "[ -~]{0,120}") {
             prop_assert_eq!(signer().open(value.as_bytes(), SystemTime::now(), false), None);
         }
     }

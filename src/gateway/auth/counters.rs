@@ -1,13 +1,13 @@
-//! How often what happened at the door, for whoever watches over the machine.
+//! Counters of authentication events, for monitoring.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Numbers since the start. Each only grows.
+/// Counts since the start. Each count only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Passwords and tokens that were checked and not known to be right already.
+    /// Passwords and tokens that were checked, without those that were already known to be right.
     pub attempts: u64,
-    /// Those that were wrong.
+    /// Attempts that were wrong.
     pub failures: u64,
     /// Attempts that were refused unchecked: too many at once, or from an address that was banned.
     pub refused: u64,
@@ -21,7 +21,7 @@ pub struct Counters {
 
 macro_rules! counts {
     ($($name:ident),+) => {
-        /// The same, while they grow.
+        /// The live counters.
         #[derive(Default)]
         pub(super) struct Counts {
             $(pub(super) $name: Count,)+
@@ -37,7 +37,7 @@ macro_rules! counts {
 
 counts!(attempts, failures, refused, bans, logins, hashes);
 
-/// One of them.
+/// One counter.
 #[derive(Default)]
 pub(super) struct Count(AtomicU64);
 

@@ -1,40 +1,40 @@
-//! What is asked for at the door, as the configuration says it or as somebody has chosen it since, and what can be
-//! chosen.
+//! The credentials that the gateway accepts, from the configuration or set at run time, and the rules for valid ones.
 
 use crate::config::env::PASSWORD_LIMIT;
 use crate::config::secret::Secret;
 
-/// What may be asked for at the door.
+/// The credentials and authentication settings from the configuration.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// The one user.
     pub user: String,
     /// That user's password.
     pub password: Password,
-    /// Tokens for `Authorization: Bearer` and `?token=`, too long to be guessed. Empty ones are ignored.
+    /// Tokens for `Authorization: Bearer` and `?token=`. They must be too long to be guessed. Empty tokens are ignored.
     pub tokens: Vec<Secret>,
-    /// Whether the password does as well where a token is asked for, the user's name being left out. It is checked as
-    /// everywhere, and counts as a guess when it is wrong: people choose passwords that can be guessed.
+    /// Whether the password is also accepted in place of a token, without a user name. The password is checked as
+    /// usual, and a wrong one counts as a guess: people choose passwords that can be guessed.
     pub password_as_token: bool,
     /// `false` opens every port.
     pub enabled: bool,
-    /// Ports that are open to everybody.
+    /// Ports that need no login.
     pub excluded: Vec<u16>,
-    /// The cookie's name by http, where a provider expects a certain one. That of https is made of it.
+    /// The name of the http cookie, if a provider expects a certain one. The name of the https cookie is derived from
+    /// it.
     pub cookie: Option<String>,
 }
 
-/// How the password is known.
+/// The form in which the password is given.
 #[derive(Clone, Debug)]
 pub enum Password {
-    /// As it is typed. At most 72 bytes: bcrypt reads no more.
+    /// In plain text. At most 72 bytes: bcrypt reads no more.
     Plain(Secret),
     /// As a bcrypt hash (`$2a$`, `$2b$`, `$2y$`).
     Hash(Secret),
 }
 
 impl Password {
-    /// The text by which it is known, and what kind of text that is.
+    /// The given text, and its kind.
     pub(super) fn known(&self) -> (&'static str, &str) {
         match self {
             Self::Plain(secret) => ("plain", secret.reveal()),
@@ -43,7 +43,7 @@ impl Password {
     }
 }
 
-/// Why something cannot be the user's name; nothing when it can.
+/// Why a text is not acceptable as the user name; empty if it is acceptable.
 pub fn user_problems(user: &str) -> Vec<String> {
     let mut problems = Vec::new();
     if user.is_empty() {
@@ -53,7 +53,7 @@ pub fn user_problems(user: &str) -> Vec<String> {
         problems.push("the user name holds a colon, which ends it in Basic authentication".to_owned());
     }
     if user.contains(char::is_control) {
-        problems.push("the user name holds a control character, which nobody can type".to_owned());
+        problems.push("the user name holds a control character, which cannot be typed".to_owned());
     }
     if user.len() > LONGEST_USER {
         let length = user.len();
@@ -62,14 +62,14 @@ pub fn user_problems(user: &str) -> Vec<String> {
     problems
 }
 
-/// Why something cannot be a password; nothing when it can. The password itself is not in what it says.
+/// Why a text is not acceptable as a password; empty if it is acceptable. The messages do not contain the password.
 pub fn password_problems(password: &str) -> Vec<String> {
     let mut problems = Vec::new();
     if password.is_empty() {
         problems.push("the password is empty".to_owned());
     }
     if password.contains('\0') {
-        problems.push("the password holds a zero byte, at which bcrypt begins anew".to_owned());
+        problems.push("the password holds a zero byte, after which bcrypt repeats the password".to_owned());
     }
     if password.contains(['\n', '\r']) {
         problems.push("the password has more than one line, which no login page takes".to_owned());
@@ -82,7 +82,7 @@ pub fn password_problems(password: &str) -> Vec<String> {
     problems
 }
 
-/// A name is no more than this. Bytes.
+/// The longest user name. Bytes.
 const LONGEST_USER: usize = 256;
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_typed_or_checked_is_refused_with_its_reason() {
+    fn unacceptable_user_names_and_passwords_are_refused_with_the_reason() {
         for (user, expected) in [
             ("user", ""),
             ("ä b@c", ""),

@@ -1,33 +1,35 @@
-//! Keyed digests over lists of fields, and comparison that takes the same time wherever two values differ.
+//! Keyed digests over lists of fields, and comparison in constant time.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// A key; random, and never shown.
+/// A key; random, and never sent or logged.
 pub(super) type Key = [u8; 32];
 
-/// What [`Keyed::digest`] makes.
+/// The result of [`Keyed::digest`].
 pub(super) type Digest = [u8; 32];
 
-/// HMAC-SHA256 with its key taken in already: that is half of the work, and a key serves for many digests.
+/// HMAC-SHA256 with the key already processed: that is half of the work, and one key is used for many digests.
 #[derive(Clone)]
 pub(super) struct Keyed(Hmac<Sha256>);
 
 impl Keyed {
     pub(super) fn new(key: &Key) -> Self {
-        // A key shorter than a block is filled up with zeros: that is what HMAC does, without a way to fail.
+        // HMAC fills a key that is shorter than a block with zeros. To do this here avoids a function that can return
+        // an error.
         let mut block = [0; 64];
         block[..key.len()].copy_from_slice(key);
         Self(Hmac::new(&block.into()))
     }
 
-    /// With a key that nobody else has.
+    /// With a new random key.
     pub(super) fn random() -> Self {
         Self::new(&rand::random())
     }
 
-    /// The digest over the fields, each with its length before it, so that no two lists look the same.
+    /// The digest over the fields. The length of each field is put before the field, so that different lists never have
+    /// the same input.
     pub(super) fn digest(&self, fields: &[&[u8]]) -> Digest {
         let mut mac = self.0.clone();
         for field in fields {
@@ -38,10 +40,10 @@ impl Keyed {
     }
 }
 
-/// Tells what was wrong from other things that are wrong, without being it.
+/// A fingerprint of a wrong value. It distinguishes wrong values without storing them.
 pub(super) type Mark = u64;
 
-/// The mark of a digest.
+/// The fingerprint from a digest.
 pub(super) fn mark(digest: Digest) -> Mark {
     digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }

@@ -1,17 +1,18 @@
-//! Slows down guessing, by the network that it comes from: one attempt is checked at a time, after a pause that grows
-//! with each failure; a public address that fails too often in a short time is banned for a while. One that may be
-//! everybody's is never banned.
+//! Rate limit for failed logins, per network: one attempt at a time is checked, after a pause that grows with each
+//! failure. A public address with too many failures in a short time is banned for a while. An address that all users
+//! may share is never banned.
 //!
-//! Of those who wait, the last to come goes first, and when too many wait the one that has waited longest is sent away:
-//! a guesser who keeps hundreds of attempts waiting does not keep out the person who tries once.
+//! Of the waiting attempts, the newest is checked first; when too many wait, the one that has waited longest is
+//! refused. So an attacker with hundreds of waiting attempts does not keep out a user who tries once.
 //!
-//! The same mistake again is no further guess: a page that is still open, or a program, repeats what its browser or its
-//! file remembers, and must not get its owner banned.
+//! The same wrong value again is not counted as a further guess: an open page, or a program, repeats what its browser
+//! or its file remembers, and this must not ban its owner.
 //!
-//! Invariants: bounded memory; nobody is refused for good; whoever shows a valid session or token never comes here, nor
-//! does a password that was right from the same network a while ago, unless somebody guesses there who cannot be banned
-//! (`besieged`); whoever goes away while they wait has not tried. A browser in which the right password was typed before
-//! is counted like a network of its own: it neither waits for nor is banned with the others of its address.
+//! Invariants: memory is bounded; no client is refused for ever; a request with a valid session or token is not limited
+//! here, and neither is a password that was verified from the same network a short time ago, unless the network is
+//! under attack and cannot be banned (`besieged`); an attempt whose client disconnects while it waits is not counted. A
+//! browser in which the right password was typed before is counted like a network of its own: it neither waits for nor
+//! is banned with the other clients of its address.
 
 mod table;
 
@@ -31,13 +32,13 @@ use table::{Look, Table};
 /// How long an attempt waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What somebody is told to wait who did not come to their turn.
+/// When a client may try again whose attempt did not get its turn in time.
 const COME_BACK: Duration = Duration::from_secs(2);
 
-/// Wrong tokens of one network that are held back at once.
+/// How many responses to wrong tokens are delayed at the same time, per network.
 const HELD: usize = 64;
 
-/// Who failed how often. Cheap to clone.
+/// The failures of all networks. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Failures {
     table: Arc<Mutex<Table>>,
@@ -50,7 +51,7 @@ pub(super) struct Turn {
     address: IpAddr,
 }
 
-/// A place among those who wait.
+/// An entry in the waiting list.
 struct Place<'a> {
     failures: &'a Failures,
     address: IpAddr,
@@ -63,26 +64,26 @@ impl Failures {
         Self { table: Arc::default(), counts }
     }
 
-    /// Whether this is a mistake that the address has made already.
+    /// Whether this network has sent the same wrong value already.
     pub(super) fn knows(&self, network: Network, mark: Mark) -> Result<bool, Duration> {
         let look = self.lock().knows(network, mark, Instant::now());
         look.map_err(|wait| self.refused(wait))
     }
 
-    /// Whether somebody guesses from an address that cannot be banned because it may be everybody's. A password that
-    /// was right a while ago then has to wait for its turn like all others: an answer without one would tell it from
-    /// the wrong ones as fast as the network carries them.
+    /// Whether a network is under attack that cannot be banned, because all users may share its address. A password
+    /// that was verified a short time ago then has to wait for its turn like all other attempts: an immediate answer
+    /// would let an attacker find the right password as fast as the network allows.
     pub(super) fn besieged(&self, network: Network) -> bool {
         self.lock().besieged(network.address, Instant::now())
     }
 
-    /// Waits until this address may try. If it may not: the time after which to come back.
+    /// Waits until this address may try. The error is the time after which the client may try again.
     pub(super) async fn turn(&self, network: Network) -> Result<Turn, Duration> {
         let end = Instant::now() + PATIENCE;
         let place = self.queue(network)?;
         loop {
             let mut changed = pin!(place.changed.notified());
-            // Before looking: what changes after the look is not missed.
+            // Before the look, so that no change after the look is missed.
             changed.as_mut().enable();
             let until = match place.look() {
                 Look::Go => return Ok(Turn { failures: self.clone(), address: place.address }),
@@ -97,8 +98,7 @@ impl Failures {
         }
     }
 
-    /// Somebody showed a wrong token. It costs nothing to check one, so it takes nobody's turn; it counts, and the
-    /// answer is held back.
+    /// Counts a wrong token and delays the response. The check of a token is cheap, so it needs no turn.
     pub(super) async fn wrong(&self, network: Network, mark: Mark) -> Result<(), Duration> {
         let pause = {
             let mut table = self.lock();
@@ -139,7 +139,7 @@ impl Failures {
         Ok(Place { failures: self, address: network.address, ticket, changed })
     }
 
-    /// Counts an attempt that is not checked.
+    /// Counts an attempt that was refused without a check.
     pub(super) fn refused(&self, wait: Duration) -> Duration {
         self.counts.refused.up();
         wait
@@ -165,7 +165,7 @@ impl Drop for Place<'_> {
 }
 
 impl Turn {
-    /// The attempt was right, or wrong in a certain way.
+    /// Ends the attempt: it was right (`None`), or wrong with this fingerprint.
     pub(super) fn end(self, wrong: Option<Mark>) {
         let counts = &self.failures.counts;
         counts.attempts.up();
@@ -174,7 +174,7 @@ impl Turn {
         }
         if self.failures.lock().end(self.address, wrong, Instant::now()) {
             counts.bans.up();
-            tracing::warn!("{} guessed passwords and may try no more for a while", self.address);
+            tracing::warn!("{} is banned for a while after too many wrong passwords", self.address);
         }
     }
 }
@@ -185,7 +185,7 @@ impl Drop for Turn {
     }
 }
 
-/// An answer that is held back.
+/// A response that is delayed.
 struct Held<'a> {
     failures: &'a Failures,
     address: IpAddr,

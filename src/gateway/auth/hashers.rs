@@ -1,5 +1,5 @@
-//! Threads that only hash, a few, so that guessing cannot take all processors. They are there from the start: where a
-//! container has no process left to give, its owner must still get in.
+//! The hash pool: a few threads that only hash passwords, so that guesses cannot take all processors. They are started
+//! with the gateway: if the container later reaches its limit of processes, its owner can still log in.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -15,7 +15,7 @@ use super::queue::{Asker, Pass, Queue};
 /// How many run at once.
 pub(super) const THREADS: usize = 2;
 
-/// How much they give way to others: about a tenth of the time of a thread that does not, when both want all.
+/// The nice value of the threads: about a tenth of the processor time of a normal thread, when both want all of it.
 const NICE: i32 = 10;
 
 /// bcrypt needs a few KiB. Bytes.
@@ -23,7 +23,7 @@ const STACK: usize = 128 * 1024;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads; they end when this is dropped.
+/// The threads. They end when this is dropped.
 pub(super) struct Hashers {
     jobs: mpsc::Sender<Job>,
     queue: Queue,
@@ -31,20 +31,20 @@ pub(super) struct Hashers {
 }
 
 impl Hashers {
-    /// Starts that many threads, or as many of them as can be had.
+    /// Starts this number of threads, or as many of them as the system allows.
     pub(super) fn new(threads: usize, counts: Arc<Counts>) -> Self {
         let (jobs, next) = mpsc::channel::<Job>();
         let next = Arc::new(Mutex::new(next));
         for _ in 0..threads {
             let jobs = Arc::clone(&next);
             let work = move || {
-                // Where there are few processors a flood of wrong passwords would take them from the streams, which
-                // stutter, while nobody sees a login take a little longer. In Linux it is this thread's alone; where it
-                // cannot be had, all are equal.
+                // On few processors, a flood of wrong passwords would take time from the streams, which then stutter,
+                // while a slightly slower login is not noticed. On Linux the nice value applies to this thread only. If
+                // it cannot be set, all threads have the same priority.
                 let _ = rustix::process::nice(NICE);
                 let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 while let Ok(job) = next() {
-                    // Whoever waits for it hears that nothing comes.
+                    // If the job panics, its sender is dropped, and the waiting caller gets no result.
                     let _ = catch_unwind(AssertUnwindSafe(job));
                 }
             };
@@ -56,18 +56,18 @@ impl Hashers {
         Self { jobs, queue: Queue::new(threads.max(1)), counts }
     }
 
-    /// Waits until a thread is free for whoever asks; if none will be soon: the time after which to come back. To be
-    /// held while [`Self::run`] works.
+    /// Waits until a thread is free for this attempt. The error is the time after which the client may try again. The
+    /// pass must be held while [`Self::run`] works.
     pub(super) async fn enter(&self, asker: Asker) -> Result<Pass, Duration> {
         self.queue.enter(asker).await
     }
 
-    /// The right password came from there, which goes first from now on.
+    /// Records that the right password came from this network, which has priority from now on.
     pub(super) fn learn(&self, from: Network) {
         self.queue.learn(from);
     }
 
-    /// Does `work` on one of the threads. `None` when it panicked.
+    /// Runs `work` on one of the threads. `None` if it panicked.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -75,11 +75,11 @@ impl Hashers {
         self.counts.hashes.up();
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move || {
-            // Whoever wanted to know may have gone.
+            // The caller may have disconnected.
             let _ = done.send(work());
         });
         if let Err(mpsc::SendError(job)) = self.jobs.send(job) {
-            // Not one thread could be had: slow for everybody is better than closed.
+            // No thread could be started. Hashing here slows all clients down, but logins still work.
             job();
         }
         result.await.ok()
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn they_give_way_and_nobody_else_does() {
+    async fn only_the_hash_threads_have_a_higher_nice_value() {
         let own = || rustix::process::getpriority_process(None).unwrap();
         let before = own();
         let hashers = Hashers::new(1, Arc::default());
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_is_done_whatever_became_of_the_work_before() {
+    async fn work_runs_after_a_panic_and_without_threads() {
         for threads in [0, 1, 2] {
             let hashers = Hashers::new(threads, Arc::default());
             if threads > 0 {

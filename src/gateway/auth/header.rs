@@ -5,13 +5,13 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Clients exist that leave the padding out.
+/// Some clients omit the padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What a client shows. Bytes, because nothing says that they are UTF-8.
+/// Credentials that a client sends. Bytes, because they need not be UTF-8.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Presented<'a> {
     /// A user and a password.
@@ -20,7 +20,7 @@ pub(super) enum Presented<'a> {
     Bearer(&'a [u8]),
 }
 
-/// A user and a password as they come, in one piece.
+/// A user and a password in one buffer, as they were sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Pair {
     text: Vec<u8>,
@@ -38,7 +38,7 @@ impl Pair {
 }
 
 impl<'a> Presented<'a> {
-    /// Reads the header's value; `None` for schemes that we don't speak.
+    /// Parses the header's value; `None` for schemes that the gateway does not support.
     pub(super) fn read(value: &'a HeaderValue) -> Option<Self> {
         let text = std::str::from_utf8(value.as_bytes()).ok()?.trim();
         let (scheme, rest) = text.split_once(' ')?;
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What is read, as words.
+    /// The parsed parts.
     fn read(value: &str) -> Option<Vec<Vec<u8>>> {
         let value = HeaderValue::from_str(value).unwrap();
         Presented::read(&value).map(|shown| match shown {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_send_is_read() {
+    fn all_forms_that_clients_send_are_parsed() {
         for (value, shown) in [
             ("Basic dXNlcjpwYXNz", &["user", "pass"][..]),
             ("basic   dXNlcjpwYXNz", &["user", "pass"]),
@@ -97,7 +97,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_pair_survives(user in "[^:\\PC]{0,20}", password in "\\PC{0,80}") {
+        fn any_pair_is_encoded_and_parsed_unchanged(user in "[^:\\PC]{0,20}", password in "\\PC{0,80}") {
             let value = format!("Basic {}", BASE64.encode(format!("{user}:{password}")));
             prop_assert_eq!(read(&value), Some(words(&[&user, &password])));
         }

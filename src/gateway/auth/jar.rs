@@ -1,13 +1,15 @@
-//! Our cookies among others: under which names they go, where they are found in a request, and how they are taken out
-//! of what a service sees.
+//! Cookie names: the names of our cookies, how they are found in a request, and how they are removed from a request
+//! that is forwarded to a service.
 //!
-//! There are two names. A cookie with `Secure` makes browsers refuse the same name over http, so that a login there
-//! would never take hold. That of https also begins with `__Host-`: no page by http, and no other host, can plant one.
+//! There is one name for http and one for https. Browsers do not accept a cookie over http if its name is in use by a
+//! cookie with `Secure`, so with one name a login by http would fail. The https name also begins with `__Host-`: no
+//! page by http, and no other host, can set such a cookie.
 //!
-//! Besides a session's there is one that a browser shows to the login page only: the right password was typed in this
-//! browser before. It lets nobody in. Its path is that of the login page as the browser sees it, so it is left to the
-//! browser. And one is for whoever came by http with a token to where https is needed: it takes them there for as long
-//! as it takes to click, and whoever could read it on the way has read the token itself.
+//! Besides the session cookie there are two more. The browser cookie is sent to the login page only, and says that the
+//! right password was typed in this browser before. It authenticates no request. Its path is that of the login page as
+//! the browser sees it, so the path is not set but left to the browser. The crossing cookie is for a client that came
+//! by http with a token to a page where https is needed: it leads this client to https, and is valid for as long as the
+//! click may take. An attacker who could read this cookie on the network has read the token itself.
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
@@ -15,20 +17,20 @@ use axum::http::{HeaderMap, HeaderValue};
 use super::cookie::{BROWSER_LIFETIME, CROSSING_LIFETIME, LIFETIME};
 use super::digest::{Key, Keyed};
 
-/// Cookies of one name that are looked at in one request: more than a browser keeps for a host, so that no neighbour can
-/// plant so many beside ours that ours is not seen.
+/// How many cookies of one name are examined per request: more than a browser keeps for a host, so that servers on
+/// other ports of this host cannot set so many cookies that ours is not found.
 const MOST: usize = 192;
 
-/// What browsers take only by https, without a domain and for all paths.
+/// Browsers accept this prefix only by https, without a domain and for all paths.
 const PREFIX: &str = "__Host-";
 
-/// The same, but for the path.
+/// The same, without the rule for the path.
 const SECURE_PREFIX: &str = "__Secure-";
 
-/// What the names of those end in that say that a browser is known.
+/// The suffix of the browser cookie.
 const BROWSER: &str = "_browser";
 
-/// What the name of the one ends in that leads on to https.
+/// The suffix of the crossing cookie.
 const CROSSING: &str = "_crossing";
 
 /// The names of our cookies.
@@ -43,20 +45,20 @@ pub(super) struct Jar {
 /// What a cookie is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// It is a session.
+    /// Identifies a session.
     Session,
-    /// It says that the right password was typed in this browser before.
+    /// Says that the right password was typed in this browser before.
     Browser,
-    /// It leads from http to https. There is none by https.
+    /// Leads from http to https. There is no https form of it.
     Crossing,
 }
 
 impl Jar {
-    /// `name` is that by http, where somebody expects a certain one.
+    /// `name` is the http name, if a provider expects a certain one.
     pub(super) fn new(name: Option<&str>, key: &Key) -> Self {
         let http = name.and_then(usable).map_or_else(
             || {
-                // Cookies do not know ports: two instances on one host must not take each other's.
+                // Cookies do not depend on the port: two instances on one host must not use the same name.
                 let [a, b, c, d, ..] = Keyed::new(key).digest(&[b"name"]);
                 format!("desktopd_{:08x}", u32::from_be_bytes([a, b, c, d]))
             },
@@ -65,7 +67,7 @@ impl Jar {
         if let Some(name) = name
             && name != http
         {
-            tracing::warn!("\"{}\" cannot be a cookie's name by http; it is {http}", name.escape_debug());
+            tracing::warn!("\"{}\" cannot be a cookie name by http; using {http}", name.escape_debug());
         }
         Self {
             https: format!("{PREFIX}{http}"),
@@ -81,7 +83,7 @@ impl Jar {
         line(self.name(Purpose::Session, secure), value, LIFETIME.as_secs(), secure)
     }
 
-    /// `Set-Cookie` for a browser that is known, in an answer of the login page.
+    /// `Set-Cookie` for the browser cookie, in a response of the login page.
     pub(super) fn set_browser(&self, value: &str, secure: bool) -> Option<HeaderValue> {
         let (name, seconds) = (self.name(Purpose::Browser, secure), BROWSER_LIFETIME.as_secs());
         let secure = if secure { "; Secure" } else { "" };
@@ -89,12 +91,13 @@ impl Jar {
             .ok()
     }
 
-    /// `Set-Cookie` for the way from http to https.
+    /// `Set-Cookie` for the crossing cookie.
     pub(super) fn set_crossing(&self, value: &str) -> Option<HeaderValue> {
         line(&self.crossing, value, CROSSING_LIFETIME.as_secs(), false)
     }
 
-    /// `Set-Cookie` for no session any more, nor a way to one. By http that of https cannot be touched, nor was it sent.
+    /// `Set-Cookie` that removes the session and crossing cookies. By http, the https cookie was not sent and cannot be
+    /// removed.
     pub(super) fn clear(&self, secure: bool) -> Vec<HeaderValue> {
         let schemes: &[bool] = if secure { &[true, false] } else { &[false] };
         let sessions =
@@ -102,15 +105,15 @@ impl Jar {
         sessions.chain([line(&self.crossing, "", 0, false)]).flatten().collect()
     }
 
-    /// The values that a request shows. Other ports of the host can plant cookies of our name beside ours, so there
-    /// may be several.
+    /// The values of our cookie in a request. There may be several, because servers on other ports of the host can set
+    /// cookies with our name.
     pub(super) fn values<'a>(
         &'a self,
         headers: &'a HeaderMap,
         purpose: Purpose,
         secure: bool,
     ) -> impl Iterator<Item = &'a [u8]> {
-        // By bytes: what is not text in a neighbour's cookie is no reason not to find ours.
+        // Compared as bytes: a cookie of another server that is not valid text must not hide ours.
         let cookies = headers.get_all(COOKIE).into_iter().flat_map(|value| cookies(value.as_bytes()));
         let name = self.name(purpose, secure).as_bytes();
         cookies
@@ -118,7 +121,7 @@ impl Jar {
             .take(MOST)
     }
 
-    /// Takes our cookies out of a request's headers and leaves the others byte by byte.
+    /// Removes our cookies from a request's headers, and leaves the other cookies unchanged, byte by byte.
     pub(super) fn strip(&self, headers: &mut HeaderMap) {
         let ours = |cookie: &&[u8]| self.is_name(name_of(cookie));
         let shown = |value: &HeaderValue| cookies(value.as_bytes()).any(|cookie| ours(&cookie));
@@ -140,10 +143,11 @@ impl Jar {
         }
     }
 
-    /// Whether a service's `Set-Cookie` would replace one of ours, or stand beside it under the same name.
+    /// Whether the `Set-Cookie` of a service would replace one of our cookies, or add another cookie with the same
+    /// name.
     pub(super) fn is_ours(&self, set_cookie: &HeaderValue) -> bool {
         let cookie = set_cookie.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-        // Without a name it is sent back as its value alone, which may look like a name and a value.
+        // A browser sends a cookie without a name as its value alone, which may look like a name and a value.
         let cookie = cookie.strip_prefix(b"=").unwrap_or(cookie);
         self.is_name(name_of(cookie))
     }
@@ -170,7 +174,8 @@ fn line(name: &str, value: &str, seconds: u64, secure: bool) -> Option<HeaderVal
     HeaderValue::try_from(line).ok()
 }
 
-/// The parts of a `Cookie`, with the blanks around them. By `memchr`: every request is looked through, some twice.
+/// The parts of a `Cookie` header, with the blanks around them. Uses `memchr`, because every request is searched, some
+/// of them twice.
 fn cookies(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(value);
     std::iter::from_fn(move || {
@@ -185,7 +190,7 @@ fn name_of(cookie: &[u8]) -> &[u8] {
     memchr::memchr(b'=', cookie).map_or(cookie, |end| &cookie[..end]).trim_ascii()
 }
 
-/// What of a name can be one by http, where browsers refuse the prefixes of https.
+/// The part of a name that can be used by http, where browsers refuse the prefixes of https.
 fn usable(name: &str) -> Option<&str> {
     let prefix =
         |prefix: &str| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
@@ -208,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_what_browsers_take() {
+    fn cookie_names_are_valid_for_browsers() {
         for (wanted, http) in [
             (Some("C.123_auth_token"), "C.123_auth_token"),
             (Some("__Secure-auth"), "auth"),
@@ -227,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn each_scheme_has_its_own() {
+    fn each_scheme_has_its_own_cookie_name() {
         let jar = jar();
         let headers = request("ours=1; __Host-ours=2; xours=3; ours =4; ours=5;ours=6");
         let found =
@@ -241,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_are_stripped_and_others_stay() {
+    fn our_cookies_are_stripped_and_other_cookies_stay() {
         let jar = jar();
         for (sent, left) in [
             ("ours=x", None),
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn services_cannot_replace_them() {
+    fn services_cannot_replace_our_cookies() {
         let jar = jar();
         for line in ["ours=x; Path=/", "__Host-ours=x; Secure", " ours =x", "=ours=x", "= ours=x; Path=/"] {
             assert!(jar.is_ours(&HeaderValue::from_static(line)), "{line}");

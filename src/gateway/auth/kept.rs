@@ -1,10 +1,13 @@
-//! What must survive a restart: the credentials that somebody chose at run time, and which sessions are over.
+//! The credential store: what must survive a restart, namely the credentials that were set at run time, and which
+//! sessions have ended.
 //!
-//! Chosen credentials belong to those of the environment that they took the place of, known by a keyed fingerprint. A
-//! changed environment wins, and what was chosen is forgotten; an unchanged one loses.
+//! Stored credentials belong to the credentials in the environment that they replaced, identified by a keyed
+//! fingerprint. If the environment has changed since, its credentials are used and the stored ones are discarded; if it
+//! has not changed, the stored ones are used.
 //!
-//! Invariants: neither a password nor what it was before is written; a value is written whole; writing never holds up
-//! the threads that answer, and a disk that hangs holds up nobody for long.
+//! Invariants: neither a password nor the password that it replaced is written in plain text; a value is written as a
+//! whole; writing does not block the threads that answer requests, and a disk that hangs delays a request for a limited
+//! time only.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,32 +23,32 @@ use crate::config::secret::Secret;
 use crate::state::State;
 use crate::sys;
 
-/// The names of the values.
+/// The keys in the state.
 const CHOSEN: &str = "web-credentials";
 const SESSIONS: &str = "web-sessions";
 const FINGERPRINT_KEY: &str = "fingerprint-key";
 
-/// How long a disk may take.
+/// The timeout for a write.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The version of how sessions are written.
+/// The version of the format of [`Remembered`].
 const VERSION: u8 = 1;
 
-/// Credentials that took the place of others.
+/// Credentials that replaced those of the environment.
 #[derive(Serialize, Deserialize)]
 struct Chosen {
     user: String,
     hash: String,
-    /// The fingerprint of those others.
+    /// The fingerprint of the replaced credentials.
     instead_of: String,
 }
 
-/// Which sessions are over.
+/// Which sessions have ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Remembered {
-    /// All that were signed in another one.
+    /// The random id of the current session generation. All sessions that were signed in another generation have ended.
     pub(super) epoch: [u8; 16],
-    /// Those that were ended one by one, with the time at which they would have ended.
+    /// Sessions that were ended one by one, with their original expiry time.
     pub(super) revoked: HashMap<[u8; 16], u64>,
 }
 
@@ -72,11 +75,11 @@ impl Remembered {
     }
 }
 
-/// Where it is kept. Without a place it lives as long as this process.
+/// The storage. Without a state the values last as long as this process.
 #[derive(Clone, Default)]
 pub(super) struct Kept {
     state: Option<Arc<State>>,
-    /// Of the credentials that the environment gave.
+    /// The fingerprint of the credentials in the environment.
     given: String,
 }
 
@@ -89,7 +92,7 @@ impl Kept {
         Self { state: Some(state), given }
     }
 
-    /// What was chosen instead of what is given, unless that has changed since.
+    /// The credentials that were set at run time, unless the credentials in the environment have changed since.
     pub(super) fn chosen(&self) -> Option<(String, Password)> {
         let state = self.state.as_ref()?;
         let value = state.get(CHOSEN)?;
@@ -98,18 +101,18 @@ impl Kept {
             Some(chosen) if chosen.hash.parse::<bcrypt::HashParts>().is_err() => "cannot be read",
             None => "cannot be read",
             Some(chosen) if chosen.instead_of != self.given => {
-                "are older than what the environment says now, which is taken"
+                "are older than those of the environment, which are used instead"
             }
             Some(chosen) => return Some((chosen.user, Password::Hash(Secret::new(chosen.hash)))),
         };
-        tracing::warn!("the credentials set with set-web-credentials {why}; they are forgotten");
+        tracing::warn!("the credentials set with set-web-credentials {why}; they were discarded");
         if let Err(error) = state.remove(CHOSEN) {
             tracing::warn!("state {CHOSEN}: {error}");
         }
         None
     }
 
-    /// Which sessions are over. What cannot be read ends all of them.
+    /// Which sessions have ended. If the stored value cannot be read, all sessions have ended.
     pub(super) fn sessions(&self) -> Remembered {
         let value = self.state.as_ref().and_then(|state| state.get(SESSIONS));
         let none = |epoch| Remembered { epoch, revoked: HashMap::new() };
@@ -119,7 +122,7 @@ impl Kept {
         )
     }
 
-    /// Writes which credentials were chosen and, after it, that all sessions so far are over.
+    /// Writes the credentials that were set and, after them, that all sessions so far have ended.
     pub(super) async fn write_chosen(
         &self,
         user: &str,
@@ -131,7 +134,7 @@ impl Kept {
         self.write(vec![(CHOSEN, chosen), (SESSIONS, sessions.encode())]).await
     }
 
-    /// Writes which sessions are over.
+    /// Writes which sessions have ended.
     pub(super) async fn write_sessions(&self, sessions: &Remembered) -> Result<(), String> {
         self.write(vec![(SESSIONS, sessions.encode())]).await
     }
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_changed_environment_wins_and_an_unchanged_one_loses() {
+    async fn stored_credentials_are_used_until_the_environment_changes() {
         let hash = bcrypt::hash("chosen", 4).unwrap();
         for (user, password, wins) in [
             ("user", plain("given"), false),
@@ -193,7 +196,7 @@ mod tests {
             if let Some((user, Password::Hash(found))) = chosen {
                 assert_eq!((&*user, found.reveal()), ("ada", &*hash));
             }
-            // Forgotten for good: the same environment as at first would not bring it back.
+            // Discarded permanently: the original environment does not bring them back.
             let again = Kept::new(open(), &given("user", plain("given")));
             assert_eq!(again.chosen().is_none(), wins);
             assert_eq!(again.sessions(), sessions);
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_nobodys_password_and_ends_all_sessions() {
+    fn unreadable_state_gives_no_credentials_and_ends_all_sessions() {
         let dir = tempfile::tempdir().unwrap();
         let state = Arc::new(State::open(dir.path(), "one").0);
         let kept = Kept::new(Arc::clone(&state), &given("user", plain("given")));

@@ -1,4 +1,4 @@
-//! What is right at the moment: user, password, tokens and how sessions are signed. Changed as a whole.
+//! The active credentials: user, password, tokens and the signers of sessions. They are replaced as a whole.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use super::hashers::Hashers;
 use super::password::Passwords;
 use crate::config::secret::Secret;
 
-/// What all of them are made with.
+/// The parts that do not change when the credentials are replaced.
 pub(super) struct Making {
     pub(super) cookie_key: Key,
     pub(super) token_key: Keyed,
@@ -34,29 +34,29 @@ impl Making {
     }
 }
 
-/// What signs the values of our cookies.
+/// The signers of our cookies.
 pub(super) struct Signers {
     pub(super) sessions: Signer,
     pub(super) browsers: Signer,
     pub(super) crossings: Signer,
 }
 
-/// What is right at the moment.
+/// The active credentials.
 pub(super) struct Known {
     pub(super) user: String,
-    /// The user's name before, which browsers go on sending with the password of then.
+    /// The previous user name. Browsers continue to send it with the previous password.
     former: Option<String>,
     pub(super) passwords: Arc<Passwords>,
-    /// The text by which the password is known: sessions depend on it.
+    /// The given text of the password or its hash. The signatures of sessions depend on it.
     source: Secret,
     pub(super) signers: Signers,
     token_key: Keyed,
     tokens: Vec<Digest>,
-    /// Whether the password does where a token is asked for.
+    /// Whether the password is accepted in place of a token.
     pub(super) password_as_token: bool,
-    /// How often it was changed.
+    /// The generation number: how often the credentials were changed.
     pub(super) era: u32,
-    /// Whether it is somebody's choice instead of what was given at the start.
+    /// Whether user and password were set at run time instead of given at the start.
     pub(super) chosen: bool,
 }
 
@@ -80,7 +80,7 @@ impl Known {
         }
     }
 
-    /// The same with another user and password. Tokens go on, also one that was the password as well.
+    /// The same with another user and password. Tokens remain valid, even a token that is equal to the old password.
     pub(super) fn chosen(
         &self,
         (user, password): (&str, &Password),
@@ -104,7 +104,7 @@ impl Known {
         }
     }
 
-    /// The same in another epoch, in which no session of this one is good.
+    /// The same with another random generation id, so that no existing session is valid.
     pub(super) fn in_epoch(&self, making: &Making, epoch: &[u8; 16]) -> Self {
         let era = self.era + 1;
         let signers = making.signers(era, epoch, &self.user, self.source.reveal());
@@ -122,12 +122,12 @@ impl Known {
         }
     }
 
-    /// Whether a name is our user's, or was.
+    /// Whether a name is the current or the previous user name.
     pub(super) fn is_user(&self, name: &[u8]) -> bool {
         name == self.user.as_bytes() || self.former.as_ref().is_some_and(|former| name == former.as_bytes())
     }
 
-    /// What a token is known by that was wrong.
+    /// The fingerprint of a wrong token.
     pub(super) fn mark(&self, token: &[u8]) -> Mark {
         mark(self.token_key.digest(&[token, b"wrong"]))
     }
@@ -137,18 +137,19 @@ impl Known {
         self.tokens.iter().fold(false, |found, token| found | same(token, &shown))
     }
 
-    /// Whether this stands in a link to https for a token that came by http a moment ago.
+    /// Whether this value is valid in a link to https, in place of a token that came by http a short time ago.
     pub(super) fn is_crossing(&self, token: &[u8]) -> bool {
         self.signers.crossings.open(token, SystemTime::now(), false).is_some()
     }
 
-    /// Whether a password is ours, for those who are inside.
+    /// Whether a password is ours. The real password is recognised for authenticated clients only.
     pub(super) fn is_our_password(&self, shown: &[u8], inside: bool) -> bool {
         self.is_token(shown) || (inside && self.passwords.is_password(shown))
     }
 
-    /// Whether what stands in a token's place is no service's business. The password is recognised for those who are
-    /// inside only: a stranger, on a port that is open, could find it by what a service gets to see.
+    /// Whether a value in the place of a token is ours and must not reach a service. The password is recognised for
+    /// authenticated clients only: on an open port, a client without a login could otherwise find the password by
+    /// observing what a service receives.
     pub(super) fn is_ours(&self, token: &[u8], inside: bool) -> bool {
         self.is_token(token)
             || self.is_crossing(token)

@@ -1,10 +1,11 @@
-//! Who may enter: a session's cookie, Basic, a bearer token, or the provider's `?token=`.
+//! Authentication of requests: by a session cookie, by HTTP Basic, by a bearer token, or by the provider's `?token=`.
 //!
-//! Invariants: nothing secret is compared in a time that depends on it; what authenticated to us is never shown to a
-//! service; a valid session or token is never refused or delayed for the address that it comes from; what is right can
-//! be changed while requests come in, and from then on nothing that was right before lets anybody in; a password is a
-//! counted guess under whatever name it comes, except where it was right a while ago; a flood of guesses takes a bounded
-//! part of memory and of the processors, and whoever knows the password gets in all the same.
+//! Invariants: secrets are compared in constant time; a request that is forwarded to a service does not contain the
+//! credentials that authenticated it to the gateway; a valid session or token is never refused or delayed because of
+//! the client's address; credentials can be replaced while requests are served, and after the replacement the old
+//! credentials and the old sessions are not accepted any more; each password is counted as a guess, in whichever form
+//! it is sent, unless the same password was verified from the same network a short time ago; a flood of guesses uses a
+//! bounded part of memory and of the processors, and during the flood a user who knows the password can still log in.
 
 mod admit;
 mod change;
@@ -43,17 +44,18 @@ use digest::{Key, Keyed};
 use header::Presented;
 use known::{Known, Making};
 
-/// How somebody came in.
+/// How a request was authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// With a session's cookie.
+    /// By a session cookie.
     Session(SessionId),
-    /// With a cookie whose value is a token, where a provider's guide says so. Browsers send it by themselves.
+    /// By a cookie whose value is a token, as the guide of a provider describes. Browsers send such a cookie
+    /// automatically.
     TokenCookie,
-    /// With Basic, Bearer or `?token=`: with something that no browser sends by itself to a foreign page's request,
-    /// except Basic, which therefore never comes together with a foreign Origin.
+    /// By Basic, Bearer or `?token=`. A browser does not add these automatically to a request that a page of another
+    /// origin sends, except Basic; therefore Basic is never accepted together with a foreign Origin.
     Credentials,
-    /// With nothing, because the port is open.
+    /// Not authenticated: the port is open.
     Open,
 }
 
@@ -65,37 +67,37 @@ impl Access {
         }
     }
 
-    /// Whether somebody has shown who they are.
+    /// Whether the client has authenticated.
     pub(crate) fn is_inside(self) -> bool {
         self != Self::Open
     }
 }
 
-/// How a request comes.
+/// The properties of a request that the decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Way {
-    /// The port of ours.
+    /// The gateway port on which the request came in.
     pub(crate) port: u16,
-    /// Whether it came by https, as the client sees it.
+    /// Whether the request came by https, as the client sees it.
     pub(crate) secure: bool,
-    /// Whether a person waits for a page, who is led to the login.
+    /// Whether the request is a page navigation. Such a request is redirected to the login page.
     pub(crate) navigation: bool,
-    /// Whether the request needs a login also where its port is open.
+    /// Whether the request needs a login even if its port is open, because the request changes something in desktopd.
     pub(crate) changes_ours: bool,
 }
 
-/// Why somebody did not come in.
+/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// Nothing was shown.
+    /// The request has no credentials.
     Stranger,
-    /// What was shown is wrong.
+    /// The credentials of the request are wrong.
     Wrong,
-    /// Too many attempts: they may come back after that time.
+    /// Too many attempts. The client may try again after this time.
     TooMany(Duration),
 }
 
-/// The doorkeeper. Cheap to clone.
+/// The authenticator. Cheap to clone.
 #[derive(Clone)]
 pub struct Auth {
     inner: Arc<Inner>,
@@ -104,7 +106,8 @@ pub struct Auth {
 struct Inner {
     enabled: bool,
     excluded: Vec<u16>,
-    /// Whether a provider's name was given for the cookie, whose guide then says how else that cookie may be used.
+    /// Whether the configuration gives the cookie name of a provider. The guide of that provider then allows more uses
+    /// of the cookie.
     of_provider: bool,
     jar: jar::Jar,
     sessions: session::Sessions,
@@ -117,14 +120,14 @@ struct Inner {
 }
 
 impl Auth {
-    /// A doorkeeper without a memory. `cookie_key` signs sessions. `cost` is that of bcrypt ([`DEFAULT_COST`]) for a
-    /// password that came in plain text.
+    /// An authenticator that stores nothing on disk. `cookie_key` signs the sessions. `cost` is the bcrypt cost
+    /// ([`DEFAULT_COST`]) for a password that is given in plain text.
     pub fn new(credentials: Credentials, cookie_key: &[u8; 32], cost: u32) -> Self {
         Self::with(credentials, *cookie_key, cost, kept::Kept::default())
     }
 
-    /// One that remembers over restarts, in `state`: sessions and their end, and credentials that took the place of
-    /// these.
+    /// An authenticator that stores in `state` what must survive a restart: ended sessions, and credentials that
+    /// replaced the given ones.
     pub fn kept_in(state: Arc<State>, credentials: Credentials, cost: u32) -> Self {
         let cookie_key = state.key("cookie-key");
         let kept = kept::Kept::new(state, &credentials);
@@ -159,42 +162,42 @@ impl Auth {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Hashes the password in the background, if nobody's login has done so yet: that takes a processor for a good
-    /// part of a second, which a start has better uses for. Must be called within a runtime.
+    /// Hashes the password in the background, unless a login has already caused that. Hashing uses a processor for a
+    /// considerable part of a second, so it is not done during the start. Must be called within a runtime.
     pub fn hash_ahead(&self) {
         let known = self.known();
         tokio::spawn(async move { known.passwords.hash().await });
     }
 
-    /// The user who may log in, and whether that is somebody's choice instead of what was given at the start.
+    /// The user who may log in, and whether this user was set at run time instead of given at the start.
     pub fn user(&self) -> (String, bool) {
         let known = self.known();
         (known.user.clone(), known.chosen)
     }
 
-    /// What has happened at the door so far.
+    /// The authentication counters since the start.
     pub fn counters(&self) -> Counters {
         self.inner.counts.read()
     }
 
-    /// Closes every open tunnel and stream. Sessions stay valid.
+    /// Closes every open upgraded connection and stream. Sessions stay valid.
     pub fn close_all(&self) {
         self.inner.sessions.close_all();
     }
 
-    /// Whether strangers may use this port.
+    /// Whether clients without a login may use this port.
     pub(crate) fn is_open(&self, port: u16) -> bool {
         !self.inner.enabled || self.inner.excluded.contains(&port)
     }
 
-    /// The address without our token, or what stands in its place, if that is in it.
+    /// The URI without our token, or without the value that replaces our token; `None` if the URI contains neither.
     pub(crate) fn without_token(&self, uri: &Uri, access: Access) -> Option<String> {
         uri::without_token(uri, |token| self.known().is_ours(token, access.is_inside()))
     }
 
-    /// Removes what authenticates to us from a request that goes to a service. Credentials that name our user count
-    /// as ours even if wrong: a password with a typing mistake is nobody's business either. `inside`: it comes from
-    /// somebody who has shown who they are.
+    /// Removes the credentials of the gateway from a request that is forwarded to a service. Basic credentials with our
+    /// user's name are removed even if the password is wrong: a service must not see a mistyped password either.
+    /// `inside`: the client of this request has authenticated.
     pub fn strip(&self, headers: &mut HeaderMap, inside: bool) {
         self.inner.jar.strip(headers);
         if let Some(referer) = headers.get(REFERER) {
@@ -208,7 +211,7 @@ impl Auth {
         }
         let Some(value) = headers.get(AUTHORIZATION) else { return };
         let ours = Presented::read(value).is_some_and(|shown| match shown {
-            // Also what was typed together with a name that is not ours: the password is.
+            // Also if the user name is not ours: the password may be ours.
             Presented::Basic(pair) => {
                 let known = self.known();
                 known.is_user(pair.user()) || known.is_our_password(pair.password(), inside)
@@ -220,12 +223,13 @@ impl Auth {
         }
     }
 
-    /// Whether a service's `Set-Cookie` would replace our cookie.
+    /// Whether the `Set-Cookie` of a service would replace one of our cookies.
     pub fn is_our_cookie(&self, set_cookie: &HeaderValue) -> bool {
         self.inner.jar.is_ours(set_cookie)
     }
 
-    /// A lease for something long-lived. It costs next to nothing until somebody asks when it ends.
+    /// A session guard for something long-lived. The guard costs almost nothing until its first call of
+    /// [`Lease::ended`].
     pub(crate) fn lease(&self, access: Access) -> Lease {
         self.inner.sessions.lease(access.session())
     }

@@ -1,17 +1,18 @@
-//! Who an address stands for when guesses are counted: one person, a network of theirs, or everybody.
+//! The network that an address is counted as when guesses are counted: one client, the network of one client, or an
+//! address that all users share.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// `64:ff9b::/96`, without the 32 bits that follow.
 const TRANSLATOR: u128 = 0x0064_ff9b << 64;
 
-/// Where attempts come from.
+/// The origin of attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
-    /// One address for all of it.
+    /// One address that represents the whole network.
     pub(super) address: IpAddr,
-    /// Whether it is somebody's own. Behind the others (Docker's bridge, a provider's ingress, a carrier's NAT) may be
-    /// everybody who uses this machine, its owner included.
+    /// Whether the address belongs to one client. Other addresses (Docker's bridge, a provider's ingress, a carrier's
+    /// NAT) may be shared by all users of this machine, its owner included.
     pub(super) public: bool,
 }
 
@@ -25,29 +26,30 @@ impl Network {
 
     fn of_v6(v6: Ipv6Addr) -> Self {
         let bits = v6.to_bits();
-        // A translator (RFC 6052): the IPv4 address stands at the end.
+        // An address translator (RFC 6052): the IPv4 address is at the end.
         if let (TRANSLATOR, Ok(v4)) = (bits >> 32, u32::try_from(bits & 0xffff_ffff)) {
             return Self::of(Ipv4Addr::from_bits(v4).into());
         }
         let shared =
             v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local();
-        // Whoever has one IPv6 address has 2^64 of them.
+        // A client with one IPv6 address has 2^64 of them.
         Self { address: Ipv6Addr::from_bits(bits & !u128::from(u64::MAX)).into(), public: !shared }
     }
 }
 
-/// How many networks an address is counted in: what a provider has, what a customer has, and its own.
+/// How many networks an address is counted in: those of the provider and of the customer, and its own.
 pub(super) const LEVELS: usize = 3;
 
 impl Network {
-    /// A browser that is known, counted apart from everybody who has the same address. No network has such an address:
-    /// the second half of theirs is zero.
+    /// A browser in which the right password was typed before. It is counted separately from all other clients of its
+    /// address. No network has such an address: the lower half of network addresses is zero.
     pub(super) fn of_browser(id: [u8; 16], peer: IpAddr) -> Self {
         let address = Ipv6Addr::from_bits(u128::from_be_bytes(id) | 1 << 127 | 1);
         Self { address: address.into(), public: Self::of(peer).public }
     }
 
-    /// The same place for guesses of another kind, which are counted apart. No other place has such an address.
+    /// The same network for guesses of another kind, which are counted separately. No other network has such an
+    /// address.
     pub(super) fn aside(self) -> Self {
         let address = match self.address {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
@@ -56,18 +58,18 @@ impl Network {
         Self { address: address.into(), ..self }
     }
 
-    /// The networks that it is in, from the widest to itself.
+    /// The networks that contain this one, from the widest to itself.
     pub(super) fn within(self) -> [u128; LEVELS] {
         let (bits, lengths) = match self.address {
             IpAddr::V4(v4) => (v4.to_ipv6_mapped().to_bits(), [96 + 16, 96 + 24, 96 + 32]),
-            // A browser's has no more than itself.
+            // A browser is in no other network.
             IpAddr::V6(v6) if v6.to_bits() & 1 == 1 => (v6.to_bits(), [128; LEVELS]),
             IpAddr::V6(v6) => (v6.to_bits(), [32, 48, 64]),
         };
         lengths.map(|length| bits & !u128::MAX.checked_shr(length).unwrap_or(0))
     }
 
-    /// The address, as long for both versions.
+    /// The address in a format of the same length for IPv4 and IPv6.
     pub(super) fn bytes(self) -> [u8; 16] {
         match self.address {
             IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
@@ -76,7 +78,7 @@ impl Network {
     }
 }
 
-/// Whether an address is nobody's on the internet.
+/// Whether an address is not a public address of the internet.
 pub(in crate::gateway) fn is_shared(address: IpAddr) -> bool {
     !Network::of(address).public
 }
@@ -93,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shared_addresses_are_known_and_networks_are_one() {
+    fn shared_addresses_are_recognised_and_a_network_has_one_address() {
         for (address, network, public) in [
             ("203.0.113.9", "203.0.113.9", true),
             ("127.0.0.1", "127.0.0.1", false),
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_in_wider_ones() {
+    fn networks_are_within_wider_networks() {
         for (address, within) in [
             ("203.0.113.9", ["::ffff:203.0.0.0", "::ffff:203.0.113.0", "::ffff:203.0.113.9"]),
             ("2001:db8:1:2:3::4", ["2001:db8::", "2001:db8:1::", "2001:db8:1:2::"]),

@@ -1,10 +1,10 @@
-//! The password: bcrypt on threads of its own, few at a time, so that guessing cannot take all processors; and a
-//! memory of who was right, so that Basic costs bcrypt once and not on every request.
+//! The password check: bcrypt on a few separate threads, so that guesses cannot take all processors, and a cache of
+//! verified passwords, so that Basic costs one run of bcrypt and not one for every request.
 //!
-//! Invariants: a wrong user costs the same as a wrong password (both are checked against the same hash); only what
-//! was right is remembered, as a keyed digest, and it lets in for a limited time and only where it came from: elsewhere
-//! a guess has to wait for its turn, or it could be told from a wrong one at the speed of the network; bcrypt never
-//! cuts a password in silence.
+//! Invariants: a wrong user costs the same as a wrong password (both are checked against the same hash); the cache
+//! holds only verified pairs, as keyed digests, for a limited time, and an entry is valid only for the network it came
+//! from: from other networks every attempt has to wait for its turn, because otherwise an attacker could distinguish
+//! the right password from wrong ones at the speed of the network; a password is never cut silently by bcrypt.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::config::env::PASSWORD_LIMIT;
 /// How long a verified pair is remembered.
 const MEMORY: Duration = Duration::from_secs(10 * 60);
 
-/// From how many networks: one person has a few.
+/// For how many networks pairs are remembered: one person uses a few.
 const PLACES: usize = 32;
 
 /// Checks user and password.
@@ -29,12 +29,13 @@ pub(super) struct Passwords {
     user: Digest,
     source: Password,
     cost: u32,
-    /// Made once, when it is needed first, if the password came in plain text. `None` inside: nothing can be right.
+    /// Made once, on first use, if the password was given in plain text. `None` inside: no password can be right.
     hash: OnceCell<Option<Arc<str>>>,
     key: Keyed,
-    /// User, password and network, and until when; the one that ends first stands first.
+    /// Digests of user, password and network, with their expiry time; the one that expires first is first.
     verified: RwLock<Vec<(Digest, Instant)>>,
-    /// The password, as soon as it is known. It tells what is ours from what is a service's, and lets nobody in.
+    /// The digest of the password, as soon as the password is known. It is used to recognise our password in a request
+    /// to a service, and never to accept a login.
     itself: OnceLock<Digest>,
     hashers: Arc<Hashers>,
 }
@@ -60,7 +61,7 @@ impl Passwords {
         }
     }
 
-    /// Whether exactly this pair was right a while ago, from the same network. Cheap.
+    /// Whether exactly this pair was verified a short time ago, from the same network. Cheap.
     pub(super) fn remembers(&self, user: &[u8], password: &[u8], from: Network) -> bool {
         let verified = self.verified.read().unwrap_or_else(PoisonError::into_inner);
         if verified.is_empty() {
@@ -81,20 +82,21 @@ impl Passwords {
         verified.push((right, now + MEMORY));
     }
 
-    /// Whether this is the password, for those who are inside. Where only its hash was given, it is known as such after
-    /// somebody has shown it.
+    /// Whether this is the password; to be used for authenticated clients only. If only the hash was given, the
+    /// password is recognised after the first successful login.
     pub(super) fn is_password(&self, shown: &[u8]) -> bool {
         self.itself.get().is_some_and(|itself| same(itself, &recognised(&self.key, shown)))
     }
 
-    /// What a pair is known by that was wrong.
+    /// The fingerprint of a wrong pair.
     pub(super) fn mark(&self, user: &[u8], password: &[u8]) -> Mark {
         mark(self.key.digest(&[user, password]))
     }
 
-    /// Whether the pair is right. Whoever asks has waited for a free thread.
+    /// Whether the pair is right. The caller has waited for a free thread.
     pub(super) async fn check(&self, user: &[u8], password: &[u8], from: Network) -> bool {
-        // A page asks for many things at once: the first of them did the work for the others meanwhile.
+        // A page sends many requests at once: the first of them has verified the password for the other requests in the
+        // meantime.
         if self.remembers(user, password, from) {
             return true;
         }
@@ -111,20 +113,20 @@ impl Passwords {
         right
     }
 
-    /// The hash; made on the first call.
+    /// The bcrypt hash; made on the first call.
     pub(super) async fn hash(&self) -> Option<Arc<str>> {
         let make = async || match &self.source {
             Password::Hash(hash) => {
                 let hash: Arc<str> = hash.reveal().into();
                 if hash.parse::<bcrypt::HashParts>().is_err() {
-                    tracing::error!("the password hash is no bcrypt hash; nobody can log in with a password");
+                    tracing::error!("the password hash is not a bcrypt hash; no password is accepted");
                     return None;
                 }
                 Some(hash)
             }
             Password::Plain(plain) if !usable(plain.reveal().as_bytes()) => {
                 tracing::error!(
-                    "the password is empty, longer than {PASSWORD_LIMIT} bytes or holds a zero byte; nobody can log in with it"
+                    "the password is empty, longer than {PASSWORD_LIMIT} bytes or holds a zero byte; it is not accepted"
                 );
                 None
             }
@@ -133,7 +135,7 @@ impl Passwords {
                 match self.hashers.run(move || bcrypt::hash(plain.reveal(), cost)).await {
                     Some(Ok(hash)) => Some(hash.into()),
                     Some(Err(error)) => {
-                        tracing::error!("hash the password: {error}; nobody can log in with it");
+                        tracing::error!("hash the password: {error}; no password is accepted");
                         None
                     }
                     None => None,
@@ -144,13 +146,13 @@ impl Passwords {
     }
 }
 
-/// What the password itself is known by.
+/// The digest by which the password itself is recognised.
 fn recognised(key: &Keyed, password: &[u8]) -> Digest {
     key.digest(&[password, b"itself"])
 }
 
-/// Whether it can be a password. bcrypt would cut a longer one, and repeats a shorter one after a zero byte: `a` and
-/// `a\0a` look the same.
+/// Whether a text can be a password. bcrypt would cut a longer one, and repeats a shorter one after a zero byte: `a`
+/// and `a\0a` have the same hash.
 pub(super) fn usable(password: &[u8]) -> bool {
     !password.is_empty() && password.len() <= PASSWORD_LIMIT && !password.contains(&0)
 }
@@ -200,7 +202,7 @@ mod tests {
             passwords.takes(user, password).await;
             assert_eq!(counts.read().hashes - before, 1, "{user}:{password}");
         }
-        // What was right costs nothing any more; what is beside it does.
+        // A verified pair needs no further bcrypt; any other pair does.
         let before = counts.read().hashes;
         assert!(passwords.takes("user", "password").await);
         assert_eq!(counts.read().hashes, before);
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_pair_is_right() {
+    async fn only_the_exact_pair_is_accepted() {
         let passwords = plain("pässwort 密码");
         assert!(!passwords.remembers(b"user", "pässwort 密码".as_bytes(), from("192.0.2.1")));
         for (user, password, right) in [
@@ -227,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_was_right_is_known_where_they_were_and_guesses_elsewhere_are_none_the_wiser() {
+    async fn verified_pair_is_remembered_only_for_its_network() {
         let passwords = plain("password");
         let remembered = |address: &str| passwords.remembers(b"user", b"password", from(address));
         assert!(passwords.takes("user", "password").await);
@@ -236,7 +238,7 @@ mod tests {
         {
             assert_eq!(remembered(address), known, "{address}");
         }
-        // More places than anybody has: the first is forgotten.
+        // More networks than are remembered: the oldest entry is removed.
         for n in 1..=PLACES {
             let address = format!("2001:db8:0:{n:x}::1");
             assert!(passwords.check(b"user", b"password", from(&address)).await);
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_cut() {
+    async fn too_long_password_is_refused_instead_of_cut() {
         let longest = "x".repeat(72);
         let passwords = plain(&longest);
         assert!(passwords.takes("user", &longest).await);
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_empty_password_lets_nobody_in() {
+    async fn empty_password_is_refused() {
         assert!(!plain("").takes("user", "").await);
     }
 
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_memory_fades() {
+    async fn verified_pair_is_forgotten_after_a_while() {
         let passwords = plain("password");
         assert!(passwords.takes("user", "password").await);
         tokio::time::advance(MEMORY).await;

@@ -1,19 +1,20 @@
-//! Who waits for a thread that checks passwords: a few at once, of all that there are.
+//! The queue in front of the hash pool: a few attempts are checked at the same time, the other attempts wait.
 //!
-//! A flood of guesses from ever new addresses must not keep out the one person who knows the password. So a turn goes,
-//! in this order, to:
+//! A flood of guesses from ever new addresses must not keep out the one user who knows the password. So the next turn
+//! goes, in this order, to:
 //!
-//! 1. a browser in which the right password was typed before (it shows a cookie that says so),
+//! 1. a browser in which the right password was typed before (it sends a cookie that says so),
 //! 2. a network from which the right password came before,
-//! 3. the network of which the fewest attempts were checked of late, from the widest (what a provider has) to the
-//!    narrowest (what one person has). All addresses of one provider are one crowd: a newcomer from elsewhere goes first.
+//! 3. the network of which the fewest attempts were checked lately. Networks are compared from the widest (of a
+//!    provider) to the narrowest (of one client). All addresses of one provider are one group: a client from another
+//!    provider goes first.
 //!
-//! Of equals the last to come goes first: who has waited long has probably gone, or has sent many. Where there are
-//! several threads, one of them is never a crowd's: a check takes seconds where the processors are busy, and a newcomer
-//! has one check to wait for, and not two.
+//! Among equal attempts the newest goes first: a client that has waited long has probably disconnected, or has sent
+//! many attempts. If there are several threads, one of them is never used by a group with many attempts: a check takes
+//! seconds when the processors are busy, and a new client has to wait for one check only, not for two.
 //!
-//! Invariants: no more wait than [`WAITING`], and none longer than [`PATIENCE`]; who is one too many, or would be, hears
-//! so at once; who goes away while they wait is not checked.
+//! Invariants: at most [`WAITING`] attempts wait, and none longer than [`PATIENCE`]; when there are too many, the last
+//! in order is refused at once; an attempt whose client disconnects while it waits is not checked.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -26,28 +27,28 @@ use tokio::time::{Instant, timeout};
 use super::network::Network;
 use super::traffic::{Cells, Traffic, Weight};
 
-/// How many wait at once.
+/// How many attempts wait at the same time.
 const WAITING: usize = 64;
 
 /// How long they wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// When somebody may come back for whom there was no turn.
+/// When a client may try again whose attempt got no turn.
 const COME_BACK: Duration = Duration::from_secs(5);
 
-/// Networks from which the right password came that are known.
+/// How many networks are remembered from which the right password came.
 const KNOWN: usize = 64;
 
-/// Whoever asks.
+/// The origin of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asker {
-    /// Whom the attempt is counted for.
+    /// The network that the attempt is counted for.
     pub(super) from: Network,
     /// Whether it comes from a browser in which the right password was typed before.
     pub(super) known: bool,
 }
 
-/// Cheap to clone.
+/// The queue. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Queue {
     shared: Arc<Mutex<Shared>>,
@@ -55,12 +56,12 @@ pub(super) struct Queue {
 
 struct Shared {
     free: usize,
-    /// Threads that a crowd leaves to others.
+    /// Threads that networks with many attempts cannot use.
     reserved: usize,
     waiting: Vec<Waiting>,
     tickets: u64,
     traffic: Traffic,
-    /// The one that was right last stands last.
+    /// Networks from which the right password came; the latest is last.
     known: VecDeque<Network>,
 }
 
@@ -71,7 +72,7 @@ struct Waiting {
     turn: oneshot::Sender<Pass>,
 }
 
-/// What is known of somebody; who stands first goes first.
+/// The priority of an attempt; the smallest goes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     KnownBrowser,
@@ -79,7 +80,7 @@ enum Standing {
     Stranger,
 }
 
-/// The right to have a password checked. Dropping it lets the next one in.
+/// The right to have a password checked. When it is dropped, the next attempt gets its turn.
 pub(super) struct Pass(Queue);
 
 impl Queue {
@@ -95,7 +96,7 @@ impl Queue {
         Self { shared: Arc::new(Mutex::new(shared)) }
     }
 
-    /// Waits for a turn. If there is none: the time after which to come back.
+    /// Waits for a turn. The error is the time after which the client may try again.
     pub(super) async fn enter(&self, asker: Asker) -> Result<Pass, Duration> {
         let turn = match self.join(asker) {
             Joined::Inside(pass) => return Ok(pass),
@@ -107,7 +108,7 @@ impl Queue {
         }
     }
 
-    /// The right password came from there.
+    /// Records that the right password came from this network.
     pub(super) fn learn(&self, from: Network) {
         let mut shared = self.lock();
         shared.known.retain(|known| *known != from);
@@ -134,7 +135,7 @@ impl Queue {
         if shared.waiting.len() > WAITING
             && let Some(last) = shared.last()
         {
-            // Dropping the sender says it; it may be the one who has just come.
+            // The attempt gets its refusal because its sender is dropped. It may be the attempt that was just added.
             drop(shared.waiting.swap_remove(last));
         }
         Joined::Waits(turn)
@@ -145,7 +146,7 @@ impl Queue {
     }
 }
 
-/// What came of joining.
+/// The result of joining the queue.
 enum Joined {
     Inside(Pass),
     Waits(oneshot::Receiver<Pass>),
@@ -164,7 +165,7 @@ impl Shared {
         }
     }
 
-    /// Whether there is a thread for somebody now.
+    /// Whether a thread is free for an attempt with this priority.
     fn admits(&self, standing: Standing, cells: Cells) -> bool {
         let is_of_crowd = standing == Standing::Stranger && self.traffic.weight(cells)[0] != (0, 0);
         self.free > if is_of_crowd { self.reserved } else { 0 }
@@ -175,12 +176,12 @@ impl Shared {
         (*standing, self.traffic.weight(*cells), Reverse(*ticket))
     }
 
-    /// The one of those who wait whose turn is next.
+    /// The waiting attempt that is next.
     fn first(&self) -> Option<usize> {
         (0..self.waiting.len()).min_by_key(|at| self.rank(*at))
     }
 
-    /// The one whose turn would be last.
+    /// The waiting attempt that is last in order.
     fn last(&self) -> Option<usize> {
         (0..self.waiting.len()).max_by_key(|at| self.rank(*at))
     }
@@ -192,7 +193,7 @@ impl Drop for Pass {
             let mut shared = self.0.lock();
             shared.waiting.retain(|waiting| !waiting.turn.is_closed());
             shared.free += 1;
-            // Where there is none for the first, there is none for the others.
+            // If there is no thread for the first, there is none for the other attempts.
             let next = shared.first().filter(|at| {
                 let Waiting { standing, cells, .. } = &shared.waiting[*at];
                 shared.admits(*standing, *cells)
@@ -204,7 +205,7 @@ impl Drop for Pass {
             }
             next
         };
-        // Whoever has gone in this very moment drops what was sent, which lets the next one in.
+        // If the client disconnects at this moment, the pass is dropped unused, and the next attempt gets its turn.
         if let Some(next) = next {
             drop(next.turn.send(Self(self.0.clone())));
         }

@@ -1,7 +1,8 @@
-//! What is open on behalf of whom: everything long-lived (tunnels, streams) holds a lease, and ends with it.
+//! Sessions and their guards: everything long-lived (upgraded connections, streams) holds a session guard ([`Lease`]),
+//! and ends with it.
 //!
-//! Invariants: once a session is revoked, no lease of it stays open and none is given any more, also after a restart;
-//! a lease costs nothing until somebody asks when it ends, and still ends by what happened before that.
+//! Invariants: after a session is revoked, no guard of it stays open and no new one is given, also after a restart; a
+//! guard costs nothing until the first call of [`Lease::ended`], and it still notices what ended it before that call.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -12,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::cookie::SessionId;
 use super::kept::Remembered;
 
-/// Revoked sessions that are remembered. They are not forgotten when they would have ended: a clock that was wrong
-/// would bring them back. Rather than forget one, all sessions are ended.
+/// How many revoked sessions are remembered. They are not removed at their expiry time: with a clock that was wrong,
+/// they would become valid again. When there are more, all sessions are ended.
 const REVOKED: usize = 4096;
 
 /// All open sessions. Cheap to clone.
@@ -24,13 +25,13 @@ pub(super) struct Sessions {
 
 #[derive(Default)]
 struct Shared {
-    /// How often everything was closed. Whatever began before the last time has to end.
+    /// How often everything was closed. All that began before the last time has to end.
     closings: AtomicU64,
-    /// The sessions that are good are those of this era.
+    /// The current generation number. Only sessions of this generation are valid.
     era: AtomicU32,
-    /// Spares everybody the lock below until the first log-out.
+    /// Avoids the lock below until the first logout.
     any_revoked: AtomicBool,
-    /// With the time at which they would have ended.
+    /// The revoked sessions, with their original expiry time.
     revoked: RwLock<HashMap<[u8; 16], u64>>,
     open: Mutex<Open>,
 }
@@ -41,29 +42,29 @@ struct Open {
     sessions: HashMap<[u8; 16], (CancellationToken, usize)>,
 }
 
-/// Held as long as something is open.
+/// The session guard: held as long as something is open.
 pub(crate) struct Lease {
     sessions: Sessions,
     session: Option<SessionId>,
     closings: u64,
-    /// When it ends, and whether it is counted among its session's.
+    /// The token that ends it, and whether this guard is counted among those of its session.
     ended: OnceLock<(CancellationToken, bool)>,
 }
 
 impl Lease {
-    /// Cancelled when whatever holds the lease has to close.
+    /// Cancelled when the holder of the guard has to close.
     pub(crate) fn ended(&self) -> &CancellationToken {
         &self.ended.get_or_init(|| self.sessions.enter(self.session, self.closings)).0
     }
 
-    /// Whether the session is over by now, for what is too short to be ended.
+    /// Whether the session has ended by now; for work that is too short to be interrupted.
     pub(crate) fn is_revoked(&self) -> bool {
         self.session.is_some_and(|session| self.sessions.is_revoked(session))
     }
 }
 
 impl Clone for Lease {
-    /// Another one as old as this one: what has ended it since ends that, too.
+    /// The clone has the same age: an event that ended this guard ends the clone as well.
     fn clone(&self) -> Self {
         let (sessions, ended) = (self.sessions.clone(), OnceLock::new());
         Self { sessions, session: self.session, closings: self.closings, ended }
@@ -84,13 +85,13 @@ impl Drop for Lease {
 }
 
 impl Sessions {
-    /// Revoked ones that are remembered from before.
+    /// Sets the revoked sessions that were stored before.
     pub(super) fn remember(&self, revoked: HashMap<[u8; 16], u64>) {
         self.shared.any_revoked.store(!revoked.is_empty(), Ordering::Release);
         *self.shared.revoked.write().unwrap_or_else(PoisonError::into_inner) = revoked;
     }
 
-    /// A lease for a session, or for somebody who came without one.
+    /// A guard for a session, or for a client without a session.
     pub(super) fn lease(&self, session: Option<SessionId>) -> Lease {
         let closings = self.shared.closings.load(Ordering::Acquire);
         Lease { sessions: self.clone(), session, closings, ended: OnceLock::new() }
@@ -98,7 +99,8 @@ impl Sessions {
 
     fn enter(&self, session: Option<SessionId>, closings: u64) -> (CancellationToken, bool) {
         let mut open = self.open();
-        // Under the lock, which whoever revokes or closes takes after saying so: one of the two sees the other.
+        // Checked under the lock. The functions that revoke or close set their flag before they take the lock or while
+        // they hold it, so one of the two sides always sees the other.
         let late = closings != self.shared.closings.load(Ordering::Acquire);
         if late || session.is_some_and(|session| self.is_revoked(session)) {
             let ended = CancellationToken::new();
@@ -109,14 +111,14 @@ impl Sessions {
         let Some(session) = session else { return (ended, false) };
         let (token, leases) = open.sessions.entry(session.id()).or_insert_with(|| (ended.clone(), 0));
         *leases += 1;
-        // Cancelled by `close_all`, which ends what was open then and nothing later.
+        // Cancelled by `close_all`, which ends only what was open at that time.
         if token.is_cancelled() {
             *token = ended;
         }
         (token.clone(), true)
     }
 
-    /// Ends a session that would have lasted until `end`. `false` when so many are revoked that all have to end.
+    /// Ends a session with the expiry time `end`. `false` if too many sessions are revoked, so that all have to end.
     pub(super) fn revoke(&self, session: SessionId, end: u64) -> bool {
         {
             let mut revoked = self.shared.revoked.write().unwrap_or_else(PoisonError::into_inner);
@@ -140,13 +142,14 @@ impl Sessions {
             && self.shared.revoked.read().unwrap_or_else(PoisonError::into_inner).contains_key(&session.id())
     }
 
-    /// What has to be known after a restart, in the epoch that it belongs to.
+    /// The values that must survive a restart, in the generation with this random id.
     pub(super) fn remembered(&self, epoch: [u8; 16]) -> Remembered {
         let revoked = self.shared.revoked.read().unwrap_or_else(PoisonError::into_inner).clone();
         Remembered { epoch, revoked }
     }
 
-    /// Ends all sessions: only those of `era` are good from now on. What was revoked is no cookie any more.
+    /// Ends all sessions: from now on only sessions of the generation `era` are valid. The list of revoked sessions is
+    /// cleared, because their cookies are not valid any more.
     pub(super) fn end_all(&self, era: u32) {
         self.shared.era.store(era, Ordering::Release);
         self.remember(HashMap::new());
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_nobody_has_asked_ends_all_the_same() {
+    fn unused_lease_is_ended_by_earlier_events() {
         for end in [
             (|sessions, one| assert!(sessions.revoke(one, 0))) as fn(&Sessions, SessionId),
             |sessions, _| sessions.close_all(),
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_of_another_era_are_over() {
+    fn sessions_of_another_generation_are_invalid() {
         let (sessions, one) = (Sessions::default(), SessionId::random());
         sessions.end_all(1);
         assert!(sessions.is_revoked(one) && is_over(&sessions.lease(Some(one))));
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn revocations_are_not_forgotten_but_there_may_be_too_many() {
+    fn revocations_are_kept_and_limited_in_number() {
         let sessions = Sessions::default();
         let first = SessionId::random();
         assert!(sessions.revoke(first, 0));

@@ -1,4 +1,4 @@
-//! Tests of the whole, without connections: schemes, restarts, and what services see.
+//! Tests of the authentication as a whole, without connections: schemes, restarts, and what services receive.
 
 use super::*;
 use crate::config::secret::Secret;
@@ -24,7 +24,7 @@ fn fresh() -> Auth {
     Auth::new(credentials(), &[7; 32], 4)
 }
 
-/// After a restart with what was kept in the folder.
+/// The authenticator after a restart with the state in this folder.
 fn restarted(dir: &Path, credentials: Credentials) -> Auth {
     Auth::kept_in(Arc::new(State::open(dir, "one").0), credentials, 4)
 }
@@ -37,7 +37,7 @@ fn request(lines: &[(&'static str, &str)]) -> HeaderMap {
     headers
 }
 
-/// A browser: what it would send of all that it was ever told to keep.
+/// A browser: the cookies that it would send.
 #[derive(Clone, Default)]
 struct Browser(Vec<(String, String)>);
 
@@ -98,7 +98,7 @@ async fn knows(auth: &Auth, user: &str, password: &str) -> bool {
 }
 
 #[tokio::test]
-async fn one_browser_logs_in_by_https_and_then_by_http_and_out_again() {
+async fn browser_logs_in_by_https_and_by_http_and_logs_out() {
     let auth = fresh();
     let mut browser = Browser::default();
     browser.enter(&auth, true);
@@ -106,20 +106,20 @@ async fn one_browser_logs_in_by_https_and_then_by_http_and_out_again() {
     browser.enter(&auth, false);
     assert!(browser.is_in(&auth, true) && browser.is_in(&auth, false), "both names beside each other");
     assert_eq!(browser.0.len(), 2);
-    // By http the session of https cannot be reached, and goes on.
+    // A logout by http does not reach the https session, which stays valid.
     let kept = browser.clone();
     browser.leave(&auth, false).await;
     assert!(browser.is_in(&auth, true) && !browser.is_in(&auth, false));
-    assert!(!kept.is_in(&auth, false), "over, also for whoever has copied it");
+    assert!(!kept.is_in(&auth, false), "ended, also for a copy of the cookie");
     browser.enter(&auth, false);
     let kept = browser.clone();
-    // By https everything that is shown is over.
+    // A logout by https ends all sessions whose cookies the request has.
     browser.leave(&auth, true).await;
     assert!(browser.0.is_empty() && !kept.is_in(&auth, true) && !kept.is_in(&auth, false));
 }
 
 #[tokio::test]
-async fn a_cookie_of_http_opens_nothing_by_https_under_either_name() {
+async fn http_cookie_is_refused_by_https_under_either_name() {
     let auth = fresh();
     let line = auth.log_in(false).unwrap();
     let pair = line.to_str().unwrap().split(';').next().unwrap();
@@ -131,7 +131,7 @@ async fn a_cookie_of_http_opens_nothing_by_https_under_either_name() {
 }
 
 #[tokio::test]
-async fn a_log_out_holds_over_a_restart_and_other_sessions_go_on() {
+async fn log_out_survives_a_restart_and_other_sessions_stay_valid() {
     let dir = tempfile::tempdir().unwrap();
     let auth = restarted(dir.path(), credentials());
     let mut browsers = [Browser::default(), Browser::default()];
@@ -143,13 +143,13 @@ async fn a_log_out_holds_over_a_restart_and_other_sessions_go_on() {
     for auth in [&auth, &restarted(dir.path(), credentials())] {
         assert!(!stolen.is_in(auth, false) && browsers[1].is_in(auth, false));
     }
-    // Another machine's cookies are nobody's here.
+    // Cookies of another machine are not valid here.
     let elsewhere = Auth::kept_in(Arc::new(State::open(dir.path(), "two").0), credentials(), 4);
     assert!(!browsers[1].is_in(&elsewhere, false));
 }
 
 #[tokio::test]
-async fn too_many_log_outs_end_every_session_rather_than_bring_one_back() {
+async fn too_many_log_outs_end_every_session() {
     let dir = tempfile::tempdir().unwrap();
     let auth = restarted(dir.path(), credentials());
     let mut browser = Browser::default();
@@ -165,7 +165,7 @@ async fn too_many_log_outs_end_every_session_rather_than_bring_one_back() {
 }
 
 #[tokio::test]
-async fn a_browser_is_known_over_a_restart_until_the_credentials_change() {
+async fn browser_cookie_survives_a_restart_until_the_credentials_change() {
     let dir = tempfile::tempdir().unwrap();
     let auth = restarted(dir.path(), credentials());
     for secure in [false, true] {
@@ -206,11 +206,11 @@ async fn changed_credentials_end_everything_and_hold_until_the_environment_chang
         assert!(!before.is_in(auth, false) && after.is_in(auth, false));
         assert!(knows(auth, "ada", "chosen").await);
         assert!(!knows(auth, "user", "given").await && !knows(auth, "ada", "given").await);
-        // The tokens are another matter; where the password does as well it is the new one.
+        // The tokens stay valid. Where the password is accepted in place of a token, it is the new password.
         assert!(admit(auth, "/", &bearer("token"), PORT).await.is_ok());
         assert!(admit(auth, "/", &bearer("chosen"), PORT).await.is_ok());
         assert_eq!(admit(auth, "/", &bearer("given"), PORT).await, Err(Denied::Wrong));
-        // A browser that remembers the old name and password shows them to us alone.
+        // A browser may send the old name and password: they must not reach a service.
         let mut headers = request(&[("authorization", "Basic dXNlcjpnaXZlbg==")]);
         auth.strip(&mut headers, true);
         assert!(headers.is_empty());
@@ -221,14 +221,14 @@ async fn changed_credentials_end_everything_and_hold_until_the_environment_chang
     assert_eq!(auth.user(), ("user".to_owned(), false));
     assert!(knows(&auth, "user", "other").await && !knows(&auth, "ada", "chosen").await);
     assert!(!before.is_in(&auth, false) && !after.is_in(&auth, false));
-    // And back: neither what was chosen nor its sessions are there any more, nor those of before it.
+    // Back to the first environment: neither the replaced credentials nor any earlier session is valid again.
     let auth = restarted(dir.path(), credentials());
     assert!(knows(&auth, "user", "given").await && !knows(&auth, "ada", "chosen").await);
     assert!(!before.is_in(&auth, false) && !after.is_in(&auth, false));
 }
 
 #[tokio::test]
-async fn a_token_that_is_the_password_too_costs_what_a_token_costs_and_goes_on() {
+async fn token_equal_to_the_password_is_not_hashed_and_survives_a_new_password() {
     let auth = Auth::new(Credentials { tokens: vec![Secret::new("given")], ..credentials() }, &[7; 32], 4);
     for _ in 0..2 {
         for (uri, headers) in [("/", bearer("given")), ("/?token=given", HeaderMap::new())] {
@@ -240,7 +240,7 @@ async fn a_token_that_is_the_password_too_costs_what_a_token_costs_and_goes_on()
 }
 
 #[tokio::test]
-async fn the_password_does_for_a_token_on_the_terms_of_a_password() {
+async fn password_in_place_of_a_token_is_limited_like_a_password() {
     let auth = fresh();
     auth.known().passwords.hash().await;
     let cost = async |peer: &str, uri: &str, headers: &HeaderMap| {
@@ -260,18 +260,18 @@ async fn the_password_does_for_a_token_on_the_terms_of_a_password() {
             (right, 0, 0)
         );
     }
-    // The same mistake in every form is one.
+    // The same wrong value in every form is counted once.
     assert_eq!(cost(there, "/", &bearer("wrong")).await, (Err(Denied::Wrong), 1, 1));
     assert_eq!(cost(there, "/?token=wrong", &nothing).await, (Err(Denied::Stranger), 0, 0));
     assert_eq!(cost(there, "/", &request(&[("authorization", "Basic dXNlcjp3cm9uZw==")])).await.2, 0);
-    // What can be no password costs no bcrypt.
+    // A value that cannot be a password needs no bcrypt.
     let long = "x".repeat(73);
     assert_eq!(cost(there, "/", &bearer(&long)).await, (Err(Denied::Wrong), 0, 1));
     for n in 0..3 {
         assert_eq!(cost(there, &format!("/?token={n}"), &nothing).await, (Err(Denied::Stranger), 1, 1));
     }
     assert_eq!(auth.counters().bans, 1);
-    // Nobody who is banned can tell the right one from the others, although it was right a moment ago elsewhere.
+    // A banned client cannot distinguish the right password from others, although it was verified elsewhere before.
     for shown in ["given", "other"] {
         let (verdict, hashes, _) = cost(there, "/", &bearer(shown)).await;
         assert!(matches!(verdict, Err(Denied::TooMany(_))) && hashes == 0, "{shown}: {verdict:?}");
@@ -287,7 +287,7 @@ async fn the_password_does_for_a_token_on_the_terms_of_a_password() {
 }
 
 #[tokio::test]
-async fn a_plus_in_an_address_may_be_a_plus() {
+async fn plus_in_a_token_parameter_is_a_plus_or_a_blank() {
     let password = Password::Plain(Secret::new("a+b c"));
     let auth = Auth::new(Credentials { password, ..credentials() }, &[7; 32], 4);
     let nothing = HeaderMap::new();
@@ -301,7 +301,7 @@ async fn a_plus_in_an_address_may_be_a_plus() {
 }
 
 #[tokio::test]
-async fn an_open_port_tells_strangers_nothing_about_the_password() {
+async fn open_port_does_not_reveal_the_password_to_clients_without_a_login() {
     let auth = fresh();
     let uri = "/lab?token=given&x";
     let referer = [("referer", "http://h:6200/?token=given")];
@@ -317,7 +317,7 @@ async fn an_open_port_tells_strangers_nothing_about_the_password() {
         auth.strip(&mut seen, Access::Open.is_inside());
         assert_eq!(seen, headers);
     }
-    // Where its owner is, it is theirs.
+    // From the network of the owner the password is recognised and removed.
     assert_eq!(admit(&auth, "/", &bearer("given"), PORT).await, Ok(Access::Credentials));
     assert_eq!(admit(&auth, uri, &HeaderMap::new(), 6200).await, Ok(Access::Credentials));
     assert_eq!(auth.without_token(&address, Access::Credentials).as_deref(), Some("/lab?x"));
@@ -325,7 +325,7 @@ async fn an_open_port_tells_strangers_nothing_about_the_password() {
 }
 
 #[tokio::test]
-async fn the_same_password_chosen_again_ends_sessions_all_the_same() {
+async fn setting_the_same_password_again_ends_all_sessions() {
     let auth = fresh();
     let mut browser = Browser::default();
     browser.enter(&auth, false);
@@ -334,7 +334,7 @@ async fn the_same_password_chosen_again_ends_sessions_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_whole_and_changes_nothing() {
+async fn invalid_credentials_are_refused_and_change_nothing() {
     let auth = fresh();
     let mut browser = Browser::default();
     browser.enter(&auth, false);
@@ -344,7 +344,7 @@ async fn what_cannot_be_is_refused_whole_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_written_is_told() {
+async fn unwritable_state_folder_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "in the way").unwrap();
@@ -355,7 +355,7 @@ async fn a_folder_that_cannot_be_written_is_told() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_being_checked_while_it_is_changed_lets_nobody_in() {
+async fn password_verified_during_a_change_is_not_accepted() {
     let auth = fresh();
     let old = auth.known();
     auth.replace("ada", Secret::new("chosen")).await.unwrap();
@@ -365,7 +365,7 @@ async fn a_password_that_is_being_checked_while_it_is_changed_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_strangers_wrong_token_is_a_guess_and_that_of_a_service_is_not() {
+async fn wrong_token_is_a_guess_unless_the_client_is_authenticated() {
     for password_as_token in [false, true] {
         guesses(&Auth::new(Credentials { password_as_token, ..credentials() }, &[7; 32], 4)).await;
     }
@@ -400,11 +400,11 @@ async fn guesses(auth: &Auth) {
     }
     assert_eq!(auth.counters().bans, 1);
     assert!(matches!(admit(auth, "/?token=wrong", &stranger, PORT).await, Err(Denied::TooMany(_))));
-    // What cannot be guessed is never refused for where it comes from.
+    // Credentials that cannot be guessed are never refused because of the client's address.
     assert!(admit(auth, "/?token=token", &stranger, PORT).await.is_ok());
     assert!(admit(auth, "/", &inside, PORT).await.is_ok());
     assert!(admit(auth, "/", &bearer("token"), PORT).await.is_ok());
-    // Nor is a password where it was right a while ago.
+    // Nor is a password from a network where it was verified a short time ago.
     assert!(admit(auth, "/", &basic, PORT).await.is_ok());
     let other = request(&[("authorization", "Basic dXNlcjpvdGhlcg==")]);
     assert!(matches!(admit(auth, "/", &other, PORT).await, Err(Denied::TooMany(_))));
@@ -412,7 +412,7 @@ async fn guesses(auth: &Auth) {
 }
 
 #[tokio::test]
-async fn a_browser_that_repeats_the_old_password_does_not_keep_its_owner_out() {
+async fn repeated_old_password_does_not_ban_its_owner() {
     let auth = fresh();
     auth.replace("user", Secret::new("chosen")).await.unwrap();
     let old = request(&[("authorization", "Basic dXNlcjpnaXZlbg==")]);
@@ -422,14 +422,14 @@ async fn a_browser_that_repeats_the_old_password_does_not_keep_its_owner_out() {
     assert_eq!((auth.counters().failures, auth.counters().bans), (1, 0));
     let peer: IpAddr = "203.0.113.1".parse().unwrap();
     assert_eq!(auth.password(b"user", b"chosen", peer, None).await, Ok(()));
-    // What was wrong may be made right.
+    // A value that was wrong may become the right one.
     assert_eq!(auth.password(b"user", b"later", peer, None).await, Err(Denied::Wrong));
     auth.replace("user", Secret::new("later")).await.unwrap();
     assert_eq!(auth.password(b"user", b"later", peer, None).await, Ok(()));
 }
 
 #[tokio::test]
-async fn what_is_ours_is_taken_out_and_what_is_not_stays() {
+async fn our_credentials_are_stripped_and_other_headers_stay() {
     let auth = fresh();
     let ours = auth.log_in(true).unwrap();
     let ours = ours.to_str().unwrap().split(';').next().unwrap();
@@ -458,7 +458,7 @@ async fn what_is_ours_is_taken_out_and_what_is_not_stays() {
 }
 
 #[tokio::test]
-async fn both_ways_to_be_wrong_cost_one_run_of_bcrypt() {
+async fn wrong_user_and_wrong_password_each_cost_one_run_of_bcrypt() {
     let auth = fresh();
     auth.known().passwords.hash().await;
     for (user, password) in [("user", "wrong"), ("other", "wrong"), ("other", "given"), ("", "")] {

@@ -1,8 +1,8 @@
-//! How many attempts came from where of late, and how many of them were checked: for an address itself and for the wider
-//! networks that it is in.
+//! How many attempts came from each network lately, and how many of them were checked: for an address itself and for
+//! the wider networks that contain it.
 //!
-//! Strangers can have any number of addresses, so nothing is kept per address: counters of a fixed number are shared
-//! by hashes (a count-min sketch). An estimate is never too low and seldom too high, and what is old is halved away.
+//! Attackers can have any number of addresses, so nothing is kept per address: a fixed number of counters is shared by
+//! hashes (a count-min sketch). An estimate is never too low and seldom too high. Old counts decay by halving.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -11,17 +11,18 @@ use tokio::time::Instant;
 
 use super::network::{LEVELS, Network};
 
-/// Counters of each level: rows, of each of which an address has one, and how many there are in a row.
+/// Counters of each level: the number of rows, in each of which an address has one counter, and the number of counters
+/// in a row.
 const ROWS: usize = 3;
 const WIDTH: usize = 4096;
 
-/// After this time everything counts half.
+/// After this time all counts are halved.
 const HALF: Duration = Duration::from_secs(30);
 
-/// What one attempt adds: more than one, so that it is halved several times before it is gone.
+/// What one attempt adds: more than one, so that it is halved several times before it is zero.
 const STEP: u32 = 16;
 
-/// So many attempts weigh nothing: a person who mistypes is no crowd.
+/// This many attempts have no weight: a user who mistypes is not a flood.
 const FREE: u32 = 3 * STEP;
 
 #[derive(Clone, Copy, Default)]
@@ -30,18 +31,19 @@ struct Counter {
     checked: u32,
 }
 
-/// Where an address is counted.
+/// The counters of an address.
 #[derive(Clone, Copy)]
 pub(super) struct Cells([[usize; ROWS]; LEVELS]);
 
-/// How much has been going on, from the widest network to the narrowest: checked and asked. More is more of a crowd.
+/// The recent activity, from the widest network to the narrowest: checked and asked. A larger value means a larger
+/// flood.
 pub(super) type Weight = [(u32, u32); LEVELS];
 
 /// The counters.
 pub(super) struct Traffic {
-    /// Random, so that no stranger knows whose counters are whose.
+    /// Random, so that an attacker cannot know which addresses share counters.
     hashes: RandomState,
-    /// Made when the first attempt comes.
+    /// Allocated at the first attempt.
     counters: Vec<Counter>,
     halved: Instant,
 }
@@ -51,7 +53,7 @@ impl Traffic {
         Self { hashes: RandomState::new(), counters: Vec::new(), halved: Instant::now() }
     }
 
-    /// An attempt has come from there.
+    /// Counts an attempt from this network.
     pub(super) fn asked(&mut self, from: Network, now: Instant) -> Cells {
         if self.counters.is_empty() {
             self.counters = vec![Counter::default(); LEVELS * ROWS * WIDTH];
@@ -65,7 +67,7 @@ impl Traffic {
         cells
     }
 
-    /// An attempt from there is checked.
+    /// Counts a check of an attempt from there.
     pub(super) fn checked(&mut self, cells: Cells) {
         for counter in cells.0.as_flattened() {
             let counter = &mut self.counters[*counter];
@@ -73,7 +75,7 @@ impl Traffic {
         }
     }
 
-    /// What has been going on there.
+    /// The recent activity there.
     pub(super) fn weight(&self, cells: Cells) -> Weight {
         cells.0.map(|rows| {
             let least = |of: fn(&Counter) -> u32| rows.iter().map(|at| of(&self.counters[*at])).min();
@@ -104,7 +106,7 @@ impl Traffic {
         }
         self.halved = now;
         let periods = u32::try_from(periods).unwrap_or(u32::MAX).min(u32::BITS - 1);
-        // What is nothing is not written: its memory need not be there.
+        // Zero counters are not written: their memory need not be allocated.
         for counter in self.counters.iter_mut().filter(|counter| counter.asked > 0) {
             counter.asked >>= periods;
             counter.checked >>= periods;
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_crowd_is_one_at_each_level_that_it_shares_and_fades() {
+    async fn flood_is_counted_at_each_shared_level_and_decays() {
         let mut traffic = Traffic::new();
         for n in 0..1000_u32 {
             let from = network(&format!("2001:db8:0:{n:x}::1"));
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn ever_new_networks_take_no_more_memory_and_hide_nobody() {
+    async fn new_networks_take_no_more_memory_and_few_of_them_collide() {
         let mut traffic = Traffic::new();
         for n in 0..6000_u32 {
             traffic.asked(Network::of(std::net::Ipv4Addr::from(n << 16).into()), Instant::now());

@@ -1,4 +1,4 @@
-//! Which answers are compressed, and that nothing of them is held back or lost.
+//! Tests: which answers are compressed, and that compressed data is neither delayed nor lost.
 
 use std::io::Read as _;
 
@@ -26,7 +26,7 @@ fn response(pairs: &[(&'static str, &'static str)], size: usize) -> Response<Rep
 const GZIP: Wish = Wish::Coded(Coding::Gzip);
 
 #[test]
-fn the_client_chooses() {
+fn coding_follows_accept_encoding() {
     for (offer, coding) in [
         ("gzip, deflate", Some(Coding::Gzip)),
         ("gzip, deflate, br, zstd", Some(Coding::Zstd)),
@@ -58,7 +58,7 @@ fn the_client_chooses() {
 }
 
 #[test]
-fn only_texts_that_gain_are_touched() {
+fn only_large_uncompressed_texts_are_compressed() {
     let html = ("content-type", "text/html; charset=utf-8");
     for kind in [
         "text/css",
@@ -93,7 +93,7 @@ fn only_texts_that_gain_are_touched() {
 }
 
 #[test]
-fn what_is_left_alone_is_the_same_body() {
+fn uncompressed_answer_keeps_its_body() {
     let left = answer(GZIP, response(&[("content-type", "image/png"), ("content-length", "2000")], 2000));
     assert_eq!(left.headers().len(), 2);
     assert_eq!(left.body().size_hint().exact(), Some(2000));
@@ -106,7 +106,7 @@ fn what_is_left_alone_is_the_same_body() {
 }
 
 #[test]
-fn headers_tell_what_was_done() {
+fn compressed_answer_gets_matching_headers() {
     let pairs = [
         ("content-type", "text/css"),
         ("content-length", "2000"),
@@ -132,7 +132,7 @@ fn decode(coding: Coding, bytes: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// What of a text can be read before its end has come.
+/// The part of a text that can be decoded before its end has arrived.
 fn decode_so_far(coding: Coding, bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     let _ = match coding {
@@ -143,7 +143,7 @@ fn decode_so_far(coding: Coding, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_the_service_has_said_can_be_read_at_once() {
+async fn data_of_the_service_can_be_decoded_at_once() {
     for coding in [Coding::Gzip, Coding::Zstd] {
         let (mut service, body) = Channel::<Bytes, std::io::Error>::new(4);
         let mut response = Response::new(Reply::from(Body::new(body)));
@@ -152,7 +152,7 @@ async fn what_the_service_has_said_can_be_read_at_once() {
         let mut received = Vec::new();
         for said in ["{\"first\":1}\n", "{\"second\":2}\n", "{\"third\":3}\n"] {
             service.send_data(said.into()).await.unwrap();
-            // It is there now, not when the next one comes.
+            // The line is available now, not only when the next one comes.
             let frame = body.frame().now_or_never().expect("it was held back").unwrap().unwrap();
             received.extend_from_slice(&frame.into_data().unwrap());
             assert!(String::from_utf8(decode_so_far(coding, &received)).unwrap().ends_with(said));
@@ -168,7 +168,7 @@ async fn what_the_service_has_said_can_be_read_at_once() {
 }
 
 #[tokio::test]
-async fn a_broken_answer_does_not_look_whole() {
+async fn broken_answer_ends_with_an_error() {
     for coding in [Coding::Gzip, Coding::Zstd] {
         let (mut service, body) = Channel::<Bytes, std::io::Error>::new(4);
         let mut response = Response::new(Reply::from(Body::new(body)));
@@ -183,7 +183,7 @@ async fn a_broken_answer_does_not_look_whole() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn nothing_is_lost(
+    fn compressed_body_decodes_to_the_original(
         pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40_000), 0..6),
         known in any::<bool>(),
         zstd in any::<bool>(),

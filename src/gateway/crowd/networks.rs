@@ -1,9 +1,10 @@
-//! Whose connection goes first when there is no room: that of the network which holds most. Networks are found by
-//! widening: a provider's part of the internet, in it a customer's, in it a household's. So a thousand households of
-//! one provider are one crowd, and an address of which there is one connection is never the first to lose it.
+//! The order in which connections are closed when a limit is reached: first a connection of the network that holds
+//! most. Networks are compared from wide to narrow: the prefix of a provider, within it that of a customer, within it
+//! that of one household. So a thousand households of one provider count as one group, and an address with a single
+//! connection is never the first to lose it.
 //!
-//! Invariants: pure; every change takes a time that grows with the logarithm of what there is; among networks that
-//! hold as much as each other, the one that has not changed for the longest time counts as the largest.
+//! Invariants: no I/O and no clock; the time of every change is logarithmic in the number of entries; among networks
+//! that hold the same amount, the one that has not changed for the longest time counts as the largest.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -21,13 +22,13 @@ pub(super) type Path = [u128; LEVELS];
 pub(super) fn of_address(address: IpAddr) -> Path {
     let prefix = |bits: u128, length: u32| bits & u128::MAX.checked_shl(128 - length).unwrap_or(u128::MAX);
     match address.to_canonical() {
-        // As IPv6 writes them they are apart from all that is IPv6.
+        // In their IPv6-mapped form they are separate from all IPv6 networks.
         IpAddr::V4(v4) => V4.map(|length| prefix(v4.to_ipv6_mapped().to_bits(), 96 + length)),
         IpAddr::V6(v6) => V6.map(|length| prefix(v6.to_bits(), length)),
     }
 }
 
-/// A user of this machine is a network without neighbours.
+/// A user of this machine counts as a separate network, without wider ones.
 pub(super) fn of_user(user: Option<u32>) -> Path {
     [user.map_or(0, |user| u128::from(user) + 1); LEVELS]
 }
@@ -37,9 +38,9 @@ pub(super) fn of_user(user: Option<u32>) -> Path {
 pub(super) struct Member {
     /// Its networks.
     pub(super) path: Path,
-    /// When it became what it is; each moment belongs to one connection.
+    /// The logical time of its last change; each value belongs to one connection only.
     pub(super) since: u64,
-    /// Which one it is.
+    /// The id of the connection.
     pub(super) id: u64,
 }
 
@@ -47,7 +48,7 @@ pub(super) struct Member {
 #[derive(Debug, Default)]
 pub(super) struct Networks {
     levels: [Level; LEVELS],
-    /// The connections of the narrowest networks, the oldest first.
+    /// The connections by narrowest network, the oldest first in each.
     oldest: BTreeSet<(u128, u64, u64)>,
     /// All connections, the oldest first.
     ages: BTreeSet<(u64, u64)>,
@@ -57,26 +58,26 @@ pub(super) struct Networks {
 struct Level {
     /// How much each network holds, and when that changed.
     held: HashMap<u128, (usize, u64)>,
-    /// The same in order: the wider network, what is held, since when, the network.
+    /// The same, sorted by: the wider network, what is held, since when, the network.
     order: BTreeSet<(u128, usize, Reverse<u64>, u128)>,
 }
 
 impl Networks {
-    /// Adds a connection that weighs so much.
+    /// Adds a connection with this weight.
     pub(super) fn add(&mut self, member: Member, weight: usize, now: u64) {
         self.oldest.insert((member.path[LEVELS - 1], member.since, member.id));
         self.ages.insert((member.since, member.id));
         self.weigh(member.path, 0, weight, now);
     }
 
-    /// Removes it.
+    /// Removes a connection.
     pub(super) fn remove(&mut self, member: Member, weight: usize, now: u64) {
         self.oldest.remove(&(member.path[LEVELS - 1], member.since, member.id));
         self.ages.remove(&(member.since, member.id));
         self.weigh(member.path, weight, 0, now);
     }
 
-    /// One of them weighs something else.
+    /// Changes the weight of a connection.
     pub(super) fn weigh(&mut self, path: Path, before: usize, after: usize, now: u64) {
         let mut wider = 0;
         for (level, network) in self.levels.iter_mut().zip(path) {
@@ -120,7 +121,7 @@ mod tests {
         of_address(address.parse().unwrap())
     }
 
-    /// The addresses in the order in which they go; each is one connection, the first the oldest.
+    /// The addresses in the order in which they are removed; each is one connection, the first is the oldest.
     fn order(addresses: &[(&str, usize)]) -> Vec<String> {
         let mut networks = Networks::default();
         let member = |at: usize| Member { path: path(addresses[at].0), since: at as u64, id: at as u64 };
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_the_network_that_holds_most_goes_first() {
+    fn oldest_connection_of_the_largest_network_is_removed_first() {
         for (what, connections, first) in [
             ("one address has two", &[("192.0.2.1", 1), ("198.51.100.1", 1), ("198.51.100.1", 1)][..], 1),
             ("two of one network", &[("192.0.2.1", 1), ("198.51.100.1", 1), ("198.51.100.2", 1)], 1),
@@ -148,7 +149,7 @@ mod tests {
             ("all are alike", &[("192.0.2.1", 1), ("198.51.100.1", 1), ("203.0.113.1", 1)], 0),
             ("all are alike, in another order", &[("203.0.113.1", 1), ("192.0.2.1", 1)], 0),
             (
-                "households of one provider are one crowd",
+                "households of one provider are one group",
                 &[("2001:db8:1:1::1", 1), ("2a00:1:1:1::1", 1), ("2a00:1:2:2::1", 1)],
                 1,
             ),
@@ -157,7 +158,7 @@ mod tests {
                 &[("2a00:1:9:9::1", 1), ("2a00:1:1:1::1", 1), ("2a00:1:1:2::1", 1)],
                 1,
             ),
-            ("the two versions are apart", &[("::1", 1), ("127.0.0.1", 1), ("127.0.0.1", 1)], 1),
+            ("IPv4 and IPv6 are separate", &[("::1", 1), ("127.0.0.1", 1), ("127.0.0.1", 1)], 1),
         ] {
             let gone = order(connections);
             assert_eq!(gone.len(), connections.len(), "{what}");
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_of_one_provider_loses_all_before_a_single_address_loses_its_own() {
+    fn flood_of_one_provider_is_removed_before_a_single_address() {
         let crowd: Vec<String> = (0..500).map(|at| format!("2a00:1:{:x}:{at:x}::1", at % 7)).collect();
         let mut all: Vec<(&str, usize)> = vec![("2001:db8::1", 1), ("192.0.2.7", 1)];
         all.extend(crowd.iter().map(|address| (address.as_str(), 1)));
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn users_are_apart() {
+    fn each_user_is_a_separate_network() {
         let users = [None, Some(0), Some(1), Some(u32::MAX)].map(of_user);
         assert!(users.iter().enumerate().all(|(at, user)| !users[..at].contains(user)));
     }

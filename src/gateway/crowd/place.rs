@@ -1,4 +1,4 @@
-//! What belongs to one connection, for as long as it is there.
+//! Connection slots: what one connection takes from the limits while it is open.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -9,33 +9,33 @@ use tokio::time::Instant;
 
 use super::{Activity, Crowd, MANY, REQUESTS, Stranger, cost};
 
-/// One connection's place. Dropping it makes room.
+/// The slot of one connection. Dropping it frees the slot.
 pub(crate) struct Place {
     crowd: Crowd,
     id: u64,
     trusted: AtomicBool,
     activity: Arc<Activity>,
-    /// Requests of strangers that are being answered.
+    /// Unauthenticated requests that are being answered.
     requests: AtomicUsize,
-    /// Requests that are being passed on.
+    /// Requests that are being forwarded to a service.
     passing: AtomicUsize,
 }
 
-/// What something on a connection takes besides, for as long as this is held.
+/// What a further request on a connection takes in addition, for as long as this is held.
 struct Hold {
     place: Arc<Place>,
     bytes: usize,
     places: usize,
 }
 
-/// The right to answer a request that has shown nothing.
+/// A permit to answer a request without credentials.
 pub(crate) struct Permit {
     place: Arc<Place>,
     busy: bool,
     hold: Option<Hold>,
 }
 
-/// A request that is being passed on: a connection to a service for as long as this is held.
+/// A permit for a request that is being forwarded: for a connection to a service, for as long as this is held.
 pub(crate) struct Passage {
     place: Arc<Place>,
     hold: Option<Hold>,
@@ -47,19 +47,19 @@ impl Place {
         Self { crowd, id, trusted, activity, requests, passing }
     }
 
-    /// A thread begins to serve the connection.
+    /// Records that a thread begins to serve the connection.
     pub(crate) fn begin(&self) {
         if self.activity.served.set(Instant::now()).is_ok() {
             self.charge(cost::SILENT);
         }
     }
 
-    /// The task that serves the connection from now on: it ends when the connection has to go.
+    /// Sets the task that serves the connection. It is aborted when the connection has to be closed.
     pub(crate) fn served_by(&self, task: AbortHandle) {
         self.ended_by(move || task.abort());
     }
 
-    /// What ends the connection from now on, when it has to go.
+    /// Sets the function that ends the connection when it has to be closed.
     pub(crate) fn ended_by(&self, end: impl FnOnce() + Send + 'static) {
         if self.is_trusted() {
             return;
@@ -72,7 +72,7 @@ impl Place {
                 drop(before);
             }
             None if self.is_trusted() => {}
-            // It had to go before.
+            // It was already told to end.
             None => {
                 drop(state);
                 end();
@@ -80,8 +80,8 @@ impl Place {
         }
     }
 
-    /// A request has shown a session, a token or a password. Where there are too many trusted connections it remains a
-    /// stranger, and is served as one.
+    /// Makes the connection trusted, after a request with a session, a token or a password. If there are too many
+    /// trusted connections it remains untrusted, and is served as such.
     pub(crate) fn trust(&self) {
         if self.is_trusted() {
             return;
@@ -98,12 +98,12 @@ impl Place {
         drop(stranger);
     }
 
-    /// Whether a request on it has shown who uses it.
+    /// Whether a request on this connection has authenticated.
     pub(crate) fn is_trusted(&self) -> bool {
         self.trusted.load(Relaxed)
     }
 
-    /// The connection costs so much more, or less, than before.
+    /// Changes the cost of the connection by this number of bytes.
     pub(crate) fn charge(&self, bytes: isize) {
         if bytes != 0 && !self.is_trusted() {
             let change = |stranger: &mut Stranger| {
@@ -113,7 +113,7 @@ impl Place {
         }
     }
 
-    /// Takes something more from the strangers' account, unless the connection is not in it.
+    /// Takes more from the account of the untrusted connections, unless this connection is not in it.
     fn hold(self: &Arc<Self>, bytes: usize, places: usize) -> Option<Hold> {
         let take = |stranger: &mut Stranger| {
             stranger.bytes += bytes;
@@ -122,8 +122,8 @@ impl Place {
         self.crowd.change(self.id, take).then(|| Hold { place: Arc::clone(self), bytes, places })
     }
 
-    /// The right to answer a request that has shown nothing, unless its connection has too many of them. `busy`: it is
-    /// our turn to do something, and the connection is among the last to go.
+    /// A permit to answer a request without credentials, unless its connection has too many of them. `busy`: the
+    /// gateway is the one that has to act, and the connection is among the last to be closed.
     pub(crate) fn permit(self: &Arc<Self>, busy: bool) -> Option<Permit> {
         let others = self.requests.fetch_add(1, Relaxed);
         if busy {
@@ -137,8 +137,8 @@ impl Place {
         (others < REQUESTS || self.is_trusted()).then_some(permit)
     }
 
-    /// The right to pass a request on. A place is good for one at a time; on a connection that carries many at once
-    /// each further one takes as much room as a connection of its own would.
+    /// A permit to forward a request. A slot includes one forwarded request at a time; on a connection with many
+    /// concurrent requests each further one takes as much as a separate connection.
     pub(crate) fn pass(self: &Arc<Self>) -> Option<Passage> {
         let first = self.passing.fetch_add(1, Relaxed) == 0;
         // Dropping it takes back what was counted.
@@ -148,7 +148,7 @@ impl Place {
         }
         if !first && self.is_trusted() {
             let mut state = self.crowd.state();
-            // What was taken as a stranger came along when the connection became trusted.
+            // What the connection took as an untrusted one was moved with it when it became trusted.
             if passage.hold.is_none() {
                 if state.trusted >= self.crowd.0.limits.trusted {
                     return None;

@@ -1,4 +1,4 @@
-//! Floods in small: who goes, who stays, and that nothing is left in the account.
+//! Small floods: which connections are closed, which stay, and that the account is empty in the end.
 
 use std::sync::atomic::AtomicBool;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const ROOM: Limits = Limits { strangers: 8, trusted: 3, leaving: 100, bytes: 1 << 20 };
 
-/// A connection, and whether it had to go.
+/// A connection, and whether it was told to end.
 struct Client {
     place: Arc<Place>,
     gone: Arc<AtomicBool>,
@@ -19,7 +19,7 @@ impl Client {
         client
     }
 
-    /// One that no thread has come to yet.
+    /// A connection that no thread serves yet.
     fn not_served(crowd: &Crowd, address: &str) -> Self {
         let place = crowd.enter(Peer::Address(address.parse().unwrap()));
         let gone = Arc::<AtomicBool>::default();
@@ -45,11 +45,11 @@ fn is_empty(crowd: &Crowd) {
 }
 
 #[test]
-fn a_newcomer_always_gets_in_and_the_oldest_of_the_crowd_goes() {
+fn new_connection_is_accepted_and_the_oldest_of_the_flood_is_closed() {
     let crowd = Crowd::of(ROOM);
     let other = Client::of(&crowd, "198.51.100.7");
     let flood: Vec<_> = (0..50).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
-    assert!(!other.is_gone(), "one of another network is not touched");
+    assert!(!other.is_gone(), "a connection of another network stays");
     assert_eq!(gone(&flood), 43);
     assert!(flood[..43].iter().all(Client::is_gone) && !flood[49].is_gone());
     let fresh = Client::of(&crowd, "203.0.113.1");
@@ -60,16 +60,16 @@ fn a_newcomer_always_gets_in_and_the_oldest_of_the_crowd_goes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connections_that_have_just_begun_are_spared_while_there_are_older_ones() {
+async fn new_connections_are_spared_while_there_are_older_ones() {
     let crowd = Crowd::of(ROOM);
-    // Each has an address of its own, as in a flood from everywhere.
+    // Each has a different address, as in a flood from many networks.
     let old: Vec<_> = (1..8).map(|at| Client::of(&crowd, &format!("{at}.0.2.1"))).collect();
     tokio::time::advance(GRACE).await;
-    // A browser opens several connections at once, and so has more than any other.
+    // A browser opens several connections at once, and so holds more than any other client.
     let browser: Vec<_> = (0..4).map(|_| Client::of(&crowd, "203.0.113.1")).collect();
     assert_eq!((gone(&browser), gone(&old)), (0, 3));
-    assert!(old[..3].iter().all(Client::is_gone), "the oldest of all go");
-    // One that takes much is not spared, and after a moment none is.
+    assert!(old[..3].iter().all(Client::is_gone), "the oldest of all are closed");
+    // A connection that takes much is not spared, and after a short time none is.
     browser[0].place.charge(isize::try_from(MODEST).unwrap());
     let fresh = Client::of(&crowd, "198.51.100.1");
     assert_eq!((browser[0].is_gone(), gone(&browser), gone(&old)), (true, 1, 3));
@@ -81,7 +81,7 @@ async fn connections_that_have_just_begun_are_spared_while_there_are_older_ones(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_moment_begins_when_a_thread_comes_to_a_connection() {
+async fn grace_time_begins_when_a_thread_serves_the_connection() {
     let crowd = Crowd::of(ROOM);
     let late = Client::not_served(&crowd, "203.0.113.1");
     tokio::time::advance(GRACE).await;
@@ -98,7 +98,7 @@ async fn the_moment_begins_when_a_thread_comes_to_a_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_takes_much_goes_before_one_that_has_just_begun_also_while_it_is_answered() {
+async fn heavy_connection_is_closed_before_a_new_one_even_while_it_is_answered() {
     let crowd = Crowd::of(ROOM);
     let greedy: Vec<_> = (1..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
     let permits: Vec<_> = greedy.iter().map(|client| client.place.permit(true)).collect();
@@ -107,12 +107,12 @@ async fn one_that_takes_much_goes_before_one_that_has_just_begun_also_while_it_i
         client.place.charge(400 << 10);
     }
     assert_eq!((gone(&greedy), gone(&fresh)), (1, 0));
-    // Answered lately, they are the youngest of all.
+    // Their last response has just ended, so they count as the youngest.
     drop(permits);
     let more: Vec<_> = (0..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
     assert_eq!((gone(&greedy), gone(&fresh), gone(&more)), (2, 0, 0));
     drop((greedy, fresh, more));
-    // All have just begun, and some of them have begun to take room.
+    // All are new, and some of them have begun to take bytes.
     let light: Vec<_> = (0..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
     let heavier: Vec<_> = (0..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
     for client in &heavier {
@@ -128,7 +128,7 @@ async fn one_that_takes_much_goes_before_one_that_has_just_begun_also_while_it_i
 }
 
 #[test]
-fn households_of_one_provider_are_one_flood() {
+fn households_of_one_provider_count_as_one_flood() {
     let crowd = Crowd::of(ROOM);
     let others = ["2001:db8::1", "2a01::1", "127.0.0.1"].map(|address| Client::of(&crowd, address));
     let flood: Vec<_> =
@@ -137,7 +137,7 @@ fn households_of_one_provider_are_one_flood() {
 }
 
 #[test]
-fn who_has_logged_in_leaves_the_strangers_and_is_never_sent_away() {
+fn trusted_connection_is_never_closed_for_a_new_one() {
     let crowd = Crowd::of(ROOM);
     let trusted: Vec<_> = (0..3).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
     for client in &trusted {
@@ -145,7 +145,7 @@ fn who_has_logged_in_leaves_the_strangers_and_is_never_sent_away() {
     }
     let flood: Vec<_> = (0..100).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
     assert_eq!((gone(&trusted), gone(&flood)), (0, 92));
-    // There is no place left among the trusted: it is served all the same, as a stranger.
+    // No trusted slot is left: the connection is still served, as an untrusted one.
     flood[99].place.trust();
     assert!(!flood[99].place.is_trusted() && !flood[99].is_gone());
     drop(trusted);
@@ -156,16 +156,16 @@ fn who_has_logged_in_leaves_the_strangers_and_is_never_sent_away() {
 }
 
 #[test]
-fn one_that_is_being_answered_goes_last_and_counts() {
+fn busy_connections_are_closed_last() {
     let crowd = Crowd::of(ROOM);
     let busy: Vec<_> = (0..8).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
     let mut permits: Vec<_> = busy.iter().map(|client| client.place.permit(true).unwrap()).collect();
-    // Nobody idle is there: the oldest of those that are busy goes.
+    // No connection is idle: the oldest busy one is closed.
     let first = Client::of(&crowd, "192.0.2.1");
     assert!(busy[0].is_gone() && gone(&busy) == 1);
     let second = Client::of(&crowd, "192.0.2.1");
-    assert!(first.is_gone() && gone(&busy) == 1, "an idle one goes before them");
-    // Its answer has ended: it is idle from now on, and younger than the others.
+    assert!(first.is_gone() && gone(&busy) == 1, "an idle one is closed before them");
+    // Its response has ended: it is idle now, and counts as younger than the other connections.
     drop(permits.pop());
     let third = Client::of(&crowd, "192.0.2.1");
     assert!(second.is_gone() && !busy[7].is_gone(), "the one that has been idle for longer");
@@ -177,7 +177,7 @@ fn one_that_is_being_answered_goes_last_and_counts() {
 }
 
 #[test]
-fn one_that_was_answered_lately_is_younger_than_one_that_never_asked() {
+fn recently_answered_connection_is_closed_after_a_silent_one() {
     let crowd = Crowd::of(ROOM);
     let clients: Vec<_> = (0..8).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
     drop(clients[0].place.permit(true));
@@ -195,7 +195,7 @@ fn bytes_have_a_limit_of_their_own() {
     }
     assert_eq!((gone(&flood), other.is_gone()), (3, false), "five times 208 KiB are more than a megabyte");
     assert!(flood[..3].iter().all(Client::is_gone));
-    // A greedy one weighs more than several modest ones.
+    // One connection that takes much weighs more than several normal ones.
     flood[6].place.charge(700 << 10);
     assert!(!other.is_gone());
     assert!(crowd.state().bytes <= ROOM.bytes);
@@ -225,7 +225,7 @@ fn requests_at_once_on_one_connection_take_as_much_room_as_connections() {
 }
 
 #[test]
-fn what_was_taken_as_a_stranger_is_given_back_as_a_trusted_one() {
+fn slots_taken_before_trust_are_released_from_the_trusted_ones() {
     let crowd = Crowd::of(ROOM);
     let client = Client::of(&crowd, "192.0.2.1");
     let (permits, passages): (Vec<_>, Vec<_>) =
@@ -240,7 +240,7 @@ fn what_was_taken_as_a_stranger_is_given_back_as_a_trusted_one() {
 }
 
 #[test]
-fn a_stranger_has_few_requests_at_once() {
+fn untrusted_connection_has_few_concurrent_requests() {
     let crowd = Crowd::of(Limits { bytes: 100 << 20, ..ROOM });
     let client = Client::of(&crowd, "192.0.2.1");
     let permits: Vec<_> = (0..REQUESTS).map(|_| client.place.permit(false).unwrap()).collect();
@@ -252,7 +252,7 @@ fn a_stranger_has_few_requests_at_once() {
 }
 
 #[test]
-fn one_that_had_to_go_before_it_was_served_ends_at_once() {
+fn connection_told_to_end_before_it_was_served_ends_at_once() {
     let crowd = Crowd::of(Limits { strangers: 1, ..ROOM });
     let early = crowd.enter(Peer::User(Some(1)));
     let _later = crowd.enter(Peer::User(Some(2)));
@@ -263,7 +263,7 @@ fn one_that_had_to_go_before_it_was_served_ends_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn newcomers_wait_for_those_that_were_told_to_go() {
+async fn new_connections_wait_for_those_that_were_told_to_end() {
     let crowd = Crowd::of(Limits { strangers: 1, leaving: 1, ..ROOM });
     let first = crowd.enter(Peer::User(Some(1)));
     crowd.room().await;

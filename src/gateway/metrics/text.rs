@@ -1,13 +1,13 @@
-//! The text that Prometheus reads: families, each with its meaning and its samples.
+//! Prometheus' text format: metric families, each with its help text, type and samples.
 
 use std::fmt::Write as _;
 
-/// What a number does.
+/// The type of a metric.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    /// It only grows.
+    /// Only grows.
     Counter,
-    /// It goes up and down.
+    /// Goes up and down.
     Gauge,
 }
 
@@ -16,7 +16,7 @@ pub(super) enum Kind {
 pub(super) struct Text(String);
 
 impl Text {
-    /// Begins a family; its samples follow.
+    /// Begins a metric family; its samples must follow.
     pub(super) fn family(&mut self, name: &str, kind: Kind, meaning: &str) {
         let kind = match kind {
             Kind::Counter => "counter",
@@ -26,7 +26,7 @@ impl Text {
         let _ = writeln!(self.0, "# HELP {name} {meaning}\n# TYPE {name} {kind}");
     }
 
-    /// One number.
+    /// Adds one sample.
     pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], number: u64) {
         self.0.push_str(name);
         for (at, (label, value)) in labels.iter().enumerate() {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_stay_within_their_quotes() {
+    fn label_values_are_escaped() {
         let mut text = Text::default();
         text.family("a_total", Kind::Counter, "how many");
         text.sample("a_total", &[("x", "1\"} 7\n\\"), ("y", "z")], 5);

@@ -1,15 +1,15 @@
-//! The grammar of a request's head, line by line, as strict as the standard (RFC 9112) allows a server to be. What is
-//! checked here is where one request ends and the next one begins, and what programs are known to disagree about;
-//! what a header means is for others.
+//! The grammar of a request head, line by line, as strict as the standard (RFC 9112) allows a server to be. Checked
+//! here: where one request ends and the next one begins, and what programs are known to parse differently. The meaning
+//! of headers is checked elsewhere.
 
 use super::LARGEST;
 
 type Wrong = &'static str;
 
-/// A head, as far as it has come. A whole one that comes at once allocates nothing.
+/// A head, as far as it was received. A whole one that is received at once needs no allocation.
 #[derive(Default)]
 pub(super) struct Head {
-    /// The beginning of a line whose end has not come.
+    /// The beginning of a line whose end has not been received.
     unfinished: Vec<u8>,
     size: usize,
     version: Option<Version>,
@@ -25,10 +25,10 @@ enum Version {
     Http11,
 }
 
-/// What was found.
+/// The result of one line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// There is more to come.
+    /// The line is not complete yet.
     Unfinished,
     /// One line, and not the last one.
     Header,
@@ -36,22 +36,22 @@ pub(super) enum Line {
     End(Body),
 }
 
-/// What stands between a head and the next one.
+/// What follows a head before the next one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Body {
-    /// So many bytes.
+    /// This number of bytes.
     Length(u64),
-    /// Chunks, or another protocol: there will be no next one.
+    /// Chunks, or another protocol: no head is accepted after this one.
     Unfollowed,
 }
 
 impl Head {
-    /// How many bytes of it have come.
+    /// How many bytes of it were received.
     pub(super) fn size(&self) -> usize {
         self.size
     }
 
-    /// Takes a line off the bytes.
+    /// Consumes one line of the bytes.
     pub(super) fn line(&mut self, bytes: &mut &[u8]) -> Result<Line, Wrong> {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let (here, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
@@ -75,7 +75,7 @@ impl Head {
     fn whole(&mut self, line: &[u8]) -> Result<Line, Wrong> {
         let Some(line) = line.strip_suffix(b"\r\n") else { return Err("a line ends without CR") };
         match (self.version, line) {
-            // The standard asks to forgive an empty line before a request; some clients end a form with one.
+            // The standard asks servers to ignore an empty line before a request; some clients send one after a form.
             (None, []) => Ok(Line::Header),
             (None, _) => {
                 self.version = Some(self.request(line)?);
@@ -99,9 +99,9 @@ impl Head {
         if method.is_empty() || !method.iter().all(|byte| is(*byte, TOKEN)) {
             return Err("the method is malformed");
         }
-        // Other protocols may begin behind it.
+        // Another protocol may begin after it.
         self.switches = method == b"CONNECT";
-        // A fragment is the browser's own business; the parser would drop it in silence.
+        // A fragment must not be sent to a server; the parser would drop it silently.
         let plain = |byte: &u8| is(*byte, TEXT) && !matches!(byte, b'\t' | b'#');
         if target.is_empty() || !target.iter().all(plain) {
             return Err("the address is malformed");
@@ -115,7 +115,7 @@ impl Head {
 
     fn header(&mut self, line: &[u8], version: Version) -> Result<(), Wrong> {
         if matches!(line, [b' ' | b'\t', ..]) {
-            return Err("a header goes on over a second line");
+            return Err("a header continues on a second line");
         }
         let colon = line.iter().position(|byte| !is(*byte, TOKEN));
         let Some((name, [b':', value @ ..])) = colon.map(|at| line.split_at(at)) else {
@@ -139,7 +139,7 @@ impl Head {
             }
             17 if is_named(b"transfer-encoding") => {
                 if version == Version::Http10 {
-                    return Err("HTTP/1.0 knows no Transfer-Encoding");
+                    return Err("HTTP/1.0 has no Transfer-Encoding");
                 }
                 if !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
                     return Err("Transfer-Encoding is not chunked");
@@ -167,15 +167,15 @@ impl Head {
     }
 }
 
-/// Digits only, and none that a program could take for an octal number.
+/// Digits only, without a leading zero, which some programs take for an octal number.
 fn length(value: &[u8]) -> Option<u64> {
     let plain = value.iter().all(u8::is_ascii_digit) && !matches!(value, [b'0', _, ..]);
     if plain { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
 }
 
-/// May stand in a method and in a header's name.
+/// Allowed in a method and in a header's name.
 const TOKEN: u8 = 1;
-/// May stand in a header's value.
+/// Allowed in a header's value.
 const TEXT: u8 = 2;
 
 const KINDS: [u8; 256] = {

@@ -1,4 +1,4 @@
-//! Heads that are as they should be, heads that are not, and streams of them in pieces.
+//! Tests with valid heads, invalid heads, and streams of heads in pieces.
 
 use crate::gateway::crowd::{Crowd, Peer};
 use crate::gateway::pace::Stalls;
@@ -13,7 +13,7 @@ fn pace() -> Pace {
     Pace::new(Stalls::End, Crowd::of_ports().enter(Peer::User(None)))
 }
 
-/// Lets the stream through in pieces of these lengths, and the rest at once.
+/// Passes the stream in pieces of these lengths, and the rest at once.
 fn watch(stream: &[u8], pieces: &[usize]) -> Verdicts {
     let (mut watched, verdicts) = Watched::new((), pace());
     let mut rest = stream;
@@ -26,7 +26,7 @@ fn watch(stream: &[u8], pieces: &[usize]) -> Verdicts {
     verdicts
 }
 
-/// The verdicts about so many requests.
+/// The results for this number of requests.
 fn verdicts(stream: &[u8], pieces: &[usize], count: usize) -> Vec<Result<Next, &'static str>> {
     let verdicts = watch(stream, pieces);
     (0..count).map(|_| verdicts.next()).collect()
@@ -39,7 +39,7 @@ fn one(head: &str) -> Result<Next, &'static str> {
 const GOOD: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
-fn good_heads_pass() {
+fn valid_heads_are_accepted() {
     for lines in [
         "GET / HTTP/1.1\r\nHost: a\r\n",
         "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n",
@@ -70,7 +70,7 @@ fn good_heads_pass() {
 }
 
 #[test]
-fn what_can_be_read_in_two_ways_is_refused() {
+fn ambiguous_heads_are_refused() {
     let headers = [
         ("Content-Length: 1\r\nContent-Length: 1", "there is more than one Content-Length"),
         ("Content-Length: 1\r\nContent-Length: 2", "there is more than one Content-Length"),
@@ -86,9 +86,9 @@ fn what_can_be_read_in_two_ways_is_refused() {
         ("Content-Length: 18446744073709551616", "Content-Length is not a number"),
         ("Content-Length : 1", "a header's name is malformed"),
         ("Content-Length\t: 1", "a header's name is malformed"),
-        ("Content-Length: 1\r\n 2", "a header goes on over a second line"),
-        (" Content-Length: 1", "a header goes on over a second line"),
-        ("X: 1\r\n\tTransfer-Encoding: chunked", "a header goes on over a second line"),
+        ("Content-Length: 1\r\n 2", "a header continues on a second line"),
+        (" Content-Length: 1", "a header continues on a second line"),
+        ("X: 1\r\n\tTransfer-Encoding: chunked", "a header continues on a second line"),
         (
             "Transfer-Encoding: chunked\r\nContent-Length: 1",
             "a body has one length, not both Content-Length and Transfer-Encoding",
@@ -126,13 +126,13 @@ fn what_can_be_read_in_two_ways_is_refused() {
     for (header, why) in headers {
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{header}\r\n\r\n");
         assert_eq!(one(&head), Err(why), "{header:?}");
-        // Whatever comes behind it is not looked at.
+        // What follows it is not checked.
         assert_eq!(verdicts((head + GOOD).as_bytes(), &[], 2)[1], Err(why), "{header:?}");
     }
     for (head, why) in [
         ("GET / HTTP/1.1\r\n\r\n", "a request needs exactly one Host"),
         ("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", "a request needs exactly one Host"),
-        ("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.0 knows no Transfer-Encoding"),
+        ("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.0 has no Transfer-Encoding"),
         ("GET / HTTP/1.1\nHost: a\n\n", "a line ends without CR"),
         ("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "a line ends without CR"),
         ("GET / HTTP/1.1\r\nHost: a\r\n\n", "a line ends without CR"),
@@ -159,20 +159,20 @@ fn what_can_be_read_in_two_ways_is_refused() {
 }
 
 #[test]
-fn bodies_are_stepped_over() {
+fn bodies_are_skipped() {
     let inner = "GET /inner HTTP/1.1\nbad";
     let post = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{inner}", inner.len());
     let stream = format!("{post}{GOOD}{post}{post}GET / HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n");
     let good = Ok(Next::Request);
     let bad = Err("a header's name is malformed");
     assert_eq!(verdicts(stream.as_bytes(), &[], 6), [good, good, good, good, bad, bad]);
-    // What comes with an upgrade belongs to the other protocol.
+    // Data after an upgrade request belongs to the other protocol.
     let upgrade = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n\0\n\n\0";
     assert_eq!(verdicts(upgrade.as_bytes(), &[], 1), [Ok(Next::Nothing)]);
 }
 
 #[test]
-fn heads_are_limited_and_idle_connections_small() {
+fn head_size_is_limited_and_idle_connections_are_small() {
     let line = format!("X: {}\r\n", "x".repeat(1000));
     let head = |lines| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", line.repeat(lines));
     assert_eq!(one(&head(64)), Ok(Next::Request));
@@ -195,7 +195,7 @@ async fn bytes_pass_unchanged() {
     assert_eq!(watched.into_inner().position(), stream.len() as u64);
 }
 
-/// A request of any kind, mostly a good one.
+/// A request of any kind, usually a valid one.
 fn request() -> impl Strategy<Value = String> {
     let line = prop_oneof![
         6 => Just("GET / HTTP/1.1\r\n"),
@@ -221,7 +221,7 @@ fn request() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn pieces_change_nothing(
+    fn splitting_the_stream_does_not_change_the_results(
         requests in prop::collection::vec(request(), 1..6),
         pieces in prop::collection::vec(0_usize..40, 0..30),
     ) {
@@ -230,7 +230,7 @@ proptest! {
         let whole = verdicts(stream.as_bytes(), &[], count);
         prop_assert_eq!(&verdicts(stream.as_bytes(), &pieces, count), &whole);
         prop_assert_eq!(&verdicts(stream.as_bytes(), &vec![1; stream.len()], count), &whole);
-        // Once it is wrong it stays wrong.
+        // After an error all further results are errors.
         prop_assert!(whole.iter().skip_while(|verdict| **verdict == Ok(Next::Request)).skip(1).all(Result::is_err));
     }
 

@@ -1,7 +1,8 @@
-//! Keeps the certificate up to date: reads it, notices that its files changed, and makes one where there is none.
+//! The certificate reloader: reads the certificate, notices changes of its files, and makes a self-signed one if there
+//! is none.
 //!
-//! What is in use stays in use until something better was read. Files are read in threads of their own: they may lie
-//! on a volume that is dead.
+//! A certificate stays in use until a better one was read. Files are read in separate threads: they may be on a volume
+//! that does not respond.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -17,19 +18,19 @@ use crate::config::watch::Watch;
 use crate::state::State;
 use crate::sys;
 
-/// How long the first look at the files may take before ours stands in.
+/// How long the first read of the files may take before the self-signed certificate is used.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Once in this time everything is looked at again: certificates expire, clocks are set, and some file systems tell
-/// nobody of changes.
+/// The interval at which everything is checked again: certificates expire, clocks are set, and some file systems send
+/// no change notifications.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What came of a look at the sources.
+/// The result of a check of the sources.
 struct Look {
     watch: Option<Watch>,
-    /// The certificate to show from now on; none keeps what there is.
+    /// The certificate to use from now on; `None` keeps the current one.
     certified: Option<Arc<CertifiedKey>>,
-    /// Whether it is not ours.
+    /// Whether the certificate is from a file, and not our self-signed one.
     foreign: bool,
     problems: Vec<String>,
 }
@@ -40,7 +41,7 @@ pub(super) struct Keeper {
     shown: watch::Sender<Option<Arc<CertifiedKey>>>,
     told: watch::Sender<Vec<String>>,
     watch: Option<Watch>,
-    /// Whether what is shown is not ours.
+    /// Whether the certificate in use is from a file, and not our self-signed one.
     foreign: bool,
 }
 
@@ -54,7 +55,7 @@ impl Keeper {
         Self { sources, state, shown, told, watch: None, foreign: false }
     }
 
-    /// Runs until nobody needs a certificate any more.
+    /// Runs until no receiver of the certificate is left.
     pub(super) async fn run(mut self) {
         let shown = self.shown.clone();
         let keep = async {
@@ -97,7 +98,7 @@ impl Keeper {
         if let Some(certified) = look.certified {
             let new = self.shown.borrow().as_ref().is_none_or(|shown| shown.cert != certified.cert);
             if new && self.shown.borrow().is_some() {
-                tracing::info!("another certificate is shown from now on");
+                tracing::info!("a new certificate is in use from now on");
             }
             self.foreign = look.foreign;
             self.shown.send_replace(Some(certified));
@@ -117,8 +118,8 @@ async fn changed(watch: &mut Option<Watch>) {
 }
 
 impl Look {
-    /// Looks at the files, and sees to it that their changes will be noticed from before that on. `keeps` tells
-    /// whether something better than ours is in use already.
+    /// Reads the files, after it has started to watch them for changes. `keeps` says whether a certificate from a file
+    /// is in use already.
     fn at(sources: &Sources, state: &State, watch: Option<Watch>, keeps: bool) -> Self {
         let mut unwatched = None;
         let watch = match watch {
@@ -146,10 +147,10 @@ impl Look {
         look
     }
 
-    /// What is shown instead of what cannot be used.
+    /// The result when the files cannot be used: the current certificate, or our self-signed one.
     fn without(sources: &Sources, state: &State, why: &str, keeps: bool) -> Self {
         if keeps {
-            let problem = format!("{why}; the certificate from before stays in use");
+            let problem = format!("{why}; the previous certificate stays in use");
             return Self { watch: None, certified: None, foreign: true, problems: vec![problem] };
         }
         let mut ours = Self::ours(sources, state);
@@ -160,14 +161,14 @@ impl Look {
     fn ours(sources: &Sources, state: &State) -> Self {
         let (certified, problem) = match self_signed::obtain(state, &sources.names) {
             Ok((pair, problem)) => (Some(pair.certified), problem),
-            Err(why) => (None, Some(format!("{why}; https is not answered"))),
+            Err(why) => (None, Some(format!("{why}; https does not work"))),
         };
         Self { watch: None, certified, foreign: false, problems: problem.into_iter().collect() }
     }
 }
 
-/// Watches the files and the folders that they are, or will be, in: what is renamed onto a file is news of its folder,
-/// and what is written to a file that was mounted by itself is news of the file alone.
+/// Watches the files and the folders that they are, or will be, in: a rename onto a file is an event of its folder, and
+/// a write to a file that was mounted by itself is an event of the file alone.
 fn watch_over(sources: &Sources) -> Result<Watch, String> {
     let Files { certificate, key } = sources.given.as_ref().unwrap_or(&sources.provider);
     let mut places: Vec<PathBuf> = Vec::new();
@@ -187,7 +188,7 @@ fn watch_over(sources: &Sources) -> Result<Watch, String> {
     let names: Vec<_> = names.iter().map(|name| name.as_os_str().to_owned()).collect();
     let matters = move |path: &Path| {
         path.file_name().is_some_and(|name| {
-            // `..data` is the link that is changed where a cluster mounts secrets.
+            // `..data` is the symbolic link that changes when a cluster updates mounted secrets.
             names.iter().any(|part| part == name) || name.as_encoded_bytes().starts_with(b"..")
         })
     };

@@ -1,11 +1,12 @@
-//! TLS on the ports of the front door: which certificate is shown, and the handshake.
+//! TLS on the ports of the gateway: the choice of the certificate, and the handshake.
 //!
-//! Every port speaks TLS as well as plain HTTP, so there has to be a certificate always: the one that was given, the
-//! one that a provider puts into /etc, or one of our own that nobody has signed.
+//! Every port speaks TLS as well as plain HTTP, so there must always be a certificate: the one from the configuration,
+//! the one that a provider puts into /etc, or our own self-signed one.
 //!
-//! Invariants: nothing here delays the first answer, because files are read and keys made beside everything else and
-//! handshakes wait for that; what is shown belongs to its key; a certificate that cannot be used is a sentence and
-//! ours stands in for it, never plain text; a new one is taken over without an effect on open connections.
+//! Invariants: nothing here delays the first response, because files are read and keys are made in the background, and
+//! only handshakes wait for that; the certificate always belongs to its key; if a certificate cannot be used, a message
+//! says so and the self-signed one is used, never plain text; a new certificate is used without an effect on open
+//! connections.
 
 mod keeper;
 mod pair;
@@ -33,16 +34,16 @@ use keeper::Keeper;
 /// Where vast.ai puts the certificate that it made for a machine.
 const PROVIDERS: [&str; 2] = ["/etc/instance.crt", "/etc/instance.key"];
 
-/// Variables in which clouds tell a machine's public address.
+/// Variables in which cloud providers give the machine's public address.
 const PUBLIC_ADDRESSES: [&str; 2] = ["PUBLIC_IPADDR", "RUNPOD_PUBLIC_IP"];
 
-/// The first byte that a client sends who speaks TLS: a handshake record. No request line begins with it.
+/// The first byte from a client that speaks TLS: a handshake record. No HTTP request line begins with it.
 pub const FIRST_BYTE: u8 = 0x16;
 
-/// The protocols that may be spoken inside, the best first.
+/// The protocols that may be used inside TLS, the best first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// A certificate's file and its key's, which may be the same one.
+/// The files of a certificate and of its key. Both may be the same file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
     /// The certificate, and after it those of its issuers; PEM.
@@ -54,16 +55,17 @@ pub struct Files {
 /// Where certificates come from.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// Files that somebody asked for.
+    /// Files from the configuration.
     pub given: Option<Files>,
-    /// Files that are used if they are there.
+    /// Files that are used if they exist.
     pub provider: Files,
-    /// Names and addresses under which people reach this machine: what our own certificate is made for.
+    /// Names and addresses by which clients reach this machine: our self-signed certificate is made for them.
     pub names: Vec<String>,
 }
 
 impl Sources {
-    /// What the environment says, on the machine called `host`. The text is about what it says wrongly.
+    /// The sources according to the environment, on the machine called `host`. The text is a problem with the
+    /// variables.
     pub fn of(env: &Environment, host: &str) -> (Self, Option<String>) {
         let vars = &env.vars;
         let (certificate, key) = (vars.web_tls_cert_file.as_ref(), vars.web_tls_key_file.as_ref());
@@ -81,7 +83,7 @@ impl Sources {
         let mut names = Vec::<String>::new();
         for name in [vars.direct_address.0.as_str(), host].into_iter().chain(always).chain(public) {
             let name = name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-            // What is no name (a URL, a word of a provider's) stands in no certificate.
+            // A value that is not a valid name (a URL, a provider's keyword) is not put into the certificate.
             if ServerName::try_from(name.as_str()).is_ok() && !names.contains(&name) {
                 names.push(name);
             }
@@ -97,20 +99,20 @@ impl Sources {
     }
 }
 
-/// What a port needs to speak TLS. Cheap to clone.
+/// The TLS settings of a port. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Tls {
     config: Arc<ServerConfig>,
     current: Current,
 }
 
-/// The certificate that is shown to whoever comes next; none until one was read or made.
+/// The certificate for new connections; none until one was read or made.
 type Current = watch::Receiver<Option<Arc<CertifiedKey>>>;
 
 impl Tls {
-    /// Begins to read or make a certificate and keeps it up to date as long as a clone of what is returned is there.
-    /// Must be called within a runtime. What is wrong with the certificate, in sentences, is sent to the second value
-    /// after each look at the files.
+    /// Begins to read or make a certificate, and keeps it up to date as long as a clone of the returned value exists.
+    /// Must be called within a runtime. After each check of the files, the problems with the certificate are sent to
+    /// the second value as messages.
     pub fn open(sources: Sources, state: Arc<State>) -> (Self, watch::Receiver<Vec<String>>) {
         let (shown, current) = watch::channel(None);
         let (told, problems) = watch::channel(Vec::new());
@@ -118,25 +120,25 @@ impl Tls {
         (Self { config: Arc::new(config(current.clone())), current }, problems)
     }
 
-    /// The TLS side of a connection whose client speaks TLS, once the handshake is done. `limit` is for all of it.
+    /// Does the handshake on a connection whose client speaks TLS. `limit` is for the whole handshake.
     pub async fn accept<S>(&self, stream: S, limit: Duration) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut current = self.current.clone();
         let handshake = async {
-            // The first visitor may come before the first certificate.
+            // The first client may connect before there is a certificate.
             current
                 .wait_for(Option::is_some)
                 .await
-                .map_err(|_| io::Error::other("no certificate is to be had"))?;
+                .map_err(|_| io::Error::other("there is no certificate to use"))?;
             TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await
         };
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
         tokio::time::timeout(limit, handshake).await.map_err(late)?
     }
 
-    /// The settings of all connections, for whoever shakes hands by other means.
+    /// The settings of all connections, for callers that do the handshake by other means.
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
     }
@@ -152,18 +154,19 @@ fn config(current: Current) -> ServerConfig {
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(rustls::ALL_VERSIONS);
     let mut config = match builder {
         Ok(builder) => builder.with_no_client_auth().with_cert_resolver(Arc::new(Resolver { current })),
-        // Holds for the provider that stands in the line above, and is held by every test here.
+        // Always succeeds with the provider that is set above, and every test here covers it.
         Err(error) => unreachable!("TLS: {error}"),
     };
     config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-    // A ticket keeps a session at the client. Without random numbers for its key there are none, nor is there TLS.
+    // A ticket stores a TLS session at the client. Without random numbers for its key there are no tickets, and no TLS
+    // either.
     if let Ok(tickets) = ring::Ticketer::new() {
         config.ticketer = tickets;
     }
     config
 }
 
-/// Shows the certificate of the moment, whatever name was asked for: people come by names that we don't know.
+/// Returns the current certificate, whatever name the client asked for: clients use names that are not known here.
 #[derive(Debug)]
 struct Resolver {
     current: Current,

@@ -1,7 +1,7 @@
-//! A certificate and its key, as files in PEM form hold them.
+//! A certificate and its key, read from PEM files.
 //!
-//! Whatever is accepted can be shown: the key is of a known kind and the certificate is made for it. Whether it has
-//! expired is told, and is no reason against it.
+//! A pair that is accepted can be used for TLS: the key is of a supported kind and the certificate is made for it. An
+//! expired certificate causes a warning, and is accepted.
 
 use std::io;
 use std::path::Path;
@@ -18,23 +18,23 @@ use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag, parse_der};
 use super::Files;
 use crate::sys::read;
 
-/// Larger files are something else.
+/// The size limit. A larger file is not a certificate or key.
 const LARGEST: u64 = 1 << 20;
 
-/// A certificate with its issuers' and its key.
+/// A certificate with those of its issuers, and its key.
 pub(super) struct Pair {
     pub(super) certified: Arc<CertifiedKey>,
     pub(super) validity: Validity,
 }
 
-/// From when to when a certificate holds.
+/// The time during which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Validity {
     pub(super) from: OffsetDateTime,
     pub(super) until: OffsetDateTime,
 }
 
-/// What two files hold. The error says which file is wrong in which way.
+/// Reads the pair from its files. The error says which file is wrong and why.
 pub(super) fn read(files: &Files) -> Result<Pair, String> {
     let certificates = contents(&files.certificate)?;
     let key = if files.key == files.certificate { certificates.clone() } else { contents(&files.key)? };
@@ -50,7 +50,7 @@ pub(super) fn read(files: &Files) -> Result<Pair, String> {
     })
 }
 
-/// What cannot be used.
+/// Why a pair cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
     Certificate(&'static str),
@@ -58,10 +58,10 @@ pub(super) enum Wrong {
     Match,
 }
 
-/// A pair in PEM form.
+/// Parses a pair in PEM form.
 pub(super) fn parse(certificates: &[u8], key: &[u8]) -> Result<Pair, Wrong> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates).collect();
-    let mut chain = chain.map_err(|_| Wrong::Certificate("it is damaged, or no PEM file"))?;
+    let mut chain = chain.map_err(|_| Wrong::Certificate("it is damaged, or not a PEM file"))?;
     if chain.is_empty() {
         return Err(Wrong::Certificate("it holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)"));
     }
@@ -76,15 +76,15 @@ pub(super) fn parse(certificates: &[u8], key: &[u8]) -> Result<Pair, Wrong> {
     else {
         return Err(unreadable);
     };
-    let own = public_key(&*key).ok_or(Wrong::Key("its public part cannot be told"))?;
+    let own = public_key(&*key).ok_or(Wrong::Key("its public key cannot be read"))?;
     let at = read.iter().position(|contents| contents.public_key == own).ok_or(Wrong::Match)?;
-    // Browsers want the machine's own first, and not everybody writes it there.
+    // Browsers expect the machine's own certificate first, and some files have another order.
     chain[..=at].rotate_right(1);
     Ok(Pair { certified: Arc::new(CertifiedKey::new(chain, key)), validity: read[at].validity })
 }
 
 impl Validity {
-    /// What is wrong with it at a time.
+    /// The warning about its validity at this time, if there is one.
     pub(super) fn trouble(self, now: OffsetDateTime) -> Option<String> {
         let day = |time: OffsetDateTime| time.date();
         if now > self.until {
@@ -104,14 +104,14 @@ impl Validity {
 fn contents(path: &Path) -> Result<Vec<u8>, String> {
     read::bytes(path, LARGEST).map_err(|error| match error.kind() {
         io::ErrorKind::FileTooLarge => {
-            format!("{}: it is larger than 1 MiB and therefore no certificate or key", path.display())
+            format!("{}: it is larger than 1 MiB and therefore not a certificate or key", path.display())
         }
         _ => format!("{}: {error}", path.display()),
     })
 }
 
-/// What matters of a certificate. Read here because libraries that verify certificates refuse some that can be shown,
-/// such as those of the first version, which simple tools still make.
+/// The parts of a certificate that are needed. They are parsed here because libraries that verify certificates refuse
+/// some that can be used, such as those of version 1, which simple tools still make.
 struct Contents {
     validity: Validity,
     public_key: Vec<u8>,
@@ -144,7 +144,7 @@ impl Contents {
     }
 }
 
-/// Whatever comes next.
+/// The next element, of any type.
 fn any(reader: BERReader<'_, '_>) -> ASN1Result<Vec<u8>> {
     reader.read_der()
 }

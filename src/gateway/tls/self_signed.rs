@@ -1,7 +1,8 @@
-//! The certificate that nobody signed. Browsers warn of it, and after that the connection is a secure context.
+//! The self-signed certificate. Browsers warn about it; after the user has accepted it, the connection is a secure
+//! context.
 //!
-//! It is kept, so that whoever told a browser to trust it has to do so once; it is made anew when it is about to
-//! expire or when people come by a name that it does not hold.
+//! The certificate is stored, so that a user has to accept it in a browser only once. It is made anew when it is about
+//! to expire, or when it lacks a name by which clients reach this machine.
 
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
@@ -14,19 +15,20 @@ use time::{Duration, OffsetDateTime};
 use super::pair::{self, Pair};
 use crate::state::State;
 
-/// The value in the state: certificate and key in PEM form, in one so that they always belong together.
+/// The key in the state. The value holds certificate and key in PEM form, in one value so that they always belong
+/// together.
 const KEPT: &str = "certificate";
 
-/// How long it holds. Some browsers accept no longer ones.
+/// How long it is valid. Some browsers accept no longer time.
 const LIFE: Duration = Duration::days(397);
 
-/// Made anew when less than this is left.
+/// A new one is made when less than this time is left.
 const REST: Duration = Duration::days(30);
 
-/// Clocks differ.
+/// It is valid from this long before it was made, because clocks differ.
 const BEFORE: Duration = Duration::days(1);
 
-/// The pair for `names`, kept or new, and why it will not survive a restart.
+/// The pair for `names`, stored or new, and why it will not survive a restart.
 pub(super) fn obtain(state: &State, names: &[String]) -> Result<(Pair, Option<String>), String> {
     let now = OffsetDateTime::now_utc();
     let kept = state.get(KEPT).and_then(|kept| pair::parse(&kept, &kept).ok());

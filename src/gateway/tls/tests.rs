@@ -1,4 +1,4 @@
-//! What is accepted as a certificate and its key, and which names ours is made for.
+//! Tests: which certificates and keys are accepted, and for which names the self-signed certificate is made.
 
 use std::ffi::OsString;
 
@@ -17,7 +17,7 @@ fn whole(field: BERReader<'_, '_>) -> ASN1Result<Vec<u8>> {
     field.read_der()
 }
 
-/// The same certificate as one of the first version: without the version's number and what came with the third.
+/// The same certificate as version 1: without the version number and without the fields of version 3.
 fn of_the_first_version(certificate: &rcgen::Certificate) -> String {
     let fields = |reader: &mut BERReaderSeq<'_, '_>| {
         let next = || reader.read_optional(whole).transpose();
@@ -45,9 +45,9 @@ fn of_the_first_version(certificate: &rcgen::Certificate) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
-// RSA keys and keys in other forms, which cannot be made here: `tests/it/gateway_tls.rs`.
+// RSA keys and keys in other formats cannot be made here: see `tests/it/gateway_tls.rs`.
 #[test]
-fn keys_of_all_usual_kinds() {
+fn keys_of_all_usual_kinds_are_accepted() {
     for algorithm in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
         let key = KeyPair::generate_for(algorithm).unwrap();
         parse(certificate(&key).as_bytes(), key.serialize_pem().as_bytes()).unwrap();
@@ -55,7 +55,7 @@ fn keys_of_all_usual_kinds() {
 }
 
 #[test]
-fn a_certificate_of_the_first_version_does_as_well() {
+fn certificate_of_version_1_is_accepted() {
     let key = KeyPair::generate().unwrap();
     let third = CertificateParams::new(["desk.example".to_owned()]).unwrap().self_signed(&key).unwrap();
     let first = of_the_first_version(&third);
@@ -66,12 +66,12 @@ fn a_certificate_of_the_first_version_does_as_well() {
 }
 
 #[test]
-fn the_own_certificate_comes_first_whatever_the_order_in_the_file() {
+fn own_certificate_comes_first_whatever_the_order_in_the_file() {
     let (own, issuer) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let (first, second) = (certificate(&own), certificate(&issuer));
     let alone = parse(first.as_bytes(), own.serialize_pem().as_bytes()).unwrap();
     for text in [format!("{first}{second}"), format!("note\n{second}\n{first}")] {
-        // One file may hold all.
+        // One file may hold everything.
         let text = text + &own.serialize_pem();
         let pair = parse(text.as_bytes(), text.as_bytes()).unwrap();
         assert_eq!(pair.certified.cert.len(), 2);
@@ -80,7 +80,7 @@ fn the_own_certificate_comes_first_whatever_the_order_in_the_file() {
 }
 
 #[test]
-fn what_cannot_be_used_says_why() {
+fn unusable_pair_is_refused_with_the_reason() {
     let key = KeyPair::generate().unwrap();
     let (certificate, key) = (certificate(&key), key.serialize_pem());
     let other = KeyPair::generate().unwrap().serialize_pem();
@@ -93,14 +93,14 @@ fn what_cannot_be_used_says_why() {
     assert!(matches!(wrong(&certificate, &certificate), Wrong::Key(_)));
     let locked = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     assert!(matches!(wrong(&certificate, &locked), Wrong::Key(why) if why.contains("pass phrase")));
-    // Cut off, and with a byte changed.
+    // Truncated, and with a changed byte.
     assert!(matches!(wrong(&certificate[..certificate.len() / 2], &key), Wrong::Certificate(_)));
     let garbled = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
     assert!(matches!(wrong(garbled, &key), Wrong::Certificate(why) if why.contains("cannot be read")));
 }
 
 #[test]
-fn times_are_told() {
+fn invalid_validity_time_gives_a_warning() {
     let key = KeyPair::generate().unwrap();
     let now = OffsetDateTime::now_utc();
     for (from, until, expected) in
@@ -118,7 +118,7 @@ fn times_are_told() {
 }
 
 #[test]
-fn ours_is_kept_until_a_name_is_missing() {
+fn self_signed_certificate_is_kept_until_a_name_is_missing() {
     let dir = tempfile::tempdir().unwrap();
     let (state, _) = State::open(dir.path(), "one");
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
@@ -134,7 +134,7 @@ fn ours_is_kept_until_a_name_is_missing() {
     assert_ne!(second, first);
     state.set("certificate", b"broken".to_vec()).unwrap();
     assert_ne!(of(&state, &names(&["desk.example"])), second);
-    // What is left has to last until somebody looks again.
+    // The remaining time has to last until the next check.
     for (days, stays) in [(29, false), (31, true)] {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["desk.example".to_owned()]).unwrap();
@@ -147,7 +147,7 @@ fn ours_is_kept_until_a_name_is_missing() {
 }
 
 #[test]
-fn the_environment_names_files_and_names() {
+fn sources_are_read_from_the_environment() {
     let of = |pairs: &[(&str, &str)]| {
         let pairs = pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
         Sources::of(&Environment::new(pairs, &[], &mut Vec::new()), "host-1")

@@ -1,4 +1,4 @@
-//! The page that stands in, as markup. Everything foreign in it is escaped.
+//! The markup of the waiting page. All foreign text in it is escaped.
 
 use super::{ANYWAY, LINES, Need, START, Standing};
 use crate::gateway::base::Base;
@@ -7,7 +7,7 @@ use crate::logs::Logs;
 use crate::observe::{RouteStatus, Sight, Snapshot};
 use crate::plan::routes::Route;
 
-/// What stands in the page.
+/// The body of the page.
 pub(super) fn body(
     standing: &Standing,
     snapshot: &Snapshot,
@@ -40,7 +40,7 @@ pub(super) fn body(
          <form id=\"start\" method=\"post\" action=\"{}\"{}><button type=\"submit\">Start {}</button></form>\n\
          <p id=\"refused\" class=\"problem\" role=\"alert\" hidden></p>\n\
          <pre id=\"log\" aria-label=\"log\">{lines}</pre>\n<p class=\"hint\" id=\"hint\">{hint}</p>\n\
-         <p class=\"hint\" id=\"anyway\"{}><a href=\"{}\">Show what there is all the same</a></p>\n{}</main>\n",
+         <p class=\"hint\" id=\"anyway\"{}><a href=\"{}\">Open the page anyway</a></p>\n{}</main>\n",
         page::escape(headline),
         page::escape(reason),
         page::escape(&base.to(START)),
@@ -52,7 +52,7 @@ pub(super) fn body(
     )
 }
 
-/// The other ways in. The page's script makes the links fit the address that the person uses.
+/// Links to the other ports. The page's script adapts the links to the address that the user uses.
 fn others(snapshot: &Snapshot, route: &Route) -> String {
     let other = |way: &&RouteStatus| way.port != route.listen && way.problem.is_none();
     let item = |way: &RouteStatus| {
@@ -72,5 +72,5 @@ fn others(snapshot: &Snapshot, route: &Route) -> String {
     if items.is_empty() {
         return items;
     }
-    format!("<p class=\"hint\">Other ways in:</p>\n<ul id=\"ways\">{items}</ul>\n")
+    format!("<p class=\"hint\">Other ports:</p>\n<ul id=\"ways\">{items}</ul>\n")
 }

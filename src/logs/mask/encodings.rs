@@ -1,18 +1,18 @@
-//! The texts that one value becomes in the encodings that programs use for what they print and send.
+//! The encoded forms of a value, in the encodings that programs use for text that they print and send.
 
 use std::fmt::Write as _;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// In base64, values that are shorter would mask ordinary text. Bytes.
+/// The shortest value that is searched in base64: shorter ones would mask ordinary text. Bytes.
 const SHORTEST_IN_BASE64: usize = 6;
 
-/// What each way to percent-encode leaves as it is beside letters and digits: RFC 3986, forms, JavaScript's
-/// `encodeURIComponent` and `encodeURI`, Python's `quote`, nothing.
+/// The characters that each variant of percent-encoding keeps, beside letters and digits: RFC 3986, forms, JavaScript's
+/// `encodeURIComponent` and `encodeURI`, Python's `quote`, and a variant that keeps none.
 const PERCENT: [&str; 6] = ["-._~", "*-._", "-_.!~*'()", "-_.!~*'();/?:@&=+$,#", "-._~/", ""];
 
-/// A value as it is and in all encodings.
+/// The plain value and all its encoded forms.
 pub(super) fn of(value: &str) -> Vec<String> {
     let mut all = vec![value.to_owned(), hexadecimal(value), hexadecimal(value).to_ascii_uppercase()];
     for kept in PERCENT {
@@ -30,7 +30,7 @@ pub(super) fn of(value: &str) -> Vec<String> {
             all.push(inner(value, skipped, |bytes| URL_SAFE_NO_PAD.encode(bytes)));
         }
     }
-    // Text is looked at line by line: where its lines end, a value of several lines has others.
+    // Text is searched line by line, so a form with a line end would never match.
     all.retain(|text| !text.is_empty() && !text.contains('\n'));
     all
 }
@@ -56,7 +56,7 @@ fn percent(value: &str, kept: &str, upper: bool, space: &str) -> String {
     })
 }
 
-/// JSON in ASCII alone, as some programs write it.
+/// JSON with all other characters than ASCII escaped, as some programs write it.
 fn ascii(json: &str) -> String {
     let mut units = [0; 2];
     json.chars().fold(String::new(), |mut text, c| {
@@ -71,8 +71,8 @@ fn ascii(json: &str) -> String {
     })
 }
 
-/// What every base64 text has in it that holds the value behind `before` bytes, counted in threes. The characters at
-/// both ends, which depend on the neighbours, are left out.
+/// The part that is common to all base64 texts in which the value begins `before` bytes (modulo 3) after the start. The
+/// characters at both ends depend on the neighbouring bytes and are left out.
 fn inner(value: &str, before: usize, encode: impl Fn(&[u8]) -> String) -> String {
     let mut bytes = vec![0; before];
     bytes.extend_from_slice(value.as_bytes());

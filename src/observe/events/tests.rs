@@ -1,4 +1,4 @@
-//! Tests.
+//! Tests of the ring of events and of its followers.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn the_newest_are_kept_and_found_by_their_numbers() {
         (5, 2, 0, &[1, 2, 3][..]),
         (5, 2, 2, &[3]),
         (5, 2, 3, &[]),
-        // Of another daemon.
+        // A number of an earlier daemon.
         (5, 2, 4, &[1, 2, 3]),
         (5, 2, u64::MAX, &[1, 2, 3]),
         (3, 9, 0, &[8, 9, 10]),
@@ -57,7 +57,7 @@ async fn a_follower_gets_each_event_once() {
 }
 
 #[tokio::test]
-async fn whoever_is_too_slow_is_told_how_many_are_lost() {
+async fn a_slow_follower_gets_the_number_of_lost_events() {
     let events = events(3, 0);
     let mut follower = events.follow(None);
     for _ in 0..10 {

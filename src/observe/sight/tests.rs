@@ -1,4 +1,4 @@
-//! Every state of every service that a way in depends on, and what people are told then.
+//! Tests for every state of every service that a route depends on, and the resulting messages.
 
 use super::*;
 use UnitState as S;
@@ -38,7 +38,7 @@ fn way(unit: &str, title: &str, port: u16, shows: &[&str]) -> RouteStatus {
     }
 }
 
-/// A desktop that two ways show, all of it ready; nothing depends on `other`.
+/// A ready desktop that is shown by two routes; nothing depends on `other`.
 fn desktop() -> Snapshot {
     Snapshot {
         phase: Phase::Running,
@@ -56,7 +56,7 @@ fn desktop() -> Snapshot {
     }
 }
 
-/// The desktop with a change, judged.
+/// The desktop with a change, and its derived fields.
 fn with(name: &str, change: impl FnOnce(&mut UnitStatus)) -> Snapshot {
     let mut snapshot = desktop();
     change(snapshot.units.iter_mut().find(|unit| unit.name == name).unwrap());
@@ -75,13 +75,13 @@ fn everything_that_is_ready_is_ready() {
     snapshot.judge();
     assert_eq!(sights(&snapshot), [(Sight::Ready, ""); 2]);
     assert_eq!((snapshot.ready, snapshot.not_ready.len(), snapshot.problems.len()), (true, 0, 0));
-    // What does not apply here is not counted.
+    // A unit that does not apply here is not counted.
     assert_eq!(snapshot.summary, "ready to use · 6 of 6 ready");
 }
 
 #[test]
-fn each_way_tells_the_worst_of_what_it_shows_and_needs() {
-    // Which of the two ways each service is a part of.
+fn each_route_shows_the_worst_state_of_its_services() {
+    // Which of the two routes each service is a part of.
     for (place, parts) in [
         ("key", [true, true]),
         ("x", [true, true]),
@@ -126,7 +126,7 @@ fn each_way_tells_the_worst_of_what_it_shows_and_needs() {
 }
 
 #[test]
-fn a_stop_names_who_asked_for_it_and_when() {
+fn a_stop_names_the_requester_and_the_time() {
     let snapshot = with("kde", |unit| {
         unit.state = S::Stopped;
         unit.reason = "uid 0 asked for it".into();
@@ -140,7 +140,7 @@ fn a_stop_names_who_asked_for_it_and_when() {
 }
 
 #[test]
-fn the_reason_is_the_cause_and_not_what_waits_for_it() {
+fn the_reason_is_the_cause_and_not_a_unit_that_waits_for_it() {
     let mut snapshot = desktop();
     for (at, (state, reason)) in [
         (S::Failed, "it ended with exit code 1"),
@@ -155,14 +155,14 @@ fn the_reason_is_the_cause_and_not_what_waits_for_it() {
     snapshot.judge();
     assert_eq!(sights(&snapshot), [(Sight::Failed, "x"); 2]);
     assert_eq!(snapshot.routes[0].seen.text, "x has failed: it ended with exit code 1");
-    // Frozen with what it needs.
+    // Frozen, together with the unit that it needs.
     for at in [1, 2] {
         (snapshot.units[at].state, snapshot.units[at].health) = (S::Ready, Some(UnitHealth::Unhealthy));
     }
     snapshot.judge();
     assert_eq!(sights(&snapshot)[0], (Sight::Unhealthy, "x"));
     snapshot.units[2].state = S::Waiting;
-    // While everything is on its way, the nearest service says what it waits for.
+    // While everything starts, the nearest service says what it waits for.
     (snapshot.units[1].state, snapshot.units[1].reason) = (S::Starting, String::new());
     snapshot.units[3].reason = "for x (starting)".into();
     snapshot.judge();
@@ -171,26 +171,26 @@ fn the_reason_is_the_cause_and_not_what_waits_for_it() {
 }
 
 #[test]
-fn what_the_configuration_leaves_out_is_expected_nowhere() {
+fn units_that_the_configuration_leaves_out_are_not_expected() {
     let off = |unit: &mut UnitStatus| (unit.state, unit.off) = (S::Stopped, true);
     let skipped = |unit: &mut UnitStatus| unit.state = S::Skipped;
-    // Shown, and not there: the display is shown without it.
+    // A shown unit that does not run: the display is shown without it.
     for change in [off as fn(&mut UnitStatus), skipped] {
         let snapshot = with("kde", change);
         assert_eq!((sights(&snapshot), snapshot.ready), ([(Sight::Ready, ""); 2], true));
         assert_eq!(snapshot.summary, "ready to use · 5 of 5 ready");
     }
-    // The way in itself: said there, and nobody's concern.
+    // The unit of the route itself: reported there, without effect on the whole.
     let snapshot = with("vnc", off);
     assert_eq!(sights(&snapshot), [(Sight::Ready, ""), (Sight::Off, "vnc")]);
     assert_eq!((snapshot.ready, &snapshot.routes[1].seen.start), (true, &vec!["vnc".to_owned()]));
     let snapshot = with("vnc", skipped);
     assert_eq!((sights(&snapshot)[1], snapshot.ready), ((Sight::Off, "vnc"), true));
     assert_eq!(snapshot.routes[1].seen.start, [""; 0]);
-    // What others need has to be there.
+    // A unit that others need has to run.
     let snapshot = with("x", off);
     assert_eq!((sights(&snapshot), snapshot.ready), ([(Sight::Stopped, "x"); 2], false));
-    // It does not apply because what it needs is wrong.
+    // It does not apply because a unit that it needs has failed.
     let mut snapshot = with("vnc", skipped);
     snapshot.units[1].state = S::Failed;
     snapshot.judge();
@@ -198,7 +198,7 @@ fn what_the_configuration_leaves_out_is_expected_nowhere() {
 }
 
 #[test]
-fn a_port_that_is_not_open_is_worse_than_anything_behind_it() {
+fn a_port_that_is_not_open_counts_as_failed() {
     let mut snapshot = desktop();
     snapshot.routes[0].problem = Some("port 6100: Address in use".into());
     snapshot.routes.insert(0, RouteStatus { own: true, ..way("", "Portal", 1111, &[]) });
@@ -210,7 +210,7 @@ fn a_port_that_is_not_open_is_worse_than_anything_behind_it() {
 }
 
 #[test]
-fn problems_are_told_once_and_the_worst_first() {
+fn problems_are_reported_once_and_the_worst_first() {
     let mut snapshot = desktop();
     snapshot.mistakes = vec!["env: A: wrong".into(), "a.toml: command: it is missing".into()];
     snapshot.units[2].health = Some(UnitHealth::Unhealthy);
@@ -227,7 +227,7 @@ fn problems_are_told_once_and_the_worst_first() {
         ]
     );
     assert_eq!(snapshot.summary, "1 failed: other · 1 unhealthy: kde · not ready to use · 4 of 6 ready");
-    // A failure of what nobody sees leaves people in.
+    // A failure of a service that no route shows does not affect readiness.
     snapshot.units[2].health = None;
     snapshot.judge();
     assert_eq!(
@@ -237,7 +237,7 @@ fn problems_are_told_once_and_the_worst_first() {
 }
 
 #[test]
-fn before_and_after_nobody_can_get_in() {
+fn while_starting_and_stopping_the_desktop_is_not_ready() {
     for (phase, reason) in
         [(Phase::Starting, "desktopd is starting"), (Phase::Stopping, "desktopd is stopping")]
     {
@@ -251,7 +251,7 @@ fn before_and_after_nobody_can_get_in() {
 #[test]
 fn needs_in_a_circle_come_to_an_end() {
     let mut snapshot = desktop();
-    snapshot.units[1].needs = vec!["kde".into(), "nobody".into()];
+    snapshot.units[1].needs = vec!["kde".into(), "unknown".into()];
     snapshot.judge();
     assert!(snapshot.ready);
 }

@@ -1,36 +1,36 @@
-//! What is remembered of the boot: each unit's steps from the daemon's start until everything is up.
+//! The record of the boot: each unit's states from the daemon's start until everything is up.
 //!
-//! It is fed with the events as they happen, because the ring forgets the oldest, and a boot is looked at later. It
-//! ends when everything is up or nothing moves any more: what a person starts after that is no boot. Bounded: a unit
-//! that crashes again and again is remembered by its first steps.
+//! It is built from the events as they happen, because the ring drops old events and the boot is looked at later. It
+//! ends when everything is up or no unit changes any more: units that are started later by hand are not part of the
+//! boot. Its size is bounded: for a unit that crashes repeatedly, only the first states are kept.
 
 use crate::observe::events::{Event, What};
 use crate::observe::{Phase, UnitState};
 
-/// Steps that are kept of one unit.
+/// The maximum number of states kept for one unit.
 const STEPS: usize = 32;
 
-/// A unit that was started so often and is not ready does not hold the boot up any more.
+/// A unit that was started this often without getting ready does not prolong the boot any more.
 const ATTEMPTS: u32 = 4;
 
-/// What follows from an event comes within this time; milliseconds.
+/// Consequences of an event follow within this time; milliseconds.
 const FOLLOWS: i64 = 1000;
 
 /// The boot so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boot {
     pub(super) started_at: i64,
-    /// When the first unit was started: from there on it is known what runs.
+    /// When the first unit was started: from then on, the plan is known.
     pub(super) planned_at: Option<i64>,
     pub(super) up_at: Option<i64>,
-    /// When a unit changed last.
+    /// When a unit last changed.
     pub(super) changed_at: i64,
     over: bool,
     /// In the order of the plan.
     pub(super) units: Vec<Course>,
 }
 
-/// One unit's way up.
+/// The course of one unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Course {
     pub(super) name: String,
@@ -38,11 +38,11 @@ pub(super) struct Course {
     pub(super) reason: String,
     pub(super) steps: Vec<(UnitState, i64)>,
     pub(super) attempts: u32,
-    /// When it was started first.
+    /// When it was first started.
     pub(super) started_at: Option<i64>,
-    /// When it was ready, or had done its work, first.
+    /// When it was first ready or done.
     pub(super) ready_at: Option<i64>,
-    /// When what comes after it had not to wait any more.
+    /// When units that come after it did not have to wait any more.
     pub(super) released_at: Option<i64>,
 }
 
@@ -59,7 +59,7 @@ impl Boot {
         }
     }
 
-    /// Takes in what happened next.
+    /// Records the next event.
     pub fn take(&mut self, event: &Event) {
         if self.over {
             return;
@@ -114,7 +114,7 @@ impl Boot {
         }
     }
 
-    /// Whether nothing will happen by itself. True also for a moment between two steps.
+    /// Whether nothing more will happen by itself. Also true for a moment between two events.
     pub(super) fn is_at_rest(&self) -> bool {
         let moves = |course: &Course| {
             matches!(course.state, UnitState::Starting | UnitState::Backoff | UnitState::Stopping)
@@ -123,7 +123,7 @@ impl Boot {
         self.planned_at.is_some() && !self.units.iter().any(moves)
     }
 
-    /// Whether it has come to its end.
+    /// Whether the boot has ended.
     pub(super) fn is_over(&self, now: i64) -> bool {
         self.over || (self.is_at_rest() && now - self.changed_at > FOLLOWS)
     }

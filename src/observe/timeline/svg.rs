@@ -1,5 +1,5 @@
-//! The chart as a picture that needs nothing else: no style sheet, no script, no font from elsewhere, so that it can
-//! stand in a page with a strict policy and be sent to somebody as a file.
+//! The chart as a self-contained picture: without style sheets, scripts or external fonts, so that it can be embedded
+//! in a page with a strict policy and sent as a file.
 
 use super::{Row, Timeline, UnitState, seconds};
 
@@ -53,7 +53,7 @@ const DARK: Colours = Colours {
     ended: "#ff8a80",
 };
 
-/// The picture.
+/// Draws the picture.
 pub fn svg(timeline: &Timeline, theme: Theme) -> String {
     let colours = match theme {
         Theme::Light => LIGHT,
@@ -114,7 +114,7 @@ fn row_of(row: &Row, end: i64, top: i64, colours: &Colours) -> String {
             UnitState::Stopped | UnitState::Skipped => continue,
         };
         let from = x(span.from, end);
-        // A start is shown however short it was.
+        // A start is drawn even if it was very short.
         let least = if span.state == UnitState::Starting { 2 } else { 0 };
         let wide = (x(span.to, end) - from).max(least);
         if wide > 0 {
@@ -173,7 +173,7 @@ fn x(at: i64, end: i64) -> i64 {
     LABELS + at * (WIDTH - LABELS - NUMBERS) / end
 }
 
-/// A round distance of the lines, so that there are between five and twelve.
+/// A round distance of the scale's lines, so that there are between five and twelve.
 pub(super) fn tick(end: i64) -> i64 {
     let mut size = 1;
     loop {

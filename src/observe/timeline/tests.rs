@@ -1,4 +1,4 @@
-//! Tests.
+//! Tests of the boot timeline.
 
 use super::*;
 use crate::observe::events::{Event, What};
@@ -100,7 +100,7 @@ fn path(boot: &Boot, units: &[UnitStatus]) -> String {
 }
 
 #[test]
-fn the_critical_path_is_what_was_waited_for_last() {
+fn the_critical_path_consists_of_the_units_waited_for_last() {
     for (name, lines, expected) in [
         ("nothing happened", "", ""),
         (
@@ -177,7 +177,7 @@ fn the_boot_ends_when_nothing_moves_any_more() {
         ("planning takes long", "0 bus waiting\n4000 bus starting", 4100, false, 4100),
         ("it has just failed", failed, 500, false, 500),
         ("it failed and nothing follows", failed, 5000, true, 40),
-        ("somebody starts it later", &late, 95_000, true, 40),
+        ("it is started later by hand", &late, 95_000, true, 40),
         ("it crashes again and again", &crashing, 500_000, true, 85),
         ("it is starting for long", "10 bus starting", 70_000, false, 70_000),
         ("it came back and starts again", restarted, 70_000, false, 70_000),
@@ -235,7 +235,7 @@ fn the_chart_fits_a_terminal() {
 }
 
 #[test]
-fn the_picture_is_well_formed_and_needs_nothing_else() {
+fn the_picture_is_well_formed_and_self_contained() {
     let lines = "0 <&\"> waiting\n10 <&\"> starting\n20 <&\"> ready\n20 up";
     for lines in [lines, BOOT, "", "10 bus starting"] {
         for theme in [Theme::Light, Theme::Dark] {

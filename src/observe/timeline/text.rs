@@ -7,7 +7,7 @@ use super::{Row, Timeline, UnitState, seconds};
 /// Two columns of seconds, such as `  12.345  12.345`.
 const NUMBERS: usize = 18;
 
-/// A bar that is narrower shows nothing.
+/// The smallest width of a bar.
 const NARROWEST: usize = 16;
 
 /// The chart as lines of at most `width` characters, where that is possible; with colours, if asked for.
@@ -30,7 +30,7 @@ pub fn text(timeline: &Timeline, width: usize, colours: bool) -> String {
     if timeline.critical.len() > 1 {
         let links = timeline.critical.iter().map(|link| {
             let waited = link.started - link.free;
-            // A while that nobody of the path accounts for is worth saying.
+            // A delay that no unit of the path explains is worth showing.
             let waited = if waited >= 10 { format!("{} s later ", seconds(waited)) } else { String::new() };
             format!("{waited}{} {} s", link.unit, seconds(link.ready - link.started))
         });
@@ -45,7 +45,7 @@ pub fn text(timeline: &Timeline, width: usize, colours: bool) -> String {
     text
 }
 
-/// From nothing to the end, as a line over the bars.
+/// The scale above the bars, from zero to the end.
 fn scale(end: i64, bar: usize) -> String {
     let end = format!("{} s", seconds(end));
     format!("0{end:>0$}", bar - 1)
@@ -58,7 +58,7 @@ fn numbers(row: &Row) -> String {
     }
 }
 
-/// One character for each part of the time. A start is shown however short it was.
+/// One character for each part of the time. A start is shown even if it was very short.
 fn bar_of(row: &Row, end: i64, bar: usize) -> String {
     let bar = i64::try_from(bar).unwrap_or(i64::MAX);
     let cell = |at: i64| {
@@ -102,7 +102,7 @@ fn coloured(cells: &str, critical: bool) -> String {
     text + "\u{1b}[0m"
 }
 
-/// Parts in lines of at most `width`, each line after the first set in.
+/// Breaks parts into lines of at most `width`; lines after the first are indented.
 fn wrapped(title: &str, parts: &[String], between: &str, width: usize) -> String {
     let mut text = title.to_owned();
     let mut used = title.chars().count();

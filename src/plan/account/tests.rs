@@ -1,4 +1,4 @@
-//! Accounts of machines that are not here.
+//! Accounts planned for simulated machines.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ fn ids(decision: &Decision) -> String {
 }
 
 #[test]
-fn the_ids_are_those_that_somebody_said_or_the_volumes_owners() {
+fn the_ids_are_configured_or_those_of_the_volumes_owner() {
     let force = ("WORKSPACE_MOUNTED", "force");
     let unmounted = Workspace { volume: None, ..volume((4321, 4321)) };
     for (environment, workspace, expected) in [
@@ -53,7 +53,7 @@ fn the_ids_are_those_that_somebody_said_or_the_volumes_owners() {
 }
 
 #[test]
-fn the_home_is_where_it_can_be_kept() {
+fn the_home_is_on_the_volume_if_it_is_usable() {
     let broken = Workspace { trouble: Some("read-only".into()), ..volume((7, 7)) };
     let mounted = Making { home_mounted: true, ..Making::default() };
     for (workspace, making, expected) in [
@@ -78,14 +78,14 @@ fn groups_are_the_same_before_and_after_the_step() {
     assert_eq!(account.identity.groups, [4321, 7, 29, 44, 105]);
     let told: Vec<_> = before.problems.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["environment: USER_GROUPS: \"nobodys\" is not a group of this machine"]);
-    // As the lists say it then.
+    // As the lists are after the step.
     facts.account = Ok(account);
     facts.groups.insert("render".to_owned(), 105);
     assert_eq!(decide(&config, &facts), before);
 }
 
 #[test]
-fn what_cannot_be_made_is_left_as_it_is_and_told() {
+fn an_account_that_cannot_be_made_is_left_as_it_is_and_reported() {
     let config = |environment: &[(&str, &str)]| config(environment, "", &[STEP_FILE]);
     let base = Facts { workspace: volume((4321, 4321)), ..facts() };
     let existing = "user (1000:1000, home /home/user)";
@@ -107,7 +107,7 @@ fn what_cannot_be_made_is_left_as_it_is_and_told() {
     assert_eq!(decision.wanted, decide(&config(&[]), &base).wanted, "the step is not run again for it");
     assert!(decision.shortcoming.unwrap().contains("usermod"));
 
-    // Somebody who does not exist: the image's own user is better than nobody.
+    // The requested user does not exist: the image's own user is better than none.
     let missing = |usual: Option<Account>| {
         let making = Making { usual, ..failed.making.clone() };
         let facts = Facts { account: Err("no ada".into()), making, ..base.clone() };
@@ -134,7 +134,7 @@ fn elsewhere_the_account_is_the_one_that_exists() {
 }
 
 #[test]
-fn shells_that_let_nobody_in_are_no_shells() {
+fn shells_that_allow_no_login_are_replaced() {
     let mut facts = facts();
     facts.account.as_mut().unwrap().shell = "/usr/sbin/nologin".into();
     let shell = |facts: &Facts| decide(&config(&[], "", &[STEP_FILE]), facts).account.unwrap().shell;

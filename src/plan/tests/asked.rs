@@ -1,4 +1,4 @@
-//! What the environment asks of services.
+//! The requests of the environment to services.
 
 use super::*;
 use crate::config::env::Files;
@@ -27,7 +27,7 @@ fn started(environment: &[(&str, &str)]) -> (Plan, Vec<String>) {
 }
 
 #[test]
-fn without_a_desktop_only_steps_and_what_is_asked_for_start() {
+fn without_a_desktop_only_steps_and_requested_services_start() {
     let all = ["kde", "keys", "late", "prepare", "sshd", "web", "worker", "x-server"];
     for (environment, expected, routes) in [
         (&[][..], &all[..], 1),
@@ -54,7 +54,7 @@ fn without_a_desktop_only_steps_and_what_is_asked_for_start() {
     }
 }
 
-/// Shells and scripts are there without a desktop, too.
+/// Shells and scripts also exist without a desktop.
 #[test]
 fn of_the_services_that_are_shipped_the_boot_steps_start_without_a_desktop() {
     let files = shipped();
@@ -68,7 +68,7 @@ fn of_the_services_that_are_shipped_the_boot_steps_start_without_a_desktop() {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_told_with_the_nearest() {
+fn an_unknown_name_is_reported_with_the_nearest() {
     let seeds = "caddy,cloudflared,jupyter,quicktunnel,serviceportal,sshd,syncthing,logtail,storagemonitor,cron,\
                  tensorboard,instance_portal,tunnel_manager,kasmvnc";
     assert_eq!(started(&[("SUPERVISOR_NO_AUTOSTART", seeds)]).0.problems, []);
@@ -106,7 +106,7 @@ fn arguments_come_from_the_environment_split_as_a_shell_would() {
 }
 
 #[test]
-fn what_hooks_leave_is_for_what_comes_after_them() {
+fn changes_of_hooks_are_for_the_units_after_them() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let workspace = dir.path().to_str().unwrap();
@@ -146,7 +146,7 @@ fn a_turn_server_is_ours_theirs_or_none() {
     let selkies = "command = [\"app\"]\n[environment]\nSELKIES_TURN_HOST = \"${TURN_HOST}\"\n\
                    SELKIES_TURN_PORT = \"${TURN_PORT}\"\nSELKIES_TURN_USERNAME = \"${TURN_USERNAME}\"\n\
                    SELKIES_RTC_CONFIG_JSON = \"/none\"";
-    // What a well-known compose file sets where nobody filled it in.
+    // The values in a well-known compose file that was not filled in.
     let compose =
         [("SELKIES_TURN_HOST", "127.0.0.1"), ("SELKIES_TURN_PORT", "3478"), ("SELKIES_TURN_USERNAME", "")];
     for (more, host, user) in [
@@ -157,7 +157,7 @@ fn a_turn_server_is_ours_theirs_or_none() {
             Some("203.0.113.9"),
             Some("user"),
         ),
-        // There, with a TURN server in the container, it is that server's public address.
+        // With a TURN server in the container, the variable is the public address of that server.
         (
             &[("ENABLE_COTURN", "true"), ("SELKIES_TURN_HOST", "203.0.113.9")],
             Some("203.0.113.9"),
@@ -182,7 +182,7 @@ fn a_turn_server_is_ours_theirs_or_none() {
 }
 
 #[test]
-fn people_set_what_is_selkies_own_and_the_front_door_what_is_its() {
+fn users_set_selkies_own_settings_except_those_of_the_gateway() {
     let selkies = "command = [\"app\"]\n[environment]\nSELKIES_PORT = \"16100\"\nSELKIES_FRAMERATE = \"8-60\"\n\
                    SELKIES_ENABLE_BASIC_AUTH = \"false\"\nSELKIES_ENABLE_HTTPS = \"false\"\n\
                    SELKIES_RTC_CONFIG_JSON = \"/none\"";

@@ -1,17 +1,17 @@
-//! What providers and templates ask for that is not to be had.
+//! Requests of providers and templates that cannot be fulfilled.
 
 use super::*;
 
 const LABEL: (&str, &str) = ("VAST_CONTAINERLABEL", "C.1");
 
 #[test]
-fn a_relay_whose_port_is_none_says_so() {
+fn a_relay_with_an_invalid_port_is_skipped_with_the_reason() {
     let text = "command = [\"app\"]\n[[condition]]\nvariable = \"ENABLE_COTURN\"\nelse = \"not asked for\"\n";
     for (name, value, expected) in [
         (
             "VAST_TCP_PORT_73478",
             "99999",
-            "73478 stands for the port in VAST_TCP_PORT_73478, where \"99999\" is not a port",
+            "73478 means the port in VAST_TCP_PORT_73478, where \"99999\" is not a port",
         ),
         ("VAST_UDP_PORT_73478", "0", "VAST_UDP_PORT_73478, where \"0\" is not a port"),
         ("VAST_TCP_PORT_6100", "40610", "not asked for"),
@@ -25,7 +25,7 @@ fn a_relay_whose_port_is_none_says_so() {
 }
 
 #[test]
-fn what_this_version_does_not_have_is_said_where_it_is_asked_for() {
+fn missing_features_are_reported_if_requested() {
     for (name, value, expected) in [
         ("CF_QUICK_TUNNELS", "true", Some("opens no Cloudflare tunnels")),
         ("CF_QUICK_TUNNELS", "false", None),
@@ -41,7 +41,7 @@ fn what_this_version_does_not_have_is_said_where_it_is_asked_for() {
 }
 
 #[test]
-fn entries_that_nobody_outside_can_reach_are_left_out_where_the_provider_says_so() {
+fn entries_without_a_mapped_port_are_left_out_if_the_provider_lists_ports() {
     let entries = ("PORTAL_CONFIG", "localhost:8080:8080:/:Jupyter|localhost:8384:18384:/:Syncthing");
     for (ports, links, routes, left_out) in [
         (
@@ -51,7 +51,7 @@ fn entries_that_nobody_outside_can_reach_are_left_out_where_the_provider_says_so
             &["Jupyter\": vast.ai maps no port 8080; it is left out"][..],
         ),
         (&[("VAST_TCP_PORT_8080", "40808")], 1, 0, &["Syncthing\": vast.ai maps no port 8384"]),
-        // Nothing is known of any port.
+        // No port is known to be mapped.
         (&[], 1, 1, &[]),
     ] {
         let environment = [&[LABEL, entries], ports].concat();

@@ -1,4 +1,4 @@
-//! What further ports and links become.
+//! Additional ports and links from `PORTAL_CONFIG`.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn plan(environment: &[(&str, &str)]) -> Plan {
     Plan::build(&config(environment, "", &services), &facts())
 }
 
-/// Ports, in order: what stands behind them, title and path.
+/// The ports in order: target, unit, title and path.
 fn shown(plan: &Plan) -> Vec<String> {
     let route = |route: &Route| {
         let Route { unit, title, listen, upstream, path, .. } = route;
@@ -38,7 +38,7 @@ const OWN: [&str; 3] = [
 ];
 
 #[test]
-fn what_a_template_of_vast_ai_says_names_our_own_ports() {
+fn a_template_of_vast_ai_names_our_own_ports() {
     let text = "localhost:1111:11111:/:Instance Portal|localhost:7100:16100:/:Low Latency|\
                 localhost:6200:16200:/guacamole:VNC|localhost:8080:8080:/:Jupyter|\
                 localhost:8080:8080:/terminals/1:Terminal|localhost:8384:18384:/ui:Syncthing";
@@ -108,7 +108,7 @@ fn the_portal_is_where_its_entry_says() {
 }
 
 #[test]
-fn what_was_asked_for_by_a_variable_stands() {
+fn a_port_in_a_variable_precedes_the_entry() {
     let plan = plan(&[("PORTAL_CONFIG", "localhost:7100:16100:/d:Desk"), ("SELKIES_PORT_HOST", "6100")]);
     assert_eq!(shown(&plan), ["6100 127.0.0.1:16100 [desktop] Desk /d", OWN[1], OWN[2]]);
     assert!(
@@ -119,7 +119,7 @@ fn what_was_asked_for_by_a_variable_stands() {
 }
 
 #[test]
-fn ports_that_somebody_has_are_not_given_away_and_nothing_leads_in_a_circle() {
+fn taken_ports_are_not_reassigned_and_entries_never_lead_to_desktopd_itself() {
     let text = "localhost:1111:5000:/:A|localhost:6200:5001:/:B|localhost:7000:6200:/:C|localhost:7001:7002:/:D|\
                 localhost:7002:7001:/:E|localhost:7003:1111:/:F";
     let plan = plan(&[("PORTAL_CONFIG", text)]);
@@ -139,7 +139,7 @@ fn ports_that_somebody_has_are_not_given_away_and_nothing_leads_in_a_circle() {
 }
 
 #[test]
-fn what_is_not_installed_has_no_port() {
+fn a_service_that_is_not_installed_has_no_port() {
     let plan = Plan::build(&config(&[("PORTAL_CONFIG", "localhost:6200:16200:/:VNC")], "", &[]), &facts());
     assert_eq!((shown(&plan), told(&plan)), (vec![], vec![]));
 }

@@ -1,4 +1,4 @@
-//! Who gets which port, and what stands behind it.
+//! The ports of routes and their targets.
 
 use super::*;
 use crate::config::rewrite::Rewrite;
@@ -92,7 +92,7 @@ fn mistakes_in_a_route_say_what_would_be_right() {
     }
 }
 
-/// The files that are shipped, on a machine with these programs.
+/// The shipped files, on a machine with these programs.
 fn shipped(programs: &[&str], environment: &[(&str, &str)]) -> Plan {
     let files = super::shipped();
     let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
@@ -123,7 +123,7 @@ fn vnc_is_served_by_kasmvnc_where_it_is_installed_and_by_tigervnc_elsewhere() {
     }
     assert_eq!(both.unit("kasmxproxy").unwrap().launch.argv[1..5], ["-a", ":0", "-v", ":5"]);
 
-    // Half of it is of no use, whichever half.
+    // One of the two programs alone is not used.
     for half in ["Xkasmvnc", "kasmxproxy"] {
         let plan = shipped(&["Xvfb", "X0tigervnc", half], &[]);
         assert_eq!(route(&plan), ["vnc unix:/run/user/1000/vnc.sock"], "{half}");
@@ -132,7 +132,7 @@ fn vnc_is_served_by_kasmvnc_where_it_is_installed_and_by_tigervnc_elsewhere() {
 }
 
 #[test]
-fn a_unit_that_waits_for_what_is_not_there_keeps_its_port_only_where_nobody_else_wants_it() {
+fn a_unit_that_cannot_run_keeps_its_port_only_if_no_other_unit_wants_it() {
     let upstream = "upstream = \"127.0.0.1:1\"";
     let behind = format!("needs = [\"gone\"]\n{}", with_route(upstream));
     let gone = ("gone", "command = [\"nothing-here\"]");
@@ -145,7 +145,7 @@ fn a_unit_that_waits_for_what_is_not_there_keeps_its_port_only_where_nobody_else
 }
 
 #[test]
-fn services_are_asked_for_as_localhost_where_their_file_or_a_variable_says_so() {
+fn the_host_is_localhost_if_the_file_or_a_variable_says_so() {
     let files = [("a", "1", "host = \"localhost\""), ("b", "2", ""), ("c", "3", "host = \"keep\"")];
     let asked = |variable: &str| {
         let files = files.map(|(name, port, lines)| {
@@ -167,7 +167,7 @@ fn services_are_asked_for_as_localhost_where_their_file_or_a_variable_says_so() 
 }
 
 #[test]
-fn kasmvnc_gets_what_it_can_read() {
+fn requests_to_kasmvnc_are_rewritten() {
     let plan = shipped(&["Xvfb", "X0tigervnc", "Xkasmvnc", "kasmxproxy"], &[]);
     let rewrite = &plan.routes[0].rewrite;
     assert!(rewrite.title_case && !rewrite.forwarded && rewrite.handshake_limit == Some(1024));

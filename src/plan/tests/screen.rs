@@ -1,4 +1,4 @@
-//! Whose the screen's size and density are.
+//! The screen's size and density: set by the server or by the browser.
 
 use std::ffi::OsStr;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const RESIZE: (&str, &str) = ("WEBRTC_ENABLE_RESIZE", "true");
 
-/// The server's screen, and the settings of Selkies that say whose the size and the density are.
+/// The server's screen, and the settings of Selkies for the size and the density.
 fn planned(environment: &[(&str, &str)]) -> (String, Vec<(&'static str, String)>) {
     let mut facts = facts();
     facts.programs =
@@ -28,13 +28,13 @@ fn planned(environment: &[(&str, &str)]) -> (String, Vec<(&'static str, String)>
 }
 
 #[test]
-fn the_screen_is_ours_or_that_of_the_browser_that_may_change_it() {
+fn the_screen_is_set_by_variables_unless_browsers_may_resize_it() {
     let ours =
         |width, height, dpi| vec![("MANUAL_WIDTH", width), ("MANUAL_HEIGHT", height), ("SCALING_DPI", dpi)];
     for (environment, screen, selkies) in [
         (vec![], "1920x1080x24", ours("1920", "1080", "96")),
         (vec![("DISPLAY_DPI", "110")], "1920x1080x24", ours("1920", "1080", "110")),
-        // A maximum is for browsers.
+        // A maximum is only for browsers.
         (
             vec![("DISPLAY_SIZEW", "800"), ("DISPLAY_MAX_SIZE", "640x480")],
             "800x1080x24",
@@ -42,12 +42,12 @@ fn the_screen_is_ours_or_that_of_the_browser_that_may_change_it() {
         ),
         (vec![RESIZE], "3840x2160x24", vec![]),
         (vec![RESIZE, ("DISPLAY_MAX_SIZE", "2560X1600")], "2560x1600x24", vec![]),
-        // What people see first has to fit.
+        // The initial size has to fit.
         (vec![RESIZE, ("SIZEW", "5120"), ("SIZEH", "1440")], "5120x2160x24", vec![]),
-        // A density that was asked for stays.
+        // A density that was requested stays.
         (vec![RESIZE, ("DPI", "144")], "3840x2160x24", vec![("SCALING_DPI", "144")]),
         (vec![RESIZE, ("DPI", "96")], "3840x2160x24", vec![]),
-        // Selkies' own variables say more.
+        // Selkies' own variables have priority.
         (vec![RESIZE, ("SELKIES_SCALING_DPI", "120")], "3840x2160x24", vec![("SCALING_DPI", "120")]),
         (vec![("SELKIES_SCALING_DPI", "120")], "1920x1080x24", ours("1920", "1080", "120")),
     ] {

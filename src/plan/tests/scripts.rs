@@ -1,4 +1,4 @@
-//! When people's own scripts run, and what they are given.
+//! When users' scripts run, and their environment.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn planned(environment: &[(&str, &str)], found: &[&str]) -> Plan {
 }
 
 #[test]
-fn each_runs_where_there_is_something_to_run() {
+fn each_script_runs_if_it_is_configured_or_found() {
     let (mounted, hook) = ("/opt/ai-dock/bin/provisioning.sh", "/etc/vast_boot.d/first_boot/*.sh");
     for (environment, found, runs) in [
         (&[][..], &[][..], &[][..]),
@@ -40,9 +40,9 @@ fn each_runs_where_there_is_something_to_run() {
     );
 }
 
-/// Only root can run it then, and nobody else should lose theirs for it.
+/// Only root can run the boot script, so without root the other scripts must not be replaced by it.
 #[test]
-fn without_root_a_boot_script_takes_nobodys_place() {
+fn without_root_a_boot_script_replaces_no_other_script() {
     let mut facts = facts();
     facts.daemon.uid = 1000;
     let files = shipped();
@@ -54,7 +54,7 @@ fn without_root_a_boot_script_takes_nobodys_place() {
 }
 
 #[test]
-fn root_scripts_see_everything_and_provisioning_our_secrets_where_it_is_roots() {
+fn root_scripts_get_the_whole_environment_and_provisioning_as_root_the_secrets() {
     let environment = [
         ("BOOT_SCRIPT", ""),
         ("HOTFIX_SCRIPT", "http://a/b"),

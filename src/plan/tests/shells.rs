@@ -1,4 +1,4 @@
-//! What shells see, and what people's files may change.
+//! The environment of shells, and the changes that users' files may make.
 
 use std::ffi::OsStr;
 
@@ -16,7 +16,7 @@ fn environment(pairs: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
 }
 
 #[test]
-fn shells_see_the_desktops_environment_and_roots_the_secrets() {
+fn shells_get_the_desktops_environment_and_root_the_secrets() {
     let env = environment(&[
         ("A", "1"),
         ("HOME", "/nowhere"),
@@ -37,7 +37,7 @@ fn shells_see_the_desktops_environment_and_roots_the_secrets() {
 }
 
 #[test]
-fn folders_of_programs_that_others_have_come_first() {
+fn additional_folders_of_programs_come_first() {
     for (theirs, service, expected) in [
         (None, "", "/opt/x/bin:/usr/bin"),
         (Some("/usr/bin:/opt/x/bin"), "", "/opt/x/bin:/usr/bin"),
@@ -53,14 +53,14 @@ fn folders_of_programs_that_others_have_come_first() {
 }
 
 #[test]
-fn services_read_files_again_but_for_what_is_fixed() {
+fn services_read_files_again_except_for_fixed_variables() {
     let app = "command = [\"app\"]\ndesktop = true\n[environment]\nMINE = \"1\"\n";
     let prepare = "step = [\"prepare\", \"a\", \"b\", \"1\", \"1\"]\n";
     let plan = Plan::build(
         &config(&[("WORKSPACE", "/data")], SETTINGS, &[("app", app), ("prepare", prepare)]),
         &facts(),
     );
-    // What mends a dead workspace must not wait for it.
+    // A step that repairs a dead workspace must not wait for it.
     assert_eq!(plan.unit("prepare").unwrap().launch.env_files.as_ref().unwrap().workspace, None);
     let files = plan.unit("app").unwrap().launch.env_files.clone().unwrap();
     assert_eq!(files.machine, Path::new("/etc/environment"));
@@ -74,7 +74,7 @@ fn services_read_files_again_but_for_what_is_fixed() {
 }
 
 #[test]
-fn a_locale_that_is_not_there_is_told_and_another_taken() {
+fn a_missing_locale_is_reported_and_replaced() {
     let app = [("app", "command = [\"app\"]\n")];
     let config = config(&[("LANG", "xx_XX.UTF-8"), ("LC_ALL", "yy")], SETTINGS, &app);
     let locales = Locales(["C.utf8", "en_US.utf8"].map(str::to_owned).into());

@@ -1,4 +1,4 @@
-//! Restarts that mean several units, and the one main unit.
+//! Restarts of several units together, and the single main unit.
 
 use super::*;
 
@@ -78,7 +78,7 @@ fn one_unit_may_be_the_main_one_and_is_not_restarted_unless_it_says_so() {
 }
 
 #[test]
-fn a_command_is_the_main_unit_whatever_the_files_say() {
+fn a_command_is_the_main_unit_regardless_of_the_files() {
     let files = [("a", "command = [\"app\"]\nmain = true"), ("b", "command = [\"app\"]\nmain = true")];
     let mut config = config(&[("SUPERVISOR_NO_AUTOSTART", "")], "", &files);
     let argv: Vec<String> = ["app", "$HOME", "${user}", "$$"].map(str::to_owned).into();

@@ -1,4 +1,4 @@
-//! What happened, as a list, as it happens, and as the chart of the boot.
+//! Events: as a list, as a live stream, and as the timeline of the boot.
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -13,10 +13,10 @@ use crate::observe::timeline::{self, Theme, Timeline};
 
 use super::{Api, event, sse};
 
-/// Where to begin.
+/// Which events to send.
 #[derive(Deserialize)]
 pub(super) struct From {
-    /// The number of the last event that is known already.
+    /// The number of the last event that the client knows already.
     since: Option<u64>,
 }
 
@@ -24,7 +24,7 @@ pub(super) async fn list(State(api): State<Api>, Query(from): Query<From>) -> Js
     Json(api.events.since(from.since.unwrap_or(0)))
 }
 
-/// Events after a number, or from now on. A browser that comes back says by itself where it was.
+/// Events after a number, or new events only. A browser that reconnects sends the number of its last event by itself.
 pub(super) async fn stream(
     State(api): State<Api>,
     Query(from): Query<From>,

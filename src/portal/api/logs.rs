@@ -1,4 +1,4 @@
-//! What units print, as far as it is still in memory.
+//! The output of units, as far as it is still in memory.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -11,18 +11,18 @@ use crate::logs::Line;
 
 use super::{Api, Problem, event, sse};
 
-/// Lines that are sent when nobody says how many.
+/// Number of lines if the request has none.
 const LINES: usize = 200;
 
-/// More lines than a ring holds are never useful.
+/// More lines than the buffer in memory has.
 const MOST_LINES: usize = 100_000;
 
-/// Which lines are wanted.
+/// Which lines are sent.
 #[derive(Deserialize)]
 pub(super) struct Window {
-    /// How many of the last ones.
+    /// How many of the last lines.
     lines: Option<usize>,
-    /// None before this time, in milliseconds since the Unix epoch.
+    /// Only lines since this time, in milliseconds since the Unix epoch.
     since: Option<i64>,
 }
 

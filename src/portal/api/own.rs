@@ -1,5 +1,5 @@
-//! Requests that name the daemon itself: it runs already, reads its configuration again instead of restarting, and
-//! cannot be stopped alone.
+//! Requests that name the daemon itself: starting does nothing, restarting reads the configuration again, and stopping
+//! the daemon alone is refused.
 
 use axum::http::StatusCode;
 use tokio::sync::oneshot;
@@ -11,7 +11,7 @@ use crate::supervise::{RequestError, Verb};
 
 use super::{Api, Problem, nearest};
 
-/// What a request asks of whom.
+/// A request, divided into the daemon's part and that of the units.
 pub(super) struct Split {
     /// Names of the daemon itself.
     own: Vec<String>,
@@ -20,7 +20,7 @@ pub(super) struct Split {
 }
 
 impl Split {
-    /// Tells apart what the daemon does itself. What it cannot do is refused before anything is done.
+    /// Divides the names. Requests that the daemon cannot carry out are refused before anything is done.
     pub(super) fn new(api: &Api, verb: Verb, names: Vec<String>) -> Result<Self, Problem> {
         let (own, units): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_own(name));
         if own.is_empty() {
@@ -28,7 +28,8 @@ impl Split {
         }
         if verb == Verb::Stop {
             let text = format!(
-                "'{}' is part of desktopd itself, with which everything ends: `desktopd shutdown` does that",
+                "'{}' is part of desktopd itself and cannot be stopped alone: `desktopd shutdown` \
+                 stops everything",
                 own[0]
             );
             return Err(Problem(StatusCode::CONFLICT, text));
@@ -42,7 +43,7 @@ impl Split {
         Ok(Self { own, units })
     }
 
-    /// Does the daemon's part, and says so in sentences for people.
+    /// Carries out the daemon's part. Returns sentences for the user.
     pub(super) async fn attend(&self, api: &Api, verb: Verb) -> Result<Vec<String>, Problem> {
         if self.own.is_empty() {
             return Ok(Vec::new());
@@ -59,7 +60,8 @@ impl Split {
             Ok(Ok(changes)) => {
                 let read = format!("{who} read its configuration again: {changes}");
                 let snapshot = api.watch.borrow();
-                // Somebody who edits a file and restarts what read it elsewhere has to hear what is still to be done.
+                // A user who edits a file and restarts the service needs to know which changes apply only at the next
+                // start.
                 let waiting = snapshot.problems.iter().filter(|problem| problem.contains(NEXT_START));
                 Ok(std::iter::once(read).chain(waiting.cloned()).collect())
             }

@@ -1,4 +1,4 @@
-//! Tests.
+//! Tests of the API.
 
 use super::*;
 use crate::logs::{Console, Limits};
@@ -54,7 +54,7 @@ fn post(path: &str, body: &str) -> Request<Body> {
     Request::post(path).header("content-type", "application/json").body(Body::from(body.to_owned())).unwrap()
 }
 
-/// A supervisor that answers every request in the same way and tells what it was asked.
+/// A supervisor that gives the same answer to every request and reports the requests.
 fn answering(answer: Result<Taken, RequestError>) -> (Handle, mpsc::Receiver<(Verb, Vec<String>, bool)>) {
     let (sender, mut requests) = mpsc::channel::<Asked>(1);
     let (told, asked) = mpsc::channel(8);
@@ -79,7 +79,7 @@ async fn status_is_the_snapshot() {
 async fn status_is_never_older_than_the_events() {
     let (router, observer, _, _sender) = api(None);
     let told = observer.events().take(Change::Up(true, 0));
-    // Not of the supervisor: no snapshot comes with this event.
+    // Not an event of the supervisor: no snapshot follows it.
     observer.events().record(0, What::Phase { phase: Phase::Running });
     let asked = tokio::spawn(async move { ask(&router, get("/api/status")).await.1 });
     tokio::task::yield_now().await;
@@ -176,7 +176,7 @@ async fn refusals_have_their_status() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_said() {
+async fn invalid_requests_get_an_error_message() {
     let (router, _observer, _, _sender) = api(None);
     for (request, expected) in [
         (post("/api/units/start", r#"{"names":["x"]}"#), StatusCode::SERVICE_UNAVAILABLE),
@@ -194,7 +194,7 @@ async fn what_is_wrong_with_a_request_is_said() {
 }
 
 #[tokio::test]
-async fn logs_are_found_by_alias_and_unknown_ones_are_not_made() {
+async fn logs_are_found_by_alias_and_unknown_logs_are_not_created() {
     let (router, _observer, logs, _sender) = api(None);
     for n in 0..5 {
         logs.push("selkies", &format!("line {n}"));
@@ -225,7 +225,7 @@ async fn the_status_stream_follows_the_snapshot() {
 }
 
 #[tokio::test]
-async fn a_log_stream_goes_on_where_its_backlog_ends() {
+async fn a_log_stream_continues_where_its_backlog_ends() {
     let (router, _observer, logs, _sender) = api(None);
     logs.push("xorg", "one");
     logs.push("xorg", "two\rthree\nfour");
@@ -244,7 +244,7 @@ fn happened(observer: &Observer, unit: &str, to: UnitState, at: i64) {
 }
 
 #[tokio::test]
-async fn events_are_listed_from_a_number_on() {
+async fn events_are_listed_after_a_number() {
     let (router, observer, _, _sender) = api(None);
     happened(&observer, "xorg", UnitState::Starting, 5);
     let (status, body) = ask(&router, get("/api/events")).await;
@@ -258,7 +258,7 @@ async fn events_are_listed_from_a_number_on() {
 }
 
 #[tokio::test]
-async fn events_are_streamed_from_a_number_or_from_now_on() {
+async fn events_are_streamed_after_a_number_or_from_now_on() {
     let (router, observer, _, _sender) = api(None);
     happened(&observer, "xorg", UnitState::Starting, 5);
     let come_back = Request::get("/api/events/stream?since=0").header("last-event-id", "1");
@@ -280,7 +280,7 @@ async fn events_are_streamed_from_a_number_or_from_now_on() {
 }
 
 #[tokio::test]
-async fn a_follower_that_is_too_slow_is_told() {
+async fn a_client_that_reads_too_slowly_gets_the_number_of_lost_events() {
     let (router, observer, _, _sender) = api(None);
     let live = TowerToHyperService::new(router).call(get("/api/events/stream")).await.unwrap();
     (0..2500).for_each(|at| happened(&observer, "xorg", UnitState::Ready, at));
@@ -290,7 +290,7 @@ async fn a_follower_that_is_too_slow_is_told() {
 }
 
 #[tokio::test]
-async fn the_timeline_is_json_and_a_picture() {
+async fn the_timeline_is_served_as_json_and_svg() {
     let (router, observer, _, _sender) = api(None);
     happened(&observer, "xorg", UnitState::Starting, 100);
     happened(&observer, "xorg", UnitState::Ready, 300);
@@ -307,7 +307,7 @@ async fn the_timeline_is_json_and_a_picture() {
 }
 
 #[tokio::test]
-async fn a_log_can_begin_at_a_time() {
+async fn log_lines_can_be_limited_by_time() {
     let (router, _observer, logs, _sender) = api(None);
     logs.push("xorg", "now");
     let now = jiff::Timestamp::now().as_millisecond();

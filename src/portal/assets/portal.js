@@ -1,8 +1,8 @@
-// The portal: shows each snapshot as it comes, asks for changes, follows logs.
-// Everything that comes from elsewhere becomes text nodes, never markup.
+// The portal: shows the newest snapshot, sends requests, follows logs.
+// Everything from the server becomes text nodes, never markup.
 'use strict';
 
-// Addresses are relative: a proxy may have this page under a path of its own.
+// Addresses are relative: a proxy may serve this page under another path.
 const LINES = 2000;
 const at = (id) => document.getElementById(id);
 
@@ -24,7 +24,7 @@ function logIn() {
   location.assign('desktopd/login');
 }
 
-// --- Links: preset, or the provider's, or made from the address that this page was opened with.
+// --- Links: from the settings, from the cloud provider, or made from the address of this page.
 
 function linkOf(route) {
   const base = `${location.protocol}//${location.hostname}:${route.port}`;
@@ -42,8 +42,8 @@ function linkOf(route) {
   }
 }
 
-// Whether this page was opened on another port than the portal's, so that the other ports may be others outside, too:
-// what is there may be another container's.
+// Whether this page was opened on another port than the portal's own. Then the other ports may also have other numbers
+// outside the container, and a link made from such a port may lead to another container.
 function isMapped(routes) {
   const own = routes.find((route) => route.own);
   const port = Number(location.port || (location.protocol === 'https:' ? 443 : 80));
@@ -51,23 +51,23 @@ function isMapped(routes) {
 }
 
 function showLinks(snapshot) {
-  // The portal's own way in is this page, whatever port it was published on.
+  // The portal's own link is left out: it is this page, on any port.
   const elsewhere = snapshot.routes.filter((route) => !route.own);
   const guessed = isMapped(snapshot.routes) ? elsewhere.filter((route) => !route.url && !route.problem) : [];
   const mapped = at('mapped');
   mapped.hidden = guessed.length === 0;
   if (guessed.length) {
     const own = snapshot.routes.find((route) => route.own);
-    mapped.textContent = `This page was opened on port ${location.port || (location.protocol === 'https:' ? 443 : 80)}, and the portal listens on ${own.port}: other ports may `
-      + 'be others outside as well, and what is there may not be this machine. Publish the same numbers outside and inside '
-      + '(SERVICEPORTAL_PORT_HOST, SELKIES_PORT_HOST and VNC_PORT_HOST choose them), or name the addresses in '
+    mapped.textContent = `This page was opened on port ${location.port || (location.protocol === 'https:' ? 443 : 80)}, but the portal listens on port ${own.port}: other `
+      + 'ports may also differ outside, and links to them may lead to another machine. Publish each port under its own number '
+      + '(SERVICEPORTAL_PORT_HOST, SELKIES_PORT_HOST and VNC_PORT_HOST set the ports), or set the addresses in '
       + 'SERVICEPORTAL_URL, SELKIES_URL and VNC_URL.';
   }
   const items = elsewhere.map((route) => {
     const { sight, text: why } = route.seen;
     const port = guessed.includes(route) ? `port ${route.port}, if it is the same outside` : `port ${route.port}`;
     const text = [make('strong', { textContent: route.title }), make('small', { textContent: port })];
-    // Of what is nobody's service here, nothing is known.
+    // The state of a program that is not one of the services is unknown.
     if (route.unit || sight !== 'ready') text.push(' ', make('small', { className: `state ${sight}`, textContent: sight }));
     if (why) text.push(make('small', { className: 'why', textContent: why }));
     const href = route.problem ? null : linkOf(route);
@@ -79,7 +79,7 @@ function showLinks(snapshot) {
   at('links').replaceChildren(...items);
 }
 
-// --- Services. Rows are kept, so that a focused button stays focused.
+// --- Services. Table rows are reused, so that a focused button stays focused.
 
 const rows = new Map();
 
@@ -141,7 +141,7 @@ function showUnits(units) {
     set(row.since, since(unit.since));
     set(row.pid, unit.pid === null ? '' : String(unit.pid));
     set(row.restarts, unit.restarts ? String(unit.restarts) : '');
-    // A boot step does its work once; what there is to do by hand is to try one again that failed.
+    // A boot step runs once; only a failed or stopped step can be started by hand.
     row.buttons.start.hidden = unit.oneshot && !['failed', 'stopped'].includes(unit.state);
     row.buttons.stop.hidden = row.buttons.restart.hidden = unit.oneshot;
     row.buttons.start.disabled = up || unit.state === 'skipped';
@@ -166,11 +166,11 @@ setInterval(() => {
   for (const row of rows.values()) set(row.since, since(row.at));
 }, 5000);
 
-// --- What ends people's session is done only after a question that says what is lost.
+// --- Requests that end the user's session need a confirmation that says what is lost.
 
 let current = { units: [], routes: [] };
 
-// All that `names` need, with themselves.
+// `names` and all services that they need, directly or not.
 function neededBy(names) {
   const all = new Set(names);
   for (const name of all) current.units.find((unit) => unit.name === name)?.needs.forEach((need) => all.add(need));
@@ -225,7 +225,7 @@ function show(snapshot) {
   showLinks(snapshot);
   showUnits(snapshot.units);
   if (daemon !== snapshot.started_at) {
-    // Another daemon counts anew.
+    // Another daemon starts to count its events anew.
     daemon = snapshot.started_at;
     seen = 0;
     timeline.done = false;
@@ -244,7 +244,7 @@ function connect() {
   });
 }
 
-// The connection ended for good: because the session did, or because the daemon was not there.
+// The connection ended for good: the login session ended, or the daemon did not answer.
 async function again() {
   const response = await fetch('api/status').catch(() => null);
   if (response?.status === 401) logIn();
@@ -259,7 +259,7 @@ let seen = 0;
 let asking = false;
 let more = false;
 
-// Each snapshot follows from events, so each says that there are new ones; no connection of their own is needed.
+// A snapshot means that there are new events, so events are requested then; they need no connection of their own.
 async function news() {
   more = true;
   if (asking) return;
@@ -296,7 +296,7 @@ function eventRow(event) {
   return make('li', {}, time, make('strong', { textContent: text }));
 }
 
-// The boot's picture changes until everything is up. It is asked for at most once a second.
+// The timeline picture changes until everything is up. It is loaded at most once a second.
 const timeline = { up: false, done: false, timer: null };
 
 function drawTimeline(up) {
@@ -331,19 +331,19 @@ function follow(name) {
     const lines = waiting.slice(-LINES);
     waiting = [];
     if (source !== stream) return;
-    // A row that had not ended makes room for what follows.
+    // An unfinished line is replaced by the next one.
     if (lines.length && log.lastElementChild?.dataset.open) log.lastElementChild.remove();
     log.append(...lines);
     while (log.childElementCount > LINES) log.firstElementChild.remove();
     if (at('follow').checked) log.scrollTop = log.scrollHeight;
   };
-  // A busy log is drawn once per frame, however many lines come.
+  // Lines are drawn in batches, every 50 ms.
   const add = (element) => {
     if (waiting[waiting.length - 1]?.dataset.open) waiting.pop();
     if (waiting.push(element) === 1) setTimeout(flush, 50);
     if (waiting.length > 2 * LINES) waiting.splice(0, LINES);
   };
-  // Each connection starts with the backlog again.
+  // Each new connection sends the backlog again.
   source.addEventListener('open', () => {
     waiting = [];
     log.replaceChildren();
@@ -356,11 +356,11 @@ function follow(name) {
     add(row);
   });
   source.addEventListener('lost', (event) => {
-    add(make('div', { className: 'lost', textContent: `… ${JSON.parse(event.data)} lines were too fast for this connection` }));
+    add(make('div', { className: 'lost', textContent: `… ${JSON.parse(event.data)} lines were lost: this connection was too slow` }));
   });
 }
 
-// Colours and bold as programs ask for them; all other sequences are dropped.
+// Shows the colours and bold text of escape sequences; all other sequences are removed.
 function coloured(text) {
   const parts = [];
   let classes = { colour: '', bold: '', dim: '' };
@@ -390,7 +390,7 @@ function styled(classes, codes) {
     else if (code === 22) next.bold = next.dim = '';
     else if (code === 39) next.colour = '';
     else if ((code >= 30 && code <= 37) || (code >= 90 && code <= 97)) next.colour = `c${code % 10}`;
-    // Colours out of more than eight: their arguments are not codes.
+    // Colours of the large palettes: skip their arguments, which are not codes.
     else if (code === 38 || code === 48) index += codes[index + 1] === 5 ? 2 : 4;
   }
   return next;

@@ -1,4 +1,5 @@
-//! Settings files of KDE's programs: groups in brackets, `key=value`. What is not asked for stays byte for byte.
+//! Reads and writes settings files of KDE's programs: groups in brackets, `key=value`. All other bytes of a file stay
+//! the same.
 
 /// A key of a settings file.
 #[derive(Clone, Copy, Debug)]
@@ -9,14 +10,14 @@ pub(super) struct Key<'a> {
     pub(super) name: &'a str,
 }
 
-/// The value of a key. One that a program has marked as deleted has none.
+/// The value of a key; `None` if a program has marked the key as deleted.
 pub(super) fn get(text: &[u8], key: Key<'_>) -> Option<String> {
     let line = lines(text, key).last()?;
     let (name, value) = split(line)?;
     (!name.ends_with(b"[$d]")).then(|| unescaped(&String::from_utf8_lossy(value)))
 }
 
-/// The text with a value for the key, or without the key.
+/// Returns the text with a new value for the key, or without the key.
 pub(super) fn set(text: &[u8], key: Key<'_>, value: Option<&str>) -> Vec<u8> {
     let entry = value.map(|value| format!("{}={}\n", key.name, escaped(value)));
     let mut entry = entry.as_deref().map(str::as_bytes);
@@ -26,11 +27,11 @@ pub(super) fn set(text: &[u8], key: Key<'_>, value: Option<&str>) -> Vec<u8> {
         if let Some(group) = group(line) {
             inside = group == key.group.as_bytes();
             out.extend_from_slice(line);
-            // The end of the last line may be missing.
+            // The last line may have no line feed.
             if !line.ends_with(b"\n") {
                 out.push(b'\n');
             }
-            // First of its group: what stands behind is the program's own, in an order of its own.
+            // The new entry comes first in its group: the order of the program's own entries stays.
             if inside && let Some(entry) = entry.take() {
                 out.extend_from_slice(entry);
             }
@@ -49,7 +50,7 @@ pub(super) fn set(text: &[u8], key: Key<'_>, value: Option<&str>) -> Vec<u8> {
     out
 }
 
-/// The lines that give the key a value.
+/// The lines that set the key.
 fn lines<'a>(text: &'a [u8], key: Key<'a>) -> impl Iterator<Item = &'a [u8]> {
     let mut inside = false;
     text.split(|byte| *byte == b'\n').filter(move |line| {
@@ -60,11 +61,11 @@ fn lines<'a>(text: &'a [u8], key: Key<'a>) -> impl Iterator<Item = &'a [u8]> {
     })
 }
 
-/// The group that a line begins: `[Name]`, or `[Name][Inner]`, which is another one.
+/// The group that a line begins: `[Name]`, or `[Name][Inner]`, which is a different group.
 fn group(line: &[u8]) -> Option<&[u8]> {
     let line = line.trim_ascii();
     let inner = line.strip_prefix(b"[")?.strip_suffix(b"]")?;
-    // What locks a whole group stands behind its name.
+    // The lock mark of a whole group follows its name.
     Some(inner.strip_suffix(b"][$i").unwrap_or(inner))
 }
 
@@ -77,8 +78,8 @@ fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// Whether a line is of this key, with or without the options that may stand behind the name (`[$i]`, `[$e]`). The same
-/// key in another language is another one.
+/// Whether a line sets this key, with or without options after the name (`[$i]`, `[$e]`). A key with a language
+/// (`key[de]`) is a different key.
 fn is_of(line: &[u8], name: &str) -> bool {
     let Some((found, _)) = split(line) else { return false };
     let rest = found.strip_prefix(name.as_bytes());
@@ -119,7 +120,7 @@ mod tests {
     const LANG: Key<'_> = Key { group: "Formats", name: "LANG" };
 
     #[test]
-    fn a_value_is_found_in_its_own_group_alone() {
+    fn a_value_is_found_only_in_its_own_group() {
         for (text, expected) in [
             ("", None),
             ("[Formats]\nLANG=fr_FR.UTF-8\n", Some("fr_FR.UTF-8")),
@@ -128,7 +129,7 @@ mod tests {
             ("[Formats]\nLANG[$d]\n", None),
             ("[Formats]\nLANG[de]=fr\n# LANG=x\nLANGUAGE=y\n", None),
             ("LANG=a\n[Formats][Inner]\nLANG=b\n[Other]\nLANG=c\n", None),
-            // As KDE's programs take it: the last one counts.
+            // As in KDE's programs, the last entry applies.
             ("[Formats]\nLANG=a\n[Other]\n[Formats]\nLANG=b\n", Some("b")),
             ("[Formats]\nLANG=\\sa\\\\b\n", Some(" a\\b")),
         ] {
@@ -162,7 +163,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_was_set_is_found_again(text in "[\\[\\]a-cLANGFormts=$\n ]{0,40}", value in "\\PC{0,8}") {
+        fn a_value_that_was_set_is_found_again(text in "[\\[\\]a-cLANGFormts=$\n ]{0,40}", value in "\\PC{0,8}") {
             let value = value.trim_end();
             let set_text = set(text.as_bytes(), LANG, Some(value));
             let found = get(&set_text, LANG);

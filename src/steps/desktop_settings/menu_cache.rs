@@ -1,6 +1,6 @@
-//! The cache that all programs of KDE share and keep in the home: which programs there are, and where the menu has them.
-//! A program that builds the cache without finding a menu leaves one that knows no program at all, and Plasma takes that
-//! cache for good, because nothing that the cache was built of is newer.
+//! The program cache that all KDE programs share and keep in the home: which programs exist, and their place in the
+//! menu. A program that builds the cache without finding a menu leaves a cache without any program, and Plasma uses
+//! that cache for ever, because none of its source files is newer.
 
 use std::fs;
 use std::io;
@@ -8,13 +8,13 @@ use std::path::Path;
 
 use crate::sys::read;
 
-/// How the names of such caches begin; the language and a digest of folders follow.
+/// The beginning of the cache files' names; the language and a digest of folders follow.
 const NAME: &str = "ksycoca6_";
 
-/// Hundreds of programs make less than a megabyte. Bytes.
+/// More than a cache of hundreds of programs needs, which is less than a megabyte. Bytes.
 const LONGEST: u64 = 64 << 20;
 
-/// Removes caches that know no program. KDE builds a new one when it needs one.
+/// Removes caches without programs. KDE builds a new cache when it needs one.
 pub(super) fn mend(home: &Path) {
     let entries = fs::read_dir(home.join(".cache")).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(NAME)) {
@@ -26,7 +26,8 @@ pub(super) fn mend(home: &Path) {
     }
 }
 
-/// Whether a cache knows no program. Its texts are UTF-16, and each program is there with the name of its file.
+/// Whether a cache has no program. Its texts are UTF-16, and each program is listed with the name of its `.desktop`
+/// file.
 fn is_empty(file: &Path) -> io::Result<bool> {
     let bytes = read::beginning(file, LONGEST)?;
     let name: Vec<u8> = ".desktop".encode_utf16().flat_map(u16::to_be_bytes).collect();

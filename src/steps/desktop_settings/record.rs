@@ -1,7 +1,7 @@
-//! Settings of the desktop that a variable of ours and a person both can choose: the last one to do so has it.
+//! Settings of the desktop that both a variable of ours and the user can choose: the last choice applies.
 //!
-//! The home remembers the value that the variable had at the last start. Where the variable says something else today,
-//! today's value is written. Otherwise the setting is the person's: what System Settings wrote since then stays.
+//! A record in the home has the value that the variable had at the last start. If the variable has changed since, the
+//! new value is written. Otherwise the user's setting stays, such as a choice in System Settings.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use super::kconfig::{self, Key};
 use crate::sys::read;
 use crate::sys::replace::replace;
 
-/// Where the home remembers it.
+/// The record in the home.
 const FILE: &str = ".local/state/desktopd/settings.json";
 
 /// A key in one of KDE's settings files, and the value that a variable of ours gives it.
@@ -24,23 +24,23 @@ pub(super) struct Setting<'a> {
     pub(super) group: &'a str,
     /// The key in the group.
     pub(super) key: &'a str,
-    /// The value; `None` where the variable asks for nothing, and the desktop's own default is right.
+    /// The value; `None` if the variable asks for nothing, and the desktop's own default applies.
     pub(super) wanted: Option<&'a str>,
-    /// What becomes of another value in a home that remembers nothing.
+    /// How to treat a different value in a home without a record.
     pub(super) unrecorded: Unrecorded,
 }
 
-/// Whose a value is that was there before we remembered anything.
+/// The origin of a value that was set before there was a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unrecorded {
-    /// The person's: the value stays.
+    /// The user's: the value stays.
     Keep,
-    /// Ours, or the desktop's own: the value is replaced.
+    /// Ours, or the desktop's default: the value is replaced.
     Replace,
 }
 
-/// Whether the value has to be written. `found` stands in the file; `last` is what the variable said at the last start,
-/// if the home remembers that.
+/// Whether the value has to be written. `found` is the value in the file; `last` is the variable's value at the last
+/// start, if the record has it.
 fn writes(
     found: Option<&str>,
     last: Option<&Option<String>>,
@@ -50,16 +50,16 @@ fn writes(
     let news = last.is_none_or(|last| last.as_deref() != wanted);
     match (wanted, found) {
         _ if found == wanted => false,
-        // What is there, or is there no longer, is the person's decision.
+        // The variable has not changed: the present value, or a missing one, is the user's choice.
         _ if !news => false,
         (Some(_), None) => true,
         (Some(_), Some(_)) => last.is_some() || unrecorded == Unrecorded::Replace,
-        // The variable went away: only what we wrote goes with it.
+        // The variable was unset: only a value that we wrote is removed.
         (None, found) => last.is_some_and(|last| last.as_deref() == found),
     }
 }
 
-/// What the home remembers: the last value of each variable, by the place of its setting.
+/// The record: the last value of each variable, by file, group and key of its setting.
 #[derive(Debug)]
 pub(super) struct Record {
     config: PathBuf,
@@ -69,14 +69,14 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Reads it. A record that is not readable counts as none.
+    /// Reads the record. An unreadable record counts as empty.
     pub(super) fn open(home: &Path) -> Self {
         let file = home.join(FILE);
         let last = read::bytes(&file, read::BY_HAND).ok().and_then(|text| serde_json::from_slice(&text).ok());
         Self { config: home.join(".config"), file, last: last.unwrap_or_default(), changed: false }
     }
 
-    /// Does what is right for one setting; true where the file was changed.
+    /// Applies one setting; true if the file was changed.
     pub(super) fn apply(&mut self, setting: &Setting<'_>) -> io::Result<bool> {
         let Setting { file, group, key, wanted, unrecorded } = *setting;
         let found = self.value(file, group, key)?;
@@ -93,14 +93,14 @@ impl Record {
         Ok(writes)
     }
 
-    /// What stands in a settings file.
+    /// The value in a settings file.
     pub(super) fn value(&self, file: &str, group: &str, key: &str) -> io::Result<Option<String>> {
         Ok(kconfig::get(&read(&self.config.join(file))?, Key { group, name: key }))
     }
 
-    /// Writes a value, or takes it away.
+    /// Writes or removes a value.
     pub(super) fn write(&self, file: &str, group: &str, key: &str, value: Option<&str>) -> io::Result<()> {
-        // A person's settings may be links to where that person keeps them.
+        // A settings file may be a link, for example to the user's dotfiles.
         let path = self.config.join(file);
         let path = fs::canonicalize(&path).unwrap_or(path);
         let text = read(&path)?;
@@ -112,7 +112,7 @@ impl Record {
         replace(&path, &new, 0o600)
     }
 
-    /// Keeps the record for the next start.
+    /// Saves the record for the next start.
     pub(super) fn save(&self) -> io::Result<()> {
         if !self.changed {
             return Ok(());
@@ -122,7 +122,7 @@ impl Record {
     }
 }
 
-/// What is in a file that may be missing.
+/// The content of a file that may be missing.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
     match read::bytes(file, read::BY_HAND) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_one_to_choose_has_the_setting() {
+    fn the_last_choice_of_user_or_variable_applies() {
         use Unrecorded::{Keep, Replace};
         let (a, b, c) = (Some("a"), Some("b"), Some("c"));
         let (leave, write) = (false, true);
@@ -143,21 +143,21 @@ mod tests {
             // A new home, and one that has the value already.
             (None, None, a, Keep, write),
             (a, None, a, Replace, leave),
-            // A home of before we remembered.
+            // A home from before there was a record.
             (b, None, a, Keep, leave),
             (b, None, a, Replace, write),
             (b, None, None, Replace, leave),
-            // Nothing happened.
+            // Nothing changed.
             (a, Some(a), a, Keep, leave),
-            // A person chose, or went back to the desktop's default.
+            // The user chose, or went back to the desktop's default.
             (b, Some(a), a, Replace, leave),
             (None, Some(a), a, Replace, leave),
-            // The variable changed, whatever was chosen before.
+            // The variable changed; it replaces any choice.
             (a, Some(a), b, Keep, write),
             (c, Some(a), b, Keep, write),
             (None, Some(a), b, Keep, write),
             (a, Some(None), b, Keep, write),
-            // The variable went away.
+            // The variable was unset.
             (a, Some(a), None, Keep, write),
             (b, Some(a), None, Keep, leave),
             (b, Some(None), None, Keep, leave),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_outlives_starts_until_the_variable_changes() {
+    fn a_choice_is_kept_until_the_variable_changes() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join(".config/somerc");
         let start = |wanted| {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stays_one_and_rubbish_in_the_record_is_no_record() {
+    fn a_linked_file_stays_a_link_and_an_invalid_record_counts_as_none() {
         let home = tempfile::tempdir().unwrap();
         let kept = home.path().join("dotfiles");
         fs::create_dir_all(home.path().join(".config")).unwrap();

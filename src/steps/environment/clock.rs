@@ -1,4 +1,4 @@
-//! The machine's time zone, for programs that do not look at `TZ`.
+//! The machine's time zone, for programs that do not read `TZ`.
 
 use std::fs;
 use std::io;
@@ -8,13 +8,14 @@ use std::path::{Component, Path};
 use super::{Places, replace};
 use crate::sys::read;
 
-/// Makes `zone` the machine's. One that nobody knows is told, and it stays what it is: UTC.
+/// Sets the machine's time zone to `zone`. An unknown zone is reported, and the machine's time zone stays
+/// unchanged.
 pub(super) fn set(places: &Places, zone: &str) {
     let name = zone.strip_prefix(':').unwrap_or(zone);
     let file = places.zones.join(name);
     let plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     if !plain || !file.is_file() {
-        // `CET-1CEST` needs no file; programs read it from TZ.
+        // A zone such as `CET-1CEST` needs no file; programs read it from TZ.
         if !name.contains(|c: char| c.is_ascii_digit()) {
             eprintln!(
                 "TZ: \"{zone}\" is not a time zone; one is called Europe/Berlin, for example, and without one it is UTC"
@@ -28,7 +29,7 @@ pub(super) fn set(places: &Places, zone: &str) {
         }
     };
     let link = places.etc.join("localtime");
-    // Zones have more names than one.
+    // The same zone may have several names, so the contents are compared.
     if !read::bytes(&link, read::BY_HAND)
         .is_ok_and(|found| read::bytes(&file, read::BY_HAND).is_ok_and(|zone| found == zone))
     {

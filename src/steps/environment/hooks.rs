@@ -1,4 +1,4 @@
-//! The lines by which shells read our files. Our image has them; another one gets them here.
+//! Adds the lines by which shells read our files. Our image has them already; in other images they are added here.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use super::clock::replace_link;
 use super::{Places, replace};
 use crate::sys::read;
 
-/// What stands before everything else in the file that bash reads: what follows there is for people's own shells alone.
+/// The first line of the file that bash reads: the lines that follow in it apply only to interactive shells.
 const LINE: &str = "[ -r /etc/profile.d/desktopd.sh ] && . /etc/profile.d/desktopd.sh";
 
 /// Makes login shells and bash read the script.

@@ -1,4 +1,4 @@
-//! Whose value of a variable holds: that of the file, which somebody may have edited, or today's.
+//! Decides which value of a variable applies: that of the file, which a user may have edited, or the planned value.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -6,8 +6,9 @@ use std::ffi::{OsStr, OsString};
 use super::Variables;
 use crate::config::env::is_unchosen;
 
-/// What has to change in a file with the variables `found`, of which we wrote `written` the last time, now that `planned`
-/// is right. `None`: the variable goes. Before the first time, `noted` is what the file said before any script ran.
+/// The changes to a file with the variables `found`, for which we wrote `written` the last time, now that `planned`
+/// applies. `None` removes the variable. Before the first time, `noted` has the variables that the file had before any
+/// script ran.
 pub(super) fn merge<'a>(
     found: &Variables,
     (written, noted): (Option<&'a Variables>, Option<&Variables>),
@@ -16,12 +17,12 @@ pub(super) fn merge<'a>(
     let mut wanted = BTreeMap::new();
     for (name, value) in planned {
         let takes = match (written, found.get(name)) {
-            // What an image brings along is older than what the container was started with; what a script has
-            // changed since is not.
+            // Values from the image are older than the values that the container was started with; changes that a
+            // script made since then are newer.
             (None, found) => noted.is_none_or(|noted| noted.get(name) == found),
-            // Who appends all of a shell's environment appends the image's own display, too.
+            // A script that appends its whole environment also appends the image's own DISPLAY; that is no edit.
             (Some(written), Some(found)) => written.get(name) == Some(found) || is_unchosen(name, found),
-            // Somebody took it away; it is not forced upon them, unless it is news.
+            // The user removed the variable; it is not added again unless its value has changed.
             (Some(written), None) => written.get(name) != Some(value),
         };
         if takes {
@@ -45,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_is_told_from_what_we_wrote() {
+    fn users_edits_are_kept_and_our_own_values_are_updated() {
         let (ours, edit, news) = (Some("ours"), Some("edit"), Some("news"));
         let (set, gone) = (|value: &str| Some(Some(OsString::from(value))), Some(None));
         for (found, written, planned, expected) in [
@@ -53,17 +54,17 @@ mod tests {
             (None, None, ours, set("ours")),
             (edit, None, ours, set("ours")),
             (edit, None, None, None),
-            // Nobody did anything.
+            // No edit.
             (ours, Some(ours), ours, set("ours")),
             (ours, Some(ours), news, set("news")),
             (ours, Some(ours), None, gone.clone()),
-            // Somebody changed it.
+            // The user changed the value.
             (edit, Some(ours), ours, None),
             (edit, Some(ours), news, None),
             (edit, Some(ours), None, None),
             (edit, Some(None), None, None),
             (edit, Some(None), news, None),
-            // Somebody took it away.
+            // The user removed the variable.
             (None, Some(ours), ours, None),
             (None, Some(ours), news, set("news")),
             (None, Some(None), news, set("news")),
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_image_s_own_display_is_no_edit() {
+    fn the_images_own_display_does_not_count_as_an_edit() {
         let display = |value: &str| Variables::from([("DISPLAY".into(), value.into())]);
         let planned = display(":20");
         for (found, taken) in [(":0.0", true), (":7", false)] {
@@ -86,14 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_script_changed_before_the_first_time_stays() {
+    fn changes_that_a_script_made_before_the_first_write_are_kept() {
         let (image, script, ours) = (Some("image"), Some("script"), Some("ours"));
         for (noted, found, expected) in [
             (image, image, Some("ours")),
             (None, None, Some("ours")),
             (image, script, None),
             (None, script, None),
-            // The script took it away.
+            // The script removed the variable.
             (image, None, None),
         ] {
             let (found, noted, planned) = (one(found), one(noted), one(ours));

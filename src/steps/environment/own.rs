@@ -1,6 +1,6 @@
-//! The variables that the desktop's user keeps for itself: a file of that user's in a folder of root's, so that the
-//! user cannot put a link in the place of this file. The user's shells and services read the file; nothing that root runs
-//! reads the file, because that user could then run commands as root.
+//! The variables of the desktop's user: a file owned by that user in a folder owned by root, so that the user cannot
+//! replace the file by a link. The user's shells and services read the file; no program of root reads it, because the
+//! user could then run commands as root.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -16,7 +16,7 @@ use super::LONGEST;
 use crate::sys::env_file::{parse, rewrite};
 use crate::sys::read;
 
-/// Makes the file where it is missing, and gives it to its user.
+/// Creates the file if it is missing, and gives it to its user.
 pub(super) fn make(file: &Path, uid: u32, gid: u32) -> io::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.is_dir()) {
         DirBuilder::new().mode(0o755).create(folder)?;
@@ -31,12 +31,12 @@ pub(super) fn make(file: &Path, uid: u32, gid: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Whose file it is, if it is there.
+/// The owner of the file, if it exists.
 pub fn owner(file: &Path) -> Option<u32> {
     fs::symlink_metadata(file).ok().filter(fs::Metadata::is_file).map(|found| found.uid())
 }
 
-/// Keeps variables there, in place: its user may write the file, and not the folder.
+/// Stores variables in the file, in place: the user may write the file, but not the folder.
 pub fn store(file: &Path, variables: &[(OsString, OsString)]) -> io::Result<()> {
     let mut opened =
         OpenOptions::new().read(true).write(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(file)?;
@@ -55,12 +55,12 @@ pub fn store(file: &Path, variables: &[(OsString, OsString)]) -> io::Result<()> 
     opened.sync_all()
 }
 
-/// Two who store at once do it one after the other. Root does not wait: the user could hold the lock for ever.
+/// Makes concurrent writers wait for each other. Root does not wait: the user could hold the lock for ever.
 fn lock(file: &File) {
     let root = nix::unistd::geteuid().is_root();
     let operation =
         if root { FlockOperation::NonBlockingLockExclusive } else { FlockOperation::LockExclusive };
-    // What cannot be locked is written all the same.
+    // If the lock cannot be taken, the file is written all the same.
     let _ = flock(file, operation);
 }
 
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_kept_in_place() {
+    fn variables_are_stored_in_place() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("user/environment");
         let ids = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());

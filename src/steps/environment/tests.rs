@@ -28,7 +28,7 @@ fn own_gid() -> u32 {
 }
 
 #[test]
-fn the_machines_file_follows_us_and_keeps_what_people_wrote() {
+fn etc_environment_is_updated_and_users_edits_are_kept() {
     let root = tempfile::tempdir().unwrap();
     let places = places(root.path());
     let file = places.machine();
@@ -52,7 +52,7 @@ fn the_machines_file_follows_us_and_keeps_what_people_wrote() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_told_and_shells_have_it_all_the_same() {
+fn an_unwritable_folder_does_not_change_the_environment_of_shells() {
     let root = tempfile::tempdir().unwrap();
     let mut places = places(root.path());
     places.etc = root.path().join("missing");
@@ -62,7 +62,7 @@ fn a_folder_that_cannot_be_written_is_told_and_shells_have_it_all_the_same() {
 }
 
 #[test]
-fn what_is_no_list_of_variables_is_neither_waited_for_nor_read() {
+fn a_pipe_or_a_file_that_is_too_large_is_not_read() {
     let root = tempfile::tempdir().unwrap();
     let places = places(root.path());
     let file = places.machine();
@@ -76,7 +76,7 @@ fn what_is_no_list_of_variables_is_neither_waited_for_nor_read() {
 }
 
 #[test]
-fn nobody_else_can_hold_up_who_writes() {
+fn another_users_lock_does_not_block_a_writer() {
     let root = tempfile::tempdir().unwrap();
     let places = places(root.path());
     let theirs = File::open(&places.etc).unwrap();
@@ -87,7 +87,7 @@ fn nobody_else_can_hold_up_who_writes() {
 }
 
 #[test]
-fn bash_reads_the_script_before_it_asks_who_is_there() {
+fn bash_reads_the_script_before_it_checks_whether_it_is_interactive() {
     let root = tempfile::tempdir().unwrap();
     let places = places(root.path());
     let file = places.etc.join("bash.bashrc");
@@ -103,7 +103,7 @@ fn bash_reads_the_script_before_it_asks_who_is_there() {
 }
 
 #[test]
-fn the_clock_follows_a_zone_that_there_is() {
+fn the_system_time_zone_is_set_to_a_zone_that_exists() {
     let root = tempfile::tempdir().unwrap();
     let mut places = places(root.path());
     places.zones = root.path().join("zones");

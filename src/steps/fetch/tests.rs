@@ -1,4 +1,4 @@
-//! Against a real server on loopback that behaves as badly as it is told to.
+//! Tests against a real server on loopback that misbehaves as the test asks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// Limits that a test can wait for.
+/// Limits short enough for a test.
 const SHORT: Limits = Limits {
     connection: Duration::from_secs(5),
     silence: Duration::from_millis(300),
@@ -20,13 +20,13 @@ const SHORT: Limits = Limits {
 
 const SCRIPT: &str = "#!/bin/bash\necho hello\n";
 
-/// What a server does with a request.
+/// The behaviour of a server for one request.
 #[derive(Clone)]
 enum Answer {
     Text(String),
-    /// The beginning of an answer, and nothing ever after.
+    /// The beginning of a response, and nothing after it.
     Silent(&'static str),
-    /// The beginning, then data without an end.
+    /// The beginning, then data without end.
     Endless(&'static str),
 }
 
@@ -47,7 +47,7 @@ struct Server {
     heads: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
-/// Answers one request after the other, the last answer for ever.
+/// Answers one request after the other; the last answer is repeated for ever.
 async fn server(answers: Vec<Answer>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -81,7 +81,7 @@ async fn get(address: &str, limits: &Limits) -> Result<String, String> {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again_and_what_will_not_is_told_at_once() {
+async fn temporary_errors_are_retried_and_permanent_errors_are_reported_at_once() {
     const HEAD: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n";
     let page = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html; charset=utf-8\r\n\r\n";
     let here = Answer::Text(
@@ -123,11 +123,11 @@ async fn what_may_pass_is_tried_again_and_what_will_not_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn nobody_is_waited_for_beyond_the_limit() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let told = get(&format!("http://{nobody}/"), &SHORT).await.unwrap_err();
+async fn a_server_that_does_not_answer_is_given_up_at_the_limit() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let told = get(&format!("http://{closed}/"), &SHORT).await.unwrap_err();
     assert!(told.contains("refused") && told.contains("3 times"), "{told}");
-    // Each byte comes in time, and together they take for ever.
+    // Each byte comes in time, but all together take too long.
     let drop_by_drop = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = drop_by_drop.local_addr().unwrap();
     tokio::spawn(async move {
@@ -144,7 +144,7 @@ async fn nobody_is_waited_for_beyond_the_limit() {
 }
 
 #[tokio::test]
-async fn a_server_with_a_wrong_certificate_is_not_believed() {
+async fn an_untrusted_certificate_is_refused() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -180,7 +180,7 @@ async fn a_login_in_an_address_is_used_and_not_shown() {
 }
 
 #[test]
-fn nobody_is_led_out_of_an_encrypted_connection() {
+fn redirects_from_https_to_http_are_refused() {
     let url = |text: &str| Url::parse(text).unwrap();
     for (previous, next, expected) in [
         (&["https://a/"][..], "https://b/", true),
@@ -195,7 +195,7 @@ fn nobody_is_led_out_of_an_encrypted_connection() {
 }
 
 #[test]
-fn addresses_are_told_apart() {
+fn addresses_are_parsed() {
     for (text, expected) in [
         ("https://a.example/x.sh", "https://a.example/x.sh"),
         (" http://a.example \n", "http://a.example/"),
@@ -221,7 +221,7 @@ fn addresses_are_told_apart() {
 }
 
 #[tokio::test]
-async fn files_here_have_the_same_limit() {
+async fn local_files_have_the_same_size_limit() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("a.sh");
     let path = file.to_str().unwrap();

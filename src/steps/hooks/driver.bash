@@ -1,5 +1,5 @@
-# Sources scripts one after the other, so that each sees what those before it left, and tells the step how far it is.
-# Arguments: the step's folder, its process, the scripts.
+# Sources scripts one after another, so that each sees the variables and functions of those before it, and reports its
+# progress to the step. Arguments: the step's folder, the step's pid, the scripts.
 __desktopd_folder=$1
 __desktopd_out=/proc/$2/fd/1
 __desktopd_err=/proc/$2/fd/2
@@ -10,14 +10,14 @@ __desktopd_turn=0
 __desktopd_path=$PATH
 __desktopd_options=$(set +o; shopt -p)
 
-# A program that is started here is given what is exported here. A file for each turn: what was saved stays when the next
-# cannot be.
+# A program started here gets the exported variables. There is a file for each script: what was saved stays if the next
+# file cannot be written.
 __desktopd_save() { /usr/bin/cat /proc/self/environ >|"$__desktopd_folder/left.$__desktopd_turn"; }
 
 __desktopd_tell() { builtin printf '%s\n' "$1" >|"$__desktopd_folder/told"; }
 
 for __desktopd_script in "${__desktopd_scripts[@]}"; do
-    # Nothing that a script did to its own surroundings is the next one's trouble.
+    # Undoes changes to the shell by the script before, so that they do not affect the next script.
     set +eu
     __desktopd_turn=$((__desktopd_turn + 1))
     trap - DEBUG ERR RETURN INT TERM HUP
@@ -42,6 +42,6 @@ for __desktopd_script in "${__desktopd_scripts[@]}"; do
     __desktopd_tell "end $__desktopd_code"
 done
 trap - EXIT
-# One said `break`.
+# A script left the loop by `break`.
 [ -z "$__desktopd_inside" ] || __desktopd_save
 __desktopd_tell "done"

@@ -1,4 +1,4 @@
-//! The environment that people's scripts leave behind, and what of it everybody else can be given.
+//! The environment that users' scripts leave behind, and the part of it that services can be given.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -6,16 +6,16 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::steps::command;
 
-/// Any bytes, by name.
+/// Variables of any bytes, by name.
 pub(super) type Variables = BTreeMap<OsString, OsString>;
 
-/// What a shell says of itself alone; it is as it was before.
+/// Variables that describe only the shell; they are reset to their values from before.
 const OF_THE_SHELL: [&str; 5] = ["_", "OLDPWD", "PWD", "SHLVL", "TERM"];
 
-/// Without these little works.
+/// Without these variables most programs do not work.
 const WANTED: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL"];
 
-/// Variables as the kernel hands them over.
+/// Reads variables in the kernel's format (`/proc/PID/environ`).
 pub(super) fn read(bytes: &[u8]) -> Variables {
     let entry = |entry: &[u8]| {
         let at = entry.iter().position(|byte| *byte == b'=')?;
@@ -25,7 +25,7 @@ pub(super) fn read(bytes: &[u8]) -> Variables {
     bytes.split(|byte| *byte == 0).filter_map(entry).collect()
 }
 
-/// The same in the other direction.
+/// Writes variables in the same format.
 pub(super) fn bytes(env: &Variables) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, value) in env {
@@ -37,7 +37,8 @@ pub(super) fn bytes(env: &Variables) -> Vec<u8> {
     bytes
 }
 
-/// What of `left` others can live with, where `began` is what there was before, and what they cannot.
+/// Returns the variables of `left` that services can use, and messages about the rest. `began` is the environment from
+/// before the scripts.
 pub(super) fn sane(left: Variables, began: &Variables) -> (Variables, Vec<String>) {
     let mut told = Vec::new();
     let before = |env: &mut Variables, name: &OsStr| match began.get(name) {
@@ -68,7 +69,7 @@ pub(super) fn sane(left: Variables, began: &Variables) -> (Variables, Vec<String
     (env, told)
 }
 
-/// Whether a program starts, and has nothing to say about it.
+/// Whether a program starts and prints no error with this environment.
 fn works(env: &Variables) -> Result<(), String> {
     let output =
         command::program("/bin/true").env_clear().envs(env).output().map_err(|error| error.to_string())?;
@@ -79,7 +80,7 @@ fn works(env: &Variables) -> Result<(), String> {
     Err(format!("{}; {}", command::told(output.status), said.trim()))
 }
 
-/// Whether a shell could have made it by hand; functions have other names.
+/// Whether this is a valid variable name in a shell; exported functions have other names.
 fn is_name(name: &[u8]) -> bool {
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     !name.is_empty() && !name[0].is_ascii_digit() && name.iter().all(word)
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_come_back() {
+    fn variables_of_any_bytes_survive_reading_and_writing() {
         let text = b"A=1\0B=\nx=y \xff\0C=\0";
         let env = read(text);
         assert_eq!(env[OsStr::new("B")].as_bytes(), b"\nx=y \xff");
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_others_is_left_out() {
+    fn variables_that_break_programs_are_left_out() {
         let began =
             variables(&[("PATH", "/bin"), ("HOME", "/root"), ("PWD", "/a"), ("LD_LIBRARY_PATH", "/l")]);
         for (left, expected, words) in [

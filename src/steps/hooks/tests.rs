@@ -1,11 +1,11 @@
-//! Real shells, and scripts that do to them what people's scripts do.
+//! Real shells, and scripts that do the same things to them as users' scripts do.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::*;
 
-/// Sources `scripts` one after the other, each for at most `limit`; what is left of an environment.
+/// Sources `scripts` one after the other, each for at most `limit`; returns the environment that is left.
 fn source(scripts: &[&str], limit: Duration) -> (Variables, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let hooks: Vec<Hook> = scripts
@@ -65,9 +65,9 @@ fn each_script_sees_what_those_before_it_left() {
     assert!((0..3).all(|at| dir.path().join(format!("mark{at}")).exists()), "each has been run");
 }
 
-/// Whatever the first one does, the second one works, and what was exported before is there.
+/// Whatever the first script does, the second script works, and the variables exported before exist.
 #[test]
-fn nothing_that_a_script_does_to_its_shell_keeps_the_next_from_its_work() {
+fn a_script_that_breaks_its_shell_does_not_stop_the_next_script() {
     for wrong in [
         "exit 7",
         "exit",
@@ -107,7 +107,7 @@ fn nothing_that_a_script_does_to_its_shell_keeps_the_next_from_its_work() {
             "after {wrong}"
         );
         let left = [value(&env, "B"), value(&env, "C"), value(&env, "SAID")];
-        // These leave no moment in which the shell could say what there is, or no room for it.
+        // These leave the shell no chance to save its environment.
         let abrupt = ["exec true", "kill -KILL $$", "set -o noclobber; set -f; set -n"].contains(&wrong);
         let expected: [&[u8]; 3] = match wrong {
             _ if wrong.contains("BIG") => [b"(unset)", b"(unset)", b"no"],
@@ -120,7 +120,7 @@ fn nothing_that_a_script_does_to_its_shell_keeps_the_next_from_its_work() {
 }
 
 #[test]
-fn one_that_does_not_end_is_ended_and_what_it_left_running_stays() {
+fn script_over_its_time_limit_is_ended_but_its_background_jobs_stay() {
     let limit = Duration::from_millis(600);
     let (env, dir) = source(
         &[
@@ -138,7 +138,7 @@ fn one_that_does_not_end_is_ended_and_what_it_left_running_stays() {
 }
 
 #[test]
-fn scripts_are_found_by_name_and_those_that_run_once_are_not_found_again() {
+fn scripts_are_sorted_by_name_and_scripts_that_run_once_are_not_found_again() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["20-b.sh", "10-a.sh", "notes.txt", "old.sh~"] {
         fs::write(dir.path().join(name), "true\n").unwrap();

@@ -1,16 +1,17 @@
-//! One folder that moves from the container to the volume, and how far it has come. That is read off what is there,
-//! so that whoever was killed at any moment is followed by somebody who knows how to go on:
+//! One folder that moves from the container to the volume, and its state. The state is derived from the files that
+//! exist, so that a run that was killed at any moment is continued by the next run:
 //!
 //! ```text
-//! folder    nothing on the volume              copy to a hidden name, flush, mark, rename
-//! folder    a copy without its mark            go on with it
-//! folder    a marked copy                      replace the folder by a link
-//! neither   a marked copy, link kept beside    the same, from where it ended
-//! link      a marked copy                      nothing
+//! place     on the volume                      next step
+//! folder    nothing                            copy to a hidden name, flush, write the marker, rename
+//! folder    a copy without marker              continue the copy
+//! folder    a copy with marker                 replace the folder by a link
+//! neither   a copy with marker                 rename the link that is beside the place
+//! link      a copy with marker                 nothing
 //! ```
 //!
-//! Folder and link change places at once where the file system can do that. Overlays cannot with folders of the image
-//! (`EXDEV`): there the folder is removed first, and for that moment the link is beside it only.
+//! Folder and link are exchanged in one step where the file system can do that. Overlays cannot do that with folders of
+//! the image (`EXDEV`): there the folder is removed first, and for a moment only the link beside it exists.
 
 use std::fs;
 use std::io;
@@ -29,31 +30,31 @@ use crate::steps::workspace::volume::Access;
 use crate::steps::workspace_files::{remove, unfinished};
 use crate::sys::read;
 
-/// What the link, and after the exchange the folder, is called beside its place.
+/// The name suffix of the link, and after the exchange of the folder, while it is beside its place.
 pub(super) const ASIDE: &str = ".desktopd-moved";
 
-/// A folder that is to be on the volume.
+/// A folder to move to the volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {
-    /// Where it is in the container.
+    /// The path in the container.
     pub source: PathBuf,
-    /// Where it belongs on the volume.
+    /// The path on the volume.
     pub target: PathBuf,
 }
 
-/// How far it is.
+/// The state of the move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stand {
-    /// There is nothing to do.
+    /// Nothing to do.
     Done,
-    /// It is not on the volume, or not all of it.
+    /// The folder is not on the volume, or only a part of it.
     Here,
-    /// All of it is on the volume, and not used from there yet.
+    /// The complete folder is on the volume, but not linked yet.
     There,
 }
 
 impl Item {
-    /// Looks. The error says why it stays where it is.
+    /// Determines the state. The error says why the folder is not moved.
     pub fn stand(&self, workspace: &Path) -> Result<Stand, String> {
         let (source, target) = (self.source.display(), self.target.display());
         let complete = self.target.join(MARKER).is_file();
@@ -71,7 +72,7 @@ impl Item {
                 }
                 _ => Ok(Stand::Done),
             },
-            // A folder around it has moved already.
+            // A folder around this one was moved already.
             Ok(_) if fs::canonicalize(&self.source).ok().is_some_and(|path| path.starts_with(workspace)) => {
                 Ok(Stand::Done)
             }
@@ -102,7 +103,7 @@ impl Item {
         }
     }
 
-    /// What people may wonder about where nothing is to be done.
+    /// Prints a message that explains why nothing is done.
     pub fn remark(&self) {
         let source = self.source.display();
         match fs::read_link(&self.source) {
@@ -112,7 +113,8 @@ impl Item {
         }
     }
 
-    /// A Python environment works with the Python that made it, and a volume may have one of another image.
+    /// A Python environment works only with the Python that created it, and the volume may have an environment of
+    /// another image.
     fn check_version(&self) -> Result<(), String> {
         let (ours, theirs) = (python(&self.source), python(&self.target));
         match (&ours, &theirs) {
@@ -126,10 +128,11 @@ impl Item {
         }
     }
 
-    /// Copies it to the volume, all of it or, where folders can be renamed there, nothing that anybody sees. The lock is
-    /// held.
+    /// Copies the folder to the volume; where folders can be renamed, a partial copy is never visible under the final
+    /// name. The lock must be held.
     pub fn copy(&self, access: Access, lock: &Lock, renames: bool) -> Result<(), String> {
-        // What is there without a mark is somebody's, or an unfinished copy of an older image: nothing in it changes.
+        // A folder without a marker is the user's, or an unfinished copy of an older image: existing files in it are
+        // not changed.
         let keep = self.target.is_dir() || !renames;
         let trouble = |error: io::Error| format!("{}: {error}", self.target.display());
         access.folder(self.target.parent().unwrap_or(&self.target)).map_err(trouble)?;
@@ -157,13 +160,13 @@ impl Item {
             room.place(&self.target).map_err(trouble)?;
         }
         for folder in [Some(self.target.as_path()), self.target.parent()].into_iter().flatten() {
-            // Not all file systems do that with folders, and what is in them is safe by now.
+            // Not all file systems can flush folders, and the files in them are on the disk by now.
             let _ = flush(folder);
         }
         Ok(())
     }
 
-    /// Puts a link to the volume in its place. The copy there is finished.
+    /// Replaces the folder by a link to the volume, where the copy is complete.
     pub fn link(&self) -> Result<(), String> {
         let failed = |error: io::Error| {
             format!("replacing {} by a link to {}: {error}", self.source.display(), self.target.display())
@@ -192,14 +195,14 @@ impl Item {
         Ok(())
     }
 
-    /// Removes the original that is a link by now.
+    /// Removes the original folder after the link has replaced it.
     pub fn tidy(&self) {
         if self.source.is_symlink() {
             remove(&self.aside());
         }
     }
 
-    /// What its copy is called until it is whole.
+    /// The path of its unfinished copy.
     fn unfinished(&self) -> PathBuf {
         unfinished(&self.target, UNFINISHED)
     }
@@ -209,12 +212,12 @@ impl Item {
     }
 }
 
-/// Waits until it is on the disk.
+/// Flushes a file or folder to the disk.
 fn flush(path: &Path) -> io::Result<()> {
     read::sync(path)
 }
 
-/// The version of Python that an environment was made with, without its last part.
+/// The Python version of an environment, major and minor part.
 fn python(environment: &Path) -> Option<String> {
     let text = room::text(&environment.join("pyvenv.cfg")).ok()?;
     let version = text.lines().find_map(|line| {

@@ -1,4 +1,4 @@
-//! What moves, what stays, and what follows on whoever was killed: on folders of the tests' own.
+//! What moves, what stays, and how a killed run is continued, on temporary folders.
 
 use std::os::unix::fs::symlink;
 
@@ -44,7 +44,7 @@ impl World {
         sync.run([self.at("work").to_str().unwrap(), mounted, "", ""])
     }
 
-    /// What is left beside what belongs there.
+    /// Temporary files and folders that were left behind.
     fn leftovers(&self) -> Vec<String> {
         let folders =
             ["opt", "venv", "work", "run", "work/environments/python"].map(|folder| self.at(folder));
@@ -75,10 +75,10 @@ fn folders_and_environments_move_and_stay_moved() {
 }
 
 #[test]
-fn nothing_moves_where_nothing_is_mounted() {
+fn nothing_moves_without_a_mounted_volume() {
     let world = World::new();
     world.file("opt/app/file", "app");
-    // The folder of tests may be on a volume itself.
+    // The temporary folder of tests may be on a volume itself.
     let volume = Volume::of([world.at("work").to_str().unwrap(), "", "", ""]).unwrap();
     if volume.kind.is_none() {
         world.sync("app", "").unwrap();
@@ -87,7 +87,7 @@ fn nothing_moves_where_nothing_is_mounted() {
 }
 
 #[test]
-fn whoever_was_killed_is_followed_by_who_goes_on() {
+fn a_run_killed_at_any_step_is_continued_by_the_next_run() {
     type Damage = fn(&World);
     let moments: [(&str, Damage); 7] = [
         ("in the middle of the copy", |world| {
@@ -145,12 +145,12 @@ fn whoever_was_killed_is_followed_by_who_goes_on() {
 }
 
 #[test]
-fn what_is_on_the_volume_is_used_and_never_changed() {
+fn existing_folders_on_the_volume_are_used_and_never_changed() {
     let world = World::new();
     world.file("opt/app/file", "the image's");
     world.file("work/app/file", "theirs");
     world.file("work/app/.move_complete", "1");
-    // One that an older image did not finish, or that is somebody's own.
+    // An unfinished copy of an older image, or a folder of the user.
     world.file("opt/half/file", "the image's");
     world.file("opt/half/more", "the image's");
     world.file("work/half/file", "theirs");
@@ -163,7 +163,7 @@ fn what_is_on_the_volume_is_used_and_never_changed() {
 }
 
 #[test]
-fn what_cannot_move_stays_in_use_and_says_why() {
+fn folders_that_cannot_move_stay_in_use_and_the_reason_is_reported() {
     let world = World::new();
     world.file("opt/desktopd/file", "");
     world.file("opt/file", "");
@@ -200,9 +200,9 @@ fn what_cannot_move_stays_in_use_and_says_why() {
     }
 }
 
-/// A volume is written to by others, and a copy is made by root.
+/// Other users can write to a volume, and root makes the copy.
 #[test]
-fn a_link_on_the_volume_leads_nobody_out_of_it() {
+fn links_on_the_volume_that_lead_out_of_it_are_not_followed() {
     let world = World::new();
     world.file("opt/app/file", "app");
     world.file("theirs/kept", "theirs");
@@ -218,7 +218,7 @@ fn a_link_on_the_volume_leads_nobody_out_of_it() {
 }
 
 #[test]
-fn a_volume_that_another_one_works_on_is_not_waited_for_for_ever() {
+fn waiting_for_another_container_on_the_volume_has_a_limit() {
     let world = World::new();
     world.file("opt/app/file", "app");
     let lock = Lock::take(&world.at("work").join(LOCK), "ext4", Duration::ZERO).unwrap();

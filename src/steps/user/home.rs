@@ -1,5 +1,5 @@
-//! The home folder: made, given to its user and furnished. It may be on a volume that refuses root what it allows the
-//! user, or has no owners at all.
+//! The home folder: created, given to its user and filled with the usual files. It may be on a volume that refuses root
+//! what it allows the user, or on a volume without file owners.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Metadata, Permissions};
@@ -17,22 +17,22 @@ use crate::sys::read;
 
 use super::{Wanted, lists};
 
-/// How long a program may work on a volume.
+/// Time limit of a program that works on a volume.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long what the image has in the home may take to get there.
+/// Time limit for copying the image's home folder to the new home.
 const COPYING: Duration = Duration::from_secs(120);
 
-/// What a new home begins with.
+/// Files that a new home gets from `/etc/skel`.
 const SKELETON: [&str; 3] = [".bash_logout", ".bashrc", ".profile"];
 
-/// Makes the home right. The error says why nobody can live there.
+/// Makes the home usable. The error says why the user cannot use it.
 pub(super) fn ensure(wanted: &Wanted<'_>) -> Result<(), String> {
     let home = &wanted.home;
     let at = |error: io::Error| format!("{}: {error}", home.display());
     let usual = usual_home(wanted.name);
     if *home == usual {
-        // What led to a workspace that is not there any more leads nowhere now.
+        // A link to a workspace that no longer exists is removed.
         if fs::symlink_metadata(home).is_ok_and(|found| found.is_symlink()) {
             fs::remove_file(home).map_err(at)?;
         }
@@ -43,14 +43,14 @@ pub(super) fn ensure(wanted: &Wanted<'_>) -> Result<(), String> {
     if !writable(home, wanted) {
         return Err(format!("{}: {} cannot write there", home.display(), wanted.name));
     }
-    // Nobody needs the way from the usual place to live here.
+    // The home works without the link at the usual place.
     if *home != usual
         && let Err(why) = link(&usual, wanted)
     {
         eprintln!("{why}");
     }
     share(home, wanted);
-    // It is the user's, or another one's on the same volume, to put links there that root must not follow.
+    // Root must not follow links in the home: the user, or another user of the same volume, may have put them there.
     if !Uid::effective().is_root() {
         furnish(wanted);
     } else if let Err(error) =
@@ -64,7 +64,7 @@ pub(super) fn ensure(wanted: &Wanted<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// What is made in the home has the group that people share the workspace by.
+/// Files made in the home get the group by which users share the workspace.
 fn share(home: &Path, wanted: &Wanted<'_>) {
     let Ok(folder) = read::folder(home) else { return };
     let Ok(found) = folder.metadata() else { return };
@@ -73,10 +73,10 @@ fn share(home: &Path, wanted: &Wanted<'_>) {
     }
 }
 
-/// A folder that is the user's, if it is nobody's yet.
+/// Creates a folder for the user; an existing folder that belongs to root is given to the user.
 fn folder(folder: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
     let at = |error: io::Error| format!("{}: {error}", folder.display());
-    // Nothing is made or given away where a link in the workspace leads to, which others may have put there.
+    // No folder is made or given away behind a link in the workspace: other users may have put the link there.
     let elsewhere = folder.starts_with(wanted.workspace) && !room::is_inside(wanted.workspace, folder);
     let found = match fs::metadata(folder) {
         Ok(found) => found,
@@ -104,8 +104,8 @@ fn folder(folder: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Gives a folder to the user: root's alone; and, in the container's own files, all that its owner had there, who was
-/// the same user under another number.
+/// Gives a folder to the user. A folder of root: only the folder itself. A folder of another owner in the container's
+/// own files: also everything of that owner in it, because the owner was the same user with another uid.
 fn own(folder: &Path, found: &Metadata, wanted: &Wanted<'_>) {
     let on_volume = fs::metadata("/").is_ok_and(|root| root.dev() != found.dev());
     let linked = fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_symlink());
@@ -125,7 +125,8 @@ fn own(folder: &Path, found: &Metadata, wanted: &Wanted<'_>) {
     }
 }
 
-/// Whether the user can write in a folder. Only a volume without owners is asked in the user's name.
+/// Whether the user can write in a folder. A program runs as the user to find out only where owner and mode do not
+/// tell.
 fn writable(folder: &Path, wanted: &Wanted<'_>) -> bool {
     let owned =
         fs::metadata(folder).is_ok_and(|found| found.uid() == wanted.uid && found.mode() & 0o300 == 0o300);
@@ -134,7 +135,7 @@ fn writable(folder: &Path, wanted: &Wanted<'_>) -> bool {
     owned || command::run(&mut test, Some(PATIENCE)).is_ok()
 }
 
-/// Makes `usual` a link to the home. What was there moves along as far as the home lacks it, and is kept beside.
+/// Makes `usual` a link to the home. Files there are copied if the home lacks them; the old folder is kept beside it.
 fn link(usual: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
     let home = &wanted.home;
     let at = |error: io::Error| format!("{}: {error}", usual.display());
@@ -150,11 +151,11 @@ fn link(usual: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
             let mut copy = command::program_of(wanted.uid, wanted.gid, "cp");
             copy.args(["--recursive", "--no-dereference", "--preserve=mode,timestamps", "--update=none"]);
             copy.arg(usual.join(".")).arg(home);
-            // What could not be copied is kept all the same.
+            // Files that could not be copied are kept in the renamed folder.
             if let Err(why) = command::run(&mut copy, Some(COPYING)) {
                 eprintln!("{}: cp: {why}", home.display());
             }
-            // Its folders may be the image's own, which only a copy moves.
+            // Folders of the image's layers cannot be renamed, only copied, which `mv` does.
             let mut kept = usual.as_os_str().to_owned();
             kept.push(".image");
             let mut aside = command::program("mv");
@@ -169,7 +170,7 @@ fn link(usual: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
     symlink(home, usual).map_err(at)
 }
 
-/// Puts into a home what everybody expects there. What cannot be made is done without.
+/// Adds the usual files and links to a home. What cannot be made is reported and skipped.
 fn furnish(wanted: &Wanted<'_>) {
     let home = &wanted.home;
     for name in SKELETON {
@@ -182,7 +183,7 @@ fn furnish(wanted: &Wanted<'_>) {
     if fs::symlink_metadata(&desktop).is_err() {
         tell(&desktop, fs::create_dir(&desktop));
     }
-    // Whoever has a link there leads elsewhere on purpose.
+    // If `Desktop` is a link, the user wants it elsewhere: no links are made in it.
     let is_folder = fs::symlink_metadata(&desktop).is_ok_and(|found| found.is_dir());
     for target in [wanted.workspace, &usual_home(wanted.name)] {
         let link = desktop.join(target.file_name().unwrap_or(OsStr::new("workspace")));
@@ -203,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_made_or_given_where_a_link_in_the_workspace_leads() {
+    fn no_folder_is_made_or_given_away_behind_a_link_in_the_workspace() {
         let dir = tempfile::tempdir().unwrap();
         let (workspace, theirs) = (dir.path().join("work"), dir.path().join("theirs"));
         fs::create_dir_all(&workspace).unwrap();

@@ -1,5 +1,5 @@
-//! The system's lists of users and groups, changed by the system's own programs: they lock and replace them, so that
-//! whoever reads meanwhile, or after a kill, sees all or nothing of each change.
+//! Changes `/etc/passwd`, `/etc/group` and their shadow files with the system's own programs. The programs lock and
+//! replace the files, so that a reader sees all or nothing of each change, also after a kill.
 
 use std::ffi::CString;
 use std::fs;
@@ -13,25 +13,25 @@ use super::{PATIENCE, Wanted};
 use crate::steps::command;
 use crate::sys::read;
 
-/// The home of an account whose ids change: `usermod` would give away all that it finds in the real one, also on a
-/// volume.
+/// The home given to an account while its ids change: `usermod` changes the owner of all files that it finds in the
+/// home, also on a volume.
 const NOWHERE: &str = "/nonexistent";
 
-/// What the programs leave when they are killed.
+/// Lock files that the programs leave when they are killed.
 const LOCKS: [&str; 4] = ["/etc/passwd.lock", "/etc/shadow.lock", "/etc/group.lock", "/etc/gshadow.lock"];
 
-/// Those who hold them.
+/// The programs that hold these locks.
 const HOLDERS: [&str; 9] =
     ["useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "vipw", "chpasswd", "passwd"];
 
-/// Makes name, ids and shell right. Returns whether anything changed.
+/// Corrects name, ids and shell. Returns whether anything changed.
 pub(super) fn ids(wanted: &Wanted<'_>) -> Result<bool, String> {
     let mut changed = main_group(wanted)?;
     let (name, uid, gid) = (wanted.name, wanted.uid.to_string(), wanted.gid.to_string());
     let home = wanted.home.display().to_string();
     match user(name)? {
         None => {
-            // A password that nobody can type: sshd lets no keys in for accounts that are locked with '!'.
+            // A password that cannot be typed: for accounts that are locked with '!' sshd accepts no keys.
             let made = ["--no-create-home", "--no-user-group", "--non-unique", "--password", "*"];
             let more = ["--home-dir", &home, "--shell", wanted.shell, "--uid", &uid, "--gid", &gid, name];
             program("useradd", &[&made[..], &more].concat())?;
@@ -52,7 +52,7 @@ pub(super) fn ids(wanted: &Wanted<'_>) -> Result<bool, String> {
     Ok(first_of_its_id(wanted)? | changed)
 }
 
-/// Makes the home folder in the list right.
+/// Corrects the home folder in `/etc/passwd`.
 pub(super) fn home(wanted: &Wanted<'_>, home: &Path) -> Result<bool, String> {
     if user(wanted.name)?.is_some_and(|there| there.dir == home) {
         return Ok(false);
@@ -61,7 +61,7 @@ pub(super) fn home(wanted: &Wanted<'_>, home: &Path) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Makes the account a member of what it should be a member of.
+/// Adds the account to the groups it should be a member of.
 pub(super) fn groups(wanted: &Wanted<'_>) -> Result<bool, String> {
     let mut changed = false;
     let mut ids: Vec<Gid> = Vec::new();
@@ -72,12 +72,12 @@ pub(super) fn groups(wanted: &Wanted<'_>) -> Result<bool, String> {
     for group in &wanted.groups {
         match (Group::from_name(group), group.parse()) {
             (Ok(Some(group)), _) => ids.push(group.gid),
-            // A group that only the host has a name for.
+            // A group that has a name only on the host.
             (_, Ok(id)) => {
                 changed |= named(id, &format!("group{id}"))?;
                 ids.push(Gid::from_raw(id));
             }
-            // Who asked for it has been told.
+            // A warning about this name was already given by the plan.
             _ => {}
         }
     }
@@ -94,21 +94,21 @@ pub(super) fn groups(wanted: &Wanted<'_>) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Sees that the main group has a name.
+/// Makes sure that the main group has a name.
 fn main_group(wanted: &Wanted<'_>) -> Result<bool, String> {
     let id = wanted.gid.to_string();
     if group_of(wanted.gid)? {
         return Ok(false);
     }
     match Group::from_name(wanted.name) {
-        // It was the account's own under another number.
+        // It was the account's own group with another number.
         Ok(Some(_)) => program("groupmod", &["--gid", &id, wanted.name])?,
         _ => program("groupadd", &["--gid", &id, wanted.name])?,
     }
     Ok(true)
 }
 
-/// Gives a group a name that has none: `name`, or that with its number where there is another group of that name.
+/// Names a group that has no name: `name`, or `name` with the number appended where another group has that name.
 fn named(id: u32, name: &str) -> Result<bool, String> {
     if group_of(id)? {
         return Ok(false);
@@ -119,21 +119,23 @@ fn named(id: u32, name: &str) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Whoever asks who a number is gets the first that has it: where others have the same, ours has to stand before them.
+/// A look-up by uid returns the first entry with that uid: where other accounts have the same uid, ours must come
+/// first.
 fn first_of_its_id(wanted: &Wanted<'_>) -> Result<bool, String> {
     let first = User::from_uid(Uid::from_raw(wanted.uid)).map_err(|error| format!("/etc/passwd: {error}"))?;
     if first.is_some_and(|first| first.name == wanted.name) {
         return Ok(false);
     }
-    // The program locks the list and replaces it if the editor has changed its time, of which it sees the seconds.
+    // The program locks the file, and replaces it if the editor has changed its modification time, which is compared in
+    // seconds.
     let editor = "f() { { grep \"^$NAME:\" \"$1\"; grep -v \"^$NAME:\" \"$1\"; } >\"$1.new\" && cat \"$1.new\" >\"$1\" \
                   && touch -d yesterday \"$1\"; rm -f \"$1.new\"; }; f";
     edit("vipw", &[], &[("VISUAL", editor), ("NAME", wanted.name)])?;
     Ok(true)
 }
 
-/// Gives everything in `folder` that belongs to `old` to the account; not what is on other file systems. The folder
-/// itself comes last, so that whoever is killed in the middle begins again.
+/// Gives everything in `folder` that belongs to `old` to the account, except what is on other file systems. The folder
+/// itself is changed last, so that a run that was killed halfway is repeated.
 pub(super) fn give(folder: &Path, old: u32, wanted: &Wanted<'_>) -> std::io::Result<()> {
     let top = fs::symlink_metadata(folder)?;
     if top.is_dir() {
@@ -168,19 +170,19 @@ fn edit(name: &str, words: &[&str], environment: &[(&str, &str)]) -> Result<(), 
         unlock(lock.as_ref());
     }
     let mut program = command::program(name);
-    // Errors go to the log; what else they say is for whoever edits by hand.
+    // Errors go to the log; standard output is meant for a person who edits by hand.
     program.args(words).envs(environment.iter().copied()).stdout(Stdio::null());
     command::run(&mut program, Some(PATIENCE)).map_err(|why| format!("{name}: {why}"))
 }
 
-/// Removes a lock whose holder is gone. The programs do so, too, unless another process has its number now, as is
-/// likely in a container that was started again.
+/// Removes a lock whose holder has ended. The programs do so too, except when another process has the same pid now,
+/// which is likely in a restarted container.
 fn unlock(lock: &Path) {
     let Ok(text) = read::text(lock, read::BY_HAND) else { return };
     let holder = text.trim_matches(|c: char| !c.is_ascii_digit());
     let holder = read::kernel_text(format!("/proc/{holder}/comm"));
     if !HOLDERS.contains(&holder.trim()) {
-        // Whoever cannot remove it cannot do anything else there.
+        // If the lock cannot be removed, the program after this fails as well and reports it.
         let _ = fs::remove_file(lock);
     }
 }
@@ -190,10 +192,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_of_somebody_who_is_gone_goes() {
+    fn lock_of_a_process_that_has_ended_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let lock = dir.path().join("passwd.lock");
-        // This very process is none of those that hold such locks.
+        // This test process is none of the programs that hold such locks.
         for text in [format!("{}\0", std::process::id()), "99999999".to_owned(), String::new()] {
             fs::write(&lock, text).unwrap();
             unlock(&lock);

@@ -1,5 +1,5 @@
-//! Copies between the container and the workspace, by rsync: it goes on where a killed one ended, says how far it is,
-//! and knows of hard links, holes and odd names.
+//! Copies between the container and the workspace, by rsync: it continues an interrupted copy, reports progress, and
+//! handles hard links, sparse files and unusual file names.
 
 use std::fs;
 use std::io;
@@ -13,49 +13,49 @@ use super::room::Room;
 use super::volume::Access;
 use crate::sys::read;
 
-/// In a folder that was moved to the workspace: says that all of it is there. The older images' name.
+/// In a folder that was moved to the workspace: marks that the move is complete. The name is that of the older images.
 pub(in crate::steps) const MARKER: &str = ".move_complete";
 
-/// In a folder whose files stay as they are: where new ones are until they are whole.
+/// In a folder whose existing files are kept: holds new files until they are complete.
 const BEGUN: &str = ".desktopd-begun";
 
-/// How long a copy may stand still. Network volumes do, for a while.
+/// How long a copy may make no progress. Network volumes pause for a while.
 const SILENCE: Duration = Duration::from_secs(900);
 
-/// How often progress is told.
+/// How often progress is reported.
 const NEWS: Duration = Duration::from_secs(1);
 
-/// What each file takes beside its content, roundly.
+/// Roughly what each file needs in addition to its content. Bytes.
 const BLOCK: u64 = 4096;
 
-/// One copy, of a folder or of anything else.
+/// One copy, of a folder or of a single file.
 pub(in crate::steps) struct Copy<'a> {
-    /// What is copied.
+    /// The source.
     pub from: &'a Path,
-    /// Where to. Nothing there yet, or a copy that was not finished.
+    /// The target. It does not exist yet, or is an unfinished copy.
     pub to: &'a Path,
-    /// Whether what is there already stays as it is; else it is made the same.
+    /// Whether existing files in the target are kept; otherwise the target is made the same as the source.
     pub keep: bool,
-    /// What can be done there.
+    /// What is possible in the target's file system.
     pub access: Access,
-    /// The room in which it is made, if it is not there for others yet.
+    /// The private folder in which the copy is made, if other users must not see it yet.
     pub room: Option<&'a Room>,
 }
 
 impl Copy<'_> {
-    /// Copies everything and waits until it is on the disk. Not begun where there is no room for it. `go_on` is asked
-    /// now and then.
+    /// Copies everything and waits until it is on the disk. Does not begin if there is too little space. `go_on` is
+    /// called now and then; the copy stops when it returns false.
     pub fn run(&self, go_on: impl Fn() -> bool) -> Result<(), String> {
         let total = self.check_room()?;
         let begun = self.to.join(BEGUN);
         if self.keep {
-            // What a killed one left there is not whole.
+            // Files that a killed copy left there are incomplete.
             let _ = fs::remove_dir_all(&begun);
             self.access.folder(&begun).map_err(|error| format!("{}: {error}", begun.display()))?;
         }
         let done = self.transfer(total, &go_on);
         if self.keep {
-            // It is hidden and empty where it does not go.
+            // If it cannot be removed, it is hidden and empty.
             let _ = fs::remove_dir_all(&begun);
         }
         done?;
@@ -75,7 +75,7 @@ impl Copy<'_> {
             }
             go_on()
         };
-        // A second look takes what changed meanwhile.
+        // The second run copies what changed during the first.
         let rsync = |more: &str| {
             let mut command = self.rsync();
             command.args(self.keep.then(|| format!("--temp-dir={BEGUN}"))).arg(more);
@@ -89,7 +89,7 @@ impl Copy<'_> {
         })
     }
 
-    /// How much there is to copy. An error where there is no room for it.
+    /// How many bytes there are to copy. An error if there is too little space.
     fn check_room(&self) -> Result<u64, String> {
         let (mut bytes, mut files) = (0, 0);
         let mut rsync = self.rsync();
@@ -106,7 +106,7 @@ impl Copy<'_> {
         let needed = bytes + files * BLOCK;
         let folder = self.to.ancestors().find(|folder| folder.is_dir()).unwrap_or(self.to);
         match statvfs(folder) {
-            // Some network file systems do not say how large they are.
+            // Some network file systems do not report their size.
             Ok(place) if place.blocks() > 0 => {
                 let free = place.blocks_available() * place.fragment_size();
                 if free < needed {
@@ -126,7 +126,7 @@ impl Copy<'_> {
 
     fn rsync(&self) -> Command {
         let mut command = program("rsync");
-        // Its texts are read, and its own filter files are not ours.
+        // rsync's messages are parsed, and the user's rsync options must not apply.
         command.env("LC_ALL", "C").env_remove("RSYNC_OLD_ARGS");
         command.args(["-rltH", "--no-h", "--no-inc-recursive", "--outbuf=L"]);
         let Access { owners, modes, owner: (uid, gid), .. } = self.access;
@@ -136,20 +136,20 @@ impl Copy<'_> {
         if owners {
             command.args(["-og".to_owned(), format!("--chown={uid}:{gid}")]);
         }
-        // What says that a copy is whole is written when it is.
+        // The marker of a complete copy is written only when the copy is complete.
         command.arg(format!("--exclude=/{MARKER}"));
         command.arg(if self.keep { "--ignore-existing" } else { "--delete" });
         command
     }
 
-    /// The two ends as its last arguments; of a folder its content goes into the other one.
+    /// Adds source and target as the last arguments; for a folder, its content is copied into the target.
     fn ends<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         let inside = |path: &Path| {
             let mut path = path.as_os_str().to_owned();
             path.push("/");
             PathBuf::from(path)
         };
-        // The room is entered once; by its name it could be another one by then.
+        // The private folder is opened once; its path could lead to another folder by then.
         let to = match self.room {
             Some(_) => Path::new(".").join(self.to.file_name().unwrap_or_default()),
             None => self.to.to_owned(),
@@ -168,7 +168,7 @@ impl Copy<'_> {
     }
 }
 
-/// What `--info=progress2` says: how many bytes, and the rest of it in words.
+/// Parses a line of `--info=progress2`: the number of bytes, and the rest as text.
 fn progress(line: &str) -> Option<(u64, String)> {
     let mut words = line.split_ascii_whitespace();
     let bytes = words.next()?.parse().ok()?;
@@ -177,7 +177,7 @@ fn progress(line: &str) -> Option<(u64, String)> {
     Some((bytes, format!("{percent} at {rate}, {left} to go")))
 }
 
-/// A size for people.
+/// A size in readable units.
 fn size(bytes: u64) -> String {
     let units = ["kB", "MB", "GB", "TB"];
     if bytes < 1000 {
@@ -200,7 +200,7 @@ mod tests {
     const PLAIN: Access = Access { root: true, owners: false, modes: true, owner: (0, 0) };
 
     #[test]
-    fn progress_and_sizes_are_for_people() {
+    fn progress_and_sizes_are_readable() {
         assert_eq!(
             progress("      246635142  99%  867.93MB/s    0:00:01 (xfr#3930, to-chk=1/4171)"),
             Some((246_635_142, "99% at 867.93MB/s, 0:00:01 to go".to_owned()))
@@ -214,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_the_same_and_goes_on_where_one_ended() {
+    fn an_unfinished_copy_is_continued_and_completed() {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from: a\nname"), dir.path().join("to"));
         fs::create_dir_all(from.join("sub")).unwrap();
         fs::write(from.join("sub/file"), "content").unwrap();
         fs::hard_link(from.join("sub/file"), from.join("same")).unwrap();
         symlink("sub/file", from.join("link")).unwrap();
-        // Half a copy of a killed one.
+        // An unfinished copy that was killed.
         fs::create_dir_all(to.join("sub")).unwrap();
         fs::write(to.join("sub/.file.x8Ejq2"), "con").unwrap();
         fs::write(to.join("sub/file"), "con").unwrap();
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(fs::read_to_string(to.join("same")).unwrap(), "content");
         assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("sub/file"));
         assert_eq!(fs::read_dir(to.join("sub")).unwrap().count(), 1);
-        // What is somebody's stays.
+        // With `keep`, existing files stay.
         fs::write(to.join("same"), "mine").unwrap();
         fs::remove_file(to.join("link")).unwrap();
         fs::create_dir(to.join(BEGUN)).unwrap();
@@ -249,11 +249,11 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_not_begun() {
+    fn copy_that_does_not_fit_is_not_begun() {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         fs::create_dir_all(&from).unwrap();
-        // Eight terabytes that take no room here.
+        // A sparse file of eight terabytes that takes no space here.
         let made = fs::File::create(from.join("sparse")).unwrap().set_len(1 << 43);
         made.unwrap();
         let told =

@@ -1,6 +1,6 @@
 //! A lock for file systems whose own locks do not reach the other machines that mount them: a file with its holder's
-//! name and a counter that goes up while the holder lives. Who finds it takes it away when the counter stood still
-//! for long by his own clock, so no two clocks are compared.
+//! name and a counter that increases while the holder lives. A waiter removes the file when the counter has not changed
+//! for a long time by the waiter's own clock, so the clocks of two machines are never compared.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::room;
 
-/// How often the holder counts, and how long it may stand still. Some network file systems show what others wrote
-/// only after a few seconds.
+/// How often the holder counts, and after which time without a change it is considered dead. Some network file systems
+/// show what other machines wrote only after a few seconds.
 const BEAT: Duration = Duration::from_secs(3);
 const DEAD: Duration = Duration::from_secs(30);
 
@@ -24,11 +24,11 @@ pub(super) struct Lease {
     file: PathBuf,
     nonce: String,
     lost: Arc<AtomicBool>,
-    // Dropped, it ends the beat.
+    // Dropping this ends the thread that counts.
     _end: Sender<()>,
 }
 
-/// What a waiter knows of the holder.
+/// What a waiter has seen of the holder.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     text: String,
@@ -36,7 +36,7 @@ pub(super) struct Seen {
 }
 
 impl Lease {
-    /// Takes the lease if it is free or its holder is `dead` for that long; `None` while it is held.
+    /// Takes the lease if it is free. Removes it if its counter has not changed for `dead`. `None` while it is held.
     pub fn attempt(file: &Path, who: &str, seen: &mut Seen, dead: Duration) -> io::Result<Option<Self>> {
         let nonce = format!("{:016x}", rand::random::<u64>());
         match OpenOptions::new().write(true).create_new(true).open(file) {
@@ -69,7 +69,7 @@ impl Lease {
             while ended.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
                 count += 1;
                 let held = room::text(&place).is_ok_and(|text| text.starts_with(&mine));
-                // A beat that did not get through is made up for by the next one.
+                // A failed write is made up for by the next one.
                 if held {
                     let file = room::open(&place, OpenOptions::new().write(true).truncate(true));
                     let _ = file.and_then(|mut file| file.write_all(line(&mine, count, &who).as_bytes()));
@@ -81,7 +81,7 @@ impl Lease {
         Ok(Self { file: file.to_owned(), nonce, lost, _end: end })
     }
 
-    /// Whether nobody has taken it away, which happens to a holder that stood still.
+    /// Whether this process still holds the lease; another process takes it away from a holder that stopped counting.
     pub fn held(&self) -> bool {
         !self.lost.load(Ordering::Relaxed)
             && room::text(&self.file).is_ok_and(|text| text.starts_with(&self.nonce))
@@ -91,13 +91,13 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if self.held() {
-            // Left behind, it is one of a dead holder.
+            // If it cannot be removed, it expires like that of a dead holder.
             let _ = fs::remove_file(&self.file);
         }
     }
 }
 
-/// Who holds it, as far as that can be read.
+/// The name of the holder, if it can be read.
 pub(super) fn holder(file: &Path) -> String {
     let text = room::text(file).unwrap_or_default();
     text.trim_end().splitn(3, ' ').nth(2).unwrap_or_default().to_owned()
@@ -109,16 +109,16 @@ fn line(nonce: &str, count: u64, who: &str) -> String {
     format!("{nonce} {count} {who}\n")
 }
 
-/// Removes the lease that says `text`, and no other one that came in its place meanwhile.
+/// Removes the lease whose text is `text`, but not another lease that replaced it meanwhile.
 fn take_away(file: &Path, text: &str, nonce: &str) -> io::Result<()> {
     let aside = file.with_extension(nonce);
     match fs::rename(file, &aside) {
-        // Somebody else was faster.
+        // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         result => result?,
     }
     if room::text(&aside).unwrap_or_default() != text {
-        // It lives after all, or is another one's: it goes back, unless there is one again.
+        // The holder lives after all, or this is another lease: it is put back, unless a new one exists already.
         let _ = fs::hard_link(&aside, file);
     }
     fs::remove_file(&aside)
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_is_held_once_and_outlives_no_dead_holder() {
+    fn a_lease_has_one_holder_and_a_dead_holders_lease_expires() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("lock.lease");
         let (mut seen, short) = (Seen::default(), Duration::from_millis(50));
@@ -147,7 +147,7 @@ mod tests {
             thread::sleep(Duration::from_millis(5));
         };
         assert!(start.elapsed() >= short && second.held());
-        // Somebody took it away: it is not this one's to remove.
+        // Another holder took the lease: it must not be removed here.
         fs::write(&file, line("11", 0, "third")).unwrap();
         assert!(!second.held());
         drop(second);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_lives_again_goes_back() {
+    fn a_lease_whose_counter_changed_is_put_back() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("lock.lease");
         fs::write(&file, line("00", 8, "alive")).unwrap();

@@ -1,6 +1,6 @@
-//! One container at a time works on a volume that several share. `flock` where the file system's locks reach
-//! everybody: they end with their holder, also with a machine that died. Where they are missing, or may be known to
-//! one machine alone (FUSE, 9p, CIFS, NFS before 4), a lease beside it.
+//! Makes sure that only one container at a time works on a shared volume. `flock` is used where the file system's locks
+//! reach all machines: they end with their holder, also when its machine dies. Where locks are missing, or may be known
+//! to one machine only (FUSE, 9p, CIFS, NFS before 4), a lease file is used as well.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -12,19 +12,19 @@ use std::time::{Duration, Instant};
 use super::lease::{self, Lease, Seen};
 use super::room;
 
-/// How often who waits says so.
+/// How often a waiting container reports that it waits.
 const NEWS: Duration = Duration::from_secs(5);
 
-/// How often a lease is looked at: nothing tells of its end.
+/// How often a lease is checked: there is no notification of its end.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// So much of what the holder says of itself is told.
+/// At most so many characters of the holder's name are shown.
 const NAMED: usize = 120;
 
-/// File systems whose locks may be known to one machine alone.
+/// File systems whose locks may be known to one machine only.
 const OWN_LOCKS: [&str; 6] = ["fuse", "9p", "cifs", "smb", "virtiofs", "nfs"];
 
-/// Held until it is dropped.
+/// The lock; held until it is dropped.
 #[derive(Debug)]
 pub(in crate::steps) struct Lock {
     _flock: Option<File>,
@@ -32,8 +32,8 @@ pub(in crate::steps) struct Lock {
 }
 
 impl Lock {
-    /// Waits until nobody else has `file`, at most for `patience`; `kind` is the type of its file system. The error is
-    /// a sentence.
+    /// Waits until no other process holds `file`, at most for `patience`; `kind` is the type of its file system. The
+    /// error is a sentence.
     pub fn take(file: &Path, kind: &str, patience: Duration) -> Result<Self, String> {
         let wait = Wait { file: file.to_owned(), until: Instant::now() + patience, patience };
         let flock = match wait.flock() {
@@ -50,7 +50,7 @@ impl Lock {
         Ok(Self { _flock: flock, lease })
     }
 
-    /// Whether it is still held: a lease can be lost by who stands still for too long.
+    /// Whether the lock is still held: a lease is lost if its holder pauses for too long.
     pub fn held(&self) -> bool {
         self.lease.as_ref().is_none_or(Lease::held)
     }
@@ -77,13 +77,13 @@ impl Wait {
             }
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // Only for people who wait; without room for it the lock is good nevertheless.
+        // Only a message for those who wait; if there is no space to write it, the lock is valid all the same.
         let _ = file.set_len(0).and_then(|()| file.write_all(who().as_bytes()));
         Ok(file)
     }
 
-    /// Waits in a thread, because the kernel waits for ever. The thread stays behind when we go on without; what it
-    /// gets then it lets go at once.
+    /// Waits in a thread, because `flock` has no time limit. After the limit the thread stays behind; if it gets the
+    /// lock later, it releases the lock at once.
     fn wait_for(&self, file: &File) -> io::Result<()> {
         let waiting = file.try_clone()?;
         let (sender, locked) = mpsc::sync_channel(1);
@@ -119,7 +119,7 @@ impl Wait {
     }
 
     fn tell(&self, holder: &str, left: Duration) -> io::Result<()> {
-        // Whoever writes to the volume says who that is.
+        // Any user who can write to the volume can write this text.
         let holder: String = holder.trim().chars().filter(|c| !c.is_control()).take(NAMED).collect();
         let holder = if holder.is_empty() { "another container" } else { &holder };
         let file = self.file.display();
@@ -133,14 +133,14 @@ impl Wait {
         }
         println!(
             "waiting for {holder}, which works on this volume ({file}); for {} s more, then this container goes on \
-             without. If that one hangs, stop it",
+             without it. If the other container hangs, stop it",
             left.as_secs().max(1)
         );
         Ok(())
     }
 }
 
-/// This container, and since when.
+/// This container's name, and the current time.
 fn who() -> String {
     let name = crate::facts::host().unwrap_or_else(|| "a container".to_owned());
     let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default();
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_link_is_followed() {
+    fn lock_files_that_are_links_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let (file, theirs) = (dir.path().join(".lock"), dir.path().join("theirs"));
         fs::write(&theirs, "text").unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_and_not_for_ever() {
+    fn only_one_holder_at_a_time_and_waiting_has_a_limit() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(".lock");
         for kind in ["ext4", "fuse.rclone"] {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_holder_says_of_itself_is_one_short_line() {
+    fn name_of_a_holder_is_shown_as_one_short_line() {
         let wait = Wait { file: ".lock".into(), until: Instant::now(), patience: Duration::ZERO };
         let told = wait.tell(&format!("me\n\x1b[2J{}", "x".repeat(9999)), Duration::ZERO).unwrap_err();
         let told = told.to_string();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn locks_of_some_file_systems_reach_one_machine_alone() {
+    fn some_file_systems_have_locks_that_reach_one_machine_only() {
         for (kind, alone) in
             [("ext4", false), ("nfs4", false), ("nfs", true), ("fuse.rclone", true), ("9p", true)]
         {

@@ -1,5 +1,6 @@
-//! What root does in folders that others can write to. A name there may be a link to anything by the time that it is
-//! used, so files are opened as what they are, and copies are made in a room that nobody else can enter.
+//! Safe file access for root in folders that other users can write to. A name there may become a link to anything
+//! before it is used. So files are opened without following links, and copies are made in a private folder that no
+//! other user can enter.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -15,15 +16,15 @@ use super::super::workspace_files::remove;
 use super::volume::Access;
 use crate::sys::read;
 
-/// More than anybody writes into a file that is looked at. Bytes.
+/// More than any file that is read here contains. Bytes.
 const ENOUGH: u64 = 64 << 10;
 
-/// Opens a file itself: nothing that a link leads to, no pipe or device, and none that has a second name elsewhere.
+/// Opens a regular file itself: no link is followed, pipes, devices and files with a second hard link are refused.
 pub(in crate::steps) fn open(file: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = options.custom_flags(flags.bits().cast_signed()).open(file).map_err(|error| {
         let link = error.raw_os_error() == Some(nix::libc::ELOOP);
-        if link { io::Error::other("it is a link, which nobody follows here: remove it") } else { error }
+        if link { io::Error::other("it is a link, and links are not followed: remove it") } else { error }
     })?;
     let found = opened.metadata()?;
     if !found.is_file() || found.nlink() > 1 {
@@ -38,14 +39,14 @@ pub(in crate::steps) fn text(file: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&read::all(opened.take(ENOUGH), ENOUGH)?).into_owned())
 }
 
-/// Whether `path`, or what there is above it, lies in `folder`: a link on the way may lead elsewhere.
+/// Whether `path`, or its nearest existing parent, is in `folder` after all links are resolved.
 pub(in crate::steps) fn is_inside(folder: &Path, path: &Path) -> bool {
     let there = path.ancestors().find(|path| fs::symlink_metadata(path).is_ok());
     let real = |path: &Path| fs::canonicalize(path).ok();
     there.and_then(real).zip(real(folder)).is_some_and(|(there, folder)| there.starts_with(folder))
 }
 
-/// A folder in which something becomes whole before it gets its name.
+/// A private folder in which a copy is made before it gets its final name.
 #[derive(Debug)]
 pub(in crate::steps) struct Room {
     path: PathBuf,
@@ -54,8 +55,8 @@ pub(in crate::steps) struct Room {
 }
 
 impl Room {
-    /// The room at `path`, for something that will be called `name`. One that is there is taken over, with what somebody
-    /// who was killed left in it, unless others could have been in it.
+    /// The private folder at `path`, for a copy that will be called `name`. An existing folder is reused, with what a
+    /// killed process left in it, unless other users could have written to it.
     pub fn enter(path: PathBuf, name: &OsStr, access: Access) -> io::Result<Self> {
         let folder = Self::look(&path, access).or_else(|_| {
             remove(&path);
@@ -74,25 +75,25 @@ impl Room {
         if others { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(folder) }
     }
 
-    /// The room for a program that is started by this process, wherever somebody moves it.
+    /// The path of the folder for programs that this process starts; it stays valid if another user moves the folder.
     pub fn folder(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.folder.as_raw_fd()))
     }
 
-    /// What becomes whole in it.
+    /// The path of the copy in it.
     pub fn inside(&self) -> PathBuf {
         self.folder().join(&self.name)
     }
 
-    /// The same as others see it.
+    /// The same path as other processes see it.
     pub fn shown(&self) -> PathBuf {
         self.path.join(&self.name)
     }
 
-    /// Gives it its place, where nothing is yet, and removes the room.
+    /// Moves the copy to its final place, where nothing may exist yet, and removes the private folder.
     pub fn place(self, to: &Path) -> io::Result<()> {
         match renameat_with(&self.folder, &*self.name, CWD, to, RenameFlags::NOREPLACE) {
-            // Not every file system knows how to do both at once.
+            // Not every file system can rename and check in one step.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
                 if fs::symlink_metadata(to).is_ok() {
                     return Err(io::ErrorKind::AlreadyExists.into());
@@ -105,7 +106,7 @@ impl Room {
         Ok(())
     }
 
-    /// Gives it up.
+    /// Gives up the copy and removes the folder.
     pub fn clear(self) {
         remove(&self.path);
     }
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_out_is_seen() {
+    fn a_link_that_leads_out_of_the_folder_is_detected() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::create_dir_all(at("work/in")).unwrap();
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_is_nobody_elses() {
+    fn private_folder_is_reused_only_if_no_other_user_could_enter_it() {
         let dir = tempfile::tempdir().unwrap();
         let (path, target) = (dir.path().join(".room"), dir.path().join("target"));
         let access = Access { root: true, owners: true, modes: true, owner: (1000, 1000) };

@@ -1,6 +1,6 @@
-//! What can be done in the workspace: whose what we put there is to be, and what its file system makes of that. Found
-//! out by trying, because the type of a file system does not tell: the same one is mounted with and without owners,
-//! and a server may take root for nobody.
+//! File owners and permissions in the workspace: who is to own new files, and what the file system allows. This is
+//! tested by trying, because the type of a file system does not tell: the same type is mounted with and without owners,
+//! and a server may map root to an unprivileged user.
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -11,27 +11,27 @@ use nix::unistd::{Gid, Uid, setegid, seteuid};
 
 use crate::facts::Workspace;
 
-/// Whose the workspace is where nothing says so.
+/// The owner of the workspace if neither variables nor the volume name one.
 const PERSON: u32 = 1000;
 
-/// What `WORKSPACE`, `WORKSPACE_MOUNTED`, `WORKSPACE_UID` and `WORKSPACE_GID` say; empty is unset.
+/// The values of `WORKSPACE`, `WORKSPACE_MOUNTED`, `WORKSPACE_UID` and `WORKSPACE_GID`; an empty text is unset.
 pub(in crate::steps) type Asked<'a> = [&'a str; 4];
 
-/// The workspace, looked at without writing there.
+/// The workspace, examined without writing to it.
 #[derive(Debug)]
 pub(in crate::steps) struct Volume {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// The type of its file system, where that outlives the container.
+    /// The type of its file system, if it outlives the container.
     pub kind: Option<String>,
-    /// Whose it is now, if it is there.
+    /// The current owner, if the workspace exists.
     pub found: Option<(u32, u32)>,
-    /// Whose what we put there is to be.
+    /// The owner of the files that we make there.
     pub owner: (u32, u32),
 }
 
 impl Volume {
-    /// Looks at it. The error says why nothing can be done there, and what helps.
+    /// Examines the workspace. The error says why it cannot be used, and what to do.
     pub fn of([folder, mounted, uid, gid]: Asked<'_>) -> Result<Self, String> {
         let number = |text: &str| match text {
             "" => Ok(None),
@@ -51,7 +51,7 @@ impl Volume {
         }
     }
 
-    /// Tries what can be done there, as root or, where a server does not trust root, as its owner.
+    /// Tests what is possible there, as root or, where a server does not trust root, as the owner.
     pub fn try_out(&self) -> Result<Access, String> {
         let attempt = self.attempt();
         let refused = matches!(&attempt, Err(error) if error.kind() == io::ErrorKind::PermissionDenied);
@@ -65,7 +65,7 @@ impl Volume {
         }
     }
 
-    /// From now on this process is the workspace's owner, until [`be_root`].
+    /// Makes this process run as the workspace's owner, until [`be_root`].
     fn become_owner(&self) -> bool {
         let (uid, gid) = self.found.filter(|found| found.0 != 0).unwrap_or(self.owner);
         Uid::effective().is_root()
@@ -73,10 +73,10 @@ impl Volume {
     }
 
     fn attempt(&self) -> io::Result<Access> {
-        // Other containers try at the same time, and number their processes alike.
+        // Other containers test at the same time and may have the same pids, so the name is random.
         let file = self.path.join(format!(".desktopd-probe-{:016x}", rand::random::<u64>()));
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
-        // Some say that it worked, and it did not.
+        // Some file systems report success although nothing changed.
         let mut owners = lchown(&file, Some(self.owner.0), Some(self.owner.1)).is_ok();
         let mut modes = made.set_permissions(Permissions::from_mode(0o751)).is_ok();
         if let Ok(now) = made.metadata() {
@@ -87,7 +87,7 @@ impl Volume {
         Ok(Access { root: true, owners, modes, owner: self.owner })
     }
 
-    /// What stands in the way there, and what helps.
+    /// The error, and what to do about it.
     pub fn trouble(&self, error: &io::Error) -> String {
         let what_helps = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -103,7 +103,7 @@ impl Volume {
     }
 }
 
-/// Whose what is put into a volume is to be, which is `volume`'s unless that is root.
+/// The owner of files made in a volume: the owner of `volume`, unless that is root.
 fn owner_to_be(volume: Option<(u32, u32)>, asked: (Option<u32>, Option<u32>)) -> (u32, u32) {
     let of = |asked: Option<u32>, found: Option<u32>| {
         asked.or(found.filter(|found| *found != 0)).unwrap_or(PERSON)
@@ -113,25 +113,25 @@ fn owner_to_be(volume: Option<(u32, u32)>, asked: (Option<u32>, Option<u32>)) ->
 
 /// Makes this process root again, if it was.
 pub(in crate::steps) fn be_root() {
-    // Whoever never was root stays who he is.
+    // Has no effect in a process that was not root.
     let _ = seteuid(Uid::from_raw(0)).and_then(|()| setegid(Gid::from_raw(0)));
 }
 
-/// What can be done in the workspace.
+/// What is possible in the workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::steps) struct Access {
-    /// Whether root may write there; where not, this process is the owner now.
+    /// Whether root may write there; if not, this process runs as the owner now.
     pub root: bool,
     /// Whether files can be given to `owner`.
     pub owners: bool,
-    /// Whether files keep the permissions that they are given.
+    /// Whether files keep the permissions that are set.
     pub modes: bool,
-    /// Whose things are to be there.
+    /// The owner of the files made there.
     pub owner: (u32, u32),
 }
 
 impl Access {
-    /// A folder of the owner's, with those above it. One that is there is left as it is.
+    /// Creates a folder that belongs to the owner, with its parents. An existing folder is left as it is.
     pub fn folder(&self, path: &Path) -> io::Result<()> {
         if let Some(above) = path.parent().filter(|above| !above.exists()) {
             self.folder(above)?;
@@ -143,10 +143,10 @@ impl Access {
         }
     }
 
-    /// A new file of the owner's that nobody sees half written, in place of what is there.
+    /// Replaces `path` with a new file of the owner, atomically: no process sees half of it.
     pub fn file(&self, path: &Path, text: &str) -> io::Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // Nobody can have put a link of that name there.
+        // The random name cannot be guessed, so no other user can have put a link there.
         let new = path.with_file_name(format!(".{name}.desktopd-{:016x}", rand::random::<u64>()));
         let mut made = OpenOptions::new().write(true).create_new(true).mode(0o664).open(&new)?;
         let mut write = || {
@@ -159,7 +159,7 @@ impl Access {
         write().inspect_err(|_| drop(fs::remove_file(&new)))
     }
 
-    /// Makes it the owner's, where there are owners.
+    /// Gives `path` to the owner, if the file system keeps owners.
     pub fn give(&self, path: &Path) -> io::Result<()> {
         if self.owners { lchown(path, Some(self.owner.0), Some(self.owner.1)) } else { Ok(()) }
     }
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_volume_that_somebody_owns_stays_theirs() {
+    fn owner_of_a_volume_is_kept_unless_it_is_root() {
         for (volume, asked, expected) in [
             (None, (None, None), (1000, 1000)),
             (None, (Some(7), None), (7, 1000)),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_belongs_to_the_owner() {
+    fn new_files_and_folders_belong_to_the_owner() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().to_str().unwrap();
         let (uid, gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());

@@ -1,12 +1,13 @@
-//! Which keycodes are spare, and which binding of them is the oldest.
+//! Which keycodes are spare, and which of their bindings are the oldest.
 
 use std::collections::{BTreeMap, VecDeque};
 
 /// The symbols of each keycode; an empty list where programs may bind their own.
 pub(super) type Symbols = BTreeMap<u8, Vec<u32>>;
 
-/// While a person types, a program needs one empty keycode after the other, and an old binding may be needed again the
-/// next moment: below the first number of empty keycodes, bindings go until there are as many as the second.
+/// While a person types, a program needs one empty keycode after another, and an old binding may be needed again at any
+/// moment: if fewer keycodes than the first number are empty, bindings are removed until as many as the second number
+/// are.
 const WHILE_TYPING: (usize, usize) = (2, 4);
 
 /// The same while no key is pressed.
@@ -16,12 +17,12 @@ const AT_REST: (usize, usize) = (4, 7);
 #[derive(Debug)]
 pub(super) struct Pool {
     spare: Symbols,
-    /// The bound ones, the one first whose last use is the longest ago.
+    /// The bound keycodes, the least recently used one first.
     bound: VecDeque<u8>,
 }
 
 impl Pool {
-    /// Those that are empty now, and those that are known to be the layout's empty ones.
+    /// The pool of the keycodes that are empty now, and of those known to be left empty by the layout.
     pub(super) fn new(now: &Symbols, known: &[u8]) -> Self {
         let spare = |(keycode, symbols): &(&u8, &Vec<u32>)| symbols.is_empty() || known.contains(keycode);
         let spare: Symbols = now.iter().filter(spare).map(|(k, s)| (*k, s.clone())).collect();
@@ -29,12 +30,12 @@ impl Pool {
         Self { spare, bound }
     }
 
-    /// All of them.
+    /// All spare keycodes.
     pub(super) fn keycodes(&self) -> impl Iterator<Item = u8> {
         self.spare.keys().copied()
     }
 
-    /// Takes note of what the keyboard is now. With another layout a keycode may have become a real key.
+    /// Takes over the current keyboard. With another layout a spare keycode may have become a real key.
     pub(super) fn update(&mut self, now: &Symbols, new_layout: bool) {
         if new_layout {
             self.spare.retain(|keycode, symbols| {
@@ -57,7 +58,7 @@ impl Pool {
         self.bound.retain(|keycode| self.spare.contains_key(keycode));
     }
 
-    /// Takes note of a key that was pressed.
+    /// Marks a keycode as just used.
     pub(super) fn used(&mut self, keycode: u8) {
         if let Some(at) = self.bound.iter().position(|bound| *bound == keycode) {
             self.bound.remove(at);
@@ -65,8 +66,8 @@ impl Pool {
         }
     }
 
-    /// The bindings that have to go, the one first whose last use is the longest ago. The younger half stays: a program
-    /// that has just made a binding is about to press its key.
+    /// The bindings to remove, the least recently used one first. The newer half stays: a program that has just made a
+    /// binding is about to press its key.
     pub(super) fn excess(&self, at_rest: bool) -> Vec<u8> {
         let (least, enough) = if at_rest { AT_REST } else { WHILE_TYPING };
         let empty = self.spare.len() - self.bound.len();
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_long_ago_goes_before_the_last_keycode_is_taken() {
+    fn least_recently_used_bindings_are_removed_before_the_last_keycode_is_taken() {
         let mut pool = Pool::new(&keyboard(&[]), &[]);
         assert_eq!(pool.keycodes().collect::<Vec<_>>(), (10..18).collect::<Vec<_>>());
         for to in 11..=14 {
@@ -105,21 +106,21 @@ mod tests {
         let mut bindings = all(10, 15);
         pool.update(&keyboard(&bindings), false);
         assert_eq!(pool.excess(true), [10]);
-        // A binding that was made anew is the youngest, as is one whose key was pressed.
+        // A renewed binding is the newest, and so is one whose key was pressed.
         bindings[0].1 = 1;
         pool.update(&keyboard(&bindings), false);
         pool.used(11);
         pool.used(9);
         assert_eq!(pool.excess(true), [12]);
-        // While a person types only what must go does.
+        // While a person types, only as many as necessary are removed.
         bindings.extend(all(15, 17));
         pool.update(&keyboard(&bindings), false);
         assert_eq!((pool.excess(false), pool.excess(true)), (vec![12, 13, 14], vec![12, 13, 14]));
         bindings.extend(all(17, 18));
         pool.update(&keyboard(&bindings), false);
-        // The younger half stays, whatever happens.
+        // The newer half always stays.
         assert_eq!(pool.excess(true), [12, 13, 14, 10]);
-        // They are gone, and the rest stays.
+        // After their removal, no more are removed.
         bindings.retain(|(keycode, _)| ![12, 13, 14, 10].contains(keycode));
         pool.update(&keyboard(&bindings), false);
         assert!(pool.excess(true).is_empty());
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_start_knows_what_was_spare() {
+    fn spare_keycodes_are_known_after_a_restart() {
         let late = keyboard(&all(10, 18));
         assert!(Pool::new(&late, &[]).excess(true).is_empty(), "no keycode is known to be spare");
         let known: Vec<u8> = (10..18).collect();
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_layout_is_no_binding() {
+    fn a_key_of_a_new_layout_is_not_a_binding() {
         let mut pool = Pool::new(&keyboard(&[]), &[]);
         pool.update(&keyboard(&all(10, 15)), false);
         // Keycode 10 is a key now, 11 stays bound, 9 is empty, and the others are empty as well.
@@ -144,14 +145,14 @@ mod tests {
         pool.update(&other, true);
         assert_eq!(pool.keycodes().collect::<Vec<_>>(), [9, 11, 12, 13, 14, 15, 16, 17]);
         assert_eq!(pool.bound, [11]);
-        // The same keyboard by another device changes nothing.
+        // A change to the same keyboard by another device changes nothing.
         let before = format!("{pool:?}");
         pool.update(&other, true);
         assert_eq!(format!("{pool:?}"), before);
     }
 
     #[test]
-    fn a_binding_that_was_just_made_stays_where_keycodes_are_few() {
+    fn a_new_binding_stays_even_if_few_keycodes_are_empty() {
         let mut keys = keyboard(&all(10, 18));
         keys.extend([(16, Vec::new()), (17, Vec::new())]);
         let mut pool = Pool::new(&keys, &[]);

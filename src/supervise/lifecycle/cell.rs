@@ -1,4 +1,4 @@
-//! One unit as the core sees it.
+//! The run-time data of one unit in the core.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use crate::supervise::backoff::{Backoff, Patience};
 use super::Now;
 use super::health::Checks;
 
-/// What becomes of a unit when it has stopped.
+/// What happens to a unit after it has stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     Stay,
     Again,
     Fail {
         why: String,
-        /// How long it had done its work before; `None` when it never did.
+        /// How long it had worked before; `None` if it never did.
         lasted: Option<Duration>,
     },
 }
 
-/// How far a stop has come.
+/// The progress of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Its stop command runs.
+    /// The stop command runs.
     Asked,
     /// It got its stop signal.
     Signalled,
     /// It got KILL.
     Killed,
-    /// It should be gone and is not: the kernel holds it. Nobody waits for it any more.
+    /// It was killed but did not end: the kernel holds it. Other units do not wait for it any more.
     Stuck,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum State {
         since: Now,
         checks: Option<Checks>,
     },
-    /// `end` is when it is killed at the latest.
+    /// `end` is the latest time at which it is killed.
     Stopping {
         phase: Phase,
         deadline: Now,
@@ -68,22 +68,23 @@ pub(super) struct Cell {
     pub(super) since: Now,
     pub(super) reason: String,
     pub(super) wanted: bool,
-    /// Who asked for its stop; nobody any more when it is wanted again.
+    /// Who requested its stop; `None` again when it is wanted again.
     pub(super) stopped_by: Option<String>,
-    /// Whether it starts only when asked to, and was never asked.
+    /// Whether it starts only on request, and was never requested.
     pub(super) off: bool,
-    /// Whether a process was asked for and is not gone yet.
+    /// Whether a process was requested that has not ended yet.
     pub(super) alive: bool,
     pub(super) pid: Option<i32>,
-    /// Set while the unit shall stop, as soon as nothing that needs it is alive.
+    /// Set while the unit is to be stopped, as soon as no unit that needs it is alive.
     pub(super) leaving: Option<(Then, String)>,
     pub(super) backoff: Backoff,
     pub(super) restarts: u32,
-    /// What was tried last to see whether it is ready, and what came back.
+    /// The last attempt to see whether it is ready, and its result.
     pub(super) tried: String,
-    /// What it says of itself.
+    /// Its own status text.
     pub(super) says: String,
-    /// Whether those who need it may run: it is ready, or takes connections already and answers them when it is.
+    /// Whether its dependents may run: it is ready, or it accepts connections already and will answer them when it is
+    /// ready.
     pub(super) open: bool,
     /// How often it opened.
     pub(super) generation: u64,
@@ -96,13 +97,13 @@ pub(super) struct Cell {
 #[derive(Clone, Debug)]
 pub(super) struct Spec {
     pub(super) name: String,
-    /// Whether there is a command at all: a broken file leaves none.
+    /// Whether it has a command that may run; a unit that is skipped or broken has none.
     pub(super) runnable: bool,
     pub(super) oneshot: bool,
     pub(super) needs: Vec<usize>,
     pub(super) after: Vec<usize>,
     pub(super) follows: Vec<usize>,
-    /// Whether its sockets are there as soon as its program runs.
+    /// Whether its sockets exist as soon as its program runs.
     pub(super) listens: bool,
     pub(super) health: Option<Health>,
     pub(super) restart_with: Option<usize>,
@@ -116,12 +117,12 @@ pub(super) struct Spec {
 }
 
 impl Cell {
-    /// Whether it is somebody's script: one that is run once, however that goes.
+    /// Whether it is a script of the user: a oneshot with `restart = never`.
     pub(super) fn is_script(&self) -> bool {
         self.spec.oneshot && self.spec.restart == Restart::Never
     }
 
-    /// Whether it cannot be ended, so that waiting for it would never end either.
+    /// Whether it cannot be killed, so that a wait for its end might never end.
     pub(super) fn is_stuck(&self) -> bool {
         matches!(self.state, State::Stopping { phase: Phase::Stuck, .. })
     }

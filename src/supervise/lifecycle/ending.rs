@@ -1,4 +1,4 @@
-//! How units end: by themselves, when they are told to, and when they do not listen.
+//! How units end: by themselves, on request, and by force.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use crate::sys::reaper::Exit;
 use super::cell::{Phase, State, Then};
 use super::{Core, Effect, Ending, Now, Outcome};
 
-/// How long the kernel may take to remove a killed process before others go on without it.
+/// How long the kernel may take to remove a killed process before other units continue without it.
 pub(super) const KILL_BUDGET: Duration = Duration::from_millis(800);
 
-/// How often a process that cannot be killed is killed again.
+/// How often KILL is repeated for a process that does not end.
 const STUCK_PAUSE: Duration = Duration::from_secs(5);
 
 impl Core {
     fn jitter(&mut self) -> f64 {
-        // splitmix64: enough to keep two units from meeting again and again.
+        // splitmix64: good enough to keep two units from restarting in step.
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,7 +25,7 @@ impl Core {
         f64::from(u32::try_from((z ^ (z >> 31)) >> 32).unwrap_or_default()) / f64::from(u32::MAX)
     }
 
-    /// Nothing of the unit is left.
+    /// All processes of the unit have ended.
     pub(super) fn gone(&mut self, at: usize, outcome: &Outcome) {
         let cell = &mut self.cells[at];
         cell.alive = false;
@@ -47,7 +47,7 @@ impl Core {
             return;
         }
         match then {
-            // Its file is gone, or says that it does not apply any more.
+            // Its file was removed, or says that the unit does not apply any more.
             Some((Then::Stay, reason)) if !cell.spec.runnable => self.enter(at, State::Skipped, reason),
             Some((Then::Stay, reason)) => self.enter(at, State::Stopped, reason),
             Some((Then::Again, _)) => self.enter(at, State::Waiting, String::new()),
@@ -64,21 +64,21 @@ impl Core {
         }
     }
 
-    /// A process ended that nobody wanted to end.
+    /// A process ended without a request.
     fn ended(&mut self, at: usize, ready: Option<Duration>, well: bool, why: String) {
         match self.cells[at].spec.restart {
             Restart::Always => self.failed(at, ready, why),
             Restart::OnFailure if !well => self.failed(at, ready, why),
             Restart::Never if !well => self.enter(at, State::Failed, why),
             Restart::OnFailure | Restart::Never => {
-                // It did what it had to do.
+                // It has finished its work.
                 self.cells[at].wanted = false;
                 self.enter(at, State::Stopped, why);
             }
         }
     }
 
-    /// It could not be started for want of what others have taken: it never ran, so nothing of it has failed.
+    /// It could not be started because the machine lacked a resource. It never ran, so this is not its failure.
     fn held_up(&mut self, at: usize, why: String) {
         let jitter = self.jitter();
         let cell = &mut self.cells[at];
@@ -115,13 +115,13 @@ impl Core {
 
     /// The stop command ended.
     pub(super) fn asked(&mut self, at: usize, well: bool) {
-        // When it went well the unit is on its way out and has the rest of the command's time for that.
+        // After success, the unit is ending and has the rest of the command's time for that.
         if !well && matches!(self.cells[at].state, State::Stopping { phase: Phase::Asked, .. }) {
             self.signal(at);
         }
     }
 
-    /// Acts on every deadline that has come. Returns whether any had.
+    /// Acts on every deadline that has passed. Returns whether there was any.
     pub(super) fn deadlines(&mut self) -> bool {
         let mut came = false;
         for at in 0..self.cells.len() {
@@ -164,7 +164,7 @@ impl Core {
             State::Stopping { phase, deadline, .. } if *deadline <= now => match phase {
                 Phase::Asked => self.signal(at),
                 Phase::Signalled => self.kill(at),
-                // The state must keep a way out, and something may have been started after the last look.
+                // The state needs an exit, and a process may have been started after the last KILL.
                 Phase::Killed | Phase::Stuck => {
                     self.escalate(at, Phase::Stuck, now + STUCK_PAUSE);
                     self.effects.push(Effect::Kill(at));
@@ -190,7 +190,7 @@ impl Core {
     }
 
     fn signal(&mut self, at: usize) {
-        // The stop command has had its part of the time; the rest is the signal's.
+        // The stop command has used its share of the time; the signal gets the rest.
         let State::Stopping { end, .. } = self.cells[at].state else { return };
         self.escalate(at, Phase::Signalled, end);
         self.effects.push(Effect::Signal(at));

@@ -1,9 +1,10 @@
-//! Whether a unit that is ready still does its work.
+//! Health checks: whether a unit that is ready still works.
 //!
-//! A check begins a period after the last one began, or the time of a retry after one that failed, never while one runs, and only while the unit is to stay ready.
-//! So many failures in a row as the threshold says make it unhealthy; one success makes it healthy again. A restart
-//! for that is a failure like any other. What counts there as having worked ends with the last good answer: a unit
-//! that is never healthy reaches its limit, however long the checks take to say so.
+//! A check begins one period after the last check began, or one retry time after a failed check. A check never begins
+//! while another check of the unit runs, and only while the unit is to stay ready. As many failures in a row as the
+//! threshold make the unit unhealthy; one success makes it healthy again. A restart because of bad health is a failure
+//! like any other. Its working time ends with the last good answer: a unit that is never healthy reaches its limit,
+//! even if the checks take long to fail.
 
 use std::time::Duration;
 
@@ -13,21 +14,21 @@ use crate::supervise::{UnitHealth, UnitState};
 use super::cell::{Cell, State, Then};
 use super::{Core, Effect, Now, Passage};
 
-/// How the checks of a ready unit go.
+/// The state of the checks of a ready unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Checks {
     stage: Stage,
     /// Failures since the last success.
     failures: u32,
-    /// The last success, or when the unit became ready.
+    /// The last success, or the time at which the unit became ready.
     well_at: Now,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// The next one begins then.
+    /// The next check begins at this time.
     Due(Now),
-    /// This one runs since then.
+    /// This check is running.
     Running { number: u64, began: Now },
 }
 
@@ -38,7 +39,7 @@ impl Checks {
 }
 
 impl Cell {
-    /// When something is due about its checks.
+    /// When its checks need action next.
     pub(super) fn check_due(&self) -> Option<Now> {
         match (&self.state, &self.spec.health) {
             (State::Ready { checks: Some(checks), .. }, Some(health)) if self.leaving.is_none() => {
@@ -55,7 +56,7 @@ impl Cell {
         matches!(&self.state, State::Ready { checks: Some(Checks { stage: Stage::Running { .. }, .. }), .. })
     }
 
-    /// What its checks say.
+    /// The result of its checks.
     pub(super) fn health(&self) -> Option<UnitHealth> {
         match (&self.state, &self.spec.health) {
             (State::Ready { checks: Some(checks), .. }, Some(health)) => {
@@ -92,13 +93,13 @@ impl Core {
         true
     }
 
-    /// A check ended.
+    /// A check ended with a result.
     pub(super) fn checked(&mut self, at: usize, number: u64, result: Result<(), String>) {
         let cell = &self.cells[at];
         if let State::Ready { checks: Some(checks), .. } = &cell.state
             && let Stage::Running { number: current, began } = checks.stage
             && current == number
-            // One that is to leave is not checked any more.
+            // A unit that is leaving is not checked any more.
             && cell.leaving.is_none()
         {
             self.answered(at, began, result);

@@ -1,27 +1,27 @@
-//! The unit whose end ends everything, and the one that comes last.
+//! The main unit, whose end ends everything, and the unit that starts last.
 //!
-//! A main unit has ended when it ended by itself and will not be started again; a stop or restart that somebody asked
-//! for is none of that. Its last exit is the exit code of the whole.
+//! The end of a main unit counts if it ended by itself and will not be started again; a requested stop or restart does
+//! not count. Its last exit is the exit code of the daemon.
 
 use crate::sys::reaper::Exit;
 
 use super::cell::{Cell, State, Then};
 use super::{Core, Outcome};
 
-/// What shells say of a program that does not exist.
+/// The exit code of shells for a program that does not exist.
 const NOT_FOUND: i32 = 127;
 
-/// What shells say of a program that cannot be executed.
+/// The exit code of shells for a program that cannot be executed.
 const NOT_EXECUTABLE: i32 = 126;
 
-/// It was to run and never did, because the end came first.
+/// The unit was to run, but everything was stopped before it did.
 const NEVER_RAN: Exit = Exit::Signal(15);
 
-/// It did not even end when it was killed.
+/// The unit did not end even after KILL.
 const KILLED: Exit = Exit::Signal(9);
 
 impl Core {
-    /// The exit code of the whole: that of the main unit, and 0 where there is none.
+    /// The exit code of the daemon: that of the main unit, or 0 without a main unit.
     pub fn code(&self) -> i32 {
         match self.cells.iter().find(|cell| cell.spec.main) {
             None => 0,
@@ -30,7 +30,7 @@ impl Core {
         }
     }
 
-    /// Takes in the end of one run. `told` says whether somebody had told it to end.
+    /// Records the end of one run. `told` says whether that end was requested.
     pub(super) fn take_end(&mut self, at: usize, outcome: &Outcome, told: bool) {
         let cell = &mut self.cells[at];
         if !cell.spec.main {
@@ -42,7 +42,7 @@ impl Core {
             Outcome::NotFound(_) => NOT_FOUND,
             Outcome::NotStarted(_) | Outcome::HeldUp(_) => NOT_EXECUTABLE,
         };
-        // One that had to be ended because it did not get ready may still say that all went well.
+        // A unit that was stopped because it did not get ready may still exit with 0.
         let failed = cell.state == State::Failed && *outcome == Outcome::Ended(Exit::Code(0));
         cell.code = Some(if failed { 1 } else { code });
         if !told && resting && self.ending.is_none() {
@@ -51,8 +51,8 @@ impl Core {
         }
     }
 
-    /// Whether somebody told `at` to end, or to end and return.
-    pub(super) fn is_told_to_end(&self, at: usize) -> bool {
+    /// Whether `at` was asked to stop or to restart.
+    pub(super) fn is_asked_to_end(&self, at: usize) -> bool {
         let cell = &self.cells[at];
         let then = match &cell.state {
             State::Stopping { then, .. } => Some(then),
@@ -61,18 +61,18 @@ impl Core {
         matches!(then, Some(Then::Stay | Then::Again))
     }
 
-    /// The units that `at` waits for only because it comes last.
+    /// The units that `at` waits for only because it starts last.
     pub(super) fn before_last(&self, at: usize) -> impl Iterator<Item = usize> {
         let others = if self.cells[at].spec.last { 0..self.cells.len() } else { 0..0 };
         others.filter(move |other| *other != at && self.is_coming(*other))
     }
 
-    /// Whether `at` may still get ready by itself, failures so far notwithstanding.
+    /// Whether `at` may still get ready by itself, even after failures.
     fn is_coming(&self, at: usize) -> bool {
         let cell = &self.cells[at];
         match cell.state {
             State::Starting { .. } => true,
-            // One that never gives up would be waited for without end.
+            // A unit without a limit may fail forever, so `at` would never start.
             State::Backoff { .. } => cell.spec.patience.limit.is_some(),
             _ => {
                 cell.wanted
@@ -83,7 +83,7 @@ impl Core {
         }
     }
 
-    /// Whether `at` is, or waits for, what comes last: that would wait for it without end.
+    /// Whether `at` starts last, or waits for a unit that does: waiting for it would never end.
     fn is_behind_last(&self, at: usize) -> bool {
         let Cell { spec, .. } = &self.cells[at];
         let mut before = spec.needs.iter().chain(&spec.after);
@@ -92,7 +92,7 @@ impl Core {
 }
 
 impl Cell {
-    /// Whether it waits for its start, or is on its way out to be started again.
+    /// Whether it waits for its start, or is being stopped in order to be started again.
     pub(super) fn is_due(&self) -> bool {
         matches!(self.state, State::Waiting | State::Stopping { then: Then::Again, .. })
             || matches!(self.leaving, Some((Then::Again, _)))

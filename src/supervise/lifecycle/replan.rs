@@ -1,4 +1,4 @@
-//! A new plan while units run: what did not change is not touched.
+//! Takes over a new plan while units run: unchanged units are not touched.
 
 use crate::plan::{Fate, Unit};
 
@@ -6,8 +6,8 @@ use super::cell::{Cell, State, Then};
 use super::{Core, Effect, Now, Passage, initial, specs};
 
 impl Core {
-    /// Takes over a plan. Every unit that was known keeps its place; what is new stands behind. `changed` says which
-    /// of the known ones differ from before. A unit that is not in the plan any more comes as one that does not run.
+    /// Takes over a plan. Every known unit keeps its index; new units are appended. `changed` says which of the known
+    /// units differ from before. A unit that is not in the plan any more is passed as one that does not run.
     pub fn replan(&mut self, units: &[Unit], changed: &[bool], now: Now) -> Vec<Effect> {
         self.now = self.now.max(now);
         if self.finished || self.ending.is_some() {
@@ -47,11 +47,11 @@ impl Core {
         self.cells.get(at).map_or(0, |cell| cell.generation)
     }
 
-    /// Lets a unit run as its file now says. It `was_script` by its file before.
+    /// Makes a unit run by its new file. `was_script` says whether it was a script by its old file.
     fn renew(&mut self, at: usize, unit: &Unit, was_script: bool) {
         let cell = &mut self.cells[at];
         cell.backoff.forget();
-        // That something around it changed is no reason to run it twice.
+        // A script is not run a second time only because something around it changed.
         let script = was_script && cell.is_script();
         if script && (cell.alive || matches!(cell.state, State::Done | State::Failed)) {
             return;
@@ -71,7 +71,7 @@ impl Core {
         }
     }
 
-    /// Lets a unit run that could not before; it may still be on its way out.
+    /// Allows a unit that could not run before; it may still be stopping.
     fn readmit(&mut self, at: usize, unit: &Unit) {
         let (first, reason, wanted) = initial(unit);
         let cell = &mut self.cells[at];
@@ -86,7 +86,7 @@ impl Core {
         }
     }
 
-    /// Takes a unit out of service.
+    /// Takes a unit out of service: its file does not let it run any more.
     fn retire(&mut self, at: usize, state: State, reason: &str) {
         let cell = &mut self.cells[at];
         cell.wanted = false;

@@ -1,4 +1,4 @@
-//! What people ask for.
+//! Requests from users: start, stop, restart, and the stop of everything.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use super::cell::{State, Then};
 use super::{Core, Ending, STOP_BUDGET};
 
 impl Core {
-    /// `units` shall run, and so shall what they need.
+    /// Makes `units` wanted, and the units that they need.
     pub(super) fn want(&mut self, units: &[usize]) {
         let mut seen = vec![false; self.cells.len()];
         let mut left = units.to_vec();
@@ -33,17 +33,17 @@ impl Core {
         }
     }
 
-    /// `at` shall not run: `by` asked for that.
+    /// Makes `at` unwanted, as requested by `by`.
     pub(super) fn unwant(&mut self, at: usize, by: &str) {
-        // Who stops what is stopped already has stopped nothing.
+        // A stop of a unit that is stopped already is not recorded.
         if self.cells[at].wanted {
             self.cells[at].stopped_by = Some(by.to_owned());
         }
         self.dismiss(at, &format!("{by} asked for it"));
     }
 
-    /// What the restart of `units` restarts: these and, by their `restart-with`, others, each once. Who shall not run
-    /// does not: it was stopped, or does not apply here.
+    /// The units that a restart of `units` restarts: `units` and, by `restart-with`, others, each once. A unit that is
+    /// not wanted or cannot run is left out.
     pub fn together(&self, units: &[usize]) -> Vec<usize> {
         let mut all: Vec<usize> = Vec::new();
         let mut left: VecDeque<usize> = units.iter().copied().collect();
@@ -58,7 +58,7 @@ impl Core {
         all
     }
 
-    /// `units` shall run anew: `by` asked for that.
+    /// Restarts `units`, as requested by `by`.
     pub(super) fn again(&mut self, units: &[usize], by: &str) {
         self.want(units);
         for &at in units {
@@ -77,7 +77,7 @@ impl Core {
         }
     }
 
-    /// Nothing shall run; said twice, at once.
+    /// Stops everything; the second time, kills everything.
     pub(super) fn shutdown(&mut self) {
         match self.ending {
             None => self.end_all("the daemon is stopping"),
@@ -86,7 +86,7 @@ impl Core {
         }
     }
 
-    /// Begins the end of everything.
+    /// Begins the stop of everything.
     pub(super) fn end_all(&mut self, reason: &str) {
         for at in 0..self.cells.len() {
             self.dismiss(at, reason);

@@ -1,4 +1,4 @@
-//! What follows by itself: starts that have become possible, stops that have become necessary.
+//! Automatic transitions: starts that have become possible, stops that have become necessary.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,7 @@ use super::cell::{Cell, Phase, State, Then};
 use super::{Core, Effect};
 
 impl Core {
-    /// Does everything that has become possible, until nothing is left to do.
-    /// Returns whether anything was.
+    /// Makes all transitions that have become possible, until none is left. Returns whether there was any.
     pub(super) fn settle(&mut self) -> bool {
         let mut settled = false;
         loop {
@@ -26,7 +25,7 @@ impl Core {
         settled
     }
 
-    /// A unit whose need is lost, or whose followed unit was restarted, has to go and come back.
+    /// Stops a unit, to start it again, if a unit that it needs is lost or a unit that it follows was restarted.
     fn lose(&mut self, at: usize) -> bool {
         let cell = &self.cells[at];
         let active = matches!(cell.state, State::Starting { .. } | State::Ready { .. });
@@ -44,7 +43,7 @@ impl Core {
             (None, None) => return false,
         };
         if done {
-            // Its work was for what is gone now: it is done again.
+            // The work was done for a run that has ended: it is done again.
             self.enter(at, State::Waiting, reason);
         } else {
             self.cells[at].leaving = Some((Then::Again, reason));
@@ -52,7 +51,7 @@ impl Core {
         true
     }
 
-    /// Begins the stop of a unit that shall leave, when nothing that needs it is alive any more.
+    /// Begins the stop of a unit that is leaving, when no unit that needs it is alive any more.
     fn leave(&mut self, at: usize) -> bool {
         let cell = &self.cells[at];
         if cell.leaving.is_none() || matches!(cell.state, State::Stopping { .. }) {
@@ -82,7 +81,7 @@ impl Core {
         if !cell.spec.needs.iter().all(|need| self.is_open(*need))
             || cell.spec.after.iter().any(|unit| self.pending(*unit))
             || self.before_last(at).next().is_some()
-            // They belong to the run before and would mistake the new one for it.
+            // These units belong to the previous run and would mistake the new run for it.
             || self.users(at).next().is_some()
         {
             return false;
@@ -94,27 +93,27 @@ impl Core {
         cell.alive = true;
         cell.open = false;
         cell.tried = String::new();
-        // Why it has to be started again is worth knowing until it is ready.
+        // The reason for a restart stays visible until the unit is ready.
         let reason = std::mem::take(&mut cell.reason);
         self.enter(at, State::Starting { deadline }, reason);
         self.effects.push(Effect::Spawn(at));
         true
     }
 
-    /// Whether what needs `at` may run.
+    /// Whether units that need `at` may run.
     pub(super) fn is_open(&self, at: usize) -> bool {
         let cell = &self.cells[at];
         let starting = matches!(cell.state, State::Starting { .. });
         self.satisfied(at) || (starting && cell.open && cell.leaving.is_none())
     }
 
-    /// Whether `at` is as it should be.
+    /// Whether `at` is ready or done.
     pub(super) fn satisfied(&self, at: usize) -> bool {
         let cell = &self.cells[at];
         cell.leaving.is_none() && matches!(cell.state, State::Ready { .. } | State::Done)
     }
 
-    /// Whether `at` is on its way up, and not because it failed, so that what merely comes after it should wait.
+    /// Whether `at` is starting, but not after a failure, so that units with a mere `after` on it wait.
     fn pending(&self, at: usize) -> bool {
         let cell = &self.cells[at];
         match cell.state {

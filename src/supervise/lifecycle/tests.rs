@@ -1,4 +1,4 @@
-//! The life of units without a process or a clock.
+//! Tests of the life cycle of units, without processes and without a clock.
 
 mod checks;
 mod listening;
@@ -16,7 +16,7 @@ use listening::socket;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// A service of that name, which starts again when it ends.
+/// A service of that name, which is restarted when it ends.
 fn unit(name: &str) -> Unit {
     Unit {
         name: name.to_owned(),
@@ -59,7 +59,7 @@ fn oneshot(name: &str, needs: &[&str]) -> Unit {
     Unit { oneshot: true, restart: Restart::OnFailure, ..needing(name, needs) }
 }
 
-/// A core with names instead of numbers and a clock that is turned by hand.
+/// A core with names instead of numbers, and a clock that is set by hand.
 struct Stage {
     core: Core,
     names: Vec<String>,
@@ -68,7 +68,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// The units, before anything happened; what happens first is in the second value.
+    /// The units, before any event; the second value contains the first effects.
     fn new(units: &[Unit]) -> (Self, Vec<String>) {
         let names = units.iter().map(|unit| unit.name.clone()).collect();
         let mut stage = Self { core: Core::new(units, 7), names, now: Now::ZERO, next_pid: 100 };
@@ -76,7 +76,7 @@ impl Stage {
         (stage, first)
     }
 
-    /// The same when everything is up.
+    /// The same, after everything is up.
     fn up(units: &[Unit]) -> Self {
         let (mut stage, mut effects) = Self::new(units);
         while let Some(name) = effects.pop() {
@@ -119,7 +119,7 @@ impl Stage {
         self.event(Event::Launched(self.at(name), self.next_pid))
     }
 
-    /// Its program runs and says that it is ready.
+    /// Its program runs and reports that it is ready.
     fn ready(&mut self, name: &str) -> Vec<String> {
         let mut effects = self.launched(name);
         effects.extend(self.event(Event::Ready(self.at(name))));
@@ -170,7 +170,7 @@ impl Stage {
 const NOTHING: [&str; 0] = [];
 
 #[test]
-fn units_start_when_what_they_need_is_ready() {
+fn units_start_when_the_units_that_they_need_are_ready() {
     let (mut stage, first) = Stage::new(&[unit("x"), needing("kde", &["x"]), unit("other")]);
     assert_eq!(first, ["spawn x", "spawn other"]);
     assert_eq!(stage.status("kde").reason, "for x (starting)");
@@ -187,11 +187,11 @@ fn after_is_order_only() {
     let later = Unit { after: vec!["slow".into()], ..unit("later") };
     let (mut stage, first) = Stage::new(&[unit("slow"), later.clone()]);
     assert_eq!(first, ["spawn slow"]);
-    // The first attempt failed: whoever merely comes after it goes on.
+    // The first attempt failed: units with a mere `after` do not wait for the next one.
     assert_eq!(stage.gone("slow", 1), ["spawn later"]);
     let (mut stage, _) = Stage::new(&[unit("slow"), later.clone()]);
     assert_eq!(stage.ready("slow"), ["spawn later"]);
-    // What was ready and ends takes nobody along.
+    // If a unit that was ready ends, units with a mere `after` keep running.
     stage.ready("later");
     assert_eq!(stage.gone("slow", 1), ["spawn slow"]);
     assert_eq!(stage.state("later"), "ready");
@@ -209,10 +209,10 @@ fn after_waits_for_a_unit_that_waits_itself() {
 }
 
 #[test]
-fn a_oneshot_is_done_when_it_ended_well_and_is_tried_again_when_not() {
+fn a_oneshot_is_done_after_success_and_retried_after_failure() {
     let (mut stage, first) = Stage::new(&[oneshot("prepare", &[]), needing("x", &["prepare"])]);
     assert_eq!(first, ["spawn prepare"]);
-    // It says nothing; if it did, that would not be its end.
+    // A oneshot does not get ready; such a report would not end it.
     assert_eq!(stage.ready("prepare"), NOTHING);
     assert_eq!(stage.gone("prepare", 1), NOTHING);
     assert_eq!(stage.state("prepare"), "backoff");
@@ -251,14 +251,14 @@ fn a_crash_stops_dependents_before_the_unit_returns() {
 }
 
 #[test]
-fn a_crash_of_a_dependent_takes_nobody_along() {
+fn a_crash_of_a_dependent_stops_no_other_unit() {
     let mut stage = Stage::up(&[unit("x"), needing("kde", &["x"])]);
     assert_eq!(stage.gone("kde", 1), ["spawn kde"]);
     assert_eq!(stage.state("x"), "ready");
 }
 
 #[test]
-fn followers_restart_with_whom_they_follow() {
+fn followers_restart_with_the_unit_that_they_follow() {
     let mut stage = Stage::up(&[unit("x"), following("selkies", &["x"])]);
     assert_eq!(stage.gone("x", 1), ["spawn x"]);
     assert_eq!(stage.state("selkies"), "ready");
@@ -271,7 +271,7 @@ fn followers_restart_with_whom_they_follow() {
 }
 
 #[test]
-fn whoever_started_before_the_first_readiness_follows_from_the_second_on() {
+fn a_follower_started_before_the_first_readiness_restarts_only_after_the_second() {
     let (mut stage, first) = Stage::new(&[unit("x"), following("f", &["x"])]);
     assert_eq!(first, ["spawn x"]);
     assert_eq!(stage.gone("x", 1), ["spawn f"]);
@@ -284,7 +284,7 @@ fn whoever_started_before_the_first_readiness_follows_from_the_second_on() {
 }
 
 #[test]
-fn a_oneshot_that_follows_is_run_again_after_what_needs_it_has_stopped() {
+fn a_oneshot_that_follows_is_run_again_after_its_dependents_have_stopped() {
     let access = Unit { follows: vec!["x".into()], ..oneshot("access", &["x"]) };
     let mut stage = Stage::up(&[unit("x"), access, needing("game", &["access"])]);
     assert_eq!(stage.gone("x", 1), ["spawn x"]);
@@ -303,7 +303,7 @@ fn the_restart_of_a_done_oneshot_runs_it_again() {
 }
 
 #[test]
-fn the_stop_of_a_done_oneshot_stops_what_needs_it() {
+fn the_stop_of_a_done_oneshot_stops_its_dependents() {
     let mut stage = Stage::up(&[oneshot("prepare", &[]), needing("x", &["prepare"])]);
     assert_eq!(stage.stop("prepare"), ["signal x"]);
     assert_eq!(stage.gone("x", 0), NOTHING);
@@ -312,7 +312,7 @@ fn the_stop_of_a_done_oneshot_stops_what_needs_it() {
 }
 
 #[test]
-fn the_first_failure_of_a_ready_unit_is_answered_at_once_and_then_it_waits_longer_and_longer() {
+fn a_ready_unit_is_restarted_at_once_and_then_after_growing_waits() {
     let mut stage = Stage::up(&[unit("a")]);
     assert_eq!(stage.gone("a", 0), ["spawn a"]);
     let mut waits = Vec::new();
@@ -331,14 +331,14 @@ fn the_first_failure_of_a_ready_unit_is_answered_at_once_and_then_it_waits_longe
     assert_eq!(stage.state("a"), "failed");
     assert_eq!(stage.status("a").reason, "it ended with exit code 3, 5 times");
     assert_eq!(stage.core.deadline(), None);
-    // A start by hand forgets what was.
+    // A start by hand forgets earlier failures.
     assert_eq!(stage.start("a"), ["spawn a"]);
     assert_eq!(stage.gone("a", 1), NOTHING);
     assert_eq!(stage.state("a"), "backoff");
 }
 
 #[test]
-fn what_needs_a_failed_unit_waits_and_says_for_what() {
+fn a_unit_that_needs_a_failed_unit_waits_and_names_it() {
     let once = Unit { restart: Restart::Never, ..unit("x") };
     let (mut stage, _) = Stage::new(&[once, needing("kde", &["x"])]);
     assert_eq!(stage.gone("x", 2), NOTHING);
@@ -349,7 +349,7 @@ fn what_needs_a_failed_unit_waits_and_says_for_what() {
 }
 
 #[test]
-fn a_unit_that_ended_well_and_need_not_return_is_not_missed() {
+fn a_unit_that_ended_with_success_and_is_not_restarted_is_not_expected() {
     let once = Unit { restart: Restart::OnFailure, ..unit("job") };
     let mut stage = Stage::up(&[once, unit("x")]);
     assert_eq!(stage.gone("job", 0), NOTHING);
@@ -377,23 +377,23 @@ fn not_ready_in_time_is_a_failure() {
 }
 
 #[test]
-fn not_ready_in_time_says_what_was_tried_last() {
+fn not_ready_in_time_names_the_last_attempt() {
     let slow = Unit { start_timeout: Some(MS(2000)), restart_limit: Some(2), ..unit("slow") };
     let (mut stage, _) = Stage::new(&[slow]);
-    for why in ["port 80: nobody", "port 80: status 503"] {
+    for why in ["port 80: refused", "port 80: status 503"] {
         stage.event(Event::Tried(0, why.into()));
     }
     assert_eq!(stage.due(), ["signal slow"]);
     assert_eq!(stage.status("slow").reason, "it was not ready within 2s: port 80: status 503");
     stage.gone("slow", 0);
-    // Another run, another story.
+    // A new run starts without the attempts of the last run.
     assert_eq!(stage.due(), ["spawn slow"]);
     assert_eq!(stage.due(), ["signal slow"]);
     assert_eq!(stage.status("slow").reason, "it was not ready within 2s: its program has not begun");
 }
 
 #[test]
-fn what_a_unit_says_of_itself_ends_with_it() {
+fn the_status_text_of_a_unit_ends_with_it() {
     let (mut stage, _) = Stage::new(&[unit("a")]);
     stage.event(Event::Says(0, "half way".into()));
     assert_eq!(stage.status("a").says, "half way");

@@ -1,4 +1,4 @@
-//! The end of a run: what is left of it, here and elsewhere, ends before anybody hears that it is gone.
+//! The end of a run: its remaining processes end before its end is reported.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,44 +14,45 @@ use crate::supervise::guards::{Clear, Guards};
 use crate::sys::process::{descendants, group_is_gone, signal_rest};
 use crate::sys::reaper::Reaper;
 
-/// How long what is left of a unit's group after its main process may take to end by itself.
+/// How long the rest of a unit's process group may take to end after its main process.
 const GRACE: Duration = Duration::from_millis(1500);
 
-/// How long it may take the kernel to remove what was killed.
+/// How long the kernel may take to remove killed processes.
 const KILLED: Duration = Duration::from_millis(500);
 
-/// What a run needs for its end.
+/// The data that a run needs at its end.
 pub(super) struct Ending {
     pub(super) unit: String,
     pub(super) collected: Arc<AtomicBool>,
     pub(super) finishing: Arc<AtomicBool>,
     pub(super) reaper: Reaper,
-    /// What others wish of the guard.
+    /// Requests of other units to the guard.
     pub(super) wishes: mpsc::UnboundedReceiver<Clear>,
     pub(super) guards: Guards,
     pub(super) clears: Vec<Guards>,
 }
 
 impl Ending {
-    /// Ends what is left in the group of `leader`, which has ended. Another run would stumble over it.
+    /// Ends the rest of the process group of `leader`, which has ended. The rest would disturb the next run.
     pub(super) async fn clear(&self, leader: i32) {
         if group_is_gone(leader) {
             return;
         }
-        // Also those that were told already: a signal that comes while a shell starts its child can be lost.
+        // Also to processes that got the signal before: a signal that arrives while a shell starts its child can be
+        // lost.
         signal_rest(leader, Signal::SIGTERM);
         let gone = || self.reaper.until(|| group_is_gone(leader));
         if tokio::time::timeout(GRACE, gone()).await.is_err() {
             signal_rest(leader, Signal::SIGKILL);
-            // What cannot be killed cannot be waited for either.
+            // A process that cannot be killed is not waited for any longer.
             let _ = tokio::time::timeout(KILLED, gone()).await;
         }
     }
 
-    /// Ends what belongs to the unit elsewhere: what others started for it and, when it ends for good, what earlier
-    /// runs of it left.
+    /// Ends the processes that other units started for this unit and, if it ends for good, those that its earlier runs
+    /// left.
     pub(super) async fn clear_around(&mut self) {
-        // Nobody is told any more.
+        // No request is accepted any more.
         self.wishes.close();
         let spare = !self.finishing.load(Ordering::Relaxed);
         join_all(self.clears.iter().map(|guards| guards.clear(spare))).await;
@@ -61,10 +62,10 @@ impl Ending {
         }
     }
 
-    /// Ends `main` and what is below it: somebody killed its guard, and a second one must not run beside it.
+    /// Kills `main` and its descendants: its guard was killed, and the next run must not start beside them.
     pub(super) async fn clear_unguarded(&self, main: i32) {
         for pid in descendants(main).into_iter().chain([main]) {
-            // It may have ended since we looked.
+            // It may have ended in the meantime.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         let gone = self.reaper.until(|| kill(Pid::from_raw(main), None) == Err(Errno::ESRCH));

@@ -1,4 +1,4 @@
-//! What the child side of a launch says.
+//! Reports of the child about its launch.
 
 use rustix::net::RecvFlags;
 use tokio::io::AsyncReadExt;
@@ -6,14 +6,14 @@ use tokio::net::UnixStream;
 
 use crate::sys::launch::{self, Report};
 
-/// What the child side says, message by message.
+/// Reads the reports one by one.
 pub(super) struct Reports {
     pub(super) socket: UnixStream,
     pub(super) buffer: Vec<u8>,
 }
 
 impl Reports {
-    /// The next one; `None` when the other end is closed.
+    /// The next report; `None` if the other end was closed.
     pub(super) async fn next(&mut self) -> Option<Report> {
         loop {
             match launch::unframe(&mut self.buffer) {
@@ -28,16 +28,16 @@ impl Reports {
         }
     }
 
-    /// Everything that is there already.
+    /// All reports that have arrived already.
     pub(super) fn rest(self) -> Vec<Report> {
         there(&self.socket, self.buffer)
     }
 }
 
-/// Everything that has been read of `socket`, or can be at once.
+/// All reports that have been read from `socket`, or can be read at once.
 pub(super) fn there(socket: &UnixStream, mut buffer: Vec<u8>) -> Vec<Report> {
     let mut bytes = [0; 4096];
-    // Past the runtime, which may not have heard yet that there is something to read.
+    // Reads directly: the runtime may not know yet that the socket is readable.
     while let Ok((n @ 1.., _)) = rustix::net::recv(socket, &mut bytes, RecvFlags::DONTWAIT) {
         buffer.extend_from_slice(&bytes[..n]);
     }

@@ -1,4 +1,4 @@
-//! The socket in a unit's `NOTIFY_SOCKET`, for as long as the unit runs.
+//! The socket of a unit's `NOTIFY_SOCKET`, open for as long as the unit runs.
 
 use std::future::pending;
 use std::io;
@@ -17,11 +17,11 @@ use crate::sys::process::in_session;
 
 use super::Teller;
 
-/// The time between two texts that are passed on: a unit that says one a millisecond must not keep everybody
-/// who watches it busy.
+/// The shortest time between two status texts that are forwarded: a unit that sends a text every millisecond must not
+/// keep all observers busy.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The longest message that is read whole. Bytes.
+/// The longest message that is read completely, in bytes.
 const LONGEST: usize = 4096;
 
 pub(super) struct Listener {
@@ -41,13 +41,14 @@ impl Listener {
         }
         let socket = UnixDatagram::bind(path)?;
         let listener = Self { socket, path: path.to_owned() };
-        // Units of other users must reach it; who may say what is decided by the sender's credentials.
+        // Units of other users must reach the socket; the sender's credentials decide whether a message counts.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
         setsockopt(&listener.socket, sockopt::PassCred, &true)?;
         Ok(listener)
     }
 
-    /// Listens to the unit's session, whose leader is `main`; what others send is ignored. Never ends by itself.
+    /// Listens to the unit's session, whose leader is `main`; messages of other processes are ignored. Never ends by
+    /// itself.
     pub(super) async fn listen(&self, main: i32, teller: &mut Teller) {
         teller.tried("no READY=1 came".to_owned());
         let mut ready = false;
@@ -75,8 +76,8 @@ impl Listener {
             } else if !ready && message != Message::default() {
                 tried = Some(format!("no READY=1 came{}", last_words(&message)));
             }
-            // `STOPPING` and `RELOADING` change nothing: its exit, and its next `READY`, do. Neither does `MAINPID`:
-            // what is stopped and waited for is what was started.
+            // `STOPPING` and `RELOADING` change nothing: the unit's exit and its next `READY` do. `MAINPID` changes
+            // nothing either: the daemon stops and waits for the process that it started.
             status = message.status.or(status);
         }
     }
@@ -87,13 +88,13 @@ impl Listener {
             if self.socket.readable().await.is_err() {
                 return pending().await;
             }
-            // Whoever says much must not keep a thread from others.
+            // A unit that sends many messages must not block the thread for other tasks.
             tokio::task::consume_budget().await;
             match self.socket.try_io(tokio::io::Interest::READABLE, || receive(&self.socket)) {
                 Ok((bytes, Some(sender))) if in_session(sender, main) => return Message::parse(&bytes),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // One message is lost; the next one may do.
+                // One message is lost; a later one may arrive.
                 Err(error) => tracing::warn!("{}: {error}", self.path.display()),
             }
         }
@@ -102,12 +103,12 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // The next run makes its own.
+        // The next run makes its own socket.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// What a unit that is not ready said instead.
+/// The last status or error of a unit that is not ready.
 fn last_words(message: &Message) -> String {
     match (&message.status, message.errno) {
         (Some(status), _) if !status.is_empty() => format!("; it said \"{status}\""),
@@ -118,8 +119,8 @@ fn last_words(message: &Message) -> String {
 
 fn receive(socket: &UnixDatagram) -> io::Result<(Vec<u8>, Option<i32>)> {
     let mut bytes = vec![0; LONGEST];
-    // No room for descriptors: the kernel closes them. Nothing is kept for units, and `BARRIER=1` comes with one whose
-    // sender waits until it is closed.
+    // There is no space for descriptors, so the kernel closes them. The daemon stores none for units, and the sender of
+    // `BARRIER=1` waits until its descriptor is closed.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
@@ -174,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_notification_counts_only_from_the_units_own_session() {
-        // Process 1 is of another session than this test.
+        // Process 1 is in another session than this test.
         let mut scene = Scene::of(1);
         assert_eq!(scene.next().await, Event::Tried(3, "no READY=1 came".into()));
         scene.socket.send_to(b"READY=1", &scene.path).unwrap();
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_says_much_before_it_is_ready_is_heard_now_and_then() {
+    async fn many_messages_before_ready_are_reported_at_intervals() {
         let mut scene = Scene::of(own());
         scene.next().await;
         let start = std::time::Instant::now();
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_ready_once_and_goes_on_to_say_what_it_does() {
+    async fn ready_is_reported_once_and_status_texts_afterwards() {
         let mut scene = Scene::of(own());
         scene.next().await;
         let sent = |text: &str| scene.socket.send_to(text.as_bytes(), &scene.path).unwrap();
@@ -223,10 +224,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn descriptors_that_come_along_are_closed_and_hurt_nobody() {
+    async fn descriptors_in_messages_are_closed() {
         let mut scene = Scene::of(own());
         scene.next().await;
-        // As `systemd-notify` and `sd_notify_barrier` do, and as somebody who means no good might.
+        // As `systemd-notify` and `sd_notify_barrier` do, and as a malicious program might.
         let (reader, writer) = io::pipe().unwrap();
         let address = UnixAddr::new(&scene.path).unwrap();
         let send = |text: &[u8], descriptors: &[RawFd]| {
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_of_texts_is_thinned_and_the_last_one_is_told() {
+    async fn a_flood_of_texts_is_reduced_and_the_last_one_reported() {
         let mut scene = Scene::of(own());
         scene.next().await;
         for number in 0..500 {

@@ -1,5 +1,5 @@
-//! One attempt to get an answer from a unit; to see whether it is ready, and whether it still is. The error says what
-//! came back, without what was asked. An attempt has no time limit of its own: it ends when it is dropped.
+//! One attempt to get an answer from a unit, to see whether it is ready or still healthy. The error describes the
+//! answer, without the request. An attempt has no time limit of its own: it ends when it is dropped.
 
 use std::error::Error;
 use std::io;
@@ -22,14 +22,14 @@ use crate::sys::sides;
 
 use super::x11;
 
-/// Starts a process beside a unit, as if it were the unit.
+/// Starts a helper process beside a unit, with the unit's user and environment.
 pub(in crate::supervise) type Beside = Arc<dyn Fn(&[String]) -> io::Result<Companion> + Send + Sync>;
 
-/// A process beside a unit. It ends, with its group, when this is dropped.
+/// A helper process beside a unit. Dropping it kills the process with its group.
 pub(in crate::supervise) struct Companion {
     pub(in crate::supervise) pid: i32,
     pub(in crate::supervise) exit: oneshot::Receiver<Exit>,
-    /// Says why it could not be started.
+    /// Reports why it could not be started.
     pub(in crate::supervise) control: UnixStream,
 }
 
@@ -41,7 +41,7 @@ impl Drop for Companion {
     }
 }
 
-/// Tries once.
+/// Makes one attempt.
 pub(in crate::supervise) async fn attempt(probe: &Probe, beside: &Beside) -> Result<(), String> {
     match probe {
         Probe::Socket(path) => UnixStream::connect(path).await.map(drop).map_err(|error| words(&error)),
@@ -61,7 +61,7 @@ pub(in crate::supervise) async fn attempt(probe: &Probe, beside: &Beside) -> Res
     }
 }
 
-/// Waits for a service's first words.
+/// Waits for the first bytes that a service sends.
 async fn banner(path: &str, expect: &str) -> Result<(), String> {
     let mut stream = UnixStream::connect(path).await.map_err(|error| words(&error))?;
     let mut first = vec![0; expect.len()];
@@ -75,7 +75,7 @@ async fn banner(path: &str, expect: &str) -> Result<(), String> {
     }
 }
 
-/// Waits for the end of a command that may not even have been started.
+/// Waits for the end of a command; the command may have failed to start.
 pub(super) async fn exec(started: io::Result<Companion>) -> Result<(), String> {
     let mut companion = started.map_err(|error| format!("starting it: {}", words(&error)))?;
     match (&mut companion.exit).await {
@@ -85,12 +85,12 @@ pub(super) async fn exec(started: io::Result<Companion>) -> Result<(), String> {
     }
 }
 
-/// The system's words for an error, without its number.
+/// The system's message for an error, without its number.
 pub(super) fn words(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned())
 }
 
-/// An error and what caused it, in one line.
+/// An error and its causes, in one line.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut told = match error.downcast_ref::<io::Error>() {
         Some(error) => words(error),
@@ -119,7 +119,7 @@ async fn request(url: &str) -> Result<StatusCode, Box<dyn Error + Send + Sync>> 
     let mut response = std::pin::pin!(sender.send_request(request));
     let response = tokio::select! {
         response = &mut response => response?,
-        // One poll of the connection may read the whole answer and end; the answer is there then.
+        // One poll of the connection may read the whole response and end; then the response is available.
         result = connection => {
             result?;
             response.await?
@@ -134,12 +134,12 @@ mod tests {
 
     use super::*;
 
-    fn nobody() -> Beside {
+    fn unit_alone() -> Beside {
         Arc::new(|_| Err(io::ErrorKind::Unsupported.into()))
     }
 
     #[tokio::test]
-    async fn http_is_well_when_the_answer_is_good() {
+    async fn http_succeeds_on_success_and_redirection() {
         for (answer, expected) in [
             ("HTTP/1.1 200 OK", Ok(())),
             ("HTTP/1.1 302 Found", Ok(())),
@@ -156,14 +156,14 @@ mod tests {
                 stream.write_all(body.as_bytes()).await.unwrap();
                 String::from_utf8_lossy(&head[..read]).into_owned()
             });
-            let result = attempt(&Probe::Http(url), &nobody()).await;
+            let result = attempt(&Probe::Http(url), &unit_alone()).await;
             assert_eq!(result, expected.map_err(str::to_owned), "{answer}");
             assert!(server.await.unwrap().starts_with("GET /health HTTP/1.1\r\n"));
         }
     }
 
     #[tokio::test]
-    async fn a_service_that_speaks_first_says_what_it_should() {
+    async fn banner_must_match() {
         let dir = tempfile::tempdir().unwrap();
         for (name, says, expected) in [
             ("good", "RFB 003.008\n", Ok(())),
@@ -177,18 +177,18 @@ mod tests {
                 stream.write_all(says.as_bytes()).await.unwrap();
             });
             let probe = Probe::Banner { path: path.to_str().unwrap().into(), expect: "RFB ".into() };
-            assert_eq!(attempt(&probe, &nobody()).await, expected.map_err(str::to_owned), "{name}");
+            assert_eq!(attempt(&probe, &unit_alone()).await, expected.map_err(str::to_owned), "{name}");
         }
-        // A frozen one accepts, in the kernel, and says nothing.
+        // A frozen service still accepts, in the kernel, but sends nothing.
         let path = dir.path().join("frozen");
         let _listener = tokio::net::UnixListener::bind(&path).unwrap();
         let probe = Probe::Banner { path: path.to_str().unwrap().into(), expect: "RFB ".into() };
         let limit = std::time::Duration::from_millis(50);
-        assert!(tokio::time::timeout(limit, attempt(&probe, &nobody())).await.is_err());
+        assert!(tokio::time::timeout(limit, attempt(&probe, &unit_alone())).await.is_err());
     }
 
     #[tokio::test]
-    async fn what_came_back_is_told_in_words() {
+    async fn errors_are_reported_in_words() {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let deaf = dir.path().join("deaf");
@@ -200,7 +200,7 @@ mod tests {
             (Probe::Socket("/no/such/socket".into()), "No such file or directory"),
             (Probe::Exec(vec!["x".into()]), "starting it: unsupported"),
         ] {
-            assert_eq!(attempt(&probe, &nobody()).await, Err(expected.to_owned()), "{probe:?}");
+            assert_eq!(attempt(&probe, &unit_alone()).await, Err(expected.to_owned()), "{probe:?}");
         }
     }
 }

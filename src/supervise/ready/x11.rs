@@ -1,9 +1,9 @@
-//! Whether an X server lets a client in: the connection set-up of the X11 protocol, up to the server's first word.
-//! That its socket exists, or accepts, does not say so: a server that hangs accepts, too.
+//! Checks whether an X server accepts a client: the connection set-up of the X11 protocol, up to the server's first
+//! answer. An existing or accepting socket is not enough: a server that hangs accepts, too.
 //!
-//! A server without `-noreset` starts over when its last client leaves, and we may be that.
+//! A server without `-noreset` resets when its last client disconnects, and the check may be that client.
 //!
-//! The protocol asks for so little here (12 bytes and a key, 8 bytes back) that a library would be more than it.
+//! The protocol needs so little here (12 bytes and a key, 8 bytes of answer) that a library would be larger.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,37 +17,37 @@ use crate::sys::{self, read};
 
 use super::probe::words;
 
-/// Where the sockets of local displays are.
+/// The folder of the sockets of local displays.
 const SOCKETS: &str = "/tmp/.X11-unix";
 
 /// The only authorization that local servers use.
 const PROTOCOL: &[u8] = b"MIT-MAGIC-COOKIE-1";
 
-/// The families of records that are for this machine: by its name, and for every address.
+/// The families of records for this machine: by its name, and for every address.
 const LOCAL: [u16; 2] = [256, 0xffff];
 
-/// Files with keys are small. Bytes.
+/// The largest key file that is read, in bytes.
 const LONGEST_FILE: u64 = 64 * 1024;
 
-/// What is told of a server's reason. Characters.
+/// The longest reason of a server that is reported, in characters.
 const LONGEST_REASON: usize = 120;
 
-/// Tries to be let in to `display` with the key in the file `xauthority`.
+/// Tries to connect to `display` with the key in the file `xauthority`.
 pub(super) async fn attempt(display: &str, xauthority: &str) -> Result<(), String> {
     let number = display_number(display).ok_or("it is not a display of this machine")?;
     let file = PathBuf::from(xauthority);
-    // The file's owner is somebody else, who may have put anything there, on a disk that may hang.
+    // The file belongs to another user, who may have put anything there, on a disk that may hang.
     let key = sys::apart(move || read_key(&file, number)).await.and_then(|key| key);
     let socket = Path::new(SOCKETS).join(format!("X{number}"));
     let result = set_up(&socket, key.as_deref().unwrap_or_default()).await;
     match key {
-        // Without a key it may be let in all the same; when it is not, this is why.
+        // Without a key, the server may accept the client all the same; if it refuses, the missing key is the reason.
         Err(error) => result.map_err(|why| format!("{why} (without a key: {xauthority}: {})", words(&error))),
         Ok(_) => result,
     }
 }
 
-/// The handshake, with a key or without one.
+/// The handshake, with or without a key.
 async fn set_up(socket: &Path, key: &[u8]) -> Result<(), String> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => "the server closed the connection without an answer".to_owned(),
@@ -55,7 +55,7 @@ async fn set_up(socket: &Path, key: &[u8]) -> Result<(), String> {
     };
     let mut stream = connect(socket).await.map_err(failed)?;
     stream.write_all(&request(key)).await.map_err(failed)?;
-    // Success or not, the length of the reason, the protocol's version, the length of the rest.
+    // The answer: success or not, the length of the reason, the protocol's version, the length of the rest.
     let mut head = [0; 8];
     stream.read_exact(&mut head).await.map_err(failed)?;
     match head[0] {
@@ -70,8 +70,9 @@ async fn set_up(socket: &Path, key: &[u8]) -> Result<(), String> {
     }
 }
 
-/// A server listens under the same name outside of the file system, too, which is where clients find a server whose file a
-/// cleaner of `/tmp` took away. The file comes first: the other name may be that of another container's server.
+/// Connects to a server. A server also listens under the same name in the abstract namespace, where clients find it if
+/// a cleaner of `/tmp` removed its file. The file is tried first: the abstract name may belong to another container's
+/// server.
 async fn connect(socket: &Path) -> io::Result<UnixStream> {
     match UnixStream::connect(socket).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -87,7 +88,7 @@ fn abstract_name(socket: &Path) -> OsString {
     name
 }
 
-/// The client's first words, in little endian: version 11.0 and the key.
+/// The client's first message, in little endian: version 11.0 and the key.
 fn request(key: &[u8]) -> Vec<u8> {
     let name = if key.is_empty() { &b""[..] } else { PROTOCOL };
     let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap_or(0).to_le_bytes();
@@ -109,13 +110,13 @@ fn printable(reason: &[u8]) -> String {
 }
 
 fn read_key(file: &Path, number: u32) -> io::Result<Vec<u8>> {
-    // Root must not be led elsewhere by a link.
+    // Root must not follow a link to another file.
     let bytes = read::all(read::open_itself(file)?, LONGEST_FILE)?;
     key(&bytes, number).ok_or_else(|| io::Error::other(format!("it holds no key to display :{number}")))
 }
 
-/// The key to display `number` in the bytes of an `Xauthority` file: records of a family and four fields (address,
-/// number, protocol, key), each behind its length; numbers of 16 bits, big endian.
+/// The key of display `number` from the bytes of an `Xauthority` file: records of a family and four fields (address,
+/// number, protocol, key), each after its length; numbers are 16 bits, big endian.
 fn key(mut bytes: &[u8], number: u32) -> Option<Vec<u8>> {
     let number = number.to_string();
     loop {
@@ -125,7 +126,7 @@ fn key(mut bytes: &[u8], number: u32) -> Option<Vec<u8>> {
             bytes.split_off(..usize::from(length))
         };
         let (_address, of, protocol, key) = (field()?, field()?, field()?, field()?);
-        // Without a number it is the key to all of them. The machine's name may have changed since it was made.
+        // A record without a number fits all displays. The machine's name may have changed since the record was made.
         let fits = LOCAL.contains(&family) && (of.is_empty() || of == number.as_bytes());
         if fits && protocol == PROTOCOL {
             return Some(key.to_vec());
@@ -165,14 +166,14 @@ mod tests {
         }
         assert_eq!(key(b"", 0), None);
         for end in 0..file.len() {
-            // A file that is cut off, anywhere.
+            // A file that is truncated, at any position.
             let found = key(&file[..end], 7);
             assert_eq!(found, None, "{end}");
         }
     }
 
     #[test]
-    fn a_file_of_keys_is_a_file() {
+    fn the_key_file_must_be_a_regular_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_server_that_lets_in_counts() {
+    async fn only_a_server_that_accepts_the_client_counts() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("X0");
         let refusal = b"\0\x15\x0b\0\0\0\x06\0No protocol specified\0\0\0".to_vec();
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_without_its_file_is_found_by_its_other_name() {
+    async fn a_server_without_its_socket_file_is_found_by_its_abstract_name() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("X0");
         let listener = UnixListener::bind(abstract_name(&socket)).unwrap();
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_accepts_and_says_nothing_is_not_waited_for_for_ever() {
+    async fn a_server_that_accepts_and_sends_nothing_is_not_ready() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("X0");
         let _deaf = UnixListener::bind(&socket).unwrap();

@@ -1,16 +1,17 @@
-//! Changes in a file that is somebody's: what they do not concern stays as it was written, comments and mistakes too.
+//! Changes variables in a file that a user owns. Everything else stays as it was written, including comments and
+//! mistakes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
 use super::{Parsed, line};
 
-/// `bytes`, which were read as `parsed`, with every variable of `wanted` set to its value, or gone where it has none. A
-/// value that a shell would read otherwise gets its quotes.
+/// Returns `bytes`, whose parsed form is `parsed`, with every variable of `wanted` set to its value, or removed if it
+/// has none. A value that a shell would read differently is put in quotes.
 pub fn rewrite(bytes: &[u8], parsed: &Parsed, wanted: &BTreeMap<&OsStr, Option<OsString>>) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut seen = BTreeSet::new();
-    // What stands last holds, so that is the one that says something.
+    // The last assignment of a name counts, so only that one is changed.
     let mut kept: Vec<Vec<u8>> = Vec::new();
     for statement in parsed.statements.iter().rev() {
         let text = &bytes[statement.bytes.clone()];

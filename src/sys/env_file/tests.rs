@@ -1,4 +1,4 @@
-//! Tests. What shells read of it, `tests/it/env_file.rs` asks them.
+//! Tests of the parser. `tests/it/env_file.rs` compares the parser with real shells.
 
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ fn one(text: &str) -> (String, String, Vec<String>) {
 }
 
 #[test]
-fn lines_mean_what_a_shell_takes_them_for() {
+fn lines_are_read_as_a_shell_reads_them() {
     for (text, value) in [
         ("A=b", "b"),
         ("  export\tA=b  # why", "b"),
@@ -38,7 +38,7 @@ fn lines_mean_what_a_shell_takes_them_for() {
         ("A=b;export A\n", "b"),
         ("A=http://h/?a=1&b=2;c", "http://h/?a=1&b=2;c"),
         ("A=$(touch x)", "$(touch x)"),
-        ("A=\"$(touch x) `y` $NOBODY ${A:-b}\"", "$(touch x) `y` $NOBODY ${A:-b}"),
+        ("A=\"$(touch x) `y` $UNKNOWN ${A:-b}\"", "$(touch x) `y` $UNKNOWN ${A:-b}"),
         ("\u{feff}A=b", "b"),
     ] {
         let (name, found, _) = one(text);
@@ -47,7 +47,7 @@ fn lines_mean_what_a_shell_takes_them_for() {
 }
 
 #[test]
-fn a_value_with_blanks_and_no_quotes_is_taken_whole() {
+fn unquoted_value_with_blanks_is_the_rest_of_the_line() {
     for (text, expected) in [
         ("\nA=hello big  world \r\n", "hello big  world"),
         (
@@ -68,7 +68,7 @@ fn a_value_with_blanks_and_no_quotes_is_taken_whole() {
 }
 
 #[test]
-fn names_stand_for_what_came_before_them() {
+fn references_are_replaced_by_earlier_values() {
     let known = |name: &OsStr| (name == "PATH").then(|| OsString::from("/bin"));
     let parsed = parse_with(b"PATH=\"/a:$PATH\"\nPATH=${PATH}:/b\nC='$PATH' D=$PATHS\n", known);
     assert_eq!(parsed.told, [] as [&str; 0]);
@@ -77,7 +77,7 @@ fn names_stand_for_what_came_before_them() {
 }
 
 #[test]
-fn rubbish_is_skipped_and_told_and_no_value_is_shown() {
+fn invalid_lines_are_skipped_and_reported_without_their_values() {
     let text = b"A=1\nif true; then\n1B=2\nC=it's\nD =3\nE=\"x\"hush y\nF='x' hush\nG=$'hush'\nH=a\0b\nZ=9\n";
     let parsed = parse(text);
     let told = parsed.told.join("\n");
@@ -90,7 +90,7 @@ fn rubbish_is_skipped_and_told_and_no_value_is_shown() {
 }
 
 #[test]
-fn an_apostrophe_that_nobody_closes_costs_its_own_line_alone() {
+fn unclosed_quote_drops_only_its_own_line() {
     let parsed = parse(b"A=it's\nB=2\nC=\"3\nD=4");
     assert_eq!(parsed.told.len(), 2, "{:?}", parsed.told);
     assert_eq!(pairs(b"A=it's\nB=2\nC=\"3\nD=4"), [("B".into(), "2".into()), ("D".into(), "4".into())]);
@@ -114,7 +114,7 @@ fn plain_values_are_written_plainly() {
 }
 
 #[test]
-fn entries_hold_everything_that_an_environment_can() {
+fn entries_round_trip_any_environment() {
     let variables =
         [("A", "b=c\nd"), ("B", ""), ("B-C", "\u{fc}")].map(|(n, v)| (OsString::from(n), OsString::from(v)));
     let bytes = entries(variables.iter().map(|(name, value)| (name, value)));
@@ -126,7 +126,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_that_somebody_writes_breaks_it(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[A= '\"\\\\$;#\r\nexport{}]{0,60}") {
+    fn any_bytes_are_parsed_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[A= '\"\\\\$;#\r\nexport{}]{0,60}") {
         for file in [&bytes[..], text.as_bytes()] {
             for (name, value) in parse_with(file, |_| Some("known".into())).variables {
                 prop_assert!(is_name(&name));

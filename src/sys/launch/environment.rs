@@ -1,9 +1,9 @@
-//! What people keep in files of variables, read by the process that becomes the service and at each of its starts: an
-//! edit is taken up by a restart, and a volume that does not answer holds up nobody else.
+//! Reads the variables that users keep in files. The process that becomes the service reads them at each start: a
+//! restart takes up an edit, and a volume that does not answer delays only this service.
 //!
-//! A file says something only where nobody but root, the service's own user and its group can have written it. What the
-//! plan fixes for the service stays. What is wrong with a file is told in the service's log; a file that is missing is
-//! nothing wrong.
+//! A file counts only if no user except root, the service's own user and its group can write it. A file cannot change
+//! the variables that the plan fixes for the service. Problems with a file are reported in the service's log; a missing
+//! file is not a problem.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -23,33 +23,34 @@ use super::Orders;
 use crate::sys::env_file::{of_entries, parse_with};
 use crate::sys::read as file;
 
-/// How long a volume may take to give a file.
+/// How long reading a file may take: a volume may not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A longer file is no list of variables. Bytes.
+/// The largest file that is read. Bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// How many mistakes are told one by one.
+/// How many mistakes are reported one by one.
 const TOLD: usize = 3;
 
-/// Files with variables that people write.
+/// Files with variables that users write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvFiles {
-    /// The machine's own.
+    /// The system's file.
     pub machine: PathBuf,
-    /// What we wrote into it: only what differs from that counts.
+    /// The copy of what the daemon wrote into the system's file: only differences from the copy count.
     pub written: PathBuf,
-    /// What it said when the daemon first started here, for the time before we wrote it.
+    /// The content of the system's file when the daemon first started here, for the time before the daemon wrote the
+    /// file.
     pub noted: PathBuf,
-    /// The one of the service's own user, if there is one.
+    /// The file of the service's own user, if the user has one.
     pub user: Option<PathBuf>,
-    /// The one in the workspace, if that is read.
+    /// The file in the workspace, if that is read.
     pub workspace: Option<PathBuf>,
     /// Variables that no file can change.
     pub fixed: Vec<String>,
 }
 
-/// Who may have written a file that counts, beside root.
+/// The user and the group that may write a file, beside root.
 #[derive(Clone, Copy)]
 struct Who {
     uid: u32,
@@ -64,15 +65,15 @@ impl Who {
         }
     }
 
-    /// Whether nobody else can have written what this is of.
+    /// Whether no other user can write the file.
     fn alone_writes(self, found: &Metadata) -> bool {
         let group = found.mode() & 0o020 == 0 || found.gid() == self.gid || found.gid() == 0;
         [0, self.uid].contains(&found.uid()) && group && found.mode() & 0o002 == 0
     }
 }
 
-/// What people changed in the machine's file. To be asked for before the process becomes its user, who may not know
-/// what we wrote.
+/// The variables that users changed in the system's file. Call this before the process changes to the service's user,
+/// who may not read what the daemon wrote.
 pub(super) fn edits(orders: &Orders) -> Vec<(OsString, OsString)> {
     let Some(files) = &orders.env_files else { return Vec::new() };
     let mut variables = taken(&files.machine, read(&files.machine, Who::of(orders)), orders);
@@ -82,8 +83,8 @@ pub(super) fn edits(orders: &Orders) -> Vec<(OsString, OsString)> {
     if let Some(written) = of(&files.written) {
         variables.retain(|(name, value)| written.get(name) != Some(value));
     } else {
-        // Before the first time that we wrote it, what was noted is the image's, and says less than whoever started the
-        // container.
+        // Before the daemon has written the file, the noted values come from the image, and variables that were given
+        // to the container win over them.
         let noted = of(&files.noted);
         let given = |name: &OsString| orders.env.iter().any(|(own, _)| own == name.as_bytes());
         variables.retain(|(name, value)| {
@@ -93,57 +94,57 @@ pub(super) fn edits(orders: &Orders) -> Vec<(OsString, OsString)> {
     variables
 }
 
-/// What stands in the workspace's file, and over it in the user's own.
+/// The variables of the workspace's file, then those of the user's own file, which win.
 pub(super) fn of_people(orders: &Orders) -> Vec<(OsString, OsString)> {
     let Some(files) = &orders.env_files else { return Vec::new() };
     [&files.workspace, &files.user].into_iter().flatten().flat_map(|path| late(path, orders)).collect()
 }
 
-/// What stands in a file that may be on a volume.
+/// The variables of a file that may be on a volume that does not answer.
 fn late(path: &Path, orders: &Orders) -> Vec<(OsString, OsString)> {
     let (sender, found) = mpsc::sync_channel(1);
     let (file, who) = (path.to_owned(), Who::of(orders));
     let look = move || {
-        // Nobody listens any more when it took too long.
+        // After a timeout the receiver no longer exists.
         let _ = sender.try_send(read(&file, who));
     };
-    // A thread that hangs in a dead volume ends with the exec.
+    // A thread that hangs on a dead volume ends with the exec.
     let looking = std::thread::Builder::new().stack_size(64 * 1024).spawn(look);
     let late = |_| io::Error::other("it does not answer");
     let found = looking.and_then(|_| found.recv_timeout(PATIENCE).map_err(late)?);
     taken(path, found, orders)
 }
 
-/// What is in a file that nobody but root, this user and this group can have written.
+/// The content of a file that no user except root, this user and this group can write.
 pub fn written_by(path: &Path, uid: u32, gid: u32) -> io::Result<Vec<u8>> {
     read(path, Who { uid, gid })
 }
 
-/// What is in a file that counts.
+/// Reads a file and checks who can write it.
 fn read(path: &Path, who: Who) -> io::Result<Vec<u8>> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let folder = openat(CWD, folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let name = path.file_name().unwrap_or_default();
-    // Opening a pipe must not wait for somebody at its other end.
+    // Opening a FIFO must not wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(openat(&folder, name, flags, Mode::empty())?);
     let found = file.metadata()?;
     file::regular(&found)?;
-    // A link can lead to a file that its maker cannot read.
+    // A link can lead to a file that the creator of the link cannot read.
     let named = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if (named.st_dev, named.st_ino) != (found.dev(), found.ino()) && found.uid() != who.uid {
         let why = format!("it is a link to a file of user {}, not of user {}", found.uid(), who.uid);
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
-    // In a folder of somebody else's, a file of root's may be one that was moved there.
+    // In a folder that another user can write, that user may have moved a file of root's there.
     if !who.alone_writes(&found) || (who.uid == 0 && !who.alone_writes(&File::from(folder).metadata()?)) {
-        let why = format!("somebody other than root and user {} can write it", who.uid);
+        let why = format!("a user other than root and user {} can write it", who.uid);
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
     file::all(file, LONGEST)
 }
 
-/// The variables of a file as far as they may be changed.
+/// The variables of a file, without those that no file can change.
 fn taken(path: &Path, read: io::Result<Vec<u8>>, orders: &Orders) -> Vec<(OsString, OsString)> {
     let tell = |what: &str| {
         if !orders.quiet {
@@ -154,7 +155,7 @@ fn taken(path: &Path, read: io::Result<Vec<u8>>, orders: &Orders) -> Vec<(OsStri
         Ok(bytes) => bytes,
         Err(error) => {
             if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-                tell(&format!("{error}; it starts without what stands there"));
+                tell(&format!("{error}; the service starts without this file's variables"));
             }
             return Vec::new();
         }

@@ -1,5 +1,5 @@
-//! What a service needs in the file system before it starts, made by the process that becomes it, as its user: nothing
-//! is ever given away, and no link of that user's making leads root anywhere.
+//! Creates the folders and files that a service needs before it starts. The process that becomes the service creates
+//! them as the service's user: root never changes the owner of a file, and never follows a link that the user made.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -9,7 +9,7 @@ use std::path::Path;
 use super::{Failure, NewFile, Orders, at};
 use crate::sys::replace::replace;
 
-/// Makes the folders and writes the files.
+/// Creates the folders and writes the files.
 pub(super) fn make(orders: &Orders) -> Result<(), Failure> {
     for folder in &orders.folders {
         at(&format!("making {}", folder.display()), private_folder(folder))?;
@@ -23,12 +23,12 @@ pub(super) fn make(orders: &Orders) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes a folder, and those above it, for the owner alone.
+/// Creates a folder and its missing parents, for the owner alone (mode 0700).
 pub(super) fn private_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Makes a folder that has nothing in it. Links are removed, not followed.
+/// Creates an empty folder in place of an existing one. Links are removed, not followed.
 fn empty(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -37,7 +37,7 @@ fn empty(folder: &Path) -> io::Result<()> {
     private_folder(folder)
 }
 
-/// Writes a file whole or not at all; nobody else can ever read more of it than its mode allows.
+/// Writes a file atomically; at no time can another user read more than the mode allows.
 fn write(file: &NewFile) -> io::Result<()> {
     if let Some(folder) = file.path.parent() {
         private_folder(folder)?;

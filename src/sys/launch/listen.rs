@@ -1,5 +1,6 @@
-//! Sockets that a service finds open at its start (systemd's protocol, `sd_listen_fds(3)`): they are made by the process
-//! that becomes it, as its user, so that whoever connects is queued by the kernel from this moment on.
+//! Socket activation: listening sockets that a service gets at its start (systemd's protocol, `sd_listen_fds(3)`). The
+//! process that becomes the service creates them as the service's user; from then on the kernel queues connections of
+//! clients.
 
 use std::fs;
 use std::io;
@@ -14,16 +15,16 @@ use serde::{Deserialize, Serialize};
 use super::files::private_folder;
 use super::{FIRST_FD, Failure, Orders, at, place};
 
-/// A Unix socket that is made for the service.
+/// A Unix socket that is created for the service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
-    /// Where. A folder that is missing is made for the owner alone.
+    /// The path. A missing folder is created for the owner alone.
     pub path: PathBuf,
-    /// Who may connect.
+    /// The permissions of the socket: the users that may connect.
     pub mode: u32,
 }
 
-/// Makes the sockets and puts them where the protocol wants them. Returns the variables that say so.
+/// Creates the sockets at the descriptor numbers of the protocol. Returns the variables that announce them.
 pub(super) fn listen(orders: &Orders) -> Result<Vec<(&'static str, String)>, Failure> {
     if orders.listen.is_empty() {
         return Ok(Vec::new());
@@ -44,7 +45,8 @@ fn bind(listener: &Listener) -> io::Result<UnixListener> {
     if let Some(folder) = listener.path.parent() {
         private_folder(folder)?;
     }
-    // One that nobody listens on any more. What is no socket was not ours and stays.
+    // A socket of an earlier start, which has no listener any more. Any other kind of file was not made by desktopd and
+    // stays.
     let stale = fs::symlink_metadata(&listener.path).is_ok_and(|found| found.file_type().is_socket());
     if stale {
         fs::remove_file(&listener.path)?;

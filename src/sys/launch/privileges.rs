@@ -1,8 +1,8 @@
-//! What a service may do: its priority, limits, user, groups and folder, set in the process that becomes it.
+//! Sets the priority, limits, user, groups and working directory of a service, in the process that becomes the service.
 //!
-//! What only a capability gives that containers seldom have (a lower niceness, a smaller chance to be ended when memory
-//! is short, a higher limit) must not keep a desktop down: the service starts with as much of it as there is, and its
-//! log says so. What it is about, its user and its folder, is not negotiable.
+//! Some settings need a capability that containers seldom have: a lower niceness, a lower `oom_score_adj`, a higher
+//! limit. A missing capability must not keep a desktop from starting: the service starts with as much as is allowed,
+//! and its log has a warning. A failure to set the user or the folder is always an error.
 
 use std::io;
 
@@ -17,9 +17,9 @@ const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 /// How much higher the score of a service is than desktopd's, unless its file says otherwise.
 const OOM_SCORE_MORE: i32 = 400;
 
-/// Sets what has to be set before the user changes.
+/// Sets the priority, the `oom_score_adj` and the limits, which must be set before the user changes.
 pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
-    // On standard error: it is the service's log.
+    // Standard error is the service's log.
     let tell = |what: String| {
         if !orders.quiet {
             crate::sys::print::error(&format!("desktopd: {what}"));
@@ -42,15 +42,15 @@ pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
     Ok(())
 }
 
-/// When memory is short, the kernel is to end anything before desktopd, without which nothing is started again. So what
-/// desktopd starts has a higher score, and a service's own is counted from desktopd's: that may be anything in a
-/// container of Docker's or Kubernetes', and raising it is always allowed.
+/// When memory is short, the kernel should kill any other process before desktopd, because without desktopd nothing is
+/// started again. So by default all services have a higher score than desktopd. The score of a service is relative to
+/// that of desktopd, which Docker or Kubernetes may have set to any value. Raising a score is always allowed.
 fn oom_score(more: Option<i32>, tell: impl Fn(String)) -> Result<(), Failure> {
     let own = read::kernel_text(OOM_SCORE).trim().parse().unwrap_or(0);
     let score = (own + more.unwrap_or(OOM_SCORE_MORE)).clamp(-1000, 1000);
     let operation = format!("setting oom-score-adj = {score}");
     match std::fs::write(OOM_SCORE, score.to_string()) {
-        // Where nothing was asked for, there is nothing to tell.
+        // If the service's file does not set a score, a failure needs no warning.
         Err(_) if more.is_none() => Ok(()),
         Err(error) if is_refused(&error) => {
             tell(refused(&operation, &error));
@@ -60,7 +60,7 @@ fn oom_score(more: Option<i32>, tell: impl Fn(String)) -> Result<(), Failure> {
     }
 }
 
-/// Becomes the user.
+/// Changes to the service's user and groups.
 pub(super) fn become_user(orders: &Orders) -> Result<(), Failure> {
     match &orders.identity {
         Some(identity) => become_other(identity, &orders.groups),
@@ -69,7 +69,7 @@ pub(super) fn become_user(orders: &Orders) -> Result<(), Failure> {
     }
 }
 
-/// Goes to the folder that it works in.
+/// Changes to the service's working directory.
 pub(super) fn enter(orders: &Orders) -> Result<(), Failure> {
     let folder = format!("changing to the folder {}", orders.cwd.display());
     match chdir(&orders.cwd) {
@@ -93,7 +93,7 @@ fn become_other(identity: &Identity, more: &[u32]) -> Result<(), Failure> {
     at("setuid", setresuid(uid, uid, uid))
 }
 
-/// Adds groups to those that this process has.
+/// Adds supplementary groups to those of this process.
 fn join(orders: &Orders) -> Result<(), Failure> {
     let own: Vec<u32> = at("getgroups", getgroups())?.into_iter().map(Gid::as_raw).collect();
     let all = together(own.iter().copied(), &orders.groups);
@@ -123,7 +123,7 @@ fn together(own: impl Iterator<Item = u32>, more: &[u32]) -> Vec<Gid> {
     all.into_iter().map(Gid::from_raw).collect()
 }
 
-/// Whether it is this process or this container that may not, rather than that it cannot be done.
+/// Whether the error means a missing permission of this process or container, and not an impossible operation.
 fn is_refused(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }

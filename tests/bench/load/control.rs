@@ -1,4 +1,4 @@
-//! Questions to a control socket: each over a connection of its own, as a command asks.
+//! Requests to a control socket: each over a connection of its own, as a command does.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::{Outcome, net, stats};
 
-/// Between two questions.
+/// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(10);
 
 pub fn run(socket: &Path, path: &str, time: Duration) -> Outcome {

@@ -1,4 +1,4 @@
-//! Wrong passwords from one address, as many at once as there are connections.
+//! Wrong passwords from one address, one at a time on each connection.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::net::{self, Wire};
 use crate::{Many, Outcome};
 
-/// How often each answer was given.
+/// The number of each kind of answer.
 #[derive(Default)]
 struct Answers {
     refused: u64,
@@ -51,7 +51,7 @@ async fn guess(many: Many, from: Ipv4Addr, number: usize, end: Instant) -> Outco
             Ok(401 | 403) => answers.refused += 1,
             Ok(429) => answers.too_many += 1,
             Ok(status) => return Err(format!("a wrong password was answered with {status}").into()),
-            // Not to be served at all is an answer as well, and a new attempt another connection.
+            // A refused connection is an answer as well, and a new attempt uses another connection.
             Err(_) => {
                 answers.cut += 1;
                 wire = None;

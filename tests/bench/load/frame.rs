@@ -1,12 +1,12 @@
-//! The few bytes of RFC 6455 that a connection needs once it is open.
+//! WebSocket frames (RFC 6455), as far as an open connection needs them.
 
-/// A message of bytes.
+/// The opcode of a binary message.
 pub const BINARY: u8 = 2;
 pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// A frame's beginning.
+/// The head of a frame.
 #[derive(Clone, Copy)]
 pub struct Head {
     pub opcode: u8,

@@ -1,4 +1,4 @@
-//! A logged-in stream: how long its pictures take from the service to the browser.
+//! A stream with a login: how long its pictures take from the service to the browser.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,9 @@
-//! The load of `tests/bench/gateway`: WebSocket messages and what answers them, requests at a constant rate,
-//! downloads that cost the reader nothing, wrong passwords, and questions to the control socket.
+//! The load generator of `tests/bench/gateway`: WebSocket messages and a server that answers them, requests at a
+//! constant rate, downloads that cost the reader nothing, wrong passwords, and requests to the control socket.
 //!
-//! Invariants: whatever does not go as it should (another status, a closed connection) is an error and ends with code
-//! 1, so that no figure stands for something else; one thread each, as whoever measures takes time from the measured.
+//! Invariants: an unexpected result (another status, a closed connection) is an error and ends with code 1, so that no
+//! figure hides a failure; one thread for each measurement, because processor time of the load is missing for the
+//! measured program.
 
 mod control;
 mod flood;
@@ -35,17 +36,17 @@ enum What {
     Server { address: SocketAddr },
     /// Messages of 1 KiB there and back.
     Pingpong(Many),
-    /// What comes over a WebSocket, thrown away.
+    /// Receives over a WebSocket, and discards the data.
     Bulk(Many),
-    /// A file again and again, thrown away.
+    /// Downloads a file again and again, and discards the data.
     Download(Many),
     /// The delay of a stream's pictures.
     Frames(Many),
-    /// Requests at a constant rate, whether or not the earlier ones were answered, timed from when each was due.
+    /// Requests at a constant rate, whether or not the earlier requests were answered, each timed from when it was due.
     Rate {
         #[command(flatten)]
         many: Many,
-        /// Requests a second, over all connections.
+        /// Requests per second, over all connections.
         #[arg(long)]
         rate: f64,
     },
@@ -53,11 +54,11 @@ enum What {
     Flood {
         #[command(flatten)]
         many: Many,
-        /// The address that they come from.
+        /// The source address.
         #[arg(long, default_value = "127.0.0.2")]
         from: Ipv4Addr,
     },
-    /// Questions to a control socket, one after the other.
+    /// Requests to a control socket, one after the other.
     Control {
         socket: PathBuf,
         #[arg(long, default_value = "/api/status")]
@@ -67,7 +68,7 @@ enum What {
     },
 }
 
-/// Connections to one place for some time.
+/// Connections to one address for some time.
 #[derive(Args, Clone)]
 struct Many {
     address: SocketAddr,
@@ -86,7 +87,7 @@ impl Many {
         Duration::from_secs_f64(self.seconds)
     }
 
-    /// The head of a request, with these lines besides.
+    /// The head of a request, with these additional lines.
     fn head(&self, more: &str) -> String {
         let mut head = format!("GET {} HTTP/1.1\r\nHost: {}\r\n", self.path, self.address);
         for line in &self.headers {

@@ -1,4 +1,4 @@
-//! Connections, and what HTTP is needed to open them.
+//! Connections, and the part of HTTP that is needed to open them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -9,11 +9,11 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::frame::{self, Head};
 use crate::{Many, Outcome};
 
-/// What asks for a WebSocket. The key's answer is not checked: it is another's to test.
+/// The headers of a WebSocket handshake. The answer to the key is not checked: other tests do that.
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-/// A connection with what was read from it and not used.
+/// A connection, with the bytes that were read from it and not used yet.
 pub struct Wire {
     pub stream: TcpStream,
     pub read: Vec<u8>,
@@ -58,7 +58,7 @@ impl Wire {
         }
     }
 
-    /// Reads on. The end is an error.
+    /// Reads more. The end of the connection is an error.
     pub async fn more(&mut self) -> Outcome {
         match self.stream.read_buf(&mut self.read).await? {
             0 => Err("the connection was closed".into()),
@@ -66,7 +66,7 @@ impl Wire {
         }
     }
 
-    /// The next whole frame, at the start of what was read.
+    /// The next whole frame, at the start of the bytes that were read.
     pub async fn frame(&mut self) -> Outcome<Head> {
         loop {
             if let Some(head) = frame::head(&self.read).filter(|head| head.end <= self.read.len()) {
@@ -76,7 +76,7 @@ impl Wire {
         }
     }
 
-    /// Throws away up to `most` bytes and says how many; the kernel does not even copy them.
+    /// Discards up to `most` bytes and returns their number; the kernel does not even copy them.
     pub async fn discard(&mut self, most: usize, scratch: &mut [u8]) -> Outcome<usize> {
         if !self.read.is_empty() {
             let taken = self.read.len().min(most);
@@ -101,7 +101,7 @@ pub fn status(head: &str) -> Option<u16> {
     head.split(' ').nth(1)?.parse().ok()
 }
 
-/// Only this status will do.
+/// Fails unless the status is this one.
 pub fn expect(head: &str, wanted: u16) -> Outcome {
     if status(head) == Some(wanted) {
         return Ok(());

@@ -1,5 +1,6 @@
-//! Requests at a constant rate. A client that waits for an answer before it asks again asks less of a slow server and
-//! never sees its worst moments; here each request is due at a time of its own and counts from then.
+//! Requests at a constant rate. A client that waits for an answer before its next request sends fewer requests to a
+//! slow server and never sees the server's worst moments; here each request has a time at which it is due, and is timed
+//! from then.
 //!
 //! Not on tokio, whose clock has milliseconds.
 
@@ -21,12 +22,13 @@ const LAST: Duration = Duration::from_secs(30);
 struct Line {
     stream: TcpStream,
     read: Vec<u8>,
-    /// When the request that is under way was due.
+    /// When the current request was due.
     due: Option<Instant>,
 }
 
 pub fn run(many: &Many, rate: f64) -> Outcome {
-    // Requests come when they are due, not some together 50 us later; where that may not be set, all wait alike.
+    // Sends requests when they are due, not several together 50 us later; where that may not be set, all measurements
+    // have the same delay.
     let _ = std::fs::write("/proc/self/timerslack_ns", "1");
     let request = many.head("");
     let mut lines = Vec::new();
@@ -70,7 +72,7 @@ pub fn run(many: &Many, rate: f64) -> Outcome {
     Ok(())
 }
 
-/// The lines that have something, at the latest at this time.
+/// The connections with something to read, at the latest at this time.
 fn readable(lines: &[Line], until: Instant) -> Outcome<Vec<usize>> {
     let busy: Vec<usize> = (0..lines.len()).filter(|index| lines[*index].due.is_some()).collect();
     let mut asked: Vec<PollFd<'_>> =
@@ -89,7 +91,7 @@ fn readable(lines: &[Line], until: Instant) -> Outcome<Vec<usize>> {
 }
 
 impl Line {
-    /// Reads on; how long the answer took when it is whole.
+    /// Reads more; the time that the answer took, once it is complete.
     fn take(&mut self) -> Outcome<Option<Duration>> {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {

@@ -1,4 +1,4 @@
-//! How much passes: messages there and back, and bytes one way.
+//! Throughput: messages there and back, and bytes one way.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use crate::frame::{self, BINARY};
 use crate::net::{self, Wire};
 use crate::{Many, Outcome};
 
-/// Enough to take all that a socket holds.
+/// Large enough for everything that a socket holds.
 const SCRATCH: usize = 1024 * 1024;
 
-/// Runs one task for each connection, all from the same moment, and adds up what they counted.
+/// Runs one task for each connection, all from the same moment, and adds up their counts.
 async fn together<F, R>(many: Many, mut open: Vec<Wire>, task: F) -> Outcome<(u64, Duration)>
 where
     F: Fn(Wire, Many, Instant) -> R,
@@ -94,7 +94,7 @@ pub async fn download(many: Many) -> Outcome {
         let request = many.head("");
         let mut scratch = vec![0; SCRATCH];
         let mut count = 0;
-        // Whole files, or a fast start would be worth more than a fast end.
+        // Whole files only, otherwise a fast start would count more than a fast end.
         while Instant::now() < end {
             let head = wire.ask(&request).await?;
             net::expect(&head, 200)?;

@@ -1,4 +1,4 @@
-//! What stands behind the proxies where WebSocket connections are measured.
+//! The service behind the proxies where WebSocket connections are measured.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,7 +21,7 @@ pub async fn run(address: SocketAddr) -> Outcome {
     let listener: TcpListener = socket.listen(4096)?;
     loop {
         let (stream, _) = listener.accept().await?;
-        // How a connection ends concerns its two ends only.
+        // A connection's result matters to its client only.
         tokio::spawn(async { serve(stream).await.ok() });
     }
 }
@@ -52,7 +52,7 @@ async fn serve(stream: TcpStream) -> Outcome {
 }
 
 async fn echo(mut wire: Wire) -> Outcome {
-    // A connection that says nothing should not cost what the head needed.
+    // An idle connection should not keep the memory that its head needed.
     wire.read.shrink_to(4096);
     loop {
         let head = wire.frame().await?;
@@ -89,7 +89,7 @@ async fn pictures(mut wire: Wire) -> Outcome {
     }
 }
 
-/// Nanoseconds that both ends know.
+/// Nanoseconds of a clock that both ends share.
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or_default()

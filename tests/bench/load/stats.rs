@@ -1,8 +1,8 @@
-//! What many times come to.
+//! Statistics of many times.
 
 use std::time::Duration;
 
-/// Prints how many there are, and their median, their 99th hundredth and the longest, in microseconds.
+/// Prints the number of times, their median, their 99th percentile and the longest, in microseconds.
 pub fn print(mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |part: f64| {

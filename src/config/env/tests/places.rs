@@ -1,11 +1,11 @@
-//! What comes from places where people have been before: other images, other providers, earlier starts.
+//! Tests of values that come from other images, from cloud providers, from Kubernetes and from earlier starts.
 
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
 #[test]
-fn flags_of_the_older_images_start_scripts_are_understood_or_told() {
+fn flags_of_older_start_scripts_are_understood_or_reported() {
     let (env, problems) = environment(
         &[],
         &["--no-update-portal", "--no-forward-compat", "--no-user-keys", "--sync-home", "--new-flag", "A=b"],
@@ -41,7 +41,7 @@ fn service_links_of_kubernetes_change_nothing_and_are_no_problem() {
         "Selkies gets neither"
     );
     assert_eq!(env.text("REDIS_PORT"), Some("tcp://10.0.0.1:6379"), "what is not ours passes on");
-    // Written by a person it is a mistake as before.
+    // As an argument it was written by a person, so it is a mistake.
     let (_, problems) = environment(&[], &["SSH_PORT=tcp://10.0.0.1:22"]);
     assert_eq!(problems.len(), 1);
 }
@@ -56,7 +56,7 @@ fn edits_of_the_front_door_count_from_the_next_start_on() {
 
     left.write("system", "WEB_USER=user\nWEB_PASSWORD=of-the-image\n");
     let (opened, told) = start().opened(&left.files());
-    assert_eq!((password(&opened), told), ("given".to_owned(), vec![]), "an image's is nobody's word");
+    assert_eq!((password(&opened), told), ("given".to_owned(), vec![]), "an image's value does not count");
     let (read, told) = left.read(&opened);
     assert_eq!(password(&read), "given");
     assert!(told.len() == 1 && told[0].contains("WEB_PASSWORD: it was there before"), "{told:?}");
@@ -70,11 +70,12 @@ fn edits_of_the_front_door_count_from_the_next_start_on() {
     let (read, told) = left.read(&opened);
     assert_eq!((password(&read).as_str(), told), ("edited", vec![]));
     assert_eq!(source(&read, "WEB_USER").1, left.files().system.display().to_string());
-    // What is remembered as ours must not be an edit, or the start after the next would take it for ours.
+    // The copy of the daemon's own values must not contain an edit, or the daemon would take the edit for its own
+    // later.
     let kept = |name: &str| read.without_edits().get(OsStr::new(name)).and_then(|value| value.to_str());
     assert_eq!((kept("WEB_USER"), kept("ENABLE_HTTPS")), (Some("user"), None));
 
-    // Whoever else can write the file says nothing about the door.
+    // A file that any user can write does not count for the front door.
     std::fs::set_permissions(left.files().system, std::fs::Permissions::from_mode(0o666)).unwrap();
     let (opened, told) = start().opened(&left.files());
     assert_eq!(password(&opened), "given");
@@ -82,7 +83,7 @@ fn edits_of_the_front_door_count_from_the_next_start_on() {
 }
 
 #[test]
-fn what_a_script_writes_before_the_first_time_is_an_edit() {
+fn value_that_a_script_writes_before_the_daemon_is_an_edit() {
     let left = Left::new();
     std::fs::remove_file(left.files().written).unwrap();
     left.write("system", "A=image\nB=image\n");

@@ -1,10 +1,10 @@
-//! What holds of every environment.
+//! Property tests: invariants of every environment.
 
 use super::*;
 use proptest::prelude::*;
 use std::os::unix::ffi::OsStringExt;
 
-/// Bytes that an environment can hold, more often than chance would have it the ones with a meaning.
+/// Bytes that an environment can hold, with a higher share of bytes that have a meaning.
 fn bytes(allowed: &'static str) -> impl Strategy<Value = OsString> {
     let plain = prop::collection::vec(1u8..=255, 0..24).prop_map(OsString::from_vec);
     prop_oneof![plain, allowed.prop_map(OsString::from)]
@@ -25,7 +25,7 @@ fn name() -> impl Strategy<Value = OsString> {
 
 proptest! {
     #[test]
-    fn no_environment_is_too_much(
+    fn any_environment_is_read_and_no_other_variable_is_lost(
         pairs in prop::collection::vec((name(), bytes("(___|\"|'| |%|=|\n|://|70000|true|a){0,6}")), 0..12),
         arguments in prop::collection::vec(bytes("[A-Z_]{0,8}=?(\"|'|_|a){0,6}"), 0..4),
     ) {
@@ -37,7 +37,7 @@ proptest! {
         for (name, _) in &pairs {
             prop_assert!(ours(name) || env.raw.contains_key(name), "{name:?} is lost");
         }
-        // Names of shells apart, nobody touches a value.
+        // Values under names that are not valid in a shell stay unchanged.
         for (name, value) in pairs.iter().rev() {
             let last = pairs.iter().rev().find(|(other, _)| other == name);
             let argued = arguments.iter().any(|argument| argument.as_encoded_bytes().starts_with(name.as_encoded_bytes()));

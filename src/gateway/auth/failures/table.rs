@@ -1,4 +1,4 @@
-//! What is known of each network, and who of it waits. The rules of slowing down, without waiting for anything.
+//! The state of each network and its waiting attempts: the rules of the rate limit, without any waiting.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -12,68 +12,68 @@ use super::super::digest::Mark;
 use super::super::network::Network;
 use super::COME_BACK;
 
-/// Mistakes that cost nothing.
+/// Failures without a pause.
 const FREE: u32 = 3;
 
 /// The first pause; it doubles with each failure.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The longest pause: what a person waits at most behind a guesser's address.
+/// The longest pause. A user behind an attacker's address waits at most this long.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// Failures older than this are forgotten.
 pub(super) const MEMORY: Duration = Duration::from_secs(5 * 60);
 
-/// So many failures in this time are a ban.
+/// This many failures within this time cause a ban.
 const TOO_MANY: usize = 5;
 const WINDOW: Duration = Duration::from_secs(2 * 60);
 
-/// How long it lasts.
+/// How long a ban lasts.
 pub(super) const BAN: Duration = Duration::from_secs(5 * 60);
 
-/// Mistakes of one network that are known again.
+/// How many wrong values are remembered per network.
 const MISTAKES: usize = 8;
 
-/// Networks that are remembered.
+/// How many networks are remembered.
 pub(super) const NETWORKS: usize = 4096;
 
-/// Attempts that wait at once: of one network, and of all.
+/// How many attempts wait at the same time: per network, and in total.
 pub(super) const WAITING: usize = 256;
 pub(super) const WAITING_ALL: usize = 1024;
 
-/// One network.
+/// The state of one network.
 pub(super) struct Record {
     public: bool,
     /// Failures in a row, for the pause.
     failures: u32,
-    /// When the last few were.
+    /// When the last few failures happened.
     recent: Vec<Instant>,
     last: Instant,
-    /// The last few mistakes.
+    /// The fingerprints of the last few wrong values.
     mistakes: VecDeque<Mark>,
     banned: Option<Instant>,
-    /// No attempt is checked before.
+    /// No attempt is checked before this time.
     open_at: Instant,
     /// An attempt is being checked.
     busy: bool,
-    /// The last to come stands last.
+    /// The waiting attempts; the newest is last.
     waiting: Vec<u64>,
     changed: Arc<Notify>,
-    /// Wrong tokens whose answers are held back.
+    /// Wrong tokens whose responses are delayed.
     pub(super) held: usize,
-    /// Until when somebody is taken to be guessing at an address that cannot be banned.
+    /// Until when this address is treated as under attack. Only for addresses that cannot be banned.
     besieged: Option<Instant>,
 }
 
-/// What somebody sees who waits.
+/// The state of a waiting attempt.
 pub(super) enum Look {
-    /// It is their turn.
+    /// It is the turn of this attempt.
     Go,
-    /// It is nobody's before then.
+    /// No attempt gets a turn before this time.
     At(Instant),
-    /// Others come first.
+    /// Other attempts come first.
     Later,
-    /// They were sent away, and may come back after that time.
+    /// Refused. The client may try again after this time.
     Refused(Duration),
 }
 
@@ -103,12 +103,12 @@ impl Record {
         }
     }
 
-    /// How long a ban still lasts.
+    /// The remaining time of a ban.
     pub(super) fn banned(&self, now: Instant) -> Option<Duration> {
         self.banned.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// How long somebody waits who has failed so often.
+    /// The pause after this number of failures.
     pub(super) fn pause(&self) -> Duration {
         match self.failures.checked_sub(FREE) {
             Some(doublings) => (PAUSE * 2_u32.pow(doublings.min(8))).min(LONGEST),
@@ -116,12 +116,12 @@ impl Record {
         }
     }
 
-    /// Whether this mistake was made a moment ago.
+    /// Whether this wrong value was sent a short time ago.
     pub(super) fn knows(&self, mark: Mark) -> bool {
         self.mistakes.contains(&mark)
     }
 
-    /// One more failure. Whether it was one too many.
+    /// Counts one more failure. Returns whether it causes a ban.
     pub(super) fn fail(&mut self, mark: Mark, now: Instant) -> bool {
         self.mistakes.truncate(MISTAKES - 1);
         self.mistakes.push_front(mark);
@@ -142,7 +142,7 @@ impl Record {
         self.public
     }
 
-    /// Whether somebody guesses there, though it may not be whoever asks.
+    /// Whether this address is under attack. The client that asks need not be the attacker.
     pub(super) fn besieged(&self, now: Instant) -> bool {
         self.besieged.is_some_and(|until| now < until)
     }
@@ -168,7 +168,7 @@ impl Record {
 }
 
 impl Table {
-    /// What is known of a network.
+    /// The record of a network.
     pub(super) fn record(&mut self, network: Network, now: Instant) -> &mut Record {
         if self.records.len() >= NETWORKS && !self.records.contains_key(&network.address) {
             self.make_room(now);
@@ -179,14 +179,14 @@ impl Table {
         record
     }
 
-    /// Whether a network has made this mistake already, unless it is banned.
+    /// Whether a network has sent this wrong value already. The error is the remaining time of a ban.
     pub(super) fn knows(&mut self, network: Network, mark: Mark, now: Instant) -> Result<bool, Duration> {
         let Some(record) = self.records.get_mut(&network.address) else { return Ok(false) };
         record.forget(now);
         record.banned(now).map_or_else(|| Ok(record.knows(mark)), Err)
     }
 
-    /// Joins those who wait, as the last to come. Too many: somebody else has to go.
+    /// Adds a waiting attempt, as the newest. If too many wait, the oldest attempt of a network is refused.
     pub(super) fn queue(&mut self, network: Network, now: Instant) -> (u64, Arc<Notify>) {
         if self.waiting >= WAITING_ALL {
             let largest = self.records.iter().max_by_key(|(_, record)| record.waiting.len());
@@ -215,7 +215,7 @@ impl Table {
         }
     }
 
-    /// Whether it is somebody's turn, who takes it if it is.
+    /// Whether it is the turn of this attempt. If so, the attempt takes the turn.
     pub(super) fn look(&mut self, address: IpAddr, ticket: u64, now: Instant) -> Look {
         let Some(record) = self.records.get_mut(&address) else { return Look::Refused(COME_BACK) };
         if let Some(wait) = record.banned(now) {
@@ -236,7 +236,7 @@ impl Table {
         Look::Go
     }
 
-    /// Somebody waits no longer. Whether they had not come to their turn, so that the next may be that of another.
+    /// Removes a waiting attempt. Returns whether it had not had its turn, so that another attempt may be next.
     pub(super) fn leave(&mut self, address: IpAddr, ticket: u64) -> bool {
         let Some(record) = self.records.get_mut(&address) else { return false };
         let before = record.waiting.len();
@@ -247,17 +247,17 @@ impl Table {
         left > 0
     }
 
-    /// Whether somebody guesses at an address that cannot be banned.
+    /// Whether an address is under attack that cannot be banned.
     pub(super) fn besieged(&self, address: IpAddr, now: Instant) -> bool {
         self.records.get(&address).is_some_and(|record| record.besieged(now))
     }
 
-    /// An attempt was right, or wrong in a certain way. Whether the network is banned now.
+    /// Records that an attempt was right, or wrong with this fingerprint. Returns whether the network is banned now.
     pub(super) fn end(&mut self, address: IpAddr, wrong: Option<Mark>, now: Instant) -> bool {
         let Some(record) = self.records.get_mut(&address) else { return false };
         let Some(mark) = wrong else {
             record.failures = 0;
-            // Who was right need not be who was wrong, where everybody has the same address.
+            // Clients that share an address need not be the same user: the failures of an attacker are kept.
             if record.public {
                 record.recent.clear();
             }
@@ -269,7 +269,7 @@ impl Table {
         banned
     }
 
-    /// The attempt is over, whatever came of it.
+    /// Ends the attempt, whatever its result.
     pub(super) fn free(&mut self, address: IpAddr) {
         if let Some(record) = self.records.get_mut(&address) {
             record.busy = false;
@@ -278,7 +278,7 @@ impl Table {
         self.tidy(address);
     }
 
-    /// An answer is held back no longer.
+    /// A delayed response was sent.
     pub(super) fn answered(&mut self, address: IpAddr) {
         if let Some(record) = self.records.get_mut(&address) {
             record.held -= 1;
@@ -300,7 +300,7 @@ impl Table {
         self.records.retain(|_, record| !record.is_clean(now));
         if self.records.len() >= NETWORKS {
             let idle = self.records.iter().filter(|(_, record)| record.is_idle());
-            // Who is banned is forgotten last.
+            // A banned network is removed last.
             let oldest = idle.min_by_key(|(_, record)| (record.banned(now).is_some(), record.last));
             if let Some(address) = oldest.map(|(address, _)| *address) {
                 self.records.remove(&address);

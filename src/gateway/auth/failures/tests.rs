@@ -1,4 +1,4 @@
-//! Tests, by a clock that moves only when everybody waits.
+//! Tests with a paused clock, which moves only when all tasks wait.
 
 use super::table::{BAN, MEMORY, NETWORKS, WAITING, WAITING_ALL};
 use super::*;
@@ -15,7 +15,7 @@ fn failures() -> Failures {
     Failures::new(Arc::default())
 }
 
-/// A mistake that nobody has made before.
+/// The fingerprint of a new wrong value.
 fn new() -> Mark {
     rand::random()
 }
@@ -49,7 +49,7 @@ async fn a_public_address_that_guesses_is_banned_for_a_while() {
     assert_eq!(fail(&failures, STRANGER).await, Err(BAN));
     tokio::time::advance(BAN / 2).await;
     assert_eq!(failures.wrong(STRANGER, new()).await, Err(BAN / 2));
-    // Another one is not.
+    // Another address is not banned.
     assert_eq!(fail(&failures, of("203.0.113.2")).await, Ok(0));
     tokio::time::advance(BAN / 2).await;
     assert_eq!(fail(&failures, STRANGER).await, Ok(0));
@@ -58,7 +58,7 @@ async fn a_public_address_that_guesses_is_banned_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_who_mistypes_now_and_then_is_not_banned() {
+async fn occasional_failures_do_not_cause_a_ban() {
     let failures = failures();
     for _ in 0..20 {
         fail(&failures, STRANGER).await.unwrap();
@@ -75,7 +75,7 @@ async fn wrong_tokens_count_without_taking_turns() {
         failures.wrong(HOME, new()).await.unwrap();
         assert_eq!(before.elapsed().as_millis(), expected);
     }
-    // A password waits for no token.
+    // A password does not wait for delayed tokens.
     assert_eq!(fail(&failures, HOME).await, Ok(0));
     let held: Vec<_> = (0..HELD).map(|_| failures.wrong(HOME, new())).collect();
     let held = futures_util::future::join_all(held);
@@ -89,7 +89,7 @@ async fn wrong_tokens_count_without_taking_turns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_mistake_again_is_no_further_guess() {
+async fn repeated_wrong_value_is_not_counted_again() {
     let failures = failures();
     let mark = new();
     assert_eq!(failures.knows(STRANGER, mark), Ok(false));
@@ -110,7 +110,7 @@ async fn the_same_mistake_again_is_no_further_guess() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn being_right_clears_the_slate() {
+async fn right_attempt_clears_the_failures() {
     let failures = failures();
     for _ in 0..4 {
         fail(&failures, STRANGER).await.unwrap();
@@ -120,7 +120,7 @@ async fn being_right_clears_the_slate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_tries_once_is_not_kept_out_by_hundreds_who_wait() {
+async fn single_attempt_is_not_delayed_by_hundreds_of_waiting_attempts() {
     let failures = failures();
     let guess = |failures: Failures| async move { fail(&failures, HOME).await };
     let guesses: Vec<_> = (0..200).map(|_| tokio::spawn(guess(failures.clone()))).collect();
@@ -135,20 +135,20 @@ async fn whoever_tries_once_is_not_kept_out_by_hundreds_who_wait() {
         let _ = guess.await.unwrap();
     }
     assert_eq!(failures.lock().size().1, 0);
-    // They were told to come back; few were tried.
+    // Most of them were refused; few were checked.
     let counters = failures.counts.read();
     assert!(counters.refused > 150 && counters.attempts < 20, "{counters:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_goes_away_while_they_wait_has_not_tried() {
+async fn attempt_that_is_dropped_while_it_waits_is_not_counted() {
     let failures = failures();
     let checked = failures.turn(HOME).await.ok().unwrap();
     let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(failures.turn(HOME))).collect();
     for turn in &mut waiting {
         assert!(futures_util::poll!(turn).is_pending());
     }
-    // The one whose turn it would be goes; it is that of the one before.
+    // The next in turn is dropped; the turn goes to the attempt before it.
     drop(waiting.pop());
     checked.end(Some(new()));
     assert!(futures_util::poll!(&mut waiting[1]).is_ready());
@@ -157,7 +157,7 @@ async fn whoever_goes_away_while_they_wait_has_not_tried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_waiting_goes_when_too_many_wait() {
+async fn oldest_waiting_attempt_is_refused_when_too_many_wait() {
     let failures = failures();
     let _checked = failures.turn(HOME).await.ok().unwrap();
     let mut waiting: Vec<_> = (0..WAITING).map(|_| Box::pin(failures.turn(HOME))).collect();
@@ -172,7 +172,7 @@ async fn the_longest_waiting_goes_when_too_many_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_is_bounded_and_networks_count_as_one() {
+async fn memory_is_bounded_and_a_network_has_one_record() {
     let failures = failures();
     for n in 0..6000_u32 {
         fail(&failures, Network::of(IpAddr::V4((0x0b00_0000 + n).into()))).await.unwrap();
@@ -197,7 +197,7 @@ async fn memory_is_bounded_and_networks_count_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_somebody_guesses_whom_nobody_can_ban_nothing_is_answered_without_a_turn() {
+async fn shared_address_under_attack_is_besieged_until_the_ban_time_ends() {
     let failures = failures();
     let (home, stranger) = (HOME, STRANGER);
     for _ in 0..4 {
@@ -207,10 +207,10 @@ async fn where_somebody_guesses_whom_nobody_can_ban_nothing_is_answered_without_
     assert!(!failures.besieged(home));
     fail(&failures, HOME).await.unwrap();
     fail(&failures, STRANGER).await.unwrap();
-    // The other one is banned.
+    // The public address is banned instead.
     assert!(failures.besieged(home) && !failures.besieged(stranger));
     failures.turn(HOME).await.unwrap().end(None);
-    assert!(failures.besieged(home), "somebody else was right");
+    assert!(failures.besieged(home), "a right attempt does not end it");
     tokio::time::advance(BAN).await;
     assert!(!failures.besieged(home));
 }

@@ -1,4 +1,4 @@
-//! Tests, by a clock that moves only when everybody waits.
+//! Tests with a paused clock, which moves only when all tasks wait.
 
 use super::*;
 use futures_util::FutureExt;
@@ -11,19 +11,19 @@ fn from(address: &str) -> Asker {
     Asker { from: Network::of(address.parse().unwrap()), known: false }
 }
 
-/// Somebody who waits, or has come to their turn already.
+/// An attempt that waits, or has had its turn already.
 fn ask(queue: &Queue, asker: Asker) -> Enter<'_> {
     let mut enter: Enter<'_> = Box::pin(queue.enter(asker));
-    assert!(look(&mut enter).is_none(), "somebody is inside");
+    assert!(look(&mut enter).is_none(), "another attempt has the thread");
     enter
 }
 
-/// What has come of it until now.
+/// The result of the attempt, if there is one yet.
 fn look(enter: &mut Enter<'_>) -> Option<Result<Pass, Duration>> {
     tokio::task::unconstrained(enter.as_mut()).now_or_never()
 }
 
-/// Somebody of a flood: each time of another network of the same provider.
+/// An attempt of a flood: each one comes from another network of the same provider.
 fn flood(n: u64) -> Asker {
     let bits = (0x2001_0db8_u128 << 96) | (u128::from(n) << 64) | 1;
     Asker { from: Network::of(Ipv6Addr::from_bits(bits).into()), known: false }
@@ -35,13 +35,13 @@ async fn full() -> (Queue, Pass) {
     (queue, pass)
 }
 
-/// Whose turn it is now.
+/// Which attempts have their turn now.
 fn entered(waiting: &mut [Enter<'_>]) -> Vec<bool> {
     waiting.iter_mut().map(|enter| matches!(look(enter), Some(Ok(_)))).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_equals_the_last_to_come_goes_first_and_who_has_gone_is_not_waited_for() {
+async fn newest_of_equal_attempts_goes_first_and_dropped_ones_are_skipped() {
     let queue = Queue::new(2);
     let asker = |n: u64| from(&format!("198.{n}.0.1"));
     let inside = [queue.enter(asker(0)).await, queue.enter(asker(1)).await];
@@ -50,7 +50,7 @@ async fn of_equals_the_last_to_come_goes_first_and_who_has_gone_is_not_waited_fo
     drop(inside);
     let mut passes: Vec<_> = waiting.iter_mut().map(look).collect();
     assert_eq!(passes.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true]);
-    // Given to somebody who never takes it.
+    // The turn is given to an attempt that never takes it.
     passes.pop();
     drop(waiting.remove(0));
     passes.clear();
@@ -58,7 +58,7 @@ async fn of_equals_the_last_to_come_goes_first_and_who_has_gone_is_not_waited_fo
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_comes_from_elsewhere_goes_before_a_crowd_however_many_come_after() {
+async fn client_of_another_provider_goes_before_a_flood() {
     for newcomer in ["2001:db9::1", "203.0.113.1", "192.168.0.1"] {
         let (queue, mut inside) = full().await;
         let mut crowd = Vec::new();
@@ -68,7 +68,7 @@ async fn whoever_comes_from_elsewhere_goes_before_a_crowd_however_many_come_afte
                 crowd.push(enter);
             }
         }
-        // Some of the crowd were checked, and were wrong.
+        // Some attempts of the flood were checked, and were wrong.
         for _ in 0..10 {
             drop(inside);
             let mut next = None;
@@ -94,7 +94,7 @@ async fn whoever_comes_from_elsewhere_goes_before_a_crowd_however_many_come_afte
 }
 
 #[tokio::test(start_paused = true)]
-async fn within_one_provider_another_customer_goes_first_and_two_crowds_share() {
+async fn another_customer_of_one_provider_goes_first_and_two_floods_share() {
     let (queue, inside) = full().await;
     let mut waiting: Vec<_> = (1..40).map(|n| ask(&queue, flood(n))).collect();
     waiting.push(ask(&queue, from("2001:db8:1:2::1")));
@@ -103,7 +103,7 @@ async fn within_one_provider_another_customer_goes_first_and_two_crowds_share() 
     assert_eq!(entered(&mut waiting).iter().position(|entered| *entered), Some(39));
     drop(waiting);
 
-    // Two crowds get as much as each other, however unequal they are.
+    // Two floods get the same number of checks, however different they are in size.
     let (queue, mut inside) = full().await;
     let mut checked = [0, 0];
     let mut n = 1;
@@ -124,7 +124,7 @@ async fn within_one_provider_another_customer_goes_first_and_two_crowds_share() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_leaves_one_of_several_threads_to_others() {
+async fn flood_leaves_one_of_several_threads_free() {
     let queue = Queue::new(2);
     let mut passes = Vec::new();
     for n in 0..10 {
@@ -135,16 +135,16 @@ async fn a_crowd_leaves_one_of_several_threads_to_others() {
     for newcomer in ["203.0.113.1", "2001:db9::1"] {
         let pass = queue.enter(from(newcomer)).now_or_never().expect("there is a thread").unwrap();
         drop(pass);
-        assert!(look(&mut crowd).is_none(), "the thread is not for the crowd");
+        assert!(look(&mut crowd).is_none(), "the thread is not for the flood");
     }
     drop(passes);
-    assert!(matches!(look(&mut crowd), Some(Ok(_))), "the crowd's own thread is free");
+    assert!(matches!(look(&mut crowd), Some(Ok(_))), "the thread of the flood is free");
     drop(crowd);
     assert_eq!(queue.lock().free, 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_right_before_goes_before_everybody_who_was_not() {
+async fn known_browser_and_known_network_go_before_other_clients() {
     let (queue, inside) = full().await;
     queue.learn(from("203.0.113.1").from);
     let strangers = (0..20).map(|n| ask(&queue, from(&format!("198.{n}.0.1"))));
@@ -161,13 +161,13 @@ async fn who_was_right_before_goes_before_everybody_who_was_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_too_many_hears_so_at_once_and_it_is_one_of_the_crowd() {
+async fn when_too_many_wait_one_of_the_flood_is_refused_at_once() {
     let (queue, inside) = full().await;
     let mut crowd: Vec<_> = (1..=64).map(|n| ask(&queue, flood(n))).collect();
     let mut person = ask(&queue, from("203.0.113.1"));
     assert!(crowd.iter_mut().any(|enter| matches!(look(enter), Some(Err(COME_BACK)))));
     assert_eq!(queue.lock().waiting.len(), WAITING);
-    // One more of the crowd takes the place of none but the crowd's.
+    // More attempts of the flood replace only attempts of the flood.
     let _more: Vec<_> = (65..200)
         .map(|n| {
             let mut enter: Enter<'_> = Box::pin(queue.enter(flood(n)));
@@ -181,7 +181,7 @@ async fn one_too_many_hears_so_at_once_and_it_is_one_of_the_crowd() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_ever() {
+async fn waiting_attempt_is_refused_after_its_patience() {
     let (queue, _inside) = full().await;
     let before = Instant::now();
     assert!(matches!(queue.enter(from("203.0.113.1")).await, Err(COME_BACK)));

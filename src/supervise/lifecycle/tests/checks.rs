@@ -1,9 +1,9 @@
-//! Checks of units that are ready.
+//! Tests of health checks.
 
 use super::*;
 use crate::config::service::{Action, Health, Probe};
 
-/// Checked every ten seconds for one, unhealthy after two failures.
+/// A unit that is checked every ten seconds, with a timeout of one second, and is unhealthy after two failures.
 fn checked(name: &str, action: Action) -> Unit {
     let probe = Probe::Tcp("port".to_owned());
     let health =
@@ -36,7 +36,7 @@ fn checks_begin_when_it_is_ready_and_a_period_apart() {
     assert_eq!(stage.health("a"), Some(UnitHealth::Healthy));
     assert_eq!(stage.core.deadline(), Some(MS(15_000)));
     assert_eq!(stage.due(), ["check a 1"]);
-    // While one runs there is no other; its limit is what is waited for.
+    // While a check runs, no other one begins; the deadline is its timeout.
     assert_eq!(stage.core.deadline(), Some(MS(16_000)));
     stage.now = MS(15_400);
     assert_eq!(stage.answer("a", 1, Ok(())), NOTHING);
@@ -58,10 +58,10 @@ fn too_many_failures_in_a_row_are_unhealthy_and_a_success_is_healthy_again() {
         assert_eq!(stage.health("a"), Some(UnitHealth::Healthy), "{number}");
     }
     stage.due();
-    assert_eq!(stage.answer("a", 4, Err("nobody there")), NOTHING);
+    assert_eq!(stage.answer("a", 4, Err("no listener")), NOTHING);
     assert_eq!((stage.state("a"), stage.health("a")), ("ready", Some(UnitHealth::Unhealthy)));
-    assert_eq!(stage.status("a").reason, "unhealthy: port: nobody there");
-    // It is told, and nothing else: however often.
+    assert_eq!(stage.status("a").reason, "unhealthy: port: no listener");
+    // It is only reported, however often the checks fail.
     stage.due();
     assert_eq!(stage.answer("a", 5, Err("closed")), NOTHING);
     assert_eq!(stage.status("a").reason, "unhealthy: port: closed");
@@ -74,7 +74,7 @@ fn too_many_failures_in_a_row_are_unhealthy_and_a_success_is_healthy_again() {
 }
 
 #[test]
-fn an_unhealthy_unit_is_restarted_after_what_needs_it_has_stopped() {
+fn an_unhealthy_unit_is_restarted_after_its_dependents_have_stopped() {
     let mut stage = Stage::up(&[checked("a", Action::Restart), needing("b", &["a"])]);
     stage.due();
     stage.answer("a", 1, Err("no"));
@@ -82,7 +82,7 @@ fn an_unhealthy_unit_is_restarted_after_what_needs_it_has_stopped() {
     assert_eq!(stage.answer("a", 2, Err("frozen")), ["signal b"]);
     assert_eq!((stage.state("a"), stage.health("a")), ("ready", Some(UnitHealth::Unhealthy)));
     assert_eq!(stage.status("a").reason, "unhealthy: port: frozen");
-    // One that is to leave is not checked any more.
+    // A unit that is leaving is not checked any more.
     assert_eq!(stage.core.deadline(), Some(stage.now + MS(5000)));
     assert_eq!(stage.gone("b", 0), ["signal a"]);
     assert_eq!((stage.state("a"), stage.health("a")), ("stopping", None));
@@ -99,7 +99,7 @@ fn no_answer_in_time_is_a_failure_and_an_answer_after_that_is_none() {
     assert_eq!(stage.due(), ["recall a"]);
     assert_eq!(stage.answer("a", 1, Ok(())), NOTHING);
     assert_eq!(stage.due(), ["check a 2"]);
-    // Of the first one, again.
+    // A late answer to the first check.
     assert_eq!(stage.answer("a", 1, Ok(())), NOTHING);
     assert_eq!(stage.due(), ["recall a"]);
     assert_eq!(stage.status("a").reason, "unhealthy: port: no answer within 1s");
@@ -128,7 +128,7 @@ fn a_check_that_took_its_whole_period_is_followed_by_the_next() {
 }
 
 #[test]
-fn what_is_never_healthy_reaches_its_limit() {
+fn a_unit_that_is_never_healthy_reaches_its_limit() {
     // Its checks alone take longer than the window in which failures count.
     let mut slow = checked("a", Action::Restart);
     slow.health.as_mut().unwrap().period = MS(3_600_000);
@@ -152,7 +152,7 @@ fn what_is_never_healthy_reaches_its_limit() {
 }
 
 #[test]
-fn what_was_healthy_for_long_is_restarted_at_once_however_often() {
+fn a_unit_that_was_healthy_for_long_is_restarted_at_once_each_time() {
     let mut stage = Stage::up(&[checked("a", Action::Restart)]);
     let mut number = 0;
     for _ in 0..20 {
@@ -184,7 +184,7 @@ fn a_unit_that_is_not_restarted_has_failed_when_it_is_unhealthy() {
 }
 
 #[test]
-fn a_failed_check_is_tried_again_soon_and_a_good_one_after_the_whole_period() {
+fn a_failed_check_is_repeated_after_the_retry_time_and_a_good_one_after_the_period() {
     let mut unit = checked("a", Action::Tell);
     unit.health.as_mut().expect("checks").retry = MS(2000);
     let mut stage = Stage::up(&[unit]);

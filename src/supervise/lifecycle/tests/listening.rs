@@ -1,4 +1,4 @@
-//! Units whose sockets are there before they are ready.
+//! Units whose sockets exist before they are ready.
 
 use super::*;
 use crate::sys::launch::Listener;
@@ -14,7 +14,7 @@ fn listening(name: &str) -> Unit {
 }
 
 #[test]
-fn what_needs_a_listening_unit_starts_as_soon_as_its_sockets_are_there() {
+fn units_that_need_a_listening_unit_start_as_soon_as_its_sockets_exist() {
     let after = Unit { after: vec!["x".to_owned()], ..unit("later") };
     let (mut stage, first) = Stage::new(&[listening("x"), needing("kde", &["x"]), after]);
     assert_eq!(first, ["spawn x"]);
@@ -27,7 +27,7 @@ fn what_needs_a_listening_unit_starts_as_soon_as_its_sockets_are_there() {
 }
 
 #[test]
-fn a_listening_unit_that_does_not_get_ready_takes_along_who_relied_on_it() {
+fn dependents_of_a_listening_unit_that_ends_before_ready_are_stopped() {
     let (mut stage, _) = Stage::new(&[listening("x"), needing("kde", &["x"])]);
     assert_eq!(stage.launched("x"), ["spawn kde"]);
     stage.launched("kde");

@@ -1,4 +1,4 @@
-//! The unit whose end ends everything, and the one that comes last.
+//! The main unit, whose end ends everything, and the unit that starts last.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn ended(stage: &mut Stage, name: &str, outcome: Outcome) -> Vec<String> {
 }
 
 #[test]
-fn the_end_of_the_main_unit_is_the_end_of_everything_and_its_code_that_of_all() {
+fn the_end_of_the_main_unit_stops_everything_and_gives_the_exit_code() {
     for (outcome, code) in [
         (Outcome::Ended(Exit::Code(0)), 0),
         (Outcome::Ended(Exit::Code(255)), 255),
@@ -35,19 +35,19 @@ fn the_end_of_the_main_unit_is_the_end_of_everything_and_its_code_that_of_all() 
 }
 
 #[test]
-fn a_stop_from_outside_gives_the_code_with_which_the_main_unit_ends_on_it() {
+fn after_a_shutdown_the_exit_code_is_that_of_the_main_unit() {
     for (exit, code) in [(Exit::Signal(15), 143), (Exit::Code(0), 0), (Exit::Code(3), 3)] {
         let mut stage = Stage::up(&[main("app")]);
         assert_eq!(stage.event(Event::Shutdown), ["signal app"]);
         assert_eq!(ended(&mut stage, "app", Outcome::Ended(exit)), ["finished"]);
         assert_eq!(stage.core.code(), code);
     }
-    // It never ran, which must not look as if it had done its work.
+    // It never ran, which must not look like success.
     let (mut stage, _) = Stage::new(&[unit("x"), Unit { needs: vec!["x".into()], ..main("app") }]);
     stage.event(Event::Shutdown);
     assert_eq!(stage.gone("x", 0), ["finished"]);
     assert_eq!(stage.core.code(), 143);
-    // It does not even end when it is killed.
+    // It does not end even when it is killed.
     let mut stage = Stage::up(&[main("app")]);
     stage.event(Event::Shutdown);
     while !stage.due().contains(&"finished".to_owned()) {}
@@ -59,7 +59,7 @@ fn a_stop_from_outside_gives_the_code_with_which_the_main_unit_ends_on_it() {
 }
 
 #[test]
-fn what_somebody_asked_for_is_no_end() {
+fn a_requested_stop_or_restart_of_the_main_unit_does_not_stop_everything() {
     let mut stage = Stage::up(&[main("app"), unit("x")]);
     assert_eq!(stage.restart("app"), ["signal app"]);
     assert_eq!(stage.gone("app", 3), ["spawn app"]);
@@ -74,7 +74,7 @@ fn what_somebody_asked_for_is_no_end() {
 }
 
 #[test]
-fn a_main_unit_whose_file_says_so_is_restarted_until_it_has_failed_for_good() {
+fn a_main_unit_with_a_restart_policy_is_restarted_until_it_has_failed() {
     let stubborn = Unit { restart: Restart::OnFailure, restart_limit: Some(3), ..main("app") };
     let mut stage = Stage::up(std::slice::from_ref(&stubborn));
     assert_eq!(stage.gone("app", 1), ["spawn app"]);
@@ -87,7 +87,7 @@ fn a_main_unit_whose_file_says_so_is_restarted_until_it_has_failed_for_good() {
     let mut stage = Stage::up(&[stubborn]);
     assert_eq!(stage.gone("app", 0), ["finished"]);
     assert_eq!(stage.core.code(), 0);
-    // A loop of good ends is a failure, too.
+    // A unit that exits with success again and again is a failure, too.
     let looping = Unit { restart: Restart::Always, restart_limit: Some(1), ..main("app") };
     let mut stage = Stage::up(&[looping]);
     assert_eq!(stage.gone("app", 0), ["finished"]);
@@ -95,7 +95,7 @@ fn a_main_unit_whose_file_says_so_is_restarted_until_it_has_failed_for_good() {
 }
 
 #[test]
-fn a_main_unit_that_was_not_ready_in_time_has_failed_whatever_it_says() {
+fn a_main_unit_that_was_not_ready_in_time_has_failed_even_with_exit_code_0() {
     let (mut stage, _) = Stage::new(&[main("app"), unit("x")]);
     assert_eq!(stage.due(), ["signal app", "signal x"]);
     assert_eq!(stage.gone("app", 0), NOTHING);
@@ -115,7 +115,7 @@ fn a_main_oneshot_ends_everything_when_it_is_done() {
 }
 
 #[test]
-fn what_comes_last_waits_until_all_others_are_up_or_have_failed_for_good() {
+fn the_last_unit_waits_until_all_others_are_up_or_have_failed() {
     let lazy = Unit { autostart: false, ..unit("lazy") };
     let failing = Unit { restart_limit: Some(2), ..unit("x") };
     let behind = needing("behind", &["x"]);
@@ -127,14 +127,14 @@ fn what_comes_last_waits_until_all_others_are_up_or_have_failed_for_good() {
     assert_eq!(stage.status("run").reason, "for x (backoff), behind (waiting)");
     assert_eq!(stage.due(), ["spawn x"]);
     assert_eq!(stage.gone("x", 1), ["spawn run"]);
-    // It stays when others go.
+    // It keeps running when other units end.
     stage.ready("run");
     assert_eq!(stage.gone("slow", 1), ["spawn slow"]);
     assert_eq!(stage.state("run"), "ready");
 }
 
 #[test]
-fn what_comes_last_waits_neither_for_what_never_gives_up_nor_for_what_waits_for_it() {
+fn the_last_unit_waits_neither_for_endless_retries_nor_for_its_dependents() {
     let endless = Unit { restart_limit: None, ..unit("endless") };
     let (mut stage, first) =
         Stage::new(&[last("run"), endless, needing("hook", &["run"]), following("tail", &["hook"])]);

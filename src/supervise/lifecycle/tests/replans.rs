@@ -21,7 +21,7 @@ fn the_same_plan_touches_nothing() {
 }
 
 #[test]
-fn what_changed_restarts_and_what_needs_it_goes_along() {
+fn a_changed_unit_restarts_with_its_dependents() {
     let mut units = vec![unit("a"), needing("b", &["a"]), unit("c")];
     let mut stage = Stage::up(&units);
     units[0].stop_timeout = MS(100);
@@ -39,7 +39,7 @@ fn new_units_start_and_may_be_needed_by_old_ones() {
     let mut stage = Stage::up(&units);
     units[0].needs = vec!["z".into()];
     units.push(unit("z"));
-    // The old one must not take the new one for what it was started with.
+    // The old unit must not mistake the new unit for the one that it was started with.
     assert_eq!(replan(&mut stage, &units, &[true]), ["signal a"]);
     assert_eq!(stage.gone("a", 0), ["spawn z"]);
     assert_eq!(stage.ready("z"), ["spawn a"]);
@@ -49,7 +49,7 @@ fn new_units_start_and_may_be_needed_by_old_ones() {
 fn a_unit_that_no_longer_applies_stops_and_comes_back_when_it_does() {
     let mut units = vec![unit("a"), unit("b")];
     let mut stage = Stage::up(&units);
-    units[1].fate = Fate::Skip("its file is gone".into());
+    units[1].fate = Fate::Skip("its file was removed".into());
     assert_eq!(replan(&mut stage, &units, &[false, true]), ["signal b"]);
     stage.gone("b", 0);
     assert_eq!(state(&stage, "b"), UnitState::Skipped);
@@ -85,9 +85,9 @@ fn a_change_during_a_stop_does_not_start_two() {
     assert_eq!(stage.gone("a", 0), ["spawn a"]);
 }
 
-/// Somebody's script is run when somebody says so.
+/// A user's script runs only on request.
 #[test]
-fn a_oneshot_that_is_never_tried_again_is_not_run_again_for_a_change_around_it() {
+fn a_script_is_not_run_again_for_a_change_around_it() {
     let script = |name: &str| Unit { restart: Restart::Never, ..oneshot(name, &[]) };
     let mut units = vec![script("a"), script("b"), script("c"), oneshot("d", &[])];
     let (mut stage, _) = Stage::new(&units);

@@ -1,4 +1,4 @@
-//! Stops that begin with a command: whatever becomes of it, the stop is over in its time.
+//! Stop commands: whatever their result, the stop ends within its time.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn a_command_that_hangs_has_two_thirds_of_the_time() {
     assert_eq!(stage.stop("kde"), ["ask kde"]);
     assert_eq!(stage.after(MS(3999)), NOTHING);
     assert_eq!(stage.after(MS(1)), ["signal kde"]);
-    // It is ended then, which is no news.
+    // The command is ended then; this event changes nothing.
     assert_eq!(stage.event(Event::Asked(0, false)), NOTHING);
     assert_eq!(stage.after(MS(1999)), NOTHING);
     assert_eq!(stage.after(MS(1)), ["kill kde"]);
@@ -28,13 +28,13 @@ fn a_command_that_fails_or_cannot_be_executed_is_followed_by_the_signal_at_once(
     assert_eq!(stage.after(MS(10)), NOTHING);
     assert_eq!(stage.event(Event::Asked(0, false)), ["signal kde"]);
     assert_eq!(stage.event(Event::Asked(0, false)), NOTHING);
-    // The signal has all that is left.
+    // The signal gets the rest of the time.
     assert_eq!(stage.after(MS(5989)), NOTHING);
     assert_eq!(stage.after(MS(1)), ["kill kde"]);
 }
 
 #[test]
-fn a_unit_that_stays_after_a_command_that_did_well_gets_the_signal_when_its_time_has_come() {
+fn a_unit_that_stays_after_a_successful_command_gets_the_signal_at_the_deadline() {
     let mut stage = Stage::up(&[kde()]);
     stage.stop("kde");
     assert_eq!(stage.event(Event::Asked(0, true)), NOTHING);
@@ -45,7 +45,7 @@ fn a_unit_that_stays_after_a_command_that_did_well_gets_the_signal_when_its_time
 }
 
 #[test]
-fn a_unit_that_leaves_as_it_was_asked_to_gets_no_signal() {
+fn a_unit_that_ends_after_its_command_gets_no_signal() {
     let mut stage = Stage::up(&[kde()]);
     stage.stop("kde");
     assert_eq!(stage.event(Event::Asked(0, true)), NOTHING);
@@ -54,13 +54,13 @@ fn a_unit_that_leaves_as_it_was_asked_to_gets_no_signal() {
 }
 
 #[test]
-fn no_time_at_all_is_none_for_the_command_either() {
+fn a_stop_timeout_of_zero_gives_the_command_no_time() {
     let mut stage = Stage::up(&[Unit { stop_timeout: Duration::ZERO, ..kde() }]);
     assert_eq!(stage.stop("kde"), ["ask kde", "signal kde", "kill kde"]);
 }
 
 #[test]
-fn a_unit_whose_program_does_not_run_yet_cannot_be_asked() {
+fn a_unit_whose_program_does_not_run_yet_gets_no_stop_command() {
     let (mut stage, _) = Stage::new(&[kde()]);
     assert_eq!(stage.stop("kde"), ["signal kde"]);
     assert_eq!(stage.after(MS(6000)), ["kill kde"]);

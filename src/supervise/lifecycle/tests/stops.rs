@@ -1,21 +1,21 @@
-//! Stops, restarts by hand, and the end of everything.
+//! Stops, restarts by hand, and the stop of everything.
 
 use super::*;
 
 #[test]
-fn an_end_for_good_is_told_from_a_restart() {
+fn an_end_for_good_differs_from_a_restart() {
     let mut stage = Stage::up(&[unit("x"), needing("kde", &["x"])]);
     let both = |stage: &Stage| [0, 1].map(|at| stage.core.end_for_good(at));
     assert_eq!(stage.event(Event::Restart(vec![1], "ada".to_owned())), ["signal kde"]);
     assert_eq!(both(&stage), [None, None]);
-    // Somebody thinks better of it.
+    // The user changes the restart into a stop.
     assert_eq!(stage.stop("kde"), NOTHING);
     assert_eq!(both(&stage), [None, Some(Stop::Begun)]);
     assert_eq!(stage.gone("kde", 0), NOTHING);
     assert_eq!(both(&stage), [None, Some(Stop::Over)]);
     assert_eq!(stage.start("kde"), ["spawn kde"]);
     stage.ready("kde");
-    // What waits for its need comes back with it; the need itself has not begun to end.
+    // A unit that waits for its need is restarted with it; the need itself has not begun to end.
     assert_eq!(stage.stop("x"), ["signal kde"]);
     assert_eq!(both(&stage), [None, None]);
     assert_eq!(stage.gone("kde", 0), ["signal x"]);
@@ -32,7 +32,7 @@ fn no_time_to_stop_means_no_time() {
 }
 
 #[test]
-fn a_stop_comes_after_what_needs_the_unit_and_leaves_that_waiting() {
+fn a_stop_comes_after_the_dependents_and_leaves_them_waiting() {
     let mut stage = Stage::up(&[unit("x"), needing("kde", &["x"])]);
     assert_eq!(stage.stop("x"), ["signal kde"]);
     assert_eq!(stage.state("x"), "ready");
@@ -40,7 +40,7 @@ fn a_stop_comes_after_what_needs_the_unit_and_leaves_that_waiting() {
     assert_eq!(stage.gone("x", 0), NOTHING);
     assert_eq!(stage.status("x").reason, "ada asked for it");
     assert_eq!(stage.status("kde").reason, "for x (stopped)");
-    assert!(stage.core.up(), "nobody expects what was stopped");
+    assert!(stage.core.up(), "stopped units are not expected to be up");
     assert_eq!(stage.start("x"), ["spawn x"]);
     assert_eq!(stage.ready("x"), ["spawn kde"]);
 }
@@ -73,7 +73,7 @@ fn started_or_restarted_while_backing_off() {
 fn started_while_stopping_it_returns() {
     let mut stage = Stage::up(&[unit("x"), needing("kde", &["x"])]);
     assert_eq!(stage.stop("x"), ["signal kde"]);
-    // It has not begun to stop, but what needed it has.
+    // It has not begun to stop, but its dependent has.
     assert_eq!(stage.start("x"), NOTHING);
     assert_eq!(stage.gone("kde", 0), ["signal x"]);
     assert_eq!(stage.stop("x"), NOTHING);
@@ -83,7 +83,7 @@ fn started_while_stopping_it_returns() {
 }
 
 #[test]
-fn started_while_it_stops_for_being_late_it_starts_anew() {
+fn a_start_during_the_stop_after_a_start_timeout_starts_the_unit_again() {
     let slow = Unit { restart_limit: Some(1), ..unit("slow") };
     let (mut stage, _) = Stage::new(&[slow]);
     assert_eq!(stage.due(), ["signal slow"]);
@@ -101,7 +101,7 @@ fn a_restart_while_starting_starts_over() {
 }
 
 #[test]
-fn a_start_pulls_what_is_needed() {
+fn a_start_also_starts_needed_units() {
     let lazy = |unit: Unit| Unit { autostart: false, ..unit };
     let units = [lazy(unit("a")), lazy(needing("b", &["a"])), lazy(needing("c", &["b"])), lazy(unit("d"))];
     let (mut stage, first) = Stage::new(&units);
@@ -114,7 +114,7 @@ fn a_start_pulls_what_is_needed() {
 }
 
 #[test]
-fn what_cannot_run_is_refused() {
+fn units_that_cannot_run_are_refused() {
     let broken = Unit { fate: Fate::Broken("its file is wrong".into()), ..unit("b") };
     let skipped = Unit { fate: Fate::Skip("not here".into()), ..unit("s") };
     let (mut stage, first) = Stage::new(&[broken, skipped]);
@@ -164,12 +164,12 @@ fn a_second_shutdown_kills_at_once_and_a_third_does_not_prolong_it() {
 }
 
 #[test]
-fn a_shutdown_ends_within_its_budget_whatever_does_not() {
+fn a_shutdown_ends_within_its_budget_even_if_units_do_not() {
     let slow = Unit { stop_timeout: MS(60_000), ..unit("slow") };
     let mut stage = Stage::up(&[slow, needing("slower", &["slow"])]);
     assert_eq!(stage.event(Event::Shutdown), ["signal slower"]);
     assert_eq!(stage.after(MS(5000)), ["kill slower"]);
-    // It has been killed and is still there: what it needs does not wait for it.
+    // It was killed and has not ended: the unit that it needs does not wait for it.
     assert_eq!(stage.due(), ["kill slower", "signal slow"]);
     assert_eq!(stage.due(), ["kill slow", "kill slower"]);
     assert!(stage.due().contains(&"finished".to_owned()));
@@ -177,7 +177,7 @@ fn a_shutdown_ends_within_its_budget_whatever_does_not() {
 }
 
 #[test]
-fn what_cannot_be_killed_is_named_and_does_not_hold_up_the_others() {
+fn a_unit_that_cannot_be_killed_is_reported_and_does_not_block_others() {
     let mut stage = Stage::up(&[unit("x"), needing("stuck", &["x"])]);
     assert_eq!(stage.restart("x"), ["signal stuck"]);
     assert_eq!(stage.due(), ["kill stuck"]);
@@ -185,7 +185,7 @@ fn what_cannot_be_killed_is_named_and_does_not_hold_up_the_others() {
     assert_eq!(stage.status("stuck").reason, "it needs x; it does not end, even when killed");
     assert_eq!(stage.gone("x", 0), ["spawn x"]);
     assert_eq!(stage.ready("x"), NOTHING);
-    // It is gone at last, and comes back.
+    // It has ended at last, and is started again.
     assert_eq!(stage.gone("stuck", 0), ["spawn stuck"]);
 }
 

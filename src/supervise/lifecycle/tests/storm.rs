@@ -1,11 +1,12 @@
-//! Whatever happens, in whatever order: random units in a simulated world with random outcomes and random requests.
+//! A stress test with any events in any order: random units in a simulated world with random outcomes and random
+//! requests.
 
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::config::service::{Action, Health, Probe};
 
-/// Seeds that once found something.
+/// Seeds that found mistakes once.
 const KEPT: [u64; 4] = [
     11_776_371_480_831_277_309,
     365_368_023_964_433_530,
@@ -13,10 +14,10 @@ const KEPT: [u64; 4] = [
     4_996_617_433_630_707_213,
 ];
 
-/// How many fresh worlds a run looks at.
+/// The number of fresh worlds per run.
 const WORLDS: u64 = 256;
 
-/// How many things happen before people leave it alone.
+/// The number of events before the requests end.
 const EVENTS: usize = 300;
 
 struct Random(u64);
@@ -51,17 +52,17 @@ struct World {
     random: Random,
     core: Core,
     now: Now,
-    /// What will happen, and when. The number keeps things of one moment apart.
+    /// The coming events with their times. The number distinguishes events of the same time.
     coming: BTreeMap<(Now, u64), (usize, u64, Event)>,
     count: u64,
     /// The run of each unit that is alive.
     alive: Vec<Option<u64>>,
     runs: u64,
-    /// The check of each unit that runs.
+    /// The running check of each unit.
     checking: Vec<Option<u64>>,
-    /// Whether a check went well since processes do what is expected of them.
+    /// Whether a check succeeded since processes behave as expected.
     well: Vec<bool>,
-    /// Whether processes do what is expected of them.
+    /// Whether processes behave as expected.
     calm: bool,
     /// When each unit's stop began, and how long it may take.
     stops: Vec<Option<(Now, Duration)>>,
@@ -100,14 +101,14 @@ impl World {
         self.coming.insert((due, self.count), (at, self.runs, event));
     }
 
-    /// The end of the run that is alive; whatever else was to come of it does not.
+    /// The end of the current run; its later events are dropped.
     fn ends(&mut self, longest: u64, at: usize) {
         let run = self.alive[at];
         let outcome = match self.random.below(8) {
             0..=3 => Outcome::Ended(Exit::Code(0)),
             4 | 5 => Outcome::Ended(Exit::Code(1)),
             6 => Outcome::Ended(Exit::Signal(9)),
-            // Not by another random number: those of the seeds that are kept must stay the same.
+            // Not by another random number: the sequences of the kept seeds must stay the same.
             _ if self.count.is_multiple_of(2) => Outcome::HeldUp("not now".to_owned()),
             _ => Outcome::NotStarted("no".to_owned()),
         };
@@ -130,7 +131,7 @@ impl World {
                 self.stops[at] = None;
                 self.well[at] = false;
                 if self.random.once_in(4) {
-                    self.later(300, at, Event::Tried(at, "nobody there".to_owned()));
+                    self.later(300, at, Event::Tried(at, "no listener".to_owned()));
                     self.later(3000, at, Event::Says(at, "nearly".to_owned()));
                 }
                 let oneshot = self.core.cells[at].spec.oneshot;
@@ -182,7 +183,7 @@ impl World {
                     // It hangs.
                     _ => return,
                 };
-                // Some answers come when nobody waits for them any more.
+                // Some answers come after the check was given up.
                 let due = self.now + MS(self.random.below(if self.calm { 50 } else { 1500 }));
                 self.count += 1;
                 let event = Event::Checked(at, number, result);
@@ -244,7 +245,7 @@ impl World {
         }
     }
 
-    /// The next thing that happens by itself, if anything does.
+    /// The next event that happens by itself, if any. False if there is none.
     fn step(&mut self) -> bool {
         let coming = self.coming.first_key_value().map(|(key, _)| *key);
         let deadline = self.core.deadline();
@@ -254,7 +255,7 @@ impl World {
                 let Some((at, run, event)) = self.coming.remove(&key) else { return false };
                 let current = self.alive[at] == Some(run);
                 match event {
-                    // A stop command outlives its unit.
+                    // A stop command may outlive its unit.
                     Event::Asked(..) => self.handle(event),
                     _ if !current => {}
                     Event::Gone(..) => {
@@ -283,7 +284,7 @@ impl World {
             _ if self.random.once_in(2) => Event::Restart(units, "ada".to_owned()),
             _ => Event::Restart(self.core.together(&units), "ada".to_owned()),
         };
-        // People come at any moment, not only when something else happens.
+        // Requests come at any time, not only together with other events.
         let next =
             self.coming.first_key_value().map(|(key, _)| key.0).into_iter().chain(self.core.deadline()).min();
         if let Some(gap) = next.map(|next| next.saturating_sub(self.now)) {
@@ -292,7 +293,7 @@ impl World {
         self.handle(event);
     }
 
-    /// Somebody changes some files, removes or adds one.
+    /// Some files are changed, added or removed.
     fn replan(&mut self) {
         let mut changed: Vec<bool> = self.units.iter().map(|_| self.random.once_in(3)).collect();
         for at in (0..self.units.len()).filter(|at| changed[*at]) {
@@ -332,7 +333,7 @@ impl World {
         }
     }
 
-    /// Everything is asked to end while processes do as they like.
+    /// Everything is stopped while processes behave randomly.
     fn end(&mut self) {
         if !self.core.is_stopping() {
             self.shutdown = Some(self.now);
@@ -347,7 +348,7 @@ impl World {
         }
     }
 
-    /// People leave it alone and processes behave: it comes to rest, and at rest nothing is missing.
+    /// Without requests and with well-behaved processes, everything settles, and then nothing is missing.
     fn rest(&mut self) {
         self.calm = true;
         let mut steps = 0;
@@ -357,7 +358,7 @@ impl World {
         }
         for cell in &self.core.cells {
             let needs = || cell.spec.needs.iter().all(|need| self.core.is_open(*need));
-            // One that may start for ever and was started in wilder times.
+            // A unit without a start timeout that was started before the calm may start forever.
             let endless = |cell: &Cell| match &cell.state {
                 State::Starting { deadline } => deadline.is_none() && cell.spec.start_timeout.is_none(),
                 _ => false,
@@ -376,7 +377,7 @@ impl World {
 }
 
 impl World {
-    /// Whether nothing happens any more but that whoever is checked is well.
+    /// Whether the only coming events are checks, and all checked units are healthy.
     fn only_checks_are_left(&self) -> bool {
         let checks = |(at, run, event): &(usize, u64, Event)| {
             self.alive[*at] != Some(*run) || matches!(event, Event::Checked(..))
@@ -390,7 +391,7 @@ impl World {
         self.coming.values().all(checks) && self.core.cells.iter().enumerate().all(rests)
     }
 
-    /// Whether `cell` is, or waits for, a unit that starts for ever.
+    /// Whether `cell` is, or waits for, a unit that starts forever.
     fn held_up(&self, cell: &Cell, endless: &impl Fn(&Cell) -> bool) -> bool {
         let mut before = cell.spec.needs.iter().chain(&cell.spec.after);
         endless(cell)
@@ -407,7 +408,7 @@ fn some_unit(at: usize, random: &mut Random) -> Unit {
     let (needs, after, follows, mut partner) = (others(3), others(5), others(6), others(6));
     let oneshot = random.once_in(4);
     let start_timeout = [None, Some(MS(0)), Some(MS(250)), Some(MS(60_000))][random.index(4)];
-    // With no time to get ready at all it would go on for ever.
+    // Without any time to get ready and without a limit, it would fail forever.
     let limits = usize::from(start_timeout == Some(MS(0)));
     let health = (!oneshot && random.once_in(3)).then(|| Health {
         probe: Probe::Tcp("port".to_owned()),
@@ -417,7 +418,7 @@ fn some_unit(at: usize, random: &mut Random) -> Unit {
         threshold: [1, 2, 3][random.index(3)],
         action: [Action::Restart, Action::Tell][random.index(2)],
     });
-    // Not by another random number: those of the seeds that are kept must stay the same.
+    // Not by another random number: the sequences of the kept seeds must stay the same.
     let listen = (!oneshot && random.0.is_multiple_of(3)).then(|| socket("/s"));
     let launch = Launch { listen: listen.into_iter().collect(), ..Launch::default() };
     Unit {
@@ -442,11 +443,11 @@ fn some_unit(at: usize, random: &mut Random) -> Unit {
 }
 
 #[test]
-fn no_storm_breaks_it() {
+fn the_invariants_hold_for_random_events() {
     for seed in KEPT {
         World::new(seed).live();
     }
-    // A run is a fresh look; the seed is in the message of whatever it finds.
+    // Each run uses fresh seeds; the seed is in the message of every failure.
     let first: u64 = rand::random();
     for seed in (0..WORLDS).map(|world| first.wrapping_add(world)) {
         World::new(seed).live();

@@ -1,4 +1,4 @@
-//! Units that are restarted with others, as people ask for it.
+//! Units that are restarted together on request.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn desktop() -> Vec<Unit> {
 }
 
 impl Stage {
-    /// What `desktopd restart` does.
+    /// A restart as `desktopd restart` requests it.
     fn restart_all(&mut self, names: &[&str]) -> (Vec<String>, Vec<String>) {
         let units: Vec<usize> = names.iter().map(|name| self.at(name)).collect();
         let together = self.core.together(&units);
@@ -19,7 +19,7 @@ impl Stage {
         (told, self.event(Event::Restart(together, "ada".to_owned())))
     }
 
-    /// Lets everything end and get ready that is asked to, and counts the starts.
+    /// Ends and starts units as the effects ask, and records the starts.
     fn calm_down(&mut self, mut effects: Vec<String>) -> Vec<String> {
         let mut starts = Vec::new();
         while !effects.is_empty() {
@@ -63,7 +63,7 @@ fn a_request_takes_partners_along_and_each_unit_is_restarted_once() {
         let (names, effects) = stage.restart_all(asked);
         assert_eq!(names.join(" "), told, "{asked:?}");
         let mut started = stage.calm_down(effects);
-        // Who does not depend on each other starts in any order.
+        // Units that do not depend on each other start in any order.
         let mut starts = starts.to_vec();
         started.sort();
         starts.sort_unstable();
@@ -82,7 +82,7 @@ fn with_only_and_after_a_crash_the_partner_stays() {
 }
 
 #[test]
-fn what_was_stopped_comes_up_again_with_a_fresh_partner() {
+fn a_stopped_unit_is_restarted_with_its_partner() {
     let mut stage = Stage::up(&desktop());
     stage.stop("kde");
     stage.gone("kde", 0);
@@ -104,7 +104,7 @@ fn a_partner_that_does_not_run_is_left_alone() {
         assert_eq!((told.join(" "), effects), ("a".to_owned(), vec!["signal a".to_owned()]));
         assert_eq!(stage.gone("a", 0), ["spawn a"]);
     }
-    // One that is needed comes up all the same.
+    // A partner that is needed is started nevertheless.
     let mut stage = Stage::up(&desktop());
     stage.stop("x");
     stage.gone("kde", 0);
@@ -125,8 +125,8 @@ fn a_partner_that_has_failed_is_tried_again() {
 }
 
 #[test]
-fn who_comes_after_a_unit_that_is_about_to_restart_waits_for_it() {
-    // Or it would follow it at once, and start a second time.
+fn a_follower_waits_for_a_unit_that_is_about_to_restart() {
+    // Otherwise it would follow the restart at once, and start twice.
     let mut stage = Stage::up(&[unit("x"), needing("kde", &["x"]), following("stream", &["x"])]);
     let (_, effects) = stage.restart_all(&["x", "stream"]);
     assert_eq!(effects, ["signal kde", "signal stream"]);

@@ -13,7 +13,7 @@ struct World {
 }
 
 impl World {
-    /// For a service of user `uid`, whose folder this is.
+    /// The orders for a service of user `uid`, with its files in a temporary folder.
     fn new(uid: Option<u32>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let files = EnvFiles {
@@ -53,12 +53,12 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn only_edits_of_the_machines_file_count() {
+fn only_edits_of_the_system_file_count() {
     let world = World::new(None);
     world.write("machine", b"A=1\nB=2\nC=3\nHOME=/x\nPATH=$PATH:/more\n", 0o640);
-    // The image's, of which nobody knows what it was before.
+    // The image's variables; no earlier content was noted.
     assert_eq!(shown(edits(&world.orders)), pairs(&[("A", "1"), ("B", "2"), ("C", "3")]));
-    // What a script wrote there before we did.
+    // A script has changed the file before the daemon wrote it.
     let noted = [("A", "1"), ("PATH", "/old")].map(|(n, v)| (OsString::from(n), OsString::from(v)));
     world.write("noted", &entries(noted.iter().map(|(name, value)| (name, value))), 0o600);
     let found = shown(edits(&world.orders));
@@ -69,7 +69,7 @@ fn only_edits_of_the_machines_file_count() {
 }
 
 #[test]
-fn a_file_counts_where_nobody_else_can_write_it() {
+fn file_counts_only_if_no_other_user_can_write_it() {
     let mine = World::new(None);
     assert_eq!(mine.env(), []);
     for (mode, counts) in [(0o600, true), (0o644, true), (0o664, true), (0o646, false), (0o666, false)] {
@@ -79,7 +79,7 @@ fn a_file_counts_where_nobody_else_can_write_it() {
     if !geteuid().is_root() {
         return;
     }
-    // The owner, the group, the mode, and for whose service it counts: that of user 4321, and root's.
+    // The owner, the group, the mode, and whether the file counts for a service of user 4321 and for one of root.
     for (uid, gid, mode, users, roots) in [
         (4321, 4321, 0o664, true, false),
         (4321, 7, 0o664, false, false),
@@ -94,7 +94,7 @@ fn a_file_counts_where_nobody_else_can_write_it() {
             assert_eq!(!world.env().is_empty(), counts, "{uid} {gid} {mode:o} {user:?}");
         }
     }
-    // In somebody else's folder, a file of root's may have been moved there.
+    // In a folder of another user's, a file of root's may have been moved there.
     let world = World::new(None);
     let file = world.write("workspace/.env", b"A=1\n", 0o644);
     chown(file.parent().unwrap(), Some(4321), None).unwrap();
@@ -119,12 +119,12 @@ fn a_link_leads_only_to_files_of_the_same_user() {
 }
 
 #[test]
-fn what_is_no_file_of_variables_is_left_alone() {
+fn files_that_are_too_large_or_not_regular_are_skipped() {
     let world = World::new(None);
     let file = world.write("workspace/.env", &b"A=1\n".repeat(1 << 19), 0o600);
     assert_eq!(world.env(), []);
     fs::remove_file(&file).unwrap();
-    // Nobody is at its other end.
+    // A FIFO without a writer.
     nix::unistd::mkfifo(&file, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
     assert_eq!(world.env(), []);
     fs::remove_file(&file).unwrap();

@@ -1,2 +1,2 @@
-# People's scripts read this file for the environment of the container.
+# Users' scripts read this file for the environment of the container.
 . /etc/profile.d/desktopd.sh
