@@ -181,7 +181,7 @@ mod tests {
             (b"\xef\xbb\xbf", "empty"),
             (b"\n<!DOCTYPE html><p>", "web page"),
             (b"<HTML>", "Raw"),
-            (b"\x7fELF\x02\0", "not a text"),
+            (b"\x7fELF\x02\0", "binary file"),
             (b"\xff\xfe#\0!\0", "UTF-16"),
         ] {
             let told = Script::read(text.to_vec()).unwrap_err();

@@ -53,7 +53,7 @@ pub fn password(password: &str, user: &str) -> Option<&'static str> {
 /// Why a token can be guessed, if it can.
 pub fn token(token: &str) -> Option<&'static str> {
     if is_worthless(token) {
-        return Some("it is too short or too common");
+        return Some("it is easily guessed");
     }
     (token.chars().count() < TOKEN)
         .then_some("it has fewer than 16 characters, and no rate limit slows down guesses")
