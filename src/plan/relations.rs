@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::{Config, Problem, nearest, own};
 
 use super::graph::{self, Node};
+use super::mistakes::{condemn, file};
 use super::{Fate, Unit, together};
 
 /// Resolves all names, marks units that cannot run because of their relations, and sorts the units in their order of
@@ -116,21 +117,6 @@ fn check_clears(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>
     }
 }
 
-pub(super) fn condemn(
-    units: &mut [Unit],
-    name: &str,
-    key: &str,
-    message: &str,
-    config: &Config,
-    problems: &mut Vec<Problem>,
-) {
-    let problem = Problem::new(file(config, name), key, message).of_unit(name);
-    if let Some(unit) = units.iter_mut().find(|unit| unit.name == name) {
-        unit.fate = Fate::Broken(problem.to_string());
-    }
-    problems.push(problem);
-}
-
 /// A unit that needs a unit that does not run does not run either. In the order of start one pass is enough; units in
 /// or after a cycle have no order, so passes are repeated until nothing changes.
 fn inherit(units: &mut [Unit]) {
@@ -153,9 +139,4 @@ fn inherit(units: &mut [Unit]) {
             return;
         }
     }
-}
-
-pub(super) fn file(config: &Config, name: &str) -> String {
-    let known = config.services.iter().find(|service| service.name == name);
-    known.map_or_else(|| name.to_owned(), |service| service.file.display().to_string())
 }

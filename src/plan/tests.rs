@@ -14,10 +14,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::config::service::Probe;
+use crate::config::service::{Probe, Ready, Restart};
 use crate::config::{Environment, Places, PortalConfig, Service, Settings};
 use crate::facts::account::StandIn;
 use crate::facts::{DisplayFacts, Files, Locales, Making, Programs, Workspace};
+use crate::sys::launch::Identity;
 
 /// A container without a GPU, with root as the daemon and `user` as the desktop's user.
 pub(super) fn facts() -> Facts {

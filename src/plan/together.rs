@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::{Config, Problem, Service, nearest};
 
 use super::Unit;
-use super::relations::{condemn, file};
+use super::mistakes::{condemn, file};
 
 /// Resolves every `restart-with`. Unknown names, the unit's own name, and cycles are mistakes.
 pub(super) fn partners(
