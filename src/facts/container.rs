@@ -1,8 +1,7 @@
-//! The name under which the container's engine knows this container, for use after `docker exec`.
+//! The container's host name, and the name under which the container's engine knows this container, for use after
+//! `docker exec`.
 
 use crate::sys::read;
-
-use super::host;
 
 /// The length of an id in the output of the engine's commands.
 const SHORT: usize = 12;
@@ -10,6 +9,11 @@ const SHORT: usize = 12;
 /// The container's id, if it can be known from inside.
 pub fn container_id() -> Option<String> {
     of_mounts(&read::kernel_text("/proc/self/mountinfo")).or_else(|| host().filter(|name| is_id(name, SHORT)))
+}
+
+/// The machine's host name.
+pub fn host() -> Option<String> {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok())
 }
 
 /// Reads the id from the mounts: the engine mounts its own `/etc/hostname` and two more files into each container, from

@@ -23,7 +23,7 @@ use crate::sys::launch::Identity;
 use crate::sys::{patiently, read};
 
 pub use account::{Account, Making};
-pub use container::container_id;
+pub use container::{container_id, host};
 pub use display::DisplayFacts;
 pub use files::Files;
 pub use locales::Locales;
@@ -187,11 +187,6 @@ pub fn instance(config: &Config) -> String {
         Some(id) => format!("{name} {id}"),
         None => name,
     }
-}
-
-/// The machine's host name.
-pub fn host() -> Option<String> {
-    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok())
 }
 
 #[cfg(test)]
