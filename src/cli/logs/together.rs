@@ -11,7 +11,8 @@ use crate::cli::screen::Screen;
 use crate::cli::{Failure, render};
 use crate::logs::{Line, OWN_LOG};
 
-use super::{Rows, number, query};
+use super::query::{number, query};
+use super::rows::Rows;
 
 /// A line with the name of its unit.
 #[derive(Serialize)]
