@@ -15,6 +15,7 @@ pub mod portal_config;
 pub mod portal_file;
 pub mod problem;
 pub mod provider;
+mod quantity;
 pub mod rewrite;
 pub mod route;
 pub mod secret;
@@ -26,13 +27,13 @@ pub mod watch;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 pub use env::Environment;
 pub use places::Places;
 pub use portal_file::PortalConfig;
 pub use problem::{Problem, nearest};
 pub use provider::Provider;
+pub use quantity::duration;
 pub use secret::Secret;
 pub use service::Service;
 pub use settings::Settings;
@@ -103,43 +104,10 @@ fn read_settings(dir: &Path, problems: &mut Vec<Problem>) -> Settings {
     }
 }
 
-/// The longest time to wait.
-const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
-
-/// `250ms`, `5s`, `2m`, `1h`.
-pub fn duration(text: &str) -> Option<Duration> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().ok()?;
-    match &text[digits.len()..] {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
-        "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
-        _ => None,
-    }
-}
-
-/// Like [`duration`] as a time to wait, limited so that the clock does not overflow: a century is as good as for ever.
-fn wait(text: &str) -> Option<Duration> {
-    duration(text).map(|time| time.min(CENTURY))
-}
-
-/// `64KiB`, `10MiB`, `1GiB`, or plain bytes.
-fn size(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().ok()?;
-    let shift = match &text[digits.len()..] {
-        "" | "B" => 0,
-        "KiB" => 10,
-        "MiB" => 20,
-        "GiB" => 30,
-        _ => return None,
-    };
-    number.checked_mul(1 << shift)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::service::{Ready, Run};
     use super::*;
 
@@ -353,24 +321,5 @@ mod tests {
         assert!(service.is_none());
         assert_eq!(problems.len(), 1, "{problems:#?}");
         assert!(problems[0].contains("demo.toml: line 2: "), "{problems:#?}");
-    }
-
-    #[test]
-    fn durations_and_sizes() {
-        for (text, expected) in [
-            ("250ms", Some(Duration::from_millis(250))),
-            ("2m", Some(Duration::from_secs(120))),
-            ("1h", Some(Duration::from_secs(3600))),
-            ("5", None),
-            ("s", None),
-            ("-1s", None),
-            ("99999999999999999999s", None),
-            ("18446744073709551615h", None),
-        ] {
-            assert_eq!(duration(text), expected, "{text}");
-        }
-        assert_eq!(wait("18446744073709551615s"), Some(CENTURY));
-        assert_eq!(size("64KiB"), Some(65536));
-        assert_eq!(size("10MB"), None);
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn read(table: &mut Reader<'_>, bridged: bool) -> Rewrite {
     let title_case = table.get("title-case", yes_or_no).unwrap_or(false);
     let handshake_limit =
         table.parse("handshake-limit", "a size of at least \"64B\" such as \"1KiB\"", |text| {
-            super::size(text).and_then(|size| usize::try_from(size).ok()).filter(|size| *size >= 64)
+            super::quantity::size(text).and_then(|size| usize::try_from(size).ok()).filter(|size| *size >= 64)
         });
     if bridged && table.count() == before {
         for key in ["host", "forwarded", "title-case", "handshake-limit"] {

@@ -21,6 +21,7 @@ use super::table::Reader;
 use crate::sys::limits::Limit;
 
 pub use health::{Action, Health};
+use probe::PROGRAM;
 pub use probe::Probe;
 pub use ready::Ready;
 
@@ -169,7 +170,6 @@ pub struct Service {
 
 const TEXT: &str = "a text";
 const TEXTS: &str = "a list of texts";
-const PROGRAM: &str = "a list: the program and its arguments";
 
 impl Service {
     /// Reads one file. `None` if the service cannot run; `problems` say why.
@@ -304,7 +304,7 @@ fn start_timeout(file: &mut Reader<'_>) -> Option<Duration> {
     let expected = "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\", or \"none\"";
     let parse = |text: &str| match text {
         "none" => Some(None),
-        text => super::wait(text).map(Some),
+        text => super::quantity::wait(text).map(Some),
     };
     file.parse("start-timeout", expected, parse).unwrap_or(Some(Duration::from_secs(60)))
 }

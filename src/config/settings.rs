@@ -71,13 +71,13 @@ impl Settings {
         });
         file.table("logs", |logs| {
             let expected = "a size such as \"64KiB\" or \"10MiB\"";
-            if let Some(size) = logs.parse("file-size", expected, super::size) {
+            if let Some(size) = logs.parse("file-size", expected, super::quantity::size) {
                 settings.log_file_size = size;
             }
             if let Some(files) = logs.get("files", "a number of files") {
                 settings.log_files = files;
             }
-            if let Some(size) = logs.parse("memory", expected, super::size) {
+            if let Some(size) = logs.parse("memory", expected, super::quantity::size) {
                 settings.log_ring = usize::try_from(size).unwrap_or(usize::MAX);
             }
         });

@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
 
     /// A duration such as `250ms`, `5s`, `2m`.
     pub fn duration(&mut self, key: &'static str) -> Option<std::time::Duration> {
-        self.parse(key, "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\"", super::wait)
+        self.parse(key, "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\"", super::quantity::wait)
     }
 
     /// One of several words.

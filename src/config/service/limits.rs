@@ -2,8 +2,8 @@
 
 use toml::Value;
 
+use crate::config::quantity::{duration, size};
 use crate::config::table::Reader;
-use crate::config::{duration, size};
 use crate::sys::limits::{Limit, Resource, UNLIMITED};
 
 /// The lowest limit of open files: the dynamic linker alone needs some.

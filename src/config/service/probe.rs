@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::config::table::Reader;
 
-use super::PROGRAM;
+/// The form of a command, for messages.
+pub(super) const PROGRAM: &str = "a list: the program and its arguments";
 
 /// A check that succeeds or fails. The texts are templates.
 #[derive(Clone, Debug, PartialEq, Eq)]
