@@ -369,7 +369,7 @@ async fn plan(
 
 /// Makes the file that vast.ai's scripts wait for and that users edit there.
 fn make_portal_file(config: &Config) {
-    if !Provider::of(&config.env).is_vast() {
+    if !Provider::of(&config.env.raw).is_vast() {
         return;
     }
     let path = &config.settings.portal_file;

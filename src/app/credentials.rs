@@ -14,7 +14,7 @@ const EXAMPLE: &str = "password";
 /// is too weak counts as not given: templates contain a placeholder for the token that vast.ai sets.
 pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Credentials, Vec<String>) {
     let vars = &config.env.vars;
-    let vast = Provider::of(&config.env).is_vast();
+    let vast = Provider::of(&config.env.raw).is_vast();
     let user = vars.web_user.0.clone();
     let mut weak = Vec::new();
     let token = usable(("WEB_TOKEN", vars.web_token.as_ref()), &mut weak);

@@ -86,7 +86,7 @@ pub(super) fn names(config: &Config) -> Vec<String> {
     let preset = [&vars.serviceportal_url, &vars.selkies_url, &vars.vnc_url];
     let hosts =
         preset.into_iter().flatten().filter_map(|url| Some(url.0.parse::<Uri>().ok()?.host()?.to_owned()));
-    let provider = Provider::of(&config.env).names();
+    let provider = Provider::of(&config.env.raw).names();
     std::iter::once(vars.direct_address.0.clone()).chain(provider).chain(hosts).collect()
 }
 

@@ -12,6 +12,7 @@ mod files;
 mod flags;
 mod layers;
 mod names;
+mod raw;
 mod rows;
 mod size;
 mod table;
@@ -35,6 +36,7 @@ pub use layers::Origin;
 use layers::{Hooks, Layers, Merged};
 use names::is_word;
 pub use names::{is_own_secret, looks_secret, nearest_variable, row};
+pub use raw::Raw;
 pub use rows::{Overridden, Row};
 pub use size::Size;
 pub use table::{TABLE, Variable, Variables};
@@ -47,9 +49,6 @@ pub use value::{
 use value::{FromVariable, RELAY_PORTS, named_port};
 pub use web::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 pub use words::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
-
-/// All variables that are set, by name.
-pub type Raw = BTreeMap<OsString, OsString>;
 
 /// Names of the front door that other images use, in lists of services that do not start.
 const DOOR: [&str; 3] = ["caddy", "gateway", "serviceportal"];
@@ -247,11 +246,6 @@ impl Environment {
         values.sort();
         values.dedup();
         values
-    }
-
-    /// Every variable of the table with its source, with secrets masked.
-    pub fn rows(&self) -> Vec<Row> {
-        TABLE.iter().map(|variable| rows::row(self, variable)).collect()
     }
 }
 

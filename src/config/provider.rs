@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::net::IpAddr;
 
-use super::Environment;
 use super::env::{Raw, Workspace};
 use super::problem::Problem;
 
@@ -36,11 +35,7 @@ pub struct Provider {
 
 impl Provider {
     /// Detects the provider.
-    pub fn of(env: &Environment) -> Self {
-        Self::from_raw(&env.raw)
-    }
-
-    fn from_raw(raw: &Raw) -> Self {
+    pub fn of(raw: &Raw) -> Self {
         let text = |name: &str| raw.get(OsStr::new(name))?.to_str().filter(|text| !text.is_empty());
         let vast = ports(raw, "VAST_TCP_PORT_");
         let relayed = ports(raw, "VAST_UDP_PORT_");
@@ -129,7 +124,7 @@ pub(super) fn wrong_ports(raw: &Raw, place: &dyn Fn(&str) -> String) -> Vec<Prob
 
 /// Whether vast.ai's defaults apply to what was set.
 pub(super) fn is_vast(raw: &Raw) -> bool {
-    Provider::from_raw(raw).is_vast()
+    Provider::of(raw).is_vast()
 }
 
 /// The port that vast.ai's templates map for a TURN server, by its name there.
@@ -137,7 +132,7 @@ const VAST_RELAY: u32 = 73478;
 
 /// The defaults of variables that depend on the provider.
 pub(super) fn defaults(raw: &Raw, workspace: &Workspace) -> Vec<(&'static str, String)> {
-    let provider = Provider::from_raw(raw);
+    let provider = Provider::of(raw);
     // The form of a URL has brackets around an IPv6 address, which this variable must not have.
     let public = provider.public().map(|host| host.trim_matches(['[', ']']).to_owned());
     let address = public.filter(|host| host.parse::<IpAddr>().is_ok());
@@ -196,6 +191,7 @@ fn is_label(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Environment;
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
         let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
@@ -203,7 +199,7 @@ mod tests {
     }
 
     fn provider(pairs: &[(&str, &str)]) -> Provider {
-        Provider::of(&environment(pairs))
+        Provider::of(&environment(pairs).raw)
     }
 
     #[test]

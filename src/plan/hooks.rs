@@ -88,7 +88,8 @@ fn whole_environment(unit: &mut Unit, config: &Config) {
 /// Whether root runs the provisioning script, which then gets the environment of root's shells.
 fn is_roots(config: &Config, facts: &Facts) -> bool {
     let asked = config.env.vars.provisioning_user.as_deref();
-    facts.daemon.uid == 0 && asked.map_or_else(|| Provider::of(&config.env).is_vast(), |user| user == "root")
+    facts.daemon.uid == 0
+        && asked.map_or_else(|| Provider::of(&config.env.raw).is_vast(), |user| user == "root")
 }
 
 /// The user's own boot script takes the place of this unit.

@@ -21,7 +21,7 @@ impl Links {
     /// From the environment.
     pub fn of(config: &Config) -> Self {
         let vars = &config.env.vars;
-        let provider = Provider::of(&config.env);
+        let provider = Provider::of(&config.env.raw);
         let direct = host(&vars.direct_address.0).unwrap_or_else(|| "localhost".to_owned());
         // RunPod's proxy has its own host names.
         let unsaid = provider.public().is_none() && !matches!(provider.kind, Kind::Runpod(_));

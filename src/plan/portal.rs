@@ -170,7 +170,7 @@ impl<'a> Guests<'a> {
     /// Leaves out entries whose port is not reachable from outside, as vast.ai's own portal does: its templates name
     /// ports that the user may not have mapped. Returns the messages about them.
     pub(super) fn leave_out(&mut self) -> Vec<String> {
-        let provider = Provider::of(&self.config.env);
+        let provider = Provider::of(&self.config.env.raw);
         let (out, rest): (Vec<&Entry>, Vec<&Entry>) =
             self.rest.iter().partition(|entry| provider.passes_nothing_to(entry.external));
         self.rest = rest;

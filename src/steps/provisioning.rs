@@ -29,7 +29,7 @@ const LOCK: &str = ".update_lock";
 pub(super) fn run(run_dir: &Path, log_dir: &Path, user: &str, mounted: &[&str]) -> Result<i32, String> {
     let env = Environment::of_process(&[], &mut Vec::new());
     let vars = &env.vars;
-    let marks = Marks::of(Provider::of(&env).is_vast(), Path::new("/"), vars.workspace.folder());
+    let marks = Marks::of(Provider::of(&env.raw).is_vast(), Path::new("/"), vars.workspace.folder());
     if let Some(reason) = marks.enough() {
         println!("{reason}");
         return Ok(0);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clean::given;
 use super::layers::Origin;
-use super::table::Variable;
+use super::table::{TABLE, Variable};
 use super::{Environment, Raw};
 
 /// The text that replaces a secret.
@@ -40,8 +40,15 @@ pub struct Overridden {
     pub source: String,
 }
 
+impl Environment {
+    /// Every variable of the table with its source, with secrets masked.
+    pub fn rows(&self) -> Vec<Row> {
+        TABLE.iter().map(|variable| row(self, variable)).collect()
+    }
+}
+
 /// The row of one variable.
-pub(super) fn row(env: &Environment, variable: &Variable) -> Row {
+fn row(env: &Environment, variable: &Variable) -> Row {
     let masked = |value: String| if variable.secret { MASK.to_owned() } else { value };
     let mut set = set(env, variable).into_iter();
     let (value, source) = match (set.next(), env.given(variable)) {
