@@ -7,6 +7,7 @@ mod busy;
 mod control;
 mod credentials;
 mod front;
+mod portal_file;
 mod reload;
 mod variables;
 mod ways;
@@ -23,11 +24,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Failure, code};
 use crate::config::service::Run;
-use crate::config::{Config, Provider, Secret, env, portal_file};
+use crate::config::{Config, Secret, env};
 use crate::facts::{self, Facts};
 use crate::logs::{self, Console, Limits, Logs, OWN_LOG, QUIET};
 use crate::observe::{Observer, Phase, What};
-use crate::plan::{Fate, Plan, Portal};
+use crate::plan::{Fate, Plan};
 use crate::portal::Wish;
 use crate::state::State;
 use crate::steps;
@@ -335,7 +336,7 @@ async fn plan(
         }
         let config = config.with_files();
         shown.take(&config.env);
-        make_portal_file(&config);
+        portal_file::make(&config);
         let facts = Facts::probe(&config);
         (Plan::build(&config, &facts), facts, config, shown)
     })
@@ -365,22 +366,6 @@ async fn plan(
     }
     let reloader = Reloader::new(&config, &facts, &plan, shown);
     Ok((plan, reloader))
-}
-
-/// Makes the file that vast.ai's scripts wait for and that users edit there.
-fn make_portal_file(config: &Config) {
-    if !Provider::of(&config.env.raw).is_vast() {
-        return;
-    }
-    let path = &config.settings.portal_file;
-    let portal = Portal::of(config);
-    match portal_file::make(path, &portal.among(&config.portal.entries)) {
-        Ok(true) => tracing::info!("{} was made from PORTAL_CONFIG", path.display()),
-        Ok(false) => {}
-        Err(error) => {
-            tracing::warn!("{}: {error}; scripts that look for it will not find it", path.display());
-        }
-    }
 }
 
 /// Refuses a command of `desktopd run` that cannot be executed: without it there is nothing to run.

@@ -17,6 +17,7 @@ use crate::plan::{Fate, Plan, Unit};
 use crate::supervise::Replanned;
 use crate::sys;
 
+use super::portal_file;
 use super::variables::Shown;
 
 /// How long reading and planning may take: a hanging read, on a dead volume for example, must not block later requests.
@@ -125,7 +126,7 @@ impl Reloader {
             let mut config = Config::read(dir, env, problems).with_files();
             config.services.extend(command.as_ref().map(|(service, _)| service.clone()));
             // Scripts remove or empty the file to have it made anew.
-            super::make_portal_file(&config);
+            portal_file::make(&config);
             let facts = Facts { display, ssh_port_taken, ..Facts::probe(&config) };
             let mut plan = Plan::build(&config, &facts);
             for unit in &mut plan.units {
