@@ -5,7 +5,24 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::door::Target;
+use axum::Router;
+
+use crate::plan::routes::Route;
+
+/// What a port serves.
+#[derive(Clone)]
+pub(super) enum Target {
+    /// Our own pages.
+    Own(Router),
+    /// A service.
+    Service(Arc<Route>),
+}
+
+impl Target {
+    pub(super) fn of(route: &Route) -> Self {
+        Self::Service(Arc::new(route.clone()))
+    }
+}
 
 /// The target of a port.
 pub(super) struct Behind {
@@ -61,7 +78,6 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::Router;
 
     #[test]
     fn view_follows_changes_of_the_target() {

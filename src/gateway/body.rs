@@ -8,11 +8,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
+use axum::http::{Response, StatusCode};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::auth::Lease;
 use super::crowd::{Passage, Permit};
+use super::page;
 use super::pool::Loan;
 
 /// Bodies up to this size get no session guard: they are sent before a session could be revoked. Bytes.
@@ -113,4 +115,9 @@ impl hyper::body::Body for Reply {
             Source::Service(passing) => passing.body.size_hint(),
         }
     }
+}
+
+/// A short text as our own answer.
+pub(super) fn own_text(status: StatusCode, text: &str) -> Response<Reply> {
+    page::text(status, text).map(Reply::from)
 }

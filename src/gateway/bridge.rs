@@ -28,11 +28,12 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 
 use super::auth::Lease;
 use super::body::Reply;
+use super::connect::Connection;
+use super::failed::Failed;
 use super::metrics::Tunnel;
-use super::proxy::Failed;
-use super::tunnel::{self, Connection, Hold};
+use super::tunnel::{self, Hold};
 use super::visit::Visit;
-use super::{files, page};
+use super::{connect, files, page};
 use crate::plan::routes::{Bridge, Route, Upstream};
 
 /// The largest message from the client: keys, mouse, and a clipboard. Bytes.
@@ -96,7 +97,7 @@ async fn open(
     if offers_binary(request.headers()) {
         response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BINARY));
     }
-    let service = tunnel::connect(upstream).await.map_err(Failed::Unreachable)?;
+    let service = connect::connect(upstream).await.map_err(Failed::Unreachable)?;
     let seat = Arc::clone(&hold.place);
     tunnel::start(seat, carry(hyper::upgrade::on(&mut request), service, hold));
     Ok(response)

@@ -3,9 +3,11 @@
 //! The order of the checks is essential for security: malformed requests are rejected first, then the client is
 //! authenticated, then the origin of the request is checked, and only then the target is chosen.
 
+mod service;
+mod state;
+
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -18,44 +20,16 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 
 use super::access_log::Entry;
-use super::auth::{Access, Auth, Denied, Lease, Way};
-use super::body::Reply;
-use super::metrics::{self, Metrics};
-use super::proxy::{self, Failed};
+use super::auth::{Access, Denied, Way};
+use super::behind::Target;
+use super::body::{Reply, own_text};
 use super::visit::{self, Arrival, Visit};
 use super::{
-    Settings, bridge, compress, cors, errors, https, login, origin, own, page, rewrite, uri, waiting, webrtc,
+    compress, cors, errors, https, login, metrics, origin, own, page, rewrite, uri, waiting, webrtc,
 };
-use crate::logs::Logs;
-use crate::observe::Watch;
 use crate::plan::routes::Route;
 use crate::supervise::Asker;
-
-/// What a port serves.
-#[derive(Clone)]
-pub(super) enum Target {
-    /// Our own pages.
-    Own(Router),
-    /// A service.
-    Service(Arc<Route>),
-}
-
-impl Target {
-    pub(super) fn of(route: &Route) -> Self {
-        Self::Service(Arc::new(route.clone()))
-    }
-}
-
-/// Everything that is needed to handle requests.
-pub(super) struct Door {
-    pub(super) auth: Auth,
-    pub(super) settings: Settings,
-    pub(super) watch: Watch,
-    pub(super) logs: Logs,
-    pub(super) metrics: Arc<Metrics>,
-    /// The portal's pages and API, once they have a port.
-    pub(super) pages: OnceLock<Router>,
-}
+pub(super) use state::Door;
 
 impl Door {
     /// Answers a request. A panic becomes a 500; other requests are not affected.
@@ -317,87 +291,6 @@ impl Door {
         compress::asset(wish, response.map(|body| Reply::from(body).leased(|| lease)))
     }
 
-    async fn service(
-        &self,
-        route: &Route,
-        request: Box<Request<Incoming>>,
-        access: Access,
-        visit: &Visit,
-    ) -> Response<Reply> {
-        let upgrades = visit.upgrade.is_some();
-        let page = visit.navigation && !upgrades;
-        let standing =
-            waiting::standing(&self.watch.borrow(), route, page && !waiting::insists(request.uri()));
-        // A service that has become unhealthy still gets the request, but the user's page does not wait for ever.
-        let limit = (page && waiting::is_unhealthy(&self.watch.borrow(), route)).then_some(waiting::PATIENCE);
-        let standing = match standing {
-            Some(standing) => standing,
-            None => match waiting::within(limit, pin!(self.forward(route, request, access, visit))).await {
-                Ok(response) => return response,
-                Err(Failed::Crowded) => return page::crowded().map(Reply::from),
-                Err(Failed::Unreachable(error)) => {
-                    waiting::silent(&self.watch.borrow(), route, &error.to_string())
-                }
-                Err(Failed::Broken(why)) => {
-                    tracing::debug!("{}: {why}", route.unit);
-                    let error = format!("{} gave no proper answer", route.title);
-                    let error = json!({ "error": error, "reason": why });
-                    return page::json(StatusCode::BAD_GATEWAY, &error).map(Reply::from);
-                }
-            },
-        };
-        let base = page.then_some(&visit.base);
-        let mut response = waiting::answer(&standing, &self.watch.borrow(), route, &self.logs, base);
-        if upgrades {
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        } else if page && visit.by_cloudflare {
-            *response.status_mut() = StatusCode::OK;
-        }
-        response.map(Reply::from)
-    }
-
-    async fn forward(
-        &self,
-        route: &Route,
-        mut request: Box<Request<Incoming>>,
-        access: Access,
-        visit: &Visit,
-    ) -> Result<Response<Reply>, Failed> {
-        if let Some(refusal) = rewrite::refuse(route, &request) {
-            return Ok(refusal.map(Reply::from));
-        }
-        // Taken before the request is sent: if the session is revoked while the service works, its answer ends.
-        let held = self.auth.lease(access);
-        let lease = || held.clone();
-        let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
-        rewrite::pages(route, request.headers_mut(), &self.settings.origins, visit.secure);
-        if visit.upgrade.is_some() {
-            self.metrics.attach(&mut request);
-        }
-        let mut response = if request.body().is_end_stream() {
-            answer(route, request, visit, lease).await?
-        } else {
-            // The request body may never end either. Dropping this future cancels the request to the service.
-            tokio::select! {
-                response = Box::pin(answer(route, request, visit, lease)) => response?,
-                () = held.ended().cancelled() => return Ok(over()),
-            }
-        };
-        if held.is_revoked() {
-            return Ok(over());
-        }
-        rewrite::answer(route, response.headers_mut());
-        let headers = response.headers_mut();
-        if headers.get_all(SET_COOKIE).iter().any(|cookie| self.auth.is_our_cookie(cookie)) {
-            let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
-            headers.remove(SET_COOKIE);
-            for cookie in cookies.into_iter().filter(|cookie| !self.auth.is_our_cookie(cookie)) {
-                headers.append(SET_COOKIE, cookie);
-            }
-        }
-        Ok(compress::answer(wish, response))
-    }
-
     /// Answers a request for a path that is public. The answer reveals nothing about the state of the service.
     async fn public(
         &self,
@@ -437,27 +330,4 @@ impl Door {
             _ => own_text(StatusCode::METHOD_NOT_ALLOWED, "this address takes a form"),
         }
     }
-}
-
-/// The answer when the session ended while the service was still working on the request.
-fn over() -> Response<Reply> {
-    own_text(StatusCode::SERVICE_UNAVAILABLE, "the session has ended, or desktopd is stopping")
-}
-
-/// The answer of the service, or of the bridge in front of it.
-async fn answer(
-    route: &Route,
-    request: Box<Request<Incoming>>,
-    visit: &Visit,
-    lease: impl Fn() -> Lease,
-) -> Result<Response<Reply>, Failed> {
-    match &route.bridge {
-        Some(bridge) => Box::pin(bridge::answer(bridge, route, *request, visit, lease)).await,
-        None => proxy::forward(route, request, visit, lease).await,
-    }
-}
-
-/// A short text as our own answer.
-fn own_text(status: StatusCode, text: &str) -> Response<Reply> {
-    page::text(status, text).map(Reply::from)
 }

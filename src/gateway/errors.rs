@@ -5,8 +5,9 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, 
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 
 use super::base::Base;
+use super::behind::Target;
 use super::body::Reply;
-use super::door::{Door, Target};
+use super::door::Door;
 use super::visit::{self, Arrival};
 use super::{login, origin, page};
 

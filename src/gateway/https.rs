@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::auth::Auth;
 use super::base::{Base, Prefix};
-use super::door::Target;
+use super::behind::Target;
 use super::visit::Visit;
 use super::{forwarded, login, origin, own, page, webrtc};
 

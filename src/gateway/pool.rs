@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
-use super::proxy::Failed;
-use super::tunnel;
+use super::connect::dial;
+use super::failed::Failed;
 use crate::plan::routes::Upstream;
 
 /// Idle time after which we close a connection: shorter than the 5 s of Node, so that the service does not close the
@@ -119,13 +118,4 @@ pub(super) async fn send(
     let mut connection = Box::pin(dial(upstream, false)).await?;
     let response = connection.send_request(*request).await.map_err(Failed::broken)?;
     Ok((response, Loan { pool, upstream: upstream.clone(), connection }))
-}
-
-/// A new connection to a service. `title_case`: send header names `Like-This`, because the service reads no others.
-pub(super) async fn dial(upstream: &Upstream, title_case: bool) -> Result<SendRequest<Incoming>, Failed> {
-    let stream = tunnel::connect(upstream).await.map_err(Failed::Unreachable)?;
-    let handshake = http1::Builder::new().title_case_headers(title_case).handshake(TokioIo::new(stream));
-    let (sender, connection) = handshake.await.map_err(Failed::broken)?;
-    tokio::spawn(connection.with_upgrades());
-    Ok(sender)
 }

@@ -8,29 +8,13 @@ use hyper::body::Incoming;
 
 use super::auth::Lease;
 use super::body::Reply;
+use super::failed::Failed;
 use super::headers::{announce_chunks, prepare_request, strip_hop_by_hop};
 use super::metrics::Tunnel;
 use super::tunnel::Hold;
 use super::visit::Visit;
 use super::{pool, rewrite, tunnel};
 use crate::plan::routes::Route;
-
-/// Why a service gave no answer.
-#[derive(Debug)]
-pub(super) enum Failed {
-    /// No connection to the service could be made.
-    Unreachable(std::io::Error),
-    /// The service accepted the request and gave no proper answer.
-    Broken(String),
-    /// The request was not sent: the client has reached its limit of concurrent requests.
-    Crowded,
-}
-
-impl Failed {
-    pub(super) fn broken(error: impl std::fmt::Display) -> Self {
-        Self::Broken(error.to_string())
-    }
-}
 
 /// Sends a request to a service. Our own credentials were already removed from the request.
 pub(super) async fn forward(

@@ -21,9 +21,6 @@ use super::crowd::cost;
 use super::pace::{At, Pace};
 use head::{Body, Head};
 
-/// The size limit of a head. The parser has its own limit, and answers a head that exceeds that.
-const LARGEST: usize = 64 * 1024;
-
 /// What may follow a valid request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -136,7 +133,7 @@ impl<I> Watched<I> {
             self.pace.at(now);
         }
         let size = if let Place::Head(head) = &self.place { head.size() } else { 0 };
-        // It is hardly larger than [`LARGEST`].
+        // It is hardly larger than [`head::LARGEST`].
         let charge = i32::try_from(size * COPIES).unwrap_or(i32::MAX);
         if charge >= self.charged + STEP || (charge == 0 && self.charged > 0) {
             self.pace.place().charge((charge - self.charged) as isize);

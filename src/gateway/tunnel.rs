@@ -6,7 +6,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::header::{CONNECTION, HeaderValue, UPGRADE};
 use axum::http::{Request, Response, StatusCode};
@@ -16,22 +15,18 @@ use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
-use tokio_util::either::Either;
 
 use super::auth::Lease;
+use super::connect::{self, Connection};
 use super::crowd::cost;
+use super::failed::Failed;
 use super::metrics::Tunnel;
-use super::pool;
-use super::proxy::Failed;
 use super::relay::relay;
 use super::strict::Watched;
 use super::visit::Seat;
-use crate::plan::routes::{Route, Upstream};
-
-/// A connection to a service.
-pub(super) type Connection = Either<TcpStream, UnixStream>;
+use crate::plan::routes::Route;
 
 /// What an upgraded connection holds as long as it is open.
 pub(super) struct Hold {
@@ -43,13 +38,6 @@ pub(super) struct Hold {
     pub(super) tunnel: Tunnel,
 }
 
-/// How long a service on this machine may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(5);
-
-/// Pause before the next attempt to connect to a service whose queue is full: at first, and at most.
-const AGAIN: Duration = Duration::from_millis(1);
-const AGAIN_AT_MOST: Duration = Duration::from_millis(20);
-
 /// Asks the service for the upgrade. Any answer but 101 is an ordinary response.
 pub(super) async fn open(
     route: &Route,
@@ -60,7 +48,7 @@ pub(super) async fn open(
     let client = hyper::upgrade::on(&mut request);
     request.headers_mut().insert(UPGRADE, protocol);
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    let mut response = pool::dial(&route.upstream, route.rewrite.title_case)
+    let mut response = connect::dial(&route.upstream, route.rewrite.title_case)
         .await?
         .send_request(request)
         .await
@@ -70,50 +58,6 @@ pub(super) async fn open(
         start(Arc::clone(&hold.place), carry(client, service, hold));
     }
     Ok(response)
-}
-
-/// Connects to a service; gives up after [`CONNECT`].
-pub(super) async fn connect(upstream: &Upstream) -> io::Result<Connection> {
-    let connecting = async {
-        match upstream {
-            Upstream::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                Ok(Either::Left(stream))
-            }
-            Upstream::Name { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                stream.set_nodelay(true)?;
-                Ok(Either::Left(stream))
-            }
-            Upstream::Unix { path, owner } => {
-                let stream = patiently(|| UnixStream::connect(path)).await?;
-                let answers = stream.peer_cred()?.uid();
-                if answers != *owner {
-                    let why = format!("user {answers} listens at {}, not user {owner}", path.display());
-                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-                }
-                Ok(Either::Right(stream))
-            }
-        }
-    };
-    tokio::time::timeout(CONNECT, connecting).await?
-}
-
-/// Connects to a Unix socket. While the listen queue of the service is full, the kernel refuses another connection and
-/// does not report when there is room: so this tries again, with growing pauses. (Over TCP the kernel itself waits.)
-async fn patiently<T, F>(connect: impl Fn() -> F) -> io::Result<T>
-where
-    F: Future<Output = io::Result<T>>,
-{
-    let mut pause = AGAIN;
-    loop {
-        match connect().await {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(pause).await,
-            connected => return connected,
-        }
-        pause = (pause * 2).min(AGAIN_AT_MOST);
-    }
 }
 
 /// Makes the kernel detect a peer that disappeared without closing the connection.

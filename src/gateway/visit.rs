@@ -1,23 +1,18 @@
-//! The request context: connection, client address, scheme and kind of a request; also the answer to a request that
-//! is not admitted, and the first checks for malformed requests.
+//! The request context: connection, client address, scheme and kind of a request; also the first checks for malformed
+//! requests.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
-};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use serde_json::json;
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 
-use super::auth::Denied;
 use super::base::Base;
 use super::crowd::Place;
 use super::forwarded::Proxies;
 use super::headers::{CF_RAY, SEC_FETCH_MODE};
 use super::workers::Guest;
-use super::{headers, login, origin, page};
+use super::{headers, origin};
 
 /// Connection info: the connection on which a request came.
 #[derive(Clone)]
@@ -92,28 +87,6 @@ impl Visit {
     /// Whether a request with this method may change something.
     pub(super) fn changes(&self, method: &Method) -> bool {
         !origin::is_safe(method) || self.upgrade.is_some()
-    }
-
-    /// The answer to a request that is not admitted.
-    pub(super) fn deny<B>(&self, denied: Denied, request: &Request<B>) -> Response<Body> {
-        let browser = request.headers().contains_key(SEC_FETCH_MODE);
-        if let Denied::TooMany(wait) = denied {
-            let error = json!({ "error": "too many attempts; the time to wait is in Retry-After" });
-            let mut response = page::json(StatusCode::TOO_MANY_REQUESTS, &error);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
-            return response;
-        }
-        // A browser that remembers an old password sends it without being asked; the login page asks for the new one.
-        if self.navigation && self.upgrade.is_none() && (denied == Denied::Stranger || browser) {
-            return page::redirect(&login::address(request.uri(), &self.base));
-        }
-        let mut response = page::json(StatusCode::UNAUTHORIZED, &json!({ "error": "a login is needed" }));
-        if !browser {
-            // Browsers get no challenge: background requests of pages would make them show their own login dialog.
-            let challenge = HeaderValue::from_static("Basic realm=\"desktopd\", charset=\"UTF-8\"");
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        }
-        response
     }
 }
 

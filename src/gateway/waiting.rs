@@ -6,6 +6,7 @@
 //! Streams that are already open stay open: after a restart of the desktop they continue without a reload.
 
 mod markup;
+mod standing;
 
 use std::convert::Infallible;
 use std::io;
@@ -26,24 +27,19 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::base::Base;
 use super::body::Reply;
-use super::proxy::Failed;
-use super::{page, tunnel};
+use super::failed::Failed;
+use super::{connect, page};
 use crate::logs::{Line, Logs};
 use crate::observe::{Seen, Sight, Snapshot, UnitState, Watch, sight};
 use crate::plan::routes::Route;
 use crate::supervise::Asker;
-
-/// Number of log lines that are shown.
-const LINES: usize = 12;
+pub(super) use markup::START;
+use markup::{ANYWAY, LINES};
+use standing::Need;
+pub(super) use standing::Standing;
 
 /// The path of the event stream.
 pub(super) const EVENTS: &str = "/desktopd/wait/events";
-
-/// The path that starts the services without which there is nothing to see.
-pub(super) const START: &str = "/desktopd/wait/start";
-
-/// The query field by which a user opens the service although it is not well.
-const ANYWAY: &str = "desktopd-anyway";
 
 /// How long a page waits for an answer of a service that is unhealthy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,35 +50,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// Pause between attempts to connect to a service that is ready, while a page waits for it: at first, and at most.
 const RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
-
-/// The state of a service, as the page shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Standing {
-    /// The headline.
-    headline: String,
-    /// The service that is the reason.
-    unit: String,
-    /// The name of its state.
-    state: &'static str,
-    /// The reason for the state.
-    reason: String,
-    /// Since when, in milliseconds since the Unix epoch; 0 if unknown or meaningless.
-    since: i64,
-    /// The services that it waits for, with their states.
-    needs: Vec<Need>,
-    /// What happens next, and whether the user has to do something.
-    hint: &'static str,
-    /// The services that the user can start with the button.
-    start: Vec<String>,
-    /// Whether the service may have something to show anyway.
-    anyway: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Need {
-    name: String,
-    state: &'static str,
-}
 
 /// The state of the service behind a route; `None` when requests should be sent to the service. `person`: a user opens
 /// a page, so the result is also a state when the page would show nothing. In that case the requests of programs, and
@@ -309,7 +276,7 @@ impl Follower {
                     self.last = standing;
                     return event("status", &self.last);
                 }
-            } else if !self.entered && tunnel::connect(&self.route.upstream).await.is_ok() {
+            } else if !self.entered && connect::connect(&self.route.upstream).await.is_ok() {
                 // The ready state alone is not enough: a page that reloads too early would get the waiting page again.
                 self.entered = true;
                 return event("enter", &());

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
 use super::base::Base;
-use super::{page, tunnel};
+use super::{connect, page};
 use crate::plan::routes::{Route, Upstream};
 
 /// The path where the mode is changed.
@@ -67,7 +67,7 @@ pub(super) async fn answer(route: &Route, method: &Method, base: &Base) -> Respo
 
 async fn ask(upstream: &Upstream, method: Method, path: &str, body: Bytes) -> Result<Value, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let stream = tunnel::connect(upstream).await.map_err(|error| text(&error))?;
+    let stream = connect::connect(upstream).await.map_err(|error| text(&error))?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| text(&error))?;
     let request = Request::builder()

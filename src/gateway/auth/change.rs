@@ -7,23 +7,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
 use axum::http::{HeaderMap, HeaderValue};
-use tokio::sync::Mutex;
 
 use super::credentials::{Password, password_problems, user_problems};
 use super::jar::Purpose;
 use super::{Auth, SessionId};
 use crate::config::secret::Secret;
-
-/// The lock for writing changes, and the random id of the current session generation.
-pub(super) struct Writing {
-    epoch: Mutex<[u8; 16]>,
-}
-
-impl Writing {
-    pub(super) fn new(epoch: [u8; 16]) -> Self {
-        Self { epoch: Mutex::new(epoch) }
-    }
-}
 
 impl Auth {
     /// Replaces the credentials, ends all sessions and closes everything that is open. Returns a note for the caller,

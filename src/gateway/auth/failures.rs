@@ -27,13 +27,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::counters::Counts;
 use super::digest::Mark;
 use super::network::Network;
-use table::{Look, Table};
+use table::{COME_BACK, Look, Table};
 
 /// How long an attempt waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// When a client may try again whose attempt did not get its turn in time.
-const COME_BACK: Duration = Duration::from_secs(2);
 
 /// How many responses to wrong tokens are delayed at the same time, per network.
 const HELD: usize = 64;

@@ -24,6 +24,7 @@ mod password;
 mod queue;
 mod session;
 mod traffic;
+mod writing;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -116,7 +117,7 @@ struct Inner {
     known: RwLock<Arc<Known>>,
     making: Making,
     kept: kept::Kept,
-    writing: change::Writing,
+    writing: writing::Writing,
 }
 
 impl Auth {
@@ -157,7 +158,7 @@ impl Auth {
             known: RwLock::new(Arc::new(known)),
             making,
             kept,
-            writing: change::Writing::new(remembered.epoch),
+            writing: writing::Writing::new(remembered.epoch),
         };
         Self { inner: Arc::new(inner) }
     }

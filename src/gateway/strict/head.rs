@@ -2,7 +2,8 @@
 //! here: where one request ends and the next one begins, and what programs are known to parse differently. The meaning
 //! of headers is checked elsewhere.
 
-use super::LARGEST;
+/// The size limit of a head. The parser has its own limit, and answers a head that exceeds that.
+pub(super) const LARGEST: usize = 64 * 1024;
 
 type Wrong = &'static str;
 

@@ -177,7 +177,7 @@ fn head_size_is_limited_and_idle_connections_are_small() {
     let head = |lines| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", line.repeat(lines));
     assert_eq!(one(&head(64)), Ok(Next::Request));
     assert_eq!(one(&head(66)), Err("the head is too large"));
-    let endless = "x".repeat(LARGEST + 1);
+    let endless = "x".repeat(head::LARGEST + 1);
     assert_eq!(verdicts(endless.as_bytes(), &[1000; 70], 1), [Err("the head is too large")]);
     let kept = size_of::<Watched<()>>() + size_of::<Mutex<Known>>() + 2 * size_of::<usize>();
     assert!(kept < 100, "{kept} bytes");

@@ -8,6 +8,7 @@ use yasna::{ASN1Result, BERReader, BERReaderSeq, construct_der, parse_der};
 
 use super::pair::{Wrong, parse};
 use super::*;
+use crate::config::Environment;
 
 fn certificate(key: &KeyPair) -> String {
     CertificateParams::new(["desk.example".to_owned()]).unwrap().self_signed(key).unwrap().pem()

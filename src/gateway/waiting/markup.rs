@@ -1,11 +1,20 @@
 //! The markup of the waiting page. All foreign text in it is escaped.
 
-use super::{ANYWAY, LINES, Need, START, Standing};
+use super::standing::{Need, Standing};
 use crate::gateway::base::Base;
 use crate::gateway::page;
 use crate::logs::Logs;
 use crate::observe::{RouteStatus, Sight, Snapshot};
 use crate::plan::routes::Route;
+
+/// Number of log lines that are shown.
+pub(super) const LINES: usize = 12;
+
+/// The path that starts the services without which there is nothing to see.
+pub(in crate::gateway) const START: &str = "/desktopd/wait/start";
+
+/// The query field by which a user opens the service although it is not well.
+pub(super) const ANYWAY: &str = "desktopd-anyway";
 
 /// The body of the page.
 pub(super) fn body(

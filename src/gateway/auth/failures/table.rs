@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::super::digest::Mark;
 use super::super::network::Network;
-use super::COME_BACK;
+
+/// When a client may try again whose attempt did not get its turn in time.
+pub(super) const COME_BACK: Duration = Duration::from_secs(2);
 
 /// Failures without a pause.
 const FREE: u32 = 3;

@@ -1,0 +1,14 @@
+//! The order of changes: the lock that makes them one after the other.
+
+use tokio::sync::Mutex;
+
+/// The lock for writing changes, and the random id of the current session generation.
+pub(super) struct Writing {
+    pub(super) epoch: Mutex<[u8; 16]>,
+}
+
+impl Writing {
+    pub(super) fn new(epoch: [u8; 16]) -> Self {
+        Self { epoch: Mutex::new(epoch) }
+    }
+}
