@@ -9,9 +9,9 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::Inner;
 use super::behind::{Behind, View};
 use super::crowd::cost;
+use super::state::Inner;
 use super::visit::Arrival;
 use super::{connection, metrics, pace, tls, tunnel};
 

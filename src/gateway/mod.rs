@@ -50,6 +50,7 @@ mod proxy;
 mod relay;
 mod rewrite;
 mod settings;
+mod state;
 mod strict;
 pub mod tls;
 mod tunnel;
@@ -77,6 +78,7 @@ use crowd::{Crowd, Peer};
 use door::Door;
 use metrics::Metrics;
 pub use settings::Settings;
+use state::{Inner, Port};
 use visit::{Arrival, Seat};
 use workers::Workers;
 
@@ -84,23 +86,6 @@ use workers::Workers;
 #[derive(Clone)]
 pub struct Gateway {
     inner: Arc<Inner>,
-}
-
-struct Inner {
-    door: Door,
-    ports: Mutex<BTreeMap<u16, Port>>,
-    crowd: Crowd,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-    workers: Workers,
-}
-
-/// An open port. The target behind it can change while the port is open.
-struct Port {
-    behind: Arc<Behind>,
-    /// Whether it is an additional port that is open on loopback only.
-    inside: bool,
-    stop: CancellationToken,
 }
 
 impl Gateway {

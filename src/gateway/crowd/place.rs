@@ -7,7 +7,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::{Activity, Crowd, MANY, REQUESTS, Stranger, cost};
+use super::cost;
+use super::limits::Crowd;
+use super::state::{Activity, Stranger};
+
+/// The limit of concurrent requests on one untrusted connection: more than a browser sends before the user has logged
+/// in.
+pub(super) const REQUESTS: usize = 16;
+
+/// After this number of connections have ended, their memory is returned to the system.
+const MANY: usize = 200;
 
 /// The slot of one connection. Dropping it frees the slot.
 pub(crate) struct Place {

@@ -1,7 +1,10 @@
 //! Small floods: which connections are closed, which stay, and that the account is empty in the end.
 
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 
+use super::place::REQUESTS;
+use super::state::{GRACE, MODEST};
 use super::*;
 
 const ROOM: Limits = Limits { strangers: 8, trusted: 3, leaving: 100, bytes: 1 << 20 };

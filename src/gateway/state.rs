@@ -1,0 +1,30 @@
+//! The state of the gateway: its open ports, and what the connections to all of them share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::behind::Behind;
+use super::crowd::Crowd;
+use super::door::Door;
+use super::workers::Workers;
+
+/// What all connections share.
+pub(super) struct Inner {
+    pub(super) door: Door,
+    pub(super) ports: Mutex<BTreeMap<u16, Port>>,
+    pub(super) crowd: Crowd,
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    pub(super) workers: Workers,
+}
+
+/// An open port. The target behind it can change while the port is open.
+pub(super) struct Port {
+    pub(super) behind: Arc<Behind>,
+    /// Whether it is an additional port that is open on loopback only.
+    pub(super) inside: bool,
+    pub(super) stop: CancellationToken,
+}
