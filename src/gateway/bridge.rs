@@ -30,8 +30,8 @@ use super::auth::Lease;
 use super::body::Reply;
 use super::connect::Connection;
 use super::failed::Failed;
-use super::metrics::Tunnel;
-use super::tunnel::{self, Hold};
+use super::metrics::Upgrade;
+use super::upgrade::{self, Hold};
 use super::visit::Visit;
 use super::{connect, files, page};
 use crate::plan::routes::{Bridge, Route, Upstream};
@@ -72,8 +72,8 @@ pub(super) async fn answer(
         if !upgrades {
             return Ok(refuse("this address speaks WebSocket only").map(Reply::from));
         }
-        let tunnel = Tunnel::of(&request);
-        let hold = Hold { lease: lease(), place: Arc::clone(&visit.place), tunnel };
+        let upgrade = Upgrade::of(&request);
+        let hold = Hold { lease: lease(), place: Arc::clone(&visit.place), upgrade };
         return Ok(open(&route.upstream, request, hold).await?.map(Reply::from));
     }
     let response = match &bridge.files {
@@ -99,7 +99,7 @@ async fn open(
     }
     let service = connect::connect(upstream).await.map_err(Failed::Unreachable)?;
     let seat = Arc::clone(&hold.place);
-    tunnel::start(seat, carry(hyper::upgrade::on(&mut request), service, hold));
+    upgrade::start(seat, carry(hyper::upgrade::on(&mut request), service, hold));
     Ok(response)
 }
 
@@ -118,7 +118,7 @@ fn offers_binary(headers: &HeaderMap) -> bool {
 
 async fn carry(client: OnUpgrade, service: Connection, hold: Hold) {
     let client = tokio::select! {
-        Ok(client) = client => hold.tunnel.over(TokioIo::new(client)),
+        Ok(client) = client => hold.upgrade.over(TokioIo::new(client)),
         () = hold.lease.ended().cancelled() => return,
         else => return,
     };

@@ -13,7 +13,7 @@ use super::behind::{Behind, View};
 use super::crowd::cost;
 use super::state::Inner;
 use super::visit::Arrival;
-use super::{connection, metrics, pace, tls, tunnel};
+use super::{connection, metrics, pace, tls, upgrade};
 
 /// Carries a connection until the connection ends or is upgraded.
 pub(super) async fn carry(
@@ -26,7 +26,7 @@ pub(super) async fn carry(
     arrival.place.place.begin();
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let _ = stream.set_nodelay(true);
-    tunnel::keep_alive(&stream);
+    upgrade::keep_alive(&stream);
     let _open = metrics::connection(&inner.door.metrics);
     // Distinguishes TLS from plain HTTP. The byte is only peeked at, and stays in the socket.
     let tls = match heard(&stream, pace::FIRST, &stop).await {

@@ -36,7 +36,7 @@ pub(super) struct Metrics {
     ports: [Port; PORTS],
     others: Port,
     connections: AtomicU64,
-    tunnels: AtomicU64,
+    upgrades: AtomicU64,
     from_clients: AtomicU64,
     to_clients: AtomicU64,
     crowd: Crowd,
@@ -57,7 +57,7 @@ impl Metrics {
             ports: std::array::from_fn(|_| Port::default()),
             others: Port::default(),
             connections: AtomicU64::default(),
-            tunnels: AtomicU64::default(),
+            upgrades: AtomicU64::default(),
             from_clients: AtomicU64::default(),
             to_clients: AtomicU64::default(),
         }
@@ -89,13 +89,13 @@ pub(super) fn connection(metrics: &Arc<Metrics>) -> Open {
 }
 
 /// Counts an upgraded connection and its bytes.
-pub(super) struct Tunnel(Option<Open>);
+pub(super) struct Upgrade(Option<Open>);
 
-impl Tunnel {
+impl Upgrade {
     /// For the upgraded connection that a request becomes; counted if [`Metrics::attach`] was called for the request.
     pub(super) fn of<B>(request: &Request<B>) -> Self {
         let metrics = request.extensions().get::<Arc<Metrics>>();
-        Self(metrics.map(|metrics| Open::new(metrics, |metrics| &metrics.tunnels)))
+        Self(metrics.map(|metrics| Open::new(metrics, |metrics| &metrics.upgrades)))
     }
 
     /// Counts bytes from the client.
@@ -114,7 +114,7 @@ impl Tunnel {
 
     /// The client's side of the upgraded connection, with its bytes counted.
     pub(super) fn over<S>(&self, stream: S) -> Counted<'_, S> {
-        Counted { stream, tunnel: self }
+        Counted { stream, upgrade: self }
     }
 }
 
@@ -179,9 +179,9 @@ impl Metrics {
         let sent_away = "desktopd_connections_sent_away_total";
         text.family(sent_away, Kind::Counter, "connections without a login that were closed to make room");
         text.sample(sent_away, &[], self.crowd.sent_away());
-        text.family("desktopd_tunnels", Kind::Gauge, "open upgraded connections, such as WebSockets");
-        text.sample("desktopd_tunnels", &[], self.tunnels.load(Relaxed));
-        let bytes = "desktopd_tunnel_bytes_total";
+        text.family("desktopd_upgrades", Kind::Gauge, "open upgraded connections, such as WebSockets");
+        text.sample("desktopd_upgrades", &[], self.upgrades.load(Relaxed));
+        let bytes = "desktopd_upgrade_bytes_total";
         text.family(bytes, Kind::Counter, "bytes through upgraded connections");
         text.sample(bytes, &[("from", "client")], self.from_clients.load(Relaxed));
         text.sample(bytes, &[("from", "service")], self.to_clients.load(Relaxed));
@@ -237,7 +237,7 @@ fn units(snapshot: &Snapshot, text: &mut Text) {
 /// The client's side of an upgraded connection, with its bytes counted.
 pub(super) struct Counted<'a, S> {
     stream: S,
-    tunnel: &'a Tunnel,
+    upgrade: &'a Upgrade,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
@@ -248,7 +248,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.tunnel.received(buffer.filled().len() - before);
+        self.upgrade.received(buffer.filled().len() - before);
         polled
     }
 }
@@ -257,7 +257,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if let Poll::Ready(Ok(written)) = polled {
-            self.tunnel.sent(written);
+            self.upgrade.sent(written);
         }
         polled
     }
@@ -303,12 +303,12 @@ mod tests {
         drop(two);
         assert_eq!(metrics.connections.load(Relaxed), 0);
         let mut request = Request::new(());
-        assert!(Tunnel::of(&request).0.is_none());
+        assert!(Upgrade::of(&request).0.is_none());
         metrics.attach(&mut request);
-        let tunnel = Tunnel::of(&request);
-        tunnel.sent(5);
-        assert_eq!((metrics.tunnels.load(Relaxed), metrics.to_clients.load(Relaxed)), (1, 5));
-        drop(tunnel);
-        assert_eq!(metrics.tunnels.load(Relaxed), 0);
+        let upgrade = Upgrade::of(&request);
+        upgrade.sent(5);
+        assert_eq!((metrics.upgrades.load(Relaxed), metrics.to_clients.load(Relaxed)), (1, 5));
+        drop(upgrade);
+        assert_eq!(metrics.upgrades.load(Relaxed), 0);
     }
 }

@@ -7,14 +7,15 @@
 //!
 //! ```text
 //! listen -> crowd -> workers -> carry -> connection (strict, frames, pace) -> door
-//! door -> visit
+//! door -> visit, deny
 //!      -> auth (cookie, header, password, failures, session)
 //!      -> origin, cors
-//!      -> own | login | the portal's router | proxy -> headers, rewrite, pool, body | tunnel -> relay
-//!                                           | bridge -> files | tunnel
+//!      -> own | login | the portal's router | proxy -> headers, rewrite, pool, body | upgrade -> relay
+//!                                           | bridge -> files | upgrade
 //!                                           | waiting
 //!      -> errors
 //!      -> compress, cors, access_log, metrics
+//! pool, upgrade, bridge, waiting -> connect
 //! ```
 
 mod access_log;
@@ -53,7 +54,7 @@ mod settings;
 mod state;
 mod strict;
 pub mod tls;
-mod tunnel;
+mod upgrade;
 pub mod uri;
 mod visit;
 mod waiting;

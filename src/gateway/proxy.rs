@@ -10,10 +10,10 @@ use super::auth::Lease;
 use super::body::Reply;
 use super::failed::Failed;
 use super::headers::{announce_chunks, prepare_request, strip_hop_by_hop};
-use super::metrics::Tunnel;
-use super::tunnel::Hold;
+use super::metrics::Upgrade;
+use super::upgrade::Hold;
 use super::visit::Visit;
-use super::{pool, rewrite, tunnel};
+use super::{pool, rewrite, upgrade};
 use crate::plan::routes::Route;
 
 /// Sends a request to a service. Our own credentials were already removed from the request.
@@ -32,9 +32,9 @@ pub(super) async fn forward(
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or(Uri::from_static("/"), Uri::from);
     let mut response = if let Some(protocol) = visit.upgrade.clone() {
-        let tunnel = Tunnel::of(&request);
-        let hold = Hold { lease: lease(), place: Arc::clone(&visit.place), tunnel };
-        let response = Box::pin(tunnel::open(route, *request, protocol, hold)).await?;
+        let upgrade = Upgrade::of(&request);
+        let hold = Hold { lease: lease(), place: Arc::clone(&visit.place), upgrade };
+        let response = Box::pin(upgrade::open(route, *request, protocol, hold)).await?;
         response.map(|body| Reply::of_service(body, None, passage).leased(lease))
     } else {
         let (response, loan) = pool::send(upstream, request).await?;

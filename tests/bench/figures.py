@@ -3,7 +3,7 @@
 import os
 import statistics
 
-TUNNELS = int(os.environ.get("TUNNELS", "9000"))
+UPGRADES = int(os.environ.get("UPGRADES", "9000"))
 COLUMNS = ["desktopd", "Basic", "nginx", "Caddy"]
 figures = {}  # figure -> peer -> a value of each round
 
@@ -52,9 +52,9 @@ TARGETS = [
     ("ping-pong, messages/s", "ping-pong / nginx", lambda w: ratio(w, "desktopd"), ">=", 0.9),
     ("bulk, MB/s", "bulk / nginx", lambda w: ratio(w, "desktopd"), ">=", 1),
     ("half rate, p99 us", "p99 at half rate over nginx's, us", difference, "<=", 1000),
-    ("idle plain, tunnels", "idle tunnels open", value, ">=", TUNNELS),
-    ("idle plain, KiB each", "an idle tunnel, KiB", value, "<", 5),
-    ("idle TLS, KiB each", "an idle tunnel over TLS, KiB", value, "<", 40),
+    ("idle plain, upgrades", "idle upgrades open", value, ">=", UPGRADES),
+    ("idle plain, KiB each", "an idle upgrade, KiB", value, "<", 5),
+    ("idle TLS, KiB each", "an idle upgrade over TLS, KiB", value, "<", 40),
     ("stream in a flood, p99 added us", "what a flood adds to a stream's p99, us", value, "<", 5000),
     ("control socket, p99 us", "control socket's p99, us", value, "<", 20000),
     ("control socket, max us", "control socket's slowest of all, us", lambda w: max(figures[w]["desktopd"]), "<", 20000),

@@ -67,7 +67,7 @@ async fn a_cookie_of_another_instance_opens_nothing() {
     assert_eq!(get(two.port, "/", &format!("Cookie: {cookie}\r\n")).await.status, 401);
 }
 
-async fn tunnel(world: &World, shown: &str) -> TcpStream {
+async fn upgraded(world: &World, shown: &str) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
     let raw = format!(
         "GET /ws HTTP/1.1\r\nHost: desk:6100\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -85,7 +85,7 @@ async fn changed_credentials_close_connections_and_end_sessions() {
     let token = format!("Authorization: Bearer {TOKEN}\r\n");
     let mut open = Vec::new();
     for shown in [&*cookie, &*token, &*basic(USER, PASSWORD)] {
-        open.push(tunnel(&world, shown).await);
+        open.push(upgraded(&world, shown).await);
     }
     let mut events = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
     events.write_all(format!("GET /events HTTP/1.1\r\nHost: a\r\n{cookie}\r\n").as_bytes()).await.unwrap();
@@ -102,7 +102,7 @@ async fn changed_credentials_close_connections_and_end_sessions() {
     // The old pair was right a moment ago, and its check was cached.
     assert!(!gets_in(&world, USER, PASSWORD).await && gets_in(&world, "ada", "chosen").await);
     assert_eq!(get(world.port, "/", &token).await.status, 200);
-    let mut later = tunnel(&world, &token).await;
+    let mut later = upgraded(&world, &token).await;
     later.write_all(b"still").await.unwrap();
     read_until(&mut later, "still").await;
 }

@@ -175,15 +175,15 @@ async fn prometheus_can_read_the_metrics() {
     assert_eq!(get(world.port, "/", "").await.status, 401);
     let wrong = "Authorization: Bearer wrong\r\n";
     assert_eq!(get(world.port, "/", wrong).await.status, 401);
-    let mut tunnel = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    let mut upgraded = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
     let upgrade = format!(
         "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{}\r\n",
         token()
     );
-    tunnel.write_all(upgrade.as_bytes()).await.unwrap();
-    read_until(&mut tunnel, "hello ").await;
-    tunnel.write_all(b"12345").await.unwrap();
-    read_until(&mut tunnel, "12345").await;
+    upgraded.write_all(upgrade.as_bytes()).await.unwrap();
+    read_until(&mut upgraded, "hello ").await;
+    upgraded.write_all(b"12345").await.unwrap();
+    read_until(&mut upgraded, "12345").await;
 
     assert_eq!(get(world.pages, "/desktopd/metrics", "").await.status, 401);
     assert_eq!(
@@ -203,9 +203,9 @@ async fn prometheus_can_read_the_metrics() {
         (format!("desktopd_requests_total{{port=\"{}\",code=\"4xx\"}}", world.pages), 1.0),
         ("desktopd_auth_failures_total".to_owned(), 1.0),
         ("desktopd_auth_bans_total".to_owned(), 0.0),
-        ("desktopd_tunnels".to_owned(), 1.0),
-        ("desktopd_tunnel_bytes_total{from=\"client\"}".to_owned(), 5.0),
-        ("desktopd_tunnel_bytes_total{from=\"service\"}".to_owned(), 11.0),
+        ("desktopd_upgrades".to_owned(), 1.0),
+        ("desktopd_upgrade_bytes_total{from=\"client\"}".to_owned(), 5.0),
+        ("desktopd_upgrade_bytes_total{from=\"service\"}".to_owned(), 11.0),
         ("desktopd_unit_state{unit=\"kde\",state=\"backoff\"}".to_owned(), 1.0),
         ("desktopd_unit_restarts_total{unit=\"kde\"}".to_owned(), 3.0),
         ("desktopd_unit_restarts_total{unit=\"selkies\"}".to_owned(), 0.0),

@@ -147,7 +147,7 @@ async fn a_refused_upgrade_ends_the_connection() {
     assert!(world.service.requests().iter().all(|head| !head.contains("smuggled") && !head.contains("h2c")));
 }
 
-async fn tunnel(world: &World, cookie: &str) -> TcpStream {
+async fn upgraded(world: &World, cookie: &str) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
     let raw = upgrade("/ws", &format!("Origin: http://desk:6100\r\nCookie: {cookie}\r\n"));
     stream.write_all(raw.as_bytes()).await.unwrap();
@@ -159,8 +159,8 @@ async fn tunnel(world: &World, cookie: &str) -> TcpStream {
 async fn upgraded_connections_and_streams_end_with_their_session() {
     let world = World::new().await;
     let (cookie, other) = (world.cookie().await, world.cookie().await);
-    let mut ended = tunnel(&world, &cookie).await;
-    let mut kept = tunnel(&world, &other).await;
+    let mut ended = upgraded(&world, &cookie).await;
+    let mut kept = upgraded(&world, &other).await;
     let mut events = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
     let head = format!("GET /events HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n");
     events.write_all(head.as_bytes()).await.unwrap();
@@ -237,7 +237,7 @@ async fn an_answer_after_the_end_of_its_session_is_dropped() {
 #[tokio::test]
 async fn shutdown_closes_all_connections_soon() {
     let world = World::new().await;
-    let mut tunnel = tunnel(&world, &world.cookie().await).await;
+    let mut upgraded = upgraded(&world, &world.cookie().await).await;
     let mut events = TcpStream::connect(("127.0.0.1", world.pages)).await.unwrap();
     let head = format!("GET /api/status/stream HTTP/1.1\r\nHost: a\r\n{}\r\n", basic(USER, PASSWORD));
     events.write_all(head.as_bytes()).await.unwrap();
@@ -247,7 +247,7 @@ async fn shutdown_closes_all_connections_soon() {
     let before = std::time::Instant::now();
     world.gateway.drained().await;
     assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
-    let _ = tokio::time::timeout(Duration::from_secs(1), tunnel.read(&mut [0; 10])).await.unwrap();
+    let _ = tokio::time::timeout(Duration::from_secs(1), upgraded.read(&mut [0; 10])).await.unwrap();
     assert!(TcpStream::connect(("127.0.0.1", world.port)).await.is_err());
     drop(idle);
 }

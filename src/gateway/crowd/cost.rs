@@ -14,7 +14,7 @@ pub(crate) const HTTP2: isize = 128 << 10;
 pub(crate) const UNSENT: isize = 128 << 10;
 pub(crate) const UNSENT_HTTP2: isize = 512 << 10;
 /// The data of an upgraded connection.
-pub(crate) const TUNNEL: isize = 16 << 10;
+pub(crate) const UPGRADE: isize = 16 << 10;
 /// A further request that is being answered at the same time.
 pub(super) const REQUEST: usize = 16 << 10;
 /// The same, with a connection to a service.

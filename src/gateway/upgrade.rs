@@ -22,7 +22,7 @@ use super::auth::Lease;
 use super::connect::{self, Connection};
 use super::crowd::cost;
 use super::failed::Failed;
-use super::metrics::Tunnel;
+use super::metrics::Upgrade;
 use super::relay::relay;
 use super::strict::Watched;
 use super::visit::Seat;
@@ -35,7 +35,7 @@ pub(super) struct Hold {
     /// It still occupies the connection slot of the client that opened it.
     pub(super) place: Arc<Seat>,
     /// Counts the bytes that pass.
-    pub(super) tunnel: Tunnel,
+    pub(super) upgrade: Upgrade,
 }
 
 /// Asks the service for the upgrade. Any answer but 101 is an ordinary response.
@@ -69,13 +69,13 @@ pub(super) fn keep_alive(stream: &TcpStream) {
 }
 
 /// Runs an upgraded connection in its own task, which serves the client's connection from now on.
-pub(super) fn start(seat: Arc<Seat>, tunnel: impl Future<Output = ()> + Send + 'static) {
+pub(super) fn start(seat: Arc<Seat>, upgrade: impl Future<Output = ()> + Send + 'static) {
     let place = Arc::clone(&seat.place);
     let task = tokio::spawn(async move {
         // An upgraded connection always counts as busy, never as idle.
         let busy = if seat.place.is_trusted() { None } else { seat.place.permit(true) };
-        seat.place.charge(cost::TUNNEL);
-        tunnel.await;
+        seat.place.charge(cost::UPGRADE);
+        upgrade.await;
         drop(busy);
     });
     place.served_by(task.abort_handle());
@@ -85,26 +85,26 @@ async fn carry(client: OnUpgrade, service: OnUpgrade, hold: Hold) {
     let ended = hold.lease.ended().clone();
     // An error here concerns only the two peers, so it is not reported.
     tokio::select! {
-        _ = connect_both(client, service, &hold.tunnel) => {}
+        _ = connect_both(client, service, &hold.upgrade) => {}
         () = ended.cancelled() => {}
     }
     drop(hold);
 }
 
 /// Takes the plain connections back from hyper; of its buffers, only the bytes in them are kept.
-async fn connect_both(client: OnUpgrade, service: OnUpgrade, tunnel: &Tunnel) -> io::Result<()> {
+async fn connect_both(client: OnUpgrade, service: OnUpgrade, upgrade: &Upgrade) -> io::Result<()> {
     let (client, service) = tokio::try_join!(client, service).map_err(io::Error::other)?;
     let (service, of_service) = bare::<Connection>(service).map_err(|_| unknown())?;
     let client = match bare::<Watched<TcpStream>>(client) {
         Ok((client, of_client)) => {
-            tunnel.received(of_client.len());
-            return relay(tunnel.over(client.into_inner()), service, (of_client, of_service)).await;
+            upgrade.received(of_client.len());
+            return relay(upgrade.over(client.into_inner()), service, (of_client, of_service)).await;
         }
         Err(client) => client,
     };
     let (client, of_client) = bare::<Watched<TlsStream<TcpStream>>>(client).map_err(|_| unknown())?;
-    tunnel.received(of_client.len());
-    relay(tunnel.over(client.into_inner()), service, (of_client, of_service)).await
+    upgrade.received(of_client.len());
+    relay(upgrade.over(client.into_inner()), service, (of_client, of_service)).await
 }
 
 /// The connection itself, and the bytes that were already read from it.

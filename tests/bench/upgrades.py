@@ -6,7 +6,7 @@ import ssl
 from peers import Failed
 
 
-def open_tunnels(port, headers, most, context):
+def open_upgrades(port, headers, most, context):
     """WebSockets from four addresses, each after a message there and back; fewer when the proxy accepts no more."""
     request = "".join(f"{line}\r\n" for line in [
         "GET /idle HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: Upgrade", "Upgrade: websocket",
