@@ -10,6 +10,7 @@
 
 mod console;
 mod file;
+mod line;
 mod mask;
 mod ring;
 mod tracing_layer;
@@ -22,12 +23,12 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use nix::unistd::{AccessFlags, access};
-use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::sys::terminal;
 
 pub use console::Console;
+pub use line::Line;
 pub use mask::Mask;
 pub use tracing_layer::{QUIET, init as init_tracing};
 
@@ -51,18 +52,6 @@ const LAST_LINES: usize = 10;
 
 /// How many lines a follower may lag behind before it loses some.
 const FOLLOW_BACKLOG: usize = 1024;
-
-/// One line of a unit's output.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Line {
-    /// When it was read, in milliseconds since the Unix epoch.
-    pub at: i64,
-    /// The text without its newline; secrets are masked, bytes that are not UTF-8 are replaced.
-    pub text: Arc<str>,
-    /// Whether the row has not ended: the next line of the same log takes its place.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub open: bool,
-}
 
 /// Which lines are copied to the container's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
