@@ -1,7 +1,9 @@
 //! The state of the daemon: one snapshot, written by one task, and the events that led to it, read by the portal, the
 //! API, the gateway's waiting pages and the command line. No other module computes states.
 
+mod event;
 pub mod events;
+mod phase;
 pub mod sight;
 pub mod timeline;
 
@@ -12,33 +14,11 @@ use tokio::sync::watch;
 
 use crate::config::own;
 pub use crate::supervise::{UnitHealth, UnitState, UnitStatus};
-pub use events::{Event, Events, What};
+pub use event::{Event, What};
+pub use events::Events;
+pub use phase::Phase;
 pub use sight::{Seen, Sight};
 pub use timeline::Timeline;
-
-/// The phase of the whole daemon.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// It answers, but has not decided yet which units to run.
-    #[default]
-    Starting,
-    /// Units are started and kept running.
-    Running,
-    /// It is being stopped.
-    Stopping,
-}
-
-impl Phase {
-    /// The phase as it is shown and serialized.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Stopping => "stopping",
-        }
-    }
-}
 
 /// A route or link from outside, as shown in the portal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

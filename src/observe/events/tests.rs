@@ -1,6 +1,7 @@
 //! Tests of the ring of events and of its followers.
 
 use super::*;
+use crate::supervise::UnitState;
 
 fn events(kept: usize, more: u64) -> Events {
     let events = Events::keeping(kept, 0);

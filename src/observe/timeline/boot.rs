@@ -4,8 +4,7 @@
 //! ends when everything is up or no unit changes any more: units that are started later by hand are not part of the
 //! boot. Its size is bounded: for a unit that crashes repeatedly, only the first states are kept.
 
-use crate::observe::events::{Event, What};
-use crate::observe::{Phase, UnitState};
+use crate::observe::{Event, Phase, UnitState, What};
 
 /// The maximum number of states kept for one unit.
 const STEPS: usize = 32;
