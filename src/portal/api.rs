@@ -5,32 +5,34 @@
 
 mod events;
 mod logs;
+mod nearest;
 mod own;
+mod problem;
+mod sources;
+mod sse;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::stream;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
 
-use super::Wish;
-use crate::config::own::{NAMES, is_own};
-use crate::gateway::page;
-use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
-use crate::observe::{Events, Snapshot, Watch};
-use crate::supervise::{Asker, Handle, RequestError, Taken, Verb};
+use crate::observe::Snapshot;
+use crate::supervise::{Asker, Taken, Verb};
 
-/// Proxies close connections without traffic.
-const KEEP_ALIVE: Duration = Duration::from_secs(25);
+use nearest::LONGEST_NAME;
+use problem::Problem;
+use sse::{event, sse};
+
+pub(crate) use nearest::nearest;
+pub use problem::ErrorBody;
+pub use sources::Api;
 
 /// The least time between two snapshots; changes in between are not sent one by one.
 const PACE: Duration = Duration::from_millis(100);
@@ -40,48 +42,6 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// Maximum number of units in one request.
 const MOST_NAMES: usize = 256;
-
-/// Maximum length of a unit's name: the time to compare a name with all names grows with its length. Bytes.
-const LONGEST_NAME: usize = 128;
-
-/// The sources of the answers. Cheap to clone.
-#[derive(Clone)]
-pub struct Api {
-    watch: Watch,
-    events: Events,
-    logs: Logs,
-    handle: watch::Receiver<Option<Handle>>,
-    /// For control requests to read the configuration again.
-    wishes: Option<mpsc::Sender<Wish>>,
-}
-
-impl Api {
-    /// An API that answers before the first plan exists: until `handle` has a value, changes are refused.
-    pub fn new(watch: Watch, events: Events, logs: Logs, handle: watch::Receiver<Option<Handle>>) -> Self {
-        Self { watch, events, logs, handle, wishes: None }
-    }
-
-    /// The same API, for clients that may have the configuration read again.
-    #[must_use]
-    pub fn with_wishes(self, wishes: mpsc::Sender<Wish>) -> Self {
-        Self { wishes: Some(wishes), ..self }
-    }
-
-    /// The name of the log that `asked` means. Only existing logs have one, because following a log creates it.
-    fn log_name(&self, asked: &str) -> Result<String, Problem> {
-        let snapshot = self.watch.borrow();
-        match snapshot.unit(asked) {
-            // The access log's name is also an own name of the daemon: the access log is meant if it exists.
-            _ if asked == ACCESS_LOG && !self.logs.tail(ACCESS_LOG, 1).is_empty() => Ok(asked.to_owned()),
-            _ if is_own(asked) => Ok(OWN_LOG.to_owned()),
-            Some(unit) => Ok(unit.name.clone()),
-            None => {
-                Err(RequestError::Unknown { name: asked.to_owned(), nearest: nearest(&snapshot, asked) }
-                    .into())
-            }
-        }
-    }
-}
 
 /// The body of a request that changes units.
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,34 +63,6 @@ pub struct Units {
     /// What the daemon did itself, if one of its own names was in the request: sentences for the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-}
-
-/// The body of every error response.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ErrorBody {
-    /// A sentence for the user.
-    pub error: String,
-}
-
-/// A refusal, with its status code and message.
-struct Problem(StatusCode, String);
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let response = (self.0, Json(ErrorBody { error: self.1.clone() })).into_response();
-        page::said(response, self.1)
-    }
-}
-
-impl From<RequestError> for Problem {
-    fn from(error: RequestError) -> Self {
-        let status = match error {
-            RequestError::Unknown { .. } => StatusCode::NOT_FOUND,
-            RequestError::Refused { .. } => StatusCode::CONFLICT,
-            RequestError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Self(status, error.to_string())
-    }
 }
 
 /// The router of the API.
@@ -210,26 +142,6 @@ async fn change(
         handle.request(verb, split.units, only, asker.unwrap_or_default().0).await?
     };
     Ok(Json(Units { units, seq, notes }))
-}
-
-fn sse(events: impl Stream<Item = Event> + Send + 'static) -> impl IntoResponse {
-    Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
-}
-
-fn event(name: &str, value: &impl Serialize) -> Event {
-    // All values sent here can be serialized; if not, the event has no data.
-    Event::default().event(name).json_data(value).unwrap_or_default()
-}
-
-/// The name or alias that is most similar to `asked`, if one is similar enough.
-pub(crate) fn nearest(snapshot: &Snapshot, asked: &str) -> Option<String> {
-    if asked.len() > LONGEST_NAME {
-        return None;
-    }
-    let names = snapshot.units.iter().flat_map(|unit| std::iter::once(&unit.name).chain(&unit.aliases));
-    let names = names.map(String::as_str).chain(NAMES);
-    let (distance, name) = names.map(|name| (strsim::damerau_levenshtein(name, asked), name)).min()?;
-    (distance <= 1 + asked.chars().count() / 4).then(|| name.to_owned())
 }
 
 #[cfg(test)]

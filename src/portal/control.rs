@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::api::ErrorBody;
+use super::wish::Wish;
 use crate::config::Secret;
 use crate::config::env::weak;
 use crate::gateway::auth::Auth;
@@ -48,16 +49,6 @@ pub struct NewCredentials {
 pub struct Changed {
     /// Further messages for the user.
     pub notes: Vec<String>,
-}
-
-/// Control requests: carried out by the composition root.
-pub enum Wish {
-    /// Stop all services and end the daemon.
-    Shutdown,
-    /// Read the configuration again. The answer lists the changes, or names the mistake.
-    Reload(oneshot::Sender<Result<Replanned, String>>),
-    /// The same, asked for by a boot step that changed what the plan is made of.
-    Changed(oneshot::Sender<Result<Replanned, String>>),
 }
 
 /// `wishes` receives the control requests.

@@ -5,6 +5,7 @@ pub mod api;
 mod control;
 mod unix;
 mod variables;
+mod wish;
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -15,9 +16,10 @@ use tokio::sync::mpsc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::Api;
-pub use control::{Changed, Credentials, NewCredentials, Wish};
+pub use control::{Changed, Credentials, NewCredentials};
 pub use unix::{Right, bind_unix, serve_unix};
 pub use variables::{Rows, router as variables_router};
+pub use wish::Wish;
 
 use crate::gateway::auth::Auth;
 use crate::gateway::page;

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use crate::observe::events::{Event, Followed};
 use crate::observe::timeline::{self, Theme, Timeline};
 
-use super::{Api, event, sse};
+use super::sources::Api;
+use super::sse::{event, sse};
 
 /// Which events to send.
 #[derive(Deserialize)]

@@ -9,7 +9,9 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::logs::Line;
 
-use super::{Api, Problem, event, sse};
+use super::problem::Problem;
+use super::sources::Api;
+use super::sse::{event, sse};
 
 /// Number of lines if the request has none.
 const LINES: usize = 200;

@@ -9,7 +9,9 @@ use crate::config::own::is_own;
 use crate::portal::Wish;
 use crate::supervise::{RequestError, Verb};
 
-use super::{Api, Problem, nearest};
+use super::nearest::nearest;
+use super::problem::Problem;
+use super::sources::Api;
 
 /// A request, divided into the daemon's part and that of the units.
 pub(super) struct Split {

@@ -1,15 +1,16 @@
 //! Tests of the API.
 
 use super::*;
-use crate::logs::{Console, Limits};
+use crate::logs::{Console, Limits, Logs};
 use crate::observe::{Event, Observer, Phase, Timeline, UnitState, UnitStatus, What};
-use crate::supervise::{Change, Request as Asked};
+use crate::portal::Wish;
+use crate::supervise::{Change, Handle, Request as Asked, RequestError};
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 fn unit(name: &str) -> UnitStatus {
     UnitStatus {

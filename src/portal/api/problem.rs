@@ -1,0 +1,37 @@
+//! Refusals and errors, as the API answers them.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::gateway::page;
+use crate::supervise::RequestError;
+
+/// The body of every error response.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// A sentence for the user.
+    pub error: String,
+}
+
+/// A refusal, with its status code and message.
+pub(super) struct Problem(pub(super) StatusCode, pub(super) String);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let response = (self.0, Json(ErrorBody { error: self.1.clone() })).into_response();
+        page::said(response, self.1)
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        let status = match error {
+            RequestError::Unknown { .. } => StatusCode::NOT_FOUND,
+            RequestError::Refused { .. } => StatusCode::CONFLICT,
+            RequestError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self(status, error.to_string())
+    }
+}
