@@ -9,6 +9,7 @@
 //! reported, and the rest is done: most of it works where `/etc` is read-only.
 
 mod clock;
+mod files;
 mod hooks;
 mod merge;
 pub(super) mod own;
@@ -17,62 +18,23 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, fchown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::config::Environment;
 use crate::config::env::is_own_secret;
-use crate::config::places::USER_VARIABLES;
 use crate::sys::env_file::{entries, is_name, line, of_entries, parse, parse_with, rewrite};
 use crate::sys::read as read_file;
-use crate::sys::replace::replace_with;
+
+use files::{LONGEST, replace};
+use merge::Variables;
+
+pub(super) use files::Places;
 
 /// Variables that bash sets itself and that are read-only: bash would stop reading a file at the first of these.
 const READ_ONLY: [&str; 6] = ["BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"];
-
-/// More than a person writes by hand. Bytes.
-const LONGEST: u64 = 1 << 20;
-
-/// Variables by name.
-type Variables = BTreeMap<OsString, OsString>;
-
-/// The paths of all files.
-pub(super) struct Places {
-    /// The folder of system settings, `/etc`.
-    etc: PathBuf,
-    /// The folder with the time zones.
-    zones: PathBuf,
-    /// The daemon's run folder: files for shells that are valid for this boot.
-    run: PathBuf,
-    /// The variables that we wrote last.
-    written: PathBuf,
-    /// The variables that were in `/etc/environment` when the daemon first started here.
-    noted: PathBuf,
-    /// The variables of the desktop's user.
-    user: PathBuf,
-    /// The script that shells run.
-    script: PathBuf,
-}
-
-impl Places {
-    pub(super) fn new(run: &Path, state: &Path, config: &Path) -> Self {
-        Self {
-            etc: "/etc".into(),
-            zones: "/usr/share/zoneinfo".into(),
-            run: run.to_owned(),
-            written: state.join("environment-written"),
-            noted: state.join("environment-found"),
-            user: USER_VARIABLES.into(),
-            script: config.join("files/shell.sh"),
-        }
-    }
-
-    fn machine(&self) -> PathBuf {
-        self.etc.join("environment")
-    }
-}
 
 /// Writes all files. The desktop's group may read the files, except those for root only.
 pub(super) fn run(places: &Places, (uid, gid): (u32, u32), zone: &str) -> Result<(), String> {
@@ -191,15 +153,6 @@ fn lock(state: &Path) -> io::Result<Option<File>> {
     };
     flock(&folder, FlockOperation::LockExclusive)?;
     Ok(Some(folder))
-}
-
-/// Writes a file atomically. A file that is correct already is not changed.
-fn replace(file: &Path, content: &[u8], mode: u32, gid: Option<u32>) -> io::Result<()> {
-    let Err(error) = replace_with(file, content, mode, |out| fchown(out, None, gid)) else {
-        return Ok(());
-    };
-    // A bind-mounted file can be written, but not replaced.
-    if error.kind() == io::ErrorKind::ResourceBusy { fs::write(file, content) } else { Err(error) }
 }
 
 #[cfg(test)]

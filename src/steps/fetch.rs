@@ -46,6 +46,10 @@ impl Default for Limits {
 /// Maximum number of redirects.
 const REDIRECTS: usize = 10;
 
+/// The message if the address leads to a web page.
+pub(super) const PAGE: &str = "it is a web page and not a script: a link to the text itself is needed, such as the one \
+                               behind \"Raw\" on GitHub (raw.githubusercontent.com)";
+
 /// Where the file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
@@ -203,7 +207,7 @@ async fn attempt(client: &Client, url: &Url, limit: u64) -> Result<Vec<u8>, Miss
     }
     // Some servers send every file as HTML.
     if html && !body.starts_with(b"#!") {
-        return Err(Miss::final_(super::script::PAGE));
+        return Err(Miss::final_(PAGE));
     }
     Ok(body)
 }

@@ -2,6 +2,7 @@
 //! volume could not be ended.
 
 mod appended;
+mod arguments;
 mod ask_bus;
 mod await_bus_name;
 mod boot_script;
@@ -25,9 +26,9 @@ mod x_cookie;
 mod x_keys;
 mod x_screen;
 
-use std::time::Duration;
-
 use crate::config::service::STEPS;
+
+use arguments::{is_on, number, seconds};
 
 pub use appended::collect as collect_appended;
 pub use environment::own::store as store_own;
@@ -124,19 +125,6 @@ fn own(words: &[&str]) -> Result<(), String> {
             None => format!("there is no boot step '{}'", words.join(" ")),
         }),
     }
-}
-
-fn number(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| format!("'{text}' is not an id"))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse().map(Duration::from_secs).map_err(|_| format!("'{text}' is not a number of seconds"))
-}
-
-/// The same values that are true in the table of variables.
-fn is_on(text: &str) -> bool {
-    ["true", "1", "yes", "on"].contains(&text.to_ascii_lowercase().as_str())
 }
 
 #[cfg(test)]

@@ -11,17 +11,16 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::workspace::leftover::sweep;
 use super::workspace::lock::Lock;
 use super::workspace::volume::{Asked, Volume, be_root};
-use super::workspace_files::sweep;
-use item::{ASIDE, Item, Stand};
+use item::{ASIDE, Item, Stand, UNFINISHED};
 
 /// Exists while folders are moved; users' scripts look for it.
 const BUSY: &str = "run/workspace_sync";
 
-/// In the workspace: the lock file of the moving container, and the name suffix of an unfinished copy.
+/// In the workspace: the lock file of the moving container.
 const LOCK: &str = ".desktopd-sync.lock";
-const UNFINISHED: &str = ".desktopd-sync";
 
 /// Folders of `/opt` that cannot be moved: parts of the image, and programs that root runs.
 const OURS: [&str; 6] = ["ai-dock", "desktopd", "instance-tools", "selkies", "storage", "workspace-internal"];

@@ -8,11 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::replace::replace_with;
 
-use super::fetch::{Limits, Source};
-
-/// The message if the address leads to a web page.
-pub(super) const PAGE: &str = "it is a web page and not a script: a link to the text itself is needed, such as the one \
-                               behind \"Raw\" on GitHub (raw.githubusercontent.com)";
+use super::fetch::{Limits, PAGE, Source};
 
 /// A script that can be run.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,60 +5,24 @@
 
 mod home;
 mod lists;
+mod wanted;
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use crate::config::{Environment, Secret};
 use crate::facts::account::{TROUBLE, usual_home};
 use crate::sys::read;
 use crate::sys::replace::replace;
 
-use super::{command, number, replan};
-
-/// Time limit of a program that changes the user and group files: it waits 15 s for a lock of another process.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::{command, replan};
+use lists::PATIENCE;
+use wanted::Wanted;
 
 /// The sudo rules of the user.
 const SUDOERS: &str = "/etc/sudoers.d/desktopd";
-
-/// The account as it should be.
-#[derive(Clone)]
-struct Wanted<'a> {
-    name: &'a str,
-    uid: u32,
-    gid: u32,
-    home: PathBuf,
-    shell: &'a str,
-    /// Groups by name or number; missing groups are skipped.
-    groups: Vec<&'a str>,
-    /// Groups that own devices, each with a name to use if the group has no name.
-    devices: Vec<(u32, &'a str)>,
-    workspace: &'a Path,
-}
-
-impl<'a> Wanted<'a> {
-    fn read([name, uid, gid, home, shell, groups, devices, workspace]: [&'a str; 8]) -> Result<Self, String> {
-        let device = |text: &'a str| {
-            let (id, name) = text.split_once('=').ok_or_else(|| format!("'{text}' is not ID=NAME"))?;
-            Ok((number(id)?, name))
-        };
-        let list = |text: &'a str| text.split(',').filter(|word| !word.is_empty());
-        Ok(Self {
-            name,
-            uid: number(uid)?,
-            gid: number(gid)?,
-            home: home.into(),
-            shell,
-            groups: list(groups).collect(),
-            devices: list(devices).map(device).collect::<Result<_, String>>()?,
-            workspace: workspace.as_ref(),
-        })
-    }
-}
 
 /// Makes the account.
 pub(super) fn run(run_dir: &Path, words: [&str; 8]) -> Result<(), String> {

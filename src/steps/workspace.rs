@@ -4,6 +4,7 @@
 
 pub(super) mod copy;
 mod lease;
+pub(super) mod leftover;
 pub(super) mod lock;
 pub(super) mod room;
 pub(super) mod volume;

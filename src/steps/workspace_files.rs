@@ -2,14 +2,14 @@
 //! of its name exists in the workspace. It is copied under a hidden name and then renamed, so that an entry is always
 //! complete; one container at a time.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::workspace::copy::Copy;
+use super::workspace::leftover::{remove, sweep, unfinished};
 use super::workspace::lock::Lock;
 use super::workspace::room::Room;
 use super::workspace::volume::{Asked, Volume};
@@ -68,37 +68,6 @@ fn missing(brought: &Path, workspace: &Path) -> Vec<OsString> {
         names.filter(|name| fs::symlink_metadata(workspace.join(name)).is_err()).collect();
     names.sort();
     names
-}
-
-/// The name of `path` until its copy is complete.
-pub(super) fn unfinished(path: &Path, ending: &str) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(ending);
-    path.with_file_name(name)
-}
-
-/// Removes unfinished copies that will not be continued. The lock must be held.
-pub(super) fn sweep(folder: &Path, ending: &str, wanted: &[OsString]) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let of = name.as_bytes().strip_prefix(b".").and_then(|name| name.strip_suffix(ending.as_bytes()));
-        if of.is_some_and(|of| !wanted.iter().any(|wanted| wanted == OsStr::from_bytes(of))) {
-            remove(&entry.path());
-        }
-    }
-}
-
-/// Removes a file or folder, if it exists; a failure is reported.
-pub(super) fn remove(path: &Path) {
-    let result = match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(_) => Ok(()),
-    };
-    if let Err(error) = result {
-        eprintln!("removing {}: {error}", path.display());
-    }
 }
 
 #[cfg(test)]

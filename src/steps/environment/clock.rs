@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path};
 
-use super::{Places, replace};
+use super::files::{Places, replace};
 use crate::sys::read;
 
 /// Sets the machine's time zone to `zone`. An unknown zone is reported, and the machine's time zone stays

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::clock::replace_link;
-use super::{Places, replace};
+use super::files::{Places, replace};
 use crate::sys::read;
 
 /// The first line of the file that bash reads: the lines that follow in it apply only to interactive shells.

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-use super::Variables;
 use crate::config::env::is_unchosen;
+
+/// Variables by name.
+pub(super) type Variables = BTreeMap<OsString, OsString>;
 
 /// The changes to a file with the variables `found`, for which we wrote `written` the last time, now that `planned`
 /// applies. `None` removes the variable. Before the first time, `noted` has the variables that the file had before any

@@ -12,7 +12,7 @@ use std::path::Path;
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use rustix::fs::{FlockOperation, flock};
 
-use super::LONGEST;
+use super::files::LONGEST;
 use crate::sys::env_file::{parse, rewrite};
 use crate::sys::read;
 

@@ -21,14 +21,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::UNFINISHED;
 use crate::facts::workspace::has_mounts;
 use crate::steps::workspace::copy::{Copy, MARKER};
+use crate::steps::workspace::leftover::{remove, unfinished};
 use crate::steps::workspace::lock::Lock;
 use crate::steps::workspace::room::{self, Room};
 use crate::steps::workspace::volume::Access;
-use crate::steps::workspace_files::{remove, unfinished};
 use crate::sys::read;
+
+/// In the workspace: the name suffix of an unfinished copy.
+pub(super) const UNFINISHED: &str = ".desktopd-sync";
 
 /// The name suffix of the link, and after the exchange of the folder, while it is beside its place.
 pub(super) const ASIDE: &str = ".desktopd-moved";

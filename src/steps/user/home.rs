@@ -15,7 +15,8 @@ use crate::steps::command;
 use crate::steps::workspace::{room, volume};
 use crate::sys::read;
 
-use super::{Wanted, lists};
+use super::lists;
+use super::wanted::Wanted;
 
 /// Time limit of a program that works on a volume.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -6,12 +6,16 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
-use super::{PATIENCE, Wanted};
+use super::wanted::Wanted;
 use crate::steps::command;
 use crate::sys::read;
+
+/// Time limit of a program that changes the user and group files: it waits 15 s for a lock of another process.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The home given to an account while its ids change: `usermod` changes the owner of all files that it finds in the
 /// home, also on a volume.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Uid;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with};
 
-use super::super::workspace_files::remove;
+use super::leftover::remove;
 use super::volume::Access;
 use crate::sys::read;
 

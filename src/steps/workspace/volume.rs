@@ -35,7 +35,7 @@ impl Volume {
     pub fn of([folder, mounted, uid, gid]: Asked<'_>) -> Result<Self, String> {
         let number = |text: &str| match text {
             "" => Ok(None),
-            text => super::super::number(text).map(Some),
+            text => crate::steps::arguments::number(text).map(Some),
         };
         let (uid, gid) = (number(uid)?, number(gid)?);
         let Workspace { path, volume, owner, trouble, read_only } =
