@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::logs::{Logs, QUIET};
 
 use super::lifecycle::Passage;
-use super::{Published, UnitHealth, UnitState};
+use super::status::{Published, UnitHealth, UnitState};
 
 /// How long to wait after a failure before the unit's last lines are printed.
 const LAST_WORDS: Duration = Duration::from_millis(500);

@@ -21,27 +21,11 @@ use super::guards::Guards;
 use super::health;
 use super::lifecycle::{Core, Effect, Event, Status, Stop};
 use super::process::{self, Around, Process};
-use super::{NewPlan, Replanned, Request, RequestError, Taken, UnitStatus, Verb};
+use super::request::{NewPlan, Replanned, Request, RequestError, Taken, Verb};
+use super::status::{Published, UnitStatus};
 
 /// How long processes that escaped from their units get to end: first after TERM, then after KILL.
 const SWEEP: Duration = Duration::from_millis(250);
-
-/// What the driver publishes after every change.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Published {
-    /// Every unit's status, in the order of the plan.
-    pub units: Vec<UnitStatus>,
-    /// Whether everything that should be up is up.
-    pub up: bool,
-    /// Whether everything is being stopped.
-    pub stopping: bool,
-    /// Whether everything has stopped.
-    pub finished: bool,
-    /// The exit code of the daemon, when everything has stopped.
-    pub code: i32,
-    /// The number of the last change before this state.
-    pub seq: u64,
-}
 
 pub(super) struct Driver {
     pub(super) units: Vec<Unit>,

@@ -15,9 +15,12 @@
 //! again. Deadlines belong to states: the driver sleeps until [`Core::deadline`].
 
 mod cell;
+mod checks;
 mod ending;
 mod health;
+mod machine;
 mod main_unit;
+mod messages;
 mod replan;
 mod requests;
 mod settle;
@@ -26,158 +29,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::plan::{Fate, Unit};
-use crate::sys::reaper::Exit;
 
 use super::backoff::Patience;
-use super::{UnitHealth, UnitState};
 use cell::{Cell, Phase, Spec, State};
-use health::Checks;
+use checks::Checks;
+use machine::Ending;
 
-/// Time since the daemon started.
-pub type Now = Duration;
+pub use machine::Core;
+pub use messages::{Effect, Event, Now, Outcome, Passage, Status, Stop};
 
 /// How long the stop of all units together may take before they are killed. Docker kills after 10 s.
 const STOP_BUDGET: Duration = Duration::from_millis(6500);
-
-/// What the core asks the driver to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Start the unit's process. Exactly one [`Event::Gone`] must follow, sooner or later.
-    Spawn(usize),
-    /// Run the unit's stop command.
-    Ask(usize),
-    /// Send the unit's stop signal.
-    Signal(usize),
-    /// Kill the unit and all processes that belong to it.
-    Kill(usize),
-    /// Check whether the unit still works; [`Event::Checked`] with this number reports the result. A unit has at most
-    /// one running check.
-    Check(usize, u64),
-    /// End the running check; its result is not used any more.
-    Recall(usize),
-    /// Everything has stopped.
-    Finished,
-}
-
-/// What happened, as the driver reports it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The unit's program runs as this process.
-    Launched(usize, i32),
-    /// An attempt to see whether the unit is ready failed: what was tried, and the result.
-    Tried(usize, String),
-    /// The unit said that it is ready.
-    Ready(usize),
-    /// The unit reported what it does, as a text for users.
-    Says(usize, String),
-    /// The check with this number ended; the error says why it failed.
-    Checked(usize, u64, Result<(), String>),
-    /// All processes of the unit have ended.
-    Gone(usize, Outcome),
-    /// The stop command ended, with success or not.
-    Asked(usize, bool),
-    /// Start these units, and what they need.
-    Start(Vec<usize>),
-    /// Stop these units; the text names the requester.
-    Stop(Vec<usize>, String),
-    /// Restart these units; the text names the requester.
-    Restart(Vec<usize>, String),
-    /// Stop everything; the second time, kill everything.
-    Shutdown,
-    /// Time passed.
-    Tick,
-}
-
-/// The progress of a unit that ends for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// It is being stopped.
-    Begun,
-    /// None of its processes runs.
-    Over,
-}
-
-/// How a process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It ran and ended.
-    Ended(Exit),
-    /// It could not be started.
-    NotStarted(String),
-    /// It could not be started because the machine lacked a resource for it.
-    HeldUp(String),
-    /// It could not be started because its program does not exist.
-    NotFound(String),
-}
-
-/// All units and their states.
-#[derive(Clone, Debug)]
-pub struct Core {
-    cells: Vec<Cell>,
-    now: Now,
-    /// Set while everything is being stopped.
-    ending: Option<Ending>,
-    finished: bool,
-    random: u64,
-    /// How many checks were begun, which is also the number of the last one.
-    checks: u64,
-    effects: Vec<Effect>,
-    passages: Vec<Passage>,
-}
-
-/// The stop of everything.
-#[derive(Clone, Copy, Debug)]
-struct Ending {
-    /// When the next escalation is due.
-    deadline: Now,
-    /// Whether everything was killed already.
-    killed: bool,
-}
-
-/// A transition of a unit from one state to the next. States that last no time appear here as well: they carry reasons.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Passage {
-    /// The unit.
-    pub unit: usize,
-    /// The state before; `None` for the first state.
-    pub from: Option<UnitState>,
-    /// The state now.
-    pub to: UnitState,
-    /// Why; may be empty.
-    pub reason: String,
-    /// When.
-    pub when: Now,
-}
-
-impl Passage {
-    fn first(unit: usize, cell: &Cell) -> Self {
-        let (to, reason, when) = (cell.state.shown(), cell.reason.clone(), cell.since);
-        Self { unit, from: None, to, reason, when }
-    }
-}
-
-/// A unit's state as other modules see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Its state.
-    pub state: UnitState,
-    /// Why it is in this state.
-    pub reason: String,
-    /// Since when it is in this state.
-    pub since: Now,
-    /// Its main process.
-    pub pid: Option<i32>,
-    /// How often it was restarted automatically.
-    pub restarts: u32,
-    /// The result of its checks, if it has checks.
-    pub health: Option<UnitHealth>,
-    /// Its own status text; may be empty.
-    pub says: String,
-    /// Who requested its stop, until it is wanted again.
-    pub stopped_by: Option<String>,
-    /// Whether it starts only on request, and was never requested.
-    pub off: bool,
-}
 
 impl Core {
     /// The units of a plan in their first states. `seed` feeds the jitter.

@@ -4,8 +4,10 @@
 //! socket that does not exist yet), short retries start at 5 ms and back off. The last attempt and its result are
 //! reported as well, for the case that the unit never gets ready.
 
+mod error;
 mod listener;
 pub(super) mod probe;
+mod teller;
 mod x11;
 
 use std::io;
@@ -16,17 +18,18 @@ use std::time::Duration;
 use regex::Regex;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
 
 use crate::config::service::{Probe, Ready};
 use crate::logs::Line;
 use crate::steps;
 use crate::sys::sides;
 
-use super::lifecycle::Event;
 use listener::Listener;
 use probe::Beside;
+
+pub(super) use teller::Teller;
 
 /// The first pause between two attempts; each following pause is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -59,40 +62,6 @@ enum Way {
         name: String,
         bus: String,
     },
-}
-
-/// Sends what is learned about one run of one unit to the supervisor.
-pub(super) struct Teller {
-    at: usize,
-    events: mpsc::UnboundedSender<Event>,
-    /// The last reported attempt: repetitions are not reported.
-    tried: String,
-}
-
-impl Teller {
-    pub(super) fn new(at: usize, events: mpsc::UnboundedSender<Event>) -> Self {
-        Self { at, events, tried: String::new() }
-    }
-
-    fn send(&self, event: Event) {
-        // The driver outlives every run; sending fails only when the daemon ends.
-        let _ = self.events.send(event);
-    }
-
-    fn ready(&self) {
-        self.send(Event::Ready(self.at));
-    }
-
-    fn says(&self, text: String) {
-        self.send(Event::Says(self.at, text));
-    }
-
-    fn tried(&mut self, what: String) {
-        if self.tried != what {
-            self.tried.clone_from(&what);
-            self.send(Event::Tried(self.at, what));
-        }
-    }
 }
 
 impl Watch {

@@ -89,3 +89,20 @@ pub struct UnitStatus {
     /// The units that start before it, even if they fail.
     pub after: Vec<String>,
 }
+
+/// What the driver publishes after every change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Every unit's status, in the order of the plan.
+    pub units: Vec<UnitStatus>,
+    /// Whether everything that should be up is up.
+    pub up: bool,
+    /// Whether everything is being stopped.
+    pub stopping: bool,
+    /// Whether everything has stopped.
+    pub finished: bool,
+    /// The exit code of the daemon, when everything has stopped.
+    pub code: i32,
+    /// The number of the last change before this state.
+    pub seq: u64,
+}

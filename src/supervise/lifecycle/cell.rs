@@ -6,8 +6,8 @@ use crate::config::service::{Health, Restart};
 use crate::supervise::UnitState;
 use crate::supervise::backoff::{Backoff, Patience};
 
-use super::Now;
-use super::health::Checks;
+use super::checks::Checks;
+use super::messages::Now;
 
 /// What happens to a unit after it has stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]

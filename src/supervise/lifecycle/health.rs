@@ -8,35 +8,13 @@
 
 use std::time::Duration;
 
-use crate::config::service::{Action, Health};
+use crate::config::service::Action;
 use crate::supervise::{UnitHealth, UnitState};
 
 use super::cell::{Cell, State, Then};
-use super::{Core, Effect, Now, Passage};
-
-/// The state of the checks of a ready unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Checks {
-    stage: Stage,
-    /// Failures since the last success.
-    failures: u32,
-    /// The last success, or the time at which the unit became ready.
-    well_at: Now,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The next check begins at this time.
-    Due(Now),
-    /// This check is running.
-    Running { number: u64, began: Now },
-}
-
-impl Checks {
-    pub(super) fn new(health: &Health, now: Now) -> Self {
-        Self { stage: Stage::Due(now.saturating_add(health.period)), failures: 0, well_at: now }
-    }
-}
+use super::checks::{Checks, Stage};
+use super::machine::Core;
+use super::messages::{Effect, Now, Passage};
 
 impl Cell {
     /// When its checks need action next.

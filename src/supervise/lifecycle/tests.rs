@@ -12,6 +12,8 @@ mod together;
 use super::*;
 use crate::config::service::Restart;
 use crate::plan::Launch;
+use crate::supervise::{UnitHealth, UnitState};
+use crate::sys::reaper::Exit;
 use listening::socket;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;

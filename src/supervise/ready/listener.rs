@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::supervise::notify::Message;
 use crate::sys::process::in_session;
 
-use super::Teller;
+use super::teller::Teller;
 
 /// The shortest time between two status texts that are forwarded: a unit that sends a text every millisecond must not
 /// keep all observers busy.

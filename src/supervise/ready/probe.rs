@@ -8,7 +8,6 @@ use std::sync::Arc;
 use http::StatusCode;
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
@@ -20,6 +19,7 @@ use crate::sys::process::signal_group;
 use crate::sys::reaper::Exit;
 use crate::sys::sides;
 
+use super::error::words;
 use super::x11;
 
 /// Starts a helper process beside a unit, with the unit's user and environment.
@@ -83,11 +83,6 @@ pub(super) async fn exec(started: io::Result<Companion>) -> Result<(), String> {
         Ok(exit) => Err(exit.to_string()),
         Err(_) => Err("its exit was lost".to_owned()),
     }
-}
-
-/// The system's message for an error, without its number.
-pub(super) fn words(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned())
 }
 
 /// An error and its causes, in one line.

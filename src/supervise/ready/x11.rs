@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use crate::plan::display_number;
 use crate::sys::{self, read};
 
-use super::probe::words;
+use super::error::words;
 
 /// The folder of the sockets of local displays.
 const SOCKETS: &str = "/tmp/.X11-unix";

@@ -1,0 +1,35 @@
+//! The data of the core. The files beside this one have its transitions.
+
+use super::cell::Cell;
+use super::messages::{Effect, Now, Passage};
+
+/// All units and their states.
+#[derive(Clone, Debug)]
+pub struct Core {
+    pub(super) cells: Vec<Cell>,
+    pub(super) now: Now,
+    /// Set while everything is being stopped.
+    pub(super) ending: Option<Ending>,
+    pub(super) finished: bool,
+    pub(super) random: u64,
+    /// How many checks were begun, which is also the number of the last one.
+    pub(super) checks: u64,
+    pub(super) effects: Vec<Effect>,
+    pub(super) passages: Vec<Passage>,
+}
+
+/// The stop of everything.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    /// When the next escalation is due.
+    pub(super) deadline: Now,
+    /// Whether everything was killed already.
+    pub(super) killed: bool,
+}
+
+impl Passage {
+    pub(super) fn first(unit: usize, cell: &Cell) -> Self {
+        let (to, reason, when) = (cell.state.shown(), cell.reason.clone(), cell.since);
+        Self { unit, from: None, to, reason, when }
+    }
+}
