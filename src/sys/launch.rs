@@ -6,9 +6,12 @@
 //!
 //! Message format in both directions: a length of four bytes (big endian), then JSON.
 
+mod descriptors;
 mod environment;
+mod failure;
 mod files;
 mod listen;
+mod orders;
 mod privileges;
 
 use std::ffi::OsString;
@@ -20,7 +23,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::setsid;
@@ -30,17 +32,11 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::limits::Limit;
+use descriptors::{OWN_FDS, place};
+use failure::{Failure, at};
 
-pub use environment::{EnvFiles, written_by};
-pub use listen::Listener;
-
-/// The first descriptor number after the standard three that a service can get.
-pub const FIRST_FD: i32 = 3;
-
-/// Our own descriptors are moved to this number and above, while the service's descriptors are placed below. Low enough
-/// for a low limit of open files.
-const OWN_FDS: i32 = 40;
+pub use environment::written_by;
+pub use orders::{Bytes, EnvFiles, FIRST_FD, Identity, Listener, NewFile, Orders};
 
 /// The beginning of the description of a failed exec.
 pub const EXEC: &str = "exec ";
@@ -50,71 +46,6 @@ const MAX_FDS: usize = 32;
 
 /// The largest message. Orders are small: a longer length means that the other end is not desktopd. Bytes.
 const MAX_MESSAGE: usize = 8 << 20;
-
-/// Bytes that need not be UTF-8: arguments and environment are passed unchanged.
-pub type Bytes = Vec<u8>;
-
-/// The user and the groups of a service's process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// The user's id.
-    pub uid: u32,
-    /// The main group's id.
-    pub gid: u32,
-    /// All supplementary groups.
-    pub groups: Vec<u32>,
-}
-
-/// Everything that the child needs to start one process. The child decides nothing by itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Orders {
-    /// The program (an absolute path) and its arguments.
-    pub argv: Vec<Bytes>,
-    /// The whole environment, without the variables from files.
-    pub env: Vec<(Bytes, Bytes)>,
-    /// The files with further variables.
-    pub env_files: Option<EnvFiles>,
-    /// The working directory.
-    pub cwd: PathBuf,
-    /// Whether the start fails if the directory cannot be entered; otherwise `/` is used.
-    pub cwd_required: bool,
-    /// The user to become; `None` keeps the current user.
-    pub identity: Option<Identity>,
-    /// The file mode creation mask.
-    pub umask: u32,
-    /// Supplementary groups beside the user's.
-    pub groups: Vec<u32>,
-    /// The scheduling priority, if it should change.
-    pub nice: Option<i32>,
-    /// The `oom_score_adj`, counted from that of desktopd, if it should change.
-    pub oom_score_adj: Option<i32>,
-    /// Resource limits that differ from those of this process.
-    pub limits: Vec<Limit>,
-    /// Whether warnings about refused settings are left out, because they were printed when the unit itself was
-    /// started.
-    pub quiet: bool,
-    /// The descriptor numbers in the service, one for each descriptor that is sent with the orders.
-    pub fds: Vec<i32>,
-    /// Folders that the service needs. A missing folder is created for its user alone (mode 0700).
-    pub folders: Vec<PathBuf>,
-    /// The folder of its temporary files. The folder is emptied, or created for its user alone.
-    pub private_tmp: Option<PathBuf>,
-    /// Files that are written before the service starts.
-    pub files: Vec<NewFile>,
-    /// Listening sockets that the service gets, from descriptor [`FIRST_FD`] on.
-    pub listen: Vec<Listener>,
-}
-
-/// A file that is written before the service starts, by the user that it runs as.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewFile {
-    /// The path. A missing folder is created for the owner alone.
-    pub path: PathBuf,
-    /// The permissions of the file.
-    pub mode: u32,
-    /// The content of the file.
-    pub content: Bytes,
-}
 
 /// A report that the child or the guard sends back through the socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,13 +176,6 @@ pub fn exec() -> i32 {
     127
 }
 
-/// An operation that failed, in words, and why.
-type Failure = (String, io::Error);
-
-fn at<T, E: Into<io::Error>>(operation: &str, result: Result<T, E>) -> Result<T, Failure> {
-    result.map_err(|error| (operation.to_owned(), error.into()))
-}
-
 fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failure> {
     let (orders, received, _) = at("receiving orders", receive_orders(socket))?;
     // A session of its own: its process group can be signalled as a whole, and it has no controlling terminal.
@@ -290,25 +214,4 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
 /// Executes another program in place of this process. Returns only if that fails, with the error.
 pub fn become_program(program: &Path, words: &[OsString]) -> io::Error {
     Command::new(program).args(words).exec()
-}
-
-/// Moves the received descriptors to the numbers that the service expects, and keeps them open across exec.
-fn place(received: Vec<OwnedFd>, targets: &[i32]) -> Result<(), Failure> {
-    if received.len() != targets.len() {
-        let error = io::Error::other("the number of descriptors differs from that in the orders");
-        return Err(("receiving descriptors".to_owned(), error));
-    }
-    // Descriptors arrive at the lowest free numbers, which may be the targets of others: move all of them away first.
-    let mut away = Vec::with_capacity(received.len());
-    for fd in received {
-        away.push(at("moving a descriptor", rustix::io::fcntl_dupfd_cloexec(&fd, OWN_FDS))?);
-    }
-    for (fd, &target) in away.iter().zip(targets) {
-        let operation = format!("placing descriptor {target}");
-        let placed = at(&operation, fcntl(fd, FcntlArg::F_DUPFD(target)))?;
-        if placed != target {
-            return Err((operation, io::Error::other(format!("it is taken, {placed} was free"))));
-        }
-    }
-    Ok(())
 }

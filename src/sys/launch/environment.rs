@@ -11,15 +11,14 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use nix::unistd::{getegid, geteuid};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
-use serde::{Deserialize, Serialize};
 
-use super::Orders;
+use super::orders::Orders;
 use crate::sys::env_file::{of_entries, parse_with};
 use crate::sys::read as file;
 
@@ -31,24 +30,6 @@ const LONGEST: u64 = 1 << 20;
 
 /// How many mistakes are reported one by one.
 const TOLD: usize = 3;
-
-/// Files with variables that users write.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EnvFiles {
-    /// The system's file.
-    pub machine: PathBuf,
-    /// The copy of what the daemon wrote into the system's file: only differences from the copy count.
-    pub written: PathBuf,
-    /// The content of the system's file when the daemon first started here, for the time before the daemon wrote the
-    /// file.
-    pub noted: PathBuf,
-    /// The file of the service's own user, if the user has one.
-    pub user: Option<PathBuf>,
-    /// The file in the workspace, if that is read.
-    pub workspace: Option<PathBuf>,
-    /// Variables that no file can change.
-    pub fixed: Vec<String>,
-}
 
 /// The user and the group that may write a file, beside root.
 #[derive(Clone, Copy)]

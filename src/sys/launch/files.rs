@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use super::{Failure, NewFile, Orders, at};
+use super::failure::{Failure, at};
+use super::orders::{NewFile, Orders};
 use crate::sys::replace::replace;
 
 /// Creates the folders and writes the files.

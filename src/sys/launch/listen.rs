@@ -7,22 +7,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 
 use nix::sys::stat::{Mode, umask};
-use serde::{Deserialize, Serialize};
 
+use super::descriptors::place;
+use super::failure::{Failure, at};
 use super::files::private_folder;
-use super::{FIRST_FD, Failure, Orders, at, place};
-
-/// A Unix socket that is created for the service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
-    /// The path. A missing folder is created for the owner alone.
-    pub path: PathBuf,
-    /// The permissions of the socket: the users that may connect.
-    pub mode: u32,
-}
+use super::orders::{FIRST_FD, Listener, Orders};
 
 /// Creates the sockets at the descriptor numbers of the protocol. Returns the variables that announce them.
 pub(super) fn listen(orders: &Orders) -> Result<Vec<(&'static str, String)>, Failure> {

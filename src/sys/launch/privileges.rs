@@ -9,7 +9,8 @@ use std::io;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, chdir, getgroups, setgroups, setresgid, setresuid};
 
-use super::{Failure, Identity, Orders, at};
+use super::failure::{Failure, at};
+use super::orders::{Identity, Orders};
 use crate::sys::read;
 
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";

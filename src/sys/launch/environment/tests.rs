@@ -2,10 +2,11 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::PathBuf;
 
 use super::*;
 use crate::sys::env_file::entries;
-use crate::sys::launch::Identity;
+use crate::sys::launch::{EnvFiles, Identity};
 
 struct World {
     folder: tempfile::TempDir,
