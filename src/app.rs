@@ -28,7 +28,7 @@ use crate::config::{Config, Secret, env};
 use crate::facts::{self, Facts};
 use crate::logs::{self, Console, Limits, Logs, OWN_LOG, QUIET};
 use crate::observe::{Observer, Phase, What};
-use crate::plan::{Fate, Plan};
+use crate::plan::{Disposition, Plan};
 use crate::portal::Wish;
 use crate::state::State;
 use crate::steps;
@@ -347,7 +347,7 @@ async fn plan(
         tracing::warn!("{problem}");
     }
     for unit in &plan.units {
-        if let Fate::Skip(reason) = &unit.fate {
+        if let Disposition::Skip(reason) = &unit.disposition {
             tracing::info!(target: QUIET, "{} is skipped: {reason}", unit.name);
         }
     }
@@ -371,7 +371,8 @@ async fn plan(
 /// Refuses a command of `desktopd run` that cannot be executed: without it there is nothing to run.
 fn check_command(plan: &Plan, facts: &Facts, config: &Config) -> Result<(), Failure> {
     let Some(service) = config.services.iter().find(|service| service.is_command()) else { return Ok(()) };
-    let Some(Fate::Skip(reason) | Fate::Broken(reason)) = plan.unit(&service.name).map(|unit| &unit.fate)
+    let Some(Disposition::Skip(reason) | Disposition::Broken(reason)) =
+        plan.unit(&service.name).map(|unit| &unit.disposition)
     else {
         return Ok(());
     };

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::watch::Watch;
 use crate::config::{Config, Environment, Problem, Service};
 use crate::facts::{DisplayFacts, Facts};
-use crate::plan::{Fate, Plan, Unit};
+use crate::plan::{Disposition, Plan, Unit};
 use crate::supervise::Replanned;
 use crate::sys;
 
@@ -158,7 +158,7 @@ impl Reloader {
         self.shown.take(&env);
         self.env = env;
         for unit in &plan.units {
-            if let Fate::Skip(reason) = &unit.fate {
+            if let Disposition::Skip(reason) = &unit.disposition {
                 tracing::debug!("{} is skipped: {reason}", unit.name);
             }
         }

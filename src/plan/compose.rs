@@ -17,7 +17,7 @@ use crate::sys::sides;
 use super::display::Decision;
 use super::expander::Expander;
 use super::template::Values;
-use super::{Fate, File, Launch, Route, Unit, asked, checks, hooks, ready_fd, routes, shells, values};
+use super::{Disposition, File, Launch, Route, Unit, asked, checks, hooks, ready_fd, routes, shells, values};
 
 /// Variables that describe the daemon's own surroundings and would mislead a unit.
 const NOT_INHERITED: [&str; 13] = [
@@ -75,7 +75,7 @@ impl<'a> Composer<'a> {
         unit.contain = service.contain;
         unit.autostart = asked::starts(self.config, service);
         if let Some(reason) = self.inapplicable(service) {
-            unit.fate = Fate::Skip(reason);
+            unit.disposition = Disposition::Skip(reason);
             return (unit, None);
         }
 
@@ -86,7 +86,7 @@ impl<'a> Composer<'a> {
         if let Some(reason) = self.unmet(service, &mut expander)
             && expander.problems.is_empty()
         {
-            unit.fate = Fate::Skip(reason);
+            unit.disposition = Disposition::Skip(reason);
             return (unit, None);
         }
         let mut missing = None;
@@ -147,9 +147,9 @@ impl<'a> Composer<'a> {
         let mut route = routes::of(service, owner, &mut expander, |name| self.config.env.is_on(name));
 
         if let Some(first) = expander.problems.first() {
-            unit.fate = Fate::Broken(first.to_string());
+            unit.disposition = Disposition::Broken(first.to_string());
         } else if let Some(reason) = expander.inapplicable.or(missing) {
-            unit.fate = Fate::Skip(reason);
+            unit.disposition = Disposition::Skip(reason);
             // A service that does not apply here needs no port.
             route = None;
         }
@@ -394,14 +394,14 @@ pub(super) fn broken(config: &Config) -> Vec<Unit> {
         if config.services.iter().any(|service| service.name == *name) {
             continue;
         }
-        if let Some(Unit { fate: Fate::Broken(reason), .. }) =
+        if let Some(Unit { disposition: Disposition::Broken(reason), .. }) =
             units.iter_mut().find(|unit| unit.name == *name)
         {
             reason.push_str("; ");
             reason.push_str(&problem.to_string());
         } else {
             let mut unit = empty(name);
-            unit.fate = Fate::Broken(problem.to_string());
+            unit.disposition = Disposition::Broken(problem.to_string());
             units.push(unit);
         }
     }
@@ -413,7 +413,7 @@ fn empty(name: &str) -> Unit {
         name: name.to_owned(),
         description: String::new(),
         aliases: Vec::new(),
-        fate: Fate::Run,
+        disposition: Disposition::Run,
         launch: Launch::default(),
         oneshot: false,
         needs: Vec::new(),

@@ -10,7 +10,7 @@ use crate::facts::account::USUAL_GROUPS;
 use crate::facts::{Account, Facts};
 
 use super::display::Decision;
-use super::{Fate, File, Unit, account, shells};
+use super::{Disposition, File, Unit, account, shells};
 
 /// Edits one planned unit.
 pub(super) fn apply(
@@ -46,11 +46,12 @@ pub(super) fn apply(
 /// Arguments of the step: the account to make. They do not depend on the current state, because otherwise the step
 /// would run again afterwards.
 fn user(unit: &mut Unit, config: &Config, facts: &Facts, wanted: Option<&Account>) {
-    if unit.fate != Fate::Run {
+    if unit.disposition != Disposition::Run {
         return;
     }
     let Some(wanted) = wanted else {
-        unit.fate = Fate::Skip("the desktop's user exists already and is not changed".to_owned());
+        unit.disposition =
+            Disposition::Skip("the desktop's user exists already and is not changed".to_owned());
         return;
     };
     let groups: Vec<String> =
@@ -70,9 +71,9 @@ fn user(unit: &mut Unit, config: &Config, facts: &Facts, wanted: Option<&Account
 
 /// A port that another process listens on will not become free soon: repeated restarts would not show the reason.
 fn sshd(unit: &mut Unit, config: &Config, facts: &Facts) {
-    if facts.ssh_port_taken && unit.fate == Fate::Run {
+    if facts.ssh_port_taken && unit.disposition == Disposition::Run {
         let port = config.env.vars.ssh_port_local.0;
-        unit.fate = Fate::Skip(format!(
+        unit.disposition = Disposition::Skip(format!(
             "another program listens on port {port}, an SSH server perhaps; SSH_PORT_LOCAL says which port is ours"
         ));
     }
@@ -94,16 +95,16 @@ fn is_roots(config: &Config, facts: &Facts) -> bool {
 
 /// The user's own boot script takes the place of this unit.
 fn replaced(unit: &mut Unit, config: &Config, facts: &Facts) {
-    if config.env.is_on("BOOT_SCRIPT") && facts.daemon.uid == 0 && unit.fate == Fate::Run {
-        unit.fate = Fate::Skip("BOOT_SCRIPT takes its place".to_owned());
+    if config.env.is_on("BOOT_SCRIPT") && facts.daemon.uid == 0 && unit.disposition == Disposition::Run {
+        unit.disposition = Disposition::Skip("BOOT_SCRIPT takes its place".to_owned());
     }
 }
 
 fn x_server(unit: &mut Unit, display: &Decision) {
-    if display.taken().is_none() && unit.fate == Fate::Run {
+    if display.taken().is_none() && unit.disposition == Disposition::Run {
         let reasons: Vec<_> =
             display.candidates.iter().map(|c| format!("{}: {}", c.kind, c.reason)).collect();
-        unit.fate = Fate::Skip(format!("no display is possible: {}", reasons.join("; ")));
+        unit.disposition = Disposition::Skip(format!("no display is possible: {}", reasons.join("; ")));
     }
 }
 
@@ -154,8 +155,8 @@ fn prepare(unit: &mut Unit, config: &Config, facts: &Facts) {
 fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
     // Templates for other images contain this option.
     unit.launch.argv.retain(|word| word != "-n");
-    if let Some(why) = config.env.lost_relay_port().filter(|_| unit.fate == Fate::Run) {
-        unit.fate = Fate::Skip(why);
+    if let Some(why) = config.env.lost_relay_port().filter(|_| unit.disposition == Disposition::Run) {
+        unit.disposition = Disposition::Skip(why);
     }
     let Some(file) = unit.launch.files.first_mut() else { return };
     let mut lines: Vec<String> = facts.addresses.iter().map(|own| format!("allowed-peer-ip={own}")).collect();
@@ -168,7 +169,8 @@ fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
             Ok(address) if facts.addresses.contains(&address) => {}
             Ok(address) => lines.push(format!("external-ip={address}")),
             Err(_) => {
-                unit.fate = Fate::Skip(format!("COTURN_LISTEN_ADDRESS: \"{address}\" is not an IP address"));
+                unit.disposition =
+                    Disposition::Skip(format!("COTURN_LISTEN_ADDRESS: \"{address}\" is not an IP address"));
             }
         }
     }

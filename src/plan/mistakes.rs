@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Problem};
 
-use super::{Fate, Unit};
+use super::{Disposition, Unit};
 
 /// Reports a mistake in the file of the unit `name`, and marks the unit as broken.
 pub(super) fn condemn(
@@ -15,7 +15,7 @@ pub(super) fn condemn(
 ) {
     let problem = Problem::new(file(config, name), key, message).of_unit(name);
     if let Some(unit) = units.iter_mut().find(|unit| unit.name == name) {
-        unit.fate = Fate::Broken(problem.to_string());
+        unit.disposition = Disposition::Broken(problem.to_string());
     }
     problems.push(problem);
 }

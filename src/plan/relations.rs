@@ -6,7 +6,7 @@ use crate::config::{Config, Problem, nearest, own};
 
 use super::graph::{self, Node};
 use super::mistakes::{condemn, file};
-use super::{Fate, Unit, together};
+use super::{Disposition, Unit, together};
 
 /// Resolves all names, marks units that cannot run because of their relations, and sorts the units in their order of
 /// start.
@@ -86,8 +86,8 @@ fn resolve(unit: &mut Unit, names: &BTreeMap<String, String>, config: &Config, p
         }
         list.retain(|name| names.contains_key(name));
     }
-    if let (Some(reason), Fate::Run) = (wrong, &unit.fate) {
-        unit.fate = Fate::Broken(reason);
+    if let (Some(reason), Disposition::Run) = (wrong, &unit.disposition) {
+        unit.disposition = Disposition::Broken(reason);
     }
 }
 
@@ -96,7 +96,7 @@ fn check_clears(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>
     let contained: BTreeMap<String, bool> = units
         .iter()
         // The settings of a wrong file are unknown.
-        .map(|unit| (unit.name.clone(), unit.contain || matches!(unit.fate, Fate::Broken(_))))
+        .map(|unit| (unit.name.clone(), unit.contain || matches!(unit.disposition, Disposition::Broken(_))))
         .collect();
     let mut wrong = Vec::new();
     for unit in units.iter() {
@@ -123,15 +123,15 @@ fn inherit(units: &mut [Unit]) {
     loop {
         let out: BTreeSet<(String, bool)> = units
             .iter()
-            .filter(|unit| unit.fate != Fate::Run)
-            .map(|unit| (unit.name.clone(), matches!(unit.fate, Fate::Broken(_))))
+            .filter(|unit| unit.disposition != Disposition::Run)
+            .map(|unit| (unit.name.clone(), matches!(unit.disposition, Disposition::Broken(_))))
             .collect();
         let mut changed = false;
-        for unit in units.iter_mut().filter(|unit| unit.fate == Fate::Run) {
+        for unit in units.iter_mut().filter(|unit| unit.disposition == Disposition::Run) {
             let missing = unit.needs.iter().find_map(|need| out.iter().find(|(name, _)| name == need));
             if let Some((name, broken)) = missing {
                 let why = if *broken { "whose file is wrong" } else { "which is skipped" };
-                unit.fate = Fate::Skip(format!("it needs {name}, {why}"));
+                unit.disposition = Disposition::Skip(format!("it needs {name}, {why}"));
                 changed = true;
             }
         }

@@ -12,7 +12,7 @@ use crate::config::service::Service;
 use crate::config::{Config, Problem, nearest};
 
 use super::expander::Expander;
-use super::{Fate, Unit};
+use super::{Disposition, Unit};
 
 /// The address of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,7 +181,8 @@ pub(super) fn name_shown(routes: &mut [Route], units: &[Unit], config: &Config, 
 /// Removes routes whose port belongs to another route. The portal keeps its port; of two units, the running one gets
 /// the port, and of two running ones the first.
 pub(super) fn check(routes: &mut Vec<Route>, units: &[Unit], portal: u16, problems: &mut Vec<Problem>) {
-    let runs = |name: &str| units.iter().any(|unit| unit.name == name && unit.fate == Fate::Run);
+    let runs =
+        |name: &str| units.iter().any(|unit| unit.name == name && unit.disposition == Disposition::Run);
     routes.sort_by_key(|route| !runs(&route.unit));
     let mut owners = vec![(portal, "the service portal".to_owned())];
     routes.retain(|route| {

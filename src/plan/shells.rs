@@ -9,7 +9,7 @@ use crate::config::env::TABLE;
 use crate::config::service::{Run, Service};
 use crate::sys::launch::EnvFiles;
 
-use super::{Fate, Unit};
+use super::{Disposition, Unit};
 
 /// Variables that each process has its own values of.
 const OWN: [&str; 9] =
@@ -25,7 +25,7 @@ pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
         Run::Step(words) if words.first().is_some_and(|step| step == STEP) => return,
         run => matches!(run, Run::Step(_)),
     };
-    if unit.fate != Fate::Run {
+    if unit.disposition != Disposition::Run {
         return;
     }
     let passed_on = [config.env.without_edits(), config.env.before_hooks()];

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::config::service::{Action, Health};
 
-use super::{Decision, Fate, Link, Plan, Portal, Route, Unit, compose};
+use super::{Decision, Disposition, Link, Plan, Portal, Route, Unit, compose};
 
 /// The serializable form of a plan.
 #[derive(Debug, Serialize)]
@@ -175,9 +175,9 @@ fn health(health: &Health) -> String {
 }
 
 fn unit(unit: &Unit) -> UnitView<'_> {
-    let reason = match &unit.fate {
-        Fate::Run => None,
-        Fate::Skip(reason) | Fate::Broken(reason) => Some(reason.as_str()),
+    let reason = match &unit.disposition {
+        Disposition::Run => None,
+        Disposition::Skip(reason) | Disposition::Broken(reason) => Some(reason.as_str()),
     };
     UnitView {
         name: &unit.name,

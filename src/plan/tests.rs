@@ -78,9 +78,9 @@ fn shipped() -> Vec<(String, String)> {
 }
 
 fn reason(plan: &Plan, name: &str) -> String {
-    match &plan.unit(name).unwrap().fate {
-        Fate::Run => String::new(),
-        Fate::Skip(reason) | Fate::Broken(reason) => reason.clone(),
+    match &plan.unit(name).unwrap().disposition {
+        Disposition::Run => String::new(),
+        Disposition::Skip(reason) | Disposition::Broken(reason) => reason.clone(),
     }
 }
 
@@ -320,8 +320,8 @@ fn without_the_desktops_user_its_units_are_skipped_with_the_reason() {
     assert_eq!(plan.problems, []);
     for unit in ["d", "s"] {
         assert_eq!(
-            plan.unit(unit).unwrap().fate,
-            Fate::Skip("there is no user named 'ada' (USER_NAME)".into())
+            plan.unit(unit).unwrap().disposition,
+            Disposition::Skip("there is no user named 'ada' (USER_NAME)".into())
         );
     }
 }

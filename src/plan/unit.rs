@@ -64,7 +64,7 @@ pub struct File {
 
 /// Whether a unit may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Disposition {
     /// It may run.
     Run,
     /// It does not apply here.
@@ -83,7 +83,7 @@ pub struct Unit {
     /// Its other names.
     pub aliases: Vec<String>,
     /// Whether it may run.
-    pub fate: Fate,
+    pub disposition: Disposition,
     /// Its process.
     pub launch: Launch,
     /// Whether it ends by itself when its work is done.

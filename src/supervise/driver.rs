@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::nearest;
 use crate::logs::Logs;
-use crate::plan::{Fate, Unit};
+use crate::plan::{Disposition, Unit};
 use crate::sys::process::{descendants, signal_by_name, signal_descendants};
 use crate::sys::reaper::{Exit, Reaper};
 
@@ -217,9 +217,9 @@ impl Driver {
         let mut changed = Vec::with_capacity(self.units.len());
         for unit in &mut self.units {
             let next = planned.remove(&unit.name).unwrap_or_else(|| {
-                let fate = Fate::Skip("its file was removed".to_owned());
+                let disposition = Disposition::Skip("its file was removed".to_owned());
                 let (needs, after, follows, restart_with) = Default::default();
-                Unit { fate, needs, after, follows, restart_with, main: false, ..unit.clone() }
+                Unit { disposition, needs, after, follows, restart_with, main: false, ..unit.clone() }
             });
             let differs = next != *unit;
             if differs {

@@ -28,7 +28,7 @@ mod settle;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::plan::{Fate, Unit};
+use crate::plan::{Disposition, Unit};
 
 use super::backoff::Patience;
 use cell::{Cell, Phase, Spec, State};
@@ -245,7 +245,7 @@ fn specs(units: &[Unit]) -> Vec<Spec> {
         |names: &[String]| names.iter().filter_map(|name| index.get(name.as_str()).copied()).collect();
     let spec = |unit: &Unit| Spec {
         name: unit.name.clone(),
-        runnable: unit.fate == Fate::Run,
+        runnable: unit.disposition == Disposition::Run,
         oneshot: unit.oneshot,
         needs: resolve(&unit.needs),
         // A unit that restarts with another unit starts after it.
@@ -271,11 +271,11 @@ fn specs(units: &[Unit]) -> Vec<Spec> {
 
 /// A unit's first state, the reason for it, and whether the unit is wanted.
 fn initial(unit: &Unit) -> (State, String, bool) {
-    match &unit.fate {
-        Fate::Run if unit.autostart => (State::Waiting, String::new(), true),
-        Fate::Run => (State::Stopped, "it starts only when asked to".to_owned(), false),
-        Fate::Skip(reason) => (State::Skipped, reason.clone(), false),
-        Fate::Broken(reason) => (State::Failed, reason.clone(), false),
+    match &unit.disposition {
+        Disposition::Run if unit.autostart => (State::Waiting, String::new(), true),
+        Disposition::Run => (State::Stopped, "it starts only when asked to".to_owned(), false),
+        Disposition::Skip(reason) => (State::Skipped, reason.clone(), false),
+        Disposition::Broken(reason) => (State::Failed, reason.clone(), false),
     }
 }
 

@@ -152,7 +152,7 @@ fn every_rule_can_be_broken() {
 fn what_is_allowed_is_not_reported() {
     for (file, text) in [
         ("app.rs", "use crate::{config::Secret, sys};\nuse crate::gateway::{self, auth::Auth};"),
-        ("plan/a.rs", "use super::{Fate, Unit};\nuse crate::config::env::TABLE;"),
+        ("plan/a.rs", "use super::{Disposition, Unit};\nuse crate::config::env::TABLE;"),
         (
             "plan/a.rs",
             "// use tokio::sync;\n/* std::env */ fn f() { g(\"crate::app\", r#\"unsafe \" fork\"#, '\"') }",

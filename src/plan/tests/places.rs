@@ -17,8 +17,8 @@ fn a_relay_with_an_invalid_port_is_skipped_with_the_reason() {
         ("VAST_TCP_PORT_6100", "40610", "not asked for"),
     ] {
         let plan = Plan::build(&config(&[LABEL, (name, value)], "", &[("coturn", text)]), &facts());
-        match &plan.unit("coturn").unwrap().fate {
-            Fate::Skip(reason) => assert!(reason.contains(expected), "{name}={value}: {reason}"),
+        match &plan.unit("coturn").unwrap().disposition {
+            Disposition::Skip(reason) => assert!(reason.contains(expected), "{name}={value}: {reason}"),
             other => panic!("{name}={value}: {other:?}"),
         }
     }

@@ -11,7 +11,7 @@ fn environment(pairs: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
     let step = "step = [\"environment\", \"${run-dir}\"]\nuser = \"root\"\ndesktop = true\n";
     let plan = Plan::build(&config(pairs, SETTINGS, &[("environment", step)]), &facts());
     let unit = plan.unit("environment").unwrap();
-    assert_eq!((&unit.fate, &unit.launch.env_files), (&Fate::Run, &None));
+    assert_eq!((&unit.disposition, &unit.launch.env_files), (&Disposition::Run, &None));
     unit.launch.env.clone()
 }
 

@@ -1,6 +1,6 @@
 //! Takes over a new plan while units run: unchanged units are not touched.
 
-use crate::plan::{Fate, Unit};
+use crate::plan::{Disposition, Unit};
 
 use super::cell::{Cell, State, Then};
 use super::{Core, Effect, Now, Passage, initial, specs};
@@ -32,11 +32,11 @@ impl Core {
             }
         }
         for at in (0..known).filter(|at| changed.get(*at) == Some(&true)) {
-            match &units[at].fate {
-                Fate::Run if ran[at] => self.renew(at, &units[at], scripts[at]),
-                Fate::Run => self.readmit(at, &units[at]),
-                Fate::Skip(reason) => self.retire(at, State::Skipped, reason),
-                Fate::Broken(reason) => self.retire(at, State::Failed, reason),
+            match &units[at].disposition {
+                Disposition::Run if ran[at] => self.renew(at, &units[at], scripts[at]),
+                Disposition::Run => self.readmit(at, &units[at]),
+                Disposition::Skip(reason) => self.retire(at, State::Skipped, reason),
+                Disposition::Broken(reason) => self.retire(at, State::Failed, reason),
             }
         }
         while self.settle() | self.deadlines() {}

@@ -24,7 +24,7 @@ fn unit(name: &str) -> Unit {
         name: name.to_owned(),
         description: String::new(),
         aliases: Vec::new(),
-        fate: Fate::Run,
+        disposition: Disposition::Run,
         launch: Launch::default(),
         oneshot: false,
         needs: Vec::new(),
@@ -197,7 +197,7 @@ fn after_is_order_only() {
     stage.ready("later");
     assert_eq!(stage.gone("slow", 1), ["spawn slow"]);
     assert_eq!(stage.state("later"), "ready");
-    let skipped = Unit { fate: Fate::Skip("no".into()), ..unit("slow") };
+    let skipped = Unit { disposition: Disposition::Skip("no".into()), ..unit("slow") };
     assert_eq!(Stage::new(&[skipped, later]).1, ["spawn later"]);
 }
 

@@ -49,12 +49,12 @@ fn new_units_start_and_may_be_needed_by_old_ones() {
 fn a_unit_that_no_longer_applies_stops_and_comes_back_when_it_does() {
     let mut units = vec![unit("a"), unit("b")];
     let mut stage = Stage::up(&units);
-    units[1].fate = Fate::Skip("its file was removed".into());
+    units[1].disposition = Disposition::Skip("its file was removed".into());
     assert_eq!(replan(&mut stage, &units, &[false, true]), ["signal b"]);
     stage.gone("b", 0);
     assert_eq!(state(&stage, "b"), UnitState::Skipped);
     assert!(stage.core.up());
-    units[1].fate = Fate::Run;
+    units[1].disposition = Disposition::Run;
     assert_eq!(replan(&mut stage, &units, &[false, true]), ["spawn b"]);
 }
 

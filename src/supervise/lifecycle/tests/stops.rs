@@ -115,8 +115,8 @@ fn a_start_also_starts_needed_units() {
 
 #[test]
 fn units_that_cannot_run_are_refused() {
-    let broken = Unit { fate: Fate::Broken("its file is wrong".into()), ..unit("b") };
-    let skipped = Unit { fate: Fate::Skip("not here".into()), ..unit("s") };
+    let broken = Unit { disposition: Disposition::Broken("its file is wrong".into()), ..unit("b") };
+    let skipped = Unit { disposition: Disposition::Skip("not here".into()), ..unit("s") };
     let (mut stage, first) = Stage::new(&[broken, skipped]);
     assert_eq!(first, NOTHING);
     assert_eq!((stage.state("b"), stage.state("s")), ("failed", "skipped"));

@@ -437,7 +437,11 @@ fn some_unit(at: usize, random: &mut Random) -> Unit {
         stop_command: random.once_in(3).then(Vec::new),
         stop_timeout: MS([0, 500, 5000][random.index(3)]),
         autostart: !random.once_in(5),
-        fate: if random.once_in(20) { Fate::Skip("not here".to_owned()) } else { Fate::Run },
+        disposition: if random.once_in(20) {
+            Disposition::Skip("not here".to_owned())
+        } else {
+            Disposition::Run
+        },
         ..unit(&at.to_string())
     }
 }

@@ -95,8 +95,8 @@ fn a_stopped_unit_is_restarted_with_its_partner() {
 
 #[test]
 fn a_partner_that_does_not_run_is_left_alone() {
-    let broken = Unit { fate: Fate::Broken("its file is wrong".into()), ..unit("y") };
-    let skipped = Unit { fate: Fate::Skip("not here".into()), ..unit("y") };
+    let broken = Unit { disposition: Disposition::Broken("its file is wrong".into()), ..unit("y") };
+    let skipped = Unit { disposition: Disposition::Skip("not here".into()), ..unit("y") };
     let lazy = Unit { autostart: false, ..unit("y") };
     for partner in [broken, skipped, lazy] {
         let mut stage = Stage::up(&[with(unit("a"), "y"), partner]);
