@@ -13,7 +13,7 @@ use crate::facts::account::{USUAL_GROUPS, usual_home};
 use crate::facts::{Account, Facts};
 use crate::sys::launch::Identity;
 
-use super::asked;
+use super::env_overrides;
 
 /// The step that makes accounts.
 pub(super) const STEP: &str = "user";
@@ -41,7 +41,7 @@ pub(super) fn decide(config: &Config, facts: &Facts) -> Decision {
     let name = &config.env.vars.user_name.0;
     let is_made = config.services.iter().any(|service| {
         let step = matches!(&service.run, Run::Step(words) if words.first().is_some_and(|word| word == STEP));
-        step && asked::starts(config, service)
+        step && env_overrides::starts(config, service)
     });
     let mut decision =
         Decision { account: facts.account.clone(), wanted: None, shortcoming: None, problems: Vec::new() };

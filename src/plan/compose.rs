@@ -17,7 +17,9 @@ use crate::sys::sides;
 use super::display::Decision;
 use super::expander::Expander;
 use super::template::Values;
-use super::{Disposition, File, Launch, Route, Unit, asked, checks, hooks, ready_fd, routes, shells, values};
+use super::{
+    Disposition, File, Launch, Route, Unit, checks, env_overrides, hooks, ready_fd, routes, shells, values,
+};
 
 /// Variables that describe the daemon's own surroundings and would mislead a unit.
 const NOT_INHERITED: [&str; 13] = [
@@ -49,7 +51,7 @@ pub(super) struct Composer<'a> {
 impl<'a> Composer<'a> {
     pub(super) fn new(config: &'a Config, facts: &'a Facts, display: &Decision) -> Self {
         let values = values::shared(config, facts, display);
-        Self { config, facts, values, early: asked::before_hooks(config) }
+        Self { config, facts, values, early: env_overrides::before_hooks(config) }
     }
 
     /// The unit that `service` describes, and its route in the gateway.
@@ -73,7 +75,7 @@ impl<'a> Composer<'a> {
         unit.stop_signal.clone_from(&service.stop_signal);
         unit.stop_timeout = service.stop_timeout;
         unit.contain = service.contain;
-        unit.autostart = asked::starts(self.config, service);
+        unit.autostart = env_overrides::starts(self.config, service);
         if let Some(reason) = self.inapplicable(service) {
             unit.disposition = Disposition::Skip(reason);
             return (unit, None);
@@ -93,7 +95,7 @@ impl<'a> Composer<'a> {
         let argv = match &service.run {
             Run::Command(argv) => {
                 let mut argv = expander.list("command", argv);
-                argv.extend(asked::arguments(self.config, service, problems));
+                argv.extend(env_overrides::arguments(self.config, service, problems));
                 self.located("command", argv, service, &mut missing)
             }
             Run::Literal(argv) => self.located("command", argv.clone(), service, &mut missing),
@@ -296,7 +298,7 @@ impl<'a> Composer<'a> {
         let inherited = |(name, _): &(&OsString, &OsString)| {
             name.to_str().is_none_or(|name| !is_own_secret(name) && !NOT_INHERITED.contains(&name))
         };
-        let raw = asked::environment(self.config, service, &self.early);
+        let raw = env_overrides::environment(self.config, service, &self.early);
         let path = raw.get(OsStr::new("PATH"));
         let raw = raw.iter().filter(inherited);
         let mut env: BTreeMap<OsString, OsString> = raw.map(|(n, v)| (n.clone(), v.clone())).collect();

@@ -5,10 +5,10 @@
 //! input gives the same plan, so a plan can also be made for another machine.
 
 mod account;
-mod asked;
 mod checks;
 mod compose;
 pub mod display;
+mod env_overrides;
 mod expander;
 pub mod graph;
 mod hooks;
@@ -85,7 +85,7 @@ impl Plan {
         }
         units.extend(compose::broken(config));
         relations::settle(&mut units, config, &mut problems);
-        asked::check(&units, config, &mut problems);
+        env_overrides::check(&units, config, &mut problems);
         routes::name_shown(&mut routes, &units, config, &mut problems);
         if config.env.opens_no_port() {
             routes.clear();

@@ -1,6 +1,6 @@
 //! Plans for simulated machines.
 
-mod asked;
+mod env_overrides;
 mod places;
 mod portal;
 mod routes;

@@ -1,4 +1,4 @@
-//! The requests of the environment to services: which of them start automatically, and their additional arguments.
+//! What the environment overrides in services: which of them start automatically, and their additional arguments.
 
 use std::collections::BTreeSet;
 

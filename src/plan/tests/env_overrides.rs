@@ -1,4 +1,4 @@
-//! The requests of the environment to services.
+//! What the environment overrides in services.
 
 use super::*;
 use crate::config::env::Files;
