@@ -13,14 +13,15 @@ mod expander;
 pub mod graph;
 mod hooks;
 pub mod links;
+mod main_unit;
 mod mistakes;
 pub mod portal;
 mod relations;
+mod restart_with;
 pub mod routes;
 mod shells;
 pub mod show;
 pub mod template;
-mod together;
 mod unit;
 mod values;
 

@@ -6,7 +6,7 @@ use crate::config::{Config, Problem, nearest, own};
 
 use super::graph::{self, Node};
 use super::mistakes::{condemn, file};
-use super::{Disposition, Unit, together};
+use super::{Disposition, Unit, main_unit, restart_with};
 
 /// Resolves all names, marks units that cannot run because of their relations, and sorts the units in their order of
 /// start.
@@ -16,8 +16,8 @@ pub(super) fn settle(units: &mut [Unit], config: &Config, problems: &mut Vec<Pro
         resolve(unit, &names, config, problems);
     }
     check_clears(units, config, problems);
-    together::partners(units, &names, config, problems);
-    together::main_unit(units, config, problems);
+    restart_with::resolve(units, &names, config, problems);
+    main_unit::keep_one(units, config, problems);
     let nodes: BTreeMap<String, Node> = units
         .iter()
         .map(|unit| {

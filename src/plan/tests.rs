@@ -3,11 +3,11 @@
 mod env_overrides;
 mod places;
 mod portal;
+mod restart_with;
 mod routes;
 mod screen;
 mod scripts;
 mod shells;
-mod together;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! Restarts of several units together, and the single main unit.
+//! `restart-with`, and the single main unit.
 
 use super::*;
 
