@@ -18,7 +18,7 @@ use super::display::Decision;
 use super::expander::Expander;
 use super::template::Values;
 use super::{
-    Disposition, File, Launch, Route, Unit, checks, env_overrides, hooks, ready_fd, routes, shells, values,
+    Disposition, File, Launch, Route, Unit, env_overrides, hooks, probes, ready_fd, routes, shells, values,
 };
 
 /// Variables that describe the daemon's own surroundings and would mislead a unit.
@@ -108,7 +108,7 @@ impl<'a> Composer<'a> {
             // Without the command, the stop signal alone ends the unit.
             absent.is_none().then_some(argv)
         });
-        unit.ready = checks::ready(&service.ready, &mut expander);
+        unit.ready = probes::ready(&service.ready, &mut expander);
         if let Ready::Probe(Probe::Exec(argv)) = &mut unit.ready {
             *argv = self.located("ready.command", std::mem::take(argv), service, &mut missing);
         }
@@ -249,7 +249,7 @@ impl<'a> Composer<'a> {
         expander: &mut Expander<'_>,
         problems: &mut Vec<Problem>,
     ) -> Option<Health> {
-        let mut health = checks::health(service.health.as_ref()?, expander);
+        let mut health = probes::health(service.health.as_ref()?, expander);
         if let Probe::Exec(argv) = &mut health.probe
             && let Some(program) = argv.first_mut()
         {

@@ -5,7 +5,6 @@
 //! input gives the same plan, so a plan can also be made for another machine.
 
 mod account;
-mod checks;
 mod compose;
 pub mod display;
 mod env_overrides;
@@ -16,6 +15,7 @@ pub mod links;
 mod main_unit;
 mod mistakes;
 pub mod portal;
+mod probes;
 mod relations;
 mod restart_with;
 pub mod routes;
@@ -30,10 +30,10 @@ use std::collections::BTreeSet;
 use crate::config::{Config, Problem};
 use crate::facts::{Account, Facts};
 
-pub use checks::display_number;
 pub use display::Decision;
 pub use links::Links;
 pub use portal::{Link, Portal};
+pub use probes::display_number;
 pub use routes::{Bridge, Route, Upstream};
 pub use unit::{Disposition, File, Launch, Unit, ready_fd};
 
