@@ -3,7 +3,7 @@
 use crate::config::{Config, Problem, Service};
 
 use super::Unit;
-use super::mistakes::{condemn, file};
+use super::mistakes::{file, mark_invalid};
 
 /// Leaves at most one main unit. The command of `desktopd run` replaces any other main unit. If two files both set
 /// `main`, both are wrong, because the intended one is unknown.
@@ -22,7 +22,7 @@ pub(super) fn keep_one(units: &mut [Unit], config: &Config, problems: &mut Vec<P
         let others: Vec<String> =
             mains.iter().filter(|other| *other != name).map(|other| file(config, other)).collect();
         let message = format!("true, as in {}; only one service can be the main one", others.join(" and "));
-        condemn(units, name, "main", &message, config, problems);
+        mark_invalid(units, name, "main", &message, config, problems);
     }
     for unit in units {
         unit.main = false;

@@ -5,7 +5,7 @@ use crate::config::{Config, Problem};
 use super::{Disposition, Unit};
 
 /// Reports a mistake in the file of the unit `name`, and marks the unit as broken.
-pub(super) fn condemn(
+pub(super) fn mark_invalid(
     units: &mut [Unit],
     name: &str,
     key: &str,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::{Config, Problem, nearest, own};
 
 use super::graph::{self, Node};
-use super::mistakes::{condemn, file};
+use super::mistakes::{file, mark_invalid};
 use super::{Disposition, Unit, main_unit, restart_with};
 
 /// Resolves all names, marks units that cannot run because of their relations, and sorts the units in their order of
@@ -29,7 +29,7 @@ pub(super) fn settle(units: &mut [Unit], config: &Config, problems: &mut Vec<Pro
     for circle in &circles {
         let message = format!("they wait for each other in a circle: {}", circle.join(" -> "));
         for name in &circle[1..] {
-            condemn(units, name, "needs", &message, config, problems);
+            mark_invalid(units, name, "needs", &message, config, problems);
         }
     }
     let place = |unit: &Unit| order.iter().position(|name| *name == unit.name).unwrap_or(order.len());
@@ -113,7 +113,7 @@ fn check_clears(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>
         }
     }
     for (name, message) in wrong {
-        condemn(units, &name, "clears", &message, config, problems);
+        mark_invalid(units, &name, "clears", &message, config, problems);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::{Config, Problem, nearest};
 
 use super::Unit;
-use super::mistakes::condemn;
+use super::mistakes::mark_invalid;
 
 /// Resolves every `restart-with`. Unknown names, the unit's own name, and cycles are mistakes.
 pub(super) fn resolve(
@@ -40,7 +40,7 @@ pub(super) fn resolve(
         wrong.extend(cycle[1..].iter().map(|name| (name.clone(), message.clone())));
     }
     for (name, message) in wrong {
-        condemn(units, &name, "restart-with", &message, config, problems);
+        mark_invalid(units, &name, "restart-with", &message, config, problems);
     }
 }
 
