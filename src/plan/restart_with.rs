@@ -1,4 +1,4 @@
-//! Resolves `restart-with`: a restart of the named unit by hand restarts this one as well.
+//! Resolves `restart-with`: the unit that is restarted with this one when a user requests its restart.
 
 use std::collections::BTreeMap;
 
