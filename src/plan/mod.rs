@@ -92,11 +92,11 @@ impl Plan {
             routes.clear();
         }
         let portal = Portal::of(config);
-        let mut guests = portal::Guests::new(config, &mut problems);
-        guests.rename(&mut routes, &portal);
-        routes::check(&mut routes, &units, portal.port, guests.problems);
-        let left_out = guests.leave_out();
-        let links = guests.seat(&mut routes, &portal);
+        let mut entries = portal::PortalEntries::new(config, &mut problems);
+        entries.rename(&mut routes, &portal);
+        routes::check(&mut routes, &units, portal.port, entries.problems);
+        let left_out = entries.leave_out();
+        let links = entries.assign(&mut routes, &portal);
         routes::ask_for_localhost(&mut routes, &config.env.vars.header_up_localhost);
         let shortcomings = shortcomings(config, facts).into_iter().chain(who.shortcoming).collect();
         let quiet = config.services.iter().filter(|service| !service.log_to_stdout);

@@ -68,7 +68,7 @@ impl Portal {
 }
 
 /// The entries that have no route yet.
-pub(super) struct Guests<'a> {
+pub(super) struct PortalEntries<'a> {
     config: &'a Config,
     rest: Vec<&'a Entry>,
     /// Links to ports that have a route already.
@@ -76,16 +76,16 @@ pub(super) struct Guests<'a> {
     pub(super) problems: &'a mut Vec<Problem>,
 }
 
-impl<'a> Guests<'a> {
+impl<'a> PortalEntries<'a> {
     pub(super) fn new(config: &'a Config, problems: &'a mut Vec<Problem>) -> Self {
         let (own, rest): (Vec<&Entry>, Vec<&Entry>) =
             config.portal.entries.iter().partition(|entry| is_portal(config, entry));
-        let mut guests = Self { config, rest, links: Vec::new(), problems };
+        let mut entries = Self { config, rest, links: Vec::new(), problems };
         let vars = &config.env.vars;
         for entry in own {
-            guests.hold_to(entry, "SERVICEPORTAL_PORT_HOST", vars.serviceportal_port_host.0);
+            entries.report_fixed_port(entry, "SERVICEPORTAL_PORT_HOST", vars.serviceportal_port_host.0);
         }
-        guests
+        entries
     }
 
     /// Gives routes of services the title, path and port of their entries.
@@ -112,7 +112,7 @@ impl<'a> Guests<'a> {
             }
             let fixed = variable.filter(|(name, _)| self.config.env.is_given(name));
             if let Some((name, port)) = fixed {
-                self.hold_to(entry, name, port);
+                self.report_fixed_port(entry, name, port);
             }
             for at in meant {
                 let route = &mut routes[at];
@@ -183,7 +183,7 @@ impl<'a> Guests<'a> {
     }
 
     /// Gives the remaining entries routes of their own. Returns the entries that are only links.
-    pub(super) fn seat(mut self, routes: &mut Vec<Route>, portal: &Portal) -> Vec<Link> {
+    pub(super) fn assign(mut self, routes: &mut Vec<Route>, portal: &Portal) -> Vec<Link> {
         for entry in std::mem::take(&mut self.rest) {
             let link = Link { title: entry.name.clone(), port: entry.external, path: entry.path.clone() };
             let upstream = upstream(entry);
@@ -251,7 +251,7 @@ impl<'a> Guests<'a> {
     }
 
     /// Reports an entry whose port differs from the variable that was set.
-    fn hold_to(&mut self, entry: &Entry, variable: &str, port: u16) {
+    fn report_fixed_port(&mut self, entry: &Entry, variable: &str, port: u16) {
         if self.config.env.is_given(variable) && entry.is_proxied() && entry.external != port {
             self.tell(entry, &format!("{variable} says {port}, and that is used"));
         }
