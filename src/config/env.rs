@@ -6,7 +6,6 @@
 //! variables are passed on unchanged.
 
 pub(crate) mod clean;
-mod door;
 mod encoder;
 mod files;
 mod flags;
@@ -15,6 +14,7 @@ mod names;
 mod raw;
 mod rows;
 mod size;
+mod startup;
 mod table;
 mod unchosen;
 mod user;
@@ -29,7 +29,6 @@ use std::path::PathBuf;
 
 use super::problem::Problem;
 use super::secret::Secret;
-pub use door::NEXT_START;
 pub use encoder::Encoder;
 pub use files::{Files, note};
 pub use layers::Origin;
@@ -39,6 +38,7 @@ pub use names::{is_own_secret, looks_secret, nearest_variable, row};
 pub use raw::Raw;
 pub use rows::{Overridden, Row};
 pub use size::Size;
+pub use startup::NEXT_START;
 pub use table::{TABLE, Variable, Variables};
 pub use unchosen::is_unchosen;
 pub use user::{UserName, WebUser};
@@ -50,8 +50,8 @@ use value::{FromVariable, RELAY_PORTS, named_port};
 pub use web::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 pub use words::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
 
-/// Names of the front door that other images use, in lists of services that do not start.
-const DOOR: [&str; 3] = ["caddy", "gateway", "serviceportal"];
+/// Names of the gateway that other images use, in lists of services that do not start.
+const GATEWAY_NAMES: [&str; 3] = ["caddy", "gateway", "serviceportal"];
 
 /// The environment, cleaned and parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,11 +112,10 @@ impl Environment {
         }
     }
 
-    /// This environment with the front door's variables from the system's file. Call this before the front door is
-    /// opened.
+    /// This environment with the start-up variables from the system's file. Call this before the gateway is opened.
     pub fn opened(&self, files: &Files) -> (Self, Vec<Problem>) {
         let mut layers = self.layers.clone();
-        door::open(&mut layers, files);
+        startup::read(&mut layers, files);
         let mut problems = Vec::new();
         (Self::of(layers, &mut problems), problems)
     }
@@ -125,8 +124,8 @@ impl Environment {
     /// hooks included.
     pub fn reread(&self, files: &Files, usual: &BTreeMap<String, String>) -> (Self, Vec<Problem>) {
         let mut layers = self.layers.clone();
-        if layers.door.is_none() {
-            door::open(&mut layers, files);
+        if layers.startup.is_none() {
+            startup::read(&mut layers, files);
         }
         let mut found = files::system(files, &layers.at_start().merged().completed());
         layers.hooks = None;
@@ -148,7 +147,7 @@ impl Environment {
             }
             (None, _) => None,
         };
-        door::leave_alone(&mut layers, &found.noted);
+        startup::reject_late(&mut layers, &found.noted);
         let mut problems = Vec::new();
         (Self::of(layers, &mut problems), problems)
     }
@@ -222,9 +221,10 @@ impl Environment {
         self.vars.supervisor_no_autostart.split(',').map(str::trim).filter(|name| !name.is_empty())
     }
 
-    /// Whether the front door opens no port, so that no client can connect from outside.
+    /// Whether the gateway opens no port, so that no client can connect from outside.
     pub fn opens_no_port(&self) -> bool {
-        let listed = || self.no_autostart().any(|name| DOOR.iter().any(|own| own.eq_ignore_ascii_case(name)));
+        let listed =
+            || self.no_autostart().any(|name| GATEWAY_NAMES.iter().any(|own| own.eq_ignore_ascii_case(name)));
         // If the user has set a list, the list alone decides.
         listed() || (self.vars.serverless && self.no_autostart().next().is_none())
     }

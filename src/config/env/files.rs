@@ -191,9 +191,9 @@ pub fn note(files: &Files) -> io::Result<()> {
     replace(&files.found, &env_file::entries(&noted), 0o600)
 }
 
-/// The users' edits of the front door's variables since the daemon first started on this instance. Older values do not
+/// The users' edits of the start-up variables since the daemon first started on this instance. Older values do not
 /// count: an image that was made from another instance has the password of that instance in the file.
-pub(super) fn door(files: &Files, of_the_door: impl Fn(&OsString) -> bool) -> io::Result<Raw> {
+pub(super) fn startup(files: &Files, is_startup: impl Fn(&OsString) -> bool) -> io::Result<Raw> {
     let wanted = files.clone();
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     let read = patiently(move || {
@@ -210,7 +210,7 @@ pub(super) fn door(files: &Files, of_the_door: impl Fn(&OsString) -> bool) -> io
     let mut set: Raw = system.into_iter().collect();
     let same = |name: &OsString, value: &OsString| noted.iter().any(|noted| noted.get(name) == Some(value));
     // Without a noted content it is unknown which values are new.
-    set.retain(|name, value| !noted.is_empty() && of_the_door(name) && !same(name, value));
+    set.retain(|name, value| !noted.is_empty() && is_startup(name) && !same(name, value));
     Ok(set)
 }
 

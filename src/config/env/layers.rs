@@ -82,8 +82,8 @@ pub(super) struct Layers {
     pub(super) made: Raw,
     process: Layer,
     arguments: Layer,
-    /// The front door's variables of the system's file when the front door was opened; `None` before that.
-    pub(super) door: Option<Layer>,
+    /// The start-up variables of the system's file when the gateway was opened; `None` before that.
+    pub(super) startup: Option<Layer>,
     /// The edits of the system's file, then the workspace's file.
     pub(super) files: Vec<Layer>,
     pub(super) hooks: Option<Hooks>,
@@ -139,7 +139,7 @@ impl Layers {
                 variables.into_iter().filter(chosen).map(cleaned).collect(),
             ),
             arguments: Layer::new(Origin::Argument, set),
-            door: None,
+            startup: None,
             files: Vec::new(),
             hooks: None,
             wrong,
@@ -151,7 +151,7 @@ impl Layers {
     pub(super) fn stack(&self) -> impl DoubleEndedIterator<Item = &Layer> {
         let hooks = self.hooks.iter().map(|hooks| &hooks.layer);
         std::iter::once(&self.process)
-            .chain(&self.door)
+            .chain(&self.startup)
             .chain(&self.files)
             .chain([&self.arguments])
             .chain(hooks)
@@ -167,14 +167,14 @@ impl Layers {
         let edited = |layer: &Layer| layer.edits && !layer.set.is_empty();
         let mut others = self.clone();
         others.files.retain(|layer| !edited(layer));
-        if others.door.as_ref().is_some_and(edited) {
-            others.door = None;
+        if others.startup.as_ref().is_some_and(edited) {
+            others.startup = None;
         }
-        let fewer = others.files.len() < self.files.len() || others.door != self.door;
+        let fewer = others.files.len() < self.files.len() || others.startup != self.startup;
         fewer.then_some(others)
     }
 
-    /// A copy as at the start, when only the front door's variables had been read from files.
+    /// A copy as at the start, when only the start-up variables had been read from files.
     pub(super) fn at_start(&self) -> Self {
         Self { files: Vec::new(), told: Vec::new(), ..self.without_hooks() }
     }

@@ -1,6 +1,6 @@
-//! The variables that are fixed when the front door opens. Before that, only the system's file is read for them; an
-//! edit there counts from the next start on. Files and hooks that are read later cannot change these variables: their
-//! values are left out and reported, so that no user relies on a password that does not work.
+//! The start-up variables: those that are fixed when the gateway opens its ports. Before that, only the system's file
+//! is read for them; an edit there counts from the next start on. Files and hooks that are read later cannot change
+//! these variables: their values are left out and reported, so that no user relies on a password that does not work.
 
 use std::ffi::OsString;
 use std::io;
@@ -45,10 +45,10 @@ const VARIABLES: [&str; 30] = [
     "SERVERLESS",
 ];
 
-/// Reads the users' edits of these variables in the system's file, before the front door is opened.
-pub(super) fn open(layers: &mut Layers, files: &Files) {
+/// Reads the users' edits of these variables in the system's file, before the gateway is opened.
+pub(super) fn read(layers: &mut Layers, files: &Files) {
     let origin = Origin::File(files.system.clone());
-    let set = files::door(files, is_of_the_door).unwrap_or_else(|error| {
+    let set = files::startup(files, is_startup).unwrap_or_else(|error| {
         // Other errors are reported when the whole file is read.
         if error.kind() == io::ErrorKind::PermissionDenied {
             let message =
@@ -57,21 +57,21 @@ pub(super) fn open(layers: &mut Layers, files: &Files) {
         }
         Raw::new()
     });
-    layers.door = Some(Layer { edits: true, ..Layer::new(origin, set) });
+    layers.startup = Some(Layer { edits: true, ..Layer::new(origin, set) });
 }
 
 /// Removes these variables from the later layers, and reports each value that would have changed one. `noted` is the
 /// content of the system's file when the daemon first started here.
-pub(super) fn leave_alone(layers: &mut Layers, noted: &Raw) {
+pub(super) fn reject_late(layers: &mut Layers, noted: &Raw) {
     let before = layers.at_start().merged().completed();
     let mut told = Vec::new();
-    let opened = layers.door.as_ref().map(|door| door.set.clone()).unwrap_or_default();
+    let opened = layers.startup.as_ref().map(|layer| layer.set.clone()).unwrap_or_default();
     let hooks = layers.hooks.as_mut().map(|hooks| &mut hooks.layer);
     for layer in layers.files.iter_mut().chain(hooks) {
         let Layer { origin, set, gone, edits } = layer;
-        gone.retain(|name| !is_of_the_door(name));
+        gone.retain(|name| !is_startup(name));
         let (kept, left): (Vec<_>, Vec<_>) =
-            std::mem::take(set).into_iter().partition(|(name, _)| !is_of_the_door(name));
+            std::mem::take(set).into_iter().partition(|(name, _)| !is_startup(name));
         set.extend(kept);
         for (name, value) in left {
             // `opened` is the value from the file; an argument of init may have won over it, which `before` shows.
@@ -99,7 +99,7 @@ const BEFORE_US: &str = "it was there before desktopd first started here, and an
 const TOO_LATE: &str = "it comes too late here, because the front door is open already: set it with the container, in \
                         /etc/environment, or as an argument of init";
 
-fn is_of_the_door(name: &OsString) -> bool {
+fn is_startup(name: &OsString) -> bool {
     let variable = name.to_str().and_then(row);
     variable.is_some_and(|variable| VARIABLES.contains(&variable.names[0]))
 }
