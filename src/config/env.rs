@@ -1,16 +1,16 @@
 //! The environment variables of this program; the only module that reads the environment.
 //!
-//! `table` lists the variables; `layers` says where each value was set. Before parsing, `clean` removes quotes and
+//! `table` lists the variables; `layers` says where each value was set. Before parsing, `normalize` removes quotes and
 //! replaces `___` by blanks, for clouds that cannot pass these characters, and copies values to newer names. An empty
 //! value counts as unset. A bad value is reported and the default is used: a bad value never stops the boot. Other
 //! variables are passed on unchanged.
 
-pub(crate) mod clean;
 mod encoder;
 mod files;
 mod flags;
 mod layers;
 mod names;
+pub(crate) mod normalize;
 mod raw;
 mod rows;
 mod size;
@@ -53,7 +53,7 @@ pub use words::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtoc
 /// Names of the gateway that other images use, in lists of services that do not start.
 const GATEWAY_NAMES: [&str; 3] = ["caddy", "gateway", "serviceportal"];
 
-/// The environment, cleaned and parsed.
+/// The environment, normalized and parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
     /// The variables of the table.
@@ -188,7 +188,7 @@ impl Environment {
         self.raw.get(OsStr::new(name))?.to_str().filter(|text| !text.is_empty())
     }
 
-    /// The value of a variable of the table, as a text for templates: the cleaned value, or the default.
+    /// The value of a variable of the table, as a text for templates: the normalized value, or the default.
     pub fn shown(&self, variable: &Variable) -> String {
         self.given(variable).unwrap_or_else(|| variable.default.to_owned())
     }
@@ -199,7 +199,7 @@ impl Environment {
     }
 
     fn given(&self, variable: &Variable) -> Option<String> {
-        let set = variable.names.iter().find_map(|name| clean::given(&self.raw, name))?;
+        let set = variable.names.iter().find_map(|name| normalize::given(&self.raw, name))?;
         (variable.value)(set.to_str()?.to_owned(), &self.raw).filter(|text| !text.is_empty())
     }
 

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::env::clean::unquoted;
+use super::env::normalize::unquoted;
 use super::portal_config::{self, Entries, Entry, LONGEST, MOST};
 use super::problem::Problem;
 use crate::sys::read as read_file;

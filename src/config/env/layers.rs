@@ -10,9 +10,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Raw;
-use super::clean::{clean, complete, fill, given};
 use super::flags::{self, Flag};
 use super::names::{row, split};
+use super::normalize::{complete, fill, given, normalize};
 use super::table::read;
 use super::unchosen::is_unchosen;
 use super::value::Workspace;
@@ -109,8 +109,8 @@ impl Layers {
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         arguments: &[OsString],
     ) -> Self {
-        let cleaned = |(name, value): (OsString, OsString)| {
-            let value = clean(&name, &value);
+        let normalized = |(name, value): (OsString, OsString)| {
+            let value = normalize(&name, &value);
             (name, value)
         };
         let chosen = |(name, value): &(OsString, OsString)| !is_unchosen(name, value);
@@ -118,7 +118,7 @@ impl Layers {
         let mut set = Raw::new();
         for argument in arguments {
             if let Some((name, value)) = split(argument) {
-                set.insert(name.to_owned(), clean(name, value));
+                set.insert(name.to_owned(), normalize(name, value));
                 continue;
             }
             let why = match flags::known(argument) {
@@ -136,7 +136,7 @@ impl Layers {
             made: Raw::new(),
             process: Layer::new(
                 Origin::Environment,
-                variables.into_iter().filter(chosen).map(cleaned).collect(),
+                variables.into_iter().filter(chosen).map(normalized).collect(),
             ),
             arguments: Layer::new(Origin::Argument, set),
             startup: None,

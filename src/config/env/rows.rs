@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::clean::given;
 use super::layers::Origin;
+use super::normalize::given;
 use super::table::{TABLE, Variable};
 use super::{Environment, Raw};
 

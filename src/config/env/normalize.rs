@@ -20,7 +20,7 @@ const LITERAL: [&str; 2] = ["PORTAL_CONFIG", "SSH_PUBKEY"];
 const PREFIXES: [&str; 2] = ["SELKIES_", "WEBRTC_"];
 
 /// Normalizes one value of the environment or of an argument.
-pub(super) fn clean(name: &OsStr, value: &OsStr) -> OsString {
+pub(super) fn normalize(name: &OsStr, value: &OsStr) -> OsString {
     let literal = name.to_str().is_none_or(|name| looks_secret(name) || LITERAL.contains(&name));
     let bytes = value.as_bytes();
     // A name that is not a valid variable name comes from a shell (an exported function, for example), whose value must
@@ -111,8 +111,8 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn cleaned(name: &str, value: &[u8]) -> Vec<u8> {
-        clean(OsStr::new(name), OsStr::from_bytes(value)).into_vec()
+    fn normalized(name: &str, value: &[u8]) -> Vec<u8> {
+        normalize(OsStr::new(name), OsStr::from_bytes(value)).into_vec()
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
             ("PORTAL_CONFIG", b"a___b", b"a___b"),
             ("BASH_FUNC_f%%", b"() {  g ___; }", b"() {  g ___; }"),
         ] {
-            assert_eq!(cleaned(name, value), expected, "{name} {}", value.escape_ascii());
+            assert_eq!(normalized(name, value), expected, "{name} {}", value.escape_ascii());
         }
     }
 
