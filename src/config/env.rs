@@ -19,9 +19,9 @@ mod table;
 mod unchosen;
 mod user;
 mod value;
+mod value_types;
 pub mod weak;
-mod web;
-mod words;
+mod web_types;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -47,8 +47,8 @@ pub use value::{
     Ports, RelayPort, Workspace,
 };
 use value::{FromVariable, RELAY_PORTS, named_port};
-pub use web::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
-pub use words::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
+pub use value_types::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
+pub use web_types::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 
 /// Names of the gateway that other images use, in lists of services that do not start.
 const GATEWAY_NAMES: [&str; 3] = ["caddy", "gateway", "serviceportal"];

@@ -7,8 +7,10 @@ use std::ffi::OsStr;
 use super::size::Size;
 use super::user::{UserName, WebUser};
 use super::value::FromVariable;
-use super::web::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
-use super::words::{Count, Latency, LogToStdout, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
+use super::value_types::{
+    Count, Latency, LogToStdout, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within,
+};
+use super::web_types::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 use super::{
     CookieName, DisplayChoice, DisplayName, Encoder, HostPort, Networks, Password, PasswordHash, Port, Ports,
     Raw, RelayPort, Workspace,

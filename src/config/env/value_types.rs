@@ -8,7 +8,7 @@ use super::Raw;
 use super::value::FromVariable;
 
 /// A type for a variable that is one of a few words, in any case.
-macro_rules! words {
+macro_rules! keywords {
     ($(#[$doc:meta])* $name:ident, $allowed:literal, $($word:literal => $(#[$variant_doc:meta])* $variant:ident),+) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ macro_rules! words {
     };
 }
 
-words! {
+keywords! {
     /// How cloudflared talks to Cloudflare.
     Transport, "http2, quic or auto",
     "http2" =>
@@ -45,7 +45,7 @@ words! {
         Auto
 }
 
-words! {
+keywords! {
     /// Which log lines are copied to the container's output.
     LogToStdout, "all, default or none",
     "all" =>
@@ -69,7 +69,7 @@ impl From<LogToStdout> for crate::logs::Copied {
     }
 }
 
-words! {
+keywords! {
     /// The protocol to a TURN server.
     TurnProtocol, "udp or tcp",
     "udp" =>
@@ -80,7 +80,7 @@ words! {
         Tcp
 }
 
-words! {
+keywords! {
     /// Whether the workspace is mounted, as the variable says.
     Mounted, "force, true or false",
     "force" =>
