@@ -39,7 +39,7 @@ use crate::sys::signals::{Signal, Signals};
 use busy::Busy;
 use control::Control;
 use front::Front;
-use reload::{Reading, Reloader, Wanted};
+use reload::{PlanResult, ReloadRequest, Reloader};
 use welcome::{Known, Welcome};
 
 /// How long the last answers on the control socket may take at the end.
@@ -88,16 +88,16 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let supervisor = supervise::spawn(plan.units.clone(), context);
     handle.send_replace(Some(supervisor.handle.clone()));
     front.set_routes(&observer, &plan).await;
-    let (reload, wanted) = mpsc::unbounded_channel();
-    let (readings_out, readings) = mpsc::channel(1);
-    tokio::spawn(reloader.run(wanted, readings_out));
+    let (reload, requests) = mpsc::unbounded_channel();
+    let (results, plans) = mpsc::channel(1);
+    tokio::spawn(reloader.run(requests, results));
     let mut daemon = Daemon {
         signals,
         reaper,
         supervisor,
         observer,
         reload,
-        readings,
+        plans,
         wishes,
         front,
         whereabouts,
@@ -125,9 +125,9 @@ struct Daemon {
     supervisor: Supervisor,
     observer: Observer,
     /// Requests that the configuration be read again.
-    reload: mpsc::UnboundedSender<Wanted>,
+    reload: mpsc::UnboundedSender<ReloadRequest>,
     /// The results of these requests.
-    readings: mpsc::Receiver<Reading>,
+    plans: mpsc::Receiver<PlanResult>,
     wishes: mpsc::Receiver<Wish>,
     front: Front,
     /// Requests a new look-up of the public address, and receives the result.
@@ -165,7 +165,7 @@ impl Daemon {
                     }
                     Signal::Reload => {
                         self.control.look().await;
-                        self.want_reload(("got signal HUP", None));
+                        self.request_reload(("got signal HUP", None));
                     }
                 },
                 Some(wish) = self.wishes.recv() => match wish {
@@ -178,14 +178,14 @@ impl Daemon {
                         }
                     }
                     Wish::Changed(reply) => {
-                        self.want_reload(("a boot step changed inputs of the plan", Some(reply)));
+                        self.request_reload(("a boot step changed inputs of the plan", Some(reply)));
                     }
                     Wish::Reload(reply) => {
-                        self.want_reload(("a reload was requested", Some(reply)));
+                        self.request_reload(("a reload was requested", Some(reply)));
                     }
                 },
                 () = self.control.changed() => self.control.look().await,
-                Some(reading) = self.readings.recv() => self.take_over(reading).await,
+                Some(result) = self.plans.recv() => self.apply(result).await,
                 Ok(()) = self.front.certificate.changed() => self.front.show_problems(&self.observer),
                 Some(public) = self.whereabouts.1.recv() => self.front.found(&self.observer, public),
                 changed = states.changed(), if supervised => {
@@ -246,16 +246,16 @@ impl Daemon {
         }
     }
 
-    fn want_reload(&self, wanted: Wanted) {
-        if self.reload.send(wanted).is_err() {
+    fn request_reload(&self, request: ReloadRequest) {
+        if self.reload.send(request).is_err() {
             tracing::error!("the configuration is not read any more after an internal error of desktopd");
         }
     }
 
     /// Applies the changes of the configuration. A configuration with a mistake changes nothing.
-    async fn take_over(&mut self, reading: Reading) {
-        let (why, reply) = reading.wanted;
-        let result = match reading.plan {
+    async fn apply(&mut self, planned: PlanResult) {
+        let (why, reply) = planned.request;
+        let result = match planned.plan {
             Ok(plan) => self.replan(plan).await,
             Err(error) => Err(error),
         };

@@ -30,12 +30,12 @@ static LATE: AtomicUsize = AtomicUsize::new(0);
 pub(super) type Reply = oneshot::Sender<Result<Replanned, String>>;
 
 /// A request to read the configuration again: the reason, and where to report the result.
-pub(super) type Wanted = (&'static str, Option<Reply>);
+pub(super) type ReloadRequest = (&'static str, Option<Reply>);
 
-/// The result of a reading.
-pub(super) struct Reading {
+/// The result of reading the configuration and planning again.
+pub(super) struct PlanResult {
     /// The request that caused it.
-    pub(super) wanted: Wanted,
+    pub(super) request: ReloadRequest,
     /// The new plan, or what is wrong with the files.
     pub(super) plan: Result<Plan, String>,
 }
@@ -92,16 +92,16 @@ impl Reloader {
     /// collects processes and receives the stop signal must not wait for a dead disk.
     pub(super) async fn run(
         mut self,
-        mut wanted: mpsc::UnboundedReceiver<Wanted>,
-        readings: mpsc::Sender<Reading>,
+        mut requests: mpsc::UnboundedReceiver<ReloadRequest>,
+        results: mpsc::Sender<PlanResult>,
     ) {
         loop {
-            let wanted = tokio::select! {
-                Some(wanted) = wanted.recv() => wanted,
+            let request = tokio::select! {
+                Some(request) = requests.recv() => request,
                 () = self.changed() => ("the configuration changed", None),
             };
             let plan = self.plan().await;
-            if readings.send(Reading { wanted, plan }).await.is_err() {
+            if results.send(PlanResult { request, plan }).await.is_err() {
                 return;
             }
         }
