@@ -8,9 +8,9 @@ mod control;
 mod credentials;
 mod front;
 mod portal_file;
+mod public_links;
 mod reload;
 mod variables;
-mod ways;
 mod welcome;
 
 use std::ffi::{OsStr, OsString};
@@ -70,7 +70,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let (shown, rows) = variables::Shown::new(&config.env, logs.clone());
     let trouble = [forgetful, no_logs].into_iter().flatten().collect();
     let (wish, wishes) = mpsc::channel(4);
-    let whereabouts = ways::look_up(&config);
+    let public_address = public_links::look_up(&config);
     let mut front =
         Front::open((&config, &state, trouble), seen, (shown.logs(), handle_watch, wish, rows), stop.clone())
             .await;
@@ -100,7 +100,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         plans,
         wishes,
         front,
-        whereabouts,
+        public_address,
         ready_socket,
         busy,
         control,
@@ -131,7 +131,7 @@ struct Daemon {
     wishes: mpsc::Receiver<Wish>,
     front: Front,
     /// Requests a new look-up of the public address, and receives the result.
-    whereabouts: (mpsc::Sender<()>, mpsc::Receiver<IpAddr>),
+    public_address: (mpsc::Sender<()>, mpsc::Receiver<IpAddr>),
     /// The socket that gets `READY=1` once everything is up; `None` after that.
     ready_socket: Option<OsString>,
     /// Tells scripts that the machine is still being set up.
@@ -187,7 +187,7 @@ impl Daemon {
                 () = self.control.changed() => self.control.look().await,
                 Some(result) = self.plans.recv() => self.apply(result).await,
                 Ok(()) = self.front.certificate.changed() => self.front.show_problems(&self.observer),
-                Some(public) = self.whereabouts.1.recv() => self.front.found(&self.observer, public),
+                Some(public) = self.public_address.1.recv() => self.front.found(&self.observer, public),
                 changed = states.changed(), if supervised => {
                     if changed.is_err() {
                         // The daemon keeps running: if it ended, everything that still works would end with it.
@@ -276,7 +276,7 @@ impl Daemon {
         self.front.show_plan(&self.observer, &plan);
         self.front.set_routes(&self.observer, &plan).await;
         // If the public address is not looked up, the channel has no receiver.
-        let _ = self.whereabouts.0.try_send(());
+        let _ = self.public_address.0.try_send(());
         Ok(changes)
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::credentials;
-use super::ways::{self, Ways};
+use super::public_links::{self, PublicLinks};
 use crate::config::Config;
 use crate::facts;
 use crate::gateway::auth::{Auth, DEFAULT_COST};
@@ -31,7 +31,7 @@ pub(super) struct Front {
     /// Whether a login is required.
     pub(super) asks: bool,
     control: axum::Router,
-    ways: Ways,
+    links: PublicLinks,
     problems: Vec<String>,
     /// The current problems of the certificate.
     pub(super) certificate: watch::Receiver<Vec<String>>,
@@ -58,8 +58,11 @@ impl Front {
         let excluded = credentials.excluded.clone();
         let auth = Auth::kept_in(Arc::clone(state), credentials, DEFAULT_COST);
         let (tls, certificate, misnamed) = open_tls(config, state);
-        let settings =
-            gateway::Settings { names: ways::names(config), tls: Some(tls), ..gateway::Settings::of(config) };
+        let settings = gateway::Settings {
+            names: public_links::names(config),
+            tls: Some(tls),
+            ..gateway::Settings::of(config)
+        };
         let api = Api::new(watch.clone(), events, logs.clone(), handle).with_wishes(wishes.clone());
         let shared = logs.clone();
         let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
@@ -96,7 +99,7 @@ impl Front {
             control: portal::control_router(api, auth.clone(), shown, wishes)
                 .merge(portal::variables_router(rows)),
             auth,
-            ways: Ways::new(config, own, problem),
+            links: PublicLinks::new(config, own, problem),
             problems,
             certificate,
             planned: Vec::new(),
@@ -125,23 +128,23 @@ impl Front {
         for (_, problem) in &taken {
             tracing::error!("{problem}");
         }
-        self.ways.take(plan, &taken);
-        observer.update(|snapshot| snapshot.routes = self.ways.shown());
-        if plan.portal.port != self.ways.portal.port {
-            tracing::warn!("the portal stays on port {} until the next start", self.ways.portal.port);
+        self.links.take(plan, &taken);
+        observer.update(|snapshot| snapshot.routes = self.links.shown());
+        if plan.portal.port != self.links.portal.port {
+            tracing::warn!("the portal stays on port {} until the next start", self.links.portal.port);
         }
     }
 
     /// The ports and links, as they are shown to users.
     pub(super) fn shown_routes(&self) -> Vec<RouteStatus> {
-        self.ways.shown()
+        self.links.shown()
     }
 
     /// The public address was looked up.
     pub(super) fn found(&mut self, observer: &Observer, public: IpAddr) {
-        if self.ways.found(public) {
+        if self.links.found(public) {
             tracing::info!("public address: {public}");
-            observer.update(|snapshot| snapshot.routes = self.ways.shown());
+            observer.update(|snapshot| snapshot.routes = self.links.shown());
         }
     }
 

@@ -11,7 +11,7 @@ use crate::observe::{RouteStatus, Seen};
 use crate::plan::{Link, Links, Plan, Portal};
 
 /// All links.
-pub(super) struct Ways {
+pub(super) struct PublicLinks {
     /// The portal is open from the start.
     pub(super) portal: Portal,
     portal_problem: Option<String>,
@@ -22,7 +22,7 @@ pub(super) struct Ways {
     all: Vec<(RouteStatus, Option<String>)>,
 }
 
-impl Ways {
+impl PublicLinks {
     /// Before anything is planned: only the portal's.
     pub(super) fn new(config: &Config, portal: Portal, portal_problem: Option<String>) -> Self {
         let shut = config.env.opens_no_port();
@@ -32,17 +32,19 @@ impl Ways {
     /// Takes over the links of the plan, with the ports that could not be opened and why.
     pub(super) fn take(&mut self, plan: &Plan, taken: &[(u16, String)]) {
         let Portal { title, port, path, url } = &self.portal;
-        let mut portal = way("", title, *port, path);
+        let mut portal = route_status("", title, *port, path);
         (portal.own, portal.problem) = (true, self.portal_problem.clone());
         let mut all = if self.shut { Vec::new() } else { vec![(portal, url.clone())] };
         for route in &plan.routes {
-            let mut way = way(&route.unit, &route.title, route.listen, &route.path);
-            way.shows.clone_from(&route.shows);
+            let mut status = route_status(&route.unit, &route.title, route.listen, &route.path);
+            status.shows.clone_from(&route.shows);
             let taken = taken.iter().find(|(port, _)| *port == route.listen);
-            way.problem = taken.map(|(_, problem)| problem.clone());
-            all.push((way, route.url.clone()));
+            status.problem = taken.map(|(_, problem)| problem.clone());
+            all.push((status, route.url.clone()));
         }
-        all.extend(plan.links.iter().map(|Link { title, port, path }| (way("", title, *port, path), None)));
+        all.extend(
+            plan.links.iter().map(|Link { title, port, path }| (route_status("", title, *port, path), None)),
+        );
         self.all = all;
     }
 
@@ -53,19 +55,19 @@ impl Ways {
 
     /// The links, as users and programs see them.
     pub(super) fn shown(&self) -> Vec<RouteStatus> {
-        let with_links = |(way, preset): &(RouteStatus, Option<String>)| {
+        let with_links = |(status, preset): &(RouteStatus, Option<String>)| {
             let preset = preset.as_deref();
             RouteStatus {
-                url: self.links.known(preset, way.port, &way.path),
-                address: self.links.shown(preset, way.port, &way.path),
-                ..way.clone()
+                url: self.links.known(preset, status.port, &status.path),
+                address: self.links.shown(preset, status.port, &status.path),
+                ..status.clone()
             }
         };
         self.all.iter().map(with_links).collect()
     }
 }
 
-fn way(unit: &str, title: &str, port: u16, path: &str) -> RouteStatus {
+fn route_status(unit: &str, title: &str, port: u16, path: &str) -> RouteStatus {
     RouteStatus {
         unit: unit.to_owned(),
         own: false,
