@@ -3,11 +3,11 @@
 //! The portal and the control socket are open before the machine is probed, so the first answer never waits for slow
 //! work. Afterwards this task only forwards: signals to the reaper and the supervisor, states to the observer.
 
-mod busy;
 mod control;
 mod credentials;
 mod front;
 mod portal_file;
+mod provisioning_marker;
 mod public_links;
 mod reload;
 mod variables;
@@ -36,9 +36,9 @@ use crate::supervise::{self, Context, Published, Replanned, Supervisor};
 use crate::sys;
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::{Signal, Signals};
-use busy::Busy;
 use control::Control;
 use front::Front;
+use provisioning_marker::ProvisioningMarker;
 use reload::{PlanResult, ReloadRequest, Reloader};
 use welcome::{Known, Welcome};
 
@@ -58,7 +58,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let socket = config.places.control_socket();
     let (mut control, listener, listeners) =
         Control::bind(config.places.run.clone(), socket).await.map_err(failed)?;
-    let busy = Busy::begin(&config.places.run);
+    let provisioning_marker = ProvisioningMarker::begin(&config.places.run);
 
     let (observer, watch) = Observer::new(std::process::id().cast_signed(), began.1);
     let stop = CancellationToken::new();
@@ -102,7 +102,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         front,
         public_address,
         ready_socket,
-        busy,
+        provisioning_marker,
         control,
         welcome: Welcome::default(),
         logs: logs.clone(),
@@ -135,7 +135,7 @@ struct Daemon {
     /// The socket that gets `READY=1` once everything is up; `None` after that.
     ready_socket: Option<OsString>,
     /// Tells scripts that the machine is still being set up.
-    busy: Busy,
+    provisioning_marker: ProvisioningMarker,
     /// The socket over which commands reach the daemon.
     control: Control,
     /// Prints where to log in.
@@ -196,7 +196,7 @@ impl Daemon {
                         continue;
                     }
                     let published = states.borrow_and_update().clone();
-                    self.busy.look(&published.units);
+                    self.provisioning_marker.update(&published.units);
                     let (finished, code) = (published.finished, published.code);
                     if published.stopping && !asked {
                         asked = true;
@@ -230,7 +230,7 @@ impl Daemon {
     fn greet(&mut self, published: &Published) {
         let (front, units) = (&self.front, &published.units);
         let routes = front.shown_routes();
-        let stage = welcome::stage(units, &routes, published.up, self.busy.is_there());
+        let stage = welcome::stage(units, &routes, published.up, self.provisioning_marker.exists());
         let lines = self.welcome.lines(stage, || {
             let (user, _) = front.auth.user();
             let container = facts::container_id();

@@ -32,8 +32,8 @@ pub(super) struct Known<'a> {
     pub(super) container: Option<String>,
 }
 
-/// The stage. `up` says that everything is up that should be, `busy` that users' scripts still set up the machine.
-pub(super) fn stage(units: &[UnitStatus], routes: &[RouteStatus], up: bool, busy: bool) -> Stage {
+/// The stage. `up` says that everything is up that should be, `provisioning` that users' scripts still set up the machine.
+pub(super) fn stage(units: &[UnitStatus], routes: &[RouteStatus], up: bool, provisioning: bool) -> Stage {
     use UnitState as S;
     let moving = |unit: &UnitStatus| matches!(unit.state, S::Starting | S::Stopping | S::Backoff);
     let failed = |unit: &UnitStatus| unit.state == S::Failed;
@@ -44,7 +44,7 @@ pub(super) fn stage(units: &[UnitStatus], routes: &[RouteStatus], up: bool, busy
     let open =
         of_routes.clone().all(|unit| matches!(unit.state, S::Ready | S::Skipped | S::Stopped | S::Failed));
     let any = of_routes.clone().any(|unit| unit.state == S::Ready);
-    if busy && open && any { Stage::Open } else { Stage::Starting }
+    if provisioning && open && any { Stage::Open } else { Stage::Starting }
 }
 
 impl Welcome {
@@ -148,7 +148,7 @@ mod tests {
     fn a_stage_follows_from_the_services() {
         use UnitState as S;
         let routes = [route("", "Portal", 1111), route("selkies", "Desktop", 6100)];
-        for (selkies, script, up, busy, expected) in [
+        for (selkies, script, up, provisioning, expected) in [
             (S::Starting, S::Starting, false, true, Stage::Starting),
             (S::Ready, S::Starting, false, true, Stage::Open),
             (S::Ready, S::Starting, false, false, Stage::Starting),
@@ -159,7 +159,11 @@ mod tests {
             (S::Waiting, S::Done, false, false, Stage::Starting),
         ] {
             let units = [unit("selkies", selkies), unit("provisioning", script)];
-            assert_eq!(stage(&units, &routes, up, busy), expected, "{selkies:?} {script:?} {up} {busy}");
+            assert_eq!(
+                stage(&units, &routes, up, provisioning),
+                expected,
+                "{selkies:?} {script:?} {up} {provisioning}"
+            );
         }
     }
 

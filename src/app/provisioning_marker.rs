@@ -12,12 +12,12 @@ use crate::supervise::{UnitState, UnitStatus};
 const SCRIPTS: [&str; 4] = ["hotfix", "boot-script", "hooks", "provisioning"];
 
 /// The marker file, and whether it exists.
-pub(super) struct Busy {
+pub(super) struct ProvisioningMarker {
     file: Option<PathBuf>,
-    there: bool,
+    exists: bool,
 }
 
-impl Busy {
+impl ProvisioningMarker {
     /// Starts without the file. `run_dir` is the daemon's own folder; the file is beside that folder.
     pub(super) fn begin(run_dir: &Path) -> Self {
         let file = run_dir.parent().filter(|_| Uid::effective().is_root());
@@ -26,22 +26,22 @@ impl Busy {
             // A file of an earlier boot may be left: the folder may live as long as the container.
             remove(file);
         }
-        Self { file, there: false }
+        Self { file, exists: false }
     }
 
     /// Whether users' scripts still set up the machine.
-    pub(super) fn is_there(&self) -> bool {
-        self.there
+    pub(super) fn exists(&self) -> bool {
+        self.exists
     }
 
     /// Creates or removes the file, depending on the states of `units`.
-    pub(super) fn look(&mut self, units: &[UnitStatus]) {
-        let busy = |unit: &UnitStatus| {
+    pub(super) fn update(&mut self, units: &[UnitStatus]) {
+        let pending = |unit: &UnitStatus| {
             SCRIPTS.contains(&unit.name.as_str())
                 && [UnitState::Waiting, UnitState::Starting].contains(&unit.state)
         };
-        let wanted = units.iter().any(busy);
-        if std::mem::replace(&mut self.there, wanted) == wanted {
+        let wanted = units.iter().any(pending);
+        if std::mem::replace(&mut self.exists, wanted) == wanted {
             return;
         }
         let Some(file) = &self.file else { return };
