@@ -32,7 +32,8 @@ pub(super) struct Known<'a> {
     pub(super) container: Option<String>,
 }
 
-/// The stage. `up` says that everything is up that should be, `provisioning` that users' scripts still set up the machine.
+/// The stage. `up` says that everything is up that should be, `provisioning` that users' scripts still set up the
+/// machine.
 pub(super) fn stage(units: &[UnitStatus], routes: &[RouteStatus], up: bool, provisioning: bool) -> Stage {
     use UnitState as S;
     let moving = |unit: &UnitStatus| matches!(unit.state, S::Starting | S::Stopping | S::Backoff);
