@@ -40,7 +40,8 @@
 //!    the origin of each.
 //! 3. `plan/values.rs` names the typed values (`${width}`), and `plan/expander.rs` puts them into the texts of a
 //!    service file.
-//! 4. `plan/compose.rs` makes the planned unit: arguments, environment, user, limits, files.
+//! 4. `plan/compose.rs` makes the planned unit: arguments, user, limits, files; `compose/environment.rs` its
+//!    environment.
 //! 5. `supervise/process.rs` starts the unit: `sys/reaper.rs` forks `desktopd __exec`, and `sys/launch.rs` becomes
 //!    the program.
 //!

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::config::service::{Action, Health};
 
-use super::{Decision, Disposition, Link, Plan, Portal, Route, Unit, compose};
+use super::compose::environment;
+use super::{Decision, Disposition, Link, Plan, Portal, Route, Unit};
 
 /// The serializable form of a plan.
 #[derive(Debug, Serialize)]
@@ -215,6 +216,6 @@ fn unit(unit: &Unit) -> UnitView<'_> {
             .iter()
             .map(|file| format!("{} (mode {:04o})", file.path.display(), file.mode))
             .collect(),
-        environment: compose::masked(&unit.launch.env),
+        environment: environment::masked(&unit.launch.env),
     }
 }
