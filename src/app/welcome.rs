@@ -109,41 +109,7 @@ pub(super) fn text(stage: Stage, known: &Known<'_>) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn unit(name: &str, state: UnitState) -> UnitStatus {
-        UnitStatus {
-            name: name.into(),
-            description: String::new(),
-            aliases: Vec::new(),
-            state,
-            reason: String::new(),
-            health: None,
-            status_text: String::new(),
-            since: 0,
-            pid: None,
-            restarts: 0,
-            oneshot: false,
-            needs: Vec::new(),
-            after: Vec::new(),
-            off: false,
-            stopped_by: None,
-        }
-    }
-
-    fn route(unit: &str, title: &str, port: u16) -> RouteStatus {
-        RouteStatus {
-            unit: unit.into(),
-            own: unit.is_empty(),
-            title: title.into(),
-            port,
-            path: "/".into(),
-            url: None,
-            address: format!("http://localhost:{port}/"),
-            problem: None,
-            shows: Vec::new(),
-            seen: crate::observe::Seen::default(),
-        }
-    }
+    use crate::observe::testing::{route, unit};
 
     #[test]
     fn a_stage_follows_from_the_services() {

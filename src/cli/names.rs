@@ -77,7 +77,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::wait::tests::unit;
+    use crate::observe::testing::unit;
 
     fn snapshot() -> Snapshot {
         let mut units = vec![

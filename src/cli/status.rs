@@ -148,7 +148,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::wait::tests::unit;
+    use crate::observe::testing::unit;
     use crate::observe::{Phase, RouteStatus};
 
     fn snapshot() -> Snapshot {

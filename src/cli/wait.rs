@@ -131,30 +131,10 @@ fn end_of(verb: Verb, state: UnitState) -> Option<Way> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
+    use crate::observe::testing::unit;
     use UnitState as S;
-
-    /// A unit with default values.
-    pub(in crate::cli) fn unit(name: &str, state: UnitState) -> UnitStatus {
-        UnitStatus {
-            name: name.into(),
-            description: String::new(),
-            aliases: Vec::new(),
-            state,
-            reason: String::new(),
-            health: None,
-            status_text: String::new(),
-            stopped_by: None,
-            off: false,
-            since: 0,
-            pid: None,
-            restarts: 0,
-            oneshot: false,
-            needs: Vec::new(),
-            after: Vec::new(),
-        }
-    }
 
     fn event(seq: u64, unit: &str, to: UnitState) -> Event {
         let what =

@@ -5,6 +5,8 @@ mod event;
 pub mod events;
 mod phase;
 pub mod sight;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod timeline;
 
 use std::sync::Arc;

@@ -148,26 +148,10 @@ pub(super) fn announce(change: &Change, logs: &Logs) {
 mod tests {
     use super::*;
     use crate::logs::{Console, Limits};
-    use crate::supervise::UnitStatus;
+    use crate::supervise::{UnitStatus, testing};
 
     fn unit(name: &str, state: UnitState, reason: &str, pid: Option<i32>) -> UnitStatus {
-        UnitStatus {
-            name: name.into(),
-            description: String::new(),
-            aliases: Vec::new(),
-            state,
-            reason: reason.into(),
-            health: None,
-            status_text: String::new(),
-            stopped_by: None,
-            off: false,
-            since: 0,
-            pid,
-            restarts: 0,
-            oneshot: false,
-            needs: Vec::new(),
-            after: Vec::new(),
-        }
+        UnitStatus { reason: reason.into(), pid, ..testing::unit(name, state) }
     }
 
     fn passage(unit: usize, from: Option<UnitState>, to: UnitState, reason: &str) -> Passage {

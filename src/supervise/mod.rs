@@ -12,6 +12,8 @@ mod process;
 mod ready;
 mod request;
 mod status;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,40 +1,23 @@
 //! Tests for every state of every service that a route depends on, and the resulting messages.
 
 use super::*;
+use crate::observe::testing;
 use UnitState as S;
 
 fn unit(name: &str, state: UnitState, needs: &[&str]) -> UnitStatus {
     UnitStatus {
-        name: name.into(),
-        description: String::new(),
-        aliases: Vec::new(),
-        state,
-        reason: String::new(),
-        health: None,
-        status_text: String::new(),
-        stopped_by: None,
-        off: false,
         since: 1_800_000_000_000,
-        pid: None,
-        restarts: 0,
-        oneshot: false,
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
-        after: Vec::new(),
+        ..testing::unit(name, state)
     }
 }
 
 fn way(unit: &str, title: &str, port: u16, shows: &[&str]) -> RouteStatus {
     RouteStatus {
-        unit: unit.into(),
         own: false,
-        title: title.into(),
-        port,
-        path: "/".into(),
-        url: None,
         address: String::new(),
-        problem: None,
         shows: shows.iter().map(|name| (*name).to_owned()).collect(),
-        seen: Seen::default(),
+        ..testing::route(unit, title, port)
     }
 }
 

@@ -2,29 +2,13 @@
 
 use super::*;
 use crate::observe::events::{Event, What};
-use crate::observe::{Phase, UnitState as S};
+use crate::observe::{Phase, UnitState as S, testing};
 
 const START: i64 = 1_000_000;
 
 fn unit(name: &str, needs: &[&str], after: &[&str]) -> UnitStatus {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    UnitStatus {
-        name: name.into(),
-        description: String::new(),
-        aliases: Vec::new(),
-        state: S::Waiting,
-        reason: String::new(),
-        health: None,
-        status_text: String::new(),
-        stopped_by: None,
-        off: false,
-        since: 0,
-        pid: None,
-        restarts: 0,
-        oneshot: false,
-        needs: names(needs),
-        after: names(after),
-    }
+    UnitStatus { needs: names(needs), after: names(after), ..testing::unit(name, S::Waiting) }
 }
 
 /// Feeds events such as `100 kde starting` or `100 up`; the times are milliseconds since the start.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::logs::{Console, Limits, Logs};
-use crate::observe::{Event, Observer, Phase, Timeline, UnitState, UnitStatus, What};
+use crate::observe::{Event, Observer, Phase, Timeline, UnitState, UnitStatus, What, testing};
 use crate::portal::Wish;
 use crate::supervise::{Change, Handle, Request as Asked, RequestError};
 use axum::body::Body;
@@ -13,23 +13,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::{mpsc, watch};
 
 fn unit(name: &str) -> UnitStatus {
-    UnitStatus {
-        name: name.into(),
-        description: String::new(),
-        aliases: vec![format!("{name}-alias")],
-        state: UnitState::Ready,
-        reason: String::new(),
-        health: None,
-        status_text: String::new(),
-        stopped_by: None,
-        off: false,
-        since: 0,
-        pid: None,
-        restarts: 0,
-        oneshot: false,
-        needs: Vec::new(),
-        after: Vec::new(),
-    }
+    UnitStatus { aliases: vec![format!("{name}-alias")], ..testing::unit(name, UnitState::Ready) }
 }
 
 fn api(handle: Option<Handle>) -> (Router, Observer, Logs, watch::Sender<Option<Handle>>) {
