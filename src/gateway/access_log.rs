@@ -15,8 +15,8 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
 use super::body::Reply;
+use super::context::ConnectionInfo;
 use super::forwarded::Proxies;
-use super::visit::Arrival;
 use crate::logs::{ACCESS_LOG, Logs};
 
 /// Longer paths are cut off in the log. Bytes.
@@ -39,7 +39,7 @@ impl Entry {
     pub(super) fn begin(
         logs: &Logs,
         request: &Request<Incoming>,
-        arrival: &Arrival,
+        connection: &ConnectionInfo,
         proxies: &Proxies,
     ) -> Self {
         // Without the query, which may contain secrets for the service.
@@ -48,8 +48,8 @@ impl Entry {
         Self {
             logs: logs.clone(),
             began: Instant::now(),
-            peer: proxies.client(arrival.peer, request.headers()),
-            port: arrival.port,
+            peer: proxies.client(connection.peer, request.headers()),
+            port: connection.port,
             method: request.method().clone(),
             path: path[..shown].to_owned(),
             // This status remains if the client leaves before there is an answer.

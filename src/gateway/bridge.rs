@@ -29,10 +29,10 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 use super::auth::Lease;
 use super::body::Reply;
 use super::connect::Connection;
+use super::context::RequestContext;
 use super::failed::Failed;
 use super::metrics::Upgrade;
 use super::upgrade::{self, Hold};
-use super::visit::Visit;
 use super::{connect, files, page};
 use crate::plan::routes::{Bridge, Route, Upstream};
 
@@ -63,22 +63,22 @@ pub(super) async fn answer(
     bridge: &Bridge,
     route: &Route,
     request: Request<Incoming>,
-    visit: &Visit,
+    context: &RequestContext,
     lease: impl Fn() -> Lease,
 ) -> Result<Response<Reply>, Failed> {
-    let upgrades = visit.upgrade.is_some();
+    let upgrades = context.upgrade.is_some();
     if request.uri().path() == bridge.path {
         // Only a request that was checked as an upgrade, including its Origin, may become one.
         if !upgrades {
             return Ok(refuse("this address speaks WebSocket only").map(Reply::from));
         }
         let upgrade = Upgrade::of(&request);
-        let hold = Hold { lease: lease(), place: Arc::clone(&visit.place), upgrade };
+        let hold = Hold { lease: lease(), place: Arc::clone(&context.place), upgrade };
         return Ok(open(&route.upstream, request, hold).await?.map(Reply::from));
     }
     let response = match &bridge.files {
         Some(folder) if !upgrades => {
-            files::serve(folder, &route.path, &visit.base, request.map(Body::new)).await
+            files::serve(folder, &route.path, &context.base, request.map(Body::new)).await
         }
         _ => page::text(StatusCode::NOT_FOUND, "only a WebSocket is served here"),
     };

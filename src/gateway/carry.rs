@@ -10,20 +10,20 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::behind::{Behind, View};
+use super::context::ConnectionInfo;
 use super::crowd::cost;
 use super::state::Inner;
-use super::visit::Arrival;
 use super::{connection, metrics, pace, tls, upgrade};
 
 /// Carries a connection until the connection ends or is upgraded.
 pub(super) async fn carry(
     inner: Arc<Inner>,
     stream: std::net::TcpStream,
-    mut arrival: Arrival,
+    mut connection: ConnectionInfo,
     behind: Arc<Behind>,
     stop: CancellationToken,
 ) {
-    arrival.place.place.begin();
+    connection.place.place.begin();
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let _ = stream.set_nodelay(true);
     upgrade::keep_alive(&stream);
@@ -34,14 +34,16 @@ pub(super) async fn carry(
         Some(tls::FIRST_BYTE) => inner.door.settings.tls.clone(),
         Some(_) => None,
     };
-    arrival.tls = tls.is_some();
+    connection.tls = tls.is_some();
     let Some(tls) = tls else {
-        return http1(&inner, stream, &arrival, behind, stop).await;
+        return http1(&inner, stream, &connection, behind, stop).await;
     };
-    arrival.place.place.charge(cost::TLS);
+    connection.place.place.charge(cost::TLS);
     match Box::pin(tls.accept(stream, pace::FIRST)).await {
-        Ok(stream) if tls::is_http2(&stream) => Box::pin(http2(inner, stream, arrival, behind, stop)).await,
-        Ok(stream) => http1(&inner, stream, &arrival, behind, stop).await,
+        Ok(stream) if tls::is_http2(&stream) => {
+            Box::pin(http2(inner, stream, connection, behind, stop)).await
+        }
+        Ok(stream) => http1(&inner, stream, &connection, behind, stop).await,
         // Browsers that do not trust our self-signed certificate yet end the handshake this way, many times.
         Err(error) => tracing::debug!("TLS: {error}"),
     }
@@ -50,16 +52,16 @@ pub(super) async fn carry(
 async fn http1<I: Stream>(
     inner: &Inner,
     mut stream: I,
-    arrival: &Arrival,
+    connection: &ConnectionInfo,
     behind: Arc<Behind>,
     stop: CancellationToken,
 ) {
     let view = View::of(behind);
     // Shared state is only borrowed: threads would contend for its reference count.
-    let (door, place) = (&inner.door, &arrival.place.place);
+    let (door, place) = (&inner.door, &connection.place.place);
     let handler = |request| {
         let target = view.target();
-        async move { door.answer(&target, arrival, request).await }
+        async move { door.answer(&target, connection, request).await }
     };
     loop {
         place.charge(cost::HTTP1);
@@ -77,17 +79,17 @@ async fn http1<I: Stream>(
 async fn http2(
     inner: Arc<Inner>,
     stream: TlsStream<TcpStream>,
-    arrival: Arrival,
+    connection: ConnectionInfo,
     behind: Arc<Behind>,
     stop: CancellationToken,
 ) {
     let view = View::of(behind);
-    let place = Arc::clone(&arrival.place.place);
+    let place = Arc::clone(&connection.place.place);
     place.charge(cost::HTTP2);
     // Requests of HTTP/2 are answered concurrently, in separate tasks.
     let handler = |request| {
-        let (inner, arrival, target) = (Arc::clone(&inner), arrival.clone(), view.target());
-        async move { inner.door.answer(&target, &arrival, request).await }
+        let (inner, connection, target) = (Arc::clone(&inner), connection.clone(), view.target());
+        async move { inner.door.answer(&target, &connection, request).await }
     };
     connection::http2(stream, handler, &place, stop).await;
 }

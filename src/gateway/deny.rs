@@ -6,11 +6,11 @@ use axum::http::{HeaderValue, Request, Response, StatusCode};
 use serde_json::json;
 
 use super::auth::Denied;
+use super::context::RequestContext;
 use super::headers::SEC_FETCH_MODE;
-use super::visit::Visit;
 use super::{login, page};
 
-impl Visit {
+impl RequestContext {
     /// The answer to a request that is not admitted.
     pub(super) fn deny<B>(&self, denied: Denied, request: &Request<B>) -> Response<Body> {
         let browser = request.headers().contains_key(SEC_FETCH_MODE);

@@ -23,7 +23,7 @@ use super::access_log::Entry;
 use super::auth::{Access, Denied, Way};
 use super::behind::Target;
 use super::body::{Reply, own_text};
-use super::visit::{self, Arrival, Visit};
+use super::context::{self, ConnectionInfo, RequestContext};
 use super::{
     compress, cors, errors, https, login, metrics, origin, own, page, rewrite, uri, waiting, webrtc,
 };
@@ -36,19 +36,19 @@ impl Door {
     pub(super) async fn answer(
         &self,
         target: &Target,
-        arrival: &Arrival,
+        connection: &ConnectionInfo,
         request: Request<Incoming>,
     ) -> Response<Reply> {
         let asks_upgrade = request.headers().contains_key(axum::http::header::UPGRADE);
-        let port = arrival.port;
+        let port = connection.port;
         let entry = self
             .settings
             .access_log
-            .then(|| Entry::begin(&self.logs, &request, arrival, &self.settings.proxies));
-        let reader = errors::Reader::of(self, arrival, &request);
+            .then(|| Entry::begin(&self.logs, &request, connection, &self.settings.proxies));
+        let reader = errors::Reader::of(self, connection, &request);
         let grant = cors::grant(&self.settings, request.headers());
         // Boxed, because this future is moved through several callers; rarely used branches are boxed as well.
-        let deciding = Box::pin(self.decide(target, arrival, Box::new(request)));
+        let deciding = Box::pin(self.decide(target, connection, Box::new(request)));
         let answered = AssertUnwindSafe(deciding).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
             tracing::error!("a request to port {port} made the gateway panic");
@@ -74,14 +74,14 @@ impl Door {
     async fn decide(
         &self,
         target: &Target,
-        arrival: &Arrival,
+        connection: &ConnectionInfo,
         request: Box<Request<Incoming>>,
     ) -> Response<Reply> {
-        if let Err((status, why)) = visit::well_formed(&request) {
+        if let Err((status, why)) = context::well_formed(&request) {
             return own_text(status, why);
         }
-        let visit = Visit::of(&request, arrival, &self.settings.proxies);
-        if visit.upgrade.is_some() && !request.body().is_end_stream() {
+        let context = RequestContext::of(&request, connection, &self.settings.proxies);
+        if context.upgrade.is_some() && !request.body().is_end_stream() {
             return own_text(StatusCode::BAD_REQUEST, "an upgrade cannot carry a body");
         }
         if let Some(response) = cors::preflight(&self.settings, &request) {
@@ -93,91 +93,96 @@ impl Door {
             return response.map(Reply::from);
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        if reads && let Some(response) = own::open(request.uri().path(), &visit.base) {
+        if reads && let Some(response) = own::open(request.uri().path(), &context.base) {
             let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
             return compress::asset(wish, response.map(Reply::from));
         }
-        let insists = self.insists(target, visit.port);
+        let insists = self.insists(target, context.port);
         if reads && request.uri().path() == own::READY {
-            return Box::pin(self.ready(&request, &visit, insists)).await.map(Reply::from);
+            return Box::pin(self.ready(&request, &context, insists)).await.map(Reply::from);
         }
         // This comes before any of our own pages can be shown under an address that contains a token.
-        if !visit.secure
+        if !context.secure
             && !insists
-            && visit.is_page()
+            && context.is_page()
             && let Some(clean) = self.auth.token_in(request.uri())
         {
-            let session = self.auth.session(request.headers(), visit.secure);
+            let session = self.auth.session(request.headers(), context.secure);
             let crosses = matches!(target, Target::Service(route) if route.secure_context);
-            return login::exchange(&self.auth, &clean, session, &visit, crosses).map(Reply::from);
+            return login::exchange(&self.auth, &clean, session, &context, crosses).map(Reply::from);
         }
-        if !visit.secure
-            && (insists || visit.navigation)
+        if !context.secure
+            && (insists || context.navigation)
             && let Some(response) =
-                Box::pin(https::instead(&self.auth, insists, target, &visit, &request)).await
+                Box::pin(https::instead(&self.auth, insists, target, &context, &request)).await
         {
             return response.map(Reply::from);
         }
-        let open = self.auth.is_open(visit.port);
+        let open = self.auth.is_open(context.port);
         if open && !origin::is_known_host(request.headers(), &self.settings.names) {
             let why =
                 "this port needs no login and therefore answers only under an address or a configured name";
             return own_text(StatusCode::MISDIRECTED_REQUEST, why);
         }
         if matches!(request.uri().path(), login::PATH | login::LOGOUT) {
-            return Box::pin(self.login(*request, &visit)).await;
+            return Box::pin(self.login(*request, &context)).await;
         }
-        let changes = visit.changes(request.method());
+        let changes = context.changes(request.method());
         let way = Way {
-            port: visit.port,
-            secure: visit.secure,
-            navigation: visit.is_page(),
+            port: context.port,
+            secure: context.secure,
+            navigation: context.is_page(),
             changes_ours: changes && matches!(target, Target::Own(_)),
         };
-        let place = &visit.place.place;
+        let place = &context.place.place;
         // Checking the credentials may take some time, so it needs a permit.
         let checks = !place.is_trusted() && request.headers().contains_key(AUTHORIZATION);
         let checking = if checks { Some(place.permit(true)) } else { None };
         if let Some(None) = checking {
             return page::crowded().map(Reply::from);
         }
-        let admitted = self.auth.admit(request.uri(), request.headers(), visit.peer, way).await;
+        let admitted = self.auth.admit(request.uri(), request.headers(), context.peer, way).await;
         drop(checking);
         let access = match admitted {
             Ok(access) => access,
-            Err(_) if reads && visit.upgrade.is_none() && own::is_public(request.uri().path()) => {
+            Err(_) if reads && context.upgrade.is_none() && own::is_public(request.uri().path()) => {
                 // Many services do not read the body of a GET and take its bytes for the next request.
                 if !request.body().is_end_stream() {
                     return own_text(StatusCode::BAD_REQUEST, "without a login no body is allowed here");
                 }
                 let Some(permit) = place.permit(true) else { return page::crowded().map(Reply::from) };
-                let response = Box::pin(self.public(target, request, &visit)).await;
+                let response = Box::pin(self.public(target, request, &context)).await;
                 return response.map(|body| body.permitted(permit));
             }
-            Err(denied) => return visit.deny(denied, &request).map(Reply::from),
+            Err(denied) => return context.deny(denied, &request).map(Reply::from),
         };
         if access.is_inside() {
             place.trust();
-            return self.admitted(target, request, access, &visit).await;
+            return self.admitted(target, request, access, &context).await;
         }
         let Some(permit) = place.permit(true) else { return page::crowded().map(Reply::from) };
-        let response = self.admitted(target, request, access, &visit).await;
+        let response = self.admitted(target, request, access, &context).await;
         response.map(|body| body.permitted(permit))
     }
 
     /// Answers whether the machine is ready; the reason is included only for clients with a login. Credentials that
     /// came unencrypted although https is required are not checked.
-    async fn ready(&self, request: &Request<Incoming>, visit: &Visit, insists: bool) -> Response<Body> {
-        let Some(_permit) = visit.place.place.permit(true) else { return page::crowded() };
+    async fn ready(
+        &self,
+        request: &Request<Incoming>,
+        context: &RequestContext,
+        insists: bool,
+    ) -> Response<Body> {
+        let Some(_permit) = context.place.place.permit(true) else { return page::crowded() };
         let mut inside = false;
-        if visit.secure || !insists {
+        if context.secure || !insists {
             let way = Way {
-                port: visit.port,
-                secure: visit.secure,
-                navigation: visit.is_page(),
+                port: context.port,
+                secure: context.secure,
+                navigation: context.is_page(),
                 changes_ours: false,
             };
-            let access = self.auth.admit(request.uri(), request.headers(), visit.peer, way).await;
+            let access = self.auth.admit(request.uri(), request.headers(), context.peer, way).await;
             inside = access.is_ok_and(Access::is_inside);
         }
         own::ready(&self.watch.borrow(), inside)
@@ -199,14 +204,15 @@ impl Door {
         target: &Target,
         mut request: Box<Request<Incoming>>,
         access: Access,
-        visit: &Visit,
+        context: &RequestContext,
     ) -> Response<Reply> {
         let mut token_shown = false;
         if let Some(clean) = self.auth.without_token(request.uri(), access) {
-            if visit.is_page() {
-                return login::exchange(&self.auth, &clean, access.session(), visit, false).map(Reply::from);
+            if context.is_page() {
+                return login::exchange(&self.auth, &clean, access.session(), context, false)
+                    .map(Reply::from);
             }
-            if access == Access::Credentials && visit.upgrade.is_none() {
+            if access == Access::Credentials && context.upgrade.is_none() {
                 token_shown = self.auth.sets_cookies_for_tokens();
             }
             match clean.parse() {
@@ -214,7 +220,7 @@ impl Door {
                 Err(_) => return own_text(StatusCode::BAD_REQUEST, "the address cannot be read"),
             }
         }
-        let changes = visit.changes(request.method());
+        let changes = context.changes(request.method());
         if changes
             && !cors::trusts(&self.settings, request.headers(), access)
             && let Err(why) = origin::may_change(request.headers(), access, &self.settings.origins)
@@ -222,8 +228,8 @@ impl Door {
             return page::json(StatusCode::FORBIDDEN, &json!({ "error": why })).map(Reply::from);
         }
         self.auth.strip(request.headers_mut(), access.is_inside());
-        let mut response = self.inside(target, request, access, visit).await;
-        if token_shown && let Some(cookie) = self.auth.log_in(visit.secure) {
+        let mut response = self.inside(target, request, access, context).await;
+        if token_shown && let Some(cookie) = self.auth.log_in(context.secure) {
             response.headers_mut().append(SET_COOKIE, cookie);
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
@@ -236,7 +242,7 @@ impl Door {
         target: &Target,
         mut request: Box<Request<Incoming>>,
         access: Access,
-        visit: &Visit,
+        context: &RequestContext,
     ) -> Response<Reply> {
         let own = request.uri().path().starts_with(own::PREFIX);
         match target {
@@ -245,40 +251,40 @@ impl Door {
                 response.map(|body| Reply::from(body).leased(|| self.auth.lease(access)))
             }
             Target::Service(_) if request.uri().path() == waiting::START && access == Access::Open => {
-                visit.deny(Denied::Stranger, &request).map(Reply::from)
+                context.deny(Denied::Stranger, &request).map(Reply::from)
             }
             Target::Service(route)
                 if request.uri().path() == waiting::START && *request.method() == Method::POST =>
             {
-                let (pages, asker) = (self.pages.get(), self.asker(visit));
-                let page = visit::wants_page(request.headers()).then_some(&visit.base);
+                let (pages, asker) = (self.pages.get(), self.asker(context));
+                let page = context::wants_page(request.headers()).then_some(&context.base);
                 let started = waiting::start(route, &self.watch, pages, asker, page);
                 Box::pin(started).await.map(Reply::from)
             }
             Target::Service(route) if request.uri().path() == webrtc::PATH && route.webrtc == Some(true) => {
-                Box::pin(webrtc::answer(route, request.method(), &visit.base)).await.map(Reply::from)
+                Box::pin(webrtc::answer(route, request.method(), &context.base)).await.map(Reply::from)
             }
             Target::Own(_) if request.uri().path() == metrics::PATH => {
                 self.metrics.show(&self.watch.borrow(), self.auth.counters()).map(Reply::from)
             }
             _ if own => own_text(StatusCode::NOT_FOUND, "there is nothing here"),
-            Target::Own(_) if visit.changes(request.method()) && access == Access::Open => {
-                visit.deny(Denied::Stranger, &request).map(Reply::from)
+            Target::Own(_) if context.changes(request.method()) && access == Access::Open => {
+                context.deny(Denied::Stranger, &request).map(Reply::from)
             }
             Target::Own(router) => {
-                request.extensions_mut().insert(self.asker(visit));
+                request.extensions_mut().insert(self.asker(context));
                 Box::pin(self.pages(router.clone(), *request, access)).await
             }
-            Target::Service(route) if visit.upgrade.is_none() && rewrite::is_moved(route, &request) => {
-                page::redirect(&visit.base.to(uri::local(&route.path))).map(Reply::from)
+            Target::Service(route) if context.upgrade.is_none() && rewrite::is_moved(route, &request) => {
+                page::redirect(&context.base.to(uri::local(&route.path))).map(Reply::from)
             }
-            Target::Service(route) => self.service(route, request, access, visit).await,
+            Target::Service(route) => self.service(route, request, access, context).await,
         }
     }
 
     /// The name of the requester, as messages about the result show it.
-    fn asker(&self, visit: &Visit) -> Asker {
-        Asker(format!("{} (portal, from {})", self.auth.user().0, visit.peer))
+    fn asker(&self, context: &RequestContext) -> Asker {
+        Asker(format!("{} (portal, from {})", self.auth.user().0, context.peer))
     }
 
     async fn pages(&self, router: Router, request: Request<Incoming>, access: Access) -> Response<Reply> {
@@ -296,7 +302,7 @@ impl Door {
         &self,
         target: &Target,
         mut request: Box<Request<Incoming>>,
-        visit: &Visit,
+        context: &RequestContext,
     ) -> Response<Reply> {
         self.auth.strip(request.headers_mut(), false);
         request.headers_mut().remove(AUTHORIZATION);
@@ -304,17 +310,17 @@ impl Door {
         match target {
             Target::Own(router) => self.pages(router.clone(), *request, Access::Open).await,
             Target::Service(route) if ready(route) => self
-                .forward(route, request, Access::Open, visit)
+                .forward(route, request, Access::Open, context)
                 .await
                 .unwrap_or_else(|_| own_text(StatusCode::BAD_GATEWAY, "not available")),
             Target::Service(_) => own_text(StatusCode::BAD_GATEWAY, "not available"),
         }
     }
 
-    async fn login(&self, request: Request<Incoming>, visit: &Visit) -> Response<Reply> {
+    async fn login(&self, request: Request<Incoming>, context: &RequestContext) -> Response<Reply> {
         let page = request.uri().path() == login::PATH;
         match *request.method() {
-            Method::GET | Method::HEAD if page => login::show(&self.auth, &request, visit).map(Reply::from),
+            Method::GET | Method::HEAD if page => login::show(&self.auth, &request, context).map(Reply::from),
             Method::POST => {
                 // The form contains the credentials; here we only check that the form came from our own page.
                 let origins = &self.settings.origins;
@@ -322,9 +328,9 @@ impl Door {
                     return own_text(StatusCode::FORBIDDEN, why);
                 }
                 if page {
-                    login::enter(&self.auth, request, visit).await.map(Reply::from)
+                    login::enter(&self.auth, request, context).await.map(Reply::from)
                 } else {
-                    login::leave(&self.auth, request.headers(), visit).await.map(Reply::from)
+                    login::leave(&self.auth, request.headers(), context).await.map(Reply::from)
                 }
             }
             _ => own_text(StatusCode::METHOD_NOT_ALLOWED, "this address takes a form"),

@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, Request, Response, StatusCode};
 use super::base::Base;
 use super::behind::Target;
 use super::body::Reply;
+use super::context::{self, ConnectionInfo};
 use super::door::Door;
-use super::visit::{self, Arrival};
 use super::{login, origin, page};
 
 /// The user who will see the answer to a request as a page.
@@ -23,21 +23,21 @@ pub(super) struct Reader {
 
 impl Reader {
     /// The reader, if a user will see the answer as a page; cheap for all other requests.
-    pub(super) fn of<B>(door: &Door, arrival: &Arrival, request: &Request<B>) -> Option<Box<Self>> {
+    pub(super) fn of<B>(door: &Door, connection: &ConnectionInfo, request: &Request<B>) -> Option<Box<Self>> {
         let headers = request.headers();
         // A WebSocket is no page, and API answers stay as they are even in a browser.
-        if !visit::wants_page(headers)
+        if !context::wants_page(headers)
             || headers.contains_key(UPGRADE)
             || request.uri().path().starts_with("/api/")
         {
             return None;
         }
         let proxies = &door.settings.proxies;
-        let secure = arrival.tls || proxies.says_https(arrival.peer, headers);
-        let base = Base::new(proxies.prefix(arrival.peer, headers), request.uri().path());
-        let outside = !door.auth.is_open(arrival.port) && door.auth.session(headers, secure).is_none();
-        let portal = portal(door, arrival, headers, (secure, &base));
-        let by_cloudflare = visit::is_by_cloudflare(headers);
+        let secure = connection.tls || proxies.says_https(connection.peer, headers);
+        let base = Base::new(proxies.prefix(connection.peer, headers), request.uri().path());
+        let outside = !door.auth.is_open(connection.port) && door.auth.session(headers, secure).is_none();
+        let portal = portal(door, connection, headers, (secure, &base));
+        let by_cloudflare = context::is_by_cloudflare(headers);
         Some(Box::new(Self { base, portal, outside, by_cloudflare }))
     }
 
@@ -99,7 +99,7 @@ impl Reader {
 /// foreign port or path: our own port number would then lead nowhere.
 fn portal(
     door: &Door,
-    arrival: &Arrival,
+    connection: &ConnectionInfo,
     headers: &HeaderMap,
     (secure, base): (bool, &Base),
 ) -> Option<String> {
@@ -109,7 +109,7 @@ fn portal(
         return (url.starts_with("https://") || url.starts_with("http://")).then(|| url.clone());
     }
     let host = origin::host(headers)?;
-    let name = host.strip_suffix(&format!(":{}", arrival.port))?;
+    let name = host.strip_suffix(&format!(":{}", connection.port))?;
     let scheme = if secure { "https" } else { "http" };
     base.prefix().is_none().then(|| format!("{scheme}://{name}:{}/", own.port))
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::auth::Auth;
 use super::base::{Base, Prefix};
 use super::behind::Target;
-use super::visit::Visit;
+use super::context::RequestContext;
 use super::{forwarded, login, origin, own, page, webrtc};
 
 /// The answer to a request that must come by https but did not; `None` if the request may continue. `insists`: https
@@ -21,25 +21,25 @@ pub(super) async fn instead<B>(
     auth: &Auth,
     insists: bool,
     target: &Target,
-    visit: &Visit,
+    context: &RequestContext,
     request: &Request<B>,
 ) -> Option<Response<Body>> {
     let headers = request.headers();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     // Certificate authorities request their challenges by http.
     let public = reads && own::is_public(request.uri().path());
-    if visit.secure || public || forwarded::is_secure_context(headers) {
+    if context.secure || public || forwarded::is_secure_context(headers) {
         return None;
     }
     if insists {
-        return Some(redirect(visit, request));
+        return Some(redirect(context, request));
     }
     let Target::Service(route) = target else { return None };
-    let page = visit.navigation && visit.upgrade.is_none();
+    let page = context.navigation && context.upgrade.is_none();
     if !page || !route.secure_context || origin::is_loopback(headers) {
         return None;
     }
-    let mut address = address(visit, request)?;
+    let mut address = address(context, request)?;
     if let Some(crossing) = auth.crossing(headers) {
         let mark = if address.contains('?') { '&' } else { '?' };
         address = format!("{address}{mark}token={crossing}");
@@ -50,24 +50,24 @@ pub(super) async fn instead<B>(
     if on_the_way || (route.webrtc.is_some() && webrtc::is_on(&route.upstream).await) {
         return None;
     }
-    Some(explain(&route.title, &address, route.webrtc == Some(true), &visit.base))
+    Some(explain(&route.title, &address, route.webrtc == Some(true), &context.base))
 }
 
 /// The same address by https.
-fn address<B>(visit: &Visit, request: &Request<B>) -> Option<String> {
+fn address<B>(context: &RequestContext, request: &Request<B>) -> Option<String> {
     let host = origin::host(request.headers())?;
     // A Host without a port means port 80. That port also speaks TLS; `https://` without a port would mean 443.
     let port = if origin::has_port(host)? { "" } else { ":80" };
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let prefix = visit.base.prefix().map_or("", Prefix::as_str);
+    let prefix = context.base.prefix().map_or("", Prefix::as_str);
     Some(format!("https://{host}{port}{prefix}{path}"))
 }
 
-fn redirect<B>(visit: &Visit, request: &Request<B>) -> Response<Body> {
+fn redirect<B>(context: &RequestContext, request: &Request<B>) -> Response<Body> {
     let error = "this port requires https";
-    let location = address(visit, request).and_then(|address| HeaderValue::try_from(address).ok());
+    let location = address(context, request).and_then(|address| HeaderValue::try_from(address).ok());
     // A WebSocket follows no redirect.
-    let Some(location) = location.filter(|_| visit.upgrade.is_none()) else {
+    let Some(location) = location.filter(|_| context.upgrade.is_none()) else {
         return page::json(StatusCode::FORBIDDEN, &json!({ "error": error }));
     };
     let mut response = page::text(StatusCode::TEMPORARY_REDIRECT, error);

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 
 use super::auth::{Auth, Denied, SessionId, user_problems};
 use super::base::Base;
-use super::visit::Visit;
+use super::context::RequestContext;
 use super::{page, uri};
 
 /// The path of the login page.
@@ -33,19 +33,23 @@ pub(super) fn address(uri: &Uri, base: &Base) -> String {
 }
 
 /// GET: shows the form; users who are already logged in are redirected.
-pub(super) fn show(auth: &Auth, request: &Request<Incoming>, visit: &Visit) -> Response<Body> {
+pub(super) fn show(auth: &Auth, request: &Request<Incoming>, context: &RequestContext) -> Response<Body> {
     let next = request.uri().query().and_then(|query| uri::field(query, "next")).unwrap_or_default();
     let next = String::from_utf8(next).unwrap_or_default();
-    if auth.session(request.headers(), visit.secure).is_some() {
-        return page::redirect(&visit.base.to(uri::local(&next)));
+    if auth.session(request.headers(), context.secure).is_some() {
+        return page::redirect(&context.base.to(uri::local(&next)));
     }
-    form(StatusCode::OK, &Form { next: uri::local(&next), ..Form::default() }, &visit.base)
+    form(StatusCode::OK, &Form { next: uri::local(&next), ..Form::default() }, &context.base)
 }
 
 /// POST: checks user name and password.
-pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit) -> Response<Body> {
-    let browser = auth.browser(request.headers(), visit.secure);
-    let place = &visit.place.place;
+pub(super) async fn enter(
+    auth: &Auth,
+    request: Request<Incoming>,
+    context: &RequestContext,
+) -> Response<Body> {
+    let browser = auth.browser(request.headers(), context.secure);
+    let place = &context.place.place;
     let Some(permit) = place.permit(false) else { return page::crowded() };
     let collected = tokio::time::timeout(FORM_TIME, Limited::new(request.into_body(), FORM).collect()).await;
     let Ok(Ok(collected)) = collected else {
@@ -61,11 +65,11 @@ pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit
     let user = field("user");
     let shown = typed(&user);
     let again = |problem| Form { next, user: &shown, problem };
-    match auth.password(&user, &field("password"), visit.peer, browser).await {
+    match auth.password(&user, &field("password"), context.peer, browser).await {
         Ok(()) => {
             place.trust();
-            let mut response = page::redirect(&visit.base.to(next));
-            for cookie in auth.log_in(visit.secure).into_iter().chain(auth.know_browser(visit.secure)) {
+            let mut response = page::redirect(&context.base.to(next));
+            for cookie in auth.log_in(context.secure).into_iter().chain(auth.know_browser(context.secure)) {
                 response.headers_mut().append(SET_COOKIE, cookie);
             }
             response
@@ -75,18 +79,18 @@ pub(super) async fn enter(auth: &Auth, request: Request<Incoming>, visit: &Visit
                 "Too many attempts. Try again in {}. A link with a token (?token=…) still works.",
                 in_words(wait)
             );
-            let mut response = form(StatusCode::TOO_MANY_REQUESTS, &again(&text), &visit.base);
+            let mut response = form(StatusCode::TOO_MANY_REQUESTS, &again(&text), &context.base);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
             response
         }
-        Err(_) => form(StatusCode::UNAUTHORIZED, &again("User name or password is wrong."), &visit.base),
+        Err(_) => form(StatusCode::UNAUTHORIZED, &again("User name or password is wrong."), &context.base),
     }
 }
 
 /// POST: ends the session.
-pub(super) async fn leave(auth: &Auth, headers: &HeaderMap, visit: &Visit) -> Response<Body> {
-    let mut response = page::redirect(&visit.base.to(PATH));
-    for cookie in auth.log_out(headers, visit.secure).await {
+pub(super) async fn leave(auth: &Auth, headers: &HeaderMap, context: &RequestContext) -> Response<Body> {
+    let mut response = page::redirect(&context.base.to(PATH));
+    for cookie in auth.log_out(headers, context.secure).await {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
@@ -99,12 +103,12 @@ pub(super) fn exchange(
     auth: &Auth,
     clean: &str,
     session: Option<SessionId>,
-    visit: &Visit,
+    context: &RequestContext,
     crosses: bool,
 ) -> Response<Body> {
-    let mut response = page::redirect(&visit.base.to(uri::local(clean)));
+    let mut response = page::redirect(&context.base.to(uri::local(clean)));
     response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    let cookie = if session.is_none() { auth.log_in(visit.secure) } else { None };
+    let cookie = if session.is_none() { auth.log_in(context.secure) } else { None };
     let crossing = if crosses { auth.cross() } else { None };
     for cookie in cookie.into_iter().chain(crossing) {
         response.headers_mut().append(SET_COOKIE, cookie);

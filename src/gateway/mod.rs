@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! listen -> crowd -> workers -> carry -> connection (strict, frames, pace) -> door
-//! door -> visit, deny
+//! door -> context, deny
 //!      -> auth (cookie, header, password, failures, session)
 //!      -> origin, cors
 //!      -> own | login | the portal's router | proxy -> headers, rewrite, pool, body | upgrade -> relay
@@ -28,6 +28,7 @@ mod carry;
 mod compress;
 mod connect;
 pub(crate) mod connection;
+mod context;
 mod cors;
 pub(crate) mod crowd;
 mod deny;
@@ -56,7 +57,6 @@ mod strict;
 pub mod tls;
 mod upgrade;
 pub mod uri;
-mod visit;
 mod waiting;
 mod webrtc;
 mod workers;
@@ -75,12 +75,12 @@ use crate::observe::Watch;
 use crate::plan::routes::Route;
 use auth::Auth;
 use behind::{Behind, Target};
+use context::{ConnectionInfo, Seat};
 use crowd::{Crowd, Peer};
 use door::Door;
 use metrics::Metrics;
 pub use settings::Settings;
 use state::{Inner, Port};
-use visit::{Arrival, Seat};
 use workers::Workers;
 
 /// All open ports. Cheap to clone.
@@ -212,8 +212,8 @@ async fn serve(
         let (behind, stop, door) = (Arc::clone(&behind), stop.clone(), Arc::clone(&inner));
         inner.workers.run(&Arc::clone(&place), move |guest| {
             let place = Arc::new(Seat { place, _guest: guest });
-            let arrival = Arrival { port, peer, from: visit::text_of(peer), tls: false, place };
-            carry::carry(door, stream, arrival, behind, stop)
+            let connection = ConnectionInfo { port, peer, from: context::text_of(peer), tls: false, place };
+            carry::carry(door, stream, connection, behind, stop)
         });
     }
 }

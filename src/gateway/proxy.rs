@@ -8,11 +8,11 @@ use hyper::body::Incoming;
 
 use super::auth::Lease;
 use super::body::Reply;
+use super::context::RequestContext;
 use super::failed::Failed;
 use super::headers::{announce_chunks, prepare_request, strip_hop_by_hop};
 use super::metrics::Upgrade;
 use super::upgrade::Hold;
-use super::visit::Visit;
 use super::{pool, rewrite, upgrade};
 use crate::plan::routes::Route;
 
@@ -20,20 +20,20 @@ use crate::plan::routes::Route;
 pub(super) async fn forward(
     route: &Route,
     mut request: Box<Request<Incoming>>,
-    visit: &Visit,
+    context: &RequestContext,
     lease: impl Fn() -> Lease,
 ) -> Result<Response<Reply>, Failed> {
     let upstream = &route.upstream;
-    let passage = visit.place.place.pass().ok_or(Failed::Crowded)?;
-    prepare_request(request.headers_mut(), &visit.from(), (visit.secure, visit.base.prefix()));
+    let passage = context.place.place.pass().ok_or(Failed::Crowded)?;
+    prepare_request(request.headers_mut(), &context.from(), (context.secure, context.base.prefix()));
     rewrite::request(route, request.headers_mut());
     announce_chunks(&mut request);
     *request.version_mut() = Version::HTTP_11;
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or(Uri::from_static("/"), Uri::from);
-    let mut response = if let Some(protocol) = visit.upgrade.clone() {
+    let mut response = if let Some(protocol) = context.upgrade.clone() {
         let upgrade = Upgrade::of(&request);
-        let hold = Hold { lease: lease(), place: Arc::clone(&visit.place), upgrade };
+        let hold = Hold { lease: lease(), place: Arc::clone(&context.place), upgrade };
         let response = Box::pin(upgrade::open(route, *request, protocol, hold)).await?;
         response.map(|body| Reply::of_service(body, None, passage).leased(lease))
     } else {
@@ -41,7 +41,7 @@ pub(super) async fn forward(
         response.map(|body| Reply::of_service(body, Some(loan), passage).leased(lease))
     };
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if switched && visit.upgrade.is_none() {
+    if switched && context.upgrade.is_none() {
         return Err(Failed::broken("the service switched protocols without being asked"));
     }
     let protocol = response.headers().get(UPGRADE).cloned();

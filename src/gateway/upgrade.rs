@@ -20,12 +20,12 @@ use tokio_rustls::server::TlsStream;
 
 use super::auth::Lease;
 use super::connect::{self, Connection};
+use super::context::Seat;
 use super::crowd::cost;
 use super::failed::Failed;
 use super::metrics::Upgrade;
 use super::relay::relay;
 use super::strict::Watched;
-use super::visit::Seat;
 use crate::plan::routes::Route;
 
 /// What an upgraded connection holds as long as it is open.

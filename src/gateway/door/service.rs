@@ -10,8 +10,8 @@ use serde_json::json;
 use super::state::Door;
 use crate::gateway::auth::{Access, Lease};
 use crate::gateway::body::{Reply, own_text};
+use crate::gateway::context::RequestContext;
 use crate::gateway::failed::Failed;
-use crate::gateway::visit::Visit;
 use crate::gateway::{bridge, compress, page, proxy, rewrite, waiting};
 use crate::plan::routes::Route;
 
@@ -21,17 +21,17 @@ impl Door {
         route: &Route,
         request: Box<Request<Incoming>>,
         access: Access,
-        visit: &Visit,
+        context: &RequestContext,
     ) -> Response<Reply> {
-        let upgrades = visit.upgrade.is_some();
-        let page = visit.navigation && !upgrades;
+        let upgrades = context.upgrade.is_some();
+        let page = context.navigation && !upgrades;
         let standing =
             waiting::standing(&self.watch.borrow(), route, page && !waiting::insists(request.uri()));
         // A service that has become unhealthy still gets the request, but the user's page does not wait for ever.
         let limit = (page && waiting::is_unhealthy(&self.watch.borrow(), route)).then_some(waiting::PATIENCE);
         let standing = match standing {
             Some(standing) => standing,
-            None => match waiting::within(limit, pin!(self.forward(route, request, access, visit))).await {
+            None => match waiting::within(limit, pin!(self.forward(route, request, access, context))).await {
                 Ok(response) => return response,
                 Err(Failed::Crowded) => return page::crowded().map(Reply::from),
                 Err(Failed::Unreachable(error)) => {
@@ -45,11 +45,11 @@ impl Door {
                 }
             },
         };
-        let base = page.then_some(&visit.base);
+        let base = page.then_some(&context.base);
         let mut response = waiting::answer(&standing, &self.watch.borrow(), route, &self.logs, base);
         if upgrades {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        } else if page && visit.by_cloudflare {
+        } else if page && context.by_cloudflare {
             *response.status_mut() = StatusCode::OK;
         }
         response.map(Reply::from)
@@ -60,7 +60,7 @@ impl Door {
         route: &Route,
         mut request: Box<Request<Incoming>>,
         access: Access,
-        visit: &Visit,
+        context: &RequestContext,
     ) -> Result<Response<Reply>, Failed> {
         if let Some(refusal) = rewrite::refuse(route, &request) {
             return Ok(refusal.map(Reply::from));
@@ -69,16 +69,16 @@ impl Door {
         let held = self.auth.lease(access);
         let lease = || held.clone();
         let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
-        rewrite::pages(route, request.headers_mut(), &self.settings.origins, visit.secure);
-        if visit.upgrade.is_some() {
+        rewrite::pages(route, request.headers_mut(), &self.settings.origins, context.secure);
+        if context.upgrade.is_some() {
             self.metrics.attach(&mut request);
         }
         let mut response = if request.body().is_end_stream() {
-            answer(route, request, visit, lease).await?
+            answer(route, request, context, lease).await?
         } else {
             // The request body may never end either. Dropping this future cancels the request to the service.
             tokio::select! {
-                response = Box::pin(answer(route, request, visit, lease)) => response?,
+                response = Box::pin(answer(route, request, context, lease)) => response?,
                 () = held.ended().cancelled() => return Ok(over()),
             }
         };
@@ -107,11 +107,11 @@ fn over() -> Response<Reply> {
 async fn answer(
     route: &Route,
     request: Box<Request<Incoming>>,
-    visit: &Visit,
+    context: &RequestContext,
     lease: impl Fn() -> Lease,
 ) -> Result<Response<Reply>, Failed> {
     match &route.bridge {
-        Some(bridge) => Box::pin(bridge::answer(bridge, route, *request, visit, lease)).await,
-        None => proxy::forward(route, request, visit, lease).await,
+        Some(bridge) => Box::pin(bridge::answer(bridge, route, *request, context, lease)).await,
+        None => proxy::forward(route, request, context, lease).await,
     }
 }

@@ -16,7 +16,7 @@ use super::{headers, origin};
 
 /// Connection info: the connection on which a request came.
 #[derive(Clone)]
-pub(super) struct Arrival {
+pub(super) struct ConnectionInfo {
     /// Our port.
     pub(super) port: u16,
     /// The address at the other end.
@@ -38,7 +38,7 @@ pub(super) struct Seat {
 }
 
 /// The request context: where a request came from, and what kind of request it is.
-pub(super) struct Visit {
+pub(super) struct RequestContext {
     /// Our port.
     pub(super) port: u16,
     /// The address that the request came from, as far as we know.
@@ -60,9 +60,9 @@ pub(super) struct Visit {
     pub(super) upgrade: Option<HeaderValue>,
 }
 
-impl Visit {
-    pub(super) fn of<B>(request: &Request<B>, arrival: &Arrival, proxies: &Proxies) -> Self {
-        let Arrival { port, peer, from, tls, place } = arrival.clone();
+impl RequestContext {
+    pub(super) fn of<B>(request: &Request<B>, connection: &ConnectionInfo, proxies: &Proxies) -> Self {
+        let ConnectionInfo { port, peer, from, tls, place } = connection.clone();
         let secure = tls || proxies.says_https(peer, request.headers());
         let other_end = (peer, from);
         let peer = proxies.client(peer, request.headers());
