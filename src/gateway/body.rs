@@ -15,7 +15,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::auth::Lease;
 use super::crowd::{Passage, Permit};
 use super::page;
-use super::pool::Loan;
+use super::pool::PooledConnection;
 
 /// Bodies up to this size get no session guard: they are sent before a session could be revoked. Bytes.
 const SMALL: u64 = 64 * 1024;
@@ -36,7 +36,7 @@ enum Source {
 /// A service's body, and the pooled connection that it comes from.
 struct Passing {
     body: Incoming,
-    loan: Option<Loan>,
+    pooled: Option<PooledConnection>,
     #[expect(dead_code, reason = "held")]
     passage: Passage,
 }
@@ -44,8 +44,8 @@ struct Passing {
 impl Drop for Passing {
     fn drop(&mut self) {
         use hyper::body::Body as _;
-        if let Some(loan) = self.loan.take().filter(|_| self.body.is_end_stream()) {
-            loan.end();
+        if let Some(pooled) = self.pooled.take().filter(|_| self.body.is_end_stream()) {
+            pooled.release();
         }
     }
 }
@@ -55,8 +55,8 @@ struct Leased(Pin<Box<WaitForCancellationFutureOwned>>, #[expect(dead_code, reas
 
 impl Reply {
     /// A service's answer; its pooled connection is returned to the pool when the whole body has passed.
-    pub(super) fn of_service(body: Incoming, loan: Option<Loan>, passage: Passage) -> Self {
-        Self { source: Source::Service(Passing { body, loan, passage }), lease: None, permit: None }
+    pub(super) fn of_service(body: Incoming, pooled: Option<PooledConnection>, passage: Passage) -> Self {
+        Self { source: Source::Service(Passing { body, pooled, passage }), lease: None, permit: None }
     }
 
     /// The body, which holds the permit of its request.

@@ -44,15 +44,15 @@ struct Idle {
 type Kept = (SendRequest<Incoming>, Instant);
 
 /// A pooled connection that is in use by a request.
-pub(super) struct Loan {
+pub(super) struct PooledConnection {
     pool: Arc<Pool>,
     upstream: Upstream,
     connection: SendRequest<Incoming>,
 }
 
-impl Loan {
+impl PooledConnection {
     /// Returns the connection to the pool for the next request. Without this call it is closed.
-    pub(super) fn end(self) {
+    pub(super) fn release(self) {
         let now = Instant::now();
         let mut idle = self.pool.lock();
         match idle.services.iter_mut().find(|(upstream, _)| *upstream == self.upstream) {
@@ -104,11 +104,13 @@ async fn sweep(pool: Arc<Pool>) {
 pub(super) async fn send(
     upstream: &Upstream,
     mut request: Box<Request<Incoming>>,
-) -> Result<(Response<Incoming>, Loan), Failed> {
+) -> Result<(Response<Incoming>, PooledConnection), Failed> {
     let pool = POOL.with(Arc::clone);
     while let Some(mut connection) = pool.take(upstream) {
         match connection.try_send_request(*request).await {
-            Ok(response) => return Ok((response, Loan { pool, upstream: upstream.clone(), connection })),
+            Ok(response) => {
+                return Ok((response, PooledConnection { pool, upstream: upstream.clone(), connection }));
+            }
             Err(mut unsent) => match unsent.take_message() {
                 Some(back) => *request = back,
                 None => return Err(Failed::broken(unsent.into_error())),
@@ -117,5 +119,5 @@ pub(super) async fn send(
     }
     let mut connection = Box::pin(dial(upstream, false)).await?;
     let response = connection.send_request(*request).await.map_err(Failed::broken)?;
-    Ok((response, Loan { pool, upstream: upstream.clone(), connection }))
+    Ok((response, PooledConnection { pool, upstream: upstream.clone(), connection }))
 }

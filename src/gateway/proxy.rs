@@ -37,8 +37,8 @@ pub(super) async fn forward(
         let response = Box::pin(upgrade::open(route, *request, protocol, hold)).await?;
         response.map(|body| Reply::of_service(body, None, passage).leased(lease))
     } else {
-        let (response, loan) = pool::send(upstream, request).await?;
-        response.map(|body| Reply::of_service(body, Some(loan), passage).leased(lease))
+        let (response, pooled) = pool::send(upstream, request).await?;
+        response.map(|body| Reply::of_service(body, Some(pooled), passage).leased(lease))
     };
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if switched && context.upgrade.is_none() {
