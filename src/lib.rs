@@ -79,8 +79,8 @@
 //! - **boot**: the time from the start of PID 1 until every unit has settled for the first time.
 //! - **candidate**: a display that the plan could choose, with the reason for or against it.
 //! - **job**: a process that a person detached from the desktop; a restart of the desktop leaves it alone.
-//! - **session**: a login in one browser, shown by a cookie. **desktop session**: the programs of the user's
-//!   desktop.
+//! - **session**: a login in one browser, shown by a cookie. **session guard**: what a stream holds to end with its
+//!   session. **desktop session**: the programs of the user's desktop.
 //! - **route**: a port of the gateway with the service behind it. **upstream**: where that service listens.
 //! - **upgrade**: a connection that became a WebSocket. **tunnel**: a connection of cloudflared, and nothing else.
 //! - **provider**: the cloud that rents the machine. **hooks**: scripts of people, run at boot.

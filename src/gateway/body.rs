@@ -12,7 +12,7 @@ use axum::http::{Response, StatusCode};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::auth::Lease;
+use super::auth::SessionGuard;
 use super::crowd::{Passage, Permit};
 use super::page;
 use super::pool::PooledConnection;
@@ -23,7 +23,7 @@ const SMALL: u64 = 64 * 1024;
 /// The body of an answer.
 pub(super) struct Reply {
     source: Source,
-    lease: Option<Leased>,
+    guard: Option<Guarded>,
     /// The permit of a request without a login.
     permit: Option<Permit>,
 }
@@ -51,12 +51,12 @@ impl Drop for Passing {
 }
 
 /// The future that completes when the session guard ends, and the guard.
-struct Leased(Pin<Box<WaitForCancellationFutureOwned>>, #[expect(dead_code, reason = "held")] Lease);
+struct Guarded(Pin<Box<WaitForCancellationFutureOwned>>, #[expect(dead_code, reason = "held")] SessionGuard);
 
 impl Reply {
     /// A service's answer; its pooled connection is returned to the pool when the whole body has passed.
     pub(super) fn of_service(body: Incoming, pooled: Option<PooledConnection>, passage: Passage) -> Self {
-        Self { source: Source::Service(Passing { body, pooled, passage }), lease: None, permit: None }
+        Self { source: Source::Service(Passing { body, pooled, passage }), guard: None, permit: None }
     }
 
     /// The body, which holds the permit of its request.
@@ -66,12 +66,12 @@ impl Reply {
     }
 
     /// The body, cut off with an error when the session guard ends.
-    pub(super) fn leased(mut self, lease: impl FnOnce() -> Lease) -> Self {
+    pub(super) fn guarded(mut self, guard: impl FnOnce() -> SessionGuard) -> Self {
         use hyper::body::Body as _;
         if self.size_hint().exact().is_none_or(|size| size > SMALL) {
-            let lease = lease();
-            let ended = Box::pin(lease.ended().clone().cancelled_owned());
-            self.lease = Some(Leased(ended, lease));
+            let guard = guard();
+            let ended = Box::pin(guard.ended().clone().cancelled_owned());
+            self.guard = Some(Guarded(ended, guard));
         }
         self
     }
@@ -79,7 +79,7 @@ impl Reply {
 
 impl From<Body> for Reply {
     fn from(body: Body) -> Self {
-        Self { source: Source::Own(body), lease: None, permit: None }
+        Self { source: Source::Own(body), guard: None, permit: None }
     }
 }
 
@@ -91,7 +91,7 @@ impl hyper::body::Body for Reply {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Some(Leased(ended, _)) = self.lease.as_mut()
+        if let Some(Guarded(ended, _)) = self.guard.as_mut()
             && ended.as_mut().poll(cx).is_ready()
         {
             return Poll::Ready(Some(Err("the session has ended".into())));

@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
-use super::auth::Lease;
+use super::auth::SessionGuard;
 use super::body::Reply;
 use super::connect::Connection;
 use super::context::RequestContext;
@@ -64,7 +64,7 @@ pub(super) async fn answer(
     route: &Route,
     request: Request<Incoming>,
     context: &RequestContext,
-    lease: impl Fn() -> Lease,
+    guard: impl Fn() -> SessionGuard,
 ) -> Result<Response<Reply>, Failed> {
     let upgrades = context.upgrade.is_some();
     if request.uri().path() == bridge.path {
@@ -73,7 +73,7 @@ pub(super) async fn answer(
             return Ok(refuse("this address speaks WebSocket only").map(Reply::from));
         }
         let upgrade = Upgrade::of(&request);
-        let hold = Hold { lease: lease(), place: Arc::clone(&context.place), upgrade };
+        let hold = Hold { guard: guard(), place: Arc::clone(&context.place), upgrade };
         return Ok(open(&route.upstream, request, hold).await?.map(Reply::from));
     }
     let response = match &bridge.files {
@@ -82,7 +82,7 @@ pub(super) async fn answer(
         }
         _ => page::text(StatusCode::NOT_FOUND, "only a WebSocket is served here"),
     };
-    Ok(response.map(|body| Reply::from(body).leased(lease)))
+    Ok(response.map(|body| Reply::from(body).guarded(guard)))
 }
 
 async fn open(
@@ -119,7 +119,7 @@ fn offers_binary(headers: &HeaderMap) -> bool {
 async fn carry(client: OnUpgrade, service: Connection, hold: Hold) {
     let client = tokio::select! {
         Ok(client) = client => hold.upgrade.over(TokioIo::new(client)),
-        () = hold.lease.ended().cancelled() => return,
+        () = hold.guard.ended().cancelled() => return,
         else => return,
     };
     let mut config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(0);
@@ -132,7 +132,7 @@ async fn carry(client: OnUpgrade, service: Connection, hold: Hold) {
     let ending = tokio::select! {
         ending = to_service(&mut stream, writer) => ending,
         ending = to_client(&mut sink, reader) => ending,
-        () = hold.lease.ended().cancelled() => Some((CloseCode::Away, "the session has ended")),
+        () = hold.guard.ended().cancelled() => Some((CloseCode::Away, "the session has ended")),
     };
     // The service's side is closed now. The client's side stays open until the client has closed too: closing a socket
     // with unread bytes in it would discard the bytes that were sent last.

@@ -248,7 +248,7 @@ impl Door {
         match target {
             Target::Service(route) if request.uri().path() == waiting::EVENTS => {
                 let response = waiting::events(Arc::clone(route), self.watch.clone(), &self.logs);
-                response.map(|body| Reply::from(body).leased(|| self.auth.lease(access)))
+                response.map(|body| Reply::from(body).guarded(|| self.auth.guard(access)))
             }
             Target::Service(_) if request.uri().path() == waiting::START && access == Access::Open => {
                 context.deny(Denied::Stranger, &request).map(Reply::from)
@@ -288,13 +288,13 @@ impl Door {
     }
 
     async fn pages(&self, router: Router, request: Request<Incoming>, access: Access) -> Response<Reply> {
-        let lease = self.auth.lease(access);
+        let guard = self.auth.guard(access);
         let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
         let response = match TowerToHyperService::new(router).call(request.map(Body::new)).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        compress::asset(wish, response.map(|body| Reply::from(body).leased(|| lease)))
+        compress::asset(wish, response.map(|body| Reply::from(body).guarded(|| guard)))
     }
 
     /// Answers a request for a path that is public. The answer reveals nothing about the state of the service.

@@ -6,7 +6,7 @@ use axum::http::header::{CONNECTION, HeaderValue, UPGRADE};
 use axum::http::{Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 
-use super::auth::Lease;
+use super::auth::SessionGuard;
 use super::body::Reply;
 use super::context::RequestContext;
 use super::failed::Failed;
@@ -21,7 +21,7 @@ pub(super) async fn forward(
     route: &Route,
     mut request: Box<Request<Incoming>>,
     context: &RequestContext,
-    lease: impl Fn() -> Lease,
+    guard: impl Fn() -> SessionGuard,
 ) -> Result<Response<Reply>, Failed> {
     let upstream = &route.upstream;
     let passage = context.place.place.pass().ok_or(Failed::Crowded)?;
@@ -33,12 +33,12 @@ pub(super) async fn forward(
     *request.uri_mut() = path.map_or(Uri::from_static("/"), Uri::from);
     let mut response = if let Some(protocol) = context.upgrade.clone() {
         let upgrade = Upgrade::of(&request);
-        let hold = Hold { lease: lease(), place: Arc::clone(&context.place), upgrade };
+        let hold = Hold { guard: guard(), place: Arc::clone(&context.place), upgrade };
         let response = Box::pin(upgrade::open(route, *request, protocol, hold)).await?;
-        response.map(|body| Reply::of_service(body, None, passage).leased(lease))
+        response.map(|body| Reply::of_service(body, None, passage).guarded(guard))
     } else {
         let (response, pooled) = pool::send(upstream, request).await?;
-        response.map(|body| Reply::of_service(body, Some(pooled), passage).leased(lease))
+        response.map(|body| Reply::of_service(body, Some(pooled), passage).guarded(guard))
     };
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if switched && context.upgrade.is_none() {

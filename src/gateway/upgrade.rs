@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::auth::Lease;
+use super::auth::SessionGuard;
 use super::connect::{self, Connection};
 use super::context::Seat;
 use super::crowd::cost;
@@ -31,7 +31,7 @@ use crate::plan::routes::Route;
 /// What an upgraded connection holds as long as it is open.
 pub(super) struct Hold {
     /// The session guard: the upgraded connection ends with the session.
-    pub(super) lease: Lease,
+    pub(super) guard: SessionGuard,
     /// It still occupies the connection slot of the client that opened it.
     pub(super) place: Arc<Seat>,
     /// Counts the bytes that pass.
@@ -82,7 +82,7 @@ pub(super) fn start(seat: Arc<Seat>, upgrade: impl Future<Output = ()> + Send + 
 }
 
 async fn carry(client: OnUpgrade, service: OnUpgrade, hold: Hold) {
-    let ended = hold.lease.ended().clone();
+    let ended = hold.guard.ended().clone();
     // An error here concerns only the two peers, so it is not reported.
     tokio::select! {
         _ = connect_both(client, service, &hold.upgrade) => {}

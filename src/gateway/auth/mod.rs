@@ -37,7 +37,7 @@ pub use cookie::SessionId;
 pub use counters::Counters;
 pub use credentials::{Credentials, Password, password_problems, user_problems};
 pub(super) use network::is_shared;
-pub(crate) use session::Lease;
+pub(crate) use session::SessionGuard;
 
 use super::uri;
 use crate::state::State;
@@ -230,9 +230,9 @@ impl Auth {
     }
 
     /// A session guard for something long-lived. The guard costs almost nothing until its first call of
-    /// [`Lease::ended`].
-    pub(crate) fn lease(&self, access: Access) -> Lease {
-        self.inner.sessions.lease(access.session())
+    /// [`SessionGuard::ended`].
+    pub(crate) fn guard(&self, access: Access) -> SessionGuard {
+        self.inner.sessions.guard(access.session())
     }
 
     fn known(&self) -> Arc<Known> {

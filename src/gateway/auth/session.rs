@@ -1,8 +1,9 @@
-//! Sessions and their guards: everything long-lived (upgraded connections, streams) holds a session guard ([`Lease`]),
-//! and ends with it.
+//! Sessions and their guards: everything long-lived (upgraded connections, streams) holds a session guard
+//! ([`SessionGuard`]), and ends with it.
 //!
 //! Invariants: after a session is revoked, no guard of it stays open and no new one is given, also after a restart; a
-//! guard costs nothing until the first call of [`Lease::ended`], and it still notices what ended it before that call.
+//! guard costs nothing until the first call of [`SessionGuard::ended`], and it still notices what ended it before that
+//! call.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -43,7 +44,7 @@ struct Open {
 }
 
 /// The session guard: held as long as something is open.
-pub(crate) struct Lease {
+pub(crate) struct SessionGuard {
     sessions: Sessions,
     session: Option<SessionId>,
     closings: u64,
@@ -51,7 +52,7 @@ pub(crate) struct Lease {
     ended: OnceLock<(CancellationToken, bool)>,
 }
 
-impl Lease {
+impl SessionGuard {
     /// Cancelled when the holder of the guard has to close.
     pub(crate) fn ended(&self) -> &CancellationToken {
         &self.ended.get_or_init(|| self.sessions.enter(self.session, self.closings)).0
@@ -63,7 +64,7 @@ impl Lease {
     }
 }
 
-impl Clone for Lease {
+impl Clone for SessionGuard {
     /// The clone has the same age: an event that ended this guard ends the clone as well.
     fn clone(&self) -> Self {
         let (sessions, ended) = (self.sessions.clone(), OnceLock::new());
@@ -71,13 +72,13 @@ impl Clone for Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         let (Some(session), Some((_, true))) = (self.session, self.ended.get()) else { return };
         let mut open = self.sessions.open();
-        if let Some((_, leases)) = open.sessions.get_mut(&session.id()) {
-            *leases -= 1;
-            if *leases == 0 {
+        if let Some((_, guards)) = open.sessions.get_mut(&session.id()) {
+            *guards -= 1;
+            if *guards == 0 {
                 open.sessions.remove(&session.id());
             }
         }
@@ -92,9 +93,9 @@ impl Sessions {
     }
 
     /// A guard for a session, or for a client without a session.
-    pub(super) fn lease(&self, session: Option<SessionId>) -> Lease {
+    pub(super) fn guard(&self, session: Option<SessionId>) -> SessionGuard {
         let closings = self.shared.closings.load(Ordering::Acquire);
-        Lease { sessions: self.clone(), session, closings, ended: OnceLock::new() }
+        SessionGuard { sessions: self.clone(), session, closings, ended: OnceLock::new() }
     }
 
     fn enter(&self, session: Option<SessionId>, closings: u64) -> (CancellationToken, bool) {
@@ -109,8 +110,8 @@ impl Sessions {
         }
         let ended = open.all.child_token();
         let Some(session) = session else { return (ended, false) };
-        let (token, leases) = open.sessions.entry(session.id()).or_insert_with(|| (ended.clone(), 0));
-        *leases += 1;
+        let (token, guards) = open.sessions.entry(session.id()).or_insert_with(|| (ended.clone(), 0));
+        *guards += 1;
         // Cancelled by `close_all`, which ends only what was open at that time.
         if token.is_cancelled() {
             *token = ended;
@@ -175,30 +176,30 @@ impl Sessions {
 mod tests {
     use super::*;
 
-    fn is_over(lease: &Lease) -> bool {
-        lease.ended().is_cancelled()
+    fn is_over(guard: &SessionGuard) -> bool {
+        guard.ended().is_cancelled()
     }
 
     #[test]
-    fn revoking_ends_the_leases_of_that_session_only() {
+    fn revoking_ends_the_guards_of_that_session_only() {
         let sessions = Sessions::default();
         let (one, two) = (SessionId::random(), SessionId::random());
-        let leases = [
-            sessions.lease(Some(one)),
-            sessions.lease(Some(one)),
-            sessions.lease(Some(two)),
-            sessions.lease(None),
+        let guards = [
+            sessions.guard(Some(one)),
+            sessions.guard(Some(one)),
+            sessions.guard(Some(two)),
+            sessions.guard(None),
         ];
-        assert!(!leases.iter().any(is_over));
+        assert!(!guards.iter().any(is_over));
         assert!(sessions.revoke(one, 0));
-        assert_eq!(leases.each_ref().map(is_over), [true, true, false, false]);
+        assert_eq!(guards.each_ref().map(is_over), [true, true, false, false]);
         assert!(sessions.is_revoked(one) && !sessions.is_revoked(two));
-        assert!(is_over(&sessions.lease(Some(one))));
-        assert_eq!(leases.each_ref().map(Lease::is_revoked), [true, true, false, false]);
+        assert!(is_over(&sessions.guard(Some(one))));
+        assert_eq!(guards.each_ref().map(SessionGuard::is_revoked), [true, true, false, false]);
         sessions.close_all();
-        assert!(leases.iter().all(is_over));
-        let later = sessions.lease(Some(two));
-        drop(leases);
+        assert!(guards.iter().all(is_over));
+        let later = sessions.guard(Some(two));
+        drop(guards);
         assert!(!is_over(&later));
         sessions.revoke(two, 0);
         assert!(is_over(&later));
@@ -207,17 +208,17 @@ mod tests {
     }
 
     #[test]
-    fn unused_lease_is_ended_by_earlier_events() {
+    fn unused_guard_is_ended_by_earlier_events() {
         for end in [
             (|sessions, one| assert!(sessions.revoke(one, 0))) as fn(&Sessions, SessionId),
             |sessions, _| sessions.close_all(),
             |sessions, _| sessions.end_all(1),
         ] {
             let (sessions, one) = (Sessions::default(), SessionId::random());
-            let lease = sessions.lease(Some(one));
+            let guard = sessions.guard(Some(one));
             end(&sessions, one);
-            assert!(is_over(&lease) && is_over(&lease.clone()));
-            drop(lease);
+            assert!(is_over(&guard) && is_over(&guard.clone()));
+            drop(guard);
             assert!(sessions.open().sessions.is_empty());
         }
     }
@@ -226,8 +227,8 @@ mod tests {
     fn sessions_of_another_generation_are_invalid() {
         let (sessions, one) = (Sessions::default(), SessionId::random());
         sessions.end_all(1);
-        assert!(sessions.is_revoked(one) && is_over(&sessions.lease(Some(one))));
-        assert!(!is_over(&sessions.lease(None)));
+        assert!(sessions.is_revoked(one) && is_over(&sessions.guard(Some(one))));
+        assert!(!is_over(&sessions.guard(None)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use hyper::body::{Body as _, Incoming};
 use serde_json::json;
 
 use super::state::Door;
-use crate::gateway::auth::{Access, Lease};
+use crate::gateway::auth::{Access, SessionGuard};
 use crate::gateway::body::{Reply, own_text};
 use crate::gateway::context::RequestContext;
 use crate::gateway::failed::Failed;
@@ -66,19 +66,19 @@ impl Door {
             return Ok(refusal.map(Reply::from));
         }
         // Taken before the request is sent: if the session is revoked while the service works, its answer ends.
-        let held = self.auth.lease(access);
-        let lease = || held.clone();
+        let held = self.auth.guard(access);
+        let guard = || held.clone();
         let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
         rewrite::pages(route, request.headers_mut(), &self.settings.origins, context.secure);
         if context.upgrade.is_some() {
             self.metrics.attach(&mut request);
         }
         let mut response = if request.body().is_end_stream() {
-            answer(route, request, context, lease).await?
+            answer(route, request, context, guard).await?
         } else {
             // The request body may never end either. Dropping this future cancels the request to the service.
             tokio::select! {
-                response = Box::pin(answer(route, request, context, lease)) => response?,
+                response = Box::pin(answer(route, request, context, guard)) => response?,
                 () = held.ended().cancelled() => return Ok(over()),
             }
         };
@@ -108,10 +108,10 @@ async fn answer(
     route: &Route,
     request: Box<Request<Incoming>>,
     context: &RequestContext,
-    lease: impl Fn() -> Lease,
+    guard: impl Fn() -> SessionGuard,
 ) -> Result<Response<Reply>, Failed> {
     match &route.bridge {
-        Some(bridge) => Box::pin(bridge::answer(bridge, route, *request, context, lease)).await,
-        None => proxy::forward(route, request, context, lease).await,
+        Some(bridge) => Box::pin(bridge::answer(bridge, route, *request, context, guard)).await,
+        None => proxy::forward(route, request, context, guard).await,
     }
 }
