@@ -27,11 +27,11 @@ pub(super) async fn carry(
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let _ = stream.set_nodelay(true);
     upgrade::keep_alive(&stream);
-    let _open = metrics::connection(&inner.door.metrics);
+    let _open = metrics::connection(&inner.handler.metrics);
     // Distinguishes TLS from plain HTTP. The byte is only peeked at, and stays in the socket.
     let tls = match heard(&stream, pace::FIRST, &stop).await {
         None => return,
-        Some(tls::FIRST_BYTE) => inner.door.settings.tls.clone(),
+        Some(tls::FIRST_BYTE) => inner.handler.settings.tls.clone(),
         Some(_) => None,
     };
     connection.tls = tls.is_some();
@@ -58,14 +58,14 @@ async fn http1<I: Stream>(
 ) {
     let view = View::of(behind);
     // Shared state is only borrowed: threads would contend for its reference count.
-    let (door, place) = (&inner.door, &connection.place.place);
-    let handler = |request| {
+    let (handler, place) = (&inner.handler, &connection.place.place);
+    let answer = |request| {
         let target = view.target();
-        async move { door.answer(&target, connection, request).await }
+        async move { handler.answer(&target, connection, request).await }
     };
     loop {
         place.charge(cost::HTTP1);
-        let serving = connection::http1(stream, handler, pace::Stalls::End, place, stop.clone());
+        let serving = connection::http1(stream, answer, pace::Stalls::End, place, stop.clone());
         let rests = Box::pin(serving).await;
         place.charge(-cost::HTTP1);
         let Some(again) = rests else { return };
@@ -87,11 +87,11 @@ async fn http2(
     let place = Arc::clone(&connection.place.place);
     place.charge(cost::HTTP2);
     // Requests of HTTP/2 are answered concurrently, in separate tasks.
-    let handler = |request| {
+    let answer = |request| {
         let (inner, connection, target) = (Arc::clone(&inner), connection.clone(), view.target());
-        async move { inner.door.answer(&target, &connection, request).await }
+        async move { inner.handler.answer(&target, &connection, request).await }
     };
-    connection::http2(stream, handler, &place, stop).await;
+    connection::http2(stream, answer, &place, stop).await;
 }
 
 /// The first byte that was received, if any is received within `limit`.

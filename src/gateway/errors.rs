@@ -8,7 +8,7 @@ use super::base::Base;
 use super::behind::Target;
 use super::body::Reply;
 use super::context::{self, ConnectionInfo};
-use super::door::Door;
+use super::handler::RequestHandler;
 use super::{login, origin, page};
 
 /// The user who will see the answer to a request as a page.
@@ -23,7 +23,11 @@ pub(super) struct Reader {
 
 impl Reader {
     /// The reader, if a user will see the answer as a page; cheap for all other requests.
-    pub(super) fn of<B>(door: &Door, connection: &ConnectionInfo, request: &Request<B>) -> Option<Box<Self>> {
+    pub(super) fn of<B>(
+        handler: &RequestHandler,
+        connection: &ConnectionInfo,
+        request: &Request<B>,
+    ) -> Option<Box<Self>> {
         let headers = request.headers();
         // A WebSocket is no page, and API answers stay as they are even in a browser.
         if !context::wants_page(headers)
@@ -32,11 +36,12 @@ impl Reader {
         {
             return None;
         }
-        let proxies = &door.settings.proxies;
+        let proxies = &handler.settings.proxies;
         let secure = connection.tls || proxies.says_https(connection.peer, headers);
         let base = Base::new(proxies.prefix(connection.peer, headers), request.uri().path());
-        let outside = !door.auth.is_open(connection.port) && door.auth.session(headers, secure).is_none();
-        let portal = portal(door, connection, headers, (secure, &base));
+        let outside =
+            !handler.auth.is_open(connection.port) && handler.auth.session(headers, secure).is_none();
+        let portal = portal(handler, connection, headers, (secure, &base));
         let by_cloudflare = context::is_by_cloudflare(headers);
         Some(Box::new(Self { base, portal, outside, by_cloudflare }))
     }
@@ -98,12 +103,12 @@ impl Reader {
 /// The address of the portal: configured, or its port on the same host. Unknown if the client reached us through a
 /// foreign port or path: our own port number would then lead nowhere.
 fn portal(
-    door: &Door,
+    handler: &RequestHandler,
     connection: &ConnectionInfo,
     headers: &HeaderMap,
     (secure, base): (bool, &Base),
 ) -> Option<String> {
-    let snapshot = door.watch.borrow();
+    let snapshot = handler.watch.borrow();
     let own = snapshot.routes.iter().find(|route| route.own && route.problem.is_none())?;
     if let Some(url) = &own.url {
         return (url.starts_with("https://") || url.starts_with("http://")).then(|| url.clone());

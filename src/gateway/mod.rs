@@ -3,11 +3,11 @@
 //!
 //! Invariants: without a login only the paths in `own` are reachable, unless the configuration opens a port; the first
 //! port answers before anything slow happens; a port that cannot be opened is reported with a message, and the other
-//! ports work. Only the request handler, `door`, decides about a request.
+//! ports work. Only the request handler, `handler`, decides about a request.
 //!
 //! ```text
-//! listen -> crowd -> workers -> carry -> connection (strict, frames, pace) -> door
-//! door -> context, deny
+//! listen -> crowd -> workers -> carry -> connection (strict, frames, pace) -> handler
+//! handler -> context, deny
 //!      -> auth (cookie, header, password, failures, session)
 //!      -> origin, cors
 //!      -> own | login | the portal's router | proxy -> headers, rewrite, pool, body | upgrade -> relay
@@ -32,12 +32,12 @@ mod context;
 mod cors;
 pub(crate) mod crowd;
 mod deny;
-mod door;
 mod errors;
 mod failed;
 mod files;
 pub mod forwarded;
 mod frames;
+mod handler;
 mod headers;
 mod https;
 pub(crate) mod listen;
@@ -77,7 +77,7 @@ use auth::Auth;
 use behind::{Behind, Target};
 use context::{ConnectionInfo, Seat};
 use crowd::{Crowd, Peer};
-use door::Door;
+use handler::RequestHandler;
 use metrics::Metrics;
 pub use settings::Settings;
 use state::{Inner, Port};
@@ -96,7 +96,7 @@ impl Gateway {
         let workers = Workers::start(settings.threads, tasks.clone(), &stop);
         let crowd = Crowd::of_ports();
         let metrics = Arc::new(Metrics::of(crowd.clone()));
-        let door = Door { auth, settings, watch, logs, metrics, pages: OnceLock::new() };
+        let handler = RequestHandler { auth, settings, watch, logs, metrics, pages: OnceLock::new() };
         let (ended, closed) = (stop.clone(), crowd.clone());
         tasks.spawn(async move {
             tokio::select! {
@@ -104,18 +104,18 @@ impl Gateway {
                 () = ended.cancelled() => {}
             }
         });
-        let inner = Arc::new(Inner { door, ports: Mutex::default(), crowd, stop, tasks, workers });
+        let inner = Arc::new(Inner { handler, ports: Mutex::default(), crowd, stop, tasks, workers });
         let closing = Arc::clone(&inner);
         inner.tasks.spawn(async move {
             closing.stop.cancelled().await;
-            closing.door.auth.close_all();
+            closing.handler.auth.close_all();
         });
         Self { inner }
     }
 
     /// Opens a port for our own pages. Port 0 takes a free port. Returns the port that was opened.
     pub async fn open_pages(&self, port: u16, pages: Router) -> Result<u16, String> {
-        self.inner.door.pages.get_or_init(|| pages.clone());
+        self.inner.handler.pages.get_or_init(|| pages.clone());
         self.open(port, false, Target::Own(pages)).await
     }
 
@@ -169,7 +169,7 @@ impl Gateway {
     }
 
     async fn open(&self, port: u16, inside: bool, target: Target) -> Result<u16, String> {
-        let address = if inside { Ipv4Addr::LOCALHOST.into() } else { self.inner.door.settings.address };
+        let address = if inside { Ipv4Addr::LOCALHOST.into() } else { self.inner.handler.settings.address };
         if let Some(open) = self.ports().get(&port) {
             let change = |current: &Target| match (current, target) {
                 (Target::Own(_), Target::Service(_)) => Err(format!("port {port} belongs to the portal")),
@@ -209,11 +209,11 @@ async fn serve(
         let Ok(stream) = stream.into_std() else { continue };
         let peer = peer.ip().to_canonical();
         let place = inner.crowd.enter(Peer::Address(peer));
-        let (behind, stop, door) = (Arc::clone(&behind), stop.clone(), Arc::clone(&inner));
+        let (behind, stop, shared) = (Arc::clone(&behind), stop.clone(), Arc::clone(&inner));
         inner.workers.run(&Arc::clone(&place), move |guest| {
             let place = Arc::new(Seat { place, _guest: guest });
             let connection = ConnectionInfo { port, peer, from: context::text_of(peer), tls: false, place };
-            carry::carry(door, stream, connection, behind, stop)
+            carry::carry(shared, stream, connection, behind, stop)
         });
     }
 }

@@ -8,12 +8,12 @@ use tokio_util::task::TaskTracker;
 
 use super::behind::Behind;
 use super::crowd::Crowd;
-use super::door::Door;
+use super::handler::RequestHandler;
 use super::workers::Workers;
 
 /// What all connections share.
 pub(super) struct Inner {
-    pub(super) door: Door,
+    pub(super) handler: RequestHandler,
     pub(super) ports: Mutex<BTreeMap<u16, Port>>,
     pub(super) crowd: Crowd,
     pub(super) stop: CancellationToken,

@@ -7,7 +7,7 @@ use axum::http::{Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use serde_json::json;
 
-use super::state::Door;
+use super::state::RequestHandler;
 use crate::gateway::auth::{Access, SessionGuard};
 use crate::gateway::body::{Reply, own_text};
 use crate::gateway::context::RequestContext;
@@ -15,7 +15,7 @@ use crate::gateway::failed::Failed;
 use crate::gateway::{bridge, compress, page, proxy, rewrite, waiting};
 use crate::plan::routes::Route;
 
-impl Door {
+impl RequestHandler {
     pub(super) async fn service(
         &self,
         route: &Route,

@@ -29,9 +29,9 @@ use super::{
 };
 use crate::plan::routes::Route;
 use crate::supervise::Asker;
-pub(super) use state::Door;
+pub(super) use state::RequestHandler;
 
-impl Door {
+impl RequestHandler {
     /// Answers a request. A panic becomes a 500; other requests are not affected.
     pub(super) async fn answer(
         &self,

@@ -11,7 +11,7 @@ use crate::logs::Logs;
 use crate::observe::Watch;
 
 /// Everything that is needed to handle requests.
-pub(in crate::gateway) struct Door {
+pub(in crate::gateway) struct RequestHandler {
     pub(in crate::gateway) auth: Auth,
     pub(in crate::gateway) settings: Settings,
     pub(in crate::gateway) watch: Watch,
