@@ -23,7 +23,7 @@ use super::crowd::Place;
 use super::frames::Frames;
 use super::pace::{At, Look, Pace, Paced, REST, Stalls};
 use super::page;
-use super::strict::{Next, Watched};
+use super::validator::{Next, ValidatedStream};
 
 /// The size limit of a request head. Bytes.
 const HEAD_SIZE: u32 = 64 * 1024;
@@ -54,7 +54,7 @@ where
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + From<axum::body::Body> + Unpin + 'static,
 {
     let pace = Pace::new(stalls, Arc::clone(client));
-    let (io, verdicts) = Watched::new(io, pace.clone());
+    let (io, verdicts) = ValidatedStream::new(io, pace.clone());
     let first = AtomicBool::new(true);
     let service = service_fn(|request| {
         let answering = pace.answer();

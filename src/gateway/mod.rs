@@ -6,7 +6,7 @@
 //! ports work. Only the request handler, `handler`, decides about a request.
 //!
 //! ```text
-//! listen -> crowd -> workers -> carry -> connection (strict, frames, pace) -> handler
+//! listen -> crowd -> workers -> carry -> connection (validator, frames, pace) -> handler
 //! handler -> context, deny
 //!      -> auth (cookie, header, password, failures, session)
 //!      -> origin, cors
@@ -53,10 +53,10 @@ mod relay;
 mod rewrite;
 mod settings;
 mod state;
-mod strict;
 pub mod tls;
 mod upgrade;
 pub mod uri;
+mod validator;
 mod waiting;
 mod webrtc;
 mod workers;

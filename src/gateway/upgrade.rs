@@ -25,7 +25,7 @@ use super::crowd::cost;
 use super::failed::Failed;
 use super::metrics::Upgrade;
 use super::relay::relay;
-use super::strict::Watched;
+use super::validator::ValidatedStream;
 use crate::plan::routes::Route;
 
 /// What an upgraded connection holds as long as it is open.
@@ -95,14 +95,14 @@ async fn carry(client: OnUpgrade, service: OnUpgrade, hold: Hold) {
 async fn connect_both(client: OnUpgrade, service: OnUpgrade, upgrade: &Upgrade) -> io::Result<()> {
     let (client, service) = tokio::try_join!(client, service).map_err(io::Error::other)?;
     let (service, of_service) = bare::<Connection>(service).map_err(|_| unknown())?;
-    let client = match bare::<Watched<TcpStream>>(client) {
+    let client = match bare::<ValidatedStream<TcpStream>>(client) {
         Ok((client, of_client)) => {
             upgrade.received(of_client.len());
             return relay(upgrade.over(client.into_inner()), service, (of_client, of_service)).await;
         }
         Err(client) => client,
     };
-    let (client, of_client) = bare::<Watched<TlsStream<TcpStream>>>(client).map_err(|_| unknown())?;
+    let (client, of_client) = bare::<ValidatedStream<TlsStream<TcpStream>>>(client).map_err(|_| unknown())?;
     upgrade.received(of_client.len());
     relay(upgrade.over(client.into_inner()), service, (of_client, of_service)).await
 }

@@ -83,9 +83,9 @@ const STEP: i32 = 24 * 1024;
 const COPIES: usize = 3;
 
 /// A client's connection. Every byte that is read from it is checked.
-pub(crate) struct Watched<I> {
+pub(crate) struct ValidatedStream<I> {
     io: I,
-    place: Place,
+    position: Position,
     verdicts: Verdicts,
     pace: Pace,
     /// The bytes that are charged for the unfinished head.
@@ -95,7 +95,7 @@ pub(crate) struct Watched<I> {
 }
 
 /// The position of the next byte in the stream of requests.
-enum Place {
+enum Position {
     /// Between two requests.
     Between,
     /// In a head that is not complete yet.
@@ -106,13 +106,19 @@ enum Place {
     Beyond,
 }
 
-impl<I> Watched<I> {
+impl<I> ValidatedStream<I> {
     /// Wraps a connection; returns the results for its requests as well.
     pub(super) fn new(io: I, pace: Pace) -> (Self, Verdicts) {
         let verdicts = Verdicts(Arc::default());
-        let watched =
-            Self { io, place: Place::Between, verdicts: verdicts.clone(), pace, charged: 0, unsent: false };
-        (watched, verdicts)
+        let validated = Self {
+            io,
+            position: Position::Between,
+            verdicts: verdicts.clone(),
+            pace,
+            charged: 0,
+            unsent: false,
+        };
+        (validated, verdicts)
     }
 
     /// The connection itself, for when it is upgraded to another protocol.
@@ -124,15 +130,15 @@ impl<I> Watched<I> {
     /// Reports the new position to the timeouts, unless it is only another piece of a body, and charges the unfinished
     /// head.
     fn tell(&mut self, before: At) {
-        let now = match &self.place {
-            Place::Between => At::Between,
-            Place::Head(_) => At::Head,
-            Place::Body(_) | Place::Beyond => At::Body,
+        let now = match &self.position {
+            Position::Between => At::Between,
+            Position::Head(_) => At::Head,
+            Position::Body(_) | Position::Beyond => At::Body,
         };
         if (before, now) != (At::Body, At::Body) {
             self.pace.at(now);
         }
-        let size = if let Place::Head(head) = &self.place { head.size() } else { 0 };
+        let size = if let Position::Head(head) = &self.position { head.size() } else { 0 };
         // It is hardly larger than [`head::LARGEST`].
         let charge = i32::try_from(size * COPIES).unwrap_or(i32::MAX);
         if charge >= self.charged + STEP || (charge == 0 && self.charged > 0) {
@@ -153,16 +159,16 @@ impl<I> Watched<I> {
 
     fn look(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            match std::mem::replace(&mut self.place, Place::Beyond) {
-                Place::Beyond => return,
-                Place::Body(left) => {
+            match std::mem::replace(&mut self.position, Position::Beyond) {
+                Position::Beyond => return,
+                Position::Body(left) => {
                     let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                     bytes = &bytes[here..];
                     let left = left - here as u64;
-                    self.place = if left == 0 { Place::Between } else { Place::Body(left) };
+                    self.position = if left == 0 { Position::Between } else { Position::Body(left) };
                 }
-                Place::Between => bytes = self.head(Head::default(), bytes),
-                Place::Head(head) => bytes = self.head(*head, bytes),
+                Position::Between => bytes = self.head(Head::default(), bytes),
+                Position::Head(head) => bytes = self.head(*head, bytes),
             }
         }
     }
@@ -172,13 +178,13 @@ impl<I> Watched<I> {
         loop {
             match head.line(&mut bytes) {
                 Ok(head::Line::Unfinished) => {
-                    self.place = Place::Head(Box::new(head));
+                    self.position = Position::Head(Box::new(head));
                     return bytes;
                 }
                 Ok(head::Line::Header) => {}
                 Ok(head::Line::End(Body::Length(length))) => {
                     self.verdicts.known().good += 1;
-                    self.place = if length == 0 { Place::Between } else { Place::Body(length) };
+                    self.position = if length == 0 { Position::Between } else { Position::Body(length) };
                     return bytes;
                 }
                 Ok(head::Line::End(Body::Unfollowed)) => {
@@ -194,7 +200,7 @@ impl<I> Watched<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for ValidatedStream<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -204,8 +210,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
         ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
         let bytes = &buffer.filled()[before..];
         if !bytes.is_empty() {
-            let before =
-                if matches!(self.place, Place::Body(_) | Place::Beyond) { At::Body } else { At::Head };
+            let before = if matches!(self.position, Position::Body(_) | Position::Beyond) {
+                At::Body
+            } else {
+                At::Head
+            };
             self.look(bytes);
             self.tell(before);
         }
@@ -213,7 +222,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for ValidatedStream<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.wrote(polled)

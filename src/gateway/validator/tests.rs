@@ -14,26 +14,26 @@ fn pace() -> Pace {
 }
 
 /// Passes the stream in pieces of these lengths, and the rest at once.
-fn watch(stream: &[u8], pieces: &[usize]) -> Verdicts {
-    let (mut watched, verdicts) = Watched::new((), pace());
+fn validate(stream: &[u8], pieces: &[usize]) -> Verdicts {
+    let (mut validated, verdicts) = ValidatedStream::new((), pace());
     let mut rest = stream;
     for piece in pieces {
         let (here, more) = rest.split_at((*piece).min(rest.len()));
-        watched.look(here);
+        validated.look(here);
         rest = more;
     }
-    watched.look(rest);
+    validated.look(rest);
     verdicts
 }
 
 /// The results for this number of requests.
 fn verdicts(stream: &[u8], pieces: &[usize], count: usize) -> Vec<Result<Next, &'static str>> {
-    let verdicts = watch(stream, pieces);
+    let verdicts = validate(stream, pieces);
     (0..count).map(|_| verdicts.next()).collect()
 }
 
 fn one(head: &str) -> Result<Next, &'static str> {
-    watch(head.as_bytes(), &[]).next()
+    validate(head.as_bytes(), &[]).next()
 }
 
 const GOOD: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -179,20 +179,20 @@ fn head_size_is_limited_and_idle_connections_are_small() {
     assert_eq!(one(&head(66)), Err("the head is too large"));
     let endless = "x".repeat(head::LARGEST + 1);
     assert_eq!(verdicts(endless.as_bytes(), &[1000; 70], 1), [Err("the head is too large")]);
-    let kept = size_of::<Watched<()>>() + size_of::<Mutex<Known>>() + 2 * size_of::<usize>();
+    let kept = size_of::<ValidatedStream<()>>() + size_of::<Mutex<Known>>() + 2 * size_of::<usize>();
     assert!(kept < 100, "{kept} bytes");
 }
 
 #[tokio::test]
 async fn bytes_pass_unchanged() {
     let stream = format!("{GOOD}\0\r\n{GOOD}{}", "\u{fc}\n".repeat(20_000));
-    let (mut watched, verdicts) = Watched::new(Cursor::new(stream.clone()), pace());
+    let (mut validated, verdicts) = ValidatedStream::new(Cursor::new(stream.clone()), pace());
     let mut passed = Vec::new();
-    watched.read_to_end(&mut passed).await.unwrap();
+    validated.read_to_end(&mut passed).await.unwrap();
     assert!(passed == stream.as_bytes());
     assert_eq!(verdicts.next(), Ok(Next::Request));
     assert!(verdicts.next().is_err());
-    assert_eq!(watched.into_inner().position(), stream.len() as u64);
+    assert_eq!(validated.into_inner().position(), stream.len() as u64);
 }
 
 /// A request of any kind, usually a valid one.
