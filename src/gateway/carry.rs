@@ -9,10 +9,10 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::behind::{Behind, View};
 use super::context::ConnectionInfo;
 use super::crowd::cost;
 use super::state::Inner;
+use super::target::{CachedTarget, SharedTarget};
 use super::{connection, metrics, pace, tls, upgrade};
 
 /// Carries a connection until the connection ends or is upgraded.
@@ -20,7 +20,7 @@ pub(super) async fn carry(
     inner: Arc<Inner>,
     stream: std::net::TcpStream,
     mut connection: ConnectionInfo,
-    behind: Arc<Behind>,
+    target: Arc<SharedTarget>,
     stop: CancellationToken,
 ) {
     connection.place.place.begin();
@@ -36,14 +36,14 @@ pub(super) async fn carry(
     };
     connection.tls = tls.is_some();
     let Some(tls) = tls else {
-        return http1(&inner, stream, &connection, behind, stop).await;
+        return http1(&inner, stream, &connection, target, stop).await;
     };
     connection.place.place.charge(cost::TLS);
     match Box::pin(tls.accept(stream, pace::FIRST)).await {
         Ok(stream) if tls::is_http2(&stream) => {
-            Box::pin(http2(inner, stream, connection, behind, stop)).await
+            Box::pin(http2(inner, stream, connection, target, stop)).await
         }
-        Ok(stream) => http1(&inner, stream, &connection, behind, stop).await,
+        Ok(stream) => http1(&inner, stream, &connection, target, stop).await,
         // Browsers that do not trust our self-signed certificate yet end the handshake this way, many times.
         Err(error) => tracing::debug!("TLS: {error}"),
     }
@@ -53,14 +53,14 @@ async fn http1<I: Stream>(
     inner: &Inner,
     mut stream: I,
     connection: &ConnectionInfo,
-    behind: Arc<Behind>,
+    target: Arc<SharedTarget>,
     stop: CancellationToken,
 ) {
-    let view = View::of(behind);
+    let cached = CachedTarget::of(target);
     // Shared state is only borrowed: threads would contend for its reference count.
     let (handler, place) = (&inner.handler, &connection.place.place);
     let answer = |request| {
-        let target = view.target();
+        let target = cached.target();
         async move { handler.answer(&target, connection, request).await }
     };
     loop {
@@ -80,15 +80,15 @@ async fn http2(
     inner: Arc<Inner>,
     stream: TlsStream<TcpStream>,
     connection: ConnectionInfo,
-    behind: Arc<Behind>,
+    target: Arc<SharedTarget>,
     stop: CancellationToken,
 ) {
-    let view = View::of(behind);
+    let cached = CachedTarget::of(target);
     let place = Arc::clone(&connection.place.place);
     place.charge(cost::HTTP2);
     // Requests of HTTP/2 are answered concurrently, in separate tasks.
     let answer = |request| {
-        let (inner, connection, target) = (Arc::clone(&inner), connection.clone(), view.target());
+        let (inner, connection, target) = (Arc::clone(&inner), connection.clone(), cached.target());
         async move { inner.handler.answer(&target, &connection, request).await }
     };
     connection::http2(stream, answer, &place, stop).await;

@@ -5,10 +5,10 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, 
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 
 use super::base::Base;
-use super::behind::Target;
 use super::body::Reply;
 use super::context::{self, ConnectionInfo};
 use super::handler::RequestHandler;
+use super::target::Target;
 use super::{login, origin, page};
 
 /// The user who will see the answer to a request as a page.

@@ -21,9 +21,9 @@ use serde_json::json;
 
 use super::access_log::Entry;
 use super::auth::{Access, Denied, Way};
-use super::behind::Target;
 use super::body::{Reply, own_text};
 use super::context::{self, ConnectionInfo, RequestContext};
+use super::target::Target;
 use super::{
     compress, cors, errors, https, login, metrics, origin, own, page, rewrite, uri, waiting, webrtc,
 };

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::auth::Auth;
 use super::base::{Base, Prefix};
-use super::behind::Target;
 use super::context::RequestContext;
+use super::target::Target;
 use super::{forwarded, login, origin, own, page, webrtc};
 
 /// The answer to a request that must come by https but did not; `None` if the request may continue. `insists`: https

@@ -21,7 +21,6 @@
 mod access_log;
 pub mod auth;
 mod base;
-mod behind;
 mod body;
 mod bridge;
 mod carry;
@@ -53,6 +52,7 @@ mod relay;
 mod rewrite;
 mod settings;
 mod state;
+mod target;
 pub mod tls;
 mod upgrade;
 pub mod uri;
@@ -74,13 +74,13 @@ use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
 use auth::Auth;
-use behind::{Behind, Target};
 use context::{ConnectionInfo, Seat};
 use crowd::{Crowd, Peer};
 use handler::RequestHandler;
 use metrics::Metrics;
 pub use settings::Settings;
 use state::{Inner, Port};
+use target::{SharedTarget, Target};
 use workers::Workers;
 
 /// All open ports. Cheap to clone.
@@ -129,7 +129,7 @@ impl Gateway {
     /// each with a message; a second call tries them again.
     pub async fn set_routes(&self, routes: &[Route]) -> Vec<(u16, String)> {
         self.ports().retain(|number, port| {
-            let pages = matches!(port.behind.now(), Target::Own(_));
+            let pages = matches!(port.target.now(), Target::Own(_));
             let wants = |route: &Route| {
                 if port.inside { route.inner == Some(*number) } else { route.listen == *number }
             };
@@ -175,15 +175,15 @@ impl Gateway {
                 (Target::Own(_), Target::Service(_)) => Err(format!("port {port} belongs to the portal")),
                 (_, target) => Ok(target),
             };
-            return open.behind.change(change).map(|()| port);
+            return open.target.change(change).map(|()| port);
         }
         let listener = listen::bind(SocketAddr::new(address, port)).await?;
         let port = listener.local_addr().map_or(port, |address| address.port());
-        let behind = Behind::new(target);
+        let target = SharedTarget::new(target);
         let stop = self.inner.stop.child_token();
-        let serving = serve(Arc::clone(&self.inner), listener, port, Arc::clone(&behind), stop.clone());
+        let serving = serve(Arc::clone(&self.inner), listener, port, Arc::clone(&target), stop.clone());
         self.inner.tasks.spawn(serving);
-        self.ports().insert(port, Port { behind, inside, stop });
+        self.ports().insert(port, Port { target, inside, stop });
         Ok(port)
     }
 
@@ -196,7 +196,7 @@ async fn serve(
     inner: Arc<Inner>,
     listener: TcpListener,
     port: u16,
-    behind: Arc<Behind>,
+    target: Arc<SharedTarget>,
     stop: CancellationToken,
 ) {
     let mut accepting = listen::Accepting::default();
@@ -209,11 +209,11 @@ async fn serve(
         let Ok(stream) = stream.into_std() else { continue };
         let peer = peer.ip().to_canonical();
         let place = inner.crowd.enter(Peer::Address(peer));
-        let (behind, stop, shared) = (Arc::clone(&behind), stop.clone(), Arc::clone(&inner));
+        let (target, stop, shared) = (Arc::clone(&target), stop.clone(), Arc::clone(&inner));
         inner.workers.run(&Arc::clone(&place), move |guest| {
             let place = Arc::new(Seat { place, _guest: guest });
             let connection = ConnectionInfo { port, peer, from: context::text_of(peer), tls: false, place };
-            carry::carry(shared, stream, connection, behind, stop)
+            carry::carry(shared, stream, connection, target, stop)
         });
     }
 }

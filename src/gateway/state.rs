@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::behind::Behind;
 use super::crowd::Crowd;
 use super::handler::RequestHandler;
+use super::target::SharedTarget;
 use super::workers::Workers;
 
 /// What all connections share.
@@ -21,9 +21,9 @@ pub(super) struct Inner {
     pub(super) workers: Workers,
 }
 
-/// An open port. The target behind it can change while the port is open.
+/// An open port. Its target can change while the port is open.
 pub(super) struct Port {
-    pub(super) behind: Arc<Behind>,
+    pub(super) target: Arc<SharedTarget>,
     /// Whether it is an additional port that is open on loopback only.
     pub(super) inside: bool,
     pub(super) stop: CancellationToken,

@@ -25,13 +25,13 @@ impl Target {
 }
 
 /// The target of a port.
-pub(super) struct Behind {
+pub(super) struct SharedTarget {
     /// Grows with each change.
     version: AtomicU64,
     target: RwLock<Target>,
 }
 
-impl Behind {
+impl SharedTarget {
     pub(super) fn new(target: Target) -> Arc<Self> {
         Arc::new(Self { version: AtomicU64::new(0), target: RwLock::new(target) })
     }
@@ -50,26 +50,26 @@ impl Behind {
     }
 }
 
-/// One connection's view of the target.
-pub(super) struct View {
-    behind: Arc<Behind>,
+/// One connection's cached copy of the target.
+pub(super) struct CachedTarget {
+    shared: Arc<SharedTarget>,
     /// The version that was seen last, and its target.
     seen: Mutex<(u64, Arc<Target>)>,
 }
 
-impl View {
-    pub(super) fn of(behind: Arc<Behind>) -> Self {
-        let version = behind.version.load(Ordering::Acquire);
-        let target = Arc::new(behind.now());
-        Self { behind, seen: Mutex::new((version, target)) }
+impl CachedTarget {
+    pub(super) fn of(shared: Arc<SharedTarget>) -> Self {
+        let version = shared.version.load(Ordering::Acquire);
+        let target = Arc::new(shared.now());
+        Self { shared, seen: Mutex::new((version, target)) }
     }
 
     /// The current target.
     pub(super) fn target(&self) -> Arc<Target> {
-        let version = self.behind.version.load(Ordering::Acquire);
+        let version = self.shared.version.load(Ordering::Acquire);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.0 != version {
-            *seen = (version, Arc::new(self.behind.now()));
+            *seen = (version, Arc::new(self.shared.now()));
         }
         Arc::clone(&seen.1)
     }
@@ -80,14 +80,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn view_follows_changes_of_the_target() {
-        let behind = Behind::new(Target::Own(Router::new()));
-        let view = View::of(Arc::clone(&behind));
-        let first = view.target();
-        assert!(Arc::ptr_eq(&first, &view.target()), "an unchanged target is not copied again");
-        assert_eq!(behind.change(|_| Err("refused")), Err("refused"));
-        assert!(Arc::ptr_eq(&first, &view.target()));
-        assert_eq!(behind.change::<()>(|old| Ok(old.clone())), Ok(()));
-        assert!(!Arc::ptr_eq(&first, &view.target()));
+    fn cached_target_follows_changes() {
+        let shared = SharedTarget::new(Target::Own(Router::new()));
+        let cached = CachedTarget::of(Arc::clone(&shared));
+        let first = cached.target();
+        assert!(Arc::ptr_eq(&first, &cached.target()), "an unchanged target is not copied again");
+        assert_eq!(shared.change(|_| Err("refused")), Err("refused"));
+        assert!(Arc::ptr_eq(&first, &cached.target()));
+        assert_eq!(shared.change::<()>(|old| Ok(old.clone())), Ok(()));
+        assert!(!Arc::ptr_eq(&first, &cached.target()));
     }
 }
