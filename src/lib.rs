@@ -49,8 +49,8 @@
 //!
 //! 1. `gateway/listen.rs` accepts, `gateway/crowd.rs` limits connections, `gateway/workers.rs` gives them to
 //!    threads, `gateway/carry.rs` does TLS.
-//! 2. `gateway/connection.rs` serves HTTP/1 and HTTP/2; `gateway/validator.rs` validates heads, `gateway/pace.rs` has
-//!    the time limits.
+//! 2. `gateway/connection.rs` serves HTTP/1 and HTTP/2; `gateway/validator.rs` validates heads,
+//!    `gateway/timeouts.rs` has the time limits.
 //! 3. `gateway/handler.rs` decides: `decide` is the order of all checks, `auth/admit.rs` says who asks, `admitted`
 //!    chooses page or service.
 //! 4. `gateway/proxy.rs` changes headers (`headers.rs`, `rewrite.rs`) and sends the request on a connection of

@@ -13,7 +13,7 @@ use super::context::ConnectionInfo;
 use super::crowd::cost;
 use super::state::Inner;
 use super::target::{CachedTarget, SharedTarget};
-use super::{connection, metrics, pace, tls, upgrade};
+use super::{connection, metrics, timeouts, tls, upgrade};
 
 /// Carries a connection until the connection ends or is upgraded.
 pub(super) async fn carry(
@@ -29,7 +29,7 @@ pub(super) async fn carry(
     upgrade::keep_alive(&stream);
     let _open = metrics::connection(&inner.handler.metrics);
     // Distinguishes TLS from plain HTTP. The byte is only peeked at, and stays in the socket.
-    let tls = match heard(&stream, pace::FIRST, &stop).await {
+    let tls = match heard(&stream, timeouts::FIRST, &stop).await {
         None => return,
         Some(tls::FIRST_BYTE) => inner.handler.settings.tls.clone(),
         Some(_) => None,
@@ -39,7 +39,7 @@ pub(super) async fn carry(
         return http1(&inner, stream, &connection, target, stop).await;
     };
     connection.place.place.charge(cost::TLS);
-    match Box::pin(tls.accept(stream, pace::FIRST)).await {
+    match Box::pin(tls.accept(stream, timeouts::FIRST)).await {
         Ok(stream) if tls::is_http2(&stream) => {
             Box::pin(http2(inner, stream, connection, target, stop)).await
         }
@@ -65,11 +65,11 @@ async fn http1<I: Stream>(
     };
     loop {
         place.charge(cost::HTTP1);
-        let serving = connection::http1(stream, answer, pace::Stalls::End, place, stop.clone());
+        let serving = connection::http1(stream, answer, timeouts::Stalls::End, place, stop.clone());
         let rests = Box::pin(serving).await;
         place.charge(-cost::HTTP1);
         let Some(again) = rests else { return };
-        if heard(again.tcp(), pace::idle(place), &stop).await.is_none() {
+        if heard(again.tcp(), timeouts::idle(place), &stop).await.is_none() {
             return;
         }
         stream = again;

@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::crowd::Place;
 use super::frames::Frames;
-use super::pace::{At, Look, Pace, Paced, REST, Stalls};
 use super::page;
+use super::timeouts::{Action, ConnectionTimeouts, Phase, REST, Stalls, TimedBody};
 use super::validator::{Next, ValidatedStream};
 
 /// The size limit of a request head. Bytes.
@@ -53,11 +53,11 @@ where
     R: Future<Output = Response<B>>,
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + From<axum::body::Body> + Unpin + 'static,
 {
-    let pace = Pace::new(stalls, Arc::clone(client));
-    let (io, verdicts) = ValidatedStream::new(io, pace.clone());
+    let timeouts = ConnectionTimeouts::new(stalls, Arc::clone(client));
+    let (io, verdicts) = ValidatedStream::new(io, timeouts.clone());
     let first = AtomicBool::new(true);
     let service = service_fn(|request| {
-        let answering = pace.answer();
+        let answering = timeouts.answer();
         let again = !first.swap(false, Relaxed) && !client.is_trusted();
         let response = verdicts.next().map(|next| (next, handler(request)));
         async move {
@@ -72,7 +72,7 @@ where
             if next == Next::Nothing && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| Paced::new(body, answering)))
+            Ok::<_, Infallible>(response.map(|body| TimedBody::new(body, answering)))
         }
     });
     let mut connection = http1::Builder::new()
@@ -81,7 +81,7 @@ where
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     let end = http1::UpgradeableConnection::graceful_shutdown;
-    match keep_pace(Pin::new(&mut connection), end, &pace, stop).await {
+    match enforce_timeouts(Pin::new(&mut connection), end, &timeouts, stop).await {
         Outcome::Ended => None,
         Outcome::Rests => {
             let parts = connection.into_parts()?;
@@ -99,14 +99,14 @@ where
     R: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
 {
-    let pace = Pace::new(Stalls::End, Arc::clone(client));
-    pace.at(At::Body);
+    let timeouts = ConnectionTimeouts::new(Stalls::End, Arc::clone(client));
+    timeouts.at(Phase::Body);
     let io = Frames::new(io, Arc::clone(client));
     let service = service_fn(|mut request: Request<Incoming>| {
-        let answering = pace.answer();
+        let answering = timeouts.answer();
         name_host(&mut request);
         let response = handler(request);
-        async { Ok::<_, Infallible>(response.await.map(|body| Paced::new(body, answering))) }
+        async { Ok::<_, Infallible>(response.await.map(|body| TimedBody::new(body, answering))) }
     });
     let connection = http2::Builder::new(AtOnce)
         .timer(TokioTimer::new())
@@ -119,7 +119,7 @@ where
         .adaptive_window(true)
         .serve_connection(TokioIo::new(io), service);
     let connection = pin!(connection);
-    keep_pace(connection, http2::Connection::graceful_shutdown, &pace, stop).await;
+    enforce_timeouts(connection, http2::Connection::graceful_shutdown, &timeouts, stop).await;
 }
 
 /// Polls a response once in place, and moves what takes longer to a task. Most responses to clients without a login are
@@ -149,13 +149,13 @@ enum Outcome {
 
 /// Drives a connection until it ends, its client exceeds a timeout, or it rests. After `stop` it is shut down
 /// gracefully.
-async fn keep_pace<C: Future>(
+async fn enforce_timeouts<C: Future>(
     mut connection: Pin<&mut C>,
     end: impl Fn(Pin<&mut C>),
-    pace: &Pace,
+    timeouts: &ConnectionTimeouts,
     stop: CancellationToken,
 ) -> Outcome {
-    let mut look = pin!(sleep_until(Instant::now() + REST));
+    let mut timer = pin!(sleep_until(Instant::now() + REST));
     // A separate child token: it is polled whenever the connection is, and threads would contend for a shared one.
     let stop = stop.child_token();
     let mut stopping = false;
@@ -168,10 +168,10 @@ async fn keep_pace<C: Future>(
                 stopping = true;
                 end(connection.as_mut());
             }
-            () = look.as_mut() => match pace.look(Instant::now()) {
-                Look::Again(next) => look.as_mut().reset(next),
-                Look::Rest => return Outcome::Rests,
-                Look::End => return Outcome::Ended,
+            () = timer.as_mut() => match timeouts.check(Instant::now()) {
+                Action::Again(next) => timer.as_mut().reset(next),
+                Action::Rest => return Outcome::Rests,
+                Action::End => return Outcome::Ended,
             },
         }
     }

@@ -6,7 +6,7 @@
 //! ports work. Only the request handler, `handler`, decides about a request.
 //!
 //! ```text
-//! listen -> crowd -> workers -> carry -> connection (validator, frames, pace) -> handler
+//! listen -> crowd -> workers -> carry -> connection (validator, frames, timeouts) -> handler
 //! handler -> context, deny
 //!      -> auth (cookie, header, password, failures, session)
 //!      -> origin, cors
@@ -44,7 +44,6 @@ mod login;
 mod metrics;
 mod origin;
 mod own;
-pub(crate) mod pace;
 pub(crate) mod page;
 mod pool;
 mod proxy;
@@ -53,6 +52,7 @@ mod rewrite;
 mod settings;
 mod state;
 mod target;
+pub(crate) mod timeouts;
 pub mod tls;
 mod upgrade;
 pub mod uri;

@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::crowd::cost;
-use super::pace::{At, Pace};
+use super::timeouts::{ConnectionTimeouts, Phase};
 use head::{Body, Head};
 
 /// What may follow a valid request.
@@ -87,7 +87,7 @@ pub(crate) struct ValidatedStream<I> {
     io: I,
     position: Position,
     verdicts: Verdicts,
-    pace: Pace,
+    timeouts: ConnectionTimeouts,
     /// The bytes that are charged for the unfinished head.
     charged: i32,
     /// Whether the client does not read what is written.
@@ -108,13 +108,13 @@ enum Position {
 
 impl<I> ValidatedStream<I> {
     /// Wraps a connection; returns the results for its requests as well.
-    pub(super) fn new(io: I, pace: Pace) -> (Self, Verdicts) {
+    pub(super) fn new(io: I, timeouts: ConnectionTimeouts) -> (Self, Verdicts) {
         let verdicts = Verdicts(Arc::default());
         let validated = Self {
             io,
             position: Position::Between,
             verdicts: verdicts.clone(),
-            pace,
+            timeouts,
             charged: 0,
             unsent: false,
         };
@@ -129,20 +129,20 @@ impl<I> ValidatedStream<I> {
 
     /// Reports the new position to the timeouts, unless it is only another piece of a body, and charges the unfinished
     /// head.
-    fn tell(&mut self, before: At) {
+    fn tell(&mut self, before: Phase) {
         let now = match &self.position {
-            Position::Between => At::Between,
-            Position::Head(_) => At::Head,
-            Position::Body(_) | Position::Beyond => At::Body,
+            Position::Between => Phase::Between,
+            Position::Head(_) => Phase::Head,
+            Position::Body(_) | Position::Beyond => Phase::Body,
         };
-        if (before, now) != (At::Body, At::Body) {
-            self.pace.at(now);
+        if (before, now) != (Phase::Body, Phase::Body) {
+            self.timeouts.at(now);
         }
         let size = if let Position::Head(head) = &self.position { head.size() } else { 0 };
         // It is hardly larger than [`head::LARGEST`].
         let charge = i32::try_from(size * COPIES).unwrap_or(i32::MAX);
         if charge >= self.charged + STEP || (charge == 0 && self.charged > 0) {
-            self.pace.place().charge((charge - self.charged) as isize);
+            self.timeouts.place().charge((charge - self.charged) as isize);
             self.charged = charge;
         }
     }
@@ -151,8 +151,8 @@ impl<I> ValidatedStream<I> {
     fn wrote<T>(&mut self, polled: Poll<T>) -> Poll<T> {
         if polled.is_pending() != self.unsent {
             self.unsent = polled.is_pending();
-            self.pace.unsent(self.unsent);
-            self.pace.place().charge(if self.unsent { cost::UNSENT } else { -cost::UNSENT });
+            self.timeouts.unsent(self.unsent);
+            self.timeouts.place().charge(if self.unsent { cost::UNSENT } else { -cost::UNSENT });
         }
         polled
     }
@@ -211,9 +211,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for ValidatedStream<I> {
         let bytes = &buffer.filled()[before..];
         if !bytes.is_empty() {
             let before = if matches!(self.position, Position::Body(_) | Position::Beyond) {
-                At::Body
+                Phase::Body
             } else {
-                At::Head
+                Phase::Head
             };
             self.look(bytes);
             self.tell(before);

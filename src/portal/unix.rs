@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use super::api::ErrorBody;
 use super::control;
 use crate::gateway::crowd::{Crowd, Peer, cost};
-use crate::gateway::pace::Stalls;
+use crate::gateway::timeouts::Stalls;
 use crate::gateway::{connection, listen};
 use crate::supervise::Asker;
 

@@ -1,7 +1,7 @@
 //! Tests with valid heads, invalid heads, and streams of heads in pieces.
 
 use crate::gateway::crowd::{Crowd, Peer};
-use crate::gateway::pace::Stalls;
+use crate::gateway::timeouts::Stalls;
 use std::io::Cursor;
 
 use proptest::prelude::*;
@@ -9,13 +9,13 @@ use tokio::io::AsyncReadExt;
 
 use super::*;
 
-fn pace() -> Pace {
-    Pace::new(Stalls::End, Crowd::of_ports().enter(Peer::User(None)))
+fn timeouts() -> ConnectionTimeouts {
+    ConnectionTimeouts::new(Stalls::End, Crowd::of_ports().enter(Peer::User(None)))
 }
 
 /// Passes the stream in pieces of these lengths, and the rest at once.
 fn validate(stream: &[u8], pieces: &[usize]) -> Verdicts {
-    let (mut validated, verdicts) = ValidatedStream::new((), pace());
+    let (mut validated, verdicts) = ValidatedStream::new((), timeouts());
     let mut rest = stream;
     for piece in pieces {
         let (here, more) = rest.split_at((*piece).min(rest.len()));
@@ -186,7 +186,7 @@ fn head_size_is_limited_and_idle_connections_are_small() {
 #[tokio::test]
 async fn bytes_pass_unchanged() {
     let stream = format!("{GOOD}\0\r\n{GOOD}{}", "\u{fc}\n".repeat(20_000));
-    let (mut validated, verdicts) = ValidatedStream::new(Cursor::new(stream.clone()), pace());
+    let (mut validated, verdicts) = ValidatedStream::new(Cursor::new(stream.clone()), timeouts());
     let mut passed = Vec::new();
     validated.read_to_end(&mut passed).await.unwrap();
     assert!(passed == stream.as_bytes());

@@ -42,7 +42,7 @@ pub(crate) enum Stalls {
 
 /// The position of a client within its stream of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum At {
+pub(super) enum Phase {
     /// Between two requests.
     Between,
     /// In a request head.
@@ -53,7 +53,7 @@ pub(super) enum At {
 
 /// What to do with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Action {
     /// Nothing, until this time.
     Again(Instant),
     /// The connection can rest: what it needs only during a request can be released.
@@ -69,7 +69,7 @@ pub(super) fn idle(place: &Place) -> Duration {
 
 /// The activity of one connection. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Pace(Arc<Inner>);
+pub(super) struct ConnectionTimeouts(Arc<Inner>);
 
 struct Inner {
     stalls: Stalls,
@@ -79,14 +79,14 @@ struct Inner {
     unsent: AtomicBool,
     /// Responses with data that the client has to read before there can be more.
     untaken: AtomicU32,
-    /// Whether a response has made progress since the last look.
+    /// Whether a response has made progress since the last check.
     moved: AtomicBool,
 }
 
 struct State {
     /// Requests that are being answered.
     answering: u32,
-    at: At,
+    phase: Phase,
     /// Since when the current head is awaited.
     head: Option<Instant>,
     /// Since when the connection is idle.
@@ -95,11 +95,11 @@ struct State {
     stalled: Option<Instant>,
 }
 
-impl Pace {
+impl ConnectionTimeouts {
     /// The timeouts of a connection whose next head is awaited from now on.
     pub(super) fn new(stalls: Stalls, place: Arc<Place>) -> Self {
         let now = Instant::now();
-        let state = State { answering: 0, at: At::Head, head: Some(now), idle: now, stalled: None };
+        let state = State { answering: 0, phase: Phase::Head, head: Some(now), idle: now, stalled: None };
         let (unsent, untaken, moved) = Default::default();
         Self(Arc::new(Inner { stalls, place, state: Mutex::new(state), unsent, untaken, moved }))
     }
@@ -110,10 +110,10 @@ impl Pace {
     }
 
     /// Records that data has come, and at which position it ends.
-    pub(super) fn at(&self, at: At) {
+    pub(super) fn at(&self, phase: Phase) {
         let mut state = self.state();
-        state.at = at;
-        if at != At::Head {
+        state.phase = phase;
+        if phase != Phase::Head {
             state.head = None;
         } else if state.head.is_none() {
             state.head = Some(Instant::now());
@@ -130,7 +130,7 @@ impl Pace {
         self.state().answering += 1;
         // The gateway takes the permits for its own connections after it knows whether the client is authenticated.
         let busy = if self.0.stalls == Stalls::Stay { self.0.place.permit(true) } else { None };
-        Answering { pace: self.clone(), _busy: busy }
+        Answering { timeouts: self.clone(), _busy: busy }
     }
 
     /// How long this client may send no request.
@@ -139,9 +139,9 @@ impl Pace {
     }
 
     /// Decides what to do now.
-    pub(super) fn look(&self, now: Instant) -> Look {
+    pub(super) fn check(&self, now: Instant) -> Action {
         let mut state = self.state();
-        let again = |when| if now < when { Look::Again(when) } else { Look::End };
+        let again = |when| if now < when { Action::Again(when) } else { Action::End };
         if state.answering > 0 {
             let moved = self.0.moved.swap(false, Relaxed);
             let untaken = self.0.untaken.load(Relaxed) == state.answering;
@@ -150,16 +150,16 @@ impl Pace {
             }
             let since = if untaken { *state.stalled.get_or_insert(now) } else { now };
             let ends = now >= since + IDLE && self.0.stalls == Stalls::End;
-            return if ends { Look::End } else { Look::Again(now + HEAD) };
+            return if ends { Action::End } else { Action::Again(now + HEAD) };
         }
         state.stalled = None;
         if let Some(since) = state.head {
             return again(since + if self.0.place.is_trusted() { HEAD } else { FIRST });
         }
-        if self.0.unsent.load(Relaxed) || state.at != At::Between || self.0.stalls == Stalls::Stay {
+        if self.0.unsent.load(Relaxed) || state.phase != Phase::Between || self.0.stalls == Stalls::Stay {
             return again(state.idle + self.idle());
         }
-        if now < state.idle + REST { Look::Again(state.idle + REST) } else { Look::Rest }
+        if now < state.idle + REST { Action::Again(state.idle + REST) } else { Action::Rest }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -169,52 +169,52 @@ impl Pace {
 
 /// Held while a request is being answered.
 pub(super) struct Answering {
-    pace: Pace,
+    timeouts: ConnectionTimeouts,
     _busy: Option<Permit>,
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let mut state = self.pace.state();
+        let mut state = self.timeouts.state();
         state.answering -= 1;
         state.idle = Instant::now();
     }
 }
 
 /// A response body whose progress is recorded.
-pub(super) struct Paced<B> {
+pub(super) struct TimedBody<B> {
     body: B,
     answering: Answering,
     /// Whether its last data waits for the client.
     untaken: bool,
 }
 
-impl<B> Paced<B> {
+impl<B> TimedBody<B> {
     pub(super) fn new(body: B, answering: Answering) -> Self {
         Self { body, answering, untaken: false }
     }
 
     fn turn(&mut self, client: bool) {
-        let pace = &self.answering.pace.0;
+        let timeouts = &self.answering.timeouts.0;
         if client {
-            pace.moved.store(true, Relaxed);
+            timeouts.moved.store(true, Relaxed);
         }
         match (self.untaken, client) {
-            (false, true) => pace.untaken.fetch_add(1, Relaxed),
-            (true, false) => pace.untaken.fetch_sub(1, Relaxed),
+            (false, true) => timeouts.untaken.fetch_add(1, Relaxed),
+            (true, false) => timeouts.untaken.fetch_sub(1, Relaxed),
             _ => 0,
         };
         self.untaken = client;
     }
 }
 
-impl<B> Drop for Paced<B> {
+impl<B> Drop for TimedBody<B> {
     fn drop(&mut self) {
         self.turn(false);
     }
 }
 
-impl<B: Body + Unpin> Body for Paced<B> {
+impl<B: Body + Unpin> Body for TimedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -260,57 +260,61 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// The timeouts of a client without a login, or of an authenticated one.
-    fn pace(stalls: Stalls, trusted: bool) -> Pace {
+    fn timeouts(stalls: Stalls, trusted: bool) -> ConnectionTimeouts {
         let place = Crowd::of_ports().enter(Peer::User(None));
         if trusted {
             place.trust();
         }
-        Pace::new(stalls, place)
+        ConnectionTimeouts::new(stalls, place)
     }
 
     #[tokio::test(start_paused = true)]
     async fn heads_and_idle_connections_have_deadlines_and_responses_do_not() {
         for (trusted, head) in [(false, FIRST), (true, HEAD)] {
-            let (start, pace) = (Instant::now(), pace(Stalls::End, trusted));
-            assert_eq!(pace.look(start), Look::Again(start + head));
-            assert_eq!(pace.look(start + head), Look::End, "nothing came");
+            let (start, timeouts) = (Instant::now(), timeouts(Stalls::End, trusted));
+            assert_eq!(timeouts.check(start), Action::Again(start + head));
+            assert_eq!(timeouts.check(start + head), Action::End, "nothing came");
 
             tokio::time::advance(SECOND).await;
-            pace.at(At::Head);
-            assert_eq!(pace.look(start + head), Look::End, "a part of a head does not extend the deadline");
-            pace.at(At::Between);
-            let answering = pace.answer();
+            timeouts.at(Phase::Head);
+            assert_eq!(
+                timeouts.check(start + head),
+                Action::End,
+                "a part of a head does not extend the deadline"
+            );
+            timeouts.at(Phase::Between);
+            let answering = timeouts.answer();
             let late = start + HEAD * 100;
-            assert_eq!(pace.look(late), Look::Again(late + HEAD));
+            assert_eq!(timeouts.check(late), Action::Again(late + HEAD));
 
             tokio::time::advance(HEAD * 100).await;
             drop(answering);
             let end = Instant::now();
-            assert_eq!(pace.look(end + SECOND), Look::Again(end + REST));
-            assert_eq!(pace.look(end + REST), Look::Rest);
-            pace.unsent(true);
+            assert_eq!(timeouts.check(end + SECOND), Action::Again(end + REST));
+            assert_eq!(timeouts.check(end + REST), Action::Rest);
+            timeouts.unsent(true);
             assert_eq!(
-                pace.look(end + REST),
-                Look::Again(end + pace.idle()),
+                timeouts.check(end + REST),
+                Action::Again(end + timeouts.idle()),
                 "the client has not read everything that was written"
             );
-            assert_eq!(pace.look(end + pace.idle()), Look::End);
-            pace.unsent(false);
-            pace.at(At::Body);
+            assert_eq!(timeouts.check(end + timeouts.idle()), Action::End);
+            timeouts.unsent(false);
+            timeouts.at(Phase::Body);
             assert_eq!(
-                pace.look(end + REST),
-                Look::Again(end + pace.idle()),
+                timeouts.check(end + REST),
+                Action::Again(end + timeouts.idle()),
                 "the connection does not rest within a body"
             );
 
             tokio::time::advance(SECOND).await;
-            pace.at(At::Head);
+            timeouts.at(Phase::Head);
             tokio::time::advance(SECOND).await;
-            pace.at(At::Head);
-            assert_eq!(pace.look(end + IDLE), Look::End);
+            timeouts.at(Phase::Head);
+            assert_eq!(timeouts.check(end + IDLE), Action::End);
             assert_eq!(
-                pace.look(end + SECOND),
-                Look::Again(end + SECOND + head),
+                timeouts.check(end + SECOND),
+                Action::Again(end + SECOND + head),
                 "from the head's first byte"
             );
         }
@@ -319,23 +323,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn client_that_does_not_read_is_ended_and_silent_service_is_not() {
         for (stalls, ends) in [(Stalls::End, true), (Stalls::Stay, false)] {
-            let pace = pace(stalls, true);
-            pace.at(At::Between);
-            let mut silent = Paced::new(once(None), pace.answer());
+            let timeouts = timeouts(stalls, true);
+            timeouts.at(Phase::Between);
+            let mut silent = TimedBody::new(once(None), timeouts.answer());
             assert!(!has_frame(&mut silent));
             let late = Instant::now() + IDLE * 10;
-            assert_eq!(pace.look(late), Look::Again(late + HEAD), "the service has to send first");
+            assert_eq!(timeouts.check(late), Action::Again(late + HEAD), "the service has to send first");
 
-            let mut untaken = Paced::new(once(Some("text")), pace.answer());
+            let mut untaken = TimedBody::new(once(Some("text")), timeouts.answer());
             assert!(has_frame(&mut untaken));
-            assert_ne!(pace.look(late + IDLE * 2), Look::End, "one of two answers waits for the service");
+            assert_ne!(
+                timeouts.check(late + IDLE * 2),
+                Action::End,
+                "one of two answers waits for the service"
+            );
             drop(silent);
             let first = late + IDLE * 3;
-            assert_ne!(pace.look(first), Look::End, "from the first look on");
-            assert_ne!(pace.look(first + IDLE - SECOND), Look::End);
-            assert_eq!(pace.look(first + IDLE) == Look::End, ends, "{stalls:?}");
+            assert_ne!(timeouts.check(first), Action::End, "from the first check on");
+            assert_ne!(timeouts.check(first + IDLE - SECOND), Action::End);
+            assert_eq!(timeouts.check(first + IDLE) == Action::End, ends, "{stalls:?}");
             drop(untaken);
-            assert_ne!(pace.look(Instant::now()), Look::End);
+            assert_ne!(timeouts.check(Instant::now()), Action::End);
         }
     }
 }
