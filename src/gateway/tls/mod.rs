@@ -9,8 +9,8 @@
 //! connections.
 
 mod files;
-mod keeper;
 mod pair;
+mod reloader;
 mod self_signed;
 
 use std::io;
@@ -28,7 +28,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::state::State;
 pub use files::{Files, Sources};
-use keeper::Keeper;
+use reloader::CertificateReloader;
 
 /// The first byte from a client that speaks TLS: a handshake record. No HTTP request line begins with it.
 pub const FIRST_BYTE: u8 = 0x16;
@@ -53,7 +53,7 @@ impl Tls {
     pub fn open(sources: Sources, state: Arc<State>) -> (Self, watch::Receiver<Vec<String>>) {
         let (shown, current) = watch::channel(None);
         let (told, problems) = watch::channel(Vec::new());
-        tokio::spawn(Keeper::new(sources, state, shown, told).run());
+        tokio::spawn(CertificateReloader::new(sources, state, shown, told).run());
         (Self { config: Arc::new(config(current.clone())), current }, problems)
     }
 

@@ -35,7 +35,7 @@ struct Look {
     problems: Vec<String>,
 }
 
-pub(super) struct Keeper {
+pub(super) struct CertificateReloader {
     sources: Sources,
     state: Arc<State>,
     shown: watch::Sender<Option<Arc<CertifiedKey>>>,
@@ -45,7 +45,7 @@ pub(super) struct Keeper {
     foreign: bool,
 }
 
-impl Keeper {
+impl CertificateReloader {
     pub(super) fn new(
         sources: Sources,
         state: Arc<State>,
