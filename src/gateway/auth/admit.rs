@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 
+use super::cookie_names::Purpose;
 use super::header::Presented;
-use super::jar::Purpose;
 use super::known::Known;
 use super::network::Network;
 use super::password::usable;
@@ -121,8 +121,8 @@ impl Auth {
     /// The cookie values that may be tokens themselves. The cookie name of http is used over https as well, as the
     /// guide of the provider says.
     fn token_cookies<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
-        let jar = self.inner.of_provider.then_some(&self.inner.jar);
-        jar.into_iter().flat_map(|jar| jar.values(headers, Purpose::Session, false))
+        let names = self.inner.of_provider.then_some(&self.inner.cookie_names);
+        names.into_iter().flat_map(|names| names.values(headers, Purpose::Session, false))
     }
 
     /// Handles cookie values that are not tokens. Such a value is counted as a guess, except a value of an ended
@@ -184,7 +184,7 @@ impl Auth {
 
     /// The valid session of a request, found by its cookies.
     pub fn session(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
-        let mut shown = self.inner.jar.values(headers, Purpose::Session, secure).peekable();
+        let mut shown = self.inner.cookie_names.values(headers, Purpose::Session, secure).peekable();
         shown.peek()?;
         // Read under the lock, without cloning the `Arc`: its reference count would be contended between threads.
         let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -196,12 +196,12 @@ impl Auth {
     /// The cookie of a new session, as the value of `Set-Cookie`. `secure`: the login came by https.
     pub fn log_in(&self, secure: bool) -> Option<HeaderValue> {
         self.inner.counts.logins.up();
-        self.inner.jar.set(&self.known().signers.sessions.issue(SystemTime::now(), secure), secure)
+        self.inner.cookie_names.set(&self.known().signers.sessions.issue(SystemTime::now(), secure), secure)
     }
 
     /// The browser that sends a login, if the right password was typed in that browser before.
     pub(crate) fn browser(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
-        let mut shown = self.inner.jar.values(headers, Purpose::Browser, secure);
+        let mut shown = self.inner.cookie_names.values(headers, Purpose::Browser, secure);
         let (known, now) = (self.known(), SystemTime::now());
         shown.find_map(|value| known.signers.browsers.open(value, now, secure)).map(|(browser, _)| browser)
     }
@@ -209,7 +209,9 @@ impl Auth {
     /// The cookie that identifies a browser after a login, as the value of `Set-Cookie` in the response of the login
     /// page.
     pub(crate) fn know_browser(&self, secure: bool) -> Option<HeaderValue> {
-        self.inner.jar.set_browser(&self.known().signers.browsers.issue(SystemTime::now(), secure), secure)
+        self.inner
+            .cookie_names
+            .set_browser(&self.known().signers.browsers.issue(SystemTime::now(), secure), secure)
     }
 
     /// The URI without its token, if the URI contains a valid token.
@@ -225,13 +227,13 @@ impl Auth {
     /// The cookie for the change from http to https after a client has sent a token by http, as the value of
     /// `Set-Cookie`.
     pub(crate) fn cross(&self) -> Option<HeaderValue> {
-        self.inner.jar.set_crossing(&self.known().signers.crossings.issue(SystemTime::now(), false))
+        self.inner.cookie_names.set_crossing(&self.known().signers.crossings.issue(SystemTime::now(), false))
     }
 
     /// The value that replaces that token in a link to https.
     pub(crate) fn crossing(&self, headers: &HeaderMap) -> Option<String> {
         let known = self.known();
-        let mut shown = self.inner.jar.values(headers, Purpose::Crossing, false);
+        let mut shown = self.inner.cookie_names.values(headers, Purpose::Crossing, false);
         String::from_utf8(shown.find(|shown| known.is_crossing(shown))?.to_vec()).ok()
     }
 

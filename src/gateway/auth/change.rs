@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use axum::http::{HeaderMap, HeaderValue};
 
+use super::cookie_names::Purpose;
 use super::credentials::{Password, password_problems, user_problems};
-use super::jar::Purpose;
 use super::{Auth, SessionId};
 use crate::config::secret::Secret;
 
@@ -65,7 +65,7 @@ impl Auth {
             let auth = self.clone();
             let _ = tokio::spawn(async move { auth.revoke(shown).await }).await;
         }
-        self.inner.jar.clear(secure)
+        self.inner.cookie_names.clear(secure)
     }
 
     fn shown(&self, headers: &HeaderMap, secure: bool) -> Vec<(SessionId, u64)> {
@@ -73,7 +73,7 @@ impl Auth {
         let schemes: &[bool] = if secure { &[true, false] } else { &[false] };
         let of = |secure: &bool| {
             let secure = *secure;
-            let values = self.inner.jar.values(headers, Purpose::Session, secure);
+            let values = self.inner.cookie_names.values(headers, Purpose::Session, secure);
             let sessions = values.filter_map(|value| known.signers.sessions.open(value, now, secure));
             sessions.filter(|(session, _)| !self.inner.sessions.is_revoked(*session)).collect::<Vec<_>>()
         };

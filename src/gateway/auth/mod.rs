@@ -10,13 +10,13 @@
 mod admit;
 mod change;
 mod cookie;
+mod cookie_names;
 mod counters;
 mod credentials;
 mod digest;
 mod failures;
 mod hashers;
 mod header;
-mod jar;
 mod kept;
 mod known;
 mod network;
@@ -110,7 +110,7 @@ struct Inner {
     /// Whether the configuration gives the cookie name of a provider. The guide of that provider then allows more uses
     /// of the cookie.
     of_provider: bool,
-    jar: jar::Jar,
+    cookie_names: cookie_names::CookieNames,
     sessions: session::Sessions,
     failures: failures::Failures,
     counts: Arc<counters::Counts>,
@@ -150,7 +150,7 @@ impl Auth {
         let inner = Inner {
             enabled: given.enabled,
             of_provider: given.cookie.is_some(),
-            jar: jar::Jar::new(given.cookie.as_deref(), &cookie_key),
+            cookie_names: cookie_names::CookieNames::new(given.cookie.as_deref(), &cookie_key),
             excluded: given.excluded,
             sessions,
             failures: failures::Failures::new(Arc::clone(&counts)),
@@ -200,7 +200,7 @@ impl Auth {
     /// user's name are removed even if the password is wrong: a service must not see a mistyped password either.
     /// `inside`: the client of this request has authenticated.
     pub fn strip(&self, headers: &mut HeaderMap, inside: bool) {
-        self.inner.jar.strip(headers);
+        self.inner.cookie_names.strip(headers);
         if let Some(referer) = headers.get(REFERER) {
             let ours = |token: &[u8]| self.known().is_ours(token, inside);
             if let Some(clean) = uri::referer_without_token(referer.as_bytes(), ours) {
@@ -226,7 +226,7 @@ impl Auth {
 
     /// Whether the `Set-Cookie` of a service would replace one of our cookies.
     pub fn is_our_cookie(&self, set_cookie: &HeaderValue) -> bool {
-        self.inner.jar.is_ours(set_cookie)
+        self.inner.cookie_names.is_ours(set_cookie)
     }
 
     /// A session guard for something long-lived. The guard costs almost nothing until its first call of

@@ -34,7 +34,7 @@ const BROWSER: &str = "_browser";
 const CROSSING: &str = "_crossing";
 
 /// The names of our cookies.
-pub(super) struct Jar {
+pub(super) struct CookieNames {
     http: String,
     https: String,
     browser_http: String,
@@ -53,7 +53,7 @@ pub(super) enum Purpose {
     Crossing,
 }
 
-impl Jar {
+impl CookieNames {
     /// `name` is the http name, if a provider expects a certain one.
     pub(super) fn new(name: Option<&str>, key: &Key) -> Self {
         let http = name.and_then(usable).map_or_else(
@@ -204,8 +204,8 @@ fn usable(name: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn jar() -> Jar {
-        Jar::new(Some("ours"), &[1; 32])
+    fn names() -> CookieNames {
+        CookieNames::new(Some("ours"), &[1; 32])
     }
 
     fn request(value: &str) -> HeaderMap {
@@ -224,30 +224,30 @@ mod tests {
             (Some(""), "desktopd_"),
             (None, "desktopd_"),
         ] {
-            let jar = Jar::new(wanted, &[1; 32]);
-            assert!(jar.http.starts_with(http), "{wanted:?}: {}", jar.http);
-            assert_eq!(jar.https, format!("__Host-{}", jar.http));
+            let names = CookieNames::new(wanted, &[1; 32]);
+            assert!(names.http.starts_with(http), "{wanted:?}: {}", names.http);
+            assert_eq!(names.https, format!("__Host-{}", names.http));
         }
-        assert_ne!(Jar::new(None, &[1; 32]).http, Jar::new(None, &[2; 32]).http);
+        assert_ne!(CookieNames::new(None, &[1; 32]).http, CookieNames::new(None, &[2; 32]).http);
     }
 
     #[test]
     fn each_scheme_has_its_own_cookie_name() {
-        let jar = jar();
+        let names = names();
         let headers = request("ours=1; __Host-ours=2; xours=3; ours =4; ours=5;ours=6");
         let found =
-            |secure| jar.values(&headers, Purpose::Session, secure).map(<[u8]>::to_vec).collect::<Vec<_>>();
+            |secure| names.values(&headers, Purpose::Session, secure).map(<[u8]>::to_vec).collect::<Vec<_>>();
         assert_eq!(found(false), [b"1", b"5", b"6"]);
         assert_eq!(found(true), [b"2"]);
-        let (http, https) = (jar.set("v", false).unwrap(), jar.set("v", true).unwrap());
+        let (http, https) = (names.set("v", false).unwrap(), names.set("v", true).unwrap());
         assert_eq!(http, "ours=v; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax");
         assert_eq!(https, "__Host-ours=v; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax; Secure");
-        assert_eq!((jar.clear(true).len(), jar.clear(false).len()), (3, 2));
+        assert_eq!((names.clear(true).len(), names.clear(false).len()), (3, 2));
     }
 
     #[test]
     fn our_cookies_are_stripped_and_other_cookies_stay() {
-        let jar = jar();
+        let names = names();
         for (sent, left) in [
             ("ours=x", None),
             ("a=1; ours=x; b=\"2; 3\"", Some("a=1; b=\"2; 3\"")),
@@ -258,19 +258,19 @@ mod tests {
             ("a=ours", Some("a=ours")),
         ] {
             let mut headers = request(sent);
-            jar.strip(&mut headers);
+            names.strip(&mut headers);
             assert_eq!(headers.get(COOKIE).map(|v| v.to_str().unwrap()), left, "{sent}");
         }
     }
 
     #[test]
     fn services_cannot_replace_our_cookies() {
-        let jar = jar();
+        let names = names();
         for line in ["ours=x; Path=/", "__Host-ours=x; Secure", " ours =x", "=ours=x", "= ours=x; Path=/"] {
-            assert!(jar.is_ours(&HeaderValue::from_static(line)), "{line}");
+            assert!(names.is_ours(&HeaderValue::from_static(line)), "{line}");
         }
         for line in ["sid=1; Path=/", "sid=ours=1", "sid=1; ours=2", ""] {
-            assert!(!jar.is_ours(&HeaderValue::from_static(line)), "{line}");
+            assert!(!names.is_ours(&HeaderValue::from_static(line)), "{line}");
         }
     }
 }
