@@ -56,7 +56,7 @@ impl Front {
         let (credentials, shown, weak) = credentials::of(config, state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
         let excluded = credentials.excluded.clone();
-        let auth = Auth::kept_in(Arc::clone(state), credentials, DEFAULT_COST);
+        let auth = Auth::stored_in(Arc::clone(state), credentials, DEFAULT_COST);
         let (tls, certificate, misnamed) = open_tls(config, state);
         let settings = gateway::Settings {
             names: public_links::names(config),

@@ -42,7 +42,7 @@ impl Auth {
         let epoch = rand::random();
         let mut sessions = inner.sessions.remembered(epoch);
         sessions.revoked.clear();
-        let written = inner.kept.write_chosen(user, &hash, &sessions).await;
+        let written = inner.store.write_chosen(user, &hash, &sessions).await;
         let password = Password::Hash(Secret::new(hash));
         let next = self.known().chosen((user, &password), &inner.making, &epoch);
         let era = next.era;
@@ -95,7 +95,7 @@ impl Auth {
             *current = epoch;
             inner.sessions.end_all(era);
         }
-        if let Err(error) = inner.kept.write_sessions(&inner.sessions.remembered(*current)).await {
+        if let Err(error) = inner.store.write_sessions(&inner.sessions.remembered(*current)).await {
             tracing::warn!("ended sessions may be valid again after the next start: {error}");
         }
     }

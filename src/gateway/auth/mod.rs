@@ -17,12 +17,12 @@ mod digest;
 mod failures;
 mod hashers;
 mod header;
-mod kept;
 mod known;
 mod network;
 mod password;
 mod queue;
 mod session;
+mod store;
 mod traffic;
 mod writing;
 
@@ -116,7 +116,7 @@ struct Inner {
     counts: Arc<counters::Counts>,
     known: RwLock<Arc<Known>>,
     making: Making,
-    kept: kept::Kept,
+    store: store::CredentialStore,
     writing: writing::Writing,
 }
 
@@ -124,24 +124,24 @@ impl Auth {
     /// An authenticator that stores nothing on disk. `cookie_key` signs the sessions. `cost` is the bcrypt cost
     /// ([`DEFAULT_COST`]) for a password that is given in plain text.
     pub fn new(credentials: Credentials, cookie_key: &[u8; 32], cost: u32) -> Self {
-        Self::with(credentials, *cookie_key, cost, kept::Kept::default())
+        Self::with(credentials, *cookie_key, cost, store::CredentialStore::default())
     }
 
     /// An authenticator that stores in `state` what must survive a restart: ended sessions, and credentials that
     /// replaced the given ones.
-    pub fn kept_in(state: Arc<State>, credentials: Credentials, cost: u32) -> Self {
+    pub fn stored_in(state: Arc<State>, credentials: Credentials, cost: u32) -> Self {
         let cookie_key = state.key("cookie-key");
-        let kept = kept::Kept::new(state, &credentials);
-        Self::with(credentials, cookie_key, cost, kept)
+        let store = store::CredentialStore::new(state, &credentials);
+        Self::with(credentials, cookie_key, cost, store)
     }
 
-    fn with(given: Credentials, cookie_key: Key, cost: u32, kept: kept::Kept) -> Self {
+    fn with(given: Credentials, cookie_key: Key, cost: u32, store: store::CredentialStore) -> Self {
         let counts = Arc::<counters::Counts>::default();
         let hashers = Arc::new(hashers::Hashers::new(hashers::THREADS, Arc::clone(&counts)));
         let making = Making { cookie_key, token_key: Keyed::random(), cost, hashers };
-        let remembered = kept.sessions();
+        let remembered = store.sessions();
         let mut known = Known::given(&given, &making, &remembered.epoch);
-        if let Some((user, password)) = kept.chosen() {
+        if let Some((user, password)) = store.chosen() {
             known = known.chosen((&user, &password), &making, &remembered.epoch);
         }
         let sessions = session::Sessions::default();
@@ -157,7 +157,7 @@ impl Auth {
             counts,
             known: RwLock::new(Arc::new(known)),
             making,
-            kept,
+            store,
             writing: writing::Writing::new(remembered.epoch),
         };
         Self { inner: Arc::new(inner) }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use super::cookie::SessionId;
-use super::kept::Remembered;
+use super::store::Remembered;
 
 /// How many revoked sessions are remembered. They are not removed at their expiry time: with a clock that was wrong,
 /// they would become valid again. When there are more, all sessions are ended.

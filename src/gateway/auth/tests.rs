@@ -26,7 +26,7 @@ fn fresh() -> Auth {
 
 /// The authenticator after a restart with the state in this folder.
 fn restarted(dir: &Path, credentials: Credentials) -> Auth {
-    Auth::kept_in(Arc::new(State::open(dir, "one").0), credentials, 4)
+    Auth::stored_in(Arc::new(State::open(dir, "one").0), credentials, 4)
 }
 
 fn request(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -144,7 +144,7 @@ async fn log_out_survives_a_restart_and_other_sessions_stay_valid() {
         assert!(!stolen.is_in(auth, false) && browsers[1].is_in(auth, false));
     }
     // Cookies of another machine are not valid here.
-    let elsewhere = Auth::kept_in(Arc::new(State::open(dir.path(), "two").0), credentials(), 4);
+    let elsewhere = Auth::stored_in(Arc::new(State::open(dir.path(), "two").0), credentials(), 4);
     assert!(!browsers[1].is_in(&elsewhere, false));
 }
 

@@ -77,13 +77,13 @@ impl Remembered {
 
 /// The storage. Without a state the values last as long as this process.
 #[derive(Clone, Default)]
-pub(super) struct Kept {
+pub(super) struct CredentialStore {
     state: Option<Arc<State>>,
     /// The fingerprint of the credentials in the environment.
     given: String,
 }
 
-impl Kept {
+impl CredentialStore {
     pub(super) fn new(state: Arc<State>, given: &Credentials) -> Self {
         let key: Key = state.key(FINGERPRINT_KEY);
         let (kind, value) = given.password.known();
@@ -187,17 +187,17 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             let open = || Arc::new(State::open(dir.path(), "one").0);
-            let kept = Kept::new(open(), &given("user", plain("given")));
+            let store = CredentialStore::new(open(), &given("user", plain("given")));
             let sessions = Remembered { epoch: [7; 16], revoked: HashMap::new() };
-            kept.write_chosen("ada", &hash, &sessions).await.unwrap();
-            let kept = Kept::new(open(), &given(user, password));
-            let chosen = kept.chosen();
+            store.write_chosen("ada", &hash, &sessions).await.unwrap();
+            let store = CredentialStore::new(open(), &given(user, password));
+            let chosen = store.chosen();
             assert_eq!(chosen.is_none(), wins);
             if let Some((user, Password::Hash(found))) = chosen {
                 assert_eq!((&*user, found.reveal()), ("ada", &*hash));
             }
             // Discarded permanently: the original environment does not bring them back.
-            let again = Kept::new(open(), &given("user", plain("given")));
+            let again = CredentialStore::new(open(), &given("user", plain("given")));
             assert_eq!(again.chosen().is_none(), wins);
             assert_eq!(again.sessions(), sessions);
             let files = std::fs::read_dir(dir.path()).unwrap().flatten();
@@ -212,16 +212,16 @@ mod tests {
     fn unreadable_state_gives_no_credentials_and_ends_all_sessions() {
         let dir = tempfile::tempdir().unwrap();
         let state = Arc::new(State::open(dir.path(), "one").0);
-        let kept = Kept::new(Arc::clone(&state), &given("user", plain("given")));
-        assert_eq!(kept.sessions().epoch, [0; 16]);
+        let store = CredentialStore::new(Arc::clone(&state), &given("user", plain("given")));
+        assert_eq!(store.sessions().epoch, [0; 16]);
         for broken in [&b""[..], b"{}", b"\xff", br#"{"user":"a","hash":"x","instead_of":""}"#] {
             state.set(CHOSEN, broken.to_vec()).unwrap();
-            assert!(kept.chosen().is_none());
+            assert!(store.chosen().is_none());
             assert_eq!(state.get(CHOSEN), None);
         }
         for broken in [&b""[..], b"\x01", &[2; 17], &[1; 18]] {
             state.set(SESSIONS, broken.to_vec()).unwrap();
-            assert_ne!(kept.sessions().epoch, kept.sessions().epoch, "{broken:?}");
+            assert_ne!(store.sessions().epoch, store.sessions().epoch, "{broken:?}");
         }
         let whole = Remembered { epoch: [3; 16], revoked: HashMap::from([([1; 16], 5), ([2; 16], 6)]) };
         assert_eq!(Remembered::decode(&whole.encode()), Some(whole));
