@@ -91,7 +91,9 @@ impl Auth {
             from: Network::of_browser(browser.id(), peer),
             known: true,
         });
-        if known.passwords.remembers(user, password, place) && !self.inner.failures.besieged(asker.from) {
+        if known.passwords.remembers(user, password, place)
+            && !self.inner.failures.is_under_attack(asker.from)
+        {
             return Ok(());
         }
         self.attempt(&known, user, vec![password.to_vec()], (place, asker)).await
@@ -104,7 +106,8 @@ impl Auth {
         let known = self.known();
         let (user, from) = (known.user.as_bytes(), Network::of(peer));
         let right = |shown: &Vec<u8>| known.passwords.remembers(user, shown, from);
-        if known.password_as_token && readings.iter().any(right) && !self.inner.failures.besieged(from) {
+        if known.password_as_token && readings.iter().any(right) && !self.inner.failures.is_under_attack(from)
+        {
             return Ok(());
         }
         if open {

@@ -10,7 +10,7 @@
 //!
 //! Invariants: memory is bounded; no client is refused for ever; a request with a valid session or token is not limited
 //! here, and neither is a password that was verified from the same network a short time ago, unless the network is
-//! under attack and cannot be banned (`besieged`); an attempt whose client disconnects while it waits is not counted. A
+//! under attack and cannot be banned (`is_under_attack`); an attempt whose client disconnects while it waits is not counted. A
 //! browser in which the right password was typed before is counted like a network of its own: it neither waits for nor
 //! is banned with the other clients of its address.
 
@@ -70,8 +70,8 @@ impl Failures {
     /// Whether a network is under attack that cannot be banned, because all users may share its address. A password
     /// that was verified a short time ago then has to wait for its turn like all other attempts: an immediate answer
     /// would let an attacker find the right password as fast as the network allows.
-    pub(super) fn besieged(&self, network: Network) -> bool {
-        self.lock().besieged(network.address, Instant::now())
+    pub(super) fn is_under_attack(&self, network: Network) -> bool {
+        self.lock().is_under_attack(network.address, Instant::now())
     }
 
     /// Waits until this address may try. The error is the time after which the client may try again.

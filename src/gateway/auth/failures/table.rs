@@ -64,7 +64,7 @@ pub(super) struct Record {
     /// Wrong tokens whose responses are delayed.
     pub(super) held: usize,
     /// Until when this address is treated as under attack. Only for addresses that cannot be banned.
-    besieged: Option<Instant>,
+    under_attack_until: Option<Instant>,
 }
 
 /// The state of a waiting attempt.
@@ -101,7 +101,7 @@ impl Record {
             waiting: Vec::new(),
             changed: Arc::default(),
             held: 0,
-            besieged: None,
+            under_attack_until: None,
         }
     }
 
@@ -139,14 +139,14 @@ impl Record {
             self.banned = Some(now + BAN);
             self.changed.notify_waiters();
         } else {
-            self.besieged = Some(now + BAN);
+            self.under_attack_until = Some(now + BAN);
         }
         self.public
     }
 
     /// Whether this address is under attack. The client that asks need not be the attacker.
-    pub(super) fn besieged(&self, now: Instant) -> bool {
-        self.besieged.is_some_and(|until| now < until)
+    pub(super) fn is_under_attack(&self, now: Instant) -> bool {
+        self.under_attack_until.is_some_and(|until| now < until)
     }
 
     fn forget(&mut self, now: Instant) {
@@ -164,7 +164,7 @@ impl Record {
     fn is_clean(&self, now: Instant) -> bool {
         self.is_idle()
             && self.banned(now).is_none()
-            && !self.besieged(now)
+            && !self.is_under_attack(now)
             && (self.failures == 0 || now >= self.last + MEMORY)
     }
 }
@@ -250,8 +250,8 @@ impl Table {
     }
 
     /// Whether an address is under attack that cannot be banned.
-    pub(super) fn besieged(&self, address: IpAddr, now: Instant) -> bool {
-        self.records.get(&address).is_some_and(|record| record.besieged(now))
+    pub(super) fn is_under_attack(&self, address: IpAddr, now: Instant) -> bool {
+        self.records.get(&address).is_some_and(|record| record.is_under_attack(now))
     }
 
     /// Records that an attempt was right, or wrong with this fingerprint. Returns whether the network is banned now.
@@ -289,11 +289,9 @@ impl Table {
     }
 
     fn tidy(&mut self, address: IpAddr) {
-        if self
-            .records
-            .get(&address)
-            .is_some_and(|record| record.is_idle() && record.failures == 0 && record.besieged.is_none())
-        {
+        if self.records.get(&address).is_some_and(|record| {
+            record.is_idle() && record.failures == 0 && record.under_attack_until.is_none()
+        }) {
             self.records.remove(&address);
         }
     }

@@ -204,13 +204,13 @@ async fn shared_address_under_attack_is_besieged_until_the_ban_time_ends() {
         fail(&failures, HOME).await.unwrap();
         fail(&failures, STRANGER).await.unwrap();
     }
-    assert!(!failures.besieged(home));
+    assert!(!failures.is_under_attack(home));
     fail(&failures, HOME).await.unwrap();
     fail(&failures, STRANGER).await.unwrap();
     // The public address is banned instead.
-    assert!(failures.besieged(home) && !failures.besieged(stranger));
+    assert!(failures.is_under_attack(home) && !failures.is_under_attack(stranger));
     failures.turn(HOME).await.unwrap().end(None);
-    assert!(failures.besieged(home), "a right attempt does not end it");
+    assert!(failures.is_under_attack(home), "a right attempt does not end it");
     tokio::time::advance(BAN).await;
-    assert!(!failures.besieged(home));
+    assert!(!failures.is_under_attack(home));
 }
