@@ -117,8 +117,8 @@ impl Auth {
         if known.password_as_token && readings.iter().any(|shown| usable(shown)) {
             return self.attempt(&known, user, readings, (from, Asker { from, known: false })).await;
         }
-        let mark = known.mark(readings.first().map_or(&[], Vec::as_slice));
-        Err(self.inner.failures.wrong(from, mark).await.err().map_or(Denied::Wrong, Denied::TooMany))
+        let fingerprint = known.fingerprint(readings.first().map_or(&[], Vec::as_slice));
+        Err(self.inner.failures.wrong(from, fingerprint).await.err().map_or(Denied::Wrong, Denied::TooMany))
     }
 
     /// The cookie values that may be tokens themselves. The cookie name of http is used over https as well, as the
@@ -136,8 +136,8 @@ impl Auth {
         let Some(shown) = self.token_cookies(headers).find(|shown| !cookie::is_shaped(shown)) else {
             return Denied::Stranger;
         };
-        let mark = self.known().mark(shown);
-        match self.inner.failures.wrong(Network::of(peer).aside(), mark).await {
+        let fingerprint = self.known().fingerprint(shown);
+        match self.inner.failures.wrong(Network::of(peer).aside(), fingerprint).await {
             Err(wait) if !navigation => Denied::TooMany(wait),
             _ => Denied::Stranger,
         }
@@ -152,9 +152,9 @@ impl Auth {
         (place, asker): (Network, Asker),
     ) -> Result<(), Denied> {
         let failures = &self.inner.failures;
-        let mark = known.passwords.mark(user, readings.first().map_or(&[], Vec::as_slice));
+        let fingerprint = known.passwords.fingerprint(user, readings.first().map_or(&[], Vec::as_slice));
         // A page that is still open repeats the credentials that its browser remembers. This is not a new guess.
-        if failures.knows(asker.from, mark).map_err(Denied::TooMany)? {
+        if failures.knows(asker.from, fingerprint).map_err(Denied::TooMany)? {
             return Err(Denied::Wrong);
         }
         let turn = failures.turn(asker.from).await.map_err(Denied::TooMany)?;
@@ -178,7 +178,7 @@ impl Auth {
                 auth.inner.making.hashers.learn(place);
             }
             drop(pass);
-            turn.end((!right).then_some(mark));
+            turn.end((!right).then_some(fingerprint));
             right
         });
         let right = attempt.await.unwrap_or(false);

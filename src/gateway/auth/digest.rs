@@ -41,10 +41,10 @@ impl Keyed {
 }
 
 /// A fingerprint of a wrong value. It distinguishes wrong values without storing them.
-pub(super) type Mark = u64;
+pub(super) type Fingerprint = u64;
 
 /// The fingerprint from a digest.
-pub(super) fn mark(digest: Digest) -> Mark {
+pub(super) fn fingerprint(digest: Digest) -> Fingerprint {
     digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 

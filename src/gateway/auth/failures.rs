@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::counters::Counts;
-use super::digest::Mark;
+use super::digest::Fingerprint;
 use super::network::Network;
 use table::{COME_BACK, Look, Table};
 
@@ -62,8 +62,8 @@ impl Failures {
     }
 
     /// Whether this network has sent the same wrong value already.
-    pub(super) fn knows(&self, network: Network, mark: Mark) -> Result<bool, Duration> {
-        let look = self.lock().knows(network, mark, Instant::now());
+    pub(super) fn knows(&self, network: Network, fingerprint: Fingerprint) -> Result<bool, Duration> {
+        let look = self.lock().knows(network, fingerprint, Instant::now());
         look.map_err(|wait| self.refused(wait))
     }
 
@@ -96,7 +96,7 @@ impl Failures {
     }
 
     /// Counts a wrong token and delays the response. The check of a token is cheap, so it needs no turn.
-    pub(super) async fn wrong(&self, network: Network, mark: Mark) -> Result<(), Duration> {
+    pub(super) async fn wrong(&self, network: Network, fingerprint: Fingerprint) -> Result<(), Duration> {
         let pause = {
             let mut table = self.lock();
             let now = Instant::now();
@@ -104,12 +104,12 @@ impl Failures {
             if let Some(wait) = record.banned(now) {
                 return Err(self.refused(wait));
             }
-            if record.knows(mark) {
+            if record.knows(fingerprint) {
                 return Ok(());
             }
             self.counts.attempts.up();
             self.counts.failures.up();
-            if record.fail(mark, now) {
+            if record.fail(fingerprint, now) {
                 self.counts.bans.up();
             }
             let pause = record.pause();
@@ -163,7 +163,7 @@ impl Drop for Place<'_> {
 
 impl Turn {
     /// Ends the attempt: it was right (`None`), or wrong with this fingerprint.
-    pub(super) fn end(self, wrong: Option<Mark>) {
+    pub(super) fn end(self, wrong: Option<Fingerprint>) {
         let counts = &self.failures.counts;
         counts.attempts.up();
         if wrong.is_some() {

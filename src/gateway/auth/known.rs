@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::cookie::Signer;
 use super::credentials::{Credentials, Password};
-use super::digest::{Digest, Key, Keyed, Mark, mark, same};
+use super::digest::{Digest, Fingerprint, Key, Keyed, fingerprint, same};
 use super::hashers::Hashers;
 use super::password::Passwords;
 use crate::config::secret::Secret;
@@ -128,8 +128,8 @@ impl Known {
     }
 
     /// The fingerprint of a wrong token.
-    pub(super) fn mark(&self, token: &[u8]) -> Mark {
-        mark(self.token_key.digest(&[token, b"wrong"]))
+    pub(super) fn fingerprint(&self, token: &[u8]) -> Fingerprint {
+        fingerprint(self.token_key.digest(&[token, b"wrong"]))
     }
 
     pub(super) fn is_token(&self, token: &[u8]) -> bool {

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::Password;
-use super::digest::{Digest, Keyed, Mark, mark, same};
+use super::digest::{Digest, Fingerprint, Keyed, fingerprint, same};
 use super::hashers::Hashers;
 use super::network::Network;
 use crate::config::env::PASSWORD_LIMIT;
@@ -89,8 +89,8 @@ impl Passwords {
     }
 
     /// The fingerprint of a wrong pair.
-    pub(super) fn mark(&self, user: &[u8], password: &[u8]) -> Mark {
-        mark(self.key.digest(&[user, password]))
+    pub(super) fn fingerprint(&self, user: &[u8], password: &[u8]) -> Fingerprint {
+        fingerprint(self.key.digest(&[user, password]))
     }
 
     /// Whether the pair is right. The caller has waited for a free thread.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::super::digest::Mark;
+use super::super::digest::Fingerprint;
 use super::super::network::Network;
 
 /// When a client may try again whose attempt did not get its turn in time.
@@ -52,7 +52,7 @@ pub(super) struct Record {
     recent: Vec<Instant>,
     last: Instant,
     /// The fingerprints of the last few wrong values.
-    mistakes: VecDeque<Mark>,
+    mistakes: VecDeque<Fingerprint>,
     banned: Option<Instant>,
     /// No attempt is checked before this time.
     open_at: Instant,
@@ -119,14 +119,14 @@ impl Record {
     }
 
     /// Whether this wrong value was sent a short time ago.
-    pub(super) fn knows(&self, mark: Mark) -> bool {
-        self.mistakes.contains(&mark)
+    pub(super) fn knows(&self, fingerprint: Fingerprint) -> bool {
+        self.mistakes.contains(&fingerprint)
     }
 
     /// Counts one more failure. Returns whether it causes a ban.
-    pub(super) fn fail(&mut self, mark: Mark, now: Instant) -> bool {
+    pub(super) fn fail(&mut self, fingerprint: Fingerprint, now: Instant) -> bool {
         self.mistakes.truncate(MISTAKES - 1);
-        self.mistakes.push_front(mark);
+        self.mistakes.push_front(fingerprint);
         self.failures = self.failures.saturating_add(1);
         self.last = now;
         self.recent.retain(|at| now.duration_since(*at) < WINDOW);
@@ -182,10 +182,15 @@ impl Table {
     }
 
     /// Whether a network has sent this wrong value already. The error is the remaining time of a ban.
-    pub(super) fn knows(&mut self, network: Network, mark: Mark, now: Instant) -> Result<bool, Duration> {
+    pub(super) fn knows(
+        &mut self,
+        network: Network,
+        fingerprint: Fingerprint,
+        now: Instant,
+    ) -> Result<bool, Duration> {
         let Some(record) = self.records.get_mut(&network.address) else { return Ok(false) };
         record.forget(now);
-        record.banned(now).map_or_else(|| Ok(record.knows(mark)), Err)
+        record.banned(now).map_or_else(|| Ok(record.knows(fingerprint)), Err)
     }
 
     /// Adds a waiting attempt, as the newest. If too many wait, the oldest attempt of a network is refused.
@@ -255,9 +260,9 @@ impl Table {
     }
 
     /// Records that an attempt was right, or wrong with this fingerprint. Returns whether the network is banned now.
-    pub(super) fn end(&mut self, address: IpAddr, wrong: Option<Mark>, now: Instant) -> bool {
+    pub(super) fn end(&mut self, address: IpAddr, wrong: Option<Fingerprint>, now: Instant) -> bool {
         let Some(record) = self.records.get_mut(&address) else { return false };
-        let Some(mark) = wrong else {
+        let Some(fingerprint) = wrong else {
             record.failures = 0;
             // Clients that share an address need not be the same user: the failures of an attacker are kept.
             if record.public {
@@ -266,7 +271,7 @@ impl Table {
             record.open_at = now;
             return false;
         };
-        let banned = record.fail(mark, now);
+        let banned = record.fail(fingerprint, now);
         record.open_at = now + record.pause();
         banned
     }

@@ -16,7 +16,7 @@ fn failures() -> Failures {
 }
 
 /// The fingerprint of a new wrong value.
-fn new() -> Mark {
+fn new() -> Fingerprint {
     rand::random()
 }
 
@@ -91,22 +91,22 @@ async fn wrong_tokens_count_without_taking_turns() {
 #[tokio::test(start_paused = true)]
 async fn repeated_wrong_value_is_not_counted_again() {
     let failures = failures();
-    let mark = new();
-    assert_eq!(failures.knows(STRANGER, mark), Ok(false));
-    failures.turn(STRANGER).await.ok().unwrap().end(Some(mark));
+    let fingerprint = new();
+    assert_eq!(failures.knows(STRANGER, fingerprint), Ok(false));
+    failures.turn(STRANGER).await.ok().unwrap().end(Some(fingerprint));
     for _ in 0..20 {
-        assert_eq!(failures.knows(STRANGER, mark), Ok(true));
-        failures.wrong(STRANGER, mark).await.unwrap();
+        assert_eq!(failures.knows(STRANGER, fingerprint), Ok(true));
+        failures.wrong(STRANGER, fingerprint).await.unwrap();
     }
     assert_eq!((failures.counts.read().failures, failures.counts.read().bans), (1, 0));
     assert_eq!(failures.knows(STRANGER, new()), Ok(false));
-    assert_eq!(failures.knows(HOME, mark), Ok(false), "that of another");
+    assert_eq!(failures.knows(HOME, fingerprint), Ok(false), "that of another");
     for _ in 0..4 {
         fail(&failures, STRANGER).await.unwrap();
     }
-    assert_eq!(failures.knows(STRANGER, mark), Err(BAN));
+    assert_eq!(failures.knows(STRANGER, fingerprint), Err(BAN));
     tokio::time::advance(MEMORY).await;
-    assert_eq!(failures.knows(STRANGER, mark), Ok(false), "forgotten like all failures");
+    assert_eq!(failures.knows(STRANGER, fingerprint), Ok(false), "forgotten like all failures");
 }
 
 #[tokio::test(start_paused = true)]
