@@ -242,6 +242,6 @@ impl Auth {
 
     /// Whether `known` is still the current generation of credentials.
     pub(super) fn is_current(&self, known: &Known) -> bool {
-        self.known().era == known.era
+        self.known().generation == known.generation
     }
 }

@@ -38,18 +38,18 @@ impl Auth {
 
     async fn take_over(&self, user: &str, hash: String) -> Option<String> {
         let inner = &self.inner;
-        let mut current = inner.writing.epoch.lock().await;
-        let epoch = rand::random();
-        let mut sessions = inner.sessions.remembered(epoch);
+        let mut current = inner.writing.generation_id.lock().await;
+        let generation_id = rand::random();
+        let mut sessions = inner.sessions.remembered(generation_id);
         sessions.revoked.clear();
         let written = inner.store.write_chosen(user, &hash, &sessions).await;
         let password = Password::Hash(Secret::new(hash));
-        let next = self.known().chosen((user, &password), &inner.making, &epoch);
-        let era = next.era;
+        let next = self.known().chosen((user, &password), &inner.making, &generation_id);
+        let generation = next.generation;
         *inner.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
-        *current = epoch;
+        *current = generation_id;
         // After the replacement: all requests that were accepted before it belong to an older generation.
-        inner.sessions.end_all(era);
+        inner.sessions.end_all(generation);
         tracing::info!("the credentials of the web services were changed; all sessions have ended");
         let error = written.err()?;
         tracing::warn!("the new credentials of the web services do not survive a restart: {error}");
@@ -83,17 +83,17 @@ impl Auth {
     async fn revoke(&self, shown: Vec<(SessionId, u64)>) {
         let inner = &self.inner;
         let room = shown.iter().all(|(session, end)| inner.sessions.revoke(*session, *end));
-        let mut current = inner.writing.epoch.lock().await;
+        let mut current = inner.writing.generation_id.lock().await;
         if !room {
             // The table of revoked sessions is full. All sessions are ended, because a revoked session must not become
             // valid again.
             tracing::warn!("too many sessions were ended one by one; all sessions are ended");
-            let epoch = rand::random();
-            let next = self.known().in_epoch(&inner.making, &epoch);
-            let era = next.era;
+            let generation_id = rand::random();
+            let next = self.known().with_generation_id(&inner.making, &generation_id);
+            let generation = next.generation;
             *inner.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
-            *current = epoch;
-            inner.sessions.end_all(era);
+            *current = generation_id;
+            inner.sessions.end_all(generation);
         }
         if let Err(error) = inner.store.write_sessions(&inner.sessions.remembered(*current)).await {
             tracing::warn!("ended sessions may be valid again after the next start: {error}");

@@ -38,7 +38,7 @@ const CHARACTERS: usize = (BYTES * 4).div_ceil(3);
 pub struct SessionId {
     id: [u8; 16],
     /// The generation number of the credentials that it was opened with: how often they had been changed.
-    era: u32,
+    generation: u32,
 }
 
 impl SessionId {
@@ -46,13 +46,13 @@ impl SessionId {
         self.id
     }
 
-    pub(super) fn era(self) -> u32 {
-        self.era
+    pub(super) fn generation(self) -> u32 {
+        self.generation
     }
 
     #[cfg(test)]
     pub(crate) fn random() -> Self {
-        Self { id: rand::random(), era: 0 }
+        Self { id: rand::random(), generation: 0 }
     }
 }
 
@@ -60,30 +60,30 @@ impl SessionId {
 pub(super) struct Signer {
     http: Keyed,
     https: Keyed,
-    era: u32,
+    generation: u32,
     lifetime: Duration,
 }
 
 impl Signer {
     /// A signer with `key` for sessions that belong to the credentials in `binding`.
-    pub(super) fn new(key: &Key, era: u32, binding: &[&[u8]]) -> Self {
-        Self::of(b"session", LIFETIME, (key, era, binding))
+    pub(super) fn new(key: &Key, generation: u32, binding: &[&[u8]]) -> Self {
+        Self::of(b"session", LIFETIME, (key, generation, binding))
     }
 
     /// A signer for values that only prove an earlier login from this browser with the credentials in `binding`.
-    pub(super) fn of_browsers(key: &Key, era: u32, binding: &[&[u8]]) -> Self {
-        Self::of(b"browser", BROWSER_LIFETIME, (key, era, binding))
+    pub(super) fn of_browsers(key: &Key, generation: u32, binding: &[&[u8]]) -> Self {
+        Self::of(b"browser", BROWSER_LIFETIME, (key, generation, binding))
     }
 
     /// A signer for values that open a session by https after a token has come by http.
-    pub(super) fn of_crossings(key: &Key, era: u32, binding: &[&[u8]]) -> Self {
-        Self::of(b"crossing", CROSSING_LIFETIME, (key, era, binding))
+    pub(super) fn of_crossings(key: &Key, generation: u32, binding: &[&[u8]]) -> Self {
+        Self::of(b"crossing", CROSSING_LIFETIME, (key, generation, binding))
     }
 
-    fn of(purpose: &[u8], lifetime: Duration, (key, era, binding): (&Key, u32, &[&[u8]])) -> Self {
+    fn of(purpose: &[u8], lifetime: Duration, (key, generation, binding): (&Key, u32, &[&[u8]])) -> Self {
         let key = Keyed::new(key);
         let of = |kind: &[u8]| Keyed::new(&key.digest(&[&[purpose, kind], binding].concat()));
-        Self { http: of(b"http"), https: of(b"https"), era, lifetime }
+        Self { http: of(b"http"), https: of(b"https"), generation, lifetime }
     }
 
     /// The cookie value of a new session.
@@ -108,7 +108,7 @@ impl Signer {
             return None;
         }
         let (end, now) = (u64::from_be_bytes(*end), seconds(now));
-        let session = SessionId { id: *id, era: self.era };
+        let session = SessionId { id: *id, generation: self.generation };
         (now < end && end - now <= (self.lifetime + SLACK).as_secs()).then_some((session, end))
     }
 

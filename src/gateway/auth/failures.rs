@@ -10,9 +10,9 @@
 //!
 //! Invariants: memory is bounded; no client is refused for ever; a request with a valid session or token is not limited
 //! here, and neither is a password that was verified from the same network a short time ago, unless the network is
-//! under attack and cannot be banned (`is_under_attack`); an attempt whose client disconnects while it waits is not counted. A
-//! browser in which the right password was typed before is counted like a network of its own: it neither waits for nor
-//! is banned with the other clients of its address.
+//! under attack and cannot be banned (`is_under_attack`); an attempt whose client disconnects while it waits is not
+//! counted. A browser in which the right password was typed before is counted like a network of its own: it neither
+//! waits for nor is banned with the other clients of its address.
 
 mod table;
 

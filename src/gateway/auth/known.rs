@@ -23,13 +23,13 @@ impl Making {
         Arc::new(Passwords::new(user, password.clone(), self.cost, Arc::clone(&self.hashers)))
     }
 
-    fn signers(&self, era: u32, epoch: &[u8; 16], user: &str, source: &str) -> Signers {
-        let binding: &[&[u8]] = &[epoch, user.as_bytes(), source.as_bytes()];
+    fn signers(&self, generation: u32, generation_id: &[u8; 16], user: &str, source: &str) -> Signers {
+        let binding: &[&[u8]] = &[generation_id, user.as_bytes(), source.as_bytes()];
         let key = &self.cookie_key;
         Signers {
-            sessions: Signer::new(key, era, binding),
-            browsers: Signer::of_browsers(key, era, binding),
-            crossings: Signer::of_crossings(key, era, binding),
+            sessions: Signer::new(key, generation, binding),
+            browsers: Signer::of_browsers(key, generation, binding),
+            crossings: Signer::of_crossings(key, generation, binding),
         }
     }
 }
@@ -55,17 +55,17 @@ pub(super) struct Known {
     /// Whether the password is accepted in place of a token.
     pub(super) password_as_token: bool,
     /// The generation number: how often the credentials were changed.
-    pub(super) era: u32,
+    pub(super) generation: u32,
     /// Whether user and password were set at run time instead of given at the start.
     pub(super) chosen: bool,
 }
 
 impl Known {
-    pub(super) fn given(credentials: &Credentials, making: &Making, epoch: &[u8; 16]) -> Self {
+    pub(super) fn given(credentials: &Credentials, making: &Making, generation_id: &[u8; 16]) -> Self {
         let Credentials { user, password, tokens, password_as_token, .. } = credentials;
         let tokens = tokens.iter().map(|token| token.reveal().as_bytes()).filter(|token| !token.is_empty());
         let (_, source) = password.known();
-        let signers = making.signers(0, epoch, user, source);
+        let signers = making.signers(0, generation_id, user, source);
         Self {
             user: user.clone(),
             former: None,
@@ -75,7 +75,7 @@ impl Known {
             token_key: making.token_key.clone(),
             tokens: tokens.map(|token| making.token_key.digest(&[token])).collect(),
             password_as_token: *password_as_token,
-            era: 0,
+            generation: 0,
             chosen: false,
         }
     }
@@ -85,11 +85,11 @@ impl Known {
         &self,
         (user, password): (&str, &Password),
         making: &Making,
-        epoch: &[u8; 16],
+        generation_id: &[u8; 16],
     ) -> Self {
-        let era = self.era + 1;
+        let generation = self.generation + 1;
         let (_, source) = password.known();
-        let signers = making.signers(era, epoch, user, source);
+        let signers = making.signers(generation, generation_id, user, source);
         Self {
             user: user.to_owned(),
             former: Some(self.user.clone()),
@@ -99,15 +99,15 @@ impl Known {
             token_key: self.token_key.clone(),
             tokens: self.tokens.clone(),
             password_as_token: self.password_as_token,
-            era,
+            generation,
             chosen: true,
         }
     }
 
     /// The same with another random generation id, so that no existing session is valid.
-    pub(super) fn in_epoch(&self, making: &Making, epoch: &[u8; 16]) -> Self {
-        let era = self.era + 1;
-        let signers = making.signers(era, epoch, &self.user, self.source.reveal());
+    pub(super) fn with_generation_id(&self, making: &Making, generation_id: &[u8; 16]) -> Self {
+        let generation = self.generation + 1;
+        let signers = making.signers(generation, generation_id, &self.user, self.source.reveal());
         Self {
             user: self.user.clone(),
             former: self.former.clone(),
@@ -117,7 +117,7 @@ impl Known {
             token_key: self.token_key.clone(),
             tokens: self.tokens.clone(),
             password_as_token: self.password_as_token,
-            era,
+            generation,
             chosen: self.chosen,
         }
     }

@@ -140,12 +140,12 @@ impl Auth {
         let hashers = Arc::new(hashers::Hashers::new(hashers::THREADS, Arc::clone(&counts)));
         let making = Making { cookie_key, token_key: Keyed::random(), cost, hashers };
         let remembered = store.sessions();
-        let mut known = Known::given(&given, &making, &remembered.epoch);
+        let mut known = Known::given(&given, &making, &remembered.generation_id);
         if let Some((user, password)) = store.chosen() {
-            known = known.chosen((&user, &password), &making, &remembered.epoch);
+            known = known.chosen((&user, &password), &making, &remembered.generation_id);
         }
         let sessions = session::Sessions::default();
-        sessions.end_all(known.era);
+        sessions.end_all(known.generation);
         sessions.remember(remembered.revoked);
         let inner = Inner {
             enabled: given.enabled,
@@ -158,7 +158,7 @@ impl Auth {
             known: RwLock::new(Arc::new(known)),
             making,
             store,
-            writing: writing::Writing::new(remembered.epoch),
+            writing: writing::Writing::new(remembered.generation_id),
         };
         Self { inner: Arc::new(inner) }
     }

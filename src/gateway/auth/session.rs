@@ -29,7 +29,7 @@ struct Shared {
     /// How often everything was closed. All that began before the last time has to end.
     closings: AtomicU64,
     /// The current generation number. Only sessions of this generation are valid.
-    era: AtomicU32,
+    generation: AtomicU32,
     /// Avoids the lock below until the first logout.
     any_revoked: AtomicBool,
     /// The revoked sessions, with their original expiry time.
@@ -136,7 +136,7 @@ impl Sessions {
     }
 
     pub(super) fn is_revoked(&self, session: SessionId) -> bool {
-        if session.era() != self.shared.era.load(Ordering::Acquire) {
+        if session.generation() != self.shared.generation.load(Ordering::Acquire) {
             return true;
         }
         self.shared.any_revoked.load(Ordering::Acquire)
@@ -144,15 +144,15 @@ impl Sessions {
     }
 
     /// The values that must survive a restart, in the generation with this random id.
-    pub(super) fn remembered(&self, epoch: [u8; 16]) -> Remembered {
+    pub(super) fn remembered(&self, generation_id: [u8; 16]) -> Remembered {
         let revoked = self.shared.revoked.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Remembered { epoch, revoked }
+        Remembered { generation_id, revoked }
     }
 
-    /// Ends all sessions: from now on only sessions of the generation `era` are valid. The list of revoked sessions is
+    /// Ends all sessions: from now on only sessions of this `generation` are valid. The list of revoked sessions is
     /// cleared, because their cookies are not valid any more.
-    pub(super) fn end_all(&self, era: u32) {
-        self.shared.era.store(era, Ordering::Release);
+    pub(super) fn end_all(&self, generation: u32) {
+        self.shared.generation.store(generation, Ordering::Release);
         self.remember(HashMap::new());
         self.close_all();
     }

@@ -47,7 +47,7 @@ struct Chosen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Remembered {
     /// The random id of the current session generation. All sessions that were signed in another generation have ended.
-    pub(super) epoch: [u8; 16],
+    pub(super) generation_id: [u8; 16],
     /// Sessions that were ended one by one, with their original expiry time.
     pub(super) revoked: HashMap<[u8; 16], u64>,
 }
@@ -55,7 +55,7 @@ pub(super) struct Remembered {
 impl Remembered {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
-        bytes.extend(self.epoch);
+        bytes.extend(self.generation_id);
         for (id, end) in &self.revoked {
             bytes.extend(id);
             bytes.extend(end.to_be_bytes());
@@ -65,13 +65,13 @@ impl Remembered {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (&VERSION, rest) = bytes.split_first()? else { return None };
-        let (epoch, rest) = rest.split_first_chunk::<16>()?;
+        let (generation_id, rest) = rest.split_first_chunk::<16>()?;
         let (entries, []) = rest.as_chunks::<24>() else { return None };
         let revoked = entries.iter().filter_map(|entry| {
             let (id, end) = entry.split_first_chunk::<16>()?;
             Some((*id, u64::from_be_bytes(end.try_into().ok()?)))
         });
-        Some(Self { epoch: *epoch, revoked: revoked.collect() })
+        Some(Self { generation_id: *generation_id, revoked: revoked.collect() })
     }
 }
 
@@ -115,7 +115,7 @@ impl CredentialStore {
     /// Which sessions have ended. If the stored value cannot be read, all sessions have ended.
     pub(super) fn sessions(&self) -> Remembered {
         let value = self.state.as_ref().and_then(|state| state.get(SESSIONS));
-        let none = |epoch| Remembered { epoch, revoked: HashMap::new() };
+        let none = |generation_id| Remembered { generation_id, revoked: HashMap::new() };
         value.map_or_else(
             || none([0; 16]),
             |value| Remembered::decode(&value).unwrap_or_else(|| none(rand::random())),
@@ -188,7 +188,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let open = || Arc::new(State::open(dir.path(), "one").0);
             let store = CredentialStore::new(open(), &given("user", plain("given")));
-            let sessions = Remembered { epoch: [7; 16], revoked: HashMap::new() };
+            let sessions = Remembered { generation_id: [7; 16], revoked: HashMap::new() };
             store.write_chosen("ada", &hash, &sessions).await.unwrap();
             let store = CredentialStore::new(open(), &given(user, password));
             let chosen = store.chosen();
@@ -213,7 +213,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = Arc::new(State::open(dir.path(), "one").0);
         let store = CredentialStore::new(Arc::clone(&state), &given("user", plain("given")));
-        assert_eq!(store.sessions().epoch, [0; 16]);
+        assert_eq!(store.sessions().generation_id, [0; 16]);
         for broken in [&b""[..], b"{}", b"\xff", br#"{"user":"a","hash":"x","instead_of":""}"#] {
             state.set(CHOSEN, broken.to_vec()).unwrap();
             assert!(store.chosen().is_none());
@@ -221,9 +221,10 @@ mod tests {
         }
         for broken in [&b""[..], b"\x01", &[2; 17], &[1; 18]] {
             state.set(SESSIONS, broken.to_vec()).unwrap();
-            assert_ne!(store.sessions().epoch, store.sessions().epoch, "{broken:?}");
+            assert_ne!(store.sessions().generation_id, store.sessions().generation_id, "{broken:?}");
         }
-        let whole = Remembered { epoch: [3; 16], revoked: HashMap::from([([1; 16], 5), ([2; 16], 6)]) };
+        let whole =
+            Remembered { generation_id: [3; 16], revoked: HashMap::from([([1; 16], 5), ([2; 16], 6)]) };
         assert_eq!(Remembered::decode(&whole.encode()), Some(whole));
     }
 }

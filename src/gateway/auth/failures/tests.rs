@@ -197,7 +197,7 @@ async fn memory_is_bounded_and_a_network_has_one_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shared_address_under_attack_is_besieged_until_the_ban_time_ends() {
+async fn shared_address_is_under_attack_until_the_ban_time_ends() {
     let failures = failures();
     let (home, stranger) = (HOME, STRANGER);
     for _ in 0..4 {
