@@ -47,7 +47,7 @@
 //!
 //! A request passes from a client to a service and back:
 //!
-//! 1. `gateway/listen.rs` accepts, `gateway/crowd.rs` limits connections, `gateway/workers.rs` gives them to
+//! 1. `gateway/listen.rs` accepts, `gateway/limits.rs` limits connections, `gateway/workers.rs` gives them to
 //!    threads, `gateway/carry.rs` does TLS.
 //! 2. `gateway/connection.rs` serves HTTP/1 and HTTP/2; `gateway/validator.rs` validates heads,
 //!    `gateway/timeouts.rs` has the time limits.

@@ -13,7 +13,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::auth::SessionGuard;
-use super::crowd::{Passage, Permit};
+use super::limits::{Passage, Permit};
 use super::page;
 use super::pool::PooledConnection;
 

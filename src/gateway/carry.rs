@@ -10,7 +10,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::context::ConnectionInfo;
-use super::crowd::cost;
+use super::limits::cost;
 use super::state::Inner;
 use super::target::{CachedTarget, SharedTarget};
 use super::{connection, metrics, timeouts, tls, upgrade};

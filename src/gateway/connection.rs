@@ -19,8 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::crowd::Place;
 use super::frames::Frames;
+use super::limits::Place;
 use super::page;
 use super::timeouts::{Action, ConnectionTimeouts, Phase, REST, Stalls, TimedBody};
 use super::validator::{Next, ValidatedStream};

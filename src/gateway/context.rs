@@ -8,9 +8,9 @@ use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_E
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 
 use super::base::Base;
-use super::crowd::Place;
 use super::forwarded::Proxies;
 use super::headers::{CF_RAY, SEC_FETCH_MODE};
+use super::limits::Place;
 use super::workers::Guest;
 use super::{headers, origin};
 

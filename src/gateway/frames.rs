@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::crowd::{Place, cost};
+use super::limits::{Place, cost};
 
 /// The length of the connection preface of a client.
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
@@ -153,7 +153,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Frames<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::crowd::{Crowd, Peer};
+    use crate::gateway::limits::{ConnectionLimits, Peer};
 
     fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
         let size = u32::try_from(length).unwrap().to_be_bytes();
@@ -162,7 +162,7 @@ mod tests {
 
     /// How many of these frames are accepted, read in pieces of this size.
     fn passed(frame: &[u8], piece: usize) -> usize {
-        let mut frames = Frames::new((), Crowd::of_ports().enter(Peer::User(None)));
+        let mut frames = Frames::new((), ConnectionLimits::of_ports().enter(Peer::User(None)));
         frames.look(&[b' '; PREFACE]).unwrap();
         (0..10_000)
             .position(|_| frame.chunks(piece).any(|bytes| frames.look(bytes).is_err()))
@@ -190,7 +190,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn allowance_is_renewed_after_the_period() {
-        let mut frames = Frames::new((), Crowd::of_ports().enter(Peer::User(None)));
+        let mut frames = Frames::new((), ConnectionLimits::of_ports().enter(Peer::User(None)));
         frames.look(&[b' '; PREFACE]).unwrap();
         for _ in 0..3 {
             (0..100).for_each(|_| frames.look(&frame(SETTINGS, 0, 0)).unwrap());

@@ -16,7 +16,7 @@ use axum::http::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::auth::Counters;
-use super::crowd::Crowd;
+use super::limits::ConnectionLimits;
 use super::page;
 use crate::observe::{Snapshot, UnitHealth};
 use text::{Kind, Text};
@@ -39,7 +39,7 @@ pub(super) struct Metrics {
     upgrades: AtomicU64,
     from_clients: AtomicU64,
     to_clients: AtomicU64,
-    crowd: Crowd,
+    limits: ConnectionLimits,
 }
 
 #[derive(Default)]
@@ -51,9 +51,9 @@ struct Port {
 
 impl Metrics {
     /// The metrics of a gateway with these connection limits.
-    pub(super) fn of(crowd: Crowd) -> Self {
+    pub(super) fn of(limits: ConnectionLimits) -> Self {
         Self {
-            crowd,
+            limits,
             ports: std::array::from_fn(|_| Port::default()),
             others: Port::default(),
             connections: AtomicU64::default(),
@@ -178,7 +178,7 @@ impl Metrics {
         text.sample("desktopd_connections", &[], self.connections.load(Relaxed));
         let sent_away = "desktopd_connections_sent_away_total";
         text.family(sent_away, Kind::Counter, "connections without a login that were closed to make room");
-        text.sample(sent_away, &[], self.crowd.sent_away());
+        text.sample(sent_away, &[], self.limits.sent_away());
         text.family("desktopd_upgrades", Kind::Gauge, "open upgraded connections, such as WebSockets");
         text.sample("desktopd_upgrades", &[], self.upgrades.load(Relaxed));
         let bytes = "desktopd_upgrade_bytes_total";
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn ports_are_counted_separately_up_to_a_limit() {
-        let metrics = Metrics::of(Crowd::of_ports());
+        let metrics = Metrics::of(ConnectionLimits::of_ports());
         // Three ports with the same first slot.
         for (port, times) in [(1111, 2), (1111 + 64, 3), (1111 + 128, 1)] {
             (0..times).for_each(|_| metrics.answered(port, StatusCode::OK));
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn open_connections_are_counted_until_dropped() {
-        let metrics = Arc::new(Metrics::of(Crowd::of_ports()));
+        let metrics = Arc::new(Metrics::of(ConnectionLimits::of_ports()));
         let (one, two) = (connection(&metrics), connection(&metrics));
         drop(one);
         assert_eq!(metrics.connections.load(Relaxed), 1);

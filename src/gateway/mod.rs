@@ -6,7 +6,7 @@
 //! ports work. Only the request handler, `handler`, decides about a request.
 //!
 //! ```text
-//! listen -> crowd -> workers -> carry -> connection (validator, frames, timeouts) -> handler
+//! listen -> limits -> workers -> carry -> connection (validator, frames, timeouts) -> handler
 //! handler -> context, deny
 //!      -> auth (cookie, header, password, failures, session)
 //!      -> origin, cors
@@ -29,7 +29,6 @@ mod connect;
 pub(crate) mod connection;
 mod context;
 mod cors;
-pub(crate) mod crowd;
 mod deny;
 mod errors;
 mod failed;
@@ -39,6 +38,7 @@ mod frames;
 mod handler;
 mod headers;
 mod https;
+pub(crate) mod limits;
 pub(crate) mod listen;
 mod login;
 mod metrics;
@@ -75,8 +75,8 @@ use crate::observe::Watch;
 use crate::plan::routes::Route;
 use auth::Auth;
 use context::{ConnectionInfo, Seat};
-use crowd::{Crowd, Peer};
 use handler::RequestHandler;
+use limits::{ConnectionLimits, Peer};
 use metrics::Metrics;
 pub use settings::Settings;
 use state::{Inner, Port};
@@ -94,17 +94,17 @@ impl Gateway {
     pub fn new(settings: Settings, auth: Auth, watch: Watch, logs: Logs, stop: CancellationToken) -> Self {
         let tasks = TaskTracker::new();
         let workers = Workers::start(settings.threads, tasks.clone(), &stop);
-        let crowd = Crowd::of_ports();
-        let metrics = Arc::new(Metrics::of(crowd.clone()));
+        let limits = ConnectionLimits::of_ports();
+        let metrics = Arc::new(Metrics::of(limits.clone()));
         let handler = RequestHandler { auth, settings, watch, logs, metrics, pages: OnceLock::new() };
-        let (ended, closed) = (stop.clone(), crowd.clone());
+        let (ended, closed) = (stop.clone(), limits.clone());
         tasks.spawn(async move {
             tokio::select! {
                 () = closed.give_memory_back() => {}
                 () = ended.cancelled() => {}
             }
         });
-        let inner = Arc::new(Inner { handler, ports: Mutex::default(), crowd, stop, tasks, workers });
+        let inner = Arc::new(Inner { handler, ports: Mutex::default(), limits, stop, tasks, workers });
         let closing = Arc::clone(&inner);
         inner.tasks.spawn(async move {
             closing.stop.cancelled().await;
@@ -202,13 +202,13 @@ async fn serve(
     let mut accepting = listen::Accepting::default();
     loop {
         let accepted = tokio::select! {
-            accepted = async { inner.crowd.room().await; listener.accept().await } => accepted,
+            accepted = async { inner.limits.room().await; listener.accept().await } => accepted,
             () = stop.cancelled() => return,
         };
         let Some((stream, peer)) = accepting.take(accepted).await else { continue };
         let Ok(stream) = stream.into_std() else { continue };
         let peer = peer.ip().to_canonical();
-        let place = inner.crowd.enter(Peer::Address(peer));
+        let place = inner.limits.enter(Peer::Address(peer));
         let (target, stop, shared) = (Arc::clone(&target), stop.clone(), Arc::clone(&inner));
         inner.workers.run(&Arc::clone(&place), move |guest| {
             let place = Arc::new(Seat { place, _guest: guest });

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::crowd::Crowd;
 use super::handler::RequestHandler;
+use super::limits::ConnectionLimits;
 use super::target::SharedTarget;
 use super::workers::Workers;
 
@@ -15,7 +15,7 @@ use super::workers::Workers;
 pub(super) struct Inner {
     pub(super) handler: RequestHandler,
     pub(super) ports: Mutex<BTreeMap<u16, Port>>,
-    pub(super) crowd: Crowd,
+    pub(super) limits: ConnectionLimits,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
     pub(super) workers: Workers,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::crowd::{Permit, Place};
+use super::limits::{Permit, Place};
 
 /// A request's head has to arrive within this time.
 const HEAD: Duration = Duration::from_secs(30);
@@ -239,7 +239,7 @@ impl<B: Body + Unpin> Body for TimedBody<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::crowd::{Crowd, Peer};
+    use crate::gateway::limits::{ConnectionLimits, Peer};
 
     /// A body that gives one frame or none, and never ends.
     fn once(
@@ -261,7 +261,7 @@ mod tests {
 
     /// The timeouts of a client without a login, or of an authenticated one.
     fn timeouts(stalls: Stalls, trusted: bool) -> ConnectionTimeouts {
-        let place = Crowd::of_ports().enter(Peer::User(None));
+        let place = ConnectionLimits::of_ports().enter(Peer::User(None));
         if trusted {
             place.trust();
         }

@@ -17,7 +17,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::crowd::cost;
+use super::limits::cost;
 use super::timeouts::{ConnectionTimeouts, Phase};
 use head::{Body, Head};
 

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::crowd::Place;
+use super::limits::Place;
 use super::listen::LAST_ANSWER;
 
 /// More than this many threads are of no use: one carries 20,000 requests a second or a gigabyte.

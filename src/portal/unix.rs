@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::api::ErrorBody;
 use super::control;
-use crate::gateway::crowd::{Crowd, Peer, cost};
+use crate::gateway::limits::{ConnectionLimits, Peer, cost};
 use crate::gateway::timeouts::Stalls;
 use crate::gateway::{connection, listen};
 use crate::supervise::Asker;
@@ -47,11 +47,11 @@ pub async fn serve_unix(
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
-    let crowd = Crowd::of_control();
+    let limits = ConnectionLimits::of_control();
     let mut accepting = listen::Accepting::default();
     loop {
         let accepted = tokio::select! {
-            accepted = async { crowd.room().await; listener.accept().await } => accepted,
+            accepted = async { limits.room().await; listener.accept().await } => accepted,
             Some(again) = later.recv() => {
                 listener = again;
                 continue;
@@ -60,7 +60,7 @@ pub async fn serve_unix(
         };
         let Some((stream, _)) = accepting.take(accepted).await else { continue };
         let peer = stream.peer_cred().ok().map(|peer| peer.uid());
-        let place = crowd.enter(Peer::User(peer));
+        let place = limits.enter(Peer::User(peer));
         let right = peer.map_or(Right::Nothing, &right);
         let asker = peer.map_or_else(Asker::default, |uid| Asker(format!("uid {uid}")));
         let (router, stop) = (router.clone(), stop.clone());

@@ -1,6 +1,6 @@
 //! Tests with valid heads, invalid heads, and streams of heads in pieces.
 
-use crate::gateway::crowd::{Crowd, Peer};
+use crate::gateway::limits::{ConnectionLimits, Peer};
 use crate::gateway::timeouts::Stalls;
 use std::io::Cursor;
 
@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use super::*;
 
 fn timeouts() -> ConnectionTimeouts {
-    ConnectionTimeouts::new(Stalls::End, Crowd::of_ports().enter(Peer::User(None)))
+    ConnectionTimeouts::new(Stalls::End, ConnectionLimits::of_ports().enter(Peer::User(None)))
 }
 
 /// Passes the stream in pieces of these lengths, and the rest at once.

@@ -16,10 +16,10 @@ const TELL: Duration = Duration::from_secs(60);
 
 /// The limits of the connections to a set of ports, or to a socket. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Crowd(pub(super) Arc<Inner>);
+pub(crate) struct ConnectionLimits(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    pub(super) limits: Limits,
+    pub(super) max: Limits,
     pub(super) state: Mutex<State>,
     /// Notified when a connection that was told to end has ended.
     pub(super) gone: Notify,
@@ -40,16 +40,16 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
-impl Crowd {
+impl ConnectionLimits {
     pub(super) fn of(limits: Limits) -> Self {
         let (sent_away, ended, clock) = Default::default();
         let (state, gone, many_ended) = (Mutex::default(), Notify::new(), Notify::new());
-        Self(Arc::new(Inner { limits, state, gone, sent_away, ended, many_ended, clock }))
+        Self(Arc::new(Inner { max: limits, state, gone, sent_away, ended, many_ended, clock }))
     }
 
     /// Closes untrusted connections until the remaining ones are within the limits; never the new one.
     pub(super) fn settle(&self, mut state: MutexGuard<'_, State>, newcomer: Option<u64>) {
-        let limits = &self.0.limits;
+        let limits = &self.0.max;
         let mut ends = Vec::new();
         let mut sent = 0;
         while state.places > limits.strangers || state.bytes > limits.bytes {

@@ -14,8 +14,8 @@
 //! first one of a connection that then becomes trusted: the activity of a connection is recorded in atomics, which are
 //! read when a connection has to be closed.
 
+mod account;
 pub(crate) mod cost;
-mod limits;
 mod networks;
 mod place;
 mod state;
@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-pub(crate) use limits::Crowd;
-use limits::Limits;
+pub(crate) use account::ConnectionLimits;
+use account::Limits;
 use networks::Member;
 pub(crate) use place::{Passage, Permit, Place};
 use state::{Activity, Stranger};
@@ -74,7 +74,7 @@ pub(crate) enum Peer {
     User(Option<u32>),
 }
 
-impl Crowd {
+impl ConnectionLimits {
     /// The limits for the gateway ports. Each connection is taken as two descriptors, one of them for the connection to
     /// a service, and some descriptors are reserved for services and their logs.
     pub(crate) fn of_ports() -> Self {
@@ -116,7 +116,7 @@ impl Crowd {
     pub(crate) async fn room(&self) {
         let waiting = async {
             let full = || {
-                let (state, limits) = (self.state(), &self.0.limits);
+                let (state, limits) = (self.state(), &self.0.max);
                 state.leaving.len() >= limits.leaving.max(1) || state.leaving_bytes > limits.bytes / 4
             };
             while full() {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::account::ConnectionLimits;
 use super::cost;
-use super::limits::Crowd;
 use super::state::{Activity, Stranger};
 
 /// The limit of concurrent requests on one untrusted connection: more than a browser sends before the user has logged
@@ -20,7 +20,7 @@ const MANY: usize = 200;
 
 /// The slot of one connection. Dropping it frees the slot.
 pub(crate) struct Place {
-    crowd: Crowd,
+    limits: ConnectionLimits,
     id: u64,
     trusted: AtomicBool,
     activity: Arc<Activity>,
@@ -51,9 +51,9 @@ pub(crate) struct Passage {
 }
 
 impl Place {
-    pub(super) fn new(crowd: Crowd, id: u64, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(limits: ConnectionLimits, id: u64, activity: Arc<Activity>) -> Self {
         let (trusted, requests, passing) = Default::default();
-        Self { crowd, id, trusted, activity, requests, passing }
+        Self { limits, id, trusted, activity, requests, passing }
     }
 
     /// Records that a thread begins to serve the connection.
@@ -73,7 +73,7 @@ impl Place {
         if self.is_trusted() {
             return;
         }
-        let mut state = self.crowd.state();
+        let mut state = self.limits.state();
         match state.strangers.get_mut(&self.id) {
             Some(stranger) => {
                 let before = stranger.end.replace(Box::new(end));
@@ -95,12 +95,12 @@ impl Place {
         if self.is_trusted() {
             return;
         }
-        let mut state = self.crowd.state();
+        let mut state = self.limits.state();
         let taken = state.strangers.get(&self.id).map(|stranger| stranger.places);
-        let Some(taken) = taken.filter(|taken| state.trusted + taken <= self.crowd.0.limits.trusted) else {
+        let Some(taken) = taken.filter(|taken| state.trusted + taken <= self.limits.0.max.trusted) else {
             return;
         };
-        let stranger = state.leave(self.id, self.crowd.tick());
+        let stranger = state.leave(self.id, self.limits.tick());
         state.trusted += taken;
         self.trusted.store(true, SeqCst);
         drop(state);
@@ -118,7 +118,7 @@ impl Place {
             let change = |stranger: &mut Stranger| {
                 stranger.bytes = stranger.bytes.saturating_add_signed(bytes);
             };
-            self.crowd.change(self.id, change);
+            self.limits.change(self.id, change);
         }
     }
 
@@ -128,7 +128,7 @@ impl Place {
             stranger.bytes += bytes;
             stranger.places += places;
         };
-        self.crowd.change(self.id, take).then(|| Hold { place: Arc::clone(self), bytes, places })
+        self.limits.change(self.id, take).then(|| Hold { place: Arc::clone(self), bytes, places })
     }
 
     /// A permit to answer a request without credentials, unless its connection has too many of them. `busy`: the
@@ -156,10 +156,10 @@ impl Place {
             passage.hold = self.hold(cost::PASSED_ON, 1);
         }
         if !first && self.is_trusted() {
-            let mut state = self.crowd.state();
+            let mut state = self.limits.state();
             // What the connection took as an untrusted one was moved with it when it became trusted.
             if passage.hold.is_none() {
-                if state.trusted >= self.crowd.0.limits.trusted {
+                if state.trusted >= self.limits.0.max.trusted {
                     return None;
                 }
                 state.trusted += 1;
@@ -173,29 +173,29 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.crowd.0.ended.fetch_add(1, Relaxed) == MANY {
-            self.crowd.0.ended.store(0, Relaxed);
-            self.crowd.0.many_ended.notify_one();
+        if self.limits.0.ended.fetch_add(1, Relaxed) == MANY {
+            self.limits.0.ended.store(0, Relaxed);
+            self.limits.0.many_ended.notify_one();
         }
-        let mut state = self.crowd.state();
+        let mut state = self.limits.state();
         if self.is_trusted() {
             state.trusted -= 1;
             return;
         }
-        let stranger = state.leave(self.id, self.crowd.tick());
+        let stranger = state.leave(self.id, self.limits.tick());
         if stranger.is_none() {
             state.leaving_bytes -= state.leaving.remove(&self.id).unwrap_or(0);
         }
         drop(state);
         if stranger.is_none() {
-            self.crowd.0.gone.notify_one();
+            self.limits.0.gone.notify_one();
         }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut state = self.place.crowd.state();
+        let mut state = self.place.limits.state();
         if self.place.is_trusted() {
             state.trusted -= self.places;
             return;
@@ -204,18 +204,18 @@ impl Drop for Hold {
             stranger.bytes -= self.bytes;
             stranger.places -= self.places;
         };
-        state.change(self.place.id, self.place.crowd.tick(), give_back);
+        state.change(self.place.id, self.place.limits.tick(), give_back);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let Place { crowd, id, activity, requests, .. } = &*self.place;
+        let Place { limits, id, activity, requests, .. } = &*self.place;
         requests.fetch_sub(1, Relaxed);
         if self.busy {
-            activity.answered.store(crowd.0.clock.load(Relaxed), Relaxed);
+            activity.answered.store(limits.0.clock.load(Relaxed), Relaxed);
             if activity.answering.fetch_sub(1, SeqCst) == 1 && activity.moved.load(SeqCst) {
-                crowd.state().calm(*id, crowd.tick());
+                limits.state().calm(*id, limits.tick());
             }
         }
     }

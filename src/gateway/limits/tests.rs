@@ -16,15 +16,15 @@ struct Client {
 }
 
 impl Client {
-    fn of(crowd: &Crowd, address: &str) -> Self {
-        let client = Self::not_served(crowd, address);
+    fn of(limits: &ConnectionLimits, address: &str) -> Self {
+        let client = Self::not_served(limits, address);
         client.place.begin();
         client
     }
 
     /// A connection that no thread serves yet.
-    fn not_served(crowd: &Crowd, address: &str) -> Self {
-        let place = crowd.enter(Peer::Address(address.parse().unwrap()));
+    fn not_served(limits: &ConnectionLimits, address: &str) -> Self {
+        let place = limits.enter(Peer::Address(address.parse().unwrap()));
         let gone = Arc::<AtomicBool>::default();
         let told = Arc::clone(&gone);
         place.ended_by(move || told.store(true, SeqCst));
@@ -40,8 +40,8 @@ fn gone(clients: &[Client]) -> usize {
     clients.iter().filter(|client| client.is_gone()).count()
 }
 
-fn is_empty(crowd: &Crowd) {
-    let state = crowd.state();
+fn is_empty(limits: &ConnectionLimits) {
+    let state = limits.state();
     assert_eq!((state.places, state.bytes, state.trusted, state.leaving_bytes), (0, 0, 0, 0));
     assert!(state.strangers.is_empty() && state.leaving.is_empty() && state.heavy.is_empty());
     assert_eq!((state.idle.first_to_go(), state.busy.first_to_go()), (None, None));
@@ -49,75 +49,75 @@ fn is_empty(crowd: &Crowd) {
 
 #[test]
 fn new_connection_is_accepted_and_the_oldest_of_the_flood_is_closed() {
-    let crowd = Crowd::of(ROOM);
-    let other = Client::of(&crowd, "198.51.100.7");
-    let flood: Vec<_> = (0..50).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let limits = ConnectionLimits::of(ROOM);
+    let other = Client::of(&limits, "198.51.100.7");
+    let flood: Vec<_> = (0..50).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     assert!(!other.is_gone(), "a connection of another network stays");
     assert_eq!(gone(&flood), 43);
     assert!(flood[..43].iter().all(Client::is_gone) && !flood[49].is_gone());
-    let fresh = Client::of(&crowd, "203.0.113.1");
+    let fresh = Client::of(&limits, "203.0.113.1");
     assert!(!fresh.is_gone() && flood[43].is_gone());
-    assert_eq!(crowd.sent_away(), 44);
+    assert_eq!(limits.sent_away(), 44);
     drop((other, flood, fresh));
-    is_empty(&crowd);
+    is_empty(&limits);
 }
 
 #[tokio::test(start_paused = true)]
 async fn new_connections_are_spared_while_there_are_older_ones() {
-    let crowd = Crowd::of(ROOM);
+    let limits = ConnectionLimits::of(ROOM);
     // Each has a different address, as in a flood from many networks.
-    let old: Vec<_> = (1..8).map(|at| Client::of(&crowd, &format!("{at}.0.2.1"))).collect();
+    let old: Vec<_> = (1..8).map(|at| Client::of(&limits, &format!("{at}.0.2.1"))).collect();
     tokio::time::advance(GRACE).await;
     // A browser opens several connections at once, and so holds more than any other client.
-    let browser: Vec<_> = (0..4).map(|_| Client::of(&crowd, "203.0.113.1")).collect();
+    let browser: Vec<_> = (0..4).map(|_| Client::of(&limits, "203.0.113.1")).collect();
     assert_eq!((gone(&browser), gone(&old)), (0, 3));
     assert!(old[..3].iter().all(Client::is_gone), "the oldest of all are closed");
     // A connection that takes much is not spared, and after a short time none is.
     browser[0].place.charge(isize::try_from(MODEST).unwrap());
-    let fresh = Client::of(&crowd, "198.51.100.1");
+    let fresh = Client::of(&limits, "198.51.100.1");
     assert_eq!((browser[0].is_gone(), gone(&browser), gone(&old)), (true, 1, 3));
     tokio::time::advance(GRACE).await;
-    let next = Client::of(&crowd, "198.51.100.2");
+    let next = Client::of(&limits, "198.51.100.2");
     assert_eq!((browser[1].is_gone(), gone(&old), next.is_gone()), (true, 3, false));
     drop((old, browser, fresh, next));
-    is_empty(&crowd);
+    is_empty(&limits);
 }
 
 #[tokio::test(start_paused = true)]
 async fn grace_time_begins_when_a_thread_serves_the_connection() {
-    let crowd = Crowd::of(ROOM);
-    let late = Client::not_served(&crowd, "203.0.113.1");
+    let limits = ConnectionLimits::of(ROOM);
+    let late = Client::not_served(&limits, "203.0.113.1");
     tokio::time::advance(GRACE).await;
-    let others: Vec<_> = (1..8).map(|at| Client::of(&crowd, &format!("{at}.0.2.1"))).collect();
+    let others: Vec<_> = (1..8).map(|at| Client::of(&limits, &format!("{at}.0.2.1"))).collect();
     tokio::time::advance(GRACE).await;
-    let next = Client::of(&crowd, "198.51.100.1");
+    let next = Client::of(&limits, "198.51.100.1");
     assert_eq!((late.is_gone(), gone(&others)), (false, 1));
     late.place.begin();
     tokio::time::advance(GRACE).await;
-    let last = Client::of(&crowd, "192.0.2.9");
+    let last = Client::of(&limits, "192.0.2.9");
     assert!(late.is_gone() && !last.is_gone());
     drop((late, others, next, last));
-    is_empty(&crowd);
+    is_empty(&limits);
 }
 
 #[tokio::test(start_paused = true)]
 async fn heavy_connection_is_closed_before_a_new_one_even_while_it_is_answered() {
-    let crowd = Crowd::of(ROOM);
-    let greedy: Vec<_> = (1..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let limits = ConnectionLimits::of(ROOM);
+    let greedy: Vec<_> = (1..4).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     let permits: Vec<_> = greedy.iter().map(|client| client.place.permit(true)).collect();
-    let fresh: Vec<_> = (0..3).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let fresh: Vec<_> = (0..3).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     for client in &greedy {
         client.place.charge(400 << 10);
     }
     assert_eq!((gone(&greedy), gone(&fresh)), (1, 0));
     // Their last response has just ended, so they count as the youngest.
     drop(permits);
-    let more: Vec<_> = (0..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let more: Vec<_> = (0..4).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     assert_eq!((gone(&greedy), gone(&fresh), gone(&more)), (2, 0, 0));
     drop((greedy, fresh, more));
     // All are new, and some of them have begun to take bytes.
-    let light: Vec<_> = (0..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
-    let heavier: Vec<_> = (0..4).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let light: Vec<_> = (0..4).map(|_| Client::of(&limits, "192.0.2.1")).collect();
+    let heavier: Vec<_> = (0..4).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     for client in &heavier {
         client.place.charge(160 << 10);
     }
@@ -127,26 +127,26 @@ async fn heavy_connection_is_closed_before_a_new_one_even_while_it_is_answered()
     assert_eq!((gone(&light), gone(&heavier)), (1, 1));
     assert!(heavier[3].is_gone());
     drop((light, heavier));
-    is_empty(&crowd);
+    is_empty(&limits);
 }
 
 #[test]
 fn households_of_one_provider_count_as_one_flood() {
-    let crowd = Crowd::of(ROOM);
-    let others = ["2001:db8::1", "2a01::1", "127.0.0.1"].map(|address| Client::of(&crowd, address));
+    let limits = ConnectionLimits::of(ROOM);
+    let others = ["2001:db8::1", "2a01::1", "127.0.0.1"].map(|address| Client::of(&limits, address));
     let flood: Vec<_> =
-        (0..1000).map(|at| Client::of(&crowd, &format!("2a00:1:{:x}:{at:x}::1", at % 7))).collect();
+        (0..1000).map(|at| Client::of(&limits, &format!("2a00:1:{:x}:{at:x}::1", at % 7))).collect();
     assert_eq!((gone(&others), gone(&flood)), (0, 995));
 }
 
 #[test]
 fn trusted_connection_is_never_closed_for_a_new_one() {
-    let crowd = Crowd::of(ROOM);
-    let trusted: Vec<_> = (0..3).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let limits = ConnectionLimits::of(ROOM);
+    let trusted: Vec<_> = (0..3).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     for client in &trusted {
         client.place.trust();
     }
-    let flood: Vec<_> = (0..100).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let flood: Vec<_> = (0..100).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     assert_eq!((gone(&trusted), gone(&flood)), (0, 92));
     // No trusted slot is left: the connection is still served, as an untrusted one.
     flood[99].place.trust();
@@ -155,44 +155,44 @@ fn trusted_connection_is_never_closed_for_a_new_one() {
     flood[99].place.trust();
     assert!(flood[99].place.is_trusted());
     drop(flood);
-    is_empty(&crowd);
+    is_empty(&limits);
 }
 
 #[test]
 fn busy_connections_are_closed_last() {
-    let crowd = Crowd::of(ROOM);
-    let busy: Vec<_> = (0..8).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let limits = ConnectionLimits::of(ROOM);
+    let busy: Vec<_> = (0..8).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     let mut permits: Vec<_> = busy.iter().map(|client| client.place.permit(true).unwrap()).collect();
     // No connection is idle: the oldest busy one is closed.
-    let first = Client::of(&crowd, "192.0.2.1");
+    let first = Client::of(&limits, "192.0.2.1");
     assert!(busy[0].is_gone() && gone(&busy) == 1);
-    let second = Client::of(&crowd, "192.0.2.1");
+    let second = Client::of(&limits, "192.0.2.1");
     assert!(first.is_gone() && gone(&busy) == 1, "an idle one is closed before them");
     // Its response has ended: it is idle now, and counts as younger than the other connections.
     drop(permits.pop());
-    let third = Client::of(&crowd, "192.0.2.1");
+    let third = Client::of(&limits, "192.0.2.1");
     assert!(second.is_gone() && !busy[7].is_gone(), "the one that has been idle for longer");
-    let fourth = Client::of(&crowd, "192.0.2.1");
+    let fourth = Client::of(&limits, "192.0.2.1");
     assert!(busy[7].is_gone() && !third.is_gone());
     assert_eq!(gone(&busy), 2);
     drop((busy, permits, first, second, third, fourth));
-    is_empty(&crowd);
+    is_empty(&limits);
 }
 
 #[test]
 fn recently_answered_connection_is_closed_after_a_silent_one() {
-    let crowd = Crowd::of(ROOM);
-    let clients: Vec<_> = (0..8).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let limits = ConnectionLimits::of(ROOM);
+    let clients: Vec<_> = (0..8).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     drop(clients[0].place.permit(true));
-    let _new = Client::of(&crowd, "192.0.2.1");
+    let _new = Client::of(&limits, "192.0.2.1");
     assert!(clients[1].is_gone() && !clients[0].is_gone());
 }
 
 #[test]
 fn bytes_have_a_limit_of_their_own() {
-    let crowd = Crowd::of(ROOM);
-    let other = Client::of(&crowd, "198.51.100.7");
-    let flood: Vec<_> = (0..7).map(|_| Client::of(&crowd, "192.0.2.1")).collect();
+    let limits = ConnectionLimits::of(ROOM);
+    let other = Client::of(&limits, "198.51.100.7");
+    let flood: Vec<_> = (0..7).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     for client in &flood {
         client.place.charge(200 << 10);
     }
@@ -201,20 +201,20 @@ fn bytes_have_a_limit_of_their_own() {
     // One connection that takes much weighs more than several normal ones.
     flood[6].place.charge(700 << 10);
     assert!(!other.is_gone());
-    assert!(crowd.state().bytes <= ROOM.bytes);
+    assert!(limits.state().bytes <= ROOM.bytes);
     flood[6].place.charge(-(900 << 10));
     drop((flood, other));
-    is_empty(&crowd);
+    is_empty(&limits);
 }
 
 #[test]
 fn requests_at_once_on_one_connection_take_as_much_room_as_connections() {
-    let crowd = Crowd::of(ROOM);
-    let client = Client::of(&crowd, "192.0.2.1");
+    let limits = ConnectionLimits::of(ROOM);
+    let client = Client::of(&limits, "192.0.2.1");
     // One after the other, there is always room.
     assert!((0..20).all(|_| client.place.pass().is_some()));
     let passing: Vec<_> = (0..5).map(|_| client.place.pass().unwrap()).collect();
-    assert_eq!(crowd.state().places, 5);
+    assert_eq!(limits.state().places, 5);
     client.place.trust();
     assert!(!client.place.is_trusted(), "five places are more than there are for the trusted");
     drop(passing);
@@ -224,41 +224,41 @@ fn requests_at_once_on_one_connection_take_as_much_room_as_connections() {
     drop(passing);
     assert!(client.place.pass().is_some());
     drop(client);
-    is_empty(&crowd);
+    is_empty(&limits);
 }
 
 #[test]
 fn slots_taken_before_trust_are_released_from_the_trusted_ones() {
-    let crowd = Crowd::of(ROOM);
-    let client = Client::of(&crowd, "192.0.2.1");
+    let limits = ConnectionLimits::of(ROOM);
+    let client = Client::of(&limits, "192.0.2.1");
     let (permits, passages): (Vec<_>, Vec<_>) =
         (0..2).map(|_| (client.place.permit(true), client.place.pass())).unzip();
     client.place.trust();
     assert!(client.place.is_trusted());
-    assert_eq!(crowd.state().trusted, 2);
+    assert_eq!(limits.state().trusted, 2);
     drop((permits, passages));
-    assert_eq!(crowd.state().trusted, 1);
+    assert_eq!(limits.state().trusted, 1);
     drop(client);
-    is_empty(&crowd);
+    is_empty(&limits);
 }
 
 #[test]
 fn untrusted_connection_has_few_concurrent_requests() {
-    let crowd = Crowd::of(Limits { bytes: 100 << 20, ..ROOM });
-    let client = Client::of(&crowd, "192.0.2.1");
+    let limits = ConnectionLimits::of(Limits { bytes: 100 << 20, ..ROOM });
+    let client = Client::of(&limits, "192.0.2.1");
     let permits: Vec<_> = (0..REQUESTS).map(|_| client.place.permit(false).unwrap()).collect();
     assert!(client.place.permit(false).is_none());
     drop(permits);
     assert!(client.place.permit(false).is_some());
     drop(client);
-    is_empty(&crowd);
+    is_empty(&limits);
 }
 
 #[test]
 fn connection_told_to_end_before_it_was_served_ends_at_once() {
-    let crowd = Crowd::of(Limits { strangers: 1, ..ROOM });
-    let early = crowd.enter(Peer::User(Some(1)));
-    let _later = crowd.enter(Peer::User(Some(2)));
+    let limits = ConnectionLimits::of(Limits { strangers: 1, ..ROOM });
+    let early = limits.enter(Peer::User(Some(1)));
+    let _later = limits.enter(Peer::User(Some(2)));
     let ended = Arc::<AtomicBool>::default();
     let told = Arc::clone(&ended);
     early.ended_by(move || told.store(true, SeqCst));
@@ -267,18 +267,18 @@ fn connection_told_to_end_before_it_was_served_ends_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn new_connections_wait_for_those_that_were_told_to_end() {
-    let crowd = Crowd::of(Limits { strangers: 1, leaving: 1, ..ROOM });
-    let first = crowd.enter(Peer::User(Some(1)));
-    crowd.room().await;
-    let second = crowd.enter(Peer::User(Some(2)));
+    let limits = ConnectionLimits::of(Limits { strangers: 1, leaving: 1, ..ROOM });
+    let first = limits.enter(Peer::User(Some(1)));
+    limits.room().await;
+    let second = limits.enter(Peer::User(Some(2)));
     let waiting = tokio::spawn({
-        let crowd = crowd.clone();
-        async move { crowd.room().await }
+        let limits = limits.clone();
+        async move { limits.room().await }
     });
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
     drop(first);
     waiting.await.unwrap();
     drop(second);
-    is_empty(&crowd);
+    is_empty(&limits);
 }
