@@ -73,7 +73,7 @@ pub(super) async fn answer(
             return Ok(refuse("this address speaks WebSocket only").map(Reply::from));
         }
         let upgrade = Upgrade::of(&request);
-        let hold = Hold { guard: guard(), place: Arc::clone(&context.place), upgrade };
+        let hold = Hold { guard: guard(), resources: Arc::clone(&context.resources), upgrade };
         return Ok(open(&route.upstream, request, hold).await?.map(Reply::from));
     }
     let response = match &bridge.files {
@@ -98,8 +98,8 @@ async fn open(
         response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BINARY));
     }
     let service = connect::connect(upstream).await.map_err(Failed::Unreachable)?;
-    let seat = Arc::clone(&hold.place);
-    upgrade::start(seat, carry(hyper::upgrade::on(&mut request), service, hold));
+    let resources = Arc::clone(&hold.resources);
+    upgrade::start(resources, carry(hyper::upgrade::on(&mut request), service, hold));
     Ok(response)
 }
 

@@ -23,7 +23,7 @@ pub(super) async fn carry(
     target: Arc<SharedTarget>,
     stop: CancellationToken,
 ) {
-    connection.place.place.begin();
+    connection.resources.slot.begin();
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let _ = stream.set_nodelay(true);
     upgrade::keep_alive(&stream);
@@ -38,7 +38,7 @@ pub(super) async fn carry(
     let Some(tls) = tls else {
         return http1(&inner, stream, &connection, target, stop).await;
     };
-    connection.place.place.charge(cost::TLS);
+    connection.resources.slot.charge(cost::TLS);
     match Box::pin(tls.accept(stream, timeouts::FIRST)).await {
         Ok(stream) if tls::is_http2(&stream) => {
             Box::pin(http2(inner, stream, connection, target, stop)).await
@@ -58,18 +58,18 @@ async fn http1<I: Stream>(
 ) {
     let cached = CachedTarget::of(target);
     // Shared state is only borrowed: threads would contend for its reference count.
-    let (handler, place) = (&inner.handler, &connection.place.place);
+    let (handler, slot) = (&inner.handler, &connection.resources.slot);
     let answer = |request| {
         let target = cached.target();
         async move { handler.answer(&target, connection, request).await }
     };
     loop {
-        place.charge(cost::HTTP1);
-        let serving = connection::http1(stream, answer, timeouts::Stalls::End, place, stop.clone());
+        slot.charge(cost::HTTP1);
+        let serving = connection::http1(stream, answer, timeouts::Stalls::End, slot, stop.clone());
         let rests = Box::pin(serving).await;
-        place.charge(-cost::HTTP1);
+        slot.charge(-cost::HTTP1);
         let Some(again) = rests else { return };
-        if heard(again.tcp(), timeouts::idle(place), &stop).await.is_none() {
+        if heard(again.tcp(), timeouts::idle(slot), &stop).await.is_none() {
             return;
         }
         stream = again;
@@ -84,14 +84,14 @@ async fn http2(
     stop: CancellationToken,
 ) {
     let cached = CachedTarget::of(target);
-    let place = Arc::clone(&connection.place.place);
-    place.charge(cost::HTTP2);
+    let slot = Arc::clone(&connection.resources.slot);
+    slot.charge(cost::HTTP2);
     // Requests of HTTP/2 are answered concurrently, in separate tasks.
     let answer = |request| {
         let (inner, connection, target) = (Arc::clone(&inner), connection.clone(), cached.target());
         async move { inner.handler.answer(&target, &connection, request).await }
     };
-    connection::http2(stream, answer, &place, stop).await;
+    connection::http2(stream, answer, &slot, stop).await;
 }
 
 /// The first byte that was received, if any is received within `limit`.

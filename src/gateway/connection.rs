@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::frames::Frames;
-use super::limits::Place;
+use super::limits::ConnectionSlot;
 use super::page;
 use super::timeouts::{Action, ConnectionTimeouts, Phase, REST, Stalls, TimedBody};
 use super::validator::{Next, ValidatedStream};
@@ -44,7 +44,7 @@ pub(crate) async fn http1<I, F, R, B>(
     io: I,
     handler: F,
     stalls: Stalls,
-    client: &Arc<Place>,
+    client: &Arc<ConnectionSlot>,
     stop: CancellationToken,
 ) -> Option<I>
 where
@@ -92,8 +92,12 @@ where
 }
 
 /// As [`http1()`], for a client that chose HTTP/2. The handler sees its requests like those of HTTP/1.1.
-pub(crate) async fn http2<I, F, R, B>(io: I, handler: F, client: &Arc<Place>, stop: CancellationToken)
-where
+pub(crate) async fn http2<I, F, R, B>(
+    io: I,
+    handler: F,
+    client: &Arc<ConnectionSlot>,
+    stop: CancellationToken,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R,
     R: Future<Output = Response<B>> + Send + 'static,

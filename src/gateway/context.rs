@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use super::base::Base;
 use super::forwarded::Proxies;
 use super::headers::{CF_RAY, SEC_FETCH_MODE};
-use super::limits::Place;
+use super::limits::ConnectionSlot;
 use super::workers::Guest;
 use super::{headers, origin};
 
@@ -25,14 +25,14 @@ pub(super) struct ConnectionInfo {
     pub(super) from: HeaderValue,
     /// Whether the connection to us uses TLS.
     pub(super) tls: bool,
-    /// The connection slot.
-    pub(super) place: Arc<Seat>,
+    /// What it occupies.
+    pub(super) resources: Arc<ConnectionResources>,
 }
 
 /// The resources that a connection occupies as long as it, or the upgraded connection that it became, is open.
-pub(super) struct Seat {
+pub(super) struct ConnectionResources {
     /// Its share of the connection limits, for connections from clients and to services.
-    pub(super) place: Arc<Place>,
+    pub(super) slot: Arc<ConnectionSlot>,
     /// Its share of a worker thread.
     pub(super) _guest: Guest,
 }
@@ -49,8 +49,8 @@ pub(super) struct RequestContext {
     pub(super) secure: bool,
     /// The base for links to our own addresses, as the client sees them.
     pub(super) base: Base,
-    /// The connection slot.
-    pub(super) place: Arc<Seat>,
+    /// The resources of its connection.
+    pub(super) resources: Arc<ConnectionResources>,
     /// Whether a browser will show the answer to the user as a page.
     pub(super) navigation: bool,
     /// Whether it came through Cloudflare, which replaces a 502 with its own page. A client that only claims this gets
@@ -62,7 +62,7 @@ pub(super) struct RequestContext {
 
 impl RequestContext {
     pub(super) fn of<B>(request: &Request<B>, connection: &ConnectionInfo, proxies: &Proxies) -> Self {
-        let ConnectionInfo { port, peer, from, tls, place } = connection.clone();
+        let ConnectionInfo { port, peer, from, tls, resources } = connection.clone();
         let secure = tls || proxies.says_https(peer, request.headers());
         let other_end = (peer, from);
         let peer = proxies.client(peer, request.headers());
@@ -70,7 +70,7 @@ impl RequestContext {
         let upgrade = headers::upgrade(request.version(), request.headers());
         let by_cloudflare = navigation && is_by_cloudflare(request.headers());
         let base = Base::new(proxies.prefix(other_end.0, request.headers()), request.uri().path());
-        Self { port, peer, other_end, secure, base, place, navigation, by_cloudflare, upgrade }
+        Self { port, peer, other_end, secure, base, resources, navigation, by_cloudflare, upgrade }
     }
 
     /// The address that the request came from, as a header value.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::limits::{Place, cost};
+use super::limits::{ConnectionSlot, cost};
 
 /// The length of the connection preface of a client.
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
@@ -37,7 +37,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// A client's connection. Every frame that is read from it is counted.
 pub(super) struct Frames<I> {
     io: I,
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
     /// Bytes until the next header begins.
     skip: usize,
     header: [u8; HEADER],
@@ -51,9 +51,9 @@ pub(super) struct Frames<I> {
 
 impl<I> Frames<I> {
     /// Wraps a new connection.
-    pub(super) fn new(io: I, place: Arc<Place>) -> Self {
+    pub(super) fn new(io: I, slot: Arc<ConnectionSlot>) -> Self {
         let (header, since) = ([0; HEADER], Instant::now());
-        Self { io, place, skip: PREFACE, header, filled: 0, since, spent: 0, unsent: false }
+        Self { io, slot, skip: PREFACE, header, filled: 0, since, spent: 0, unsent: false }
     }
 
     fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -90,7 +90,7 @@ impl<I> Frames<I> {
     fn wrote<T>(&mut self, polled: Poll<T>) -> Poll<T> {
         if polled.is_pending() != self.unsent {
             self.unsent = polled.is_pending();
-            self.place.charge(if self.unsent { cost::UNSENT_HTTP2 } else { -cost::UNSENT_HTTP2 });
+            self.slot.charge(if self.unsent { cost::UNSENT_HTTP2 } else { -cost::UNSENT_HTTP2 });
         }
         polled
     }

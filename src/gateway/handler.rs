@@ -134,10 +134,10 @@ impl RequestHandler {
             navigation: context.is_page(),
             changes_ours: changes && matches!(target, Target::Own(_)),
         };
-        let place = &context.place.place;
+        let slot = &context.resources.slot;
         // Checking the credentials may take some time, so it needs a permit.
-        let checks = !place.is_trusted() && request.headers().contains_key(AUTHORIZATION);
-        let checking = if checks { Some(place.permit(true)) } else { None };
+        let checks = !slot.is_trusted() && request.headers().contains_key(AUTHORIZATION);
+        let checking = if checks { Some(slot.permit(true)) } else { None };
         if let Some(None) = checking {
             return page::crowded().map(Reply::from);
         }
@@ -150,17 +150,17 @@ impl RequestHandler {
                 if !request.body().is_end_stream() {
                     return own_text(StatusCode::BAD_REQUEST, "without a login no body is allowed here");
                 }
-                let Some(permit) = place.permit(true) else { return page::crowded().map(Reply::from) };
+                let Some(permit) = slot.permit(true) else { return page::crowded().map(Reply::from) };
                 let response = Box::pin(self.public(target, request, &context)).await;
                 return response.map(|body| body.permitted(permit));
             }
             Err(denied) => return context.deny(denied, &request).map(Reply::from),
         };
         if access.is_inside() {
-            place.trust();
+            slot.trust();
             return self.admitted(target, request, access, &context).await;
         }
-        let Some(permit) = place.permit(true) else { return page::crowded().map(Reply::from) };
+        let Some(permit) = slot.permit(true) else { return page::crowded().map(Reply::from) };
         let response = self.admitted(target, request, access, &context).await;
         response.map(|body| body.permitted(permit))
     }
@@ -173,7 +173,7 @@ impl RequestHandler {
         context: &RequestContext,
         insists: bool,
     ) -> Response<Body> {
-        let Some(_permit) = context.place.place.permit(true) else { return page::crowded() };
+        let Some(_permit) = context.resources.slot.permit(true) else { return page::crowded() };
         let mut inside = false;
         if context.secure || !insists {
             let way = Way {

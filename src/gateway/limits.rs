@@ -17,7 +17,7 @@
 mod account;
 pub(crate) mod cost;
 mod networks;
-mod place;
+mod slot;
 mod state;
 
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ use nix::sys::resource::{Resource, getrlimit};
 pub(crate) use account::ConnectionLimits;
 use account::Limits;
 use networks::Member;
-pub(crate) use place::{Passage, Permit, Place};
+pub(crate) use slot::{ConnectionSlot, Passage, Permit};
 use state::{Activity, Stranger};
 
 /// The largest number of connections, whatever the limit of descriptors.
@@ -128,7 +128,7 @@ impl ConnectionLimits {
     }
 
     /// Takes a connection slot for a new connection. Another connection may be closed for it.
-    pub(crate) fn enter(&self, peer: Peer) -> Arc<Place> {
+    pub(crate) fn enter(&self, peer: Peer) -> Arc<ConnectionSlot> {
         let path = match peer {
             Peer::Address(address) => networks::of_address(address),
             Peer::User(user) => networks::of_user(user),
@@ -138,13 +138,13 @@ impl ConnectionLimits {
         let id = self.tick();
         let member = Member { path, since: id, id };
         let known = Arc::clone(&activity);
-        let stranger = Stranger { member, places: 1, bytes: cost::ACCEPTED, activity: known, end: None };
-        state.places += stranger.places;
+        let stranger = Stranger { member, slots: 1, bytes: cost::ACCEPTED, activity: known, end: None };
+        state.slots += stranger.slots;
         state.bytes += stranger.bytes;
         state.idle.add(member, stranger.weight(), id);
         state.strangers.insert(id, stranger);
         self.settle(state, Some(id));
-        Arc::new(Place::new(self.clone(), id, activity))
+        Arc::new(ConnectionSlot::new(self.clone(), id, activity))
     }
 
     /// How many untrusted connections were closed so far because of the limits.

@@ -49,15 +49,15 @@ pub(super) async fn enter(
     context: &RequestContext,
 ) -> Response<Body> {
     let browser = auth.browser(request.headers(), context.secure);
-    let place = &context.place.place;
-    let Some(permit) = place.permit(false) else { return page::crowded() };
+    let slot = &context.resources.slot;
+    let Some(permit) = slot.permit(false) else { return page::crowded() };
     let collected = tokio::time::timeout(FORM_TIME, Limited::new(request.into_body(), FORM).collect()).await;
     let Ok(Ok(collected)) = collected else {
         return page::text(StatusCode::BAD_REQUEST, "the form did not arrive completely");
     };
     let bytes = collected.to_bytes();
     // From here on the request waits for us and not for the client, so the connection counts as busy.
-    let _permit = (place.permit(true), permit);
+    let _permit = (slot.permit(true), permit);
     let sent = String::from_utf8_lossy(&bytes);
     let field = |name| uri::field(&sent, name).unwrap_or_default();
     let next = String::from_utf8(field("next")).unwrap_or_default();
@@ -67,7 +67,7 @@ pub(super) async fn enter(
     let again = |problem| Form { next, user: &shown, problem };
     match auth.password(&user, &field("password"), context.peer, browser).await {
         Ok(()) => {
-            place.trust();
+            slot.trust();
             let mut response = page::redirect(&context.base.to(next));
             for cookie in auth.log_in(context.secure).into_iter().chain(auth.know_browser(context.secure)) {
                 response.headers_mut().append(SET_COOKIE, cookie);

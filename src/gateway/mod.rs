@@ -74,7 +74,7 @@ use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
 use auth::Auth;
-use context::{ConnectionInfo, Seat};
+use context::{ConnectionInfo, ConnectionResources};
 use handler::RequestHandler;
 use limits::{ConnectionLimits, Peer};
 use metrics::Metrics;
@@ -208,11 +208,12 @@ async fn serve(
         let Some((stream, peer)) = accepting.take(accepted).await else { continue };
         let Ok(stream) = stream.into_std() else { continue };
         let peer = peer.ip().to_canonical();
-        let place = inner.limits.enter(Peer::Address(peer));
+        let slot = inner.limits.enter(Peer::Address(peer));
         let (target, stop, shared) = (Arc::clone(&target), stop.clone(), Arc::clone(&inner));
-        inner.workers.run(&Arc::clone(&place), move |guest| {
-            let place = Arc::new(Seat { place, _guest: guest });
-            let connection = ConnectionInfo { port, peer, from: context::text_of(peer), tls: false, place };
+        inner.workers.run(&Arc::clone(&slot), move |guest| {
+            let resources = Arc::new(ConnectionResources { slot, _guest: guest });
+            let connection =
+                ConnectionInfo { port, peer, from: context::text_of(peer), tls: false, resources };
             carry::carry(shared, stream, connection, target, stop)
         });
     }

@@ -24,7 +24,7 @@ pub(super) async fn forward(
     guard: impl Fn() -> SessionGuard,
 ) -> Result<Response<Reply>, Failed> {
     let upstream = &route.upstream;
-    let passage = context.place.place.pass().ok_or(Failed::Crowded)?;
+    let passage = context.resources.slot.pass().ok_or(Failed::Crowded)?;
     prepare_request(request.headers_mut(), &context.from(), (context.secure, context.base.prefix()));
     rewrite::request(route, request.headers_mut());
     announce_chunks(&mut request);
@@ -33,7 +33,7 @@ pub(super) async fn forward(
     *request.uri_mut() = path.map_or(Uri::from_static("/"), Uri::from);
     let mut response = if let Some(protocol) = context.upgrade.clone() {
         let upgrade = Upgrade::of(&request);
-        let hold = Hold { guard: guard(), place: Arc::clone(&context.place), upgrade };
+        let hold = Hold { guard: guard(), resources: Arc::clone(&context.resources), upgrade };
         let response = Box::pin(upgrade::open(route, *request, protocol, hold)).await?;
         response.map(|body| Reply::of_service(body, None, passage).guarded(guard))
     } else {

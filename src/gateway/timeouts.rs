@@ -14,7 +14,7 @@ use std::time::Duration;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::limits::{Permit, Place};
+use super::limits::{ConnectionSlot, Permit};
 
 /// A request's head has to arrive within this time.
 const HEAD: Duration = Duration::from_secs(30);
@@ -63,8 +63,8 @@ pub(super) enum Action {
 }
 
 /// How long a client may send no request.
-pub(super) fn idle(place: &Place) -> Duration {
-    if place.is_trusted() { IDLE } else { IDLE_STRANGER }
+pub(super) fn idle(slot: &ConnectionSlot) -> Duration {
+    if slot.is_trusted() { IDLE } else { IDLE_STRANGER }
 }
 
 /// The activity of one connection. Cheap to clone.
@@ -73,7 +73,7 @@ pub(super) struct ConnectionTimeouts(Arc<Inner>);
 
 struct Inner {
     stalls: Stalls,
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
     state: Mutex<State>,
     /// Whether the client does not read what was written.
     unsent: AtomicBool,
@@ -97,16 +97,16 @@ struct State {
 
 impl ConnectionTimeouts {
     /// The timeouts of a connection whose next head is awaited from now on.
-    pub(super) fn new(stalls: Stalls, place: Arc<Place>) -> Self {
+    pub(super) fn new(stalls: Stalls, slot: Arc<ConnectionSlot>) -> Self {
         let now = Instant::now();
         let state = State { answering: 0, phase: Phase::Head, head: Some(now), idle: now, stalled: None };
         let (unsent, untaken, moved) = Default::default();
-        Self(Arc::new(Inner { stalls, place, state: Mutex::new(state), unsent, untaken, moved }))
+        Self(Arc::new(Inner { stalls, slot, state: Mutex::new(state), unsent, untaken, moved }))
     }
 
     /// The connection slot.
-    pub(super) fn place(&self) -> &Arc<Place> {
-        &self.0.place
+    pub(super) fn slot(&self) -> &Arc<ConnectionSlot> {
+        &self.0.slot
     }
 
     /// Records that data has come, and at which position it ends.
@@ -129,13 +129,13 @@ impl ConnectionTimeouts {
     pub(super) fn answer(&self) -> Answering {
         self.state().answering += 1;
         // The gateway takes the permits for its own connections after it knows whether the client is authenticated.
-        let busy = if self.0.stalls == Stalls::Stay { self.0.place.permit(true) } else { None };
+        let busy = if self.0.stalls == Stalls::Stay { self.0.slot.permit(true) } else { None };
         Answering { timeouts: self.clone(), _busy: busy }
     }
 
     /// How long this client may send no request.
     fn idle(&self) -> Duration {
-        if self.0.stalls == Stalls::Stay { IDLE } else { idle(&self.0.place) }
+        if self.0.stalls == Stalls::Stay { IDLE } else { idle(&self.0.slot) }
     }
 
     /// Decides what to do now.
@@ -154,7 +154,7 @@ impl ConnectionTimeouts {
         }
         state.stalled = None;
         if let Some(since) = state.head {
-            return again(since + if self.0.place.is_trusted() { HEAD } else { FIRST });
+            return again(since + if self.0.slot.is_trusted() { HEAD } else { FIRST });
         }
         if self.0.unsent.load(Relaxed) || state.phase != Phase::Between || self.0.stalls == Stalls::Stay {
             return again(state.idle + self.idle());
@@ -261,11 +261,11 @@ mod tests {
 
     /// The timeouts of a client without a login, or of an authenticated one.
     fn timeouts(stalls: Stalls, trusted: bool) -> ConnectionTimeouts {
-        let place = ConnectionLimits::of_ports().enter(Peer::User(None));
+        let slot = ConnectionLimits::of_ports().enter(Peer::User(None));
         if trusted {
-            place.trust();
+            slot.trust();
         }
-        ConnectionTimeouts::new(stalls, place)
+        ConnectionTimeouts::new(stalls, slot)
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::auth::SessionGuard;
 use super::connect::{self, Connection};
-use super::context::Seat;
+use super::context::ConnectionResources;
 use super::failed::Failed;
 use super::limits::cost;
 use super::metrics::Upgrade;
@@ -33,7 +33,7 @@ pub(super) struct Hold {
     /// The session guard: the upgraded connection ends with the session.
     pub(super) guard: SessionGuard,
     /// It still occupies the connection slot of the client that opened it.
-    pub(super) place: Arc<Seat>,
+    pub(super) resources: Arc<ConnectionResources>,
     /// Counts the bytes that pass.
     pub(super) upgrade: Upgrade,
 }
@@ -55,7 +55,7 @@ pub(super) async fn open(
         .map_err(Failed::broken)?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let service = hyper::upgrade::on(&mut response);
-        start(Arc::clone(&hold.place), carry(client, service, hold));
+        start(Arc::clone(&hold.resources), carry(client, service, hold));
     }
     Ok(response)
 }
@@ -69,16 +69,16 @@ pub(super) fn keep_alive(stream: &TcpStream) {
 }
 
 /// Runs an upgraded connection in its own task, which serves the client's connection from now on.
-pub(super) fn start(seat: Arc<Seat>, upgrade: impl Future<Output = ()> + Send + 'static) {
-    let place = Arc::clone(&seat.place);
+pub(super) fn start(resources: Arc<ConnectionResources>, upgrade: impl Future<Output = ()> + Send + 'static) {
+    let slot = Arc::clone(&resources.slot);
     let task = tokio::spawn(async move {
         // An upgraded connection always counts as busy, never as idle.
-        let busy = if seat.place.is_trusted() { None } else { seat.place.permit(true) };
-        seat.place.charge(cost::UPGRADE);
+        let busy = if resources.slot.is_trusted() { None } else { resources.slot.permit(true) };
+        resources.slot.charge(cost::UPGRADE);
         upgrade.await;
         drop(busy);
     });
-    place.served_by(task.abort_handle());
+    slot.served_by(task.abort_handle());
 }
 
 async fn carry(client: OnUpgrade, service: OnUpgrade, hold: Hold) {

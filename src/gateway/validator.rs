@@ -142,7 +142,7 @@ impl<I> ValidatedStream<I> {
         // It is hardly larger than [`head::LARGEST`].
         let charge = i32::try_from(size * COPIES).unwrap_or(i32::MAX);
         if charge >= self.charged + STEP || (charge == 0 && self.charged > 0) {
-            self.timeouts.place().charge((charge - self.charged) as isize);
+            self.timeouts.slot().charge((charge - self.charged) as isize);
             self.charged = charge;
         }
     }
@@ -152,7 +152,7 @@ impl<I> ValidatedStream<I> {
         if polled.is_pending() != self.unsent {
             self.unsent = polled.is_pending();
             self.timeouts.unsent(self.unsent);
-            self.timeouts.place().charge(if self.unsent { cost::UNSENT } else { -cost::UNSENT });
+            self.timeouts.slot().charge(if self.unsent { cost::UNSENT } else { -cost::UNSENT });
         }
         polled
     }

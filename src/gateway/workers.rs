@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::limits::Place;
+use super::limits::ConnectionSlot;
 use super::listen::LAST_ANSWER;
 
 /// More than this many threads are of no use: one carries 20,000 requests a second or a gigabyte.
@@ -155,11 +155,11 @@ impl Workers {
 
     /// Runs the future of `job` in a task on the thread with the fewest connections. The future is created on that
     /// thread, so that sockets register with its runtime. The connection slot gets the handle of that task.
-    pub(super) fn run<W>(&self, place: &Arc<Place>, job: impl FnOnce(Guest) -> W + Send + 'static)
+    pub(super) fn run<W>(&self, slot: &Arc<ConnectionSlot>, job: impl FnOnce(Guest) -> W + Send + 'static)
     where
         W: Future<Output = ()> + Send + 'static,
     {
-        let served = Arc::clone(place);
+        let served = Arc::clone(slot);
         let mut job: Job = Box::new(move |guest, tasks| {
             let task = tokio::spawn(tasks.track_future(job(guest)));
             served.served_by(task.abort_handle());
@@ -171,7 +171,7 @@ impl Workers {
             let guest = Guest(Arc::clone(&thread.guests));
             let waiting = Arc::new(Waiting(Mutex::new(Some((job, guest)))));
             let gone = Arc::downgrade(&waiting);
-            place.ended_by(move || drop(gone.upgrade().and_then(|waiting| waiting.take())));
+            slot.ended_by(move || drop(gone.upgrade().and_then(|waiting| waiting.take())));
             if thread.queue.add(&waiting) {
                 return;
             }

@@ -60,17 +60,17 @@ pub async fn serve_unix(
         };
         let Some((stream, _)) = accepting.take(accepted).await else { continue };
         let peer = stream.peer_cred().ok().map(|peer| peer.uid());
-        let place = limits.enter(Peer::User(peer));
+        let slot = limits.enter(Peer::User(peer));
         let right = peer.map_or(Right::Nothing, &right);
         let asker = peer.map_or_else(Asker::default, |uid| Asker(format!("uid {uid}")));
         let (router, stop) = (router.clone(), stop.clone());
-        let served = Arc::clone(&place);
+        let served = Arc::clone(&slot);
         let task = connections.spawn(async move {
             let ended = stop.clone();
             let handler = |request| answer(router.clone(), right, asker.clone(), request);
-            place.begin();
-            place.charge(cost::HTTP1);
-            let connection = connection::http1(stream, handler, Stalls::Stay, &place, stop);
+            slot.begin();
+            slot.charge(cost::HTTP1);
+            let connection = connection::http1(stream, handler, Stalls::Stay, &slot, stop);
             // Event streams do not end by themselves.
             tokio::select! {
                 _ = connection => {}

@@ -52,7 +52,7 @@ impl ConnectionLimits {
         let limits = &self.0.max;
         let mut ends = Vec::new();
         let mut sent = 0;
-        while state.places > limits.strangers || state.bytes > limits.bytes {
+        while state.slots > limits.strangers || state.bytes > limits.bytes {
             let Some(id) = state.first_to_go(newcomer, self.tick()) else { break };
             let Some(stranger) = state.leave(id, self.tick()) else { break };
             state.leaving_bytes += stranger.bytes;

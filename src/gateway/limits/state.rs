@@ -39,7 +39,7 @@ pub(super) struct State {
     pub(super) busy: Networks,
     /// Connections that take at least [`HEAP`] bytes: the heaviest first, the oldest first among equals.
     pub(super) heavy: BTreeSet<(Reverse<usize>, u64)>,
-    pub(super) places: usize,
+    pub(super) slots: usize,
     pub(super) bytes: usize,
     pub(super) trusted: usize,
     /// Connections that were told to end and are still open, with their cost.
@@ -50,7 +50,7 @@ pub(super) struct State {
 
 pub(super) struct Stranger {
     pub(super) member: Member,
-    pub(super) places: usize,
+    pub(super) slots: usize,
     pub(super) bytes: usize,
     pub(super) activity: Arc<Activity>,
     /// Ends the task that serves it.
@@ -74,7 +74,7 @@ pub(super) struct Activity {
 
 impl Stranger {
     pub(super) fn weight(&self) -> usize {
-        self.places + self.bytes / WEIGHT
+        self.slots + self.bytes / WEIGHT
     }
 
     fn is_spared(&self) -> bool {
@@ -124,9 +124,9 @@ impl State {
 
     pub(super) fn change(&mut self, id: u64, now: u64, change: impl FnOnce(&mut Stranger)) -> bool {
         let Some(stranger) = self.strangers.get_mut(&id) else { return false };
-        let (before, places, bytes) = (stranger.weight(), stranger.places, stranger.bytes);
+        let (before, slots, bytes) = (stranger.weight(), stranger.slots, stranger.bytes);
         change(stranger);
-        self.places = self.places + stranger.places - places;
+        self.slots = self.slots + stranger.slots - slots;
         self.bytes = self.bytes + stranger.bytes - bytes;
         let heaps = stranger.bytes / HEAP;
         if bytes / HEAP != heaps {
@@ -162,7 +162,7 @@ impl State {
         let moved = stranger.activity.moved.load(SeqCst);
         let networks = if moved { &mut self.busy } else { &mut self.idle };
         networks.remove(stranger.member, stranger.weight(), now);
-        self.places -= stranger.places;
+        self.slots -= stranger.slots;
         self.bytes -= stranger.bytes;
         Some(stranger)
     }

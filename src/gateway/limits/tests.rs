@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::place::REQUESTS;
+use super::slot::REQUESTS;
 use super::state::{GRACE, MODEST};
 use super::*;
 
@@ -11,24 +11,24 @@ const ROOM: Limits = Limits { strangers: 8, trusted: 3, leaving: 100, bytes: 1 <
 
 /// A connection, and whether it was told to end.
 struct Client {
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
     gone: Arc<AtomicBool>,
 }
 
 impl Client {
     fn of(limits: &ConnectionLimits, address: &str) -> Self {
         let client = Self::not_served(limits, address);
-        client.place.begin();
+        client.slot.begin();
         client
     }
 
     /// A connection that no thread serves yet.
     fn not_served(limits: &ConnectionLimits, address: &str) -> Self {
-        let place = limits.enter(Peer::Address(address.parse().unwrap()));
+        let slot = limits.enter(Peer::Address(address.parse().unwrap()));
         let gone = Arc::<AtomicBool>::default();
         let told = Arc::clone(&gone);
-        place.ended_by(move || told.store(true, SeqCst));
-        Self { place, gone }
+        slot.ended_by(move || told.store(true, SeqCst));
+        Self { slot, gone }
     }
 
     fn is_gone(&self) -> bool {
@@ -42,7 +42,7 @@ fn gone(clients: &[Client]) -> usize {
 
 fn is_empty(limits: &ConnectionLimits) {
     let state = limits.state();
-    assert_eq!((state.places, state.bytes, state.trusted, state.leaving_bytes), (0, 0, 0, 0));
+    assert_eq!((state.slots, state.bytes, state.trusted, state.leaving_bytes), (0, 0, 0, 0));
     assert!(state.strangers.is_empty() && state.leaving.is_empty() && state.heavy.is_empty());
     assert_eq!((state.idle.first_to_go(), state.busy.first_to_go()), (None, None));
 }
@@ -73,7 +73,7 @@ async fn new_connections_are_spared_while_there_are_older_ones() {
     assert_eq!((gone(&browser), gone(&old)), (0, 3));
     assert!(old[..3].iter().all(Client::is_gone), "the oldest of all are closed");
     // A connection that takes much is not spared, and after a short time none is.
-    browser[0].place.charge(isize::try_from(MODEST).unwrap());
+    browser[0].slot.charge(isize::try_from(MODEST).unwrap());
     let fresh = Client::of(&limits, "198.51.100.1");
     assert_eq!((browser[0].is_gone(), gone(&browser), gone(&old)), (true, 1, 3));
     tokio::time::advance(GRACE).await;
@@ -92,7 +92,7 @@ async fn grace_time_begins_when_a_thread_serves_the_connection() {
     tokio::time::advance(GRACE).await;
     let next = Client::of(&limits, "198.51.100.1");
     assert_eq!((late.is_gone(), gone(&others)), (false, 1));
-    late.place.begin();
+    late.slot.begin();
     tokio::time::advance(GRACE).await;
     let last = Client::of(&limits, "192.0.2.9");
     assert!(late.is_gone() && !last.is_gone());
@@ -104,10 +104,10 @@ async fn grace_time_begins_when_a_thread_serves_the_connection() {
 async fn heavy_connection_is_closed_before_a_new_one_even_while_it_is_answered() {
     let limits = ConnectionLimits::of(ROOM);
     let greedy: Vec<_> = (1..4).map(|_| Client::of(&limits, "192.0.2.1")).collect();
-    let permits: Vec<_> = greedy.iter().map(|client| client.place.permit(true)).collect();
+    let permits: Vec<_> = greedy.iter().map(|client| client.slot.permit(true)).collect();
     let fresh: Vec<_> = (0..3).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     for client in &greedy {
-        client.place.charge(400 << 10);
+        client.slot.charge(400 << 10);
     }
     assert_eq!((gone(&greedy), gone(&fresh)), (1, 0));
     // Their last response has just ended, so they count as the youngest.
@@ -119,11 +119,11 @@ async fn heavy_connection_is_closed_before_a_new_one_even_while_it_is_answered()
     let light: Vec<_> = (0..4).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     let heavier: Vec<_> = (0..4).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     for client in &heavier {
-        client.place.charge(160 << 10);
+        client.slot.charge(160 << 10);
     }
-    light[0].place.charge(500 << 10);
+    light[0].slot.charge(500 << 10);
     assert_eq!((gone(&light), gone(&heavier)), (1, 0), "the heaviest");
-    heavier[3].place.charge(500 << 10);
+    heavier[3].slot.charge(500 << 10);
     assert_eq!((gone(&light), gone(&heavier)), (1, 1));
     assert!(heavier[3].is_gone());
     drop((light, heavier));
@@ -144,16 +144,16 @@ fn trusted_connection_is_never_closed_for_a_new_one() {
     let limits = ConnectionLimits::of(ROOM);
     let trusted: Vec<_> = (0..3).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     for client in &trusted {
-        client.place.trust();
+        client.slot.trust();
     }
     let flood: Vec<_> = (0..100).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     assert_eq!((gone(&trusted), gone(&flood)), (0, 92));
     // No trusted slot is left: the connection is still served, as an untrusted one.
-    flood[99].place.trust();
-    assert!(!flood[99].place.is_trusted() && !flood[99].is_gone());
+    flood[99].slot.trust();
+    assert!(!flood[99].slot.is_trusted() && !flood[99].is_gone());
     drop(trusted);
-    flood[99].place.trust();
-    assert!(flood[99].place.is_trusted());
+    flood[99].slot.trust();
+    assert!(flood[99].slot.is_trusted());
     drop(flood);
     is_empty(&limits);
 }
@@ -162,7 +162,7 @@ fn trusted_connection_is_never_closed_for_a_new_one() {
 fn busy_connections_are_closed_last() {
     let limits = ConnectionLimits::of(ROOM);
     let busy: Vec<_> = (0..8).map(|_| Client::of(&limits, "192.0.2.1")).collect();
-    let mut permits: Vec<_> = busy.iter().map(|client| client.place.permit(true).unwrap()).collect();
+    let mut permits: Vec<_> = busy.iter().map(|client| client.slot.permit(true).unwrap()).collect();
     // No connection is idle: the oldest busy one is closed.
     let first = Client::of(&limits, "192.0.2.1");
     assert!(busy[0].is_gone() && gone(&busy) == 1);
@@ -183,7 +183,7 @@ fn busy_connections_are_closed_last() {
 fn recently_answered_connection_is_closed_after_a_silent_one() {
     let limits = ConnectionLimits::of(ROOM);
     let clients: Vec<_> = (0..8).map(|_| Client::of(&limits, "192.0.2.1")).collect();
-    drop(clients[0].place.permit(true));
+    drop(clients[0].slot.permit(true));
     let _new = Client::of(&limits, "192.0.2.1");
     assert!(clients[1].is_gone() && !clients[0].is_gone());
 }
@@ -194,15 +194,15 @@ fn bytes_have_a_limit_of_their_own() {
     let other = Client::of(&limits, "198.51.100.7");
     let flood: Vec<_> = (0..7).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     for client in &flood {
-        client.place.charge(200 << 10);
+        client.slot.charge(200 << 10);
     }
     assert_eq!((gone(&flood), other.is_gone()), (3, false), "five times 208 KiB are more than a megabyte");
     assert!(flood[..3].iter().all(Client::is_gone));
     // One connection that takes much weighs more than several normal ones.
-    flood[6].place.charge(700 << 10);
+    flood[6].slot.charge(700 << 10);
     assert!(!other.is_gone());
     assert!(limits.state().bytes <= ROOM.bytes);
-    flood[6].place.charge(-(900 << 10));
+    flood[6].slot.charge(-(900 << 10));
     drop((flood, other));
     is_empty(&limits);
 }
@@ -212,17 +212,17 @@ fn requests_at_once_on_one_connection_take_as_much_room_as_connections() {
     let limits = ConnectionLimits::of(ROOM);
     let client = Client::of(&limits, "192.0.2.1");
     // One after the other, there is always room.
-    assert!((0..20).all(|_| client.place.pass().is_some()));
-    let passing: Vec<_> = (0..5).map(|_| client.place.pass().unwrap()).collect();
-    assert_eq!(limits.state().places, 5);
-    client.place.trust();
-    assert!(!client.place.is_trusted(), "five places are more than there are for the trusted");
+    assert!((0..20).all(|_| client.slot.pass().is_some()));
+    let passing: Vec<_> = (0..5).map(|_| client.slot.pass().unwrap()).collect();
+    assert_eq!(limits.state().slots, 5);
+    client.slot.trust();
+    assert!(!client.slot.is_trusted(), "five slots are more than there are for the trusted");
     drop(passing);
-    client.place.trust();
-    let passing: Vec<_> = (0..3).map(|_| client.place.pass().unwrap()).collect();
-    assert!(client.place.pass().is_none(), "all places of the trusted are taken");
+    client.slot.trust();
+    let passing: Vec<_> = (0..3).map(|_| client.slot.pass().unwrap()).collect();
+    assert!(client.slot.pass().is_none(), "all slots of the trusted are taken");
     drop(passing);
-    assert!(client.place.pass().is_some());
+    assert!(client.slot.pass().is_some());
     drop(client);
     is_empty(&limits);
 }
@@ -232,9 +232,9 @@ fn slots_taken_before_trust_are_released_from_the_trusted_ones() {
     let limits = ConnectionLimits::of(ROOM);
     let client = Client::of(&limits, "192.0.2.1");
     let (permits, passages): (Vec<_>, Vec<_>) =
-        (0..2).map(|_| (client.place.permit(true), client.place.pass())).unzip();
-    client.place.trust();
-    assert!(client.place.is_trusted());
+        (0..2).map(|_| (client.slot.permit(true), client.slot.pass())).unzip();
+    client.slot.trust();
+    assert!(client.slot.is_trusted());
     assert_eq!(limits.state().trusted, 2);
     drop((permits, passages));
     assert_eq!(limits.state().trusted, 1);
@@ -246,10 +246,10 @@ fn slots_taken_before_trust_are_released_from_the_trusted_ones() {
 fn untrusted_connection_has_few_concurrent_requests() {
     let limits = ConnectionLimits::of(Limits { bytes: 100 << 20, ..ROOM });
     let client = Client::of(&limits, "192.0.2.1");
-    let permits: Vec<_> = (0..REQUESTS).map(|_| client.place.permit(false).unwrap()).collect();
-    assert!(client.place.permit(false).is_none());
+    let permits: Vec<_> = (0..REQUESTS).map(|_| client.slot.permit(false).unwrap()).collect();
+    assert!(client.slot.permit(false).is_none());
     drop(permits);
-    assert!(client.place.permit(false).is_some());
+    assert!(client.slot.permit(false).is_some());
     drop(client);
     is_empty(&limits);
 }

@@ -19,7 +19,7 @@ pub(super) const REQUESTS: usize = 16;
 const MANY: usize = 200;
 
 /// The slot of one connection. Dropping it frees the slot.
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     limits: ConnectionLimits,
     id: u64,
     trusted: AtomicBool,
@@ -32,25 +32,25 @@ pub(crate) struct Place {
 
 /// What a further request on a connection takes in addition, for as long as this is held.
 struct Hold {
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
     bytes: usize,
-    places: usize,
+    slots: usize,
 }
 
 /// A permit to answer a request without credentials.
 pub(crate) struct Permit {
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
     busy: bool,
     hold: Option<Hold>,
 }
 
 /// A permit for a request that is being forwarded: for a connection to a service, for as long as this is held.
 pub(crate) struct Passage {
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
     hold: Option<Hold>,
 }
 
-impl Place {
+impl ConnectionSlot {
     pub(super) fn new(limits: ConnectionLimits, id: u64, activity: Arc<Activity>) -> Self {
         let (trusted, requests, passing) = Default::default();
         Self { limits, id, trusted, activity, requests, passing }
@@ -96,7 +96,7 @@ impl Place {
             return;
         }
         let mut state = self.limits.state();
-        let taken = state.strangers.get(&self.id).map(|stranger| stranger.places);
+        let taken = state.strangers.get(&self.id).map(|stranger| stranger.slots);
         let Some(taken) = taken.filter(|taken| state.trusted + taken <= self.limits.0.max.trusted) else {
             return;
         };
@@ -123,12 +123,12 @@ impl Place {
     }
 
     /// Takes more from the account of the untrusted connections, unless this connection is not in it.
-    fn hold(self: &Arc<Self>, bytes: usize, places: usize) -> Option<Hold> {
+    fn hold(self: &Arc<Self>, bytes: usize, slots: usize) -> Option<Hold> {
         let take = |stranger: &mut Stranger| {
             stranger.bytes += bytes;
-            stranger.places += places;
+            stranger.slots += slots;
         };
-        self.limits.change(self.id, take).then(|| Hold { place: Arc::clone(self), bytes, places })
+        self.limits.change(self.id, take).then(|| Hold { slot: Arc::clone(self), bytes, slots })
     }
 
     /// A permit to answer a request without credentials, unless its connection has too many of them. `busy`: the
@@ -139,7 +139,7 @@ impl Place {
             self.activity.answering.fetch_add(1, SeqCst);
         }
         // Dropping it takes back what was counted.
-        let mut permit = Permit { place: Arc::clone(self), busy, hold: None };
+        let mut permit = Permit { slot: Arc::clone(self), busy, hold: None };
         if others > 0 && !self.is_trusted() {
             permit.hold = self.hold(cost::REQUEST, 0);
         }
@@ -151,7 +151,7 @@ impl Place {
     pub(crate) fn pass(self: &Arc<Self>) -> Option<Passage> {
         let first = self.passing.fetch_add(1, Relaxed) == 0;
         // Dropping it takes back what was counted.
-        let mut passage = Passage { place: Arc::clone(self), hold: None };
+        let mut passage = Passage { slot: Arc::clone(self), hold: None };
         if !first {
             passage.hold = self.hold(cost::PASSED_ON, 1);
         }
@@ -164,14 +164,14 @@ impl Place {
                 }
                 state.trusted += 1;
                 drop(state);
-                passage.hold = Some(Hold { place: Arc::clone(self), bytes: 0, places: 1 });
+                passage.hold = Some(Hold { slot: Arc::clone(self), bytes: 0, slots: 1 });
             }
         }
         Some(passage)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         if self.limits.0.ended.fetch_add(1, Relaxed) == MANY {
             self.limits.0.ended.store(0, Relaxed);
@@ -195,22 +195,22 @@ impl Drop for Place {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut state = self.place.limits.state();
-        if self.place.is_trusted() {
-            state.trusted -= self.places;
+        let mut state = self.slot.limits.state();
+        if self.slot.is_trusted() {
+            state.trusted -= self.slots;
             return;
         }
         let give_back = |stranger: &mut Stranger| {
             stranger.bytes -= self.bytes;
-            stranger.places -= self.places;
+            stranger.slots -= self.slots;
         };
-        state.change(self.place.id, self.place.limits.tick(), give_back);
+        state.change(self.slot.id, self.slot.limits.tick(), give_back);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let Place { limits, id, activity, requests, .. } = &*self.place;
+        let ConnectionSlot { limits, id, activity, requests, .. } = &*self.slot;
         requests.fetch_sub(1, Relaxed);
         if self.busy {
             activity.answered.store(limits.0.clock.load(Relaxed), Relaxed);
@@ -223,6 +223,6 @@ impl Drop for Permit {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        self.place.passing.fetch_sub(1, Relaxed);
+        self.slot.passing.fetch_sub(1, Relaxed);
     }
 }
