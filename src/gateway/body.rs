@@ -13,7 +13,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::auth::SessionGuard;
-use super::limits::{Passage, Permit};
+use super::limits::{ForwardPermit, Permit};
 use super::page;
 use super::pool::PooledConnection;
 
@@ -38,7 +38,7 @@ struct Passing {
     body: Incoming,
     pooled: Option<PooledConnection>,
     #[expect(dead_code, reason = "held")]
-    passage: Passage,
+    forward_permit: ForwardPermit,
 }
 
 impl Drop for Passing {
@@ -55,8 +55,12 @@ struct Guarded(Pin<Box<WaitForCancellationFutureOwned>>, #[expect(dead_code, rea
 
 impl Reply {
     /// A service's answer; its pooled connection is returned to the pool when the whole body has passed.
-    pub(super) fn of_service(body: Incoming, pooled: Option<PooledConnection>, passage: Passage) -> Self {
-        Self { source: Source::Service(Passing { body, pooled, passage }), guard: None, permit: None }
+    pub(super) fn of_service(
+        body: Incoming,
+        pooled: Option<PooledConnection>,
+        forward_permit: ForwardPermit,
+    ) -> Self {
+        Self { source: Source::Service(Passing { body, pooled, forward_permit }), guard: None, permit: None }
     }
 
     /// The body, which holds the permit of its request.

@@ -30,7 +30,7 @@ use nix::sys::resource::{Resource, getrlimit};
 pub(crate) use account::ConnectionLimits;
 use account::Limits;
 use networks::Member;
-pub(crate) use slot::{ConnectionSlot, Passage, Permit};
+pub(crate) use slot::{ConnectionSlot, ForwardPermit, Permit};
 use state::{Activity, Stranger};
 
 /// The largest number of connections, whatever the limit of descriptors.

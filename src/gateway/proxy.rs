@@ -24,7 +24,7 @@ pub(super) async fn forward(
     guard: impl Fn() -> SessionGuard,
 ) -> Result<Response<Reply>, Failed> {
     let upstream = &route.upstream;
-    let passage = context.resources.slot.pass().ok_or(Failed::Crowded)?;
+    let forward_permit = context.resources.slot.forward_permit().ok_or(Failed::Crowded)?;
     prepare_request(request.headers_mut(), &context.from(), (context.secure, context.base.prefix()));
     rewrite::request(route, request.headers_mut());
     announce_chunks(&mut request);
@@ -35,10 +35,10 @@ pub(super) async fn forward(
         let upgrade = Upgrade::of(&request);
         let hold = Hold { guard: guard(), resources: Arc::clone(&context.resources), upgrade };
         let response = Box::pin(upgrade::open(route, *request, protocol, hold)).await?;
-        response.map(|body| Reply::of_service(body, None, passage).guarded(guard))
+        response.map(|body| Reply::of_service(body, None, forward_permit).guarded(guard))
     } else {
         let (response, pooled) = pool::send(upstream, request).await?;
-        response.map(|body| Reply::of_service(body, Some(pooled), passage).guarded(guard))
+        response.map(|body| Reply::of_service(body, Some(pooled), forward_permit).guarded(guard))
     };
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if switched && context.upgrade.is_none() {

@@ -27,7 +27,7 @@ pub(crate) struct ConnectionSlot {
     /// Unauthenticated requests that are being answered.
     requests: AtomicUsize,
     /// Requests that are being forwarded to a service.
-    passing: AtomicUsize,
+    forwarding: AtomicUsize,
 }
 
 /// What a further request on a connection takes in addition, for as long as this is held.
@@ -45,15 +45,15 @@ pub(crate) struct Permit {
 }
 
 /// A permit for a request that is being forwarded: for a connection to a service, for as long as this is held.
-pub(crate) struct Passage {
+pub(crate) struct ForwardPermit {
     slot: Arc<ConnectionSlot>,
     hold: Option<Hold>,
 }
 
 impl ConnectionSlot {
     pub(super) fn new(limits: ConnectionLimits, id: u64, activity: Arc<Activity>) -> Self {
-        let (trusted, requests, passing) = Default::default();
-        Self { limits, id, trusted, activity, requests, passing }
+        let (trusted, requests, forwarding) = Default::default();
+        Self { limits, id, trusted, activity, requests, forwarding }
     }
 
     /// Records that a thread begins to serve the connection.
@@ -148,26 +148,26 @@ impl ConnectionSlot {
 
     /// A permit to forward a request. A slot includes one forwarded request at a time; on a connection with many
     /// concurrent requests each further one takes as much as a separate connection.
-    pub(crate) fn pass(self: &Arc<Self>) -> Option<Passage> {
-        let first = self.passing.fetch_add(1, Relaxed) == 0;
+    pub(crate) fn forward_permit(self: &Arc<Self>) -> Option<ForwardPermit> {
+        let first = self.forwarding.fetch_add(1, Relaxed) == 0;
         // Dropping it takes back what was counted.
-        let mut passage = Passage { slot: Arc::clone(self), hold: None };
+        let mut forward_permit = ForwardPermit { slot: Arc::clone(self), hold: None };
         if !first {
-            passage.hold = self.hold(cost::PASSED_ON, 1);
+            forward_permit.hold = self.hold(cost::PASSED_ON, 1);
         }
         if !first && self.is_trusted() {
             let mut state = self.limits.state();
             // What the connection took as an untrusted one was moved with it when it became trusted.
-            if passage.hold.is_none() {
+            if forward_permit.hold.is_none() {
                 if state.trusted >= self.limits.0.max.trusted {
                     return None;
                 }
                 state.trusted += 1;
                 drop(state);
-                passage.hold = Some(Hold { slot: Arc::clone(self), bytes: 0, slots: 1 });
+                forward_permit.hold = Some(Hold { slot: Arc::clone(self), bytes: 0, slots: 1 });
             }
         }
-        Some(passage)
+        Some(forward_permit)
     }
 }
 
@@ -221,8 +221,8 @@ impl Drop for Permit {
     }
 }
 
-impl Drop for Passage {
+impl Drop for ForwardPermit {
     fn drop(&mut self) {
-        self.slot.passing.fetch_sub(1, Relaxed);
+        self.slot.forwarding.fetch_sub(1, Relaxed);
     }
 }

@@ -212,17 +212,17 @@ fn requests_at_once_on_one_connection_take_as_much_room_as_connections() {
     let limits = ConnectionLimits::of(ROOM);
     let client = Client::of(&limits, "192.0.2.1");
     // One after the other, there is always room.
-    assert!((0..20).all(|_| client.slot.pass().is_some()));
-    let passing: Vec<_> = (0..5).map(|_| client.slot.pass().unwrap()).collect();
+    assert!((0..20).all(|_| client.slot.forward_permit().is_some()));
+    let passing: Vec<_> = (0..5).map(|_| client.slot.forward_permit().unwrap()).collect();
     assert_eq!(limits.state().slots, 5);
     client.slot.trust();
     assert!(!client.slot.is_trusted(), "five slots are more than there are for the trusted");
     drop(passing);
     client.slot.trust();
-    let passing: Vec<_> = (0..3).map(|_| client.slot.pass().unwrap()).collect();
-    assert!(client.slot.pass().is_none(), "all slots of the trusted are taken");
+    let passing: Vec<_> = (0..3).map(|_| client.slot.forward_permit().unwrap()).collect();
+    assert!(client.slot.forward_permit().is_none(), "all slots of the trusted are taken");
     drop(passing);
-    assert!(client.slot.pass().is_some());
+    assert!(client.slot.forward_permit().is_some());
     drop(client);
     is_empty(&limits);
 }
@@ -232,7 +232,7 @@ fn slots_taken_before_trust_are_released_from_the_trusted_ones() {
     let limits = ConnectionLimits::of(ROOM);
     let client = Client::of(&limits, "192.0.2.1");
     let (permits, passages): (Vec<_>, Vec<_>) =
-        (0..2).map(|_| (client.slot.permit(true), client.slot.pass())).unzip();
+        (0..2).map(|_| (client.slot.permit(true), client.slot.forward_permit())).unzip();
     client.slot.trust();
     assert!(client.slot.is_trusted());
     assert_eq!(limits.state().trusted, 2);
