@@ -11,7 +11,7 @@ use super::base::Base;
 use super::forwarded::Proxies;
 use super::headers::{CF_RAY, SEC_FETCH_MODE};
 use super::limits::ConnectionSlot;
-use super::workers::Guest;
+use super::workers::WorkerSlot;
 use super::{headers, origin};
 
 /// Connection info: the connection on which a request came.
@@ -34,7 +34,7 @@ pub(super) struct ConnectionResources {
     /// Its share of the connection limits, for connections from clients and to services.
     pub(super) slot: Arc<ConnectionSlot>,
     /// Its share of a worker thread.
-    pub(super) _guest: Guest,
+    pub(super) _worker: WorkerSlot,
 }
 
 /// The request context: where a request came from, and what kind of request it is.

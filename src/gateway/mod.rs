@@ -8,13 +8,13 @@
 //! ```text
 //! listen -> limits -> workers -> carry -> connection (validator, frames, timeouts) -> handler
 //! handler -> context, deny
-//!      -> auth (cookie, header, password, failures, session)
-//!      -> origin, cors
-//!      -> own | login | the portal's router | proxy -> headers, rewrite, pool, body | upgrade -> relay
-//!                                           | bridge -> files | upgrade
-//!                                           | waiting
-//!      -> errors
-//!      -> compress, cors, access_log, metrics
+//!         -> auth (cookie, header, password, failures, session)
+//!         -> origin, cors
+//!         -> own | login | the portal's router | proxy -> headers, rewrite, pool, body | upgrade -> relay
+//!                                              | bridge -> files | upgrade
+//!                                              | waiting
+//!         -> errors
+//!         -> compress, cors, access_log, metrics
 //! pool, upgrade, bridge, waiting -> connect
 //! ```
 
@@ -210,8 +210,8 @@ async fn serve(
         let peer = peer.ip().to_canonical();
         let slot = inner.limits.enter(Peer::Address(peer));
         let (target, stop, shared) = (Arc::clone(&target), stop.clone(), Arc::clone(&inner));
-        inner.workers.run(&Arc::clone(&slot), move |guest| {
-            let resources = Arc::new(ConnectionResources { slot, _guest: guest });
+        inner.workers.run(&Arc::clone(&slot), move |worker| {
+            let resources = Arc::new(ConnectionResources { slot, _worker: worker });
             let connection =
                 ConnectionInfo { port, peer, from: context::text_of(peer), tls: false, resources };
             carry::carry(shared, stream, connection, target, stop)

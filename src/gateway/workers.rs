@@ -25,7 +25,7 @@ const STACK: usize = 512 * 1024;
 /// Threads for reading files; they are started and ended as needed.
 const BLOCKING: usize = 4;
 
-type Job = Box<dyn FnOnce(Guest, &TaskTracker) + Send>;
+type Job = Box<dyn FnOnce(WorkerSlot, &TaskTracker) + Send>;
 
 /// The worker threads.
 pub(super) struct Workers {
@@ -35,7 +35,7 @@ pub(super) struct Workers {
 
 struct Thread {
     queue: Arc<Queue>,
-    guests: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
 }
 
 /// The connections that a thread has not begun to serve. The newest goes first: when there are more than a thread can
@@ -54,10 +54,10 @@ struct Jobs {
 }
 
 /// A job, unless its connection was closed before the job began.
-struct Waiting(Mutex<Option<(Job, Guest)>>);
+struct Waiting(Mutex<Option<(Job, WorkerSlot)>>);
 
 impl Waiting {
-    fn take(&self) -> Option<(Job, Guest)> {
+    fn take(&self) -> Option<(Job, WorkerSlot)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -87,7 +87,7 @@ impl Queue {
     }
 
     /// The next job; `None` when there is none and will be none.
-    async fn take(&self) -> Option<(Job, Guest)> {
+    async fn take(&self) -> Option<(Job, WorkerSlot)> {
         loop {
             loop {
                 let mut jobs = self.jobs();
@@ -125,9 +125,9 @@ impl Drop for Thread {
 
 /// The count of one connection on a thread. It is the measure of a thread's load, so it is held as long as the
 /// connection.
-pub(super) struct Guest(Arc<AtomicUsize>);
+pub(super) struct WorkerSlot(Arc<AtomicUsize>);
 
-impl Drop for Guest {
+impl Drop for WorkerSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -143,7 +143,7 @@ impl Workers {
             let (stop, tasks, jobs) = (stop.clone(), tasks.clone(), Arc::clone(&queue));
             let thread = std::thread::Builder::new().name(format!("gateway-{at}")).stack_size(STACK);
             match thread.spawn(move || work(&jobs, &tasks, &stop)) {
-                Ok(_) => Some(Thread { queue, guests: Arc::default() }),
+                Ok(_) => Some(Thread { queue, connections: Arc::default() }),
                 Err(error) => {
                     tracing::warn!("start a thread of the gateway: {error}; {at} of {number} work");
                     None
@@ -155,21 +155,24 @@ impl Workers {
 
     /// Runs the future of `job` in a task on the thread with the fewest connections. The future is created on that
     /// thread, so that sockets register with its runtime. The connection slot gets the handle of that task.
-    pub(super) fn run<W>(&self, slot: &Arc<ConnectionSlot>, job: impl FnOnce(Guest) -> W + Send + 'static)
-    where
+    pub(super) fn run<W>(
+        &self,
+        slot: &Arc<ConnectionSlot>,
+        job: impl FnOnce(WorkerSlot) -> W + Send + 'static,
+    ) where
         W: Future<Output = ()> + Send + 'static,
     {
         let served = Arc::clone(slot);
-        let mut job: Job = Box::new(move |guest, tasks| {
-            let task = tokio::spawn(tasks.track_future(job(guest)));
+        let mut job: Job = Box::new(move |worker, tasks| {
+            let task = tokio::spawn(tasks.track_future(job(worker)));
             served.served_by(task.abort_handle());
         });
         let mut threads: Vec<_> = self.threads.iter().collect();
-        threads.sort_by_key(|thread| thread.guests.load(Ordering::Relaxed));
+        threads.sort_by_key(|thread| thread.connections.load(Ordering::Relaxed));
         for thread in threads {
-            thread.guests.fetch_add(1, Ordering::Relaxed);
-            let guest = Guest(Arc::clone(&thread.guests));
-            let waiting = Arc::new(Waiting(Mutex::new(Some((job, guest)))));
+            thread.connections.fetch_add(1, Ordering::Relaxed);
+            let worker = WorkerSlot(Arc::clone(&thread.connections));
+            let waiting = Arc::new(Waiting(Mutex::new(Some((job, worker)))));
             let gone = Arc::downgrade(&waiting);
             slot.ended_by(move || drop(gone.upgrade().and_then(|waiting| waiting.take())));
             if thread.queue.add(&waiting) {
@@ -181,7 +184,7 @@ impl Workers {
                 None => return,
             }
         }
-        job(Guest(Arc::new(AtomicUsize::new(1))), &self.tasks);
+        job(WorkerSlot(Arc::new(AtomicUsize::new(1))), &self.tasks);
     }
 }
 
@@ -205,14 +208,14 @@ fn work(queue: &Queue, tasks: &TaskTracker, stop: &CancellationToken) {
     };
     runtime.block_on(async {
         loop {
-            let (job, guest) = tokio::select! {
+            let (job, worker) = tokio::select! {
                 job = queue.take() => match job {
                     Some(job) => job,
                     None => return,
                 },
                 () = stop.cancelled() => break,
             };
-            job(guest, tasks);
+            job(worker, tasks);
             // One at a time: connections that have begun continue before the next one starts.
             tokio::task::yield_now().await;
         }
