@@ -41,7 +41,7 @@ pub(super) async fn carry(
     connection.resources.slot.charge(cost::TLS);
     match Box::pin(tls.accept(stream, timeouts::FIRST)).await {
         Ok(stream) if tls::is_http2(&stream) => {
-            Box::pin(http2(inner, stream, connection, target, stop)).await
+            Box::pin(http2(inner, stream, connection, target, stop)).await;
         }
         Ok(stream) => http1(&inner, stream, &connection, target, stop).await,
         // Browsers that do not trust our self-signed certificate yet end the handshake this way, many times.
