@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::logs::{Logs, QUIET};
 
-use super::lifecycle::Passage;
+use super::lifecycle::Transition;
 use super::status::{Published, UnitHealth, UnitState};
 
 /// How long to wait after a failure before the unit's last lines are printed.
@@ -48,26 +48,26 @@ pub type Sink = Box<dyn Fn(Change) -> u64 + Send + Sync>;
 pub(super) fn between(
     old: &Published,
     new: &Published,
-    passages: Vec<Passage>,
+    transitions: Vec<Transition>,
     (wall, now): (i64, Duration),
     logs: &Logs,
 ) -> Vec<Change> {
     let at = |since: Duration| wall + i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 2);
     let mut changes = Vec::new();
     let mut last = vec![None; new.units.len()];
-    for passage in passages {
-        let unit = &new.units[passage.unit];
-        let before = old.units.get(passage.unit).and_then(|unit| unit.pid);
+    for transition in transitions {
+        let unit = &new.units[transition.unit];
+        let before = old.units.get(transition.unit).and_then(|unit| unit.pid);
         let about = |from: UnitState| before.or(unit.pid).filter(|_| has_process(from));
-        last[passage.unit] = Some(changes.len());
+        last[transition.unit] = Some(changes.len());
         changes.push(UnitChange {
             unit: unit.name.clone(),
-            from: passage.from,
-            to: passage.to,
-            reason: logs.mask(&passage.reason),
-            health: unit.health.filter(|_| passage.to == unit.state),
-            at: at(passage.when),
-            pid: passage.from.and_then(about),
+            from: transition.from,
+            to: transition.to,
+            reason: logs.mask(&transition.reason),
+            health: unit.health.filter(|_| transition.to == unit.state),
+            at: at(transition.when),
+            pid: transition.from.and_then(about),
         });
     }
     for (at_unit, unit) in new.units.iter().enumerate() {
@@ -154,14 +154,14 @@ mod tests {
         UnitStatus { reason: reason.into(), pid, ..testing::unit(name, state) }
     }
 
-    fn passage(unit: usize, from: Option<UnitState>, to: UnitState, reason: &str) -> Passage {
-        Passage { unit, from, to, reason: reason.into(), when: Duration::from_millis(40) }
+    fn transition(unit: usize, from: Option<UnitState>, to: UnitState, reason: &str) -> Transition {
+        Transition { unit, from, to, reason: reason.into(), when: Duration::from_millis(40) }
     }
 
-    fn told(old: &Published, new: &Published, passages: Vec<Passage>) -> Vec<String> {
+    fn told(old: &Published, new: &Published, transitions: Vec<Transition>) -> Vec<String> {
         let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 0 }, Console::silent());
         logs.hide(["hunter22".to_owned()]);
-        between(old, new, passages, (1000, Duration::from_millis(50)), &logs)
+        between(old, new, transitions, (1000, Duration::from_millis(50)), &logs)
             .into_iter()
             .map(|change| match change {
                 Change::Unit(UnitChange { unit, from, to, reason, at, pid, .. }) => format!(
@@ -181,12 +181,12 @@ mod tests {
         let old =
             Published { units: vec![unit("a", S::Ready, "", Some(7))], up: true, ..Published::default() };
         let new = Published { units: vec![unit("a", S::Starting, "", None)], ..Published::default() };
-        let passages = vec![
-            passage(0, Some(S::Ready), S::Waiting, "it ended with hunter22"),
-            passage(0, Some(S::Waiting), S::Starting, ""),
+        let transitions = vec![
+            transition(0, Some(S::Ready), S::Waiting, "it ended with hunter22"),
+            transition(0, Some(S::Waiting), S::Starting, ""),
         ];
         assert_eq!(
-            told(&old, &new, passages),
+            told(&old, &new, transitions),
             [
                 "1040 a ready>waiting 'it ended with ******' 7",
                 "1040 a waiting>starting '' 0",
@@ -214,7 +214,7 @@ mod tests {
         };
         let (good, bad) = (with(UnitHealth::Healthy, ""), with(UnitHealth::Unhealthy, "unhealthy: no"));
         assert_eq!(told(&good, &bad, Vec::new()), ["1050 a ready>ready 'unhealthy: no' 7"]);
-        let again = vec![passage(0, Some(S::Ready), S::Ready, "healthy again")];
+        let again = vec![transition(0, Some(S::Ready), S::Ready, "healthy again")];
         assert_eq!(told(&bad, &good, again), ["1040 a ready>ready 'healthy again' 7"]);
         let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 0 }, Console::silent());
         let changes = between(&good, &bad, Vec::new(), (0, Duration::ZERO), &logs);
@@ -229,7 +229,7 @@ mod tests {
         use UnitState as S;
         let new = Published { units: vec![unit("a", S::Waiting, "for b", None)], ..Published::default() };
         assert_eq!(
-            told(&Published::default(), &new, vec![passage(0, None, S::Waiting, "")]),
+            told(&Published::default(), &new, vec![transition(0, None, S::Waiting, "")]),
             ["1040 a >waiting 'for b' 0"]
         );
         let stopped = Published {
@@ -238,7 +238,7 @@ mod tests {
             ..Published::default()
         };
         assert_eq!(
-            told(&new, &stopped, vec![passage(0, Some(S::Waiting), S::Stopped, "the daemon is stopping")]),
+            told(&new, &stopped, vec![transition(0, Some(S::Waiting), S::Stopped, "the daemon is stopping")]),
             ["Stopping(1050)", "1040 a waiting>stopped 'the daemon is stopping' 0"]
         );
     }

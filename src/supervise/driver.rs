@@ -316,9 +316,9 @@ impl Driver {
         let seq = self.published.borrow().seq;
         let (up, stopping) = (self.core.up(), self.core.is_stopping());
         let mut next = Published { units, up, stopping, finished, code: self.core.code(), seq };
-        let passages = self.core.passages();
+        let transitions = self.core.transitions();
         let time = (self.began.1, self.now());
-        let told = changes::between(&self.published.borrow(), &next, passages, time, &self.logs);
+        let told = changes::between(&self.published.borrow(), &next, transitions, time, &self.logs);
         // Recorded before it is published: a reader that sees a state can find its event.
         for change in told {
             changes::announce(&change, &self.logs);

@@ -36,7 +36,7 @@ use checks::Checks;
 use machine::Ending;
 
 pub use machine::Core;
-pub use messages::{Effect, Event, Now, Outcome, Passage, Status, Stop};
+pub use messages::{Effect, Event, Now, Outcome, Status, Stop, Transition};
 
 /// How long the stop of all units together may take before they are killed. Docker kills after 10 s.
 const STOP_BUDGET: Duration = Duration::from_millis(6500);
@@ -52,7 +52,7 @@ impl Core {
                 Cell::new(spec, state, reason, wanted)
             })
             .collect();
-        let passages = cells.iter().enumerate().map(|(at, cell)| Passage::first(at, cell)).collect();
+        let transitions = cells.iter().enumerate().map(|(at, cell)| Transition::first(at, cell)).collect();
         Self {
             cells,
             now: Now::ZERO,
@@ -61,7 +61,7 @@ impl Core {
             random: seed,
             checks: 0,
             effects: Vec::new(),
-            passages,
+            transitions,
         }
     }
 
@@ -132,8 +132,8 @@ impl Core {
     }
 
     /// All transitions since the last call, in order.
-    pub fn passages(&mut self) -> Vec<Passage> {
-        std::mem::take(&mut self.passages)
+    pub fn transitions(&mut self) -> Vec<Transition> {
+        std::mem::take(&mut self.transitions)
     }
 
     /// Whether everything that should be up is up. Stopped units, and units that wait for them, are not expected to be
@@ -188,7 +188,7 @@ impl Core {
         }
         let from = Some(cell.state.shown());
         let (to, when) = (state.shown(), self.now);
-        self.passages.push(Passage { unit: at, from, to, reason: reason.clone(), when });
+        self.transitions.push(Transition { unit: at, from, to, reason: reason.clone(), when });
         cell.state = state;
         cell.reason = reason;
         cell.since = self.now;

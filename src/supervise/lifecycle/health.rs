@@ -14,7 +14,7 @@ use crate::supervise::{UnitHealth, UnitState};
 use super::cell::{Cell, State, Then};
 use super::checks::{Checks, Stage};
 use super::machine::Core;
-use super::messages::{Effect, Now, Passage};
+use super::messages::{Effect, Now, Transition};
 
 impl Cell {
     /// When its checks need action next.
@@ -102,7 +102,7 @@ impl Core {
                 cell.reason = String::new();
                 let (from, to) = (Some(UnitState::Ready), UnitState::Ready);
                 let reason = "healthy again".to_owned();
-                self.passages.push(Passage { unit: at, from, to, reason, when: now });
+                self.transitions.push(Transition { unit: at, from, to, reason, when: now });
             }
             return;
         };

@@ -1,7 +1,7 @@
 //! The data of the core. The files beside this one have its transitions.
 
 use super::cell::Cell;
-use super::messages::{Effect, Now, Passage};
+use super::messages::{Effect, Now, Transition};
 
 /// All units and their states.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct Core {
     /// How many checks were begun, which is also the number of the last one.
     pub(super) checks: u64,
     pub(super) effects: Vec<Effect>,
-    pub(super) passages: Vec<Passage>,
+    pub(super) transitions: Vec<Transition>,
 }
 
 /// The stop of everything.
@@ -27,7 +27,7 @@ pub(super) struct Ending {
     pub(super) killed: bool,
 }
 
-impl Passage {
+impl Transition {
     pub(super) fn first(unit: usize, cell: &Cell) -> Self {
         let (to, reason, when) = (cell.state.shown(), cell.reason.clone(), cell.since);
         Self { unit, from: None, to, reason, when }

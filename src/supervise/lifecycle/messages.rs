@@ -81,7 +81,7 @@ pub enum Outcome {
 
 /// A transition of a unit from one state to the next. States that last no time appear here as well: they carry reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Passage {
+pub struct Transition {
     /// The unit.
     pub unit: usize,
     /// The state before; `None` for the first state.

@@ -3,7 +3,7 @@
 use crate::plan::{Disposition, Unit};
 
 use super::cell::{Cell, State, Then};
-use super::{Core, Effect, Now, Passage, initial, specs};
+use super::{Core, Effect, Now, Transition, initial, specs};
 
 impl Core {
     /// Takes over a plan. Every known unit keeps its index; new units are appended. `changed` says which of the known
@@ -27,7 +27,7 @@ impl Core {
                 let (state, reason, wanted) = initial(&units[at]);
                 let mut cell = Cell::new(spec, state, reason, wanted);
                 cell.since = self.now;
-                self.passages.push(Passage::first(at, &cell));
+                self.transitions.push(Transition::first(at, &cell));
                 self.cells.push(cell);
             }
         }

@@ -21,7 +21,7 @@ impl Stage {
     }
 
     fn reasons(&mut self) -> Vec<String> {
-        self.core.passages().into_iter().map(|passage| passage.reason).collect()
+        self.core.transitions().into_iter().map(|transition| transition.reason).collect()
     }
 }
 
