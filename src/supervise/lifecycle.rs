@@ -14,7 +14,6 @@
 //! or an event that ends it; the units that need a unit are stopped before it is stopped, and before it is started
 //! again. Deadlines belong to states: the driver sleeps until [`Core::deadline`].
 
-mod cell;
 mod checks;
 mod ending;
 mod health;
@@ -24,6 +23,7 @@ mod messages;
 mod replan;
 mod requests;
 mod settle;
+mod unit_runtime;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,9 +31,9 @@ use std::time::Duration;
 use crate::plan::{Disposition, Unit};
 
 use super::backoff::Patience;
-use cell::{Cell, Phase, Spec, State};
 use checks::Checks;
 use machine::Ending;
+use unit_runtime::{Phase, Spec, State, UnitRuntime};
 
 pub use machine::Core;
 pub use messages::{Effect, Event, Now, Outcome, Status, Stop, Transition};
@@ -44,17 +44,18 @@ const STOP_BUDGET: Duration = Duration::from_millis(6500);
 impl Core {
     /// The units of a plan in their first states. `seed` feeds the jitter.
     pub fn new(units: &[Unit], seed: u64) -> Self {
-        let cells: Vec<Cell> = specs(units)
+        let runtimes: Vec<UnitRuntime> = specs(units)
             .into_iter()
             .zip(units)
             .map(|(spec, unit)| {
                 let (state, reason, wanted) = initial(unit);
-                Cell::new(spec, state, reason, wanted)
+                UnitRuntime::new(spec, state, reason, wanted)
             })
             .collect();
-        let transitions = cells.iter().enumerate().map(|(at, cell)| Transition::first(at, cell)).collect();
+        let transitions =
+            runtimes.iter().enumerate().map(|(at, runtime)| Transition::first(at, runtime)).collect();
         Self {
-            cells,
+            runtimes,
             now: Now::ZERO,
             ending: None,
             finished: false,
@@ -73,16 +74,16 @@ impl Core {
         }
         match event {
             Event::Launched(at, pid) => self.launched(at, pid),
-            Event::Tried(at, what) => self.cells[at].tried = what,
+            Event::Tried(at, what) => self.runtimes[at].tried = what,
             Event::Ready(at) => self.ready(at),
             Event::Says(at, text) => {
-                if self.cells[at].alive {
-                    self.cells[at].says = text;
+                if self.runtimes[at].alive {
+                    self.runtimes[at].says = text;
                 }
             }
             Event::Checked(at, number, result) => self.checked(at, number, result),
             Event::Gone(at, outcome) => {
-                if self.cells[at].alive {
+                if self.runtimes[at].alive {
                     let told = self.is_asked_to_end(at);
                     self.gone(at, &outcome);
                     self.take_end(at, &outcome, told);
@@ -105,29 +106,29 @@ impl Core {
         if self.finished {
             return None;
         }
-        let of_cell = |cell: &Cell| match &cell.state {
+        let of_runtime = |runtime: &UnitRuntime| match &runtime.state {
             State::Starting { deadline } => *deadline,
             State::Stopping { deadline, .. } => Some(*deadline),
             State::Backoff { until } => Some(*until),
-            State::Ready { .. } => cell.check_due(),
+            State::Ready { .. } => runtime.check_due(),
             _ => None,
         };
         let ending = self.ending.map(|ending| ending.deadline);
-        self.cells.iter().filter_map(of_cell).chain(ending).min()
+        self.runtimes.iter().filter_map(of_runtime).chain(ending).min()
     }
 
     /// Every unit's state.
     pub fn status(&self) -> impl Iterator<Item = Status> {
-        self.cells.iter().enumerate().map(|(at, cell)| Status {
-            state: cell.state.shown(),
+        self.runtimes.iter().enumerate().map(|(at, runtime)| Status {
+            state: runtime.state.shown(),
             reason: self.reason(at),
-            since: cell.since,
-            pid: cell.pid,
-            restarts: cell.restarts,
-            health: cell.health(),
-            says: cell.says.clone(),
-            stopped_by: cell.stopped_by.clone(),
-            off: cell.off,
+            since: runtime.since,
+            pid: runtime.pid,
+            restarts: runtime.restarts,
+            health: runtime.health(),
+            says: runtime.says.clone(),
+            stopped_by: runtime.stopped_by.clone(),
+            off: runtime.off,
         })
     }
 
@@ -139,23 +140,23 @@ impl Core {
     /// Whether everything that should be up is up. Stopped units, and units that wait for them, are not expected to be
     /// up.
     pub fn up(&self) -> bool {
-        self.ending.is_none() && (0..self.cells.len()).all(|at| !self.expected(at) || self.satisfied(at))
+        self.ending.is_none() && (0..self.runtimes.len()).all(|at| !self.expected(at) || self.satisfied(at))
     }
 
     /// Why `at` cannot be started, if it cannot.
     pub fn refusal(&self, at: usize) -> Option<&str> {
-        let cell = &self.cells[at];
-        (!cell.spec.runnable).then_some(cell.reason.as_str())
+        let runtime = &self.runtimes[at];
+        (!runtime.spec.runnable).then_some(runtime.reason.as_str())
     }
 
     /// Whether `at` ends for good instead of being restarted, and how far that has come. A unit that still waits for
     /// its dependents to end has not begun.
     pub fn end_for_good(&self, at: usize) -> Option<Stop> {
-        let cell = &self.cells[at];
-        match cell.state {
-            _ if cell.wanted => None,
+        let runtime = &self.runtimes[at];
+        match runtime.state {
+            _ if runtime.wanted => None,
             State::Stopping { .. } => Some(Stop::Begun),
-            _ => (!cell.alive).then_some(Stop::Over),
+            _ => (!runtime.alive).then_some(Stop::Over),
         }
     }
 
@@ -165,52 +166,55 @@ impl Core {
     }
 
     fn expected(&self, at: usize) -> bool {
-        let cell = &self.cells[at];
-        cell.wanted && cell.spec.needs.iter().all(|need| self.is_open(*need) || self.expected(*need))
+        let runtime = &self.runtimes[at];
+        runtime.wanted && runtime.spec.needs.iter().all(|need| self.is_open(*need) || self.expected(*need))
     }
 
     fn reason(&self, at: usize) -> String {
-        let cell = &self.cells[at];
-        match cell.state {
+        let runtime = &self.runtimes[at];
+        match runtime.state {
             State::Waiting => Some(self.waits_for(at)).filter(|text| !text.is_empty()),
             State::Stopping { phase: Phase::Stuck, .. } => {
-                Some(format!("{}; it does not end, even when killed", cell.reason))
+                Some(format!("{}; it does not end, even when killed", runtime.reason))
             }
             _ => None,
         }
-        .unwrap_or_else(|| cell.reason.clone())
+        .unwrap_or_else(|| runtime.reason.clone())
     }
 
     fn enter(&mut self, at: usize, state: State, reason: String) {
-        let cell = &mut self.cells[at];
-        if cell.is_being_checked() {
+        let runtime = &mut self.runtimes[at];
+        if runtime.is_being_checked() {
             self.effects.push(Effect::Recall(at));
         }
-        let from = Some(cell.state.shown());
+        let from = Some(runtime.state.shown());
         let (to, when) = (state.shown(), self.now);
         self.transitions.push(Transition { unit: at, from, to, reason: reason.clone(), when });
-        cell.state = state;
-        cell.reason = reason;
-        cell.since = self.now;
+        runtime.state = state;
+        runtime.reason = reason;
+        runtime.since = self.now;
     }
 
     fn launched(&mut self, at: usize, pid: i32) {
-        let cell = &mut self.cells[at];
-        if !cell.alive {
+        let runtime = &mut self.runtimes[at];
+        if !runtime.alive {
             return;
         }
-        cell.pid = Some(pid);
-        let starting = matches!(cell.state, State::Starting { .. }) && cell.leaving.is_none();
-        if starting && cell.spec.listens {
+        runtime.pid = Some(pid);
+        let starting = matches!(runtime.state, State::Starting { .. }) && runtime.leaving.is_none();
+        if starting && runtime.spec.listens {
             self.open(at);
         }
     }
 
     fn ready(&mut self, at: usize) {
-        let cell = &self.cells[at];
+        let runtime = &self.runtimes[at];
         // A unit that is leaving gets ready too late.
-        if matches!(cell.state, State::Starting { .. }) && !cell.spec.oneshot && cell.leaving.is_none() {
-            let checks = cell.spec.health.as_ref().map(|health| Checks::new(health, self.now));
+        if matches!(runtime.state, State::Starting { .. })
+            && !runtime.spec.oneshot
+            && runtime.leaving.is_none()
+        {
+            let checks = runtime.spec.health.as_ref().map(|health| Checks::new(health, self.now));
             self.enter(at, State::Ready { since: self.now, checks }, String::new());
             self.open(at);
         }
@@ -218,17 +222,17 @@ impl Core {
 
     /// Lets the dependents of `at` start, and counts that it is open (again), for the units that follow it.
     fn open(&mut self, at: usize) {
-        let cell = &mut self.cells[at];
-        if std::mem::replace(&mut cell.open, true) {
+        let runtime = &mut self.runtimes[at];
+        if std::mem::replace(&mut runtime.open, true) {
             return;
         }
-        cell.generation += 1;
-        if cell.generation > 1 {
+        runtime.generation += 1;
+        if runtime.generation > 1 {
             return;
         }
         // The first time is no restart, also for followers that were started before it.
-        for cell in &mut self.cells {
-            for (unit, generation) in cell.spec.follows.iter().zip(&mut cell.followed) {
+        for runtime in &mut self.runtimes {
+            for (unit, generation) in runtime.spec.follows.iter().zip(&mut runtime.followed) {
                 if *unit == at {
                     *generation = 1;
                 }

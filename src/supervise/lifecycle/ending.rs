@@ -6,7 +6,7 @@ use crate::config::service::Restart;
 use crate::supervise::backoff::Verdict;
 use crate::sys::reaper::Exit;
 
-use super::cell::{Phase, State, Then};
+use super::unit_runtime::{Phase, State, Then};
 use super::{Core, Effect, Ending, Now, Outcome};
 
 /// How long the kernel may take to remove a killed process before other units continue without it.
@@ -27,28 +27,28 @@ impl Core {
 
     /// All processes of the unit have ended.
     pub(super) fn gone(&mut self, at: usize, outcome: &Outcome) {
-        let cell = &mut self.cells[at];
-        cell.alive = false;
-        cell.pid = None;
-        cell.says = String::new();
-        let leaving = cell.leaving.take();
-        let ready = match cell.state {
+        let runtime = &mut self.runtimes[at];
+        runtime.alive = false;
+        runtime.pid = None;
+        runtime.says = String::new();
+        let leaving = runtime.leaving.take();
+        let ready = match runtime.state {
             State::Ready { since, .. } => Some(self.now.saturating_sub(since)),
             _ => None,
         };
-        let then = match &cell.state {
-            State::Stopping { then, .. } => Some((then.clone(), cell.reason.clone())),
+        let then = match &runtime.state {
+            State::Stopping { then, .. } => Some((then.clone(), runtime.reason.clone())),
             _ => leaving,
         };
-        if cell.spec.oneshot && *outcome == Outcome::Ended(Exit::Code(0)) && then.is_none() {
-            cell.backoff.forget();
+        if runtime.spec.oneshot && *outcome == Outcome::Ended(Exit::Code(0)) && then.is_none() {
+            runtime.backoff.forget();
             self.enter(at, State::Done, String::new());
             self.open(at);
             return;
         }
         match then {
             // Its file was removed, or says that the unit does not apply any more.
-            Some((Then::Stay, reason)) if !cell.spec.runnable => self.enter(at, State::Skipped, reason),
+            Some((Then::Stay, reason)) if !runtime.spec.runnable => self.enter(at, State::Skipped, reason),
             Some((Then::Stay, reason)) => self.enter(at, State::Stopped, reason),
             Some((Then::Again, _)) => self.enter(at, State::Waiting, String::new()),
             Some((Then::Fail { why, lasted }, _)) => self.ended(at, lasted, false, why),
@@ -66,13 +66,13 @@ impl Core {
 
     /// A process ended without a request.
     fn ended(&mut self, at: usize, ready: Option<Duration>, well: bool, why: String) {
-        match self.cells[at].spec.restart {
+        match self.runtimes[at].spec.restart {
             Restart::Always => self.failed(at, ready, why),
             Restart::OnFailure if !well => self.failed(at, ready, why),
             Restart::Never if !well => self.enter(at, State::Failed, why),
             Restart::OnFailure | Restart::Never => {
                 // It has finished its work.
-                self.cells[at].wanted = false;
+                self.runtimes[at].wanted = false;
                 self.enter(at, State::Stopped, why);
             }
         }
@@ -81,29 +81,29 @@ impl Core {
     /// It could not be started because the machine lacked a resource. It never ran, so this is not its failure.
     fn held_up(&mut self, at: usize, why: String) {
         let jitter = self.jitter();
-        let cell = &mut self.cells[at];
-        if !cell.wanted {
+        let runtime = &mut self.runtimes[at];
+        if !runtime.wanted {
             self.enter(at, State::Stopped, why);
             return;
         }
-        let until = self.now + cell.backoff.held_up(cell.spec.patience, jitter);
+        let until = self.now + runtime.backoff.held_up(runtime.spec.patience, jitter);
         self.enter(at, State::Backoff { until }, why);
     }
 
     fn failed(&mut self, at: usize, ready: Option<Duration>, why: String) {
         let jitter = self.jitter();
-        let cell = &mut self.cells[at];
-        if !cell.wanted {
+        let runtime = &mut self.runtimes[at];
+        if !runtime.wanted {
             self.enter(at, State::Stopped, why);
             return;
         }
-        match cell.backoff.failed(ready, cell.spec.patience, jitter) {
+        match runtime.backoff.failed(ready, runtime.spec.patience, jitter) {
             Verdict::GiveUp(count) => {
                 let times = if count == 1 { String::new() } else { format!(", {count} times") };
                 self.enter(at, State::Failed, format!("{why}{times}"));
             }
             Verdict::Again(wait) => {
-                cell.restarts += 1;
+                runtime.restarts += 1;
                 if wait.is_zero() {
                     self.enter(at, State::Waiting, why);
                 } else {
@@ -116,7 +116,7 @@ impl Core {
     /// The stop command ended.
     pub(super) fn asked(&mut self, at: usize, well: bool) {
         // After success, the unit is ending and has the rest of the command's time for that.
-        if !well && matches!(self.cells[at].state, State::Stopping { phase: Phase::Asked, .. }) {
+        if !well && matches!(self.runtimes[at].state, State::Stopping { phase: Phase::Asked, .. }) {
             self.signal(at);
         }
     }
@@ -124,7 +124,7 @@ impl Core {
     /// Acts on every deadline that has passed. Returns whether there was any.
     pub(super) fn deadlines(&mut self) -> bool {
         let mut came = false;
-        for at in 0..self.cells.len() {
+        for at in 0..self.runtimes.len() {
             came |= self.due(at);
         }
         if let Some(ending) = self.ending.filter(|ending| ending.deadline <= self.now && !self.finished) {
@@ -143,23 +143,23 @@ impl Core {
             return true;
         }
         let now = self.now;
-        let cell = &mut self.cells[at];
-        match &mut cell.state {
+        let runtime = &mut self.runtimes[at];
+        match &mut runtime.state {
             State::Backoff { until } if *until <= now => {
-                let reason = std::mem::take(&mut cell.reason);
+                let reason = std::mem::take(&mut runtime.reason);
                 self.enter(at, State::Waiting, reason);
             }
             State::Starting { deadline } if deadline.is_some_and(|deadline| deadline <= now) => {
                 // A deadline fires once; the stop that follows has its own.
                 *deadline = None;
-                let limit = cell.spec.start_timeout.unwrap_or_default();
-                let why = match cell.tried.as_str() {
-                    "" if cell.pid.is_none() => ": its program has not begun",
+                let limit = runtime.spec.start_timeout.unwrap_or_default();
+                let why = match runtime.tried.as_str() {
+                    "" if runtime.pid.is_none() => ": its program has not begun",
                     "" => "",
                     tried => &format!(": {tried}"),
                 };
                 let why = format!("it was not ready within {limit:?}{why}");
-                cell.leaving.get_or_insert((Then::Fail { why: why.clone(), lasted: None }, why));
+                runtime.leaving.get_or_insert((Then::Fail { why: why.clone(), lasted: None }, why));
             }
             State::Stopping { phase, deadline, .. } if *deadline <= now => match phase {
                 Phase::Asked => self.signal(at),
@@ -176,8 +176,8 @@ impl Core {
     }
 
     pub(super) fn kill_all(&mut self) {
-        for at in 0..self.cells.len() {
-            if self.cells[at].alive {
+        for at in 0..self.runtimes.len() {
+            if self.runtimes[at].alive {
                 self.kill(at);
             }
         }
@@ -191,7 +191,7 @@ impl Core {
 
     fn signal(&mut self, at: usize) {
         // The stop command has used its share of the time; the signal gets the rest.
-        let State::Stopping { end, .. } = self.cells[at].state else { return };
+        let State::Stopping { end, .. } = self.runtimes[at].state else { return };
         self.escalate(at, Phase::Signalled, end);
         self.effects.push(Effect::Signal(at));
     }
@@ -202,12 +202,12 @@ impl Core {
     }
 
     fn escalate(&mut self, at: usize, to: Phase, next: Now) {
-        let cell = &mut self.cells[at];
-        if let State::Stopping { phase, deadline, .. } = &mut cell.state {
+        let runtime = &mut self.runtimes[at];
+        if let State::Stopping { phase, deadline, .. } = &mut runtime.state {
             *phase = to;
             *deadline = next;
         } else {
-            let (then, reason) = cell.leaving.take().unwrap_or((Then::Stay, "it was killed".to_owned()));
+            let (then, reason) = runtime.leaving.take().unwrap_or((Then::Stay, "it was killed".to_owned()));
             self.enter(at, State::Stopping { phase: to, deadline: next, end: next, then }, reason);
         }
     }

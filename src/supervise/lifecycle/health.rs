@@ -11,12 +11,12 @@ use std::time::Duration;
 use crate::config::service::Action;
 use crate::supervise::{UnitHealth, UnitState};
 
-use super::cell::{Cell, State, Then};
 use super::checks::{Checks, Stage};
 use super::machine::Core;
 use super::messages::{Effect, Now, Transition};
+use super::unit_runtime::{State, Then, UnitRuntime};
 
-impl Cell {
+impl UnitRuntime {
     /// When its checks need action next.
     pub(super) fn check_due(&self) -> Option<Now> {
         match (&self.state, &self.spec.health) {
@@ -50,11 +50,11 @@ impl Core {
     /// Begins a check of `at`, or ends one that takes too long. Returns whether either was due.
     pub(super) fn check(&mut self, at: usize) -> bool {
         let now = self.now;
-        let cell = &mut self.cells[at];
-        if cell.check_due().is_none_or(|due| due > now) {
+        let runtime = &mut self.runtimes[at];
+        if runtime.check_due().is_none_or(|due| due > now) {
             return false;
         }
-        let State::Ready { checks: Some(checks), .. } = &mut cell.state else { return false };
+        let State::Ready { checks: Some(checks), .. } = &mut runtime.state else { return false };
         match checks.stage {
             Stage::Due(_) => {
                 self.checks += 1;
@@ -63,7 +63,7 @@ impl Core {
                 self.effects.push(Effect::Check(at, number));
             }
             Stage::Running { began, .. } => {
-                let limit = cell.spec.health.as_ref().map(|health| health.timeout).unwrap_or_default();
+                let limit = runtime.spec.health.as_ref().map(|health| health.timeout).unwrap_or_default();
                 self.effects.push(Effect::Recall(at));
                 self.answered(at, began, Err(format!("no answer within {limit:?}")));
             }
@@ -73,12 +73,12 @@ impl Core {
 
     /// A check ended with a result.
     pub(super) fn checked(&mut self, at: usize, number: u64, result: Result<(), String>) {
-        let cell = &self.cells[at];
-        if let State::Ready { checks: Some(checks), .. } = &cell.state
+        let runtime = &self.runtimes[at];
+        if let State::Ready { checks: Some(checks), .. } = &runtime.state
             && let Stage::Running { number: current, began } = checks.stage
             && current == number
             // A unit that is leaving is not checked any more.
-            && cell.leaving.is_none()
+            && runtime.leaving.is_none()
         {
             self.answered(at, began, result);
         }
@@ -86,10 +86,10 @@ impl Core {
 
     fn answered(&mut self, at: usize, began: Now, result: Result<(), String>) {
         let now = self.now;
-        let cell = &mut self.cells[at];
-        let before = cell.health();
+        let runtime = &mut self.runtimes[at];
+        let before = runtime.health();
         let (State::Ready { since, checks: Some(checks) }, Some(health)) =
-            (&mut cell.state, &cell.spec.health)
+            (&mut runtime.state, &runtime.spec.health)
         else {
             return;
         };
@@ -99,7 +99,7 @@ impl Core {
             checks.failures = 0;
             checks.well_at = now;
             if before == Some(UnitHealth::Unhealthy) {
-                cell.reason = String::new();
+                runtime.reason = String::new();
                 let (from, to) = (Some(UnitState::Ready), UnitState::Ready);
                 let reason = "healthy again".to_owned();
                 self.transitions.push(Transition { unit: at, from, to, reason, when: now });
@@ -111,10 +111,10 @@ impl Core {
             return;
         }
         let worked: Duration = checks.well_at.saturating_sub(*since);
-        cell.reason = format!("unhealthy: {}: {why}", health.probe);
+        runtime.reason = format!("unhealthy: {}: {why}", health.probe);
         if health.action == Action::Restart {
-            let why = cell.reason.clone();
-            cell.leaving = Some((Then::Fail { why: why.clone(), lasted: Some(worked) }, why));
+            let why = runtime.reason.clone();
+            runtime.leaving = Some((Then::Fail { why: why.clone(), lasted: Some(worked) }, why));
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The data of the core. The files beside this one have its transitions.
 
-use super::cell::Cell;
 use super::messages::{Effect, Now, Transition};
+use super::unit_runtime::UnitRuntime;
 
 /// All units and their states.
 #[derive(Clone, Debug)]
 pub struct Core {
-    pub(super) cells: Vec<Cell>,
+    pub(super) runtimes: Vec<UnitRuntime>,
     pub(super) now: Now,
     /// Set while everything is being stopped.
     pub(super) ending: Option<Ending>,
@@ -28,8 +28,8 @@ pub(super) struct Ending {
 }
 
 impl Transition {
-    pub(super) fn first(unit: usize, cell: &Cell) -> Self {
-        let (to, reason, when) = (cell.state.shown(), cell.reason.clone(), cell.since);
+    pub(super) fn first(unit: usize, runtime: &UnitRuntime) -> Self {
+        let (to, reason, when) = (runtime.state.shown(), runtime.reason.clone(), runtime.since);
         Self { unit, from: None, to, reason, when }
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::sys::reaper::Exit;
 
-use super::cell::{Cell, State, Then};
+use super::unit_runtime::{State, Then, UnitRuntime};
 use super::{Core, Outcome};
 
 /// The exit code of shells for a program that does not exist.
@@ -23,75 +23,75 @@ const KILLED: Exit = Exit::Signal(9);
 impl Core {
     /// The exit code of the daemon: that of the main unit, or 0 without a main unit.
     pub fn code(&self) -> i32 {
-        match self.cells.iter().find(|cell| cell.spec.main) {
+        match self.runtimes.iter().find(|runtime| runtime.spec.main) {
             None => 0,
-            Some(cell) if cell.alive => KILLED.code(),
-            Some(cell) => cell.code.unwrap_or(NEVER_RAN.code()),
+            Some(runtime) if runtime.alive => KILLED.code(),
+            Some(runtime) => runtime.code.unwrap_or(NEVER_RAN.code()),
         }
     }
 
     /// Records the end of one run. `told` says whether that end was requested.
     pub(super) fn take_end(&mut self, at: usize, outcome: &Outcome, told: bool) {
-        let cell = &mut self.cells[at];
-        if !cell.spec.main {
+        let runtime = &mut self.runtimes[at];
+        if !runtime.spec.main {
             return;
         }
-        let resting = matches!(cell.state, State::Done | State::Stopped | State::Failed);
+        let resting = matches!(runtime.state, State::Done | State::Stopped | State::Failed);
         let code = match outcome {
             Outcome::Ended(exit) => exit.code(),
             Outcome::NotFound(_) => NOT_FOUND,
             Outcome::NotStarted(_) | Outcome::HeldUp(_) => NOT_EXECUTABLE,
         };
         // A unit that was stopped because it did not get ready may still exit with 0.
-        let failed = cell.state == State::Failed && *outcome == Outcome::Ended(Exit::Code(0));
-        cell.code = Some(if failed { 1 } else { code });
+        let failed = runtime.state == State::Failed && *outcome == Outcome::Ended(Exit::Code(0));
+        runtime.code = Some(if failed { 1 } else { code });
         if !told && resting && self.ending.is_none() {
-            let reason = format!("{} has ended", self.cells[at].spec.name);
+            let reason = format!("{} has ended", self.runtimes[at].spec.name);
             self.end_all(&reason);
         }
     }
 
     /// Whether `at` was asked to stop or to restart.
     pub(super) fn is_asked_to_end(&self, at: usize) -> bool {
-        let cell = &self.cells[at];
-        let then = match &cell.state {
+        let runtime = &self.runtimes[at];
+        let then = match &runtime.state {
             State::Stopping { then, .. } => Some(then),
-            _ => cell.leaving.as_ref().map(|(then, _)| then),
+            _ => runtime.leaving.as_ref().map(|(then, _)| then),
         };
         matches!(then, Some(Then::Stay | Then::Again))
     }
 
     /// The units that `at` waits for only because it starts last.
     pub(super) fn before_last(&self, at: usize) -> impl Iterator<Item = usize> {
-        let others = if self.cells[at].spec.last { 0..self.cells.len() } else { 0..0 };
+        let others = if self.runtimes[at].spec.last { 0..self.runtimes.len() } else { 0..0 };
         others.filter(move |other| *other != at && self.is_coming(*other))
     }
 
     /// Whether `at` may still get ready by itself, even after failures.
     fn is_coming(&self, at: usize) -> bool {
-        let cell = &self.cells[at];
-        match cell.state {
+        let runtime = &self.runtimes[at];
+        match runtime.state {
             State::Starting { .. } => true,
             // A unit without a limit may fail forever, so `at` would never start.
-            State::Backoff { .. } => cell.spec.patience.limit.is_some(),
+            State::Backoff { .. } => runtime.spec.patience.limit.is_some(),
             _ => {
-                cell.wanted
-                    && cell.is_due()
+                runtime.wanted
+                    && runtime.is_due()
                     && !self.is_behind_last(at)
-                    && cell.spec.needs.iter().all(|need| self.is_open(*need) || self.is_coming(*need))
+                    && runtime.spec.needs.iter().all(|need| self.is_open(*need) || self.is_coming(*need))
             }
         }
     }
 
     /// Whether `at` starts last, or waits for a unit that does: waiting for it would never end.
     fn is_behind_last(&self, at: usize) -> bool {
-        let Cell { spec, .. } = &self.cells[at];
+        let UnitRuntime { spec, .. } = &self.runtimes[at];
         let mut before = spec.needs.iter().chain(&spec.after);
-        self.cells[at].is_due() && (spec.last || before.any(|unit| self.is_behind_last(*unit)))
+        self.runtimes[at].is_due() && (spec.last || before.any(|unit| self.is_behind_last(*unit)))
     }
 }
 
-impl Cell {
+impl UnitRuntime {
     /// Whether it waits for its start, or is being stopped in order to be started again.
     pub(super) fn is_due(&self) -> bool {
         matches!(self.state, State::Waiting | State::Stopping { then: Then::Again, .. })

@@ -2,7 +2,7 @@
 
 use crate::plan::{Disposition, Unit};
 
-use super::cell::{Cell, State, Then};
+use super::unit_runtime::{State, Then, UnitRuntime};
 use super::{Core, Effect, Now, Transition, initial, specs};
 
 impl Core {
@@ -13,22 +13,22 @@ impl Core {
         if self.finished || self.ending.is_some() {
             return Vec::new();
         }
-        let known = self.cells.len();
-        let ran: Vec<bool> = self.cells.iter().map(|cell| cell.spec.runnable).collect();
-        let scripts: Vec<bool> = self.cells.iter().map(Cell::is_script).collect();
+        let known = self.runtimes.len();
+        let ran: Vec<bool> = self.runtimes.iter().map(|runtime| runtime.spec.runnable).collect();
+        let scripts: Vec<bool> = self.runtimes.iter().map(UnitRuntime::is_script).collect();
         for (at, spec) in specs(units).into_iter().enumerate() {
             if at < known {
-                if spec.follows != self.cells[at].spec.follows {
-                    self.cells[at].followed =
+                if spec.follows != self.runtimes[at].spec.follows {
+                    self.runtimes[at].followed =
                         spec.follows.iter().map(|unit| self.generation(*unit)).collect();
                 }
-                self.cells[at].spec = spec;
+                self.runtimes[at].spec = spec;
             } else {
                 let (state, reason, wanted) = initial(&units[at]);
-                let mut cell = Cell::new(spec, state, reason, wanted);
-                cell.since = self.now;
-                self.transitions.push(Transition::first(at, &cell));
-                self.cells.push(cell);
+                let mut runtime = UnitRuntime::new(spec, state, reason, wanted);
+                runtime.since = self.now;
+                self.transitions.push(Transition::first(at, &runtime));
+                self.runtimes.push(runtime);
             }
         }
         for at in (0..known).filter(|at| changed.get(*at) == Some(&true)) {
@@ -44,27 +44,27 @@ impl Core {
     }
 
     fn generation(&self, at: usize) -> u64 {
-        self.cells.get(at).map_or(0, |cell| cell.generation)
+        self.runtimes.get(at).map_or(0, |runtime| runtime.generation)
     }
 
     /// Makes a unit run by its new file. `was_script` says whether it was a script by its old file.
     fn renew(&mut self, at: usize, unit: &Unit, was_script: bool) {
-        let cell = &mut self.cells[at];
-        cell.backoff.forget();
+        let runtime = &mut self.runtimes[at];
+        runtime.backoff.forget();
         // A script is not run a second time only because something around it changed.
-        let script = was_script && cell.is_script();
-        if script && (cell.alive || matches!(cell.state, State::Done | State::Failed)) {
+        let script = was_script && runtime.is_script();
+        if script && (runtime.alive || matches!(runtime.state, State::Done | State::Failed)) {
             return;
         }
-        match &mut cell.state {
+        match &mut runtime.state {
             State::Failed => {
-                cell.wanted |= unit.autostart;
-                let state = if cell.wanted { State::Waiting } else { State::Stopped };
+                runtime.wanted |= unit.autostart;
+                let state = if runtime.wanted { State::Waiting } else { State::Stopped };
                 self.enter(at, state, String::new());
             }
             State::Stopping { .. } | State::Stopped | State::Waiting | State::Skipped => {}
-            _ if cell.alive => {
-                cell.leaving.get_or_insert((Then::Again, "its configuration changed".to_owned()));
+            _ if runtime.alive => {
+                runtime.leaving.get_or_insert((Then::Again, "its configuration changed".to_owned()));
             }
             State::Backoff { .. } | State::Done => self.enter(at, State::Waiting, String::new()),
             _ => {}
@@ -74,11 +74,11 @@ impl Core {
     /// Allows a unit that could not run before; it may still be stopping.
     fn readmit(&mut self, at: usize, unit: &Unit) {
         let (first, reason, wanted) = initial(unit);
-        let cell = &mut self.cells[at];
-        cell.wanted = wanted;
-        cell.off = !wanted;
-        cell.backoff.forget();
-        match (&mut cell.state, &mut cell.leaving) {
+        let runtime = &mut self.runtimes[at];
+        runtime.wanted = wanted;
+        runtime.off = !wanted;
+        runtime.backoff.forget();
+        match (&mut runtime.state, &mut runtime.leaving) {
             (State::Stopping { then, .. }, _) | (_, Some((then, _))) => {
                 *then = if wanted { Then::Again } else { Then::Stay };
             }
@@ -88,14 +88,14 @@ impl Core {
 
     /// Takes a unit out of service: its file does not let it run any more.
     fn retire(&mut self, at: usize, state: State, reason: &str) {
-        let cell = &mut self.cells[at];
-        cell.wanted = false;
-        match &mut cell.state {
+        let runtime = &mut self.runtimes[at];
+        runtime.wanted = false;
+        match &mut runtime.state {
             State::Stopping { then, .. } => {
                 *then = Then::Stay;
-                reason.clone_into(&mut cell.reason);
+                reason.clone_into(&mut runtime.reason);
             }
-            _ if cell.alive => cell.leaving = Some((Then::Stay, reason.to_owned())),
+            _ if runtime.alive => runtime.leaving = Some((Then::Stay, reason.to_owned())),
             _ => self.enter(at, state, reason.to_owned()),
         }
     }

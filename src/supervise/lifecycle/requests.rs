@@ -2,42 +2,42 @@
 
 use std::collections::VecDeque;
 
-use super::cell::{State, Then};
+use super::unit_runtime::{State, Then};
 use super::{Core, Ending, STOP_BUDGET};
 
 impl Core {
     /// Makes `units` wanted, and the units that they need.
     pub(super) fn want(&mut self, units: &[usize]) {
-        let mut seen = vec![false; self.cells.len()];
+        let mut seen = vec![false; self.runtimes.len()];
         let mut left = units.to_vec();
         while let Some(at) = left.pop() {
             if std::mem::replace(&mut seen[at], true) || self.refusal(at).is_some() {
                 continue;
             }
-            let cell = &mut self.cells[at];
-            cell.wanted = true;
-            cell.stopped_by = None;
-            cell.off = false;
-            if let Some((then, _)) = &mut cell.leaving {
+            let runtime = &mut self.runtimes[at];
+            runtime.wanted = true;
+            runtime.stopped_by = None;
+            runtime.off = false;
+            if let Some((then, _)) = &mut runtime.leaving {
                 *then = Then::Again;
             }
-            match &mut cell.state {
+            match &mut runtime.state {
                 State::Stopping { then, .. } => *then = Then::Again,
                 State::Backoff { .. } | State::Stopped | State::Failed => {
-                    cell.backoff.forget();
+                    runtime.backoff.forget();
                     self.enter(at, State::Waiting, String::new());
                 }
                 _ => {}
             }
-            left.extend(self.cells[at].spec.needs.iter().filter(|need| !self.is_open(**need)));
+            left.extend(self.runtimes[at].spec.needs.iter().filter(|need| !self.is_open(**need)));
         }
     }
 
     /// Makes `at` unwanted, as requested by `by`.
     pub(super) fn unwant(&mut self, at: usize, by: &str) {
         // A stop of a unit that is stopped already is not recorded.
-        if self.cells[at].wanted {
-            self.cells[at].stopped_by = Some(by.to_owned());
+        if self.runtimes[at].wanted {
+            self.runtimes[at].stopped_by = Some(by.to_owned());
         }
         self.dismiss(at, &format!("{by} asked for it"));
     }
@@ -52,8 +52,8 @@ impl Core {
                 continue;
             }
             all.push(at);
-            let partner = self.cells[at].spec.restart_with;
-            left.extend(partner.filter(|at| self.cells[*at].wanted && self.refusal(*at).is_none()));
+            let partner = self.runtimes[at].spec.restart_with;
+            left.extend(partner.filter(|at| self.runtimes[*at].wanted && self.refusal(*at).is_none()));
         }
         all
     }
@@ -65,11 +65,11 @@ impl Core {
             if self.refusal(at).is_some() {
                 continue;
             }
-            let cell = &mut self.cells[at];
-            match cell.state {
+            let runtime = &mut self.runtimes[at];
+            match runtime.state {
                 State::Stopping { .. } => {}
-                _ if cell.alive => {
-                    cell.leaving = Some((Then::Again, format!("{by} asked for a restart")));
+                _ if runtime.alive => {
+                    runtime.leaving = Some((Then::Again, format!("{by} asked for a restart")));
                 }
                 State::Done => self.enter(at, State::Waiting, String::new()),
                 _ => {}
@@ -88,21 +88,21 @@ impl Core {
 
     /// Begins the stop of everything.
     pub(super) fn end_all(&mut self, reason: &str) {
-        for at in 0..self.cells.len() {
+        for at in 0..self.runtimes.len() {
             self.dismiss(at, reason);
         }
         self.ending = Some(Ending { deadline: self.now + STOP_BUDGET, killed: false });
     }
 
     fn dismiss(&mut self, at: usize, reason: &str) {
-        let cell = &mut self.cells[at];
-        cell.wanted = false;
-        match &mut cell.state {
+        let runtime = &mut self.runtimes[at];
+        runtime.wanted = false;
+        match &mut runtime.state {
             State::Stopping { then, .. } => {
                 *then = Then::Stay;
-                reason.clone_into(&mut cell.reason);
+                reason.clone_into(&mut runtime.reason);
             }
-            _ if cell.alive => cell.leaving = Some((Then::Stay, reason.to_owned())),
+            _ if runtime.alive => runtime.leaving = Some((Then::Stay, reason.to_owned())),
             State::Waiting | State::Backoff { .. } | State::Done => {
                 self.enter(at, State::Stopped, reason.to_owned());
             }

@@ -123,8 +123,8 @@ impl World {
             Effect::Spawn(at) => {
                 assert_eq!(self.alive[at], None, "seed {seed}: a second process of {at}");
                 assert_eq!(self.shutdown, None, "seed {seed}: a start during the end");
-                let users = self.core.cells.iter().filter(|cell| cell.alive && !cell.is_stuck());
-                let users = users.filter(|cell| cell.spec.needs.contains(&at)).count();
+                let users = self.core.runtimes.iter().filter(|runtime| runtime.alive && !runtime.is_stuck());
+                let users = users.filter(|runtime| runtime.spec.needs.contains(&at)).count();
                 assert_eq!(users, 0, "seed {seed}: {at} starts under what needs it");
                 self.runs += 1;
                 self.alive[at] = Some(self.runs);
@@ -134,7 +134,7 @@ impl World {
                     self.later(300, at, Event::Tried(at, "no listener".to_owned()));
                     self.later(3000, at, Event::Says(at, "nearly".to_owned()));
                 }
-                let oneshot = self.core.cells[at].spec.oneshot;
+                let oneshot = self.core.runtimes[at].spec.oneshot;
                 if self.calm || !self.random.once_in(6) {
                     self.later(20, at, Event::Launched(at, 1000));
                     self.later(if self.calm { 100 } else { 400 }, at, Event::Ready(at));
@@ -149,7 +149,7 @@ impl World {
             }
             Effect::Ask(at) => {
                 assert!(self.alive[at].is_some(), "seed {seed}: {at} is asked and not alive");
-                self.stops[at] = Some((self.now, self.core.cells[at].spec.stop_timeout));
+                self.stops[at] = Some((self.now, self.core.runtimes[at].spec.stop_timeout));
                 let well = self.calm || self.random.once_in(2);
                 self.later(2000, at, Event::Asked(at, well));
                 if well {
@@ -157,7 +157,7 @@ impl World {
                 }
             }
             Effect::Signal(at) => {
-                self.stops[at].get_or_insert((self.now, self.core.cells[at].spec.stop_timeout));
+                self.stops[at].get_or_insert((self.now, self.core.runtimes[at].spec.stop_timeout));
                 if self.alive[at].is_some() && (self.calm || !self.random.once_in(4)) {
                     self.ends(if self.calm { 100 } else { 8000 }, at);
                 }
@@ -222,25 +222,25 @@ impl World {
         let seed = self.seed;
         let deadline = self.core.deadline();
         assert!(deadline.is_none_or(|d| d > self.now), "seed {seed}: {deadline:?} at {:?}", self.now);
-        for (at, cell) in self.core.cells.iter().enumerate() {
-            assert_eq!(cell.alive, self.alive[at].is_some(), "seed {seed}: {at} is {cell:?}");
-            let running = matches!(cell.state, State::Starting { .. } | State::Ready { .. });
-            assert!(!running || cell.alive, "seed {seed}: {cell:?}");
+        for (at, runtime) in self.core.runtimes.iter().enumerate() {
+            assert_eq!(runtime.alive, self.alive[at].is_some(), "seed {seed}: {at} is {runtime:?}");
+            let running = matches!(runtime.state, State::Starting { .. } | State::Ready { .. });
+            assert!(!running || runtime.alive, "seed {seed}: {runtime:?}");
             let ended = matches!(
-                cell.state,
+                runtime.state,
                 State::Waiting | State::Backoff { .. } | State::Stopped | State::Done | State::Failed
             );
-            assert!(!ended || !cell.alive, "seed {seed}: {cell:?}");
-            assert!(cell.leaving.is_none() || cell.alive, "seed {seed}: {cell:?}");
-            assert!(cell.says.is_empty() || cell.alive, "seed {seed}: {cell:?}");
-            let checked = self.checking[at].is_none() || cell.is_being_checked();
-            assert!(checked, "seed {seed}: {at} is checked as {cell:?}");
-            let satisfied = cell.spec.needs.iter().all(|need| self.core.is_open(*need));
-            if running && cell.leaving.is_none() {
-                assert!(satisfied, "seed {seed}: {cell:?} runs without what it needs");
+            assert!(!ended || !runtime.alive, "seed {seed}: {runtime:?}");
+            assert!(runtime.leaving.is_none() || runtime.alive, "seed {seed}: {runtime:?}");
+            assert!(runtime.says.is_empty() || runtime.alive, "seed {seed}: {runtime:?}");
+            let checked = self.checking[at].is_none() || runtime.is_being_checked();
+            assert!(checked, "seed {seed}: {at} is checked as {runtime:?}");
+            let satisfied = runtime.spec.needs.iter().all(|need| self.core.is_open(*need));
+            if running && runtime.leaving.is_none() {
+                assert!(satisfied, "seed {seed}: {runtime:?} runs without what it needs");
             }
-            if cell.state == State::Waiting && cell.wanted && self.shutdown.is_none() {
-                assert!(!self.core.waits_for(at).is_empty(), "seed {seed}: {cell:?} waits for nothing");
+            if runtime.state == State::Waiting && runtime.wanted && self.shutdown.is_none() {
+                assert!(!self.core.waits_for(at).is_empty(), "seed {seed}: {runtime:?} waits for nothing");
             }
         }
     }
@@ -356,22 +356,22 @@ impl World {
             steps += 1;
             assert!(steps < 20_000, "seed {}: no rest: {:#?}", self.seed, self.core);
         }
-        for cell in &self.core.cells {
-            let needs = || cell.spec.needs.iter().all(|need| self.core.is_open(*need));
+        for runtime in &self.core.runtimes {
+            let needs = || runtime.spec.needs.iter().all(|need| self.core.is_open(*need));
             // A unit without a start timeout that was started before the calm may start forever.
-            let endless = |cell: &Cell| match &cell.state {
-                State::Starting { deadline } => deadline.is_none() && cell.spec.start_timeout.is_none(),
+            let endless = |runtime: &UnitRuntime| match &runtime.state {
+                State::Starting { deadline } => deadline.is_none() && runtime.spec.start_timeout.is_none(),
                 _ => false,
             };
-            let held_up = || self.held_up(cell, &endless);
-            let fits = match &cell.state {
-                State::Ready { .. } => cell.wanted,
-                State::Waiting => cell.wanted && (!needs() || held_up()),
-                State::Starting { .. } => endless(cell),
+            let held_up = || self.held_up(runtime, &endless);
+            let fits = match &runtime.state {
+                State::Ready { .. } => runtime.wanted,
+                State::Waiting => runtime.wanted && (!needs() || held_up()),
+                State::Starting { .. } => endless(runtime),
                 State::Done | State::Stopped | State::Failed | State::Skipped => true,
                 State::Stopping { .. } | State::Backoff { .. } => false,
             };
-            assert!(fits, "seed {}: at rest with {cell:#?}", self.seed);
+            assert!(fits, "seed {}: at rest with {runtime:#?}", self.seed);
         }
     }
 }
@@ -382,22 +382,22 @@ impl World {
         let checks = |(at, run, event): &(usize, u64, Event)| {
             self.alive[*at] != Some(*run) || matches!(event, Event::Checked(..))
         };
-        let rests = |(at, cell): (usize, &Cell)| match &cell.state {
-            State::Ready { checks, .. } => cell.leaving.is_none() && (checks.is_none() || self.well[at]),
+        let rests = |(at, runtime): (usize, &UnitRuntime)| match &runtime.state {
+            State::Ready { checks, .. } => runtime.leaving.is_none() && (checks.is_none() || self.well[at]),
             State::Starting { deadline } => deadline.is_none(),
             State::Stopping { .. } | State::Backoff { .. } => false,
             _ => true,
         };
-        self.coming.values().all(checks) && self.core.cells.iter().enumerate().all(rests)
+        self.coming.values().all(checks) && self.core.runtimes.iter().enumerate().all(rests)
     }
 
-    /// Whether `cell` is, or waits for, a unit that starts forever.
-    fn held_up(&self, cell: &Cell, endless: &impl Fn(&Cell) -> bool) -> bool {
-        let mut before = cell.spec.needs.iter().chain(&cell.spec.after);
-        endless(cell)
-            || cell.state == State::Waiting
-                && (cell.spec.last && self.core.cells.iter().any(endless)
-                    || before.any(|unit| self.held_up(&self.core.cells[*unit], endless)))
+    /// Whether `runtime` is, or waits for, a unit that starts forever.
+    fn held_up(&self, runtime: &UnitRuntime, endless: &impl Fn(&UnitRuntime) -> bool) -> bool {
+        let mut before = runtime.spec.needs.iter().chain(&runtime.spec.after);
+        endless(runtime)
+            || runtime.state == State::Waiting
+                && (runtime.spec.last && self.core.runtimes.iter().any(endless)
+                    || before.any(|unit| self.held_up(&self.core.runtimes[*unit], endless)))
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) enum State {
 
 /// One unit.
 #[derive(Clone, Debug)]
-pub(super) struct Cell {
+pub(super) struct UnitRuntime {
     pub(super) spec: Spec,
     pub(super) state: State,
     pub(super) since: Now,
@@ -116,7 +116,7 @@ pub(super) struct Spec {
     pub(super) stop_timeout: Duration,
 }
 
-impl Cell {
+impl UnitRuntime {
     /// Whether it is a script of the user: a oneshot with `restart = never`.
     pub(super) fn is_script(&self) -> bool {
         self.spec.oneshot && self.spec.restart == Restart::Never
