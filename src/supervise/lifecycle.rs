@@ -33,7 +33,7 @@ use crate::plan::{Disposition, Unit};
 use super::backoff::Patience;
 use checks::Checks;
 use machine::Ending;
-use unit_runtime::{Phase, Spec, State, UnitRuntime};
+use unit_runtime::{Phase, State, UnitRuntime, UnitSpec};
 
 pub use machine::Core;
 pub use messages::{Effect, Event, Now, Outcome, Status, Stop, Transition};
@@ -242,12 +242,12 @@ impl Core {
 }
 
 /// The specifications of the units, with names resolved to indexes.
-fn specs(units: &[Unit]) -> Vec<Spec> {
+fn specs(units: &[Unit]) -> Vec<UnitSpec> {
     let index: BTreeMap<&str, usize> =
         units.iter().enumerate().map(|(at, unit)| (unit.name.as_str(), at)).collect();
     let resolve =
         |names: &[String]| names.iter().filter_map(|name| index.get(name.as_str()).copied()).collect();
-    let spec = |unit: &Unit| Spec {
+    let spec = |unit: &Unit| UnitSpec {
         name: unit.name.clone(),
         runnable: unit.disposition == Disposition::Run,
         oneshot: unit.oneshot,

@@ -63,7 +63,7 @@ pub(super) enum State {
 /// One unit.
 #[derive(Clone, Debug)]
 pub(super) struct UnitRuntime {
-    pub(super) spec: Spec,
+    pub(super) spec: UnitSpec,
     pub(super) state: State,
     pub(super) since: Now,
     pub(super) reason: String,
@@ -95,7 +95,7 @@ pub(super) struct UnitRuntime {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Spec {
+pub(super) struct UnitSpec {
     pub(super) name: String,
     /// Whether it has a command that may run; a unit that is skipped or broken has none.
     pub(super) runnable: bool,
@@ -127,7 +127,7 @@ impl UnitRuntime {
         matches!(self.state, State::Stopping { phase: Phase::Stuck, .. })
     }
 
-    pub(super) fn new(spec: Spec, state: State, reason: String, wanted: bool) -> Self {
+    pub(super) fn new(spec: UnitSpec, state: State, reason: String, wanted: bool) -> Self {
         let off = state == State::Stopped && !wanted;
         Self {
             spec,
