@@ -6,7 +6,7 @@ use crate::config::service::Restart;
 use crate::supervise::backoff::Verdict;
 use crate::sys::reaper::Exit;
 
-use super::unit_runtime::{Phase, State, Then};
+use super::unit_runtime::{AfterStop, Phase, State};
 use super::{Core, Effect, Ending, Now, Outcome};
 
 /// How long the kernel may take to remove a killed process before other units continue without it.
@@ -48,10 +48,12 @@ impl Core {
         }
         match then {
             // Its file was removed, or says that the unit does not apply any more.
-            Some((Then::Stay, reason)) if !runtime.spec.runnable => self.enter(at, State::Skipped, reason),
-            Some((Then::Stay, reason)) => self.enter(at, State::Stopped, reason),
-            Some((Then::Again, _)) => self.enter(at, State::Waiting, String::new()),
-            Some((Then::Fail { why, lasted }, _)) => self.ended(at, lasted, false, why),
+            Some((AfterStop::Stay, reason)) if !runtime.spec.runnable => {
+                self.enter(at, State::Skipped, reason);
+            }
+            Some((AfterStop::Stay, reason)) => self.enter(at, State::Stopped, reason),
+            Some((AfterStop::Restart, _)) => self.enter(at, State::Waiting, String::new()),
+            Some((AfterStop::Fail { why, lasted }, _)) => self.ended(at, lasted, false, why),
             None => match outcome {
                 Outcome::Ended(exit) => {
                     self.ended(at, ready, exit.success(), format!("it ended with {exit}"));
@@ -159,7 +161,7 @@ impl Core {
                     tried => &format!(": {tried}"),
                 };
                 let why = format!("it was not ready within {limit:?}{why}");
-                runtime.leaving.get_or_insert((Then::Fail { why: why.clone(), lasted: None }, why));
+                runtime.leaving.get_or_insert((AfterStop::Fail { why: why.clone(), lasted: None }, why));
             }
             State::Stopping { phase, deadline, .. } if *deadline <= now => match phase {
                 Phase::Asked => self.signal(at),
@@ -207,7 +209,8 @@ impl Core {
             *phase = to;
             *deadline = next;
         } else {
-            let (then, reason) = runtime.leaving.take().unwrap_or((Then::Stay, "it was killed".to_owned()));
+            let (then, reason) =
+                runtime.leaving.take().unwrap_or((AfterStop::Stay, "it was killed".to_owned()));
             self.enter(at, State::Stopping { phase: to, deadline: next, end: next, then }, reason);
         }
     }

@@ -14,7 +14,7 @@ use crate::supervise::{UnitHealth, UnitState};
 use super::checks::{Checks, Stage};
 use super::machine::Core;
 use super::messages::{Effect, Now, Transition};
-use super::unit_runtime::{State, Then, UnitRuntime};
+use super::unit_runtime::{AfterStop, State, UnitRuntime};
 
 impl UnitRuntime {
     /// When its checks need action next.
@@ -114,7 +114,7 @@ impl Core {
         runtime.reason = format!("unhealthy: {}: {why}", health.probe);
         if health.action == Action::Restart {
             let why = runtime.reason.clone();
-            runtime.leaving = Some((Then::Fail { why: why.clone(), lasted: Some(worked) }, why));
+            runtime.leaving = Some((AfterStop::Fail { why: why.clone(), lasted: Some(worked) }, why));
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::sys::reaper::Exit;
 
-use super::unit_runtime::{State, Then, UnitRuntime};
+use super::unit_runtime::{AfterStop, State, UnitRuntime};
 use super::{Core, Outcome};
 
 /// The exit code of shells for a program that does not exist.
@@ -58,7 +58,7 @@ impl Core {
             State::Stopping { then, .. } => Some(then),
             _ => runtime.leaving.as_ref().map(|(then, _)| then),
         };
-        matches!(then, Some(Then::Stay | Then::Again))
+        matches!(then, Some(AfterStop::Stay | AfterStop::Restart))
     }
 
     /// The units that `at` waits for only because it starts last.
@@ -94,7 +94,7 @@ impl Core {
 impl UnitRuntime {
     /// Whether it waits for its start, or is being stopped in order to be started again.
     pub(super) fn is_due(&self) -> bool {
-        matches!(self.state, State::Waiting | State::Stopping { then: Then::Again, .. })
-            || matches!(self.leaving, Some((Then::Again, _)))
+        matches!(self.state, State::Waiting | State::Stopping { then: AfterStop::Restart, .. })
+            || matches!(self.leaving, Some((AfterStop::Restart, _)))
     }
 }

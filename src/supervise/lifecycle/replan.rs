@@ -2,7 +2,7 @@
 
 use crate::plan::{Disposition, Unit};
 
-use super::unit_runtime::{State, Then, UnitRuntime};
+use super::unit_runtime::{AfterStop, State, UnitRuntime};
 use super::{Core, Effect, Now, Transition, initial, specs};
 
 impl Core {
@@ -64,7 +64,7 @@ impl Core {
             }
             State::Stopping { .. } | State::Stopped | State::Waiting | State::Skipped => {}
             _ if runtime.alive => {
-                runtime.leaving.get_or_insert((Then::Again, "its configuration changed".to_owned()));
+                runtime.leaving.get_or_insert((AfterStop::Restart, "its configuration changed".to_owned()));
             }
             State::Backoff { .. } | State::Done => self.enter(at, State::Waiting, String::new()),
             _ => {}
@@ -80,7 +80,7 @@ impl Core {
         runtime.backoff.forget();
         match (&mut runtime.state, &mut runtime.leaving) {
             (State::Stopping { then, .. }, _) | (_, Some((then, _))) => {
-                *then = if wanted { Then::Again } else { Then::Stay };
+                *then = if wanted { AfterStop::Restart } else { AfterStop::Stay };
             }
             _ => self.enter(at, first, reason),
         }
@@ -92,10 +92,10 @@ impl Core {
         runtime.wanted = false;
         match &mut runtime.state {
             State::Stopping { then, .. } => {
-                *then = Then::Stay;
+                *then = AfterStop::Stay;
                 reason.clone_into(&mut runtime.reason);
             }
-            _ if runtime.alive => runtime.leaving = Some((Then::Stay, reason.to_owned())),
+            _ if runtime.alive => runtime.leaving = Some((AfterStop::Stay, reason.to_owned())),
             _ => self.enter(at, state, reason.to_owned()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::unit_runtime::{State, Then};
+use super::unit_runtime::{AfterStop, State};
 use super::{Core, Ending, STOP_BUDGET};
 
 impl Core {
@@ -19,10 +19,10 @@ impl Core {
             runtime.stopped_by = None;
             runtime.off = false;
             if let Some((then, _)) = &mut runtime.leaving {
-                *then = Then::Again;
+                *then = AfterStop::Restart;
             }
             match &mut runtime.state {
-                State::Stopping { then, .. } => *then = Then::Again,
+                State::Stopping { then, .. } => *then = AfterStop::Restart,
                 State::Backoff { .. } | State::Stopped | State::Failed => {
                     runtime.backoff.forget();
                     self.enter(at, State::Waiting, String::new());
@@ -69,7 +69,7 @@ impl Core {
             match runtime.state {
                 State::Stopping { .. } => {}
                 _ if runtime.alive => {
-                    runtime.leaving = Some((Then::Again, format!("{by} asked for a restart")));
+                    runtime.leaving = Some((AfterStop::Restart, format!("{by} asked for a restart")));
                 }
                 State::Done => self.enter(at, State::Waiting, String::new()),
                 _ => {}
@@ -99,10 +99,10 @@ impl Core {
         runtime.wanted = false;
         match &mut runtime.state {
             State::Stopping { then, .. } => {
-                *then = Then::Stay;
+                *then = AfterStop::Stay;
                 reason.clone_into(&mut runtime.reason);
             }
-            _ if runtime.alive => runtime.leaving = Some((Then::Stay, reason.to_owned())),
+            _ if runtime.alive => runtime.leaving = Some((AfterStop::Stay, reason.to_owned())),
             State::Waiting | State::Backoff { .. } | State::Done => {
                 self.enter(at, State::Stopped, reason.to_owned());
             }

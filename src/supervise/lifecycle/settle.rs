@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::unit_runtime::{Phase, State, Then, UnitRuntime};
+use super::unit_runtime::{AfterStop, Phase, State, UnitRuntime};
 use super::{Core, Effect};
 
 impl Core {
@@ -46,7 +46,7 @@ impl Core {
             // The work was done for a run that has ended: it is done again.
             self.enter(at, State::Waiting, reason);
         } else {
-            self.runtimes[at].leaving = Some((Then::Again, reason));
+            self.runtimes[at].leaving = Some((AfterStop::Restart, reason));
         }
         true
     }

@@ -11,9 +11,9 @@ use super::messages::Now;
 
 /// What happens to a unit after it has stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Then {
+pub(super) enum AfterStop {
     Stay,
-    Again,
+    Restart,
     Fail {
         why: String,
         /// How long it had worked before; `None` if it never did.
@@ -49,7 +49,7 @@ pub(super) enum State {
         phase: Phase,
         deadline: Now,
         end: Now,
-        then: Then,
+        then: AfterStop,
     },
     Backoff {
         until: Now,
@@ -76,7 +76,7 @@ pub(super) struct UnitRuntime {
     pub(super) alive: bool,
     pub(super) pid: Option<i32>,
     /// Set while the unit is to be stopped, as soon as no unit that needs it is alive.
-    pub(super) leaving: Option<(Then, String)>,
+    pub(super) leaving: Option<(AfterStop, String)>,
     pub(super) backoff: Backoff,
     pub(super) restarts: u32,
     /// The last attempt to see whether it is ready, and its result.
