@@ -105,7 +105,7 @@ impl Driver {
                     process.launched(*main);
                 }
             }
-            Event::Gone(at, _) => {
+            Event::Exited(at, _) => {
                 self.processes[*at] = None;
                 self.asking[*at] = None;
             }
@@ -140,7 +140,7 @@ impl Driver {
                 let events = self.events.clone();
                 match process::spawn(at, unit, around, &self.run_dir, (&self.reaper, &self.logs), events) {
                     Ok(process) => self.processes[at] = Some(process),
-                    Err(outcome) => self.report(Event::Gone(at, outcome)),
+                    Err(outcome) => self.report(Event::Exited(at, outcome)),
                 }
             }
             Effect::Ask(at) => self.ask(at),
@@ -293,7 +293,8 @@ impl Driver {
             .iter()
             .zip(self.core.status())
             .map(|(unit, status)| {
-                let Status { state, reason, since, pid, restarts, health, says, stopped_by, off } = status;
+                let Status { state, reason, since, pid, restarts, health, status_text, stopped_by, off } =
+                    status;
                 UnitStatus {
                     name: unit.name.clone(),
                     description: unit.description.clone(),
@@ -301,7 +302,7 @@ impl Driver {
                     state,
                     reason: self.logs.mask(&reason),
                     health,
-                    status_text: self.logs.mask(&says),
+                    status_text: self.logs.mask(&status_text),
                     stopped_by,
                     off,
                     since: wall(since),

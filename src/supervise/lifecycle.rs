@@ -74,18 +74,18 @@ impl Core {
         }
         match event {
             Event::Launched(at, pid) => self.launched(at, pid),
-            Event::Tried(at, what) => self.runtimes[at].tried = what,
+            Event::ProbeFailed(at, what) => self.runtimes[at].probe_failure = what,
             Event::Ready(at) => self.ready(at),
-            Event::Says(at, text) => {
+            Event::StatusText(at, text) => {
                 if self.runtimes[at].alive {
-                    self.runtimes[at].says = text;
+                    self.runtimes[at].status_text = text;
                 }
             }
             Event::Checked(at, number, result) => self.checked(at, number, result),
-            Event::Gone(at, outcome) => {
+            Event::Exited(at, outcome) => {
                 if self.runtimes[at].alive {
                     let told = self.is_asked_to_end(at);
-                    self.gone(at, &outcome);
+                    self.exited(at, &outcome);
                     self.take_end(at, &outcome, told);
                 }
             }
@@ -126,7 +126,7 @@ impl Core {
             pid: runtime.pid,
             restarts: runtime.restarts,
             health: runtime.health(),
-            says: runtime.says.clone(),
+            status_text: runtime.status_text.clone(),
             stopped_by: runtime.stopped_by.clone(),
             off: runtime.off,
         })

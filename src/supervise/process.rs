@@ -154,7 +154,7 @@ pub(super) struct Around {
     pub(super) clears: Vec<Guards>,
 }
 
-/// Starts unit number `at`. Its events go to `events`; the last one is [`Event::Gone`].
+/// Starts unit number `at`. Its events go to `events`; the last one is [`Event::Exited`].
 pub(super) fn spawn(
     at: usize,
     unit: &Unit,
@@ -207,7 +207,7 @@ pub(super) fn spawn(
         if attended.await.is_err() {
             signal_group(pid, Signal::SIGKILL);
             let why = "an internal error of desktopd".to_owned();
-            let _ = told.send(Event::Gone(at, Outcome::NotStarted(why)));
+            let _ = told.send(Event::Exited(at, Outcome::NotStarted(why)));
         }
     });
     Ok(process)
@@ -378,7 +378,7 @@ async fn attend(
     }
     run.clearing.clear();
     ending.clear_around().await;
-    tell(Event::Gone(at, run.outcome(ended.and_then(Result::ok))));
+    tell(Event::Exited(at, run.outcome(ended.and_then(Result::ok))));
     if left.is_some() {
         let _ = exit.await;
     }

@@ -105,7 +105,7 @@ impl Watch {
             Way::Descriptor(pipe, number) => line(pipe, number, &mut teller).await,
             Way::Probe(probe) => {
                 if let Probe::Exec(_) = probe {
-                    teller.tried(format!("{probe}: it has not ended"));
+                    teller.probe_failed(format!("{probe}: it has not ended"));
                 }
                 retry(&mut teller, || attempt(&probe, &beside)).await
             }
@@ -115,16 +115,16 @@ impl Watch {
                 retry(&mut teller, look).await
             }
             Way::Log { pattern, lines } => {
-                teller.tried(format!("no line of its output matched \"{pattern}\""));
+                teller.probe_failed(format!("no line of its output matched \"{pattern}\""));
                 says(&pattern, lines).await
             }
             Way::Delay(time) => {
-                teller.tried(format!("it counts as ready only after {time:?}"));
+                teller.probe_failed(format!("it counts as ready only after {time:?}"));
                 tokio::time::sleep(time).await;
                 true
             }
             Way::DBus { name, bus } => {
-                teller.tried(format!("{name} has no owner on {bus}"));
+                teller.probe_failed(format!("{name} has no owner on {bus}"));
                 let argv =
                     ["/proc/self/exe", sides::STEP, steps::AWAIT_BUS_NAME, &bus, &name].map(str::to_owned);
                 let ask = || {
@@ -160,7 +160,7 @@ where
 {
     let mut pause = FIRST_PAUSE;
     while let Err(why) = attempt().await {
-        teller.tried(why);
+        teller.probe_failed(why);
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
@@ -181,7 +181,7 @@ async fn says(pattern: &Regex, mut lines: broadcast::Receiver<Line>) -> bool {
 
 /// Waits for a newline. False if none can come any more.
 async fn line(mut pipe: pipe::Receiver, number: i32, teller: &mut Teller) -> bool {
-    teller.tried(format!("no newline came on descriptor {number}"));
+    teller.probe_failed(format!("no newline came on descriptor {number}"));
     let mut bytes = [0; 256];
     loop {
         match pipe.read(&mut bytes).await {
@@ -189,7 +189,7 @@ async fn line(mut pipe: pipe::Receiver, number: i32, teller: &mut Teller) -> boo
             Ok(n) if n > 0 => {}
             // The rest is reported by the exit of the process or by the deadline.
             _ => {
-                teller.tried(format!("descriptor {number} was closed without a newline"));
+                teller.probe_failed(format!("descriptor {number} was closed without a newline"));
                 return false;
             }
         }

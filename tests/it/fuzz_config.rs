@@ -410,7 +410,7 @@ fn live(config: &Config, installed: bool) -> TestCaseResult {
             pending.extend(core.handle(Event::Shutdown, now));
         }
         let event = match pending.pop() {
-            Some(Effect::Spawn(at)) if step % 3 == 0 => Event::Gone(at, Outcome::Ended(Exit::Code(1))),
+            Some(Effect::Spawn(at)) if step % 3 == 0 => Event::Exited(at, Outcome::Ended(Exit::Code(1))),
             Some(Effect::Spawn(at)) if step % 3 == 1 => {
                 pending.extend(core.handle(Event::Launched(at, 1000), now));
                 Event::Ready(at)
@@ -418,7 +418,7 @@ fn live(config: &Config, installed: bool) -> TestCaseResult {
             Some(Effect::Spawn(at)) => Event::Ready(at),
             Some(Effect::Ask(at)) if step % 2 == 0 => Event::Asked(at, false),
             Some(Effect::Ask(at) | Effect::Signal(at) | Effect::Kill(at)) => {
-                Event::Gone(at, Outcome::Ended(Exit::Signal(15)))
+                Event::Exited(at, Outcome::Ended(Exit::Signal(15)))
             }
             Some(Effect::Check(at, number)) => {
                 let told = if step % 2 == 0 { Ok(()) } else { Err("no".to_owned()) };

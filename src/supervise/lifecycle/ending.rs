@@ -26,11 +26,11 @@ impl Core {
     }
 
     /// All processes of the unit have ended.
-    pub(super) fn gone(&mut self, at: usize, outcome: &Outcome) {
+    pub(super) fn exited(&mut self, at: usize, outcome: &Outcome) {
         let runtime = &mut self.runtimes[at];
         runtime.alive = false;
         runtime.pid = None;
-        runtime.says = String::new();
+        runtime.status_text = String::new();
         let leaving = runtime.leaving.take();
         let ready = match runtime.state {
             State::Ready { since, .. } => Some(self.now.saturating_sub(since)),
@@ -155,10 +155,10 @@ impl Core {
                 // A deadline fires once; the stop that follows has its own.
                 *deadline = None;
                 let limit = runtime.spec.start_timeout.unwrap_or_default();
-                let why = match runtime.tried.as_str() {
+                let why = match runtime.probe_failure.as_str() {
                     "" if runtime.pid.is_none() => ": its program has not begun",
                     "" => "",
-                    tried => &format!(": {tried}"),
+                    failure => &format!(": {failure}"),
                 };
                 let why = format!("it was not ready within {limit:?}{why}");
                 runtime.leaving.get_or_insert((AfterStop::Fail { why: why.clone(), lasted: None }, why));

@@ -11,7 +11,7 @@ pub type Now = Duration;
 /// What the core asks the driver to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Start the unit's process. Exactly one [`Event::Gone`] must follow, sooner or later.
+    /// Start the unit's process. Exactly one [`Event::Exited`] must follow, sooner or later.
     Spawn(usize),
     /// Run the unit's stop command.
     Ask(usize),
@@ -34,15 +34,15 @@ pub enum Event {
     /// The unit's program runs as this process.
     Launched(usize, i32),
     /// An attempt to see whether the unit is ready failed: what was tried, and the result.
-    Tried(usize, String),
+    ProbeFailed(usize, String),
     /// The unit said that it is ready.
     Ready(usize),
     /// The unit reported what it does, as a text for users.
-    Says(usize, String),
+    StatusText(usize, String),
     /// The check with this number ended; the error says why it failed.
     Checked(usize, u64, Result<(), String>),
     /// All processes of the unit have ended.
-    Gone(usize, Outcome),
+    Exited(usize, Outcome),
     /// The stop command ended, with success or not.
     Asked(usize, bool),
     /// Start these units, and what they need.
@@ -110,7 +110,7 @@ pub struct Status {
     /// The result of its checks, if it has checks.
     pub health: Option<UnitHealth>,
     /// Its own status text; may be empty.
-    pub says: String,
+    pub status_text: String,
     /// Who requested its stop, until it is wanted again.
     pub stopped_by: Option<String>,
     /// Whether it starts only on request, and was never requested.

@@ -92,7 +92,7 @@ impl Core {
         runtime.followed = followed;
         runtime.alive = true;
         runtime.open = false;
-        runtime.tried = String::new();
+        runtime.probe_failure = String::new();
         // The reason for a restart stays visible until the unit is ready.
         let reason = std::mem::take(&mut runtime.reason);
         self.enter(at, State::Starting { deadline }, reason);

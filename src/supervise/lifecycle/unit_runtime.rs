@@ -80,9 +80,9 @@ pub(super) struct UnitRuntime {
     pub(super) backoff: Backoff,
     pub(super) restarts: u32,
     /// The last attempt to see whether it is ready, and its result.
-    pub(super) tried: String,
+    pub(super) probe_failure: String,
     /// Its own status text.
-    pub(super) says: String,
+    pub(super) status_text: String,
     /// Whether its dependents may run: it is ready, or it accepts connections already and will answer them when it is
     /// ready.
     pub(super) open: bool,
@@ -142,8 +142,8 @@ impl UnitRuntime {
             leaving: None,
             backoff: Backoff::default(),
             restarts: 0,
-            tried: String::new(),
-            says: String::new(),
+            probe_failure: String::new(),
+            status_text: String::new(),
             open: false,
             generation: 0,
             followed: Vec::new(),

@@ -50,7 +50,7 @@ impl Listener {
     /// Listens to the unit's session, whose leader is `main`; messages of other processes are ignored. Never ends by
     /// itself.
     pub(super) async fn listen(&self, main: i32, teller: &mut Teller) {
-        teller.tried("no READY=1 came".to_owned());
+        teller.probe_failed("no READY=1 came".to_owned());
         let mut ready = false;
         let mut tried: Option<String> = None;
         let mut status: Option<String> = None;
@@ -60,10 +60,10 @@ impl Listener {
                 message = self.message(main) => message,
                 () = tokio::time::sleep_until(next), if status.is_some() || tried.is_some() => {
                     if let Some(tried) = tried.take() {
-                        teller.tried(tried);
+                        teller.probe_failed(tried);
                     }
                     if let Some(status) = status.take() {
-                        teller.says(status);
+                        teller.status_text(status);
                     }
                     next = Instant::now() + PAUSE;
                     continue;
@@ -177,7 +177,7 @@ mod tests {
     async fn a_notification_counts_only_from_the_units_own_session() {
         // Process 1 is in another session than this test.
         let mut scene = Scene::of(1);
-        assert_eq!(scene.next().await, Event::Tried(3, "no READY=1 came".into()));
+        assert_eq!(scene.next().await, Event::ProbeFailed(3, "no READY=1 came".into()));
         scene.socket.send_to(b"READY=1", &scene.path).unwrap();
         let more = tokio::time::timeout(Duration::from_millis(300), scene.events.recv()).await;
         assert!(more.is_err(), "{more:?}");
@@ -192,7 +192,7 @@ mod tests {
             scene.socket.send_to(format!("STATUS={n}").as_bytes(), &scene.path).unwrap();
             tokio::task::yield_now().await;
         }
-        let last = Event::Says(3, "1999".into());
+        let last = Event::StatusText(3, "1999".into());
         let mut heard = 0;
         while scene.next().await != last {
             heard += 1;
@@ -207,14 +207,14 @@ mod tests {
         scene.next().await;
         let sent = |text: &str| scene.socket.send_to(text.as_bytes(), &scene.path).unwrap();
         sent("STATUS=nearly");
-        let tried = Event::Tried(3, "no READY=1 came; it said \"nearly\"".into());
+        let tried = Event::ProbeFailed(3, "no READY=1 came; it said \"nearly\"".into());
         while scene.next().await != tried {}
         let sent = |text: &str| scene.socket.send_to(text.as_bytes(), &scene.path).unwrap();
         sent("STOPPING=1\nRELOADING=1\nMAINPID=1\nERRNO=5");
         sent("STATUS=there\nREADY=1\n");
         sent("READY=1");
         let mut all = Vec::new();
-        while all.last() != Some(&Event::Says(3, "there".into())) {
+        while all.last() != Some(&Event::StatusText(3, "there".into())) {
             all.push(scene.next().await);
         }
         assert_eq!(all.iter().filter(|event| **event == Event::Ready(3)).count(), 1, "{all:?}");
@@ -261,7 +261,7 @@ mod tests {
         }
         let (mut told, mut last) = (0, String::new());
         while last != "499" {
-            if let Event::Says(_, text) = scene.next().await {
+            if let Event::StatusText(_, text) = scene.next().await {
                 told += 1;
                 last = text;
             }

@@ -26,14 +26,14 @@ impl Teller {
         self.send(Event::Ready(self.at));
     }
 
-    pub(super) fn says(&self, text: String) {
-        self.send(Event::Says(self.at, text));
+    pub(super) fn status_text(&self, text: String) {
+        self.send(Event::StatusText(self.at, text));
     }
 
-    pub(super) fn tried(&mut self, what: String) {
+    pub(super) fn probe_failed(&mut self, what: String) {
         if self.tried != what {
             self.tried.clone_from(&what);
-            self.send(Event::Tried(self.at, what));
+            self.send(Event::ProbeFailed(self.at, what));
         }
     }
 }

@@ -11,7 +11,7 @@ fn last(name: &str) -> Unit {
 }
 
 fn ended(stage: &mut Stage, name: &str, outcome: Outcome) -> Vec<String> {
-    stage.event(Event::Gone(stage.at(name), outcome))
+    stage.event(Event::Exited(stage.at(name), outcome))
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn a_unit_that_cannot_be_killed_is_reported_and_does_not_block_others() {
 fn a_program_that_could_not_be_started_says_why() {
     let (mut stage, _) = Stage::new(&[Unit { restart_limit: Some(1), ..unit("a") }]);
     let why = "exec /opt/a: Permission denied".to_owned();
-    stage.event(Event::Gone(0, Outcome::NotStarted(why.clone())));
+    stage.event(Event::Exited(0, Outcome::NotStarted(why.clone())));
     assert_eq!(stage.status("a").reason, why);
     assert_eq!(stage.state("a"), "failed");
 }

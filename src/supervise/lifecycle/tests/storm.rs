@@ -114,7 +114,7 @@ impl World {
         };
         let due = self.now + MS(self.random.below(longest + 1));
         self.count += 1;
-        self.coming.insert((due, self.count), (at, run.unwrap_or(0), Event::Gone(at, outcome)));
+        self.coming.insert((due, self.count), (at, run.unwrap_or(0), Event::Exited(at, outcome)));
     }
 
     fn carry_out(&mut self, effect: &Effect) {
@@ -131,8 +131,8 @@ impl World {
                 self.stops[at] = None;
                 self.well[at] = false;
                 if self.random.once_in(4) {
-                    self.later(300, at, Event::Tried(at, "no listener".to_owned()));
-                    self.later(3000, at, Event::Says(at, "nearly".to_owned()));
+                    self.later(300, at, Event::ProbeFailed(at, "no listener".to_owned()));
+                    self.later(3000, at, Event::StatusText(at, "nearly".to_owned()));
                 }
                 let oneshot = self.core.runtimes[at].spec.oneshot;
                 if self.calm || !self.random.once_in(6) {
@@ -140,7 +140,7 @@ impl World {
                     self.later(if self.calm { 100 } else { 400 }, at, Event::Ready(at));
                 }
                 if oneshot {
-                    let well = Event::Gone(at, Outcome::Ended(Exit::Code(0)));
+                    let well = Event::Exited(at, Outcome::Ended(Exit::Code(0)));
                     if self.calm { self.later(100, at, well) } else { self.ends(2000, at) }
                 } else if !self.calm && self.random.once_in(2) {
                     let longest = [5, 500, 20_000, 200_000][self.random.index(4)];
@@ -232,7 +232,7 @@ impl World {
             );
             assert!(!ended || !runtime.alive, "seed {seed}: {runtime:?}");
             assert!(runtime.leaving.is_none() || runtime.alive, "seed {seed}: {runtime:?}");
-            assert!(runtime.says.is_empty() || runtime.alive, "seed {seed}: {runtime:?}");
+            assert!(runtime.status_text.is_empty() || runtime.alive, "seed {seed}: {runtime:?}");
             let checked = self.checking[at].is_none() || runtime.is_being_checked();
             assert!(checked, "seed {seed}: {at} is checked as {runtime:?}");
             let satisfied = runtime.spec.needs.iter().all(|need| self.core.is_open(*need));
@@ -258,7 +258,7 @@ impl World {
                     // A stop command may outlive its unit.
                     Event::Asked(..) => self.handle(event),
                     _ if !current => {}
-                    Event::Gone(..) => {
+                    Event::Exited(..) => {
                         self.alive[at] = None;
                         self.handle(event);
                     }
