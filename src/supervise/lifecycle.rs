@@ -20,9 +20,9 @@ mod health;
 mod machine;
 mod main_unit;
 mod messages;
+mod reconcile;
 mod replan;
 mod requests;
-mod settle;
 mod unit_runtime;
 
 use std::collections::BTreeMap;
@@ -92,12 +92,12 @@ impl Core {
             Event::Asked(at, well) => self.asked(at, well),
             Event::Start(units) => self.want(&units),
             Event::Stop(units, by) => units.into_iter().for_each(|at| self.unwant(at, &by)),
-            Event::Restart(units, by) => self.again(&units, &by),
+            Event::Restart(units, by) => self.restart(&units, &by),
             Event::Shutdown => self.shutdown(),
             Event::Tick => {}
         }
-        // A timeout may be zero: what settled may be due already.
-        while self.settle() | self.deadlines() {}
+        // A timeout may be zero: what was reconciled may be due already.
+        while self.reconcile() | self.deadlines() {}
         std::mem::take(&mut self.effects)
     }
 

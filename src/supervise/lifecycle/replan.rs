@@ -33,13 +33,13 @@ impl Core {
         }
         for at in (0..known).filter(|at| changed.get(*at) == Some(&true)) {
             match &units[at].disposition {
-                Disposition::Run if ran[at] => self.renew(at, &units[at], scripts[at]),
-                Disposition::Run => self.readmit(at, &units[at]),
+                Disposition::Run if ran[at] => self.apply_changed(at, &units[at], scripts[at]),
+                Disposition::Run => self.unskip(at, &units[at]),
                 Disposition::Skip(reason) => self.retire(at, State::Skipped, reason),
                 Disposition::Broken(reason) => self.retire(at, State::Failed, reason),
             }
         }
-        while self.settle() | self.deadlines() {}
+        while self.reconcile() | self.deadlines() {}
         std::mem::take(&mut self.effects)
     }
 
@@ -48,7 +48,7 @@ impl Core {
     }
 
     /// Makes a unit run by its new file. `was_script` says whether it was a script by its old file.
-    fn renew(&mut self, at: usize, unit: &Unit, was_script: bool) {
+    fn apply_changed(&mut self, at: usize, unit: &Unit, was_script: bool) {
         let runtime = &mut self.runtimes[at];
         runtime.backoff.forget();
         // A script is not run a second time only because something around it changed.
@@ -72,7 +72,7 @@ impl Core {
     }
 
     /// Allows a unit that could not run before; it may still be stopping.
-    fn readmit(&mut self, at: usize, unit: &Unit) {
+    fn unskip(&mut self, at: usize, unit: &Unit) {
         let (first, reason, wanted) = initial(unit);
         let runtime = &mut self.runtimes[at];
         runtime.wanted = wanted;

@@ -59,7 +59,7 @@ impl Core {
     }
 
     /// Restarts `units`, as requested by `by`.
-    pub(super) fn again(&mut self, units: &[usize], by: &str) {
+    pub(super) fn restart(&mut self, units: &[usize], by: &str) {
         self.want(units);
         for &at in units {
             if self.refusal(at).is_some() {

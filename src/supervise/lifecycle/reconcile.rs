@@ -7,26 +7,26 @@ use super::{Core, Effect};
 
 impl Core {
     /// Makes all transitions that have become possible, until none is left. Returns whether there was any.
-    pub(super) fn settle(&mut self) -> bool {
-        let mut settled = false;
+    pub(super) fn reconcile(&mut self) -> bool {
+        let mut changed_any = false;
         loop {
             let mut changed = false;
             for at in 0..self.runtimes.len() {
-                changed |= self.lose(at) | self.leave(at) | self.start(at);
+                changed |= self.restart_on_lost_dependency(at) | self.begin_stop(at) | self.start(at);
             }
             if !changed {
                 break;
             }
-            settled = true;
+            changed_any = true;
         }
         if self.ending.is_some() && !self.finished && self.runtimes.iter().all(|runtime| !runtime.alive) {
             self.finish();
         }
-        settled
+        changed_any
     }
 
     /// Stops a unit, to start it again, if a unit that it needs is lost or a unit that it follows was restarted.
-    fn lose(&mut self, at: usize) -> bool {
+    fn restart_on_lost_dependency(&mut self, at: usize) -> bool {
         let runtime = &self.runtimes[at];
         let active = matches!(runtime.state, State::Starting { .. } | State::Ready { .. });
         let done = runtime.state == State::Done && runtime.wanted;
@@ -52,7 +52,7 @@ impl Core {
     }
 
     /// Begins the stop of a unit that is leaving, when no unit that needs it is alive any more.
-    fn leave(&mut self, at: usize) -> bool {
+    fn begin_stop(&mut self, at: usize) -> bool {
         let runtime = &self.runtimes[at];
         if runtime.leaving.is_none() || matches!(runtime.state, State::Stopping { .. }) {
             return false;
