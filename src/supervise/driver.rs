@@ -20,7 +20,7 @@ use super::changes::{self, Sink};
 use super::guards::Guards;
 use super::health;
 use super::lifecycle::{Core, Effect, Event, Status, Stop};
-use super::process::{self, Around, Process};
+use super::process::{self, Process, RunGuards};
 use super::request::{NewPlan, Replanned, Request, RequestError, Taken, Verb};
 use super::status::{Published, UnitStatus};
 
@@ -136,9 +136,10 @@ impl Driver {
     fn act(&mut self, effect: &Effect) {
         match *effect {
             Effect::Spawn(at) => {
-                let (unit, around) = (&self.units[at], self.around(at));
+                let (unit, run_guards) = (&self.units[at], self.run_guards(at));
                 let events = self.events.clone();
-                match process::spawn(at, unit, around, &self.run_dir, (&self.reaper, &self.logs), events) {
+                match process::spawn(at, unit, run_guards, &self.run_dir, (&self.reaper, &self.logs), events)
+                {
                     Ok(process) => self.processes[at] = Some(process),
                     Err(outcome) => self.report(Event::Exited(at, outcome)),
                 }
@@ -163,10 +164,10 @@ impl Driver {
         }
     }
 
-    fn around(&self, at: usize) -> Around {
+    fn run_guards(&self, at: usize) -> RunGuards {
         let clears = self.units.iter().zip(&self.guards);
         let clears = clears.filter(|(unit, _)| self.units[at].clears.contains(&unit.name));
-        Around { own: self.guards[at].clone(), clears: clears.map(|(_, guards)| guards.clone()).collect() }
+        RunGuards { own: self.guards[at].clone(), clears: clears.map(|(_, guards)| guards.clone()).collect() }
     }
 
     fn report(&self, event: Event) {

@@ -147,7 +147,7 @@ fn no_start(why: String, errno: i32) -> Outcome {
 }
 
 /// The guards that a run uses.
-pub(super) struct Around {
+pub(super) struct RunGuards {
     /// The guards of the unit itself.
     pub(super) own: Guards,
     /// The guards of the units that are cleared at its end.
@@ -158,7 +158,7 @@ pub(super) struct Around {
 pub(super) fn spawn(
     at: usize,
     unit: &Unit,
-    around: Around,
+    run_guards: RunGuards,
     run_dir: &Path,
     (reaper, logs): (&Reaper, &Logs),
     events: mpsc::UnboundedSender<Event>,
@@ -194,11 +194,11 @@ pub(super) fn spawn(
         collected: Arc::clone(&collected),
         finishing: Arc::clone(&finishing),
         reaper: reaper.clone(),
-        wishes: around.own.begin(),
-        guards: around.own.clone(),
-        clears: around.clears,
+        wishes: run_guards.own.begin(),
+        guards: run_guards.own.clone(),
+        clears: run_guards.clears,
     };
-    let (pid, guard, guards) = (started.pid, started.guard.clone(), around.own);
+    let (pid, guard, guards) = (started.pid, started.guard.clone(), run_guards.own);
     let process = Process { pid, main: None, owed: None, collected, guard, guards, finishing };
     let told = events.clone();
     let attended = AssertUnwindSafe(attend(at, role, started, watch, ending, events)).catch_unwind();
