@@ -34,7 +34,7 @@ use crate::sys::reaper::{Exit, Reaper, Role, Stdio3};
 use super::guards::{Clear, Guards};
 use super::lifecycle::{Event, Outcome};
 use super::output;
-use super::ready::probe::{Beside, Companion};
+use super::ready::probe::{Beside, HelperProcess};
 use super::ready::{Teller, Watch};
 use ending::Ending;
 use reports::{Reports, there};
@@ -225,10 +225,10 @@ pub(super) fn run_beside(
     argv: &[String],
     reaper: &Reaper,
     logs: &Logs,
-) -> io::Result<Companion> {
+) -> io::Result<HelperProcess> {
     let orders = Orders { quiet: true, ..orders(unit, argv, Vec::new()) };
     let started = start(reaper, Role::Exec, &orders, &[], &unit.name, logs)?;
-    Ok(Companion { pid: started.pid, exit: started.exit, control: started.control })
+    Ok(HelperProcess { pid: started.pid, exit: started.exit, control: started.control })
 }
 
 /// The reason for the failure of a command beside a unit; the command has ended.

@@ -23,17 +23,17 @@ use super::error::words;
 use super::x11;
 
 /// Starts a helper process beside a unit, with the unit's user and environment.
-pub(in crate::supervise) type Beside = Arc<dyn Fn(&[String]) -> io::Result<Companion> + Send + Sync>;
+pub(in crate::supervise) type Beside = Arc<dyn Fn(&[String]) -> io::Result<HelperProcess> + Send + Sync>;
 
 /// A helper process beside a unit. Dropping it kills the process with its group.
-pub(in crate::supervise) struct Companion {
+pub(in crate::supervise) struct HelperProcess {
     pub(in crate::supervise) pid: i32,
     pub(in crate::supervise) exit: oneshot::Receiver<Exit>,
     /// Reports why it could not be started.
     pub(in crate::supervise) control: UnixStream,
 }
 
-impl Drop for Companion {
+impl Drop for HelperProcess {
     fn drop(&mut self) {
         if matches!(self.exit.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
             signal_group(self.pid, Signal::SIGKILL);
@@ -76,9 +76,9 @@ async fn banner(path: &str, expect: &str) -> Result<(), String> {
 }
 
 /// Waits for the end of a command; the command may have failed to start.
-pub(super) async fn exec(started: io::Result<Companion>) -> Result<(), String> {
-    let mut companion = started.map_err(|error| format!("starting it: {}", words(&error)))?;
-    match (&mut companion.exit).await {
+pub(super) async fn exec(started: io::Result<HelperProcess>) -> Result<(), String> {
+    let mut helper = started.map_err(|error| format!("starting it: {}", words(&error)))?;
+    match (&mut helper.exit).await {
         Ok(exit) if exit.success() => Ok(()),
         Ok(exit) => Err(exit.to_string()),
         Err(_) => Err("its exit was lost".to_owned()),
