@@ -29,7 +29,7 @@ use crate::facts::{self, Facts};
 use crate::logs::{self, Console, Limits, Logs, OWN_LOG, QUIET};
 use crate::observe::{Observer, Phase, What};
 use crate::plan::{Disposition, Plan};
-use crate::portal::Wish;
+use crate::portal::ControlRequest;
 use crate::state::State;
 use crate::steps;
 use crate::supervise::{self, Context, Published, Replanned, Supervisor};
@@ -69,11 +69,15 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     make_secrets(&mut config, &state);
     let (shown, rows) = variables::Shown::new(&config.env, logs.clone());
     let trouble = [forgetful, no_logs].into_iter().flatten().collect();
-    let (wish, wishes) = mpsc::channel(4);
-    let public_address = public_links::look_up(&config);
-    let mut front =
-        Front::open((&config, &state, trouble), seen, (shown.logs(), handle_watch, wish, rows), stop.clone())
-            .await;
+    let (control_sender, control_requests) = mpsc::channel(4);
+    let whereabouts = ways::look_up(&config);
+    let mut front = Front::open(
+        (&config, &state, trouble),
+        seen,
+        (shown.logs(), handle_watch, control_sender, rows),
+        stop.clone(),
+    )
+    .await;
     let answering = front.serve_control((listener, listeners), stop.clone());
 
     let reaper = Reaper::new();
@@ -97,8 +101,8 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         supervisor,
         observer,
         reload,
-        plans,
-        wishes,
+        readings,
+        control_requests,
         front,
         public_address,
         ready_socket,
@@ -127,8 +131,8 @@ struct Daemon {
     /// Requests that the configuration be read again.
     reload: mpsc::UnboundedSender<ReloadRequest>,
     /// The results of these requests.
-    plans: mpsc::Receiver<PlanResult>,
-    wishes: mpsc::Receiver<Wish>,
+    readings: mpsc::Receiver<Reading>,
+    control_requests: mpsc::Receiver<ControlRequest>,
     front: Front,
     /// Requests a new look-up of the public address, and receives the result.
     public_address: (mpsc::Sender<()>, mpsc::Receiver<IpAddr>),
@@ -168,8 +172,8 @@ impl Daemon {
                         self.request_reload(("got signal HUP", None));
                     }
                 },
-                Some(wish) = self.wishes.recv() => match wish {
-                    Wish::Shutdown => {
+                Some(request) = self.control_requests.recv() => match request {
+                    ControlRequest::Shutdown => {
                         tracing::info!("stopping: requested over the control socket");
                         asked = true;
                         self.supervisor.shutdown();
@@ -177,11 +181,11 @@ impl Daemon {
                             return code::FAILED;
                         }
                     }
-                    Wish::Changed(reply) => {
-                        self.request_reload(("a boot step changed inputs of the plan", Some(reply)));
+                    ControlRequest::Changed(reply) => {
+                        self.want_reload(("a boot step changed inputs of the plan", Some(reply)));
                     }
-                    Wish::Reload(reply) => {
-                        self.request_reload(("a reload was requested", Some(reply)));
+                    ControlRequest::Reload(reply) => {
+                        self.want_reload(("a reload was requested", Some(reply)));
                     }
                 },
                 () = self.control.changed() => self.control.look().await,

@@ -20,7 +20,7 @@ use crate::gateway::{self, Gateway};
 use crate::logs::Logs;
 use crate::observe::{Events, Observer, RouteStatus, Watch};
 use crate::plan::{Plan, Portal};
-use crate::portal::{self, Api, Right, Rows, Wish};
+use crate::portal::{self, Api, ControlRequest, Right, Rows};
 use crate::state::State;
 use crate::supervise::Handle;
 
@@ -44,10 +44,10 @@ impl Front {
     pub(super) async fn open(
         (config, state, trouble): (&Config, &Arc<State>, Vec<String>),
         (watch, events): (Watch, Events),
-        (logs, handle, wishes, rows): (
+        (logs, handle, control_requests, rows): (
             Logs,
             watch::Receiver<Option<Handle>>,
-            mpsc::Sender<Wish>,
+            mpsc::Sender<ControlRequest>,
             watch::Receiver<Rows>,
         ),
         stop: CancellationToken,
@@ -58,12 +58,10 @@ impl Front {
         let excluded = credentials.excluded.clone();
         let auth = Auth::stored_in(Arc::clone(state), credentials, DEFAULT_COST);
         let (tls, certificate, misnamed) = open_tls(config, state);
-        let settings = gateway::Settings {
-            names: public_links::names(config),
-            tls: Some(tls),
-            ..gateway::Settings::of(config)
-        };
-        let api = Api::new(watch.clone(), events, logs.clone(), handle).with_wishes(wishes.clone());
+        let settings =
+            gateway::Settings { names: ways::names(config), tls: Some(tls), ..gateway::Settings::of(config) };
+        let api = Api::new(watch.clone(), events, logs.clone(), handle)
+            .with_control_requests(control_requests.clone());
         let shared = logs.clone();
         let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
         let (own, pages) = (Portal::of(config), portal::router(api.clone()));
@@ -96,7 +94,7 @@ impl Front {
         Self {
             gateway,
             asks,
-            control: portal::control_router(api, auth.clone(), shown, wishes)
+            control: portal::control_router(api, auth.clone(), shown, control_requests)
                 .merge(portal::variables_router(rows)),
             auth,
             links: PublicLinks::new(config, own, problem),

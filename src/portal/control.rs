@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::api::ErrorBody;
-use super::wish::Wish;
+use super::control_request::ControlRequest;
 use crate::config::Secret;
 use crate::config::env::weak;
 use crate::gateway::auth::Auth;
@@ -51,8 +51,12 @@ pub struct Changed {
     pub notes: Vec<String>,
 }
 
-/// `wishes` receives the control requests.
-pub(super) fn router(auth: Auth, given: Credentials, wishes: mpsc::Sender<Wish>) -> Router {
+/// `control_requests` receives the control requests.
+pub(super) fn router(
+    auth: Auth,
+    given: Credentials,
+    control_requests: mpsc::Sender<ControlRequest>,
+) -> Router {
     let enabled = given.enabled;
     let shown = auth.clone();
     let show = async move || Json(current(&shown, given));
@@ -60,9 +64,15 @@ pub(super) fn router(auth: Auth, given: Credentials, wishes: mpsc::Sender<Wish>)
     Router::new()
         .route(CREDENTIALS, get(show).post(change))
         .route("/api/shutdown", post(shutdown))
-        .route("/api/reload", post(async |wishes| reload(wishes, Wish::Reload).await))
-        .route("/api/changed", post(async |wishes| reload(wishes, Wish::Changed).await))
-        .with_state(wishes)
+        .route(
+            "/api/reload",
+            post(async |control_requests| reload(control_requests, ControlRequest::Reload).await),
+        )
+        .route(
+            "/api/changed",
+            post(async |control_requests| reload(control_requests, ControlRequest::Changed).await),
+        )
+        .with_state(control_requests)
 }
 
 /// The credentials that are valid now.
@@ -90,18 +100,18 @@ async fn change(auth: &Auth, enabled: bool, wanted: Result<Json<NewCredentials>,
     }
 }
 
-async fn shutdown(State(wishes): State<mpsc::Sender<Wish>>) -> StatusCode {
+async fn shutdown(State(control_requests): State<mpsc::Sender<ControlRequest>>) -> StatusCode {
     // If the receiver was dropped, the daemon is ending already.
-    let _ = wishes.send(Wish::Shutdown).await;
+    let _ = control_requests.send(ControlRequest::Shutdown).await;
     StatusCode::ACCEPTED
 }
 
 async fn reload(
-    State(wishes): State<mpsc::Sender<Wish>>,
-    wish: fn(oneshot::Sender<Result<Replanned, String>>) -> Wish,
+    State(control_requests): State<mpsc::Sender<ControlRequest>>,
+    kind: fn(oneshot::Sender<Result<Replanned, String>>) -> ControlRequest,
 ) -> Response {
     let (reply, answer) = oneshot::channel();
-    let _ = wishes.send(wish(reply)).await;
+    let _ = control_requests.send(kind(reply)).await;
     match answer.await {
         Ok(Ok(changes)) => Json(changes).into_response(),
         Ok(Err(error)) => (StatusCode::UNPROCESSABLE_ENTITY, Json(ErrorBody { error })).into_response(),

@@ -3,9 +3,9 @@
 
 pub mod api;
 mod control;
+mod control_request;
 mod unix;
 mod variables;
-mod wish;
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -17,9 +17,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::Api;
 pub use control::{Changed, Credentials, NewCredentials};
+pub use control_request::ControlRequest;
 pub use unix::{Right, bind_unix, serve_unix};
 pub use variables::{Rows, router as variables_router};
-pub use wish::Wish;
 
 use crate::gateway::auth::Auth;
 use crate::gateway::page;
@@ -45,9 +45,14 @@ pub fn router(api: Api) -> Router {
 }
 
 /// The API for the control socket, including the requests that only root may make. `given` are the credentials of the
-/// start; `wishes` receives control requests.
-pub fn control_router(api: Api, auth: Auth, given: Credentials, wishes: mpsc::Sender<Wish>) -> Router {
-    api::router(api).merge(control::router(auth, given, wishes)).layer(CatchPanicLayer::new())
+/// start; `control_requests` receives control requests.
+pub fn control_router(
+    api: Api,
+    auth: Auth,
+    given: Credentials,
+    control_requests: mpsc::Sender<ControlRequest>,
+) -> Router {
+    api::router(api).merge(control::router(auth, given, control_requests)).layer(CatchPanicLayer::new())
 }
 
 fn file(kind: &'static str, text: &'static str) -> ([(HeaderName, HeaderValue); 2], &'static str) {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
 use super::gateway_world::{PASSWORD, Response, TOKEN, USER, World, ask, basic, get};
-use desktopd::portal::{Api, Credentials, Right, Wish, api, control_router, serve_unix};
+use desktopd::portal::{Api, ControlRequest, Credentials, Right, api, control_router, serve_unix};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -106,8 +106,8 @@ async fn only_clients_that_may_change_things_can_shut_down() {
             enabled: true,
             chosen: false,
         };
-        let (wish, mut wishes) = tokio::sync::mpsc::channel(1);
-        let router = control_router(api, world.auth.clone(), credentials, wish);
+        let (control_sender, mut control_requests) = tokio::sync::mpsc::channel(1);
+        let router = control_router(api, world.auth.clone(), credentials, control_sender);
         tokio::spawn(serve_unix(
             (listener, tokio::sync::mpsc::channel(1).1),
             router,
@@ -115,12 +115,15 @@ async fn only_clients_that_may_change_things_can_shut_down() {
             world.stop.clone(),
         ));
         assert_eq!(ask_unix(&path, "POST", "/api/shutdown", "").await.status, status, "{right:?}");
-        assert_eq!(matches!(wishes.try_recv(), Ok(Wish::Shutdown)), right == Right::Change);
+        assert_eq!(
+            matches!(control_requests.try_recv(), Ok(ControlRequest::Shutdown)),
+            right == Right::Change
+        );
         assert!(ask_unix(&path, "GET", "/api/shutdown", "").await.status >= 400);
     }
     // A browser cannot stop or reload the daemon.
     let program = basic(USER, PASSWORD);
-    for wish in ["/api/shutdown", "/api/reload", "/api/changed"] {
-        assert_eq!(ask(world.pages, "POST", wish, &program, "").await.status, 404);
+    for path in ["/api/shutdown", "/api/reload", "/api/changed"] {
+        assert_eq!(ask(world.pages, "POST", path, &program, "").await.status, 404);
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::config::env::NEXT_START;
 use crate::config::own::is_own;
-use crate::portal::Wish;
+use crate::portal::ControlRequest;
 use crate::supervise::{RequestError, Verb};
 
 use super::nearest::nearest;
@@ -55,9 +55,9 @@ impl Split {
             return Ok(vec![format!("{who} runs already")]);
         }
         let gone = || Problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".into());
-        let wishes = api.wishes.as_ref().ok_or_else(gone)?;
+        let control_requests = api.control_requests.as_ref().ok_or_else(gone)?;
         let (reply, answer) = oneshot::channel();
-        wishes.send(Wish::Reload(reply)).await.map_err(|_| gone())?;
+        control_requests.send(ControlRequest::Reload(reply)).await.map_err(|_| gone())?;
         match answer.await {
             Ok(Ok(changes)) => {
                 let read = format!("{who} read its configuration again: {changes}");

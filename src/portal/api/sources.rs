@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::own::is_own;
 use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
 use crate::observe::{Events, Watch};
-use crate::portal::Wish;
+use crate::portal::ControlRequest;
 use crate::supervise::{Handle, RequestError};
 
 use super::nearest::nearest;
@@ -19,19 +19,19 @@ pub struct Api {
     pub(super) logs: Logs,
     pub(super) handle: watch::Receiver<Option<Handle>>,
     /// For control requests to read the configuration again.
-    pub(super) wishes: Option<mpsc::Sender<Wish>>,
+    pub(super) control_requests: Option<mpsc::Sender<ControlRequest>>,
 }
 
 impl Api {
     /// An API that answers before the first plan exists: until `handle` has a value, changes are refused.
     pub fn new(watch: Watch, events: Events, logs: Logs, handle: watch::Receiver<Option<Handle>>) -> Self {
-        Self { watch, events, logs, handle, wishes: None }
+        Self { watch, events, logs, handle, control_requests: None }
     }
 
     /// The same API, for clients that may have the configuration read again.
     #[must_use]
-    pub fn with_wishes(self, wishes: mpsc::Sender<Wish>) -> Self {
-        Self { wishes: Some(wishes), ..self }
+    pub fn with_control_requests(self, control_requests: mpsc::Sender<ControlRequest>) -> Self {
+        Self { control_requests: Some(control_requests), ..self }
     }
 
     /// The name of the log that `asked` means. Only existing logs have one, because following a log creates it.

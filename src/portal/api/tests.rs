@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::logs::{Console, Limits, Logs};
-use crate::observe::{Event, Observer, Phase, Timeline, UnitState, UnitStatus, What, testing};
-use crate::portal::Wish;
+use crate::observe::{Event, Observer, Phase, Timeline, UnitState, UnitStatus, What};
+use crate::portal::ControlRequest;
 use crate::supervise::{Change, Handle, Request as Asked, RequestError};
 use axum::body::Body;
 use axum::http::Request;
@@ -106,11 +106,13 @@ async fn the_daemons_own_names_never_reach_the_supervisor() {
     let (_sender, handle) = watch::channel(Some(handle));
     let api = Api::new(seen, observer.events(), logs, handle);
     let alone = router(api.clone());
-    let (wish, mut wishes) = mpsc::channel(1);
-    let router = router(api.with_wishes(wish));
+    let (control_sender, mut control_requests) = mpsc::channel(1);
+    let router = router(api.with_control_requests(control_sender));
     let answers = tokio::spawn(async move {
         for answer in [Ok(crate::supervise::Replanned::default()), Err("a mistake".to_owned())] {
-            let Some(Wish::Reload(reply)) = wishes.recv().await else { panic!("no reload was wished for") };
+            let Some(ControlRequest::Reload(reply)) = control_requests.recv().await else {
+                panic!("no reload was requested")
+            };
             reply.send(answer).unwrap();
         }
     });

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use crate::supervise::Replanned;
 
 /// Control requests: carried out by the composition root.
-pub enum Wish {
+pub enum ControlRequest {
     /// Stop all services and end the daemon.
     Shutdown,
     /// Read the configuration again. The answer lists the changes, or names the mistake.
