@@ -66,9 +66,9 @@ fn run() -> i32 {
 fn own_side() -> Option<i32> {
     let mut words = std::env::args_os().skip(1);
     match words.next()?.to_str()? {
-        sys::sides::EXEC => Some(sys::launch::exec()),
-        sys::sides::GUARD => Some(sys::guard::guard()),
-        sys::sides::STEP => {
+        sys::subcommands::EXEC => Some(sys::launch::exec()),
+        sys::subcommands::GUARD => Some(sys::guard::guard()),
+        sys::subcommands::STEP => {
             let words: Result<Vec<String>, _> = words.map(std::ffi::OsString::into_string).collect();
             let words = words.map_err(|word| format!("{} is not UTF-8", word.display()));
             let code = words.and_then(|words| steps::run(&words));

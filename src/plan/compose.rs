@@ -13,7 +13,7 @@ use crate::config::service::{Health, Probe, Ready, Run, RunAs, STEPS, Service};
 use crate::config::{Config, Problem, Secret, nearest};
 use crate::facts::{Facts, ssh_keys};
 use crate::sys::launch::Listener;
-use crate::sys::sides;
+use crate::sys::subcommands;
 
 use super::display::Decision;
 use super::expander::Expander;
@@ -283,7 +283,7 @@ fn step(words: &[String], expander: &mut Expander<'_>) -> Vec<String> {
         let hint = nearest(name, STEPS).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
         expander.problem("step", format!("\"{name}\" is not a boot step{hint}"));
     }
-    ["/proc/self/exe", sides::STEP].map(str::to_owned).into_iter().chain(words).collect()
+    ["/proc/self/exe", subcommands::STEP].map(str::to_owned).into_iter().chain(words).collect()
 }
 
 fn listen(service: &Service, expander: &mut Expander<'_>) -> Vec<Listener> {

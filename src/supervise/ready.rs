@@ -24,7 +24,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::config::service::{Probe, Ready};
 use crate::logs::Line;
 use crate::steps;
-use crate::sys::sides;
+use crate::sys::subcommands;
 
 use listener::Listener;
 use probe::Beside;
@@ -125,8 +125,8 @@ impl Watch {
             }
             Way::DBus { name, bus } => {
                 teller.probe_failed(format!("{name} has no owner on {bus}"));
-                let argv =
-                    ["/proc/self/exe", sides::STEP, steps::AWAIT_BUS_NAME, &bus, &name].map(str::to_owned);
+                let argv = ["/proc/self/exe", subcommands::STEP, steps::AWAIT_BUS_NAME, &bus, &name]
+                    .map(str::to_owned);
                 let ask = || {
                     let asking = probe::exec(beside(&argv));
                     async { asking.await.map_err(|why| format!("{bus}: asking for {name}: {why}")) }

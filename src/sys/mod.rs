@@ -17,8 +17,8 @@ pub mod process;
 pub mod read;
 pub mod reaper;
 pub mod replace;
-pub mod sides;
 pub mod signals;
+pub mod subcommands;
 pub mod terminal;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -19,7 +19,7 @@ use rustix::process::{WaitId, WaitIdOptions, WaitOptions};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
-use super::sides;
+use super::subcommands;
 
 /// How often to check for ends of processes that are not our children, for which no SIGCHLD comes.
 const UNHEARD: Duration = Duration::from_millis(100);
@@ -74,8 +74,8 @@ impl Role {
     /// The subcommand on the command line.
     pub fn verb(self) -> &'static str {
         match self {
-            Self::Exec => sides::EXEC,
-            Self::Guard => sides::GUARD,
+            Self::Exec => subcommands::EXEC,
+            Self::Guard => subcommands::GUARD,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::config::service::Probe;
 use crate::steps;
 use crate::sys::process::signal_group;
 use crate::sys::reaper::Exit;
-use crate::sys::sides;
+use crate::sys::subcommands;
 
 use super::error::words;
 use super::x11;
@@ -47,7 +47,7 @@ pub(in crate::supervise) async fn attempt(probe: &Probe, beside: &Beside) -> Res
         Probe::Socket(path) => UnixStream::connect(path).await.map(drop).map_err(|error| words(&error)),
         Probe::Banner { path, expect } => banner(path, expect).await,
         Probe::DBus { bus, objects } => {
-            let words = ["/proc/self/exe", sides::STEP, steps::ASK_BUS, bus].map(str::to_owned);
+            let words = ["/proc/self/exe", subcommands::STEP, steps::ASK_BUS, bus].map(str::to_owned);
             exec(beside(&[&words[..], objects].concat())).await
         }
         Probe::Tcp(address) => TcpStream::connect(address).await.map(drop).map_err(|error| words(&error)),
