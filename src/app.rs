@@ -324,7 +324,7 @@ async fn plan(
     shown: variables::Shown,
     control: &mut Control,
 ) -> Result<(Plan, Reloader), Failure> {
-    let (plan, facts, config, shown) = sys::apart(move || {
+    let (plan, facts, config, shown) = sys::run_on_thread(move || {
         // Traces of an earlier boot: no hook of this boot has run yet, and no account has failed to be made.
         let _ = std::fs::remove_file(config.env_files().hooks);
         let _ = std::fs::remove_file(config.places.run.join(facts::account::TROUBLE));

@@ -121,7 +121,7 @@ impl Reloader {
         let (dir, env) = (self.dir.clone(), self.env.clone());
         let (display, command) = (self.display.clone(), self.command.clone());
         let ssh_port_taken = self.ssh_port_taken;
-        let (plan, env) = sys::apart_within(LIMIT, &LATE, move || {
+        let (plan, env) = sys::run_on_thread_within(LIMIT, &LATE, move || {
             let problems = env.problems();
             let mut config = Config::read(dir, env, problems).with_files();
             config.services.extend(command.as_ref().map(|(service, _)| service.clone()));

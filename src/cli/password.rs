@@ -77,7 +77,7 @@ async fn typed(prompt: &str) -> Result<String, Failure> {
     }
     error.write_all(prompt.as_bytes())?;
     let unseen = Unseen::new()?;
-    let line = sys::apart(|| {
+    let line = sys::run_on_thread(|| {
         let mut line = String::new();
         std::io::stdin().lock().take(LONGEST).read_line(&mut line).map(|_| line)
     });

@@ -63,7 +63,7 @@ pub fn threads_work() -> Result<(), String> {
 
 /// Runs `work` on a thread of its own: it may take long, and it hangs for ever on a dead disk or directory service. The
 /// blocking thread pool of the runtime would panic if no thread can be started.
-pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+pub async fn run_on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let (sender, result) = oneshot::channel();
     std::thread::Builder::new().name("apart".to_owned()).spawn(move || {
         // The caller may have stopped waiting.
@@ -72,9 +72,9 @@ pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
     result.await.map_err(|_| io::Error::other("an internal error of desktopd"))
 }
 
-/// Like [`apart`], with a time limit. A thread that is late keeps running; `late` counts the running threads, and no
+/// Like [`run_on_thread`], with a time limit. A thread that is late keeps running; `late` counts the running threads, and no
 /// more work is started while there are too many.
-pub async fn apart_within<T: Send + 'static>(
+pub async fn run_on_thread_within<T: Send + 'static>(
     limit: Duration,
     late: &'static AtomicUsize,
     work: impl FnOnce() -> T + Send + 'static,
@@ -88,7 +88,7 @@ pub async fn apart_within<T: Send + 'static>(
         let _ending = Counted(late);
         work()
     };
-    tokio::time::timeout(limit, apart(counted))
+    tokio::time::timeout(limit, run_on_thread(counted))
         .await
         .unwrap_or_else(|_| Err(timed_out(format!("no answer within {limit:?}"))))
 }

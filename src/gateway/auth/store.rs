@@ -141,7 +141,7 @@ impl CredentialStore {
 
     async fn write(&self, values: Vec<(&'static str, Vec<u8>)>) -> Result<(), String> {
         let Some(state) = self.state.clone() else { return Ok(()) };
-        let work = sys::apart(move || {
+        let work = sys::run_on_thread(move || {
             for (key, value) in values {
                 state.set(key, value).map_err(|error| format!("state {key}: {error}"))?;
             }

@@ -76,7 +76,7 @@ impl CertificateReloader {
     async fn look(&mut self) {
         let (sources, state) = (self.sources.clone(), Arc::clone(&self.state));
         let (watch, keeps) = (self.watch.take(), self.foreign);
-        let mut looking = pin!(sys::apart(move || Look::at(&sources, &state, watch, keeps)));
+        let mut looking = pin!(sys::run_on_thread(move || Look::at(&sources, &state, watch, keeps)));
         let look = if let Ok(look) = tokio::time::timeout(PATIENCE, &mut looking).await {
             look
         } else {

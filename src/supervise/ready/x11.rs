@@ -37,7 +37,7 @@ pub(super) async fn attempt(display: &str, xauthority: &str) -> Result<(), Strin
     let number = display_number(display).ok_or("it is not a display of this machine")?;
     let file = PathBuf::from(xauthority);
     // The file belongs to another user, who may have put anything there, on a disk that may hang.
-    let key = sys::apart(move || read_key(&file, number)).await.and_then(|key| key);
+    let key = sys::run_on_thread(move || read_key(&file, number)).await.and_then(|key| key);
     let socket = Path::new(SOCKETS).join(format!("X{number}"));
     let result = set_up(&socket, key.as_deref().unwrap_or_default()).await;
     match key {
