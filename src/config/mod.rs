@@ -94,7 +94,7 @@ impl Config {
 
 fn read_settings(dir: &Path, problems: &mut Vec<Problem>) -> Settings {
     let path = dir.join("desktopd.toml");
-    match services::patient_text(&path) {
+    match services::text_with_timeout(&path) {
         Ok(text) => Settings::parse(&path, &text, problems),
         Err(error) => {
             let message = format!("{error}; defaults are used");

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::problem::Problem;
 use super::service::Service;
-use crate::sys::{patiently_within, read as file};
+use crate::sys::{read as file, with_timeout_of};
 
 /// The most service files that are read.
 const MOST_FILES: usize = 1000;
@@ -36,9 +36,9 @@ struct Found {
 }
 
 /// The text of a file of the configuration.
-pub(super) fn patient_text(path: &Path) -> io::Result<String> {
+pub(super) fn text_with_timeout(path: &Path) -> io::Result<String> {
     let wanted = path.to_owned();
-    patiently_within(PATIENCE, move || file::text(&wanted, file::BY_HAND)).unwrap_or_else(|| Err(no_answer()))
+    with_timeout_of(PATIENCE, move || file::text(&wanted, file::BY_HAND)).unwrap_or_else(|| Err(no_answer()))
 }
 
 fn no_answer() -> io::Error {
@@ -49,7 +49,7 @@ fn no_answer() -> io::Error {
 pub(super) fn read(dir: &Path, problems: &mut Vec<Problem>) -> Vec<Service> {
     let mut tell = |message: String| problems.push(Problem::new(dir.display().to_string(), "", message));
     let wanted = dir.to_owned();
-    let found = match patiently_within(PATIENCE, move || look(&wanted)).unwrap_or_else(|| Err(no_answer())) {
+    let found = match with_timeout_of(PATIENCE, move || look(&wanted)).unwrap_or_else(|| Err(no_answer())) {
         Ok(found) => found,
         Err(error) => {
             tell(format!("{error}; it should hold a NAME.toml for each service"));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::condition::Condition;
 
-use super::{patiently, ssh_keys};
+use super::{ssh_keys, with_timeout};
 use crate::sys::read;
 
 /// At most this much of a file is read to find content, in bytes.
@@ -44,7 +44,7 @@ impl Files {
             ] {
                 for name in names {
                     let Some(path) = path(name).map(PathBuf::from) else { continue };
-                    if !found.contains(name) && patiently(move || look(&path)) == Some(true) {
+                    if !found.contains(name) && with_timeout(move || look(&path)) == Some(true) {
                         found.insert(name.clone());
                     }
                 }

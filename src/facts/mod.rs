@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::config::env::Mounted;
 use crate::config::service::{Probe, Ready, Run};
 use crate::sys::launch::Identity;
-use crate::sys::{patiently, read};
+use crate::sys::{read, with_timeout};
 
 pub use account::{Account, Making};
 pub use container::{container_id, host};
@@ -129,7 +129,7 @@ impl Facts {
 /// Why `home` cannot be written, if so. A wrong owner can be corrected, a read-only file system cannot.
 fn home_trouble(home: &Path) -> Option<String> {
     let (home, shown) = (home.to_owned(), home.display());
-    let read_only = patiently(move || {
+    let read_only = with_timeout(move || {
         let there = home.ancestors().find_map(|folder| statvfs(folder).ok());
         there.is_some_and(|place| place.flags().contains(FsFlags::ST_RDONLY))
     });

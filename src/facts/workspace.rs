@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::patiently;
+use super::with_timeout;
 use crate::sys::read;
 
 /// The facts about the workspace that can be found without writing there.
@@ -42,7 +42,7 @@ impl Workspace {
             )),
         };
         let folder = folder.to_owned();
-        patiently(move || Self::look(&folder, &mounts, forced)).unwrap_or(unanswered)
+        with_timeout(move || Self::look(&folder, &mounts, forced)).unwrap_or(unanswered)
     }
 
     /// Whether the content of the workspace outlives the container.

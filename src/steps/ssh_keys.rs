@@ -17,7 +17,7 @@ use nix::unistd::User;
 use crate::facts::account::is_mounted;
 use crate::facts::ssh_keys::{ENOUGH, Line, line, unescaped};
 use crate::sys::replace::replace;
-use crate::sys::{patiently, read};
+use crate::sys::{read, with_timeout};
 
 use super::{command, replan};
 
@@ -119,7 +119,7 @@ impl Keys {
     fn add_home(&mut self, home: &Path, user: Option<u32>) {
         let file = home.join(".ssh/authorized_keys");
         let (home, wanted) = (home.to_owned(), file.clone());
-        let found = patiently(move || {
+        let found = with_timeout(move || {
             let owners = [Some(0), user, fs::metadata(home).ok().map(|home| home.uid())];
             let opened = read::open(&wanted)?;
             for found in [opened.metadata()?, fs::metadata(wanted.parent().unwrap_or(&wanted))?] {

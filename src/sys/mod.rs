@@ -103,7 +103,7 @@ impl Drop for Counted {
 }
 
 /// How long a look into a user's folder may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many looks may hang at the same time. A dead volume stays dead, and each plan looks again.
 const HANGING: usize = 16;
@@ -113,21 +113,21 @@ static LOOKS: AtomicUsize = AtomicUsize::new(0);
 
 /// Returns the result of `look`, or `None` if that takes too long: the thread that hangs on a dead volume is left
 /// behind, and the caller goes on. While many threads hang, no more are started.
-pub fn patiently<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    patiently_of(&LOOKS, PATIENCE, look)
+pub fn with_timeout<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    run_with_timeout(&LOOKS, TIMEOUT, look)
 }
 
-/// Like [`patiently`], with another time limit.
-pub fn patiently_within<T: Send + 'static>(
-    patience: Duration,
+/// Like [`with_timeout`], with another time limit.
+pub fn with_timeout_of<T: Send + 'static>(
+    timeout: Duration,
     look: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    patiently_of(&LOOKS, patience, look)
+    run_with_timeout(&LOOKS, timeout, look)
 }
 
-fn patiently_of<T: Send + 'static>(
+fn run_with_timeout<T: Send + 'static>(
     looks: &'static AtomicUsize,
-    patience: Duration,
+    timeout: Duration,
     look: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     if looks.fetch_add(1, Ordering::Relaxed) >= HANGING {
@@ -144,7 +144,7 @@ fn patiently_of<T: Send + 'static>(
     if looking.is_err() {
         looks.fetch_sub(1, Ordering::Relaxed);
     }
-    looking.ok().and_then(|_| seen.recv_timeout(patience).ok())
+    looking.ok().and_then(|_| seen.recv_timeout(timeout).ok())
 }
 
 /// Whether an error of the system means a temporary shortage of descriptors, processes, memory or disk space.
@@ -169,13 +169,13 @@ mod tests {
     fn number_of_hanging_looks_is_limited() {
         static HERE: AtomicUsize = AtomicUsize::new(HANGING - 1);
         let (end, ended) = mpsc::channel::<()>();
-        assert_eq!(patiently_of(&HERE, PATIENCE, || 1), Some(1));
-        assert_eq!(patiently_of(&HERE, PATIENCE, move || ended.recv().is_ok()), None);
-        assert_eq!(patiently_of(&HERE, PATIENCE, || 1), None, "no more are begun");
+        assert_eq!(run_with_timeout(&HERE, TIMEOUT, || 1), Some(1));
+        assert_eq!(run_with_timeout(&HERE, TIMEOUT, move || ended.recv().is_ok()), None);
+        assert_eq!(run_with_timeout(&HERE, TIMEOUT, || 1), None, "no more are begun");
         drop(end);
         while HERE.load(Ordering::Relaxed) >= HANGING {
             std::thread::yield_now();
         }
-        assert_eq!(patiently_of(&HERE, PATIENCE, || 1), Some(1));
+        assert_eq!(run_with_timeout(&HERE, TIMEOUT, || 1), Some(1));
     }
 }

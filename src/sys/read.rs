@@ -3,7 +3,7 @@
 //!
 //! A name may lead to a FIFO, whose opening waits for a writer, to a device without an end, or to a file of many
 //! gigabytes. None of them may block or kill the reading process. A file on a dead volume still blocks its reader:
-//! reads in places that people can mount go through `patiently` as well.
+//! reads in places that people can mount go through `with_timeout` as well.
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};

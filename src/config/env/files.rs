@@ -27,7 +27,7 @@ use super::unchosen::is_unchosen;
 use crate::config::problem::Problem;
 use crate::sys::launch::written_by;
 use crate::sys::replace::replace;
-use crate::sys::{env_file, patiently, read};
+use crate::sys::{env_file, read, with_timeout};
 
 /// Variables that decide what root runs, which user becomes root, or where this file is. They are not taken from the
 /// workspace, because any program of the user can write there, in this container and in others with the same volume.
@@ -102,7 +102,7 @@ pub(super) struct Found {
 pub(super) fn system(files: &Files, start: &Raw) -> Found {
     let mut found = Found::default();
     let wanted = files.clone();
-    let found_now = patiently(move || {
+    let found_now = with_timeout(move || {
         let Files { system, written, found, hooks } = &wanted;
         (contents(system), contents(written), contents(found), contents(hooks))
     });
@@ -139,7 +139,7 @@ pub(super) fn workspace(folder: &Path, root: bool, found: &mut Found) {
         let owner = fs::metadata(wanted.parent().unwrap_or(&wanted))?;
         written_by(&wanted, owner.uid(), owner.gid())
     };
-    let bytes = match patiently(look) {
+    let bytes = match with_timeout(look) {
         Some(Ok(bytes)) => bytes,
         Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => return,
         Some(Err(error)) => return found.told.push(Problem::new(place, "", error.to_string())),
@@ -184,7 +184,7 @@ pub fn note(files: &Files) -> io::Result<()> {
         return Ok(());
     }
     let system = files.system.clone();
-    let read = patiently(move || contents(&system));
+    let read = with_timeout(move || contents(&system));
     let bytes = read.unwrap_or_else(|| Err(io::Error::other("it does not answer")))?.unwrap_or_default();
     let noted = env_file::parse(&bytes).variables;
     let noted: Raw = noted.into_iter().filter(|(name, _)| !name.is_empty()).collect();
@@ -196,7 +196,7 @@ pub fn note(files: &Files) -> io::Result<()> {
 pub(super) fn startup(files: &Files, is_startup: impl Fn(&OsString) -> bool) -> io::Result<Raw> {
     let wanted = files.clone();
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
-    let read = patiently(move || {
+    let read = with_timeout(move || {
         let noted = [contents(&wanted.written), contents(&wanted.found)];
         (written_by(&wanted.system, uid, gid), noted)
     });
