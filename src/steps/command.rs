@@ -122,7 +122,7 @@ pub(super) fn code(status: ExitStatus) -> i32 {
 
 /// A program of the user, in a session of its own: processes that it leaves in the background on purpose count as jobs
 /// and stay (the module `sys::jobs`). Services have no TERM; this program gets one.
-pub(super) fn apart(name: impl AsRef<OsStr>) -> Command {
+pub(super) fn in_new_session(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("/usr/bin/setsid");
     command.arg(name).stdin(Stdio::null()).env("TERM", "dumb");
     command

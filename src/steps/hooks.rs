@@ -131,7 +131,7 @@ impl Shells<'_> {
 
     /// Runs one shell until it ends. The error says why it ended before all scripts had run.
     async fn shell(&mut self, talk: &mut Lines<BufReader<pipe::Receiver>>) -> Result<(), String> {
-        let mut bash = command::apart("/bin/bash");
+        let mut bash = command::in_new_session("/bin/bash");
         bash.args(["--noprofile", "--norc", "-c", DRIVER, "bash"]).arg(self.room);
         bash.arg(std::process::id().to_string());
         bash.args(self.hooks[self.next..].iter().map(|hook| &hook.file));

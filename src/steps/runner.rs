@@ -1,6 +1,6 @@
 //! Runs a script of the user: as which user, with which environment, and with which result.
 //!
-//! The script gets a session of its own, and its detached processes stay (see [`command::apart`]). It gets no input,
+//! The script gets a session of its own, and its detached processes stay (see [`command::in_new_session`]). It gets no input,
 //! and its output goes to the step's log at once.
 
 use std::fs;
@@ -80,7 +80,7 @@ pub(super) async fn run(
         words.extend([format!("--reuid={uid}"), format!("--regid={gid}"), "--".to_owned()]);
     }
     words.extend(script.interpreter.iter().cloned());
-    let mut command = command::apart(&words[0]);
+    let mut command = command::in_new_session(&words[0]);
     command.args(&words[1..]).arg(file);
     if person.other {
         let Person { name, home, shell, .. } = person;
