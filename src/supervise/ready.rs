@@ -4,7 +4,6 @@
 //! socket that does not exist yet), short retries start at 5 ms and back off. The last attempt and its result are
 //! reported as well, for the case that the unit never gets ready.
 
-mod error;
 mod listener;
 pub(super) mod probe;
 mod teller;

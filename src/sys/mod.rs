@@ -6,6 +6,7 @@
 //! descriptors that are listed for it and inherits no others.
 
 pub mod env_file;
+pub mod errno;
 pub mod guard;
 pub mod heap;
 mod jobs;

@@ -15,11 +15,11 @@ use tokio::sync::oneshot;
 
 use crate::config::service::Probe;
 use crate::steps;
+use crate::sys::errno::describe;
 use crate::sys::process::signal_group;
 use crate::sys::reaper::Exit;
 use crate::sys::subcommands;
 
-use super::error::words;
 use super::x11;
 
 /// Starts a helper process beside a unit, with the unit's user and environment.
@@ -44,13 +44,13 @@ impl Drop for HelperProcess {
 /// Makes one attempt.
 pub(in crate::supervise) async fn attempt(probe: &Probe, beside: &Beside) -> Result<(), String> {
     match probe {
-        Probe::Socket(path) => UnixStream::connect(path).await.map(drop).map_err(|error| words(&error)),
+        Probe::Socket(path) => UnixStream::connect(path).await.map(drop).map_err(|error| describe(&error)),
         Probe::Banner { path, expect } => banner(path, expect).await,
         Probe::DBus { bus, objects } => {
             let words = ["/proc/self/exe", subcommands::STEP, steps::ASK_BUS, bus].map(str::to_owned);
             exec(beside(&[&words[..], objects].concat())).await
         }
-        Probe::Tcp(address) => TcpStream::connect(address).await.map(drop).map_err(|error| words(&error)),
+        Probe::Tcp(address) => TcpStream::connect(address).await.map(drop).map_err(|error| describe(&error)),
         Probe::Http(url) => match request(url).await {
             Ok(status) if status.is_success() || status.is_redirection() => Ok(()),
             Ok(status) => Err(format!("status {status}")),
@@ -63,7 +63,7 @@ pub(in crate::supervise) async fn attempt(probe: &Probe, beside: &Beside) -> Res
 
 /// Waits for the first bytes that a service sends.
 async fn banner(path: &str, expect: &str) -> Result<(), String> {
-    let mut stream = UnixStream::connect(path).await.map_err(|error| words(&error))?;
+    let mut stream = UnixStream::connect(path).await.map_err(|error| describe(&error))?;
     let mut first = vec![0; expect.len()];
     match stream.read_exact(&mut first).await {
         Ok(_) if first == expect.as_bytes() => Ok(()),
@@ -71,13 +71,13 @@ async fn banner(path: &str, expect: &str) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Err(format!("it closed the connection before it said {expect:?}"))
         }
-        Err(error) => Err(words(&error)),
+        Err(error) => Err(describe(&error)),
     }
 }
 
 /// Waits for the end of a command; the command may have failed to start.
 pub(super) async fn exec(started: io::Result<HelperProcess>) -> Result<(), String> {
-    let mut helper = started.map_err(|error| format!("starting it: {}", words(&error)))?;
+    let mut helper = started.map_err(|error| format!("starting it: {}", describe(&error)))?;
     match (&mut helper.exit).await {
         Ok(exit) if exit.success() => Ok(()),
         Ok(exit) => Err(exit.to_string()),
@@ -88,7 +88,7 @@ pub(super) async fn exec(started: io::Result<HelperProcess>) -> Result<(), Strin
 /// An error and its causes, in one line.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut told = match error.downcast_ref::<io::Error>() {
-        Some(error) => words(error),
+        Some(error) => describe(error),
         None => error.to_string(),
     };
     let mut cause = error.source();

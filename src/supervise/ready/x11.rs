@@ -13,9 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::plan::display_number;
+use crate::sys::errno::describe;
 use crate::sys::{self, read};
-
-use super::error::words;
 
 /// The folder of the sockets of local displays.
 const SOCKETS: &str = "/tmp/.X11-unix";
@@ -42,7 +41,9 @@ pub(super) async fn attempt(display: &str, xauthority: &str) -> Result<(), Strin
     let result = set_up(&socket, key.as_deref().unwrap_or_default()).await;
     match key {
         // Without a key, the server may accept the client all the same; if it refuses, the missing key is the reason.
-        Err(error) => result.map_err(|why| format!("{why} (without a key: {xauthority}: {})", words(&error))),
+        Err(error) => {
+            result.map_err(|why| format!("{why} (without a key: {xauthority}: {})", describe(&error)))
+        }
         Ok(_) => result,
     }
 }
@@ -51,7 +52,7 @@ pub(super) async fn attempt(display: &str, xauthority: &str) -> Result<(), Strin
 async fn set_up(socket: &Path, key: &[u8]) -> Result<(), String> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => "the server closed the connection without an answer".to_owned(),
-        _ => words(&error),
+        _ => describe(&error),
     };
     let mut stream = connect(socket).await.map_err(failed)?;
     stream.write_all(&request(key)).await.map_err(failed)?;
@@ -187,7 +188,7 @@ mod tests {
             ("link", "is a symbolic link, expected a regular file"),
             ("none", "No such file or directory"),
         ] {
-            assert_eq!(words(&read_key(&path(name), 0).unwrap_err()), told, "{name}");
+            assert_eq!(describe(&read_key(&path(name), 0).unwrap_err()), told, "{name}");
         }
     }
 

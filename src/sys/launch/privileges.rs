@@ -11,6 +11,7 @@ use nix::unistd::{Gid, Uid, chdir, getgroups, setgroups, setresgid, setresuid};
 
 use super::failure::{Failure, at};
 use super::orders::{Identity, Orders};
+use crate::sys::errno::describe;
 use crate::sys::read;
 
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
@@ -131,8 +132,4 @@ fn is_refused(error: &io::Error) -> bool {
 
 fn refused(operation: &str, error: &io::Error) -> String {
     format!("{operation}: {}; it starts without", describe(error))
-}
-
-fn describe(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned())
 }
