@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::workspace::leftover::sweep;
 use super::workspace::lock::Lock;
 use super::workspace::volume::{Asked, Volume, be_root};
-use item::{ASIDE, Item, Stand, UNFINISHED};
+use item::{ASIDE, Item, MoveState, UNFINISHED};
 
 /// Exists while folders are moved; users' scripts look for it.
 const BUSY: &str = "run/workspace_sync";
@@ -77,30 +77,32 @@ impl Sync<'_> {
         let items = self.items(&volume.path, &mut stay);
         let mut states = Vec::new();
         for item in items {
-            match item.stand(&volume.path) {
-                Ok(stand) => {
-                    if stand == Stand::Done {
+            match item.state(&volume.path) {
+                Ok(state) => {
+                    if state == MoveState::Done {
                         item.remark();
                     }
-                    states.push((item, stand));
+                    states.push((item, state));
                 }
                 Err(why) => stay.push(why),
             }
         }
-        let _busy =
-            states.iter().any(|(_, stand)| *stand != Stand::Done).then(|| Busy::new(self.root.join(BUSY)));
-        if states.iter().any(|(_, stand)| *stand == Stand::Here)
+        let _busy = states
+            .iter()
+            .any(|(_, state)| *state != MoveState::Done)
+            .then(|| Busy::new(self.root.join(BUSY)));
+        if states.iter().any(|(_, state)| *state == MoveState::ToCopy)
             && let Err(why) = self.copy_all(&volume, kind, &states, &mut stay)
         {
             stay.push(why);
         }
         be_root();
         for (item, _) in &states {
-            match item.stand(&volume.path) {
-                Ok(Stand::There) => stay.extend(item.link().err()),
-                Ok(Stand::Done) => item.tidy(),
+            match item.state(&volume.path) {
+                Ok(MoveState::ToLink) => stay.extend(item.link().err()),
+                Ok(MoveState::Done) => item.tidy(),
                 // Reported already.
-                Ok(Stand::Here) | Err(_) => {}
+                Ok(MoveState::ToCopy) | Err(_) => {}
             }
         }
         if stay.is_empty() { Ok(()) } else { Err(stay.join("; ")) }
@@ -111,7 +113,7 @@ impl Sync<'_> {
         &self,
         volume: &Volume,
         kind: &str,
-        states: &[(Item, Stand)],
+        states: &[(Item, MoveState)],
         stay: &mut Vec<String>,
     ) -> Result<(), String> {
         // Do not copy gigabytes if the link cannot be made afterwards.
@@ -129,7 +131,7 @@ impl Sync<'_> {
         // once.
         let renames = !kind.starts_with("fuse");
         for (item, _) in states {
-            if item.stand(&volume.path) == Ok(Stand::Here) {
+            if item.state(&volume.path) == Ok(MoveState::ToCopy) {
                 stay.extend(item.copy(access, &lock, renames).err());
             }
         }

@@ -46,18 +46,18 @@ pub(super) struct Item {
 
 /// The state of the move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stand {
+pub(super) enum MoveState {
     /// Nothing to do.
     Done,
     /// The folder is not on the volume, or only a part of it.
-    Here,
+    ToCopy,
     /// The complete folder is on the volume, but not linked yet.
-    There,
+    ToLink,
 }
 
 impl Item {
     /// Determines the state. The error says why the folder is not moved.
-    pub fn stand(&self, workspace: &Path) -> Result<Stand, String> {
+    pub fn state(&self, workspace: &Path) -> Result<MoveState, String> {
         let (source, target) = (self.source.display(), self.target.display());
         let complete = self.target.join(MARKER).is_file();
         let interrupted = fs::read_link(self.aside()).is_ok_and(|to| to == self.target);
@@ -70,13 +70,13 @@ impl Item {
                 )),
                 Ok(to) if to != self.target => {
                     println!("{source} is a link to {}: it stays one", to.display());
-                    Ok(Stand::Done)
+                    Ok(MoveState::Done)
                 }
-                _ => Ok(Stand::Done),
+                _ => Ok(MoveState::Done),
             },
             // A folder around this one was moved already.
             Ok(_) if fs::canonicalize(&self.source).ok().is_some_and(|path| path.starts_with(workspace)) => {
-                Ok(Stand::Done)
+                Ok(MoveState::Done)
             }
             Ok(found) if !found.is_dir() => Err(format!("{source} is not a folder: it stays where it is")),
             Ok(_) if workspace.starts_with(&self.source) => {
@@ -85,8 +85,8 @@ impl Item {
             Ok(_) if has_mounts(&self.source) => {
                 Err(format!("something is mounted in {source}: it stays where it is"))
             }
-            Ok(_) if complete => self.check_version().map(|()| Stand::There),
-            Err(_) if complete && interrupted => Ok(Stand::There),
+            Ok(_) if complete => self.check_version().map(|()| MoveState::ToLink),
+            Err(_) if complete && interrupted => Ok(MoveState::ToLink),
             _ if interrupted => Err(format!(
                 "{source} was being replaced by a link to {target}, where there is no finished copy any more: mount \
                  the volume that has it, or start a new container"
@@ -98,9 +98,9 @@ impl Item {
                 Ok(there) if !there.is_dir() => {
                     Err(format!("{target} is not a folder: move it away for {source} to be moved there"))
                 }
-                _ => Ok(Stand::Here),
+                _ => Ok(MoveState::ToCopy),
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Stand::Done),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(MoveState::Done),
             Err(error) => Err(format!("{source}: {error}")),
         }
     }
