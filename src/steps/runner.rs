@@ -1,7 +1,7 @@
 //! Runs a script of the user: as which user, with which environment, and with which result.
 //!
-//! The script gets a session of its own, and its detached processes stay (see [`command::in_new_session`]). It gets no input,
-//! and its output goes to the step's log at once.
+//! The script gets a session of its own, and its detached processes stay (see [`command::in_new_session`]). It gets
+//! no input, and its output goes to the step's log at once.
 
 use std::fs;
 use std::path::Path;

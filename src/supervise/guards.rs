@@ -49,9 +49,9 @@ impl Guards {
 
     /// Begins a run; requests to its guard arrive on the returned channel.
     pub(super) fn begin(&self) -> mpsc::UnboundedReceiver<Clear> {
-        let (sender, wishes) = mpsc::unbounded_channel();
+        let (sender, requests) = mpsc::unbounded_channel();
         self.lock().run = Some(sender);
-        wishes
+        requests
     }
 
     /// A run has ended except for jobs; its guard stays with them until the returned sender is dropped.

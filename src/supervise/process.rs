@@ -194,7 +194,7 @@ pub(super) fn spawn(
         collected: Arc::clone(&collected),
         finishing: Arc::clone(&finishing),
         reaper: reaper.clone(),
-        wishes: run_guards.own.begin(),
+        requests: run_guards.own.begin(),
         guards: run_guards.own.clone(),
         clears: run_guards.clears,
     };
@@ -349,7 +349,7 @@ async fn attend(
                 }
             }
             Some(()) = &mut hearing => hearing = None.into(),
-            Some(Clear { spare, done }) = ending.wishes.recv() => {
+            Some(Clear { spare, done }) = ending.requests.recv() => {
                 if let Some(guard) = &guard
                     && launch::send(&**guard, &GuardCommand::Clear { spare }, &[]).is_ok()
                 {

@@ -73,8 +73,8 @@ pub async fn run_on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 
     result.await.map_err(|_| io::Error::other("an internal error of desktopd"))
 }
 
-/// Like [`run_on_thread`], with a time limit. A thread that is late keeps running; `late` counts the running threads, and no
-/// more work is started while there are too many.
+/// Like [`run_on_thread`], with a time limit. A thread that is late keeps running; `late` counts the running
+/// threads, and no more work is started while there are too many.
 pub async fn run_on_thread_within<T: Send + 'static>(
     limit: Duration,
     late: &'static AtomicUsize,

@@ -27,7 +27,7 @@ pub(super) struct Ending {
     pub(super) finishing: Arc<AtomicBool>,
     pub(super) reaper: Reaper,
     /// Requests of other units to the guard.
-    pub(super) wishes: mpsc::UnboundedReceiver<Clear>,
+    pub(super) requests: mpsc::UnboundedReceiver<Clear>,
     pub(super) guards: Guards,
     pub(super) clears: Vec<Guards>,
 }
@@ -53,7 +53,7 @@ impl Ending {
     /// left.
     pub(super) async fn clear_around(&mut self) {
         // No request is accepted any more.
-        self.wishes.close();
+        self.requests.close();
         let spare = !self.finishing.load(Ordering::Relaxed);
         join_all(self.clears.iter().map(|guards| guards.clear(spare))).await;
         if self.finishing.load(Ordering::Relaxed) {
