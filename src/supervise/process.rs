@@ -35,7 +35,7 @@ use super::guards::{Clear, Guards};
 use super::lifecycle::{Event, Outcome};
 use super::output;
 use super::ready::probe::{Beside, HelperProcess};
-use super::ready::{Teller, Watch};
+use super::ready::{Reporter, Watch};
 use ending::Ending;
 use reports::{Reports, there};
 
@@ -336,9 +336,9 @@ async fn attend(
                 if let Some((main, watch)) = run.hear(report) {
                     contained = Some(main).filter(|_| role == Role::Guard);
                     tell(Event::Launched(at, main));
-                    let teller = Teller::new(at, events.clone());
+                    let reporter = Reporter::new(at, events.clone());
                     // A panic in the listener is a bug of desktopd, and no reason to end a unit.
-                    let heard = AssertUnwindSafe(watch.listen(main, teller)).catch_unwind().map(drop);
+                    let heard = AssertUnwindSafe(watch.listen(main, reporter)).catch_unwind().map(drop);
                     hearing = Some(Box::pin(heard)).into();
                 }
                 if run.outcome.is_some() {

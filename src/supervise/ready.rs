@@ -6,7 +6,7 @@
 
 mod listener;
 pub(super) mod probe;
-mod teller;
+mod reporter;
 mod x11;
 
 use std::io;
@@ -28,7 +28,7 @@ use crate::sys::subcommands;
 use listener::Listener;
 use probe::Beside;
 
-pub(super) use teller::Teller;
+pub(super) use reporter::Reporter;
 
 /// The first pause between two attempts; each following pause is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -96,45 +96,45 @@ impl Watch {
 
     /// Listens to the unit, whose main process is `main`, and reports when it is ready. Ends when no more can be
     /// learned.
-    pub(super) async fn listen(self, main: i32, mut teller: Teller) {
+    pub(super) async fn listen(self, main: i32, mut reporter: Reporter) {
         let Self { way, beside } = self;
         let heard = match way {
             Way::Started => true,
-            Way::Notify(listener) => return listener.listen(main, &mut teller).await,
-            Way::Descriptor(pipe, number) => line(pipe, number, &mut teller).await,
+            Way::Notify(listener) => return listener.listen(main, &mut reporter).await,
+            Way::Descriptor(pipe, number) => line(pipe, number, &mut reporter).await,
             Way::Probe(probe) => {
                 if let Probe::Exec(_) = probe {
-                    teller.probe_failed(format!("{probe}: it has not ended"));
+                    reporter.probe_failed(format!("{probe}: it has not ended"));
                 }
-                retry(&mut teller, || attempt(&probe, &beside)).await
+                retry(&mut reporter, || attempt(&probe, &beside)).await
             }
             Way::File(path) => {
                 let missing = || Err(format!("{}: there is no such file", path.display()));
                 let look = || std::future::ready(if path.exists() { Ok(()) } else { missing() });
-                retry(&mut teller, look).await
+                retry(&mut reporter, look).await
             }
             Way::Log { pattern, lines } => {
-                teller.probe_failed(format!("no line of its output matched \"{pattern}\""));
+                reporter.probe_failed(format!("no line of its output matched \"{pattern}\""));
                 says(&pattern, lines).await
             }
             Way::Delay(time) => {
-                teller.probe_failed(format!("it counts as ready only after {time:?}"));
+                reporter.probe_failed(format!("it counts as ready only after {time:?}"));
                 tokio::time::sleep(time).await;
                 true
             }
             Way::DBus { name, bus } => {
-                teller.probe_failed(format!("{name} has no owner on {bus}"));
+                reporter.probe_failed(format!("{name} has no owner on {bus}"));
                 let argv = ["/proc/self/exe", subcommands::STEP, steps::AWAIT_BUS_NAME, &bus, &name]
                     .map(str::to_owned);
                 let ask = || {
                     let asking = probe::exec(beside(&argv));
                     async { asking.await.map_err(|why| format!("{bus}: asking for {name}: {why}")) }
                 };
-                retry(&mut teller, ask).await
+                retry(&mut reporter, ask).await
             }
         };
         if heard {
-            teller.ready();
+            reporter.ready();
         }
     }
 }
@@ -152,14 +152,14 @@ async fn attempt(probe: &Probe, beside: &Beside) -> Result<(), String> {
 }
 
 /// Repeats the attempt until it succeeds.
-async fn retry<F, T>(teller: &mut Teller, mut attempt: F) -> bool
+async fn retry<F, T>(reporter: &mut Reporter, mut attempt: F) -> bool
 where
     F: FnMut() -> T,
     T: Future<Output = Result<(), String>>,
 {
     let mut pause = FIRST_PAUSE;
     while let Err(why) = attempt().await {
-        teller.probe_failed(why);
+        reporter.probe_failed(why);
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
@@ -179,8 +179,8 @@ async fn says(pattern: &Regex, mut lines: broadcast::Receiver<Line>) -> bool {
 }
 
 /// Waits for a newline. False if none can come any more.
-async fn line(mut pipe: pipe::Receiver, number: i32, teller: &mut Teller) -> bool {
-    teller.probe_failed(format!("no newline came on descriptor {number}"));
+async fn line(mut pipe: pipe::Receiver, number: i32, reporter: &mut Reporter) -> bool {
+    reporter.probe_failed(format!("no newline came on descriptor {number}"));
     let mut bytes = [0; 256];
     loop {
         match pipe.read(&mut bytes).await {
@@ -188,7 +188,7 @@ async fn line(mut pipe: pipe::Receiver, number: i32, teller: &mut Teller) -> boo
             Ok(n) if n > 0 => {}
             // The rest is reported by the exit of the process or by the deadline.
             _ => {
-                teller.probe_failed(format!("descriptor {number} was closed without a newline"));
+                reporter.probe_failed(format!("descriptor {number} was closed without a newline"));
                 return false;
             }
         }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::supervise::notify::Message;
 use crate::sys::process::in_session;
 
-use super::teller::Teller;
+use super::reporter::Reporter;
 
 /// The shortest time between two status texts that are forwarded: a unit that sends a text every millisecond must not
 /// keep all observers busy.
@@ -49,8 +49,8 @@ impl Listener {
 
     /// Listens to the unit's session, whose leader is `main`; messages of other processes are ignored. Never ends by
     /// itself.
-    pub(super) async fn listen(&self, main: i32, teller: &mut Teller) {
-        teller.probe_failed("no READY=1 came".to_owned());
+    pub(super) async fn listen(&self, main: i32, reporter: &mut Reporter) {
+        reporter.probe_failed("no READY=1 came".to_owned());
         let mut ready = false;
         let mut tried: Option<String> = None;
         let mut status: Option<String> = None;
@@ -60,10 +60,10 @@ impl Listener {
                 message = self.message(main) => message,
                 () = tokio::time::sleep_until(next), if status.is_some() || tried.is_some() => {
                     if let Some(tried) = tried.take() {
-                        teller.probe_failed(tried);
+                        reporter.probe_failed(tried);
                     }
                     if let Some(status) = status.take() {
-                        teller.status_text(status);
+                        reporter.status_text(status);
                     }
                     next = Instant::now() + PAUSE;
                     continue;
@@ -72,7 +72,7 @@ impl Listener {
             if !ready && message.ready {
                 ready = true;
                 tried = None;
-                teller.ready();
+                reporter.ready();
             } else if !ready && message != Message::default() {
                 tried = Some(format!("no READY=1 came{}", last_words(&message)));
             }
@@ -159,7 +159,7 @@ mod tests {
             let listener = Listener::bind(&path).unwrap();
             let (sender, events) = unbounded_channel();
             let listening =
-                tokio::spawn(async move { listener.listen(main, &mut Teller::new(3, sender)).await });
+                tokio::spawn(async move { listener.listen(main, &mut Reporter::new(3, sender)).await });
             let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
             Self { socket, path, events, listening, _dir: dir }
         }

@@ -5,14 +5,14 @@ use tokio::sync::mpsc;
 use crate::supervise::lifecycle::Event;
 
 /// Sends what is learned about one run of one unit to the supervisor.
-pub(in crate::supervise) struct Teller {
+pub(in crate::supervise) struct Reporter {
     at: usize,
     events: mpsc::UnboundedSender<Event>,
     /// The last reported attempt: repetitions are not reported.
     tried: String,
 }
 
-impl Teller {
+impl Reporter {
     pub(in crate::supervise) fn new(at: usize, events: mpsc::UnboundedSender<Event>) -> Self {
         Self { at, events, tried: String::new() }
     }
