@@ -178,7 +178,7 @@ impl Driver {
     fn ask(&mut self, at: usize) {
         let unit = &self.units[at];
         let argv = unit.stop_command.as_deref().unwrap_or_default();
-        match process::run_beside(unit, argv, &self.reaper, &self.logs) {
+        match process::run_helper(unit, argv, &self.reaper, &self.logs) {
             Ok(mut command) => {
                 let (events, name) = (self.events.clone(), unit.name.clone());
                 let asking = tokio::spawn(async move {
@@ -201,8 +201,8 @@ impl Driver {
     fn check(&mut self, at: usize, number: u64) {
         let unit = &self.units[at];
         let Some(health) = &unit.health else { return };
-        let beside = process::beside(unit, &self.reaper, &self.logs);
-        let check = health::check((at, number), health.probe.clone(), beside, self.events.clone());
+        let start_helper = process::helper_starter(unit, &self.reaper, &self.logs);
+        let check = health::check((at, number), health.probe.clone(), start_helper, self.events.clone());
         self.checking[at] = Some(check);
     }
 

@@ -34,7 +34,7 @@ use crate::sys::reaper::{Exit, Reaper, Role, Stdio3};
 use super::guards::{Clear, Guards};
 use super::lifecycle::{Event, Outcome};
 use super::output;
-use super::ready::probe::{Beside, HelperProcess};
+use super::ready::probe::{HelperProcess, HelperStarter};
 use super::ready::{Reporter, Watch};
 use ending::Ending;
 use reports::{Reports, there};
@@ -164,9 +164,9 @@ pub(super) fn spawn(
     events: mpsc::UnboundedSender<Event>,
 ) -> Result<Process, Outcome> {
     let notify = run_dir.join("notify").join(&unit.name);
-    let beside = beside(unit, reaper, logs);
+    let start_helper = helper_starter(unit, reaper, logs);
     let number = ready_fd(unit.launch.listen.len());
-    let (watch, fd) = Watch::new(&unit.ready, &notify, || logs.follow(&unit.name, 0).1, beside, number)
+    let (watch, fd) = Watch::new(&unit.ready, &notify, || logs.follow(&unit.name, 0).1, start_helper, number)
         .map_err(not_started("preparing to detect readiness"))?;
     let fds: Vec<OwnedFd> = fd.into_iter().collect();
     let targets = fds.iter().map(|_| number).collect();
@@ -214,13 +214,13 @@ pub(super) fn spawn(
 }
 
 /// Returns a function that starts commands beside `unit`.
-pub(super) fn beside(unit: &Unit, reaper: &Reaper, logs: &Logs) -> Beside {
+pub(super) fn helper_starter(unit: &Unit, reaper: &Reaper, logs: &Logs) -> HelperStarter {
     let (unit, reaper, logs) = (unit.clone(), reaper.clone(), logs.clone());
-    Arc::new(move |argv| run_beside(&unit, argv, &reaper, &logs))
+    Arc::new(move |argv| run_helper(&unit, argv, &reaper, &logs))
 }
 
 /// Runs another command with the user, the environment and the log of the unit.
-pub(super) fn run_beside(
+pub(super) fn run_helper(
     unit: &Unit,
     argv: &[String],
     reaper: &Reaper,

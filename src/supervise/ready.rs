@@ -26,7 +26,7 @@ use crate::steps;
 use crate::sys::subcommands;
 
 use listener::Listener;
-use probe::Beside;
+use probe::HelperStarter;
 
 pub(super) use reporter::Reporter;
 
@@ -42,7 +42,7 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 /// Waits for readiness. It is set up before the process starts, so that no message of the process is missed.
 pub(super) struct Watch {
     way: Way,
-    beside: Beside,
+    start_helper: HelperStarter,
 }
 
 enum Way {
@@ -64,13 +64,13 @@ enum Way {
 }
 
 impl Watch {
-    /// Sets up the watch. The returned descriptor, if any, goes to the process as `number`; `beside` starts a helper
-    /// process beside the unit.
+    /// Sets up the watch. The returned descriptor, if any, goes to the process as `number`; `start_helper` starts a
+    /// helper process beside the unit.
     pub(super) fn new(
         ready: &Ready,
         notify: &Path,
         follow: impl FnOnce() -> broadcast::Receiver<Line>,
-        beside: Beside,
+        start_helper: HelperStarter,
         number: i32,
     ) -> io::Result<(Self, Option<OwnedFd>)> {
         let mut theirs = None;
@@ -91,13 +91,13 @@ impl Watch {
             Ready::Delay(time) => Way::Delay(*time),
             Ready::DBus { name, bus } => Way::DBus { name: name.clone(), bus: bus.clone() },
         };
-        Ok((Self { way, beside }, theirs))
+        Ok((Self { way, start_helper }, theirs))
     }
 
     /// Listens to the unit, whose main process is `main`, and reports when it is ready. Ends when no more can be
     /// learned.
     pub(super) async fn listen(self, main: i32, mut reporter: Reporter) {
-        let Self { way, beside } = self;
+        let Self { way, start_helper } = self;
         let heard = match way {
             Way::Started => true,
             Way::Notify(listener) => return listener.listen(main, &mut reporter).await,
@@ -106,7 +106,7 @@ impl Watch {
                 if let Probe::Exec(_) = probe {
                     reporter.probe_failed(format!("{probe}: it has not ended"));
                 }
-                retry(&mut reporter, || attempt(&probe, &beside)).await
+                retry(&mut reporter, || attempt(&probe, &start_helper)).await
             }
             Way::File(path) => {
                 let missing = || Err(format!("{}: there is no such file", path.display()));
@@ -127,7 +127,7 @@ impl Watch {
                 let argv = ["/proc/self/exe", subcommands::STEP, steps::AWAIT_BUS_NAME, &bus, &name]
                     .map(str::to_owned);
                 let ask = || {
-                    let asking = probe::exec(beside(&argv));
+                    let asking = probe::exec(start_helper(&argv));
                     async { asking.await.map_err(|why| format!("{bus}: asking for {name}: {why}")) }
                 };
                 retry(&mut reporter, ask).await
@@ -140,8 +140,8 @@ impl Watch {
 }
 
 /// One attempt, with its time limit.
-async fn attempt(probe: &Probe, beside: &Beside) -> Result<(), String> {
-    let attempt = probe::attempt(probe, beside);
+async fn attempt(probe: &Probe, start_helper: &HelperStarter) -> Result<(), String> {
+    let attempt = probe::attempt(probe, start_helper);
     let result = match probe {
         Probe::Exec(_) => attempt.await,
         _ => tokio::time::timeout(ATTEMPT, attempt)

@@ -23,7 +23,8 @@ use crate::sys::subcommands;
 use super::x11;
 
 /// Starts a helper process beside a unit, with the unit's user and environment.
-pub(in crate::supervise) type Beside = Arc<dyn Fn(&[String]) -> io::Result<HelperProcess> + Send + Sync>;
+pub(in crate::supervise) type HelperStarter =
+    Arc<dyn Fn(&[String]) -> io::Result<HelperProcess> + Send + Sync>;
 
 /// A helper process beside a unit. Dropping it kills the process with its group.
 pub(in crate::supervise) struct HelperProcess {
@@ -42,13 +43,13 @@ impl Drop for HelperProcess {
 }
 
 /// Makes one attempt.
-pub(in crate::supervise) async fn attempt(probe: &Probe, beside: &Beside) -> Result<(), String> {
+pub(in crate::supervise) async fn attempt(probe: &Probe, start_helper: &HelperStarter) -> Result<(), String> {
     match probe {
         Probe::Socket(path) => UnixStream::connect(path).await.map(drop).map_err(|error| describe(&error)),
         Probe::Banner { path, expect } => banner(path, expect).await,
         Probe::DBus { bus, objects } => {
             let words = ["/proc/self/exe", subcommands::STEP, steps::ASK_BUS, bus].map(str::to_owned);
-            exec(beside(&[&words[..], objects].concat())).await
+            exec(start_helper(&[&words[..], objects].concat())).await
         }
         Probe::Tcp(address) => TcpStream::connect(address).await.map(drop).map_err(|error| describe(&error)),
         Probe::Http(url) => match request(url).await {
@@ -56,7 +57,7 @@ pub(in crate::supervise) async fn attempt(probe: &Probe, beside: &Beside) -> Res
             Ok(status) => Err(format!("status {status}")),
             Err(error) => Err(chain(&*error)),
         },
-        Probe::Exec(argv) => exec(beside(argv)).await,
+        Probe::Exec(argv) => exec(start_helper(argv)).await,
         Probe::X11 { display, xauthority } => x11::attempt(display, xauthority).await,
     }
 }
@@ -129,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    fn unit_alone() -> Beside {
+    fn unit_alone() -> HelperStarter {
         Arc::new(|_| Err(io::ErrorKind::Unsupported.into()))
     }
 
