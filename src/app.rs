@@ -69,12 +69,12 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     make_secrets(&mut config, &state);
     let (shown, rows) = variables::Shown::new(&config.env, logs.clone());
     let trouble = [forgetful, no_logs].into_iter().flatten().collect();
-    let (control_sender, control_requests) = mpsc::channel(4);
-    let whereabouts = ways::look_up(&config);
+    let (request, requests) = mpsc::channel(4);
+    let public_address = public_links::look_up(&config);
     let mut front = Front::open(
         (&config, &state, trouble),
         seen,
-        (shown.logs(), handle_watch, control_sender, rows),
+        (shown.logs(), handle_watch, request, rows),
         stop.clone(),
     )
     .await;
@@ -101,8 +101,8 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         supervisor,
         observer,
         reload,
-        readings,
-        control_requests,
+        plans,
+        requests,
         front,
         public_address,
         ready_socket,
@@ -131,8 +131,8 @@ struct Daemon {
     /// Requests that the configuration be read again.
     reload: mpsc::UnboundedSender<ReloadRequest>,
     /// The results of these requests.
-    readings: mpsc::Receiver<Reading>,
-    control_requests: mpsc::Receiver<ControlRequest>,
+    plans: mpsc::Receiver<PlanResult>,
+    requests: mpsc::Receiver<ControlRequest>,
     front: Front,
     /// Requests a new look-up of the public address, and receives the result.
     public_address: (mpsc::Sender<()>, mpsc::Receiver<IpAddr>),
@@ -172,7 +172,7 @@ impl Daemon {
                         self.request_reload(("got signal HUP", None));
                     }
                 },
-                Some(request) = self.control_requests.recv() => match request {
+                Some(request) = self.requests.recv() => match request {
                     ControlRequest::Shutdown => {
                         tracing::info!("stopping: requested over the control socket");
                         asked = true;
@@ -182,10 +182,10 @@ impl Daemon {
                         }
                     }
                     ControlRequest::Changed(reply) => {
-                        self.want_reload(("a boot step changed inputs of the plan", Some(reply)));
+                        self.request_reload(("a boot step changed inputs of the plan", Some(reply)));
                     }
                     ControlRequest::Reload(reply) => {
-                        self.want_reload(("a reload was requested", Some(reply)));
+                        self.request_reload(("a reload was requested", Some(reply)));
                     }
                 },
                 () = self.control.changed() => self.control.look().await,

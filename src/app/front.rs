@@ -44,7 +44,7 @@ impl Front {
     pub(super) async fn open(
         (config, state, trouble): (&Config, &Arc<State>, Vec<String>),
         (watch, events): (Watch, Events),
-        (logs, handle, control_requests, rows): (
+        (logs, handle, requests, rows): (
             Logs,
             watch::Receiver<Option<Handle>>,
             mpsc::Sender<ControlRequest>,
@@ -58,10 +58,13 @@ impl Front {
         let excluded = credentials.excluded.clone();
         let auth = Auth::stored_in(Arc::clone(state), credentials, DEFAULT_COST);
         let (tls, certificate, misnamed) = open_tls(config, state);
-        let settings =
-            gateway::Settings { names: ways::names(config), tls: Some(tls), ..gateway::Settings::of(config) };
-        let api = Api::new(watch.clone(), events, logs.clone(), handle)
-            .with_control_requests(control_requests.clone());
+        let settings = gateway::Settings {
+            names: public_links::names(config),
+            tls: Some(tls),
+            ..gateway::Settings::of(config)
+        };
+        let api =
+            Api::new(watch.clone(), events, logs.clone(), handle).with_control_requests(requests.clone());
         let shared = logs.clone();
         let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
         let (own, pages) = (Portal::of(config), portal::router(api.clone()));
@@ -94,7 +97,7 @@ impl Front {
         Self {
             gateway,
             asks,
-            control: portal::control_router(api, auth.clone(), shown, control_requests)
+            control: portal::control_router(api, auth.clone(), shown, requests)
                 .merge(portal::variables_router(rows)),
             auth,
             links: PublicLinks::new(config, own, problem),
