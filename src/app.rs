@@ -69,12 +69,12 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     make_secrets(&mut config, &state);
     let (shown, rows) = variables::Shown::new(&config.env, logs.clone());
     let trouble = [forgetful, no_logs].into_iter().flatten().collect();
-    let (request, requests) = mpsc::channel(4);
+    let (control_sender, control_requests) = mpsc::channel(4);
     let public_address = public_links::look_up(&config);
     let mut front = Front::open(
         (&config, &state, trouble),
         seen,
-        (shown.logs(), handle_watch, request, rows),
+        (shown.logs(), handle_watch, control_sender, rows),
         stop.clone(),
     )
     .await;
@@ -102,7 +102,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         observer,
         reload,
         plans,
-        requests,
+        control_requests,
         front,
         public_address,
         ready_socket,
@@ -132,7 +132,7 @@ struct Daemon {
     reload: mpsc::UnboundedSender<ReloadRequest>,
     /// The results of these requests.
     plans: mpsc::Receiver<PlanResult>,
-    requests: mpsc::Receiver<ControlRequest>,
+    control_requests: mpsc::Receiver<ControlRequest>,
     front: Front,
     /// Requests a new look-up of the public address, and receives the result.
     public_address: (mpsc::Sender<()>, mpsc::Receiver<IpAddr>),
@@ -172,7 +172,7 @@ impl Daemon {
                         self.request_reload(("got signal HUP", None));
                     }
                 },
-                Some(request) = self.requests.recv() => match request {
+                Some(request) = self.control_requests.recv() => match request {
                     ControlRequest::Shutdown => {
                         tracing::info!("stopping: requested over the control socket");
                         asked = true;

@@ -1,6 +1,6 @@
 //! `desktopd`: a desktop in one container, in one process.
 //!
-//! Data flows one way, and `ls src` reads in the same order:
+//! Data flows one way:
 //!
 //! ```text
 //! environment + TOML   the machine     pure          processes       what is true     people
@@ -9,6 +9,8 @@
 //!                                                       +------------ commands ------------+
 //! sys (PID 1 duties, the one fork and the one wait, signals), state and logs lie under all; app wires all.
 //! ```
+//!
+//! A module imports only modules that come before it in this list:
 //!
 //! - [`sys`]: the duties of PID 1: fork, wait, signals, and the child side of a launch.
 //! - [`state`]: data that survives a restart of the container (keys, generated passwords).
@@ -19,70 +21,94 @@
 //! - [`steps`]: the work of boot steps, each in a child process.
 //! - [`supervise`]: units to processes; a pure core decides, a driver acts.
 //! - [`observe`]: the snapshot that pages, commands and the gateway read, and the events.
-//! - [`gateway`]: listeners, authentication, reverse proxy, waiting pages.
+//! - [`gateway`]: listeners, authentication, login page, reverse proxy, waiting pages.
 //! - [`portal`]: pages and the API, served by the gateway and on the control socket.
 //! - [`cli`]: the commands that people type.
 //! - [`app`]: the composition root.
 //!
-//! Invariants, checked by `tests/it/house.rs`: imports point left only in the order above, and no files use each
-//! other in
-//! a circle; `plan` and the core of `supervise` use no clock, file, environment or process; the only fork and the
-//! only wait
-//! are in `sys::reaper`; the environment is read only in `config::env`; only `main` ends the process; the words are
-//! plain.
+//! Other rules, checked by `tests/it/house.rs`: no files use each other in a circle; `plan`, `supervise/lifecycle`
+//! and `supervise/backoff.rs` use no clock, file, environment or process; the only fork and the only wait are in
+//! `sys/reaper.rs`; files are read only through `sys/read.rs`, with a limit; the environment is read only in
+//! `config/env.rs`; `unsafe` is only in `sys/heap.rs`; only `main.rs` ends the process; words that hide who acts
+//! are refused.
 //!
 //! # Three walks through the code
 //!
 //! An environment variable becomes a part of a command line:
 //!
 //! 1. `config/env/table.rs` has a row for each variable: its name, type, default and description.
-//! 2. `config/env/layers.rs` merges the variables of the container, the provider and the files into one set, with
-//!    the origin of each.
-//! 3. `plan/values.rs` names the typed values (`${width}`), and `plan/expander.rs` puts them into the texts of a
-//!    service file.
-//! 4. `plan/compose.rs` makes the planned unit: arguments, user, limits, files; `compose/environment.rs` its
-//!    environment.
+//! 2. `config/env/layers.rs` merges the sources of values (provider, environment, files, arguments of `init`,
+//!    hooks) into one set, and keeps where each value comes from; `config/env/value.rs` and its like parse the
+//!    values.
+//! 3. `plan/compose.rs` makes the planned unit: arguments, environment, user, limits, files.
+//! 4. Meanwhile `plan/values.rs` names the values that texts may use (`${width}`), and `plan/template.rs` puts them
+//!    in; `plan/expander.rs` collects the mistakes.
 //! 5. `supervise/process.rs` starts the unit: `sys/reaper.rs` forks `desktopd __exec`, and `sys/launch.rs` becomes
 //!    the program.
 //!
 //! A request passes from a client to a service and back:
 //!
-//! 1. `gateway/listen.rs` accepts, `gateway/limits.rs` limits connections, `gateway/workers.rs` gives them to
-//!    threads, `gateway/carry.rs` does TLS.
-//! 2. `gateway/connection.rs` serves HTTP/1 and HTTP/2; `gateway/validator.rs` validates heads,
-//!    `gateway/timeouts.rs` has the time limits.
-//! 3. `gateway/handler.rs` decides: `decide` is the order of all checks, `auth/admit.rs` says who asks, `admitted`
-//!    chooses page or service.
-//! 4. `gateway/proxy.rs` changes headers (`headers.rs`, `rewrite.rs`) and sends the request on a connection of
-//!    `pool.rs`.
-//! 5. The answer comes back through `gateway/body.rs`, is compressed by `compress.rs`, and counted by `metrics.rs`.
+//! 1. `gateway/mod.rs` accepts on the ports that `gateway/listen.rs` opened, `gateway/limits.rs` limits the
+//!    connections, `gateway/workers.rs` gives them to threads, `gateway/carry.rs` tells TLS from http.
+//! 2. `gateway/connection.rs` serves HTTP/1, whose heads `gateway/validator.rs` checks, and HTTP/2, whose frames
+//!    `gateway/frames.rs` counts; `gateway/timeouts.rs` has the time limits.
+//! 3. `gateway/handler.rs` decides: `decide` is the order of all checks, `gateway/auth/admit.rs` says who asks,
+//!    `admitted` checks the origin and removes our credentials, `inside` chooses page or service.
+//! 4. `gateway/handler/service.rs` chooses waiting page or service; `gateway/proxy.rs` changes headers
+//!    (`gateway/headers.rs`, `gateway/rewrite.rs`) and sends the request on a connection of `gateway/pool.rs`.
+//! 5. The answer comes back through `gateway/body.rs`, is compressed by `gateway/compress.rs`, and counted by
+//!    `gateway/metrics.rs`.
 //!
 //! The end of a service's process reaches the portal:
 //!
-//! 1. `sys/reaper.rs` gets SIGCHLD and waits; `supervise/process.rs` learns how its process ended.
+//! 1. `sys/signals.rs` gets SIGCHLD, `app.rs` calls `reap`, `sys/reaper.rs` waits and gives the exit to
+//!    `supervise/process.rs`; of a contained unit the guard (`sys/guard.rs`) waits and reports.
 //! 2. `supervise/driver.rs` passes the end to `supervise/lifecycle.rs`, which is pure and decides: restart after a
-//!    delay (`backoff.rs`), or failed.
-//! 3. The driver carries the effects out and publishes the states of all units; `supervise/changes.rs` names what
-//!    changed.
-//! 4. `observe/events.rs` records the changes, `observe/mod.rs` makes the snapshot, `observe/sight.rs` says how a
-//!    route looks to people.
-//! 5. `portal/api/events.rs` streams both, `portal/assets/portal.js` draws them; `cli/status.rs` prints the same
-//!    snapshot.
+//!    delay (`supervise/backoff.rs`), or failed.
+//! 3. The driver carries the effects out; `supervise/changes.rs` names what changed, `observe/events.rs` records
+//!    it, then the driver publishes the states of all units.
+//! 4. `app.rs` copies the states into the snapshot of `observe/mod.rs`; `observe/sight.rs` says what a person sees
+//!    at a route.
+//! 5. `portal/api.rs` streams the snapshot, `portal/api/events.rs` the events, `portal/assets/portal.js` draws
+//!    them; `cli/status.rs` prints the same snapshot.
+//!
+//! # Where to change what
+//!
+//! - a variable: its row in `config/env/table.rs`; `config/README.md` (generated) and `.env.example` follow.
+//! - a service: its file in `config/services` of the repository: command, route, `autostart`, `restart-delay`,
+//!   files, environment. Defaults of the keys: `config/service.rs`.
+//! - a way to detect that a service is ready: `config/service/ready.rs` parses it, `plan/probes.rs` expands it,
+//!   `supervise/ready.rs` waits for it; a new probe is in `config/service/probe.rs` and `supervise/ready/probe.rs`.
+//! - the login page: `gateway/login.rs`, in the frame of `gateway/page.rs` with `gateway/assets/gateway.css`.
+//! - the page of a service that is starting: `gateway/waiting.rs` and `gateway/waiting/markup.rs`; sentences about
+//!   services: `observe/sight.rs`.
+//! - headers that services get: `gateway/headers.rs` (all services), `gateway/rewrite.rs` (as a service file says),
+//!   `Auth::strip` (our own credentials).
+//! - a command: its words in `cli/args.rs`, its work in a file of `cli`.
+//! - a boot step: its work in a file of `steps`, its unit in a file of `config/services`.
 //!
 //! # Glossary
 //!
 //! - **service**: what people see: a file in `config/services`, a row of `desktopd status`. **unit**: the planned
-//!   and supervised form of a service or step.
-//! - **step**: a unit that does its work once at boot and ends, as `desktopd __step NAME`.
+//!   and supervised form of a service.
+//! - **step**: a unit whose work is part of this program, run as `desktopd __step NAME`. **oneshot**: a unit that
+//!   ends when its work is done.
+//! - **disposition**: whether a unit runs, is skipped (it does not apply here) or is broken (its file is wrong).
+//! - **ready**: a unit does its work for others now. **health**: whether it still does, asked again and again.
+//!   **probe**: one such question.
 //! - **guard**: the process above a contained unit: a subreaper, so that all processes of the unit can be found and
 //!   ended.
-//! - **boot**: the time from the start of PID 1 until every unit has settled for the first time.
+//! - **boot**: the time from the start of PID 1 until everything is up, or no unit changes any more.
 //! - **candidate**: a display that the plan could choose, with the reason for or against it.
-//! - **job**: a process that a person detached from the desktop; a restart of the desktop leaves it alone.
-//! - **session**: a login in one browser, shown by a cookie. **session guard**: what a stream holds to end with its
-//!   session. **desktop session**: the programs of the user's desktop.
+//! - **job**: a program that a person started in a terminal and detached from it (`nohup`, tmux). A restart of the
+//!   desktop leaves the job alone.
+//! - **session**: a login in one browser, shown by a cookie. **session guard**: what a response holds to end with
+//!   its session. **desktop session**: the programs of the user's desktop.
+//! - **trusted connection**: one that has shown a login. **stranger**: a client without a login.
 //! - **route**: a port of the gateway with the service behind it. **upstream**: where that service listens.
-//! - **upgrade**: a connection that became a WebSocket. **tunnel**: a connection of cloudflared, and nothing else.
+//!   **sight**: what a person would see there.
+//! - **upgrade**: a connection that left HTTP for another protocol, such as a WebSocket. **tunnel**: a connection
+//!   of cloudflared, and nothing else; none is opened yet.
 //! - **provider**: the cloud that rents the machine. **hooks**: scripts of people, run at boot.
 //! - **snapshot**: the state of everything at one moment. **event**: a change of it, with a time.
 

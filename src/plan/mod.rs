@@ -5,12 +5,12 @@
 //! input gives the same plan, so a plan can also be made for another machine.
 
 mod account;
+mod adjust;
 mod compose;
 pub mod display;
 mod env_overrides;
 mod expander;
 pub mod graph;
-mod hooks;
 pub mod links;
 mod main_unit;
 mod mistakes;
@@ -79,7 +79,7 @@ impl Plan {
         let mut routes = Vec::new();
         for service in &config.services {
             let (mut unit, route) = composer.unit(service, &mut problems);
-            hooks::apply(&mut unit, config, facts, &display, who.wanted.as_ref());
+            adjust::apply(&mut unit, config, facts, &display, who.wanted.as_ref());
             shells::read_files(&mut unit, config, service);
             units.push(unit);
             routes.extend(route);

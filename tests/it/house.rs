@@ -29,8 +29,11 @@ const ORDER: [&str; 15] = [
     "app",
 ];
 
-/// Longer files are several things.
-const LONGEST: usize = 500;
+/// Longer files are several things. Lines, tests included.
+const LONGEST: usize = 400;
+
+/// Files that are one table, and a file that waits to be split.
+const LONGER: [&str; 2] = ["cli/args.rs", "supervise/process.rs"];
 
 #[test]
 fn the_sources_keep_the_rules_of_the_house() {
@@ -201,7 +204,7 @@ fn faults(file: &str, text: &str) -> Vec<String> {
         found.insert("begins without `//!`".to_owned());
     }
     let lines = text.lines().count();
-    if lines > LONGEST {
+    if lines > LONGEST && !LONGER.contains(&file) && !is_test(file) {
         found.insert(format!("has {lines} lines, more than {LONGEST}"));
     }
     let code = tokens(text);
@@ -215,7 +218,7 @@ fn faults(file: &str, text: &str) -> Vec<String> {
     if is_pure(file) {
         purity(&self::paths(&code), &mut found);
     }
-    if !file.ends_with("tests.rs") && !file.contains("/tests/") {
+    if !is_test(file) {
         reads(file, &code, &mut found);
         prints(file, &code, &mut found);
     }
@@ -250,11 +253,15 @@ fn order(file: &str, paths: &[Vec<String>], found: &mut BTreeSet<String>) {
     }
 }
 
+fn is_test(file: &str) -> bool {
+    file.ends_with("tests.rs") || file.contains("/tests/")
+}
+
 fn is_pure(file: &str) -> bool {
     let pure = file.starts_with("plan/")
         || file.starts_with("supervise/lifecycle")
         || file == "supervise/backoff.rs";
-    pure && !file.ends_with("tests.rs") && !file.contains("/tests/")
+    pure && !is_test(file)
 }
 
 /// Rule 2: no system, no clock.

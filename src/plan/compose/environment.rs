@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use crate::config::env::{is_own_secret, looks_secret};
 use crate::config::service::{Ready, RunAs, Service};
 use crate::plan::expander::Expander;
-use crate::plan::{env_overrides, hooks, shells};
+use crate::plan::{adjust, env_overrides, shells};
 
 use super::Composer;
 
@@ -79,7 +79,7 @@ impl Composer<'_> {
     fn stand_in(&self, env: &mut BTreeMap<OsString, OsString>) {
         let stand_in = self.facts.account.as_ref().ok().and_then(|account| account.stand_in.as_ref());
         let Some(library) = stand_in.and_then(|stand_in| stand_in.library.as_ref()) else { return };
-        let (passwd, group) = hooks::lists(self.config);
+        let (passwd, group) = adjust::lists(self.config);
         env.insert("NSS_WRAPPER_PASSWD".into(), passwd.into());
         env.insert("NSS_WRAPPER_GROUP".into(), group.into());
         let preload = env.entry("LD_PRELOAD".into()).or_default();

@@ -1,7 +1,7 @@
 //! Words that hide who does what, and names that were given up.
 
 /// Words and pairs of words, in comments, texts and names alike. An underscore parts words, too.
-const BANNED: [(&str, &str); 8] = [
+const BANNED: [(&str, &str); 21] = [
     ("somebody", "say who: the user, the client, root, a program"),
     ("anybody", "say who: the user, the client, root, a program"),
     ("nobody", "say who: no user, no client, no program"),
@@ -10,6 +10,20 @@ const BANNED: [(&str, &str); 8] = [
     ("is told", "say who reports what: the status names, the daemon logs"),
     ("are told", "say who reports what: the status names, the daemon logs"),
     ("stands", "say what is there: the file has, the value is, the code means"),
+    // Names that were given up.
+    ("arrival", "ConnectionInfo"),
+    ("besieged", "under attack"),
+    ("companion", "helper process"),
+    ("condemn", "mark invalid"),
+    ("doorkeeper", "authenticator"),
+    ("era", "generation"),
+    ("fate", "disposition"),
+    ("jar", "cookie names"),
+    ("keeper", "certificate reloader"),
+    ("loan", "pooled connection"),
+    ("passage", "transition, forward permit"),
+    ("seat", "connection slot, portal entry"),
+    ("whereabouts", "public address"),
 ];
 
 /// The account of this name is a fact of Unix.
