@@ -30,7 +30,7 @@ pub(super) fn of(config: &Config, state: &State) -> (Credentials, portal::Creden
         (None, Some(given)) => {
             weak.extend(weak::password(given.reveal(), &user).map(|why| {
                 format!(
-                    "WEB_PASSWORD can be guessed: {why}; who guesses it can use this desktop. \
+                    "WEB_PASSWORD can be guessed: {why}; a client that guesses it can use this desktop. \
                      `set-web-credentials` changes it; without WEB_PASSWORD a strong one is generated"
                 )
             }));

@@ -10,8 +10,8 @@ impl Config {
         self.with(env, problems)
     }
 
-    /// This configuration with the users' edits of the front door's variables in the system's file. Call this before
-    /// the front door is opened.
+    /// This configuration with the users' edits of the gateway's variables in the system's file. Call this before
+    /// the gateway is opened.
     #[must_use]
     pub fn with_door(self) -> Self {
         let (env, problems) = self.env.opened(&self.env_files());

@@ -1,4 +1,4 @@
-//! Parser for `PORTAL_CONFIG`: further ports of the front door, and links in the portal, in the format of vast.ai's
+//! Parser for `PORTAL_CONFIG`: further ports of the gateway, and links in the portal, in the format of vast.ai's
 //! templates: `hostname:external port:internal port:path:name`, separated by `|`.
 //!
 //! An entry is used, or all its mistakes are reported with its number and its text; the other entries are used all the
@@ -19,7 +19,7 @@ pub(super) const MOST: usize = 256;
 const LONGEST_NAME: usize = 200;
 const LONGEST_PATH: usize = 2000;
 
-/// One link in the portal, and in most cases one port of the front door.
+/// One link in the portal, and in most cases one port of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The host of the service: a name, or an address in the form of a URL (IPv6 in brackets).
@@ -35,7 +35,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether the front door is in front of the service.
+    /// Whether the gateway is in front of the service.
     pub fn is_proxied(&self) -> bool {
         self.external != self.internal
     }

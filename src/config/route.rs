@@ -1,16 +1,16 @@
-//! `[route]` of a service file: a port of the front door, and the service behind it.
+//! `[route]` of a service file: a port of the gateway, and the service behind it.
 
 use super::rewrite::{self, Rewrite};
 use super::table::Reader;
 
-/// A port of the front door that leads to the service.
+/// A port of the gateway that leads to the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteSpec {
     /// The title of the link.
     pub title: String,
     /// The outer port; a template.
     pub listen: String,
-    /// A further port on loopback on which the front door serves the route; a template.
+    /// A further port on loopback on which the gateway serves the route; a template.
     pub inner: Option<String>,
     /// The service's own address on loopback, `127.0.0.1:PORT`, or its socket, `unix:/PATH`; a template.
     pub upstream: String,

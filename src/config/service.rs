@@ -164,7 +164,7 @@ pub struct Service {
     pub serverless: bool,
     /// Whether its lines are copied to the container's output, unless `LOG_TO_STDOUT` says otherwise.
     pub log_to_stdout: bool,
-    /// Its port in the front door.
+    /// Its port in the gateway.
     pub route: Option<RouteSpec>,
 }
 

@@ -19,11 +19,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::frames::Frames;
+use super::frames;
 use super::limits::ConnectionSlot;
 use super::page;
 use super::timeouts::{Action, ConnectionTimeouts, Phase, REST, Stalls, TimedBody};
-use super::validator::{Next, ValidatedStream};
+use super::validator::{self, Next};
 
 /// The size limit of a request head. Bytes.
 const HEAD_SIZE: u32 = 64 * 1024;
@@ -54,7 +54,7 @@ where
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + From<axum::body::Body> + Unpin + 'static,
 {
     let timeouts = ConnectionTimeouts::new(stalls, Arc::clone(client));
-    let (io, verdicts) = ValidatedStream::new(io, timeouts.clone());
+    let (io, verdicts) = validator::validated(io, timeouts.clone());
     let first = AtomicBool::new(true);
     let service = service_fn(|request| {
         let answering = timeouts.answer();
@@ -105,7 +105,7 @@ pub(crate) async fn http2<I, F, R, B>(
 {
     let timeouts = ConnectionTimeouts::new(Stalls::End, Arc::clone(client));
     timeouts.at(Phase::Body);
-    let io = Frames::new(io, Arc::clone(client));
+    let io = frames::counted(io, Arc::clone(client));
     let service = service_fn(|mut request: Request<Incoming>| {
         let answering = timeouts.answer();
         name_host(&mut request);

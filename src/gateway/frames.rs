@@ -4,15 +4,14 @@
 //! Invariants: bytes pass unchanged; only the header of a frame is kept; a normal client never reaches the limit.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::limits::{ConnectionSlot, cost};
+use super::observed::{Observed, Observer};
 
 /// The length of the connection preface of a client.
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
@@ -34,9 +33,8 @@ const END_STREAM: u8 = 1;
 const ALLOWANCE: u32 = 2000;
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// A client's connection. Every frame that is read from it is counted.
-pub(super) struct Frames<I> {
-    io: I,
+/// Counts the frames that are read from one connection.
+pub(super) struct Frames {
     slot: Arc<ConnectionSlot>,
     /// Bytes until the next header begins.
     skip: usize,
@@ -49,11 +47,15 @@ pub(super) struct Frames<I> {
     unsent: bool,
 }
 
-impl<I> Frames<I> {
-    /// Wraps a new connection.
-    pub(super) fn new(io: I, slot: Arc<ConnectionSlot>) -> Self {
+/// Wraps a new connection. Every frame that is read from it is counted.
+pub(super) fn counted<I>(io: I, slot: Arc<ConnectionSlot>) -> Observed<I, Frames> {
+    Observed::new(io, Frames::new(slot))
+}
+
+impl Frames {
+    fn new(slot: Arc<ConnectionSlot>) -> Self {
         let (header, since) = ([0; HEADER], Instant::now());
-        Self { io, slot, skip: PREFACE, header, filled: 0, since, spent: 0, unsent: false }
+        Self { slot, skip: PREFACE, header, filled: 0, since, spent: 0, unsent: false }
     }
 
     fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -86,14 +88,6 @@ impl<I> Frames<I> {
         self.spent += price;
         if self.spent > ALLOWANCE { Err(io::Error::other("too many HTTP/2 control frames")) } else { Ok(()) }
     }
-
-    fn wrote<T>(&mut self, polled: Poll<T>) -> Poll<T> {
-        if polled.is_pending() != self.unsent {
-            self.unsent = polled.is_pending();
-            self.slot.charge(if self.unsent { cost::UNSENT_HTTP2 } else { -cost::UNSENT_HTTP2 });
-        }
-        polled
-    }
 }
 
 /// The price of a frame.
@@ -110,43 +104,17 @@ fn price(kind: u8, flags: u8, length: usize) -> u32 {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Frames<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
-        Poll::Ready(self.look(&buffer.filled()[before..]))
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Frames<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.wrote(polled)
+impl Observer for Frames {
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.look(bytes)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, pieces);
-        self.wrote(polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+    /// Notices when the client stops reading what is written, and when it continues.
+    fn wrote(&mut self, written: Poll<usize>) {
+        if written.is_pending() != self.unsent {
+            self.unsent = written.is_pending();
+            self.slot.charge(if self.unsent { cost::UNSENT_HTTP2 } else { -cost::UNSENT_HTTP2 });
+        }
     }
 }
 
@@ -162,7 +130,7 @@ mod tests {
 
     /// How many of these frames are accepted, read in pieces of this size.
     fn passed(frame: &[u8], piece: usize) -> usize {
-        let mut frames = Frames::new((), ConnectionLimits::of_ports().enter(Peer::User(None)));
+        let mut frames = Frames::new(ConnectionLimits::of_ports().enter(Peer::User(None)));
         frames.look(&[b' '; PREFACE]).unwrap();
         (0..10_000)
             .position(|_| frame.chunks(piece).any(|bytes| frames.look(bytes).is_err()))
@@ -190,7 +158,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn allowance_is_renewed_after_the_period() {
-        let mut frames = Frames::new((), ConnectionLimits::of_ports().enter(Peer::User(None)));
+        let mut frames = Frames::new(ConnectionLimits::of_ports().enter(Peer::User(None)));
         frames.look(&[b' '; PREFACE]).unwrap();
         for _ in 0..3 {
             (0..100).for_each(|_| frames.look(&frame(SETTINGS, 0, 0)).unwrap());

@@ -6,17 +6,16 @@
 mod text;
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::auth::Counters;
 use super::limits::ConnectionLimits;
+use super::observed::{Observed, Observer};
 use super::page;
 use crate::observe::{Snapshot, UnitHealth};
 use text::{Kind, Text};
@@ -113,8 +112,8 @@ impl Upgrade {
     }
 
     /// The client's side of the upgraded connection, with its bytes counted.
-    pub(super) fn over<S>(&self, stream: S) -> Counted<'_, S> {
-        Counted { stream, upgrade: self }
+    pub(super) fn over<S>(&self, stream: S) -> Observed<S, &Self> {
+        Observed::new(stream, self)
     }
 }
 
@@ -234,40 +233,17 @@ fn units(snapshot: &Snapshot, text: &mut Text) {
     }
 }
 
-/// The client's side of an upgraded connection, with its bytes counted.
-pub(super) struct Counted<'a, S> {
-    stream: S,
-    upgrade: &'a Upgrade,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.upgrade.received(buffer.filled().len() - before);
-        polled
+/// Counts the bytes of an upgraded connection, on the client's side.
+impl Observer for &Upgrade {
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.received(bytes.len());
+        Ok(())
     }
-}
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(written)) = polled {
-            self.upgrade.sent(written);
+    fn wrote(&mut self, written: Poll<usize>) {
+        if let Poll::Ready(written) = written {
+            self.sent(written);
         }
-        polled
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -10,14 +10,12 @@
 
 mod head;
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::task::Poll;
 
 use super::limits::cost;
+use super::observed::{Observed, Observer};
 use super::timeouts::{ConnectionTimeouts, Phase};
 use head::{Body, Head};
 
@@ -83,8 +81,10 @@ const STEP: i32 = 24 * 1024;
 const COPIES: usize = 3;
 
 /// A client's connection. Every byte that is read from it is checked.
-pub(crate) struct ValidatedStream<I> {
-    io: I,
+pub(crate) type ValidatedStream<I> = Observed<I, Validator>;
+
+/// Checks what is read from one connection.
+pub(crate) struct Validator {
     position: Position,
     verdicts: Verdicts,
     timeouts: ConnectionTimeouts,
@@ -106,25 +106,23 @@ enum Position {
     Beyond,
 }
 
-impl<I> ValidatedStream<I> {
-    /// Wraps a connection; returns the results for its requests as well.
-    pub(super) fn new(io: I, timeouts: ConnectionTimeouts) -> (Self, Verdicts) {
+/// Wraps a connection; returns the results for its requests as well.
+pub(super) fn validated<I>(io: I, timeouts: ConnectionTimeouts) -> (ValidatedStream<I>, Verdicts) {
+    let (validator, verdicts) = Validator::new(timeouts);
+    (Observed::new(io, validator), verdicts)
+}
+
+impl Validator {
+    fn new(timeouts: ConnectionTimeouts) -> (Self, Verdicts) {
         let verdicts = Verdicts(Arc::default());
-        let validated = Self {
-            io,
+        let validator = Self {
             position: Position::Between,
             verdicts: verdicts.clone(),
             timeouts,
             charged: 0,
             unsent: false,
         };
-        (validated, verdicts)
-    }
-
-    /// The connection itself, for when it is upgraded to another protocol.
-    pub(crate) fn into_inner(mut self) -> I {
-        let _ = self.wrote(Poll::Ready(()));
-        self.io
+        (validator, verdicts)
     }
 
     /// Reports the new position to the timeouts, unless it is only another piece of a body, and charges the unfinished
@@ -145,16 +143,6 @@ impl<I> ValidatedStream<I> {
             self.timeouts.slot().charge((charge - self.charged) as isize);
             self.charged = charge;
         }
-    }
-
-    /// Notices when the client stops reading what is written, and when it continues.
-    fn wrote<T>(&mut self, polled: Poll<T>) -> Poll<T> {
-        if polled.is_pending() != self.unsent {
-            self.unsent = polled.is_pending();
-            self.timeouts.unsent(self.unsent);
-            self.timeouts.slot().charge(if self.unsent { cost::UNSENT } else { -cost::UNSENT });
-        }
-        polled
     }
 
     fn look(&mut self, mut bytes: &[u8]) {
@@ -200,15 +188,8 @@ impl<I> ValidatedStream<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for ValidatedStream<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
-        let bytes = &buffer.filled()[before..];
+impl Observer for Validator {
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !bytes.is_empty() {
             let before = if matches!(self.position, Position::Body(_) | Position::Beyond) {
                 Phase::Body
@@ -218,35 +199,16 @@ impl<I: AsyncRead + Unpin> AsyncRead for ValidatedStream<I> {
             self.look(bytes);
             self.tell(before);
         }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for ValidatedStream<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.wrote(polled)
+        Ok(())
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, pieces);
-        self.wrote(polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+    /// Notices when the client stops reading what is written, and when it continues.
+    fn wrote(&mut self, written: Poll<usize>) {
+        if written.is_pending() != self.unsent {
+            self.unsent = written.is_pending();
+            self.timeouts.unsent(self.unsent);
+            self.timeouts.slot().charge(if self.unsent { cost::UNSENT } else { -cost::UNSENT });
+        }
     }
 }
 

@@ -8,6 +8,8 @@ mod routes;
 mod screen;
 mod scripts;
 mod shells;
+mod streaming;
+mod users;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -253,18 +255,6 @@ fn mistakes_name_file_key_and_value_and_the_others_run() {
 }
 
 #[test]
-fn for_an_ordinary_user_units_without_root_run() {
-    let config =
-        config(&[], "", &[("r", "command = [\"app\"]\nuser = \"root\""), ("d", "command = [\"app\"]")]);
-    let mut facts = facts();
-    facts.daemon = facts.account.clone().unwrap().identity;
-    let plan = Plan::build(&config, &facts);
-    assert!(reason(&plan, "r").contains("root"));
-    assert_eq!(reason(&plan, "d"), "");
-    assert_eq!(plan.unit("d").unwrap().launch.identity, None);
-}
-
-#[test]
 fn some_services_can_be_left_out_by_the_environment() {
     let config = config(
         &[("SUPERVISOR_NO_AUTOSTART", "x, old-name")],
@@ -274,56 +264,6 @@ fn some_services_can_be_left_out_by_the_environment() {
     let plan = Plan::build(&config, &facts());
     assert!(!plan.unit("app").unwrap().autostart);
     assert!(plan.unit("y").unwrap().autostart);
-}
-
-#[test]
-fn selkies_asks_no_public_server_and_only_the_users_own() {
-    let file = "command = [\"app\"]\n[environment]\nSELKIES_RTC_CONFIG_JSON = \"${config-dir}/none.json\"\n\
-                SELKIES_TURN_HOST = \"${TURN_HOST}\"";
-    let env = |environment: &[(&str, &str)]| {
-        let plan = Plan::build(&config(environment, "", &[("selkies", file)]), &facts());
-        plan.unit("selkies").unwrap().launch.env.clone()
-    };
-    let get = |env: &BTreeMap<OsString, OsString>, name: &str| env.get(&OsString::from(name)).cloned();
-    let alone = env(&[("TURN_PASSWORD", "unused-secret")]);
-    assert_eq!(get(&alone, "SELKIES_RTC_CONFIG_JSON"), Some("/c/none.json".into()));
-    assert_eq!(get(&alone, "SELKIES_TURN_HOST"), None);
-    assert!(!alone.values().any(|value| value == "unused-secret"));
-    let own = env(&[("TURN_HOST", "turn.example"), ("SELKIES_TURN_PASSWORD", "turn-secret")]);
-    assert_eq!(get(&own, "SELKIES_RTC_CONFIG_JSON"), None);
-    assert_eq!(get(&own, "SELKIES_TURN_HOST"), Some("turn.example".into()));
-    assert_eq!(get(&own, "SELKIES_TURN_PASSWORD"), Some("turn-secret".into()));
-}
-
-#[test]
-fn encoders_of_selkies_1_are_translated() {
-    for (asked, encoder, cpu) in
-        [("nvh264enc", "h264enc", None), ("x264enc", "h264enc", Some("true")), ("vp9enc", "vp9enc", None)]
-    {
-        let config = config(&[("WEBRTC_ENCODER", asked)], "", &[("selkies", "command = [\"app\"]")]);
-        let plan = Plan::build(&config, &facts());
-        let env = &plan.unit("selkies").unwrap().launch.env;
-        assert_eq!(env[&OsString::from("SELKIES_ENCODER")], OsString::from(encoder));
-        assert_eq!(env.get(&OsString::from("SELKIES_USE_CPU")).map(|v| v.to_str().unwrap()), cpu);
-    }
-}
-
-#[test]
-fn without_the_desktops_user_its_units_are_skipped_with_the_reason() {
-    let files = [
-        ("d", "command = [\"app\"]"),
-        ("s", "step = [\"prepare\", \"${runtime-dir}\", \"${uid}\", \"${gid}\"]"),
-    ];
-    let mut facts = facts();
-    facts.account = Err("there is no user named 'ada' (USER_NAME)".into());
-    let plan = Plan::build(&config(&[], "", &files), &facts);
-    assert_eq!(plan.problems, []);
-    for unit in ["d", "s"] {
-        assert_eq!(
-            plan.unit(unit).unwrap().disposition,
-            Disposition::Skip("there is no user named 'ada' (USER_NAME)".into())
-        );
-    }
 }
 
 #[test]
@@ -399,61 +339,4 @@ fn a_file_may_hold_the_secrets_that_its_unit_is_given_and_is_not_shown() {
     assert!(reason(&file("", "s3cr3t-value"), "app").contains("${WEB_TOKEN}, which is not defined"));
     let injected = file("\"WEB_TOKEN\"", "a\nadmin=yes");
     assert!(reason(&injected, "app").contains("WEB_TOKEN has a line break"), "{}", reason(&injected, "app"));
-}
-
-#[test]
-fn our_turn_server_relays_to_the_container_alone() {
-    let text = "command = [\"app\"]\nsecrets = [\"COTURN_PASSWORD\"]\n[[file]]\npath = \"/run/t.conf\"\n\
-                content = \"user=${COTURN_USER}:${COTURN_PASSWORD}\\n\"";
-    let plan = |environment: &[(&str, &str)]| {
-        let services = [("coturn", text), ("selkies", "command = [\"app\"]")];
-        Plan::build(&config(environment, "", &services), &facts())
-    };
-    let settings =
-        [("ENABLE_COTURN", "true"), ("COTURN_PASSWORD", "p:w"), ("COTURN_LISTEN_ADDRESS", "203.0.113.9")];
-    let ours = plan(&settings);
-    let file = ours.unit("coturn").unwrap().launch.files[0].content.reveal();
-    assert_eq!(
-        file,
-        "user=user:p:w\nallowed-peer-ip=172.17.0.2\nproc-user=turnserver\nproc-group=turnserver\nexternal-ip=203.0.113.9\n"
-    );
-    let env = &ours.unit("selkies").unwrap().launch.env;
-    assert_eq!(env[&OsString::from("SELKIES_TURN_HOST")], OsString::from("203.0.113.9"));
-    assert_eq!(env[&OsString::from("SELKIES_TURN_PASSWORD")], OsString::from("p:w"));
-    let local = plan(&[("COTURN_LISTEN_ADDRESS", "172.17.0.2")]);
-    assert!(!local.unit("coturn").unwrap().launch.files[0].content.reveal().contains("external-ip"));
-    assert!(reason(&plan(&[("COTURN_LISTEN_ADDRESS", "a\nb")]), "coturn").contains("is not an IP address"));
-}
-
-#[test]
-fn a_user_without_an_entry_gets_lists_of_users() {
-    let mut facts = facts();
-    facts.daemon = Identity { uid: 4321, gid: 4321, groups: vec![4321] };
-    let mut stand_in = StandIn {
-        library: None,
-        passwd: "user4321:x:4321:".to_owned(),
-        group: "user4321:x:4321:".to_owned(),
-    };
-    let files = [("prepare", "step = [\"prepare\"]"), ("app", "command = [\"app\"]")];
-    let mut plan = |library: Option<&str>| {
-        stand_in.library = library.map(PathBuf::from);
-        let account = facts.account.as_mut().unwrap();
-        account.identity.uid = 4321;
-        account.stand_in = Some(stand_in.clone());
-        Plan::build(&config(&[("LD_PRELOAD", "mine.so")], "", &files), &facts)
-    };
-    let without = plan(None);
-    assert!(
-        without.shortcomings[0].contains("user 4321 is not in /etc/passwd"),
-        "{:?}",
-        without.shortcomings
-    );
-    assert_eq!(without.unit("prepare").unwrap().launch.files, []);
-    let with = plan(Some("/usr/lib/libnss_wrapper.so"));
-    assert_eq!(with.shortcomings, [""; 0]);
-    let written = &with.unit("prepare").unwrap().launch.files[0];
-    let env = &with.unit("app").unwrap().launch.env;
-    assert_eq!(env[&OsString::from("NSS_WRAPPER_PASSWD")], written.path);
-    assert_eq!(env[&OsString::from("LD_PRELOAD")], OsString::from("mine.so:/usr/lib/libnss_wrapper.so"));
-    assert_eq!(written.content.reveal(), stand_in.passwd);
 }

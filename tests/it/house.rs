@@ -32,8 +32,8 @@ const ORDER: [&str; 15] = [
 /// Longer files are several things. Lines, tests included.
 const LONGEST: usize = 400;
 
-/// Files that are one table, and a file that waits to be split.
-const LONGER: [&str; 2] = ["cli/args.rs", "supervise/process.rs"];
+/// Files that are one thing all the same: the table of the commands, and a world of random events.
+const LONGER: [&str; 2] = ["cli/args.rs", "supervise/lifecycle/tests/storm.rs"];
 
 #[test]
 fn the_sources_keep_the_rules_of_the_house() {
@@ -69,7 +69,7 @@ fn circles_are_found_also_through_re_exports() {
     let a = ("a.rs", "use crate::b::B; pub struct A;");
     for (others, expected) in [
         (vec![("b.rs", "use super::a::A; pub struct B;")], vec![2]),
-        (vec![("b.rs", "pub struct B; fn f() -> crate::a::A { todo!() }")], vec![2]),
+        (vec![("b.rs", "pub struct B; fn f(_: crate::a::A) {}")], vec![2]),
         (vec![("b.rs", "pub struct B; fn f() { g!(1, crate::a::A) }")], vec![2]),
         (vec![("b/mod.rs", "mod c; pub use c::B;"), ("b/c.rs", "use crate::a::*; pub struct B;")], vec![]),
         (vec![("b/mod.rs", "mod c; pub use c::B;"), ("b/c.rs", "use crate::a::A; pub struct B;")], vec![2]),
@@ -114,7 +114,7 @@ fn every_rule_can_be_broken() {
     for (file, text, expected) in [
         ("plan/a.rs", "use crate::supervise::Unit;", "plan may not know supervise"),
         ("plan/a.rs", "use crate::{config::Config, app};", "plan may not know app"),
-        ("plan/a.rs", "fn f() -> crate::steps::Work { todo!() }", "plan may not know steps"),
+        ("plan/a.rs", "fn f(_: crate::steps::Work) {}", "plan may not know steps"),
         ("state.rs", "use super::logs::Logs;", "state may not know logs"),
         ("plan/a/b.rs", "use super::super::super::gateway;", "plan may not know gateway"),
         ("somewhere.rs", "", "it is none of the stages"),
@@ -204,7 +204,7 @@ fn faults(file: &str, text: &str) -> Vec<String> {
         found.insert("begins without `//!`".to_owned());
     }
     let lines = text.lines().count();
-    if lines > LONGEST && !LONGER.contains(&file) && !is_test(file) {
+    if lines > LONGEST && !LONGER.contains(&file) {
         found.insert(format!("has {lines} lines, more than {LONGEST}"));
     }
     let code = tokens(text);

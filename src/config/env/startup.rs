@@ -51,8 +51,7 @@ pub(super) fn read(layers: &mut Layers, files: &Files) {
     let set = files::startup(files, is_startup).unwrap_or_else(|error| {
         // Other errors are reported when the whole file is read.
         if error.kind() == io::ErrorKind::PermissionDenied {
-            let message =
-                format!("{error}; its values for the login and the front door's ports do not count");
+            let message = format!("{error}; its values for the login and the gateway's ports do not count");
             layers.wrong.push(Problem::new(origin.to_string(), "", message));
         }
         Raw::new()
@@ -91,12 +90,12 @@ pub(super) fn reject_late(layers: &mut Layers, noted: &Raw) {
 
 /// The message for a change that counts from the next start on.
 pub const NEXT_START: &str = "it counts from the next start of the container on (`docker restart`, or Reboot at a \
-                              provider): the front door is open already";
+                              provider): the gateway is open already";
 
-const BEFORE_US: &str = "it was there before desktopd first started here, and an image cannot set the front door's \
+const BEFORE_US: &str = "it was there before desktopd first started here, and an image cannot set the gateway's \
                          variables: set it with the container, or change it there and restart the container";
 
-const TOO_LATE: &str = "it comes too late here, because the front door is open already: set it with the container, in \
+const TOO_LATE: &str = "it comes too late here, because the gateway is open already: set it with the container, in \
                         /etc/environment, or as an argument of init";
 
 fn is_startup(name: &OsString) -> bool {

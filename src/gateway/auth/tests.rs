@@ -1,5 +1,8 @@
 //! Tests of the authentication as a whole, without connections: schemes, restarts, and what services receive.
 
+mod changes;
+mod sessions;
+
 use super::*;
 use crate::config::secret::Secret;
 use axum::http::header::COOKIE;
@@ -98,136 +101,6 @@ async fn knows(auth: &Auth, user: &str, password: &str) -> bool {
 }
 
 #[tokio::test]
-async fn browser_logs_in_by_https_and_by_http_and_logs_out() {
-    let auth = fresh();
-    let mut browser = Browser::default();
-    browser.enter(&auth, true);
-    assert!(browser.is_in(&auth, true) && !browser.is_in(&auth, false));
-    browser.enter(&auth, false);
-    assert!(browser.is_in(&auth, true) && browser.is_in(&auth, false), "both names beside each other");
-    assert_eq!(browser.0.len(), 2);
-    // A logout by http does not reach the https session, which stays valid.
-    let kept = browser.clone();
-    browser.leave(&auth, false).await;
-    assert!(browser.is_in(&auth, true) && !browser.is_in(&auth, false));
-    assert!(!kept.is_in(&auth, false), "ended, also for a copy of the cookie");
-    browser.enter(&auth, false);
-    let kept = browser.clone();
-    // A logout by https ends all sessions whose cookies the request has.
-    browser.leave(&auth, true).await;
-    assert!(browser.0.is_empty() && !kept.is_in(&auth, true) && !kept.is_in(&auth, false));
-}
-
-#[tokio::test]
-async fn http_cookie_is_refused_by_https_under_either_name() {
-    let auth = fresh();
-    let line = auth.log_in(false).unwrap();
-    let pair = line.to_str().unwrap().split(';').next().unwrap();
-    assert!(pair.starts_with("C.1_auth_token="), "{pair}");
-    assert!(auth.session(&request(&[("cookie", pair)]), false).is_some());
-    for shown in [pair.to_owned(), format!("__Host-{pair}")] {
-        assert!(auth.session(&request(&[("cookie", &shown)]), true).is_none(), "{shown}");
-    }
-}
-
-#[tokio::test]
-async fn log_out_survives_a_restart_and_other_sessions_stay_valid() {
-    let dir = tempfile::tempdir().unwrap();
-    let auth = restarted(dir.path(), credentials());
-    let mut browsers = [Browser::default(), Browser::default()];
-    for browser in &mut browsers {
-        browser.enter(&auth, false);
-    }
-    let stolen = browsers[0].clone();
-    browsers[0].leave(&auth, false).await;
-    for auth in [&auth, &restarted(dir.path(), credentials())] {
-        assert!(!stolen.is_in(auth, false) && browsers[1].is_in(auth, false));
-    }
-    // Cookies of another machine are not valid here.
-    let elsewhere = Auth::stored_in(Arc::new(State::open(dir.path(), "two").0), credentials(), 4);
-    assert!(!browsers[1].is_in(&elsewhere, false));
-}
-
-#[tokio::test]
-async fn too_many_log_outs_end_every_session() {
-    let dir = tempfile::tempdir().unwrap();
-    let auth = restarted(dir.path(), credentials());
-    let mut browser = Browser::default();
-    browser.enter(&auth, false);
-    let revoked: std::collections::HashMap<_, _> =
-        (0..4096_u64).map(|n| (u128::from(n).to_be_bytes(), n)).collect();
-    auth.inner.sessions.remember(revoked);
-    let (mut last, stolen) = (browser.clone(), browser.clone());
-    last.leave(&auth, false).await;
-    assert!(!stolen.is_in(&auth, false) && !stolen.is_in(&restarted(dir.path(), credentials()), false));
-    browser.enter(&auth, false);
-    assert!(browser.is_in(&auth, false) && browser.is_in(&restarted(dir.path(), credentials()), false));
-}
-
-#[tokio::test]
-async fn browser_cookie_survives_a_restart_until_the_credentials_change() {
-    let dir = tempfile::tempdir().unwrap();
-    let auth = restarted(dir.path(), credentials());
-    for secure in [false, true] {
-        let line = auth.know_browser(secure).unwrap();
-        let pair = line.to_str().unwrap().split(';').next().unwrap();
-        let headers = request(&[("cookie", &format!("a=1; {pair}x; {pair}"))]);
-        let again = restarted(dir.path(), credentials());
-        assert!(
-            auth.browser(&headers, secure).is_some()
-                && auth.browser(&headers, secure) == again.browser(&headers, secure)
-        );
-        assert!(auth.browser(&headers, !secure).is_none() && auth.session(&headers, secure).is_none());
-        assert_eq!(auth.replace("user", Secret::new("given")).await, Ok(None));
-        assert!(auth.browser(&headers, secure).is_none(), "the same password, chosen anew");
-    }
-}
-
-#[tokio::test]
-async fn changed_credentials_end_everything_and_hold_until_the_environment_changes() {
-    let dir = tempfile::tempdir().unwrap();
-    let auth = restarted(dir.path(), credentials());
-    let mut before = Browser::default();
-    before.enter(&auth, false);
-    let session = auth.session(&before.sends(false), false).unwrap();
-    let (open, stranger) = (auth.guard(Access::Session(session)), auth.guard(Access::Credentials));
-    assert!(!open.ended().is_cancelled() && !stranger.ended().is_cancelled());
-    assert!(knows(&auth, "user", "given").await && !knows(&auth, "ada", "chosen").await);
-    assert_eq!(auth.user(), ("user".to_owned(), false));
-
-    assert_eq!(auth.replace("ada", Secret::new("chosen")).await, Ok(None));
-    assert!(open.ended().is_cancelled() && stranger.ended().is_cancelled());
-    assert!(auth.guard(Access::Session(session)).ended().is_cancelled(), "let in before, opened after");
-    let mut after = Browser::default();
-    after.enter(&auth, false);
-    let again = restarted(dir.path(), credentials());
-    for auth in [&auth, &again] {
-        assert_eq!(auth.user(), ("ada".to_owned(), true));
-        assert!(!before.is_in(auth, false) && after.is_in(auth, false));
-        assert!(knows(auth, "ada", "chosen").await);
-        assert!(!knows(auth, "user", "given").await && !knows(auth, "ada", "given").await);
-        // The tokens stay valid. Where the password is accepted in place of a token, it is the new password.
-        assert!(admit(auth, "/", &bearer("token"), PORT).await.is_ok());
-        assert!(admit(auth, "/", &bearer("chosen"), PORT).await.is_ok());
-        assert_eq!(admit(auth, "/", &bearer("given"), PORT).await, Err(Denied::Wrong));
-        // A browser may send the old name and password: they must not reach a service.
-        let mut headers = request(&[("authorization", "Basic dXNlcjpnaXZlbg==")]);
-        auth.strip(&mut headers, true);
-        assert!(headers.is_empty());
-    }
-
-    let changed = Credentials { password: Password::Plain(Secret::new("other")), ..credentials() };
-    let auth = restarted(dir.path(), changed);
-    assert_eq!(auth.user(), ("user".to_owned(), false));
-    assert!(knows(&auth, "user", "other").await && !knows(&auth, "ada", "chosen").await);
-    assert!(!before.is_in(&auth, false) && !after.is_in(&auth, false));
-    // Back to the first environment: neither the replaced credentials nor any earlier session is valid again.
-    let auth = restarted(dir.path(), credentials());
-    assert!(knows(&auth, "user", "given").await && !knows(&auth, "ada", "chosen").await);
-    assert!(!before.is_in(&auth, false) && !after.is_in(&auth, false));
-}
-
-#[tokio::test]
 async fn token_equal_to_the_password_is_not_hashed_and_survives_a_new_password() {
     let auth = Auth::new(Credentials { tokens: vec![Secret::new("given")], ..credentials() }, &[7; 32], 4);
     for _ in 0..2 {
@@ -322,46 +195,6 @@ async fn open_port_does_not_reveal_the_password_to_clients_without_a_login() {
     assert_eq!(admit(&auth, uri, &HeaderMap::new(), 6200).await, Ok(Access::Credentials));
     assert_eq!(auth.without_token(&address, Access::Credentials).as_deref(), Some("/lab?x"));
     assert_eq!(admit_from("198.51.100.1", &auth, uri, &HeaderMap::new(), 6200).await, Ok(Access::Open));
-}
-
-#[tokio::test]
-async fn setting_the_same_password_again_ends_all_sessions() {
-    let auth = fresh();
-    let mut browser = Browser::default();
-    browser.enter(&auth, false);
-    auth.replace("user", Secret::new("given")).await.unwrap();
-    assert!(!browser.is_in(&auth, false) && knows(&auth, "user", "given").await);
-}
-
-#[tokio::test]
-async fn invalid_credentials_are_refused_and_change_nothing() {
-    let auth = fresh();
-    let mut browser = Browser::default();
-    browser.enter(&auth, false);
-    let error = auth.replace("a:b", Secret::new("")).await.unwrap_err();
-    assert!(error.contains("colon") && error.contains("the password is empty"), "{error}");
-    assert!(browser.is_in(&auth, false) && knows(&auth, "user", "given").await);
-}
-
-#[tokio::test]
-async fn unwritable_state_folder_is_reported() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("file");
-    std::fs::write(&file, "in the way").unwrap();
-    let auth = restarted(&file, credentials());
-    let note = auth.replace("ada", Secret::new("chosen")).await.unwrap().unwrap();
-    assert!(note.starts_with("they do not survive a restart"), "{note}");
-    assert!(knows(&auth, "ada", "chosen").await);
-}
-
-#[tokio::test]
-async fn password_verified_during_a_change_is_not_accepted() {
-    let auth = fresh();
-    let old = auth.known();
-    auth.replace("ada", Secret::new("chosen")).await.unwrap();
-    let from = network::Network::of(IpAddr::from([127, 0, 0, 1]));
-    assert!(old.passwords.check(b"user", b"given", from).await, "right as it was");
-    assert!(!auth.is_current(&old) && !knows(&auth, "user", "given").await);
 }
 
 #[tokio::test]

@@ -15,14 +15,14 @@ fn timeouts() -> ConnectionTimeouts {
 
 /// Passes the stream in pieces of these lengths, and the rest at once.
 fn validate(stream: &[u8], pieces: &[usize]) -> Verdicts {
-    let (mut validated, verdicts) = ValidatedStream::new((), timeouts());
+    let (mut validator, verdicts) = Validator::new(timeouts());
     let mut rest = stream;
     for piece in pieces {
         let (here, more) = rest.split_at((*piece).min(rest.len()));
-        validated.look(here);
+        validator.look(here);
         rest = more;
     }
-    validated.look(rest);
+    validator.look(rest);
     verdicts
 }
 
@@ -186,13 +186,13 @@ fn head_size_is_limited_and_idle_connections_are_small() {
 #[tokio::test]
 async fn bytes_pass_unchanged() {
     let stream = format!("{GOOD}\0\r\n{GOOD}{}", "\u{fc}\n".repeat(20_000));
-    let (mut validated, verdicts) = ValidatedStream::new(Cursor::new(stream.clone()), timeouts());
+    let (mut connection, verdicts) = validated(Cursor::new(stream.clone()), timeouts());
     let mut passed = Vec::new();
-    validated.read_to_end(&mut passed).await.unwrap();
+    connection.read_to_end(&mut passed).await.unwrap();
     assert!(passed == stream.as_bytes());
     assert_eq!(verdicts.next(), Ok(Next::Request));
     assert!(verdicts.next().is_err());
-    assert_eq!(validated.into_inner().position(), stream.len() as u64);
+    assert_eq!(connection.into_inner().position(), stream.len() as u64);
 }
 
 /// A request of any kind, usually a valid one.

@@ -3,6 +3,7 @@
 mod checks;
 mod listening;
 mod main_units;
+mod readiness;
 mod replans;
 mod stop_commands;
 mod stops;
@@ -357,61 +358,4 @@ fn a_unit_that_ended_with_success_and_is_not_restarted_is_not_expected() {
     assert_eq!(stage.gone("job", 0), NOTHING);
     assert_eq!(stage.state("job"), "stopped");
     assert!(stage.core.up());
-}
-
-#[test]
-fn not_ready_in_time_is_a_failure() {
-    let slow = Unit { start_timeout: Some(MS(2000)), restart_limit: Some(2), ..unit("slow") };
-    let (mut stage, _) = Stage::new(&[slow]);
-    stage.launched("slow");
-    assert_eq!(stage.after(MS(1999)), NOTHING);
-    assert_eq!(stage.after(MS(1)), ["signal slow"]);
-    // Too late.
-    assert_eq!(stage.ready("slow"), NOTHING);
-    assert_eq!(stage.state("slow"), "stopping");
-    assert_eq!(stage.gone("slow", 0), NOTHING);
-    assert_eq!(stage.state("slow"), "backoff");
-    assert_eq!(stage.due(), ["spawn slow"]);
-    stage.launched("slow");
-    assert_eq!(stage.due(), ["signal slow"]);
-    assert_eq!(stage.gone("slow", 0), NOTHING);
-    assert_eq!(stage.status("slow").reason, "it was not ready within 2s, 2 times");
-}
-
-#[test]
-fn not_ready_in_time_names_the_last_attempt() {
-    let slow = Unit { start_timeout: Some(MS(2000)), restart_limit: Some(2), ..unit("slow") };
-    let (mut stage, _) = Stage::new(&[slow]);
-    for why in ["port 80: refused", "port 80: status 503"] {
-        stage.event(Event::ProbeFailed(0, why.into()));
-    }
-    assert_eq!(stage.due(), ["signal slow"]);
-    assert_eq!(stage.status("slow").reason, "it was not ready within 2s: port 80: status 503");
-    stage.gone("slow", 0);
-    // A new run starts without the attempts of the last run.
-    assert_eq!(stage.due(), ["spawn slow"]);
-    assert_eq!(stage.due(), ["signal slow"]);
-    assert_eq!(stage.status("slow").reason, "it was not ready within 2s: its program has not begun");
-}
-
-#[test]
-fn the_status_text_of_a_unit_ends_with_it() {
-    let (mut stage, _) = Stage::new(&[unit("a")]);
-    stage.event(Event::StatusText(0, "half way".into()));
-    assert_eq!(stage.status("a").status_text, "half way");
-    stage.ready("a");
-    assert_eq!(stage.status("a").status_text, "half way");
-    stage.stop("a");
-    stage.gone("a", 0);
-    stage.event(Event::StatusText(0, "too late".into()));
-    assert_eq!(stage.status("a").status_text, "");
-}
-
-#[test]
-fn not_ready_in_time_is_final_for_a_unit_that_is_not_restarted() {
-    let slow = Unit { restart: Restart::Never, ..unit("slow") };
-    let (mut stage, _) = Stage::new(&[slow]);
-    assert_eq!(stage.due(), ["signal slow"]);
-    assert_eq!(stage.gone("slow", 0), NOTHING);
-    assert_eq!(stage.state("slow"), "failed");
 }

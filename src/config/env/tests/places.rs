@@ -75,7 +75,7 @@ fn edits_of_the_front_door_count_from_the_next_start_on() {
     let kept = |name: &str| read.without_edits().get(OsStr::new(name)).and_then(|value| value.to_str());
     assert_eq!((kept("WEB_USER"), kept("ENABLE_HTTPS")), (Some("user"), None));
 
-    // A file that any user can write does not count for the front door.
+    // A file that any user can write does not count for the gateway.
     std::fs::set_permissions(left.files().system, std::fs::Permissions::from_mode(0o666)).unwrap();
     let (opened, told) = start().opened(&left.files());
     assert_eq!(password(&opened), "given");
