@@ -43,7 +43,7 @@
 //! 3. `plan/compose.rs` makes the planned unit: arguments, environment, user, limits, files.
 //! 4. Meanwhile `plan/values.rs` names the values that texts may use (`${width}`), and `plan/template.rs` puts them
 //!    in; `plan/expander.rs` collects the mistakes.
-//! 5. `supervise/process.rs` starts the unit: `sys/reaper.rs` forks `desktopd __exec`, and `sys/launch.rs` becomes
+//! 5. `supervise/process/start.rs` starts the unit: `sys/reaper.rs` forks `desktopd __exec`, and `sys/launch.rs` becomes
 //!    the program.
 //!
 //! A request passes from a client to a service and back:
