@@ -27,8 +27,9 @@
 //! - [`app`]: the composition root.
 //!
 //! Other rules, checked by `tests/it/house.rs`: no files use each other in a circle; `plan`, `supervise/lifecycle`
-//! and `supervise/backoff.rs` use no clock, file, environment or process; the only fork and the only wait are in
-//! `sys/reaper.rs`; files are read only through `sys/read.rs`, with a limit; the environment is read only in
+//! and `supervise/backoff.rs` use no clock, file, environment or process; the only fork and the only wait of PID 1
+//! and its guards are in `sys/reaper.rs` (a step is a process of its own, and starts programs by
+//! `steps/command.rs`); files are read only through `sys/read.rs`, with a limit; the environment is read only in
 //! `config/env.rs`; `unsafe` is only in `sys/heap.rs`; only `main.rs` ends the process; words that hide who acts
 //! are refused.
 //!
@@ -74,7 +75,8 @@
 //!
 //! # Where to change what
 //!
-//! - a variable: its row in `config/env/table.rs`; `config/README.md` (generated) and `.env.example` follow.
+//! - a variable: its row in `config/env/table.rs`; a test compares `config/README.md` and `.env.example`, and writes
+//!   the table of the former with `DESKTOPD_WRITE_DOCS=1`.
 //! - a service: its file in `config/services` of the repository: command, route, `autostart`, `restart-delay`,
 //!   files, environment. Defaults of the keys: `config/service.rs`.
 //! - a way to detect that a service is ready: `config/service/ready.rs` parses it, `plan/probes.rs` expands it,
@@ -84,7 +86,9 @@
 //!   services: `observe/sight.rs`.
 //! - headers that services get: `gateway/headers.rs` (all services), `gateway/rewrite.rs` (as a service file says),
 //!   `Auth::strip` (our own credentials).
-//! - a command: its words in `cli/args.rs`, its work in a file of `cli`.
+//! - a command: its words in `cli/args.rs`, its work in a file of `cli`; `desktopd status`: `cli/status.rs`, its first
+//!   line and sentences in `observe/sight.rs`.
+//! - limits of connections, in number and in bytes: `gateway/limits.rs`.
 //! - a boot step: its work in a file of `steps`, its unit in a file of `config/services`.
 //!
 //! # Glossary

@@ -1,7 +1,7 @@
 //! The tasks of an init process: starting processes, collecting exit statuses, handling signals; and shared system
 //! helpers.
 //!
-//! Invariants: the only fork and the only wait of this program are in [`reaper`]; this program spawns only its own
+//! Invariants: the only fork and the only wait of PID 1 and its guards are in [`reaper`]; they spawn only their own
 //! executable ([`launch`] is the child side, [`guard`] the subreaper above a contained unit); a child gets only the
 //! descriptors that are listed for it and inherits no others.
 

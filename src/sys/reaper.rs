@@ -1,4 +1,4 @@
-//! Starts child processes and collects their exits: the only fork and the only wait of this program.
+//! Starts child processes and collects their exits: the only fork and the only wait of PID 1 and its guards.
 //!
 //! A loop over `waitpid(-1)` also collects the orphans that an init adopts. Any other code that waits for a child would
 //! lose exit statuses to this loop. So the same lock protects spawn-and-register and reaping, and an exit is delivered
