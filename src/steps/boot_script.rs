@@ -4,9 +4,8 @@
 //! As on vast.ai, the script is downloaded once and saved. From then on the saved copy runs, and users may edit the
 //! copy.
 
-use std::path::Path;
-
 use crate::config::Environment;
+use crate::config::service::step::BootScript;
 
 use super::command;
 use super::fetch::{Limits, Source};
@@ -16,12 +15,12 @@ use super::script::{self, Script};
 /// vast.ai's own boot script. Many boot scripts of users call it at their end.
 const DEFAULT: &str = "/opt/instance-tools/bin/boot_default.sh";
 
-/// Runs the copy at `keep`, downloaded first when it does not exist. Returns the exit code.
-pub(super) fn run(run_dir: &Path, keep: &Path) -> Result<i32, String> {
+/// Runs the kept copy, downloaded first when it does not exist. Returns the exit code.
+pub(super) fn run(BootScript { run_dir, copy: keep }: &BootScript) -> Result<i32, String> {
     let env = Environment::of_process(&[], &mut Vec::new());
     let Some(address) = &env.vars.boot_script else { return Ok(0) };
     let asked = Source::parse(address).map_err(|error| format!("BOOT_SCRIPT: {error}"))?;
-    let kept = Source::Local(keep.to_owned());
+    let kept = Source::Local(keep.clone());
     let source = if keep.exists() { &kept } else { &asked };
     let shown = source.shown();
     println!("{shown}");

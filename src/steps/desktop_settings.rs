@@ -5,13 +5,12 @@ mod kconfig;
 mod menu_cache;
 mod record;
 
-use std::path::Path;
-
 use crate::config::env::TABLE;
+use crate::config::service::step::DesktopSettings;
 use record::{Record, Setting, Unrecorded};
 
 /// Writes the settings. A setting that cannot be written is reported, and the desktop starts without it.
-pub(super) fn run(home: &Path, lang: &str, dpi: &str) {
+pub(super) fn run(DesktopSettings { home, lang, dpi }: &DesktopSettings) {
     let mut record = Record::open(home);
     let tell = |what: &str, result: std::io::Result<()>| {
         if let Err(error) = result {

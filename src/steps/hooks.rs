@@ -19,7 +19,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::config::{Environment, duration};
+use crate::config::Environment;
+use crate::config::service::step::{self, HookFolder};
 use crate::sys::read;
 
 use super::command::{self, Running};
@@ -32,16 +33,16 @@ const DRIVER: &str = include_str!("hooks/driver.bash");
 /// How long to wait for messages that a shell wrote before it ended.
 const ECHO: Duration = Duration::from_millis(20);
 
-/// Sources the scripts in `folders`, each for at most `limit`, and writes the environment to `run_dir`. `FOLDER=FILE`
-/// is a folder whose scripts run only once: the file marks that they have run.
-pub(super) fn run(run_dir: &Path, limit: &str, folders: &[&str]) -> Result<(), String> {
-    let limit = duration(limit).ok_or_else(|| format!("\"{limit}\" is not a time such as \"5m\""))?;
+/// Sources the scripts in the folders, each for at most the limit, and writes the environment to the run folder.
+pub(super) fn run(step: &step::Hooks) -> Result<(), String> {
     let began: Variables = Environment::inherited();
-    let hooks: Vec<Hook> = folders.iter().flat_map(|folder| scripts(folder)).collect();
-    let room = run_dir.join("hooks");
+    let hooks: Vec<Hook> = step.folders.iter().flat_map(scripts).collect();
+    let room = step.run_dir.join("hooks");
     let left = command::until_told(async {
         let talk = prepare(&room).map_err(|error| format!("{}: {error}", room.display()))?;
-        Ok(Shells { room: &room, hooks: &hooks, limit, env: began.clone(), next: 0 }.run(talk).await)
+        Ok(Shells { room: &room, hooks: &hooks, limit: step.limit, env: began.clone(), next: 0 }
+            .run(talk)
+            .await)
     });
     // The folder contains an environment, which may have secrets.
     let _ = fs::remove_dir_all(&room);
@@ -49,13 +50,13 @@ pub(super) fn run(run_dir: &Path, limit: &str, folders: &[&str]) -> Result<(), S
     for told in told {
         eprintln!("{told}");
     }
-    let file = run_dir.join("hook-environment");
+    let file = step.run_dir.join("hook-environment");
     let bytes = environment::bytes(&left);
     let before = read::bytes(&file, MOST_LEFT).unwrap_or_else(|_| environment::bytes(&began));
     if bytes != before {
         let own = (nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw());
         script::write(&file, &bytes, 0o600, own).map_err(|error| format!("{}: {error}", file.display()))?;
-        replan::ask(run_dir);
+        replan::ask(&step.run_dir);
     }
     Ok(())
 }
@@ -72,22 +73,18 @@ struct Hook {
 }
 
 /// The scripts of a folder, sorted by name.
-fn scripts(folder: &str) -> Vec<Hook> {
-    let (folder, mark) = match folder.split_once('=') {
-        Some((folder, mark)) => (folder, Some(PathBuf::from(mark))),
-        None => (folder, None),
-    };
-    if mark.as_ref().is_some_and(|mark| mark.exists()) {
+fn scripts(HookFolder { path, once }: &HookFolder) -> Vec<Hook> {
+    if once.as_ref().is_some_and(|mark| mark.exists()) {
         return Vec::new();
     }
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<PathBuf> = entries
         .filter(|file| file.extension().is_some_and(|ending| ending == "sh") && file.is_file())
         .collect();
     files.sort();
     let mut hooks: Vec<Hook> = files.into_iter().map(|file| Hook { file, mark: None }).collect();
     if let Some(last) = hooks.last_mut() {
-        last.mark = mark;
+        last.mark.clone_from(once);
     }
     hooks
 }

@@ -1,9 +1,9 @@
 //! Runs `HOTFIX_SCRIPT`: the last way to repair a mistake in an image, as root and before any other step.
 
-use std::path::Path;
 use std::time::Duration;
 
 use crate::config::Environment;
+use crate::config::service::step::Hotfix;
 
 use super::command;
 use super::fetch::{Limits, Source};
@@ -21,7 +21,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// Downloads and runs the script, and returns its exit code. The time limit is in the service file.
-pub(super) fn run(run_dir: &Path) -> Result<i32, String> {
+pub(super) fn run(Hotfix { run_dir }: &Hotfix) -> Result<i32, String> {
     let env = Environment::of_process(&[], &mut Vec::new());
     let Some(address) = &env.vars.hotfix_script else { return Ok(0) };
     let source = Source::parse(address).map_err(|error| format!("HOTFIX_SCRIPT: {error}"))?;

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+
+use crate::config::service::step::OptSync;
 
 use super::workspace::leftover::sweep;
 use super::workspace::lock::Lock;
-use super::workspace::volume::{Asked, Volume, be_root};
+use super::workspace::volume::{Volume, be_root};
 use item::{ASIDE, Item, MoveState, UNFINISHED};
 
 /// Exists while folders are moved; users' scripts look for it.
@@ -33,12 +34,8 @@ const ENVIRONMENTS_THERE: &str = "environments/python";
 pub(super) struct Sync<'a> {
     /// The root folder of the container's files.
     pub root: &'a Path,
-    /// Names of folders in `/opt`, separated by colons.
-    pub folders: &'a str,
-    /// Whether Python environments are moved, too.
-    pub environments: bool,
-    /// How long to wait for another container that works on the volume.
-    pub patience: Duration,
+    /// What to move.
+    pub step: OptSync,
 }
 
 /// A file that exists until this is dropped.
@@ -63,15 +60,15 @@ impl Drop for Busy {
 impl Sync<'_> {
     /// Moves the folders that are not on the volume yet, and links to those that are. The error lists what was not
     /// moved, and why.
-    pub fn run(&self, asked: Asked<'_>) -> Result<(), String> {
+    pub fn run(&self) -> Result<(), String> {
         // A run that was killed left this file behind.
         let _ = fs::remove_file(self.root.join(BUSY));
-        if self.folders.is_empty()
-            && !(self.environments && ENVIRONMENTS.iter().any(|at| self.root.join(at).is_dir()))
+        if self.step.folders.is_empty()
+            && !(self.step.environments && ENVIRONMENTS.iter().any(|at| self.root.join(at).is_dir()))
         {
             return Ok(());
         }
-        let volume = Volume::of(asked)?;
+        let volume = Volume::of(&self.step.workspace)?;
         let Some(kind) = &volume.kind else { return Ok(()) };
         let mut stay = Vec::new();
         let items = self.items(&volume.path, &mut stay);
@@ -121,7 +118,7 @@ impl Sync<'_> {
         rustix::fs::access(&place, rustix::fs::Access::WRITE_OK)
             .map_err(|error| format!("{}: {error}: nothing can move from there", place.display()))?;
         let access = volume.try_out()?;
-        let lock = Lock::take(&volume.path.join(LOCK), kind, self.patience)?;
+        let lock = Lock::take(&volume.path.join(LOCK), kind, self.step.wait)?;
         let names: Vec<OsString> =
             states.iter().filter_map(|(item, _)| Some(item.target.file_name()?.to_owned())).collect();
         for folder in [volume.path.clone(), volume.path.join(ENVIRONMENTS_THERE)] {
@@ -141,7 +138,7 @@ impl Sync<'_> {
     /// All folders that belong on the volume, each target once.
     fn items(&self, workspace: &Path, stay: &mut Vec<String>) -> Vec<Item> {
         let mut items: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
-        if self.environments {
+        if self.step.environments {
             for folder in ENVIRONMENTS.map(|folder| self.root.join(folder)) {
                 for name in environments(&folder) {
                     let (source, target) =
@@ -158,7 +155,7 @@ impl Sync<'_> {
                 }
             }
         }
-        for name in self.folders.split(':').map(str::trim).filter(|name| !name.is_empty()) {
+        for name in self.step.folders.split(':').map(str::trim).filter(|name| !name.is_empty()) {
             if OURS.contains(&name) {
                 stay.push(format!("OPT_SYNC: /opt/{name} belongs to the image and stays where it is"));
             } else if [".", ".."].contains(&name) || name.contains('/') {

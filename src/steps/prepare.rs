@@ -9,6 +9,7 @@ use std::path::Path;
 use nix::unistd::{Gid, Uid, chown};
 use rand::RngExt;
 
+use crate::config::service::step::Prepare;
 use crate::sys::read;
 use crate::sys::replace::replace;
 
@@ -17,7 +18,8 @@ const STALE: [&str; 3] = ["/run/dbus/pid", "/tmp/.X0-lock", "/tmp/.X1-lock"];
 
 /// Creates everything; each failure is reported and the rest is still done. Only a missing runtime folder is an error:
 /// nothing of the desktop works without it, and much works without the other folders.
-pub(super) fn run(runtime_dir: &Path, home: &Path, uid: u32, gid: u32) -> Result<(), String> {
+pub(super) fn run(Prepare { runtime_dir, home, uid, gid }: &Prepare) -> Result<(), String> {
+    let (uid, gid) = (*uid, *gid);
     let attempt = |what: &str, result: io::Result<()>| {
         if let Err(error) = result {
             eprintln!("{what}: {error}");

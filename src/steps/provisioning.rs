@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Uid;
 
 use crate::config::env::Variables;
+use crate::config::service::step::Provisioning;
 use crate::config::{Environment, Provider};
 
 use super::appended;
@@ -25,8 +26,8 @@ const LOG: &str = "/var/log/portal/provisioning.log";
 /// In the workspace: if this file exists, the script does not run again.
 const LOCK: &str = ".update_lock";
 
-/// Runs the script that the environment names, or else the first of `mounted` that exists. Returns the exit code.
-pub(super) fn run(run_dir: &Path, log_dir: &Path, user: &str, mounted: &[&str]) -> Result<i32, String> {
+/// Runs the script that the environment names, or else the first of the step's files that exists. Returns the exit code.
+pub(super) fn run(step: &Provisioning) -> Result<i32, String> {
     let env = Environment::of_process(&[], &mut Vec::new());
     let vars = &env.vars;
     let marks = Marks::of(Provider::of(&env.raw).is_vast(), Path::new("/"), vars.workspace.folder());
@@ -36,11 +37,11 @@ pub(super) fn run(run_dir: &Path, log_dir: &Path, user: &str, mounted: &[&str]) 
     }
     let root = Uid::effective().is_root();
     if root {
-        link_log(&log_dir.join("provisioning.log"), LOG.as_ref());
+        link_log(&step.log_dir.join("provisioning.log"), LOG.as_ref());
     }
     marks.begin();
-    let person = person(vars, marks.vast, user);
-    let result = person.and_then(|person| provision(vars, &person, run_dir, mounted));
+    let person = person(vars, marks.vast, &step.user);
+    let result = person.and_then(|person| provision(vars, &person, step));
     if root {
         // Scripts install libraries; programs that the user starts must be able to find them.
         if let Err(error) = command::run(&mut command::program("/sbin/ldconfig"), Some(LDCONFIG)) {
@@ -54,8 +55,8 @@ pub(super) fn run(run_dir: &Path, log_dir: &Path, user: &str, mounted: &[&str]) 
 /// Time limit of `ldconfig`.
 const LDCONFIG: std::time::Duration = std::time::Duration::from_secs(120);
 
-fn provision(vars: &Variables, person: &Person, run_dir: &Path, mounted: &[&str]) -> Result<i32, String> {
-    let source = source(vars.provisioning_script.as_deref(), mounted)?;
+fn provision(vars: &Variables, person: &Person, step: &Provisioning) -> Result<i32, String> {
+    let source = source(vars.provisioning_script.as_deref(), &step.files)?;
     let shown = source.shown();
     println!("{shown}");
     if person.is_other() {
@@ -64,7 +65,7 @@ fn provision(vars: &Variables, person: &Person, run_dir: &Path, mounted: &[&str]
     let ended = command::until_told(async {
         let told = |error: String| format!("{shown}: {error}");
         let script = Script::get(&source, &Limits::default()).await.map_err(told)?;
-        let copy = run_dir.join("scripts/provisioning.sh");
+        let copy = step.run_dir.join("scripts/provisioning.sh");
         let file = script::place(&script, &source, copy, person.ids)?;
         runner::run(&script, &file, person, vars.workspace.folder(), None).await.map_err(told)
     });
@@ -76,14 +77,13 @@ fn provision(vars: &Variables, person: &Person, run_dir: &Path, mounted: &[&str]
     ended
 }
 
-fn source(asked: Option<&str>, mounted: &[&str]) -> Result<Source, String> {
+fn source(asked: Option<&str>, files: &[PathBuf]) -> Result<Source, String> {
     match asked {
         Some(text) => Source::parse(text).map_err(|error| format!("PROVISIONING_SCRIPT: {error}")),
-        None => {
-            mounted.iter().map(PathBuf::from).find(|path| path.exists()).map(Source::Local).ok_or_else(|| {
-                format!("PROVISIONING_SCRIPT is not set, and nothing is at {}", mounted.join(" or "))
-            })
-        }
+        None => files.iter().find(|path| path.exists()).cloned().map(Source::Local).ok_or_else(|| {
+            let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+            format!("PROVISIONING_SCRIPT is not set, and nothing is at {}", files.join(" or "))
+        }),
     }
 }
 
@@ -195,10 +195,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("b.sh");
         fs::write(&file, "").unwrap();
-        let (missing, there) = ("/no/such/file.sh", file.to_str().unwrap());
-        let local = |path: &str| Ok(Source::Local(path.into()));
-        assert_eq!(source(None, &[missing, there]), local(there));
-        assert_eq!(source(Some("/x.sh"), &[there]), local("/x.sh"));
+        let (missing, there) = (PathBuf::from("/no/such/file.sh"), file);
+        let local = |path: &Path| Ok(Source::Local(path.into()));
+        assert_eq!(source(None, &[missing.clone(), there.clone()]), local(&there));
+        assert_eq!(source(Some("/x.sh"), &[there.clone()]), local("/x.sh".as_ref()));
         assert!(source(None, &[missing]).unwrap_err().contains("nothing is at /no/such/file.sh"));
         let told = source(Some("ftp://a/b"), &[there]).unwrap_err();
         assert!(told.contains("PROVISIONING_SCRIPT: it begins with \"ftp:\""), "{told}");

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use nix::unistd::User;
 
+use crate::config::service::step::SshKeys;
 use crate::facts::account::is_mounted;
 use crate::facts::ssh_keys::{ENOUGH, Line, line, unescaped};
 use crate::sys::replace::replace;
@@ -33,10 +34,10 @@ const NAMED: usize = 5;
 /// The user that the SSH server runs as before a login.
 const SEPARATED: &str = "sshd";
 
-/// Reads all sources: files, and the variables in `values` with their names.
-pub(super) fn run(run_dir: &Path, user: &str, home: &Path, values: [(&str, &str); 3]) -> Result<(), String> {
+/// Reads all sources: files and variables.
+pub(super) fn run(SshKeys { run_dir, user, home, variables }: &SshKeys) -> Result<(), String> {
     let mut given = Keys::default();
-    for (name, value) in values {
+    for (name, value) in variables {
         given.add(name, &unescaped(value));
     }
     given.add_file(MOUNTED.as_ref());
@@ -49,7 +50,7 @@ pub(super) fn run(run_dir: &Path, user: &str, home: &Path, values: [(&str, &str)
     let mut changed = false;
     let own = |file: &str, keys: &Keys| write_if_new(&folder.join(file), &keys.text(), 0o644);
     DirBuilder::new().recursive(true).mode(0o755).create(&folder).map_err(|error| at(&folder, &error))?;
-    for (name, keys) in [("root", &there), (user, &users)] {
+    for (name, keys) in [("root", &there), (user.as_str(), &users)] {
         // The desktop runs as root: both are the same.
         let keys = if user == "root" { &users } else { keys };
         changed |= own(name, keys).map_err(|error| at(&folder.join(name), &error))?;

@@ -15,8 +15,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::config::service::step;
+
 use super::command::{program, run as run_program};
-use volume::{Access, Asked, Volume};
+use volume::{Access, Volume};
 
 /// The file in the workspace that says that the workspace is not a volume.
 const WARNING: &str = "WARNING-NO-MOUNT.txt";
@@ -40,8 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sets up the workspace. Each failure is reported once and the rest is still done; only a folder that cannot be a
 /// workspace at all is an error.
-pub(super) fn run(asked: Asked<'_>, acl: bool) -> Result<(), String> {
-    make(&Volume::of(asked)?, acl)
+pub(super) fn run(step: &step::Workspace) -> Result<(), String> {
+    make(&Volume::of(&step.workspace)?, !step.skip_acl)
 }
 
 fn make(volume: &Volume, acl: bool) -> Result<(), String> {

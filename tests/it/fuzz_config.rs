@@ -25,6 +25,8 @@ const NEXT: &str = "#### ";
 const KEYS: &[&str] = &[
     "command",
     "step",
+    "step.name",
+    "step.uid",
     "description",
     "aliases",
     "type",
@@ -317,7 +319,7 @@ fn shipped() -> Vec<String> {
     let mut all: Vec<String> = texts.iter().map(one).collect();
     all.extend(texts.windows(3).map(|three| three.iter().map(one).collect()));
     all.push(format!("{NEXT}a\ncommand = [\"true\"]\n{NEXT}b\ncommand = [\"true\"]\nneeds = [\"a\"]\n"));
-    all.push(format!("{NEXT}x\ncommand = [\"true\"]\nneeds = [\"y\"]\n{NEXT}y\nstep = [\"prepare\"]\n"));
+    all.push(format!("{NEXT}x\ncommand = [\"true\"]\nneeds = [\"y\"]\n{NEXT}y\nstep = {{ name = \"x-keys\", display = \":0\" }}\n"));
     all
 }
 

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use nix::unistd::{Gid, Uid, setegid, seteuid};
 
+use crate::config::service::step::AccountSpec;
 use crate::facts::account::usual_home;
 use crate::steps::command;
 use crate::steps::workspace::{room, volume};
 use crate::sys::read;
 
 use super::lists;
-use super::wanted::Wanted;
 
 /// Time limit of a program that works on a volume.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,10 +28,10 @@ const COPYING: Duration = Duration::from_secs(120);
 const SKELETON: [&str; 3] = [".bash_logout", ".bashrc", ".profile"];
 
 /// Makes the home usable. The error says why the user cannot use it.
-pub(super) fn ensure(wanted: &Wanted<'_>) -> Result<(), String> {
+pub(super) fn ensure(wanted: &AccountSpec) -> Result<(), String> {
     let home = &wanted.home;
     let at = |error: io::Error| format!("{}: {error}", home.display());
-    let usual = usual_home(wanted.name);
+    let usual = usual_home(&wanted.name);
     if *home == usual {
         // A link to a workspace that no longer exists is removed.
         if fs::symlink_metadata(home).is_ok_and(|found| found.is_symlink()) {
@@ -66,7 +66,7 @@ pub(super) fn ensure(wanted: &Wanted<'_>) -> Result<(), String> {
 }
 
 /// Files made in the home get the group by which users share the workspace.
-fn share(home: &Path, wanted: &Wanted<'_>) {
+fn share(home: &Path, wanted: &AccountSpec) {
     let Ok(folder) = read::folder(home) else { return };
     let Ok(found) = folder.metadata() else { return };
     if found.uid() == wanted.uid && found.mode() & 0o2000 == 0 {
@@ -75,10 +75,10 @@ fn share(home: &Path, wanted: &Wanted<'_>) {
 }
 
 /// Creates a folder for the user; an existing folder that belongs to root is given to the user.
-fn folder(folder: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
+fn folder(folder: &Path, wanted: &AccountSpec) -> Result<(), String> {
     let at = |error: io::Error| format!("{}: {error}", folder.display());
     // No folder is made or given away behind a link in the workspace: other users may have put the link there.
-    let elsewhere = folder.starts_with(wanted.workspace) && !room::is_inside(wanted.workspace, folder);
+    let elsewhere = folder.starts_with(&wanted.workspace) && !room::is_inside(&wanted.workspace, folder);
     let found = match fs::metadata(folder) {
         Ok(found) => found,
         Err(_) if elsewhere => {
@@ -107,7 +107,7 @@ fn folder(folder: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
 
 /// Gives a folder to the user. A folder of root: only the folder itself. A folder of another owner in the container's
 /// own files: also everything of that owner in it, because the owner was the same user with another uid.
-fn own(folder: &Path, found: &Metadata, wanted: &Wanted<'_>) {
+fn own(folder: &Path, found: &Metadata, wanted: &AccountSpec) {
     let on_volume = fs::metadata("/").is_ok_and(|root| root.dev() != found.dev());
     let linked = fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_symlink());
     if linked {
@@ -128,7 +128,7 @@ fn own(folder: &Path, found: &Metadata, wanted: &Wanted<'_>) {
 
 /// Whether the user can write in a folder. A program runs as the user to find out only where owner and mode do not
 /// tell.
-fn writable(folder: &Path, wanted: &Wanted<'_>) -> bool {
+fn writable(folder: &Path, wanted: &AccountSpec) -> bool {
     let owned =
         fs::metadata(folder).is_ok_and(|found| found.uid() == wanted.uid && found.mode() & 0o300 == 0o300);
     let mut test = command::program_of(wanted.uid, wanted.gid, "test");
@@ -137,7 +137,7 @@ fn writable(folder: &Path, wanted: &Wanted<'_>) -> bool {
 }
 
 /// Makes `usual` a link to the home. Files there are copied if the home lacks them; the old folder is kept beside it.
-fn link(usual: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
+fn link(usual: &Path, wanted: &AccountSpec) -> Result<(), String> {
     let home = &wanted.home;
     let at = |error: io::Error| format!("{}: {error}", usual.display());
     match fs::symlink_metadata(usual) {
@@ -172,7 +172,7 @@ fn link(usual: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
 }
 
 /// Adds the usual files and links to a home. What cannot be made is reported and skipped.
-fn furnish(wanted: &Wanted<'_>) {
+fn furnish(wanted: &AccountSpec) {
     let home = &wanted.home;
     for name in SKELETON {
         let (from, to) = (Path::new("/etc/skel").join(name), home.join(name));
@@ -186,7 +186,7 @@ fn furnish(wanted: &Wanted<'_>) {
     }
     // If `Desktop` is a link, the user wants it elsewhere: no links are made in it.
     let is_folder = fs::symlink_metadata(&desktop).is_ok_and(|found| found.is_dir());
-    for target in [wanted.workspace, &usual_home(wanted.name)] {
+    for target in [&wanted.workspace, &usual_home(&wanted.name)] {
         let link = desktop.join(target.file_name().unwrap_or(OsStr::new("workspace")));
         if is_folder && fs::symlink_metadata(&link).is_err() {
             tell(&link, symlink(target, &link));
@@ -202,6 +202,8 @@ fn tell(path: &Path, result: io::Result<()>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -212,15 +214,15 @@ mod tests {
         fs::create_dir_all(theirs.join("bob")).unwrap();
         symlink(&theirs, workspace.join("home")).unwrap();
         let owner = fs::metadata(&theirs).unwrap().uid();
-        let wanted = Wanted {
-            name: "ada",
+        let wanted = AccountSpec {
+            name: "ada".to_owned(),
             uid: 4321,
             gid: 4321,
             home: workspace.join("home/ada"),
-            shell: "/bin/sh",
+            shell: "/bin/sh".to_owned(),
             groups: Vec::new(),
-            devices: Vec::new(),
-            workspace: &workspace,
+            devices: BTreeMap::new(),
+            workspace: workspace.clone(),
         };
         let told = folder(&wanted.home, &wanted).unwrap_err();
         assert!(told.contains("leads out of the workspace") && !theirs.join("ada").exists(), "{told}");

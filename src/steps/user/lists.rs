@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
-use super::wanted::Wanted;
+use crate::config::service::step::AccountSpec;
 use crate::steps::command;
 use crate::sys::read;
 
@@ -29,26 +29,26 @@ const HOLDERS: [&str; 9] =
     ["useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "vipw", "chpasswd", "passwd"];
 
 /// Corrects name, ids and shell. Returns whether anything changed.
-pub(super) fn ids(wanted: &Wanted<'_>) -> Result<bool, String> {
+pub(super) fn ids(wanted: &AccountSpec) -> Result<bool, String> {
     let mut changed = main_group(wanted)?;
-    let (name, uid, gid) = (wanted.name, wanted.uid.to_string(), wanted.gid.to_string());
+    let (name, uid, gid) = (&wanted.name, wanted.uid.to_string(), wanted.gid.to_string());
     let home = wanted.home.display().to_string();
     match user(name)? {
         None => {
             // A password that cannot be typed: for accounts that are locked with '!' sshd accepts no keys.
             let made = ["--no-create-home", "--no-user-group", "--non-unique", "--password", "*"];
-            let more = ["--home-dir", &home, "--shell", wanted.shell, "--uid", &uid, "--gid", &gid, name];
+            let more = ["--home-dir", &home, "--shell", &wanted.shell, "--uid", &uid, "--gid", &gid, name];
             program("useradd", &[&made[..], &more].concat())?;
             changed = true;
         }
         Some(there) if there.uid.as_raw() != wanted.uid || there.gid.as_raw() != wanted.gid => {
             let ids =
-                ["--non-unique", "--uid", &uid, "--gid", &gid, "--home", NOWHERE, "--shell", wanted.shell];
+                ["--non-unique", "--uid", &uid, "--gid", &gid, "--home", NOWHERE, "--shell", &wanted.shell];
             program("usermod", &[&ids[..], &[name]].concat())?;
             changed = true;
         }
-        Some(there) if there.shell != Path::new(wanted.shell) => {
-            program("usermod", &["--shell", wanted.shell, name])?;
+        Some(there) if there.shell != Path::new(&wanted.shell) => {
+            program("usermod", &["--shell", &wanted.shell, name])?;
             changed = true;
         }
         Some(_) => {}
@@ -57,16 +57,16 @@ pub(super) fn ids(wanted: &Wanted<'_>) -> Result<bool, String> {
 }
 
 /// Corrects the home folder in `/etc/passwd`.
-pub(super) fn home(wanted: &Wanted<'_>, home: &Path) -> Result<bool, String> {
-    if user(wanted.name)?.is_some_and(|there| there.dir == home) {
+pub(super) fn home(wanted: &AccountSpec, home: &Path) -> Result<bool, String> {
+    if user(&wanted.name)?.is_some_and(|there| there.dir == home) {
         return Ok(false);
     }
-    program("usermod", &["--home", &home.display().to_string(), wanted.name])?;
+    program("usermod", &["--home", &home.display().to_string(), &wanted.name])?;
     Ok(true)
 }
 
 /// Adds the account to the groups it should be a member of.
-pub(super) fn groups(wanted: &Wanted<'_>) -> Result<bool, String> {
+pub(super) fn groups(wanted: &AccountSpec) -> Result<bool, String> {
     let mut changed = false;
     let mut ids: Vec<Gid> = Vec::new();
     for (id, name) in &wanted.devices {
@@ -85,7 +85,7 @@ pub(super) fn groups(wanted: &Wanted<'_>) -> Result<bool, String> {
             _ => {}
         }
     }
-    let member = CString::new(wanted.name).ok();
+    let member = CString::new(wanted.name.as_str()).ok();
     let member =
         member.and_then(|name| getgrouplist(&name, Gid::from_raw(wanted.gid)).ok()).unwrap_or_default();
     ids.retain(|id| !member.contains(id));
@@ -94,20 +94,20 @@ pub(super) fn groups(wanted: &Wanted<'_>) -> Result<bool, String> {
     if names.is_empty() {
         return Ok(changed);
     }
-    program("usermod", &["--append", "--groups", &names.join(","), wanted.name])?;
+    program("usermod", &["--append", "--groups", &names.join(","), &wanted.name])?;
     Ok(true)
 }
 
 /// Makes sure that the main group has a name.
-fn main_group(wanted: &Wanted<'_>) -> Result<bool, String> {
+fn main_group(wanted: &AccountSpec) -> Result<bool, String> {
     let id = wanted.gid.to_string();
     if group_of(wanted.gid)? {
         return Ok(false);
     }
-    match Group::from_name(wanted.name) {
+    match Group::from_name(&wanted.name) {
         // It was the account's own group with another number.
-        Ok(Some(_)) => program("groupmod", &["--gid", &id, wanted.name])?,
-        _ => program("groupadd", &["--gid", &id, wanted.name])?,
+        Ok(Some(_)) => program("groupmod", &["--gid", &id, &wanted.name])?,
+        _ => program("groupadd", &["--gid", &id, &wanted.name])?,
     }
     Ok(true)
 }
@@ -125,7 +125,7 @@ fn named(id: u32, name: &str) -> Result<bool, String> {
 
 /// A look-up by uid returns the first entry with that uid: where other accounts have the same uid, ours must come
 /// first.
-fn first_of_its_id(wanted: &Wanted<'_>) -> Result<bool, String> {
+fn first_of_its_id(wanted: &AccountSpec) -> Result<bool, String> {
     let first = User::from_uid(Uid::from_raw(wanted.uid)).map_err(|error| format!("/etc/passwd: {error}"))?;
     if first.is_some_and(|first| first.name == wanted.name) {
         return Ok(false);
@@ -134,13 +134,13 @@ fn first_of_its_id(wanted: &Wanted<'_>) -> Result<bool, String> {
     // seconds.
     let editor = "f() { { grep \"^$NAME:\" \"$1\"; grep -v \"^$NAME:\" \"$1\"; } >\"$1.new\" && cat \"$1.new\" >\"$1\" \
                   && touch -d yesterday \"$1\"; rm -f \"$1.new\"; }; f";
-    edit("vipw", &[], &[("VISUAL", editor), ("NAME", wanted.name)])?;
+    edit("vipw", &[], &[("VISUAL", editor), ("NAME", &wanted.name)])?;
     Ok(true)
 }
 
 /// Gives everything in `folder` that belongs to `old` to the account, except what is on other file systems. The folder
 /// itself is changed last, so that a run that was killed halfway is repeated.
-pub(super) fn give(folder: &Path, old: u32, wanted: &Wanted<'_>) -> std::io::Result<()> {
+pub(super) fn give(folder: &Path, old: u32, wanted: &AccountSpec) -> std::io::Result<()> {
     let top = fs::symlink_metadata(folder)?;
     if top.is_dir() {
         for entry in fs::read_dir(folder)? {

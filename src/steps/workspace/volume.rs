@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, setegid, seteuid};
 
+use crate::config::service::step::WorkspaceKeys;
 use crate::facts::Workspace;
 
 /// The owner of the workspace if neither variables nor the volume name one.
 const PERSON: u32 = 1000;
-
-/// The values of `WORKSPACE`, `WORKSPACE_MOUNTED`, `WORKSPACE_UID` and `WORKSPACE_GID`; an empty text is unset.
-pub(in crate::steps) type Asked<'a> = [&'a str; 4];
 
 /// The workspace, examined without writing to it.
 #[derive(Debug)]
@@ -32,18 +30,13 @@ pub(in crate::steps) struct Volume {
 
 impl Volume {
     /// Examines the workspace. The error says why it cannot be used, and what to do.
-    pub fn of([folder, mounted, uid, gid]: Asked<'_>) -> Result<Self, String> {
-        let number = |text: &str| match text {
-            "" => Ok(None),
-            text => crate::steps::arguments::number(text).map(Some),
-        };
-        let (uid, gid) = (number(uid)?, number(gid)?);
+    pub fn of(WorkspaceKeys { folder, mounted, uid, gid }: &WorkspaceKeys) -> Result<Self, String> {
         let Workspace { path, volume, owner, trouble, read_only } =
-            Workspace::probe(folder.as_ref(), mounted.eq_ignore_ascii_case("force"));
+            Workspace::probe(folder, mounted.eq_ignore_ascii_case("force"));
         match trouble {
             Some(trouble) if !read_only => Err(trouble),
             _ => Ok(Self {
-                owner: owner_to_be(volume.as_ref().and(owner), (uid, gid)),
+                owner: owner_to_be(volume.as_ref().and(owner), (*uid, *gid)),
                 path,
                 kind: volume,
                 found: owner,
@@ -187,10 +180,11 @@ mod tests {
     #[test]
     fn new_files_and_folders_belong_to_the_owner() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().to_str().unwrap();
         let (uid, gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());
         let ids = if uid == 0 { (4321, 4322) } else { (uid, gid) };
-        let volume = Volume::of([path, "", &ids.0.to_string(), &ids.1.to_string()]).unwrap();
+        let folder = dir.path().to_owned();
+        let keys = WorkspaceKeys { folder, uid: Some(ids.0), gid: Some(ids.1), ..WorkspaceKeys::default() };
+        let volume = Volume::of(&keys).unwrap();
         let access = volume.try_out().unwrap();
         assert!(access.root && access.owners && access.modes, "{access:?}");
         access.folder(&dir.path().join("a/b")).unwrap();
@@ -200,6 +194,5 @@ mod tests {
             assert_eq!((found.uid(), found.gid()), ids, "{name}");
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left there");
-        assert!(Volume::of([path, "", "x", ""]).unwrap_err().contains("'x' is not an id"));
     }
 }
