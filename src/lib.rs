@@ -89,7 +89,8 @@
 //! - a command: its words in `cli/args.rs`, its work in a file of `cli`; `desktopd status`: `cli/status.rs`, its first
 //!   line and sentences in `observe/sight.rs`.
 //! - limits of connections, in number and in bytes: `gateway/limits.rs`.
-//! - a boot step: its work in a file of `steps`, its unit in a file of `config/services`.
+//! - a boot step: its work in a file of `steps`, its keys in `config/service/step.rs`, its unit in a file of
+//!   `config/services`.
 //!
 //! # Glossary
 //!
