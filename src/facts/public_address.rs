@@ -7,11 +7,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::sys::errno::chain;
+use crate::sys::http;
+
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest answer, in bytes; an address is shorter.
-const LONGEST: usize = 256;
+const LONGEST: u64 = 256;
 
 /// The first wait before a retry, doubled each time, and the number of retries: a network that comes up late does so
 /// within minutes.
@@ -71,36 +74,17 @@ impl PublicAddress {
 }
 
 async fn ask(url: &str) -> Result<IpAddr, String> {
-    // The first installed provider stays; all parts of this program install this one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .user_agent(concat!("desktopd/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| chain(&error))?;
+    let client = http::client(|client| client.timeout(PATIENCE))?;
     let told = |error: reqwest::Error| chain(&error.without_url());
-    let mut response =
+    let response =
         client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(told)?;
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(told)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > LONGEST {
-            return Err("the answer is longer than an address".to_owned());
-        }
-    }
+    let body = http::body(response, LONGEST).await.map_err(told)?;
+    let body = body.ok_or("the answer is longer than an address")?;
     let text = String::from_utf8_lossy(&body);
     let address: Option<IpAddr> = text.trim().parse().ok();
     address
         .filter(|address| !address.is_loopback() && !address.is_unspecified() && !address.is_multicast())
         .ok_or_else(|| format!("\"{}\" is not a public address", text.trim().escape_default()))
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[cfg(test)]
@@ -152,7 +136,7 @@ mod tests {
         for (body, expected) in [
             (answer("<html>"), "\"<html>\" is not a public address"),
             (answer("127.0.0.1"), "\"127.0.0.1\" is not a public address"),
-            (answer(&"1".repeat(LONGEST + 1)), "longer than an address"),
+            (answer(&"1".repeat(257)), "longer than an address"),
             ("HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "503"),
             ("garbage", "EXTERNAL_IP_URL=http://127.0.0.1:"),
         ] {

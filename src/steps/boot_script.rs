@@ -7,10 +7,8 @@
 use crate::config::Environment;
 use crate::config::service::step::BootScript;
 
-use super::command;
 use super::fetch::{Limits, Source};
-use super::runner::{self, Person};
-use super::script::{self, Script};
+use super::runner::{Job, Person};
 
 /// vast.ai's own boot script. Many boot scripts of users call it at their end.
 const DEFAULT: &str = "/opt/instance-tools/bin/boot_default.sh";
@@ -22,12 +20,10 @@ pub(super) fn run(BootScript { run_dir, copy: keep }: &BootScript) -> Result<i32
     let asked = Source::parse(address).map_err(|error| format!("BOOT_SCRIPT: {error}"))?;
     let kept = Source::Local(keep.clone());
     let source = if keep.exists() { &kept } else { &asked };
-    let shown = source.shown();
-    println!("{shown}");
-    command::until_told(async {
-        let told = |error: String| format!("BOOT_SCRIPT: {shown}: {error}");
-        let script = Script::get(source, &Limits::default()).await.map_err(told)?;
-        let person = Person::own();
+    let (copy, person) = (run_dir.join("scripts/boot.sh"), Person::own());
+    let limits = Limits::default();
+    let job = Job { source, limits: &limits, copy, person: &person, folder: "/".as_ref() };
+    job.perform("BOOT_SCRIPT: ", |script| {
         if *source == asked
             && let Err(error) = script.save(keep, person.ids)
         {
@@ -36,9 +32,7 @@ pub(super) fn run(BootScript { run_dir, copy: keep }: &BootScript) -> Result<i32
         if contains(&script.text, DEFAULT.as_bytes()) {
             eprintln!("it names {DEFAULT}: that is not needed, because desktopd already does its work");
         }
-        let lies = if keep.exists() { &kept } else { source };
-        let file = script::place(&script, lies, run_dir.join("scripts/boot.sh"), person.ids)?;
-        runner::run(&script, &file, &person, "/".as_ref(), None).await.map_err(told)
+        keep.exists().then(|| kept.clone())
     })
 }
 

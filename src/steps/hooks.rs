@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::Environment;
 use crate::config::service::step::{self, HookFolder};
+use crate::sys::env_file::{entries, of_entries};
 use crate::sys::read;
 
 use super::command::{self, Running};
@@ -40,9 +41,16 @@ pub(super) fn run(step: &step::Hooks) -> Result<(), String> {
     let room = step.run_dir.join("hooks");
     let left = command::until_told(async {
         let talk = prepare(&room).map_err(|error| format!("{}: {error}", room.display()))?;
-        Ok(Shells { room: &room, hooks: &hooks, limit: step.limit, env: began.clone(), next: 0 }
-            .run(talk)
-            .await)
+        Ok(Shells {
+            room: &room,
+            hooks: &hooks,
+            limit: step.limit,
+            env: began.clone(),
+            next: 0,
+            current: None,
+        }
+        .run(talk)
+        .await)
     });
     // The folder contains an environment, which may have secrets.
     let _ = fs::remove_dir_all(&room);
@@ -51,8 +59,8 @@ pub(super) fn run(step: &step::Hooks) -> Result<(), String> {
         eprintln!("{told}");
     }
     let file = step.run_dir.join("hook-environment");
-    let bytes = environment::bytes(&left);
-    let before = read::bytes(&file, MOST_LEFT).unwrap_or_else(|_| environment::bytes(&began));
+    let bytes = entries(&left);
+    let before = read::bytes(&file, MOST_LEFT).unwrap_or_else(|_| entries(&began));
     if bytes != before {
         let own = (nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw());
         script::write(&file, &bytes, 0o600, own).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -109,6 +117,8 @@ struct Shells<'a> {
     env: Variables,
     /// The next script to run.
     next: usize,
+    /// The script that runs now.
+    current: Option<usize>,
 }
 
 impl Shells<'_> {
@@ -134,101 +144,92 @@ impl Shells<'_> {
         bash.args(self.hooks[self.next..].iter().map(|hook| &hook.file));
         bash.env_clear().envs(&self.env).env("TERM", "dumb").current_dir("/");
         let mut running = Running::start(&mut bash).map_err(|error| format!("/bin/bash: {error}"))?;
-        let mut current: Option<usize> = None;
-        let (mut warn, mut end) = (Instant::now() + self.limit, Instant::now() + self.limit);
-        let mut warned = false;
+        self.current = None;
+        let (warning, limit) = (self.limit / 5 * 4, self.limit);
+        let (mut began, mut warned) = (Instant::now(), false);
         let status = loop {
             tokio::select! {
-                line = talk.next_line() => match self.hear(line.ok().flatten().as_deref(), &mut current) {
-                    Heard::Begin => {
-                        warn = Instant::now() + self.limit / 5 * 4;
-                        end = Instant::now() + self.limit;
-                        warned = false;
-                    }
+                line = talk.next_line() => match self.hear(&line.ok().flatten().unwrap_or_default()) {
+                    Heard::Begin => (began, warned) = (Instant::now(), false),
                     Heard::Nothing => {}
                     Heard::Done => break None,
                 },
                 status = running.ended() => break Some(status),
-                () = sleep_until(warn), if !warned => {
+                () = sleep_until(began + warning), if !warned => {
                     warned = true;
-                    println!("{}: it has run for {:?}, and is ended after {:?}", self.name(current), self.limit / 5 * 4, self.limit);
+                    println!("{}: it has run for {warning:?}, and is ended after {limit:?}", self.name());
                 }
-                () = sleep_until(end) => {
+                () = sleep_until(began + limit) => {
                     drop(running);
                     self.keep();
-                    self.mark(current);
-                    return Err(format!("{}: it took longer than {:?} and was ended", self.name(current), self.limit));
+                    return Err(format!("{}: it took longer than {limit:?} and was ended", self.name()));
                 }
             }
         };
         let mut done = status.is_none();
         if done {
             // Its last message has arrived; the rest takes no time, unless a script delays the end of the shell.
-            let _ = timeout(self.limit, running.ended()).await;
+            let _ = timeout(limit, running.ended()).await;
         }
         while !done && let Ok(Ok(Some(line))) = timeout(ECHO, talk.next_line()).await {
-            done = matches!(self.hear(Some(&line), &mut current), Heard::Done);
+            done = matches!(self.hear(&line), Heard::Done);
         }
         self.keep();
-        self.mark(current);
         let Some(status) = status.filter(|_| !done) else { return Ok(()) };
-        let how = status.map_or_else(|error| error.to_string(), command::told);
+        let how = status.map_or_else(|error| error, command::told);
         Err(format!(
             "{}: {how}, and the shell ended with it; the next scripts run in a new shell",
-            self.name(current)
+            self.name()
         ))
     }
 
-    fn hear(&mut self, line: Option<&str>, current: &mut Option<usize>) -> Heard {
-        match line.and_then(|line| line.split(' ').next()) {
-            Some("begin") => {
+    fn hear(&mut self, line: &str) -> Heard {
+        let (word, code) = line.split_once(' ').unwrap_or((line, "0"));
+        match word {
+            "begin" => {
                 // The script before this one left the driver's loop by `continue`.
-                self.mark(*current);
-                *current = Some(self.next);
+                self.mark();
+                self.current = Some(self.next);
                 self.next += 1;
                 Heard::Begin
             }
-            Some("end") => {
-                let code = line.and_then(|line| line.split_once(' ')).map_or("0", |(_, code)| code);
+            "end" => {
                 if code != "0" {
-                    eprintln!("{}: its last command ended with code {code}", self.name(*current));
+                    eprintln!("{}: its last command ended with code {code}", self.name());
                 }
-                self.mark(current.take());
+                self.mark();
+                self.current = None;
                 Heard::Nothing
             }
-            Some("done") => Heard::Done,
+            "done" => Heard::Done,
             _ => Heard::Nothing,
         }
     }
 
-    fn name(&self, current: Option<usize>) -> String {
-        current
-            .and_then(|at| self.hooks.get(at))
-            .map_or_else(|| "bash".to_owned(), |hook| hook.file.display().to_string())
+    fn hook(&self) -> Option<&Hook> {
+        self.hooks.get(self.current?)
     }
 
-    /// Takes over the environment that a shell saved last, if it saved any.
+    fn name(&self) -> String {
+        self.hook().map_or_else(|| "bash".to_owned(), |hook| hook.file.display().to_string())
+    }
+
+    /// Marks the script that ran last, and takes over the environment that a shell saved last, if it saved any.
     fn keep(&mut self) {
-        for turn in (1..=self.hooks.len()).rev() {
-            match read::bytes(&self.left(turn), MOST_LEFT) {
-                Ok(bytes) if !bytes.is_empty() => {
-                    self.env = environment::read(&bytes);
-                    break;
-                }
-                _ => {}
-            }
+        self.mark();
+        let files: Vec<_> =
+            (1..=self.hooks.len()).map(|turn| self.room.join(format!("left.{turn}"))).collect();
+        let mut saved = files.iter().rev().filter_map(|file| read::bytes(file, MOST_LEFT).ok());
+        if let Some(bytes) = saved.find(|bytes| !bytes.is_empty()) {
+            self.env = of_entries(&bytes).into_iter().collect();
         }
-        for turn in 1..=self.hooks.len() {
-            let _ = fs::remove_file(self.left(turn));
+        for file in files {
+            let _ = fs::remove_file(file);
         }
     }
 
-    fn left(&self, turn: usize) -> PathBuf {
-        self.room.join(format!("left.{turn}"))
-    }
-
-    fn mark(&self, current: Option<usize>) {
-        if let Some(mark) = current.and_then(|at| self.hooks.get(at)?.mark.as_ref()) {
+    fn mark(&self) {
+        if let Some(mark) = self.hook().and_then(|hook| hook.mark.as_ref()) {
             script::mark(mark);
         }
     }

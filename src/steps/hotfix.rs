@@ -5,10 +5,8 @@ use std::time::Duration;
 use crate::config::Environment;
 use crate::config::service::step::Hotfix;
 
-use super::command;
 use super::fetch::{Limits, Source};
-use super::runner::{self, Person};
-use super::script::{self, Script};
+use super::runner::{Job, Person};
 
 /// The whole boot waits for this download.
 const LIMITS: Limits = Limits {
@@ -25,13 +23,7 @@ pub(super) fn run(Hotfix { run_dir }: &Hotfix) -> Result<i32, String> {
     let env = Environment::of_process(&[], &mut Vec::new());
     let Some(address) = &env.vars.hotfix_script else { return Ok(0) };
     let source = Source::parse(address).map_err(|error| format!("HOTFIX_SCRIPT: {error}"))?;
-    let shown = source.shown();
-    println!("{shown}");
-    command::until_told(async {
-        let told = |error: String| format!("HOTFIX_SCRIPT: {shown}: {error}");
-        let script = Script::get(&source, &LIMITS).await.map_err(told)?;
-        let person = Person::own();
-        let file = script::place(&script, &source, run_dir.join("scripts/hotfix.sh"), person.ids)?;
-        runner::run(&script, &file, &person, "/".as_ref(), None).await.map_err(told)
-    })
+    let (copy, person) = (run_dir.join("scripts/hotfix.sh"), Person::own());
+    let job = Job { source: &source, limits: &LIMITS, copy, person: &person, folder: "/".as_ref() };
+    job.perform("HOTFIX_SCRIPT: ", |_| None)
 }

@@ -2,9 +2,8 @@
 //! volume could not be ended.
 
 mod appended;
-mod ask_bus;
-mod await_bus_name;
 mod boot_script;
+mod bus;
 mod command;
 mod desktop_settings;
 mod environment;
@@ -15,6 +14,7 @@ mod opt_sync;
 mod prepare;
 mod provisioning;
 mod replan;
+mod report;
 mod runner;
 mod script;
 mod ssh_keys;
@@ -42,8 +42,8 @@ pub const ASK_BUS: &str = "ask-bus";
 pub fn run(words: &[String]) -> Result<i32, String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        [AWAIT_BUS_NAME, bus, name] => await_bus_name::run(bus, name).map(|()| 0),
-        [ASK_BUS, bus, ref objects @ ..] => ask_bus::run(bus, objects).map(|()| 0),
+        [AWAIT_BUS_NAME, bus, name] => bus::wait_for(bus, name).map(|()| 0),
+        [ASK_BUS, bus, ref objects @ ..] => bus::ask(bus, objects).map(|()| 0),
         [name, keys, ref planned @ ..] => {
             let step = serde_json::from_str(keys).and_then(|keys| Step::new(name, keys));
             perform(step.map_err(|error| format!("{name}: {error}"))?, planned)

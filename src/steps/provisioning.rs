@@ -13,18 +13,25 @@ use nix::unistd::Uid;
 use crate::config::env::Variables;
 use crate::config::service::step::Provisioning;
 use crate::config::{Environment, Provider};
+use crate::sys::replace::remove;
 
 use super::appended;
 use super::command;
 use super::fetch::{Limits, Source};
-use super::runner::{self, Person};
-use super::script::{self, Script};
+use super::report::tell;
+use super::runner::{Job, Person};
+use super::script;
 
 /// Where vast.ai's portal and scripts look for its log.
 const LOG: &str = "/var/log/portal/provisioning.log";
 
 /// In the workspace: if this file exists, the script does not run again.
 const LOCK: &str = ".update_lock";
+
+/// In the root folder of vast.ai's machines: the state of the script.
+const RUNNING: &str = ".provisioning";
+const COMPLETE: &str = ".provisioning_complete";
+const FAILED: &str = ".provisioning_failed";
 
 /// Runs the script that the environment names, or else the first of the step's files that exists. Returns the exit code.
 pub(super) fn run(step: &Provisioning) -> Result<i32, String> {
@@ -44,7 +51,7 @@ pub(super) fn run(step: &Provisioning) -> Result<i32, String> {
     let result = person.and_then(|person| provision(vars, &person, step));
     if root {
         // Scripts install libraries; programs that the user starts must be able to find them.
-        if let Err(error) = command::run(&mut command::program("/sbin/ldconfig"), Some(LDCONFIG)) {
+        if let Err(error) = command::run(&mut command::program("/sbin/ldconfig"), LDCONFIG) {
             eprintln!("ldconfig: {error}");
         }
     }
@@ -57,18 +64,12 @@ const LDCONFIG: std::time::Duration = std::time::Duration::from_secs(120);
 
 fn provision(vars: &Variables, person: &Person, step: &Provisioning) -> Result<i32, String> {
     let source = source(vars.provisioning_script.as_deref(), &step.files)?;
-    let shown = source.shown();
-    println!("{shown}");
     if person.is_other() {
         appended::open(person.ids);
     }
-    let ended = command::until_told(async {
-        let told = |error: String| format!("{shown}: {error}");
-        let script = Script::get(&source, &Limits::default()).await.map_err(told)?;
-        let copy = step.run_dir.join("scripts/provisioning.sh");
-        let file = script::place(&script, &source, copy, person.ids)?;
-        runner::run(&script, &file, person, vars.workspace.folder(), None).await.map_err(told)
-    });
+    let copy = step.run_dir.join("scripts/provisioning.sh");
+    let (limits, folder) = (Limits::default(), vars.workspace.folder());
+    let ended = Job { source: &source, limits: &limits, copy, person, folder }.perform("", |_| None);
     if person.is_other() {
         for told in appended::collect() {
             println!("{told}");
@@ -96,51 +97,47 @@ fn person(vars: &Variables, vast: bool, user: &str) -> Result<Person, String> {
     }
 }
 
-/// The marker files that show whether the script has run.
+/// The marker files that show whether the script has run; only on vast.ai they are written.
 struct Marks {
     vast: bool,
-    running: PathBuf,
-    complete: PathBuf,
-    failed: PathBuf,
+    root: PathBuf,
     lock: PathBuf,
 }
 
 impl Marks {
     fn of(vast: bool, root: &Path, workspace: &Path) -> Self {
-        Self {
-            vast,
-            running: root.join(".provisioning"),
-            complete: root.join(".provisioning_complete"),
-            failed: root.join(".provisioning_failed"),
-            lock: workspace.join(LOCK),
-        }
+        Self { vast, root: root.to_owned(), lock: workspace.join(LOCK) }
     }
 
     /// Why the script must not run, if so.
     fn enough(&self) -> Option<String> {
+        let complete = self.root.join(COMPLETE);
         let (file, why) =
-            if self.vast { (&self.complete, "it was run before") } else { (&self.lock, "it must not run") };
+            if self.vast { (&complete, "it was run before") } else { (&self.lock, "it must not run") };
         let again = "to run it again, remove that file, then `desktopd restart provisioning`";
         file.exists().then(|| format!("{} exists: {why}; {again}", file.display()))
     }
 
     fn begin(&self) {
-        if self.vast {
-            script::mark(&self.running);
-        }
+        self.set(RUNNING, true);
     }
 
     fn end(&self, well: bool) {
-        if !self.vast {
-            return;
-        }
         if well {
-            script::mark(&self.complete);
-            script::unmark(&self.failed);
-        } else {
-            script::mark(&self.failed);
+            self.set(COMPLETE, true);
         }
-        script::unmark(&self.running);
+        self.set(FAILED, !well);
+        self.set(RUNNING, false);
+    }
+
+    /// A failure is reported.
+    fn set(&self, name: &str, there: bool) {
+        let file = self.root.join(name);
+        match (self.vast, there) {
+            (false, _) => {}
+            (true, true) => script::mark(&file),
+            (true, false) => tell(&file, remove(&file)),
+        }
     }
 }
 
@@ -150,9 +147,7 @@ fn link_log(log: &Path, place: &Path) {
         return;
     }
     let made = place.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| symlink(log, place));
-    if let Err(error) = made {
-        eprintln!("{}: {error}", place.display());
-    }
+    tell(place, made);
 }
 
 #[cfg(test)]

@@ -15,10 +15,9 @@ use std::time::Duration;
 use nix::unistd::User;
 
 use crate::config::service::step::SshKeys;
-use crate::facts::account::is_mounted;
 use crate::facts::ssh_keys::{ENOUGH, Line, line, unescaped};
 use crate::sys::replace::replace;
-use crate::sys::{read, with_timeout};
+use crate::sys::{mounts, read, with_timeout};
 
 use super::{command, replan};
 
@@ -41,14 +40,15 @@ pub(super) fn run(SshKeys { run_dir, user, home, variables }: &SshKeys) -> Resul
         given.add(name, &unescaped(value));
     }
     given.add_file(MOUNTED.as_ref());
-    let there = given.clone().with_file(ROOT.as_ref());
+    let mut there = given.clone();
+    there.add_file(ROOT.as_ref());
     let mut users = there.clone();
     users.add_home(home, User::from_name(user).ok().flatten().map(|user| user.uid.as_raw()));
     // The last of the three has read every source.
     users.tell();
     let folder = run_dir.join("ssh");
     let mut changed = false;
-    let own = |file: &str, keys: &Keys| write_if_new(&folder.join(file), &keys.text(), 0o644);
+    let own = |file: &str, keys: &Keys| write_if_new(&folder.join(file), &text_of(&keys.lines), 0o644);
     DirBuilder::new().recursive(true).mode(0o755).create(&folder).map_err(|error| at(&folder, &error))?;
     for (name, keys) in [("root", &there), (user.as_str(), &users)] {
         // The desktop runs as root: both are the same.
@@ -107,7 +107,11 @@ impl Keys {
     }
 
     fn add_file(&mut self, file: &Path) {
-        match read::open(file).and_then(contents) {
+        self.add_found(file, read::open(file).and_then(contents));
+    }
+
+    fn add_found(&mut self, file: &Path, found: io::Result<String>) {
+        match found {
             Ok(text) => self.add(&file.display().to_string(), &text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.invalid.push(at(file, &error)),
@@ -131,23 +135,7 @@ impl Keys {
             }
             contents(opened)
         });
-        match found {
-            Some(Ok(text)) => self.add(&file.display().to_string(), &text),
-            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            Some(Err(error)) => self.invalid.push(at(&file, &error)),
-            None => self.invalid.push(format!("{}: it does not answer", file.display())),
-        }
-    }
-
-    fn with_file(mut self, file: &Path) -> Self {
-        self.add_file(file);
-        self
-    }
-
-    fn text(&self) -> String {
-        // Every line has a line feed, also the last one.
-        let ended = self.lines.iter().flat_map(|line| [line.as_str(), "\n"]);
-        ended.collect()
+        self.add_found(&file, found.unwrap_or_else(|| Err(io::Error::other("it does not answer"))));
     }
 
     fn tell(&self) {
@@ -155,6 +143,11 @@ impl Keys {
             eprintln!("{told}; it is left out");
         }
     }
+}
+
+/// Every line has a line feed, also the last one.
+fn text_of(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
 /// The text of a file of keys.
@@ -165,25 +158,19 @@ fn contents(file: File) -> io::Result<String> {
 /// Adds the missing keys to `file`, and gives it to root alone. A mounted file or a link is not changed.
 fn keep(file: &Path, keys: &Keys) -> io::Result<bool> {
     let folder = file.parent().unwrap_or(file);
-    if is_mounted(file)
-        || is_mounted(folder)
+    if mounts::all().iter().any(|mount| mount.at == file || mount.at == folder)
         || fs::symlink_metadata(file).is_ok_and(|found| found.is_symlink())
     {
         return Ok(false);
     }
-    let there = match read::bytes(file, ENOUGH) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        // A file that cannot be read must not be replaced.
-        there => there?,
-    };
-    let mut known = Keys::default();
-    known.add("", &String::from_utf8_lossy(&there));
-    let missing: Vec<&String> = keys
-        .lines
-        .iter()
-        .filter(|text| matches!(line(text), Line::Key(kind, body) if !known.known.contains(&(kind.into(), body.into()))))
-        .collect();
-    if missing.is_empty() && there.is_empty() {
+    // A file that cannot be read must not be replaced.
+    let mut bytes = read::bytes_if_any(file, ENOUGH)?;
+    let mut all = Keys::default();
+    all.add("", &String::from_utf8_lossy(&bytes));
+    let known = all.lines.len();
+    all.add("", &text_of(&keys.lines));
+    let missing = &all.lines[known..];
+    if missing.is_empty() && bytes.is_empty() {
         return Ok(false);
     }
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -194,14 +181,10 @@ fn keep(file: &Path, keys: &Keys) -> io::Result<bool> {
         fs::set_permissions(file, Permissions::from_mode(0o600))?;
         return Ok(false);
     }
-    let mut bytes = there;
     if bytes.last().is_some_and(|last| *last != b'\n') {
         bytes.push(b'\n');
     }
-    for text in missing {
-        bytes.extend_from_slice(text.as_bytes());
-        bytes.push(b'\n');
-    }
+    bytes.extend(text_of(missing).bytes());
     replace(file, &bytes, 0o600)?;
     Ok(true)
 }
@@ -221,16 +204,10 @@ fn separate() {
         return;
     }
     let mut useradd = command::program("useradd");
-    useradd.args([
-        "--system",
-        "--no-create-home",
-        "--home-dir",
-        "/run/sshd",
-        "--shell",
-        "/usr/sbin/nologin",
-        SEPARATED,
-    ]);
-    if let Err(why) = command::run(&mut useradd, Some(Duration::from_secs(20))) {
+    useradd
+        .args("--system --no-create-home --home-dir /run/sshd --shell /usr/sbin/nologin".split(' '))
+        .arg(SEPARATED);
+    if let Err(why) = command::run(&mut useradd, Duration::from_secs(20)) {
         eprintln!(
             "useradd: {why}: /etc/passwd lacks the user {SEPARATED}, without which no SSH server starts"
         );

@@ -97,7 +97,7 @@ fn password(name: &str) -> Result<(), String> {
     drop(writer);
     let mut program = command::program("chpasswd");
     program.stdin(Stdio::from(reader));
-    command::run(&mut program, Some(PATIENCE)).map_err(|why| format!("chpasswd: {why}"))
+    command::run(&mut program, PATIENCE).map_err(|why| format!("chpasswd: {why}"))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::service::step;
+use crate::sys::replace::remove;
 
 use super::command::{program, run as run_program};
 use volume::{Access, Volume};
@@ -115,10 +116,7 @@ fn make(volume: &Volume, acl: bool) -> Result<(), String> {
                 );
             }
         }
-        match fs::remove_file(&warning) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => told(WARNING, Err(error)),
-            _ => {}
-        }
+        told(WARNING, remove(&warning));
     } else {
         told("storage", storage(volume, &access));
         let text = format!(
@@ -167,7 +165,7 @@ fn access_list(volume: &Volume) {
     command.args(["-d", "-m", &format!("u:{}:rwx", volume.owner.0), "--"]).arg(&volume.path);
     // Some file systems have no access lists; the message below says so.
     command.stderr(std::process::Stdio::null());
-    if let Err(why) = run_program(&mut command, Some(PATIENCE)) {
+    if let Err(why) = run_program(&mut command, PATIENCE) {
         println!("{} has no default access list (setfacl: {why})", volume.path.display());
     }
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 
 use crate::config::service::step::WorkspaceFiles;
+use crate::sys::read;
 
 use super::workspace::copy::Copy;
 use super::workspace::leftover::{remove, sweep, unfinished};
@@ -25,7 +26,7 @@ const UNFINISHED: &str = ".desktopd-new";
 /// Copies what is missing.
 pub(super) fn run(brought: &Path, step: &WorkspaceFiles) -> Result<(), String> {
     // Most images bring nothing; then the volume is not accessed at all.
-    if fs::read_dir(brought).map_or(true, |mut things| things.next().is_none()) {
+    if read::names(brought).is_empty() {
         return Ok(());
     }
     let volume = Volume::of(&step.workspace)?;
@@ -64,10 +65,8 @@ pub(super) fn run(brought: &Path, step: &WorkspaceFiles) -> Result<(), String> {
 
 /// The entries that the image brings and the workspace lacks.
 fn missing(brought: &Path, workspace: &Path) -> Vec<OsString> {
-    let names = fs::read_dir(brought).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let mut names: Vec<_> =
-        names.filter(|name| fs::symlink_metadata(workspace.join(name)).is_err()).collect();
-    names.sort();
+    let mut names = read::names(brought);
+    names.retain(|name| fs::symlink_metadata(workspace.join(name)).is_err());
     names
 }
 

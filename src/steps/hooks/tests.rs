@@ -23,7 +23,7 @@ fn source(scripts: &[&str], limit: Duration) -> (Variables, tempfile::TempDir) {
     let room = dir.path().join("room");
     let left = command::until_told(async {
         let talk = prepare(&room).map_err(|error| error.to_string())?;
-        Ok(Shells { room: &room, hooks: &hooks, limit, env, next: 0 }.run(talk).await)
+        Ok(Shells { room: &room, hooks: &hooks, limit, env, next: 0, current: None }.run(talk).await)
     });
     (left.unwrap(), dir)
 }

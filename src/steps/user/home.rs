@@ -8,11 +8,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown, syml
 use std::path::Path;
 use std::time::Duration;
 
-use nix::unistd::{Gid, Uid, setegid, seteuid};
+use nix::unistd::Uid;
 
 use crate::config::service::step::AccountSpec;
 use crate::facts::account::usual_home;
 use crate::steps::command;
+use crate::steps::report::tell;
 use crate::steps::workspace::{room, volume};
 use crate::sys::read;
 
@@ -52,14 +53,11 @@ pub(super) fn ensure(wanted: &AccountSpec) -> Result<(), String> {
     }
     share(home, wanted);
     // Root must not follow links in the home: the user, or another user of the same volume, may have put them there.
-    if !Uid::effective().is_root() {
-        furnish(wanted);
-    } else if let Err(error) =
-        setegid(Gid::from_raw(wanted.gid)).and_then(|()| seteuid(Uid::from_raw(wanted.uid)))
-    {
-        tell(home, Err(error.into()));
-    } else {
-        furnish(wanted);
+    let is_user =
+        if Uid::effective().is_root() { volume::become_user(wanted.uid, wanted.gid) } else { Ok(()) };
+    match is_user {
+        Ok(()) => furnish(wanted),
+        Err(error) => tell(home, Err(error)),
     }
     volume::be_root();
     Ok(())
@@ -90,7 +88,7 @@ fn folder(folder: &Path, wanted: &AccountSpec) -> Result<(), String> {
                 // A volume may refuse root what it allows its owner.
                 let mut mkdir = command::program_of(wanted.uid, wanted.gid, "mkdir");
                 mkdir.arg("--parents").arg(folder);
-                command::run(&mut mkdir, Some(PATIENCE)).map_err(|_| at(error))?;
+                command::run(&mut mkdir, PATIENCE).map_err(|_| at(error))?;
             }
             fs::metadata(folder).map_err(at)?
         }
@@ -133,7 +131,7 @@ fn writable(folder: &Path, wanted: &AccountSpec) -> bool {
         fs::metadata(folder).is_ok_and(|found| found.uid() == wanted.uid && found.mode() & 0o300 == 0o300);
     let mut test = command::program_of(wanted.uid, wanted.gid, "test");
     test.arg("-w").arg(folder);
-    owned || command::run(&mut test, Some(PATIENCE)).is_ok()
+    owned || command::run(&mut test, PATIENCE).is_ok()
 }
 
 /// Makes `usual` a link to the home. Files there are copied if the home lacks them; the old folder is kept beside it.
@@ -153,7 +151,7 @@ fn link(usual: &Path, wanted: &AccountSpec) -> Result<(), String> {
             copy.args(["--recursive", "--no-dereference", "--preserve=mode,timestamps", "--update=none"]);
             copy.arg(usual.join(".")).arg(home);
             // Files that could not be copied are kept in the renamed folder.
-            if let Err(why) = command::run(&mut copy, Some(COPYING)) {
+            if let Err(why) = command::run(&mut copy, COPYING) {
                 eprintln!("{}: cp: {why}", home.display());
             }
             // Folders of the image's layers cannot be renamed, only copied, which `mv` does.
@@ -161,8 +159,7 @@ fn link(usual: &Path, wanted: &AccountSpec) -> Result<(), String> {
             kept.push(".image");
             let mut aside = command::program("mv");
             aside.args(["--no-target-directory", "--backup=numbered"]).arg(usual).arg(kept);
-            command::run(&mut aside, Some(COPYING))
-                .map_err(|why| format!("{}: mv: {why}", usual.display()))?;
+            command::run(&mut aside, COPYING).map_err(|why| format!("{}: mv: {why}", usual.display()))?;
         }
         Ok(_) => return Err(format!("{}: it is neither a folder nor a link", usual.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -191,12 +188,6 @@ fn furnish(wanted: &AccountSpec) {
         if is_folder && fs::symlink_metadata(&link).is_err() {
             tell(&link, symlink(target, &link));
         }
-    }
-}
-
-fn tell(path: &Path, result: io::Result<()>) {
-    if let Err(error) = result {
-        eprintln!("{}: {error}", path.display());
     }
 }
 

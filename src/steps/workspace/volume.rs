@@ -46,23 +46,19 @@ impl Volume {
 
     /// Tests what is possible there, as root or, where a server does not trust root, as the owner.
     pub fn try_out(&self) -> Result<Access, String> {
-        let attempt = self.attempt();
-        let refused = matches!(&attempt, Err(error) if error.kind() == io::ErrorKind::PermissionDenied);
-        match attempt {
-            Ok(access) => Ok(access),
-            Err(_) if refused && self.become_owner() => {
-                let access = self.attempt().map(|access| Access { root: false, owners: false, ..access });
-                access.map_err(|error| self.trouble(&error))
+        let access = self.attempt().or_else(|error| {
+            if error.kind() != io::ErrorKind::PermissionDenied || !self.become_owner() {
+                return Err(error);
             }
-            Err(error) => Err(self.trouble(&error)),
-        }
+            self.attempt().map(|access| Access { root: false, owners: false, ..access })
+        });
+        access.map_err(|error| self.trouble(&error))
     }
 
     /// Makes this process run as the workspace's owner, until [`be_root`].
     fn become_owner(&self) -> bool {
         let (uid, gid) = self.found.filter(|found| found.0 != 0).unwrap_or(self.owner);
-        Uid::effective().is_root()
-            && setegid(Gid::from_raw(gid)).and_then(|()| seteuid(Uid::from_raw(uid))).is_ok()
+        Uid::effective().is_root() && become_user(uid, gid).is_ok()
     }
 
     fn attempt(&self) -> io::Result<Access> {
@@ -102,6 +98,11 @@ fn owner_to_be(volume: Option<(u32, u32)>, asked: (Option<u32>, Option<u32>)) ->
         asked.or(found.filter(|found| *found != 0)).unwrap_or(PERSON)
     };
     (of(asked.0, volume.map(|ids| ids.0)), of(asked.1, volume.map(|ids| ids.1)))
+}
+
+/// Makes this process, which is root's, run as another user, until [`be_root`].
+pub(in crate::steps) fn become_user(uid: u32, gid: u32) -> io::Result<()> {
+    Ok(setegid(Gid::from_raw(gid)).and_then(|()| seteuid(Uid::from_raw(uid)))?)
 }
 
 /// Makes this process root again, if it was.
