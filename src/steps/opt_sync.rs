@@ -5,13 +5,15 @@
 
 mod item;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::config::service::step::OptSync;
+use crate::sys::read;
 
+use super::report::tell;
 use super::workspace::leftover::sweep;
 use super::workspace::lock::Lock;
 use super::workspace::volume::{Volume, be_root};
@@ -44,9 +46,7 @@ struct Busy(PathBuf);
 impl Busy {
     fn new(file: PathBuf) -> Self {
         // On failure, scripts that look for the file continue too early; no other program needs it.
-        if let Err(error) = File::create(&file) {
-            eprintln!("{}: {error}", file.display());
-        }
+        tell(&file, File::create(&file).map(drop));
         Self(file)
     }
 }
@@ -71,24 +71,19 @@ impl Sync<'_> {
         let volume = Volume::of(&self.step.workspace)?;
         let Some(kind) = &volume.kind else { return Ok(()) };
         let mut stay = Vec::new();
-        let items = self.items(&volume.path, &mut stay);
         let mut states = Vec::new();
-        for item in items {
+        for item in self.items(&volume.path, &mut stay) {
             match item.state(&volume.path) {
-                Ok(state) => {
-                    if state == MoveState::Done {
-                        item.remark();
-                    }
-                    states.push((item, state));
-                }
+                Ok(state) => states.push((item, state)),
                 Err(why) => stay.push(why),
             }
         }
-        let _busy = states
-            .iter()
-            .any(|(_, state)| *state != MoveState::Done)
-            .then(|| Busy::new(self.root.join(BUSY)));
-        if states.iter().any(|(_, state)| *state == MoveState::ToCopy)
+        for (item, _) in states.iter().filter(|(_, state)| *state == MoveState::Done) {
+            item.remark();
+        }
+        let most = states.iter().map(|(_, state)| *state).max().unwrap_or(MoveState::Done);
+        let _busy = (most > MoveState::Done).then(|| Busy::new(self.root.join(BUSY)));
+        if most == MoveState::ToCopy
             && let Err(why) = self.copy_all(&volume, kind, &states, &mut stay)
         {
             stay.push(why);
@@ -171,21 +166,15 @@ impl Sync<'_> {
 }
 
 /// The names of the environments in a folder, including one that is being replaced by a link.
-fn environments(folder: &Path) -> Vec<OsString> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries
-        .filter_map(|entry| {
-            let name = entry.file_name();
-            let moved = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(ASIDE));
-            match moved {
-                Some(moved) => Some(moved.into()),
-                None => entry.path().join("pyvenv.cfg").is_file().then_some(name),
-            }
-        })
-        .collect();
-    names.sort();
-    names.dedup();
-    names
+fn environments(folder: &Path) -> BTreeSet<OsString> {
+    let names = read::names(folder).into_iter().filter_map(|name| {
+        let moved = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(ASIDE));
+        match moved {
+            Some(moved) => Some(moved.into()),
+            None => folder.join(&name).join("pyvenv.cfg").is_file().then_some(name),
+        }
+    });
+    names.collect()
 }
 
 #[cfg(test)]
