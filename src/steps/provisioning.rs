@@ -193,7 +193,7 @@ mod tests {
         let (missing, there) = (PathBuf::from("/no/such/file.sh"), file);
         let local = |path: &Path| Ok(Source::Local(path.into()));
         assert_eq!(source(None, &[missing.clone(), there.clone()]), local(&there));
-        assert_eq!(source(Some("/x.sh"), &[there.clone()]), local("/x.sh".as_ref()));
+        assert_eq!(source(Some("/x.sh"), std::slice::from_ref(&there)), local("/x.sh".as_ref()));
         assert!(source(None, &[missing]).unwrap_err().contains("nothing is at /no/such/file.sh"));
         let told = source(Some("ftp://a/b"), &[there]).unwrap_err();
         assert!(told.contains("PROVISIONING_SCRIPT: it begins with \"ftp:\""), "{told}");
