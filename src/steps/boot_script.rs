@@ -7,7 +7,7 @@
 use crate::config::Environment;
 use crate::config::service::step::BootScript;
 
-use super::fetch::{Limits, Source};
+use super::fetch::{LIMITS, Source};
 use super::runner::{Job, Person};
 
 /// vast.ai's own boot script. Many boot scripts of users call it at their end.
@@ -21,8 +21,7 @@ pub(super) fn run(BootScript { run_dir, copy: keep }: &BootScript) -> Result<i32
     let kept = Source::Local(keep.clone());
     let source = if keep.exists() { &kept } else { &asked };
     let (copy, person) = (run_dir.join("scripts/boot.sh"), Person::own());
-    let limits = Limits::default();
-    let job = Job { source, limits: &limits, copy, person: &person, folder: "/".as_ref() };
+    let job = Job { source, limits: &LIMITS, copy, person: &person, folder: "/".as_ref() };
     job.perform("BOOT_SCRIPT: ", |script| {
         if *source == asked
             && let Err(error) = script.save(keep, person.ids)

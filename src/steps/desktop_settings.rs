@@ -8,7 +8,7 @@ mod record;
 use crate::config::env::TABLE;
 use crate::config::service::step::DesktopSettings;
 use kconfig::Key;
-use record::{Record, Setting, Unrecorded};
+use record::{Record, Unrecorded};
 
 /// Writes the settings. A setting that cannot be written is reported, and the desktop starts without it.
 pub(super) fn run(DesktopSettings { home, lang, dpi }: &DesktopSettings) {
@@ -32,7 +32,7 @@ fn language(record: &mut Record, lang: &str) -> std::io::Result<()> {
     let chosen = record.value(TRANSLATIONS)?.is_some();
     // The default language was not chosen by the user, so it replaces no other language.
     let unrecorded = if chosen || is_usual("LANG", lang) { Unrecorded::Keep } else { Unrecorded::Replace };
-    if record.apply(&Setting { key: LANG, wanted: Some(lang), unrecorded })? {
+    if record.apply(LANG, Some(lang), unrecorded)? {
         record.write(TRANSLATIONS, None)?;
     }
     Ok(())
@@ -42,7 +42,7 @@ fn language(record: &mut Record, lang: &str) -> std::io::Result<()> {
 fn density(record: &mut Record, dpi: &str) -> std::io::Result<()> {
     let wanted = Some(dpi).filter(|dpi| !is_usual("DISPLAY_DPI", dpi));
     let key = Key { file: "kcmfonts", group: "General", name: "forceFontDPI" };
-    record.apply(&Setting { key, wanted, unrecorded: Unrecorded::Keep }).map(drop)
+    record.apply(key, wanted, Unrecorded::Keep).map(drop)
 }
 
 /// Whether a variable has its default value.

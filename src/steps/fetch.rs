@@ -31,18 +31,15 @@ pub(super) struct Limits {
     pub(super) wait: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connection: Duration::from_secs(15),
-            silence: Duration::from_secs(30),
-            whole: Duration::from_secs(300),
-            size: 32 << 20,
-            tries: 5,
-            wait: Duration::from_secs(2),
-        }
-    }
-}
+/// The usual limits.
+pub(super) const LIMITS: Limits = Limits {
+    connection: Duration::from_secs(15),
+    silence: Duration::from_secs(30),
+    whole: Duration::from_secs(300),
+    size: 32 << 20,
+    tries: 5,
+    wait: Duration::from_secs(2),
+};
 
 /// Maximum number of redirects.
 const REDIRECTS: usize = 10;
@@ -182,7 +179,9 @@ async fn tries(url: &Url, limits: &Limits) -> Result<Vec<u8>, String> {
 async fn attempt(client: &Client, url: &Url, limit: u64) -> Result<Vec<u8>, Miss> {
     let response = client.get(url.clone()).send().await.map_err(missed)?;
     refuse(&response)?;
-    let html = is_html(&response);
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let html =
+        kind.is_some_and(|kind| kind.starts_with("text/html") || kind.starts_with("application/xhtml"));
     let body = http::body(response, limit).await.map_err(missed)?;
     let last = |why| Miss { why, passing: false };
     let body = body.ok_or_else(|| last(too_long(limit)))?;
@@ -204,11 +203,6 @@ fn refuse(response: &Response) -> Result<(), Miss> {
         _ => "",
     };
     Err(Miss { why: format!("the server answered {status}{hint}"), passing })
-}
-
-fn is_html(response: &Response) -> bool {
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("text/html") || kind.starts_with("application/xhtml"))
 }
 
 fn missed(error: reqwest::Error) -> Miss {

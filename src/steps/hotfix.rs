@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::Environment;
 use crate::config::service::step::Hotfix;
 
-use super::fetch::{Limits, Source};
+use super::fetch::{self, Limits, Source};
 use super::runner::{Job, Person};
 
 /// The whole boot waits for this download.
@@ -13,9 +13,9 @@ const LIMITS: Limits = Limits {
     connection: Duration::from_secs(10),
     silence: Duration::from_secs(15),
     whole: Duration::from_secs(60),
-    size: 32 << 20,
     tries: 4,
     wait: Duration::from_secs(1),
+    ..fetch::LIMITS
 };
 
 /// Downloads and runs the script, and returns its exit code. The time limit is in the service file.

@@ -40,29 +40,13 @@ pub(super) struct Sync<'a> {
     pub step: OptSync,
 }
 
-/// A file that exists until this is dropped.
-struct Busy(PathBuf);
-
-impl Busy {
-    fn new(file: PathBuf) -> Self {
-        // On failure, scripts that look for the file continue too early; no other program needs it.
-        tell(&file, File::create(&file).map(drop));
-        Self(file)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 impl Sync<'_> {
     /// Moves the folders that are not on the volume yet, and links to those that are. The error lists what was not
     /// moved, and why.
     pub fn run(&self) -> Result<(), String> {
         // A run that was killed left this file behind.
-        let _ = fs::remove_file(self.root.join(BUSY));
+        let busy = self.root.join(BUSY);
+        let _ = fs::remove_file(&busy);
         if self.step.folders.is_empty()
             && !(self.step.environments && ENVIRONMENTS.iter().any(|at| self.root.join(at).is_dir()))
         {
@@ -82,7 +66,10 @@ impl Sync<'_> {
             item.remark();
         }
         let most = states.iter().map(|(_, state)| *state).max().unwrap_or(MoveState::Done);
-        let _busy = (most > MoveState::Done).then(|| Busy::new(self.root.join(BUSY)));
+        if most > MoveState::Done {
+            // On failure, scripts that look for the file continue too early; no other program needs it.
+            tell(busy.display(), File::create(&busy).map(drop));
+        }
         if most == MoveState::ToCopy
             && let Err(why) = self.copy_all(&volume, kind, &states, &mut stay)
         {
@@ -97,6 +84,7 @@ impl Sync<'_> {
                 Ok(MoveState::ToCopy) | Err(_) => {}
             }
         }
+        let _ = fs::remove_file(&busy);
         if stay.is_empty() { Ok(()) } else { Err(stay.join("; ")) }
     }
 

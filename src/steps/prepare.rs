@@ -25,18 +25,18 @@ const MACHINE_ID: &str = "/etc/machine-id";
 pub(super) fn run(Prepare { runtime_dir, home, uid, gid }: &Prepare) -> Result<(), String> {
     let (uid, gid) = (*uid, *gid);
     let made = private_folder(runtime_dir, uid, gid);
-    tell(home, own_home(home, uid));
+    tell(home.display(), own_home(home, uid));
     if Uid::effective().is_root() {
         for folder in ["/run/dbus", "/run/sshd"] {
-            tell(folder.as_ref(), shared_folder(folder.as_ref(), 0o755));
+            tell(folder, shared_folder(folder.as_ref(), 0o755));
         }
         for file in STALE {
-            tell(file.as_ref(), remove(file.as_ref()));
+            tell(file, remove(file.as_ref()));
         }
     }
-    tell(MACHINE_ID.as_ref(), machine_id(MACHINE_ID.as_ref()));
+    tell(MACHINE_ID, machine_id(MACHINE_ID.as_ref()));
     for folder in ["/tmp/.X11-unix", "/tmp/.ICE-unix"] {
-        tell(folder.as_ref(), shared_folder(folder.as_ref(), 0o1777));
+        tell(folder, shared_folder(folder.as_ref(), 0o1777));
     }
     made.map_err(|error| format!("{}: {error}", runtime_dir.display()))
 }

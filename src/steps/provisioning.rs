@@ -17,7 +17,7 @@ use crate::sys::replace::remove;
 
 use super::appended;
 use super::command;
-use super::fetch::{Limits, Source};
+use super::fetch::{LIMITS, Source};
 use super::report::tell;
 use super::runner::{Job, Person};
 use super::script;
@@ -68,8 +68,8 @@ fn provision(vars: &Variables, person: &Person, step: &Provisioning) -> Result<i
         appended::open(person.ids);
     }
     let copy = step.run_dir.join("scripts/provisioning.sh");
-    let (limits, folder) = (Limits::default(), vars.workspace.folder());
-    let ended = Job { source: &source, limits: &limits, copy, person, folder }.perform("", |_| None);
+    let folder = vars.workspace.folder();
+    let ended = Job { source: &source, limits: &LIMITS, copy, person, folder }.perform("", |_| None);
     if person.is_other() {
         for told in appended::collect() {
             println!("{told}");
@@ -136,7 +136,7 @@ impl Marks {
         match (self.vast, there) {
             (false, _) => {}
             (true, true) => script::mark(&file),
-            (true, false) => tell(&file, remove(&file)),
+            (true, false) => tell(file.display(), remove(&file)),
         }
     }
 }
@@ -147,7 +147,7 @@ fn link_log(log: &Path, place: &Path) {
         return;
     }
     let made = place.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| symlink(log, place));
-    tell(place, made);
+    tell(place.display(), made);
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Reports what a step could not do, on standard error, which is the unit's log.
 
-use std::io;
-use std::path::Path;
+use std::fmt::Display;
 
-/// Reports a failure at `path` that does not end the step.
-pub(super) fn tell(path: &Path, result: io::Result<()>) {
+/// Reports a failure that does not end the step.
+pub(super) fn tell(what: impl Display, result: Result<(), impl Display>) {
     if let Err(error) = result {
-        eprintln!("{}: {error}", path.display());
+        eprintln!("{what}: {error}");
     }
 }

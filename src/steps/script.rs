@@ -116,7 +116,7 @@ fn interpreter(line: &[u8]) -> Vec<String> {
 
 /// Creates an empty marker file. A failure is reported.
 pub(super) fn mark(file: &Path) {
-    tell(file, OpenOptions::new().create(true).append(true).open(file).map(drop));
+    tell(file.display(), OpenOptions::new().create(true).append(true).open(file).map(drop));
 }
 
 #[cfg(test)]

@@ -48,12 +48,12 @@ pub(super) fn run(SshKeys { run_dir, user, home, variables }: &SshKeys) -> Resul
     users.tell();
     let folder = run_dir.join("ssh");
     let mut changed = false;
-    let own = |file: &str, keys: &Keys| write_if_new(&folder.join(file), &text_of(&keys.lines), 0o644);
     DirBuilder::new().recursive(true).mode(0o755).create(&folder).map_err(|error| at(&folder, &error))?;
     for (name, keys) in [("root", &there), (user.as_str(), &users)] {
         // The desktop runs as root: both are the same.
         let keys = if user == "root" { &users } else { keys };
-        changed |= own(name, keys).map_err(|error| at(&folder.join(name), &error))?;
+        let file = folder.join(name);
+        changed |= write_if_new(&file, &text_of(&keys.lines)).map_err(|error| at(&file, &error))?;
     }
     match keep(ROOT.as_ref(), &given) {
         Ok(kept) => changed |= kept,
@@ -189,11 +189,11 @@ fn keep(file: &Path, keys: &Keys) -> io::Result<bool> {
     Ok(true)
 }
 
-fn write_if_new(file: &Path, text: &str, mode: u32) -> io::Result<bool> {
+fn write_if_new(file: &Path, text: &str) -> io::Result<bool> {
     if read::bytes(file, ENOUGH).is_ok_and(|there| there == text.as_bytes()) {
         return Ok(false);
     }
-    replace(file, text.as_bytes(), mode)?;
+    replace(file, text.as_bytes(), 0o644)?;
     Ok(true)
 }
 

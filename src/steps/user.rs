@@ -17,6 +17,7 @@ use crate::facts::account::{TROUBLE, usual_home};
 use crate::sys::read;
 use crate::sys::replace::replace;
 
+use super::report::tell;
 use super::{command, replan};
 use lists::PATIENCE;
 
@@ -50,7 +51,7 @@ fn make(wanted: &AccountSpec) -> Result<bool, String> {
     let home = if own.is_ok() { &wanted.home } else { &usual };
     if own.is_err() && wanted.home != usual {
         let instead = AccountSpec { home: usual.clone(), ..wanted.clone() };
-        tell(&usual.display().to_string(), home::ensure(&instead));
+        tell(usual.display(), home::ensure(&instead));
     }
     let listed = lists::home(wanted, home)?;
     let groups = lists::groups(wanted)?;
@@ -58,13 +59,6 @@ fn make(wanted: &AccountSpec) -> Result<bool, String> {
     tell("the password", password(&wanted.name));
     own?;
     Ok(ids | listed | groups)
-}
-
-/// Reports a failure that does not prevent the use of the account.
-fn tell(what: &str, result: Result<(), String>) {
-    if let Err(why) = result {
-        eprintln!("{what}: {why}");
-    }
 }
 
 /// Root rights without a password, and with the user's environment, so that no user is locked out of their own

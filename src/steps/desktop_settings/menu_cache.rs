@@ -20,7 +20,10 @@ pub(super) fn mend(home: &Path) {
     let entries = fs::read_dir(home.join(".cache")).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(NAME)) {
         let path = entry.path();
-        tell(&path, is_empty(&path).and_then(|empty| if empty { fs::remove_file(&path) } else { Ok(()) }));
+        tell(
+            path.display(),
+            is_empty(&path).and_then(|empty| if empty { fs::remove_file(&path) } else { Ok(()) }),
+        );
     }
 }
 

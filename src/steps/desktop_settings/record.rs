@@ -15,17 +15,6 @@ use crate::sys::replace::replace;
 /// The record in the home.
 const FILE: &str = ".local/state/desktopd/settings.json";
 
-/// A key in one of KDE's settings files, and the value that a variable of ours gives it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Setting<'a> {
-    /// The key.
-    pub(super) key: Key<'a>,
-    /// The value; `None` if the variable asks for nothing, and the desktop's own default applies.
-    pub(super) wanted: Option<&'a str>,
-    /// How to treat a different value in a home without a record.
-    pub(super) unrecorded: Unrecorded,
-}
-
 /// The origin of a value that was set before there was a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unrecorded {
@@ -72,9 +61,14 @@ impl Record {
         Self { config: home.join(".config"), file, last: last.unwrap_or_default(), changed: false }
     }
 
-    /// Applies one setting; true if the file was changed.
-    pub(super) fn apply(&mut self, setting: &Setting<'_>) -> io::Result<bool> {
-        let Setting { key, wanted, unrecorded } = *setting;
+    /// Gives a key the value that a variable of ours wants; `None` if the variable asks for nothing, and the desktop's
+    /// own default applies. True if the file was changed.
+    pub(super) fn apply(
+        &mut self,
+        key: Key<'_>,
+        wanted: Option<&str>,
+        unrecorded: Unrecorded,
+    ) -> io::Result<bool> {
         let found = self.value(key)?;
         let place = format!("{}/{}/{}", key.file, key.group, key.name);
         let last = self.last.get(&place);
@@ -164,8 +158,7 @@ mod tests {
         let file = home.path().join(".config/somerc");
         let start = |wanted| {
             let mut record = Record::open(home.path());
-            let setting = Setting { key: KEY, wanted, unrecorded: Unrecorded::Keep };
-            let written = record.apply(&setting).unwrap();
+            let written = record.apply(KEY, wanted, Unrecorded::Keep).unwrap();
             record.save().unwrap();
             (written, record.value(KEY).unwrap())
         };
@@ -190,10 +183,10 @@ mod tests {
         fs::create_dir_all(home.path().join(FILE).parent().unwrap()).unwrap();
         fs::write(home.path().join(FILE), "rubbish").unwrap();
         let mut record = Record::open(home.path());
-        let setting = Setting { key: KEY, wanted: Some("b"), unrecorded: Unrecorded::Replace };
-        assert!(record.apply(&setting).unwrap());
+        let apply = |record: &mut Record| record.apply(KEY, Some("b"), Unrecorded::Replace).unwrap();
+        assert!(apply(&mut record));
         assert_eq!(fs::read_to_string(&kept).unwrap(), "[G]\nk=b\n");
         record.save().unwrap();
-        assert!(!Record::open(home.path()).apply(&setting).unwrap());
+        assert!(!apply(&mut Record::open(home.path())));
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn ensure(wanted: &AccountSpec) -> Result<(), String> {
         if Uid::effective().is_root() { volume::become_user(wanted.uid, wanted.gid) } else { Ok(()) };
     match is_user {
         Ok(()) => furnish(wanted),
-        Err(error) => tell(home, Err(error)),
+        Err(error) => tell(home.display(), Err(error)),
     }
     volume::be_root();
     Ok(())
@@ -68,7 +68,7 @@ fn share(home: &Path, wanted: &AccountSpec) {
     let Ok(folder) = read::folder(home) else { return };
     let Ok(found) = folder.metadata() else { return };
     if found.uid() == wanted.uid && found.mode() & 0o2000 == 0 {
-        tell(home, folder.set_permissions(Permissions::from_mode(found.mode() & 0o7777 | 0o2000)));
+        tell(home.display(), folder.set_permissions(Permissions::from_mode(found.mode() & 0o7777 | 0o2000)));
     }
 }
 
@@ -112,7 +112,7 @@ fn own(folder: &Path, found: &Metadata, wanted: &AccountSpec) {
         return;
     }
     if found.uid() == 0 {
-        tell(folder, lchown(folder, Some(wanted.uid), Some(wanted.gid)));
+        tell(folder.display(), lchown(folder, Some(wanted.uid), Some(wanted.gid)));
     } else if on_volume {
         let owner = found.uid();
         eprintln!(
@@ -120,7 +120,7 @@ fn own(folder: &Path, found: &Metadata, wanted: &AccountSpec) {
             folder.display()
         );
     } else {
-        tell(folder, lists::give(folder, found.uid(), wanted));
+        tell(folder.display(), lists::give(folder, found.uid(), wanted));
     }
 }
 
@@ -174,19 +174,19 @@ fn furnish(wanted: &AccountSpec) {
     for name in SKELETON {
         let (from, to) = (Path::new("/etc/skel").join(name), home.join(name));
         if fs::symlink_metadata(&to).is_err() && from.is_file() {
-            tell(&to, fs::copy(&from, &to).map(drop));
+            tell(to.display(), fs::copy(&from, &to).map(drop));
         }
     }
     let desktop = home.join("Desktop");
     if fs::symlink_metadata(&desktop).is_err() {
-        tell(&desktop, fs::create_dir(&desktop));
+        tell(desktop.display(), fs::create_dir(&desktop));
     }
     // If `Desktop` is a link, the user wants it elsewhere: no links are made in it.
     let is_folder = fs::symlink_metadata(&desktop).is_ok_and(|found| found.is_dir());
     for target in [&wanted.workspace, &usual_home(&wanted.name)] {
         let link = desktop.join(target.file_name().unwrap_or(OsStr::new("workspace")));
         if is_folder && fs::symlink_metadata(&link).is_err() {
-            tell(&link, symlink(target, &link));
+            tell(link.display(), symlink(target, &link));
         }
     }
 }
