@@ -1,7 +1,7 @@
 //! The composition root: load, listen, probe, plan, supervise, drain.
 //!
 //! The portal and the control socket are open before the machine is probed, so the first answer never waits for slow
-//! work. Afterwards this task only forwards: signals to the reaper and the supervisor, states to the observer.
+//! work. Afterwards this task only forwards: signals to the supervisor, states to the observer.
 
 mod control;
 mod credentials;
@@ -49,8 +49,9 @@ const LAST_ANSWER: Duration = Duration::from_millis(300);
 /// why the daemon could not start.
 pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let began = (Instant::now(), jiff::Timestamp::now().as_millisecond());
+    let no_signals = |error| failed(format!("taking signals: {error}"));
+    let (reaper, signals) = (Reaper::start().map_err(no_signals)?, Signals::new().map_err(no_signals)?);
     let (logs, no_logs) = open_logs(&config);
-    let signals = Signals::new().map_err(|error| failed(format!("taking signals: {error}")))?;
     if let Err(error) = sys::become_subreaper() {
         tracing::warn!("orphaned processes will not be adopted by this process: {error}");
     }
@@ -80,7 +81,6 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     .await;
     let answering = front.serve_control((listener, listeners), stop.clone());
 
-    let reaper = Reaper::new();
     let run_dir = config.places.run.clone();
     let ready_socket = config.env.raw.get(OsStr::new("NOTIFY_SOCKET")).cloned();
     let (plan, reloader) = plan(config, shown, &mut control).await?;
@@ -88,7 +88,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let events = observer.events();
     events.record(jiff::Timestamp::now().as_millisecond(), What::Phase { phase: Phase::Running });
     let changes = Box::new(move |change| events.take(change));
-    let context = Context { reaper: reaper.clone(), logs: logs.clone(), run_dir, began, changes };
+    let context = Context { reaper, logs: logs.clone(), run_dir, began, changes };
     let supervisor = supervise::spawn(plan.units.clone(), context);
     handle.send_replace(Some(supervisor.handle.clone()));
     front.set_routes(&observer, &plan).await;
@@ -97,7 +97,6 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     tokio::spawn(reloader.run(requests, results));
     let mut daemon = Daemon {
         signals,
-        reaper,
         supervisor,
         observer,
         reload,
@@ -125,7 +124,6 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
 /// Everything that runs, with the channels on which requests arrive.
 struct Daemon {
     signals: Signals,
-    reaper: Reaper,
     supervisor: Supervisor,
     observer: Observer,
     /// Requests that the configuration be read again.
@@ -153,12 +151,9 @@ impl Daemon {
         let mut states = self.supervisor.watch.clone();
         let mut supervised = true;
         let mut asked = false;
-        // Children may have ended before the signal handler was installed.
-        self.reaper.reap();
         loop {
             tokio::select! {
                 signal = self.signals.next() => match signal {
-                    Signal::Child => self.reaper.reap(),
                     Signal::Stop(name) => {
                         tracing::info!("stopping: got signal {name}");
                         asked = true;

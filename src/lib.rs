@@ -62,8 +62,7 @@
 //!
 //! The end of a service's process reaches the portal:
 //!
-//! 1. `sys/signals.rs` gets SIGCHLD, `app.rs` calls `reap`, `sys/reaper.rs` waits and gives the exit to
-//!    `supervise/process.rs`; of a contained unit the guard (`sys/guard.rs`) waits and reports.
+//! 1. `sys/signals.rs` gets SIGCHLD, `sys/reaper.rs` waits and gives the exit to `supervise/process.rs`; of a contained unit the guard (`sys/guard.rs`) waits and reports.
 //! 2. `supervise/driver.rs` passes the end to `supervise/lifecycle.rs`, which is pure and decides: restart after a
 //!    delay (`supervise/backoff.rs`), or failed.
 //! 3. The driver carries the effects out; `supervise/changes.rs` names what changed, `observe/events.rs` records
