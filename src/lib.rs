@@ -67,7 +67,7 @@
 //!    delay (`supervise/backoff.rs`), or failed.
 //! 3. The driver carries the effects out; `supervise/changes.rs` names what changed, `observe/events.rs` records
 //!    it, then the driver publishes the states of all units.
-//! 4. `app.rs` copies the states into the snapshot of `observe/mod.rs`; `observe/sight.rs` says what a person sees
+//! 4. `app/daemon.rs` gives the states to the snapshot of `observe/mod.rs`; `observe/sight.rs` says what a person sees
 //!    at a route.
 //! 5. `portal/api.rs` streams the snapshot, `portal/api/events.rs` the events, `portal/assets/portal.js` draws
 //!    them; `cli/status.rs` prints the same snapshot.

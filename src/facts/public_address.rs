@@ -2,9 +2,10 @@
 //! (`DIRECT_ADDRESS_GET_WAN`), in a task of its own, and cached for some time.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::sys::errno::chain;
@@ -45,27 +46,25 @@ impl PublicAddress {
         Ok(address)
     }
 
-    /// Sends the address to `found` as soon as it is known, and again on each request. Ends when no more requests can
-    /// come.
-    pub async fn tell(mut self, mut asked: mpsc::Receiver<()>, found: mpsc::Sender<IpAddr>) {
+    /// Calls `found` as soon as the address is known, and after each notification of `again`. Never returns.
+    pub async fn tell(mut self, again: Arc<Notify>, found: impl Fn(IpAddr)) {
         let mut failures = 0;
         loop {
             match self.get().await {
                 Ok(address) => {
                     failures = 0;
-                    if found.send(address).await.is_err() || asked.recv().await.is_none() {
-                        return;
-                    }
+                    found(address);
+                    again.notified().await;
                 }
                 Err(why) => {
                     if failures == 0 {
                         tracing::warn!("looking up the public address: {why}");
                     }
                     failures += 1;
-                    let again = RETRY * 2_u32.saturating_pow(failures - 1);
+                    let retry = RETRY * 2_u32.saturating_pow(failures - 1);
                     tokio::select! {
-                        asked = asked.recv() => if asked.is_none() { return },
-                        () = tokio::time::sleep(again), if failures <= RETRIES => {}
+                        () = again.notified() => {}
+                        () = tokio::time::sleep(retry), if failures <= RETRIES => {}
                     }
                 }
             }
@@ -90,10 +89,10 @@ async fn ask(url: &str) -> Result<IpAddr, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
 
     /// A server that gives one answer after the other, and repeats the last one; returns its address and its number of
     /// requests.
@@ -152,16 +151,15 @@ mod tests {
     async fn failures_are_retried_and_requests_repeat_the_lookup() {
         let broken = "HTTP/1.1 500 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         let (url, asked) = server(vec![broken, answer("203.0.113.9"), answer("203.0.113.10")]).await;
-        let (ask, asking) = mpsc::channel(1);
-        let (found, mut told) = mpsc::channel(1);
-        let task = tokio::spawn(PublicAddress::new(url, Duration::ZERO).tell(asking, found));
+        let again = Arc::new(Notify::new());
+        let (found, mut told) = mpsc::unbounded_channel();
+        let look_up = PublicAddress::new(url, Duration::ZERO);
+        tokio::spawn(look_up.tell(Arc::clone(&again), move |address| found.send(address).unwrap()));
         // A request does not wait for the next retry.
-        ask.send(()).await.unwrap();
+        again.notify_one();
         assert_eq!(told.recv().await, Some([203, 0, 113, 9].into()));
-        ask.send(()).await.unwrap();
+        again.notify_one();
         assert_eq!(told.recv().await, Some([203, 0, 113, 10].into()));
         assert_eq!(asked.load(Ordering::SeqCst), 3);
-        drop(ask);
-        task.await.unwrap();
     }
 }

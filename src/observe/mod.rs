@@ -3,27 +3,31 @@
 
 mod event;
 pub mod events;
+pub mod links;
 mod phase;
 pub mod sight;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod timeline;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::config::own;
+use crate::config::{nearest, own};
+use crate::supervise::Published;
 pub use crate::supervise::{UnitHealth, UnitState, UnitStatus};
 pub use event::{Event, What};
 pub use events::Events;
+pub use links::{Addresses, Link, Source};
 pub use phase::Phase;
 pub use sight::{Seen, Sight};
 pub use timeline::Timeline;
 
 /// A route or link from outside, as shown in the portal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteStatus {
     /// The unit that answers there; empty if there is none.
     pub unit: String,
@@ -36,8 +40,11 @@ pub struct RouteStatus {
     pub port: u16,
     /// The path that a link opens.
     pub path: String,
-    /// The URL, if it was preset or is known from the provider. Otherwise the portal makes one from the address that
-    /// the browser uses.
+    /// The links that lead there, the most likely one first.
+    #[serde(skip)]
+    pub links: Vec<Link>,
+    /// The URL, if one is right for all clients. Otherwise the portal makes one from the address that the browser uses.
+    /// Derived from the links, like the next field.
     pub url: Option<String>,
     /// The most likely URL, for programs, and for users who do not see the portal.
     #[serde(default)]
@@ -50,6 +57,22 @@ pub struct RouteStatus {
     /// What the user sees there now. Derived from the other fields.
     #[serde(default)]
     pub seen: Seen,
+}
+
+impl RouteStatus {
+    /// A link to a port, with its preset URL, if it has one.
+    pub fn new(title: &str, port: u16, path: &str, preset: Option<&String>) -> Self {
+        let (title, path) = (title.to_owned(), path.to_owned());
+        let links = preset.map(|url| Link { source: Source::Preset, url: url.clone() }).into_iter().collect();
+        Self { title, port, path, links, ..Self::default() }
+    }
+
+    fn link(&mut self, addresses: &Addresses) {
+        let preset = self.links.drain(..).find(|link| link.source == Source::Preset);
+        self.links = addresses.links(preset, self.port, &self.path);
+        self.url = self.links.iter().find(|link| link.is_for_all()).map(|link| link.url.clone());
+        self.address = self.links.first().map(|link| link.url.clone()).unwrap_or_default();
+    }
 }
 
 /// The whole state of the daemon.
@@ -82,6 +105,9 @@ pub struct Snapshot {
     pub units: Vec<UnitStatus>,
     /// All routes and links.
     pub routes: Vec<RouteStatus>,
+    /// The addresses of this machine, for links.
+    #[serde(skip)]
+    pub addresses: Addresses,
     /// All problems, one sentence each, the worst first: failed services, services that do not answer, and `mistakes`.
     /// Derived from the rest.
     pub problems: Vec<String>,
@@ -94,6 +120,12 @@ impl Snapshot {
     /// A unit by its name or one of its aliases.
     pub fn unit(&self, name: &str) -> Option<&UnitStatus> {
         self.units.iter().find(|u| u.name == name || u.aliases.iter().any(|a| a == name))
+    }
+
+    /// The name or alias that is most similar to the mistyped `name`, if one is similar enough.
+    pub fn nearest(&self, name: &str) -> Option<&str> {
+        let names = self.units.iter().flat_map(|unit| std::iter::once(&unit.name).chain(&unit.aliases));
+        nearest(name, names.map(String::as_str).chain(own::NAMES))
     }
 
     /// The daemon itself in the form of a unit.
@@ -122,7 +154,8 @@ impl Snapshot {
     }
 }
 
-/// The writer of the state. One task owns it.
+/// The writer of the state. Cheap to clone; each field of the snapshot has one task that writes it.
+#[derive(Clone)]
 pub struct Observer {
     events: Events,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -144,6 +177,38 @@ impl Observer {
     /// The past and future events.
     pub fn events(&self) -> Events {
         self.events.clone()
+    }
+
+    /// The state now.
+    pub fn now(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// Takes over what the supervisor published.
+    pub fn take(&self, Published { units, up, stopping, seq, .. }: Published) {
+        // The phase changes only together with the units: without units there would be nothing to wait for.
+        let phase = if stopping { Phase::Stopping } else { Phase::Running };
+        self.update(|snapshot| {
+            (snapshot.units, snapshot.up, snapshot.seq, snapshot.phase) = (units, up, seq, phase);
+        });
+    }
+
+    /// Replaces the routes, and makes the links to them.
+    pub fn set_routes(&self, routes: Vec<RouteStatus>) {
+        self.update(|snapshot| {
+            snapshot.routes = routes;
+            snapshot.routes.iter_mut().for_each(|route| route.link(&snapshot.addresses));
+        });
+    }
+
+    /// The public address was looked up.
+    pub fn found(&self, public: IpAddr) {
+        self.update(|snapshot| {
+            if snapshot.addresses.found(public) {
+                tracing::info!("public address: {public}");
+                snapshot.routes.iter_mut().for_each(|route| route.link(&snapshot.addresses));
+            }
+        });
     }
 
     /// Changes the snapshot; readers wake only if the snapshot really changed.

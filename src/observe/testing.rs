@@ -1,6 +1,6 @@
 //! Values for unit tests of this stage and of the stages to the right.
 
-use super::{RouteStatus, Seen};
+use super::RouteStatus;
 
 pub(crate) use crate::supervise::testing::unit;
 
@@ -12,10 +12,7 @@ pub(crate) fn route(unit: &str, title: &str, port: u16) -> RouteStatus {
         title: title.into(),
         port,
         path: "/".into(),
-        url: None,
         address: format!("http://localhost:{port}/"),
-        problem: None,
-        shows: Vec::new(),
-        seen: Seen::default(),
+        ..RouteStatus::default()
     }
 }

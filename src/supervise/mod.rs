@@ -78,6 +78,7 @@ pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
 }
 
 /// The supervisor for its owner, who may stop everything.
+#[derive(Clone)]
 pub struct Supervisor {
     /// For all other users of the supervisor.
     pub handle: Handle,

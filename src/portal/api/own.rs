@@ -2,14 +2,11 @@
 //! the daemon alone is refused.
 
 use axum::http::StatusCode;
-use tokio::sync::oneshot;
 
 use crate::config::env::NEXT_START;
 use crate::config::own::is_own;
-use crate::portal::ControlRequest;
-use crate::supervise::{RequestError, Verb};
+use crate::supervise::Verb;
 
-use super::nearest::nearest;
 use super::problem::Problem;
 use super::sources::Api;
 
@@ -36,12 +33,8 @@ impl Split {
             );
             return Err(Problem(StatusCode::CONFLICT, text));
         }
-        let snapshot = api.watch.borrow();
-        if let Some(name) = units.iter().find(|name| snapshot.unit(name).is_none()) {
-            let nearest = nearest(&snapshot, name);
-            return Err(RequestError::Unknown { name: name.clone(), nearest }.into());
-        }
-        drop(snapshot);
+        let unknown = |name: &&String| api.watch.borrow().unit(name).is_none();
+        units.iter().find(unknown).map_or(Ok(()), |name| Err(api.unknown(name)))?;
         Ok(Self { own, units })
     }
 
@@ -54,21 +47,11 @@ impl Split {
         if verb != Verb::Restart {
             return Ok(vec![format!("{who} runs already")]);
         }
-        let gone = || Problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".into());
-        let control_requests = api.control_requests.as_ref().ok_or_else(gone)?;
-        let (reply, answer) = oneshot::channel();
-        control_requests.send(ControlRequest::Reload(reply)).await.map_err(|_| gone())?;
-        match answer.await {
-            Ok(Ok(changes)) => {
-                let read = format!("{who} read its configuration again: {changes}");
-                let snapshot = api.watch.borrow();
-                // A user who edits a file and restarts the service needs to know which changes apply only at the next
-                // start.
-                let waiting = snapshot.problems.iter().filter(|problem| problem.contains(NEXT_START));
-                Ok(std::iter::once(read).chain(waiting.cloned()).collect())
-            }
-            Ok(Err(error)) => Err(Problem(StatusCode::UNPROCESSABLE_ENTITY, error)),
-            Err(_) => Err(gone()),
-        }
+        let changes = api.reload("a reload was requested").await?;
+        let read = format!("{who} read its configuration again: {changes}");
+        let snapshot = api.watch.borrow();
+        // A user who edits a file and restarts the service needs to know which changes apply only at the next start.
+        let waiting = snapshot.problems.iter().filter(|problem| problem.contains(NEXT_START));
+        Ok(std::iter::once(read).chain(waiting.cloned()).collect())
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::logs::{Console, Limits, Logs};
 use crate::observe::{Event, Observer, Phase, Timeline, UnitState, UnitStatus, What, testing};
-use crate::portal::ControlRequest;
+use crate::portal::ReloadRequest;
 use crate::supervise::{Change, Handle, Request as Asked, RequestError};
 use axum::body::Body;
 use axum::http::Request;
@@ -106,14 +106,12 @@ async fn the_daemons_own_names_never_reach_the_supervisor() {
     let (_sender, handle) = watch::channel(Some(handle));
     let api = Api::new(seen, observer.events(), logs, handle);
     let alone = router(api.clone());
-    let (wish, mut wishes) = mpsc::channel(1);
-    let router = router(api.with_control_requests(wish));
+    let (reloads, mut requests) = mpsc::unbounded_channel();
+    let router = router(api.with_reloads(reloads));
     let answers = tokio::spawn(async move {
         for answer in [Ok(crate::supervise::Replanned::default()), Err("a mistake".to_owned())] {
-            let Some(ControlRequest::Reload(reply)) = wishes.recv().await else {
-                panic!("no reload was wished for")
-            };
-            reply.send(answer).unwrap();
+            let ReloadRequest { reply, .. } = requests.recv().await.expect("a request to reload");
+            reply.unwrap().send(answer).unwrap();
         }
     });
     for (router, verb, names, expected, told) in [
