@@ -74,7 +74,6 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         state: Arc::new(state),
         trouble: [forgetful, no_logs].into_iter().flatten().collect(),
         observer: observer.clone(),
-        watch: watch.clone(),
         logs: logs.clone(),
         api: Api::new(watch, events.clone(), logs.clone(), handle_watch).with_reloads(reloads.clone()),
         rows,

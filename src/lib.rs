@@ -58,11 +58,12 @@
 //! 4. `gateway/handler/service.rs` chooses waiting page or service; `gateway/proxy.rs` changes headers
 //!    (`gateway/headers.rs`, `gateway/rewrite.rs`) and sends the request on a connection of `gateway/pool.rs`.
 //! 5. The answer comes back through `gateway/body.rs`, is compressed by `gateway/compress.rs`, and counted by
-//!    `gateway/metrics.rs`.
+//!    `gateway/metrics.rs`; `observe/metrics.rs` prints all numbers.
 //!
 //! The end of a service's process reaches the portal:
 //!
-//! 1. `sys/signals.rs` gets SIGCHLD, `sys/reaper.rs` waits and gives the exit to `supervise/process.rs`; of a contained unit the guard (`sys/guard.rs`) waits and reports.
+//! 1. `sys/signals.rs` gets SIGCHLD, `sys/reaper.rs` waits and gives the exit to `supervise/process.rs`; of a
+//!    contained unit the guard (`sys/guard.rs`) waits and reports.
 //! 2. `supervise/driver.rs` passes the end to `supervise/lifecycle.rs`, which is pure and decides: restart after a
 //!    delay (`supervise/backoff.rs`), or failed.
 //! 3. The driver carries the effects out; `supervise/changes.rs` names what changed, `observe/events.rs` records

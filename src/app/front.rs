@@ -16,7 +16,7 @@ use crate::gateway::auth::{Auth, DEFAULT_COST};
 use crate::gateway::tls::{Sources, Tls};
 use crate::gateway::{self, Gateway};
 use crate::logs::Logs;
-use crate::observe::{Addresses, Observer, RouteStatus, Watch, links};
+use crate::observe::{Addresses, Observer, RouteStatus, links};
 use crate::plan::{Link, Plan, Portal};
 use crate::portal::{self, Api, Right, Rows};
 use crate::state::State;
@@ -50,7 +50,6 @@ pub(super) struct Parts<'a> {
     /// Problems from before.
     pub(super) trouble: Vec<String>,
     pub(super) observer: Observer,
-    pub(super) watch: Watch,
     pub(super) logs: Logs,
     pub(super) api: Api,
     /// The variables, as the portal shows them.
@@ -61,8 +60,9 @@ pub(super) struct Parts<'a> {
 }
 
 impl Front {
-    pub(super) async fn open(parts: Parts<'_>) -> Self {
-        let Parts { config, state, trouble, observer, watch, logs, api, rows, shutdown, stop } = parts;
+    pub(super) async fn open(
+        Parts { config, state, trouble, observer, logs, api, rows, shutdown, stop }: Parts<'_>,
+    ) -> Self {
         let vars = &config.env.vars;
         let (credentials, shown, weak) = credentials::of(config, &state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
@@ -74,7 +74,7 @@ impl Front {
             tls: Some(tls),
             ..gateway::Settings::of(config)
         };
-        let gateway = Gateway::new(settings, auth.clone(), watch, logs.clone(), stop);
+        let gateway = Gateway::new(settings, auth.clone(), &observer, logs.clone(), stop);
         observer.update(|snapshot| snapshot.addresses = Addresses::of(config));
         let (portal, pages) = (Portal::of(config), portal::router(api.clone()));
         let (portal_problem, inside) = if config.env.opens_no_port() {

@@ -1,27 +1,25 @@
-//! The state of the daemon: one snapshot, written by one task, and the events that led to it, read by the portal, the
-//! API, the gateway's waiting pages and the command line. No other module computes states.
+//! The state of the daemon: one snapshot, written by the observer, and the events that led to it, read by the portal,
+//! the API, the gateway's waiting pages and the command line. No other module computes states.
 
 mod event;
 pub mod events;
 pub mod links;
+pub mod metrics;
+mod observer;
 mod phase;
 pub mod sight;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod timeline;
 
-use std::net::IpAddr;
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
 use crate::config::{nearest, own};
-use crate::supervise::Published;
-pub use crate::supervise::{UnitHealth, UnitState, UnitStatus};
+pub use crate::supervise::{UnitChange, UnitHealth, UnitState, UnitStatus};
 pub use event::{Event, What};
 pub use events::Events;
 pub use links::{Addresses, Link, Source};
+pub use observer::{Observer, Watch};
 pub use phase::Phase;
 pub use sight::{Seen, Sight};
 pub use timeline::Timeline;
@@ -67,6 +65,7 @@ impl RouteStatus {
         Self { title, port, path, links, ..Self::default() }
     }
 
+    /// Makes the links anew.
     fn link(&mut self, addresses: &Addresses) {
         let preset = self.links.drain(..).find(|link| link.source == Source::Preset);
         self.links = addresses.links(preset, self.port, &self.path);
@@ -151,77 +150,5 @@ impl Snapshot {
             needs: Vec::new(),
             after: Vec::new(),
         }
-    }
-}
-
-/// The writer of the state. Cheap to clone; each field of the snapshot has one task that writes it.
-#[derive(Clone)]
-pub struct Observer {
-    events: Events,
-    snapshot: watch::Sender<Arc<Snapshot>>,
-}
-
-/// A reader of the state. Cheap to clone.
-pub type Watch = watch::Receiver<Arc<Snapshot>>;
-
-impl Observer {
-    /// An observer of a daemon that just started.
-    pub fn new(pid: i32, started_at: i64) -> (Self, Watch) {
-        let mut first =
-            Snapshot { version: env!("CARGO_PKG_VERSION").into(), pid, started_at, ..Snapshot::default() };
-        first.judge();
-        let (snapshot, watch) = watch::channel(Arc::new(first));
-        (Self { events: Events::new(started_at), snapshot }, watch)
-    }
-
-    /// The past and future events.
-    pub fn events(&self) -> Events {
-        self.events.clone()
-    }
-
-    /// The state now.
-    pub fn now(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot.borrow())
-    }
-
-    /// Takes over what the supervisor published.
-    pub fn take(&self, Published { units, up, stopping, seq, .. }: Published) {
-        // The phase changes only together with the units: without units there would be nothing to wait for.
-        let phase = if stopping { Phase::Stopping } else { Phase::Running };
-        self.update(|snapshot| {
-            (snapshot.units, snapshot.up, snapshot.seq, snapshot.phase) = (units, up, seq, phase);
-        });
-    }
-
-    /// Replaces the routes, and makes the links to them.
-    pub fn set_routes(&self, routes: Vec<RouteStatus>) {
-        self.update(|snapshot| {
-            snapshot.routes = routes;
-            snapshot.routes.iter_mut().for_each(|route| route.link(&snapshot.addresses));
-        });
-    }
-
-    /// The public address was looked up.
-    pub fn found(&self, public: IpAddr) {
-        self.update(|snapshot| {
-            if snapshot.addresses.found(public) {
-                tracing::info!("public address: {public}");
-                snapshot.routes.iter_mut().for_each(|route| route.link(&snapshot.addresses));
-            }
-        });
-    }
-
-    /// Changes the snapshot; readers wake only if the snapshot really changed.
-    pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
-        self.snapshot.send_if_modified(|current| {
-            let mut next = Snapshot::clone(current);
-            change(&mut next);
-            next.judge();
-            let changed = next != **current;
-            if changed {
-                *current = Arc::new(next);
-            }
-            changed
-        });
     }
 }

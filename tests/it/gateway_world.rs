@@ -98,7 +98,7 @@ impl World {
         let auth = Auth::new(credentials, &[7; 32], 4);
         let mut settings = Settings { address: [127, 0, 0, 1].into(), ..Settings::default() };
         tune(&mut settings);
-        let gateway = Gateway::new(settings, auth.clone(), watch.clone(), logs.clone(), stop.clone());
+        let gateway = Gateway::new(settings, auth.clone(), &observer, logs.clone(), stop.clone());
         let (_, handle) = tokio::sync::watch::channel(None);
         let router = portal::router(Api::new(watch.clone(), observer.events(), logs.clone(), handle));
         let pages = gateway.open_pages(0, router).await.unwrap();
