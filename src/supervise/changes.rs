@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::logs::{Logs, QUIET};
 
 use super::lifecycle::Transition;
@@ -23,7 +25,7 @@ pub enum Change {
 }
 
 /// One transition of one unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitChange {
     /// Its name.
     pub unit: String,
@@ -35,7 +37,8 @@ pub struct UnitChange {
     pub reason: String,
     /// The result of its checks, if it is ready and has checks.
     pub health: Option<UnitHealth>,
-    /// When, in milliseconds since the Unix epoch.
+    /// When, in milliseconds since the Unix epoch. The event that contains this change has the time, too.
+    #[serde(skip)]
     pub at: i64,
     /// The process that the change is about, if any.
     pub pid: Option<i32>,

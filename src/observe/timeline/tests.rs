@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::observe::events::{Event, What};
-use crate::observe::{Phase, UnitState as S, testing};
+use crate::observe::{Phase, UnitChange, UnitState as S, testing};
+use std::collections::BTreeMap;
 
 const START: i64 = 1_000_000;
 
@@ -24,14 +25,7 @@ fn boot(lines: &str) -> Boot {
             [unit, state, ..] => {
                 let to = serde_json::from_value(state.into()).unwrap();
                 let from = states.insert(unit.to_owned(), to);
-                What::Unit {
-                    unit: unit.into(),
-                    from,
-                    to,
-                    reason: words[3..].join(" "),
-                    health: None,
-                    pid: None,
-                }
+                What::Unit(UnitChange { reason: words[3..].join(" "), ..testing::change(unit, from, to) })
             }
             _ => panic!("{line}"),
         };

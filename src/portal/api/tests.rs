@@ -223,9 +223,7 @@ async fn a_log_stream_continues_where_its_backlog_ends() {
 }
 
 fn happened(observer: &Observer, unit: &str, to: UnitState, at: i64) {
-    let what =
-        What::Unit { unit: unit.into(), from: None, to, reason: String::new(), health: None, pid: None };
-    observer.events().record(at, what);
+    observer.events().record(at, What::Unit(testing::change(unit, None, to)));
 }
 
 #[tokio::test]
