@@ -5,7 +5,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use super::portal_file;
@@ -22,9 +21,6 @@ use crate::{steps, sys};
 /// How long reading and planning again may take: a hanging read, on a dead volume for example, must not block later
 /// requests.
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// The number of readings that have not ended.
-static LATE: AtomicUsize = AtomicUsize::new(0);
 
 /// Plans again and again from the same inputs, the files and the machine as they are then.
 pub(super) struct Planner {
@@ -109,7 +105,7 @@ impl Planner {
     pub(super) async fn replan(&mut self) -> Result<Plan, String> {
         self.look();
         let inputs = self.inputs.clone();
-        let made = sys::run_on_thread_within(LIMIT, &LATE, move || {
+        let made = sys::run_on_thread_within(LIMIT, move || {
             let problems = inputs.env.problems();
             let mut config = Config::read(inputs.dir.clone(), inputs.env.clone(), problems);
             config.services.extend(inputs.command.as_ref().map(|(service, _)| service.clone()));

@@ -134,12 +134,12 @@ async fn change(
         let text = "the daemon is still deciding what to run; try again in a moment";
         return Err(Problem(StatusCode::SERVICE_UNAVAILABLE, text.into()));
     };
-    let split = own::Split::new(&api, verb, names)?;
-    let notes = split.attend(&api, verb).await?;
-    let Taken { units, seq } = if split.units.is_empty() {
+    let (own, names) = own::split(&api, verb, names)?;
+    let notes = own::attend(&api, verb, &own).await?;
+    let Taken { units, seq } = if names.is_empty() {
         Taken { units: Vec::new(), seq: api.watch.borrow().seq }
     } else {
-        handle.request(verb, split.units, only, asker.unwrap_or_default().0).await?
+        handle.request(verb, names, only, asker.unwrap_or_default().0).await?
     };
     Ok(Json(Units { units, seq, notes }))
 }

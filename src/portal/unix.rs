@@ -38,7 +38,8 @@ pub enum Right {
     Nothing,
 }
 
-/// Serves `router` on a socket until `stop`; each of the `listeners` replaces the one before it. `right` decides by the client's user id, which the kernel guarantees; the mode of the socket file decides who can connect.
+/// Serves `router` on a socket until `stop`; each of the `listeners` replaces the one before it. `right` decides by the
+/// client's user id, which the kernel guarantees; the mode of the socket file decides who can connect.
 pub async fn serve_unix(
     mut listeners: mpsc::Receiver<UnixListener>,
     router: Router,

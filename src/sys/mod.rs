@@ -75,15 +75,15 @@ pub async fn run_on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 
     result.await.map_err(|_| io::Error::other("an internal error of desktopd"))
 }
 
-/// Like [`run_on_thread`], with a time limit. A thread that is late keeps running; `late` counts the running
-/// threads, and no more work is started while there are too many.
+/// Like [`run_on_thread`], with a time limit. A thread that is late keeps running, and no more work is started while
+/// there are too many of them.
 pub async fn run_on_thread_within<T: Send + 'static>(
     limit: Duration,
-    late: &'static AtomicUsize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
+    static RUNNING: AtomicUsize = AtomicUsize::new(0);
     let timed_out = |what: String| io::Error::new(io::ErrorKind::TimedOut, what);
-    let Some(running) = Running::of(late) else {
+    let Some(running) = Running::of(&RUNNING) else {
         return Err(timed_out(format!("{HANGING} earlier attempts have not come to an end")));
     };
     let counted = move || {

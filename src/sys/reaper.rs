@@ -19,8 +19,7 @@ use rustix::process::{WaitId, WaitIdOptions, WaitOptions};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
-use super::signals::Children;
-use super::subcommands;
+use super::{signals, subcommands};
 
 /// How often to check for ends of processes that are not our children, for which no SIGCHLD comes.
 const UNHEARD: Duration = Duration::from_millis(100);
@@ -103,14 +102,14 @@ impl Reaper {
     /// Collects children from now on, in a task of its own: an orphan that is adopted while the machine is probed must
     /// not wait for a plan. To be called once, inside the runtime.
     pub fn start() -> io::Result<Self> {
-        let mut children = Children::new()?;
+        let mut children = signals::children()?;
         let reaper = Self::default();
         let collecting = reaper.clone();
         tokio::spawn(async move {
             loop {
                 // The first time for children that ended before this program ran.
                 collecting.reap();
-                children.next().await;
+                signals::next(&mut children).await;
             }
         });
         Ok(reaper)

@@ -53,19 +53,10 @@ impl Signals {
     }
 }
 
-/// Reads SIGCHLD: a child ended (or many did: signals of one kind merge).
-pub(super) struct Children(AsyncFd<SignalFd>);
-
-impl Children {
-    /// To be called once, inside the runtime, after `block`.
-    pub(super) fn new() -> io::Result<Self> {
-        descriptor(&SigSet::from(Known::SIGCHLD)).map(Self)
-    }
-
-    /// Waits for the next end of a child.
-    pub(super) async fn next(&mut self) {
-        next(&mut self.0).await;
-    }
+/// Reads SIGCHLD: a child ended (or many did: signals of one kind merge). To be called once, inside the runtime, after
+/// `block`.
+pub(super) fn children() -> io::Result<AsyncFd<SignalFd>> {
+    descriptor(&SigSet::from(Known::SIGCHLD))
 }
 
 fn descriptor(signals: &SigSet) -> io::Result<AsyncFd<SignalFd>> {
@@ -78,7 +69,7 @@ fn descriptor(signals: &SigSet) -> io::Result<AsyncFd<SignalFd>> {
 }
 
 /// Waits for the next signal, and returns its number.
-async fn next(descriptor: &mut AsyncFd<SignalFd>) -> i32 {
+pub(super) async fn next(descriptor: &mut AsyncFd<SignalFd>) -> i32 {
     loop {
         let Ok(mut ready) = descriptor.readable_mut().await else {
             // The runtime has ended, and no task waits any more.
@@ -92,8 +83,8 @@ async fn next(descriptor: &mut AsyncFd<SignalFd>) -> i32 {
     }
 }
 
-/// Blocks all signals that [`Signals`] and [`Children`] read, for this thread and the threads that it starts. Without this call the
-/// signals have their default actions.
+/// Blocks all signals that [`Signals`] and [`children`] read, for this thread and the threads that it starts. Without
+/// this call the signals have their default actions.
 pub(super) fn block() {
     // The call has no reason to fail; if it does, the signal mask is unchanged.
     let _ = blocked().thread_set_mask();
