@@ -64,10 +64,10 @@
 //!
 //! 1. `sys/signals.rs` gets SIGCHLD, `sys/reaper.rs` waits and gives the exit to `supervise/process.rs`; of a
 //!    contained unit the guard (`sys/guard.rs`) waits and reports.
-//! 2. `supervise/driver.rs` passes the end to `supervise/lifecycle.rs`, which is pure and decides: restart after a
-//!    delay (`supervise/backoff.rs`), or failed.
-//! 3. The driver carries the effects out; `supervise/changes.rs` names what changed, `observe/events.rs` records
-//!    it, then the driver publishes the states of all units.
+//! 2. `supervise/driver.rs` passes the end to `supervise/lifecycle.rs`, which is pure;
+//!    `supervise/lifecycle/transitions.rs` decides: restart after a delay (`supervise/backoff.rs`), or failed.
+//! 3. The driver carries the effects out; `supervise/publisher.rs` reports what changed, which `observe/events.rs`
+//!    records, and publishes the states of all units.
 //! 4. `app/daemon.rs` gives the states to the snapshot of `observe/mod.rs`; `observe/sight.rs` says what a person sees
 //!    at a route.
 //! 5. `portal/api.rs` streams the snapshot, `portal/api/events.rs` the events, `portal/assets/portal.js` draws

@@ -15,7 +15,7 @@ pub mod timeline;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{nearest, own};
-pub use crate::supervise::{UnitChange, UnitHealth, UnitState, UnitStatus};
+pub use crate::supervise::{UnitChange, UnitHealth, UnitInfo, UnitState, UnitStatus};
 pub use event::{Event, What};
 pub use events::Events;
 pub use links::{Addresses, Link, Source};
@@ -130,9 +130,12 @@ impl Snapshot {
     /// The daemon itself in the form of a unit.
     pub fn own(&self) -> UnitStatus {
         UnitStatus {
-            name: own::NAMES[0].to_owned(),
-            description: "supervisor, gateway and portal: the parent process of all services".to_owned(),
-            aliases: own::NAMES[1..].iter().map(|name| (*name).to_owned()).collect(),
+            info: Arc::new(UnitInfo {
+                name: own::NAMES[0].to_owned(),
+                description: "supervisor, gateway and portal: the parent process of all services".to_owned(),
+                aliases: own::NAMES[1..].iter().map(|name| (*name).to_owned()).collect(),
+                ..UnitInfo::default()
+            }),
             state: match self.phase {
                 Phase::Starting => UnitState::Starting,
                 Phase::Running => UnitState::Ready,
@@ -146,9 +149,6 @@ impl Snapshot {
             since: self.started_at,
             pid: Some(self.pid),
             restarts: 0,
-            oneshot: false,
-            needs: Vec::new(),
-            after: Vec::new(),
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::sys::process::{signal_group, signal_rest};
 use crate::sys::reaper::{Exit, Reaper, Role};
 
 use super::guards::Guards;
-use super::lifecycle::{Event, Outcome};
+use super::lifecycle::{Event, Outcome, UnitId};
 use super::ready::Watch;
 use super::ready::probe::{HelperProcess, HelperStarter};
 use attend::attend;
@@ -63,7 +63,7 @@ pub(super) struct RunGuards {
 
 /// Starts unit number `at`. Its events go to `events`; the last one is [`Event::Exited`].
 pub(super) fn spawn(
-    at: usize,
+    at: UnitId,
     unit: &Unit,
     run_guards: RunGuards,
     run_dir: &Path,

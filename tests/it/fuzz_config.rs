@@ -400,13 +400,12 @@ fn live(config: &Config, installed: bool) -> TestCaseResult {
     let plan = Plan::build(config, &facts(&config.services, installed));
     prop_assert!(!plan.text().is_empty() || plan.units.is_empty());
     prop_assert!(serde_json::to_string(&plan.view()).is_ok());
-    let mut core = Core::new(&plan.units, 7);
+    let mut core = Core::new(plan.units, 7, 0);
     let mut now = Duration::ZERO;
     let mut pending = core.handle(Event::Tick, now);
     for step in 0..200_u32 {
         if step == 100 {
-            pending
-                .extend(core.handle(Event::Restart((0..plan.units.len()).collect(), "ada".to_owned()), now));
+            pending.extend(core.handle(Event::Restart(core.ids().collect(), "ada".to_owned()), now));
         }
         if step == 150 {
             pending.extend(core.handle(Event::Shutdown, now));
@@ -418,15 +417,15 @@ fn live(config: &Config, installed: bool) -> TestCaseResult {
                 Event::Ready(at)
             }
             Some(Effect::Spawn(at)) => Event::Ready(at),
-            Some(Effect::Ask(at)) if step % 2 == 0 => Event::Asked(at, false),
-            Some(Effect::Ask(at) | Effect::Signal(at) | Effect::Kill(at)) => {
+            Some(Effect::RunStopCommand(at)) if step % 2 == 0 => Event::StopCommandEnded(at, false),
+            Some(Effect::RunStopCommand(at) | Effect::Signal(at) | Effect::Kill(at)) => {
                 Event::Exited(at, Outcome::Ended(Exit::Signal(15)))
             }
             Some(Effect::Check(at, number)) => {
                 let told = if step % 2 == 0 { Ok(()) } else { Err("no".to_owned()) };
                 Event::Checked(at, number, told)
             }
-            Some(Effect::Recall(_)) => Event::Tick,
+            Some(Effect::CancelCheck(_)) => Event::Tick,
             Some(Effect::Finished) => return Ok(()),
             None => match core.deadline() {
                 Some(deadline) => {
@@ -434,7 +433,7 @@ fn live(config: &Config, installed: bool) -> TestCaseResult {
                     now = deadline;
                     Event::Tick
                 }
-                None => Event::Start((0..plan.units.len()).collect()),
+                None => Event::Start(core.ids().collect()),
             },
         };
         pending.extend(core.handle(event, now));

@@ -9,7 +9,9 @@ const START: i64 = 1_000_000;
 
 fn unit(name: &str, needs: &[&str], after: &[&str]) -> UnitStatus {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    UnitStatus { needs: names(needs), after: names(after), ..testing::unit(name, S::Waiting) }
+    let mut unit = testing::unit(name, S::Waiting);
+    (unit.needs, unit.after) = (names(needs), names(after));
+    unit
 }
 
 /// Feeds events such as `100 kde starting` or `100 up`; the times are milliseconds since the start.

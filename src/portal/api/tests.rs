@@ -4,7 +4,7 @@ use super::*;
 use crate::logs::{Console, Limits, Logs};
 use crate::observe::{Event, Observer, Phase, Timeline, UnitState, UnitStatus, What, testing};
 use crate::portal::ReloadRequest;
-use crate::supervise::{Change, Handle, Request as Asked, RequestError};
+use crate::supervise::{Change, Command, Handle, RequestError};
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
@@ -13,7 +13,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::{mpsc, watch};
 
 fn unit(name: &str) -> UnitStatus {
-    UnitStatus { aliases: vec![format!("{name}-alias")], ..testing::unit(name, UnitState::Ready) }
+    let mut unit = testing::unit(name, UnitState::Ready);
+    unit.aliases = vec![format!("{name}-alias")];
+    unit
 }
 
 fn api(handle: Option<Handle>) -> (Router, Observer, Logs, watch::Sender<Option<Handle>>) {
@@ -41,10 +43,10 @@ fn post(path: &str, body: &str) -> Request<Body> {
 
 /// A supervisor that gives the same answer to every request and reports the requests.
 fn answering(answer: Result<Taken, RequestError>) -> (Handle, mpsc::Receiver<(Verb, Vec<String>, bool)>) {
-    let (sender, mut requests) = mpsc::channel::<Asked>(1);
+    let (sender, mut requests) = mpsc::unbounded_channel();
     let (told, asked) = mpsc::channel(8);
     tokio::spawn(async move {
-        while let Some(request) = requests.recv().await {
+        while let Some(Command::Request(request)) = requests.recv().await {
             told.send((request.verb, request.names, request.only)).await.unwrap();
             request.reply.send(answer.clone()).unwrap();
         }

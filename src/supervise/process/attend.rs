@@ -12,7 +12,7 @@ use super::ending::Ending;
 use super::reports::Reports;
 use super::start::{Started, no_start};
 use crate::supervise::guards::Clear;
-use crate::supervise::lifecycle::{Event, Outcome};
+use crate::supervise::lifecycle::{Event, Outcome, UnitId};
 use crate::supervise::ready::{Reporter, Watch};
 use crate::sys::guard::GuardCommand;
 use crate::sys::launch::{self, Report};
@@ -20,7 +20,7 @@ use crate::sys::reaper::{Exit, Role};
 
 /// Follows one run until its end.
 pub(super) async fn attend(
-    at: usize,
+    at: UnitId,
     role: Role,
     started: Started,
     watch: Watch,
