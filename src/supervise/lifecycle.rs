@@ -80,7 +80,7 @@ impl Core {
             Event::Shutdown => self.request_shutdown(),
             Event::Tick => {}
         }
-        self.settle();
+        self.reconcile();
         std::mem::take(&mut self.effects)
     }
 
@@ -101,7 +101,7 @@ impl Core {
 
     /// The description of `at`.
     pub fn unit(&self, at: UnitId) -> &Unit {
-        &self.units[at].unit
+        &self.units[at].spec
     }
 
     /// Every unit's state.
@@ -146,7 +146,7 @@ impl Core {
     /// Why `at` cannot be started, if it cannot.
     pub fn refusal(&self, at: UnitId) -> Option<&str> {
         let unit = &self.units[at];
-        (!is_runnable(&unit.unit)).then_some(unit.reason.as_str())
+        (!is_runnable(&unit.spec)).then_some(unit.reason.as_str())
     }
 
     /// Whether `at` has ended or is ending, and will not be restarted. A unit that still waits for its dependents to

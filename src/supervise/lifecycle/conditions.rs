@@ -35,7 +35,7 @@ impl Core {
         let after = deps.after.iter().copied().filter(|unit| self.is_pending(*unit));
         let all: BTreeSet<UnitId> =
             needs.chain(after).chain(self.users(at)).chain(self.before_last(at)).collect();
-        let text = |unit: &UnitRuntime| format!("{} ({})", unit.unit.name, unit.state.shown().name());
+        let text = |unit: &UnitRuntime| format!("{} ({})", unit.spec.name, unit.state.shown().name());
         let names: Vec<String> = all.into_iter().map(|at| text(&self.units[at])).collect();
         if names.is_empty() { String::new() } else { format!("for {}", names.join(", ")) }
     }
@@ -61,13 +61,13 @@ impl Core {
 
     /// The units that `at` waits for only because it starts last.
     fn before_last(&self, at: UnitId) -> impl Iterator<Item = UnitId> {
-        let last = self.units[at].unit.last;
+        let last = self.units[at].spec.last;
         self.ids().filter(move |other| last && *other != at && self.is_coming(*other))
     }
 
     /// Whether `at` may still get ready by itself, even after failures.
     fn is_coming(&self, at: UnitId) -> bool {
-        let UnitRuntime { unit, deps, state, .. } = &self.units[at];
+        let UnitRuntime { spec: unit, deps, state, .. } = &self.units[at];
         match (state, self.units[at].phase()) {
             (_, Some(Phase::Starting { .. })) => true,
             // A unit without a limit may fail forever, so the last unit would never start.
@@ -82,7 +82,7 @@ impl Core {
 
     /// Whether `at` starts last, or waits for a unit that does: waiting for it would never end.
     fn is_behind_last(&self, at: UnitId) -> bool {
-        let UnitRuntime { unit, deps, .. } = &self.units[at];
+        let UnitRuntime { spec: unit, deps, .. } = &self.units[at];
         let mut before = deps.needs.iter().chain(&deps.after);
         self.units[at].is_due() && (unit.last || before.any(|unit| self.is_behind_last(*unit)))
     }

@@ -21,7 +21,7 @@ impl Checks {
 impl UnitRuntime {
     fn checks(&self) -> Option<(&Checks, &Health)> {
         match self.phase()? {
-            Phase::Ready(checks) => checks.as_ref().zip(self.unit.health.as_ref()),
+            Phase::Ready(checks) => checks.as_ref().zip(self.spec.health.as_ref()),
             _ => None,
         }
     }
@@ -51,7 +51,7 @@ impl Core {
     pub(super) fn check(&mut self, at: UnitId) {
         let now = self.now;
         let unit = &mut self.units[at];
-        let limit = unit.unit.health.as_ref().map(|health| health.timeout).unwrap_or_default();
+        let limit = unit.spec.health.as_ref().map(|health| health.timeout).unwrap_or_default();
         let Some(Phase::Ready(Some(checks))) = unit.phase_mut() else { return };
         match checks.stage {
             Stage::Due(_) => {
@@ -79,7 +79,7 @@ impl Core {
         let now = self.now;
         let unit = &mut self.units[at];
         let (before, since) = (unit.health(), unit.since);
-        let Some(health) = unit.unit.health.clone() else { return };
+        let Some(health) = unit.spec.health.clone() else { return };
         let Some(Phase::Ready(Some(checks))) = unit.phase_mut() else { return };
         let Stage::Running { number: current, began } = checks.stage else { return };
         if current != number {

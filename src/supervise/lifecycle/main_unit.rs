@@ -23,7 +23,7 @@ const KILLED: Exit = Exit::Signal(9);
 impl Core {
     /// The exit code of the daemon: that of the main unit, or 0 without a main unit.
     pub fn code(&self) -> i32 {
-        match self.units.iter().find(|unit| unit.unit.main) {
+        match self.units.iter().find(|unit| unit.spec.main) {
             None => 0,
             Some(unit) if unit.is_alive() => KILLED.code(),
             Some(unit) => unit.code.unwrap_or(NEVER_RAN.code()),
@@ -33,7 +33,7 @@ impl Core {
     /// Records the end of one run. `then` says why it was stopped, if it was.
     pub(super) fn record_main_exit(&mut self, at: UnitId, outcome: &Outcome, then: Option<AfterStop>) {
         let unit = &mut self.units[at];
-        if !unit.unit.main {
+        if !unit.spec.main {
             return;
         }
         let resting = matches!(unit.state, State::Done | State::Stopped | State::Failed { .. });
@@ -47,7 +47,7 @@ impl Core {
         unit.code = Some(code);
         let requested = matches!(then, Some(AfterStop::Stay | AfterStop::Restart));
         if !requested && resting && self.shutdown == Shutdown::NotRequested {
-            let reason = format!("{} has ended", unit.unit.name);
+            let reason = format!("{} has ended", unit.spec.name);
             self.stop_all(&reason);
         }
     }

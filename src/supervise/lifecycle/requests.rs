@@ -123,19 +123,19 @@ impl Core {
         self.now = self.now.max(now);
         let mut changed = Vec::new();
         for (at, runtime) in self.units.iter_mut().enumerate() {
-            let found = planned.iter().position(|unit| unit.name == runtime.unit.name);
-            let next = found.map_or_else(|| without_file(&runtime.unit), |found| planned.remove(found));
-            if next != runtime.unit {
+            let found = planned.iter().position(|unit| unit.name == runtime.spec.name);
+            let next = found.map_or_else(|| without_file(&runtime.spec), |found| planned.remove(found));
+            if next != runtime.spec {
                 let list = if found.is_some() { &mut told.changed } else { &mut told.removed };
                 list.push(next.name.clone());
                 runtime.info = UnitInfo::of(&next);
-                changed.push((UnitId(at), std::mem::replace(&mut runtime.unit, next)));
+                changed.push((UnitId(at), std::mem::replace(&mut runtime.spec, next)));
             }
         }
         told.added = planned.iter().map(|unit| unit.name.clone()).collect();
         self.add(planned);
         for (at, old) in changed {
-            match self.units[at].unit.disposition.clone() {
+            match self.units[at].spec.disposition.clone() {
                 Disposition::Run if is_runnable(&old) => self.apply_changed(at, &old),
                 Disposition::Run => self.unskip(at),
                 Disposition::Skip(reason) => self.end_for_good(at, State::Skipped, &reason),
@@ -144,7 +144,7 @@ impl Core {
                 }
             }
         }
-        self.settle();
+        self.reconcile();
         (told, std::mem::take(&mut self.effects))
     }
 
@@ -156,22 +156,19 @@ impl Core {
             self.units.push(runtime);
             self.report(UnitId(self.units.len() - 1), None, reason, None);
         }
-        let names = self.units.iter().map(|unit| unit.unit.name.clone());
+        let names = self.units.iter().map(|unit| unit.spec.name.clone());
         let ids: BTreeMap<String, UnitId> = names.zip(self.ids()).collect();
-        let generations: Vec<u64> = self.units.iter().map(|unit| unit.generation).collect();
-        for runtime in &mut self.units {
-            let UnitRuntime { unit, deps, .. } = runtime;
-            let resolve = |names: &[String]| -> Vec<UnitId> {
-                names.iter().filter_map(|name| ids.get(name).copied()).collect()
+        let resolve = |names: &[String]| -> Vec<UnitId> {
+            names.iter().filter_map(|name| ids.get(name).copied()).collect()
+        };
+        for UnitRuntime { spec: unit, deps, .. } in &mut self.units {
+            *deps = Dependencies {
+                needs: resolve(&unit.needs),
+                // A unit that restarts with another unit starts after it.
+                after: resolve(&[&unit.after[..], &unit.follows].concat()),
+                follows: resolve(&unit.follows),
+                restart_with: unit.restart_with.iter().find_map(|name| ids.get(name).copied()),
             };
-            let follows = resolve(&unit.follows);
-            if follows != deps.follows {
-                runtime.followed = follows.iter().map(|unit| generations[*unit]).collect();
-            }
-            // A unit that restarts with another unit starts after it.
-            let after = [resolve(&unit.after), follows.clone()].concat();
-            let restart_with = unit.restart_with.iter().find_map(|name| ids.get(name).copied());
-            *deps = Dependencies { needs: resolve(&unit.needs), after, follows, restart_with };
         }
     }
 
@@ -180,11 +177,11 @@ impl Core {
         let runtime = &mut self.units[at];
         runtime.backoff.forget();
         // A script is not run a second time only because something around it changed.
-        let script = is_script(old) && is_script(&runtime.unit);
+        let script = is_script(old) && is_script(&runtime.spec);
         match &runtime.state {
             State::Alive(_) | State::Done | State::Failed { .. } if script => {}
             State::Failed { wanted } => {
-                let wanted = *wanted || runtime.unit.autostart;
+                let wanted = *wanted || runtime.spec.autostart;
                 self.enter(at, if wanted { State::Waiting } else { State::Stopped }, String::new());
             }
             State::Alive(_) if runtime.after_stop().is_none() => {
@@ -198,7 +195,7 @@ impl Core {
     /// Allows a unit that could not run before; it may still be stopping.
     fn unskip(&mut self, at: UnitId) {
         let runtime = &mut self.units[at];
-        let (first, reason) = State::first(&runtime.unit);
+        let (first, reason) = State::first(&runtime.spec);
         runtime.off = first == State::Stopped;
         runtime.backoff.forget();
         let then = if runtime.off { AfterStop::Stay } else { AfterStop::Restart };

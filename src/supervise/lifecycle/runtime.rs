@@ -38,7 +38,7 @@ pub(super) enum Shutdown {
 /// One unit.
 #[derive(Clone, Debug)]
 pub(super) struct UnitRuntime {
-    pub(super) unit: Unit,
+    pub(super) spec: Unit,
     pub(super) info: Arc<UnitInfo>,
     pub(super) deps: Dependencies,
     pub(super) state: State,
@@ -50,10 +50,8 @@ pub(super) struct UnitRuntime {
     pub(super) off: bool,
     pub(super) backoff: Backoff,
     pub(super) restarts: u32,
-    /// How often its dependents were allowed to start because it had got ready, or listened.
-    pub(super) generation: u64,
-    /// The generations of the followed units when this one was started.
-    pub(super) followed: Vec<u64>,
+    /// Whether its dependents were ever allowed to start. The next time, it has been restarted.
+    pub(super) was_open: bool,
     /// The exit code of its last run.
     pub(super) code: Option<i32>,
 }
@@ -173,11 +171,10 @@ impl UnitRuntime {
             off: state == State::Stopped,
             backoff: Backoff::default(),
             restarts: 0,
-            generation: 0,
-            followed: Vec::new(),
+            was_open: false,
             code: None,
             state,
-            unit,
+            spec: unit,
         }
     }
 

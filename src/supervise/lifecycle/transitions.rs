@@ -19,7 +19,7 @@ const STUCK_PAUSE: Duration = Duration::from_secs(5);
 
 impl Core {
     /// Makes all transitions that have become possible or due, until none is left: a timeout may be zero.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn reconcile(&mut self) {
         loop {
             let mut changed = false;
             for at in self.ids() {
@@ -62,7 +62,7 @@ impl Core {
     pub(super) fn report(&mut self, at: UnitId, from: Option<UnitState>, reason: String, pid: Option<i32>) {
         let unit = &self.units[at];
         self.changes.push(UnitChange {
-            unit: unit.unit.name.clone(),
+            unit: unit.spec.name.clone(),
             from,
             to: unit.state.shown(),
             reason,
@@ -78,11 +78,9 @@ impl Core {
         if ended || unit.state != State::Waiting || !self.may_start(at) {
             return false;
         }
-        let deadline = unit.unit.start_timeout.map(|limit| self.now + limit);
-        let followed = unit.deps.follows.iter().map(|unit| self.units[*unit].generation).collect();
+        let deadline = unit.spec.start_timeout.map(|limit| self.now + limit);
         // The reason for a restart stays visible until the unit is ready.
         let reason = unit.reason.clone();
-        self.units[at].followed = followed;
         let phase = Phase::Starting { deadline, listening: false, probe_failure: String::new() };
         self.enter(at, State::Alive(Run { pid: None, status_text: String::new(), phase }), reason);
         self.effects.push(Effect::Spawn(at));
@@ -91,7 +89,7 @@ impl Core {
 
     pub(super) fn launched(&mut self, at: UnitId, main: i32) {
         let unit = &mut self.units[at];
-        let listens = !unit.unit.launch.listen.is_empty();
+        let listens = !unit.spec.launch.listen.is_empty();
         let Some(run) = unit.run_mut() else { return };
         run.pid = Some(main);
         // The sockets of a unit exist as soon as its program runs.
@@ -106,54 +104,49 @@ impl Core {
     pub(super) fn ready(&mut self, at: UnitId) {
         let unit = &self.units[at];
         let Some(Phase::Starting { listening, .. }) = unit.phase() else { return };
-        if unit.unit.oneshot {
+        if unit.spec.oneshot {
             return;
         }
-        let (was_open, checks) = (*listening, unit.unit.health.as_ref().map(|it| Checks::new(it, self.now)));
+        let (was_open, checks) = (*listening, unit.spec.health.as_ref().map(|it| Checks::new(it, self.now)));
         self.enter_phase(at, Phase::Ready(checks), String::new());
         if !was_open {
             self.opened(at);
         }
     }
 
-    /// Counts that the dependents of `at` may start (again), for the units that follow it.
+    /// The dependents of `at` may start. If that is not the first time, the units that follow it are restarted.
     fn opened(&mut self, at: UnitId) {
-        self.units[at].generation += 1;
-        if self.units[at].generation > 1 {
+        if !std::mem::replace(&mut self.units[at].was_open, true) {
             return;
         }
-        // The first time is no restart, also for followers that were started before it.
-        for unit in &mut self.units {
-            for (followed, generation) in unit.deps.follows.iter().zip(&mut unit.followed) {
-                if *followed == at {
-                    *generation = 1;
+        let reason = format!("{} was restarted", self.units[at].spec.name);
+        for follower in self.ids() {
+            let unit = &self.units[follower];
+            if !unit.deps.follows.contains(&at) {
+                continue;
+            }
+            match unit.phase() {
+                Some(Phase::Starting { .. } | Phase::Ready(_)) => {
+                    self.drain(follower, AfterStop::Restart, reason.clone());
                 }
+                // The work was done for a run that has ended: it is done again.
+                None if unit.state == State::Done => self.enter(follower, State::Waiting, reason.clone()),
+                _ => {}
             }
         }
     }
 
-    /// Stops a unit, to start it again, if a unit that it needs is lost or a unit that it follows was restarted.
+    /// Stops a unit, to start it again, if a unit that it needs is lost.
     fn drain_on_lost_dependency(&mut self, at: UnitId) -> bool {
         let unit = &self.units[at];
-        let active = matches!(unit.phase(), Some(Phase::Starting { .. } | Phase::Ready(_)));
-        if !active && unit.state != State::Done {
-            return false;
-        }
-        let lost = unit.deps.needs.iter().find(|need| active && !self.is_open(**need));
-        let restarted = unit.deps.follows.iter().zip(&unit.followed).find(|(unit, generation)| {
-            **generation != 0 && self.units[**unit].generation != **generation && self.is_open(**unit)
-        });
-        let reason = match (lost, restarted) {
-            (Some(need), _) => format!("it needs {}", self.units[*need].unit.name),
-            (None, Some((unit, _))) => format!("{} was restarted", self.units[*unit].unit.name),
-            (None, None) => return false,
+        let lost = match unit.phase() {
+            Some(Phase::Starting { .. } | Phase::Ready(_)) => {
+                unit.deps.needs.iter().find(|need| !self.is_open(**need))
+            }
+            _ => None,
         };
-        if active {
-            self.drain(at, AfterStop::Restart, reason);
-        } else {
-            // The work was done for a run that has ended: it is done again.
-            self.enter(at, State::Waiting, reason);
-        }
+        let Some(need) = lost else { return false };
+        self.drain(at, AfterStop::Restart, format!("it needs {}", self.units[*need].spec.name));
         true
     }
 
@@ -173,9 +166,9 @@ impl Core {
         if self.users(at).next().is_some() {
             return false;
         }
-        let time = unit.unit.stop_timeout;
+        let time = unit.spec.stop_timeout;
         let kill_at = self.now + time;
-        if unit.unit.stop_command.is_some() && pid.is_some() {
+        if unit.spec.stop_command.is_some() && pid.is_some() {
             self.take_stop_step(at, StopStep::Command { kill_at }, self.now + time / 3 * 2);
         } else {
             self.take_stop_step(at, StopStep::Signalled, kill_at);
@@ -252,7 +245,7 @@ impl Core {
                     "" => "",
                     failure => &format!(": {failure}"),
                 };
-                let limit = unit.unit.start_timeout.unwrap_or_default();
+                let limit = unit.spec.start_timeout.unwrap_or_default();
                 let reason = format!("it was not ready within {limit:?}{why}");
                 self.drain(at, AfterStop::Fail(None), reason);
             }
@@ -283,11 +276,11 @@ impl Core {
         let was_open = !matches!(phase, Phase::Starting { listening: false, .. });
         match (then, outcome) {
             // Its file was removed, or says that the unit does not apply any more.
-            (Some(AfterStop::Stay), _) if !is_runnable(&unit.unit) => self.enter(at, State::Skipped, reason),
+            (Some(AfterStop::Stay), _) if !is_runnable(&unit.spec) => self.enter(at, State::Skipped, reason),
             (Some(AfterStop::Stay), _) => self.enter(at, State::Stopped, reason),
             (Some(AfterStop::Restart), _) => self.enter(at, State::Waiting, String::new()),
             (Some(AfterStop::Fail(worked)), _) => self.ended(at, worked, false, reason),
-            (None, Outcome::Ended(exit)) if unit.unit.oneshot && exit.success() => {
+            (None, Outcome::Ended(exit)) if unit.spec.oneshot && exit.success() => {
                 self.units[at].backoff.forget();
                 self.enter(at, State::Done, String::new());
                 if !was_open {
@@ -307,7 +300,7 @@ impl Core {
 
     /// A process ended without a request.
     fn ended(&mut self, at: UnitId, ready: Option<Duration>, well: bool, why: String) {
-        match self.units[at].unit.restart {
+        match self.units[at].spec.restart {
             Restart::Always => self.failed(at, ready, why),
             Restart::OnFailure if !well => self.failed(at, ready, why),
             Restart::Never if !well => self.enter(at, State::Failed { wanted: true }, why),
@@ -320,14 +313,14 @@ impl Core {
     fn held_up(&mut self, at: UnitId, why: String) {
         let jitter = self.jitter();
         let unit = &mut self.units[at];
-        let until = self.now + unit.backoff.held_up(Patience::of(&unit.unit), jitter);
+        let until = self.now + unit.backoff.held_up(Patience::of(&unit.spec), jitter);
         self.enter(at, State::Backoff { until }, why);
     }
 
     fn failed(&mut self, at: UnitId, ready: Option<Duration>, why: String) {
         let jitter = self.jitter();
         let unit = &mut self.units[at];
-        let wait = match unit.backoff.failed(ready, Patience::of(&unit.unit), jitter) {
+        let wait = match unit.backoff.failed(ready, Patience::of(&unit.spec), jitter) {
             Verdict::GiveUp(count) => {
                 let times = if count == 1 { String::new() } else { format!(", {count} times") };
                 return self.enter(at, State::Failed { wanted: true }, format!("{why}{times}"));

@@ -392,7 +392,7 @@ impl World {
         let mut before = runtime.deps.needs.iter().chain(&runtime.deps.after);
         endless(runtime)
             || runtime.state == State::Waiting
-                && (runtime.unit.last && self.core.units.iter().any(endless)
+                && (runtime.spec.last && self.core.units.iter().any(endless)
                     || before.any(|unit| self.held_up(&self.core.units[*unit], endless)))
     }
 }
