@@ -1,8 +1,6 @@
 //! One run of one unit: from the spawn until none of its processes is left.
 
 mod attend;
-mod ending;
-mod reports;
 mod start;
 
 use std::io;
@@ -30,9 +28,7 @@ use super::guards::Guards;
 use super::lifecycle::{Event, Outcome, UnitId};
 use super::ready::Watch;
 use super::ready::probe::{HelperProcess, HelperStarter};
-use attend::attend;
-use ending::Ending;
-use reports::there;
+use attend::{Ending, attend, there};
 use start::{not_started, orders, start};
 
 /// The driver's handle of a run.
