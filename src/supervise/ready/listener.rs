@@ -73,11 +73,9 @@ impl Listener {
                 ready = true;
                 tried = None;
                 reporter.ready();
-            } else if !ready && message != Message::default() {
+            } else if !ready && (message.status.is_some() || message.errno.is_some()) {
                 tried = Some(format!("no READY=1 came{}", last_words(&message)));
             }
-            // `STOPPING` and `RELOADING` change nothing: the unit's exit and its next `READY` do. `MAINPID` changes
-            // nothing either: the daemon stops and waits for the process that it started.
             status = message.status.or(status);
         }
     }
