@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
+use tokio::time::sleep_until;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::nearest;
@@ -61,7 +62,9 @@ impl Driver {
             tokio::select! {
                 Some(command) = commands.recv() => self.survive(|driver| driver.obey(command)),
                 Some(event) = events.recv() => self.survive(|driver| driver.take(event)),
-                () = until(self.began, deadline) => self.survive(|driver| driver.take(Event::Tick)),
+                () = sleep_until((self.began + deadline.unwrap_or_default()).into()), if deadline.is_some() => {
+                    self.survive(|driver| driver.take(Event::Tick));
+                }
             }
         }
         self.sweep().await;
@@ -262,12 +265,5 @@ impl Driver {
             found.push(at);
         }
         Ok(found)
-    }
-}
-
-async fn until(began: Instant, deadline: Option<Duration>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until((began + deadline).into()).await,
-        None => std::future::pending().await,
     }
 }
