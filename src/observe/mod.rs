@@ -12,6 +12,8 @@ pub mod sight;
 pub(crate) mod testing;
 pub mod timeline;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{nearest, own};
