@@ -14,11 +14,11 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::auth::is_shared;
 use super::base::Prefix;
 use super::headers::{
     CF_CONNECTING_IP, CF_RAY, CF_VISITOR, FORWARDED_FOR, FORWARDED_PREFIX, FORWARDED_PROTO, SEC_FETCH_MODE,
 };
+use super::network::is_shared;
 use super::origin;
 
 use crate::config::network::Network;

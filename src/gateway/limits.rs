@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 
+use super::network::Network;
 pub(crate) use account::ConnectionLimits;
 use account::Limits;
 use networks::Member;
@@ -130,7 +131,7 @@ impl ConnectionLimits {
     /// Takes a connection slot for a new connection. Another connection may be closed for it.
     pub(crate) fn enter(&self, peer: Peer) -> Arc<ConnectionSlot> {
         let path = match peer {
-            Peer::Address(address) => networks::of_address(address),
+            Peer::Address(address) => Network::of(address).within(),
             Peer::User(user) => networks::of_user(user),
         };
         let activity = Arc::<Activity>::default();

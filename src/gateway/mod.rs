@@ -42,6 +42,7 @@ pub(crate) mod limits;
 pub(crate) mod listen;
 mod login;
 mod metrics;
+mod network;
 mod observed;
 mod origin;
 mod own;

@@ -7,13 +7,13 @@ use std::time::SystemTime;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 
+use super::attempts::Standing;
 use super::cookie_names::Purpose;
 use super::header::Presented;
 use super::known::Known;
-use super::network::Network;
 use super::password::usable;
-use super::queue::Asker;
 use super::{Access, Auth, Denied, SessionId, Way, cookie, uri};
+use crate::gateway::network::Network;
 
 impl Auth {
     /// Decides whether one request is accepted.
@@ -85,18 +85,13 @@ impl Auth {
         peer: IpAddr,
         browser: Option<SessionId>,
     ) -> Result<(), Denied> {
-        let known = self.known();
-        let place = Network::of(peer);
-        let asker = browser.map_or(Asker { from: place, known: false }, |browser| Asker {
-            from: Network::of_browser(browser.id(), peer),
-            known: true,
-        });
-        if known.passwords.remembers(user, password, place)
-            && !self.inner.failures.is_under_attack(asker.from)
-        {
+        let (known, place) = (self.known(), Network::of(peer));
+        let from = browser.map_or(place, |browser| Network::of_browser(browser.id(), peer));
+        if known.passwords.remembers(user, password, place) && !self.inner.attempts.is_under_attack(from) {
             return Ok(());
         }
-        self.attempt(&known, user, vec![password.to_vec()], (place, asker)).await
+        let standing = browser.map(|_| Standing::KnownBrowser);
+        self.attempt(&known, user, vec![password.to_vec()], place, from, standing).await
     }
 
     /// Handles a value that was sent as a token and is not a token. The value may be the password, where the password
@@ -104,9 +99,9 @@ impl Auth {
     /// value, at least one.
     async fn no_token(&self, readings: Vec<Vec<u8>>, peer: IpAddr, open: bool) -> Result<(), Denied> {
         let known = self.known();
-        let (user, from) = (known.user.as_bytes(), Network::of(peer));
+        let (user, from) = (known.passwords.user.as_bytes(), Network::of(peer));
         let right = |shown: &Vec<u8>| known.passwords.remembers(user, shown, from);
-        if known.password_as_token && readings.iter().any(right) && !self.inner.failures.is_under_attack(from)
+        if known.password_as_token && readings.iter().any(right) && !self.inner.attempts.is_under_attack(from)
         {
             return Ok(());
         }
@@ -115,10 +110,10 @@ impl Auth {
             return Err(Denied::Stranger);
         }
         if known.password_as_token && readings.iter().any(|shown| usable(shown)) {
-            return self.attempt(&known, user, readings, (from, Asker { from, known: false })).await;
+            return self.attempt(&known, user, readings, from, from, None).await;
         }
         let fingerprint = known.fingerprint(readings.first().map_or(&[], Vec::as_slice));
-        Err(self.inner.failures.wrong(from, fingerprint).await.err().map_or(Denied::Wrong, Denied::TooMany))
+        Err(self.inner.attempts.wrong(from, fingerprint).await)
     }
 
     /// The cookie values that may be tokens themselves. The cookie name of http is used over https as well, as the
@@ -137,36 +132,27 @@ impl Auth {
             return Denied::Stranger;
         };
         let fingerprint = self.known().fingerprint(shown);
-        match self.inner.failures.wrong(Network::of(peer).aside(), fingerprint).await {
-            Err(wait) if !navigation => Denied::TooMany(wait),
+        match self.inner.attempts.wrong(Network::of(peer).aside(), fingerprint).await {
+            Denied::TooMany(wait) if !navigation => Denied::TooMany(wait),
             _ => Denied::Stranger,
         }
     }
 
-    /// One guess from one network, with one or more decodings of the sent value.
+    /// One guess with one or more decodings of the sent value. It comes from the network `place`, and is counted as one
+    /// from the network `from`.
     async fn attempt(
         &self,
         known: &Arc<Known>,
         user: &[u8],
         readings: Vec<Vec<u8>>,
-        (place, asker): (Network, Asker),
+        place: Network,
+        from: Network,
+        standing: Option<Standing>,
     ) -> Result<(), Denied> {
-        let failures = &self.inner.failures;
         let fingerprint = known.passwords.fingerprint(user, readings.first().map_or(&[], Vec::as_slice));
-        // A page that is still open repeats the credentials that its browser remembers. This is not a new guess.
-        if failures.knows(asker.from, fingerprint).map_err(Denied::TooMany)? {
-            return Err(Denied::Wrong);
-        }
-        let turn = failures.turn(asker.from).await.map_err(Denied::TooMany)?;
-        // A page sends many requests at once: the first of them has verified the password for the other requests in the
-        // meantime.
-        if readings.iter().any(|password| known.passwords.remembers(user, password, place)) {
-            turn.end(None);
-            return if self.is_current(known) { Ok(()) } else { Err(Denied::Wrong) };
-        }
-        let pass = self.inner.making.hashers.enter(asker).await;
-        let pass = pass.map_err(|wait| Denied::TooMany(failures.refused(wait)))?;
-        let (user, checked, auth) = (user.to_vec(), Arc::clone(known), self.clone());
+        let standing = standing.unwrap_or_else(|| known.passwords.standing(place));
+        let pass = self.inner.attempts.enter(from, standing, fingerprint).await?;
+        let (user, checked) = (user.to_vec(), Arc::clone(known));
         // In a separate task: if the client disconnects while the check runs, the attempt still counts, and neither the
         // thread nor the turn is released too early.
         let attempt = tokio::spawn(async move {
@@ -174,11 +160,7 @@ impl Auth {
             for password in readings {
                 right = right || checked.passwords.check(&user, &password, place).await;
             }
-            if right {
-                auth.inner.making.hashers.learn(place);
-            }
-            drop(pass);
-            turn.end((!right).then_some(fingerprint));
+            pass.end((!right).then_some(fingerprint));
             right
         });
         let right = attempt.await.unwrap_or(false);
@@ -198,7 +180,7 @@ impl Auth {
 
     /// The cookie of a new session, as the value of `Set-Cookie`. `secure`: the login came by https.
     pub fn log_in(&self, secure: bool) -> Option<HeaderValue> {
-        self.inner.counts.logins.up();
+        self.inner.counts.add(|counts| counts.logins += 1);
         self.inner.cookie_names.set(&self.known().signers.sessions.issue(SystemTime::now(), secure), secure)
     }
 

@@ -1,6 +1,6 @@
 //! Counters of authentication events, for monitoring.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Counts since the start. Each count only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,30 +19,20 @@ pub struct Counters {
     pub hashes: u64,
 }
 
-macro_rules! counts {
-    ($($name:ident),+) => {
-        /// The live counters.
-        #[derive(Default)]
-        pub(super) struct Counts {
-            $(pub(super) $name: Count,)+
-        }
-
-        impl Counts {
-            pub(super) fn read(&self) -> Counters {
-                Counters { $($name: self.$name.0.load(Ordering::Relaxed),)+ }
-            }
-        }
-    };
-}
-
-counts!(attempts, failures, refused, bans, logins, hashes);
-
-/// One counter.
+/// The live counters. No request with a session or a token counts here, so a lock costs nothing.
 #[derive(Default)]
-pub(super) struct Count(AtomicU64);
+pub(super) struct Counts(Mutex<Counters>);
 
-impl Count {
-    pub(super) fn up(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+impl Counts {
+    pub(super) fn add(&self, count: impl FnOnce(&mut Counters)) {
+        count(&mut self.lock());
+    }
+
+    pub(super) fn read(&self) -> Counters {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counters> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

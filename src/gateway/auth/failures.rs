@@ -1,198 +1,140 @@
-//! Rate limit for failed logins, per network: one attempt at a time is checked, after a pause that grows with each
-//! failure. A public address with too many failures in a short time is banned for a while. An address that all users
-//! may share is never banned.
-//!
-//! Of the waiting attempts, the newest is checked first; when too many wait, the one that has waited longest is
-//! refused. So an attacker with hundreds of waiting attempts does not keep out a user who tries once.
+//! The failures of each network: the pause before its next attempt, and bans. A public address with too many failures
+//! in a short time is banned for a while. An address that all users may share is never banned, and counts as under
+//! attack for that time. No waiting, and no clock.
 //!
 //! The same wrong value again is not counted as a further guess: an open page, or a program, repeats what its browser
 //! or its file remembers, and this must not ban its owner.
 //!
-//! Invariants: memory is bounded; no client is refused for ever; a request with a valid session or token is not limited
-//! here, and neither is a password that was verified from the same network a short time ago, unless the network is
-//! under attack and cannot be banned (`is_under_attack`); an attempt whose client disconnects while it waits is not
-//! counted. A browser in which the right password was typed before is counted like a network of its own: it neither
-//! waits for nor is banned with the other clients of its address.
+//! Invariants: memory is bounded; no client is refused for ever.
 
-mod table;
-
-use std::net::IpAddr;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 
-use super::counters::Counts;
 use super::digest::Fingerprint;
-use super::network::Network;
-use table::{COME_BACK, Look, Table};
+use crate::gateway::network::Network;
 
-/// How long an attempt waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Failures without a pause.
+const FREE: u32 = 3;
 
-/// How many responses to wrong tokens are delayed at the same time, per network.
-const HELD: usize = 64;
+/// The first pause. It doubles with each failure, up to two seconds: a user behind an attacker's address waits at most
+/// this long.
+const PAUSE: Duration = Duration::from_millis(250);
+const DOUBLINGS: u32 = 3;
 
-/// The failures of all networks. Cheap to clone.
-#[derive(Clone)]
-pub(super) struct Failures {
-    table: Arc<Mutex<Table>>,
-    counts: Arc<Counts>,
+/// This many failures within this time cause a ban.
+const TOO_MANY: usize = 5;
+const WINDOW: Duration = Duration::from_secs(2 * 60);
+
+/// How long a ban lasts. Older failures are forgotten.
+pub(super) const BAN: Duration = Duration::from_secs(5 * 60);
+
+/// How many wrong values are remembered per network; at least [`TOO_MANY`].
+const MISTAKES: usize = 8;
+
+/// How many networks are remembered.
+pub(super) const NETWORKS: usize = 4096;
+
+/// The failures of all networks.
+#[derive(Default)]
+pub(super) struct Failures(HashMap<Network, Record>);
+
+/// The failures of one network.
+#[derive(Default)]
+struct Record {
+    /// Failures in a row, for the pause.
+    in_a_row: u32,
+    /// The fingerprints of the last few wrong values, the newest first.
+    mistakes: VecDeque<(Fingerprint, Instant)>,
+    /// Until when the network is banned or under attack.
+    closed_until: Option<Instant>,
 }
 
-/// The right to make one attempt.
-pub(super) struct Turn {
-    failures: Failures,
-    address: IpAddr,
-}
-
-/// An entry in the waiting list.
-struct Place<'a> {
-    failures: &'a Failures,
-    address: IpAddr,
-    ticket: u64,
-    changed: Arc<Notify>,
+impl Record {
+    fn is_old(&self, now: Instant) -> bool {
+        self.mistakes.front().is_none_or(|(_, last)| now.duration_since(*last) >= BAN)
+    }
 }
 
 impl Failures {
-    pub(super) fn new(counts: Arc<Counts>) -> Self {
-        Self { table: Arc::default(), counts }
+    /// The remaining time of a ban.
+    pub(super) fn banned(&self, network: Network, now: Instant) -> Option<Duration> {
+        self.closed(network, now).filter(|_| network.public)
     }
 
-    /// Whether this network has sent the same wrong value already.
-    pub(super) fn knows(&self, network: Network, fingerprint: Fingerprint) -> Result<bool, Duration> {
-        let look = self.lock().knows(network, fingerprint, Instant::now());
-        look.map_err(|wait| self.refused(wait))
+    /// Whether a network is under attack that cannot be banned. The client that asks need not be the attacker.
+    pub(super) fn is_under_attack(&self, network: Network, now: Instant) -> bool {
+        !network.public && self.closed(network, now).is_some()
     }
 
-    /// Whether a network is under attack that cannot be banned, because all users may share its address. A password
-    /// that was verified a short time ago then has to wait for its turn like all other attempts: an immediate answer
-    /// would let an attacker find the right password as fast as the network allows.
-    pub(super) fn is_under_attack(&self, network: Network) -> bool {
-        self.lock().is_under_attack(network.address, Instant::now())
+    /// Whether a network has sent this wrong value a short time ago.
+    pub(super) fn knows(&self, network: Network, fingerprint: Fingerprint, now: Instant) -> bool {
+        let record = self.record(network, now);
+        record.is_some_and(|record| record.mistakes.iter().any(|(known, _)| *known == fingerprint))
     }
 
-    /// Waits until this address may try. The error is the time after which the client may try again.
-    pub(super) async fn turn(&self, network: Network) -> Result<Turn, Duration> {
-        let end = Instant::now() + PATIENCE;
-        let place = self.queue(network)?;
-        loop {
-            let mut changed = pin!(place.changed.notified());
-            // Before the look, so that no change after the look is missed.
-            changed.as_mut().enable();
-            let until = match place.look() {
-                Look::Go => return Ok(Turn { failures: self.clone(), address: place.address }),
-                Look::Refused(wait) => return Err(self.refused(wait)),
-                Look::At(at) => at.min(end),
-                Look::Later => end,
-            };
-            let _ = timeout_at(until, changed).await;
-            if Instant::now() >= end {
-                return Err(self.refused(COME_BACK));
+    /// Counts one more failure. Returns the pause before the next attempt, and whether the failure causes a ban.
+    pub(super) fn fail(
+        &mut self,
+        network: Network,
+        fingerprint: Fingerprint,
+        now: Instant,
+    ) -> (Duration, bool) {
+        if self.record(network, now).is_none() {
+            self.0.remove(&network);
+            self.make_room(now);
+        }
+        let record = self.0.entry(network).or_default();
+        record.mistakes.truncate(MISTAKES - 1);
+        record.mistakes.push_front((fingerprint, now));
+        record.in_a_row = record.in_a_row.saturating_add(1);
+        let doublings = record.in_a_row.checked_sub(FREE);
+        let pause = doublings.map_or(Duration::ZERO, |doublings| PAUSE * 2_u32.pow(doublings.min(DOUBLINGS)));
+        let recent = record.mistakes.iter().filter(|(_, at)| now.duration_since(*at) < WINDOW);
+        let too_many = recent.count() >= TOO_MANY;
+        if too_many {
+            record.closed_until = Some(now + BAN);
+        }
+        (pause, too_many && network.public)
+    }
+
+    /// Records that an attempt was right.
+    pub(super) fn forgive(&mut self, network: Network) {
+        if network.public {
+            self.0.remove(&network);
+        } else if let Some(record) = self.0.get_mut(&network) {
+            // Clients that share an address need not be the same user: the failures of an attacker are kept.
+            record.in_a_row = 0;
+        }
+    }
+
+    fn closed(&self, network: Network, now: Instant) -> Option<Duration> {
+        let until = self.record(network, now)?.closed_until?;
+        Some(until.saturating_duration_since(now)).filter(|left| !left.is_zero())
+    }
+
+    fn record(&self, network: Network, now: Instant) -> Option<&Record> {
+        self.0.get(&network).filter(|record| !record.is_old(now))
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        if self.0.len() < NETWORKS {
+            return;
+        }
+        self.0.retain(|_, record| !record.is_old(now));
+        if self.0.len() >= NETWORKS {
+            // A banned network is removed last.
+            let age = |record: &Record| (record.closed_until, record.mistakes.front().map(|(_, last)| *last));
+            let oldest = self.0.iter().min_by_key(|(_, record)| age(record)).map(|(network, _)| *network);
+            if let Some(network) = oldest {
+                self.0.remove(&network);
             }
         }
     }
 
-    /// Counts a wrong token and delays the response. The check of a token is cheap, so it needs no turn.
-    pub(super) async fn wrong(&self, network: Network, fingerprint: Fingerprint) -> Result<(), Duration> {
-        let pause = {
-            let mut table = self.lock();
-            let now = Instant::now();
-            let record = table.record(network, now);
-            if let Some(wait) = record.banned(now) {
-                return Err(self.refused(wait));
-            }
-            if record.knows(fingerprint) {
-                return Ok(());
-            }
-            self.counts.attempts.up();
-            self.counts.failures.up();
-            if record.fail(fingerprint, now) {
-                self.counts.bans.up();
-            }
-            let pause = record.pause();
-            if record.held >= HELD {
-                return Err(self.refused(pause));
-            }
-            record.held += 1;
-            pause
-        };
-        let _held = Held { failures: self, address: network.address };
-        if !pause.is_zero() {
-            sleep(pause).await;
-        }
-        Ok(())
-    }
-
-    fn queue(&self, network: Network) -> Result<Place<'_>, Duration> {
-        let mut table = self.lock();
-        let now = Instant::now();
-        if let Some(wait) = table.record(network, now).banned(now) {
-            return Err(self.refused(wait));
-        }
-        let (ticket, changed) = table.queue(network, now);
-        Ok(Place { failures: self, address: network.address, ticket, changed })
-    }
-
-    /// Counts an attempt that was refused without a check.
-    pub(super) fn refused(&self, wait: Duration) -> Duration {
-        self.counts.refused.up();
-        wait
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        self.0.len()
     }
 }
-
-impl Place<'_> {
-    fn look(&self) -> Look {
-        self.failures.lock().look(self.address, self.ticket, Instant::now())
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if self.failures.lock().leave(self.address, self.ticket) {
-            self.changed.notify_waiters();
-        }
-    }
-}
-
-impl Turn {
-    /// Ends the attempt: it was right (`None`), or wrong with this fingerprint.
-    pub(super) fn end(self, wrong: Option<Fingerprint>) {
-        let counts = &self.failures.counts;
-        counts.attempts.up();
-        if wrong.is_some() {
-            counts.failures.up();
-        }
-        if self.failures.lock().end(self.address, wrong, Instant::now()) {
-            counts.bans.up();
-            tracing::warn!("{} is banned for a while after too many wrong passwords", self.address);
-        }
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.failures.lock().free(self.address);
-    }
-}
-
-/// A response that is delayed.
-struct Held<'a> {
-    failures: &'a Failures,
-    address: IpAddr,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.failures.lock().answered(self.address);
-    }
-}
-
-#[cfg(test)]
-mod tests;

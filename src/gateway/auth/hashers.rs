@@ -4,13 +4,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::counters::Counts;
-use super::network::Network;
-use super::queue::{Asker, Pass, Queue};
 
 /// How many run at once.
 pub(super) const THREADS: usize = 2;
@@ -26,7 +23,6 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The threads. They end when this is dropped.
 pub(super) struct Hashers {
     jobs: mpsc::Sender<Job>,
-    queue: Queue,
     counts: Arc<Counts>,
 }
 
@@ -53,18 +49,7 @@ impl Hashers {
                 tracing::warn!("starting a thread for passwords: {error}");
             }
         }
-        Self { jobs, queue: Queue::new(threads.max(1)), counts }
-    }
-
-    /// Waits until a thread is free for this attempt. The error is the time after which the client may try again. The
-    /// pass must be held while [`Self::run`] works.
-    pub(super) async fn enter(&self, asker: Asker) -> Result<Pass, Duration> {
-        self.queue.enter(asker).await
-    }
-
-    /// Records that the right password came from this network, which has priority from now on.
-    pub(super) fn learn(&self, from: Network) {
-        self.queue.learn(from);
+        Self { jobs, counts }
     }
 
     /// Runs `work` on one of the threads. `None` if it panicked.
@@ -72,7 +57,7 @@ impl Hashers {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        self.counts.hashes.up();
+        self.counts.add(|counts| counts.hashes += 1);
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move || {
             // The caller may have disconnected.

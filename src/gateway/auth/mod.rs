@@ -8,6 +8,7 @@
 //! bounded part of memory and of the processors, and during the flood a user who knows the password can still log in.
 
 mod admit;
+mod attempts;
 mod change;
 mod cookie;
 mod cookie_names;
@@ -18,25 +19,22 @@ mod failures;
 mod hashers;
 mod header;
 mod known;
-mod network;
 mod password;
-mod queue;
 mod session;
 mod store;
 mod traffic;
 mod writing;
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use axum::http::header::{AUTHORIZATION, REFERER};
 use axum::http::{HeaderMap, HeaderValue, Uri};
 
+pub(crate) use attempts::Denied;
 pub use bcrypt::DEFAULT_COST;
 pub use cookie::SessionId;
 pub use counters::Counters;
 pub use credentials::{Credentials, Password, password_problems, user_problems};
-pub(super) use network::is_shared;
 pub(crate) use session::SessionGuard;
 
 use super::uri;
@@ -87,17 +85,6 @@ pub(crate) struct Way {
     pub(crate) changes_ours: bool,
 }
 
-/// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Denied {
-    /// The request has no credentials.
-    Stranger,
-    /// The credentials of the request are wrong.
-    Wrong,
-    /// Too many attempts. The client may try again after this time.
-    TooMany(Duration),
-}
-
 /// The authenticator. Cheap to clone.
 #[derive(Clone)]
 pub struct Auth {
@@ -112,7 +99,7 @@ struct Inner {
     of_provider: bool,
     cookie_names: cookie_names::CookieNames,
     sessions: session::Sessions,
-    failures: failures::Failures,
+    attempts: Arc<attempts::Attempts>,
     counts: Arc<counters::Counts>,
     known: RwLock<Arc<Known>>,
     making: Making,
@@ -153,7 +140,7 @@ impl Auth {
             cookie_names: cookie_names::CookieNames::new(given.cookie.as_deref(), &cookie_key),
             excluded: given.excluded,
             sessions,
-            failures: failures::Failures::new(Arc::clone(&counts)),
+            attempts: Arc::new(attempts::Attempts::new(hashers::THREADS, Arc::clone(&counts))),
             counts,
             known: RwLock::new(Arc::new(known)),
             making,

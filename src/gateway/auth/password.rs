@@ -1,96 +1,97 @@
-//! The password check: bcrypt on a few separate threads, so that guesses cannot take all processors, and a cache of
+//! The password check: bcrypt on a few separate threads, so that guesses cannot take all processors, and a memory of
 //! verified passwords, so that Basic costs one run of bcrypt and not one for every request.
 //!
-//! Invariants: a wrong user costs the same as a wrong password (both are checked against the same hash); the cache
-//! holds only verified pairs, as keyed digests, for a limited time, and an entry is valid only for the network it came
-//! from: from other networks every attempt has to wait for its turn, because otherwise an attacker could distinguish
-//! the right password from wrong ones at the speed of the network; a password is never cut silently by bcrypt.
+//! Invariants: a wrong user costs the same as a wrong password (both are checked against the same hash); of the right
+//! pair only a keyed digest is remembered, for a limited time, and only for the networks it came from: from other
+//! networks every attempt has to wait for its turn, because otherwise an attacker could distinguish the right password
+//! from wrong ones at the speed of the network; a password is never cut silently by bcrypt.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::Password;
+use super::attempts::Standing;
 use super::digest::{Digest, Fingerprint, Keyed, fingerprint, same};
 use super::hashers::Hashers;
-use super::network::Network;
 use crate::config::env::PASSWORD_LIMIT;
+use crate::gateway::network::Network;
 
-/// How long a verified pair is remembered.
+/// How long it is remembered that the right pair came from a network, and accepted from there without a check.
 const MEMORY: Duration = Duration::from_secs(10 * 60);
 
-/// For how many networks pairs are remembered: one person uses a few.
-const PLACES: usize = 32;
+/// How many networks are remembered: one person uses a few.
+const PLACES: usize = 64;
 
 /// Checks user and password.
 pub(super) struct Passwords {
-    user: Digest,
-    source: Password,
+    pub(super) user: String,
+    pub(super) source: Password,
     cost: u32,
     /// Made once, on first use, if the password was given in plain text. `None` inside: no password can be right.
     hash: OnceCell<Option<Arc<str>>>,
     key: Keyed,
-    /// Digests of user, password and network, with their expiry time; the one that expires first is first.
-    verified: RwLock<Vec<(Digest, Instant)>>,
-    /// The digest of the password, as soon as the password is known. It is used to recognise our password in a request
-    /// to a service, and never to accept a login.
-    itself: OnceLock<Digest>,
+    /// The digest of the right pair, as soon as the password is known.
+    right: OnceLock<Digest>,
+    /// The networks from which the right pair came, and until when it is accepted from there; the latest is last.
+    places: RwLock<Vec<(Network, Instant)>>,
     hashers: Arc<Hashers>,
 }
 
 impl Passwords {
     pub(super) fn new(user: &str, source: Password, cost: u32, hashers: Arc<Hashers>) -> Self {
-        let key = Keyed::random();
-        let itself = OnceLock::new();
-        if let Password::Plain(plain) = &source
-            && usable(plain.reveal().as_bytes())
-        {
-            itself.get_or_init(|| recognised(&key, plain.reveal().as_bytes()));
-        }
-        Self {
-            user: key.digest(&[user.as_bytes()]),
-            itself,
+        let passwords = Self {
+            user: user.to_owned(),
             source,
             cost,
             hash: OnceCell::new(),
-            key,
-            verified: RwLock::default(),
+            key: Keyed::random(),
+            right: OnceLock::new(),
+            places: RwLock::default(),
             hashers,
+        };
+        if let Password::Plain(plain) = &passwords.source
+            && usable(plain.reveal().as_bytes())
+        {
+            let right = passwords.digest(user.as_bytes(), plain.reveal().as_bytes());
+            passwords.right.get_or_init(|| right);
         }
+        passwords
     }
 
     /// Whether exactly this pair was verified a short time ago, from the same network. Cheap.
     pub(super) fn remembers(&self, user: &[u8], password: &[u8], from: Network) -> bool {
-        let verified = self.verified.read().unwrap_or_else(PoisonError::into_inner);
-        if verified.is_empty() {
-            return false;
-        }
-        let (shown, now) = (self.key.digest(&[user, password, &from.bytes()]), Instant::now());
-        verified.iter().fold(false, |found, (right, until)| found | (now < *until && same(right, &shown)))
+        let is_recent = |(place, until): &(Network, Instant)| *place == from && Instant::now() < *until;
+        self.places().iter().any(is_recent) && self.is_right(user, password)
+    }
+
+    /// The priority of attempts from this network.
+    pub(super) fn standing(&self, from: Network) -> Standing {
+        let known = self.places().iter().any(|(place, _)| *place == from);
+        if known { Standing::KnownNetwork } else { Standing::Stranger }
     }
 
     fn remember(&self, user: &[u8], password: &[u8], from: Network) {
-        self.itself.get_or_init(|| recognised(&self.key, password));
-        let (right, now) = (self.key.digest(&[user, password, &from.bytes()]), Instant::now());
-        let mut verified = self.verified.write().unwrap_or_else(PoisonError::into_inner);
-        verified.retain(|(other, until)| !same(other, &right) && now < *until);
-        if verified.len() >= PLACES {
-            verified.remove(0);
+        self.right.get_or_init(|| self.digest(user, password));
+        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|(place, _)| *place != from);
+        if places.len() >= PLACES {
+            places.remove(0);
         }
-        verified.push((right, now + MEMORY));
+        places.push((from, Instant::now() + MEMORY));
     }
 
     /// Whether this is the password; to be used for authenticated clients only. If only the hash was given, the
     /// password is recognised after the first successful login.
     pub(super) fn is_password(&self, shown: &[u8]) -> bool {
-        self.itself.get().is_some_and(|itself| same(itself, &recognised(&self.key, shown)))
+        self.is_right(self.user.as_bytes(), shown)
     }
 
     /// The fingerprint of a wrong pair.
     pub(super) fn fingerprint(&self, user: &[u8], password: &[u8]) -> Fingerprint {
-        fingerprint(self.key.digest(&[user, password]))
+        fingerprint(self.digest(user, password))
     }
 
     /// Whether the pair is right. The caller has waited for a free thread.
@@ -105,7 +106,7 @@ impl Passwords {
         let Some(hash) = self.hash().await else { return false };
         let verified = self.hashers.run(move || bcrypt::verify(candidate, &hash)).await;
         let password_right = matches!(verified, Some(Ok(true)));
-        let user_right = same(&self.key.digest(&[user]), &self.user);
+        let user_right = same(&self.digest(user, b""), &self.digest(self.user.as_bytes(), b""));
         let right = password_right & user_right & possible;
         if right {
             self.remember(user, password, from);
@@ -144,11 +145,18 @@ impl Passwords {
         };
         self.hash.get_or_init(make).await.clone()
     }
-}
 
-/// The digest by which the password itself is recognised.
-fn recognised(key: &Keyed, password: &[u8]) -> Digest {
-    key.digest(&[password, b"itself"])
+    fn is_right(&self, user: &[u8], password: &[u8]) -> bool {
+        self.right.get().is_some_and(|right| same(right, &self.digest(user, password)))
+    }
+
+    fn digest(&self, user: &[u8], password: &[u8]) -> Digest {
+        self.key.digest(&[user, password])
+    }
+
+    fn places(&self) -> RwLockReadGuard<'_, Vec<(Network, Instant)>> {
+        self.places.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Whether a text can be a password. bcrypt would cut a longer one, and repeats a shorter one after a zero byte: `a`
@@ -245,6 +253,12 @@ mod tests {
             assert!(remembered(&address) && remembered(&format!("2001:db8:0:{n:x}::2")));
         }
         assert!(!remembered("192.0.2.1") && remembered("2001:db8:0:1::1"));
+        // For how long it was not used makes no difference for the priority.
+        tokio::time::pause();
+        tokio::time::advance(MEMORY).await;
+        assert!(!remembered("2001:db8:0:1::1"));
+        assert_eq!(passwords.standing(from("2001:db8:0:1::1")), Standing::KnownNetwork);
+        assert_eq!(passwords.standing(from("192.0.2.1")), Standing::Stranger);
     }
 
     #[tokio::test]

@@ -4,12 +4,13 @@
 //! Attackers can have any number of addresses, so nothing is kept per address: a fixed number of counters is shared by
 //! hashes (a count-min sketch). An estimate is never too low and seldom too high. Old counts decay by halving.
 
+use std::array::from_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::network::{LEVELS, Network};
+use crate::gateway::network::{LEVELS, Network};
 
 /// Counters of each level: the number of rows, in each of which an address has one counter, and the number of counters
 /// in a row.
@@ -60,18 +61,19 @@ impl Traffic {
         }
         self.halve(now);
         let cells = self.cells(from);
-        for counter in cells.0.as_flattened() {
-            let counter = &mut self.counters[*counter];
-            counter.asked = counter.asked.saturating_add(STEP);
-        }
+        self.add(cells, |counter| &mut counter.asked);
         cells
     }
 
     /// Counts a check of an attempt from there.
     pub(super) fn checked(&mut self, cells: Cells) {
-        for counter in cells.0.as_flattened() {
-            let counter = &mut self.counters[*counter];
-            counter.checked = counter.checked.saturating_add(STEP);
+        self.add(cells, |counter| &mut counter.checked);
+    }
+
+    fn add(&mut self, cells: Cells, count: fn(&mut Counter) -> &mut u32) {
+        for at in cells.0.as_flattened() {
+            let count = count(&mut self.counters[*at]);
+            *count = count.saturating_add(STEP);
         }
     }
 
@@ -85,16 +87,12 @@ impl Traffic {
     }
 
     fn cells(&self, from: Network) -> Cells {
-        let mut level = 0;
-        Cells(from.within().map(|network| {
-            let mut hash = self.hashes.hash_one((level, network));
-            let mut row = level * ROWS;
-            level += 1;
-            [(); ROWS].map(|()| {
-                let column = usize::try_from(hash % WIDTH as u64).unwrap_or(0);
-                hash /= WIDTH as u64;
-                row += 1;
-                (row - 1) * WIDTH + column
+        let within = from.within();
+        Cells(from_fn(|level| {
+            let hash = self.hashes.hash_one((level, within[level]));
+            from_fn(|row| {
+                let column = usize::try_from((hash >> (16 * row)) % WIDTH as u64).unwrap_or(0);
+                (level * ROWS + row) * WIDTH + column
             })
         }))
     }

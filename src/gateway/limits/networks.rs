@@ -8,25 +8,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 
-/// The prefixes that are compared, the widest first. Bits.
-const V6: [u32; LEVELS] = [32, 48, 64];
-const V4: [u32; LEVELS] = [16, 24, 32];
-const LEVELS: usize = 3;
+use crate::gateway::network::LEVELS;
 
 /// A peer's networks, the widest first.
 pub(super) type Path = [u128; LEVELS];
-
-/// The networks of an address.
-pub(super) fn of_address(address: IpAddr) -> Path {
-    let prefix = |bits: u128, length: u32| bits & u128::MAX.checked_shl(128 - length).unwrap_or(u128::MAX);
-    match address.to_canonical() {
-        // In their IPv6-mapped form they are separate from all IPv6 networks.
-        IpAddr::V4(v4) => V4.map(|length| prefix(v4.to_ipv6_mapped().to_bits(), 96 + length)),
-        IpAddr::V6(v6) => V6.map(|length| prefix(v6.to_bits(), length)),
-    }
-}
 
 /// A user of this machine counts as a separate network, without wider ones.
 pub(super) fn of_user(user: Option<u32>) -> Path {
@@ -116,9 +102,10 @@ impl Networks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::network::Network;
 
     fn path(address: &str) -> Path {
-        of_address(address.parse().unwrap())
+        Network::of(address.parse().unwrap()).within()
     }
 
     /// The addresses in the order in which they are removed; each is one connection, the first is the oldest.

@@ -81,7 +81,7 @@ async fn password_verified_during_a_change_is_not_accepted() {
     let auth = fresh();
     let old = auth.known();
     auth.replace("ada", Secret::new("chosen")).await.unwrap();
-    let from = network::Network::of(IpAddr::from([127, 0, 0, 1]));
+    let from = crate::gateway::network::Network::of(IpAddr::from([127, 0, 0, 1]));
     assert!(old.passwords.check(b"user", b"given", from).await, "right as it was");
     assert!(!auth.is_current(&old) && !knows(&auth, "user", "given").await);
 }

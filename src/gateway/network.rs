@@ -1,16 +1,23 @@
-//! The network that an address is counted as when guesses are counted: one client, the network of one client, or an
-//! address that all users share.
+//! The network that an address is counted as: one client, the network of one client, or an address that all users
+//! share; and the wider networks that it is in.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// `64:ff9b::/96`, without the 32 bits that follow.
 const TRANSLATOR: u128 = 0x0064_ff9b << 64;
 
-/// The origin of attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many networks an address is counted in: those of the provider and of the customer, and its own.
+pub(super) const LEVELS: usize = 3;
+
+/// The prefixes of these networks, the widest first. Bits.
+const V4: [u32; LEVELS] = [96 + 16, 96 + 24, 96 + 32];
+const V6: [u32; LEVELS] = [32, 48, 64];
+
+/// The origin of connections and of attempts to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Network {
-    /// One address that represents the whole network.
-    pub(super) address: IpAddr,
+    /// An IPv4 address in its IPv6-mapped form, or the /64 of an IPv6 address: the lower half is zero.
+    bits: u128,
     /// Whether the address belongs to one client. Other addresses (Docker's bridge, a provider's ingress, a carrier's
     /// NAT) may be shared by all users of this machine, its owner included.
     pub(super) public: bool,
@@ -18,68 +25,53 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => Self { address: v4.into(), public: !is_shared_v4(v4) },
-            IpAddr::V6(v6) => Self::of_v6(v6),
-        }
-    }
-
-    fn of_v6(v6: Ipv6Addr) -> Self {
-        let bits = v6.to_bits();
+        let v6 = match address.to_canonical() {
+            IpAddr::V4(v4) => return Self { bits: v4.to_ipv6_mapped().to_bits(), public: !is_shared_v4(v4) },
+            IpAddr::V6(v6) => v6,
+        };
         // An address translator (RFC 6052): the IPv4 address is at the end.
-        if let (TRANSLATOR, Ok(v4)) = (bits >> 32, u32::try_from(bits & 0xffff_ffff)) {
-            return Self::of(Ipv4Addr::from_bits(v4).into());
+        if v6.to_bits() >> 32 == TRANSLATOR {
+            let [.., a, b, c, d] = v6.octets();
+            return Self::of(Ipv4Addr::new(a, b, c, d).into());
         }
         let shared =
             v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local();
         // A client with one IPv6 address has 2^64 of them.
-        Self { address: Ipv6Addr::from_bits(bits & !u128::from(u64::MAX)).into(), public: !shared }
+        Self { bits: v6.to_bits() & !u128::from(u64::MAX), public: !shared }
     }
-}
 
-/// How many networks an address is counted in: those of the provider and of the customer, and its own.
-pub(super) const LEVELS: usize = 3;
-
-impl Network {
     /// A browser in which the right password was typed before. It is counted separately from all other clients of its
-    /// address. No network has such an address: the lower half of network addresses is zero.
+    /// address. No network has such bits.
     pub(super) fn of_browser(id: [u8; 16], peer: IpAddr) -> Self {
-        let address = Ipv6Addr::from_bits(u128::from_be_bytes(id) | 1 << 127 | 1);
-        Self { address: address.into(), public: Self::of(peer).public }
+        Self { bits: u128::from_be_bytes(id) | 1 << 127 | 1, public: Self::of(peer).public }
     }
 
-    /// The same network for guesses of another kind, which are counted separately. No other network has such an
-    /// address.
+    /// The same network for guesses of another kind, which are counted separately. No other network has such bits.
     pub(super) fn aside(self) -> Self {
-        let address = match self.address {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() | 2),
-        };
-        Self { address: address.into(), ..self }
+        Self { bits: self.bits | 1 << 63, ..self }
     }
 
     /// The networks that contain this one, from the widest to itself.
     pub(super) fn within(self) -> [u128; LEVELS] {
-        let (bits, lengths) = match self.address {
-            IpAddr::V4(v4) => (v4.to_ipv6_mapped().to_bits(), [96 + 16, 96 + 24, 96 + 32]),
+        let lengths = if self.bits >> 32 == 0xffff {
+            V4
+        } else if self.bits & 1 == 1 {
             // A browser is in no other network.
-            IpAddr::V6(v6) if v6.to_bits() & 1 == 1 => (v6.to_bits(), [128; LEVELS]),
-            IpAddr::V6(v6) => (v6.to_bits(), [32, 48, 64]),
+            [128; LEVELS]
+        } else {
+            V6
         };
-        lengths.map(|length| bits & !u128::MAX.checked_shr(length).unwrap_or(0))
+        lengths.map(|length| self.bits & !u128::MAX.checked_shr(length).unwrap_or(0))
     }
 
-    /// The address in a format of the same length for IPv4 and IPv6.
-    pub(super) fn bytes(self) -> [u8; 16] {
-        match self.address {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-            IpAddr::V6(v6) => v6.octets(),
-        }
+    /// One address that represents the whole network.
+    pub(super) fn address(self) -> IpAddr {
+        Ipv6Addr::from_bits(self.bits).to_canonical()
     }
 }
 
 /// Whether an address is not a public address of the internet.
-pub(in crate::gateway) fn is_shared(address: IpAddr) -> bool {
+pub(super) fn is_shared(address: IpAddr) -> bool {
     !Network::of(address).public
 }
 
@@ -118,8 +110,8 @@ mod tests {
             ("fd00::1", "fd00::", false),
             ("fe80::1", "fe80::", false),
         ] {
-            let expected = Network { address: network.parse().unwrap(), public };
-            assert_eq!(Network::of(address.parse().unwrap()), expected, "{address}");
+            let found = Network::of(address.parse().unwrap());
+            assert_eq!((found.address(), found.public), (network.parse().unwrap(), public), "{address}");
         }
     }
 
@@ -133,6 +125,7 @@ mod tests {
             assert_eq!(Network::of(address.parse().unwrap()).within(), within, "{address}");
         }
         let peer = "10.0.0.1".parse().unwrap();
+        assert_ne!(Network::of(peer).aside(), Network::of(peer));
         let browsers = [[0; 16], [1; 16]].map(|id| Network::of_browser(id, peer));
         assert_ne!(browsers[0].within(), browsers[1].within());
         assert!(!browsers[0].public && Network::of_browser([0; 16], "203.0.113.9".parse().unwrap()).public);
