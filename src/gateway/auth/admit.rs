@@ -8,11 +8,11 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 
 use super::attempts::Standing;
-use super::cookie_names::Purpose;
+use super::cookie::{self, Purpose};
 use super::header::Presented;
 use super::known::Known;
 use super::password::usable;
-use super::{Access, Auth, Denied, SessionId, Way, cookie, uri};
+use super::{Access, Auth, Denied, SessionId, Way, uri};
 use crate::gateway::network::Network;
 
 impl Auth {
@@ -48,7 +48,7 @@ impl Auth {
         }
         let open = self.is_open(way.port);
         let verdict = match headers.get(AUTHORIZATION).and_then(Presented::read) {
-            Some(Presented::Bearer(token)) if self.known().is_token(token) => Ok(Access::Credentials),
+            Some(Presented::Bearer(token)) if known.is_token(token) => Ok(Access::Credentials),
             // These credentials are meant for the service behind the open port, so they are not hashed and not counted
             // as a guess. This does not depend on the user name: the response time would tell a client without a login
             // the name of our user.
@@ -56,17 +56,14 @@ impl Auth {
             Some(Presented::Basic(pair)) => {
                 self.password(pair.user(), pair.password(), peer, None).await.map(|()| Access::Credentials)
             }
-            Some(Presented::Bearer(shown)) => {
-                self.no_token(vec![shown.to_vec()], peer, open).await.map(|()| Access::Credentials)
-            }
+            Some(Presented::Bearer(shown)) => self.no_token(vec![shown.to_vec()], peer, open).await,
             // A service may have tokens of its own. They are forwarded unchanged for an authenticated client. From a
             // client without a login such a token is not accepted here, so it is counted as a guess. The page that the
             // user sees is the same.
             None => match uri::token_shown(uri) {
                 Some(readings) => match self.no_token(readings, peer, open).await {
-                    Ok(()) => Ok(Access::Credentials),
                     Err(Denied::Wrong) => Err(Denied::Stranger),
-                    Err(denied) => Err(denied),
+                    verdict => verdict,
                 },
                 None if open => Err(Denied::Stranger),
                 None => Err(self.no_token_cookie(headers, peer, way.navigation).await),
@@ -86,7 +83,7 @@ impl Auth {
         browser: Option<SessionId>,
     ) -> Result<(), Denied> {
         let (known, place) = (self.known(), Network::of(peer));
-        let from = browser.map_or(place, |browser| Network::of_browser(browser.id(), peer));
+        let from = browser.map_or(place, |browser| Network::of_browser(browser.id, peer));
         if known.passwords.remembers(user, password, place) && !self.inner.attempts.is_under_attack(from) {
             return Ok(());
         }
@@ -97,20 +94,21 @@ impl Auth {
     /// Handles a value that was sent as a token and is not a token. The value may be the password, where the password
     /// is accepted as a token; otherwise the value is counted as a guess. `readings` has the possible decodings of the
     /// value, at least one.
-    async fn no_token(&self, readings: Vec<Vec<u8>>, peer: IpAddr, open: bool) -> Result<(), Denied> {
+    async fn no_token(&self, readings: Vec<Vec<u8>>, peer: IpAddr, open: bool) -> Result<Access, Denied> {
         let known = self.known();
         let (user, from) = (known.passwords.user.as_bytes(), Network::of(peer));
         let right = |shown: &Vec<u8>| known.passwords.remembers(user, shown, from);
         if known.password_as_token && readings.iter().any(right) && !self.inner.attempts.is_under_attack(from)
         {
-            return Ok(());
+            return Ok(Access::Credentials);
         }
         if open {
             // Meant for the service, as in `admit_without_session`.
             return Err(Denied::Stranger);
         }
         if known.password_as_token && readings.iter().any(|shown| usable(shown)) {
-            return self.attempt(&known, user, readings, from, from, None).await;
+            let attempt = self.attempt(&known, user, readings, from, from, None);
+            return attempt.await.map(|()| Access::Credentials);
         }
         let fingerprint = known.fingerprint(readings.first().map_or(&[], Vec::as_slice));
         Err(self.inner.attempts.wrong(from, fingerprint).await)
@@ -174,29 +172,42 @@ impl Auth {
         // Read under the lock, without cloning the `Arc`: its reference count would be contended between threads.
         let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner);
         let now = SystemTime::now();
-        let sessions = shown.filter_map(|value| known.signers.sessions.open(value, now, secure));
+        let sessions = shown.filter_map(|value| known.signer.open(Purpose::Session, value, now, secure));
         sessions.map(|(session, _)| session).find(|session| !self.inner.sessions.is_revoked(*session))
     }
 
     /// The cookie of a new session, as the value of `Set-Cookie`. `secure`: the login came by https.
     pub fn log_in(&self, secure: bool) -> Option<HeaderValue> {
         self.inner.counts.add(|counts| counts.logins += 1);
-        self.inner.cookie_names.set(&self.known().signers.sessions.issue(SystemTime::now(), secure), secure)
+        self.issue(Purpose::Session, secure)
     }
 
     /// The browser that sends a login, if the right password was typed in that browser before.
     pub(crate) fn browser(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
-        let mut shown = self.inner.cookie_names.values(headers, Purpose::Browser, secure);
-        let (known, now) = (self.known(), SystemTime::now());
-        shown.find_map(|value| known.signers.browsers.open(value, now, secure)).map(|(browser, _)| browser)
+        self.opened(&self.known(), headers, Purpose::Browser, secure).next().map(|(browser, _)| browser)
+    }
+
+    /// What the cookies of a request for this purpose identify, and when they end.
+    pub(super) fn opened<'a>(
+        &'a self,
+        known: &'a Known,
+        headers: &'a HeaderMap,
+        purpose: Purpose,
+        secure: bool,
+    ) -> impl Iterator<Item = (SessionId, u64)> {
+        let (shown, now) = (self.inner.cookie_names.values(headers, purpose, secure), SystemTime::now());
+        shown.filter_map(move |value| known.signer.open(purpose, value, now, secure))
     }
 
     /// The cookie that identifies a browser after a login, as the value of `Set-Cookie` in the response of the login
     /// page.
     pub(crate) fn know_browser(&self, secure: bool) -> Option<HeaderValue> {
-        self.inner
-            .cookie_names
-            .set_browser(&self.known().signers.browsers.issue(SystemTime::now(), secure), secure)
+        self.issue(Purpose::Browser, secure)
+    }
+
+    fn issue(&self, purpose: Purpose, secure: bool) -> Option<HeaderValue> {
+        let value = self.known().signer.issue(purpose, SystemTime::now(), secure);
+        self.inner.cookie_names.set(purpose, &value, secure)
     }
 
     /// The URI without its token, if the URI contains a valid token.
@@ -212,7 +223,7 @@ impl Auth {
     /// The cookie for the change from http to https after a client has sent a token by http, as the value of
     /// `Set-Cookie`.
     pub(crate) fn cross(&self) -> Option<HeaderValue> {
-        self.inner.cookie_names.set_crossing(&self.known().signers.crossings.issue(SystemTime::now(), false))
+        self.issue(Purpose::Crossing, false)
     }
 
     /// The value that replaces that token in a link to https.

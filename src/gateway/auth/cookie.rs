@@ -15,14 +15,26 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::digest::{Key, Keyed, same};
 
-/// How long a session lasts.
-pub(super) const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// What a cookie is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Identifies a session.
+    Session,
+    /// Says that the right password was typed in this browser before.
+    Browser,
+    /// Leads from http to https after a token has come by http, and is then valid in place of the token. There is no
+    /// https form of it.
+    Crossing,
+}
 
-/// How long a browser is remembered in which the right password was typed.
-pub(super) const BROWSER_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-
-/// How long a link to https is valid that contains a value in place of a token which came by http.
-pub(super) const CROSSING_LIFETIME: Duration = Duration::from_secs(10 * 60);
+impl Purpose {
+    /// How long such a cookie is valid.
+    pub(super) fn lifetime(self) -> Duration {
+        const MINUTE: u64 = 60;
+        const DAY: u64 = 24 * 60 * MINUTE;
+        Duration::from_secs([7 * DAY, 90 * DAY, 10 * MINUTE][self as usize])
+    }
+}
 
 /// How far the clock may have been put back since a cookie was made.
 const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
@@ -36,20 +48,12 @@ const CHARACTERS: usize = (BYTES * 4).div_ceil(3);
 /// Identifies one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId {
-    id: [u8; 16],
+    pub(super) id: [u8; 16],
     /// The generation number of the credentials that it was opened with: how often they had been changed.
-    generation: u32,
+    pub(super) generation: u32,
 }
 
 impl SessionId {
-    pub(super) fn id(self) -> [u8; 16] {
-        self.id
-    }
-
-    pub(super) fn generation(self) -> u32 {
-        self.generation
-    }
-
     #[cfg(test)]
     pub(crate) fn random() -> Self {
         Self { id: rand::random(), generation: 0 }
@@ -57,45 +61,38 @@ impl SessionId {
 }
 
 /// Makes and verifies cookie values.
+#[derive(Clone)]
 pub(super) struct Signer {
-    http: Keyed,
-    https: Keyed,
+    /// For each purpose: the keys of http and of https.
+    keys: [[Keyed; 2]; 3],
     generation: u32,
-    lifetime: Duration,
 }
 
 impl Signer {
-    /// A signer with `key` for sessions that belong to the credentials in `binding`.
+    /// A signer with `key` for cookies that belong to the credentials in `binding`.
     pub(super) fn new(key: &Key, generation: u32, binding: &[&[u8]]) -> Self {
-        Self::of(b"session", LIFETIME, (key, generation, binding))
-    }
-
-    /// A signer for values that only prove an earlier login from this browser with the credentials in `binding`.
-    pub(super) fn of_browsers(key: &Key, generation: u32, binding: &[&[u8]]) -> Self {
-        Self::of(b"browser", BROWSER_LIFETIME, (key, generation, binding))
-    }
-
-    /// A signer for values that open a session by https after a token has come by http.
-    pub(super) fn of_crossings(key: &Key, generation: u32, binding: &[&[u8]]) -> Self {
-        Self::of(b"crossing", CROSSING_LIFETIME, (key, generation, binding))
-    }
-
-    fn of(purpose: &[u8], lifetime: Duration, (key, generation, binding): (&Key, u32, &[&[u8]])) -> Self {
         let key = Keyed::new(key);
-        let of = |kind: &[u8]| Keyed::new(&key.digest(&[&[purpose, kind], binding].concat()));
-        Self { http: of(b"http"), https: of(b"https"), generation, lifetime }
+        let of = |purpose: &[u8], kind: &[u8]| Keyed::new(&key.digest(&[&[purpose, kind], binding].concat()));
+        let keys = [&b"session"[..], b"browser", b"crossing"];
+        Self { keys: keys.map(|purpose| [of(purpose, b"http"), of(purpose, b"https")]), generation }
     }
 
-    /// The cookie value of a new session.
-    pub(super) fn issue(&self, now: SystemTime, secure: bool) -> String {
+    /// A new cookie value.
+    pub(super) fn issue(&self, purpose: Purpose, now: SystemTime, secure: bool) -> String {
         let id: [u8; 16] = rand::random();
-        let end = seconds(now + self.lifetime).to_be_bytes();
-        let signature = self.keyed(secure).digest(&[&id, &end]);
+        let end = seconds(now + purpose.lifetime()).to_be_bytes();
+        let signature = self.key(purpose, secure).digest(&[&id, &end]);
         URL_SAFE_NO_PAD.encode([&id[..], &end, &signature].concat())
     }
 
-    /// The session that a value identifies, and when it ends, in seconds since the Unix epoch.
-    pub(super) fn open(&self, value: &[u8], now: SystemTime, secure: bool) -> Option<(SessionId, u64)> {
+    /// The session or browser that a value identifies, and when it ends, in seconds since the Unix epoch.
+    pub(super) fn open(
+        &self,
+        purpose: Purpose,
+        value: &[u8],
+        now: SystemTime,
+        secure: bool,
+    ) -> Option<(SessionId, u64)> {
         if value.len() != CHARACTERS {
             return None;
         }
@@ -104,16 +101,16 @@ impl Signer {
         let length = URL_SAFE_NO_PAD.decode_slice(value, &mut bytes).ok()?;
         let (id, rest) = bytes.get(..length)?.split_first_chunk::<16>()?;
         let (end, signature) = rest.split_first_chunk::<8>()?;
-        if !same(signature.try_into().ok()?, &self.keyed(secure).digest(&[id, end])) {
+        if !same(signature.try_into().ok()?, &self.key(purpose, secure).digest(&[id, end])) {
             return None;
         }
         let (end, now) = (u64::from_be_bytes(*end), seconds(now));
         let session = SessionId { id: *id, generation: self.generation };
-        (now < end && end - now <= (self.lifetime + SLACK).as_secs()).then_some((session, end))
+        (now < end && end - now <= (purpose.lifetime() + SLACK).as_secs()).then_some((session, end))
     }
 
-    fn keyed(&self, secure: bool) -> &Keyed {
-        if secure { &self.https } else { &self.http }
+    fn key(&self, purpose: Purpose, secure: bool) -> &Keyed {
+        &self.keys[purpose as usize][usize::from(secure)]
     }
 }
 
@@ -128,6 +125,7 @@ fn seconds(at: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::Purpose::{Browser, Session};
     use super::*;
     use proptest::prelude::*;
 
@@ -141,10 +139,10 @@ mod tests {
     fn value_is_valid_until_its_end_and_only_by_its_own_scheme() {
         let (signer, now) = (signer(), SystemTime::now());
         for secure in [false, true] {
-            let value = signer.issue(now, secure);
-            let opens = |now, secure| signer.open(value.as_bytes(), now, secure).is_some();
-            assert!(opens(now, secure) && opens(now + LIFETIME - Duration::from_secs(2), secure));
-            assert!(!opens(now + LIFETIME, secure));
+            let value = signer.issue(Session, now, secure);
+            let opens = |now, secure| signer.open(Session, value.as_bytes(), now, secure).is_some();
+            assert!(opens(now, secure) && opens(now + Session.lifetime() - Duration::from_secs(2), secure));
+            assert!(!opens(now + Session.lifetime(), secure));
             assert!(!opens(now, !secure), "signed apart");
         }
     }
@@ -152,11 +150,11 @@ mod tests {
     #[test]
     fn clock_change_of_an_hour_is_accepted_and_of_years_is_refused() {
         let (signer, now) = (signer(), SystemTime::now());
-        let value = signer.issue(now, false);
-        let opens = |now| signer.open(value.as_bytes(), now, false).is_some();
+        let value = signer.issue(Session, now, false);
+        let opens = |now| signer.open(Session, value.as_bytes(), now, false).is_some();
         assert!(opens(now + HOUR) && opens(now - HOUR));
         // It ends at its original time, by the clock of that moment.
-        assert!(!opens(now + LIFETIME + HOUR));
+        assert!(!opens(now + Session.lifetime() + HOUR));
         // A cookie that was made while the clock was years ahead would last for years.
         assert!(!opens(now - 1000 * HOUR));
     }
@@ -164,40 +162,39 @@ mod tests {
     #[test]
     fn browser_cookie_lasts_longer_and_does_not_open_a_session() {
         let (signer, now) = (signer(), SystemTime::now());
-        let browsers = Signer::of_browsers(&[1; 32], 0, &[b"user", b"password"]);
-        let value = browsers.issue(now, false);
-        assert!(browsers.open(value.as_bytes(), now + 10 * LIFETIME, false).is_some());
-        assert!(browsers.open(value.as_bytes(), now + BROWSER_LIFETIME, false).is_none());
-        assert!(signer.open(value.as_bytes(), now, false).is_none());
-        assert!(browsers.open(signer.issue(now, false).as_bytes(), now, false).is_none());
+        let value = signer.issue(Browser, now, false);
+        assert!(signer.open(Browser, value.as_bytes(), now + 10 * Session.lifetime(), false).is_some());
+        assert!(signer.open(Browser, value.as_bytes(), now + Browser.lifetime(), false).is_none());
+        assert!(signer.open(Session, value.as_bytes(), now, false).is_none());
+        assert!(signer.open(Browser, signer.issue(Session, now, false).as_bytes(), now, false).is_none());
     }
 
     #[test]
     fn value_is_valid_only_with_its_own_key_and_credentials() {
         let now = SystemTime::now();
-        let value = signer().issue(now, false);
+        let value = signer().issue(Session, now, false);
         for other in [
             Signer::new(&[2; 32], 0, &[b"user", b"password"]),
             Signer::new(&[1; 32], 0, &[b"user", b"changed"]),
             Signer::new(&[1; 32], 0, &[b"userp", b"assword"]),
         ] {
-            assert_eq!(other.open(value.as_bytes(), now, false), None);
+            assert_eq!(other.open(Session, value.as_bytes(), now, false), None);
         }
-        assert!(signer().open(value.as_bytes(), now, false).is_some());
+        assert!(signer().open(Session, value.as_bytes(), now, false).is_some());
     }
 
     proptest! {
         #[test]
         fn value_with_a_changed_bit_is_refused(byte in 0_usize..BYTES, bit in 0_u8..8) {
             let (signer, now) = (signer(), SystemTime::now());
-            let mut bytes = URL_SAFE_NO_PAD.decode(signer.issue(now, false)).unwrap();
+            let mut bytes = URL_SAFE_NO_PAD.decode(signer.issue(Session, now, false)).unwrap();
             bytes[byte] ^= 1_u8 << bit;
-            prop_assert_eq!(signer.open(URL_SAFE_NO_PAD.encode(bytes).as_bytes(), now, false), None);
+            prop_assert_eq!(signer.open(Session, URL_SAFE_NO_PAD.encode(bytes).as_bytes(), now, false), None);
         }
 
         #[test]
         fn garbage_does_not_open_a_session(value in "[ -~]{0,120}") {
-            prop_assert_eq!(signer().open(value.as_bytes(), SystemTime::now(), false), None);
+            prop_assert_eq!(signer().open(Session, value.as_bytes(), SystemTime::now(), false), None);
         }
     }
 }

@@ -11,10 +11,12 @@
 //! by http with a token to a page where https is needed: it leads this client to https, and is valid for as long as the
 //! click may take. An attacker who could read this cookie on the network has read the token itself.
 
+use std::time::Duration;
+
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 
-use super::cookie::{BROWSER_LIFETIME, CROSSING_LIFETIME, LIFETIME};
+use super::cookie::Purpose;
 use super::digest::{Key, Keyed};
 
 /// How many cookies of one name are examined per request: more than a browser keeps for a host, so that servers on
@@ -27,31 +29,8 @@ const PREFIX: &str = "__Host-";
 /// The same, without the rule for the path.
 const SECURE_PREFIX: &str = "__Secure-";
 
-/// The suffix of the browser cookie.
-const BROWSER: &str = "_browser";
-
-/// The suffix of the crossing cookie.
-const CROSSING: &str = "_crossing";
-
-/// The names of our cookies.
-pub(super) struct CookieNames {
-    http: String,
-    https: String,
-    browser_http: String,
-    browser_https: String,
-    crossing: String,
-}
-
-/// What a cookie is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Identifies a session.
-    Session,
-    /// Says that the right password was typed in this browser before.
-    Browser,
-    /// Leads from http to https. There is no https form of it.
-    Crossing,
-}
+/// The names of our cookies: for each purpose, those of http and of https.
+pub(super) struct CookieNames([[String; 2]; 3]);
 
 impl CookieNames {
     /// `name` is the http name, if a provider expects a certain one.
@@ -69,40 +48,29 @@ impl CookieNames {
         {
             tracing::warn!("\"{}\" cannot be a cookie name by http; using {http}", name.escape_debug());
         }
-        Self {
-            https: format!("{PREFIX}{http}"),
-            browser_https: format!("{SECURE_PREFIX}{http}{BROWSER}"),
-            browser_http: format!("{http}{BROWSER}"),
-            crossing: format!("{http}{CROSSING}"),
-            http,
-        }
+        let names = |suffix, prefix| [format!("{http}{suffix}"), format!("{prefix}{http}{suffix}")];
+        Self([names("", PREFIX), names("_browser", SECURE_PREFIX), names("_crossing", "")])
     }
 
-    /// `Set-Cookie` for a session.
-    pub(super) fn set(&self, value: &str, secure: bool) -> Option<HeaderValue> {
-        line(self.name(Purpose::Session, secure), value, LIFETIME.as_secs(), secure)
-    }
-
-    /// `Set-Cookie` for the browser cookie, in a response of the login page.
-    pub(super) fn set_browser(&self, value: &str, secure: bool) -> Option<HeaderValue> {
-        let (name, seconds) = (self.name(Purpose::Browser, secure), BROWSER_LIFETIME.as_secs());
-        let secure = if secure { "; Secure" } else { "" };
-        HeaderValue::try_from(format!("{name}={value}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"))
-            .ok()
-    }
-
-    /// `Set-Cookie` for the crossing cookie.
-    pub(super) fn set_crossing(&self, value: &str) -> Option<HeaderValue> {
-        line(&self.crossing, value, CROSSING_LIFETIME.as_secs(), false)
+    /// `Set-Cookie` with this value; for the browser cookie, in a response of the login page.
+    pub(super) fn set(&self, purpose: Purpose, value: &str, secure: bool) -> Option<HeaderValue> {
+        self.line(purpose, value, purpose.lifetime(), secure)
     }
 
     /// `Set-Cookie` that removes the session and crossing cookies. By http, the https cookie was not sent and cannot be
     /// removed.
     pub(super) fn clear(&self, secure: bool) -> Vec<HeaderValue> {
-        let schemes: &[bool] = if secure { &[true, false] } else { &[false] };
-        let sessions =
-            schemes.iter().map(|secure| line(self.name(Purpose::Session, *secure), "", 0, *secure));
-        sessions.chain([line(&self.crossing, "", 0, false)]).flatten().collect()
+        let all = [(Purpose::Session, true), (Purpose::Session, false), (Purpose::Crossing, false)];
+        let sent = all.into_iter().skip(usize::from(!secure));
+        sent.filter_map(|(purpose, secure)| self.line(purpose, "", Duration::ZERO, secure)).collect()
+    }
+
+    fn line(&self, purpose: Purpose, value: &str, time: Duration, secure: bool) -> Option<HeaderValue> {
+        let (name, seconds) = (self.name(purpose, secure), time.as_secs());
+        let path = if purpose == Purpose::Browser { "" } else { "; Path=/" };
+        let secure = if secure { "; Secure" } else { "" };
+        let line = format!("{name}={value}{path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+        HeaderValue::try_from(line).ok()
     }
 
     /// The values of our cookie in a request. There may be several, because servers on other ports of the host can set
@@ -128,19 +96,14 @@ impl CookieNames {
         if !headers.get_all(COOKIE).iter().any(shown) {
             return;
         }
-        let mut kept = Vec::new();
-        for value in headers.get_all(COOKIE) {
+        let kept = headers.get_all(COOKIE).iter().filter_map(|value| {
             let others: Vec<_> = cookies(value.as_bytes()).filter(|cookie| !ours(cookie)).collect();
             let others = others.join(&b';');
-            let others = others.trim_ascii();
-            if !others.is_empty() {
-                kept.extend(HeaderValue::from_bytes(others));
-            }
-        }
+            HeaderValue::from_bytes(others.trim_ascii()).ok().filter(|value| !value.is_empty())
+        });
+        let kept: Vec<_> = kept.collect();
         headers.remove(COOKIE);
-        for value in kept {
-            headers.append(COOKIE, value);
-        }
+        headers.extend(kept.into_iter().map(|value| (COOKIE, value)));
     }
 
     /// Whether the `Set-Cookie` of a service would replace one of our cookies, or add another cookie with the same
@@ -153,25 +116,12 @@ impl CookieNames {
     }
 
     fn name(&self, purpose: Purpose, secure: bool) -> &str {
-        match (purpose, secure) {
-            (Purpose::Session, false) => &self.http,
-            (Purpose::Session, true) => &self.https,
-            (Purpose::Browser, false) => &self.browser_http,
-            (Purpose::Browser, true) => &self.browser_https,
-            (Purpose::Crossing, _) => &self.crossing,
-        }
+        &self.0[purpose as usize][usize::from(secure)]
     }
 
     fn is_name(&self, name: &[u8]) -> bool {
-        let ours = [&self.http, &self.https, &self.browser_http, &self.browser_https, &self.crossing];
-        ours.iter().any(|ours| name == ours.as_bytes())
+        self.0.as_flattened().iter().any(|ours| name == ours.as_bytes())
     }
-}
-
-fn line(name: &str, value: &str, seconds: u64, secure: bool) -> Option<HeaderValue> {
-    let secure = if secure { "; Secure" } else { "" };
-    let line = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-    HeaderValue::try_from(line).ok()
 }
 
 /// The parts of a `Cookie` header, with the blanks around them. Uses `memchr`, because every request is searched, some
@@ -225,10 +175,12 @@ mod tests {
             (None, "desktopd_"),
         ] {
             let names = CookieNames::new(wanted, &[1; 32]);
-            assert!(names.http.starts_with(http), "{wanted:?}: {}", names.http);
-            assert_eq!(names.https, format!("__Host-{}", names.http));
+            let [plain, secure] = [false, true].map(|secure| names.name(Purpose::Session, secure));
+            assert!(plain.starts_with(http), "{wanted:?}: {plain}");
+            assert_eq!(secure, format!("__Host-{plain}"));
         }
-        assert_ne!(CookieNames::new(None, &[1; 32]).http, CookieNames::new(None, &[2; 32]).http);
+        let http = |key| CookieNames::new(None, &[key; 32]).0[0][0].clone();
+        assert_ne!(http(1), http(2));
     }
 
     #[test]
@@ -239,9 +191,14 @@ mod tests {
             |secure| names.values(&headers, Purpose::Session, secure).map(<[u8]>::to_vec).collect::<Vec<_>>();
         assert_eq!(found(false), [b"1", b"5", b"6"]);
         assert_eq!(found(true), [b"2"]);
-        let (http, https) = (names.set("v", false).unwrap(), names.set("v", true).unwrap());
+        let set = |purpose, secure| names.set(purpose, "v", secure).unwrap();
+        let (http, https) = (set(Purpose::Session, false), set(Purpose::Session, true));
         assert_eq!(http, "ours=v; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax");
         assert_eq!(https, "__Host-ours=v; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax; Secure");
+        let browser = "__Secure-ours_browser=v; Max-Age=7776000; HttpOnly; SameSite=Lax; Secure";
+        assert_eq!(set(Purpose::Browser, true), browser);
+        let crossing = "ours_crossing=v; Path=/; Max-Age=600; HttpOnly; SameSite=Lax";
+        assert_eq!(set(Purpose::Crossing, false), crossing);
         assert_eq!((names.clear(true).len(), names.clear(false).len()), (3, 2));
     }
 

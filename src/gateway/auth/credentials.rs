@@ -45,41 +45,35 @@ impl Password {
 
 /// Why a text is not acceptable as the user name; empty if it is acceptable.
 pub fn user_problems(user: &str) -> Vec<String> {
-    let mut problems = Vec::new();
-    if user.is_empty() {
-        problems.push("the user name is empty".to_owned());
-    }
-    if user.contains(':') {
-        problems.push("the user name holds a colon, which ends it in Basic authentication".to_owned());
-    }
-    if user.contains(char::is_control) {
-        problems.push("the user name holds a control character, which cannot be typed".to_owned());
-    }
-    if user.len() > LONGEST_USER {
-        let length = user.len();
-        problems.push(format!("the user name has {length} bytes, more than {LONGEST_USER}"));
-    }
-    problems
+    let length = user.len();
+    problems([
+        (user.is_empty(), "is empty".to_owned()),
+        (user.contains(':'), "holds a colon, which ends it in Basic authentication".to_owned()),
+        (user.contains(char::is_control), "holds a control character, which cannot be typed".to_owned()),
+        (length > LONGEST_USER, format!("has {length} bytes, more than {LONGEST_USER}")),
+    ])
+    .map(|problem| format!("the user name {problem}"))
+    .collect()
 }
 
 /// Why a text is not acceptable as a password; empty if it is acceptable. The messages do not contain the password.
 pub fn password_problems(password: &str) -> Vec<String> {
-    let mut problems = Vec::new();
-    if password.is_empty() {
-        problems.push("the password is empty".to_owned());
-    }
-    if password.contains('\0') {
-        problems.push("the password holds a zero byte, after which bcrypt repeats the password".to_owned());
-    }
-    if password.contains(['\n', '\r']) {
-        problems.push("the password has more than one line, which no login page takes".to_owned());
-    }
-    if password.len() > PASSWORD_LIMIT {
-        let length = password.len();
-        problems
-            .push(format!("the password has {length} bytes; bcrypt ignores what is beyond {PASSWORD_LIMIT}"));
-    }
-    problems
+    let length = password.len();
+    problems([
+        (password.is_empty(), "is empty".to_owned()),
+        (password.contains('\0'), "holds a zero byte, after which bcrypt repeats the password".to_owned()),
+        (password.contains(['\n', '\r']), "has more than one line, which no login page takes".to_owned()),
+        (
+            length > PASSWORD_LIMIT,
+            format!("has {length} bytes; bcrypt ignores what is beyond {PASSWORD_LIMIT}"),
+        ),
+    ])
+    .map(|problem| format!("the password {problem}"))
+    .collect()
+}
+
+fn problems(all: [(bool, String); 4]) -> impl Iterator<Item = String> {
+    all.into_iter().filter_map(|(applies, problem)| applies.then_some(problem))
 }
 
 /// The longest user name. Bytes.

@@ -23,7 +23,6 @@ mod password;
 mod session;
 mod store;
 mod traffic;
-mod writing;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -60,10 +59,7 @@ pub(crate) enum Access {
 
 impl Access {
     pub(crate) fn session(self) -> Option<SessionId> {
-        match self {
-            Self::Session(session) => Some(session),
-            Self::TokenCookie | Self::Credentials | Self::Open => None,
-        }
+        if let Self::Session(session) = self { Some(session) } else { None }
     }
 
     /// Whether the client has authenticated.
@@ -102,9 +98,9 @@ struct Inner {
     attempts: Arc<attempts::Attempts>,
     counts: Arc<counters::Counts>,
     known: RwLock<Arc<Known>>,
-    making: Making,
     store: store::CredentialStore,
-    writing: writing::Writing,
+    /// Held while something is changed: changes are made one after the other.
+    changes: tokio::sync::Mutex<()>,
 }
 
 impl Auth {
@@ -127,9 +123,9 @@ impl Auth {
         let hashers = Arc::new(hashers::Hashers::new(hashers::THREADS, Arc::clone(&counts)));
         let making = Making { cookie_key, token_key: Keyed::random(), cost, hashers };
         let remembered = store.sessions();
-        let mut known = Known::given(&given, &making, &remembered.generation_id);
+        let mut known = Known::given(&given, making, remembered.generation_id);
         if let Some((user, password)) = store.chosen() {
-            known = known.chosen((&user, &password), &making, &remembered.generation_id);
+            known = known.chosen(&user, password, remembered.generation_id);
         }
         let sessions = session::Sessions::default();
         sessions.end_all(known.generation);
@@ -143,9 +139,8 @@ impl Auth {
             attempts: Arc::new(attempts::Attempts::new(hashers::THREADS, Arc::clone(&counts))),
             counts,
             known: RwLock::new(Arc::new(known)),
-            making,
             store,
-            writing: writing::Writing::new(remembered.generation_id),
+            changes: tokio::sync::Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -160,7 +155,7 @@ impl Auth {
     /// The user who may log in, and whether this user was set at run time instead of given at the start.
     pub fn user(&self) -> (String, bool) {
         let known = self.known();
-        (known.user.clone(), known.chosen)
+        (known.passwords.user.clone(), known.chosen)
     }
 
     /// The authentication counters since the start.

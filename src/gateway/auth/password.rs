@@ -116,32 +116,24 @@ impl Passwords {
 
     /// The bcrypt hash; made on the first call.
     pub(super) async fn hash(&self) -> Option<Arc<str>> {
-        let make = async || match &self.source {
-            Password::Hash(hash) => {
-                let hash: Arc<str> = hash.reveal().into();
-                if hash.parse::<bcrypt::HashParts>().is_err() {
-                    tracing::error!("the password hash is not a bcrypt hash; no password is accepted");
-                    return None;
+        let make = async || {
+            let made = match &self.source {
+                Password::Hash(hash) if hash.reveal().parse::<bcrypt::HashParts>().is_ok() => {
+                    Ok(hash.reveal().to_owned())
                 }
-                Some(hash)
-            }
-            Password::Plain(plain) if !usable(plain.reveal().as_bytes()) => {
-                tracing::error!(
+                Password::Hash(_) => {
+                    Err("the password hash is not a bcrypt hash; no password is accepted".to_owned())
+                }
+                Password::Plain(plain) if !usable(plain.reveal().as_bytes()) => Err(format!(
                     "the password is empty, longer than {PASSWORD_LIMIT} bytes or holds a zero byte; it is not accepted"
-                );
-                None
-            }
-            Password::Plain(plain) => {
-                let (plain, cost) = (plain.clone(), self.cost);
-                match self.hashers.run(move || bcrypt::hash(plain.reveal(), cost)).await {
-                    Some(Ok(hash)) => Some(hash.into()),
-                    Some(Err(error)) => {
-                        tracing::error!("hash the password: {error}; no password is accepted");
-                        None
-                    }
-                    None => None,
+                )),
+                Password::Plain(plain) => {
+                    let (plain, cost) = (plain.clone(), self.cost);
+                    let made = self.hashers.run(move || bcrypt::hash(plain.reveal(), cost)).await?;
+                    made.map_err(|error| format!("hash the password: {error}; no password is accepted"))
                 }
-            }
+            };
+            made.map(Arc::<str>::from).inspect_err(|why| tracing::error!("{why}")).ok()
         };
         self.hash.get_or_init(make).await.clone()
     }

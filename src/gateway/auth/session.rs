@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use tokio_util::sync::CancellationToken;
 
@@ -40,48 +40,30 @@ struct Shared {
 #[derive(Default)]
 struct Open {
     all: CancellationToken,
-    sessions: HashMap<[u8; 16], (CancellationToken, usize)>,
+    /// The token of each session that something holds a guard of.
+    sessions: HashMap<[u8; 16], Weak<CancellationToken>>,
 }
 
-/// The session guard: held as long as something is open.
+/// The session guard: held as long as something is open. A clone has the same age: an event that ended the guard ends the
+/// clone as well.
+#[derive(Clone)]
 pub(crate) struct SessionGuard {
     sessions: Sessions,
     session: Option<SessionId>,
     closings: u64,
-    /// The token that ends it, and whether this guard is counted among those of its session.
-    ended: OnceLock<(CancellationToken, bool)>,
+    /// The token that ends it.
+    ended: OnceLock<Arc<CancellationToken>>,
 }
 
 impl SessionGuard {
     /// Cancelled when the holder of the guard has to close.
     pub(crate) fn ended(&self) -> &CancellationToken {
-        &self.ended.get_or_init(|| self.sessions.enter(self.session, self.closings)).0
+        self.ended.get_or_init(|| self.sessions.enter(self.session, self.closings))
     }
 
     /// Whether the session has ended by now; for work that is too short to be interrupted.
     pub(crate) fn is_revoked(&self) -> bool {
         self.session.is_some_and(|session| self.sessions.is_revoked(session))
-    }
-}
-
-impl Clone for SessionGuard {
-    /// The clone has the same age: an event that ended this guard ends the clone as well.
-    fn clone(&self) -> Self {
-        let (sessions, ended) = (self.sessions.clone(), OnceLock::new());
-        Self { sessions, session: self.session, closings: self.closings, ended }
-    }
-}
-
-impl Drop for SessionGuard {
-    fn drop(&mut self) {
-        let (Some(session), Some((_, true))) = (self.session, self.ended.get()) else { return };
-        let mut open = self.sessions.open();
-        if let Some((_, guards)) = open.sessions.get_mut(&session.id()) {
-            *guards -= 1;
-            if *guards == 0 {
-                open.sessions.remove(&session.id());
-            }
-        }
     }
 }
 
@@ -98,25 +80,24 @@ impl Sessions {
         SessionGuard { sessions: self.clone(), session, closings, ended: OnceLock::new() }
     }
 
-    fn enter(&self, session: Option<SessionId>, closings: u64) -> (CancellationToken, bool) {
+    fn enter(&self, session: Option<SessionId>, closings: u64) -> Arc<CancellationToken> {
         let mut open = self.open();
+        let ended = Arc::new(open.all.child_token());
         // Checked under the lock. The functions that revoke or close set their flag before they take the lock or while
         // they hold it, so one of the two sides always sees the other.
         let late = closings != self.shared.closings.load(Ordering::Acquire);
         if late || session.is_some_and(|session| self.is_revoked(session)) {
-            let ended = CancellationToken::new();
             ended.cancel();
-            return (ended, false);
+            return ended;
         }
-        let ended = open.all.child_token();
-        let Some(session) = session else { return (ended, false) };
-        let (token, guards) = open.sessions.entry(session.id()).or_insert_with(|| (ended.clone(), 0));
-        *guards += 1;
-        // Cancelled by `close_all`, which ends only what was open at that time.
-        if token.is_cancelled() {
-            *token = ended;
-        }
-        (token.clone(), true)
+        let Some(session) = session else { return ended };
+        let shared = open.sessions.get(&session.id).and_then(Weak::upgrade);
+        // A cancelled one was cancelled by `close_all`, which ends only what was open at that time.
+        shared.filter(|token| !token.is_cancelled()).unwrap_or_else(|| {
+            open.sessions.retain(|_, token| token.strong_count() > 0);
+            open.sessions.insert(session.id, Arc::downgrade(&ended));
+            ended
+        })
     }
 
     /// Ends a session with the expiry time `end`. `false` if too many sessions are revoked, so that all have to end.
@@ -126,21 +107,21 @@ impl Sessions {
             if revoked.len() >= REVOKED {
                 return false;
             }
-            revoked.insert(session.id(), end);
+            revoked.insert(session.id, end);
             self.shared.any_revoked.store(true, Ordering::Release);
         }
-        if let Some((token, _)) = self.open().sessions.get(&session.id()) {
+        if let Some(token) = self.open().sessions.get(&session.id).and_then(Weak::upgrade) {
             token.cancel();
         }
         true
     }
 
     pub(super) fn is_revoked(&self, session: SessionId) -> bool {
-        if session.generation() != self.shared.generation.load(Ordering::Acquire) {
+        if session.generation != self.shared.generation.load(Ordering::Acquire) {
             return true;
         }
         self.shared.any_revoked.load(Ordering::Acquire)
-            && self.shared.revoked.read().unwrap_or_else(PoisonError::into_inner).contains_key(&session.id())
+            && self.shared.revoked.read().unwrap_or_else(PoisonError::into_inner).contains_key(&session.id)
     }
 
     /// The values that must survive a restart, in the generation with this random id.
@@ -176,6 +157,12 @@ impl Sessions {
 mod tests {
     use super::*;
 
+    impl Sessions {
+        fn nothing_is_open(&self) -> bool {
+            self.open().sessions.values().all(|token| token.strong_count() == 0)
+        }
+    }
+
     fn is_over(guard: &SessionGuard) -> bool {
         guard.ended().is_cancelled()
     }
@@ -204,7 +191,10 @@ mod tests {
         sessions.revoke(two, 0);
         assert!(is_over(&later));
         drop(later);
-        assert!(sessions.open().sessions.is_empty());
+        assert!(sessions.nothing_is_open());
+        let next = sessions.guard(Some(SessionId::random()));
+        assert!(!is_over(&next));
+        assert_eq!(sessions.open().sessions.len(), 1, "the entries of ended guards are removed");
     }
 
     #[test]
@@ -219,7 +209,7 @@ mod tests {
             end(&sessions, one);
             assert!(is_over(&guard) && is_over(&guard.clone()));
             drop(guard);
-            assert!(sessions.open().sessions.is_empty());
+            assert!(sessions.nothing_is_open());
         }
     }
 

@@ -97,8 +97,7 @@ impl CredentialStore {
         let state = self.state.as_ref()?;
         let value = state.get(CHOSEN)?;
         let chosen: Option<Chosen> = serde_json::from_slice(&value).ok();
-        let why = match chosen {
-            Some(chosen) if chosen.hash.parse::<bcrypt::HashParts>().is_err() => "cannot be read",
+        let why = match chosen.filter(|chosen| chosen.hash.parse::<bcrypt::HashParts>().is_ok()) {
             None => "cannot be read",
             Some(chosen) if chosen.instead_of != self.given => {
                 "are older than those of the environment, which are used instead"
