@@ -53,7 +53,8 @@ impl Tls {
     pub fn open(sources: Sources, state: Arc<State>) -> (Self, watch::Receiver<Vec<String>>) {
         let (shown, current) = watch::channel(None);
         let (told, problems) = watch::channel(Vec::new());
-        tokio::spawn(CertificateReloader::new(sources, state, shown, told).run());
+        let reloader = CertificateReloader { sources, state, shown, told, watch: None, foreign: false };
+        tokio::spawn(reloader.run());
         (Self { config: Arc::new(config(current.clone())), current }, problems)
     }
 
@@ -73,11 +74,6 @@ impl Tls {
         };
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
         tokio::time::timeout(limit, handshake).await.map_err(late)?
-    }
-
-    /// The settings of all connections, for callers that do the handshake by other means.
-    pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
     }
 }
 

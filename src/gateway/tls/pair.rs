@@ -71,11 +71,8 @@ pub(super) fn parse(certificates: &[u8], key: &[u8]) -> Result<Pair, Wrong> {
     let key = any_supported_type(&key).map_err(|_| {
         Wrong::Key("its key cannot be used; RSA of 2048 bits and more, P-256, P-384 and Ed25519 can")
     })?;
-    let unreadable = Wrong::Certificate("a certificate in it cannot be read");
-    let Ok(read) = chain.iter().map(|certificate| Contents::of(certificate)).collect::<ASN1Result<Vec<_>>>()
-    else {
-        return Err(unreadable);
-    };
+    let read: ASN1Result<Vec<_>> = chain.iter().map(|certificate| Contents::of(certificate)).collect();
+    let read = read.map_err(|_| Wrong::Certificate("a certificate in it cannot be read"))?;
     let own = public_key(&*key).ok_or(Wrong::Key("its public key cannot be read"))?;
     let at = read.iter().position(|contents| contents.public_key == own).ok_or(Wrong::Match)?;
     // Browsers expect the machine's own certificate first, and some files have another order.

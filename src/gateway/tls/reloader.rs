@@ -27,7 +27,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The result of a check of the sources.
 struct Look {
-    watch: Option<Watch>,
     /// The certificate to use from now on; `None` keeps the current one.
     certified: Option<Arc<CertifiedKey>>,
     /// Whether the certificate is from a file, and not our self-signed one.
@@ -36,25 +35,16 @@ struct Look {
 }
 
 pub(super) struct CertificateReloader {
-    sources: Sources,
-    state: Arc<State>,
-    shown: watch::Sender<Option<Arc<CertifiedKey>>>,
-    told: watch::Sender<Vec<String>>,
-    watch: Option<Watch>,
+    pub(super) sources: Sources,
+    pub(super) state: Arc<State>,
+    pub(super) shown: watch::Sender<Option<Arc<CertifiedKey>>>,
+    pub(super) told: watch::Sender<Vec<String>>,
+    pub(super) watch: Option<Watch>,
     /// Whether the certificate in use is from a file, and not our self-signed one.
-    foreign: bool,
+    pub(super) foreign: bool,
 }
 
 impl CertificateReloader {
-    pub(super) fn new(
-        sources: Sources,
-        state: Arc<State>,
-        shown: watch::Sender<Option<Arc<CertifiedKey>>>,
-        told: watch::Sender<Vec<String>>,
-    ) -> Self {
-        Self { sources, state, shown, told, watch: None, foreign: false }
-    }
-
     /// Runs until no receiver of the certificate is left.
     pub(super) async fn run(mut self) {
         let shown = self.shown.clone();
@@ -86,15 +76,15 @@ impl CertificateReloader {
             }
             looking.await
         };
-        let look = look.unwrap_or_else(|error| {
+        let (watch, look) = look.unwrap_or_else(|error| {
             let why = format!("reading the certificate: {error}");
-            Look::without(&self.sources, &self.state, &why, self.foreign)
+            (None, Look::without(&self.sources, &self.state, &why, self.foreign))
         });
+        self.watch = watch;
         self.take(look);
     }
 
     fn take(&mut self, look: Look) {
-        self.watch = look.watch;
         if let Some(certified) = look.certified {
             let new = self.shown.borrow().as_ref().is_none_or(|shown| shown.cert != certified.cert);
             if new && self.shown.borrow().is_some() {
@@ -120,38 +110,34 @@ async fn changed(watch: &mut Option<Watch>) {
 impl Look {
     /// Reads the files, after it has started to watch them for changes. `keeps` says whether a certificate from a file
     /// is in use already.
-    fn at(sources: &Sources, state: &State, watch: Option<Watch>, keeps: bool) -> Self {
-        let mut unwatched = None;
-        let watch = match watch {
+    fn at(sources: &Sources, state: &State, watch: Option<Watch>, keeps: bool) -> (Option<Watch>, Self) {
+        let watched = match watch {
             Some(mut watch) => {
-                unwatched = watch.look().err();
-                Some(watch)
+                let looked = watch.look();
+                (Some(watch), looked.err())
             }
-            None => watch_over(sources).map_err(|error| unwatched = Some(error)).ok(),
+            None => watch_over(sources).map_or_else(|error| (None, Some(error)), |watch| (Some(watch), None)),
         };
+        let (watch, unwatched) = watched;
         let mut look = match sources.files().map(|files| (files, pair::read(files))) {
             Some((files, Ok(pair))) => {
                 let trouble = pair.validity.trouble(OffsetDateTime::now_utc());
-                let problems = trouble.map(|why| format!("{}: {why}", files.certificate.display()));
-                let problems = problems.into_iter().collect();
-                Self { watch: None, certified: Some(pair.certified), foreign: true, problems }
+                let problem = trouble.map(|why| format!("{}: {why}", files.certificate.display()));
+                Self::of(Some(pair.certified), true, problem)
             }
             Some((_, Err(why))) => Self::without(sources, state, &why, keeps),
             None => Self::ours(sources, state),
         };
-        let unwatched = unwatched.filter(|_| sources.given.is_some());
-        look.problems.extend(
-            unwatched.map(|why| format!("changes of the certificate will be noticed within a day: {why}")),
-        );
-        look.watch = watch;
-        look
+        if let (Some(why), Some(_)) = (unwatched, &sources.given) {
+            look.problems.push(format!("changes of the certificate will be noticed within a day: {why}"));
+        }
+        (watch, look)
     }
 
     /// The result when the files cannot be used: the current certificate, or our self-signed one.
     fn without(sources: &Sources, state: &State, why: &str, keeps: bool) -> Self {
         if keeps {
-            let problem = format!("{why}; the previous certificate stays in use");
-            return Self { watch: None, certified: None, foreign: true, problems: vec![problem] };
+            return Self::of(None, true, Some(format!("{why}; the previous certificate stays in use")));
         }
         let mut ours = Self::ours(sources, state);
         ours.problems.insert(0, format!("{why}; a self-signed certificate is used instead"));
@@ -159,11 +145,14 @@ impl Look {
     }
 
     fn ours(sources: &Sources, state: &State) -> Self {
-        let (certified, problem) = match self_signed::obtain(state, &sources.names) {
-            Ok((pair, problem)) => (Some(pair.certified), problem),
-            Err(why) => (None, Some(format!("{why}; https does not work"))),
-        };
-        Self { watch: None, certified, foreign: false, problems: problem.into_iter().collect() }
+        match self_signed::obtain(state, &sources.names) {
+            Ok((pair, problem)) => Self::of(Some(pair.certified), false, problem),
+            Err(why) => Self::of(None, false, Some(format!("{why}; https does not work"))),
+        }
+    }
+
+    fn of(certified: Option<Arc<CertifiedKey>>, foreign: bool, problem: Option<String>) -> Self {
+        Self { certified, foreign, problems: problem.into_iter().collect() }
     }
 }
 
