@@ -13,7 +13,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::auth::SessionGuard;
-use super::limits::{ForwardPermit, Permit};
+use super::limits::Permit;
 use super::page;
 use super::pool::PooledConnection;
 
@@ -38,7 +38,7 @@ struct Passing {
     body: Incoming,
     pooled: Option<PooledConnection>,
     #[expect(dead_code, reason = "held")]
-    forward_permit: ForwardPermit,
+    forward_permit: Permit,
 }
 
 impl Drop for Passing {
@@ -58,7 +58,7 @@ impl Reply {
     pub(super) fn of_service(
         body: Incoming,
         pooled: Option<PooledConnection>,
-        forward_permit: ForwardPermit,
+        forward_permit: Permit,
     ) -> Self {
         Self { source: Source::Service(Passing { body, pooled, forward_permit }), guard: None, permit: None }
     }

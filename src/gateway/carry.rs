@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -36,22 +37,23 @@ pub(super) async fn carry(
     };
     connection.tls = tls.is_some();
     let Some(tls) = tls else {
-        return http1(&inner, stream, &connection, target, stop).await;
+        return http1(&inner, stream, |tcp| tcp, &connection, target, stop).await;
     };
     connection.resources.slot.charge(cost::TLS);
     match Box::pin(tls.accept(stream, timeouts::FIRST)).await {
         Ok(stream) if tls::is_http2(&stream) => {
             Box::pin(http2(inner, stream, connection, target, stop)).await;
         }
-        Ok(stream) => http1(&inner, stream, &connection, target, stop).await,
+        Ok(stream) => http1(&inner, stream, |tls| tls.get_ref().0, &connection, target, stop).await,
         // Browsers that do not trust our self-signed certificate yet end the handshake this way, many times.
         Err(error) => tracing::debug!("TLS: {error}"),
     }
 }
 
-async fn http1<I: Stream>(
+async fn http1<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     inner: &Inner,
     mut stream: I,
+    tcp: fn(&I) -> &TcpStream,
     connection: &ConnectionInfo,
     target: Arc<SharedTarget>,
     stop: CancellationToken,
@@ -69,7 +71,7 @@ async fn http1<I: Stream>(
         let rests = Box::pin(serving).await;
         slot.charge(-cost::HTTP1);
         let Some(again) = rests else { return };
-        if heard(again.tcp(), timeouts::idle(slot), &stop).await.is_none() {
+        if heard(tcp(&again), timeouts::idle(slot), &stop).await.is_none() {
             return;
         }
         stream = again;
@@ -102,22 +104,4 @@ async fn heard(stream: &TcpStream, limit: Duration, stop: &CancellationToken) ->
         () = stop.cancelled() => return None,
     };
     matches!(seen, Ok(Ok(1))).then_some(first[0])
-}
-
-/// A stream for an HTTP/1 connection.
-trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {
-    /// The TCP stream below it.
-    fn tcp(&self) -> &TcpStream;
-}
-
-impl Stream for TcpStream {
-    fn tcp(&self) -> &TcpStream {
-        self
-    }
-}
-
-impl Stream for TlsStream<TcpStream> {
-    fn tcp(&self) -> &TcpStream {
-        self.get_ref().0
-    }
 }

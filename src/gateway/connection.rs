@@ -19,8 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::frames;
+use super::frames::Frames;
 use super::limits::ConnectionSlot;
+use super::observed::Observed;
 use super::page;
 use super::timeouts::{Action, ConnectionTimeouts, Phase, REST, Stalls, TimedBody};
 use super::validator::{self, Next};
@@ -81,14 +82,12 @@ where
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     let end = http1::UpgradeableConnection::graceful_shutdown;
-    match enforce_timeouts(Pin::new(&mut connection), end, &timeouts, stop).await {
-        Outcome::Ended => None,
-        Outcome::Rests => {
-            let parts = connection.into_parts()?;
-            // Bytes in the buffer would belong to a request that has begun; there must be none.
-            parts.read_buf.is_empty().then(|| parts.io.into_inner().into_inner())
-        }
+    if !rests(Pin::new(&mut connection), end, &timeouts, stop).await {
+        return None;
     }
+    let parts = connection.into_parts()?;
+    // Bytes in the buffer would belong to a request that has begun; there must be none.
+    parts.read_buf.is_empty().then(|| parts.io.into_inner().into_inner())
 }
 
 /// As [`http1()`], for a client that chose HTTP/2. The handler sees its requests like those of HTTP/1.1.
@@ -105,7 +104,7 @@ pub(crate) async fn http2<I, F, R, B>(
 {
     let timeouts = ConnectionTimeouts::new(Stalls::End, Arc::clone(client));
     timeouts.at(Phase::Body);
-    let io = frames::counted(io, Arc::clone(client));
+    let io = Observed::new(io, Frames::new(Arc::clone(client)));
     let service = service_fn(|mut request: Request<Incoming>| {
         let answering = timeouts.answer();
         name_host(&mut request);
@@ -123,7 +122,7 @@ pub(crate) async fn http2<I, F, R, B>(
         .adaptive_window(true)
         .serve_connection(TokioIo::new(io), service);
     let connection = pin!(connection);
-    enforce_timeouts(connection, http2::Connection::graceful_shutdown, &timeouts, stop).await;
+    rests(connection, http2::Connection::graceful_shutdown, &timeouts, stop).await;
 }
 
 /// Polls a response once in place, and moves what takes longer to a task. Most responses to clients without a login are
@@ -145,20 +144,14 @@ where
     }
 }
 
-/// Why serving a connection has stopped.
-enum Outcome {
-    Ended,
-    Rests,
-}
-
-/// Drives a connection until it ends, its client exceeds a timeout, or it rests. After `stop` it is shut down
-/// gracefully.
-async fn enforce_timeouts<C: Future>(
+/// Drives a connection until it ends, its client exceeds a timeout, or it rests; returns whether it rests. After `stop`
+/// it is shut down gracefully.
+async fn rests<C: Future>(
     mut connection: Pin<&mut C>,
     end: impl Fn(Pin<&mut C>),
     timeouts: &ConnectionTimeouts,
     stop: CancellationToken,
-) -> Outcome {
+) -> bool {
     let mut timer = pin!(sleep_until(Instant::now() + REST));
     // A separate child token: it is polled whenever the connection is, and threads would contend for a shared one.
     let stop = stop.child_token();
@@ -167,15 +160,15 @@ async fn enforce_timeouts<C: Future>(
         // Errors of a connection are caused by its client, and the client has seen them.
         tokio::select! {
             biased;
-            _ = connection.as_mut() => return Outcome::Ended,
+            _ = connection.as_mut() => return false,
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
                 end(connection.as_mut());
             }
             () = timer.as_mut() => match timeouts.check(Instant::now()) {
                 Action::Again(next) => timer.as_mut().reset(next),
-                Action::Rest => return Outcome::Rests,
-                Action::End => return Outcome::Ended,
+                Action::Rest => return true,
+                Action::End => return false,
             },
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::limits::{ConnectionSlot, cost};
-use super::observed::{Observed, Observer};
+use super::observed::Observer;
 
 /// The length of the connection preface of a client.
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
@@ -47,13 +47,9 @@ pub(super) struct Frames {
     unsent: bool,
 }
 
-/// Wraps a new connection. Every frame that is read from it is counted.
-pub(super) fn counted<I>(io: I, slot: Arc<ConnectionSlot>) -> Observed<I, Frames> {
-    Observed::new(io, Frames::new(slot))
-}
-
 impl Frames {
-    fn new(slot: Arc<ConnectionSlot>) -> Self {
+    /// For a new connection.
+    pub(super) fn new(slot: Arc<ConnectionSlot>) -> Self {
         let (header, since) = ([0; HEADER], Instant::now());
         Self { slot, skip: PREFACE, header, filled: 0, since, spent: 0, unsent: false }
     }

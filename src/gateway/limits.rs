@@ -31,7 +31,7 @@ use super::network::Network;
 pub(crate) use account::ConnectionLimits;
 use account::Limits;
 use networks::Member;
-pub(crate) use slot::{ConnectionSlot, ForwardPermit, Permit};
+pub(crate) use slot::{ConnectionSlot, Permit};
 use state::{Activity, Stranger};
 
 /// The largest number of connections, whatever the limit of descriptors.
@@ -142,7 +142,7 @@ impl ConnectionLimits {
         let stranger = Stranger { member, slots: 1, bytes: cost::ACCEPTED, activity: known, end: None };
         state.slots += stranger.slots;
         state.bytes += stranger.bytes;
-        state.idle.add(member, stranger.weight(), id);
+        state.networks[state::IDLE].add(member, stranger.weight(), id);
         state.strangers.insert(id, stranger);
         self.settle(state, Some(id));
         Arc::new(ConnectionSlot::new(self.clone(), id, activity))

@@ -17,7 +17,7 @@ use std::task::Poll;
 use super::limits::cost;
 use super::observed::{Observed, Observer};
 use super::timeouts::{ConnectionTimeouts, Phase};
-use head::{Body, Head};
+use head::Head;
 
 /// What may follow a valid request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,12 +170,12 @@ impl Validator {
                     return bytes;
                 }
                 Ok(head::Line::Header) => {}
-                Ok(head::Line::End(Body::Length(length))) => {
+                Ok(head::Line::End(Some(length))) => {
                     self.verdicts.known().good += 1;
                     self.position = if length == 0 { Position::Between } else { Position::Body(length) };
                     return bytes;
                 }
-                Ok(head::Line::End(Body::Unfollowed)) => {
+                Ok(head::Line::End(None)) => {
                     self.verdicts.known().end = End::Last;
                     return bytes;
                 }

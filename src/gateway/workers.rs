@@ -4,7 +4,6 @@
 //! Invariants: supervision has its own threads, and a saturated gateway does not slow it; on a machine on which no
 //! thread can be started, the gateway works on the caller's runtime.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
@@ -35,22 +34,19 @@ pub(super) struct Workers {
 
 struct Thread {
     queue: Arc<Queue>,
-    connections: Arc<AtomicUsize>,
+    /// Each connection on the thread holds a clone: their number is the measure of its load.
+    connections: WorkerSlot,
 }
 
-/// The connections that a thread has not begun to serve. The newest goes first: when there are more than a thread can
-/// serve, the oldest ones are closed anyway, and connections that waited behind them would have waited in vain.
-#[derive(Default)]
+/// One connection on a thread; held as long as the connection.
+pub(super) type WorkerSlot = Arc<()>;
+
+/// The connections that a thread has not begun to serve; `None` when no job is taken any longer. The newest goes first:
+/// when there are more than a thread can serve, the oldest ones are closed anyway, and connections that waited behind
+/// them would have waited in vain.
 struct Queue {
-    jobs: Mutex<Jobs>,
+    jobs: Mutex<Option<Vec<Arc<Waiting>>>>,
     more: Notify,
-}
-
-#[derive(Default)]
-struct Jobs {
-    waiting: Vec<Arc<Waiting>>,
-    /// No job is taken any longer.
-    closed: bool,
 }
 
 /// A job, unless its connection was closed before the job began.
@@ -67,20 +63,22 @@ impl Waiting {
 }
 
 impl Queue {
-    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+    fn new() -> Self {
+        Self { jobs: Mutex::new(Some(Vec::new())), more: Notify::new() }
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Option<Vec<Arc<Waiting>>>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a job, unless no job is taken any longer.
     fn add(&self, waiting: &Arc<Waiting>) -> bool {
         let mut jobs = self.jobs();
-        if jobs.closed {
-            return false;
+        let Some(all) = jobs.as_mut() else { return false };
+        if all.len() == all.capacity() {
+            all.retain(|waiting| !waiting.is_gone());
         }
-        if jobs.waiting.len() == jobs.waiting.capacity() {
-            jobs.waiting.retain(|waiting| !waiting.is_gone());
-        }
-        jobs.waiting.push(Arc::clone(waiting));
+        all.push(Arc::clone(waiting));
         drop(jobs);
         self.more.notify_one();
         true
@@ -89,29 +87,21 @@ impl Queue {
     /// The next job; `None` when there is none and will be none.
     async fn take(&self) -> Option<(Job, WorkerSlot)> {
         loop {
-            loop {
-                let mut jobs = self.jobs();
-                let Some(waiting) = jobs.waiting.pop() else {
-                    if jobs.closed {
-                        return None;
+            let next = self.jobs().as_mut()?.pop();
+            match next {
+                None => self.more.notified().await,
+                Some(waiting) => {
+                    if let Some(job) = waiting.take() {
+                        return Some(job);
                     }
-                    break;
-                };
-                drop(jobs);
-                if let Some(job) = waiting.take() {
-                    return Some(job);
                 }
             }
-            self.more.notified().await;
         }
     }
 
     /// Drops the jobs that have not begun, and accepts no more.
     fn close(&self) {
-        let mut jobs = self.jobs();
-        jobs.closed = true;
-        let left = std::mem::take(&mut jobs.waiting);
-        drop(jobs);
+        let left = self.jobs().take();
         drop(left);
         self.more.notify_one();
     }
@@ -123,23 +113,13 @@ impl Drop for Thread {
     }
 }
 
-/// The count of one connection on a thread. It is the measure of a thread's load, so it is held as long as the
-/// connection.
-pub(super) struct WorkerSlot(Arc<AtomicUsize>);
-
-impl Drop for WorkerSlot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Workers {
     /// Starts this number of threads, or one for each processor, up to a limit. They end a short time after `stop`, or
     /// when this value is dropped.
     pub(super) fn start(threads: Option<usize>, tasks: TaskTracker, stop: &CancellationToken) -> Self {
         let number = threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from).min(MOST));
         let threads = (0..number).map_while(|at| {
-            let queue = Arc::<Queue>::default();
+            let queue = Arc::new(Queue::new());
             let (stop, tasks, jobs) = (stop.clone(), tasks.clone(), Arc::clone(&queue));
             let thread = std::thread::Builder::new().name(format!("gateway-{at}")).stack_size(STACK);
             match thread.spawn(move || work(&jobs, &tasks, &stop)) {
@@ -168,10 +148,9 @@ impl Workers {
             served.served_by(task.abort_handle());
         });
         let mut threads: Vec<_> = self.threads.iter().collect();
-        threads.sort_by_key(|thread| thread.connections.load(Ordering::Relaxed));
+        threads.sort_by_cached_key(|thread| Arc::strong_count(&thread.connections));
         for thread in threads {
-            thread.connections.fetch_add(1, Ordering::Relaxed);
-            let worker = WorkerSlot(Arc::clone(&thread.connections));
+            let worker = Arc::clone(&thread.connections);
             let waiting = Arc::new(Waiting(Mutex::new(Some((job, worker)))));
             let gone = Arc::downgrade(&waiting);
             slot.ended_by(move || drop(gone.upgrade().and_then(|waiting| waiting.take())));
@@ -184,7 +163,7 @@ impl Workers {
                 None => return,
             }
         }
-        job(WorkerSlot(Arc::new(AtomicUsize::new(1))), &self.tasks);
+        job(WorkerSlot::default(), &self.tasks);
     }
 }
 

@@ -30,24 +30,23 @@ pub(crate) struct ConnectionSlot {
     forwarding: AtomicUsize,
 }
 
-/// What a further request on a connection takes in addition, for as long as this is held.
-struct Hold {
+/// A permit to answer a request without credentials, or to forward a request: for as long as this is held.
+pub(crate) struct Permit {
     slot: Arc<ConnectionSlot>,
+    kind: Kind,
+    /// What the request takes in addition to its connection.
     bytes: usize,
     slots: usize,
 }
 
-/// A permit to answer a request without credentials.
-pub(crate) struct Permit {
-    slot: Arc<ConnectionSlot>,
-    busy: bool,
-    hold: Option<Hold>,
-}
-
-/// A permit for a request that is being forwarded: for a connection to a service, for as long as this is held.
-pub(crate) struct ForwardPermit {
-    slot: Arc<ConnectionSlot>,
-    hold: Option<Hold>,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The client is the one that has to act.
+    Waiting,
+    /// The gateway is the one that has to act.
+    Busy,
+    /// A service is; it takes a connection to the service.
+    Forward,
 }
 
 impl ConnectionSlot {
@@ -122,15 +121,6 @@ impl ConnectionSlot {
         }
     }
 
-    /// Takes more from the account of the untrusted connections, unless this connection is not in it.
-    fn hold(self: &Arc<Self>, bytes: usize, slots: usize) -> Option<Hold> {
-        let take = |stranger: &mut Stranger| {
-            stranger.bytes += bytes;
-            stranger.slots += slots;
-        };
-        self.limits.change(self.id, take).then(|| Hold { slot: Arc::clone(self), bytes, slots })
-    }
-
     /// A permit to answer a request without credentials, unless its connection has too many of them. `busy`: the
     /// gateway is the one that has to act, and the connection is among the last to be closed.
     pub(crate) fn permit(self: &Arc<Self>, busy: bool) -> Option<Permit> {
@@ -139,35 +129,48 @@ impl ConnectionSlot {
             self.activity.answering.fetch_add(1, SeqCst);
         }
         // Dropping it takes back what was counted.
-        let mut permit = Permit { slot: Arc::clone(self), busy, hold: None };
+        let mut permit = Permit::new(self, if busy { Kind::Busy } else { Kind::Waiting });
         if others > 0 && !self.is_trusted() {
-            permit.hold = self.hold(cost::REQUEST, 0);
+            permit.take(cost::REQUEST, 0);
         }
         (others < REQUESTS || self.is_trusted()).then_some(permit)
     }
 
     /// A permit to forward a request. A slot includes one forwarded request at a time; on a connection with many
     /// concurrent requests each further one takes as much as a separate connection.
-    pub(crate) fn forward_permit(self: &Arc<Self>) -> Option<ForwardPermit> {
+    pub(crate) fn forward_permit(self: &Arc<Self>) -> Option<Permit> {
         let first = self.forwarding.fetch_add(1, Relaxed) == 0;
         // Dropping it takes back what was counted.
-        let mut forward_permit = ForwardPermit { slot: Arc::clone(self), hold: None };
-        if !first {
-            forward_permit.hold = self.hold(cost::PASSED_ON, 1);
-        }
-        if !first && self.is_trusted() {
+        let mut permit = Permit::new(self, Kind::Forward);
+        // What the connection took as an untrusted one was moved with it when it became trusted.
+        if !first && !permit.take(cost::PASSED_ON, 1) && self.is_trusted() {
             let mut state = self.limits.state();
-            // What the connection took as an untrusted one was moved with it when it became trusted.
-            if forward_permit.hold.is_none() {
-                if state.trusted >= self.limits.0.max.trusted {
-                    return None;
-                }
-                state.trusted += 1;
-                drop(state);
-                forward_permit.hold = Some(Hold { slot: Arc::clone(self), bytes: 0, slots: 1 });
+            if state.trusted >= self.limits.0.max.trusted {
+                return None;
             }
+            state.trusted += 1;
+            permit.slots = 1;
         }
-        Some(forward_permit)
+        Some(permit)
+    }
+}
+
+impl Permit {
+    fn new(slot: &Arc<ConnectionSlot>, kind: Kind) -> Self {
+        Self { slot: Arc::clone(slot), kind, bytes: 0, slots: 0 }
+    }
+
+    /// Takes more from the account of the untrusted connections, unless the connection is not in it.
+    fn take(&mut self, bytes: usize, slots: usize) -> bool {
+        let take = |stranger: &mut Stranger| {
+            stranger.bytes += bytes;
+            stranger.slots += slots;
+        };
+        let taken = self.slot.limits.change(self.slot.id, take);
+        if taken {
+            (self.bytes, self.slots) = (bytes, slots);
+        }
+        taken
     }
 }
 
@@ -193,9 +196,21 @@ impl Drop for ConnectionSlot {
     }
 }
 
-impl Drop for Hold {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut state = self.slot.limits.state();
+        let ConnectionSlot { limits, id, activity, requests, forwarding, .. } = &*self.slot;
+        let count = if self.kind == Kind::Forward { forwarding } else { requests };
+        count.fetch_sub(1, Relaxed);
+        if self.kind == Kind::Busy {
+            activity.answered.store(limits.0.clock.load(Relaxed), Relaxed);
+            if activity.answering.fetch_sub(1, SeqCst) == 1 && activity.moved.load(SeqCst) {
+                limits.state().calm(*id, limits.tick());
+            }
+        }
+        if (self.bytes, self.slots) == (0, 0) {
+            return;
+        }
+        let mut state = limits.state();
         if self.slot.is_trusted() {
             state.trusted -= self.slots;
             return;
@@ -204,25 +219,6 @@ impl Drop for Hold {
             stranger.bytes -= self.bytes;
             stranger.slots -= self.slots;
         };
-        state.change(self.slot.id, self.slot.limits.tick(), give_back);
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let ConnectionSlot { limits, id, activity, requests, .. } = &*self.slot;
-        requests.fetch_sub(1, Relaxed);
-        if self.busy {
-            activity.answered.store(limits.0.clock.load(Relaxed), Relaxed);
-            if activity.answering.fetch_sub(1, SeqCst) == 1 && activity.moved.load(SeqCst) {
-                limits.state().calm(*id, limits.tick());
-            }
-        }
-    }
-}
-
-impl Drop for ForwardPermit {
-    fn drop(&mut self) {
-        self.slot.forwarding.fetch_sub(1, Relaxed);
+        state.change(*id, limits.tick(), give_back);
     }
 }

@@ -30,13 +30,15 @@ const HEAP: usize = 64 << 10;
 /// be spared as well.
 const LOOKED_AT: usize = 64;
 
+/// The places of [`State::networks`].
+pub(super) const IDLE: usize = 0;
+pub(super) const BUSY: usize = 1;
+
 #[derive(Default)]
 pub(super) struct State {
     pub(super) strangers: HashMap<u64, Stranger>,
-    /// Connections that may be closed.
-    pub(super) idle: Networks,
-    /// Connections that were being answered when it was their turn to be closed.
-    pub(super) busy: Networks,
+    /// Connections that may be closed, and after them those that were being answered when it was their turn.
+    pub(super) networks: [Networks; 2],
     /// Connections that take at least [`HEAP`] bytes: the heaviest first, the oldest first among equals.
     pub(super) heavy: BTreeSet<(Reverse<usize>, u64)>,
     pub(super) slots: usize,
@@ -66,7 +68,7 @@ pub(super) struct Activity {
     pub(super) answering: AtomicUsize,
     /// When the last answer ended.
     pub(super) answered: AtomicU64,
-    /// Whether the connection was moved to `busy`.
+    /// Whether the connection was moved to [`BUSY`].
     pub(super) moved: AtomicBool,
     /// When a thread began to serve the connection; empty before that.
     pub(super) served: OnceLock<Instant>,
@@ -75,6 +77,11 @@ pub(super) struct Activity {
 impl Stranger {
     pub(super) fn weight(&self) -> usize {
         self.slots + self.bytes / WEIGHT
+    }
+
+    /// In which of [`State::networks`] it is.
+    fn place(&self) -> usize {
+        usize::from(self.activity.moved.load(SeqCst))
     }
 
     fn is_spared(&self) -> bool {
@@ -103,22 +110,21 @@ impl State {
                 }
                 stranger.member.since = answered;
             }
-            self.idle.remove(before, weight, now);
-            let networks = if busy { &mut self.busy } else { &mut self.idle };
-            networks.add(stranger.member, weight, now);
+            self.networks[IDLE].remove(before, weight, now);
+            self.networks[usize::from(busy)].add(stranger.member, weight, now);
         }
-        self.busy.first_to_go().filter(others)
+        self.networks[BUSY].first_to_go().filter(others)
     }
 
     /// The oldest idle connection of the network that holds most; if that one is new, the oldest idle connection of all
     /// that is not new. The second value says whether the returned connection is itself new.
     fn first_idle(&self) -> Option<(u64, bool)> {
-        let first = self.idle.first_to_go()?;
+        let first = self.networks[IDLE].first_to_go()?;
         let is_spared = |id: &u64| self.strangers.get(id).is_some_and(Stranger::is_spared);
         if !is_spared(&first) {
             return Some((first, false));
         }
-        let oldest = self.idle.oldest().take(LOOKED_AT).find(|id| !is_spared(id));
+        let oldest = self.networks[IDLE].oldest().take(LOOKED_AT).find(|id| !is_spared(id));
         Some(oldest.map_or((first, true), |id| (id, false)))
     }
 
@@ -137,9 +143,7 @@ impl State {
         }
         let after = stranger.weight();
         if before != after {
-            let moved = stranger.activity.moved.load(SeqCst);
-            let networks = if moved { &mut self.busy } else { &mut self.idle };
-            networks.weigh(stranger.member.path, before, after, now);
+            self.networks[stranger.place()].weigh(stranger.member.path, before, after, now);
         }
         true
     }
@@ -149,9 +153,9 @@ impl State {
         let Some(stranger) = self.strangers.get_mut(&id) else { return };
         let (activity, weight) = (&stranger.activity, stranger.weight());
         if activity.answering.load(SeqCst) == 0 && activity.moved.swap(false, SeqCst) {
-            self.busy.remove(stranger.member, weight, now);
+            self.networks[BUSY].remove(stranger.member, weight, now);
             stranger.member.since = now;
-            self.idle.add(stranger.member, weight, now);
+            self.networks[IDLE].add(stranger.member, weight, now);
         }
     }
 
@@ -159,9 +163,7 @@ impl State {
     pub(super) fn leave(&mut self, id: u64, now: u64) -> Option<Stranger> {
         let stranger = self.strangers.remove(&id)?;
         self.heavy.remove(&(Reverse(stranger.bytes / HEAP), id));
-        let moved = stranger.activity.moved.load(SeqCst);
-        let networks = if moved { &mut self.busy } else { &mut self.idle };
-        networks.remove(stranger.member, stranger.weight(), now);
+        self.networks[stranger.place()].remove(stranger.member, stranger.weight(), now);
         self.slots -= stranger.slots;
         self.bytes -= stranger.bytes;
         Some(stranger)

@@ -44,7 +44,7 @@ fn is_empty(limits: &ConnectionLimits) {
     let state = limits.state();
     assert_eq!((state.slots, state.bytes, state.trusted, state.leaving_bytes), (0, 0, 0, 0));
     assert!(state.strangers.is_empty() && state.leaving.is_empty() && state.heavy.is_empty());
-    assert_eq!((state.idle.first_to_go(), state.busy.first_to_go()), (None, None));
+    assert_eq!(state.networks.each_ref().map(networks::Networks::first_to_go), [None; 2]);
 }
 
 #[test]

@@ -33,17 +33,9 @@ pub(super) enum Line {
     Unfinished,
     /// One line, and not the last one.
     Header,
-    /// The end of the head.
-    End(Body),
-}
-
-/// What follows a head before the next one.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Body {
-    /// This number of bytes.
-    Length(u64),
-    /// Chunks, or another protocol: no head is accepted after this one.
-    Unfollowed,
+    /// The end of the head, and the length of the body before the next head. `None`: chunks, or another protocol; no
+    /// head is accepted after this one.
+    End(Option<u64>),
 }
 
 impl Head {
@@ -154,17 +146,14 @@ impl Head {
         Ok(())
     }
 
-    fn end(&self, version: Version) -> Result<Body, Wrong> {
+    fn end(&self, version: Version) -> Result<Option<u64>, Wrong> {
         if self.hosts > 1 || (self.hosts == 0 && version == Version::Http11) {
             return Err("a request needs exactly one Host");
         }
         if self.chunked && self.length.is_some() {
             return Err("a body has one length, not both Content-Length and Transfer-Encoding");
         }
-        if self.chunked || self.switches {
-            return Ok(Body::Unfollowed);
-        }
-        Ok(Body::Length(self.length.unwrap_or(0)))
+        Ok((!self.chunked && !self.switches).then_some(self.length.unwrap_or(0)))
     }
 }
 
@@ -185,29 +174,18 @@ const KINDS: [u8; 256] = {
     while at < 256 {
         #[allow(clippy::cast_possible_truncation, reason = "a byte has 256 values")]
         let byte = at as u8;
-        let sign = matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        );
-        if byte.is_ascii_alphanumeric() || sign {
+        if byte.is_ascii_alphanumeric() {
             kinds[at] |= TOKEN;
         }
         if byte == b'\t' || (byte >= b' ' && byte != 0x7f) {
             kinds[at] |= TEXT;
         }
+        at += 1;
+    }
+    let signs = b"!#$%&'*+-.^_`|~";
+    at = 0;
+    while at < signs.len() {
+        kinds[signs[at] as usize] |= TOKEN;
         at += 1;
     }
     kinds
