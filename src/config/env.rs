@@ -16,7 +16,6 @@ mod rows;
 mod size;
 mod startup;
 mod table;
-mod unchosen;
 mod user;
 mod value;
 mod value_types;
@@ -34,13 +33,15 @@ pub use files::{Files, note};
 pub use layers::Origin;
 use layers::{Hooks, Layers, Merged};
 use names::is_word;
-pub use names::{is_own_secret, looks_secret, nearest_variable, row};
+pub use names::{
+    OF_BASH, OF_SHELL, OF_UNIT, OF_USER, is_one_of, is_own_secret, is_unchosen, looks_secret,
+    nearest_variable, row,
+};
 pub use raw::Raw;
 pub use rows::{Overridden, Row};
 pub use size::Size;
 pub use startup::NEXT_START;
-pub use table::{TABLE, Variable, Variables};
-pub use unchosen::is_unchosen;
+pub use table::{Flag, TABLE, Variable, Variables};
 pub use user::{UserName, WebUser};
 pub use value::{
     CookieName, DisplayChoice, DisplayName, HostPort, Networks, PASSWORD_LIMIT, Password, PasswordHash, Port,

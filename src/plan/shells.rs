@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use crate::config::Config;
-use crate::config::env::TABLE;
+use crate::config::env::{OF_SHELL, OF_USER, TABLE};
 use crate::config::service::{Run, Service};
 use crate::sys::launch::EnvFiles;
 
 use super::{Disposition, Unit};
 
 /// Variables that each process has its own values of.
-const OWN: [&str; 9] =
-    ["HOME", "HOSTNAME", "LOGNAME", "NOTIFY_SOCKET", "PWD", "SHELL", "SHLVL", "TERM", "USER"];
+fn own() -> impl Iterator<Item = &'static str> {
+    OF_SHELL.into_iter().chain(OF_USER).chain(["HOSTNAME", "NOTIFY_SOCKET"])
+}
 
 /// The step that writes the environment for shells.
 const STEP: &str = "environment";
@@ -37,7 +38,7 @@ pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
     let made = made.filter_map(|(name, _)| name.to_str().map(str::to_owned));
     let desktop = service.desktop.then_some(&config.settings.desktop_environment).into_iter().flatten();
     let planned = desktop.chain(&service.environment).map(|(name, _)| name.clone());
-    let own = OWN.into_iter().chain(own_secrets()).map(str::to_owned);
+    let own = own().chain(own_secrets()).map(str::to_owned);
     let mut fixed: Vec<String> = made.chain(planned).chain(own).collect();
     fixed.sort();
     fixed.dedup();
@@ -60,7 +61,7 @@ pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
 /// shells.
 pub(super) fn environment(unit: &mut Unit, config: &Config) {
     let env = &mut unit.launch.env;
-    for name in OWN {
+    for name in own() {
         env.remove(OsStr::new(name));
     }
     give_secrets(env, config);

@@ -24,7 +24,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::config::Environment;
-use crate::config::env::is_own_secret;
+use crate::config::env::{OF_BASH, is_one_of, is_own_secret};
 use crate::sys::env_file::{entries, is_name, line, of_entries, parse, parse_with, rewrite};
 use crate::sys::read as read_file;
 
@@ -33,13 +33,10 @@ use merge::Variables;
 
 pub(super) use files::Places;
 
-/// Variables that bash sets itself and that are read-only: bash would stop reading a file at the first of these.
-const READ_ONLY: [&str; 6] = ["BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"];
-
 /// Writes all files. The desktop's group may read the files, except those for root only.
 pub(super) fn run(places: &Places, (uid, gid): (u32, u32), zone: &str) -> Result<(), String> {
     let mut env = Environment::inherited();
-    env.retain(|name, _| is_name(name) && !READ_ONLY.iter().any(|own| name == own));
+    env.retain(|name, _| is_name(name) && !is_one_of(name, &[&OF_BASH]));
     let own = |name: &OsString| name.to_str().is_some_and(is_own_secret);
     let (secrets, planned): (Variables, Variables) = env.into_iter().partition(|(name, _)| own(name));
     let tell = |what: &Path, error: io::Error| eprintln!("{}: {error}", what.display());

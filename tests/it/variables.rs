@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use desktopd::config::env::{TABLE, Variable};
+use desktopd::config::env::{Flag, TABLE, Variable};
 use desktopd::config::service::Run;
 use desktopd::config::{Config, Environment, Service};
 use desktopd::facts::{Account, DisplayFacts, Facts, Files, Programs, Workspace};
@@ -176,6 +176,7 @@ fn every_variable_has_its_documented_effect() {
                 }
             }
             Door(value) => {
+                assert!(variable.is(Flag::Startup), "{name}: a later value would be ignored in silence");
                 let usual = format!("{:?}", Settings::of(&config(&[], None)));
                 for name in variable.names {
                     let told = format!("{:?}", Settings::of(&config(&[(name, value)], None)));

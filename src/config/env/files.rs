@@ -22,56 +22,12 @@ use nix::unistd::{getegid, geteuid};
 
 use super::Raw;
 use super::layers::{Layer, Origin};
-use super::names::row;
-use super::unchosen::is_unchosen;
+use super::names::{OF_BASH, OF_SHELL, OF_UNIT, OF_USER, is_one_of, is_unchosen, row};
+use super::table::Flag;
 use crate::config::problem::Problem;
 use crate::sys::launch::written_by;
 use crate::sys::replace::replace;
 use crate::sys::{env_file, read, with_timeout};
-
-/// Variables that decide what root runs, which user becomes root, or where this file is. They are not taken from the
-/// workspace, because any program of the user can write there, in this container and in others with the same volume.
-const NOT_FROM_THE_WORKSPACE: [&str; 10] = [
-    "BOOT_SCRIPT",
-    "DESKTOPD_CONFIG",
-    "HOTFIX_SCRIPT",
-    "OPT_SYNC",
-    "PROVISIONING_USER",
-    "PUBLIC_KEY",
-    "SSH_PUBKEY",
-    "SSH_PUBLIC_KEY",
-    "USER_NAME",
-    "WORKSPACE",
-];
-
-/// A further such variable if root runs the script.
-const PROVISIONING: &str = "PROVISIONING_SCRIPT";
-
-/// Variables that each shell or unit sets for itself, so a difference is not a change by a hook.
-const OF_THE_PROCESS: [&str; 22] = [
-    "BASHOPTS",
-    "DBUS_SESSION_BUS_ADDRESS",
-    "DISPLAY",
-    "HOME",
-    "LD_PRELOAD",
-    "LISTEN_FDNAMES",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LOGNAME",
-    "NOTIFY_SOCKET",
-    "OLDPWD",
-    "PULSE_SERVER",
-    "PWD",
-    "SHELL",
-    "SHELLOPTS",
-    "SHLVL",
-    "TERM",
-    "USER",
-    "WAYLAND_DISPLAY",
-    "XAUTHORITY",
-    "XDG_RUNTIME_DIR",
-    "_",
-];
 
 /// The paths of the files, without that of the workspace's file.
 #[derive(Clone, Debug)]
@@ -148,8 +104,7 @@ pub(super) fn workspace(folder: &Path, root: bool, found: &mut Found) {
     let mut set = Raw::new();
     for (name, value) in parsed(&path, &bytes, &mut found.told) {
         let Some(variable) = name.to_str().and_then(row) else { continue };
-        let first = variable.names[0];
-        if NOT_FROM_THE_WORKSPACE.contains(&first) || (root && first == PROVISIONING) {
+        if variable.is(Flag::NotInWorkspace) || (root && variable.is(Flag::NotInWorkspaceOfRoot)) {
             let message = "it is not taken from here: set it with the container, or in /etc/environment";
             found.told.push(Problem::new(&*place, name.to_string_lossy(), message));
         } else {
@@ -217,14 +172,15 @@ pub(super) fn startup(files: &Files, is_startup: impl Fn(&OsString) -> bool) -> 
 /// The changes that hooks made to the environment `before` that they were given. `usual` is the further environment of
 /// every unit.
 pub(super) fn left_by_hooks(before: &Raw, after: &Raw, usual: &BTreeMap<String, String>) -> Layer {
-    let own = |name: &OsStr| name.to_str().is_some_and(|name| OF_THE_PROCESS.contains(&name));
+    let own =
+        |name: &OsStr| name == "LD_PRELOAD" || is_one_of(name, &[&OF_SHELL, &OF_BASH, &OF_USER, &OF_UNIT]);
     let given = |name: &OsStr, value: &OsStr| {
         before.get(name).is_some_and(|before| before == value)
             || name.to_str().and_then(|name| usual.get(name)).is_some_and(|usual| usual.as_str() == value)
     };
     let kept = |name: &OsStr| name.to_str().is_none_or(|name| row(name).is_none_or(|row| !row.secret));
     let set = after.iter().filter(|(name, value)| {
-        // A hook sets DISPLAY on purpose; the other variables of the list come from its shell.
+        // A hook sets DISPLAY on purpose; the other variables of the lists come from its shell.
         !given(name, value) && (!own(name) || *name == "DISPLAY")
     });
     let set = set.map(|(name, value)| (name.clone(), value.clone())).collect();

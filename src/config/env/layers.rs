@@ -11,10 +11,9 @@ use std::path::PathBuf;
 
 use super::Raw;
 use super::flags::{self, Flag};
-use super::names::{row, split};
+use super::names::{is_unchosen, row, split, twin};
 use super::normalize::{complete, fill, given, normalize};
 use super::table::read;
-use super::unchosen::is_unchosen;
 use super::value::Workspace;
 use crate::config::problem::Problem;
 use crate::config::provider;
@@ -257,9 +256,6 @@ fn is_free(raw: &Raw, name: &OsStr) -> bool {
 /// The other names of a variable.
 fn other_names(name: &str) -> Vec<String> {
     let aliases = row(name).map_or(&[][..], |row| row.names);
-    let prefixed = [("SELKIES_", "WEBRTC_"), ("WEBRTC_", "SELKIES_")]
-        .iter()
-        .filter_map(|(from, to)| Some(format!("{to}{}", name.strip_prefix(from)?)));
     let aliases = aliases.iter().filter(|alias| **alias != name).map(|alias| (*alias).to_owned());
-    aliases.chain(prefixed).collect()
+    aliases.chain(twin(name)).collect()
 }

@@ -8,24 +8,20 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::Raw;
-use super::names::looks_secret;
-use super::table::TABLE;
+use super::names::{looks_secret, row, twin};
+use super::table::{Flag, TABLE};
 use super::value::{RELAY_PORTS, WEB_PORTS, named_port};
 use crate::sys::env_file::is_name;
 
-/// Variables whose values stay unchanged though their names do not look secret.
-const LITERAL: [&str; 2] = ["PORTAL_CONFIG", "SSH_PUBKEY"];
-
-/// Both names of a setting of Selkies, from before and after its version 1.6.
-const PREFIXES: [&str; 2] = ["SELKIES_", "WEBRTC_"];
-
 /// Normalizes one value of the environment or of an argument.
 pub(super) fn normalize(name: &OsStr, value: &OsStr) -> OsString {
-    let literal = name.to_str().is_none_or(|name| looks_secret(name) || LITERAL.contains(&name));
+    let literal = name.to_str().is_none_or(|name| {
+        looks_secret(name) || row(name).is_some_and(|variable| variable.is(Flag::Literal))
+    });
     let bytes = value.as_bytes();
     // A name that is not a valid variable name comes from a shell (an exported function, for example), whose value must
     // stay.
-    if literal || !is_name(name) || contains(bytes, b"://") {
+    if literal || !is_name(name) || memchr::memmem::find(bytes, b"://").is_some() {
         return value.to_owned();
     }
     let mut rest = unquoted(bytes);
@@ -52,9 +48,7 @@ pub(super) fn complete(raw: &mut Raw) {
         Some(format!("{}_ARGS", name.strip_suffix("_FLAGS").filter(|name| !name.is_empty())?))
     });
     ports(raw);
-    for (from, to) in [(PREFIXES[0], PREFIXES[1]), (PREFIXES[1], PREFIXES[0])] {
-        renamed(raw, |name| Some(format!("{to}{}", name.strip_prefix(from)?)));
-    }
+    renamed(raw, twin);
     for variable in TABLE {
         let set = variable.names.iter().find_map(|name| given(raw, name));
         if let Some(value) = set.cloned() {
@@ -101,10 +95,6 @@ fn ports(raw: &mut Raw) {
             raw.insert(name, port.into());
         }
     }
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
 }
 
 #[cfg(test)]

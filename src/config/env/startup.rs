@@ -9,41 +9,8 @@ use super::Raw;
 use super::files::{self, Files};
 use super::layers::{Layer, Layers, Origin};
 use super::names::row;
+use super::table::Flag;
 use crate::config::problem::Problem;
-
-/// The variables, by their first names.
-const VARIABLES: [&str; 30] = [
-    "WEB_ENABLE_AUTH",
-    "WEB_USER",
-    "WEB_PASSWORD",
-    "WEB_PASSWORD_HASH",
-    "WEB_TOKEN",
-    "WEB_TLS_CERT_FILE",
-    "WEB_TLS_KEY_FILE",
-    "OPEN_BUTTON_TOKEN",
-    "CADDY_AUTH_COOKIE_NAME",
-    "WEB_ENABLE_HTTPS",
-    "WEB_TRUSTED_PROXIES",
-    "WEB_ALLOWED_ORIGINS",
-    "WEB_CORS_METHODS",
-    "WEB_CORS_HEADERS",
-    "WEB_ENABLE_COMPRESSION",
-    "WEB_ACCESS_LOG",
-    "AUTH_EXCLUDE",
-    "SERVICEPORTAL_PORT_HOST",
-    "SERVICEPORTAL_PORT_LOCAL",
-    "SERVICEPORTAL_URL",
-    "DIRECT_ADDRESS",
-    "DIRECT_ADDRESS_GET_WAN",
-    "EXTERNAL_IP_URL",
-    "EXTERNAL_IP_CACHE_SECS",
-    "VAST_CONTAINERLABEL",
-    "PUBLIC_IPADDR",
-    "CONTAINER_ID",
-    "RUNPOD_POD_ID",
-    "RUNPOD_PUBLIC_IP",
-    "SERVERLESS",
-];
 
 /// Reads the users' edits of these variables in the system's file, before the gateway is opened.
 pub(super) fn read(layers: &mut Layers, files: &Files) {
@@ -99,18 +66,5 @@ const TOO_LATE: &str = "it comes too late here, because the gateway is open alre
                         /etc/environment, or as an argument of init";
 
 fn is_startup(name: &OsString) -> bool {
-    let variable = name.to_str().and_then(row);
-    variable.is_some_and(|variable| VARIABLES.contains(&variable.names[0]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_are_in_the_table() {
-        for name in VARIABLES {
-            assert_eq!(row(name).map(|row| row.names[0]), Some(name));
-        }
-    }
+    name.to_str().and_then(row).is_some_and(|variable| variable.is(Flag::Startup))
 }

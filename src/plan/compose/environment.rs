@@ -3,31 +3,12 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-use crate::config::env::{is_own_secret, looks_secret};
+use crate::config::env::{OF_SHELL, OF_UNIT, is_one_of, is_own_secret, looks_secret};
 use crate::config::service::{Ready, RunAs, Service};
 use crate::plan::expander::Expander;
 use crate::plan::{adjust, env_overrides, shells};
 
 use super::Composer;
-
-/// Variables that describe the daemon's own surroundings and would mislead a unit.
-const NOT_INHERITED: [&str; 13] = [
-    "DBUS_SESSION_BUS_ADDRESS",
-    "DISPLAY",
-    "LISTEN_FDNAMES",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "NOTIFY_SOCKET",
-    "OLDPWD",
-    "PULSE_SERVER",
-    // A unit has no terminal, and processes that it starts in a terminal are recognized by this variable: see
-    // `sys::jobs`.
-    "TERM",
-    "WAYLAND_DISPLAY",
-    "XAUTHORITY",
-    "XDG_RUNTIME_DIR",
-    "_",
-];
 
 impl Composer<'_> {
     pub(super) fn environment(
@@ -35,8 +16,10 @@ impl Composer<'_> {
         service: &Service,
         expander: &mut Expander<'_>,
     ) -> BTreeMap<OsString, OsString> {
+        // What describes the daemon's own surroundings would mislead a unit. A unit has no terminal, and processes that
+        // it starts in a terminal are recognized by TERM: see `sys::jobs`.
         let inherited = |(name, _): &(&OsString, &OsString)| {
-            name.to_str().is_none_or(|name| !is_own_secret(name) && !NOT_INHERITED.contains(&name))
+            !name.to_str().is_some_and(is_own_secret) && !is_one_of(name, &[&OF_SHELL, &OF_UNIT])
         };
         let raw = env_overrides::environment(self.config, service, &self.early);
         let path = raw.get(OsStr::new("PATH"));

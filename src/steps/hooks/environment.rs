@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use crate::config::env::OF_SHELL;
 use crate::steps::command;
 use crate::sys::env_file::is_name;
 
 /// Variables of any bytes, by name.
 pub(super) type Variables = BTreeMap<OsString, OsString>;
-
-/// Variables that describe only the shell; they are reset to their values from before.
-const OF_THE_SHELL: [&str; 5] = ["_", "OLDPWD", "PWD", "SHLVL", "TERM"];
 
 /// Without these variables most programs do not work.
 const WANTED: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL"];
@@ -26,7 +24,8 @@ pub(super) fn sane(left: Variables, began: &Variables) -> (Variables, Vec<String
     };
     let mut env = left;
     env.retain(|name, _| is_name(name));
-    for name in OF_THE_SHELL {
+    // These describe only the shell.
+    for name in OF_SHELL {
         before(&mut env, name.as_ref());
     }
     for name in WANTED.map(OsStr::new) {

@@ -82,6 +82,24 @@ fn edits_of_the_front_door_count_from_the_next_start_on() {
     assert!(told.len() == 1 && told[0].to_string().contains("can write it"), "{told:?}");
 }
 
+/// The gateway answers under the host names of preset links, and trusts a tunnel, as it was opened.
+#[test]
+fn links_and_tunnels_count_from_the_next_start_on() {
+    let left = Left::new();
+    let url = "https://desk.example/";
+    let lines = format!("SELKIES_URL={url}\nVNC_URL={url}\nCF_TUNNEL_TOKEN=edited\nCF_QUICK_TUNNELS=true\n");
+    let opened = left.environment(&[], &[]).opened(&left.files()).0;
+    left.write("system", &lines);
+    let (read, told) = left.read(&opened);
+    assert_eq!((&read.vars.selkies_url, read.vars.cf_quick_tunnels), (&None, false));
+    assert_eq!(told.len(), 4, "{told:#?}");
+    assert!(told.iter().all(|told| told.contains("it counts from the next start")), "{told:#?}");
+    let (opened, told) = left.environment(&[], &[]).opened(&left.files());
+    assert_eq!(told, []);
+    assert_eq!(opened.vars.vnc_url.as_ref().map(|url| url.0.as_str()), Some(url));
+    assert_eq!(opened.vars.cf_tunnel_token.as_ref().map(Secret::reveal), Some("edited"));
+}
+
 #[test]
 fn value_that_a_script_writes_before_the_daemon_is_an_edit() {
     let left = Left::new();
