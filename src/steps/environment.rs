@@ -11,7 +11,6 @@
 mod clock;
 mod files;
 mod hooks;
-mod merge;
 pub(super) mod own;
 
 use std::collections::BTreeMap;
@@ -24,12 +23,11 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::config::Environment;
-use crate::config::env::{OF_BASH, is_one_of, is_own_secret};
-use crate::sys::env_file::{entries, is_name, line, of_entries, parse, parse_with, rewrite};
+use crate::config::env::{OF_BASH, is_one_of, is_own_secret, is_unchosen};
+use crate::sys::env_file::{Baseline, Raw, entries, is_name, line, parse, parse_with, rewrite};
 use crate::sys::read as read_file;
 
 use files::{LONGEST, replace};
-use merge::Variables;
 
 pub(super) use files::Places;
 
@@ -38,7 +36,7 @@ pub(super) fn run(places: &Places, (uid, gid): (u32, u32), zone: &str) -> Result
     let mut env = Environment::inherited();
     env.retain(|name, _| is_name(name) && !is_one_of(name, &[&OF_BASH]));
     let own = |name: &OsString| name.to_str().is_some_and(is_own_secret);
-    let (secrets, planned): (Variables, Variables) = env.into_iter().partition(|(name, _)| own(name));
+    let (secrets, planned): (Raw, Raw) = env.into_iter().partition(|(name, _)| own(name));
     let tell = |what: &Path, error: io::Error| eprintln!("{}: {error}", what.display());
 
     let machine = places.machine();
@@ -82,7 +80,7 @@ pub fn store(state: &Path, name: &OsStr, value: &OsStr) -> io::Result<()> {
 }
 
 /// Updates `/etc/environment`. Returns the variables that are in the file then.
-fn machine_file(places: &Places, gid: u32, planned: &Variables) -> io::Result<Variables> {
+fn machine_file(places: &Places, gid: u32, planned: &Raw) -> io::Result<Raw> {
     let file = places.machine();
     let lock = lock(places.written.parent().unwrap_or(Path::new("/")));
     let bytes = read(&file)?;
@@ -90,22 +88,18 @@ fn machine_file(places: &Places, gid: u32, planned: &Variables) -> io::Result<Va
     for mistake in &parsed.told {
         eprintln!("{}: {mistake}", file.display());
     }
-    let of = |file: &Path| {
-        read_file::bytes(file, LONGEST).ok().map(|bytes| of_entries(&bytes).into_iter().collect())
-    };
-    let (written, noted): (Option<Variables>, Option<Variables>) = (of(&places.written), of(&places.noted));
-    let found: Variables = parsed.variables.iter().cloned().collect();
+    let mut baseline = Baseline::read(&places.written, &places.noted);
+    let found: Raw = parsed.variables.iter().cloned().collect();
     // The noted values are the text of the file, before references to other variables were replaced.
-    let plain: Variables = parse(&bytes).variables.into_iter().collect();
-    let noted = noted.map(|noted| {
-        let as_found = |(name, value): (OsString, OsString)| {
-            let same = plain.get(&name) == Some(&value);
-            let value = found.get(&name).filter(|_| same).cloned().unwrap_or(value);
-            (name, value)
-        };
-        noted.into_iter().map(as_found).collect()
-    });
-    let wanted = merge::merge(&found, (written.as_ref(), noted.as_ref()), planned);
+    let plain: Raw = parse(&bytes).variables.into_iter().collect();
+    for (name, value) in baseline.noted.iter_mut().flatten() {
+        if plain.get(name) == Some(&*value)
+            && let Some(found) = found.get(name)
+        {
+            value.clone_from(found);
+        }
+    }
+    let wanted = merge(&found, &baseline, planned);
     let text = rewrite(&bytes, &parsed, &wanted);
     let mut merged = found.clone();
     for (name, value) in wanted {
@@ -123,6 +117,24 @@ fn machine_file(places: &Places, gid: u32, planned: &Variables) -> io::Result<Va
         eprintln!("{}: {error}; shells have it from elsewhere", file.display());
     }
     Ok(merged)
+}
+
+/// The changes to a file with the variables `found`, now that `planned` applies. `None` removes the variable.
+fn merge<'a>(found: &Raw, baseline: &'a Baseline, planned: &'a Raw) -> BTreeMap<&'a OsStr, Option<OsString>> {
+    let written = baseline.written.as_ref();
+    let takes = |(name, value): &(&OsString, &OsString)| match found.get(*name) {
+        // The user removed the variable; it is not added again unless its value has changed.
+        None if written.is_some_and(|written| written.get(*name) != Some(*value)) => true,
+        // A script that appends its whole environment also appends the image's own DISPLAY; that is no edit.
+        Some(there) if is_unchosen(name, there) => true,
+        there => !baseline.is_edit(name, there, || true),
+    };
+    let set = planned.iter().filter(takes).map(|(name, value)| (name.as_os_str(), Some(value.clone())));
+    let gone = written
+        .into_iter()
+        .flatten()
+        .filter(|(name, value)| !planned.contains_key(*name) && found.get(*name) == Some(*value));
+    set.chain(gone.map(|(name, _)| (name.as_os_str(), None))).collect()
 }
 
 const HEAD: &str = "# The environment of all shells. What you change here stays: shells see it at once, services when\n\

@@ -21,12 +21,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::Environment;
 use crate::config::service::step::{self, HookFolder};
-use crate::sys::env_file::{entries, of_entries};
+use crate::sys::env_file::{Raw, entries, of_entries};
 use crate::sys::read;
 
 use super::command::{self, Running};
 use super::{replan, script};
-use environment::Variables;
 
 /// The script that runs in bash and talks to this step.
 const DRIVER: &str = include_str!("hooks/driver.bash");
@@ -36,7 +35,7 @@ const ECHO: Duration = Duration::from_millis(20);
 
 /// Sources the scripts in the folders, each for at most the limit, and writes the environment to the run folder.
 pub(super) fn run(step: &step::Hooks) -> Result<(), String> {
-    let began: Variables = Environment::inherited();
+    let began: Raw = Environment::inherited();
     let hooks: Vec<Hook> = step.folders.iter().flat_map(scripts).collect();
     let room = step.run_dir.join("hooks");
     let left = command::until_told(async {
@@ -114,7 +113,7 @@ struct Shells<'a> {
     hooks: &'a [Hook],
     limit: Duration,
     /// The environment that is left so far.
-    env: Variables,
+    env: Raw,
     /// The next script to run.
     next: usize,
     /// The script that runs now.
@@ -122,7 +121,7 @@ struct Shells<'a> {
 }
 
 impl Shells<'_> {
-    async fn run(mut self, mut talk: Lines<BufReader<pipe::Receiver>>) -> Variables {
+    async fn run(mut self, mut talk: Lines<BufReader<pipe::Receiver>>) -> Raw {
         while self.next < self.hooks.len() {
             let turn = self.next;
             if let Err(error) = self.shell(&mut talk).await {
@@ -221,7 +220,7 @@ impl Shells<'_> {
             (1..=self.hooks.len()).map(|turn| self.room.join(format!("left.{turn}"))).collect();
         let mut saved = files.iter().rev().filter_map(|file| read::bytes(file, MOST_LEFT).ok());
         if let Some(bytes) = saved.find(|bytes| !bytes.is_empty()) {
-            self.env = of_entries(&bytes).into_iter().collect();
+            self.env = of_entries(&bytes);
         }
         for file in files {
             let _ = fs::remove_file(file);

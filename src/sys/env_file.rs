@@ -11,12 +11,47 @@
 
 mod rewrite;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use crate::sys::read;
 
 pub use rewrite::rewrite;
+
+/// Variables by name, as texts.
+pub type Raw = BTreeMap<OsString, OsString>;
+
+/// What the daemon knows about the system's file, to tell the edits of users from other values.
+#[derive(Clone, Debug, Default)]
+pub struct Baseline {
+    /// What the daemon last wrote there: any difference is an edit. The copy must contain the values as they would be
+    /// without the edits; otherwise the daemon would take an edit for its own value the next time.
+    pub written: Option<Raw>,
+    /// What the file had when the daemon first started on this instance, before any of our scripts ran.
+    pub noted: Option<Raw>,
+}
+
+impl Baseline {
+    /// Reads both. A file that cannot be read counts as missing.
+    pub fn read(written: &Path, noted: &Path) -> Self {
+        let of = |path| read::bytes(path, read::BY_HAND).ok().map(|bytes| of_entries(&bytes));
+        Self { written: of(written), noted: of(noted) }
+    }
+
+    /// Whether a variable's value in the file is an edit; `None` means that the file lacks the variable. Before the
+    /// daemon has written the file, the noted values come from the image, and a variable that was `given` to the
+    /// container wins over them; changes that a script made since then are newer.
+    pub fn is_edit(&self, name: &OsStr, value: Option<&OsString>, given: impl FnOnce() -> bool) -> bool {
+        match (&self.written, &self.noted) {
+            (Some(written), _) => written.get(name) != value,
+            (None, Some(noted)) => noted.get(name) != value || !given(),
+            (None, None) => !given(),
+        }
+    }
+}
 
 /// The content of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,10 +108,10 @@ pub fn line(name: &OsStr, value: &OsStr) -> Vec<u8> {
 }
 
 /// Parses an environment in the kernel's form: `NAME=value`, each followed by a NUL.
-pub fn of_entries(bytes: &[u8]) -> Vec<(OsString, OsString)> {
+pub fn of_entries(bytes: &[u8]) -> Raw {
     let owned = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     let entry = |entry: &[u8]| {
-        let at = entry.iter().position(|byte| *byte == b'=')?;
+        let at = entry.iter().position(|byte| *byte == b'=').filter(|at| *at > 0)?;
         Some((owned(&entry[..at]), owned(&entry[at + 1..])))
     };
     bytes.split(|byte| *byte == 0).filter_map(entry).collect()

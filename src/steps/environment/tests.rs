@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::*;
 
-fn variables(pairs: &[(&str, &str)]) -> Variables {
+fn variables(pairs: &[(&str, &str)]) -> Raw {
     pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
 }
 
@@ -118,5 +118,71 @@ fn the_system_time_zone_is_set_to_a_zone_that_exists() {
     for unknown in ["Mars", "", "../zones/UTC", "/etc/passwd", "CET-1CEST"] {
         clock::set(&places, unknown);
         assert_eq!(zone(), "Europe/Berlin\n", "{unknown}");
+    }
+}
+
+fn one(value: Option<&str>) -> Raw {
+    value.into_iter().map(|value| ("A".into(), value.into())).collect()
+}
+
+#[test]
+fn users_edits_are_kept_and_our_own_values_are_updated() {
+    let (ours, edit, news) = (Some("ours"), Some("edit"), Some("news"));
+    let (set, gone) = (|value: &str| Some(Some(OsString::from(value))), Some(None));
+    for (found, written, planned, expected) in [
+        // The first time.
+        (None, None, ours, set("ours")),
+        (edit, None, ours, set("ours")),
+        (edit, None, None, None),
+        // No edit.
+        (ours, Some(ours), ours, set("ours")),
+        (ours, Some(ours), news, set("news")),
+        (ours, Some(ours), None, gone.clone()),
+        // The user changed the value.
+        (edit, Some(ours), ours, None),
+        (edit, Some(ours), news, None),
+        (edit, Some(ours), None, None),
+        (edit, Some(None), None, None),
+        (edit, Some(None), news, None),
+        // The user removed the variable.
+        (None, Some(ours), ours, None),
+        (None, Some(ours), news, set("news")),
+        (None, Some(None), news, set("news")),
+    ] {
+        let (found, written, planned) = (one(found), written.map(one), one(planned));
+        let baseline = Baseline { written, noted: None };
+        let merged = merge(&found, &baseline, &planned);
+        let merged = merged.get(OsStr::new("A")).cloned();
+        assert_eq!(merged, expected, "{found:?} {baseline:?} {planned:?}");
+    }
+}
+
+#[test]
+fn the_images_own_display_does_not_count_as_an_edit() {
+    let display = |value: &str| Raw::from([("DISPLAY".into(), value.into())]);
+    let planned = display(":20");
+    for (found, taken) in [(":0.0", true), (":7", false)] {
+        let baseline = Baseline { written: Some(planned.clone()), noted: None };
+        let merged = merge(&display(found), &baseline, &planned);
+        assert_eq!(merged.contains_key(OsStr::new("DISPLAY")), taken, "{found}");
+    }
+}
+
+#[test]
+fn changes_that_a_script_made_before_the_first_write_are_kept() {
+    let (image, script, ours) = (Some("image"), Some("script"), Some("ours"));
+    for (noted, found, expected) in [
+        (image, image, Some("ours")),
+        (None, None, Some("ours")),
+        (image, script, None),
+        (None, script, None),
+        // The script removed the variable.
+        (image, None, None),
+    ] {
+        let (found, noted, planned) = (one(found), one(noted), one(ours));
+        let baseline = Baseline { written: None, noted: Some(noted) };
+        let merged = merge(&found, &baseline, &planned);
+        let taken = merged.get(OsStr::new("A")).cloned().flatten();
+        assert_eq!(taken, expected.map(OsString::from), "{baseline:?} {found:?}");
     }
 }

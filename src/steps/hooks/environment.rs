@@ -1,28 +1,25 @@
 //! The environment that users' scripts leave behind, and the part of it that services can be given.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::config::env::OF_SHELL;
 use crate::steps::command;
-use crate::sys::env_file::is_name;
-
-/// Variables of any bytes, by name.
-pub(super) type Variables = BTreeMap<OsString, OsString>;
+use crate::sys::env_file::{Raw, is_name};
 
 /// Without these variables most programs do not work.
 const WANTED: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL"];
 
 /// Returns the variables of `left` that services can use, and messages about the rest. `began` is the environment from
 /// before the scripts.
-pub(super) fn sane(left: Variables, began: &Variables) -> (Variables, Vec<String>) {
+pub(super) fn sane(left: Raw, began: &Raw) -> (Raw, Vec<String>) {
     let mut told = Vec::new();
-    let before = |env: &mut Variables, name: &OsStr| match began.get(name) {
+    let before = |env: &mut Raw, name: &OsStr| match began.get(name) {
         Some(value) => drop(env.insert(name.to_owned(), value.clone())),
         None => drop(env.remove(name)),
     };
     let mut env = left;
+    // Exported functions have other names.
     env.retain(|name, _| is_name(name));
     // These describe only the shell.
     for name in OF_SHELL {
@@ -36,7 +33,7 @@ pub(super) fn sane(left: Variables, began: &Variables) -> (Variables, Vec<String
         }
     }
     let of_linker = |name: &OsString| name.as_bytes().starts_with(b"LD_");
-    let linker = |env: &Variables| env.keys().filter(|name| of_linker(name)).cloned().collect::<Vec<_>>();
+    let linker = |env: &Raw| env.keys().filter(|name| of_linker(name)).cloned().collect::<Vec<_>>();
     let changed = linker(&env).iter().any(|name| env.get(name) != began.get(name));
     if changed && let Err(why) = works(&env) {
         told.push(format!("programs do not start as a script left LD_…, which stay as they were: {why}"));
@@ -48,7 +45,7 @@ pub(super) fn sane(left: Variables, began: &Variables) -> (Variables, Vec<String
 }
 
 /// Whether a program starts and prints no error with this environment.
-fn works(env: &Variables) -> Result<(), String> {
+fn works(env: &Raw) -> Result<(), String> {
     let output =
         command::program("/bin/true").env_clear().envs(env).output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -62,7 +59,7 @@ fn works(env: &Variables) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn variables(pairs: &[(&str, &str)]) -> Variables {
+    fn variables(pairs: &[(&str, &str)]) -> Raw {
         pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
     }
 

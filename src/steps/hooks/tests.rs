@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::*;
 
 /// Sources `scripts` one after the other, each for at most `limit`; returns the environment that is left.
-fn source(scripts: &[&str], limit: Duration) -> (Variables, tempfile::TempDir) {
+fn source(scripts: &[&str], limit: Duration) -> (Raw, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let hooks: Vec<Hook> = scripts
         .iter()
@@ -17,7 +17,7 @@ fn source(scripts: &[&str], limit: Duration) -> (Variables, tempfile::TempDir) {
             Hook { file, mark: Some(dir.path().join(format!("mark{at}"))) }
         })
         .collect();
-    let env: Variables = [("PATH", "/usr/bin:/bin"), ("HOME", "/root"), ("SAID", "no")]
+    let env: Raw = [("PATH", "/usr/bin:/bin"), ("HOME", "/root"), ("SAID", "no")]
         .map(|(n, v)| (n.into(), v.into()))
         .into();
     let room = dir.path().join("room");
@@ -28,7 +28,7 @@ fn source(scripts: &[&str], limit: Duration) -> (Variables, tempfile::TempDir) {
     (left.unwrap(), dir)
 }
 
-fn value<'a>(env: &'a Variables, name: &str) -> &'a [u8] {
+fn value<'a>(env: &'a Raw, name: &str) -> &'a [u8] {
     env.get(OsStr::new(name)).map_or(b"(unset)", |value| value.as_bytes())
 }
 

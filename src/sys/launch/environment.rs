@@ -5,28 +5,19 @@
 //! the variables that the plan fixes for the service. Problems with a file are reported in the service's log; a missing
 //! file is not a problem.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::mpsc;
-use std::time::Duration;
 
 use nix::unistd::{getegid, geteuid};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 
 use super::orders::Orders;
-use crate::sys::env_file::{of_entries, parse_with};
-use crate::sys::read as file;
-
-/// How long reading a file may take: a volume may not answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The largest file that is read. Bytes.
-const LONGEST: u64 = 1 << 20;
+use crate::sys::env_file::{Baseline, parse_with};
+use crate::sys::{read as file, with_timeout};
 
 /// How many mistakes are reported one by one.
 const TOLD: usize = 3;
@@ -57,21 +48,10 @@ impl Who {
 /// who may not read what the daemon wrote.
 pub(super) fn edits(orders: &Orders) -> Vec<(OsString, OsString)> {
     let Some(files) = &orders.env_files else { return Vec::new() };
+    let baseline = Baseline::read(&files.written, &files.noted);
+    let given = |name: &OsString| orders.env.iter().any(|(own, _)| own == name.as_bytes());
     let mut variables = taken(&files.machine, read(&files.machine, Who::of(orders)), orders);
-    let of = |path: &Path| -> Option<BTreeMap<OsString, OsString>> {
-        file::bytes(path, LONGEST).ok().map(|bytes| of_entries(&bytes).into_iter().collect())
-    };
-    if let Some(written) = of(&files.written) {
-        variables.retain(|(name, value)| written.get(name) != Some(value));
-    } else {
-        // Before the daemon has written the file, the noted values come from the image, and variables that were given
-        // to the container win over them.
-        let noted = of(&files.noted);
-        let given = |name: &OsString| orders.env.iter().any(|(own, _)| own == name.as_bytes());
-        variables.retain(|(name, value)| {
-            !given(name) || noted.as_ref().is_some_and(|noted| noted.get(name) != Some(value))
-        });
-    }
+    variables.retain(|(name, value)| baseline.is_edit(name, Some(value), || given(name)));
     variables
 }
 
@@ -83,17 +63,10 @@ pub(super) fn of_people(orders: &Orders) -> Vec<(OsString, OsString)> {
 
 /// The variables of a file that may be on a volume that does not answer.
 fn late(path: &Path, orders: &Orders) -> Vec<(OsString, OsString)> {
-    let (sender, found) = mpsc::sync_channel(1);
     let (file, who) = (path.to_owned(), Who::of(orders));
-    let look = move || {
-        // After a timeout the receiver no longer exists.
-        let _ = sender.try_send(read(&file, who));
-    };
     // A thread that hangs on a dead volume ends with the exec.
-    let looking = std::thread::Builder::new().stack_size(64 * 1024).spawn(look);
-    let late = |_| io::Error::other("it does not answer");
-    let found = looking.and_then(|_| found.recv_timeout(PATIENCE).map_err(late)?);
-    taken(path, found, orders)
+    let found = with_timeout(move || read(&file, who));
+    taken(path, found.unwrap_or_else(|| Err(io::Error::other("it does not answer"))), orders)
 }
 
 /// The content of a file that no user except root, this user and this group can write.
@@ -122,7 +95,7 @@ fn read(path: &Path, who: Who) -> io::Result<Vec<u8>> {
         let why = format!("a user other than root and user {} can write it", who.uid);
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
-    file::all(file, LONGEST)
+    file::all(file, file::BY_HAND)
 }
 
 /// The variables of a file, without those that no file can change.
@@ -152,11 +125,10 @@ fn taken(path: &Path, read: io::Result<Vec<u8>>, orders: &Orders) -> Vec<(OsStri
     if parsed.told.len() > TOLD {
         tell(&format!("and {} more lines like that", parsed.told.len() - TOLD));
     }
-    let fixed = orders.env_files.iter().flat_map(|files| &files.fixed);
-    let fixed: Vec<&str> = fixed.map(String::as_str).collect();
-    let mut variables = parsed.variables;
-    variables.retain(|(name, _)| name.to_str().is_none_or(|name| !fixed.contains(&name)));
-    variables
+    let is_fixed = |name: &OsString| {
+        orders.env_files.iter().flat_map(|files| &files.fixed).any(|fixed| name == fixed.as_str())
+    };
+    parsed.variables.into_iter().filter(|(name, _)| !is_fixed(name)).collect()
 }
 
 #[cfg(test)]
