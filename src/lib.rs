@@ -38,7 +38,7 @@
 //! An environment variable becomes a part of a command line:
 //!
 //! 1. `config/env/table.rs` has a row for each variable: its name, type, default and description.
-//! 2. `config/env/layers.rs` merges the sources of values (provider, environment, files, arguments of `init`,
+//! 2. `config/env/sources.rs` merges the sources of values (provider, environment, files, arguments of `init`,
 //!    hooks) into one set, and keeps where each value comes from; `config/env/value.rs` and its like parse the
 //!    values.
 //! 3. `plan/compose.rs` makes the planned unit: arguments, environment, user, limits, files.

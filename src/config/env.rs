@@ -1,20 +1,17 @@
 //! The environment variables of this program; the only module that reads the environment.
 //!
-//! `table` lists the variables; `layers` says where each value was set. Before parsing, `normalize` removes quotes and
+//! `table` lists the variables; `sources` says where each value was set. Before parsing, `normalize` removes quotes and
 //! replaces `___` by blanks, for clouds that cannot pass these characters, and copies values to newer names. An empty
 //! value counts as unset. A bad value is reported and the default is used: a bad value never stops the boot. Other
 //! variables are passed on unchanged.
 
 mod encoder;
 mod files;
-mod flags;
-mod layers;
 mod names;
 pub(crate) mod normalize;
-mod raw;
 mod rows;
 mod size;
-mod startup;
+mod sources;
 mod table;
 mod user;
 mod value;
@@ -23,24 +20,24 @@ pub mod weak;
 mod web_types;
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::problem::Problem;
 use super::secret::Secret;
+pub use crate::sys::env_file::Raw;
 pub use encoder::Encoder;
 pub use files::{Files, note};
-pub use layers::Origin;
-use layers::{Hooks, Layers, Merged};
-use names::is_word;
 pub use names::{
     OF_BASH, OF_SHELL, OF_UNIT, OF_USER, is_one_of, is_own_secret, is_unchosen, looks_secret,
     nearest_variable, row,
 };
-pub use raw::Raw;
+use normalize::{complete, workspace};
 pub use rows::{Overridden, Row};
 pub use size::Size;
-pub use startup::NEXT_START;
+use sources::{Hooks, Sources};
+pub use sources::{NEXT_START, Origin};
+use table::given;
 pub use table::{Flag, TABLE, Variable, Variables};
 pub use user::{UserName, WebUser};
 pub use value::{
@@ -65,9 +62,10 @@ pub struct Environment {
     early: Option<Raw>,
     /// `raw` without the users' edits of the system's file, if there are any.
     unedited: Option<Raw>,
-    layers: Layers,
     /// The defaults that depend on the cloud provider.
     provider: Raw,
+    problems: Vec<Problem>,
+    sources: Sources,
 }
 
 impl Variables {
@@ -89,75 +87,68 @@ impl Environment {
         arguments: &[OsString],
         problems: &mut Vec<Problem>,
     ) -> Self {
-        Self::of(Layers::new(variables, arguments), problems)
+        let env = Self::resolve(Sources::new(variables, arguments));
+        problems.extend(env.problems());
+        env
     }
 
-    fn of(layers: Layers, problems: &mut Vec<Problem>) -> Self {
-        problems.extend(layers.problems().cloned());
-        let merged = layers.merged();
-        let vars = Variables::read(&merged.raw, &|name| merged.place(name), problems);
-        problems.extend(super::provider::wrong_ports(&merged.raw, &|name| merged.place(name)));
-        let unedited = layers.without_edits();
-        let early = layers.hooks.is_some().then(|| {
-            let early = layers.without_hooks();
-            early.without_edits().unwrap_or(early).merged().completed()
-        });
-        let unedited = unedited.map(|layers| layers.merged().completed());
-        Self {
-            vars,
-            provider: merged.provider.clone(),
-            raw: Merged::completed(merged),
-            early,
-            unedited,
-            layers,
-        }
+    /// Merges and parses what the sources set. Done once when the process starts and once whenever files were read.
+    fn resolve(sources: Sources) -> Self {
+        let (raw, provider) = sources.merged();
+        let place = |name: &str| match given(&provider, name) {
+            Some(_) => Origin::Provider.to_string(),
+            None => sources.place(name).to_string(),
+        };
+        let mut problems: Vec<Problem> = sources.stack().flat_map(|layer| &layer.problems).cloned().collect();
+        let vars = Variables::read(&raw, &place, &mut problems);
+        problems.extend(super::provider::wrong_ports(&raw, &place));
+        let edited = sources.stack().any(|layer| layer.edits && !layer.set.is_empty());
+        let unedited = edited.then(|| sources.passed_on(|layer| !layer.edits));
+        let early = sources.hooks.is_some();
+        let early = early.then(|| sources.passed_on(|layer| !layer.edits && layer.origin != Origin::Hook));
+        Self { vars, raw: complete(raw), early, unedited, provider, problems, sources }
     }
 
     /// This environment with the start-up variables from the system's file. Call this before the gateway is opened.
-    pub fn opened(&self, files: &Files) -> (Self, Vec<Problem>) {
-        let mut layers = self.layers.clone();
-        startup::read(&mut layers, files);
-        let mut problems = Vec::new();
-        (Self::of(layers, &mut problems), problems)
+    #[must_use]
+    pub fn opened(&self, files: &Files) -> Self {
+        let startup = files::startup(files);
+        let nothing = startup.set.is_empty() && startup.problems.is_empty();
+        let mut sources = self.sources.clone();
+        sources.startup = Some(startup);
+        if nothing { Self { sources, ..self.clone() } } else { Self::resolve(sources) }
     }
 
-    /// This environment with the files read again, and all problems. `usual` is the further environment of every unit,
-    /// hooks included.
-    pub fn reread(&self, files: &Files, usual: &BTreeMap<String, String>) -> (Self, Vec<Problem>) {
-        let mut layers = self.layers.clone();
-        if layers.startup.is_none() {
-            startup::read(&mut layers, files);
-        }
-        let mut found = files::system(files, &layers.at_start().merged().completed());
-        layers.hooks = None;
-        layers.files.clone_from(&found.layers);
+    /// This environment with the files read again. `usual` is the further environment of every unit, hooks included.
+    #[must_use]
+    pub fn reread(&self, files: &Files, usual: &BTreeMap<String, String>) -> Self {
+        let mut sources = self.sources.clone();
+        sources.startup.get_or_insert_with(|| files::startup(files));
+        let (system, baseline, after) = files::system(files, || sources.at_start());
+        let known = sources.hooks.take();
+        sources.files = vec![system];
         // Any of the other files may set the workspace's folder.
-        let raw = layers.merged().raw;
-        let folder = layers::workspace(&raw);
-        files::workspace(folder.folder(), super::provider::is_vast(&raw), &mut found);
-        (layers.files, layers.told) = (found.layers, found.told);
-        layers.hooks = match (found.hooks, &self.layers.hooks) {
+        let (raw, _) = sources.merged();
+        let dotenv = files::workspace(workspace(&raw).folder(), super::provider::is_vast(&raw));
+        sources.files.push(dotenv);
+        sources.hooks = after.map(|after| match known {
             // The changes of hooks were computed against the environment that the hooks were given, which may differ by
             // now.
-            (Some(after), Some(known)) if known.after == after => Some(known.clone()),
-            (Some(after), _) => {
-                let before = Self::of(layers.clone(), &mut Vec::new());
-                let usual = usual.iter().map(|(name, text)| (name.clone(), before.filled_in(text))).collect();
-                let layer = files::left_by_hooks(&before.raw, &after, &usual);
-                Some(Hooks { after, layer })
+            Some(known) if known.after == after => known,
+            _ => {
+                let before = sources.passed_on(|_| true);
+                let usual = usual.iter().map(|(name, text)| (name.into(), filled_in(text, &before).into()));
+                let layer = files::left_by_hooks(&before, &after, &usual.collect());
+                Hooks { after, layer }
             }
-            (None, _) => None,
-        };
-        startup::reject_late(&mut layers, &found.noted);
-        let mut problems = Vec::new();
-        (Self::of(layers, &mut problems), problems)
+        });
+        sources.reject_late(&baseline.noted.unwrap_or_default());
+        Self::resolve(sources)
     }
 
     /// All problems of the environment.
     pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        Self::of(self.layers.clone(), &mut problems);
-        problems
+        self.problems.clone()
     }
 
     /// The variables for units that run before the hooks: changes by hooks must not restart these units.
@@ -176,32 +167,14 @@ impl Environment {
         std::env::vars_os().collect()
     }
 
-    /// A text in which each `${NAME}` is replaced by the variable's value.
-    fn filled_in(&self, text: &str) -> String {
-        TABLE.iter().filter(|variable| !variable.secret).fold(text.to_owned(), |text, variable| {
-            let name = format!("${{{}}}", variable.names[0]);
-            if text.contains(&name) { text.replace(&name, &self.shown(variable)) } else { text }
-        })
-    }
-
     /// The text of any variable. For the few that are not in the table, such as `PATH`.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.raw.get(OsStr::new(name))?.to_str().filter(|text| !text.is_empty())
-    }
-
-    /// The value of a variable of the table, as a text for templates: the normalized value, or the default.
-    pub fn shown(&self, variable: &Variable) -> String {
-        self.given(variable).unwrap_or_else(|| variable.default.to_owned())
+        given(&self.raw, name)?.to_str()
     }
 
     /// Whether a variable of the table is set, under any of its names, to a valid value.
     pub fn is_given(&self, name: &str) -> bool {
-        row(name).is_some_and(|variable| self.given(variable).is_some())
-    }
-
-    fn given(&self, variable: &Variable) -> Option<String> {
-        let set = variable.names.iter().find_map(|name| normalize::given(&self.raw, name))?;
-        (variable.value)(set.to_str()?.to_owned(), &self.raw).filter(|text| !text.is_empty())
+        row(name).is_some_and(|variable| variable.given(&self.raw).is_some())
     }
 
     /// Why the relay's port is unknown, if `COTURN_PORT_HOST` is a provider's name for a port.
@@ -212,8 +185,10 @@ impl Environment {
 
     /// Whether any variable, in the table or not, is set and not to `false`.
     pub fn is_on(&self, name: &str) -> bool {
-        let text = row(name)
-            .map_or_else(|| self.text(name).unwrap_or_default().to_owned(), |variable| self.shown(variable));
+        let text = row(name).map_or_else(
+            || self.text(name).unwrap_or_default().to_owned(),
+            |variable| variable.shown(&self.raw),
+        );
         !text.is_empty() && bool::parse(&text) != Ok(false)
     }
 
@@ -230,24 +205,33 @@ impl Environment {
         listed() || (self.vars.serverless && self.no_autostart().next().is_none())
     }
 
-    /// Sets a variable to a value that the daemon made, unless the variable is set.
+    /// Sets a variable to a value that the daemon made, unless the variable is set. `vars` has the value only after the
+    /// files were read the next time.
     pub fn make(&mut self, name: &str, value: &Secret) {
-        let mut layers = self.layers.clone();
-        layers.made.insert(name.into(), value.reveal().into());
-        *self = Self::of(layers, &mut Vec::new());
+        self.sources.make(&mut self.raw, name, value.reveal());
     }
 
     /// The values that must not be shown.
     pub fn secrets(&self) -> Vec<String> {
-        let all = self.layers.stack().flat_map(|layer| &layer.set).chain(&self.raw);
+        let all = self.sources.stack().flat_map(|layer| &layer.set).chain(&self.raw);
         let value = |(name, value): (&OsString, &OsString)| {
             looks_secret(name.to_str()?).then(|| value.to_string_lossy().into_owned())
         };
-        let mut values: Vec<String> = all.filter_map(value).filter(|value| !is_word(value)).collect();
+        // Masking a common word would make logs unreadable.
+        let word = |value: &String| ["true", "false", "none", "user", "password"].contains(&value.as_str());
+        let mut values: Vec<String> = all.filter_map(value).filter(|value| !word(value)).collect();
         values.sort();
         values.dedup();
         values
     }
+}
+
+/// A text in which each `${NAME}` is replaced by the variable's value.
+fn filled_in(text: &str, raw: &Raw) -> String {
+    TABLE.iter().filter(|variable| !variable.secret).fold(text.to_owned(), |text, variable| {
+        let name = format!("${{{}}}", variable.names[0]);
+        if text.contains(&name) { text.replace(&name, &variable.shown(raw)) } else { text }
+    })
 }
 
 /// The folder with our configuration: from the option, from the variable, or the default.

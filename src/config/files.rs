@@ -1,32 +1,33 @@
 //! Combines the configuration with the files in which users and hooks leave variables.
 
-use super::{Config, Environment, Problem, Service, env};
+use super::{Config, Environment, Service, env};
 
 impl Config {
     /// This configuration with these files read again. They may be on a volume that does not answer for seconds.
     #[must_use]
     pub fn with_files(self) -> Self {
-        let (env, problems) = self.env.reread(&self.env_files(), &self.settings.environment);
-        self.with(env, problems)
+        let env = self.env.reread(&self.env_files(), &self.settings.environment);
+        self.with(env)
     }
 
     /// This configuration with the users' edits of the gateway's variables in the system's file. Call this before
     /// the gateway is opened.
     #[must_use]
     pub fn with_door(self) -> Self {
-        let (env, problems) = self.env.opened(&self.env_files());
-        self.with(env, problems)
+        let env = self.env.opened(&self.env_files());
+        self.with(env)
     }
 
     /// This configuration with another environment and its problems.
-    fn with(mut self, env: Environment, problems: Vec<Problem>) -> Self {
-        if env.vars != self.env.vars {
+    fn with(mut self, env: Environment) -> Self {
+        let (before, problems) = (self.env.problems(), env.problems());
+        // Nothing else that is read from files depends on the environment.
+        if env.vars.portal_config != self.env.vars.portal_config {
             let command = self.services.into_iter().find(Service::is_command);
             let mut config = Self::read(self.dir, env, problems);
             config.services.extend(command);
             return config;
         }
-        let before = self.env.problems();
         self.problems.retain(|problem| !before.contains(problem));
         self.problems.splice(..0, problems);
         Self { env, ..self }

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::net::IpAddr;
 
-use super::env::{Raw, Workspace};
+use super::env::Workspace;
 use super::problem::Problem;
+use crate::sys::env_file::Raw;
 
 /// The cloud provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -351,7 +352,7 @@ mod tests {
         ] {
             let env = environment(pairs);
             let row = crate::config::env::row(name).unwrap();
-            assert_eq!(env.shown(row), expected, "{name} of {pairs:?}");
+            assert_eq!(row.shown(&env.raw), expected, "{name} of {pairs:?}");
         }
         let env = environment(&[label]);
         assert_eq!(

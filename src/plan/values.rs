@@ -51,7 +51,7 @@ pub fn shared(config: &Config, facts: &Facts, display: &Decision) -> Values {
     }
     for variable in TABLE.iter().filter(|variable| !variable.secret) {
         let name = variable.names[0];
-        values.insert(name.to_owned(), config.env.shown(variable));
+        values.insert(name.to_owned(), variable.shown(&config.env.raw));
     }
     // Programs that do not find their locale would use C, and show question marks.
     if let Some(locale) = facts.locales.instead_of(&vars.lang) {

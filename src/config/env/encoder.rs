@@ -1,8 +1,8 @@
 //! The video encoder that the user chose: the names of Selkies 2, and the names of Selkies 1.6, which existing
 //! templates use.
 
-use super::Raw;
 use super::value::FromVariable;
+use crate::sys::env_file::Raw;
 
 /// Every known name, its name in Selkies 2, and whether it means encoding on the CPU.
 const NAMES: [(&str, &str, bool); 18] = [

@@ -2,32 +2,28 @@
 //! workspace, and the environment that hooks left. They are read when a plan is made, never before the portal answers,
 //! and with a time limit, because a volume may be dead.
 //!
-//! The content of the system's file before the first of our scripts runs is noted once: it comes from the image, and
-//! variables that were given to the container win over it. Values that scripts write there before the daemon writes the
-//! file are edits, and stay.
-//!
-//! The daemon writes the system's file itself and keeps a copy of what it wrote: any difference from the copy is an
-//! edit of a user. The copy must therefore contain the values as they would be without the edits; otherwise the daemon
-//! would take an edit for its own value the next time.
+//! The daemon writes the system's file itself, and notes its content before the first of our scripts runs:
+//! [`Baseline`] tells edits by both.
 
-use std::collections::BTreeMap;
+use std::cell::LazyCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::mem::take;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{getegid, geteuid};
 
-use super::Raw;
-use super::layers::{Layer, Origin};
-use super::names::{OF_BASH, OF_SHELL, OF_UNIT, OF_USER, is_one_of, is_unchosen, row};
+use super::names::{
+    OF_BASH, OF_SHELL, OF_UNIT, OF_USER, is_one_of, is_own_secret, is_startup, is_unchosen, row,
+};
+use super::sources::{Layer, Origin};
 use super::table::Flag;
-use crate::config::problem::Problem;
+use crate::sys::env_file::{self, Baseline, Raw, of_entries};
 use crate::sys::launch::written_by;
 use crate::sys::replace::replace;
-use crate::sys::{env_file, read, with_timeout};
+use crate::sys::{read, with_timeout};
 
 /// The paths of the files, without that of the workspace's file.
 #[derive(Clone, Debug)]
@@ -42,94 +38,56 @@ pub struct Files {
     pub hooks: PathBuf,
 }
 
-/// The content of the files.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// The edits of the system's file, then the workspace's file.
-    pub(super) layers: Vec<Layer>,
-    /// The environment in which hooks ended, if any ran.
-    pub(super) hooks: Option<Raw>,
-    /// The content of the system's file when the daemon first started here.
-    pub(super) noted: Raw,
-    pub(super) told: Vec<Problem>,
+/// Reads the edits of the system's file, and the environment in which hooks ended. `start` are the variables that were
+/// set before any file was read.
+pub(super) fn system(files: &Files, start: impl FnOnce() -> Raw) -> (Layer, Baseline, Option<Raw>) {
+    let mut layer = edits(files);
+    let wanted = files.clone();
+    let found = answer(move || {
+        let Files { system, written, found, hooks } = &wanted;
+        Ok((contents(system), Baseline::read(written, found), contents(hooks)))
+    });
+    let (system, baseline, hooks) =
+        found.unwrap_or_else(|error| (Err(error), Baseline::default(), Ok(Vec::new())));
+    match system {
+        Ok(bytes) => parse(&mut layer, &bytes),
+        Err(error) => layer.report("", error.to_string()),
+    }
+    let start = LazyCell::new(start);
+    layer.set.retain(|name, value| baseline.is_edit(name, Some(&*value), || start.contains_key(name)));
+    let hooks = hooks.ok().map(|bytes| of_entries(&bytes)).filter(|left| !left.is_empty());
+    (layer, baseline, hooks)
 }
 
-/// Reads all files except that of the workspace. `start` contains the variables that were set before any file was read.
-pub(super) fn system(files: &Files, start: &Raw) -> Found {
-    let mut found = Found::default();
-    let wanted = files.clone();
-    let found_now = with_timeout(move || {
-        let Files { system, written, found, hooks } = &wanted;
-        (contents(system), contents(written), contents(found), contents(hooks))
-    });
-    let Some((system, written, noted, hooks)) = found_now else {
-        found.told.push(Problem::new(files.system.display().to_string(), "", "it does not answer"));
-        return found;
-    };
-    let of = |bytes: io::Result<Option<Vec<u8>>>| bytes.ok().flatten().map(|bytes| entries(&bytes));
-    let (written, noted) = (of(written), of(noted));
-    match system {
-        Ok(Some(bytes)) => {
-            let parsed = parsed(&files.system, &bytes, &mut found.told);
-            let set = edits(parsed, written.as_ref(), noted.as_ref(), start);
-            let origin = Origin::File(files.system.clone());
-            found.layers.push(Layer { edits: true, ..Layer::new(origin, set) });
-        }
-        Ok(None) => {}
-        Err(error) => {
-            found.told.push(Problem::new(files.system.display().to_string(), "", error.to_string()));
-        }
-    }
-    found.noted = noted.unwrap_or_default();
-    found.hooks = hooks.ok().flatten().map(|bytes| entries(&bytes)).filter(|left| !left.is_empty());
-    found
+/// A layer for edits of the system's file.
+fn edits(files: &Files) -> Layer {
+    Layer { edits: true, ..Layer::new(Origin::File(files.system.clone())) }
 }
 
 /// Reads the workspace's file: only the variables of the table, because other programs may use the file too, and only
 /// if no user except root and the workspace's owner can write the file. `root` says that root provisions the machine.
-pub(super) fn workspace(folder: &Path, root: bool, found: &mut Found) {
-    let path = folder.join(".env");
-    let wanted = path.clone();
-    let place = path.display().to_string();
-    let look = move || {
-        let owner = fs::metadata(wanted.parent().unwrap_or(&wanted))?;
-        written_by(&wanted, owner.uid(), owner.gid())
-    };
-    let bytes = match with_timeout(look) {
-        Some(Ok(bytes)) => bytes,
-        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => return,
-        Some(Err(error)) => return found.told.push(Problem::new(place, "", error.to_string())),
-        None => return found.told.push(Problem::new(place, "", "it does not answer")),
-    };
-    let mut set = Raw::new();
-    for (name, value) in parsed(&path, &bytes, &mut found.told) {
+pub(super) fn workspace(folder: &Path, root: bool) -> Layer {
+    let (folder, path) = (folder.to_owned(), folder.join(".env"));
+    let mut layer = Layer::new(Origin::File(path.clone()));
+    let found = answer(move || {
+        let owner = fs::metadata(folder)?;
+        written_by(&path, owner.uid(), owner.gid())
+    });
+    match found {
+        Ok(bytes) => parse(&mut layer, &bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => layer.report("", error.to_string()),
+    }
+    for (name, value) in take(&mut layer.set) {
         let Some(variable) = name.to_str().and_then(row) else { continue };
         if variable.is(Flag::NotInWorkspace) || (root && variable.is(Flag::NotInWorkspaceOfRoot)) {
             let message = "it is not taken from here: set it with the container, or in /etc/environment";
-            found.told.push(Problem::new(&*place, name.to_string_lossy(), message));
+            layer.report(name.to_string_lossy(), message);
         } else {
-            set.insert(name, value);
+            layer.set.insert(name, value);
         }
     }
-    found.layers.push(Layer::new(Origin::File(path), set));
-}
-
-/// The users' edits of the system's file. Before the daemon has written the file, the `noted` values come from the
-/// image, and variables that were given to the container win over them.
-fn edits(
-    file: impl IntoIterator<Item = (OsString, OsString)>,
-    written: Option<&Raw>,
-    noted: Option<&Raw>,
-    start: &Raw,
-) -> Raw {
-    let mut edits: Raw = file.into_iter().collect();
-    match written {
-        Some(written) => edits.retain(|name, value| written.get(name) != Some(value)),
-        None => edits.retain(|name, value| {
-            !start.contains_key(name) || noted.is_some_and(|noted| noted.get(name) != Some(value))
-        }),
-    }
-    edits
+    layer
 }
 
 /// Notes the content of the system's file, unless that was done before on this instance or the daemon has written the
@@ -139,79 +97,77 @@ pub fn note(files: &Files) -> io::Result<()> {
         return Ok(());
     }
     let system = files.system.clone();
-    let read = with_timeout(move || contents(&system));
-    let bytes = read.unwrap_or_else(|| Err(io::Error::other("it does not answer")))?.unwrap_or_default();
-    let noted = env_file::parse(&bytes).variables;
-    let noted: Raw = noted.into_iter().filter(|(name, _)| !name.is_empty()).collect();
+    let bytes = answer(move || contents(&system))?;
+    let noted: Raw = env_file::parse(&bytes).variables.into_iter().collect();
     replace(&files.found, &env_file::entries(&noted), 0o600)
 }
 
 /// The users' edits of the start-up variables since the daemon first started on this instance. Older values do not
 /// count: an image that was made from another instance has the password of that instance in the file.
-pub(super) fn startup(files: &Files, is_startup: impl Fn(&OsString) -> bool) -> io::Result<Raw> {
+pub(super) fn startup(files: &Files) -> Layer {
+    let mut layer = edits(files);
     let wanted = files.clone();
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
-    let read = with_timeout(move || {
-        let noted = [contents(&wanted.written), contents(&wanted.found)];
-        (written_by(&wanted.system, uid, gid), noted)
+    let found = answer(move || {
+        let bytes = written_by(&wanted.system, uid, gid)?;
+        Ok((bytes, Baseline::read(&wanted.written, &wanted.found)))
     });
-    let (system, noted) = read.ok_or_else(|| io::Error::other("it does not answer"))?;
-    let system = match system {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Raw::new()),
-        system => env_file::parse(&system?).variables,
-    };
-    let noted: Vec<Raw> =
-        noted.into_iter().filter_map(|bytes| bytes.ok().flatten()).map(|bytes| entries(&bytes)).collect();
-    let mut set: Raw = system.into_iter().collect();
-    let same = |name: &OsString, value: &OsString| noted.iter().any(|noted| noted.get(name) == Some(value));
-    // Without a noted content it is unknown which values are new.
-    set.retain(|name, value| !noted.is_empty() && is_startup(name) && !same(name, value));
-    Ok(set)
+    match found {
+        Ok((bytes, Baseline { written, noted })) => {
+            let known: Vec<Raw> = written.into_iter().chain(noted).collect();
+            let same =
+                |name: &OsString, value: &OsString| known.iter().any(|known| known.get(name) == Some(value));
+            layer.set = env_file::parse(&bytes).variables.into_iter().collect();
+            // Without a noted content it is unknown which values are new.
+            layer.set.retain(|name, value| !known.is_empty() && is_startup(name) && !same(name, &*value));
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            layer.report(
+                "",
+                format!("{error}; its values for the login and the gateway's ports do not count"),
+            );
+        }
+        // Other errors are reported when the whole file is read.
+        Err(_) => {}
+    }
+    layer
 }
 
 /// The changes that hooks made to the environment `before` that they were given. `usual` is the further environment of
 /// every unit.
-pub(super) fn left_by_hooks(before: &Raw, after: &Raw, usual: &BTreeMap<String, String>) -> Layer {
+pub(super) fn left_by_hooks(before: &Raw, after: &Raw, usual: &Raw) -> Layer {
     let own =
         |name: &OsStr| name == "LD_PRELOAD" || is_one_of(name, &[&OF_SHELL, &OF_BASH, &OF_USER, &OF_UNIT]);
-    let given = |name: &OsStr, value: &OsStr| {
-        before.get(name).is_some_and(|before| before == value)
-            || name.to_str().and_then(|name| usual.get(name)).is_some_and(|usual| usual.as_str() == value)
-    };
-    let kept = |name: &OsStr| name.to_str().is_none_or(|name| row(name).is_none_or(|row| !row.secret));
-    let set = after.iter().filter(|(name, value)| {
-        // A hook sets DISPLAY on purpose; the other variables of the lists come from its shell.
-        !given(name, value) && (!own(name) || *name == "DISPLAY")
-    });
-    let set = set.map(|(name, value)| (name.clone(), value.clone())).collect();
-    let gone = before.iter().filter(|(name, value)| {
-        !value.is_empty() && !after.contains_key(*name) && env_file::is_name(name) && !own(name) && kept(name)
-    });
-    let gone = gone.map(|(name, _)| name.clone()).collect();
-    Layer { gone, ..Layer::new(Origin::Hook, set) }
+    let mut layer = Layer::new(Origin::Hook);
+    let given =
+        |name: &OsString, value: &OsString| [before, usual].iter().any(|env| env.get(name) == Some(value));
+    // A hook sets DISPLAY on purpose; the other variables of the lists come from its shell.
+    let set = after.iter().filter(|(name, value)| !given(name, value) && (!own(name) || *name == "DISPLAY"));
+    layer.set = set.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let gone = before.iter().filter(|(name, value)| !value.is_empty() && !after.contains_key(*name));
+    let gone = gone
+        .map(|(name, _)| name)
+        .filter(|name| env_file::is_name(name) && !own(name) && !name.to_str().is_some_and(is_own_secret));
+    layer.gone = gone.cloned().collect();
+    layer
 }
 
-/// Parses `NAME=value`, each followed by a NUL.
-fn entries(bytes: &[u8]) -> Raw {
-    let entries = bytes.split(|byte| *byte == 0).filter_map(|entry| {
-        let at = entry.iter().position(|byte| *byte == b'=').filter(|at| *at > 0)?;
-        let (name, value) = (&entry[..at], &entry[at + 1..]);
-        Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec())))
-    });
-    entries.collect()
-}
-
-fn parsed(path: &Path, bytes: &[u8], told: &mut Vec<Problem>) -> Vec<(OsString, OsString)> {
+/// Adds the variables of a file's text to its layer.
+fn parse(layer: &mut Layer, bytes: &[u8]) {
     let parsed = env_file::parse(bytes);
-    told.extend(parsed.told.into_iter().map(|message| Problem::new(path.display().to_string(), "", message)));
-    let chosen = |(name, value): &(OsString, OsString)| !name.is_empty() && !is_unchosen(name, value);
-    parsed.variables.into_iter().filter(chosen).collect()
+    parsed.told.into_iter().for_each(|told| layer.report("", told));
+    layer.set.extend(parsed.variables.into_iter().filter(|(name, value)| !is_unchosen(name, value)));
 }
 
-/// The content of a file; `None` if it does not exist.
-fn contents(path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// The content of a file; empty if it does not exist.
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
     match read::bytes(path, read::BY_HAND) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        found => found.map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        found => found,
     }
+}
+
+/// The result of a look at files on a volume that may not answer.
+fn answer<T: Send + 'static>(look: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    with_timeout(look).unwrap_or_else(|| Err(io::Error::other("it does not answer")))
 }

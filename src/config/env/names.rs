@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::table::{TABLE, Variable};
+use super::table::{Flag, TABLE, Variable};
 use crate::config::problem::nearest;
 
 /// Variables that each shell sets for itself.
@@ -66,9 +66,9 @@ pub fn is_own_secret(name: &str) -> bool {
     row(name).is_some_and(|variable| variable.secret)
 }
 
-/// Whether a value is a common word and not a secret: masking such a word would make logs unreadable.
-pub(super) fn is_word(value: &str) -> bool {
-    ["true", "false", "none", "user", "password"].contains(&value)
+/// Whether a variable is fixed when the gateway opens its ports.
+pub(super) fn is_startup(name: &OsStr) -> bool {
+    name.to_str().and_then(row).is_some_and(|variable| variable.is(Flag::Startup))
 }
 
 /// The name of a known variable that is most similar to `name`, for messages about templates.

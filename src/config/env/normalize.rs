@@ -7,11 +7,11 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::Raw;
 use super::names::{looks_secret, row, twin};
-use super::table::{Flag, TABLE};
-use super::value::{RELAY_PORTS, WEB_PORTS, named_port};
-use crate::sys::env_file::is_name;
+use super::table::{Flag, TABLE, read};
+use super::value::{RELAY_PORTS, WEB_PORTS, Workspace, named_port};
+use crate::config::provider::is_vast;
+use crate::sys::env_file::{Raw, is_name};
 
 /// Normalizes one value of the environment or of an argument.
 pub(super) fn normalize(name: &OsStr, value: &OsStr) -> OsString {
@@ -42,28 +42,37 @@ pub(crate) fn unquoted(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// Adds derived values: newer names of variables, and the ports that a provider's names mean.
-pub(super) fn complete(raw: &mut Raw) {
-    renamed(raw, |name| {
-        Some(format!("{}_ARGS", name.strip_suffix("_FLAGS").filter(|name| !name.is_empty())?))
-    });
-    ports(raw);
-    renamed(raw, twin);
-    for variable in TABLE {
-        let set = variable.names.iter().find_map(|name| given(raw, name));
-        if let Some(value) = set.cloned() {
-            fill(raw, variable.names[0], value);
-        }
-    }
+/// The folder where users keep their work.
+pub(super) fn workspace(raw: &Raw) -> Workspace {
+    let names = row("WORKSPACE").map_or(&[][..], |row| row.names);
+    read(raw, names, "/workspace/", &|_| String::new(), &mut Vec::new())
 }
 
-/// The value of a variable, unless it is empty.
-pub(super) fn given<'a>(raw: &'a Raw, name: &str) -> Option<&'a OsString> {
-    raw.get(OsStr::new(name)).filter(|value| !value.is_empty())
+/// Merged variables with derived values, as they are passed on: the workspace, newer names of variables, and the ports
+/// that a provider's names mean.
+pub(super) fn complete(mut raw: Raw) -> Raw {
+    // Scripts append names to it, so it must end with a slash.
+    let workspace = workspace(&raw);
+    raw.insert("WORKSPACE".into(), workspace.text().into());
+    if is_vast(&raw) {
+        // The name of the workspace's variable on vast.ai.
+        fill(&mut raw, "DATA_DIRECTORY", workspace.text().into());
+    }
+    renamed(&mut raw, |name| {
+        Some(format!("{}_ARGS", name.strip_suffix("_FLAGS").filter(|name| !name.is_empty())?))
+    });
+    ports(&mut raw);
+    renamed(&mut raw, twin);
+    for variable in TABLE {
+        if let Some(value) = variable.set(&raw).cloned() {
+            fill(&mut raw, variable.names[0], value);
+        }
+    }
+    raw
 }
 
 /// Sets a variable that is unset or empty.
-pub(super) fn fill(raw: &mut Raw, name: &str, value: OsString) {
+fn fill(raw: &mut Raw, name: &str, value: OsString) {
     let there = raw.entry(name.into()).or_default();
     if there.is_empty() {
         *there = value;
@@ -132,7 +141,7 @@ mod tests {
 
     #[test]
     fn newer_names_are_filled_in_and_set_values_do_not_change() {
-        let mut raw: Raw = [
+        let raw: Raw = [
             ("COTURN_FLAGS", "--verbose"),
             ("X_FLAGS", "old"),
             ("X_ARGS", "new"),
@@ -152,7 +161,7 @@ mod tests {
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .into();
-        complete(&mut raw);
+        let raw = complete(raw);
         for (name, expected) in [
             ("COTURN_FLAGS", Some("--verbose")),
             ("COTURN_ARGS", Some("--verbose")),
@@ -169,7 +178,8 @@ mod tests {
             ("OTHER_PORT_HOST", Some("79999")),
             ("COTURN_PORT_HOST", Some("40200")),
         ] {
-            assert_eq!(given(&raw, name).and_then(|value| value.to_str()), expected, "{name}");
+            let found = raw.get(OsStr::new(name)).and_then(|value| value.to_str());
+            assert_eq!(found, expected, "{name}");
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layers::Origin;
-use super::normalize::given;
-use super::table::{TABLE, Variable};
-use super::{Environment, Raw};
+use super::Environment;
+use super::sources::Origin;
+use super::table::{TABLE, Variable, given};
+use crate::sys::env_file::Raw;
 
 /// The text that replaces a secret.
 const MASK: &str = "******";
@@ -51,7 +51,7 @@ impl Environment {
 fn row(env: &Environment, variable: &Variable) -> Row {
     let masked = |value: String| if variable.secret { MASK.to_owned() } else { value };
     let mut set = set(env, variable).into_iter();
-    let (value, source) = match (set.next(), env.given(variable)) {
+    let (value, source) = match (set.next(), variable.given(&env.raw)) {
         (Some((_, source, _)), Some(value)) => (masked(value), source),
         (Some((name, _, text)), None) => {
             // A value that means "none" counts as unset; any other bad value was reported.
@@ -85,11 +85,11 @@ fn set(env: &Environment, variable: &Variable) -> Vec<(&'static str, String, Str
         told.collect()
     };
     let mut found: Vec<_> =
-        env.layers.stack().rev().flat_map(|layer| look(&layer.origin, &layer.set)).collect();
+        env.sources.stack().rev().flat_map(|layer| look(&layer.origin, &layer.set)).collect();
     found.extend(look(&Origin::Provider, &env.provider));
     // The made value counts only if no other source sets the variable.
     if found.is_empty() {
-        found = look(&Origin::Made, &env.layers.made);
+        found = look(&Origin::Made, &env.sources.made);
     }
     found
 }

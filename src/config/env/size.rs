@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::Raw;
 use super::value::FromVariable;
+use crate::sys::env_file::Raw;
 
 /// The smallest and the largest side that an X server can have.
 const LEAST: u32 = 16;

@@ -2,7 +2,7 @@
 //!
 //! A test compares the tables of `config/README.md` and `.env.example` with this table; `desktopd env` shows it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use super::size::Size;
 use super::user::{UserName, WebUser};
@@ -13,10 +13,11 @@ use super::value_types::{
 use super::web_types::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 use super::{
     CookieName, DisplayChoice, DisplayName, Encoder, HostPort, Networks, Password, PasswordHash, Port, Ports,
-    Raw, RelayPort, Workspace,
+    RelayPort, Workspace,
 };
 use crate::config::problem::Problem;
 use crate::config::secret::Secret;
+use crate::sys::env_file::Raw;
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +54,22 @@ impl Variable {
     /// Whether this is special about it.
     pub fn is(&self, flag: Flag) -> bool {
         self.flags.contains(&flag)
+    }
+
+    /// The text that it is set to, under the first of its names that is set.
+    pub(super) fn set<'a>(&self, raw: &'a Raw) -> Option<&'a OsString> {
+        self.names.iter().find_map(|name| given(raw, name))
+    }
+
+    /// The value that it is set to, normalized, if that is valid.
+    pub(super) fn given(&self, raw: &Raw) -> Option<String> {
+        let text = self.set(raw)?.to_str()?.to_owned();
+        (self.value)(text, raw).filter(|text| !text.is_empty())
+    }
+
+    /// The value as a text for templates: the normalized value, or the default.
+    pub fn shown(&self, raw: &Raw) -> String {
+        self.given(raw).unwrap_or_else(|| self.default.to_owned())
     }
 }
 
@@ -205,6 +222,11 @@ variables! {
     debug: Switch = "false", ["DEBUG"], "more log";
 }
 
+/// The text of a variable, unless it is empty.
+pub(super) fn given<'a>(raw: &'a Raw, name: &str) -> Option<&'a OsString> {
+    raw.get(OsStr::new(name)).filter(|value| !value.is_empty())
+}
+
 /// Reads one variable: the first of its names that is set counts.
 pub(super) fn read<T: FromVariable>(
     raw: &Raw,
@@ -213,8 +235,7 @@ pub(super) fn read<T: FromVariable>(
     place: &dyn Fn(&str) -> String,
     problems: &mut Vec<Problem>,
 ) -> T {
-    for name in names {
-        let Some(value) = raw.get(OsStr::new(name)).filter(|value| !value.is_empty()) else { continue };
+    if let Some((name, value)) = names.iter().find_map(|name| Some((name, given(raw, name)?))) {
         let is_not = |text: &str, allowed: &str| {
             let shown = if T::SECRET { "the value".to_owned() } else { format!("\"{text}\"") };
             format!("{shown} is not {allowed}")
@@ -233,7 +254,6 @@ pub(super) fn read<T: FromVariable>(
                     format!("{default} is used")
                 };
                 problems.push(Problem::new(place(name), *name, format!("{why}; {instead}")));
-                break;
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Tests of the environment: values, layers, files and problems.
 
+use std::ffi::OsStr;
+
 use super::*;
 
 mod places;
@@ -121,8 +123,9 @@ impl Left {
 
     fn read(&self, env: &Environment) -> (Environment, Vec<String>) {
         let usual = BTreeMap::from([("PATH".into(), "/usr/bin".into()), ("LANG".into(), "${LANG}".into())]);
-        let (env, problems) = env.reread(&self.files(), &usual);
-        (env, problems.iter().map(ToString::to_string).collect())
+        let env = env.reread(&self.files(), &usual);
+        let told = env.problems().iter().map(ToString::to_string).collect();
+        (env, told)
     }
 
     /// An environment with its workspace in the folder.
@@ -219,7 +222,7 @@ fn only_edits_of_the_system_s_file_count() {
 fn values_that_are_too_late_or_in_the_wrong_file_are_reported() {
     let left = Left::new();
     let env = left.environment(&[("WEB_PASSWORD", "chosen"), ("WEB_USER", "user")], &[]);
-    let env = env.opened(&left.files()).0;
+    let env = env.opened(&left.files());
     left.write("system", "WEB_PASSWORD=late\nWEB_USER=user\n");
     left.write(
         ".env",

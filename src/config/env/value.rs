@@ -3,9 +3,9 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::Raw;
 use crate::config::network::Network;
 use crate::config::secret::Secret;
+use crate::sys::env_file::Raw;
 
 /// A type that a variable can have.
 pub(super) trait FromVariable: Sized {

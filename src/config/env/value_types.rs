@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::net::IpAddr;
 
-use super::Raw;
 use super::value::FromVariable;
+use crate::sys::env_file::Raw;
 
 /// A type for a variable that is one of a few words, in any case.
 macro_rules! keywords {

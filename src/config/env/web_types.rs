@@ -2,9 +2,9 @@
 
 use http::HeaderValue;
 
-use super::Raw;
 use super::value::{FromVariable, Port};
 use crate::config::provider::host;
+use crate::sys::env_file::Raw;
 
 /// A name or an address under which clients reach this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

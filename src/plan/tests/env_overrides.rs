@@ -127,7 +127,7 @@ fn changes_of_hooks_are_for_the_units_after_them() {
         found: path("found"),
         hooks: path("hooks"),
     };
-    config.env = config.env.reread(&files, &BTreeMap::new()).0;
+    config.env = config.env.reread(&files, &BTreeMap::new());
     let plan = Plan::build(&config, &facts());
     for (name, a) in [
         ("first", "given"),

@@ -55,14 +55,16 @@ fn edits_of_the_front_door_count_from_the_next_start_on() {
     let password = |env: &Environment| env.vars.web_password.as_ref().unwrap().0.reveal().to_owned();
 
     left.write("system", "WEB_USER=user\nWEB_PASSWORD=of-the-image\n");
-    let (opened, told) = start().opened(&left.files());
+    let opened = start().opened(&left.files());
+    let told = opened.problems();
     assert_eq!((password(&opened), told), ("given".to_owned(), vec![]), "an image's value does not count");
     let (read, told) = left.read(&opened);
     assert_eq!(password(&read), "given");
     assert!(told.len() == 1 && told[0].contains("WEB_PASSWORD: it was there before"), "{told:?}");
 
     left.write("system", "WEB_USER=ada\nWEB_PASSWORD=edited\nENABLE_HTTPS=true\nAUTH_EXCLUDE=6200\nMINE=1\n");
-    let (opened, told) = start().opened(&left.files());
+    let opened = start().opened(&left.files());
+    let told = opened.problems();
     assert_eq!(told, []);
     assert_eq!((password(&opened).as_str(), opened.vars.web_user.0.as_str()), ("edited", "ada"));
     assert!(opened.vars.web_enable_https && opened.vars.auth_exclude.0 == [6200]);
@@ -77,7 +79,8 @@ fn edits_of_the_front_door_count_from_the_next_start_on() {
 
     // A file that any user can write does not count for the gateway.
     std::fs::set_permissions(left.files().system, std::fs::Permissions::from_mode(0o666)).unwrap();
-    let (opened, told) = start().opened(&left.files());
+    let opened = start().opened(&left.files());
+    let told = opened.problems();
     assert_eq!(password(&opened), "given");
     assert!(told.len() == 1 && told[0].to_string().contains("can write it"), "{told:?}");
 }
@@ -88,14 +91,14 @@ fn links_and_tunnels_count_from_the_next_start_on() {
     let left = Left::new();
     let url = "https://desk.example/";
     let lines = format!("SELKIES_URL={url}\nVNC_URL={url}\nCF_TUNNEL_TOKEN=edited\nCF_QUICK_TUNNELS=true\n");
-    let opened = left.environment(&[], &[]).opened(&left.files()).0;
+    let opened = left.environment(&[], &[]).opened(&left.files());
     left.write("system", &lines);
     let (read, told) = left.read(&opened);
     assert_eq!((&read.vars.selkies_url, read.vars.cf_quick_tunnels), (&None, false));
     assert_eq!(told.len(), 4, "{told:#?}");
     assert!(told.iter().all(|told| told.contains("it counts from the next start")), "{told:#?}");
-    let (opened, told) = left.environment(&[], &[]).opened(&left.files());
-    assert_eq!(told, []);
+    let opened = left.environment(&[], &[]).opened(&left.files());
+    assert_eq!(opened.problems(), []);
     assert_eq!(opened.vars.vnc_url.as_ref().map(|url| url.0.as_str()), Some(url));
     assert_eq!(opened.vars.cf_tunnel_token.as_ref().map(Secret::reveal), Some("edited"));
 }
