@@ -154,7 +154,7 @@ fn open_logs(config: &Config) -> (Logs, Option<String>) {
         files: config.settings.log_files,
         ring: config.settings.log_ring,
     };
-    let logs = Logs::new(limits, Console::stdout(config.env.vars.log_to_stdout.into()));
+    let logs = Logs::new(limits, Console::stdout(config.env.vars.log_to_stdout));
     logs.hide(config.env.secrets());
     logs::init_tracing(&logs, config.env.vars.debug.0);
     (logs, trouble)

@@ -10,10 +10,8 @@ mod files;
 mod names;
 pub(crate) mod normalize;
 mod rows;
-mod size;
 mod sources;
 mod table;
-mod user;
 mod value;
 mod value_types;
 pub mod weak;
@@ -34,18 +32,19 @@ pub use names::{
 };
 use normalize::{complete, workspace};
 pub use rows::{Overridden, Row};
-pub use size::Size;
 use sources::{Hooks, Sources};
 pub use sources::{NEXT_START, Origin};
 use table::given;
 pub use table::{Flag, TABLE, Variable, Variables};
-pub use user::{UserName, WebUser};
 pub use value::{
-    CookieName, DisplayChoice, DisplayName, HostPort, Networks, PASSWORD_LIMIT, Password, PasswordHash, Port,
-    Ports, RelayPort, Workspace,
+    CookieName, DisplayName, HostPort, Networks, PASSWORD_LIMIT, Password, PasswordHash, Port, Ports,
+    RelayPort, Workspace,
 };
-use value::{FromVariable, RELAY_PORTS, named_port};
-pub use value_types::{Count, Latency, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within};
+use value::{FromVariable, RELAY_PORTS, list, named_port};
+pub use value_types::{
+    Count, DisplayChoice, Latency, Mounted, Size, Switch, Transport, TurnHost, TurnProtocol, UserName,
+    WebUser, Within,
+};
 pub use web_types::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 
 /// Names of the gateway that other images use, in lists of services that do not start.
@@ -71,7 +70,7 @@ pub struct Environment {
 impl Variables {
     /// The names in `USER_GROUPS`.
     pub fn user_groups(&self) -> impl Iterator<Item = String> {
-        self.user_groups.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned)
+        list(&self.user_groups).map(str::to_owned)
     }
 }
 
@@ -194,7 +193,7 @@ impl Environment {
 
     /// The services that must not start by themselves, by the names that users gave.
     pub fn no_autostart(&self) -> impl Iterator<Item = &str> {
-        self.vars.supervisor_no_autostart.split(',').map(str::trim).filter(|name| !name.is_empty())
+        list(&self.vars.supervisor_no_autostart)
     }
 
     /// Whether the gateway opens no port, so that no client can connect from outside.

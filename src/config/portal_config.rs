@@ -94,13 +94,7 @@ pub fn parse(text: &str, place: &str, key: &str, problems: &mut Vec<Problem>) ->
     }
     let mut entries = Entries::default();
     for (at, text) in text.split('|').map(str::trim).enumerate().filter(|(_, text)| !text.is_empty()) {
-        let added = split(text).map_err(|wrong| vec![wrong]).and_then(Entry::new);
-        for wrong in added
-            .and_then(|entry| entries.add(entry).map_err(|wrong| vec![wrong]))
-            .err()
-            .into_iter()
-            .flatten()
-        {
+        for wrong in split(text).map_or_else(|wrong| vec![wrong], |parts| entries.add(parts)) {
             tell(format!("entry {} (\"{}\"): {wrong}; it is left out", at + 1, short(text)));
         }
     }
@@ -126,8 +120,13 @@ fn split(text: &str) -> Result<[&str; 5], String> {
 pub(super) struct Entries(pub(super) Vec<Entry>);
 
 impl Entries {
-    /// Adds an entry. The error says why it cannot be added to the others.
-    pub(super) fn add(&mut self, entry: Entry) -> Result<(), String> {
+    /// Adds the entry of these parts. Returns everything that is wrong with it, alone or beside the others.
+    pub(super) fn add(&mut self, parts: [&str; 5]) -> Vec<String> {
+        let added = Entry::new(parts).and_then(|entry| self.push(entry).map_err(|wrong| vec![wrong]));
+        added.err().unwrap_or_default()
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<(), String> {
         if self.0.len() >= MOST {
             return Err(format!("there are {MOST} already"));
         }

@@ -92,9 +92,7 @@ pub fn parse(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<Vec
         let name =
             Some(text("name")).filter(|name| !name.is_empty()).unwrap_or_else(|| key.trim().to_owned());
         let parts = [text("hostname"), text("external_port"), text("internal_port"), text("open_path"), name];
-        let added = Entry::new(parts.each_ref().map(String::as_str))
-            .and_then(|entry| entries.add(entry).map_err(|wrong| vec![wrong]));
-        for wrong in added.err().into_iter().flatten() {
+        for wrong in entries.add(parts.each_ref().map(String::as_str)) {
             tell(&format!("applications.{key}"), format!("{wrong}; it is left out"));
         }
     }

@@ -4,19 +4,19 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::size::Size;
-use super::user::{UserName, WebUser};
 use super::value::FromVariable;
 use super::value_types::{
-    Count, Latency, LogToStdout, Mounted, Switch, Transport, TurnHost, TurnProtocol, Within,
+    Count, DisplayChoice, Latency, Mounted, Size, Switch, Transport, TurnHost, TurnProtocol, UserName,
+    WebUser, Within,
 };
 use super::web_types::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 use super::{
-    CookieName, DisplayChoice, DisplayName, Encoder, HostPort, Networks, Password, PasswordHash, Port, Ports,
-    RelayPort, Workspace,
+    CookieName, DisplayName, Encoder, HostPort, Networks, Password, PasswordHash, Port, Ports, RelayPort,
+    Workspace,
 };
 use crate::config::problem::Problem;
 use crate::config::secret::Secret;
+use crate::logs::Copied;
 use crate::sys::env_file::Raw;
 
 /// One row of the table.
@@ -218,7 +218,7 @@ variables! {
     lang: String = "en_US.UTF-8", ["LANG"], "language and character set";
     supervisor_no_autostart: String = "", ["SUPERVISOR_NO_AUTOSTART"], "services that are not started, separated by commas, in any case; caddy, gateway or serviceportal: no port is opened";
     desktopd_config: Option<String> = "", ["DESKTOPD_CONFIG"] NotInWorkspace, "folder with desktopd.toml and services/; /etc/desktopd when unset";
-    log_to_stdout: LogToStdout = "default", ["LOG_TO_STDOUT"], "what `docker logs` shows: default (desktopd, boot scripts, your own services, and what failed), all, or none; /var/log/desktopd has everything";
+    log_to_stdout: Copied = "default", ["LOG_TO_STDOUT"], "what `docker logs` shows: default (desktopd, boot scripts, your own services, and what failed), all, or none; /var/log/desktopd has everything";
     debug: Switch = "false", ["DEBUG"], "more log";
 }
 

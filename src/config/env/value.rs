@@ -100,6 +100,11 @@ pub(super) fn named_port(text: String, variables: &[&str], raw: &Raw) -> Result<
     }
 }
 
+/// The parts of a list that commas separate, without empty ones.
+pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
+}
+
 /// The name of a cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieName(pub String);
@@ -118,8 +123,7 @@ pub struct Networks(pub Vec<Network>);
 
 impl FromVariable for Networks {
     fn parse(text: &str) -> Result<Self, &'static str> {
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let networks = parts.map(str::parse).collect::<Result<_, _>>();
+        let networks = list(text).map(str::parse).collect::<Result<_, _>>();
         networks.map(Self).map_err(|()| "a list of addresses and networks such as 192.0.2.1,10.0.0.0/8")
     }
 }
@@ -130,8 +134,7 @@ pub struct Ports(pub Vec<u16>);
 
 impl FromVariable for Ports {
     fn parse(text: &str) -> Result<Self, &'static str> {
-        let ports = text.split(',').map(str::trim).filter(|port| !port.is_empty());
-        let ports: Result<Vec<u16>, _> = ports.map(|port| Port::parse(port).map(|port| port.0)).collect();
+        let ports = list(text).map(|port| Port::parse(port).map(|port| port.0)).collect::<Result<_, _>>();
         ports.map(Self).map_err(|_| "a list of ports from 1 to 65535, separated by commas, such as 1111,6100")
     }
 
@@ -230,31 +233,6 @@ impl FromVariable for DisplayName {
     fn parse(text: &str) -> Result<Self, &'static str> {
         let number = text.strip_prefix(':').map(|text| text.strip_suffix(".0").unwrap_or(text));
         number.and_then(|text| text.parse().ok()).map(Self).ok_or("a local display such as :0")
-    }
-}
-
-/// The display backend that the user chose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DisplayChoice {
-    /// The best that works here.
-    Auto,
-    /// Xorg with a GPU's driver.
-    Xorg,
-    /// Xvfb, with VirtualGL on a GPU.
-    VirtualGl,
-    /// Xvfb, drawn by the CPU.
-    Llvmpipe,
-}
-
-impl FromVariable for DisplayChoice {
-    fn parse(text: &str) -> Result<Self, &'static str> {
-        match text.to_ascii_lowercase().as_str() {
-            "auto" => Ok(Self::Auto),
-            "xorg" => Ok(Self::Xorg),
-            "virtualgl" => Ok(Self::VirtualGl),
-            "llvmpipe" => Ok(Self::Llvmpipe),
-            _ => Err("auto, xorg, virtualgl or llvmpipe"),
-        }
     }
 }
 

@@ -1,25 +1,20 @@
-//! Types of variables with few values: words, numbers within bounds, and addresses that mean "none".
+//! Types of variables with few values: words, numbers within bounds, sizes, names, and addresses that mean "none".
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::net::IpAddr;
 
 use super::value::FromVariable;
+use crate::logs::Copied;
 use crate::sys::env_file::Raw;
 
-/// A type for a variable that is one of a few words, in any case.
-macro_rules! keywords {
-    ($(#[$doc:meta])* $name:ident, $allowed:literal, $($word:literal => $(#[$variant_doc:meta])* $variant:ident),+) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant,)+
-        }
-
-        impl FromVariable for $name {
+/// Values that are one of a few words, in any case.
+macro_rules! words {
+    ($type:ty, $allowed:literal, $($word:literal => $value:expr),+) => {
+        impl FromVariable for $type {
             fn parse(text: &str) -> Result<Self, &'static str> {
                 match text.to_ascii_lowercase().as_str() {
-                    $($word => Ok(Self::$variant),)+
+                    $($word => Ok($value),)+
                     _ => Err($allowed),
                 }
             }
@@ -31,68 +26,62 @@ macro_rules! keywords {
     };
 }
 
-keywords! {
-    /// How cloudflared talks to Cloudflare.
-    Transport, "http2, quic or auto",
-    "http2" =>
-        /// Over TCP, which works in all networks.
-        Http2,
-    "quic" =>
-        /// Over UDP.
-        Quic,
-    "auto" =>
-        /// Cloudflared chooses.
-        Auto
+words!(Copied, "all, default or none", "all" => Self::All, "default" => Self::Loud, "none" => Self::Nothing);
+
+/// How cloudflared talks to Cloudflare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Over TCP, which works in all networks.
+    Http2,
+    /// Over UDP.
+    Quic,
+    /// Cloudflared chooses.
+    Auto,
 }
 
-keywords! {
-    /// Which log lines are copied to the container's output.
-    LogToStdout, "all, default or none",
-    "all" =>
-        /// Everything.
-        All,
-    "default" =>
-        /// Everything except the usual output of the image's own services.
-        Default,
-    "none" =>
-        /// Nothing.
-        None
+words!(Transport, "http2, quic or auto", "http2" => Self::Http2, "quic" => Self::Quic, "auto" => Self::Auto);
+
+/// The protocol to a TURN server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnProtocol {
+    /// Over UDP.
+    Udp,
+    /// Over TCP.
+    Tcp,
 }
 
-impl From<LogToStdout> for crate::logs::Copied {
-    fn from(wanted: LogToStdout) -> Self {
-        match wanted {
-            LogToStdout::All => Self::All,
-            LogToStdout::Default => Self::Loud,
-            LogToStdout::None => Self::Nothing,
-        }
-    }
+words!(TurnProtocol, "udp or tcp", "udp" => Self::Udp, "tcp" => Self::Tcp);
+
+/// Whether the workspace is mounted, as the variable says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mounted {
+    /// The workspace counts as mounted, whether the kernel reports a mount or not.
+    Force,
+    /// An older image's script found it mounted; the daemon checks by itself.
+    Yes,
+    /// An older image's script found it not mounted; the daemon checks by itself.
+    No,
 }
 
-keywords! {
-    /// The protocol to a TURN server.
-    TurnProtocol, "udp or tcp",
-    "udp" =>
-        /// Over UDP.
-        Udp,
-    "tcp" =>
-        /// Over TCP.
-        Tcp
+words!(Mounted, "force, true or false", "force" => Self::Force, "true" => Self::Yes, "false" => Self::No);
+
+/// The display backend that the user chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisplayChoice {
+    /// The best that works here.
+    Auto,
+    /// Xorg with a GPU's driver.
+    Xorg,
+    /// Xvfb, with VirtualGL on a GPU.
+    VirtualGl,
+    /// Xvfb, drawn by the CPU.
+    Llvmpipe,
 }
 
-keywords! {
-    /// Whether the workspace is mounted, as the variable says.
-    Mounted, "force, true or false",
-    "force" =>
-        /// The workspace counts as mounted, whether the kernel reports a mount or not.
-        Force,
-    "true" =>
-        /// An older image's script found it mounted; the daemon checks by itself.
-        Yes,
-    "false" =>
-        /// An older image's script found it not mounted; the daemon checks by itself.
-        No
-}
+words!(
+    DisplayChoice, "auto, xorg, virtualgl or llvmpipe",
+    "auto" => Self::Auto, "xorg" => Self::Xorg, "virtualgl" => Self::VirtualGl, "llvmpipe" => Self::Llvmpipe
+);
 
 /// True or false; any other text counts as true, as in many programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +166,76 @@ impl FromVariable for TurnHost {
     }
 }
 
+/// The smallest and the largest side that an X server can have.
+const LEAST_SIDE: u32 = 16;
+const MOST_SIDE: u32 = 32767;
+
+/// A width and a height in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Pixels from left to right.
+    pub width: u32,
+    /// Pixels from top to bottom.
+    pub height: u32,
+}
+
+impl FromVariable for Size {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let (width, height) = text.split_once('x').ok_or("a size such as 3840x2160")?;
+        let side = |text: &str| match text.trim().parse::<u32>() {
+            Ok(side) if (LEAST_SIDE..=MOST_SIDE).contains(&side) => Ok(side),
+            _ => Err("a size such as 3840x2160"),
+        };
+        Ok(Self { width: side(width)?, height: side(height)? })
+    }
+
+    fn resolve(text: String, _: &Raw) -> Result<String, String> {
+        let lower = text.to_ascii_lowercase();
+        match Self::parse(&lower) {
+            Ok(size) => Ok(size.to_string()),
+            Err(_) => Err(format!(
+                "\"{text}\" is not a size such as 3840x2160, with sides from {LEAST_SIDE} to {MOST_SIDE} pixels"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// A login name. It is part of `/etc/passwd`, of paths and of sudo rules, so it must be a plain word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserName(pub String);
+
+/// The longest login name that `/etc/passwd` takes.
+const LONGEST_NAME: usize = 32;
+
+impl FromVariable for UserName {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+        let fits = text.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+            && text.len() <= LONGEST_NAME
+            && text.bytes().all(plain);
+        let allowed = "a login name such as \"ada\": small letters, digits, _ and -, at most 32 of them";
+        if fits { Ok(Self(text.to_owned())) } else { Err(allowed) }
+    }
+}
+
+/// The login name for the web services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebUser(pub String);
+
+impl FromVariable for WebUser {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        // A browser sends name and password separated by a colon.
+        let fits = !text.contains(|c: char| c == ':' || c.is_control());
+        if fits { Ok(Self(text.to_owned())) } else { Err("a name without a colon") }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +295,44 @@ mod tests {
         for (text, expected) in [("true", true), ("1", true), ("app:*", true), ("false", false), ("0", false)]
         {
             assert_eq!(Switch::parse(text), Ok(Switch(expected)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_has_two_sides_within_bounds() {
+        for (text, expected) in [
+            ("3840x2160", Some("3840x2160")),
+            (" 3840 X 2160 ", Some("3840x2160")),
+            ("3840", None),
+            ("3840x", None),
+            ("3840x2160x24", None),
+            ("15x2160", None),
+            ("3840x32768", None),
+            ("-1x2160", None),
+        ] {
+            assert_eq!(Size::resolve(text.into(), &Raw::new()).ok().as_deref(), expected, "{text}");
+        }
+        let told = Size::resolve("large".into(), &Raw::new()).unwrap_err();
+        assert!(told.starts_with("\"large\" is not a size such as 3840x2160"), "{told}");
+    }
+
+    #[test]
+    fn login_names_are_plain_words() {
+        for (text, expected) in [
+            ("user", true),
+            ("_svc-2", true),
+            ("root", true),
+            ("", false),
+            ("Ada", false),
+            ("1st", false),
+            ("-o", false),
+            ("a b", false),
+            ("../etc", false),
+            ("a:0", false),
+            ("ада", false),
+            ("a23456789012345678901234567890123", false),
+        ] {
+            assert_eq!(UserName::parse(text).is_ok(), expected, "{text}");
         }
     }
 }

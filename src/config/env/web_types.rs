@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use super::value::{FromVariable, Port};
+use super::value::{FromVariable, Port, list};
 use crate::config::provider::host;
 use crate::sys::env_file::Raw;
 
@@ -63,8 +63,7 @@ impl FromVariable for LocalhostPorts {
         {
             return Ok(if all { Self::All } else { Self::Of(Vec::new()) });
         }
-        let ports = text.split(',').map(str::trim).filter(|port| !port.is_empty());
-        let ports = ports.map(|port| Port::parse(port).map(|Port(port)| port)).collect::<Result<_, _>>();
+        let ports = list(text).map(|port| Port::parse(port).map(|Port(port)| port)).collect::<Result<_, _>>();
         ports.map(Self::Of).map_err(|_| "true, or ports separated by commas")
     }
 }
@@ -81,7 +80,7 @@ pub struct Origins {
 impl FromVariable for Origins {
     fn parse(text: &str) -> Result<Self, &'static str> {
         let mut origins = Self::default();
-        for text in text.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+        for text in list(text) {
             match text {
                 "*" => origins.any = true,
                 text => origins.exact.push(origin(text).ok_or(
@@ -116,7 +115,7 @@ pub struct Tokens(pub HeaderValue);
 
 impl FromVariable for Tokens {
     fn parse(text: &str) -> Result<Self, &'static str> {
-        let names: Vec<_> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+        let names: Vec<_> = list(text).collect();
         let word = |name: &&str| name.parse::<http::HeaderName>().is_ok();
         if !names.iter().all(word) {
             return Err("names separated by commas");
