@@ -15,8 +15,8 @@ use axum::http::{Request, Response, StatusCode};
 
 use super::auth::Counters;
 use super::limits::ConnectionLimits;
-use super::observed::{Observed, Observer};
-use super::page;
+use super::listener::observed::{Observed, Observer};
+use super::request::page;
 use crate::observe::{Snapshot, UnitHealth};
 use text::{Kind, Text};
 

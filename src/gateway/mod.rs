@@ -1,66 +1,27 @@
 //! The authenticating reverse proxy: one listening port for each service and one for our own pages, authentication
 //! before all of them, and a waiting page in place of a service that is not ready.
 //!
-//! Invariants: without a login only the paths in `own` are reachable, unless the configuration opens a port; the first
-//! port answers before anything slow happens; a port that cannot be opened is reported with a message, and the other
-//! ports work. Only the request handler, `handler`, decides about a request.
+//! Invariants: without a login only the paths in `request/builtin.rs` are reachable, unless the configuration opens a
+//! port; the first port answers before anything slow happens; a port that cannot be opened is reported with a message,
+//! and the other ports work. Only `request/handler.rs` decides about a request.
 //!
 //! ```text
-//! listen -> limits -> workers -> carry -> connection (validator, frames, timeouts) -> handler
-//! handler -> context, deny
-//!         -> auth (cookie, header, password, failures, session)
-//!         -> origin, cors
-//!         -> own | login | the portal's router | proxy -> headers, rewrite, pool, body | upgrade -> relay
-//!                                              | bridge -> files | upgrade
-//!                                              | waiting
-//!         -> errors
-//!         -> compress, cors, access_log, metrics
-//! pool, upgrade, bridge, waiting -> connect
+//! listener  listen -> workers -> carry -> connection (validator, frames, timeouts)
+//!    |      (limits counts all connections)
+//! request   handler -> context -> auth -> origin, cors -> builtin, login, waiting, or the portal's router
+//!    |      errors, access_log: the last changes to an answer
+//! upstream  forward -> headers, rewrite -> pool, body, compress | upgrade -> relay | bridge
 //! ```
 
-mod access_log;
 pub mod auth;
-mod base;
-mod body;
-mod bridge;
-mod carry;
-mod compress;
-mod connect;
-pub(crate) mod connection;
-mod context;
-mod cors;
-mod deny;
-mod errors;
-mod failed;
-mod files;
-pub mod forwarded;
-mod frames;
-mod handler;
-mod headers;
-mod https;
 pub(crate) mod limits;
-pub(crate) mod listen;
-mod login;
+mod listener;
 mod metrics;
-mod observed;
-mod origin;
-mod own;
-pub(crate) mod page;
-mod pool;
-mod proxy;
-mod relay;
-mod rewrite;
+mod request;
 mod settings;
 mod state;
-mod target;
-pub(crate) mod timeouts;
 pub mod tls;
-mod upgrade;
-pub mod uri;
-mod validator;
-mod waiting;
-mod webrtc;
-mod workers;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -75,14 +36,18 @@ use crate::logs::Logs;
 use crate::observe::Watch;
 use crate::plan::routes::Route;
 use auth::Auth;
-use context::{ConnectionInfo, ConnectionResources};
-use handler::RequestHandler;
 use limits::{ConnectionLimits, Peer};
+use listener::carry;
+use listener::workers::Workers;
+pub(crate) use listener::{connection, listen, timeouts};
 use metrics::Metrics;
+use request::context::{self, ConnectionInfo, ConnectionResources};
+use request::handler::RequestHandler;
+pub(crate) use request::page;
+pub use request::{forwarded, uri};
 pub use settings::Settings;
 use state::{Inner, Port};
-use target::{SharedTarget, Target};
-use workers::Workers;
+use upstream::target::{SharedTarget, Target};
 
 /// All open ports. Cheap to clone.
 #[derive(Clone)]

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::handler::RequestHandler;
 use super::limits::ConnectionLimits;
-use super::target::SharedTarget;
-use super::workers::Workers;
+use super::listener::workers::Workers;
+use super::request::handler::RequestHandler;
+use super::upstream::target::SharedTarget;
 
 /// What all connections share.
 pub(super) struct Inner {

@@ -39,7 +39,7 @@ pub use credentials::{Credentials, Password, password_problems, user_problems};
 pub(super) use network::is_shared;
 pub(crate) use session::SessionGuard;
 
-use super::uri;
+use super::request::uri;
 use crate::state::State;
 use digest::{Key, Keyed};
 use header::Presented;
