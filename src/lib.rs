@@ -54,11 +54,12 @@
 //! 2. `listener/connection.rs` serves HTTP/1, whose heads `listener/validator.rs` checks, and HTTP/2, whose frames
 //!    `listener/frames.rs` counts; `listener/timeouts.rs` has the time limits.
 //! 3. `request/handler.rs` decides: `decide` is the order of all checks, `auth/admit.rs` says who asks, `admitted`
-//!    checks the origin and removes our credentials, `inside` chooses page or service.
-//! 4. `request/handler/service.rs` chooses waiting page or service; `upstream/forward.rs` changes headers
-//!    (`upstream/headers.rs`, `upstream/rewrite.rs`) and sends the request on a connection of `upstream/pool.rs`.
-//! 5. The answer comes back through `upstream/body.rs`, is compressed by `upstream/compress.rs`, and counted by
-//!    `metrics.rs`.
+//!    checks the origin, `inside` chooses page or service, `service` chooses waiting page or service. What the checks
+//!    need to know about the request is in `request/context.rs`.
+//! 4. `upstream/forward.rs` makes the request into that for the service (`to_service`, after `Auth::strip`), and sends
+//!    it on a connection of `upstream/pool.rs`.
+//! 5. The same file makes the answer into that for the client (`to_client`); `upstream/compress.rs` compresses it.
+//!    `upstream/body.rs` passes its data on; `metrics.rs` counts it.
 //!
 //! The end of a service's process reaches the portal:
 //!
@@ -84,8 +85,8 @@
 //! - the login page: `login.rs` in `gateway/request`, in the frame of `page.rs`, with `gateway/assets/gateway.css`.
 //! - the page of a service that is starting: `waiting.rs` and `waiting/markup.rs` in `gateway/request`; sentences
 //!   about services: `observe/sight.rs`.
-//! - headers that services get: `headers.rs` (all services) and `rewrite.rs` (as a service file says) in
-//!   `gateway/upstream`, `Auth::strip` (our own credentials).
+//! - headers that services and clients get: `to_service` and `to_client` in `gateway/upstream/forward.rs`; our own
+//!   credentials: `Auth::strip`.
 //! - a command: its words in `cli/args.rs`, its work in a file of `cli`; `desktopd status`: `cli/status.rs`, its first
 //!   line and sentences in `observe/sight.rs`.
 //! - limits of connections, in number and in bytes: `gateway/limits.rs`.

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
-use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 
 use super::auth::Counters;
 use super::limits::ConnectionLimits;
 use super::listener::observed::{Observed, Observer};
 use super::request::page;
+use super::upstream::body::Reply;
 use crate::observe::{Snapshot, UnitHealth};
 use text::{Kind, Text};
 
@@ -147,7 +147,7 @@ impl Metrics {
     }
 
     /// All metrics in Prometheus' text format.
-    pub(super) fn show(&self, snapshot: &Snapshot, auth: Counters) -> Response<Body> {
+    pub(super) fn show(&self, snapshot: &Snapshot, auth: Counters) -> Response<Reply> {
         let mut text = Text::default();
         text.family("desktopd_info", Kind::Gauge, "the version that is running");
         text.sample("desktopd_info", &[("version", &snapshot.version)], 1);

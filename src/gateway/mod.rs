@@ -10,7 +10,7 @@
 //!    |      (limits counts all connections)
 //! request   handler -> context -> auth -> origin, cors -> builtin, login, waiting, or the portal's router
 //!    |      errors, access_log: the last changes to an answer
-//! upstream  forward -> headers, rewrite -> pool, body, compress | upgrade -> relay | bridge
+//! upstream  forward -> pool | upgrade -> relay | bridge; then body, compress
 //! ```
 
 pub mod auth;
@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,12 +43,12 @@ use listener::workers::Workers;
 pub(crate) use listener::{connection, listen, timeouts};
 use metrics::Metrics;
 use request::context::{self, ConnectionInfo, ConnectionResources};
-use request::handler::RequestHandler;
 pub(crate) use request::page;
 pub use request::{forwarded, uri};
 pub use settings::Settings;
-use state::{Inner, Port};
-use upstream::target::{SharedTarget, Target};
+use state::{Inner, Port, RequestHandler};
+pub(crate) use upstream::body::Reply;
+use upstream::target::Target;
 
 /// All open ports. Cheap to clone.
 #[derive(Clone)]
@@ -63,18 +64,13 @@ impl Gateway {
         let limits = ConnectionLimits::of_ports();
         let metrics = Arc::new(Metrics::of(limits.clone()));
         let handler = RequestHandler { auth, settings, watch, logs, metrics, pages: OnceLock::new() };
-        let (ended, closed) = (stop.clone(), limits.clone());
-        tasks.spawn(async move {
-            tokio::select! {
-                () = closed.give_memory_back() => {}
-                () = ended.cancelled() => {}
-            }
-        });
         let inner = Arc::new(Inner { handler, ports: Mutex::default(), limits, stop, tasks, workers });
-        let closing = Arc::clone(&inner);
+        let shared = Arc::clone(&inner);
         inner.tasks.spawn(async move {
-            closing.stop.cancelled().await;
-            closing.handler.auth.close_all();
+            tokio::select! {
+                () = shared.limits.give_memory_back() => {}
+                () = shared.stop.cancelled() => shared.handler.auth.close_all(),
+            }
         });
         Self { inner }
     }
@@ -94,34 +90,25 @@ impl Gateway {
     /// in `routes`, and leaves the connections of all other ports alone. Returns the ports that could not be opened,
     /// each with a message; a second call tries them again.
     pub async fn set_routes(&self, routes: &[Route]) -> Vec<(u16, String)> {
+        let inner = routes.iter().filter_map(|route| Some((route.inner?, true, route)));
+        let wanted: Vec<_> = routes.iter().map(|route| (route.listen, false, route)).chain(inner).collect();
         self.ports().retain(|number, port| {
-            let pages = matches!(port.target.now(), Target::Own(_));
-            let wants = |route: &Route| {
-                if port.inside { route.inner == Some(*number) } else { route.listen == *number }
-            };
-            let kept = pages || routes.iter().any(wants);
+            let kept = matches!(**port.target.borrow(), Target::Own(_))
+                || wanted.iter().any(|(wanted, inside, _)| wanted == number && *inside == port.inside);
             if !kept {
                 port.stop.cancel();
             }
             kept
         });
-        let mut problems = Vec::new();
-        for (at, route) in routes.iter().enumerate() {
-            if let Some(first) = routes[..at].iter().find(|first| first.listen == route.listen) {
-                let problem = format!("port {} already belongs to {}", route.listen, first.unit);
-                problems.push((route.listen, problem));
-            } else if let Err(problem) = self.open(route.listen, false, Target::of(route)).await {
-                problems.push((route.listen, problem));
-            }
-        }
-        for (at, route) in routes.iter().enumerate() {
-            let Some(port) = route.inner else { continue };
-            let outer = routes.iter().find(|other| other.listen == port);
-            let other = outer.or_else(|| routes[..at].iter().find(|other| other.inner == Some(port)));
-            let opened = match other {
-                Some(other) if other == route => continue,
-                Some(other) => Err(format!("port {port} already belongs to {}", other.unit)),
-                None => self.open(port, true, Target::of(route)).await,
+        let (mut taken, mut problems) = (BTreeMap::new(), Vec::new());
+        for (port, inside, route) in wanted {
+            let first = *taken.entry(port).or_insert(route);
+            let opened = if std::ptr::eq(first, route) && (!inside || route.listen != port) {
+                self.open(port, inside, Target::Service(Arc::new(route.clone()))).await
+            } else if inside && first == route {
+                continue;
+            } else {
+                Err(format!("port {port} already belongs to {}", first.unit))
             };
             problems.extend(opened.err().map(|problem| (port, problem)));
         }
@@ -137,17 +124,18 @@ impl Gateway {
     async fn open(&self, port: u16, inside: bool, target: Target) -> Result<u16, String> {
         let address = if inside { Ipv4Addr::LOCALHOST.into() } else { self.inner.handler.settings.address };
         if let Some(open) = self.ports().get(&port) {
-            let change = |current: &Target| match (current, target) {
-                (Target::Own(_), Target::Service(_)) => Err(format!("port {port} belongs to the portal")),
-                (_, target) => Ok(target),
-            };
-            return open.target.change(change).map(|()| port);
+            if matches!((&**open.target.borrow(), &target), (Target::Own(_), Target::Service(_))) {
+                return Err(format!("port {port} belongs to the portal"));
+            }
+            // Later requests use the new target.
+            open.target.send_replace(Arc::new(target));
+            return Ok(port);
         }
         let listener = listen::bind(SocketAddr::new(address, port)).await?;
         let port = listener.local_addr().map_or(port, |address| address.port());
-        let target = SharedTarget::new(target);
+        let target = watch::Sender::new(Arc::new(target));
         let stop = self.inner.stop.child_token();
-        let serving = serve(Arc::clone(&self.inner), listener, port, Arc::clone(&target), stop.clone());
+        let serving = serve(Arc::clone(&self.inner), listener, port, target.subscribe(), stop.clone());
         self.inner.tasks.spawn(serving);
         self.ports().insert(port, Port { target, inside, stop });
         Ok(port)
@@ -162,7 +150,7 @@ async fn serve(
     inner: Arc<Inner>,
     listener: TcpListener,
     port: u16,
-    target: Arc<SharedTarget>,
+    target: watch::Receiver<Arc<Target>>,
     stop: CancellationToken,
 ) {
     let mut accepting = listen::Accepting::default();
@@ -175,7 +163,7 @@ async fn serve(
         let Ok(stream) = stream.into_std() else { continue };
         let peer = peer.ip().to_canonical();
         let slot = inner.limits.enter(Peer::Address(peer));
-        let (target, stop, shared) = (Arc::clone(&target), stop.clone(), Arc::clone(&inner));
+        let (target, stop, shared) = (target.clone(), stop.clone(), Arc::clone(&inner));
         inner.workers.run(&Arc::clone(&slot), move |worker| {
             let resources = Arc::new(ConnectionResources { slot, _worker: worker });
             let connection =

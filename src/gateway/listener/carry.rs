@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,7 @@ use super::{connection, timeouts};
 use crate::gateway::limits::cost;
 use crate::gateway::request::context::ConnectionInfo;
 use crate::gateway::state::Inner;
-use crate::gateway::upstream::target::{CachedTarget, SharedTarget};
+use crate::gateway::upstream::target::{CachedTarget, Target};
 use crate::gateway::upstream::upgrade;
 use crate::gateway::{metrics, tls};
 
@@ -22,7 +23,7 @@ pub(crate) async fn carry(
     inner: Arc<Inner>,
     stream: std::net::TcpStream,
     mut connection: ConnectionInfo,
-    target: Arc<SharedTarget>,
+    target: watch::Receiver<Arc<Target>>,
     stop: CancellationToken,
 ) {
     connection.resources.slot.begin();
@@ -55,7 +56,7 @@ async fn http1<I: Stream>(
     inner: &Inner,
     mut stream: I,
     connection: &ConnectionInfo,
-    target: Arc<SharedTarget>,
+    target: watch::Receiver<Arc<Target>>,
     stop: CancellationToken,
 ) {
     let cached = CachedTarget::of(target);
@@ -82,7 +83,7 @@ async fn http2(
     inner: Arc<Inner>,
     stream: TlsStream<TcpStream>,
     connection: ConnectionInfo,
-    target: Arc<SharedTarget>,
+    target: watch::Receiver<Arc<Target>>,
     stop: CancellationToken,
 ) {
     let cached = CachedTarget::of(target);

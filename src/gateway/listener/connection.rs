@@ -1,7 +1,6 @@
 //! Serves one client's connection in HTTP/1 or HTTP/2: requests are validated strictly, and timeouts apply.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::header::{CONNECTION, HOST};
 use axum::http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -20,10 +19,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::frames;
-use super::timeouts::{Action, ConnectionTimeouts, Phase, REST, Stalls, TimedBody};
+use super::timeouts::{Action, ConnectionTimeouts, Phase, REST, Stalls};
 use super::validator::{self, Next};
 use crate::gateway::limits::ConnectionSlot;
 use crate::gateway::request::page;
+use crate::gateway::upstream::body::Reply;
 
 /// The size limit of a request head. Bytes.
 const HEAD_SIZE: u32 = 64 * 1024;
@@ -40,7 +40,7 @@ const ALIVE: Duration = Duration::from_secs(60);
 /// Serves a connection until it ends; a connection that rests is returned, to be served again when data comes. `stalls`
 /// says whether a client may leave a response unread for ever. After `stop`, the request that is being answered is the
 /// last one.
-pub(crate) async fn http1<I, F, R, B>(
+pub(crate) async fn http1<I, F, R>(
     io: I,
     handler: F,
     stalls: Stalls,
@@ -50,8 +50,7 @@ pub(crate) async fn http1<I, F, R, B>(
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R,
-    R: Future<Output = Response<B>>,
-    B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + From<axum::body::Body> + Unpin + 'static,
+    R: Future<Output = Response<Reply>>,
 {
     let timeouts = ConnectionTimeouts::new(stalls, Arc::clone(client));
     let (io, verdicts) = validator::validated(io, timeouts.clone());
@@ -67,12 +66,12 @@ where
             }
             let (next, mut response) = match response {
                 Ok((next, response)) => (next, response.await),
-                Err(why) => (Next::Nothing, page::text(StatusCode::BAD_REQUEST, why).map(B::from)),
+                Err(why) => (Next::Nothing, page::text(StatusCode::BAD_REQUEST, why)),
             };
             if next == Next::Nothing && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| TimedBody::new(body, answering)))
+            Ok::<_, Infallible>(response.map(|body| body.timed(answering)))
         }
     });
     let mut connection = http1::Builder::new()
@@ -92,16 +91,11 @@ where
 }
 
 /// As [`http1()`], for a client that chose HTTP/2. The handler sees its requests like those of HTTP/1.1.
-pub(crate) async fn http2<I, F, R, B>(
-    io: I,
-    handler: F,
-    client: &Arc<ConnectionSlot>,
-    stop: CancellationToken,
-) where
+pub(crate) async fn http2<I, F, R>(io: I, handler: F, client: &Arc<ConnectionSlot>, stop: CancellationToken)
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R,
-    R: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
+    R: Future<Output = Response<Reply>> + Send + 'static,
 {
     let timeouts = ConnectionTimeouts::new(Stalls::End, Arc::clone(client));
     timeouts.at(Phase::Body);
@@ -110,7 +104,7 @@ pub(crate) async fn http2<I, F, R, B>(
         let answering = timeouts.answer();
         name_host(&mut request);
         let response = handler(request);
-        async { Ok::<_, Infallible>(response.await.map(|body| TimedBody::new(body, answering))) }
+        async { Ok::<_, Infallible>(response.await.map(|body| body.timed(answering))) }
     });
     let connection = http2::Builder::new(AtOnce)
         .timer(TokioTimer::new())

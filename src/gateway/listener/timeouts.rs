@@ -5,13 +5,10 @@
 //! limit; a request head that has begun has to be complete soon. Clients without a login get less time than
 //! authenticated ones.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::gateway::limits::{ConnectionSlot, Permit};
@@ -130,7 +127,7 @@ impl ConnectionTimeouts {
         self.state().answering += 1;
         // The gateway takes the permits for its own connections after it knows whether the client is authenticated.
         let busy = if self.0.stalls == Stalls::Stay { self.0.slot.permit(true) } else { None };
-        Answering { timeouts: self.clone(), _busy: busy }
+        Answering { timeouts: self.clone(), _busy: busy, untaken: false }
     }
 
     /// How long this client may send no request.
@@ -167,35 +164,18 @@ impl ConnectionTimeouts {
     }
 }
 
-/// Held while a request is being answered.
+/// Held while a request is being answered, by the body of the response, whose progress it records.
 pub(crate) struct Answering {
     timeouts: ConnectionTimeouts,
     _busy: Option<Permit>,
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        let mut state = self.timeouts.state();
-        state.answering -= 1;
-        state.idle = Instant::now();
-    }
-}
-
-/// A response body whose progress is recorded.
-pub(crate) struct TimedBody<B> {
-    body: B,
-    answering: Answering,
-    /// Whether its last data waits for the client.
+    /// Whether the last data of the response waits for the client.
     untaken: bool,
 }
 
-impl<B> TimedBody<B> {
-    pub(crate) fn new(body: B, answering: Answering) -> Self {
-        Self { body, answering, untaken: false }
-    }
-
-    fn turn(&mut self, client: bool) {
-        let timeouts = &self.answering.timeouts.0;
+impl Answering {
+    /// Records whether the next step is up to the client, which has to take data, or up to the service.
+    pub(crate) fn turn(&mut self, client: bool) {
+        let timeouts = &self.timeouts.0;
         if client {
             timeouts.moved.store(true, Relaxed);
         }
@@ -208,52 +188,37 @@ impl<B> TimedBody<B> {
     }
 }
 
-impl<B> Drop for TimedBody<B> {
+impl Drop for Answering {
     fn drop(&mut self) {
         self.turn(false);
-    }
-}
-
-impl<B: Body + Unpin> Body for TimedBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        self.turn(polled.is_ready());
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let mut state = self.timeouts.state();
+        state.answering -= 1;
+        state.idle = Instant::now();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
+    use axum::body::Body;
+    use futures_util::{StreamExt, stream};
+    use hyper::body::Body as _;
+
     use super::*;
     use crate::gateway::limits::{ConnectionLimits, Peer};
+    use crate::gateway::upstream::body::Reply;
 
     /// A body that gives one frame or none, and never ends.
-    fn once(
-        text: Option<&'static str>,
-    ) -> impl Body<Data = bytes::Bytes, Error = std::convert::Infallible> + Unpin {
-        let frames = futures_util::stream::iter(text.map(|text| Ok(Frame::data(bytes::Bytes::from(text)))));
-        http_body_util::StreamBody::new(futures_util::StreamExt::chain(
-            frames,
-            futures_util::stream::pending(),
-        ))
+    fn once(text: Option<&'static str>, answering: Answering) -> Reply {
+        let frames = stream::iter(text.map(Ok::<_, Infallible>)).chain(stream::pending());
+        Reply::from(Body::from_stream(frames)).timed(answering)
     }
 
-    fn has_frame<B: Body + Unpin>(body: &mut B) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
+    fn has_frame(body: &mut Reply) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
         Pin::new(body).poll_frame(&mut cx).is_ready()
     }
 
@@ -325,12 +290,12 @@ mod tests {
         for (stalls, ends) in [(Stalls::End, true), (Stalls::Stay, false)] {
             let timeouts = timeouts(stalls, true);
             timeouts.at(Phase::Between);
-            let mut silent = TimedBody::new(once(None), timeouts.answer());
+            let mut silent = once(None, timeouts.answer());
             assert!(!has_frame(&mut silent));
             let late = Instant::now() + IDLE * 10;
             assert_eq!(timeouts.check(late), Action::Again(late + HEAD), "the service has to send first");
 
-            let mut untaken = TimedBody::new(once(Some("text")), timeouts.answer());
+            let mut untaken = once(Some("text"), timeouts.answer());
             assert!(has_frame(&mut untaken));
             assert_ne!(
                 timeouts.check(late + IDLE * 2),

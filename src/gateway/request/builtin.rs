@@ -1,7 +1,6 @@
 //! The paths that the gateway itself answers on every port, and the public paths of services: these need no login
 //! because clients request them without one (browsers request manifests, certificate authorities challenges).
 
-use axum::body::Body;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL,
 };
@@ -11,6 +10,7 @@ use serde_json::json;
 
 use super::base::Base;
 use super::page;
+use crate::gateway::upstream::body::Reply;
 use crate::observe::{RouteStatus, Snapshot};
 
 /// Paths with this prefix belong to the gateway, whatever the target of the port is.
@@ -25,7 +25,7 @@ const RESOLVER: &str = "/portal-resolver";
 pub(crate) const READY: &str = "/desktopd/ready";
 
 /// The readiness answer: 200 or 503. Clients with a login (`inside`) also get the reason and the state of each route.
-pub(crate) fn ready(snapshot: &Snapshot, inside: bool) -> Response<Body> {
+pub(crate) fn ready(snapshot: &Snapshot, inside: bool) -> Response<Reply> {
     let status = if snapshot.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut value = json!({ "ready": snapshot.ready });
     if inside {
@@ -39,7 +39,7 @@ pub(crate) fn ready(snapshot: &Snapshot, inside: bool) -> Response<Body> {
 }
 
 /// The answer to a GET that is allowed for all clients and never reaches a service.
-pub(crate) fn open(path: &str, base: &Base) -> Option<Response<Body>> {
+pub(crate) fn open(path: &str, base: &Base) -> Option<Response<Reply>> {
     let response = match path {
         "/desktopd/health" | "/ai-dock/health-check" => page::text(StatusCode::OK, "ok"),
         "/desktopd/gateway.css" => asset("text/css; charset=utf-8", include_str!("../assets/gateway.css")),
@@ -52,7 +52,7 @@ pub(crate) fn open(path: &str, base: &Base) -> Option<Response<Body>> {
 }
 
 /// The answer to a browser's preflight request for the resolver.
-pub(crate) fn preflight(path: &str) -> Option<Response<Body>> {
+pub(crate) fn preflight(path: &str) -> Option<Response<Reply>> {
     (path == RESOLVER).then(|| {
         let mut response = for_any_page(page::text(StatusCode::OK, "ok"));
         for (name, value) in [
@@ -67,7 +67,7 @@ pub(crate) fn preflight(path: &str) -> Option<Response<Body>> {
     })
 }
 
-fn for_any_page(mut response: Response<Body>) -> Response<Body> {
+fn for_any_page(mut response: Response<Reply>) -> Response<Reply> {
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
@@ -91,7 +91,7 @@ pub(crate) fn is_public(path: &str) -> bool {
     challenge || NAMES.contains(&path)
 }
 
-fn asset(kind: &'static str, text: &'static str) -> Response<Body> {
+fn asset(kind: &'static str, text: &'static str) -> Response<Reply> {
     let mut response = page::answer(StatusCode::OK, kind, text);
     // Browsers always ask for it again, so updates take effect; it is cheap to send.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -4,16 +4,18 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::http::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 
 use super::base::Base;
 use super::forwarded::Proxies;
 use super::origin;
 use crate::gateway::limits::ConnectionSlot;
 use crate::gateway::listener::workers::WorkerSlot;
-use crate::gateway::upstream::headers;
-use crate::gateway::upstream::headers::{CF_RAY, SEC_FETCH_MODE};
+use crate::gateway::upstream::headers::{CF_RAY, SEC_FETCH_MODE, has_token};
+use crate::gateway::upstream::target::Target;
 
 /// Connection info: the connection on which a request came.
 #[derive(Clone)]
@@ -38,22 +40,21 @@ pub(crate) struct ConnectionResources {
     pub(crate) _worker: WorkerSlot,
 }
 
-/// The request context: where a request came from, and what kind of request it is.
-pub(crate) struct RequestContext {
-    /// Our port.
-    pub(crate) port: u16,
+/// The request context: where a request came from, what it is for, and what kind of request it is.
+pub(crate) struct RequestContext<'a> {
+    pub(crate) connection: &'a ConnectionInfo,
+    /// What the port serves.
+    pub(crate) target: &'a Target,
     /// The address that the request came from, as far as we know.
     pub(crate) peer: IpAddr,
-    /// The address at the other end of the connection, and the same as text.
-    other_end: (IpAddr, HeaderValue),
     /// Whether it came by https, as the client sees it.
     pub(crate) secure: bool,
     /// The base for links to our own addresses, as the client sees them.
     pub(crate) base: Base,
-    /// The resources of its connection.
-    pub(crate) resources: Arc<ConnectionResources>,
-    /// Whether a browser will show the answer to the user as a page.
-    pub(crate) navigation: bool,
+    /// Whether a browser will show the answer to the user as a page, whatever the method (a form is sent with POST).
+    pub(crate) wants_page: bool,
+    /// The same, and the request only reads: the user opens a page.
+    pub(crate) page: bool,
     /// Whether it came through Cloudflare, which replaces a 502 with its own page. A client that only claims this gets
     /// another status code, and nothing else.
     pub(crate) by_cloudflare: bool,
@@ -61,28 +62,33 @@ pub(crate) struct RequestContext {
     pub(crate) upgrade: Option<HeaderValue>,
 }
 
-impl RequestContext {
-    pub(crate) fn of<B>(request: &Request<B>, connection: &ConnectionInfo, proxies: &Proxies) -> Self {
-        let ConnectionInfo { port, peer, from, tls, resources } = connection.clone();
-        let secure = tls || proxies.says_https(peer, request.headers());
-        let other_end = (peer, from);
-        let peer = proxies.client(peer, request.headers());
-        let navigation = is_navigation(request.method(), request.headers());
-        let upgrade = headers::upgrade(request.version(), request.headers());
-        let by_cloudflare = navigation && is_by_cloudflare(request.headers());
-        let base = Base::new(proxies.prefix(other_end.0, request.headers()), request.uri().path());
-        Self { port, peer, other_end, secure, base, resources, navigation, by_cloudflare, upgrade }
+impl<'a> RequestContext<'a> {
+    pub(crate) fn of<B>(
+        request: &Request<B>,
+        target: &'a Target,
+        connection: &'a ConnectionInfo,
+        proxies: &Proxies,
+    ) -> Self {
+        let (headers, other_end) = (request.headers(), connection.peer);
+        let wants_page = wants_page(headers);
+        let upgrade = upgrade(request.version(), headers);
+        Self {
+            connection,
+            target,
+            peer: proxies.client(other_end, headers),
+            secure: connection.tls || proxies.says_https(other_end, headers),
+            base: Base::new(proxies.prefix(other_end, headers), request.uri().path()),
+            wants_page,
+            page: wants_page && reads(request.method()) && upgrade.is_none(),
+            by_cloudflare: headers.contains_key(CF_RAY),
+            upgrade,
+        }
     }
 
     /// The address that the request came from, as a header value.
     pub(crate) fn from(&self) -> HeaderValue {
-        let (address, text) = &self.other_end;
-        if *address == self.peer { text.clone() } else { text_of(self.peer) }
-    }
-
-    /// Whether the user sees the answer as a page.
-    pub(crate) fn is_page(&self) -> bool {
-        self.navigation && self.upgrade.is_none()
+        let ConnectionInfo { peer, from, .. } = self.connection;
+        if *peer == self.peer { from.clone() } else { text_of(self.peer) }
     }
 
     /// Whether a request with this method may change something.
@@ -107,7 +113,7 @@ pub(crate) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'
         return bad("the address has no path");
     }
     let host = origin::host(headers);
-    if host.is_none() && (headers.contains_key(HOST) || request.version() != axum::http::Version::HTTP_10) {
+    if host.is_none() && (headers.contains_key(HOST) || request.version() != Version::HTTP_10) {
         return bad("a request needs exactly one Host");
     }
     if host.is_some_and(|host| !origin::is_host(host)) {
@@ -134,20 +140,55 @@ pub(crate) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'
     Ok(())
 }
 
-/// Whether the user waits for a page. Current browsers send `Sec-Fetch-Mode`; for all other clients it is enough that
-/// they accept HTML.
-fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
-    matches!(*method, Method::GET | Method::HEAD) && wants_page(headers)
+/// Whether a request with this method asks for something to show.
+pub(crate) fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// Whether the user sees the answer as a page, whatever the method (a form is sent with POST).
-pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
+/// Whether the user sees the answer as a page. Current browsers send `Sec-Fetch-Mode`; for all other clients it is
+/// enough that they accept HTML.
+fn wants_page(headers: &HeaderMap) -> bool {
     let html = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/html"));
     headers.get_all(ACCEPT).iter().any(html)
         && headers.get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
 }
 
-/// Whether a request came through Cloudflare, or claims to.
-pub(crate) fn is_by_cloudflare(headers: &HeaderMap) -> bool {
-    headers.contains_key(CF_RAY)
+/// The protocol that a request asks to switch to. We do not pass on upgrades to HTTP/2 and TLS: requests on such an
+/// upgraded connection would bypass all checks of the gateway.
+fn upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut protocols = headers.get_all(UPGRADE).iter();
+    let protocol = protocols.next()?;
+    let asked = headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
+    let text = protocol.to_str().ok()?.to_ascii_lowercase();
+    let hides =
+        text.split(',').map(str::trim).any(|p| p.is_empty() || p.starts_with("h2") || p.starts_with("tls"));
+    let hides = hides || text.contains("http/");
+    (version == Version::HTTP_11 && asked && !hides && protocols.next().is_none()).then(|| protocol.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderName;
+
+    #[test]
+    fn upgrades_are_recognised() {
+        let map = |pairs: &[(HeaderName, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            headers
+        };
+        let asks = |pairs: &[(HeaderName, &'static str)]| upgrade(Version::HTTP_11, &map(pairs)).is_some();
+        assert!(asks(&[(CONNECTION, "keep-alive, Upgrade"), (UPGRADE, "websocket")]));
+        assert!(!asks(&[(UPGRADE, "websocket")]));
+        assert!(!asks(&[(CONNECTION, "upgrade")]));
+        for hidden in ["h2c", "websocket, h2c", "H2C", "TLS/1.2", "HTTP/2.0", "", "websocket,"] {
+            assert!(!asks(&[(CONNECTION, "upgrade"), (UPGRADE, hidden)]), "{hidden}");
+        }
+        assert!(!asks(&[(CONNECTION, "upgrade"), (UPGRADE, "websocket"), (UPGRADE, "h2c")]));
+        let headers = map(&[(CONNECTION, "upgrade"), (UPGRADE, "websocket")]);
+        assert!(upgrade(Version::HTTP_10, &headers).is_none());
+    }
 }

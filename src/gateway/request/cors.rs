@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use super::origin;
 use crate::gateway::Settings;
 use crate::gateway::auth::Access;
+use crate::gateway::upstream::body::Reply;
 
 /// How long browsers may cache the answer to a preflight request. Seconds.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("600");
@@ -48,7 +49,7 @@ pub(crate) fn grant(settings: &Settings, headers: &HeaderMap) -> Option<Grant> {
 
 /// The answer to a preflight request, by which a browser asks what its page may do. Such a request carries no
 /// credentials; the answer says only what is allowed.
-pub(crate) fn preflight<B>(settings: &Settings, request: &Request<B>) -> Option<Response<Body>> {
+pub(crate) fn preflight<B>(settings: &Settings, request: &Request<B>) -> Option<Response<Reply>> {
     let headers = request.headers();
     let asks = *request.method() == Method::OPTIONS
         && headers.contains_key(ORIGIN)
@@ -56,7 +57,7 @@ pub(crate) fn preflight<B>(settings: &Settings, request: &Request<B>) -> Option<
     if !asks || grant(settings, headers)? == Grant::None {
         return None;
     }
-    let mut response = Response::new(Body::empty());
+    let mut response = Response::new(Reply::from(Body::empty()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     let allowed = response.headers_mut();
     allowed.insert(ACCESS_CONTROL_ALLOW_METHODS, settings.cors_methods.clone());
@@ -68,12 +69,10 @@ pub(crate) fn preflight<B>(settings: &Settings, request: &Request<B>) -> Option<
 /// Whether a page of any origin may make a change: only with a token that the page itself has put into the request.
 /// Basic does not count, because browsers send it automatically.
 pub(crate) fn trusts(settings: &Settings, headers: &HeaderMap, access: Access) -> bool {
-    let bearer = |value: &HeaderValue| value.as_bytes().get(..7).is_some_and(is_bearer);
+    let bearer = |value: &HeaderValue| {
+        value.as_bytes().get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "))
+    };
     settings.any_origin && access == Access::Credentials && headers.get(AUTHORIZATION).is_none_or(bearer)
-}
-
-fn is_bearer(scheme: &[u8]) -> bool {
-    scheme.eq_ignore_ascii_case(b"bearer ")
 }
 
 impl Grant {

@@ -1,65 +1,54 @@
 //! Error pages: users get a page with the error and links to continue, in place of the short answer for programs.
 
-use axum::body::Body;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, UPGRADE};
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 
-use super::base::Base;
-use super::context::{self, ConnectionInfo};
-use super::handler::RequestHandler;
+use super::context::RequestContext;
 use super::{login, origin, page};
+use crate::gateway::state::RequestHandler;
 use crate::gateway::upstream::body::Reply;
 use crate::gateway::upstream::target::Target;
 
 /// The user who will see the answer to a request as a page.
 pub(crate) struct Reader {
-    base: Base,
     /// The address of the portal, if it is known.
     portal: Option<String>,
     /// Whether the user is not logged in, so that the page offers a login.
     outside: bool,
-    by_cloudflare: bool,
 }
 
 impl Reader {
     /// The reader, if a user will see the answer as a page; cheap for all other requests.
     pub(crate) fn of<B>(
         handler: &RequestHandler,
-        connection: &ConnectionInfo,
+        context: &RequestContext<'_>,
         request: &Request<B>,
-    ) -> Option<Box<Self>> {
+    ) -> Option<Self> {
         let headers = request.headers();
         // A WebSocket is no page, and API answers stay as they are even in a browser.
-        if !context::wants_page(headers)
-            || headers.contains_key(UPGRADE)
-            || request.uri().path().starts_with("/api/")
-        {
+        if !context.wants_page || headers.contains_key(UPGRADE) || request.uri().path().starts_with("/api/") {
             return None;
         }
-        let proxies = &handler.settings.proxies;
-        let secure = connection.tls || proxies.says_https(connection.peer, headers);
-        let base = Base::new(proxies.prefix(connection.peer, headers), request.uri().path());
+        let auth = &handler.auth;
         let outside =
-            !handler.auth.is_open(connection.port) && handler.auth.session(headers, secure).is_none();
-        let portal = portal(handler, connection, headers, (secure, &base));
-        let by_cloudflare = context::is_by_cloudflare(headers);
-        Some(Box::new(Self { base, portal, outside, by_cloudflare }))
+            !auth.is_open(context.connection.port) && auth.session(headers, context.secure).is_none();
+        Some(Self { portal: portal(handler, context, headers), outside })
     }
 
     /// The answer for the user: replaces our own errors by a page, and also errors of a service that the browser would
     /// save as a file.
-    pub(crate) fn show(&self, target: &Target, response: Response<Reply>) -> Response<Reply> {
+    pub(crate) fn show(&self, context: &RequestContext<'_>, response: Response<Reply>) -> Response<Reply> {
         let status = response.status();
         if !(status.is_client_error() || status.is_server_error()) {
             return response;
         }
         let said = match response.extensions().get::<page::Said>() {
             Some(page::Said(said)) => said.clone(),
-            None if is_unreadable(target, response.headers()) => String::new(),
+            None if is_unreadable(context.target, response.headers()) => String::new(),
             None => return response,
         };
         let (mut parts, _) = response.into_parts();
-        let page = self.page(target, status, &said).map(Reply::from);
+        let page = self.page(context, status, &said);
         for name in [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_DISPOSITION] {
             parts.headers.remove(name);
         }
@@ -67,25 +56,26 @@ impl Reader {
         for (name, value) in page.headers() {
             parts.headers.insert(name, value.clone());
         }
-        if self.by_cloudflare && status.is_server_error() {
+        if context.by_cloudflare && status.is_server_error() {
             parts.status = StatusCode::OK;
         }
         Response::from_parts(parts, page.into_body())
     }
 
-    fn page(&self, target: &Target, status: StatusCode, said: &str) -> Response<Body> {
+    fn page(&self, context: &RequestContext<'_>, status: StatusCode, said: &str) -> Response<Reply> {
+        let base = &context.base;
         let link = |address: &str, text: &str| {
             format!("<li><a href=\"{}\">{}</a></li>\n", page::escape(address), page::escape(text))
         };
-        let mut ways = match target {
-            Target::Own(_) => link(&self.base.to("/"), "Service portal"),
+        let mut ways = match context.target {
+            Target::Own(_) => link(&base.to("/"), "Service portal"),
             Target::Service(route) => {
                 let portal = self.portal.as_deref().map(|portal| link(portal, "Service portal"));
-                link(&self.base.to(&route.path), &page::plain(&route.title)) + &portal.unwrap_or_default()
+                link(&base.to(&route.path), &page::plain(&route.title)) + &portal.unwrap_or_default()
             }
         };
         if self.outside {
-            ways += &link(&self.base.to(login::PATH), "Log in");
+            ways += &link(&base.to(login::PATH), "Log in");
         }
         let said = match said {
             "" => String::new(),
@@ -96,27 +86,22 @@ impl Reader {
             "<main class=\"card\">\n<h1>{title}</h1>\n{said}<p>You can continue here:</p>\n\
              <ul class=\"ways\">\n{ways}</ul>\n<p class=\"hint\">HTTP {number}</p>\n</main>\n"
         );
-        page::html(status, title, (&self.base, ""), &body)
+        page::html(status, title, (base, ""), &body)
     }
 }
 
 /// The address of the portal: configured, or its port on the same host. Unknown if the client reached us through a
 /// foreign port or path: our own port number would then lead nowhere.
-fn portal(
-    handler: &RequestHandler,
-    connection: &ConnectionInfo,
-    headers: &HeaderMap,
-    (secure, base): (bool, &Base),
-) -> Option<String> {
+fn portal(handler: &RequestHandler, context: &RequestContext<'_>, headers: &HeaderMap) -> Option<String> {
     let snapshot = handler.watch.borrow();
     let own = snapshot.routes.iter().find(|route| route.own && route.problem.is_none())?;
     if let Some(url) = &own.url {
         return (url.starts_with("https://") || url.starts_with("http://")).then(|| url.clone());
     }
     let host = origin::host(headers)?;
-    let name = host.strip_suffix(&format!(":{}", connection.port))?;
-    let scheme = if secure { "https" } else { "http" };
-    base.prefix().is_none().then(|| format!("{scheme}://{name}:{}/", own.port))
+    let name = host.strip_suffix(&format!(":{}", context.connection.port))?;
+    let scheme = if context.secure { "https" } else { "http" };
+    context.base.prefix().is_none().then(|| format!("{scheme}://{name}:{}/", own.port))
 }
 
 /// Whether a browser would save an answer as a file instead of showing it, or has nothing to show.

@@ -14,6 +14,7 @@ use tower_http::services::ServeFile;
 
 use super::base::Base;
 use super::{page, uri};
+use crate::gateway::upstream::body::Reply;
 
 /// Headers for these pages. The pages use their own scripts and styles, so the policy restricts only framing.
 const HEADERS: [(HeaderName, &str); 5] = [
@@ -26,7 +27,12 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Answers a request with a file of `folder`. `/` redirects to `entry`.
-pub(crate) async fn serve(folder: &Path, entry: &str, base: &Base, request: Request<Body>) -> Response<Body> {
+pub(crate) async fn serve(
+    folder: &Path,
+    entry: &str,
+    base: &Base,
+    request: Request<Body>,
+) -> Response<Reply> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = page::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed here");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -41,7 +47,7 @@ pub(crate) async fn serve(folder: &Path, entry: &str, base: &Base, request: Requ
     };
     match ServeFile::new(&file).try_call(request).await {
         Ok(response) => {
-            let mut response = response.map(Body::new);
+            let mut response = response.map(|body| Reply::from(Body::new(body)));
             for (name, value) in HEADERS {
                 response.headers_mut().insert(name, HeaderValue::from_static(value));
             }

@@ -86,9 +86,8 @@ impl Proxies {
     /// before the last address that is not a listed proxy is only a claim of that client.
     fn before(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
-        let lines = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-        let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).collect();
-        for hop in hops.into_iter().rev() {
+        let lines = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|value| value.to_str().ok());
+        for hop in lines.flat_map(|line| line.rsplit(',')) {
             let Some(address) = address(hop.trim()) else { break };
             client = address;
             if !self.lists(client) {

@@ -4,7 +4,6 @@
 //! Invariants: no redirect loops: a client that uses https to a proxy in front of us is not redirected; no cacheable
 //! redirects (no 301, no HSTS), because the same address may belong to another container tomorrow.
 
-use axum::body::Body;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
@@ -14,6 +13,7 @@ use super::context::RequestContext;
 use super::forwarded;
 use super::{builtin, login, origin, page, webrtc};
 use crate::gateway::auth::Auth;
+use crate::gateway::upstream::body::Reply;
 use crate::gateway::upstream::target::Target;
 
 /// The answer to a request that must come by https but did not; `None` if the request may continue. `insists`: https
@@ -21,10 +21,9 @@ use crate::gateway::upstream::target::Target;
 pub(crate) async fn instead<B>(
     auth: &Auth,
     insists: bool,
-    target: &Target,
-    context: &RequestContext,
+    context: &RequestContext<'_>,
     request: &Request<B>,
-) -> Option<Response<Body>> {
+) -> Option<Response<Reply>> {
     let headers = request.headers();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     // Certificate authorities request their challenges by http.
@@ -35,9 +34,8 @@ pub(crate) async fn instead<B>(
     if insists {
         return Some(redirect(context, request));
     }
-    let Target::Service(route) = target else { return None };
-    let page = context.navigation && context.upgrade.is_none();
-    if !page || !route.secure_context || origin::is_loopback(headers) {
+    let Target::Service(route) = context.target else { return None };
+    if !context.page || !route.secure_context || origin::is_loopback(headers) {
         return None;
     }
     let mut address = address(context, request)?;
@@ -55,7 +53,7 @@ pub(crate) async fn instead<B>(
 }
 
 /// The same address by https.
-fn address<B>(context: &RequestContext, request: &Request<B>) -> Option<String> {
+fn address<B>(context: &RequestContext<'_>, request: &Request<B>) -> Option<String> {
     let host = origin::host(request.headers())?;
     // A Host without a port means port 80. That port also speaks TLS; `https://` without a port would mean 443.
     let port = if origin::has_port(host)? { "" } else { ":80" };
@@ -64,7 +62,7 @@ fn address<B>(context: &RequestContext, request: &Request<B>) -> Option<String> 
     Some(format!("https://{host}{port}{prefix}{path}"))
 }
 
-fn redirect<B>(context: &RequestContext, request: &Request<B>) -> Response<Body> {
+fn redirect<B>(context: &RequestContext<'_>, request: &Request<B>) -> Response<Reply> {
     let error = "this port requires https";
     let location = address(context, request).and_then(|address| HeaderValue::try_from(address).ok());
     // A WebSocket follows no redirect.
@@ -76,7 +74,7 @@ fn redirect<B>(context: &RequestContext, request: &Request<B>) -> Response<Body>
     response
 }
 
-fn explain(title: &str, address: &str, webrtc: bool, base: &Base) -> Response<Body> {
+fn explain(title: &str, address: &str, webrtc: bool, base: &Base) -> Response<Reply> {
     let (title, address) = (page::escape(title), page::escape(address));
     let other = format!(
         "<p><a class=\"button second\" id=\"webrtc\" href=\"{}\">Use WebRTC instead</a></p>\n",

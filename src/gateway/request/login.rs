@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::header::{REFERRER_POLICY, RETRY_AFTER, SET_COOKIE};
+use axum::http::header::{REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use serde_json::json;
 
 use super::base::Base;
 use super::context::RequestContext;
 use super::{page, uri};
 use crate::gateway::auth::{Auth, Denied, SessionId, user_problems};
+use crate::gateway::upstream::body::Reply;
+use crate::gateway::upstream::headers::SEC_FETCH_MODE;
 
 /// The path of the login page.
 pub(crate) const PATH: &str = "/desktopd/login";
@@ -32,8 +34,34 @@ pub(crate) fn address(uri: &Uri, base: &Base) -> String {
     }
 }
 
+/// The answer to a request that is not admitted: the login page for users, 401 or 429 for programs.
+pub(crate) fn deny<B>(context: &RequestContext<'_>, denied: Denied, request: &Request<B>) -> Response<Reply> {
+    let browser = request.headers().contains_key(SEC_FETCH_MODE);
+    if let Denied::TooMany(wait) = denied {
+        let error = json!({ "error": "too many attempts; the time to wait is in Retry-After" });
+        let mut response = page::json(StatusCode::TOO_MANY_REQUESTS, &error);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        return response;
+    }
+    // A browser that remembers an old password sends it without being asked; the login page asks for the new one.
+    if context.page && (denied == Denied::Stranger || browser) {
+        return page::redirect(&address(request.uri(), &context.base));
+    }
+    let mut response = page::json(StatusCode::UNAUTHORIZED, &json!({ "error": "a login is needed" }));
+    if !browser {
+        // Browsers get no challenge: background requests of pages would make them show their own login dialog.
+        let challenge = HeaderValue::from_static("Basic realm=\"desktopd\", charset=\"UTF-8\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
 /// GET: shows the form; users who are already logged in are redirected.
-pub(crate) fn show(auth: &Auth, request: &Request<Incoming>, context: &RequestContext) -> Response<Body> {
+pub(crate) fn show(
+    auth: &Auth,
+    request: &Request<Incoming>,
+    context: &RequestContext<'_>,
+) -> Response<Reply> {
     let next = request.uri().query().and_then(|query| uri::field(query, "next")).unwrap_or_default();
     let next = String::from_utf8(next).unwrap_or_default();
     if auth.session(request.headers(), context.secure).is_some() {
@@ -46,10 +74,10 @@ pub(crate) fn show(auth: &Auth, request: &Request<Incoming>, context: &RequestCo
 pub(crate) async fn enter(
     auth: &Auth,
     request: Request<Incoming>,
-    context: &RequestContext,
-) -> Response<Body> {
+    context: &RequestContext<'_>,
+) -> Response<Reply> {
     let browser = auth.browser(request.headers(), context.secure);
-    let slot = &context.resources.slot;
+    let slot = &context.connection.resources.slot;
     let Some(permit) = slot.permit(false) else { return page::crowded() };
     let collected = tokio::time::timeout(FORM_TIME, Limited::new(request.into_body(), FORM).collect()).await;
     let Ok(Ok(collected)) = collected else {
@@ -68,11 +96,8 @@ pub(crate) async fn enter(
     match auth.password(&user, &field("password"), context.peer, browser).await {
         Ok(()) => {
             slot.trust();
-            let mut response = page::redirect(&context.base.to(next));
-            for cookie in auth.log_in(context.secure).into_iter().chain(auth.know_browser(context.secure)) {
-                response.headers_mut().append(SET_COOKIE, cookie);
-            }
-            response
+            let cookies = auth.log_in(context.secure).into_iter().chain(auth.know_browser(context.secure));
+            redirect(context, next, cookies)
         }
         Err(Denied::TooMany(wait)) => {
             let text = format!(
@@ -88,9 +113,18 @@ pub(crate) async fn enter(
 }
 
 /// POST: ends the session.
-pub(crate) async fn leave(auth: &Auth, headers: &HeaderMap, context: &RequestContext) -> Response<Body> {
-    let mut response = page::redirect(&context.base.to(PATH));
-    for cookie in auth.log_out(headers, context.secure).await {
+pub(crate) async fn leave(auth: &Auth, headers: &HeaderMap, context: &RequestContext<'_>) -> Response<Reply> {
+    redirect(context, PATH, auth.log_out(headers, context.secure).await)
+}
+
+/// A redirect to one of our paths, with cookies.
+fn redirect(
+    context: &RequestContext<'_>,
+    path: &str,
+    cookies: impl IntoIterator<Item = HeaderValue>,
+) -> Response<Reply> {
+    let mut response = page::redirect(&context.base.to(path));
+    for cookie in cookies {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
@@ -103,16 +137,13 @@ pub(crate) fn exchange(
     auth: &Auth,
     clean: &str,
     session: Option<SessionId>,
-    context: &RequestContext,
+    context: &RequestContext<'_>,
     crosses: bool,
-) -> Response<Body> {
-    let mut response = page::redirect(&context.base.to(uri::local(clean)));
-    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+) -> Response<Reply> {
     let cookie = if session.is_none() { auth.log_in(context.secure) } else { None };
     let crossing = if crosses { auth.cross() } else { None };
-    for cookie in cookie.into_iter().chain(crossing) {
-        response.headers_mut().append(SET_COOKIE, cookie);
-    }
+    let mut response = redirect(context, uri::local(clean), cookie.into_iter().chain(crossing));
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 
@@ -138,7 +169,7 @@ struct Form<'a> {
     problem: &'a str,
 }
 
-fn form(status: StatusCode, shows: &Form<'_>, base: &Base) -> Response<Body> {
+fn form(status: StatusCode, shows: &Form<'_>, base: &Base) -> Response<Reply> {
     let (next, user, address) =
         (page::escape(shows.next), page::escape(shows.user), page::escape(&base.to(PATH)));
     // If the user name is already filled in, the password has the focus.

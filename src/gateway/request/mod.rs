@@ -1,11 +1,10 @@
 //! One request: who asks, what may answer it, and the answers that are our own.
 
-mod access_log;
+pub(super) mod access_log;
 pub(super) mod base;
 mod builtin;
 pub(super) mod context;
 mod cors;
-mod deny;
 mod errors;
 pub(super) mod files;
 pub mod forwarded;

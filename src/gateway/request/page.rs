@@ -8,6 +8,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::base::Base;
+use crate::gateway::upstream::body::Reply;
 
 /// Content Security Policy: nothing inline, nothing from other origins, no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -31,8 +32,8 @@ pub(crate) fn protect(headers: &mut HeaderMap) {
 }
 
 /// Builds an answer.
-pub(crate) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response<Body> {
-    let mut response = Response::new(body.into());
+pub(crate) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response<Reply> {
+    let mut response = Response::new(Reply::from(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     protect(response.headers_mut());
@@ -50,7 +51,7 @@ pub(crate) fn html(
     title: &str,
     (base, head): (&Base, &str),
     body: &str,
-) -> Response<Body> {
+) -> Response<Reply> {
     let (title, style) = (escape(title), escape(&base.to("/desktopd/gateway.css")));
     let page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -63,13 +64,13 @@ pub(crate) fn html(
 }
 
 /// A plain text answer.
-pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
+pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Reply> {
     let text = text.into();
     said(answer(status, "text/plain; charset=utf-8", text.clone() + "\n"), text)
 }
 
 /// A JSON answer, mostly an error for programs.
-pub(crate) fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
+pub(crate) fn json(status: StatusCode, value: &serde_json::Value) -> Response<Reply> {
     let mut text = value["error"].as_str().unwrap_or_default().to_owned();
     if let Some(reason) = value["reason"].as_str().filter(|reason| !reason.is_empty()) {
         text = format!("{text}: {reason}");
@@ -86,12 +87,12 @@ pub(crate) fn said<B>(mut response: Response<B>, text: String) -> Response<B> {
 }
 
 /// The answer to a request that exceeds the limits.
-pub(crate) fn crowded() -> Response<Body> {
+pub(crate) fn crowded() -> Response<Reply> {
     json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "error": "too many requests at once" }))
 }
 
 /// A redirect to another page of this host, to be requested by GET; see [`Base::to`].
-pub(crate) fn redirect(to: &str) -> Response<Body> {
+pub(crate) fn redirect(to: &str) -> Response<Reply> {
     let mut response = text(StatusCode::SEE_OTHER, "");
     let to = HeaderValue::try_from(to).unwrap_or(HeaderValue::from_static("/"));
     response.headers_mut().insert(LOCATION, to);
@@ -100,18 +101,8 @@ pub(crate) fn redirect(to: &str) -> Response<Body> {
 
 /// Escapes text for markup, also for quoted attributes.
 pub(crate) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    let marks = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&#39;")];
+    marks.iter().fold(text.to_owned(), |text, (mark, name)| text.replace(mark, name))
 }
 
 /// Removes terminal escape sequences (such as colours) and control characters, except tabs.

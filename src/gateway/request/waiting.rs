@@ -6,7 +6,6 @@
 //! Streams that are already open stay open: after a restart of the desktop they continue without a reload.
 
 mod markup;
-mod standing;
 
 use std::convert::Infallible;
 use std::io;
@@ -23,21 +22,19 @@ use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::base::Base;
 use super::page;
 use crate::gateway::upstream::body::Reply;
-use crate::gateway::upstream::connect;
-use crate::gateway::upstream::failed::Failed;
+use crate::gateway::upstream::connect::{self, Failed};
 use crate::logs::{Line, Logs};
 use crate::observe::{Seen, Sight, Snapshot, UnitState, Watch, sight};
 use crate::plan::routes::Route;
 use crate::supervise::Asker;
 pub(crate) use markup::START;
-use markup::{ANYWAY, LINES};
-use standing::Need;
-pub(crate) use standing::Standing;
+use markup::{ANYWAY, LINES, Need, Standing};
 
 /// The path of the event stream.
 pub(crate) const EVENTS: &str = "/desktopd/wait/events";
@@ -51,6 +48,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// Pause between attempts to connect to a service that is ready, while a page waits for it: at first, and at most.
 const RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
+
+const BY_ITSELF: &str = "This page opens it by itself as soon as it answers.";
 
 /// The state of the service behind a route; `None` when requests should be sent to the service. `person`: a user opens
 /// a page, so the result is also a state when the page would show nothing. In that case the requests of programs, and
@@ -95,13 +94,12 @@ fn told(snapshot: &Snapshot, route: &Route, seen: &Seen) -> Standing {
         (Sight::Off, _) => "is not available here",
         (Sight::Starting | Sight::Ready, _) => "is starting",
     };
-    let by_itself = "This page opens it by itself as soon as it answers.";
     let hint = match seen.sight {
         Sight::Off if seen.start.is_empty() => "",
         Sight::Off | Sight::Stopped | Sight::Failed => {
             "It does not start again by itself. When it is started, this page opens it."
         }
-        Sight::Unhealthy | Sight::Starting | Sight::Ready => by_itself,
+        Sight::Unhealthy | Sight::Starting | Sight::Ready => BY_ITSELF,
     };
     let named = |name: &str| {
         seen.text.split(|c: char| !(c.is_alphanumeric() || "-_.".contains(c))).any(|word| word == name)
@@ -141,20 +139,9 @@ pub(crate) fn silent(snapshot: &Snapshot, route: &Route, reason: &str) -> Standi
         );
         (headline, "unknown", reason, "This page opens it if something answers there later.")
     } else {
-        let hint = "This page opens it by itself as soon as it answers.";
-        (format!("{title} does not answer"), "ready", reason.to_owned(), hint)
+        (format!("{title} does not answer"), "ready", reason.to_owned(), BY_ITSELF)
     };
-    Standing {
-        headline,
-        unit: route.unit.clone(),
-        state,
-        reason,
-        since: 0,
-        needs: Vec::new(),
-        hint,
-        start: Vec::new(),
-        anyway: false,
-    }
+    Standing { headline, unit: route.unit.clone(), state, reason, hint, ..Standing::default() }
 }
 
 /// The answer of a service, or an error if there is none within the limit.
@@ -175,10 +162,8 @@ pub(crate) async fn start(
     api: Option<&Router>,
     asker: Asker,
     page: Option<&Base>,
-) -> Response<Body> {
+) -> Response<Reply> {
     let names = sight::look(&watch.borrow(), &route.unit, &route.shows).start;
-    let refused =
-        |status, error: &str| page::json(status, &json!({ "error": error, "service": route.title }));
     let back = page.map(|base| base.to(&route.path));
     if names.is_empty() {
         // The button was pressed twice: the service was already started.
@@ -187,15 +172,15 @@ pub(crate) async fn start(
     let body = Body::from(json!({ "names": names }).to_string());
     let request = Request::post("/api/units/start").header(CONTENT_TYPE, "application/json").body(body);
     let (Some(api), Ok(mut request)) = (api, request) else {
-        return refused(StatusCode::SERVICE_UNAVAILABLE, "the portal has no port, so nothing can be started");
+        let error = "the portal has no port, so nothing can be started";
+        let error = json!({ "error": error, "service": route.title });
+        return page::json(StatusCode::SERVICE_UNAVAILABLE, &error);
     };
     request.extensions_mut().insert(asker);
-    match TowerToHyperService::new(api.clone()).call(request).await {
-        Ok(response) => match back {
-            Some(back) if response.status().is_success() => page::redirect(&back),
-            _ => response,
-        },
-        Err(never) => match never {},
+    let Ok(response) = TowerToHyperService::new(api.clone()).call(request).await;
+    match back {
+        Some(back) if response.status().is_success() => page::redirect(&back),
+        _ => response.map(Reply::from),
     }
 }
 
@@ -206,7 +191,7 @@ pub(crate) fn answer(
     route: &Route,
     logs: &Logs,
     page: Option<&Base>,
-) -> Response<Body> {
+) -> Response<Reply> {
     let mut response = if let Some(base) = page {
         // Without scripts the page reloads itself, unless the user has to start a service first.
         let again = "<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n";
@@ -226,35 +211,25 @@ pub(crate) fn answer(
 }
 
 /// The events for the page: `status`, `lines` (replaces all shown lines), `line` (one more line) and `enter`.
-pub(crate) fn events(route: Arc<Route>, watch: Watch, logs: &Logs) -> Response<Body> {
-    let logs = logs.clone();
-    let follower = Follower {
-        route,
-        watch,
-        logs,
-        live: None,
-        shown: None,
-        followed: None,
-        last: None,
-        entered: false,
-        retry: RETRY,
-    };
+pub(crate) fn events(route: Arc<Route>, watch: Watch, logs: &Logs) -> Response<Reply> {
+    let (logs, retry) = (logs.clone(), RETRY);
+    let follower =
+        Follower { route, watch, logs, followed: None, shown: None, last: None, entered: false, retry };
     let stream = futures_util::stream::unfold(follower, async |mut follower| {
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))
     });
     let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     page::protect(response.headers_mut());
-    response
+    response.map(Reply::from)
 }
 
 struct Follower {
     route: Arc<Route>,
     watch: Watch,
     logs: Logs,
-    /// The service whose log is followed: the one that is the reason.
-    followed: Option<String>,
-    live: Option<tokio::sync::broadcast::Receiver<Line>>,
+    /// The service whose log is followed, which is the one that is the reason, and its lines from now on.
+    followed: Option<(String, Receiver<Line>)>,
     shown: Option<Vec<Line>>,
     last: Option<Standing>,
     entered: bool,
@@ -282,9 +257,10 @@ impl Follower {
                 self.entered = true;
                 return event("enter", &());
             }
+            let followed = &mut self.followed;
             tokio::select! {
                 changed = self.watch.changed() => changed.ok()?,
-                line = next(self.live.as_mut()) => match line {
+                Some(line) = async { Some(followed.as_mut()?.1.recv().await) } => match line {
                     // The page cannot replace a line, so it gets a line only when the line is complete.
                     Ok(line) if line.open => {}
                     Ok(line) => return event("line", &page::plain(&line.text)),
@@ -297,25 +273,16 @@ impl Follower {
             }
         }
     }
-}
 
-impl Follower {
     /// Follows the log of the service that is the reason, or of the route's own service.
     fn follow(&mut self, standing: Option<&Standing>) {
         let unit = standing.map_or(&self.route.unit, |standing| &standing.unit);
         // Following a log would create it, and a route without a unit has no log.
-        if unit.is_empty() || self.followed.as_ref() == Some(unit) {
+        if unit.is_empty() || self.followed.as_ref().is_some_and(|(followed, _)| followed == unit) {
             return;
         }
         let (shown, live) = self.logs.follow(unit, LINES);
-        (self.shown, self.live, self.followed) = (Some(shown), Some(live), Some(unit.clone()));
-    }
-}
-
-async fn next(live: Option<&mut tokio::sync::broadcast::Receiver<Line>>) -> Result<Line, RecvError> {
-    match live {
-        Some(live) => live.recv().await,
-        None => std::future::pending().await,
+        (self.shown, self.followed) = (Some(shown), Some((unit.clone(), live)));
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::BoxError;
 use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::{Method, Request, Response, StatusCode};
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::base::Base;
 use super::page;
+use crate::gateway::upstream::body::Reply;
 use crate::gateway::upstream::connect;
 use crate::plan::routes::{Route, Upstream};
 
@@ -42,7 +43,7 @@ pub(crate) async fn is_on(upstream: &Upstream) -> bool {
 }
 
 /// GET asks the user whether to change the mode; POST changes it and redirects to the stream.
-pub(crate) async fn answer(route: &Route, method: &Method, base: &Base) -> Response<Body> {
+pub(crate) async fn answer(route: &Route, method: &Method, base: &Base) -> Response<Reply> {
     let title = page::escape(&route.title);
     if *method == Method::POST {
         let wish = json!({ "mode": "webrtc" }).to_string();
@@ -50,7 +51,7 @@ pub(crate) async fn answer(route: &Route, method: &Method, base: &Base) -> Respo
         let why = match asked.await {
             Ok(Ok(done)) if done["status"] == "success" => return page::redirect(&base.to(&route.path)),
             Ok(Ok(refused)) => refused["message"].as_str().unwrap_or("the service refuses").to_owned(),
-            Ok(Err(error)) => error,
+            Ok(Err(error)) => error.to_string(),
             Err(_) => "the service takes too long".to_owned(),
         };
         let why = page::escape(&why);
@@ -66,23 +67,19 @@ pub(crate) async fn answer(route: &Route, method: &Method, base: &Base) -> Respo
     page::html(StatusCode::OK, "WebRTC", (base, ""), &body)
 }
 
-async fn ask(upstream: &Upstream, method: Method, path: &str, body: Bytes) -> Result<Value, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let stream = connect::connect(upstream).await.map_err(|error| text(&error))?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| text(&error))?;
+async fn ask(upstream: &Upstream, method: Method, path: &str, body: Bytes) -> Result<Value, BoxError> {
+    let stream = connect::connect(upstream).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header(HOST, "localhost")
         .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(body))
-        .map_err(|error| text(&error))?;
+        .body(Full::new(body))?;
     let exchange = async {
-        let response = sender.send_request(request).await.map_err(|error| text(&error))?;
-        let answer = Limited::new(response.into_body(), ANSWER).collect().await;
-        let answer = answer.map_err(|error| text(&error))?.to_bytes();
-        serde_json::from_slice(&answer).map_err(|error| text(&error))
+        let response = sender.send_request(request).await?;
+        let answer = Limited::new(response.into_body(), ANSWER).collect().await?;
+        Ok(serde_json::from_slice(&answer.to_bytes())?)
     };
     tokio::pin!(exchange);
     tokio::select! {

@@ -8,59 +8,55 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
-use axum::http::{Response, StatusCode};
-use hyper::body::{Frame, Incoming, SizeHint};
+use http_body_util::Either;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::pool::PooledConnection;
 use crate::gateway::auth::SessionGuard;
 use crate::gateway::limits::{ForwardPermit, Permit};
-use crate::gateway::request::page;
+use crate::gateway::listener::timeouts::Answering;
+use crate::gateway::request::access_log::Entry;
 
 /// Bodies up to this size get no session guard: they are sent before a session could be revoked. Bytes.
 const SMALL: u64 = 64 * 1024;
 
-/// The body of an answer.
+/// The body of an answer, and what is held until it was sent.
 pub(crate) struct Reply {
-    source: Source,
+    body: Either<Body, Incoming>,
+    /// The connection that a service's body comes from.
+    pooled: Option<PooledConnection>,
     guard: Option<Guarded>,
+    /// The permit of a request that is forwarded to a service.
+    _forward_permit: Option<ForwardPermit>,
     /// The permit of a request without a login.
     permit: Option<Permit>,
-}
-
-enum Source {
-    Own(Body),
-    Service(Passing),
-}
-
-/// A service's body, and the pooled connection that it comes from.
-struct Passing {
-    body: Incoming,
-    pooled: Option<PooledConnection>,
-    #[expect(dead_code, reason = "held")]
-    forward_permit: ForwardPermit,
-}
-
-impl Drop for Passing {
-    fn drop(&mut self) {
-        use hyper::body::Body as _;
-        if let Some(pooled) = self.pooled.take().filter(|_| self.body.is_end_stream()) {
-            pooled.release();
-        }
-    }
+    /// The line of the access log, which counts what is sent. Boxed, because it is rare.
+    pub(crate) entry: Option<Box<Entry>>,
+    /// Records the progress, on which the connection's timeouts depend.
+    answering: Option<Answering>,
 }
 
 /// The future that completes when the session guard ends, and the guard.
 struct Guarded(Pin<Box<WaitForCancellationFutureOwned>>, #[expect(dead_code, reason = "held")] SessionGuard);
 
 impl Reply {
+    fn new(
+        body: Either<Body, Incoming>,
+        pooled: Option<PooledConnection>,
+        forward_permit: Option<ForwardPermit>,
+    ) -> Self {
+        let (guard, permit, entry, answering) = Default::default();
+        Self { body, pooled, guard, _forward_permit: forward_permit, permit, entry, answering }
+    }
+
     /// A service's answer; its pooled connection is returned to the pool when the whole body has passed.
     pub(crate) fn of_service(
         body: Incoming,
         pooled: Option<PooledConnection>,
         forward_permit: ForwardPermit,
     ) -> Self {
-        Self { source: Source::Service(Passing { body, pooled, forward_permit }), guard: None, permit: None }
+        Self::new(Either::Right(body), pooled, Some(forward_permit))
     }
 
     /// The body, which holds the permit of its request.
@@ -69,11 +65,16 @@ impl Reply {
         self
     }
 
+    /// The body, whose progress is recorded.
+    pub(crate) fn timed(mut self, answering: Answering) -> Self {
+        self.answering = Some(answering);
+        self
+    }
+
     /// The body, cut off with an error when the session guard ends.
-    pub(crate) fn guarded(mut self, guard: impl FnOnce() -> SessionGuard) -> Self {
-        use hyper::body::Body as _;
+    pub(crate) fn guarded(mut self, guard: &SessionGuard) -> Self {
         if self.size_hint().exact().is_none_or(|size| size > SMALL) {
-            let guard = guard();
+            let guard = guard.clone();
             let ended = Box::pin(guard.ended().clone().cancelled_owned());
             self.guard = Some(Guarded(ended, guard));
         }
@@ -83,7 +84,15 @@ impl Reply {
 
 impl From<Body> for Reply {
     fn from(body: Body) -> Self {
-        Self { source: Source::Own(body), guard: None, permit: None }
+        Self::new(Either::Left(body), None, None)
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(pooled) = self.pooled.take().filter(|_| self.body.is_end_stream()) {
+            pooled.release();
+        }
     }
 }
 
@@ -95,33 +104,26 @@ impl hyper::body::Body for Reply {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Some(Guarded(ended, _)) = self.guard.as_mut()
-            && ended.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Some(Err("the session has ended".into())));
+        let ended = self.guard.as_mut().is_some_and(|Guarded(ended, _)| ended.as_mut().poll(cx).is_ready());
+        let polled = if ended {
+            Poll::Ready(Some(Err("the session has ended".into())))
+        } else {
+            Pin::new(&mut self.body).poll_frame(cx)
+        };
+        if let (Some(entry), Poll::Ready(Some(Ok(frame)))) = (&mut self.entry, &polled) {
+            entry.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
         }
-        match &mut self.source {
-            Source::Own(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Source::Service(passing) => Pin::new(&mut passing.body).poll_frame(cx).map_err(Into::into),
+        if let Some(answering) = &mut self.answering {
+            answering.turn(polled.is_ready());
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Own(body) => body.is_end_stream(),
-            Source::Service(passing) => passing.body.is_end_stream(),
-        }
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Own(body) => body.size_hint(),
-            Source::Service(passing) => passing.body.size_hint(),
-        }
+        self.body.size_hint()
     }
-}
-
-/// A short text as our own answer.
-pub(crate) fn own_text(status: StatusCode, text: &str) -> Response<Reply> {
-    page::text(status, text).map(Reply::from)
 }

@@ -28,14 +28,12 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 
 use super::body::Reply;
 use super::connect;
-use super::connect::Connection;
-use super::failed::Failed;
+use super::connect::{Connection, Failed};
 use super::upgrade::{self, Hold};
 use crate::gateway::auth::SessionGuard;
-use crate::gateway::metrics::Upgrade;
-use crate::gateway::request::context::RequestContext;
+use crate::gateway::request::base::Base;
 use crate::gateway::request::{files, page};
-use crate::plan::routes::{Bridge, Route, Upstream};
+use crate::plan::routes::{Bridge, Route};
 
 /// The largest message from the client: keys, mouse, and a clipboard. Bytes.
 const LARGEST: usize = 1024 * 1024;
@@ -59,52 +57,40 @@ const BINARY: &str = "binary";
 /// Why the connection ends; `None` when the client has closed it.
 type Ending = Option<(CloseCode, &'static str)>;
 
-/// Answers a request to a bridged port: the bridge itself, or a file beside it.
+/// Answers a request to a bridged port: the bridge itself, or a file beside it. `hold`: the request was checked as an
+/// upgrade, including its Origin.
 pub(crate) async fn answer(
     bridge: &Bridge,
     route: &Route,
-    request: Request<Incoming>,
-    context: &RequestContext,
-    guard: impl Fn() -> SessionGuard,
-) -> Result<Response<Reply>, Failed> {
-    let upgrades = context.upgrade.is_some();
-    if request.uri().path() == bridge.path {
-        // Only a request that was checked as an upgrade, including its Origin, may become one.
-        if !upgrades {
-            return Ok(refuse("this address speaks WebSocket only").map(Reply::from));
-        }
-        let upgrade = Upgrade::of(&request);
-        let hold = Hold { guard: guard(), resources: Arc::clone(&context.resources), upgrade };
-        return Ok(open(&route.upstream, request, hold).await?.map(Reply::from));
-    }
-    let response = match &bridge.files {
-        Some(folder) if !upgrades => {
-            files::serve(folder, &route.path, &context.base, request.map(Body::new)).await
-        }
-        _ => page::text(StatusCode::NOT_FOUND, "only a WebSocket is served here"),
-    };
-    Ok(response.map(|body| Reply::from(body).guarded(guard)))
-}
-
-async fn open(
-    upstream: &Upstream,
     mut request: Request<Incoming>,
-    hold: Hold,
-) -> Result<Response<Body>, Failed> {
-    let mut response = match create_response_with_body(&request, Body::empty) {
+    base: &Base,
+    hold: Option<Hold>,
+    guard: &SessionGuard,
+) -> Result<Response<Reply>, Failed> {
+    if request.uri().path() != bridge.path {
+        let response = match &bridge.files {
+            Some(folder) if hold.is_none() => {
+                files::serve(folder, &route.path, base, request.map(Body::new)).await
+            }
+            _ => page::text(StatusCode::NOT_FOUND, "only a WebSocket is served here"),
+        };
+        return Ok(response.map(|body| body.guarded(guard)));
+    }
+    let Some(hold) = hold else { return Ok(refuse("this address speaks WebSocket only")) };
+    let mut response = match create_response_with_body(&request, || Reply::from(Body::empty())) {
         Ok(response) => response,
         Err(error) => return Ok(refuse(&error.to_string())),
     };
     if offers_binary(request.headers()) {
         response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BINARY));
     }
-    let service = connect::connect(upstream).await.map_err(Failed::Unreachable)?;
+    let service = connect::connect(&route.upstream).await.map_err(Failed::Unreachable)?;
     let resources = Arc::clone(&hold.resources);
     upgrade::start(resources, carry(hyper::upgrade::on(&mut request), service, hold));
     Ok(response)
 }
 
-fn refuse(why: &str) -> Response<Body> {
+fn refuse(why: &str) -> Response<Reply> {
     let mut response = page::text(StatusCode::UPGRADE_REQUIRED, why);
     for (name, value) in [(UPGRADE, "websocket"), (CONNECTION, "upgrade"), (SEC_WEBSOCKET_VERSION, "13")] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -12,8 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
-use super::connect::dial;
-use super::failed::Failed;
+use super::connect::{Failed, dial};
 use crate::plan::routes::Upstream;
 
 /// Idle time after which we close a connection: shorter than the 5 s of Node, so that the service does not close the
@@ -24,14 +23,12 @@ const IDLE: Duration = Duration::from_secs(3);
 const MOST: usize = 64;
 
 thread_local! {
-    static POOL: Arc<Pool> = Arc::default();
+    static POOL: Pool = Pool::default();
 }
 
 /// One thread's idle connections.
-#[derive(Default)]
-struct Pool {
-    idle: Mutex<Idle>,
-}
+#[derive(Clone, Default)]
+struct Pool(Arc<Mutex<Idle>>);
 
 #[derive(Default)]
 struct Idle {
@@ -45,7 +42,7 @@ type Kept = (SendRequest<Incoming>, Instant);
 
 /// A pooled connection that is in use by a request.
 pub(crate) struct PooledConnection {
-    pool: Arc<Pool>,
+    pool: Pool,
     upstream: Upstream,
     connection: SendRequest<Incoming>,
 }
@@ -69,7 +66,7 @@ impl PooledConnection {
 
 impl Pool {
     fn lock(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the connection that was used last, so that surplus connections stay idle and are closed.
@@ -84,7 +81,7 @@ impl Pool {
 }
 
 /// Closes connections that were idle for too long; ends when none is left.
-async fn sweep(pool: Arc<Pool>) {
+async fn sweep(pool: Pool) {
     loop {
         tokio::time::sleep(IDLE).await;
         let now = Instant::now();
@@ -105,19 +102,19 @@ pub(crate) async fn send(
     upstream: &Upstream,
     mut request: Box<Request<Incoming>>,
 ) -> Result<(Response<Incoming>, PooledConnection), Failed> {
-    let pool = POOL.with(Arc::clone);
-    while let Some(mut connection) = pool.take(upstream) {
+    let pool = POOL.with(Pool::clone);
+    let (response, connection) = loop {
+        let Some(mut connection) = pool.take(upstream) else {
+            let mut connection = Box::pin(dial(upstream, false)).await?;
+            break (connection.send_request(*request).await.map_err(Failed::broken)?, connection);
+        };
         match connection.try_send_request(*request).await {
-            Ok(response) => {
-                return Ok((response, PooledConnection { pool, upstream: upstream.clone(), connection }));
-            }
+            Ok(response) => break (response, connection),
             Err(mut unsent) => match unsent.take_message() {
                 Some(back) => *request = back,
                 None => return Err(Failed::broken(unsent.into_error())),
             },
         }
-    }
-    let mut connection = Box::pin(dial(upstream, false)).await?;
-    let response = connection.send_request(*request).await.map_err(Failed::broken)?;
+    };
     Ok((response, PooledConnection { pool, upstream: upstream.clone(), connection }))
 }

@@ -7,7 +7,6 @@
 use std::io;
 use std::sync::Arc;
 
-use axum::http::header::{CONNECTION, HeaderValue, UPGRADE};
 use axum::http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -18,8 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::connect::{self, Connection};
-use super::failed::Failed;
+use super::connect::{self, Connection, Failed};
 use super::relay::relay;
 use crate::gateway::auth::SessionGuard;
 use crate::gateway::limits::cost;
@@ -42,12 +40,9 @@ pub(crate) struct Hold {
 pub(crate) async fn open(
     route: &Route,
     mut request: Request<Incoming>,
-    protocol: HeaderValue,
     hold: Hold,
 ) -> Result<Response<Incoming>, Failed> {
     let client = hyper::upgrade::on(&mut request);
-    request.headers_mut().insert(UPGRADE, protocol);
-    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     let mut response = connect::dial(&route.upstream, route.rewrite.title_case)
         .await?
         .send_request(request)
@@ -82,13 +77,11 @@ pub(crate) fn start(resources: Arc<ConnectionResources>, upgrade: impl Future<Ou
 }
 
 async fn carry(client: OnUpgrade, service: OnUpgrade, hold: Hold) {
-    let ended = hold.guard.ended().clone();
     // An error here concerns only the two peers, so it is not reported.
     tokio::select! {
         _ = connect_both(client, service, &hold.upgrade) => {}
-        () = ended.cancelled() => {}
+        () = hold.guard.ended().cancelled() => {}
     }
-    drop(hold);
 }
 
 /// Takes the plain connections back from hyper; of its buffers, only the bytes in them are kept.

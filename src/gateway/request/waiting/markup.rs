@@ -1,6 +1,7 @@
-//! The markup of the waiting page. All foreign text in it is escaped.
+//! What the waiting page shows: the state of a service in words, and the markup. All foreign text in it is escaped.
 
-use super::standing::{Need, Standing};
+use serde::Serialize;
+
 use crate::gateway::request::base::Base;
 use crate::gateway::request::page;
 use crate::logs::Logs;
@@ -15,6 +16,35 @@ pub(crate) const START: &str = "/desktopd/wait/start";
 
 /// The query field by which a user opens the service although it is not well.
 pub(super) const ANYWAY: &str = "desktopd-anyway";
+
+/// The state of a service, as the page shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Standing {
+    /// The headline.
+    pub(super) headline: String,
+    /// The service that is the reason.
+    pub(super) unit: String,
+    /// The name of its state.
+    pub(super) state: &'static str,
+    /// The reason for the state.
+    pub(super) reason: String,
+    /// Since when, in milliseconds since the Unix epoch; 0 if unknown or meaningless.
+    pub(super) since: i64,
+    /// The services that it waits for, with their states.
+    pub(super) needs: Vec<Need>,
+    /// What happens next, and whether the user has to do something.
+    pub(super) hint: &'static str,
+    /// The services that the user can start with the button.
+    pub(super) start: Vec<String>,
+    /// Whether the service may have something to show anyway.
+    pub(super) anyway: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Need {
+    pub(super) name: String,
+    pub(super) state: &'static str,
+}
 
 /// The body of the page.
 pub(super) fn body(
