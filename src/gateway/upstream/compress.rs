@@ -5,7 +5,7 @@
 //! another origin, which could guess secrets in the answer from its length (BREACH).
 
 use std::error::Error;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -20,16 +20,13 @@ use flate2::write::GzEncoder;
 use hyper::body::{Body as HttpBody, Frame};
 
 use super::body::Reply;
-use super::headers::SEC_FETCH_SITE;
+use super::headers::{SEC_FETCH_SITE, has_token};
 
 /// Shorter answers gain nothing.
 const SHORTEST: u64 = 1024;
 
 /// Number of compressed bytes after which they are sent without waiting for more.
 const PIECE: usize = 16 * 1024;
-
-/// Compression levels (gzip, zstd) at which compression is about as fast as a network.
-const LEVELS: (u32, i32) = (5, 3);
 
 /// The window of zstd, as a power of two in bytes: it needs this much memory for as long as the answer lasts.
 const WINDOW: u32 = 18;
@@ -94,10 +91,7 @@ pub(crate) fn answer(wish: Wish, mut response: Response<Reply>) -> Response<Repl
     }
     // A cache must not give the answer to a client that cannot decode it.
     response.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
-    match wish {
-        Wish::Coded(coding) => encode(coding, response).map(|body| Reply::from(Body::new(body))),
-        Wish::Off | Wish::Plain => response,
-    }
+    if let Wish::Coded(coding) = wish { encode(coding, response) } else { response }
 }
 
 /// The same for our own answers. Only answers that are the same for all clients are compressed: all other answers may
@@ -109,7 +103,7 @@ pub(crate) fn asset(wish: Wish, response: Response<Reply>) -> Response<Reply> {
 }
 
 /// Whether an answer is uncompressed text and large enough.
-fn is_worth<B: HttpBody>(response: &Response<B>) -> bool {
+fn is_worth(response: &Response<Reply>) -> bool {
     let headers = response.headers();
     let status = response.status();
     let whole = !status.is_informational()
@@ -119,44 +113,47 @@ fn is_worth<B: HttpBody>(response: &Response<B>) -> bool {
         && response.body().size_hint().exact().is_none_or(|size| size >= SHORTEST)
         && headers.get(CONTENT_ENCODING).is_none_or(|coding| coding == "identity")
         && !headers.contains_key(CONTENT_RANGE)
-        && !headers.get_all(CACHE_CONTROL).iter().any(|value| has(value, "no-transform"))
+        && !headers.get_all(CACHE_CONTROL).iter().any(|value| has_token(value, "no-transform"))
         // Checksums of the bytes that the service sent.
         && !headers.keys().any(|name| matches!(name.as_str(), "content-digest" | "digest" | "content-md5"))
 }
 
-fn has(value: &HeaderValue, word: &str) -> bool {
-    value.to_str().is_ok_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
-}
+/// Types besides `text/…`, and besides those that end in `+json` and `+xml`, that compress well.
+const TEXTS: [&str; 13] = [
+    "application/javascript",
+    "application/json",
+    "application/vnd.ms-fontobject",
+    "application/wasm",
+    "application/x-javascript",
+    "application/x-ndjson",
+    "application/xhtml",
+    "application/xml",
+    "font/otf",
+    "font/ttf",
+    "image/bmp",
+    "image/svg+xml",
+    "image/x-icon",
+];
 
 /// Whether a content type compresses well. Event streams are excluded: events are small and must arrive at once.
 fn is_text(kind: &HeaderValue) -> bool {
     let Ok(kind) = kind.to_str() else { return false };
     let kind = kind.split_once(';').map_or(kind, |(kind, _)| kind).trim();
-    let Some((family, kind)) = kind.split_once('/') else { return false };
-    let family = |name: &str| family.eq_ignore_ascii_case(name);
-    let is = |names: &[&str]| names.iter().any(|name| kind.eq_ignore_ascii_case(name));
+    let is = |name: &str| kind.eq_ignore_ascii_case(name);
+    let begins = |with: &str| kind.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
     let suffix = kind.rsplit_once('+').map_or("", |(_, suffix)| suffix);
-    if family("text") {
-        return !is(&["event-stream"]);
-    }
-    if family("application") {
-        let known =
-            ["javascript", "json", "vnd.ms-fontobject", "wasm", "x-javascript", "x-ndjson", "xhtml", "xml"];
-        return is(&known) || ["json", "xml"].iter().any(|of| suffix.eq_ignore_ascii_case(of));
-    }
-    family("image") && is(&["bmp", "svg+xml", "x-icon"]) || family("font") && is(&["ttf", "otf"])
+    let structured = ["json", "xml"].iter().any(|of| suffix.eq_ignore_ascii_case(of));
+    begins("text/") && !is("text/event-stream")
+        || begins("application/") && structured
+        || TEXTS.iter().any(|name| is(name))
 }
 
-fn encode<B>(coding: Coding, response: Response<B>) -> Response<Compressed<B>>
-where
-    B: HttpBody<Data = Bytes>,
-{
-    let size = response.body().size_hint().exact();
-    let mut response = response.map(|body| Compressed {
-        body,
-        encoder: Some(Encoder::new(coding, size)),
-        unsent: false,
-        trailers: None,
+/// The compressed answer. If there is no memory for an encoder, the answer stays as it is.
+fn encode(coding: Coding, response: Response<Reply>) -> Response<Reply> {
+    let Ok(encoder) = coding.encoder(response.body().size_hint().exact()) else { return response };
+    let mut response = response.map(|body| {
+        let body = Compressed { body, encoder: Some(encoder), unsent: false, trailers: None };
+        Reply::from(Body::new(body))
     });
     let headers = response.headers_mut();
     headers.remove(CONTENT_LENGTH);
@@ -175,85 +172,59 @@ where
     response
 }
 
-enum Encoder {
-    Gzip(GzEncoder<Vec<u8>>),
-    Zstd(zstd::Encoder<'static, Vec<u8>>),
-    /// The encoder could not be created.
-    Broken,
+/// Compresses what is written to it into a buffer.
+trait Encoder: Write + Send {
+    fn out(&mut self) -> &mut Vec<u8>;
+
+    fn finish(self: Box<Self>) -> io::Result<Vec<u8>>;
 }
 
-impl Encoder {
-    fn new(coding: Coding, size: Option<u64>) -> Self {
-        match coding {
-            Coding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(LEVELS.0))),
-            Coding::Zstd => {
-                let encoder = zstd::Encoder::new(Vec::new(), LEVELS.1).and_then(|mut encoder| {
-                    encoder.window_log(WINDOW)?;
-                    encoder.set_pledged_src_size(size)?;
-                    Ok(encoder)
-                });
-                encoder.map_or(Self::Broken, Self::Zstd)
+impl Encoder for GzEncoder<Vec<u8>> {
+    fn out(&mut self) -> &mut Vec<u8> {
+        self.get_mut()
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<Vec<u8>> {
+        GzEncoder::finish(*self)
+    }
+}
+
+impl Encoder for zstd::Encoder<'static, Vec<u8>> {
+    fn out(&mut self) -> &mut Vec<u8> {
+        self.get_mut()
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<Vec<u8>> {
+        zstd::Encoder::finish(*self)
+    }
+}
+
+impl Coding {
+    /// An encoder, at a level at which compression is about as fast as a network.
+    fn encoder(self, size: Option<u64>) -> io::Result<Box<dyn Encoder>> {
+        match self {
+            Self::Gzip => Ok(Box::new(GzEncoder::new(Vec::new(), flate2::Compression::new(5)))),
+            Self::Zstd => {
+                let mut encoder = zstd::Encoder::new(Vec::new(), 3)?;
+                encoder.window_log(WINDOW)?;
+                encoder.set_pledged_src_size(size)?;
+                Ok(Box::new(encoder))
             }
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Gzip(encoder) => encoder.write_all(bytes),
-            Self::Zstd(encoder) => encoder.write_all(bytes),
-            Self::Broken => Err(io::ErrorKind::OutOfMemory.into()),
-        }
-    }
-
-    /// Makes all bytes that were written so far decodable for the client.
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Gzip(encoder) => encoder.flush(),
-            Self::Zstd(encoder) => encoder.flush(),
-            Self::Broken => Ok(()),
-        }
-    }
-
-    fn out(&mut self) -> Vec<u8> {
-        match self {
-            Self::Gzip(encoder) => std::mem::take(encoder.get_mut()),
-            Self::Zstd(encoder) => std::mem::take(encoder.get_mut()),
-            Self::Broken => Vec::new(),
-        }
-    }
-
-    fn waiting(&self) -> usize {
-        match self {
-            Self::Gzip(encoder) => encoder.get_ref().len(),
-            Self::Zstd(encoder) => encoder.get_ref().len(),
-            Self::Broken => 0,
-        }
-    }
-
-    fn finish(self) -> io::Result<Vec<u8>> {
-        match self {
-            Self::Gzip(encoder) => encoder.finish(),
-            Self::Zstd(encoder) => encoder.finish(),
-            Self::Broken => Ok(Vec::new()),
         }
     }
 }
 
 /// A body that is compressed while it passes.
-struct Compressed<B> {
-    body: B,
+struct Compressed {
+    body: Reply,
     /// `None` when all was written.
-    encoder: Option<Encoder>,
+    encoder: Option<Box<dyn Encoder>>,
     /// Whether the encoder holds bytes that the client cannot decode yet.
     unsent: bool,
     trailers: Option<HeaderMap>,
 }
 
-impl<B> HttpBody for Compressed<B>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+impl HttpBody for Compressed {
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
 
@@ -271,19 +242,19 @@ where
                 Poll::Pending => {
                     this.unsent = false;
                     encoder.flush()?;
-                    let out = encoder.out();
+                    let out = std::mem::take(encoder.out());
                     return if out.is_empty() { Poll::Pending } else { data(out) };
                 }
                 Poll::Ready(Some(Err(error))) => {
                     this.encoder = None;
-                    return Poll::Ready(Some(Err(error.into())));
+                    return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(bytes) => {
-                        encoder.write(&bytes)?;
+                        encoder.write_all(&bytes)?;
                         this.unsent = true;
-                        if encoder.waiting() >= PIECE {
-                            return data(encoder.out());
+                        if encoder.out().len() >= PIECE {
+                            return data(std::mem::take(encoder.out()));
                         }
                         continue;
                     }
@@ -291,7 +262,7 @@ where
                 },
                 Poll::Ready(None) => {}
             }
-            let out = this.encoder.take().map_or(Ok(Vec::new()), Encoder::finish)?;
+            let out = this.encoder.take().map_or(Ok(Vec::new()), |encoder| encoder.finish())?;
             if !out.is_empty() {
                 return data(out);
             }

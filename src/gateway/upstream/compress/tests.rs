@@ -196,7 +196,7 @@ proptest! {
             let pieces = pieces.into_iter().map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
             Body::from_stream(futures_util::stream::iter(pieces))
         };
-        let sent = encode(coding, Response::new(body)).into_body().collect().now_or_never().unwrap().unwrap();
+        let sent = encode(coding, Response::new(Reply::from(body))).into_body().collect().now_or_never().unwrap().unwrap();
         prop_assert_eq!(decode(coding, &sent.to_bytes()), all);
     }
 }
