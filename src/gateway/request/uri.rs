@@ -1,51 +1,28 @@
 //! Parses addresses and queries: form fields, the token of the cloud provider, the address to return to after a login.
 
+use std::borrow::Cow;
+
 use axum::http::Uri;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// What stays as it is in the value of a query field.
+const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// Undoes percent encoding. `plus`: a `+` means a space, as in forms and queries. Invalid escapes stay unchanged.
 pub fn decode(text: &str, plus: bool) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let escaped = if byte == b'%' { digit(at + 1).zip(digit(at + 2)) } else { None };
-        match escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
-            Some(escaped) => {
-                decoded.push(escaped);
-                at += 2;
-            }
-            None if byte == b'+' && plus => decoded.push(b' '),
-            None => decoded.push(byte),
-        }
-        at += 1;
-    }
-    decoded
+    let spaced = if plus { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
+    percent_decode_str(&spaced).collect()
 }
 
 /// Encodes text as a value in a query.
 pub fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            for half in [byte >> 4, byte & 15] {
-                encoded.extend(char::from_digit(u32::from(half), 16).map(|c| c.to_ascii_uppercase()));
-            }
-        }
-    }
-    encoded
+    utf8_percent_encode(text, &PLAIN).to_string()
 }
 
 /// The value of the first field with this name.
 pub fn field(form: &str, name: &str) -> Option<Vec<u8>> {
-    pairs(form).find(|(key, _)| decode(key, true) == name.as_bytes()).map(|(_, value)| decode(value, true))
-}
-
-fn pairs(form: &str) -> impl Iterator<Item = (&str, &str)> {
-    form.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    let mut pairs = form.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.find(|(key, _)| decode(key, true) == name.as_bytes()).map(|(_, value)| decode(value, true))
 }
 
 /// The address if it leads to a page of this host and port, otherwise `/`. Browsers drop tabs and newlines from
