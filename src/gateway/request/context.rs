@@ -55,8 +55,8 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) wants_page: bool,
     /// The same, and the request only reads: the user opens a page.
     pub(crate) page: bool,
-    /// Whether it came through Cloudflare, which replaces a 502 with its own page. A client that only claims this gets
-    /// another status code, and nothing else.
+    /// Whether a page is asked for through Cloudflare, which replaces a 502 with its own page. A client that only
+    /// claims this gets another status code, and nothing else.
     pub(crate) by_cloudflare: bool,
     /// The protocol that the request asks to switch to.
     pub(crate) upgrade: Option<HeaderValue>,
@@ -80,7 +80,7 @@ impl<'a> RequestContext<'a> {
             base: Base::new(proxies.prefix(other_end, headers), request.uri().path()),
             wants_page,
             page: wants_page && reads(request.method()) && upgrade.is_none(),
-            by_cloudflare: headers.contains_key(CF_RAY),
+            by_cloudflare: wants_page && headers.contains_key(CF_RAY),
             upgrade,
         }
     }
