@@ -31,11 +31,11 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// The entry of a request that has just come.
-    pub(crate) fn begin<B>(logs: &Logs, request: &Request<B>, context: &RequestContext<'_>) -> Box<Self> {
+    pub(crate) fn begin<B>(logs: &Logs, request: &Request<B>, context: &RequestContext<'_>) -> Self {
         // Without the query, which may contain secrets for the service.
         let path = request.uri().path();
         let shown = (0..=path.len().min(LONGEST)).rev().find(|end| path.is_char_boundary(*end)).unwrap_or(0);
-        Box::new(Self {
+        Self {
             logs: logs.clone(),
             began: Instant::now(),
             peer: context.peer,
@@ -45,7 +45,7 @@ impl Entry {
             // This status remains if the client leaves before there is an answer.
             status: StatusCode::REQUEST_TIMEOUT,
             bytes: 0,
-        })
+        }
     }
 }
 

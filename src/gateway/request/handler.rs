@@ -40,7 +40,7 @@ impl RequestHandler {
     ) -> Response<Reply> {
         let context = &RequestContext::of(&request, target, connection, &self.settings.proxies);
         let asks_upgrade = request.headers().contains_key(UPGRADE);
-        let entry = self.settings.access_log.then(|| Entry::begin(&self.logs, &request, context));
+        let entry = self.settings.access_log.then(|| Box::new(Entry::begin(&self.logs, &request, context)));
         let reader = errors::Reader::of(self, context, &request);
         let grant = cors::grant(&self.settings, request.headers());
         // Boxed, because this future is moved through several callers; rarely used branches are boxed as well.

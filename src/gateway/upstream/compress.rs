@@ -262,7 +262,7 @@ impl HttpBody for Compressed {
                 },
                 Poll::Ready(None) => {}
             }
-            let out = this.encoder.take().map_or(Ok(Vec::new()), |encoder| encoder.finish())?;
+            let out = this.encoder.take().map_or(Ok(Vec::new()), Encoder::finish)?;
             if !out.is_empty() {
                 return data(out);
             }
