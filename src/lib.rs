@@ -49,16 +49,17 @@
 //!
 //! A request passes from a client to a service and back:
 //!
-//! 1. `gateway/mod.rs` accepts on the ports that `gateway/listen.rs` opened, `gateway/limits.rs` limits the
-//!    connections, `gateway/workers.rs` gives them to threads, `gateway/carry.rs` tells TLS from http.
-//! 2. `gateway/connection.rs` serves HTTP/1, whose heads `gateway/validator.rs` checks, and HTTP/2, whose frames
-//!    `gateway/frames.rs` counts; `gateway/timeouts.rs` has the time limits.
-//! 3. `gateway/handler.rs` decides: `decide` is the order of all checks, `gateway/auth/admit.rs` says who asks,
-//!    `admitted` checks the origin and removes our credentials, `inside` chooses page or service.
-//! 4. `gateway/handler/service.rs` chooses waiting page or service; `gateway/proxy.rs` changes headers
-//!    (`gateway/headers.rs`, `gateway/rewrite.rs`) and sends the request on a connection of `gateway/pool.rs`.
-//! 5. The answer comes back through `gateway/body.rs`, is compressed by `gateway/compress.rs`, and counted by
-//!    `gateway/metrics.rs`; `observe/metrics.rs` prints all numbers.
+//! 1. `gateway/mod.rs` accepts on the ports that `listener/listen.rs` opened, `limits.rs` limits the connections,
+//!    `listener/workers.rs` gives them to threads, `listener/carry.rs` tells TLS from http (all below `gateway`).
+//! 2. `listener/connection.rs` serves HTTP/1, whose heads `listener/validator.rs` checks, and HTTP/2, whose frames
+//!    `listener/frames.rs` counts; `listener/timeouts.rs` has the time limits.
+//! 3. `request/handler.rs` decides: `decide` is the order of all checks, `auth/admit.rs` says who asks, `admitted`
+//!    checks the origin, `inside` chooses page or service, `service` chooses waiting page or service. What the checks
+//!    need to know about the request is in `request/context.rs`.
+//! 4. `upstream/forward.rs` makes the request into that for the service (`to_service`, after `Auth::strip`), and sends
+//!    it on a connection of `upstream/pool.rs`.
+//! 5. The same file makes the answer into that for the client (`to_client`); `upstream/compress.rs` compresses it.
+//!    `upstream/body.rs` passes its data on; `metrics.rs` counts it; `observe/metrics.rs` prints all numbers.
 //!
 //! The end of a service's process reaches the portal:
 //!
@@ -81,11 +82,11 @@
 //!   files, environment. Defaults of the keys: `config/service.rs`.
 //! - a way to detect that a service is ready: `config/service/ready.rs` parses it, `plan/probes.rs` expands it,
 //!   `supervise/ready.rs` waits for it; a new probe is in `config/service/probe.rs` and `supervise/ready/probe.rs`.
-//! - the login page: `gateway/login.rs`, in the frame of `gateway/page.rs` with `gateway/assets/gateway.css`.
-//! - the page of a service that is starting: `gateway/waiting.rs` and `gateway/waiting/markup.rs`; sentences about
-//!   services: `observe/sight.rs`.
-//! - headers that services get: `gateway/headers.rs` (all services), `gateway/rewrite.rs` (as a service file says),
-//!   `Auth::strip` (our own credentials).
+//! - the login page: `login.rs` in `gateway/request`, in the frame of `page.rs`, with `gateway/assets/gateway.css`.
+//! - the page of a service that is starting: `waiting.rs` and `waiting/markup.rs` in `gateway/request`; sentences
+//!   about services: `observe/sight.rs`.
+//! - headers that services and clients get: `to_service` and `to_client` in `gateway/upstream/forward.rs`; our own
+//!   credentials: `Auth::strip`.
 //! - a command: its words in `cli/args.rs`, its work in a file of `cli`; `desktopd status`: `cli/status.rs`, its first
 //!   line and sentences in `observe/sight.rs`.
 //! - limits of connections, in number and in bytes: `gateway/limits.rs`.

@@ -10,7 +10,7 @@ use axum::http::{Request, StatusCode};
 
 use super::auth::{Auth, Counters};
 use super::limits::ConnectionLimits;
-use super::observed::{Observed, Observer};
+use super::listener::observed::{Observed, Observer};
 use crate::observe::metrics::{self, Family, Number, Open};
 
 /// The path of the metrics, on the portal's port.
@@ -78,7 +78,7 @@ pub(super) fn register_logins(all: &metrics::Metrics, auth: &Auth) {
 }
 
 /// The counters of the answers on one port.
-pub(super) struct Answers {
+pub(crate) struct Answers {
     requests: Arc<Family>,
     port: u16,
     classes: [OnceLock<Number>; CLASSES.len()],

@@ -1,67 +1,28 @@
 //! The authenticating reverse proxy: one listening port for each service and one for our own pages, authentication
 //! before all of them, and a waiting page in place of a service that is not ready.
 //!
-//! Invariants: without a login only the paths in `own` are reachable, unless the configuration opens a port; the first
-//! port answers before anything slow happens; a port that cannot be opened is reported with a message, and the other
-//! ports work. Only the request handler, `handler`, decides about a request.
+//! Invariants: without a login only the paths in `request/builtin.rs` are reachable, unless the configuration opens a
+//! port; the first port answers before anything slow happens; a port that cannot be opened is reported with a message,
+//! and the other ports work. Only `request/handler.rs` decides about a request.
 //!
 //! ```text
-//! listen -> limits -> workers -> carry -> connection (validator, frames, timeouts) -> handler
-//! handler -> context, deny
-//!         -> auth (cookie, header, password, failures, session)
-//!         -> origin, cors
-//!         -> own | login | the portal's router | proxy -> headers, rewrite, pool, body | upgrade -> relay
-//!                                              | bridge -> files | upgrade
-//!                                              | waiting
-//!         -> errors
-//!         -> compress, cors, access_log, metrics
-//! pool, upgrade, bridge, waiting -> connect
+//! listener  listen -> workers -> carry -> connection (validator, frames, timeouts)
+//!    |      (limits counts all connections)
+//! request   handler -> context -> auth -> origin, cors -> builtin, login, waiting, or the portal's router
+//!    |      errors, access_log: the last changes to an answer
+//! upstream  forward -> pool | upgrade -> relay | bridge; then body, compress
 //! ```
 
-mod access_log;
 pub mod auth;
-mod base;
-mod body;
-mod bridge;
-mod carry;
-mod compress;
-mod connect;
-pub(crate) mod connection;
-mod context;
-mod cors;
-mod deny;
-mod errors;
-mod failed;
-mod files;
-pub mod forwarded;
-mod frames;
-mod handler;
-mod headers;
-mod https;
 pub(crate) mod limits;
-pub(crate) mod listen;
-mod login;
+mod listener;
 mod metrics;
 mod network;
-mod observed;
-mod origin;
-mod own;
-pub(crate) mod page;
-mod pool;
-mod proxy;
-mod relay;
-mod rewrite;
+mod request;
 mod settings;
 mod state;
-mod target;
-pub(crate) mod timeouts;
 pub mod tls;
-mod upgrade;
-pub mod uri;
-mod validator;
-mod waiting;
-mod webrtc;
-mod workers;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -69,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -76,14 +38,18 @@ use crate::logs::Logs;
 use crate::observe::Observer;
 use crate::plan::routes::Route;
 use auth::Auth;
-use context::{ConnectionInfo, ConnectionResources};
-use handler::RequestHandler;
 use limits::{ConnectionLimits, Peer};
+use listener::carry;
+use listener::workers::Workers;
+pub(crate) use listener::{connection, listen, timeouts};
 use metrics::Metrics;
+use request::context::{self, ConnectionInfo, ConnectionResources};
+pub(crate) use request::page;
+pub use request::{forwarded, uri};
 pub use settings::Settings;
-use state::{Inner, Port};
-use target::{SharedTarget, Target};
-use workers::Workers;
+use state::{Inner, Port, RequestHandler};
+pub(crate) use upstream::body::Reply;
+use upstream::target::Target;
 
 /// All open ports. Cheap to clone.
 #[derive(Clone)]
@@ -107,18 +73,13 @@ impl Gateway {
         metrics::register_logins(&metrics.all, &auth);
         let watch = observer.watch();
         let handler = RequestHandler { auth, settings, watch, logs, metrics, pages: OnceLock::new() };
-        let (ended, closed) = (stop.clone(), limits.clone());
-        tasks.spawn(async move {
-            tokio::select! {
-                () = closed.give_memory_back() => {}
-                () = ended.cancelled() => {}
-            }
-        });
         let inner = Arc::new(Inner { handler, ports: Mutex::default(), limits, stop, tasks, workers });
-        let closing = Arc::clone(&inner);
+        let shared = Arc::clone(&inner);
         inner.tasks.spawn(async move {
-            closing.stop.cancelled().await;
-            closing.handler.auth.close_all();
+            tokio::select! {
+                () = shared.limits.give_memory_back() => {}
+                () = shared.stop.cancelled() => shared.handler.auth.close_all(),
+            }
         });
         Self { inner }
     }
@@ -138,34 +99,25 @@ impl Gateway {
     /// in `routes`, and leaves the connections of all other ports alone. Returns the ports that could not be opened,
     /// each with a message; a second call tries them again.
     pub async fn set_routes(&self, routes: &[Route]) -> Vec<(u16, String)> {
+        let inner = routes.iter().filter_map(|route| Some((route.inner?, true, route)));
+        let wanted: Vec<_> = routes.iter().map(|route| (route.listen, false, route)).chain(inner).collect();
         self.ports().retain(|number, port| {
-            let pages = matches!(port.target.now(), Target::Own(_));
-            let wants = |route: &Route| {
-                if port.inside { route.inner == Some(*number) } else { route.listen == *number }
-            };
-            let kept = pages || routes.iter().any(wants);
+            let kept = matches!(**port.target.borrow(), Target::Own(_))
+                || wanted.iter().any(|(wanted, inside, _)| wanted == number && *inside == port.inside);
             if !kept {
                 port.stop.cancel();
             }
             kept
         });
-        let mut problems = Vec::new();
-        for (at, route) in routes.iter().enumerate() {
-            if let Some(first) = routes[..at].iter().find(|first| first.listen == route.listen) {
-                let problem = format!("port {} already belongs to {}", route.listen, first.unit);
-                problems.push((route.listen, problem));
-            } else if let Err(problem) = self.open(route.listen, false, Target::of(route)).await {
-                problems.push((route.listen, problem));
-            }
-        }
-        for (at, route) in routes.iter().enumerate() {
-            let Some(port) = route.inner else { continue };
-            let outer = routes.iter().find(|other| other.listen == port);
-            let other = outer.or_else(|| routes[..at].iter().find(|other| other.inner == Some(port)));
-            let opened = match other {
-                Some(other) if other == route => continue,
-                Some(other) => Err(format!("port {port} already belongs to {}", other.unit)),
-                None => self.open(port, true, Target::of(route)).await,
+        let (mut taken, mut problems) = (BTreeMap::new(), Vec::new());
+        for (port, inside, route) in wanted {
+            let first = *taken.entry(port).or_insert(route);
+            let opened = if std::ptr::eq(first, route) && (!inside || route.listen != port) {
+                self.open(port, inside, Target::Service(Arc::new(route.clone()))).await
+            } else if inside && first == route {
+                continue;
+            } else {
+                Err(format!("port {port} already belongs to {}", first.unit))
             };
             problems.extend(opened.err().map(|problem| (port, problem)));
         }
@@ -181,17 +133,18 @@ impl Gateway {
     async fn open(&self, port: u16, inside: bool, target: Target) -> Result<u16, String> {
         let address = if inside { Ipv4Addr::LOCALHOST.into() } else { self.inner.handler.settings.address };
         if let Some(open) = self.ports().get(&port) {
-            let change = |current: &Target| match (current, target) {
-                (Target::Own(_), Target::Service(_)) => Err(format!("port {port} belongs to the portal")),
-                (_, target) => Ok(target),
-            };
-            return open.target.change(change).map(|()| port);
+            if matches!((&**open.target.borrow(), &target), (Target::Own(_), Target::Service(_))) {
+                return Err(format!("port {port} belongs to the portal"));
+            }
+            // Later requests use the new target.
+            open.target.send_replace(Arc::new(target));
+            return Ok(port);
         }
         let listener = listen::bind(SocketAddr::new(address, port)).await?;
         let port = listener.local_addr().map_or(port, |address| address.port());
-        let target = SharedTarget::new(target);
+        let target = watch::Sender::new(Arc::new(target));
         let stop = self.inner.stop.child_token();
-        let serving = serve(Arc::clone(&self.inner), listener, port, Arc::clone(&target), stop.clone());
+        let serving = serve(Arc::clone(&self.inner), listener, port, target.subscribe(), stop.clone());
         self.inner.tasks.spawn(serving);
         self.ports().insert(port, Port { target, inside, stop });
         Ok(port)
@@ -206,7 +159,7 @@ async fn serve(
     inner: Arc<Inner>,
     listener: TcpListener,
     port: u16,
-    target: Arc<SharedTarget>,
+    target: watch::Receiver<Arc<Target>>,
     stop: CancellationToken,
 ) {
     let mut accepting = listen::Accepting::default();
@@ -220,7 +173,7 @@ async fn serve(
         let Ok(stream) = stream.into_std() else { continue };
         let peer = peer.ip().to_canonical();
         let slot = inner.limits.enter(Peer::Address(peer));
-        let (target, stop, shared) = (Arc::clone(&target), stop.clone(), Arc::clone(&inner));
+        let (target, stop, shared) = (target.clone(), stop.clone(), Arc::clone(&inner));
         let answers = Arc::clone(&answers);
         inner.workers.run(&Arc::clone(&slot), move |worker| {
             let resources = Arc::new(ConnectionResources { slot, answers, _worker: worker });

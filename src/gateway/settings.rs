@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::HeaderValue;
 
-use super::{forwarded, tls};
+use super::request::forwarded;
+use super::tls;
 use crate::config::Config;
 
 /// The settings of the gateway.

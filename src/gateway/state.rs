@@ -1,15 +1,32 @@
-//! The state of the gateway: its open ports, and what the connections to all of them share.
+//! The state of the gateway: its open ports, and what all connections and requests share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use axum::Router;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::handler::RequestHandler;
+use super::Settings;
+use super::auth::Auth;
 use super::limits::ConnectionLimits;
-use super::target::SharedTarget;
-use super::workers::Workers;
+use super::listener::workers::Workers;
+use super::metrics::Metrics;
+use super::upstream::target::Target;
+use crate::logs::Logs;
+use crate::observe::Watch;
+
+/// Everything that is needed to handle requests.
+pub(super) struct RequestHandler {
+    pub(super) auth: Auth,
+    pub(super) settings: Settings,
+    pub(super) watch: Watch,
+    pub(super) logs: Logs,
+    pub(super) metrics: Arc<Metrics>,
+    /// The portal's pages and API, once they have a port.
+    pub(super) pages: OnceLock<Router>,
+}
 
 /// What all connections share.
 pub(super) struct Inner {
@@ -23,7 +40,7 @@ pub(super) struct Inner {
 
 /// An open port. Its target can change while the port is open.
 pub(super) struct Port {
-    pub(super) target: Arc<SharedTarget>,
+    pub(super) target: watch::Sender<Arc<Target>>,
     /// Whether it is an additional port that is open on loopback only.
     pub(super) inside: bool,
     pub(super) stop: CancellationToken,

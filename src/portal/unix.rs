@@ -24,7 +24,7 @@ use super::api::ErrorBody;
 use super::control;
 use crate::gateway::limits::{ConnectionLimits, Peer, cost};
 use crate::gateway::timeouts::Stalls;
-use crate::gateway::{connection, listen};
+use crate::gateway::{Reply, connection, listen};
 use crate::supervise::Asker;
 
 /// The rights of a client.
@@ -85,7 +85,12 @@ pub async fn serve_unix(
     connections.wait().await;
 }
 
-async fn answer(router: Router, right: Right, asker: Asker, mut request: Request<Incoming>) -> Response {
+async fn answer(
+    router: Router,
+    right: Right,
+    asker: Asker,
+    mut request: Request<Incoming>,
+) -> Response<Reply> {
     let allowed = match right {
         Right::Change => true,
         Right::Read => {
@@ -96,13 +101,11 @@ async fn answer(router: Router, right: Right, asker: Asker, mut request: Request
     };
     if !allowed {
         let error = "this needs root or the user that the daemon runs as".to_owned();
-        return (StatusCode::FORBIDDEN, Json(ErrorBody { error })).into_response();
+        return (StatusCode::FORBIDDEN, Json(ErrorBody { error })).into_response().map(Reply::from);
     }
     request.extensions_mut().insert(asker);
-    match TowerToHyperService::new(router).call(request.map(Body::new)).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
+    let Ok(response) = TowerToHyperService::new(router).call(request.map(Body::new)).await;
+    response.map(Reply::from)
 }
 
 /// Binds the socket at `path`, in the folder `run`. Fails if another daemon already answers there.

@@ -36,7 +36,7 @@ pub use counters::Counters;
 pub use credentials::{Credentials, Password, password_problems, user_problems};
 pub(crate) use session::SessionGuard;
 
-use super::uri;
+use super::request::uri;
 use crate::state::State;
 use digest::{Key, Keyed};
 use header::Presented;
