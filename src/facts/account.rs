@@ -6,13 +6,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups, getresgid, getresuid};
 
 use crate::sys::launch::Identity;
+use crate::sys::mounts::{Mount, has_mounts, is_on_volume, is_read_only, mounts};
 use crate::sys::read;
-
-use super::workspace::unescaped;
 
 /// A file in the daemon's folder with the reason why the desktop's account could not be made as planned. The `user`
 /// step writes it.
@@ -82,7 +80,7 @@ impl Making {
         if daemon.uid != 0 {
             return Self::default();
         }
-        let mounts = read::kernel_text("/proc/self/mountinfo");
+        let mounts = mounts();
         let trouble = read::text(&run_dir.join(TROUBLE), read::BY_HAND).ok();
         Self {
             fixed: fixed(&mounts),
@@ -92,37 +90,19 @@ impl Making {
                 text => text.to_owned(),
             }),
             devices: devices(Path::new("/")),
-            home_mounted: mounted_at(&mounts).any(|place| place.starts_with(home))
-                || is_on_volume(&mounts, home),
+            home_mounted: has_mounts(home) || is_on_volume(&mounts, home),
             usual: desktop_account(daemon, usual, home).ok(),
         }
     }
 }
 
-/// The mount points, from the kernel's list.
-fn mounted_at(mounts: &str) -> impl Iterator<Item = PathBuf> {
-    mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(|place| unescaped(place).into())
-}
-
-/// Whether a path is on a file system other than the container's own, from the kernel's list.
-pub(super) fn is_on_volume(mounts: &str, path: &Path) -> bool {
-    mounted_at(mounts).any(|place| path.starts_with(&place) && place.parent().is_some())
-}
-
-/// Whether this very path is a mount point.
-pub fn is_mounted(path: &Path) -> bool {
-    let mounts = read::kernel_text("/proc/self/mountinfo");
-    mounted_at(&mounts).any(|place| place == path)
-}
-
 /// Why the files cannot be changed, if so. They are replaced by renaming, which is not possible for a mounted file.
-fn fixed(mounts: &str) -> Option<String> {
-    let on_volume = mounted_at(mounts).find(|place| LISTS.iter().any(|list| Path::new(list) == place));
-    if let Some(list) = on_volume {
-        return Some(format!("{} is mounted, and cannot be replaced", list.display()));
+fn fixed(mounts: &[Mount]) -> Option<String> {
+    let on_volume = mounts.iter().find(|mount| LISTS.iter().any(|list| mount.place == Path::new(list)));
+    if let Some(mount) = on_volume {
+        return Some(format!("{} is mounted, and cannot be replaced", mount.place.display()));
     }
-    let read_only = statvfs("/etc").is_ok_and(|place| place.flags().contains(FsFlags::ST_RDONLY));
-    read_only.then(|| "/etc is on a read-only file system".to_owned())
+    is_read_only(Path::new("/etc")).then(|| "/etc is on a read-only file system".to_owned())
 }
 
 fn devices(root: &Path) -> BTreeMap<u32, String> {
@@ -259,7 +239,7 @@ mod tests {
     #[test]
     fn a_mounted_list_cannot_be_changed() {
         let mounts = "1 0 0:1 / / rw - overlay overlay rw\n2 1 8:1 /w /etc/passwd rw - ext4 /dev/vda rw\n";
-        assert!(fixed(mounts).unwrap().starts_with("/etc/passwd is mounted"));
+        assert!(fixed(&crate::sys::mounts::parse(mounts)).unwrap().starts_with("/etc/passwd is mounted"));
     }
 
     #[test]

@@ -7,6 +7,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::sys::error::chain;
+use crate::sys::http::client;
+
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -71,13 +74,7 @@ impl PublicAddress {
 }
 
 async fn ask(url: &str) -> Result<IpAddr, String> {
-    // The first installed provider stays; all parts of this program install this one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .user_agent(concat!("desktopd/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| chain(&error))?;
+    let client = client(|builder| builder.timeout(PATIENCE))?;
     let told = |error: reqwest::Error| chain(&error.without_url());
     let mut response =
         client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(told)?;
@@ -93,14 +90,6 @@ async fn ask(url: &str) -> Result<IpAddr, String> {
     address
         .filter(|address| !address.is_loopback() && !address.is_unspecified() && !address.is_multicast())
         .ok_or_else(|| format!("\"{}\" is not a public address", text.trim().escape_default()))
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url, header};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::sys::read;
+use crate::sys::error::chain;
+use crate::sys::{http, read};
 
 /// Limits of a download.
 #[derive(Clone, Copy, Debug)]
@@ -163,18 +164,13 @@ fn may_lead(previous: &[Url], next: &Url) -> Result<(), String> {
 }
 
 async fn tries(url: &Url, limits: &Limits) -> Result<Vec<u8>, String> {
-    // Fails if a provider is installed already; it is always this one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::builder()
-        .connect_timeout(limits.connection)
-        .read_timeout(limits.silence)
-        .redirect(Policy::custom(|attempt| match may_lead(attempt.previous(), attempt.url()) {
-            Ok(()) => attempt.follow(),
-            Err(why) => attempt.error(why),
-        }))
-        .user_agent(concat!("desktopd/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| chain(&error))?;
+    let redirects = Policy::custom(|attempt| match may_lead(attempt.previous(), attempt.url()) {
+        Ok(()) => attempt.follow(),
+        Err(why) => attempt.error(why),
+    });
+    let client = http::client(|builder| {
+        builder.connect_timeout(limits.connection).read_timeout(limits.silence).redirect(redirects)
+    })?;
     let mut wait = limits.wait;
     for left in (0..limits.tries).rev() {
         match attempt(&client, url, limits.size).await {
@@ -250,14 +246,6 @@ fn is_distrust(error: &(dyn std::error::Error + 'static)) -> bool {
     // An I/O error may be wrapped in another one, which does not show it as its source.
     let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     inner.is_some_and(|inner| is_distrust(inner))
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[cfg(test)]

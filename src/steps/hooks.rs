@@ -20,7 +20,7 @@ use tokio::net::unix::pipe;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::{Environment, duration};
-use crate::sys::read;
+use crate::sys::{env_file, read};
 
 use super::command::{self, Running};
 use super::{replan, script};
@@ -50,8 +50,8 @@ pub(super) fn run(run_dir: &Path, limit: &str, folders: &[&str]) -> Result<(), S
         eprintln!("{told}");
     }
     let file = run_dir.join("hook-environment");
-    let bytes = environment::bytes(&left);
-    let before = read::bytes(&file, MOST_LEFT).unwrap_or_else(|_| environment::bytes(&began));
+    let bytes = env_file::entries(&left);
+    let before = read::bytes(&file, MOST_LEFT).unwrap_or_else(|_| env_file::entries(&began));
     if bytes != before {
         let own = (nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw());
         script::write(&file, &bytes, 0o600, own).map_err(|error| format!("{}: {error}", file.display()))?;

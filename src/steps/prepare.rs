@@ -9,6 +9,7 @@ use std::path::Path;
 use nix::unistd::{Gid, Uid, chown};
 use rand::RngExt;
 
+use crate::sys::error::unless_missing;
 use crate::sys::read;
 use crate::sys::replace::replace;
 
@@ -30,10 +31,7 @@ pub(super) fn run(runtime_dir: &Path, home: &Path, uid: u32, gid: u32) -> Result
             attempt(folder, shared_folder(folder.as_ref(), mode));
         }
         for file in STALE {
-            match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => attempt(file, Err(error)),
-                _ => {}
-            }
+            attempt(file, fs::remove_file(file).or_else(unless_missing));
         }
     }
     attempt("/etc/machine-id", machine_id("/etc/machine-id".as_ref()));

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
+use crate::sys::error::unless_missing;
 use crate::sys::replace::replace_with;
 
 use super::fetch::{Limits, PAGE, Source};
@@ -133,9 +134,8 @@ pub(super) fn mark(file: &Path) {
 
 /// Removes a marker file.
 pub(super) fn unmark(file: &Path) {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => eprintln!("{}: {error}", file.display()),
-        _ => {}
+    if let Err(error) = fs::remove_file(file).or_else(unless_missing) {
+        eprintln!("{}: {error}", file.display());
     }
 }
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use nix::unistd::User;
 
-use crate::facts::account::is_mounted;
 use crate::facts::ssh_keys::{ENOUGH, Line, line, unescaped};
+use crate::sys::mounts::is_mounted;
 use crate::sys::replace::replace;
 use crate::sys::{read, with_timeout};
 

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::command::{program, run as run_program};
+use crate::sys::error::unless_missing;
 use volume::{Access, Asked, Volume};
 
 /// The file in the workspace that says that the workspace is not a volume.
@@ -113,10 +114,7 @@ fn make(volume: &Volume, acl: bool) -> Result<(), String> {
                 );
             }
         }
-        match fs::remove_file(&warning) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => told(WARNING, Err(error)),
-            _ => {}
-        }
+        told(WARNING, fs::remove_file(&warning).or_else(unless_missing));
     } else {
         told("storage", storage(volume, &access));
         let text = format!(

@@ -6,12 +6,14 @@
 //! descriptors that are listed for it and inherits no others.
 
 pub mod env_file;
-pub mod errno;
+pub mod error;
 pub mod guard;
 pub mod heap;
+pub mod http;
 mod jobs;
 pub mod launch;
 pub mod limits;
+pub mod mounts;
 pub mod notify;
 pub mod print;
 pub mod process;
@@ -23,7 +25,7 @@ pub mod subcommands;
 pub mod terminal;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 use std::{fs, io};
 
@@ -146,6 +148,11 @@ fn run_with_timeout<T: Send + 'static>(
         looks.fetch_sub(1, Ordering::Relaxed);
     }
     looking.ok().and_then(|_| seen.recv_timeout(timeout).ok())
+}
+
+/// Locks a mutex whose data is valid even if a holder of the lock has panicked.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether an error of the system means a temporary shortage of descriptors, processes, memory or disk space.

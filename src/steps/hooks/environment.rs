@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 use crate::steps::command;
+use crate::sys::env_file;
 
 /// Variables of any bytes, by name.
 pub(super) type Variables = BTreeMap<OsString, OsString>;
@@ -17,24 +18,7 @@ const WANTED: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL"];
 
 /// Reads variables in the kernel's format (`/proc/PID/environ`).
 pub(super) fn read(bytes: &[u8]) -> Variables {
-    let entry = |entry: &[u8]| {
-        let at = entry.iter().position(|byte| *byte == b'=')?;
-        let part = |part: &[u8]| OsString::from_vec(part.to_vec());
-        Some((part(&entry[..at]), part(&entry[at + 1..])))
-    };
-    bytes.split(|byte| *byte == 0).filter_map(entry).collect()
-}
-
-/// Writes variables in the same format.
-pub(super) fn bytes(env: &Variables) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (name, value) in env {
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.push(b'=');
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.push(0);
-    }
-    bytes
+    env_file::of_entries(bytes).into_iter().collect()
 }
 
 /// Returns the variables of `left` that services can use, and messages about the rest. `began` is the environment from
@@ -46,7 +30,7 @@ pub(super) fn sane(left: Variables, began: &Variables) -> (Variables, Vec<String
         None => drop(env.remove(name)),
     };
     let mut env = left;
-    env.retain(|name, _| is_name(name.as_bytes()));
+    env.retain(|name, _| env_file::is_name(name));
     for name in OF_THE_SHELL {
         before(&mut env, name.as_ref());
     }
@@ -80,12 +64,6 @@ fn works(env: &Variables) -> Result<(), String> {
     Err(format!("{}; {}", command::told(output.status), said.trim()))
 }
 
-/// Whether this is a valid variable name in a shell; exported functions have other names.
-fn is_name(name: &[u8]) -> bool {
-    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    !name.is_empty() && !name[0].is_ascii_digit() && name.iter().all(word)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +77,7 @@ mod tests {
         let text = b"A=1\0B=\nx=y \xff\0C=\0";
         let env = read(text);
         assert_eq!(env[OsStr::new("B")].as_bytes(), b"\nx=y \xff");
-        assert_eq!(bytes(&env), text);
+        assert_eq!(env_file::entries(&env), text);
         assert_eq!(read(b"no sign\0\0"), Variables::new());
     }
 

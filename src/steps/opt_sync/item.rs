@@ -21,12 +21,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use crate::facts::workspace::has_mounts;
 use crate::steps::workspace::copy::{Copy, MARKER};
 use crate::steps::workspace::leftover::{remove, unfinished};
 use crate::steps::workspace::lock::Lock;
 use crate::steps::workspace::room::{self, Room};
 use crate::steps::workspace::volume::Access;
+use crate::sys::error::unless_missing;
+use crate::sys::mounts::has_mounts;
 use crate::sys::read;
 
 /// In the workspace: the name suffix of an unfinished copy.
@@ -181,10 +182,7 @@ impl Item {
         match renameat_with(CWD, &aside, CWD, &self.source, RenameFlags::EXCHANGE) {
             Ok(()) => {}
             Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOENT) => {
-                match fs::remove_dir_all(&self.source) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-                    _ => {}
-                }
+                fs::remove_dir_all(&self.source).or_else(unless_missing).map_err(failed)?;
                 fs::rename(&aside, &self.source).map_err(failed)?;
             }
             Err(error) => {
