@@ -56,10 +56,7 @@ impl PortalConfig {
 
 /// The text of the file; `None` if it does not exist or is empty.
 pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
-    let text = match read_file::text(path, u64::try_from(LONGEST).unwrap_or(u64::MAX)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text?,
-    };
+    let text = read_file::text(path, u64::try_from(LONGEST).unwrap_or(u64::MAX)).or_else(unless_missing)?;
     Ok(Some(text).filter(|text| !text.trim().is_empty()))
 }
 

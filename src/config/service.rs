@@ -5,6 +5,7 @@ mod health;
 mod limits;
 mod probe;
 mod ready;
+pub mod step;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -24,25 +25,7 @@ pub use health::{Action, Health};
 use probe::PROGRAM;
 pub use probe::Probe;
 pub use ready::Ready;
-
-/// The boot steps that a file may name; the module `steps` does their work.
-pub const STEPS: [&str; 15] = [
-    "boot-script",
-    "desktop-settings",
-    "environment",
-    "hooks",
-    "hotfix",
-    "opt-sync",
-    "prepare",
-    "provisioning",
-    "ssh-keys",
-    "user",
-    "workspace",
-    "workspace-files",
-    "x-cookie",
-    "x-keys",
-    "x-screen",
-];
+pub use step::StepSpec;
 
 /// What a unit runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +34,8 @@ pub enum Run {
     Command(Vec<String>),
     /// A program and its arguments, used literally: no templates.
     Literal(Vec<String>),
-    /// One of this program's own boot steps and its arguments. Templates.
-    Step(Vec<String>),
+    /// One of this program's own boot steps. Templates.
+    Step(StepSpec),
 }
 
 /// The user that runs the process.
@@ -190,20 +173,16 @@ impl Service {
         let before = problems.len();
         let mut file = Reader::new(path, text, problems);
         let command: Option<Vec<String>> = file.get("command", PROGRAM);
-        let step: Option<Vec<String>> = file.get("step", "a list: the name of a boot step and its arguments");
+        let step = StepSpec::read(&mut file);
         let run = match (command, step) {
             (Some(argv), None) if !argv.is_empty() => Some(Run::Command(argv)),
-            (None, Some(step)) if !step.is_empty() => Some(Run::Step(step)),
+            (None, Some(step)) => Some(Run::Step(step)),
             (Some(_), Some(_)) => {
                 file.problem("step", "a service has either `command` or `step`, not both");
                 None
             }
             (Some(_), None) => {
                 file.problem("command", "it is empty; the first text is the program");
-                None
-            }
-            (None, Some(_)) => {
-                file.problem("step", "it is empty; the first text is the step's name");
                 None
             }
             (None, None) => {

@@ -6,10 +6,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups, getresgid, getresuid};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups};
 
 use crate::sys::launch::Identity;
-use crate::sys::mounts::{Mount, has_mounts, is_on_volume, is_read_only, mounts};
+use crate::sys::mounts::{self, Mount};
 use crate::sys::read;
 
 /// A file in the daemon's folder with the reason why the desktop's account could not be made as planned. The `user`
@@ -80,7 +80,7 @@ impl Making {
         if daemon.uid != 0 {
             return Self::default();
         }
-        let mounts = mounts();
+        let mounts = mounts::all();
         let trouble = read::text(&run_dir.join(TROUBLE), read::BY_HAND).ok();
         Self {
             fixed: fixed(&mounts),
@@ -90,7 +90,7 @@ impl Making {
                 text => text.to_owned(),
             }),
             devices: devices(Path::new("/")),
-            home_mounted: has_mounts(home) || is_on_volume(&mounts, home),
+            home_mounted: mounts::any_below(home) || mounts::is_on_volume(&mounts, home),
             usual: desktop_account(daemon, usual, home).ok(),
         }
     }
@@ -98,11 +98,11 @@ impl Making {
 
 /// Why the files cannot be changed, if so. They are replaced by renaming, which is not possible for a mounted file.
 fn fixed(mounts: &[Mount]) -> Option<String> {
-    let on_volume = mounts.iter().find(|mount| LISTS.iter().any(|list| mount.place == Path::new(list)));
-    if let Some(mount) = on_volume {
-        return Some(format!("{} is mounted, and cannot be replaced", mount.place.display()));
+    let mounted = LISTS.iter().find(|list| mounts.iter().any(|mount| mount.at == Path::new(list)));
+    if let Some(list) = mounted {
+        return Some(format!("{list} is mounted, and cannot be replaced"));
     }
-    is_read_only(Path::new("/etc")).then(|| "/etc is on a read-only file system".to_owned())
+    mounts::is_read_only(Path::new("/etc")).then(|| "/etc is on a read-only file system".to_owned())
 }
 
 fn devices(root: &Path) -> BTreeMap<u32, String> {
@@ -160,10 +160,8 @@ fn library(root: &Path) -> Option<PathBuf> {
 
 /// The user and the groups of this process.
 pub fn own_identity() -> Identity {
-    let uid = getresuid().map_or_else(|_| Uid::current(), |ids| ids.effective);
-    let gid = getresgid().map_or_else(|_| Gid::current(), |ids| ids.effective);
-    let groups = getgroups().unwrap_or_default();
-    Identity { uid: uid.as_raw(), gid: gid.as_raw(), groups: groups.into_iter().map(Gid::as_raw).collect() }
+    let groups = getgroups().unwrap_or_default().into_iter().map(Gid::as_raw).collect();
+    Identity { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw(), groups }
 }
 
 /// The desktop's account: the one called `name` if the daemon is root, else the daemon's own account, with `home` as
@@ -239,7 +237,7 @@ mod tests {
     #[test]
     fn a_mounted_list_cannot_be_changed() {
         let mounts = "1 0 0:1 / / rw - overlay overlay rw\n2 1 8:1 /w /etc/passwd rw - ext4 /dev/vda rw\n";
-        assert!(fixed(&crate::sys::mounts::parse(mounts)).unwrap().starts_with("/etc/passwd is mounted"));
+        assert!(fixed(&mounts::parse(mounts)).unwrap().starts_with("/etc/passwd is mounted"));
     }
 
     #[test]

@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
-use crate::sys::mounts::{Mount, mounts};
+use crate::sys::mounts::{self, Mount};
 
 /// The length of an id in the output of the engine's commands.
 const SHORT: usize = 12;
 
 /// The container's id, if it can be known from inside.
 pub fn container_id() -> Option<String> {
-    of_mounts(&mounts()).or_else(|| host().filter(|name| is_id(name, SHORT)))
+    of_mounts(&mounts::all()).or_else(|| host().filter(|name| is_id(name, SHORT)))
 }
 
 /// The machine's host name.
@@ -22,9 +22,8 @@ pub fn host() -> Option<String> {
 /// a folder that is named by the id.
 pub(super) fn of_mounts(mounts: &[Mount]) -> Option<String> {
     const OWN: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
-    let is_own = |mount: &&Mount| OWN.iter().any(|own| mount.place == Path::new(own));
-    let ours = mounts.iter().filter(is_own).map(|mount| mount.from.as_str());
-    let mut names = ours.flat_map(|from| from.split('/'));
+    let ours = mounts.iter().filter(|mount| OWN.iter().any(|own| mount.at == Path::new(own)));
+    let mut names = ours.flat_map(|mount| mount.from.split('/'));
     names.find(|name| is_id(name, 64)).map(|id| id[..SHORT].to_owned())
 }
 
@@ -55,7 +54,7 @@ mod tests {
             (line("/kubelet/pods/1b2c/etc-hosts", "/etc/hosts"), None),
             (String::new(), None),
         ] {
-            assert_eq!(of_mounts(&crate::sys::mounts::parse(&mounts)).as_deref(), expected, "{mounts}");
+            assert_eq!(of_mounts(&mounts::parse(&mounts)).as_deref(), expected, "{mounts}");
         }
     }
 }

@@ -18,8 +18,7 @@ use crate::config::Config;
 use crate::config::env::Mounted;
 use crate::config::service::{Probe, Ready, Run};
 use crate::sys::launch::Identity;
-use crate::sys::mounts::{is_on_volume, is_read_only, mounts};
-use crate::sys::{read, with_timeout};
+use crate::sys::{mounts, read, with_timeout};
 
 pub use account::{Account, Making};
 pub use container::{container_id, host};
@@ -128,8 +127,9 @@ impl Facts {
 /// Why `home` cannot be written, if so. A wrong owner can be corrected, a read-only file system cannot.
 fn home_trouble(home: &Path) -> Option<String> {
     let (home, shown) = (home.to_owned(), home.display());
-    let read_only =
-        with_timeout(move || home.ancestors().find(|folder| folder.exists()).is_some_and(is_read_only));
+    let read_only = with_timeout(move || {
+        home.ancestors().find(|folder| folder.exists()).is_some_and(mounts::is_read_only)
+    });
     match read_only {
         Some(false) => None,
         Some(true) => Some(format!(
@@ -177,10 +177,10 @@ fn in_container(root: &Path) -> bool {
 pub fn instance(config: &Config) -> String {
     let name = config.env.text("CONTAINER_ID").map(str::to_owned).or_else(host);
     let name = name.unwrap_or_else(|| "unknown".to_owned());
-    let mounts = mounts();
+    let mounts = mounts::all();
     let state = &config.places.state;
     let place = state.canonicalize().unwrap_or_else(|_| state.clone());
-    match container::of_mounts(&mounts).filter(|_| !is_on_volume(&mounts, &place)) {
+    match container::of_mounts(&mounts).filter(|_| !mounts::is_on_volume(&mounts, &place)) {
         Some(id) => format!("{name} {id}"),
         None => name,
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::with_timeout;
-use crate::sys::mounts::{Mount, is_on_volume, is_read_only, mount_of, mounts};
+use crate::sys::mounts::{self, Mount};
 
 /// The facts about the workspace that can be found without writing there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Workspace {
     /// Probes `folder`, which always counts as a volume if `forced`. A volume that does not answer is reported as
     /// trouble.
     pub fn probe(folder: &Path, forced: bool) -> Self {
-        let mounts = mounts();
+        let mounts = mounts::all();
         // The mounts are known without access to the volume.
         let unanswered = Self {
             path: folder.to_owned(),
@@ -60,7 +60,7 @@ impl Workspace {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (None, None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let read_only = owner.is_some() && is_read_only(&path);
+        let read_only = owner.is_some() && mounts::is_read_only(&path);
         if read_only {
             trouble = Some(
                 "it is on a read-only file system; mount it without `:ro` to keep work there".to_owned(),
@@ -73,31 +73,28 @@ impl Workspace {
 
 /// The type of the file system of `path`, if it is not the container's own.
 fn volume(mounts: &[Mount], path: &Path, forced: bool) -> Option<String> {
-    mount_of(mounts, path).filter(|_| forced || is_on_volume(mounts, path)).map(|mount| mount.kind.clone())
+    let mount = mounts::of(mounts, path)?;
+    (forced || mount.at != Path::new("/")).then(|| mount.kind.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::mounts::parse;
-
-    const MOUNTS: &str = "1 0 0:1 / / rw - overlay overlay rw\n\
-        2 1 8:1 /w /workspace rw,relatime shared:1 - ext4 /dev/vda rw\n\
-        3 1 0:5 / /my\\040work rw - nfs4 host:/x rw\n\
-        4 2 0:6 / /workspace rw - tmpfs tmpfs rw\n";
 
     #[test]
     fn volumes_are_found_in_the_list_of_mounts() {
+        let mounts = mounts::parse(
+            "1 0 0:1 / / rw - overlay overlay rw\n2 1 8:1 /w /workspace rw,relatime shared:1 - ext4 /dev/vda rw\n",
+        );
         for (path, forced, expected) in [
-            ("/workspace", false, Some("tmpfs")),
-            ("/my work", false, Some("nfs4")),
-            ("/workspace/sub", false, Some("tmpfs")),
+            ("/workspace", false, Some("ext4")),
+            ("/workspace/sub", false, Some("ext4")),
             ("/workspaces", false, None),
             ("/", false, None),
             ("/work", false, None),
             ("/work", true, Some("overlay")),
         ] {
-            assert_eq!(volume(&parse(MOUNTS), Path::new(path), forced).as_deref(), expected, "{path}");
+            assert_eq!(volume(&mounts, Path::new(path), forced).as_deref(), expected, "{path}");
         }
         assert_eq!(volume(&[], Path::new("/work"), true), None);
     }

@@ -40,7 +40,7 @@ pub(super) struct Decision {
 pub(super) fn decide(config: &Config, facts: &Facts) -> Decision {
     let name = &config.env.vars.user_name.0;
     let is_made = config.services.iter().any(|service| {
-        let step = matches!(&service.run, Run::Step(words) if words.first().is_some_and(|word| word == STEP));
+        let step = matches!(&service.run, Run::Step(step) if step.name == STEP);
         step && env_overrides::starts(config, service)
     });
     let mut decision =

@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use crate::config::file::FileSpec;
 use crate::config::listen::ListenSpec;
-use crate::config::service::{Health, Probe, Ready, Run, RunAs, STEPS, Service};
-use crate::config::{Config, Problem, Secret, nearest};
+use crate::config::service::{Health, Probe, Ready, Run, RunAs, Service, StepSpec};
+use crate::config::{Config, Problem, Secret};
 use crate::facts::{Facts, ssh_keys};
 use crate::sys::launch::Listener;
 use crate::sys::subcommands;
@@ -79,7 +81,7 @@ impl<'a> Composer<'a> {
                 self.located("command", argv, service, &mut missing)
             }
             Run::Literal(argv) => self.located("command", argv.clone(), service, &mut missing),
-            Run::Step(words) => step(&words[..], &mut expander),
+            Run::Step(spec) => step(spec, &mut expander),
         };
         unit.stop_command = service.stop_command.as_ref().and_then(|argv| {
             let mut absent = None;
@@ -275,15 +277,34 @@ impl<'a> Composer<'a> {
     }
 }
 
-fn step(words: &[String], expander: &mut Expander<'_>) -> Vec<String> {
-    let words = expander.list("step", words);
-    if let Some(name) = words.first()
-        && !STEPS.contains(&name.as_str())
-    {
-        let hint = nearest(name, STEPS).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
-        expander.problem("step", format!("\"{name}\" is not a boot step{hint}"));
+/// The command line of a step: its name, and its keys as JSON.
+fn step(spec: &StepSpec, expander: &mut Expander<'_>) -> Vec<String> {
+    let before = expander.problems.len();
+    let keys = spec.keys.iter().map(|(key, value)| {
+        let name = format!("step.{key}");
+        (key.clone(), expanded(value, &mut |text| expander.text(&name, text)))
+    });
+    let spec = StepSpec { name: spec.name.clone(), keys: keys.collect() };
+    // A text that could not be expanded is empty, which is no mistake of its own.
+    if expander.problems.len() == before && expander.inapplicable.is_none() {
+        for (key, message) in spec.mistakes() {
+            expander.problem(&format!("step.{key}"), message);
+        }
     }
-    ["/proc/self/exe", subcommands::STEP].map(str::to_owned).into_iter().chain(words).collect()
+    let keys = Value::from(spec.keys).to_string();
+    ["/proc/self/exe", subcommands::STEP, &spec.name, &keys].map(str::to_owned).to_vec()
+}
+
+/// A value with each of its texts expanded.
+fn expanded(value: &Value, expand: &mut impl FnMut(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => expand(text).into(),
+        Value::Array(values) => values.iter().map(|value| expanded(value, expand)).collect(),
+        Value::Object(values) => {
+            values.iter().map(|(key, value)| (key.clone(), expanded(value, expand))).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 fn listen(service: &Service, expander: &mut Expander<'_>) -> Vec<Listener> {

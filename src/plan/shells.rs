@@ -22,7 +22,7 @@ const STEP: &str = "environment";
 /// answer, and these steps repair it.
 pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
     let step = match &service.run {
-        Run::Step(words) if words.first().is_some_and(|step| step == STEP) => return,
+        Run::Step(step) if step.name == STEP => return,
         run => matches!(run, Run::Step(_)),
     };
     if unit.disposition != Disposition::Run {

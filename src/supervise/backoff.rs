@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use crate::plan::Unit;
+
 /// The amount of ready time after which a failure expires.
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -19,6 +21,12 @@ pub(super) struct Patience {
     pub(super) first: Duration,
     /// The longest wait, and how long the unit has to stay ready to count as recovered.
     pub(super) longest: Duration,
+}
+
+impl Patience {
+    pub(super) fn of(unit: &Unit) -> Self {
+        Self { limit: unit.restart_limit, first: unit.restart_delay, longest: unit.restart_delay_max }
+    }
 }
 
 /// What to do about a failure.

@@ -17,7 +17,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     joined.unwrap_or_default()
 }
 
-/// For an operation that needs no file, such as a removal: a missing file is no error.
-pub fn unless_missing(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+/// For an operation that needs no file, such as a removal: a missing file is no error, and has the value of an empty one.
+pub fn unless_missing<T: Default>(error: io::Error) -> io::Result<T> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(T::default()) } else { Err(error) }
 }

@@ -21,7 +21,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::heap;
-use super::jobs::Own;
+use super::jobs::{self, Own};
 use super::launch::{self, Report};
 use super::process::{Stat, below, command_line, processes, signal_all};
 use super::reaper::{self, Role, Stdio3};
@@ -250,7 +250,7 @@ impl Guard {
     fn processes(&self, spare: bool) -> Processes {
         let guard = std::process::id().cast_signed();
         let all = processes();
-        let jobs = if spare { self.own.jobs(guard, &all) } else { BTreeSet::new() };
+        let jobs = if spare { self.own.jobs(guard, &all, jobs::environment) } else { BTreeSet::new() };
         Processes { rest: below(guard, &all).difference(&jobs).copied().collect(), jobs, all }
     }
 

@@ -16,6 +16,21 @@ pub fn client(
     options(builder).build().map_err(|error| super::error::chain(&error))
 }
 
+/// The body of a response; `None` if it is longer than `limit` bytes.
+pub async fn body(mut response: reqwest::Response, limit: u64) -> reqwest::Result<Option<Vec<u8>>> {
+    if response.content_length().is_some_and(|length| length > limit) {
+        return Ok(None);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() as u64 > limit {
+            return Ok(None);
+        }
+    }
+    Ok(Some(body))
+}
+
 /// Sends one request on a connection of its own, which is closed when the answer or this future is dropped.
 pub async fn send<B>(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,

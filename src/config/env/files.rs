@@ -25,6 +25,7 @@ use super::layers::{Layer, Origin};
 use super::names::row;
 use super::unchosen::is_unchosen;
 use crate::config::problem::Problem;
+use crate::sys::error::unless_missing;
 use crate::sys::launch::written_by;
 use crate::sys::replace::replace;
 use crate::sys::{env_file, read, with_timeout};
@@ -254,8 +255,5 @@ fn parsed(path: &Path, bytes: &[u8], told: &mut Vec<Problem>) -> Vec<(OsString, 
 
 /// The content of a file; `None` if it does not exist.
 fn contents(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match read::bytes(path, read::BY_HAND) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        found => found.map(Some),
-    }
+    read::bytes(path, read::BY_HAND).map(Some).or_else(unless_missing)
 }

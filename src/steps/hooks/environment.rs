@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::steps::command;
-use crate::sys::env_file;
+use crate::sys::env_file::is_name;
 
 /// Variables of any bytes, by name.
 pub(super) type Variables = BTreeMap<OsString, OsString>;
@@ -16,11 +16,6 @@ const OF_THE_SHELL: [&str; 5] = ["_", "OLDPWD", "PWD", "SHLVL", "TERM"];
 /// Without these variables most programs do not work.
 const WANTED: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL"];
 
-/// Reads variables in the kernel's format (`/proc/PID/environ`).
-pub(super) fn read(bytes: &[u8]) -> Variables {
-    env_file::of_entries(bytes).into_iter().collect()
-}
-
 /// Returns the variables of `left` that services can use, and messages about the rest. `began` is the environment from
 /// before the scripts.
 pub(super) fn sane(left: Variables, began: &Variables) -> (Variables, Vec<String>) {
@@ -30,7 +25,7 @@ pub(super) fn sane(left: Variables, began: &Variables) -> (Variables, Vec<String
         None => drop(env.remove(name)),
     };
     let mut env = left;
-    env.retain(|name, _| env_file::is_name(name));
+    env.retain(|name, _| is_name(name));
     for name in OF_THE_SHELL {
         before(&mut env, name.as_ref());
     }
@@ -70,15 +65,6 @@ mod tests {
 
     fn variables(pairs: &[(&str, &str)]) -> Variables {
         pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
-    }
-
-    #[test]
-    fn variables_of_any_bytes_survive_reading_and_writing() {
-        let text = b"A=1\0B=\nx=y \xff\0C=\0";
-        let env = read(text);
-        assert_eq!(env[OsStr::new("B")].as_bytes(), b"\nx=y \xff");
-        assert_eq!(env_file::entries(&env), text);
-        assert_eq!(read(b"no sign\0\0"), Variables::new());
     }
 
     #[test]
