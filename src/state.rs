@@ -7,15 +7,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use rand::RngExt;
 
-use crate::sys::read;
+use crate::sys::error::unless_missing;
 use crate::sys::replace::replace_with;
+use crate::sys::{lock, read};
 
 /// The file that says which instance the values belong to. No value may have this name.
 const INSTANCE: &str = "instance";
@@ -64,27 +65,19 @@ impl State {
 
     /// A value, if there is one.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
-        self.get_in(&mut self.lock(), key)
+        self.get_in(&mut lock(&self.values), key)
     }
 
     /// Stores a value. If it cannot be written, it is kept in memory only and the error is returned.
     pub fn set(&self, key: &str, value: Vec<u8>) -> io::Result<()> {
-        self.set_in(&mut self.lock(), key, value)
+        self.set_in(&mut lock(&self.values), key, value)
     }
 
     /// Removes a value.
     pub fn remove(&self, key: &str) -> io::Result<()> {
-        let mut values = self.lock();
+        let mut values = lock(&self.values);
         values.remove(key);
-        match self.path(key).map(fs::remove_file) {
-            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    /// Returns the value. If it is missing, `make` creates it and it is stored.
-    pub fn get_or_insert_with(&self, key: &str, make: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
-        self.valid_or_insert_with(key, |_| true, make)
+        self.path(key).map_or(Ok(()), |path| fs::remove_file(path).or_else(unless_missing))
     }
 
     /// A key of `N` random bytes, which is created once.
@@ -111,7 +104,7 @@ impl State {
         make: impl FnOnce() -> Vec<u8>,
     ) -> Vec<u8> {
         // Under one lock, so that two concurrent callers get the same value.
-        let mut values = self.lock();
+        let mut values = lock(&self.values);
         if let Some(value) = self.get_in(&mut values, key).filter(|value| valid(value)) {
             return value;
         }
@@ -144,10 +137,6 @@ impl State {
         let dir = self.dir.as_ref().filter(|_| plain && !key.is_empty() && key != INSTANCE)?;
         Some(dir.join(key))
     }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
-        self.values.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Prepares the folder: private, writable, and without values of another instance.
@@ -165,10 +154,7 @@ fn claim(dir: &Path, instance: &str) -> io::Result<()> {
         }
     }
     for folder in OF_UNITS.map(|name| dir.join(name)) {
-        match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        fs::remove_dir_all(folder).or_else(unless_missing)?;
     }
     // Written last: after a crash before this line, the next start does all of this again.
     write(&id, instance.as_bytes())

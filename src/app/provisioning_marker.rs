@@ -1,12 +1,12 @@
 //! The provisioning marker: a file by which scripts of the older images see that the machine is still being set up.
 
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
 
 use crate::supervise::{UnitState, UnitStatus};
+use crate::sys::error::unless_missing;
 
 /// The units that set the machine up: the users' own scripts.
 const SCRIPTS: [&str; 4] = ["hotfix", "boot-script", "hooks", "provisioning"];
@@ -54,10 +54,7 @@ impl ProvisioningMarker {
 }
 
 fn remove(file: &Path) {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!("{}: {error}", file.display());
-        }
-        _ => {}
+    if let Err(error) = fs::remove_file(file).or_else(unless_missing) {
+        tracing::warn!("{}: {error}", file.display());
     }
 }

@@ -306,7 +306,7 @@ pub struct Logs {
     pub lines: Option<usize>,
     /// Only lines since then: a time such as 2026-01-31T12:00:00Z, or how long ago, such as 5m
     #[arg(long, value_name = "TIME", value_parser = since)]
-    pub since: Option<Since>,
+    pub since: Option<i64>,
     /// Print JSON, one object per line
     #[arg(long)]
     pub json: bool,
@@ -359,31 +359,17 @@ pub enum Shell {
     Fish,
 }
 
-/// A time, absolute or before now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
-    /// Milliseconds since the Unix epoch.
-    At(i64),
-    /// How long before now.
-    Ago(Duration),
+/// A time, absolute or before now, in milliseconds since the Unix epoch.
+fn since(text: &str) -> Result<i64, String> {
+    since_at(text, jiff::Timestamp::now().as_millisecond())
 }
 
-impl Since {
-    /// In milliseconds since the Unix epoch, if `now` is the present time.
-    pub fn before(self, now: i64) -> i64 {
-        match self {
-            Self::At(at) => at,
-            Self::Ago(ago) => now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
-        }
-    }
-}
-
-fn since(text: &str) -> Result<Since, String> {
+fn since_at(text: &str, now: i64) -> Result<i64, String> {
     if let Some(ago) = crate::config::duration(text) {
-        return Ok(Since::Ago(ago));
+        return Ok(now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)));
     }
     let at = text.parse::<jiff::Timestamp>();
-    at.map(|at| Since::At(at.as_millisecond()))
+    at.map(jiff::Timestamp::as_millisecond)
         .map_err(|_| "it is neither a time such as 2026-01-31T12:00:00Z nor one such as 5m".to_owned())
 }
 

@@ -1,7 +1,5 @@
 //! The commands `start`, `stop` and `restart`, and waiting for their result.
 
-use serde::Serialize;
-
 use crate::config::own;
 use crate::observe::UnitState;
 use crate::portal::api::{Names, Units};
@@ -9,17 +7,8 @@ use crate::supervise::Verb;
 
 use super::args::Change;
 use super::client::Client;
-use super::wait::{Waiting, Way};
-use super::{Failure, code, names, render};
-
-/// The result for one unit.
-#[derive(Serialize)]
-struct End<'a> {
-    name: &'a str,
-    state: UnitState,
-    reason: &'a str,
-    done: bool,
-}
+use super::wait::{End, Waiting};
+use super::{Failure, names, render};
 
 /// Runs one of the commands.
 pub(super) async fn change(client: &Client, verb: Verb, args: &Change, only: bool) -> Result<(), Failure> {
@@ -33,7 +22,8 @@ pub(super) async fn change(client: &Client, verb: Verb, args: &Change, only: boo
         let units = names::resolve(&snapshot, &others, false)?;
         own.into_iter().chain(units.into_iter().map(|unit| unit.name.clone())).collect()
     };
-    let answer = client.verb(verb, Names { names: asked, only }).await?;
+    let path = format!("/api/units/{}", verb.name());
+    let answer: Units = client.post(&path, &Names { names: asked, only }).await?;
     if !args.wait {
         return render::print(args.json, &answer, || said(verb, &answer));
     }
@@ -46,16 +36,8 @@ pub(super) async fn change(client: &Client, verb: Verb, args: &Change, only: boo
     let ended = tokio::time::timeout(args.timeout, follow(client, &mut waiting)).await;
     let late = ended.is_err();
     ended.unwrap_or(Ok(()))?;
-    let done = notes.iter().map(|note| End {
-        name: own::NAMES[0],
-        state: UnitState::Ready,
-        reason: note,
-        done: true,
-    });
-    let others = waiting.ends();
-    let others =
-        others.map(|(name, way, state, reason)| End { name, state, reason, done: way == Some(Way::Done) });
-    let ends: Vec<End<'_>> = done.chain(others).collect();
+    let note = |note| End { name: own::NAMES[0], state: UnitState::Ready, reason: note, done: true };
+    let ends: Vec<End<'_>> = notes.iter().map(|text| note(text.as_str())).chain(waiting.ends()).collect();
     let said = |end: &End<'_>| {
         let colon = if end.reason.is_empty() { "" } else { ": " };
         format!("{} is {}{colon}{}", end.name, end.state.name(), end.reason)
@@ -67,7 +49,7 @@ pub(super) async fn change(client: &Client, verb: Verb, args: &Change, only: boo
     }
     let told: Vec<String> = not_done.iter().map(|end| said(end)).collect();
     let late = if late { format!("not done within {:?}: ", args.timeout) } else { String::new() };
-    Err(Failure::new(code::FAILED, format!("{late}{}", told.join("; "))))
+    Err(Failure::of(format!("{late}{}", told.join("; "))))
 }
 
 /// The accepted request: a line for the units, and one for each action of the daemon itself.
@@ -82,7 +64,7 @@ async fn follow(client: &Client, waiting: &mut Waiting) -> Result<(), Failure> {
     let mut stream = client.stream(&format!("/api/events/stream?since={}", waiting.seen())).await?;
     while !waiting.is_over() {
         match stream.next().await? {
-            None => return Err(Failure::new(code::FAILED, "the daemon has ended")),
+            None => return Err(Failure::of("the daemon has ended")),
             Some((name, data)) if name == "event" => {
                 if let Ok(event) = serde_json::from_str(&data) {
                     waiting.take(&event);

@@ -6,17 +6,14 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::config::Config;
-use crate::config::env::Row;
 use crate::logs::Line;
-use crate::observe::{Event, Snapshot, Timeline};
-use crate::portal::api::{Names, Units};
-use crate::portal::{Changed, Credentials, NewCredentials};
-use crate::supervise::{Replanned, Verb};
+use crate::observe::Snapshot;
+use crate::sys::print;
 
 use super::code;
 
@@ -49,9 +46,9 @@ impl Failure {
         Self { code, message: message.into(), for_root: false }
     }
 
-    /// A failure that only root would not have.
-    pub fn for_root(code: i32, message: impl Into<String>) -> Self {
-        Self { for_root: true, ..Self::new(code, message) }
+    /// A command that failed, and why.
+    pub fn of(message: impl Into<String>) -> Self {
+        Self::new(code::FAILED, message)
     }
 
     /// A failure whose message was printed already.
@@ -66,7 +63,7 @@ impl From<std::io::Error> for Failure {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Self::silent(0);
         }
-        Self::new(code::FAILED, error.to_string())
+        Self::of(error.to_string())
     }
 }
 
@@ -83,78 +80,50 @@ impl Client {
     }
 
     pub(super) async fn status(&self) -> Result<Snapshot, Failure> {
-        self.json(Method::GET, "/api/status", "").await
+        self.get("/api/status").await
     }
 
-    pub(super) async fn credentials(&self) -> Result<Credentials, Failure> {
-        self.json(Method::GET, "/api/credentials", "").await
-    }
-
-    pub(super) async fn environment(&self) -> Result<Vec<Row>, Failure> {
-        self.json(Method::GET, "/api/environment", "").await
-    }
-
-    pub(super) async fn set_credentials(&self, wanted: &NewCredentials) -> Result<Changed, Failure> {
-        let body = serde_json::to_string(wanted).unwrap_or_default();
-        self.json(Method::POST, "/api/credentials", &body).await
-    }
-
-    pub(super) async fn timeline(&self) -> Result<Timeline, Failure> {
-        self.json(Method::GET, "/api/timeline", "").await
-    }
-
+    /// The lines of a log; `path` is its name with the query.
     pub(super) async fn log(&self, path: &str) -> Result<Vec<Line>, Failure> {
-        self.json(Method::GET, &format!("/api/logs/{path}"), "").await
+        self.get(&format!("/api/logs/{path}")).await
     }
 
-    pub(super) async fn events(&self) -> Result<Vec<Event>, Failure> {
-        self.json(Method::GET, "/api/events", "").await
-    }
-
-    pub(super) async fn verb(&self, verb: Verb, names: Names) -> Result<Units, Failure> {
-        let body = serde_json::to_string(&names).unwrap_or_default();
-        self.json(Method::POST, &format!("/api/units/{}", verb.name()), &body).await
-    }
-
+    /// Ends everything.
     pub(super) async fn shutdown(&self) -> Result<(), Failure> {
-        within(PATIENCE, async { checked(self.request(Method::POST, "/api/shutdown", "").await?).await })
-            .await
-            .map(drop)
+        self.whole(PATIENCE, Method::POST, "/api/shutdown", "").await.map(drop)
     }
 
-    pub(super) async fn reload(&self) -> Result<Replanned, Failure> {
-        self.json(Method::POST, "/api/reload", "").await
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        parsed(&self.text(path).await?)
+    }
+
+    /// Sends a request that takes work.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_string(body).unwrap_or_default();
+        parsed(&self.whole(PATIENCE_FOR_WORK, Method::POST, path, &body).await?)
     }
 
     /// Gets a text unchanged.
     pub(super) async fn text(&self, path: &str) -> Result<Bytes, Failure> {
-        within(PATIENCE, async { whole(checked(self.request(Method::GET, path, "").await?).await?).await })
-            .await
+        self.whole(PATIENCE, Method::GET, path, "").await
     }
 
     /// Opens a stream of events.
     pub(super) async fn stream(&self, path: &str) -> Result<Stream, Failure> {
-        let asked = async { checked(self.request(Method::GET, path, "").await?).await };
-        let response = within(PATIENCE, asked).await?;
+        let response = within(PATIENCE, self.request(Method::GET, path, "")).await?;
         Ok(Stream { body: response.into_body(), buffer: Vec::new(), name: String::new() })
     }
 
-    async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: &str) -> Result<T, Failure> {
-        let limit = if method == Method::GET { PATIENCE } else { PATIENCE_FOR_WORK };
-        let asked = async { whole(checked(self.request(method, path, body).await?).await?).await };
-        let bytes = within(limit, asked).await?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| Failure::new(code::FAILED, format!("the daemon's answer is invalid: {error}")))
+    async fn whole(&self, limit: Duration, method: Method, path: &str, body: &str) -> Result<Bytes, Failure> {
+        within(limit, async { whole(self.request(method, path, body).await?).await }).await
     }
 
     async fn request(&self, method: Method, path: &str, body: &str) -> Result<Response<Incoming>, Failure> {
-        let broken = |error: hyper::Error| {
-            Failure::new(code::NOT_RUNNING, format!("the daemon does not answer: {error}"))
-        };
         let stream = self.connect().await?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -162,7 +131,10 @@ impl Client {
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
             .map_err(|error| Failure::new(code::USAGE, error.to_string()))?;
-        sender.send_request(request).await.map_err(broken)
+        let response = crate::sys::http::send(stream, request).await.map_err(|error| {
+            Failure::new(code::NOT_RUNNING, format!("the daemon does not answer: {error}"))
+        })?;
+        checked(response).await
     }
 
     async fn connect(&self) -> Result<UnixStream, Failure> {
@@ -180,7 +152,8 @@ impl Client {
         let trouble = trouble.join("; ");
         if denied {
             let why = "this needs root or the desktop's user";
-            return Err(Failure::for_root(code::NOT_RUNNING, format!("{why} ({trouble})")));
+            let failure = Failure::new(code::NOT_RUNNING, format!("{why} ({trouble})"));
+            return Err(Failure { for_root: true, ..failure });
         }
         Err(Failure::new(code::NOT_RUNNING, format!("the daemon does not run here ({trouble})")))
     }
@@ -193,6 +166,11 @@ async fn within<T>(limit: Duration, asked: impl Future<Output = Result<T, Failur
     })
 }
 
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Failure::of(format!("the daemon's answer is invalid: {error}")))
+}
+
 /// The whole body of an answer.
 async fn whole(response: Response<Incoming>) -> Result<Bytes, Failure> {
     let body = Limited::new(response.into_body(), LARGEST).collect().await;
@@ -202,7 +180,7 @@ async fn whole(response: Response<Incoming>) -> Result<Bytes, Failure> {
         } else {
             error.to_string()
         };
-        Failure::new(code::FAILED, why)
+        Failure::of(why)
     })
 }
 
@@ -217,7 +195,7 @@ async fn checked(response: Response<Incoming>) -> Result<Response<Incoming>, Fai
     let told = told.and_then(|body| body["error"].as_str().map(str::to_owned));
     let told = told.unwrap_or_else(|| format!("the daemon answered {status}"));
     let for_root = status == StatusCode::FORBIDDEN;
-    Err(Failure { for_root, ..Failure::new(code::FAILED, told) })
+    Err(Failure { for_root, ..Failure::of(told) })
 }
 
 /// A stream of server-sent events.
@@ -228,6 +206,24 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// Passes each value whose event has this name to `take`, until the daemon ends the stream.
+    pub(super) async fn each<T: DeserializeOwned>(
+        mut self,
+        wanted: &str,
+        mut take: impl FnMut(T) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        while let Some((name, data)) = self.next().await? {
+            match serde_json::from_str(&data) {
+                Ok(value) if name == wanted => take(value)?,
+                _ if name == "lost" => {
+                    print::error(&format!("desktopd: {data} {wanted}s came too fast and are left out"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Name and data of the next event; `None` when the daemon has ended the stream.
     pub(super) async fn next(&mut self) -> Result<Option<(String, String)>, Failure> {
         loop {
@@ -244,16 +240,13 @@ impl Stream {
             match self.body.frame().await {
                 None => return Ok(None),
                 Some(Ok(_)) if self.buffer.len() > LARGEST_EVENT => {
-                    return Err(Failure::new(code::FAILED, "an event of the daemon is too large"));
+                    return Err(Failure::of("an event of the daemon is too large"));
                 }
                 Some(Ok(frame)) => {
                     self.buffer.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
                 }
                 Some(Err(error)) => {
-                    return Err(Failure::new(
-                        code::FAILED,
-                        format!("lost the connection to the daemon: {error}"),
-                    ));
+                    return Err(Failure::of(format!("lost the connection to the daemon: {error}")));
                 }
             }
         }

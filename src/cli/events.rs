@@ -6,11 +6,10 @@ use crate::observe::{UnitChange, timeline};
 use super::args::{Events, Timeline};
 use super::client::Client;
 use super::{Failure, Screen, render};
-use crate::sys::print::error;
 
 /// The command `events`.
 pub(super) async fn events(client: &Client, args: &Events, screen: Screen) -> Result<(), Failure> {
-    let known = client.events().await?;
+    let known: Vec<Event> = client.get("/api/events").await?;
     let print = |event: &Event| render::print_line(args.json, event, || line(event, screen));
     known.iter().skip(known.len().saturating_sub(args.lines)).try_for_each(print)?;
     if !args.follow {
@@ -18,15 +17,8 @@ pub(super) async fn events(client: &Client, args: &Events, screen: Screen) -> Re
     }
     // The stream begins after the last event of the list, so that no event is missed.
     let seen = known.last().map_or(0, |event| event.seq);
-    let mut stream = client.stream(&format!("/api/events/stream?since={seen}")).await?;
-    while let Some((name, data)) = stream.next().await? {
-        match (name.as_str(), serde_json::from_str(&data)) {
-            ("event", Ok(event)) => print(&event)?,
-            ("lost", _) => error(&format!("desktopd: {data} events came too fast and are left out")),
-            _ => {}
-        }
-    }
-    Ok(())
+    let stream = client.stream(&format!("/api/events/stream?since={seen}")).await?;
+    stream.each("event", |event| print(&event)).await
 }
 
 fn line(event: &Event, screen: Screen) -> String {
@@ -52,7 +44,7 @@ pub(super) async fn timeline(client: &Client, args: &Timeline, screen: Screen) -
         crate::sys::print::data(&picture)?;
         return Ok(());
     }
-    let chart = client.timeline().await?;
+    let chart = client.get("/api/timeline").await?;
     render::print(args.json, &chart, || timeline::text(&chart, screen.width, screen.colours))
 }
 

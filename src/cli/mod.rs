@@ -23,7 +23,8 @@ use crate::config::Config;
 pub use args::{Args, Command, as_root};
 pub use client::Failure;
 
-use crate::supervise::Verb;
+use crate::supervise::{Replanned, Verb};
+use crate::sys::print;
 use client::Client;
 use screen::Screen;
 
@@ -50,10 +51,10 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::System { words } => system::run(&client, config, words, screen).await,
         Command::Shutdown => {
             client.shutdown().await?;
-            render::print(false, &(), || "stopping everything\n".to_owned())
+            Ok(print::out("stopping everything\n")?)
         }
         Command::Reload { json } => {
-            let changes = client.reload().await?;
+            let changes: Replanned = client.post("/api/reload", &()).await?;
             render::print(*json, &changes, || changes.to_string() + "\n")
         }
         Command::Health { json } => {
@@ -62,7 +63,7 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
             if health.healthy { Ok(()) } else { Err(Failure::silent(code::FAILED)) }
         }
         Command::Credentials { json } => {
-            let credentials = client.credentials().await?;
+            let credentials = client.get("/api/credentials").await?;
             render::print(*json, &credentials, || render::credentials(&credentials))
         }
         Command::SetWebCredentials { user, password } => {

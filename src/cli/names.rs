@@ -3,7 +3,7 @@
 
 use crate::observe::{Snapshot, UnitState, UnitStatus};
 
-use super::{Failure, code};
+use super::Failure;
 
 /// The units that `words` name, each once. Patterns match skipped units, which do not apply here, only if `skipped` is
 /// set.
@@ -41,36 +41,14 @@ fn unknown(snapshot: &Snapshot, word: &str) -> Failure {
     let near = snapshot.nearest(&letters);
     let hint = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
     let what = if letters == word { "no service is named" } else { "no service in use matches" };
-    Failure::new(code::FAILED, format!("{what} '{word}'{hint}"))
+    Failure::of(format!("{what} '{word}'{hint}"))
 }
 
 /// Whether `pattern` matches the whole of `name`: `*` matches any text, `?` one character.
 fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n) = (0, 0);
-    // The position of the last star, and the end of the text that it matches so far.
-    let mut star = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, reach)) => {
-                    star = Some((at, reach + 1));
-                    p = at + 1;
-                    n = reach + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
+    let inner = regex::escape(pattern).replace(r"\*", ".*").replace(r"\?", ".");
+    // A pattern of an absurd length matches nothing.
+    regex::Regex::new(&format!("(?s)^{inner}$")).is_ok_and(|pattern| pattern.is_match(name))
 }
 
 #[cfg(test)]

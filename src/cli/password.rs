@@ -7,11 +7,11 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::gateway::auth::{password_problems, user_problems};
-use crate::portal::NewCredentials;
-use crate::sys::{self, read};
+use crate::portal::{Changed, NewCredentials};
+use crate::sys::{self, print, read};
 
 use super::client::Client;
-use super::{Failure, code, render};
+use super::{Failure, code};
 
 /// The maximum that is read; the daemon has the limit for passwords. Bytes.
 const LONGEST: u64 = 64 * 1024;
@@ -22,21 +22,20 @@ pub(super) async fn set(client: &Client, user: &str, password: Option<&str>) -> 
     acceptable(&user_problems(user))?;
     let password = given(password).await?;
     acceptable(&password_problems(&password))?;
-    let changed = client.set_credentials(&NewCredentials { user: user.to_owned(), password }).await?;
-    render::print(false, &(), || {
-        let notes: String = changed.notes.iter().flat_map(|note| [note, "\n"]).collect();
-        format!(
-            "the web services now ask for user '{user}' and the new password; all sessions have ended\n{notes}"
-        )
-    })
+    let wanted = NewCredentials { user: user.to_owned(), password };
+    let changed: Changed = client.post("/api/credentials", &wanted).await?;
+    let notes: String = changed.notes.iter().flat_map(|note| [note, "\n"]).collect();
+    Ok(print::out(&format!(
+        "the web services now ask for user '{user}' and the new password; all sessions have ended\n{notes}"
+    ))?)
 }
 
 /// Prints the hash of a password.
 pub(super) async fn hash(password: Option<&str>, cost: u32) -> Result<(), Failure> {
     let password = given(password).await?;
     acceptable(&password_problems(&password))?;
-    let hash = bcrypt::hash(password, cost).map_err(|error| Failure::new(code::FAILED, error.to_string()))?;
-    render::print(false, &(), || hash + "\n")
+    let hash = bcrypt::hash(password, cost).map_err(|error| Failure::of(error.to_string()))?;
+    Ok(print::out(&(hash + "\n"))?)
 }
 
 fn acceptable(problems: &[String]) -> Result<(), Failure> {
@@ -53,7 +52,7 @@ async fn given(argument: Option<&str>) -> Result<String, Failure> {
     }
     let first = typed("Password: ").await?;
     if typed("Once more: ").await? != first {
-        return Err(Failure::new(code::FAILED, "the two passwords differ"));
+        return Err(Failure::of("the two passwords differ"));
     }
     Ok(first)
 }

@@ -27,7 +27,7 @@ pub(super) fn store(config: &Config, variables: &[OsString]) -> Result<(), Failu
         if root {
             steps::store(&config.places.state, name, &value).map_err(|error| {
                 let for_root = error.kind() == ErrorKind::PermissionDenied;
-                Failure { for_root, ..Failure::new(code::FAILED, format!("/etc/environment: {error}")) }
+                Failure { for_root, ..Failure::of(format!("/etc/environment: {error}")) }
             })?;
         } else {
             own(name, &value)?;
@@ -52,7 +52,7 @@ fn own(name: &OsStr, value: &OsStr) -> Result<(), Failure> {
             }
             _ => format!("{USER_VARIABLES}: {error}"),
         };
-        Failure::new(code::FAILED, why)
+        Failure::of(why)
     })
 }
 
@@ -71,9 +71,9 @@ fn variable<'a>(config: &Config, word: &'a OsStr) -> Result<(&'a OsStr, OsString
     }
     if is_own_secret(&shown.to_string()) {
         let why = "it is a secret of desktopd, and other users than root can read that file";
-        return Err(Failure::new(code::FAILED, format!("{shown} is not stored in /etc/environment: {why}")));
+        return Err(Failure::of(format!("{shown} is not stored in /etc/environment: {why}")));
     }
     let value = value.or_else(|| config.env.raw.get(name).cloned());
-    let unset = || Failure::new(code::FAILED, format!("{shown} is not set here; give it as {shown}=VALUE"));
+    let unset = || Failure::of(format!("{shown} is not set here; give it as {shown}=VALUE"));
     Ok((name, value.ok_or_else(unset)?))
 }

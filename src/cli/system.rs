@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::args::{Change, Status};
 use super::client::Client;
 use super::screen::Screen;
-use super::{Failure, change, code, render, status};
+use super::{Failure, change, code, status};
 use crate::config::{Config, own};
 use crate::observe::{Snapshot, UnitState};
 use crate::sys::launch::become_program;
@@ -63,15 +63,15 @@ async fn end(client: &Client, program: &str, how: End) -> Result<(), Failure> {
         message: format!("{}; if you are not root: sudo {program}", failure.message),
         ..failure
     })?;
-    render::print(false, &(), || {
-        let then = match how {
-            End::Reboot => {
-                "its restart policy decides whether it starts again (docker run --restart unless-stopped)"
-            }
-            End::Stop => "with the policy --restart=always it starts again, and `docker stop` keeps it down",
-        };
-        format!("stopping everything. Where desktopd is its main process the container ends, and {then}\n")
-    })
+    let then = match how {
+        End::Reboot => {
+            "its restart policy decides whether it starts again (docker run --restart unless-stopped)"
+        }
+        End::Stop => "with the policy --restart=always it starts again, and `docker stop` keeps it down",
+    };
+    Ok(print::out(&format!(
+        "stopping everything. Where desktopd is its main process the container ends, and {then}\n"
+    ))?)
 }
 
 /// Requests for the daemon's services are carried out; all others are passed on.
@@ -94,16 +94,14 @@ async fn services(
         None => own_services(client, &snapshot, asked.action, ours, screen).await,
         Some(_) if !ours.is_empty() => {
             let (ours, others) = (ours.join(", "), others.join(", "));
-            Err(Failure::new(
-                code::FAILED,
-                format!("desktopd supervises {ours}, but not {others}: use separate commands"),
-            ))
+            let why = format!("desktopd supervises {ours}, but not {others}: use separate commands");
+            Err(Failure::of(why))
         }
         Some(name) if program == "service" => {
             if is_executable(&Path::new(SCRIPTS).join(name)) {
                 return Err(pass(config, program, words));
             }
-            Err(Failure::new(code::FAILED, unknown(name)))
+            Err(Failure::of(unknown(name)))
         }
         Some(name) => systemds(config, name, asked, words),
     }
@@ -193,14 +191,13 @@ fn replacement(config: &Config, program: &str) -> Option<PathBuf> {
 
 /// The programs of that name in the folders of programs, except links to this program.
 fn others(config: &Config, program: &str) -> impl Iterator<Item = PathBuf> {
+    let own = fs::read_link("/proc/self/exe").ok();
     let path = config.env.text("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]);
-    let files: Vec<PathBuf> = folders
+    folders
         .filter(|folder| folder.starts_with('/') && Path::new(folder) != Path::new(OURS))
-        .map(|folder| Path::new(folder).join(program))
-        .collect();
-    let own = fs::read_link("/proc/self/exe").ok();
-    files.into_iter().filter(move |file| is_executable(file) && fs::canonicalize(file).ok() != own)
+        .map(move |folder| Path::new(folder).join(program))
+        .filter(move |file| is_executable(file) && fs::canonicalize(file).ok() != own)
 }
 
 /// The folder of our own small programs with these names.

@@ -7,7 +7,7 @@ use crate::config::env::{Row, nearest_variable, row};
 use super::args::Env;
 use super::client::Client;
 use super::table::{cut, table};
-use super::{Failure, Screen, code, render};
+use super::{Failure, Screen, render};
 
 /// The minimum width of a column. Characters.
 const SHORTEST: usize = 12;
@@ -19,7 +19,7 @@ pub(super) async fn show(
     args: &Env,
     screen: Screen,
 ) -> Result<(), Failure> {
-    let all = match client.environment().await {
+    let all = match client.get("/api/environment").await {
         Ok(rows) => rows,
         Err(_) => config.clone().with_files().env.rows(),
     };
@@ -34,7 +34,7 @@ fn asked(all: Vec<Row>, names: &[String]) -> Result<Vec<Row>, Failure> {
         if row(name).is_none() {
             let near = nearest_variable(name).map(|near| format!("; did you mean {near}?"));
             let message = format!("{name} is not a variable that is read here{}", near.unwrap_or_default());
-            return Err(Failure::new(code::FAILED, message));
+            return Err(Failure::of(message));
         }
     }
     let asked = |row: &Row| {

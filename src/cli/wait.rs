@@ -1,16 +1,27 @@
 //! Decides whether a request has been carried out. Pure: gets the snapshot from before the request, and the events
 //! since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
 
 use crate::observe::events::{Event, What};
 use crate::observe::{Snapshot, UnitChange, UnitState, UnitStatus};
 use crate::portal::api::Units;
 use crate::supervise::Verb;
 
-/// The result for one unit.
+/// The result for one unit, as it is printed.
+#[derive(Serialize)]
+pub(super) struct End<'a> {
+    pub(super) name: &'a str,
+    pub(super) state: UnitState,
+    pub(super) reason: &'a str,
+    pub(super) done: bool,
+}
+
+/// How the wait for one unit has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+enum Way {
     /// The unit has reached the requested state.
     Done,
     /// The unit will not reach the requested state by itself.
@@ -24,15 +35,20 @@ pub(super) struct Waiting {
     taken: u64,
     /// The number of the last event that `units` reflect.
     seen: u64,
-    targets: Vec<(String, Option<Way>)>,
+    targets: Vec<String>,
     units: BTreeMap<String, UnitStatus>,
+    /// The units that have changed since the request.
+    changed: BTreeSet<String>,
+    /// Whether events were lost since the request, so that any unit may have changed.
+    lost: bool,
 }
 
 impl Waiting {
     /// Waits for the result of a request. `snapshot` is from before the request; events supply the rest.
     pub(super) fn new(verb: Verb, request: Units, snapshot: &Snapshot) -> Self {
-        let targets = request.units.into_iter().map(|name| (name, None)).collect();
-        let mut waiting = Self { verb, taken: request.seq, seen: 0, targets, units: BTreeMap::new() };
+        let (units, changed) = (BTreeMap::new(), BTreeSet::new());
+        let (targets, taken) = (request.units, request.seq);
+        let mut waiting = Self { verb, taken, seen: 0, targets, units, changed, lost: false };
         waiting.look(snapshot);
         waiting
     }
@@ -45,12 +61,8 @@ impl Waiting {
     /// Takes over the states of all units: at first, and after events were lost.
     pub(super) fn look(&mut self, snapshot: &Snapshot) {
         self.units = snapshot.units.iter().map(|unit| (unit.name.clone(), unit.clone())).collect();
-        let lost = self.seen > 0;
+        self.lost |= self.seen > 0 && snapshot.seq > self.taken;
         self.seen = snapshot.seq;
-        // A unit that is ready may not have been restarted yet: it may not even have begun to stop.
-        if self.verb != Verb::Restart || (lost && self.seen > self.taken) {
-            self.judge(None);
-        }
     }
 
     /// Takes over the next event.
@@ -65,47 +77,38 @@ impl Waiting {
                 status.reason.clone_from(reason);
                 status.pid = *pid;
             }
-            if self.verb == Verb::Restart && event.seq > self.taken {
-                self.judge(Some(unit));
+            if event.seq > self.taken {
+                self.changed.insert(unit.clone());
             }
-        }
-        // The last event of the request may concern no unit.
-        if self.verb != Verb::Restart {
-            self.judge(None);
         }
     }
 
     /// Whether every unit has a result.
     pub(super) fn is_over(&self) -> bool {
-        self.targets.iter().all(|(_, way)| way.is_some())
+        self.targets.iter().all(|name| self.way(name).is_some())
     }
 
-    /// Each unit with its result, its state and its reason.
-    pub(super) fn ends(&self) -> impl Iterator<Item = (&str, Option<Way>, UnitState, &str)> {
-        self.targets.iter().filter_map(|(name, way)| {
-            let unit = self.units.get(name)?;
-            Some((name.as_str(), *way, unit.state, unit.reason.as_str()))
+    /// The result of each unit, also of one that has none yet.
+    pub(super) fn ends(&self) -> impl Iterator<Item = End<'_>> {
+        self.targets.iter().filter_map(|name| {
+            let UnitStatus { state, reason, .. } = self.units.get(name)?;
+            Some(End { name, state: *state, reason, done: self.way(name) == Some(Way::Done) })
         })
     }
 
-    /// Determines the results; `changed` is the only unit whose state is new, if there is only one.
-    fn judge(&mut self, changed: Option<&str>) {
-        if self.seen < self.taken {
-            // The states are still those from before the request.
-            return;
+    /// The result of a unit, if there is one.
+    fn way(&self, name: &str) -> Option<Way> {
+        let unit = self.units.get(name)?;
+        let restart = self.verb == Verb::Restart;
+        // The states are still those from before the request.
+        if self.seen < self.taken || (restart && self.seen == self.taken) {
+            return None;
         }
-        let mut targets = std::mem::take(&mut self.targets);
-        for (name, way) in &mut targets {
-            let Some(unit) = self.units.get(name) else { continue };
-            // Also for units that were done: a unit that fails while others are waited for has failed.
-            if changed.is_none_or(|changed| changed == name) {
-                *way = end_of(self.verb, unit.state);
-            }
-            if way.is_none() && self.verb != Verb::Stop && self.is_blocked(unit, self.units.len()) {
-                *way = Some(Way::Failed);
-            }
-        }
-        self.targets = targets;
+        // A unit that is ready may not have been restarted yet: it may not even have begun to stop.
+        let current = !restart || self.lost || self.changed.contains(name);
+        let blocked = self.verb != Verb::Stop && self.is_blocked(unit, self.units.len());
+        let end = if current { end_of(self.verb, unit.state) } else { None };
+        end.or(blocked.then_some(Way::Failed))
     }
 
     /// Whether the unit waits for a unit that will not start by itself.
@@ -164,7 +167,7 @@ mod tests {
             assert!(!waiting.is_over(), "over before {unit} was {state:?}");
             waiting.take(&event(seq, unit, *state));
         }
-        (waiting.is_over(), waiting.ends().map(|(_, way, _, _)| way).collect())
+        (waiting.is_over(), names.iter().map(|name| waiting.way(name)).collect())
     }
 
     #[test]

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::env::normalize::unquoted;
 use super::portal_config::{self, Entries, Entry, LONGEST, MOST};
 use super::problem::Problem;
+use crate::sys::error::unless_missing;
 use crate::sys::read as read_file;
 
 /// Further ports and links of the portal, and their source.
@@ -55,10 +56,7 @@ impl PortalConfig {
 
 /// The text of the file; `None` if it does not exist or is empty.
 pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
-    let text = match read_file::text(path, u64::try_from(LONGEST).unwrap_or(u64::MAX)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text?,
-    };
+    let text = read_file::text(path, u64::try_from(LONGEST).unwrap_or(u64::MAX)).or_else(unless_missing)?;
     Ok(Some(text).filter(|text| !text.trim().is_empty()))
 }
 
@@ -165,10 +163,7 @@ pub fn make(path: &Path, entries: &[Entry]) -> io::Result<bool> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temporary = path.with_file_name(name);
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    fs::remove_file(&temporary).or_else(unless_missing)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
     let written = file.write_all(text(entries).as_bytes()).and_then(|()| file.sync_all());
     let placed = written.and_then(|()| match fs::metadata(path) {

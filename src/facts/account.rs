@@ -6,7 +6,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups};
 
 use crate::sys::launch::Identity;
@@ -91,8 +90,7 @@ impl Making {
                 text => text.to_owned(),
             }),
             devices: devices(Path::new("/")),
-            home_mounted: mounts.iter().any(|mount| mount.at.starts_with(home))
-                || mounts::is_on_volume(&mounts, home),
+            home_mounted: mounts::any_below(home) || mounts::is_on_volume(&mounts, home),
             usual: desktop_account(daemon, usual, home).ok(),
         }
     }
@@ -104,8 +102,7 @@ fn fixed(mounts: &[Mount]) -> Option<String> {
     if let Some(list) = mounted {
         return Some(format!("{list} is mounted, and cannot be replaced"));
     }
-    let read_only = statvfs("/etc").is_ok_and(|place| place.flags().contains(FsFlags::ST_RDONLY));
-    read_only.then(|| "/etc is on a read-only file system".to_owned())
+    mounts::is_read_only(Path::new("/etc")).then(|| "/etc is on a read-only file system".to_owned())
 }
 
 fn devices(root: &Path) -> BTreeMap<u32, String> {

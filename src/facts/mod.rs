@@ -14,8 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use nix::sys::statvfs::{FsFlags, statvfs};
-
 use crate::config::Config;
 use crate::config::env::Mounted;
 use crate::config::service::{Probe, Ready, Run};
@@ -130,8 +128,7 @@ impl Facts {
 fn home_trouble(home: &Path) -> Option<String> {
     let (home, shown) = (home.to_owned(), home.display());
     let read_only = with_timeout(move || {
-        let there = home.ancestors().find_map(|folder| statvfs(folder).ok());
-        there.is_some_and(|place| place.flags().contains(FsFlags::ST_RDONLY))
+        home.ancestors().find(|folder| folder.exists()).is_some_and(mounts::is_read_only)
     });
     match read_only {
         Some(false) => None,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::sys::errno::chain;
+use crate::sys::error::chain;
 use crate::sys::http;
 
 /// How long one request may take.

@@ -4,8 +4,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::sys::statvfs::{FsFlags, statvfs};
-
 use super::with_timeout;
 use crate::sys::mounts::{self, Mount};
 
@@ -62,8 +60,7 @@ impl Workspace {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (None, None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let read_only =
-            owner.is_some() && statvfs(&path).is_ok_and(|place| place.flags().contains(FsFlags::ST_RDONLY));
+        let read_only = owner.is_some() && mounts::is_read_only(&path);
         if read_only {
             trouble = Some(
                 "it is on a read-only file system; mount it without `:ro` to keep work there".to_owned(),
@@ -72,11 +69,6 @@ impl Workspace {
         let trouble = trouble.map(|trouble| format!("the workspace {}: {trouble}", path.display()));
         Self { path, volume, owner, trouble, read_only }
     }
-}
-
-/// Whether a file system is mounted at `folder` or anywhere below it: such a folder cannot be moved.
-pub fn has_mounts(folder: &Path) -> bool {
-    mounts::all().iter().any(|mount| mount.at.starts_with(folder))
 }
 
 /// The type of the file system of `path`, if it is not the container's own.
@@ -105,7 +97,6 @@ mod tests {
             assert_eq!(volume(&mounts, Path::new(path), forced).as_deref(), expected, "{path}");
         }
         assert_eq!(volume(&[], Path::new("/work"), true), None);
-        assert!(has_mounts(Path::new("/proc")) && !has_mounts(Path::new("/etc/no/such")));
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::sys::error::unless_missing;
+
 pub(super) struct RotatedFile {
     path: PathBuf,
     limit: u64,
     keep: u32,
-    open: Option<(File, u64)>,
+    open: Option<File>,
     failed: bool,
 }
 
@@ -35,18 +37,18 @@ impl RotatedFile {
 
     fn try_write(&mut self, lines: &str) -> io::Result<()> {
         // If a user has removed the log or its folder, the next lines go into a new file.
-        if self.open.as_ref().is_some_and(|(file, _)| file.metadata().map_or(true, |file| file.nlink() == 0))
-        {
+        if self.open.as_ref().is_some_and(|file| file.metadata().map_or(true, |file| file.nlink() == 0)) {
             self.open = None;
         }
         let mut rest = lines;
         while !rest.is_empty() {
-            let (file, written) = match &mut self.open {
+            let file = match &mut self.open {
                 Some(open) => open,
                 None => self.open.insert(open(&self.path)?),
             };
-            let fits = whole_lines(rest, self.limit.saturating_sub(*written));
-            let (part, after) = match (fits, *written) {
+            let written = file.metadata()?.len();
+            let fits = whole_lines(rest, self.limit.saturating_sub(written));
+            let (part, after) = match (fits, written) {
                 // A line that is longer than the limit gets a file of its own.
                 (0, 0) => rest.split_at(rest.find('\n').map_or(rest.len(), |end| end + 1)),
                 (0, _) => {
@@ -57,7 +59,6 @@ impl RotatedFile {
                 (fits, _) => rest.split_at(fits),
             };
             file.write_all(part.as_bytes())?;
-            *written += part.len() as u64;
             rest = after;
         }
         Ok(())
@@ -73,13 +74,11 @@ fn whole_lines(text: &str, room: u64) -> usize {
     text.as_bytes()[..room].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
 }
 
-fn open(path: &Path) -> io::Result<(File, u64)> {
+fn open(path: &Path) -> io::Result<File> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
-    let written = file.metadata()?.len();
-    Ok((file, written))
+    OpenOptions::new().create(true).append(true).mode(0o640).open(path)
 }
 
 fn rotate(path: &Path, keep: u32) -> io::Result<()> {
@@ -94,10 +93,7 @@ fn rotate(path: &Path, keep: u32) -> io::Result<()> {
         return fs::remove_file(path);
     }
     for n in (0..keep).rev() {
-        match fs::rename(numbered(n), numbered(n + 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        fs::rename(numbered(n), numbered(n + 1)).or_else(unless_missing)?;
     }
     Ok(())
 }

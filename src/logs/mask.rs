@@ -21,7 +21,6 @@ const SHORTEST: usize = 4;
 
 #[derive(Default)]
 struct Known {
-    values: Vec<String>,
     /// The values in all encodings.
     patterns: Vec<String>,
     searcher: Option<AhoCorasick>,
@@ -44,22 +43,19 @@ impl Mask {
             let whole = value.contains('\n').then(|| value.clone());
             value.lines().map(str::to_owned).chain(whole).collect::<Vec<_>>()
         });
-        known.values.extend(lines.filter(|value| value.len() >= SHORTEST));
-        if known.values.is_empty() {
+        let patterns = lines.filter(|value| value.len() >= SHORTEST).flat_map(|value| encodings::of(&value));
+        known.patterns.extend(patterns);
+        if known.patterns.is_empty() {
             return;
         }
-        known.values.sort();
-        known.values.dedup();
-        let mut patterns: Vec<String> = known.values.iter().flat_map(|value| encodings::of(value)).collect();
-        patterns.sort();
-        patterns.dedup();
-        known.masks = vec![MASK; patterns.len()];
+        known.patterns.sort();
+        known.patterns.dedup();
+        known.masks = vec![MASK; known.patterns.len()];
         // The longest match wins, because one secret may begin like another. A full DFA would take ten times the memory
         // of this automaton.
         let mut builder = AhoCorasick::builder();
         builder.match_kind(MatchKind::LeftmostLongest).kind(Some(AhoCorasickKind::ContiguousNFA));
-        known.searcher = builder.build(&patterns).ok();
-        known.patterns = patterns;
+        known.searcher = builder.build(&known.patterns).ok();
     }
 
     /// Returns `text` with all known secrets masked.

@@ -10,27 +10,29 @@
 
 mod console;
 mod file;
-mod line;
 mod mask;
+mod queue;
 mod ring;
 mod tracing_layer;
-mod writer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use nix::unistd::{AccessFlags, access};
 use tokio::sync::broadcast;
 
-use crate::sys::terminal;
+use crate::sys::{lock, terminal};
 
 pub use console::Console;
-pub use line::Line;
 pub use mask::Mask;
+pub use ring::Line;
 pub use tracing_layer::{QUIET, init as init_tracing};
+
+use file::RotatedFile;
+use queue::Queue;
 
 /// The log of the daemon's own messages.
 pub const OWN_LOG: &str = "desktopd";
@@ -41,8 +43,9 @@ pub const ACCESS_LOG: &str = "gateway";
 /// Longer lines are split at this length, so that one line without an end cannot fill the memory. Bytes.
 pub const MAX_LINE: usize = 16 * 1024;
 
-/// How long the program waits at its end for a slow disk or reader.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+/// How many batches may wait for the disk before the printing unit has to wait. A batch is at most a few times as large
+/// as a read.
+const FILE_BACKLOG: usize = 64;
 
 /// A row that has not ended is printed to the container's output no more often than this.
 const ROW_PACE: Duration = Duration::from_secs(10);
@@ -90,16 +93,14 @@ struct Inner {
     /// The units whose lines are not copied.
     quiet: Mutex<BTreeSet<String>>,
     console: Console,
-    mask: mask::Mask,
-    writer: writer::Writer,
+    mask: Mask,
+    files: Queue,
     logs: Mutex<BTreeMap<Arc<str>, Arc<UnitLog>>>,
 }
 
 struct UnitLog {
     name: Arc<str>,
     lines: Mutex<Lines>,
-    /// When the row that has not ended was last printed to the container's output, or first shown.
-    row: Mutex<Option<Instant>>,
 }
 
 /// The lines of one unit. One lock guards the newest lines and the followers, so that `follow` sees each line once.
@@ -108,6 +109,8 @@ struct Lines {
     /// The followers' channel. It exists only while there are followers, because its whole capacity is allocated at
     /// once.
     live: Option<broadcast::Sender<Line>>,
+    /// When the row that has not ended was last printed to the container's output, or first shown.
+    row: Option<Instant>,
 }
 
 impl Lines {
@@ -122,11 +125,6 @@ impl Lines {
             let _ = live.send(line);
         }
     }
-}
-
-/// Locks a mutex and ignores poisoning: every critical section here leaves the data in a valid state.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Puts `prefix` before every line.
@@ -149,16 +147,30 @@ impl Logs {
     /// Logs within `limits`, with copies on `console`.
     pub fn new(limits: Limits, console: Console) -> Self {
         let Limits { dir, file_size, files, ring } = limits;
-        let report = |(unit, error): writer::Trouble| {
-            tracing::warn!("log of {unit}: {error}; it is kept in memory only until the file can be written");
-        };
+        let files = dir.map(|dir| {
+            let mut open: HashMap<Arc<str>, RotatedFile> = HashMap::new();
+            Queue::new("log files", FILE_BACKLOG, move |unit, mut text, lost| {
+                if let Some(lines) = lost {
+                    text = format!("({lines} lines are missing here: the disk was too slow)\n{text}");
+                }
+                let make = || RotatedFile::new(&dir, unit, file_size, files);
+                let file = open.entry(Arc::clone(unit)).or_insert_with(make);
+                // Only the first of several failures in a row.
+                if let Some(error) = file.write(&text) {
+                    tracing::warn!(
+                        "log of {unit}: {error}; it is kept in memory only until the file can be written"
+                    );
+                }
+            })
+        });
+        let files = files.unwrap_or_default();
         Self {
             inner: Arc::new(Inner {
                 ring,
                 quiet: Mutex::default(),
                 console,
-                mask: mask::Mask::default(),
-                writer: writer::Writer::new(dir, file_size, files, report),
+                mask: Mask::default(),
+                files,
                 logs: Mutex::default(),
             }),
         }
@@ -202,7 +214,7 @@ impl Logs {
         let log = self.unit(unit);
         let line = self.inner.mask.apply(line.trim_end_matches(['\r', '\n']));
         let text = self.keep(&log, &format!("{}\n", terminal::safe_line(&line)), copied);
-        self.inner.writer.write_or_drop(&log.name, text);
+        self.inner.files.write_or_drop(&log.name, text);
     }
 
     /// Copies the last lines of a quiet unit that has failed to the container's output.
@@ -225,16 +237,13 @@ impl Logs {
         let row = self.inner.mask.apply(row);
         let row = terminal::safe_line(&row);
         let line = Line { at, text: (*row).into(), open: true };
-        {
+        let due = {
             let mut lines = lock(&log.lines);
             lines.newest.set_row(line.clone());
             lines.send(std::iter::once(line));
-        }
-        let due = {
-            let mut printed = lock(&log.row);
-            let due = printed.map_or(!moves, |printed| printed.elapsed() >= ROW_PACE);
-            if due || printed.is_none() {
-                *printed = Some(Instant::now());
+            let due = lines.row.map_or(!moves, |printed| printed.elapsed() >= ROW_PACE);
+            if due || lines.row.is_none() {
+                lines.row = Some(Instant::now());
             }
             due
         };
@@ -256,7 +265,7 @@ impl Logs {
         }
         let log = self.unit(unit);
         let text = self.keep(&log, lines, !self.is_quiet(unit));
-        self.inner.writer.write(&log.name, text).await;
+        self.inner.files.write(&log.name, text).await;
     }
 
     /// Shows lines to all followers, and returns the text for the file.
@@ -268,23 +277,19 @@ impl Logs {
         if copied {
             self.inner.console.print(&log.name, &lines);
         }
-        *lock(&log.row) = None;
         {
             let mut shown = lock(&log.lines);
+            shown.row = None;
             shown.newest.push(at, &lines);
             shown.send(lines.lines().map(|text| Line { at, text: text.into(), open: false }));
         }
         prefixed(&format!("{now:.3} "), &lines)
     }
 
-    /// Waits a short time until all lines are on the container's output and in the files: the last lines say why the
-    /// program ended.
+    /// Waits a short time until all lines are on the container's output and in the files.
     pub fn flush(&self) {
-        self.inner.console.flush();
-        let (heard, written) = mpsc::sync_channel(1);
-        if self.inner.writer.flush(heard) {
-            let _ = written.recv_timeout(LAST_WORDS);
-        }
+        self.inner.console.queue.flush();
+        self.inner.files.flush();
     }
 
     /// The last `lines` lines of a unit, oldest first. Empty for a unit that never printed.
@@ -307,11 +312,8 @@ impl Logs {
             return Arc::clone(log);
         }
         let name: Arc<str> = name.into();
-        let log = Arc::new(UnitLog {
-            name: Arc::clone(&name),
-            lines: Mutex::new(Lines { newest: ring::Ring::new(self.inner.ring), live: None }),
-            row: Mutex::default(),
-        });
+        let lines = Lines { newest: ring::Ring::new(self.inner.ring), live: None, row: None };
+        let log = Arc::new(UnitLog { name: Arc::clone(&name), lines: Mutex::new(lines) });
         logs.insert(name, Arc::clone(&log));
         log
     }

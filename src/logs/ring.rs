@@ -6,7 +6,19 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Line;
+use serde::{Deserialize, Serialize};
+
+/// One line of a unit's output.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Line {
+    /// When it was read, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// The text without its newline; secrets are masked, bytes that are not UTF-8 are replaced.
+    pub text: Arc<str>,
+    /// Whether the row has not ended: the next line of the same log takes its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open: bool,
+}
 
 /// The memory of a batch beside its text: its entry in the queue and the header of its allocation.
 const OVERHEAD: usize = 48;

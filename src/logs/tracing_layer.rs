@@ -15,36 +15,32 @@ pub const QUIET: &str = "desktopd::quiet";
 
 struct IntoLogs(Logs);
 
-#[derive(Default)]
-struct Text {
-    message: String,
-    fields: String,
-}
+/// The message, which comes first, and the fields.
+struct Text(String);
 
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         // Writing to a string cannot fail.
         let _ = match field.name() {
-            "message" => write!(self.message, "{value:?}"),
-            name => write!(self.fields, " {name}={value:?}"),
+            "message" => write!(self.0, "{value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
         };
     }
 }
 
 impl<S: Subscriber> Layer<S> for IntoLogs {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut text = Text::default();
-        event.record(&mut text);
         let level = match *event.metadata().level() {
             Level::ERROR => "error: ",
             Level::WARN => "warning: ",
             _ => "",
         };
-        let line = format!("{level}{}{}", text.message, text.fields);
+        let mut text = Text(level.to_owned());
+        event.record(&mut text);
         if event.metadata().target() == QUIET {
-            self.0.push_quietly(OWN_LOG, &line);
+            self.0.push_quietly(OWN_LOG, &text.0);
         } else {
-            self.0.push(OWN_LOG, &line);
+            self.0.push(OWN_LOG, &text.0);
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::gateway::limits::{ConnectionLimits, Peer, cost};
 use crate::gateway::timeouts::Stalls;
 use crate::gateway::{Reply, connection, listen};
 use crate::supervise::Asker;
+use crate::sys::error::unless_missing;
 
 /// The rights of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,10 +125,7 @@ pub async fn bind_unix(run: &Path, path: &Path) -> Result<UnixListener, String> 
         return Err(format!("desktopd already runs here: {} answers", path.display()));
     }
     // A socket that an earlier boot left behind.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
-        _ => {}
-    }
+    fs::remove_file(path).or_else(unless_missing).map_err(at)?;
     let listener = UnixListener::bind(path).map_err(at)?;
     fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(at)?;
     Ok(listener)

@@ -17,6 +17,7 @@ use crate::config::Environment;
 use crate::config::env::is_own_secret;
 use crate::config::places::USER_VARIABLES;
 use crate::sys::env_file::parse_with;
+use crate::sys::error::unless_missing;
 use crate::sys::read;
 
 /// The file that scripts append to.
@@ -105,10 +106,7 @@ fn take_back(place: &Path) -> io::Result<(Added, Vec<String>)> {
 
 /// The content that the user left there, which may be anything.
 fn lent(file: &Path) -> io::Result<Vec<u8>> {
-    match read::open_itself(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        opened => read::all(opened?, LONGEST),
-    }
+    read::open_itself(file).and_then(|file| read::all(file, LONGEST)).or_else(unless_missing)
 }
 
 #[cfg(test)]

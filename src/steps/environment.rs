@@ -25,6 +25,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::config::Environment;
 use crate::config::env::{OF_BASH, is_one_of, is_own_secret, is_unchosen};
 use crate::sys::env_file::{Baseline, Raw, entries, is_name, line, parse, parse_with, rewrite};
+use crate::sys::error::unless_missing;
 use crate::sys::read as read_file;
 
 use files::{LONGEST, replace};
@@ -146,22 +147,18 @@ fn exported(name: &OsStr, value: &OsStr) -> Vec<u8> {
 
 /// The content of a file that may be missing. Only regular files are read.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    match read_file::bytes(file, LONGEST) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        found => found,
-    }
+    read_file::bytes(file, LONGEST).or_else(unless_missing)
 }
 
 /// Takes a lock so that no other process of ours changes the file meanwhile. The daemon's own folder is locked, because
 /// any user can lock a file that they can read. While the folder does not exist, as when an image is built, no other
 /// process writes either.
 fn lock(state: &Path) -> io::Result<Option<File>> {
-    let folder = match read_file::folder(state) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        folder => folder?,
-    };
-    flock(&folder, FlockOperation::LockExclusive)?;
-    Ok(Some(folder))
+    let folder = read_file::folder(state).map(Some).or_else(unless_missing)?;
+    if let Some(folder) = &folder {
+        flock(folder, FlockOperation::LockExclusive)?;
+    }
+    Ok(folder)
 }
 
 #[cfg(test)]

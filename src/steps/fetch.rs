@@ -11,7 +11,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url, header};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::sys::errno::chain;
+use crate::sys::error::chain;
 use crate::sys::{http, read};
 
 /// Limits of a download.

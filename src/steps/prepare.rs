@@ -10,8 +10,9 @@ use nix::unistd::{Gid, Uid, chown};
 use rand::RngExt;
 
 use crate::config::service::step::Prepare;
+use crate::sys::error::unless_missing;
 use crate::sys::read;
-use crate::sys::replace::{remove, replace};
+use crate::sys::replace::replace;
 
 use super::report::tell;
 
@@ -31,7 +32,7 @@ pub(super) fn run(Prepare { runtime_dir, home, uid, gid }: &Prepare) -> Result<(
             tell(folder, shared_folder(folder.as_ref(), 0o755));
         }
         for file in STALE {
-            tell(file, remove(file.as_ref()));
+            tell(file, fs::remove_file(file).or_else(unless_missing));
         }
     }
     tell(MACHINE_ID, machine_id(MACHINE_ID.as_ref()));

@@ -13,7 +13,7 @@ use nix::unistd::Uid;
 use crate::config::env::Variables;
 use crate::config::service::step::Provisioning;
 use crate::config::{Environment, Provider};
-use crate::sys::replace::remove;
+use crate::sys::error::unless_missing;
 
 use super::appended;
 use super::command;
@@ -136,7 +136,7 @@ impl Marks {
         match (self.vast, there) {
             (false, _) => {}
             (true, true) => script::mark(&file),
-            (true, false) => tell(file.display(), remove(&file)),
+            (true, false) => tell(file.display(), fs::remove_file(&file).or_else(unless_missing)),
         }
     }
 }

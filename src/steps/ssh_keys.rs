@@ -16,6 +16,7 @@ use nix::unistd::User;
 
 use crate::config::service::step::SshKeys;
 use crate::facts::ssh_keys::{ENOUGH, Line, line, unescaped};
+use crate::sys::error::unless_missing;
 use crate::sys::replace::replace;
 use crate::sys::{mounts, read, with_timeout};
 
@@ -164,7 +165,7 @@ fn keep(file: &Path, keys: &Keys) -> io::Result<bool> {
         return Ok(false);
     }
     // A file that cannot be read must not be replaced.
-    let mut bytes = read::bytes_if_any(file, ENOUGH)?;
+    let mut bytes = read::bytes(file, ENOUGH).or_else(unless_missing)?;
     let mut all = Keys::default();
     all.add("", &String::from_utf8_lossy(&bytes));
     let known = all.lines.len();

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::service::step;
-use crate::sys::replace::remove;
+use crate::sys::error::unless_missing;
 
 use super::command::{program, run as run_program};
 use volume::{Access, Volume};
@@ -116,7 +116,7 @@ fn make(volume: &Volume, acl: bool) -> Result<(), String> {
                 );
             }
         }
-        told(WARNING, remove(&warning));
+        told(WARNING, fs::remove_file(&warning).or_else(unless_missing));
     } else {
         told("storage", storage(volume, &access));
         let text = format!(

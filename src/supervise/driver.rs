@@ -76,7 +76,6 @@ impl Driver {
         let own = std::process::id().cast_signed();
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
             signal_descendants(signal);
-            signal_descendants(Signal::SIGCONT);
             let gone = self.reaper.until(|| descendants(own).is_empty());
             if tokio::time::timeout(SWEEP, gone).await.is_ok() {
                 return;

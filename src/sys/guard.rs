@@ -8,8 +8,8 @@
 //! guard reports that only jobs are left, so that the unit can be started again under a new guard. The old guard stays
 //! the parent of the jobs until the last job ends or is ended, so that the unit to which they belong stays known.
 
-use std::collections::BTreeSet;
-use std::io::{self, Read, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::heap;
 use super::jobs::{self, Own};
 use super::launch::{self, Report};
-use super::process::{below, command_line, processes, signal_all};
+use super::process::{Stat, below, command_line, processes, signal_all};
 use super::reaper::{self, Role, Stdio3};
 
 /// How long the remaining processes may take to end by themselves after the main process has ended.
@@ -55,19 +55,13 @@ pub enum GuardCommand {
 
 /// `desktopd __guard`. Returns when no process of the unit is left; the value is the exit code.
 pub fn guard() -> i32 {
-    match Guard::start() {
-        Ok(mut guard) => match guard.run() {
-            Ok(()) => 0,
-            Err(error) => {
-                crate::sys::print::error(&format!("desktopd: guard: {error}"));
-                70
-            }
-        },
-        Err(error) => {
-            crate::sys::print::error(&format!("desktopd: `__guard` is an internal command ({error})"));
-            70
-        }
-    }
+    let ended = match Guard::start() {
+        Ok(mut guard) => guard.run().map_err(|error| format!("guard: {error}")),
+        Err(error) => Err(format!("`__guard` is an internal command ({error})")),
+    };
+    let Err(why) = ended else { return 0 };
+    crate::sys::print::error(&format!("desktopd: {why}"));
+    70
 }
 
 struct Guard {
@@ -101,16 +95,21 @@ struct Clearing {
     killed: bool,
 }
 
+/// The processes below the guard.
+struct Processes {
+    /// Those of the unit.
+    rest: BTreeSet<i32>,
+    jobs: BTreeSet<i32>,
+    /// All processes of the machine.
+    all: BTreeMap<i32, Stat>,
+}
+
 impl Guard {
     fn start() -> io::Result<Self> {
         let control = launch::take_control()?;
-        let mut mask = SigSet::empty();
-        mask.add(Signal::SIGCHLD);
         // Stop requests come through the control socket. A TERM that is sent to the whole container must not end the
         // guard before its unit.
-        mask.add(Signal::SIGTERM);
-        mask.add(Signal::SIGINT);
-        mask.add(Signal::SIGHUP);
+        let mask = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
         mask.thread_block()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         nix::sys::prctl::set_child_subreaper(true)?;
@@ -149,13 +148,7 @@ impl Guard {
         let mut alone = false;
         loop {
             self.wait(alone)?;
-            if self.launching.is_some() {
-                self.relay_launch()?;
-                if self.launching.is_none() {
-                    // The received orders were large, and the guard lives as long as its service.
-                    heap::give_back();
-                }
-            }
+            self.relay_launch()?;
             alone |= self.listen()?;
             while matches!(self.signals.read_signal(), Ok(Some(_))) {}
             while let Some((pid, exit)) = reaper::wait_any() {
@@ -180,14 +173,13 @@ impl Guard {
 
     fn wait(&self, alone: bool) -> io::Result<()> {
         let kill_at = self.kill_at.filter(|_| self.main.is_none() || alone);
-        let clearing = self.clearing.as_ref().map(|_| Instant::now() + UNHEARD);
-        let timeout = match kill_at.into_iter().chain(clearing).min() {
-            None => PollTimeout::NONE,
-            Some(at) => {
-                let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-            }
-        };
+        let left = kill_at.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+        let clearing = self.clearing.as_ref().map(|_| UNHEARD);
+        let timeout = left
+            .into_iter()
+            .chain(clearing)
+            .min()
+            .map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         if !alone {
             fds.push(PollFd::new(self.control.as_fd(), PollFlags::POLLIN));
@@ -211,6 +203,8 @@ impl Guard {
             _ => {}
         }
         self.launching = None;
+        // The received orders were large, and the guard lives as long as its service.
+        heap::give_back();
         let failed = launch::unframe::<Report>(&mut bytes).unwrap_or(None);
         match (failed, self.main) {
             (Some(report), _) => self.tell(&report),
@@ -222,40 +216,25 @@ impl Guard {
 
     /// Reads commands. Returns whether the daemon has closed the connection.
     fn listen(&mut self) -> io::Result<bool> {
-        let mut bytes = [0; 256];
-        loop {
-            match self.control.read(&mut bytes) {
-                Ok(0) => return Ok(true),
-                Ok(n) => self.inbox.extend_from_slice(&bytes[..n]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Ok(true),
-            }
-        }
+        let read = self.control.read_to_end(&mut self.inbox);
         while let Some(command) = launch::unframe(&mut self.inbox)? {
             self.obey(command);
         }
-        Ok(false)
+        Ok(!read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock))
     }
 
     fn obey(&mut self, command: GuardCommand) {
         match command {
             GuardCommand::Kill => {
-                let (rest, jobs) = self.everything();
-                signal_all(&rest, Signal::SIGKILL);
-                if !self.spare {
-                    signal_all(&jobs, Signal::SIGKILL);
-                }
+                signal_all(&self.processes(self.spare).rest, Signal::SIGKILL);
                 self.kill_at = Some(Instant::now());
             }
             // A repeated command must not restart the grace period that is running.
             GuardCommand::Finish if !self.spare => {}
             GuardCommand::Finish => {
-                self.spare = false;
                 // Jobs get TERM at once; they need not wait until the desktop has logged out.
-                let (_, jobs) = self.everything();
-                signal_all(&jobs, Signal::SIGTERM);
-                signal_all(&jobs, Signal::SIGCONT);
+                signal_all(&self.processes(true).jobs, Signal::SIGTERM);
+                self.spare = false;
                 self.kill_at = None;
             }
             // The main process has ended, so all other processes are ended anyway.
@@ -267,28 +246,22 @@ impl Guard {
         }
     }
 
-    /// All processes below the guard: first those of the unit, then the jobs.
-    fn everything(&self) -> (BTreeSet<i32>, BTreeSet<i32>) {
+    /// All processes below the guard. Jobs are a set of their own only if they are spared.
+    fn processes(&self, spare: bool) -> Processes {
         let guard = std::process::id().cast_signed();
         let all = processes();
-        let jobs = self.own.jobs(guard, &all, jobs::environment);
-        (below(guard, &all).difference(&jobs).copied().collect(), jobs)
+        let jobs = if spare { self.own.jobs(guard, &all, jobs::environment) } else { BTreeSet::new() };
+        Processes { rest: below(guard, &all).difference(&jobs).copied().collect(), jobs, all }
     }
 
     /// All processes below the guard except the main process. Zombies are left out: their parents collect them. A fork
     /// of the main process that has not executed another program counts as the main process: a message bus has such a
     /// fork above the programs that it started; the fork ends with the bus and passes a TERM on to it.
     fn beside_main(&self, spare: bool) -> BTreeSet<i32> {
-        let guard = std::process::id().cast_signed();
-        let all = processes();
-        let jobs = if spare { self.own.jobs(guard, &all, jobs::environment) } else { BTreeSet::new() };
+        let Processes { rest: mut found, all, .. } = self.processes(spare);
         let line = command_line(self.own.main);
-        let mut found = below(guard, &all);
         found.retain(|pid| {
-            *pid != self.own.main
-                && !jobs.contains(pid)
-                && !all[pid].is_zombie()
-                && (line.is_empty() || command_line(*pid) != line)
+            *pid != self.own.main && !all[pid].is_zombie() && (line.is_empty() || command_line(*pid) != line)
         });
         found
     }
@@ -321,10 +294,8 @@ impl Guard {
         if self.left && self.spare {
             return;
         }
-        let (mut rest, jobs) = self.everything();
-        if !self.spare {
-            rest.extend(jobs);
-        } else if rest.is_empty() && !jobs.is_empty() {
+        let Processes { rest, jobs, .. } = self.processes(self.spare);
+        if rest.is_empty() && !jobs.is_empty() {
             self.left = true;
             self.kill_at = None;
             return self.tell(&Report::Left { jobs: jobs.len() });
@@ -332,7 +303,6 @@ impl Guard {
         match self.kill_at {
             None => {
                 signal_all(&rest, Signal::SIGTERM);
-                signal_all(&rest, Signal::SIGCONT);
                 self.kill_at = Some(Instant::now() + GRACE);
             }
             Some(at) if Instant::now() >= at => {
@@ -345,9 +315,7 @@ impl Guard {
 
     fn tell(&mut self, report: &Report) {
         // The daemon may have ended; `listen` notices that.
-        if let Ok(bytes) = launch::frame(report) {
-            let _ = self.control.write_all(&bytes);
-        }
+        let _ = launch::send(&self.control, report, &[]);
     }
 }
 
@@ -355,7 +323,6 @@ impl Clearing {
     /// Sends TERM to the processes of `told`.
     fn new(spare: bool, told: BTreeSet<i32>) -> Self {
         signal_all(&told, Signal::SIGTERM);
-        signal_all(&told, Signal::SIGCONT);
         Self { spare, told, second: false, deadline: Instant::now() + GRACE, killed: false }
     }
 }

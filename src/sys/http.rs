@@ -1,19 +1,23 @@
-//! Requests to servers of other people.
+//! HTTP as a client.
 
-use reqwest::{Client, ClientBuilder, Response};
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::errno::chain;
-
-/// A client with the limits that `limit` sets.
-pub fn client(limit: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<Client, String> {
-    // Fails if a provider is installed already; it is always this one.
+/// A client for servers on the internet. The error has its causes.
+pub fn client(
+    options: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Result<reqwest::Client, String> {
+    // Fails if a provider is installed already; all parts of this program install this one.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::builder().user_agent(concat!("desktopd/", env!("CARGO_PKG_VERSION")));
-    limit(client).build().map_err(|error| chain(&error))
+    let builder = reqwest::Client::builder().user_agent(concat!("desktopd/", env!("CARGO_PKG_VERSION")));
+    options(builder).build().map_err(|error| super::error::chain(&error))
 }
 
 /// The body of a response; `None` if it is longer than `limit` bytes.
-pub async fn body(mut response: Response, limit: u64) -> reqwest::Result<Option<Vec<u8>>> {
+pub async fn body(mut response: reqwest::Response, limit: u64) -> reqwest::Result<Option<Vec<u8>>> {
     if response.content_length().is_some_and(|length| length > limit) {
         return Ok(None);
     }
@@ -25,4 +29,17 @@ pub async fn body(mut response: Response, limit: u64) -> reqwest::Result<Option<
         }
     }
     Ok(Some(body))
+}
+
+/// Sends one request on a connection of its own, which is closed when the answer or this future is dropped.
+pub async fn send<B>(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<B>,
+) -> hyper::Result<Response<Incoming>>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    sender.send_request(request).await
 }

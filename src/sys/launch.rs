@@ -4,7 +4,7 @@
 //! The setup runs in a new, single-threaded process and not between fork and exec, where almost nothing is allowed. The
 //! parent learns the result from the same socket: exec closes it, or an error is sent through it first.
 //!
-//! Message format in both directions: a length of four bytes (big endian), then JSON.
+//! Message format in both directions: JSON in one line.
 
 mod descriptors;
 mod environment;
@@ -15,7 +15,7 @@ mod orders;
 mod privileges;
 
 use std::ffi::OsString;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
@@ -44,7 +44,7 @@ pub const EXEC: &str = "exec ";
 /// The most descriptors in one message.
 const MAX_FDS: usize = 32;
 
-/// The largest message. Orders are small: a longer length means that the other end is not desktopd. Bytes.
+/// The largest message. Orders are small: a longer line means that the other end is not desktopd. Bytes.
 const MAX_MESSAGE: usize = 8 << 20;
 
 /// A report that the child or the guard sends back through the socket.
@@ -89,7 +89,8 @@ impl Report {
 
 /// Sends `message`; `fds` are attached to its first bytes.
 pub fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let bytes = frame(message)?;
+    let mut bytes = serde_json::to_vec(message)?;
+    bytes.push(b'\n');
     let mut space = vec![std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
@@ -102,27 +103,16 @@ pub fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedFd<'_>])
     Ok(())
 }
 
-/// Encodes a message.
-pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; 4];
-    serde_json::to_writer(&mut bytes, message)?;
-    let length = u32::try_from(bytes.len() - 4).map_err(io::Error::other)?;
-    bytes[..4].copy_from_slice(&length.to_be_bytes());
-    Ok(bytes)
-}
-
 /// Removes one whole message from the front of `buffer` and decodes it, if there is one.
 pub fn unframe<T: for<'a> Deserialize<'a>>(buffer: &mut Vec<u8>) -> io::Result<Option<T>> {
-    let Some(head) = buffer.first_chunk::<4>() else { return Ok(None) };
-    let length = u32::from_be_bytes(*head) as usize;
-    if length > MAX_MESSAGE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a message of desktopd"));
-    }
-    if buffer.len() < 4 + length {
+    let Some(end) = memchr::memchr(b'\n', buffer) else {
+        if buffer.len() > MAX_MESSAGE {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a message of desktopd"));
+        }
         return Ok(None);
-    }
-    let message = serde_json::from_slice(&buffer[4..4 + length])?;
-    buffer.drain(..4 + length);
+    };
+    let message = serde_json::from_slice(&buffer[..end])?;
+    buffer.drain(..=end);
     Ok(Some(message))
 }
 
@@ -169,10 +159,8 @@ pub fn exec() -> i32 {
     };
     let Err((operation, error)) = become_service(&socket);
     let report = Report::Failed { operation, errno: error.raw_os_error().unwrap_or(0) };
-    if let Ok(bytes) = frame(&report) {
-        // The parent may have ended; no other process can take the report.
-        let _ = (&socket).write_all(&bytes);
-    }
+    // The parent may have ended; no other process can take the report.
+    let _ = send(&socket, &report, &[]);
     127
 }
 

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::{fmt, io};
 
 use nix::errno::Errno;
-use nix::sys::resource::{self, RLIM_INFINITY, getrlimit, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource as Kernels, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 /// No limit.
@@ -35,32 +35,18 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// The key of a service file that sets it.
-    pub fn key(self) -> &'static str {
+    /// The key of a service file that sets it, and the kernel's name.
+    fn names(self) -> (&'static str, Kernels) {
         match self {
-            Self::AddressSpace => "limits.as",
-            Self::Core => "limits.core",
-            Self::Cpu => "limits.cpu",
-            Self::FileSize => "limits.fsize",
-            Self::LockedMemory => "limits.memlock",
-            Self::OpenFiles => "open-files",
-            Self::Processes => "limits.nproc",
-            Self::RealtimePriority => "limits.rtprio",
-            Self::Stack => "limits.stack",
-        }
-    }
-
-    fn of_the_kernel(self) -> resource::Resource {
-        match self {
-            Self::AddressSpace => resource::Resource::RLIMIT_AS,
-            Self::Core => resource::Resource::RLIMIT_CORE,
-            Self::Cpu => resource::Resource::RLIMIT_CPU,
-            Self::FileSize => resource::Resource::RLIMIT_FSIZE,
-            Self::LockedMemory => resource::Resource::RLIMIT_MEMLOCK,
-            Self::OpenFiles => resource::Resource::RLIMIT_NOFILE,
-            Self::Processes => resource::Resource::RLIMIT_NPROC,
-            Self::RealtimePriority => resource::Resource::RLIMIT_RTPRIO,
-            Self::Stack => resource::Resource::RLIMIT_STACK,
+            Self::AddressSpace => ("limits.as", Kernels::RLIMIT_AS),
+            Self::Core => ("limits.core", Kernels::RLIMIT_CORE),
+            Self::Cpu => ("limits.cpu", Kernels::RLIMIT_CPU),
+            Self::FileSize => ("limits.fsize", Kernels::RLIMIT_FSIZE),
+            Self::LockedMemory => ("limits.memlock", Kernels::RLIMIT_MEMLOCK),
+            Self::OpenFiles => ("open-files", Kernels::RLIMIT_NOFILE),
+            Self::Processes => ("limits.nproc", Kernels::RLIMIT_NPROC),
+            Self::RealtimePriority => ("limits.rtprio", Kernels::RLIMIT_RTPRIO),
+            Self::Stack => ("limits.stack", Kernels::RLIMIT_STACK),
         }
     }
 }
@@ -78,26 +64,22 @@ pub struct Limit {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {}", self.resource.key(), Amount(self.soft))?;
+        write!(f, "{} = {}", self.resource.names().0, amount(self.soft))?;
         if self.hard != self.soft {
-            write!(f, " (hard {})", Amount(self.hard))?;
+            write!(f, " (hard {})", amount(self.hard))?;
         }
         Ok(())
     }
 }
 
-struct Amount(u64);
-
-impl fmt::Display for Amount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == UNLIMITED { f.write_str("unlimited") } else { write!(f, "{}", self.0) }
-    }
+fn amount(limit: u64) -> String {
+    if limit == UNLIMITED { "unlimited".to_owned() } else { limit.to_string() }
 }
 
 impl Limit {
     /// The limit of this process.
     pub fn current(resource: Resource) -> io::Result<Self> {
-        let (soft, hard) = getrlimit(resource.of_the_kernel())?;
+        let (soft, hard) = getrlimit(resource.names().1)?;
         Ok(Self { resource, soft, hard })
     }
 
@@ -105,7 +87,7 @@ impl Limit {
     /// the capability the limit becomes as high as the present hard limit allows, and the limit that was set is
     /// returned.
     pub fn set(self) -> io::Result<Option<Self>> {
-        let kernels = self.resource.of_the_kernel();
+        let kernels = self.resource.names().1;
         match setrlimit(kernels, self.soft, self.hard) {
             Ok(()) => Ok(None),
             Err(Errno::EPERM) => {

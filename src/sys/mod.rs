@@ -6,7 +6,7 @@
 //! descriptors that are listed for it and inherits no others.
 
 pub mod env_file;
-pub mod errno;
+pub mod error;
 pub mod guard;
 pub mod heap;
 pub mod http;
@@ -25,7 +25,7 @@ pub mod subcommands;
 pub mod terminal;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 use std::{fs, io};
 
@@ -150,6 +150,11 @@ fn run_with_timeout<T: Send + 'static>(
         let _ = sender.try_send(found);
     });
     looking.ok().and_then(|_| seen.recv_timeout(timeout).ok())
+}
+
+/// Locks a mutex whose data is valid even if a holder of the lock has panicked.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether an error of the system means a temporary shortage of descriptors, processes, memory or disk space.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::{FsFlags, statvfs};
+
 use super::read;
 
 /// One mount.
@@ -31,6 +33,16 @@ pub fn of<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
 /// Whether `path` is on a file system other than the container's own.
 pub fn is_on_volume(mounts: &[Mount], path: &Path) -> bool {
     of(mounts, path).is_some_and(|mount| mount.at.parent().is_some())
+}
+
+/// Whether a file system is mounted at `folder` or anywhere below it: such a folder cannot be moved.
+pub fn any_below(folder: &Path) -> bool {
+    all().iter().any(|mount| mount.at.starts_with(folder))
+}
+
+/// Whether `path` exists on a file system that cannot be written.
+pub fn is_read_only(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|place| place.flags().contains(FsFlags::ST_RDONLY))
 }
 
 /// Reads the kernel's list.
@@ -75,6 +87,6 @@ mod tests {
         }
         assert_eq!((mounts.len(), mounts[1].from.as_str()), (4, "/w"));
         assert_eq!(of(&[], Path::new("/work")), None);
-        assert!(all().iter().any(|mount| mount.at == Path::new("/proc")));
+        assert!(any_below(Path::new("/proc")) && !any_below(Path::new("/etc/no/such")));
     }
 }

@@ -39,11 +39,11 @@ pub fn signal_descendants(signal: Signal) {
     signal_all(&descendants(std::process::id().cast_signed()), signal);
 }
 
-/// Sends `signal` to each of `pids`.
+/// Sends `signal` to each of `pids`. A stopped process is continued, so that it can take the signal.
 pub(super) fn signal_all(pids: &BTreeSet<i32>, signal: Signal) {
-    for pid in pids {
+    for pid in pids.iter().map(|pid| Pid::from_raw(*pid)) {
         // It may have ended since we looked.
-        let _ = kill(Pid::from_raw(*pid), signal);
+        let _ = kill(pid, signal).and_then(|()| kill(pid, Signal::SIGCONT));
     }
 }
 

@@ -70,14 +70,6 @@ pub fn bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     all(open(path)?, limit)
 }
 
-/// Like [`bytes`]; a missing file is empty.
-pub fn bytes_if_any(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    match bytes(path, limit) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        found => found,
-    }
-}
-
 /// All bytes of an open file, or of another stream, which must not be longer than `limit`.
 pub fn all(from: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use super::error::unless_missing;
+
 /// Replaces `path` with a file of this content and mode.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     replace_with(path, content, mode, |_| Ok(()))
@@ -22,7 +24,7 @@ pub fn replace_with(
     // In the same folder, so that a rename works, and with an ending that no program looks for.
     let mut new = OsString::from(path);
     new.push(".new");
-    remove(new.as_ref())?;
+    fs::remove_file(&new).or_else(unless_missing)?;
     let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     let written = out.write_all(content).and_then(|()| finish(&out));
     let whole = written.and_then(|()| out.set_permissions(Permissions::from_mode(mode)));
@@ -30,14 +32,6 @@ pub fn replace_with(
         // The new file is of no use then.
         let _ = fs::remove_file(&new);
     })
-}
-
-/// Removes a file, if it exists.
-pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

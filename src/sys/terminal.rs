@@ -66,22 +66,11 @@ fn made_safe(text: &str, lines: bool) -> Cow<'_, str> {
     out.into()
 }
 
-/// Whether no byte needs an escape. Eight bytes are checked together: all log lines pass through this function.
+/// Whether no byte needs an escape. Without an early end, so that the compiler checks many bytes together: all log
+/// lines pass through this function.
 fn is_plain(bytes: &[u8], lines: bool) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x80 * ONES;
-    let drives = |byte: &u8| may_drive(*byte) || (*byte == b'\n' && !lines);
-    let mut chunks = bytes.chunks_exact(8);
-    let plain = chunks.by_ref().all(|chunk| {
-        let word = chunk.try_into().map_or(HIGH, u64::from_ne_bytes);
-        let delete = word ^ (0x7f * ONES);
-        // The usual bit tests for a byte below a limit, for a zero byte, and for a byte outside of ASCII. They may
-        // report too much, so the bytes of such a word are checked one by one.
-        let below = word.wrapping_sub(0x20 * ONES) & !word;
-        let zero = delete.wrapping_sub(ONES) & !delete;
-        (below | zero | word) & HIGH == 0 || !chunk.iter().any(drives)
-    });
-    plain && !chunks.remainder().iter().any(drives)
+    let drives = |byte: u8| may_drive(byte) || (byte == b'\n' && !lines);
+    !bytes.iter().fold(false, |found, byte| found | drives(*byte))
 }
 
 /// Whether a character that needs an escape may begin with this byte.
@@ -102,17 +91,13 @@ enum Sequence {
 }
 
 fn sequence(text: &str) -> Option<Sequence> {
-    for harmless in ["\u{1b}[K", "\u{1b}[0K", "\u{1b}(B"] {
-        if text.starts_with(harmless) {
-            return Some(Sequence::Harmless(harmless.len()));
-        }
+    let harmless = ["\u{1b}[K", "\u{1b}[0K", "\u{1b}(B"].into_iter().find(|known| text.starts_with(known));
+    if let Some(known) = harmless {
+        return Some(Sequence::Harmless(known.len()));
     }
     let parameters = text.strip_prefix("\u{1b}[")?;
-    let end = parameters
-        .bytes()
-        .take(LONGEST_COLOUR)
-        .position(|byte| !matches!(byte, b'0'..=b'9' | b';' | b':'))?;
-    (parameters.as_bytes()[end] == b'm').then_some(Sequence::Colour(2 + end + 1))
+    let end = parameters.find(|c: char| !matches!(c, '0'..='9' | ';' | ':'))?;
+    (end < LONGEST_COLOUR && parameters[end..].starts_with('m')).then_some(Sequence::Colour(2 + end + 1))
 }
 
 /// Whether a colour sequence with these parameters ends all colours.

@@ -156,7 +156,7 @@ fn a_time_is_absolute_or_relative() {
         ("", None),
         ("yesterday", None),
     ] {
-        assert_eq!(since(text).ok().map(|since| since.before(1_000_000_000)), expected, "{text}");
+        assert_eq!(since_at(text, 1_000_000_000).ok(), expected, "{text}");
     }
 }
 

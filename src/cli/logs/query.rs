@@ -6,10 +6,9 @@ use crate::cli::args::Logs;
 const LINES: usize = 100;
 
 /// The query of the request to the API.
-pub(super) fn query(args: &Logs, now: i64) -> String {
-    let since = args.since.map(|since| since.before(now));
+pub(super) fn query(args: &Logs) -> String {
     let lines = number(args).map(|lines| format!("lines={lines}"));
-    let since = since.map(|since| format!("since={since}"));
+    let since = args.since.map(|since| format!("since={since}"));
     lines.into_iter().chain(since).collect::<Vec<_>>().join("&")
 }
 
@@ -28,12 +27,12 @@ mod tests {
         for (words, expected) in [
             (&["logs"][..], "lines=100"),
             (&["logs", "-n", "7"], "lines=7"),
-            (&["logs", "--since", "5s"], "since=5000"),
-            (&["logs", "--since", "5s", "-n", "7"], "lines=7&since=5000"),
+            (&["logs", "--since", "1970-01-01T00:00:05Z"], "since=5000"),
+            (&["logs", "--since", "1970-01-01T00:00:05Z", "-n", "7"], "lines=7&since=5000"),
         ] {
             let words = ["desktopd"].iter().chain(words).map(Into::into).collect();
             match Args::read(words).unwrap().command {
-                Command::Logs(args) => assert_eq!(query(&args, 10_000), expected),
+                Command::Logs(args) => assert_eq!(query(&args), expected),
                 other => panic!("{other:?}"),
             }
         }

@@ -24,7 +24,7 @@ struct Named<'a> {
 
 /// Runs `logs --all`.
 pub(super) async fn logs(client: &Client, args: &Logs, screen: Screen) -> Result<(), Failure> {
-    let query = query(args, jiff::Timestamp::now().as_millisecond());
+    let query = query(args);
     let snapshot = client.status().await?;
     let mut names: Vec<&str> = snapshot.units.iter().map(|unit| unit.name.as_str()).collect();
     names.push(OWN_LOG);

@@ -99,12 +99,11 @@ fn shutdown(words: &[&str]) -> Asked {
         match *word {
             "--help" => return Asked::Passed,
             "--reboot" => how = End::Reboot,
-            "--show" => return Asked::Refused(code::FAILED, "nothing is scheduled".to_owned()),
+            "--show" => return failed("nothing is scheduled"),
             long if long.starts_with("--") => {}
             short if short.starts_with('-') => {
                 if short.contains(['c', 'k']) {
-                    let why = "nothing is scheduled: only `shutdown now` works here";
-                    return Asked::Refused(code::FAILED, why.to_owned());
+                    return failed("nothing is scheduled: only `shutdown now` works here");
                 }
                 if short.contains('r') {
                     how = End::Reboot;
@@ -129,8 +128,7 @@ fn shutdown(words: &[&str]) -> Asked {
 fn systemctl(words: &[&str]) -> Asked {
     let mut plain = words.iter().filter(|word| !word.starts_with('-'));
     if words.contains(&"--user") {
-        let why = "there is no systemd in this container, so there are no services of users either";
-        return Asked::Refused(code::FAILED, why.to_owned());
+        return failed("there is no systemd in this container, so there are no services of users either");
     }
     if words.iter().any(|word| ["--help", "-h", "--version"].contains(word)) {
         return Asked::Passed;
@@ -139,22 +137,17 @@ fn systemctl(words: &[&str]) -> Asked {
     let now = words.contains(&"--now");
     let names = plain.map(|name| name.strip_suffix(".service").unwrap_or(name).to_owned()).collect();
     let action = match *verb {
-        "start" => Action::Change(Verb::Start),
-        "stop" => Action::Change(Verb::Stop),
-        "restart"
-        | "try-restart"
-        | "condrestart"
-        | "reload"
-        | "reload-or-restart"
-        | "force-reload"
-        | "try-reload-or-restart" => Action::Change(Verb::Restart),
-        "status" | "show" => Action::Status,
+        "reload-or-restart" | "try-reload-or-restart" => Action::Change(Verb::Restart),
+        "show" => Action::Status,
         "is-active" => Action::IsActive,
         "reboot" | "kexec" | "soft-reboot" => return Asked::End(End::Reboot),
         "poweroff" | "halt" | "exit" => return Asked::End(End::Stop),
-        // With `--now` the service would be started as well.
-        verb if OF_FILES.contains(&verb) && !now => return Asked::Passed,
-        verb => return without_systemd(verb),
+        verb => match action(verb) {
+            Some(action) => action,
+            // With `--now` the service would be started as well.
+            None if OF_FILES.contains(&verb) && !now => return Asked::Passed,
+            None => return without_systemd(verb),
+        },
     };
     services(action, verb, names)
 }
@@ -165,16 +158,20 @@ fn service(words: &[&str]) -> Asked {
         [name, verb, ..] if !name.starts_with('-') => (name, verb),
         _ => return Asked::Passed,
     };
-    let action = match verb {
+    action(verb).map_or(Asked::Passed, |action| services(action, verb, vec![name.to_owned()]))
+}
+
+/// The actions that `systemctl` and `service` have in common.
+fn action(verb: &str) -> Option<Action> {
+    Some(match verb {
         "start" => Action::Change(Verb::Start),
         "stop" => Action::Change(Verb::Stop),
         "restart" | "reload" | "force-reload" | "try-restart" | "condrestart" => {
             Action::Change(Verb::Restart)
         }
         "status" => Action::Status,
-        _ => return Asked::Passed,
-    };
-    services(action, verb, vec![name.to_owned()])
+        _ => return None,
+    })
 }
 
 fn services(action: Action, word: &str, names: Vec<String>) -> Asked {
@@ -186,11 +183,14 @@ fn services(action: Action, word: &str, names: Vec<String>) -> Asked {
 
 /// Says what to use in this container instead.
 fn without_systemd(what: &str) -> Asked {
-    let why = format!(
+    failed(&format!(
         "{what}: there is no systemd in this container; `desktopd status` shows the services; use \
          `desktopd start`, `stop`, `restart` and `logs` for them"
-    );
-    Asked::Refused(code::FAILED, why)
+    ))
+}
+
+fn failed(why: &str) -> Asked {
+    Asked::Refused(code::FAILED, why.to_owned())
 }
 
 #[cfg(test)]

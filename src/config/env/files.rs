@@ -21,6 +21,7 @@ use super::names::{
 use super::sources::{Layer, Origin};
 use super::table::Flag;
 use crate::sys::env_file::{self, Baseline, Raw, of_entries};
+use crate::sys::error::unless_missing;
 use crate::sys::launch::written_by;
 use crate::sys::replace::replace;
 use crate::sys::{read, with_timeout};
@@ -161,10 +162,7 @@ fn parse(layer: &mut Layer, bytes: &[u8]) {
 
 /// The content of a file; empty if it does not exist.
 fn contents(path: &Path) -> io::Result<Vec<u8>> {
-    match read::bytes(path, read::BY_HAND) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        found => found,
-    }
+    read::bytes(path, read::BY_HAND).or_else(unless_missing)
 }
 
 /// The result of a look at files on a volume that may not answer.

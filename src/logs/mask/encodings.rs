@@ -17,8 +17,10 @@ pub(super) fn of(value: &str) -> Vec<String> {
     let mut all = vec![value.to_owned(), hexadecimal(value), hexadecimal(value).to_ascii_uppercase()];
     for kept in PERCENT {
         for upper in [true, false] {
-            all.push(percent(value, kept, upper, "%20"));
-            all.push(percent(value, kept, upper, "+"));
+            let text = percent(value, kept, upper);
+            // As forms write blanks.
+            all.push(text.replace("%20", "+"));
+            all.push(text);
         }
     }
     let json = serde_json::to_string(value).unwrap_or_default();
@@ -43,14 +45,13 @@ fn hexadecimal(value: &str) -> String {
     })
 }
 
-fn percent(value: &str, kept: &str, upper: bool, space: &str) -> String {
+fn percent(value: &str, kept: &str, upper: bool) -> String {
     value.bytes().fold(String::new(), |mut text, byte| {
         let plain = byte.is_ascii_alphanumeric() || kept.as_bytes().contains(&byte);
-        let _ = match byte {
-            b' ' => write!(text, "{space}"),
-            _ if plain => write!(text, "{}", char::from(byte)),
-            _ if upper => write!(text, "%{byte:02X}"),
-            _ => write!(text, "%{byte:02x}"),
+        let _ = match (plain, upper) {
+            (true, _) => write!(text, "{}", char::from(byte)),
+            (false, true) => write!(text, "%{byte:02X}"),
+            (false, false) => write!(text, "%{byte:02x}"),
         };
         text
     })

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::kconfig::{self, Key};
+use crate::sys::error::unless_missing;
 use crate::sys::read;
 use crate::sys::replace::replace;
 
@@ -85,7 +86,8 @@ impl Record {
 
     /// The value in a settings file.
     pub(super) fn value(&self, key: Key<'_>) -> io::Result<Option<String>> {
-        Ok(kconfig::get(&read::bytes_if_any(&self.config.join(key.file), read::BY_HAND)?, key))
+        let text = read::bytes(&self.config.join(key.file), read::BY_HAND).or_else(unless_missing)?;
+        Ok(kconfig::get(&text, key))
     }
 
     /// Writes or removes a value.
@@ -93,7 +95,7 @@ impl Record {
         // A settings file may be a link, for example to the user's dotfiles.
         let path = self.config.join(key.file);
         let path = fs::canonicalize(&path).unwrap_or(path);
-        let text = read::bytes_if_any(&path, read::BY_HAND)?;
+        let text = read::bytes(&path, read::BY_HAND).or_else(unless_missing)?;
         let new = kconfig::set(&text, key, value);
         if new == text {
             return Ok(());

@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Component, Path};
 
 use super::files::{Places, replace};
+use crate::sys::error::unless_missing;
 use crate::sys::read;
 
 /// Sets the machine's time zone to `zone`. An unknown zone is reported, and the machine's time zone stays
@@ -44,10 +45,7 @@ pub(super) fn set(places: &Places, zone: &str) {
 
 pub(super) fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
     let new = link.with_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    fs::remove_file(&new).or_else(unless_missing)?;
     symlink(target, &new)?;
     fs::rename(&new, link)
 }

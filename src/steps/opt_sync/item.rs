@@ -21,13 +21,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use crate::facts::workspace::has_mounts;
 use crate::steps::workspace::copy::{Copy, MARKER};
 use crate::steps::workspace::leftover::{remove, unfinished};
 use crate::steps::workspace::lock::Lock;
 use crate::steps::workspace::room::{self, Room};
 use crate::steps::workspace::volume::Access;
-use crate::sys::read;
+use crate::sys::error::unless_missing;
+use crate::sys::{mounts, read};
 
 /// In the workspace: the name suffix of an unfinished copy.
 pub(super) const UNFINISHED: &str = ".desktopd-sync";
@@ -78,7 +78,7 @@ impl Item {
             Ok(_) if workspace.starts_with(&self.source) => {
                 Err(format!("{source} has the workspace in it: it stays where it is"))
             }
-            Ok(_) if has_mounts(&self.source) => {
+            Ok(_) if mounts::any_below(&self.source) => {
                 Err(format!("something is mounted in {source}: it stays where it is"))
             }
             Ok(_) if complete => self.check_version().map(|()| MoveState::ToLink),
@@ -177,10 +177,7 @@ impl Item {
         match renameat_with(CWD, &aside, CWD, &self.source, RenameFlags::EXCHANGE) {
             Ok(()) => {}
             Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOENT) => {
-                match fs::remove_dir_all(&self.source) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-                    _ => {}
-                }
+                fs::remove_dir_all(&self.source).or_else(unless_missing).map_err(failed)?;
                 fs::rename(&aside, &self.source).map_err(failed)?;
             }
             Err(error) => {

@@ -13,6 +13,7 @@ use tokio::net::UnixDatagram;
 use tokio::time::Instant;
 
 use crate::supervise::notify::Message;
+use crate::sys::error::unless_missing;
 use crate::sys::process::in_session;
 
 use super::reporter::Reporter;
@@ -35,10 +36,7 @@ impl Listener {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        std::fs::remove_file(path).or_else(unless_missing)?;
         let socket = UnixDatagram::bind(path)?;
         let listener = Self { socket, path: path.to_owned() };
         // Units of other users must reach the socket; the sender's credentials decide whether a message counts.

@@ -5,9 +5,8 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
-use http::StatusCode;
 use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
+use hyper::{Request, StatusCode, Uri};
 use nix::sys::signal::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
@@ -15,7 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::config::service::Probe;
 use crate::steps;
-use crate::sys::errno::{chain, describe};
+use crate::sys::error::{chain, describe};
+use crate::sys::http;
 use crate::sys::process::signal_group;
 use crate::sys::reaper::Exit;
 use crate::sys::subcommands;
@@ -55,7 +55,7 @@ pub(in crate::supervise) async fn attempt(probe: &Probe, start_helper: &HelperSt
         Probe::Http(url) => match request(url).await {
             Ok(status) if status.is_success() || status.is_redirection() => Ok(()),
             Ok(status) => Err(format!("status {status}")),
-            Err(error) => Err(chain(&*error)),
+            Err(error) => Err(error.downcast_ref::<io::Error>().map_or_else(|| chain(&*error), describe)),
         },
         Probe::Exec(argv) => exec(start_helper(argv)).await,
         Probe::X11 { display, xauthority } => x11::attempt(display, xauthority).await,
@@ -87,24 +87,14 @@ pub(super) async fn exec(started: io::Result<HelperProcess>) -> Result<(), Strin
 }
 
 async fn request(url: &str) -> Result<StatusCode, Box<dyn Error + Send + Sync>> {
-    let uri: http::Uri = url.parse()?;
+    let uri: Uri = url.parse()?;
     let host = uri.host().unwrap_or("127.0.0.1").trim_matches(['[', ']']);
     let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = http::Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))
-        .header(http::header::HOST, uri.authority().map_or(host, |authority| authority.as_str()))
-        .header(http::header::CONNECTION, "close")
+    let request = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))
+        .header(hyper::header::HOST, uri.authority().map_or(host, |authority| authority.as_str()))
+        .header(hyper::header::CONNECTION, "close")
         .body(Empty::<bytes::Bytes>::new())?;
-    let mut response = std::pin::pin!(sender.send_request(request));
-    let response = tokio::select! {
-        response = &mut response => response?,
-        // One poll of the connection may read the whole response and end; then the response is available.
-        result = connection => {
-            result?;
-            response.await?
-        }
-    };
-    Ok(response.status())
+    Ok(http::send(stream, request).await?.status())
 }
 
 #[cfg(test)]

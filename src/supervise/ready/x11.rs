@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::plan::display_number;
-use crate::sys::errno::describe;
+use crate::sys::error::describe;
 use crate::sys::{self, read};
 
 /// The folder of the sockets of local displays.

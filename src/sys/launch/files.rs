@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::failure::{Failure, at};
 use super::orders::{NewFile, Orders};
+use crate::sys::error::unless_missing;
 use crate::sys::replace::replace;
 
 /// Creates the folders and writes the files.
@@ -31,10 +32,7 @@ pub(super) fn private_folder(folder: &Path) -> io::Result<()> {
 
 /// Creates an empty folder in place of an existing one. Links are removed, not followed.
 fn empty(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    fs::remove_dir_all(folder).or_else(unless_missing)?;
     private_folder(folder)
 }
 

@@ -4,6 +4,7 @@
 //! limit. A missing capability must not keep a desktop from starting: the service starts with as much as is allowed,
 //! and its log has a warning. A failure to set the user or the folder is always an error.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use nix::errno::Errno;
@@ -11,7 +12,7 @@ use nix::unistd::{Gid, Uid, chdir, getgroups, setgroups, setresgid, setresuid};
 
 use super::failure::{Failure, at};
 use super::orders::{Identity, Orders};
-use crate::sys::errno::describe;
+use crate::sys::error::describe;
 use crate::sys::read;
 
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
@@ -21,24 +22,16 @@ const OOM_SCORE_MORE: i32 = 400;
 
 /// Sets the priority, the `oom_score_adj` and the limits, which must be set before the user changes.
 pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
-    // Standard error is the service's log.
-    let tell = |what: String| {
-        if !orders.quiet {
-            crate::sys::print::error(&format!("desktopd: {what}"));
-        }
-    };
     if let Some(nice) = orders.nice {
-        let operation = format!("setting the priority to nice = {nice}");
-        match rustix::process::setpriority_process(None, nice).map_err(io::Error::from) {
-            Err(error) if is_refused(&error) => tell(refused(&operation, &error)),
-            result => at(&operation, result)?,
-        }
+        let set = rustix::process::setpriority_process(None, nice).map_err(io::Error::from);
+        unless_refused(orders, &format!("setting the priority to nice = {nice}"), set)?;
     }
-    oom_score(orders.oom_score_adj, tell)?;
+    oom_score(orders)?;
     for limit in &orders.limits {
         let got = at(&format!("setting the limit {limit}"), limit.set())?;
         if let Some(got) = got {
-            tell(format!("setting the limit {limit}: {}; it gets {got}", Errno::EPERM.desc()));
+            let why = Errno::EPERM.desc();
+            warn(orders, &format!("setting the limit {limit}: {why}; it gets {got}"));
         }
     }
     Ok(())
@@ -47,19 +40,15 @@ pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
 /// When memory is short, the kernel should kill any other process before desktopd, because without desktopd nothing is
 /// started again. So by default all services have a higher score than desktopd. The score of a service is relative to
 /// that of desktopd, which Docker or Kubernetes may have set to any value. Raising a score is always allowed.
-fn oom_score(more: Option<i32>, tell: impl Fn(String)) -> Result<(), Failure> {
+fn oom_score(orders: &Orders) -> Result<(), Failure> {
     let own = read::kernel_text(OOM_SCORE).trim().parse().unwrap_or(0);
-    let score = (own + more.unwrap_or(OOM_SCORE_MORE)).clamp(-1000, 1000);
-    let operation = format!("setting oom-score-adj = {score}");
-    match std::fs::write(OOM_SCORE, score.to_string()) {
-        // If the service's file does not set a score, a failure needs no warning.
-        Err(_) if more.is_none() => Ok(()),
-        Err(error) if is_refused(&error) => {
-            tell(refused(&operation, &error));
-            Ok(())
-        }
-        result => at(&operation, result),
+    let score = (own + orders.oom_score_adj.unwrap_or(OOM_SCORE_MORE)).clamp(-1000, 1000);
+    let written = std::fs::write(OOM_SCORE, score.to_string());
+    // If the service's file does not set a score, a failure needs no warning.
+    if orders.oom_score_adj.is_none() {
+        return Ok(());
     }
+    unless_refused(orders, &format!("setting oom-score-adj = {score}"), written)
 }
 
 /// Changes to the service's user and groups.
@@ -76,12 +65,7 @@ pub(super) fn enter(orders: &Orders) -> Result<(), Failure> {
     let folder = format!("changing to the folder {}", orders.cwd.display());
     match chdir(&orders.cwd) {
         Err(error) if !orders.cwd_required => {
-            if !orders.quiet {
-                crate::sys::print::error(&format!(
-                    "desktopd: {folder}: {}; it starts in / instead",
-                    error.desc()
-                ));
-            }
+            warn(orders, &format!("{folder}: {}; it starts in / instead", error.desc()));
             at("changing to the folder /", chdir("/"))
         }
         result => at(&folder, result),
@@ -90,7 +74,7 @@ pub(super) fn enter(orders: &Orders) -> Result<(), Failure> {
 
 fn become_other(identity: &Identity, more: &[u32]) -> Result<(), Failure> {
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
-    at("setgroups", setgroups(&together(identity.groups.iter().copied(), more)))?;
+    at("setgroups", setgroups(&union(&identity.groups, more)))?;
     at("setgid", setresgid(gid, gid, gid))?;
     at("setuid", setresuid(uid, uid, uid))
 }
@@ -98,38 +82,34 @@ fn become_other(identity: &Identity, more: &[u32]) -> Result<(), Failure> {
 /// Adds supplementary groups to those of this process.
 fn join(orders: &Orders) -> Result<(), Failure> {
     let own: Vec<u32> = at("getgroups", getgroups())?.into_iter().map(Gid::as_raw).collect();
-    let all = together(own.iter().copied(), &orders.groups);
-    if all.len() == own.len() {
+    if orders.groups.iter().all(|group| own.contains(group)) {
         return Ok(());
     }
-    match setgroups(&all) {
-        Err(error @ Errno::EPERM) => {
-            if !orders.quiet {
-                let groups: Vec<String> = orders.groups.iter().map(ToString::to_string).collect();
-                let operation = format!("joining the groups {}", groups.join(", "));
-                crate::sys::print::error(&format!("desktopd: {}", refused(&operation, &error.into())));
-            }
-            Ok(())
-        }
-        result => at("setgroups", result),
-    }
+    let groups: Vec<String> = orders.groups.iter().map(ToString::to_string).collect();
+    let joined = setgroups(&union(&own, &orders.groups)).map_err(io::Error::from);
+    unless_refused(orders, &format!("joining the groups {}", groups.join(", ")), joined)
 }
 
-fn together(own: impl Iterator<Item = u32>, more: &[u32]) -> Vec<Gid> {
-    let mut all: Vec<u32> = own.collect();
-    for group in more {
-        if !all.contains(group) {
-            all.push(*group);
-        }
-    }
+fn union(own: &[u32], more: &[u32]) -> Vec<Gid> {
+    let all: BTreeSet<u32> = own.iter().chain(more).copied().collect();
     all.into_iter().map(Gid::from_raw).collect()
 }
 
-/// Whether the error means a missing permission of this process or container, and not an impossible operation.
-fn is_refused(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+/// A missing permission of this process or container is only a warning; an impossible operation is an error.
+fn unless_refused(orders: &Orders, operation: &str, result: io::Result<()>) -> Result<(), Failure> {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    match result {
+        Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => {
+            warn(orders, &format!("{operation}: {}; it starts without", describe(&error)));
+            Ok(())
+        }
+        result => at(operation, result),
+    }
 }
 
-fn refused(operation: &str, error: &io::Error) -> String {
-    format!("{operation}: {}; it starts without", describe(error))
+/// Prints a warning on standard error, which is the service's log.
+fn warn(orders: &Orders, what: &str) {
+    if !orders.quiet {
+        crate::sys::print::error(&format!("desktopd: {what}"));
+    }
 }
