@@ -17,8 +17,7 @@ pub struct FileSpec {
 pub(super) fn read(table: &mut Reader<'_>) -> Option<FileSpec> {
     let path = table.required("path", "where the file is written");
     let content = table.required("content", "what is written into it");
-    let octal = |text: &str| u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
     // The default mode lets no other user read the file, because it may contain secrets.
-    let mode = table.parse("mode", "an octal mode such as \"0644\"", octal).unwrap_or(0o600);
+    let mode = table.octal("mode", "an octal mode such as \"0644\"").unwrap_or(0o600);
     Some(FileSpec { path: path?, mode, content: content? })
 }

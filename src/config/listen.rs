@@ -14,7 +14,6 @@ pub struct ListenSpec {
 /// Reads one.
 pub(super) fn read(table: &mut Reader<'_>) -> Option<ListenSpec> {
     let path = table.required("path", "where the socket is");
-    let octal = |text: &str| u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    let mode = table.parse("mode", "an octal mode such as \"0666\"", octal).unwrap_or(0o600);
+    let mode = table.octal("mode", "an octal mode such as \"0666\"").unwrap_or(0o600);
     Some(ListenSpec { path: path?, mode })
 }

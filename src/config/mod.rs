@@ -125,7 +125,7 @@ mod tests {
         let service = service.unwrap();
         assert_eq!(service.run, Run::Command(vec!["sleep".into(), "9".into()]));
         assert_eq!(service.ready, Ready::Started);
-        assert_eq!(service.stop_timeout, Duration::from_secs(5));
+        assert_eq!(service.stop.timeout, Duration::from_secs(5));
         assert!(service.autostart && !service.oneshot);
     }
 
@@ -247,7 +247,7 @@ mod tests {
         let service = service.unwrap();
         let same = |resource, amount| Limit { resource, soft: amount, hard: amount };
         assert_eq!(
-            service.limits,
+            service.resources.limits,
             [
                 same(R::OpenFiles, 4096),
                 same(R::AddressSpace, 1_000_000),
@@ -260,7 +260,10 @@ mod tests {
                 Limit { resource: R::Stack, soft: 8 << 20, hard: UNLIMITED },
             ]
         );
-        assert_eq!((service.oom_score_adj, service.groups), (Some(-500), vec!["render".to_owned()]));
+        assert_eq!(
+            (service.resources.oom_score_adj, service.groups),
+            (Some(-500), vec!["render".to_owned()])
+        );
         let (service, problems) = parse(
             "command = [\"x\"]\nopen-files = 3\noom-score-adj = 2000\nnice = 20\ngroups = \"render\"\n[limits]\n\
              core = \"8MB\"\nnproc = -1\ncpu = true\nstack = { soft = 5 }\nmemlock = { soft = 2, hard = 1 }\nnofile = 5\n",

@@ -54,6 +54,21 @@ impl<'a> Reader<'a> {
         fits
     }
 
+    /// A list of texts, which may be missing.
+    pub fn texts(&mut self, key: &'static str) -> Vec<String> {
+        self.get(key, "a list of texts").unwrap_or_default()
+    }
+
+    /// Whether a key is set to true; `usual` if it is missing.
+    pub fn flag(&mut self, key: &'static str, usual: bool) -> bool {
+        self.get(key, "true or false").unwrap_or(usual)
+    }
+
+    /// The bits of a file mode or a mask.
+    pub fn octal(&mut self, key: &'static str, expected: &str) -> Option<u32> {
+        self.parse(key, expected, |text| u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o777))
+    }
+
     /// A text that must be present.
     pub fn required(&mut self, key: &'static str, expected: &str) -> Option<String> {
         if self.untouched(key) {

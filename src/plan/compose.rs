@@ -36,26 +36,21 @@ impl<'a> Composer<'a> {
 
     /// The unit that `service` describes, and its route in the gateway.
     pub(super) fn unit(&self, service: &Service, problems: &mut Vec<Problem>) -> (Unit, Option<Route>) {
-        let mut unit = empty(&service.name);
-        unit.description.clone_from(&service.description);
-        unit.aliases.clone_from(&service.aliases);
-        unit.oneshot = service.oneshot;
-        unit.needs.clone_from(&service.needs);
-        unit.after.clone_from(&service.after);
-        unit.follows.clone_from(&service.follows);
-        unit.clears.clone_from(&service.clears);
-        unit.restart_with.clone_from(&service.restart_with);
-        unit.main = service.main;
-        unit.last = service.is_command();
-        unit.start_timeout = service.start_timeout;
-        unit.restart = service.restart;
-        unit.restart_limit = service.restart_limit;
-        unit.restart_delay = service.restart_delay;
-        unit.restart_delay_max = service.restart_delay_max;
-        unit.stop_signal.clone_from(&service.stop_signal);
-        unit.stop_timeout = service.stop_timeout;
-        unit.contain = service.contain;
-        unit.autostart = env_overrides::starts(self.config, service);
+        let mut unit = Unit {
+            name: service.name.clone(),
+            description: service.description.clone(),
+            aliases: service.aliases.clone(),
+            oneshot: service.oneshot,
+            relations: service.relations.clone(),
+            main: service.main,
+            last: service.is_command(),
+            start_timeout: service.start_timeout,
+            restart: service.restart,
+            stop: service.stop.clone(),
+            contain: service.contain,
+            autostart: env_overrides::starts(self.config, service),
+            ..Unit::default()
+        };
         if let Some(reason) = self.inapplicable(service) {
             unit.disposition = Disposition::Skip(reason);
             return (unit, None);
@@ -81,7 +76,7 @@ impl<'a> Composer<'a> {
             Run::Literal(argv) => self.located("command", argv.clone(), service, &mut missing),
             Run::Step(words) => step(&words[..], &mut expander),
         };
-        unit.stop_command = service.stop_command.as_ref().and_then(|argv| {
+        unit.stop.command = service.stop.command.as_ref().and_then(|argv| {
             let mut absent = None;
             let argv = expander.list("stop-command", argv);
             let argv = self.located("stop-command", argv, service, &mut absent);
@@ -116,10 +111,7 @@ impl<'a> Composer<'a> {
             cwd,
             cwd_required: service.directory.is_some(),
             identity,
-            umask: service.umask,
-            nice: service.nice,
-            oom_score_adj: service.oom_score_adj,
-            limits: service.limits.clone(),
+            resources: service.resources.clone(),
             groups: self.groups(service, &mut expander),
             folders,
             private_tmp,
@@ -311,40 +303,9 @@ pub(super) fn broken(config: &Config) -> Vec<Unit> {
             reason.push_str("; ");
             reason.push_str(&problem.to_string());
         } else {
-            let mut unit = empty(name);
-            unit.disposition = Disposition::Broken(problem.to_string());
-            units.push(unit);
+            let disposition = Disposition::Broken(problem.to_string());
+            units.push(Unit { name: name.clone(), disposition, ..Unit::default() });
         }
     }
     units
-}
-
-fn empty(name: &str) -> Unit {
-    Unit {
-        name: name.to_owned(),
-        description: String::new(),
-        aliases: Vec::new(),
-        disposition: Disposition::Run,
-        launch: Launch::default(),
-        oneshot: false,
-        needs: Vec::new(),
-        after: Vec::new(),
-        follows: Vec::new(),
-        clears: Vec::new(),
-        restart_with: None,
-        main: false,
-        last: false,
-        ready: Ready::Started,
-        health: None,
-        start_timeout: None,
-        restart: crate::config::service::Restart::Never,
-        restart_limit: Some(1),
-        restart_delay: std::time::Duration::ZERO,
-        restart_delay_max: std::time::Duration::ZERO,
-        stop_command: None,
-        stop_signal: "TERM".to_owned(),
-        stop_timeout: std::time::Duration::from_secs(5),
-        contain: false,
-        autostart: false,
-    }
 }

@@ -44,7 +44,7 @@ pub(super) fn starts(config: &Config, service: &Service) -> bool {
 fn is_of_the_desktop(config: &Config, service: &Service) -> bool {
     let needed = || {
         let mut desktop = config.services.iter().filter(|other| other.desktop);
-        !service.oneshot && desktop.any(|other| other.needs.contains(&service.name))
+        !service.oneshot && desktop.any(|other| other.relations.needs.contains(&service.name))
     };
     service.desktop || service.route.is_some() || needed()
 }
@@ -102,7 +102,8 @@ pub(super) fn before_hooks(config: &Config) -> BTreeSet<&str> {
         let called = |service: &&Service| service.name == name || service.aliases.iter().any(|a| a == name);
         let Some(service) = config.services.iter().find(called) else { continue };
         if early.insert(service.name.as_str()) {
-            open.extend(service.needs.iter().chain(&service.after).map(String::as_str));
+            let relations = &service.relations;
+            open.extend(relations.needs.iter().chain(&relations.after).map(String::as_str));
         }
     }
     early

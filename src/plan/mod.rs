@@ -17,7 +17,6 @@ mod mistakes;
 pub mod portal;
 mod probes;
 mod relations;
-mod restart_with;
 pub mod routes;
 mod shells;
 pub mod show;

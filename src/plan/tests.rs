@@ -113,7 +113,7 @@ fn a_unit_has_its_program_user_environment_and_order() {
     assert_eq!(plan.problems, []);
     assert_eq!(plan.units.iter().map(|unit| unit.name.as_str()).collect::<Vec<_>>(), ["x-server", "app"]);
     let app = plan.unit("app").unwrap();
-    assert_eq!(app.needs, ["x-server"]);
+    assert_eq!(app.relations.needs, ["x-server"]);
     assert_eq!(app.launch.argv, ["/usr/bin/app", "--dpi", "96"]);
     assert_eq!(app.launch.identity.as_ref().unwrap().groups, [1000, 44]);
     assert_eq!(app.launch.cwd, Path::new("/home/user"));

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::Secret;
-use crate::config::service::{Health, Ready, Restart};
-use crate::sys::launch::{EnvFiles, FIRST_FD, Identity, Listener};
-use crate::sys::limits::Limit;
+use crate::config::service::{Health, Ready, Relations, RestartPolicy, StopPolicy};
+use crate::sys::launch::{EnvFiles, FIRST_FD, Identity, Listener, Resources};
 
 /// The descriptor on which a unit with `ready.kind = "fd"` reports readiness: the first one after its `listeners`.
 pub fn ready_fd(listeners: usize) -> i32 {
@@ -31,14 +30,8 @@ pub struct Launch {
     pub cwd_required: bool,
     /// The user to become; `None` keeps the daemon's user.
     pub identity: Option<Identity>,
-    /// The file mode creation mask.
-    pub umask: u32,
-    /// The scheduling priority, if it should change.
-    pub nice: Option<i32>,
-    /// Its `oom_score_adj`, if it should change.
-    pub oom_score_adj: Option<i32>,
-    /// Resource limits, where they differ from the daemon's.
-    pub limits: Vec<Limit>,
+    /// Its priority and limits.
+    pub resources: Resources,
     /// Supplementary groups beside those of its user.
     pub groups: Vec<u32>,
     /// Folders to make before each start.
@@ -63,9 +56,10 @@ pub struct File {
 }
 
 /// Whether a unit may run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Disposition {
     /// It may run.
+    #[default]
     Run,
     /// It does not apply here.
     Skip(String),
@@ -74,7 +68,7 @@ pub enum Disposition {
 }
 
 /// One unit, with all choices made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unit {
     /// Its name.
     pub name: String,
@@ -88,16 +82,8 @@ pub struct Unit {
     pub launch: Launch,
     /// Whether it ends by itself when its work is done.
     pub oneshot: bool,
-    /// Units that must be ready, or listening, before it starts, and that stop after it.
-    pub needs: Vec<String>,
-    /// Units that start before it, even if they fail.
-    pub after: Vec<String>,
-    /// Units after whose restart it restarts as well.
-    pub follows: Vec<String>,
-    /// Contained units; processes that they started beside their main process end with this unit.
-    pub clears: Vec<String>,
-    /// The unit that is restarted with it when a restart is requested.
-    pub restart_with: Option<String>,
+    /// Its relations to other units.
+    pub relations: Relations,
     /// Whether everything is stopped after it has ended.
     pub main: bool,
     /// Whether it starts only after all other units that should be up are up, or have failed for good.
@@ -109,19 +95,9 @@ pub struct Unit {
     /// How long it may take to get ready.
     pub start_timeout: Option<Duration>,
     /// When it is restarted.
-    pub restart: Restart,
-    /// The number of failures at which it is given up.
-    pub restart_limit: Option<u32>,
-    /// The first wait before a restart.
-    pub restart_delay: Duration,
-    /// The longest wait before a restart.
-    pub restart_delay_max: Duration,
-    /// Runs before the stop signal; the program's file and its arguments.
-    pub stop_command: Option<Vec<String>>,
-    /// The signal that ends it.
-    pub stop_signal: String,
-    /// How long it may take to end.
-    pub stop_timeout: Duration,
+    pub restart: RestartPolicy,
+    /// How it is stopped; its command is the program's file and its arguments.
+    pub stop: StopPolicy,
     /// Whether all processes that it starts end with it.
     pub contain: bool,
     /// Whether it starts automatically.

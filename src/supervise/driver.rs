@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::nearest;
+use crate::config::service::Relations;
 use crate::logs::Logs;
 use crate::plan::{Disposition, Unit};
-use crate::sys::process::{descendants, signal_by_name, signal_descendants};
+use crate::sys::process::{descendants, signal_descendants};
 use crate::sys::reaper::{Exit, Reaper};
 
 use super::changes::{self, Sink};
@@ -146,7 +147,7 @@ impl Driver {
             }
             Effect::Ask(at) => self.ask(at),
             Effect::Signal(at) => {
-                let signal = signal_by_name(&self.units[at].stop_signal).unwrap_or(Signal::SIGTERM);
+                let signal = self.units[at].stop.signal;
                 self.asking[at] = None;
                 if let Some(process) = &mut self.processes[at] {
                     process.signal(signal);
@@ -166,7 +167,7 @@ impl Driver {
 
     fn run_guards(&self, at: usize) -> RunGuards {
         let clears = self.units.iter().zip(&self.guards);
-        let clears = clears.filter(|(unit, _)| self.units[at].clears.contains(&unit.name));
+        let clears = clears.filter(|(unit, _)| self.units[at].relations.clears.contains(&unit.name));
         RunGuards { own: self.guards[at].clone(), clears: clears.map(|(_, guards)| guards.clone()).collect() }
     }
 
@@ -177,7 +178,7 @@ impl Driver {
 
     fn ask(&mut self, at: usize) {
         let unit = &self.units[at];
-        let argv = unit.stop_command.as_deref().unwrap_or_default();
+        let argv = unit.stop.command.as_deref().unwrap_or_default();
         match process::run_helper(unit, argv, &self.reaper, &self.logs) {
             Ok(mut command) => {
                 let (events, name) = (self.events.clone(), unit.name.clone());
@@ -219,8 +220,8 @@ impl Driver {
         for unit in &mut self.units {
             let next = planned.remove(&unit.name).unwrap_or_else(|| {
                 let disposition = Disposition::Skip("its file was removed".to_owned());
-                let (needs, after, follows, restart_with) = Default::default();
-                Unit { disposition, needs, after, follows, restart_with, main: false, ..unit.clone() }
+                let relations = Relations { clears: unit.relations.clears.clone(), ..Relations::default() };
+                Unit { disposition, relations, main: false, ..unit.clone() }
             });
             let differs = next != *unit;
             if differs {
@@ -310,8 +311,8 @@ impl Driver {
                     pid,
                     restarts,
                     oneshot: unit.oneshot,
-                    needs: unit.needs.clone(),
-                    after: unit.after.iter().chain(&unit.follows).cloned().collect(),
+                    needs: unit.relations.needs.clone(),
+                    after: unit.relations.after.iter().chain(&unit.relations.follows).cloned().collect(),
                 }
             })
             .collect();

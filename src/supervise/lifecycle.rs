@@ -30,7 +30,6 @@ use std::time::Duration;
 
 use crate::plan::{Disposition, Unit};
 
-use super::backoff::Patience;
 use checks::Checks;
 use machine::Ending;
 use unit_runtime::{Phase, State, UnitRuntime, UnitSpec};
@@ -251,24 +250,18 @@ fn specs(units: &[Unit]) -> Vec<UnitSpec> {
         name: unit.name.clone(),
         runnable: unit.disposition == Disposition::Run,
         oneshot: unit.oneshot,
-        needs: resolve(&unit.needs),
+        needs: resolve(&unit.relations.needs),
         // A unit that restarts with another unit starts after it.
-        after: resolve(&[&unit.after[..], &unit.follows].concat()),
-        follows: resolve(&unit.follows),
+        after: resolve(&[&unit.relations.after[..], &unit.relations.follows].concat()),
+        follows: resolve(&unit.relations.follows),
         listens: !unit.launch.listen.is_empty(),
         health: unit.health.clone(),
-        restart_with: unit.restart_with.iter().find_map(|name| index.get(name.as_str()).copied()),
+        restart_with: unit.relations.restart_with.iter().find_map(|name| index.get(name.as_str()).copied()),
         main: unit.main,
         last: unit.last,
         start_timeout: unit.start_timeout,
         restart: unit.restart,
-        patience: Patience {
-            limit: unit.restart_limit,
-            first: unit.restart_delay,
-            longest: unit.restart_delay_max,
-        },
-        has_stop_command: unit.stop_command.is_some(),
-        stop_timeout: unit.stop_timeout,
+        stop: unit.stop.clone(),
     };
     units.iter().map(spec).collect()
 }

@@ -36,7 +36,7 @@ use descriptors::{OWN_FDS, place};
 use failure::{Failure, at};
 
 pub use environment::written_by;
-pub use orders::{Bytes, EnvFiles, FIRST_FD, Identity, Listener, NewFile, Orders};
+pub use orders::{Bytes, EnvFiles, FIRST_FD, Identity, Listener, NewFile, Orders, Resources};
 
 /// The beginning of the description of a failed exec.
 pub const EXEC: &str = "exec ";
@@ -188,7 +188,7 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
         let null = at("opening /dev/null", std::fs::File::open("/dev/null"))?;
         at("redirecting standard input", rustix::stdio::dup2_stdin(&null))?;
     }
-    umask(Mode::from_bits_truncate(orders.umask));
+    umask(Mode::from_bits_truncate(orders.resources.umask));
     privileges::apply(&orders)?;
     let edits = environment::edits(&orders);
     privileges::become_user(&orders)?;

@@ -337,7 +337,7 @@ pub fn facts(services: &[Service], installed: bool) -> Facts {
             Probe::Exec(argv) => argv.first(),
             _ => None,
         });
-        command.into_iter().chain(asked).chain(service.stop_command.iter().flatten().take(1))
+        command.into_iter().chain(asked).chain(service.stop.command.iter().flatten().take(1))
     });
     let programs: Vec<(&str, &str)> =
         words.filter(|_| installed).map(|word| (word.as_str(), "/usr/bin/x")).collect();

@@ -73,7 +73,7 @@ fn root_scripts_get_the_whole_environment_and_provisioning_as_root_the_secrets()
             [whole, whole, true, false],
             "{name}"
         );
-        assert_eq!((unit.restart, unit.contain), (Restart::Never, true), "{name}");
+        assert_eq!((unit.restart.when, unit.contain), (Restart::Never, true), "{name}");
     }
     assert_eq!(plan.unit("provisioning").unwrap().start_timeout, None);
     let vast = ("VAST_CONTAINERLABEL", "C.1");

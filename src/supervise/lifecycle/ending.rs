@@ -68,7 +68,7 @@ impl Core {
 
     /// A process ended without a request.
     fn ended(&mut self, at: usize, ready: Option<Duration>, well: bool, why: String) {
-        match self.runtimes[at].spec.restart {
+        match self.runtimes[at].spec.restart.when {
             Restart::Always => self.failed(at, ready, why),
             Restart::OnFailure if !well => self.failed(at, ready, why),
             Restart::Never if !well => self.enter(at, State::Failed, why),
@@ -88,7 +88,7 @@ impl Core {
             self.enter(at, State::Stopped, why);
             return;
         }
-        let until = self.now + runtime.backoff.held_up(runtime.spec.patience, jitter);
+        let until = self.now + runtime.backoff.held_up(runtime.spec.restart, jitter);
         self.enter(at, State::Backoff { until }, why);
     }
 
@@ -99,7 +99,7 @@ impl Core {
             self.enter(at, State::Stopped, why);
             return;
         }
-        match runtime.backoff.failed(ready, runtime.spec.patience, jitter) {
+        match runtime.backoff.failed(ready, runtime.spec.restart, jitter) {
             Verdict::GiveUp(count) => {
                 let times = if count == 1 { String::new() } else { format!(", {count} times") };
                 self.enter(at, State::Failed, format!("{why}{times}"));

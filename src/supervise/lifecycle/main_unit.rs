@@ -73,7 +73,7 @@ impl Core {
         match runtime.state {
             State::Starting { .. } => true,
             // A unit without a limit may fail forever, so `at` would never start.
-            State::Backoff { .. } => runtime.spec.patience.limit.is_some(),
+            State::Backoff { .. } => runtime.spec.restart.limit.is_some(),
             _ => {
                 runtime.wanted
                     && runtime.is_due()

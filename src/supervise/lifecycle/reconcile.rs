@@ -62,9 +62,9 @@ impl Core {
         }
         let Some((then, reason)) = self.runtimes[at].leaving.take() else { return false };
         let UnitRuntime { spec, pid, .. } = &self.runtimes[at];
-        let end = self.now + spec.stop_timeout;
-        let (phase, deadline, effect) = if spec.has_stop_command && pid.is_some() {
-            (Phase::Asked, self.now + spec.stop_timeout / 3 * 2, Effect::Ask(at))
+        let end = self.now + spec.stop.timeout;
+        let (phase, deadline, effect) = if spec.stop.command.is_some() && pid.is_some() {
+            (Phase::Asked, self.now + spec.stop.timeout / 3 * 2, Effect::Ask(at))
         } else {
             (Phase::Signalled, end, Effect::Signal(at))
         };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::service::{Health, Restart};
+use crate::config::service::{Health, Restart, RestartPolicy, StopPolicy};
 use crate::supervise::UnitState;
-use crate::supervise::backoff::{Backoff, Patience};
+use crate::supervise::backoff::Backoff;
 
 use super::checks::Checks;
 use super::messages::Now;
@@ -110,16 +110,14 @@ pub(super) struct UnitSpec {
     pub(super) main: bool,
     pub(super) last: bool,
     pub(super) start_timeout: Option<Duration>,
-    pub(super) restart: Restart,
-    pub(super) patience: Patience,
-    pub(super) has_stop_command: bool,
-    pub(super) stop_timeout: Duration,
+    pub(super) restart: RestartPolicy,
+    pub(super) stop: StopPolicy,
 }
 
 impl UnitRuntime {
     /// Whether it is a script of the user: a oneshot with `restart = never`.
     pub(super) fn is_script(&self) -> bool {
-        self.spec.oneshot && self.spec.restart == Restart::Never
+        self.spec.oneshot && self.spec.restart.when == Restart::Never
     }
 
     /// Whether it cannot be killed, so that a wait for its end might never end.

@@ -29,9 +29,9 @@ const ORDERS_LIMIT: Duration = Duration::from_secs(5);
 pub(super) fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
     let launch = &unit.launch;
     let bytes = |text: &OsString| text.as_bytes().to_vec();
-    let mut limits = launch.limits.clone();
-    if !limits.iter().any(|limit| limit.resource == Resource::OpenFiles) {
-        limits.extend(inherited_open_files());
+    let mut resources = launch.resources.clone();
+    if !resources.limits.iter().any(|limit| limit.resource == Resource::OpenFiles) {
+        resources.limits.extend(inherited_open_files());
     }
     Orders {
         argv: argv.iter().map(|text| text.as_bytes().to_vec()).collect(),
@@ -41,10 +41,7 @@ pub(super) fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
         cwd_required: launch.cwd_required,
         identity: launch.identity.clone(),
         groups: launch.groups.clone(),
-        umask: launch.umask,
-        nice: launch.nice,
-        oom_score_adj: launch.oom_score_adj,
-        limits,
+        resources,
         quiet: false,
         fds,
         folders: Vec::new(),

@@ -23,6 +23,25 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
+/// The part of the machine's resources that a process may use, and the rights of its new files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// The file mode creation mask.
+    pub umask: u32,
+    /// The scheduling priority, if it should change.
+    pub nice: Option<i32>,
+    /// The `oom_score_adj`, counted from that of desktopd, if it should change.
+    pub oom_score_adj: Option<i32>,
+    /// Resource limits, where they differ from those of desktopd.
+    pub limits: Vec<Limit>,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { umask: 0o002, nice: None, oom_score_adj: None, limits: Vec::new() }
+    }
+}
+
 /// Everything that the child needs to start one process. The child decides nothing by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orders {
@@ -38,16 +57,10 @@ pub struct Orders {
     pub cwd_required: bool,
     /// The user to become; `None` keeps the current user.
     pub identity: Option<Identity>,
-    /// The file mode creation mask.
-    pub umask: u32,
+    /// The priority and the limits.
+    pub resources: Resources,
     /// Supplementary groups beside the user's.
     pub groups: Vec<u32>,
-    /// The scheduling priority, if it should change.
-    pub nice: Option<i32>,
-    /// The `oom_score_adj`, counted from that of desktopd, if it should change.
-    pub oom_score_adj: Option<i32>,
-    /// Resource limits that differ from those of this process.
-    pub limits: Vec<Limit>,
     /// Whether warnings about refused settings are left out, because they were printed when the unit itself was
     /// started.
     pub quiet: bool,

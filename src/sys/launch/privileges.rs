@@ -27,15 +27,16 @@ pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
             crate::sys::print::error(&format!("desktopd: {what}"));
         }
     };
-    if let Some(nice) = orders.nice {
+    let resources = &orders.resources;
+    if let Some(nice) = resources.nice {
         let operation = format!("setting the priority to nice = {nice}");
         match rustix::process::setpriority_process(None, nice).map_err(io::Error::from) {
             Err(error) if is_refused(&error) => tell(refused(&operation, &error)),
             result => at(&operation, result)?,
         }
     }
-    oom_score(orders.oom_score_adj, tell)?;
-    for limit in &orders.limits {
+    oom_score(resources.oom_score_adj, tell)?;
+    for limit in &resources.limits {
         let got = at(&format!("setting the limit {limit}"), limit.set())?;
         if let Some(got) = got {
             tell(format!("setting the limit {limit}: {}; it gets {got}", Errno::EPERM.desc()));
