@@ -5,9 +5,8 @@
 
 pub mod condition;
 pub mod env;
-pub mod file;
+mod file;
 mod files;
-pub mod listen;
 pub mod network;
 pub mod own;
 pub mod places;

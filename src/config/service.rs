@@ -13,13 +13,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::condition::{self, Condition};
-use super::file::{self, FileSpec};
-use super::listen::{self, ListenSpec};
+use super::file;
 use super::own;
 use super::problem::Problem;
 use super::route::{self, RouteSpec};
 use super::table::Reader;
-use crate::sys::launch::Resources;
+use crate::sys::launch::{Listener, NewFile, Resources};
 
 pub use health::{Action, Health};
 pub use policies::{Restart, RestartPolicy, StopPolicy};
@@ -117,9 +116,9 @@ pub struct Service {
     /// Whether it has a folder of its own for temporary files, emptied before it starts.
     pub private_tmp: bool,
     /// Files that are written before it starts.
-    pub files: Vec<FileSpec>,
+    pub files: Vec<NewFile>,
     /// Sockets that it gets at its start; units that need it may start as soon as the sockets exist.
-    pub listen: Vec<ListenSpec>,
+    pub listen: Vec<Listener>,
     /// Its working directory; a template. The user's home by default.
     pub directory: Option<String>,
     /// Its priority and limits.
@@ -222,8 +221,8 @@ impl Service {
             secrets: file.texts("secrets"),
             folders: file.texts("folders"),
             private_tmp: file.flag("private-tmp", false),
-            files: file.tables("file", file::read),
-            listen: file.tables("listen", listen::read),
+            files: file.tables("file", file::file),
+            listen: file.tables("listen", file::listen),
             directory: file.get("directory", TEXT),
             resources: resources::read(&mut file),
             groups: file.texts("groups"),

@@ -5,12 +5,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::env::{TABLE, is_own_secret};
-use crate::config::{Config, Provider, Secret};
+use crate::config::{Config, Provider};
 use crate::facts::account::USUAL_GROUPS;
 use crate::facts::{Account, Facts};
+use crate::sys::launch::NewFile;
 
 use super::display::Decision;
-use super::{Disposition, File, Unit, account, shells};
+use super::{Disposition, Unit, account, shells};
 
 /// Edits one planned unit.
 pub(super) fn apply(
@@ -147,7 +148,7 @@ fn prepare(unit: &mut Unit, config: &Config, facts: &Facts) {
     let Some(stand_in) = stand_in.filter(|stand_in| stand_in.library.is_some()) else { return };
     let (passwd, group) = lists(config);
     for (path, content) in [(passwd, &stand_in.passwd), (group, &stand_in.group)] {
-        unit.launch.files.push(File { path, mode: 0o644, content: Secret::new(content.as_str()) });
+        unit.launch.files.push(NewFile { path, mode: 0o644, content: content.clone() });
     }
 }
 
@@ -174,8 +175,7 @@ fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
             }
         }
     }
-    let content = format!("{}{}\n", file.content.reveal(), lines.join("\n"));
-    file.content = Secret::new(content);
+    file.content += &(lines.join("\n") + "\n");
 }
 
 /// Sets the TURN server. Without one from the user, the configuration without any server stays: the defaults of Selkies

@@ -7,18 +7,16 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::config::file::FileSpec;
-use crate::config::listen::ListenSpec;
 use crate::config::service::{Health, Probe, Ready, Run, RunAs, STEPS, Service};
-use crate::config::{Config, Problem, Secret, nearest};
+use crate::config::{Config, Problem, nearest};
 use crate::facts::{Facts, ssh_keys};
-use crate::sys::launch::Listener;
+use crate::sys::launch::{Listener, NewFile, Orders};
 use crate::sys::subcommands;
 
 use super::display::Decision;
 use super::expander::Expander;
 use super::template::Values;
-use super::{Disposition, File, Launch, Route, Unit, env_overrides, probes, ready_fd, routes, values};
+use super::{Disposition, Route, Unit, env_overrides, probes, ready_fd, routes, values};
 
 pub(super) struct Composer<'a> {
     config: &'a Config,
@@ -104,9 +102,8 @@ impl<'a> Composer<'a> {
         let folders = expander.list("folders", &service.folders).into_iter().map(PathBuf::from).collect();
         let files = self.files(service, &mut expander);
         let owner = identity.as_ref().map_or(self.facts.daemon.uid, |identity| identity.uid);
-        unit.launch = Launch {
+        unit.launch = Orders {
             argv,
-            env_files: None,
             env,
             cwd,
             cwd_required: service.directory.is_some(),
@@ -117,6 +114,7 @@ impl<'a> Composer<'a> {
             private_tmp,
             files,
             listen: listen(service, &mut expander),
+            ..Orders::default()
         };
         let mut route = routes::of(service, owner, &mut expander, |name| self.config.env.is_on(name));
 
@@ -179,7 +177,7 @@ impl<'a> Composer<'a> {
         unmet
     }
 
-    fn files(&self, service: &Service, expander: &mut Expander<'_>) -> Vec<File> {
+    fn files(&self, service: &Service, expander: &mut Expander<'_>) -> Vec<NewFile> {
         if service.files.is_empty() {
             return Vec::new();
         }
@@ -188,10 +186,10 @@ impl<'a> Composer<'a> {
             let secret = self.config.env.raw.get(&OsString::from(name));
             values.insert(name.clone(), secret.map(|v| v.to_string_lossy().into_owned()).unwrap_or_default());
         }
-        let file = |file: &FileSpec| {
-            let path = PathBuf::from(expander.text("file.path", &file.path));
-            let content = expander.lines("file.content", &file.content, &values);
-            File { path, mode: file.mode, content: Secret::new(content) }
+        let file = |file: &NewFile| NewFile {
+            path: expander.path("file.path", &file.path),
+            mode: file.mode,
+            content: expander.lines("file.content", &file.content, &values),
         };
         service.files.iter().map(file).collect()
     }
@@ -279,12 +277,12 @@ fn step(words: &[String], expander: &mut Expander<'_>) -> Vec<String> {
 }
 
 fn listen(service: &Service, expander: &mut Expander<'_>) -> Vec<Listener> {
-    let listener = |spec: &ListenSpec| {
-        let path = PathBuf::from(expander.text("listen.path", &spec.path));
+    let listener = |listener: &Listener| {
+        let path = expander.path("listen.path", &listener.path);
         if !path.as_os_str().is_empty() && !path.is_absolute() {
             expander.problem("listen.path", format!("\"{}\" is not an absolute path", path.display()));
         }
-        Listener { path, mode: spec.mode }
+        Listener { path, mode: listener.mode }
     };
     service.listen.iter().map(listener).collect()
 }

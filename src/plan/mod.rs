@@ -34,7 +34,7 @@ pub use links::Links;
 pub use portal::{Link, Portal};
 pub use probes::display_number;
 pub use routes::{Bridge, Route, Upstream};
-pub use unit::{Disposition, File, Launch, Unit, ready_fd};
+pub use unit::{Disposition, Unit, ready_fd};
 
 /// The number of processes and threads of an idle desktop.
 const DESKTOP_TASKS: u64 = 140;

@@ -12,8 +12,8 @@ mod together;
 
 use super::*;
 use crate::config::service::{Ready, Relations, Restart, RestartPolicy, StopPolicy};
-use crate::plan::Launch;
 use crate::supervise::{UnitHealth, UnitState};
+use crate::sys::launch::Orders;
 use crate::sys::reaper::Exit;
 use listening::socket;
 

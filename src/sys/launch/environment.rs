@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc;
@@ -67,9 +66,9 @@ pub(super) fn edits(orders: &Orders) -> Vec<(OsString, OsString)> {
         // Before the daemon has written the file, the noted values come from the image, and variables that were given
         // to the container win over them.
         let noted = of(&files.noted);
-        let given = |name: &OsString| orders.env.iter().any(|(own, _)| own == name.as_bytes());
         variables.retain(|(name, value)| {
-            !given(name) || noted.as_ref().is_some_and(|noted| noted.get(name) != Some(value))
+            !orders.env.contains_key(name)
+                || noted.as_ref().is_some_and(|noted| noted.get(name) != Some(value))
         });
     }
     variables
@@ -141,11 +140,7 @@ fn taken(path: &Path, read: io::Result<Vec<u8>>, orders: &Orders) -> Vec<(OsStri
             return Vec::new();
         }
     };
-    let env = |name: &OsStr| {
-        let found = orders.env.iter().find(|(own, _)| own.as_slice() == name.as_bytes());
-        found.map(|(_, value)| OsString::from_vec(value.clone()))
-    };
-    let parsed = parse_with(&bytes, env);
+    let parsed = parse_with(&bytes, |name: &OsStr| orders.env.get(name).cloned());
     for mistake in parsed.told.iter().take(TOLD) {
         tell(mistake);
     }

@@ -9,7 +9,7 @@ pub(super) fn socket(path: &str) -> Listener {
 }
 
 fn listening(name: &str) -> Unit {
-    let launch = Launch { listen: vec![socket("/s")], ..Launch::default() };
+    let launch = Orders { listen: vec![socket("/s")], ..Orders::default() };
     Unit { launch, ..unit(name) }
 }
 

@@ -420,7 +420,7 @@ fn some_unit(at: usize, random: &mut Random) -> Unit {
     });
     // Not by another random number: the sequences of the kept seeds must stay the same.
     let listen = (!oneshot && random.0.is_multiple_of(3)).then(|| socket("/s"));
-    let launch = Launch { listen: listen.into_iter().collect(), ..Launch::default() };
+    let launch = Orders { listen: listen.into_iter().collect(), ..Orders::default() };
     Unit {
         launch,
         relations: Relations { needs, after, follows, restart_with: partner.pop(), ..Relations::default() },

@@ -27,7 +27,7 @@ impl World {
         };
         fs::create_dir(folder.path().join("workspace")).unwrap();
         let identity = uid.map(|uid| Identity { uid, gid: uid, groups: Vec::new() });
-        let env = vec![(b"PATH".to_vec(), b"/bin".to_vec())];
+        let env = BTreeMap::from([("PATH".into(), "/bin".into())]);
         let orders = Orders { env, env_files: Some(files), identity, ..Orders::default() };
         Self { folder, orders }
     }
