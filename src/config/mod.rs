@@ -292,6 +292,10 @@ mod tests {
     fn conditions_and_files_report_missing_and_wrong_keys() {
         for (text, expected) in [
             ("[[condition]]\nelse = \"x\"", "condition[1].variable: it is missing"),
+            (
+                "[[condition]]\ndisplay = \"xorgs\"",
+                "condition[1].display: \"xorgs\" is not one of \"xorg\", \"xvfb\"; did you mean \"xorg\"?",
+            ),
             ("[[condition]]\nany-file = []", "condition[1].any-file: it is empty"),
             (
                 "[[condition]]\nvariable = \"A\"\n[[condition]]\nvariable = \"A\"\nany-file = \"/a\"",

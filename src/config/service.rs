@@ -91,6 +91,11 @@ pub struct Service {
     pub unless_installed: Vec<String>,
     /// Conditions that must hold for it to run here.
     pub conditions: Vec<Condition>,
+    /// Names by which other services may need it. Of several services that provide the same name, the first one that
+    /// may run does.
+    pub provides: Vec<String>,
+    /// The function of the plan that edits its unit.
+    pub hook: Option<String>,
     /// Its relations to other services.
     pub relations: Relations,
     /// Whether desktopd stops everything when it has ended.
@@ -209,6 +214,8 @@ impl Service {
             desktop: file.flag("desktop", false),
             unless_installed: file.texts("unless-installed"),
             conditions: file.tables("condition", condition::read),
+            provides: file.texts("provides"),
+            hook: file.get("hook", "the name of a hook of the plan, as a text"),
             relations: Relations::read(&mut file),
             main,
             ready: file.table("ready", ready::read).flatten().unwrap_or_default(),

@@ -73,13 +73,12 @@ impl Plan {
         let mut who = account::decide(config, facts);
         problems.append(&mut who.problems);
         let facts = &settled(facts, &who);
-        let composer = compose::Composer::new(config, facts, &display);
+        let inputs = adjust::Inputs { config, facts, wanted: who.wanted.as_ref() };
+        let mut composer = compose::Composer::new(inputs, &display);
         let mut units: Vec<Unit> = Vec::new();
         let mut routes = Vec::new();
         for service in &config.services {
-            let (mut unit, route) = composer.unit(service, &mut problems);
-            adjust::apply(&mut unit, config, facts, &display, who.wanted.as_ref());
-            shells::read_files(&mut unit, config, service);
+            let (unit, route) = composer.unit(service, &mut problems);
             units.push(unit);
             routes.extend(route);
         }

@@ -50,7 +50,7 @@ fn refuse_circles(
 fn names(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
     let mut names: BTreeMap<String, String> =
         units.iter().map(|unit| (unit.name.clone(), unit.name.clone())).collect();
-    for unit in units {
+    for unit in units.iter_mut() {
         let mut kept = Vec::new();
         for alias in std::mem::take(&mut unit.aliases) {
             let owner =
@@ -65,7 +65,35 @@ fn names(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) -> BT
         }
         unit.aliases = kept;
     }
+    provided(&mut names, units, config, problems);
     names
+}
+
+/// Adds the names that services provide. Each means the service that runs; where none does, the first one, so that a
+/// reason can name it.
+fn provided(
+    names: &mut BTreeMap<String, String>,
+    units: &mut [Unit],
+    config: &Config,
+    problems: &mut Vec<Problem>,
+) {
+    let mut free = BTreeMap::new();
+    for service in &config.services {
+        for name in &service.provides {
+            if let Some(owner) = names.get(name) {
+                let message = format!("\"{name}\" already means {owner}; it is left out");
+                problems.push(Problem::new(file(config, &service.name), "provides", message));
+                continue;
+            }
+            let provider = free.entry(name).or_insert(&service.name);
+            let unit = units.iter_mut().find(|unit| unit.name == service.name);
+            if let Some(unit) = unit.filter(|unit| unit.disposition == Disposition::Run) {
+                *provider = &service.name;
+                unit.aliases.push(name.clone());
+            }
+        }
+    }
+    names.extend(free.into_iter().map(|(name, provider)| (name.clone(), provider.clone())));
 }
 
 fn resolve(unit: &mut Unit, names: &BTreeMap<String, String>, config: &Config, problems: &mut Vec<Problem>) {

@@ -76,7 +76,7 @@ impl Plan {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "display: {}", self.display.summary())?;
         for candidate in &self.display.candidates {
-            let mark = if candidate.taken { '*' } else { '-' };
+            let mark = if self.display.chosen == Some(candidate.kind) { '*' } else { '-' };
             writeln!(out, "  {mark} {}: {}", candidate.kind, candidate.reason)?;
         }
         writeln!(out, "\nunits, in the order of start:")?;

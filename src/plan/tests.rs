@@ -1,5 +1,6 @@
 //! Plans for simulated machines.
 
+mod choice;
 mod env_overrides;
 mod places;
 mod portal;
@@ -76,7 +77,10 @@ fn shipped() -> Vec<(String, String)> {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         (name, std::fs::read_to_string(path).unwrap())
     };
-    std::fs::read_dir(folder).unwrap().map(|entry| file(entry.unwrap().path())).collect()
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| file(entry.unwrap().path())).collect();
+    files.sort();
+    files
 }
 
 fn reason(plan: &Plan, name: &str) -> String {

@@ -41,7 +41,7 @@ fn a_user_without_an_entry_gets_lists_of_users() {
         passwd: "user4321:x:4321:".to_owned(),
         group: "user4321:x:4321:".to_owned(),
     };
-    let files = [("prepare", "step = [\"prepare\"]"), ("app", "command = [\"app\"]")];
+    let files = [("prepare", "step = [\"prepare\"]\nhook = \"user-lists\""), ("app", "command = [\"app\"]")];
     let mut plan = |library: Option<&str>| {
         stand_in.library = library.map(PathBuf::from);
         let account = facts.account.as_mut().unwrap();
