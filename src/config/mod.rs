@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 pub use env::Environment;
 pub use places::Places;
 pub use portal_file::PortalConfig;
-pub use problem::{Problem, nearest};
+pub use problem::{Problem, hint, nearest};
 pub use provider::Provider;
 pub use quantity::duration;
 pub use secret::Secret;

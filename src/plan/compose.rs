@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::service::{Health, Probe, Ready, Run, RunAs, STEPS, Service};
-use crate::config::{Config, Problem, nearest};
+use crate::config::{Config, Problem, hint};
 use crate::facts::ssh_keys;
 use crate::sys::launch::{Listener, NewFile, Orders};
 use crate::sys::subcommands;
@@ -152,8 +152,7 @@ impl<'a> Composer<'a> {
         };
         let route = routes::of(service, owner, expander, |name| config.env.is_on(name));
         if let Some(hook) = service.hook.as_ref().filter(|hook| adjust::hook(hook).is_none()) {
-            let hint = nearest(hook, adjust::HOOKS.map(|(name, _)| name));
-            let hint = hint.map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+            let hint = hint(hook, adjust::HOOKS.map(|(name, _)| name));
             expander.problem("hook", format!("\"{hook}\" is not a hook of the plan{hint}"));
         }
         if expander.problems.is_empty() {
@@ -287,8 +286,8 @@ fn step(words: &[String], expander: &mut Expander<'_>) -> Vec<String> {
     if let Some(name) = words.first()
         && !STEPS.contains(&name.as_str())
     {
-        let hint = nearest(name, STEPS).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
-        expander.problem("step", format!("\"{name}\" is not a boot step{hint}"));
+        let message = format!("\"{name}\" is not a boot step{}", hint(name, STEPS));
+        expander.problem("step", message);
     }
     ["/proc/self/exe", subcommands::STEP].map(str::to_owned).into_iter().chain(words).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{Config, Problem, nearest, own};
+use crate::config::{Config, Problem, hint, own};
 
 use super::graph::{self, Graph};
 use super::mistakes::{file, mark_invalid};
@@ -111,9 +111,7 @@ fn resolve(unit: &mut Unit, names: &BTreeMap<String, String>, config: &Config, p
                 format!("\"{name}\" is desktopd itself, which is always there; leave it out")
             }
             None => {
-                let hint = nearest(name, names.keys().map(String::as_str))
-                    .map(|near| format!("; did you mean \"{near}\"?"))
-                    .unwrap_or_default();
+                let hint = hint(name, names.keys().map(String::as_str));
                 format!("\"{name}\" is not the name of a service{hint}")
             }
         };

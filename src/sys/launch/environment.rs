@@ -126,11 +126,7 @@ fn read(path: &Path, who: Who) -> io::Result<Vec<u8>> {
 
 /// The variables of a file, without those that no file can change.
 fn taken(path: &Path, read: io::Result<Vec<u8>>, orders: &Orders) -> Vec<(OsString, OsString)> {
-    let tell = |what: &str| {
-        if !orders.quiet {
-            crate::sys::print::error(&format!("desktopd: {}: {what}", path.display()));
-        }
-    };
+    let tell = |what: &str| orders.warn(&format!("{}: {what}", path.display()));
     let bytes = match read {
         Ok(bytes) => bytes,
         Err(error) => {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::sys::limits::Limit;
+use crate::sys::print;
 
 /// The first descriptor number after the standard three that a service can get.
 pub const FIRST_FD: i32 = 3;
@@ -77,6 +78,15 @@ pub struct Orders {
     /// The descriptor numbers in the service, one for each descriptor that is sent with the orders. Set by the
     /// supervisor.
     pub fds: Vec<i32>,
+}
+
+impl Orders {
+    /// Prints a warning on standard error, which is the service's log.
+    pub(super) fn warn(&self, text: &str) {
+        if !self.quiet {
+            print::error(&format!("desktopd: {text}"));
+        }
+    }
 }
 
 /// Keys of JSON objects have to be UTF-8, so the environment is sent as a list.

@@ -21,12 +21,7 @@ const OOM_SCORE_MORE: i32 = 400;
 
 /// Sets the priority, the `oom_score_adj` and the limits, which must be set before the user changes.
 pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
-    // Standard error is the service's log.
-    let tell = |what: String| {
-        if !orders.quiet {
-            crate::sys::print::error(&format!("desktopd: {what}"));
-        }
-    };
+    let tell = |what: String| orders.warn(&what);
     let resources = &orders.resources;
     if let Some(nice) = resources.nice {
         let operation = format!("setting the priority to nice = {nice}");
@@ -77,12 +72,7 @@ pub(super) fn enter(orders: &Orders) -> Result<(), Failure> {
     let folder = format!("changing to the folder {}", orders.cwd.display());
     match chdir(&orders.cwd) {
         Err(error) if !orders.cwd_required => {
-            if !orders.quiet {
-                crate::sys::print::error(&format!(
-                    "desktopd: {folder}: {}; it starts in / instead",
-                    error.desc()
-                ));
-            }
+            orders.warn(&format!("{folder}: {}; it starts in / instead", error.desc()));
             at("changing to the folder /", chdir("/"))
         }
         result => at(&folder, result),
@@ -105,11 +95,9 @@ fn join(orders: &Orders) -> Result<(), Failure> {
     }
     match setgroups(&all) {
         Err(error @ Errno::EPERM) => {
-            if !orders.quiet {
-                let groups: Vec<String> = orders.groups.iter().map(ToString::to_string).collect();
-                let operation = format!("joining the groups {}", groups.join(", "));
-                crate::sys::print::error(&format!("desktopd: {}", refused(&operation, &error.into())));
-            }
+            let groups: Vec<String> = orders.groups.iter().map(ToString::to_string).collect();
+            let operation = format!("joining the groups {}", groups.join(", "));
+            orders.warn(&refused(&operation, &error.into()));
             Ok(())
         }
         result => at("setgroups", result),
