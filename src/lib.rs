@@ -58,17 +58,17 @@
 //! 4. `gateway/handler/service.rs` chooses waiting page or service; `gateway/proxy.rs` changes headers
 //!    (`gateway/headers.rs`, `gateway/rewrite.rs`) and sends the request on a connection of `gateway/pool.rs`.
 //! 5. The answer comes back through `gateway/body.rs`, is compressed by `gateway/compress.rs`, and counted by
-//!    `gateway/metrics.rs`.
+//!    `gateway/metrics.rs`; `observe/metrics.rs` prints all numbers.
 //!
 //! The end of a service's process reaches the portal:
 //!
-//! 1. `sys/signals.rs` gets SIGCHLD, `app.rs` calls `reap`, `sys/reaper.rs` waits and gives the exit to
-//!    `supervise/process.rs`; of a contained unit the guard (`sys/guard.rs`) waits and reports.
-//! 2. `supervise/driver.rs` passes the end to `supervise/lifecycle.rs`, which is pure and decides: restart after a
-//!    delay (`supervise/backoff.rs`), or failed.
-//! 3. The driver carries the effects out; `supervise/changes.rs` names what changed, `observe/events.rs` records
-//!    it, then the driver publishes the states of all units.
-//! 4. `app.rs` copies the states into the snapshot of `observe/mod.rs`; `observe/sight.rs` says what a person sees
+//! 1. `sys/signals.rs` gets SIGCHLD, `sys/reaper.rs` waits and gives the exit to `supervise/process.rs`; of a
+//!    contained unit the guard (`sys/guard.rs`) waits and reports.
+//! 2. `supervise/driver.rs` passes the end to `supervise/lifecycle.rs`, which is pure;
+//!    `supervise/lifecycle/transitions.rs` decides: restart after a delay (`supervise/backoff.rs`), or failed.
+//! 3. The driver carries the effects out; `supervise/publisher.rs` reports what changed, which `observe/events.rs`
+//!    records, and publishes the states of all units.
+//! 4. `app/daemon.rs` gives the states to the snapshot of `observe/mod.rs`; `observe/sight.rs` says what a person sees
 //!    at a route.
 //! 5. `portal/api.rs` streams the snapshot, `portal/api/events.rs` the events, `portal/assets/portal.js` draws
 //!    them; `cli/status.rs` prints the same snapshot.
@@ -89,7 +89,8 @@
 //! - a command: its words in `cli/args.rs`, its work in a file of `cli`; `desktopd status`: `cli/status.rs`, its first
 //!   line and sentences in `observe/sight.rs`.
 //! - limits of connections, in number and in bytes: `gateway/limits.rs`.
-//! - a boot step: its work in a file of `steps`, its unit in a file of `config/services`.
+//! - a boot step: its work in a file of `steps`, its keys in `config/service/step.rs`, its unit in a file of
+//!   `config/services`.
 //!
 //! # Glossary
 //!

@@ -15,19 +15,19 @@ use tokio::runtime::Builder;
 const STACK: usize = 512 * 1024;
 
 fn main() {
-    exit(run());
+    exit(run().unwrap_or_else(|failure| refused(&failure)));
 }
 
-fn run() -> i32 {
-    if let Some(code) = own_side() {
-        return code;
+fn run() -> Result<i32, Failure> {
+    if let Some(result) = own_side() {
+        return result;
     }
     let args = match Args::read(std::env::args_os().collect()) {
         Ok(args) => args,
         Err(error) => {
             // `--help` and `--version` also end here, and are no errors.
             let _ = error.print();
-            return if error.use_stderr() { code::USAGE } else { 0 };
+            return Ok(if error.use_stderr() { code::USAGE } else { 0 });
         }
     };
     match &args.command {
@@ -39,7 +39,7 @@ fn run() -> i32 {
             if *unless_running && cli::runs(&config) {
                 // Some scripts replace parts of the boot and end with this command.
                 let _ = print::out("desktopd runs already; it does the work of this command\n");
-                return 0;
+                return Ok(0);
             }
             desktop(config)
         }
@@ -50,49 +50,37 @@ fn run() -> i32 {
         }
         command => {
             let config = Config::of_client(args.config.clone());
-            let result =
-                with_runtime(Builder::new_current_thread().enable_all().build(), cli::ask(command, &config));
-            match result {
-                Err(error) => told(Err(error)),
-                Ok(Ok(())) => 0,
-                Ok(Err(failure)) => refused(&failure),
-            }
+            let ask = cli::ask(command, &config);
+            with_runtime(Builder::new_current_thread().enable_all().build(), ask).map(|()| 0)
         }
     }
 }
 
 /// Runs an internal subcommand, which only this program itself starts. This happens before the command line is parsed,
 /// because the parser's memory would stay allocated in every guard.
-fn own_side() -> Option<i32> {
+fn own_side() -> Option<Result<i32, Failure>> {
     let mut words = std::env::args_os().skip(1);
     match words.next()?.to_str()? {
-        sys::subcommands::EXEC => Some(sys::launch::exec()),
-        sys::subcommands::GUARD => Some(sys::guard::guard()),
+        sys::subcommands::EXEC => Some(Ok(sys::launch::exec())),
+        sys::subcommands::GUARD => Some(Ok(sys::guard::guard())),
         sys::subcommands::STEP => {
             let words: Result<Vec<String>, _> = words.map(std::ffi::OsString::into_string).collect();
             let words = words.map_err(|word| format!("{} is not UTF-8", word.display()));
-            let code = words.and_then(|words| steps::run(&words));
-            Some(code.unwrap_or_else(|error| told(Err(error))))
+            Some(words.and_then(|words| steps::run(&words)).map_err(failed))
         }
         _ => None,
     }
 }
 
 /// Runs the daemon.
-fn desktop(config: Config) -> i32 {
+fn desktop(config: Config) -> Result<i32, Failure> {
     let config = config.with_door();
     sys::start_clean();
     // The call has no reason to fail; if it does, the limit is unchanged.
     let _ = sys::limits::raise_open_files();
-    if let Err(error) = sys::threads_work() {
-        return told(Err(error));
-    }
+    sys::threads_work().map_err(failed)?;
     let runtime = Builder::new_multi_thread().worker_threads(2).thread_stack_size(STACK).enable_all().build();
-    match with_runtime(runtime, app::run(config)) {
-        Err(error) => told(Err(error)),
-        Ok(Ok(code)) => code,
-        Ok(Err(failure)) => refused(&failure),
-    }
+    with_runtime(runtime, app::run(config))
 }
 
 fn refused(failure: &Failure) -> i32 {
@@ -106,43 +94,32 @@ fn refused(failure: &Failure) -> i32 {
     failure.code
 }
 
+fn failed(error: String) -> Failure {
+    Failure::new(code::FAILED, error)
+}
+
 fn with_runtime<T>(
     runtime: std::io::Result<tokio::runtime::Runtime>,
-    work: impl Future<Output = T>,
-) -> Result<T, String> {
-    let runtime = runtime.map_err(|error| format!("starting: {error}"))?;
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = runtime.map_err(|error| failed(format!("starting: {error}")))?;
     let result = runtime.block_on(work);
     // A thread that hangs on a dead disk must not keep the program from ending.
     runtime.shutdown_background();
-    Ok(result)
+    result
 }
 
-fn told(result: Result<(), String>) -> i32 {
-    match result {
-        Ok(()) => 0,
-        Err(error) => {
-            print::error(&format!("desktopd: {error}"));
-            code::FAILED
-        }
-    }
-}
-
-fn plan(config: &Config, json: bool) -> i32 {
+fn plan(config: &Config, json: bool) -> Result<i32, Failure> {
     let facts = Facts::probe(config);
     let plan = Plan::build(config, &facts);
     // A service file may contain in plain text a value that is a secret elsewhere.
     let mask = Mask::default();
     mask.hide(config.env.secrets());
-    let printed = if json {
-        match serde_json::to_string_pretty(&plan.view()) {
-            Ok(text) => print::data(format!("{}\n", mask.apply(&text)).as_bytes()),
-            Err(error) => return told(Err(error.to_string())),
-        }
+    if json {
+        let text = serde_json::to_string_pretty(&plan.view()).map_err(|error| failed(error.to_string()))?;
+        print::data(format!("{}\n", mask.apply(&text)).as_bytes())?;
     } else {
-        print::out(&mask.apply(&plan.text()))
-    };
-    if let Err(failure) = printed.map_err(Failure::from) {
-        return refused(&failure);
+        print::out(&mask.apply(&plan.text()))?;
     }
-    if plan.problems.is_empty() { 0 } else { code::CONFIG }
+    Ok(if plan.problems.is_empty() { 0 } else { code::CONFIG })
 }

@@ -12,6 +12,7 @@ use nix::unistd::{Gid, chown};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
+use crate::config::Places;
 use crate::config::watch::Watch;
 use crate::portal;
 
@@ -30,14 +31,13 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Binds the socket. Also returns what is to be served: the listener, and a channel with the listeners that replace
-    /// it later.
-    pub(super) async fn bind(
-        run: PathBuf,
-        path: PathBuf,
-    ) -> Result<(Self, UnixListener, mpsc::Receiver<UnixListener>), String> {
+    /// Binds the socket. Also returns what is to be served: the listener, and the listeners that replace it later.
+    pub(super) async fn bind(places: &Places) -> Result<(Self, mpsc::Receiver<UnixListener>), String> {
+        let (run, path) = (places.run.clone(), places.control_socket());
         let listener = portal::bind_unix(&run, &path).await?;
-        let (listeners, later) = mpsc::channel(1);
+        let (listeners, listening) = mpsc::channel(1);
+        // There is room for one.
+        let _ = listeners.try_send(listener);
         let (folder, socket) = (run.clone(), path.clone());
         // A removal of the folder itself is reported by its parent folder.
         let places = run.parent().map(PathBuf::from).into_iter().chain([run.clone()]).collect();
@@ -47,7 +47,7 @@ impl Control {
         });
         let mut control = Self { run, path, group: None, file: None, watch: watch.ok(), listeners };
         control.file = control.found();
-        Ok((control, listener, later))
+        Ok((control, listening))
     }
 
     /// Lets a group query as well.
@@ -60,10 +60,7 @@ impl Control {
 
     /// Waits until the file of the socket was changed or removed. Cancel-safe.
     pub(super) async fn changed(&mut self) {
-        match &mut self.watch {
-            Some(watch) => watch.changed().await,
-            None => std::future::pending().await,
-        }
+        Watch::changed_in(&mut self.watch).await;
     }
 
     /// Makes the socket again if it was removed.

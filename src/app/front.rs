@@ -1,28 +1,25 @@
 //! The front end: the gateway with the portal behind it and the control socket; it gives both the plans, problems and
 //! links that they show.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use nix::unistd::Uid;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::credentials;
-use super::public_links::{self, PublicLinks};
 use crate::config::Config;
 use crate::facts;
 use crate::gateway::auth::{Auth, DEFAULT_COST};
 use crate::gateway::tls::{Sources, Tls};
 use crate::gateway::{self, Gateway};
 use crate::logs::Logs;
-use crate::observe::{Events, Observer, RouteStatus, Watch};
-use crate::plan::{Plan, Portal};
-use crate::portal::{self, Api, ControlRequest, Right, Rows};
+use crate::observe::{Addresses, Observer, RouteStatus, links};
+use crate::plan::{Link, Plan, Portal};
+use crate::portal::{self, Api, Right, Rows};
 use crate::state::State;
-use crate::supervise::Handle;
 
 /// The gateway, the portal and the control socket.
 pub(super) struct Front {
@@ -31,52 +28,64 @@ pub(super) struct Front {
     /// Whether a login is required.
     pub(super) asks: bool,
     control: axum::Router,
-    links: PublicLinks,
+    /// The portal's port, which is open from the start.
+    portal: Portal,
+    /// Why it is not open, if so.
+    portal_problem: Option<String>,
+    /// Whether no port is opened at all.
+    shut: bool,
     problems: Vec<String>,
     /// The current problems of the certificate.
     pub(super) certificate: watch::Receiver<Vec<String>>,
     /// The problems of the plan.
     planned: Vec<String>,
+    observer: Observer,
     logs: Logs,
+}
+
+/// What the front is made of.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) state: Arc<State>,
+    /// Problems from before.
+    pub(super) trouble: Vec<String>,
+    pub(super) observer: Observer,
+    pub(super) logs: Logs,
+    pub(super) api: Api,
+    /// The variables, as the portal shows them.
+    pub(super) rows: watch::Receiver<Rows>,
+    /// Notified when everything is to be stopped.
+    pub(super) shutdown: Arc<Notify>,
+    pub(super) stop: CancellationToken,
 }
 
 impl Front {
     pub(super) async fn open(
-        (config, state, trouble): (&Config, &Arc<State>, Vec<String>),
-        (watch, events): (Watch, Events),
-        (logs, handle, requests, rows): (
-            Logs,
-            watch::Receiver<Option<Handle>>,
-            mpsc::Sender<ControlRequest>,
-            watch::Receiver<Rows>,
-        ),
-        stop: CancellationToken,
+        Parts { config, state, trouble, observer, logs, api, rows, shutdown, stop }: Parts<'_>,
     ) -> Self {
         let vars = &config.env.vars;
-        let (credentials, shown, weak) = credentials::of(config, state);
+        let (credentials, shown, weak) = credentials::of(config, &state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
         let excluded = credentials.excluded.clone();
-        let auth = Auth::stored_in(Arc::clone(state), credentials, DEFAULT_COST);
+        let auth = Auth::stored_in(Arc::clone(&state), credentials, DEFAULT_COST);
         let (tls, certificate, misnamed) = open_tls(config, state);
         let settings = gateway::Settings {
-            names: public_links::names(config),
+            names: links::names(config),
             tls: Some(tls),
             ..gateway::Settings::of(config)
         };
-        let api =
-            Api::new(watch.clone(), events, logs.clone(), handle).with_control_requests(requests.clone());
-        let shared = logs.clone();
-        let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop);
-        let (own, pages) = (Portal::of(config), portal::router(api.clone()));
-        let (problem, inside) = if config.env.opens_no_port() {
+        let gateway = Gateway::new(settings, auth.clone(), &observer, logs.clone(), stop);
+        observer.update(|snapshot| snapshot.addresses = Addresses::of(config));
+        let (portal, pages) = (Portal::of(config), portal::router(api.clone()));
+        let (portal_problem, inside) = if config.env.opens_no_port() {
             tracing::info!("no port of the gateway is opened: SERVERLESS or SUPERVISOR_NO_AUTOSTART says so");
             (None, None)
         } else {
-            let problem = gateway.open_pages(own.port, pages.clone()).await.err();
+            let problem = gateway.open_pages(portal.port, pages.clone()).await.err();
             (problem, gateway.open_pages_inside(vars.serviceportal_port_local.0, pages).await.err())
         };
         let problems: Vec<String> =
-            trouble.into_iter().chain(problem.clone()).chain(inside).chain(misnamed).collect();
+            trouble.into_iter().chain(portal_problem.clone()).chain(inside).chain(misnamed).collect();
         for problem in &problems {
             tracing::error!("{problem}");
         }
@@ -97,61 +106,66 @@ impl Front {
         Self {
             gateway,
             asks,
-            control: portal::control_router(api, auth.clone(), shown, requests)
+            control: portal::control_router(api, auth.clone(), shown, shutdown)
                 .merge(portal::variables_router(rows)),
             auth,
-            links: PublicLinks::new(config, own, problem),
+            portal,
+            portal_problem,
+            shut: config.env.opens_no_port(),
             problems,
             certificate,
             planned: Vec::new(),
-            logs: shared,
+            observer,
+            logs,
         }
     }
 
     /// Shows the decisions and the problems of a plan.
-    pub(super) fn show_plan(&mut self, observer: &Observer, plan: &Plan) {
+    pub(super) fn show_plan(&mut self, plan: &Plan) {
         let problems = plan.problems.iter().map(ToString::to_string).chain(plan.shortcomings.iter().cloned());
         self.planned = problems.map(|problem| self.logs.mask(&problem)).collect();
         self.logs.set_quiet(plan.quiet.clone());
-        observer.update(|snapshot| snapshot.display = plan.display.summary());
-        self.show_problems(observer);
+        self.observer.update(|snapshot| snapshot.display = plan.display.summary());
+        self.show_problems();
     }
 
-    pub(super) fn show_problems(&mut self, observer: &Observer) {
+    pub(super) fn show_problems(&mut self) {
         let certificate = self.certificate.borrow_and_update().clone();
         let problems = self.problems.iter().chain(&certificate).chain(&self.planned).cloned().collect();
-        observer.update(|snapshot| snapshot.mistakes = problems);
+        self.observer.update(|snapshot| snapshot.mistakes = problems);
     }
 
     /// Opens and closes the ports of the services, and shows the open ones.
-    pub(super) async fn set_routes(&mut self, observer: &Observer, plan: &Plan) {
+    pub(super) async fn set_routes(&mut self, plan: &Plan) {
         let taken = self.gateway.set_routes(&plan.routes).await;
         for (_, problem) in &taken {
             tracing::error!("{problem}");
         }
-        self.links.take(plan, &taken);
-        observer.update(|snapshot| snapshot.routes = self.links.shown());
-        if plan.portal.port != self.links.portal.port {
-            tracing::warn!("the portal stays on port {} until the next start", self.links.portal.port);
+        self.observer.set_routes(self.routes(plan, &taken));
+        if plan.portal.port != self.portal.port {
+            tracing::warn!("the portal stays on port {} until the next start", self.portal.port);
         }
     }
 
-    /// The ports and links, as they are shown to users.
-    pub(super) fn shown_routes(&self) -> Vec<RouteStatus> {
-        self.links.shown()
-    }
-
-    /// The public address was looked up.
-    pub(super) fn found(&mut self, observer: &Observer, public: IpAddr) {
-        if self.links.found(public) {
-            tracing::info!("public address: {public}");
-            observer.update(|snapshot| snapshot.routes = self.links.shown());
-        }
+    /// The ports and links of the plan, with the problems of the ports that could not be opened.
+    fn routes(&self, plan: &Plan, taken: &[(u16, String)]) -> Vec<RouteStatus> {
+        let Portal { title, port, path, url } = &self.portal;
+        let problem = self.portal_problem.clone();
+        let portal = RouteStatus { own: true, problem, ..RouteStatus::new(title, *port, path, url.as_ref()) };
+        let routes = plan.routes.iter().map(|route| RouteStatus {
+            unit: route.unit.clone(),
+            shows: route.shows.clone(),
+            problem: taken.iter().find(|(port, _)| *port == route.listen).map(|(_, problem)| problem.clone()),
+            ..RouteStatus::new(&route.title, route.listen, &route.path, route.url.as_ref())
+        });
+        let links =
+            plan.links.iter().map(|Link { title, port, path }| RouteStatus::new(title, *port, path, None));
+        (!self.shut).then_some(portal).into_iter().chain(routes).chain(links).collect()
     }
 
     pub(super) fn serve_control(
         &self,
-        listeners: (UnixListener, mpsc::Receiver<UnixListener>),
+        listeners: mpsc::Receiver<UnixListener>,
         stop: CancellationToken,
     ) -> JoinHandle<()> {
         let own = Uid::effective().as_raw();
@@ -162,9 +176,9 @@ impl Front {
 
 /// Begins to read or make the certificate. Also returns the later problems of the certificate, and a problem of the
 /// settings that ask for it.
-fn open_tls(config: &Config, state: &Arc<State>) -> (Tls, watch::Receiver<Vec<String>>, Option<String>) {
+fn open_tls(config: &Config, state: Arc<State>) -> (Tls, watch::Receiver<Vec<String>>, Option<String>) {
     let host = facts::host().unwrap_or_default();
     let (sources, problem) = Sources::of(&config.env, &host);
-    let (tls, certificate) = Tls::open(sources, Arc::clone(state));
+    let (tls, certificate) = Tls::open(sources, state);
     (tls, certificate, problem)
 }

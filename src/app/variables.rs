@@ -23,11 +23,6 @@ impl Shown {
         (shown, seen)
     }
 
-    /// The logs that hide the environment's secrets.
-    pub(super) fn logs(&self) -> Logs {
-        self.logs.clone()
-    }
-
     /// Replaces the environment.
     pub(super) fn take(&self, env: &Environment) {
         self.logs.hide(env.secrets());

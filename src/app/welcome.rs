@@ -5,9 +5,10 @@
 use crate::observe::{RouteStatus, UnitState, UnitStatus};
 
 /// How far the start of the machine is, as users see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     /// The desktop cannot be used yet.
+    #[default]
     Starting,
     /// The desktop can be used, and scripts still set up the machine.
     Open,
@@ -18,7 +19,7 @@ pub(super) enum Stage {
 /// The stage that was printed last.
 #[derive(Default)]
 pub(super) struct Welcome {
-    said: Option<Stage>,
+    said: Stage,
 }
 
 /// The facts that the text is made of.
@@ -51,20 +52,15 @@ pub(super) fn stage(units: &[UnitStatus], routes: &[RouteStatus], up: bool, prov
 impl Welcome {
     /// Whether everything has been printed.
     pub(super) fn is_over(&self) -> bool {
-        self.said == Some(Stage::Settled)
+        self.said == Stage::Settled
     }
 
     /// The lines to print now, if any.
     pub(super) fn lines(&mut self, stage: Stage, known: impl FnOnce() -> Option<Vec<String>>) -> Vec<String> {
-        let due = match stage {
-            Stage::Starting => false,
-            Stage::Open => self.said.is_none(),
-            Stage::Settled => self.said != Some(Stage::Settled),
-        };
-        if !due {
+        if stage <= self.said {
             return Vec::new();
         }
-        self.said = Some(stage);
+        self.said = stage;
         known().unwrap_or_default()
     }
 }

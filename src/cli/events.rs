@@ -1,7 +1,7 @@
 //! The commands `events` and `timeline`.
 
 use crate::observe::events::{Event, What};
-use crate::observe::timeline;
+use crate::observe::{UnitChange, timeline};
 
 use super::args::{Events, Timeline};
 use super::client::Client;
@@ -35,7 +35,7 @@ fn line(event: &Event, screen: Screen) -> String {
         What::Up => format!("{time}  everything is up"),
         What::Down => format!("{time}  not everything is up any more"),
         What::Phase { phase } => format!("{time}  desktopd is {}", phase.name()),
-        What::Unit { unit, from, to, reason, pid, .. } => {
+        What::Unit(UnitChange { unit, from, to, reason, pid, .. }) => {
             let from = from.filter(|from| from != to).map(|from| format!(" (was {})", from.name()));
             let pid = pid.map(|pid| format!(" [{pid}]")).unwrap_or_default();
             let colon = if reason.is_empty() { "" } else { ": " };
@@ -59,17 +59,13 @@ pub(super) async fn timeline(client: &Client, args: &Timeline, screen: Screen) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::testing::change;
     use crate::observe::{Phase, UnitState as S};
 
     #[test]
     fn an_event_is_a_sentence() {
-        let unit = |from, to, reason: &str, pid| What::Unit {
-            unit: "kde".into(),
-            from,
-            to,
-            reason: reason.into(),
-            health: None,
-            pid,
+        let unit = |from, to, reason: &str, pid| {
+            What::Unit(UnitChange { reason: reason.into(), pid, ..change("kde", from, to) })
         };
         for (what, expected) in [
             (What::Up, "everything is up"),

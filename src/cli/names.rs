@@ -2,7 +2,6 @@
 //! both.
 
 use crate::observe::{Snapshot, UnitState, UnitStatus};
-use crate::portal::api::nearest;
 
 use super::{Failure, code};
 
@@ -39,7 +38,7 @@ fn names(unit: &UnitStatus) -> impl Iterator<Item = &str> {
 
 fn unknown(snapshot: &Snapshot, word: &str) -> Failure {
     let letters = word.replace(['*', '?'], "");
-    let near = nearest(snapshot, &letters);
+    let near = snapshot.nearest(&letters);
     let hint = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
     let what = if letters == word { "no service is named" } else { "no service in use matches" };
     Failure::new(code::FAILED, format!("{what} '{word}'{hint}"))

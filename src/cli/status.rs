@@ -161,15 +161,8 @@ mod tests {
         kde.since = 1000;
         let route = RouteStatus {
             unit: "kde".into(),
-            own: false,
-            title: "Desktop".into(),
-            port: 6100,
-            path: "/".into(),
-            url: None,
             address: "http://localhost:6100/".into(),
-            problem: None,
-            shows: Vec::new(),
-            seen: crate::observe::Seen::default(),
+            ..RouteStatus::new("Desktop", 6100, "/", None)
         };
         Snapshot { units: vec![x, kde], routes: vec![route], phase: Phase::Running, ..Snapshot::default() }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::observe::events::{Event, What};
-use crate::observe::{Snapshot, UnitState, UnitStatus};
+use crate::observe::{Snapshot, UnitChange, UnitState, UnitStatus};
 use crate::portal::api::Units;
 use crate::supervise::Verb;
 
@@ -59,7 +59,7 @@ impl Waiting {
             return;
         }
         self.seen = event.seq;
-        if let What::Unit { unit, to, reason, pid, .. } = &event.what {
+        if let What::Unit(UnitChange { unit, to, reason, pid, .. }) = &event.what {
             if let Some(status) = self.units.get_mut(unit) {
                 status.state = *to;
                 status.reason.clone_from(reason);
@@ -133,13 +133,11 @@ fn end_of(verb: Verb, state: UnitState) -> Option<Way> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::testing::unit;
+    use crate::observe::testing::{change, unit};
     use UnitState as S;
 
     fn event(seq: u64, unit: &str, to: UnitState) -> Event {
-        let what =
-            What::Unit { unit: unit.into(), from: None, to, reason: "why".into(), health: None, pid: None };
-        Event { seq, at: 0, what }
+        Event { seq, at: 0, what: What::Unit(UnitChange { reason: "why".into(), ..change(unit, None, to) }) }
     }
 
     fn request(names: &[&str]) -> Units {

@@ -12,18 +12,19 @@ use super::env::{Raw, Workspace};
 use super::problem::Problem;
 
 /// The cloud provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// vast.ai's.
     Vast,
     /// RunPod's; the pod's id.
     Runpod(String),
     /// No known provider.
+    #[default]
     Plain,
 }
 
 /// The cloud provider, and the addresses under which this machine is reached from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Provider {
     /// Which provider.
     pub kind: Kind,

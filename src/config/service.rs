@@ -7,6 +7,7 @@ mod probe;
 mod ready;
 mod relations;
 mod resources;
+pub mod step;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,25 +27,7 @@ use probe::PROGRAM;
 pub use probe::Probe;
 pub use ready::Ready;
 pub use relations::Relations;
-
-/// The boot steps that a file may name; the module `steps` does their work.
-pub const STEPS: [&str; 15] = [
-    "boot-script",
-    "desktop-settings",
-    "environment",
-    "hooks",
-    "hotfix",
-    "opt-sync",
-    "prepare",
-    "provisioning",
-    "ssh-keys",
-    "user",
-    "workspace",
-    "workspace-files",
-    "x-cookie",
-    "x-keys",
-    "x-screen",
-];
+pub use step::StepSpec;
 
 /// What a unit runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +36,8 @@ pub enum Run {
     Command(Vec<String>),
     /// A program and its arguments, used literally: no templates.
     Literal(Vec<String>),
-    /// One of this program's own boot steps and its arguments. Templates.
-    Step(Vec<String>),
+    /// One of this program's own boot steps. Templates.
+    Step(StepSpec),
 }
 
 /// The user that runs the process.
@@ -167,7 +150,7 @@ impl Service {
     /// The name of the boot step that it runs, if it runs one.
     pub fn step(&self) -> Option<&str> {
         match &self.run {
-            Run::Step(words) => words.first().map(String::as_str),
+            Run::Step(step) => Some(&step.name),
             Run::Command(_) | Run::Literal(_) => None,
         }
     }
@@ -248,13 +231,12 @@ impl Service {
 
 fn run(file: &mut Reader<'_>) -> Run {
     let command: Option<Vec<String>> = file.get("command", PROGRAM);
-    let step: Option<Vec<String>> = file.get("step", "a list: the name of a boot step and its arguments");
+    let step = StepSpec::read(file);
     match (command, step) {
         (Some(argv), None) if !argv.is_empty() => return Run::Command(argv),
-        (None, Some(step)) if !step.is_empty() => return Run::Step(step),
+        (None, Some(step)) => return Run::Step(step),
         (Some(_), Some(_)) => file.problem("step", "a service has either `command` or `step`, not both"),
         (Some(_), None) => file.problem("command", "it is empty; the first text is the program"),
-        (None, Some(_)) => file.problem("step", "it is empty; the first text is the step's name"),
         // A file that is not TOML has no keys at all: the message about that is enough.
         (None, None) if file.count() > 0 => {}
         (None, None) => {

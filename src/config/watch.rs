@@ -94,6 +94,14 @@ impl Watch {
             }
         }
     }
+
+    /// The same for a watch that may not work here; without it, no change is ever seen.
+    pub async fn changed_in(watch: &mut Option<Self>) {
+        match watch {
+            Some(watch) => watch.changed().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Whether a path is part of the configuration. Editors' own files are not; a folder may be `services` itself.

@@ -7,12 +7,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups, getresgid, getresuid};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups};
 
 use crate::sys::launch::Identity;
+use crate::sys::mounts::{self, Mount};
 use crate::sys::read;
-
-use super::workspace::unescaped;
 
 /// A file in the daemon's folder with the reason why the desktop's account could not be made as planned. The `user`
 /// step writes it.
@@ -82,7 +81,7 @@ impl Making {
         if daemon.uid != 0 {
             return Self::default();
         }
-        let mounts = read::kernel_text("/proc/self/mountinfo");
+        let mounts = mounts::all();
         let trouble = read::text(&run_dir.join(TROUBLE), read::BY_HAND).ok();
         Self {
             fixed: fixed(&mounts),
@@ -92,34 +91,18 @@ impl Making {
                 text => text.to_owned(),
             }),
             devices: devices(Path::new("/")),
-            home_mounted: mounted_at(&mounts).any(|place| place.starts_with(home))
-                || is_on_volume(&mounts, home),
+            home_mounted: mounts.iter().any(|mount| mount.at.starts_with(home))
+                || mounts::is_on_volume(&mounts, home),
             usual: desktop_account(daemon, usual, home).ok(),
         }
     }
 }
 
-/// The mount points, from the kernel's list.
-fn mounted_at(mounts: &str) -> impl Iterator<Item = PathBuf> {
-    mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(|place| unescaped(place).into())
-}
-
-/// Whether a path is on a file system other than the container's own, from the kernel's list.
-pub(super) fn is_on_volume(mounts: &str, path: &Path) -> bool {
-    mounted_at(mounts).any(|place| path.starts_with(&place) && place.parent().is_some())
-}
-
-/// Whether this very path is a mount point.
-pub fn is_mounted(path: &Path) -> bool {
-    let mounts = read::kernel_text("/proc/self/mountinfo");
-    mounted_at(&mounts).any(|place| place == path)
-}
-
 /// Why the files cannot be changed, if so. They are replaced by renaming, which is not possible for a mounted file.
-fn fixed(mounts: &str) -> Option<String> {
-    let on_volume = mounted_at(mounts).find(|place| LISTS.iter().any(|list| Path::new(list) == place));
-    if let Some(list) = on_volume {
-        return Some(format!("{} is mounted, and cannot be replaced", list.display()));
+fn fixed(mounts: &[Mount]) -> Option<String> {
+    let mounted = LISTS.iter().find(|list| mounts.iter().any(|mount| mount.at == Path::new(list)));
+    if let Some(list) = mounted {
+        return Some(format!("{list} is mounted, and cannot be replaced"));
     }
     let read_only = statvfs("/etc").is_ok_and(|place| place.flags().contains(FsFlags::ST_RDONLY));
     read_only.then(|| "/etc is on a read-only file system".to_owned())
@@ -180,10 +163,8 @@ fn library(root: &Path) -> Option<PathBuf> {
 
 /// The user and the groups of this process.
 pub fn own_identity() -> Identity {
-    let uid = getresuid().map_or_else(|_| Uid::current(), |ids| ids.effective);
-    let gid = getresgid().map_or_else(|_| Gid::current(), |ids| ids.effective);
-    let groups = getgroups().unwrap_or_default();
-    Identity { uid: uid.as_raw(), gid: gid.as_raw(), groups: groups.into_iter().map(Gid::as_raw).collect() }
+    let groups = getgroups().unwrap_or_default().into_iter().map(Gid::as_raw).collect();
+    Identity { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw(), groups }
 }
 
 /// The desktop's account: the one called `name` if the daemon is root, else the daemon's own account, with `home` as
@@ -259,7 +240,7 @@ mod tests {
     #[test]
     fn a_mounted_list_cannot_be_changed() {
         let mounts = "1 0 0:1 / / rw - overlay overlay rw\n2 1 8:1 /w /etc/passwd rw - ext4 /dev/vda rw\n";
-        assert!(fixed(mounts).unwrap().starts_with("/etc/passwd is mounted"));
+        assert!(fixed(&mounts::parse(mounts)).unwrap().starts_with("/etc/passwd is mounted"));
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! The container's host name, and the name under which the container's engine knows this container, for use after
 //! `docker exec`.
 
-use crate::sys::read;
+use std::path::Path;
+
+use crate::sys::mounts::{self, Mount};
 
 /// The length of an id in the output of the engine's commands.
 const SHORT: usize = 12;
 
 /// The container's id, if it can be known from inside.
 pub fn container_id() -> Option<String> {
-    of_mounts(&read::kernel_text("/proc/self/mountinfo")).or_else(|| host().filter(|name| is_id(name, SHORT)))
+    of_mounts(&mounts::all()).or_else(|| host().filter(|name| is_id(name, SHORT)))
 }
 
 /// The machine's host name.
@@ -18,14 +20,10 @@ pub fn host() -> Option<String> {
 
 /// Reads the id from the mounts: the engine mounts its own `/etc/hostname` and two more files into each container, from
 /// a folder that is named by the id.
-pub(super) fn of_mounts(mounts: &str) -> Option<String> {
+pub(super) fn of_mounts(mounts: &[Mount]) -> Option<String> {
     const OWN: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
-    let ours = mounts.lines().filter_map(|line| {
-        let mut fields = line.split(' ').skip(3);
-        let (from, to) = (fields.next()?, fields.next()?);
-        OWN.contains(&to).then_some(from)
-    });
-    let mut names = ours.flat_map(|from| from.split('/'));
+    let ours = mounts.iter().filter(|mount| OWN.iter().any(|own| mount.at == Path::new(own)));
+    let mut names = ours.flat_map(|mount| mount.from.split('/'));
     names.find(|name| is_id(name, 64)).map(|id| id[..SHORT].to_owned())
 }
 
@@ -56,7 +54,7 @@ mod tests {
             (line("/kubelet/pods/1b2c/etc-hosts", "/etc/hosts"), None),
             (String::new(), None),
         ] {
-            assert_eq!(of_mounts(&mounts).as_deref(), expected, "{mounts}");
+            assert_eq!(of_mounts(&mounts::parse(&mounts)).as_deref(), expected, "{mounts}");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The facts for a display: devices, and displays that are in use.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
+
+use crate::sys::read;
 
 /// The programs that decide which kinds of display are possible.
 pub const PROGRAMS: [&str; 3] = ["Xorg", "Xvfb", "vglrun"];
@@ -24,8 +25,9 @@ impl DisplayFacts {
     /// Probes below `root`, which is `/` except in tests.
     pub fn probe(root: &Path) -> Self {
         let mut nvidia = names(&root.join("dev"));
-        nvidia
-            .retain(|name| name.strip_prefix("nvidia").is_some_and(|rest| rest == "ctl" || is_number(rest)));
+        nvidia.retain(|name| {
+            name.strip_prefix("nvidia").is_some_and(|rest| rest == "ctl" || rest.parse::<u32>().is_ok())
+        });
         let mut dri = names(&root.join("dev/dri"));
         dri.retain(|name| name.starts_with("card") || name.starts_with("renderD"));
         let taken = names(&root.join("tmp/.X11-unix"));
@@ -34,20 +36,15 @@ impl DisplayFacts {
     }
 }
 
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
+/// The names in a folder that are text.
 fn names(folder: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut names: Vec<_> =
-        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    names
+    read::names(folder).into_iter().filter_map(|name| name.into_string().ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

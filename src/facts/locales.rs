@@ -59,12 +59,11 @@ fn archived(file: &Path) -> io::Result<Vec<String>> {
     let mut file = read::open(file)?;
     let mut head = [0; 28];
     file.read_exact(&mut head)?;
-    let number =
-        |at: usize| u32::from_ne_bytes([head[at * 4], head[at * 4 + 1], head[at * 4 + 2], head[at * 4 + 3]]);
-    let (place, length) = (number(5), number(6));
-    if number(0) != MAGIC || length > LONGEST {
+    let numbers: Vec<u32> =
+        head.as_chunks::<4>().0.iter().map(|number| u32::from_ne_bytes(*number)).collect();
+    let [MAGIC, _, _, _, _, place, length @ 0..=LONGEST] = numbers[..] else {
         return Err(io::ErrorKind::InvalidData.into());
-    }
+    };
     file.seek(SeekFrom::Start(place.into()))?;
     let names = read::all(file.take(length.into()), length.into())?;
     let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());

@@ -19,7 +19,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use crate::config::env::Mounted;
 use crate::config::{Config, Service};
 use crate::sys::launch::Identity;
-use crate::sys::{read, with_timeout};
+use crate::sys::{mounts, read, with_timeout};
 
 pub use account::{Account, Making};
 pub use container::{container_id, host};
@@ -163,10 +163,10 @@ fn in_container(root: &Path) -> bool {
 pub fn instance(config: &Config) -> String {
     let name = config.env.text("CONTAINER_ID").map(str::to_owned).or_else(host);
     let name = name.unwrap_or_else(|| "unknown".to_owned());
-    let mounts = read::kernel_text("/proc/self/mountinfo");
+    let mounts = mounts::all();
     let state = &config.places.state;
     let place = state.canonicalize().unwrap_or_else(|_| state.clone());
-    match container::of_mounts(&mounts).filter(|_| !account::is_on_volume(&mounts, &place)) {
+    match container::of_mounts(&mounts).filter(|_| !mounts::is_on_volume(&mounts, &place)) {
         Some(id) => format!("{name} {id}"),
         None => name,
     }

@@ -2,16 +2,20 @@
 //! (`DIRECT_ADDRESS_GET_WAN`), in a task of its own, and cached for some time.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::sys::errno::chain;
+use crate::sys::http;
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest answer, in bytes; an address is shorter.
-const LONGEST: usize = 256;
+const LONGEST: u64 = 256;
 
 /// The first wait before a retry, doubled each time, and the number of retries: a network that comes up late does so
 /// within minutes.
@@ -42,27 +46,25 @@ impl PublicAddress {
         Ok(address)
     }
 
-    /// Sends the address to `found` as soon as it is known, and again on each request. Ends when no more requests can
-    /// come.
-    pub async fn tell(mut self, mut asked: mpsc::Receiver<()>, found: mpsc::Sender<IpAddr>) {
+    /// Calls `found` as soon as the address is known, and after each notification of `again`. Never returns.
+    pub async fn tell(mut self, again: Arc<Notify>, found: impl Fn(IpAddr)) {
         let mut failures = 0;
         loop {
             match self.get().await {
                 Ok(address) => {
                     failures = 0;
-                    if found.send(address).await.is_err() || asked.recv().await.is_none() {
-                        return;
-                    }
+                    found(address);
+                    again.notified().await;
                 }
                 Err(why) => {
                     if failures == 0 {
                         tracing::warn!("looking up the public address: {why}");
                     }
                     failures += 1;
-                    let again = RETRY * 2_u32.saturating_pow(failures - 1);
+                    let retry = RETRY * 2_u32.saturating_pow(failures - 1);
                     tokio::select! {
-                        asked = asked.recv() => if asked.is_none() { return },
-                        () = tokio::time::sleep(again), if failures <= RETRIES => {}
+                        () = again.notified() => {}
+                        () = tokio::time::sleep(retry), if failures <= RETRIES => {}
                     }
                 }
             }
@@ -71,23 +73,12 @@ impl PublicAddress {
 }
 
 async fn ask(url: &str) -> Result<IpAddr, String> {
-    // The first installed provider stays; all parts of this program install this one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .user_agent(concat!("desktopd/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| chain(&error))?;
+    let client = http::client(|client| client.timeout(PATIENCE))?;
     let told = |error: reqwest::Error| chain(&error.without_url());
-    let mut response =
+    let response =
         client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(told)?;
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(told)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > LONGEST {
-            return Err("the answer is longer than an address".to_owned());
-        }
-    }
+    let body = http::body(response, LONGEST).await.map_err(told)?;
+    let body = body.ok_or("the answer is longer than an address")?;
     let text = String::from_utf8_lossy(&body);
     let address: Option<IpAddr> = text.trim().parse().ok();
     address
@@ -95,21 +86,13 @@ async fn ask(url: &str) -> Result<IpAddr, String> {
         .ok_or_else(|| format!("\"{}\" is not a public address", text.trim().escape_default()))
 }
 
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
 
     /// A server that gives one answer after the other, and repeats the last one; returns its address and its number of
     /// requests.
@@ -152,7 +135,7 @@ mod tests {
         for (body, expected) in [
             (answer("<html>"), "\"<html>\" is not a public address"),
             (answer("127.0.0.1"), "\"127.0.0.1\" is not a public address"),
-            (answer(&"1".repeat(LONGEST + 1)), "longer than an address"),
+            (answer(&"1".repeat(257)), "longer than an address"),
             ("HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "503"),
             ("garbage", "EXTERNAL_IP_URL=http://127.0.0.1:"),
         ] {
@@ -168,16 +151,15 @@ mod tests {
     async fn failures_are_retried_and_requests_repeat_the_lookup() {
         let broken = "HTTP/1.1 500 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         let (url, asked) = server(vec![broken, answer("203.0.113.9"), answer("203.0.113.10")]).await;
-        let (ask, asking) = mpsc::channel(1);
-        let (found, mut told) = mpsc::channel(1);
-        let task = tokio::spawn(PublicAddress::new(url, Duration::ZERO).tell(asking, found));
+        let again = Arc::new(Notify::new());
+        let (found, mut told) = mpsc::unbounded_channel();
+        let look_up = PublicAddress::new(url, Duration::ZERO);
+        tokio::spawn(look_up.tell(Arc::clone(&again), move |address| found.send(address).unwrap()));
         // A request does not wait for the next retry.
-        ask.send(()).await.unwrap();
+        again.notify_one();
         assert_eq!(told.recv().await, Some([203, 0, 113, 9].into()));
-        ask.send(()).await.unwrap();
+        again.notify_one();
         assert_eq!(told.recv().await, Some([203, 0, 113, 10].into()));
         assert_eq!(asked.load(Ordering::SeqCst), 3);
-        drop(ask);
-        task.await.unwrap();
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::with_timeout;
-use crate::sys::read;
+use crate::sys::mounts::{self, Mount};
 
 /// The facts about the workspace that can be found without writing there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Workspace {
     /// Probes `folder`, which always counts as a volume if `forced`. A volume that does not answer is reported as
     /// trouble.
     pub fn probe(folder: &Path, forced: bool) -> Self {
-        let mounts = read::kernel("/proc/self/mountinfo");
+        let mounts = mounts::all();
         // The mounts are known without access to the volume.
         let unanswered = Self {
             path: folder.to_owned(),
@@ -50,7 +50,7 @@ impl Workspace {
         self.volume.is_some()
     }
 
-    fn look(folder: &Path, mounts: &[u8], forced: bool) -> Self {
+    fn look(folder: &Path, mounts: &[Mount], forced: bool) -> Self {
         let path = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
         let volume = volume(mounts, &path, forced);
         let (owner, mut trouble) = match fs::metadata(&path) {
@@ -76,68 +76,35 @@ impl Workspace {
 
 /// Whether a file system is mounted at `folder` or anywhere below it: such a folder cannot be moved.
 pub fn has_mounts(folder: &Path) -> bool {
-    let mounts = read::kernel("/proc/self/mountinfo");
-    places(&mounts).any(|(place, _)| place.starts_with(folder))
+    mounts::all().iter().any(|mount| mount.at.starts_with(folder))
 }
 
 /// The type of the file system of `path`, if it is not the container's own.
-fn volume(mounts: &[u8], path: &Path, forced: bool) -> Option<String> {
-    // The last line for the same mount point is the topmost mount.
-    let above = places(mounts).filter(|(place, _)| path.starts_with(place));
-    let (place, kind) = above.max_by_key(|(place, _)| place.components().count())?;
-    (forced || place != Path::new("/")).then(|| kind.to_owned())
-}
-
-/// The mount points with the types of their file systems, from the kernel's list.
-fn places(mounts: &[u8]) -> impl Iterator<Item = (PathBuf, &str)> {
-    mounts.split(|byte| *byte == b'\n').filter_map(|line| {
-        let line = std::str::from_utf8(line).ok()?;
-        let place = unescaped(line.split(' ').nth(4)?);
-        Some((PathBuf::from(place), line.split_once(" - ")?.1.split(' ').next()?))
-    })
-}
-
-/// Decodes blanks and backslashes, which the list contains as three octal digits.
-pub(super) fn unescaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        let digits = rest.get(at + 1..at + 4);
-        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            out.push(char::from(byte));
-            rest = &rest[at + 4..];
-        } else {
-            out.push('\\');
-            rest = &rest[at + 1..];
-        }
-    }
-    out + rest
+fn volume(mounts: &[Mount], path: &Path, forced: bool) -> Option<String> {
+    let mount = mounts::of(mounts, path)?;
+    (forced || mount.at != Path::new("/")).then(|| mount.kind.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const MOUNTS: &[u8] = b"1 0 0:1 / / rw - overlay overlay rw\n\
-        2 1 8:1 /w /workspace rw,relatime shared:1 - ext4 /dev/vda rw\n\
-        3 1 0:5 / /my\\040work rw - nfs4 host:/x rw\n\
-        4 2 0:6 / /workspace rw - tmpfs tmpfs rw\n";
-
     #[test]
     fn volumes_are_found_in_the_list_of_mounts() {
+        let mounts = mounts::parse(
+            "1 0 0:1 / / rw - overlay overlay rw\n2 1 8:1 /w /workspace rw,relatime shared:1 - ext4 /dev/vda rw\n",
+        );
         for (path, forced, expected) in [
-            ("/workspace", false, Some("tmpfs")),
-            ("/my work", false, Some("nfs4")),
-            ("/workspace/sub", false, Some("tmpfs")),
+            ("/workspace", false, Some("ext4")),
+            ("/workspace/sub", false, Some("ext4")),
             ("/workspaces", false, None),
             ("/", false, None),
             ("/work", false, None),
             ("/work", true, Some("overlay")),
         ] {
-            assert_eq!(volume(MOUNTS, Path::new(path), forced).as_deref(), expected, "{path}");
+            assert_eq!(volume(&mounts, Path::new(path), forced).as_deref(), expected, "{path}");
         }
-        assert_eq!(volume(b"", Path::new("/work"), true), None);
+        assert_eq!(volume(&[], Path::new("/work"), true), None);
         assert!(has_mounts(Path::new("/proc")) && !has_mounts(Path::new("/etc/no/such")));
     }
 

@@ -13,7 +13,7 @@ use super::context::ConnectionInfo;
 use super::limits::cost;
 use super::state::Inner;
 use super::target::{CachedTarget, SharedTarget};
-use super::{connection, metrics, timeouts, tls, upgrade};
+use super::{connection, timeouts, tls, upgrade};
 
 /// Carries a connection until the connection ends or is upgraded.
 pub(super) async fn carry(
@@ -27,7 +27,7 @@ pub(super) async fn carry(
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let _ = stream.set_nodelay(true);
     upgrade::keep_alive(&stream);
-    let _open = metrics::connection(&inner.handler.metrics);
+    let _open = inner.handler.metrics.connections.open();
     // Distinguishes TLS from plain HTTP. The byte is only peeked at, and stays in the socket.
     let tls = match heard(&stream, timeouts::FIRST, &stop).await {
         None => return,

@@ -11,6 +11,7 @@ use super::base::Base;
 use super::forwarded::Proxies;
 use super::headers::{CF_RAY, SEC_FETCH_MODE};
 use super::limits::ConnectionSlot;
+use super::metrics::Answers;
 use super::workers::WorkerSlot;
 use super::{headers, origin};
 
@@ -33,6 +34,8 @@ pub(super) struct ConnectionInfo {
 pub(super) struct ConnectionResources {
     /// Its share of the connection limits, for connections from clients and to services.
     pub(super) slot: Arc<ConnectionSlot>,
+    /// The counters of its port.
+    pub(super) answers: Arc<Answers>,
     /// Its share of a worker thread.
     pub(super) _worker: WorkerSlot,
 }

@@ -64,7 +64,7 @@ impl RequestHandler {
         if let Some(grant) = grant {
             grant.apply(response.headers_mut());
         }
-        self.metrics.answered(port, response.status());
+        connection.resources.answers.count(response.status());
         match entry {
             Some(entry) => entry.follow(response),
             None => response,
@@ -265,7 +265,9 @@ impl RequestHandler {
                 Box::pin(webrtc::answer(route, request.method(), &context.base)).await.map(Reply::from)
             }
             Target::Own(_) if request.uri().path() == metrics::PATH => {
-                self.metrics.show(&self.watch.borrow(), self.auth.counters()).map(Reply::from)
+                let text = self.metrics.all.text(&self.watch.borrow());
+                let kind = "text/plain; version=0.0.4; charset=utf-8";
+                page::answer(StatusCode::OK, kind, text).map(Reply::from)
             }
             _ if own => own_text(StatusCode::NOT_FOUND, "there is nothing here"),
             Target::Own(_) if context.changes(request.method()) && access == Access::Open => {

@@ -72,7 +72,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::logs::Logs;
-use crate::observe::Watch;
+use crate::observe::Observer;
 use crate::plan::routes::Route;
 use auth::Auth;
 use context::{ConnectionInfo, ConnectionResources};
@@ -92,11 +92,19 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway without open ports. `stop` closes it; must be called within a runtime.
-    pub fn new(settings: Settings, auth: Auth, watch: Watch, logs: Logs, stop: CancellationToken) -> Self {
+    pub fn new(
+        settings: Settings,
+        auth: Auth,
+        observer: &Observer,
+        logs: Logs,
+        stop: CancellationToken,
+    ) -> Self {
         let tasks = TaskTracker::new();
         let workers = Workers::start(settings.threads, tasks.clone(), &stop);
         let limits = ConnectionLimits::of_ports();
-        let metrics = Arc::new(Metrics::of(limits.clone()));
+        let metrics = Arc::new(Metrics::new(observer.metrics(), limits.clone()));
+        metrics::register_logins(&metrics.all, &auth);
+        let watch = observer.watch();
         let handler = RequestHandler { auth, settings, watch, logs, metrics, pages: OnceLock::new() };
         let (ended, closed) = (stop.clone(), limits.clone());
         tasks.spawn(async move {
@@ -201,6 +209,7 @@ async fn serve(
     stop: CancellationToken,
 ) {
     let mut accepting = listen::Accepting::default();
+    let answers = Arc::new(inner.handler.metrics.answers(port));
     loop {
         let accepted = tokio::select! {
             accepted = async { inner.limits.room().await; listener.accept().await } => accepted,
@@ -211,8 +220,9 @@ async fn serve(
         let peer = peer.ip().to_canonical();
         let slot = inner.limits.enter(Peer::Address(peer));
         let (target, stop, shared) = (Arc::clone(&target), stop.clone(), Arc::clone(&inner));
+        let answers = Arc::clone(&answers);
         inner.workers.run(&Arc::clone(&slot), move |worker| {
-            let resources = Arc::new(ConnectionResources { slot, _worker: worker });
+            let resources = Arc::new(ConnectionResources { slot, answers, _worker: worker });
             let connection =
                 ConnectionInfo { port, peer, from: context::text_of(peer), tls: false, resources };
             carry::carry(shared, stream, connection, target, stop)

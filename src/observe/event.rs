@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::supervise::{UnitHealth, UnitState};
+use crate::supervise::UnitChange;
 
 use super::phase::Phase;
 
@@ -28,20 +28,7 @@ pub enum What {
         phase: Phase,
     },
     /// A unit entered a state, or the reason for its state changed.
-    Unit {
-        /// Its name.
-        unit: String,
-        /// The state before; `None` for the first state.
-        from: Option<UnitState>,
-        /// The state now.
-        to: UnitState,
-        /// Why; may be empty.
-        reason: String,
-        /// The result of its checks, if it is ready and has checks.
-        health: Option<UnitHealth>,
-        /// The process that the event is about, if any.
-        pid: Option<i32>,
-    },
+    Unit(UnitChange),
     /// Everything that should be up is up.
     Up,
     /// Not everything that should be up is up any more.
@@ -52,7 +39,7 @@ impl Event {
     /// The unit that the event is about.
     pub fn unit(&self) -> Option<&str> {
         match &self.what {
-            What::Unit { unit, .. } => Some(unit),
+            What::Unit(change) => Some(&change.unit),
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::supervise::{Change, UnitChange, UnitStatus};
+use crate::supervise::{Change, UnitStatus};
 
 use super::phase::Phase;
 use super::timeline::{Boot, Timeline};
@@ -68,9 +68,7 @@ impl Events {
     /// Adds a change that the supervisor reported.
     pub fn take(&self, change: Change) -> u64 {
         let seq = match change {
-            Change::Unit(UnitChange { unit, from, to, reason, health, at, pid }) => {
-                self.record(at, What::Unit { unit, from, to, reason, health, pid })
-            }
+            Change::Unit(change) => self.record(change.at, What::Unit(change)),
             Change::Up(true, at) => self.record(at, What::Up),
             Change::Up(false, at) => self.record(at, What::Down),
             Change::Stopping(at) => self.record(at, What::Phase { phase: Phase::Stopping }),

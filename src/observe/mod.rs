@@ -1,8 +1,11 @@
-//! The state of the daemon: one snapshot, written by one task, and the events that led to it, read by the portal, the
-//! API, the gateway's waiting pages and the command line. No other module computes states.
+//! The state of the daemon: one snapshot, written by the observer, and the events that led to it, read by the portal,
+//! the API, the gateway's waiting pages and the command line. No other module computes states.
 
 mod event;
 pub mod events;
+pub mod links;
+pub mod metrics;
+mod observer;
 mod phase;
 pub mod sight;
 #[cfg(test)]
@@ -12,18 +15,19 @@ pub mod timeline;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
-use crate::config::own;
-pub use crate::supervise::{UnitHealth, UnitState, UnitStatus};
+use crate::config::{nearest, own};
+pub use crate::supervise::{UnitChange, UnitHealth, UnitInfo, UnitState, UnitStatus};
 pub use event::{Event, What};
 pub use events::Events;
+pub use links::{Addresses, Link, Source};
+pub use observer::{Observer, Watch};
 pub use phase::Phase;
 pub use sight::{Seen, Sight};
 pub use timeline::Timeline;
 
 /// A route or link from outside, as shown in the portal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteStatus {
     /// The unit that answers there; empty if there is none.
     pub unit: String,
@@ -36,8 +40,11 @@ pub struct RouteStatus {
     pub port: u16,
     /// The path that a link opens.
     pub path: String,
-    /// The URL, if it was preset or is known from the provider. Otherwise the portal makes one from the address that
-    /// the browser uses.
+    /// The links that lead there, the most likely one first.
+    #[serde(skip)]
+    pub links: Vec<Link>,
+    /// The URL, if one is right for all clients. Otherwise the portal makes one from the address that the browser uses.
+    /// Derived from the links, like the next field.
     pub url: Option<String>,
     /// The most likely URL, for programs, and for users who do not see the portal.
     #[serde(default)]
@@ -50,6 +57,23 @@ pub struct RouteStatus {
     /// What the user sees there now. Derived from the other fields.
     #[serde(default)]
     pub seen: Seen,
+}
+
+impl RouteStatus {
+    /// A link to a port, with its preset URL, if it has one.
+    pub fn new(title: &str, port: u16, path: &str, preset: Option<&String>) -> Self {
+        let (title, path) = (title.to_owned(), path.to_owned());
+        let links = preset.map(|url| Link { source: Source::Preset, url: url.clone() }).into_iter().collect();
+        Self { title, port, path, links, ..Self::default() }
+    }
+
+    /// Makes the links anew.
+    fn link(&mut self, addresses: &Addresses) {
+        let preset = self.links.drain(..).find(|link| link.source == Source::Preset);
+        self.links = addresses.links(preset, self.port, &self.path);
+        self.url = self.links.iter().find(|link| link.is_for_all()).map(|link| link.url.clone());
+        self.address = self.links.first().map(|link| link.url.clone()).unwrap_or_default();
+    }
 }
 
 /// The whole state of the daemon.
@@ -82,6 +106,9 @@ pub struct Snapshot {
     pub units: Vec<UnitStatus>,
     /// All routes and links.
     pub routes: Vec<RouteStatus>,
+    /// The addresses of this machine, for links.
+    #[serde(skip)]
+    pub addresses: Addresses,
     /// All problems, one sentence each, the worst first: failed services, services that do not answer, and `mistakes`.
     /// Derived from the rest.
     pub problems: Vec<String>,
@@ -96,12 +123,21 @@ impl Snapshot {
         self.units.iter().find(|u| u.name == name || u.aliases.iter().any(|a| a == name))
     }
 
+    /// The name or alias that is most similar to the mistyped `name`, if one is similar enough.
+    pub fn nearest(&self, name: &str) -> Option<&str> {
+        let names = self.units.iter().flat_map(|unit| std::iter::once(&unit.name).chain(&unit.aliases));
+        nearest(name, names.map(String::as_str).chain(own::NAMES))
+    }
+
     /// The daemon itself in the form of a unit.
     pub fn own(&self) -> UnitStatus {
         UnitStatus {
-            name: own::NAMES[0].to_owned(),
-            description: "supervisor, gateway and portal: the parent process of all services".to_owned(),
-            aliases: own::NAMES[1..].iter().map(|name| (*name).to_owned()).collect(),
+            info: Arc::new(UnitInfo {
+                name: own::NAMES[0].to_owned(),
+                description: "supervisor, gateway and portal: the parent process of all services".to_owned(),
+                aliases: own::NAMES[1..].iter().map(|name| (*name).to_owned()).collect(),
+                ..UnitInfo::default()
+            }),
             state: match self.phase {
                 Phase::Starting => UnitState::Starting,
                 Phase::Running => UnitState::Ready,
@@ -115,48 +151,6 @@ impl Snapshot {
             since: self.started_at,
             pid: Some(self.pid),
             restarts: 0,
-            oneshot: false,
-            needs: Vec::new(),
-            after: Vec::new(),
         }
-    }
-}
-
-/// The writer of the state. One task owns it.
-pub struct Observer {
-    events: Events,
-    snapshot: watch::Sender<Arc<Snapshot>>,
-}
-
-/// A reader of the state. Cheap to clone.
-pub type Watch = watch::Receiver<Arc<Snapshot>>;
-
-impl Observer {
-    /// An observer of a daemon that just started.
-    pub fn new(pid: i32, started_at: i64) -> (Self, Watch) {
-        let mut first =
-            Snapshot { version: env!("CARGO_PKG_VERSION").into(), pid, started_at, ..Snapshot::default() };
-        first.judge();
-        let (snapshot, watch) = watch::channel(Arc::new(first));
-        (Self { events: Events::new(started_at), snapshot }, watch)
-    }
-
-    /// The past and future events.
-    pub fn events(&self) -> Events {
-        self.events.clone()
-    }
-
-    /// Changes the snapshot; readers wake only if the snapshot really changed.
-    pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
-        self.snapshot.send_if_modified(|current| {
-            let mut next = Snapshot::clone(current);
-            change(&mut next);
-            next.judge();
-            let changed = next != **current;
-            if changed {
-                *current = Arc::new(next);
-            }
-            changed
-        });
     }
 }

@@ -176,7 +176,7 @@ fn seen(sight: Sight, unit: &UnitStatus, down: Vec<&UnitStatus>) -> Seen {
 
 /// A service's state as a sentence.
 fn text(unit: &UnitStatus) -> String {
-    let UnitStatus { name, reason, .. } = unit;
+    let (name, reason) = (&unit.name, &unit.reason);
     let state = match (unit.state, &unit.stopped_by) {
         (UnitState::Stopped, Some(by)) => return format!("{name} was stopped by {by}"),
         (UnitState::Stopping, Some(by)) => return format!("{name} is being stopped by {by}"),

@@ -1,8 +1,13 @@
 //! Values for unit tests of this stage and of the stages to the right.
 
-use super::{RouteStatus, Seen};
+use super::{RouteStatus, UnitChange, UnitState};
 
 pub(crate) use crate::supervise::testing::unit;
+
+/// A change of the unit `unit`, without a reason.
+pub(crate) fn change(unit: &str, from: Option<UnitState>, to: UnitState) -> UnitChange {
+    UnitChange { unit: unit.into(), from, to, reason: String::new(), health: None, at: 0, pid: None }
+}
 
 /// The route to the service `unit`, at a port of localhost. Without a unit it is the portal's.
 pub(crate) fn route(unit: &str, title: &str, port: u16) -> RouteStatus {
@@ -12,10 +17,7 @@ pub(crate) fn route(unit: &str, title: &str, port: u16) -> RouteStatus {
         title: title.into(),
         port,
         path: "/".into(),
-        url: None,
         address: format!("http://localhost:{port}/"),
-        problem: None,
-        shows: Vec::new(),
-        seen: Seen::default(),
+        ..RouteStatus::default()
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::env::{TABLE, is_own_secret};
+use crate::config::service::step::AccountSpec;
 use crate::config::{Config, Provider};
 use crate::facts::account::USUAL_GROUPS;
 use crate::facts::{Account, Facts};
@@ -50,17 +51,17 @@ fn account(unit: &mut Unit, &Inputs { config, facts, wanted }: &Inputs<'_>) -> O
     };
     let groups: Vec<String> =
         USUAL_GROUPS.map(str::to_owned).into_iter().chain(config.env.vars.user_groups()).collect();
-    let devices = facts.making.devices.iter().map(|(id, name)| format!("{id}={name}"));
-    unit.launch.argv.extend([
-        wanted.name.clone(),
-        wanted.identity.uid.to_string(),
-        wanted.identity.gid.to_string(),
-        wanted.home.display().to_string(),
-        wanted.shell.display().to_string(),
-        groups.join(","),
-        devices.collect::<Vec<_>>().join(","),
-        config.env.vars.workspace.folder().display().to_string(),
-    ]);
+    let account = AccountSpec {
+        name: wanted.name.clone(),
+        uid: wanted.identity.uid,
+        gid: wanted.identity.gid,
+        home: wanted.home.clone(),
+        shell: wanted.shell.display().to_string(),
+        groups,
+        devices: facts.making.devices.clone(),
+        workspace: config.env.vars.workspace.folder().to_owned(),
+    };
+    unit.launch.argv.extend(serde_json::to_string(&account));
     None
 }
 

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::config::service::{Health, Probe, Ready, Run, RunAs, STEPS, Service};
+use serde_json::Value;
+
+use crate::config::service::{Health, Probe, Ready, Run, RunAs, Service, StepSpec};
 use crate::config::{Config, Problem, hint};
 use crate::facts::ssh_keys;
 use crate::sys::launch::{Listener, NewFile, Orders};
@@ -100,7 +102,7 @@ impl<'a> Composer<'a> {
         let mut argv = match &service.run {
             Run::Command(argv) => expander.list("command", argv),
             Run::Literal(argv) => argv.clone(),
-            Run::Step(words) => step(words, expander),
+            Run::Step(spec) => step(spec, expander),
         };
         let mut program = match service.step() {
             None => self.locate(&mut argv).map_err(|reason| missing("command", reason)),
@@ -281,15 +283,34 @@ impl<'a> Composer<'a> {
     }
 }
 
-fn step(words: &[String], expander: &mut Expander<'_>) -> Vec<String> {
-    let words = expander.list("step", words);
-    if let Some(name) = words.first()
-        && !STEPS.contains(&name.as_str())
-    {
-        let message = format!("\"{name}\" is not a boot step{}", hint(name, STEPS));
-        expander.problem("step", message);
+/// The command line of a step: its name, and its keys as JSON.
+fn step(spec: &StepSpec, expander: &mut Expander<'_>) -> Vec<String> {
+    let before = expander.problems.len();
+    let keys = spec.keys.iter().map(|(key, value)| {
+        let name = format!("step.{key}");
+        (key.clone(), expanded(value, &mut |text| expander.text(&name, text)))
+    });
+    let spec = StepSpec { name: spec.name.clone(), keys: keys.collect() };
+    // A text that could not be expanded is empty, which is no mistake of its own.
+    if expander.problems.len() == before && expander.inapplicable.is_none() {
+        for (key, message) in spec.mistakes() {
+            expander.problem(&format!("step.{key}"), message);
+        }
     }
-    ["/proc/self/exe", subcommands::STEP].map(str::to_owned).into_iter().chain(words).collect()
+    let keys = Value::from(spec.keys).to_string();
+    ["/proc/self/exe", subcommands::STEP, &spec.name, &keys].map(str::to_owned).to_vec()
+}
+
+/// A value with each of its texts expanded.
+fn expanded(value: &Value, expand: &mut impl FnMut(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => expand(text).into(),
+        Value::Array(values) => values.iter().map(|value| expanded(value, expand)).collect(),
+        Value::Object(values) => {
+            values.iter().map(|(key, value)| (key.clone(), expanded(value, expand))).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 fn listen(service: &Service, expander: &mut Expander<'_>) -> Vec<Listener> {

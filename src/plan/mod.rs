@@ -11,7 +11,6 @@ pub mod display;
 mod env_overrides;
 mod expander;
 pub mod graph;
-pub mod links;
 mod main_unit;
 mod mistakes;
 pub mod portal;
@@ -30,7 +29,6 @@ use crate::config::{Config, Problem};
 use crate::facts::{Account, Facts};
 
 pub use display::Decision;
-pub use links::Links;
 pub use portal::{Link, Portal};
 pub use probes::display_number;
 pub use routes::{Bridge, Route, Upstream};

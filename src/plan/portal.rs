@@ -43,6 +43,12 @@ pub struct Link {
     pub path: String,
 }
 
+impl Link {
+    fn of(entry: &Entry) -> Self {
+        Self { title: entry.name.clone(), port: entry.external, path: entry.path.clone() }
+    }
+}
+
 impl Portal {
     /// The portal's port. It is known before anything is planned, because the portal answers before.
     pub fn of(config: &Config) -> Self {
@@ -118,11 +124,8 @@ impl<'a> PortalEntries<'a> {
                 let route = &mut routes[at];
                 if named.contains(&at) {
                     let path = if entry.path == "/" { &route.path } else { &entry.path };
-                    self.links.push(Link {
-                        title: entry.name.clone(),
-                        port: route.listen,
-                        path: path.clone(),
-                    });
+                    let path = path.clone();
+                    self.links.push(Link { port: route.listen, path, ..Link::of(entry) });
                     continue;
                 }
                 named.push(at);
@@ -184,24 +187,20 @@ impl<'a> PortalEntries<'a> {
 
     /// Gives the remaining entries routes of their own. Returns the entries that are only links.
     pub(super) fn assign(mut self, routes: &mut Vec<Route>, portal: &Portal) -> Vec<Link> {
+        let mut added = Vec::new();
         for entry in std::mem::take(&mut self.rest) {
-            let link = Link { title: entry.name.clone(), port: entry.external, path: entry.path.clone() };
-            let upstream = upstream(entry);
-            let same =
-                routes.iter().any(|route| route.listen == entry.external && route.upstream == upstream);
-            if same || !entry.is_proxied() {
+            let (link, upstream) = (Link::of(entry), upstream(entry));
+            let taken: Vec<&Route> = routes.iter().filter(|route| route.listen == entry.external).collect();
+            if !entry.is_proxied() || taken.iter().any(|route| route.upstream == upstream) {
                 self.links.push(link);
                 continue;
             }
-            let taken = routes.iter().find(|route| route.listen == entry.external);
-            let owner = match taken {
-                _ if entry.external == portal.port => Some(portal.title.clone()),
-                taken => taken.map(|route| route.title.clone()),
-            };
-            if let Some(owner) = owner {
+            let ours = (entry.external == portal.port).then_some(&portal.title);
+            if let Some(owner) = ours.or(taken.first().map(|route| &route.title)) {
                 self.tell(entry, &format!("port {} belongs to {owner}; it is left out", entry.external));
                 continue;
             }
+            added.push(entry);
             routes.push(Route {
                 shows: Vec::new(),
                 unit: String::new(),
@@ -219,20 +218,12 @@ impl<'a> PortalEntries<'a> {
         }
         // Only now all listening ports are known.
         let ours: Vec<u16> = routes.iter().map(|route| route.listen).chain([portal.port]).collect();
-        for entry in &self.config.portal.entries {
-            let circle = is_local(&entry.hostname) && entry.is_proxied() && ours.contains(&entry.internal);
-            let before = routes.len();
-            routes.retain(|route| {
-                !(circle
-                    && route.unit.is_empty()
-                    && route.listen == entry.external
-                    && route.upstream == upstream(entry))
-            });
-            if routes.len() < before {
-                let why =
-                    format!("port {} is one that desktopd itself listens on; it is left out", entry.internal);
-                self.tell(entry, &why);
-            }
+        for entry in added.iter().filter(|entry| is_local(&entry.hostname) && ours.contains(&entry.internal))
+        {
+            routes.retain(|route| route.listen != entry.external);
+            let why =
+                format!("port {} is one that desktopd itself listens on; it is left out", entry.internal);
+            self.tell(entry, &why);
         }
         self.links
     }
@@ -241,13 +232,11 @@ impl<'a> PortalEntries<'a> {
     fn variable(&self, entry: &Entry) -> Option<(&'static str, u16)> {
         let vars = &self.config.env.vars;
         let inner = is_local(&entry.hostname).then_some(entry.internal)?;
-        if [DESKTOP, vars.selkies_port_local.0].contains(&inner) {
-            Some(("SELKIES_PORT_HOST", vars.selkies_port_host.0))
-        } else if [VNC, vars.vnc_port_local.0].contains(&inner) {
-            Some(("VNC_PORT_HOST", vars.vnc_port_host.0))
-        } else {
-            None
-        }
+        let services = [
+            ([DESKTOP, vars.selkies_port_local.0], ("SELKIES_PORT_HOST", vars.selkies_port_host.0)),
+            ([VNC, vars.vnc_port_local.0], ("VNC_PORT_HOST", vars.vnc_port_host.0)),
+        ];
+        services.into_iter().find(|(ports, _)| ports.contains(&inner)).map(|(_, variable)| variable)
     }
 
     /// Reports an entry whose port differs from the variable that was set.

@@ -23,6 +23,12 @@ use crate::facts::account::StandIn;
 use crate::facts::{DisplayFacts, Files, Locales, Making, Programs, Workspace};
 use crate::sys::launch::Identity;
 
+/// What runs in the files of two steps.
+const PREPARE: &str = "step = { name = \"prepare\", runtime-dir = \"${runtime-dir}\", home = \"${home}\", \
+    uid = \"${uid}\", gid = \"${gid}\" }";
+const ENVIRONMENT: &str = "step = { name = \"environment\", run-dir = \"${run-dir}\", state-dir = \"${state-dir}\", \
+    config-dir = \"${config-dir}\", uid = \"${uid}\", gid = \"${gid}\", time-zone = \"\" }";
+
 /// A container without a GPU, with root as the daemon and `user` as the desktop's user.
 pub(super) fn facts() -> Facts {
     let identity = Identity { uid: 1000, gid: 1000, groups: vec![1000, 44] };
@@ -217,7 +223,7 @@ fn mistakes_name_file_key_and_value_and_the_others_run() {
             ("b", "command = [\"app\"]\nafter = [\"a\"]"),
             ("key", "commandd = [\"app\"]"),
             ("after-key", "command = [\"app\"]\nneeds = [\"key\"]"),
-            ("step", "step = [\"prepar\"]"),
+            ("step", "step = { name = \"prepar\" }"),
             ("bus", "command = [\"app\"]\ncontain = true"),
             ("clears", "command = [\"app\"]\nclears = [\"bus\", \"key\", \"gone\"]"),
             ("clears-typo", "command = [\"app\"]\nclears = [\"buss\"]"),

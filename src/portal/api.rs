@@ -5,7 +5,6 @@
 
 mod events;
 mod logs;
-mod nearest;
 mod own;
 mod problem;
 mod sources;
@@ -26,11 +25,9 @@ use serde::{Deserialize, Serialize};
 use crate::observe::Snapshot;
 use crate::supervise::{Asker, Taken, Verb};
 
-use nearest::LONGEST_NAME;
-use problem::Problem;
+pub(super) use problem::Problem;
 use sse::{event, sse};
 
-pub(crate) use nearest::nearest;
 pub use problem::ErrorBody;
 pub use sources::Api;
 
@@ -42,6 +39,9 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// Maximum number of units in one request.
 const MOST_NAMES: usize = 256;
+
+/// Maximum length of a unit's name: the time to compare a name with all names grows with its length. Bytes.
+const LONGEST_NAME: usize = 128;
 
 /// The body of a request that changes units.
 #[derive(Debug, Serialize, Deserialize)]
@@ -134,12 +134,12 @@ async fn change(
         let text = "the daemon is still deciding what to run; try again in a moment";
         return Err(Problem(StatusCode::SERVICE_UNAVAILABLE, text.into()));
     };
-    let split = own::Split::new(&api, verb, names)?;
-    let notes = split.attend(&api, verb).await?;
-    let Taken { units, seq } = if split.units.is_empty() {
+    let (own, names) = own::split(&api, verb, names)?;
+    let notes = own::attend(&api, verb, &own).await?;
+    let Taken { units, seq } = if names.is_empty() {
         Taken { units: Vec::new(), seq: api.watch.borrow().seq }
     } else {
-        handle.request(verb, split.units, only, asker.unwrap_or_default().0).await?
+        handle.request(verb, names, only, asker.unwrap_or_default().0).await?
     };
     Ok(Json(Units { units, seq, notes }))
 }

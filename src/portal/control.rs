@@ -1,20 +1,19 @@
 //! Control requests for root alone, on the control socket: web credentials, shutdown, and reload.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::Notify;
 
-use super::api::ErrorBody;
-use super::control_request::ControlRequest;
+use super::api::{Api, Problem};
 use crate::config::Secret;
 use crate::config::env::weak;
 use crate::gateway::auth::Auth;
-use crate::supervise::Replanned;
 
 /// The path of the credentials on the control socket. Clients that may only read are refused there.
 pub(super) const CREDENTIALS: &str = "/api/credentials";
@@ -51,28 +50,25 @@ pub struct Changed {
     pub notes: Vec<String>,
 }
 
-/// `control_requests` receives the control requests.
-pub(super) fn router(
-    auth: Auth,
-    given: Credentials,
-    control_requests: mpsc::Sender<ControlRequest>,
-) -> Router {
+/// `shutdown` is notified when everything is to be stopped.
+pub(super) fn router(api: Api, auth: Auth, given: Credentials, shutdown: Arc<Notify>) -> Router {
     let enabled = given.enabled;
     let shown = auth.clone();
     let show = async move || Json(current(&shown, given));
     let change = async move |wanted| change(&auth, enabled, wanted).await;
+    let reload = |why| post(async move |State(api): State<Api>| api.reload(why).await.map(Json));
     Router::new()
         .route(CREDENTIALS, get(show).post(change))
-        .route("/api/shutdown", post(shutdown))
         .route(
-            "/api/reload",
-            post(async |control_requests| reload(control_requests, ControlRequest::Reload).await),
+            "/api/shutdown",
+            post(async move || {
+                shutdown.notify_one();
+                StatusCode::ACCEPTED
+            }),
         )
-        .route(
-            "/api/changed",
-            post(async |control_requests| reload(control_requests, ControlRequest::Changed).await),
-        )
-        .with_state(control_requests)
+        .route("/api/reload", reload("a reload was requested"))
+        .route("/api/changed", reload("a boot step changed inputs of the plan"))
+        .with_state(api)
 }
 
 /// The credentials that are valid now.
@@ -83,41 +79,19 @@ fn current(auth: &Auth, given: Credentials) -> Credentials {
     }
 }
 
-async fn change(auth: &Auth, enabled: bool, wanted: Result<Json<NewCredentials>, JsonRejection>) -> Response {
-    let refused =
-        |error: String| (StatusCode::UNPROCESSABLE_ENTITY, Json(ErrorBody { error })).into_response();
+async fn change(
+    auth: &Auth,
+    enabled: bool,
+    wanted: Result<Json<NewCredentials>, JsonRejection>,
+) -> Result<Json<Changed>, Problem> {
+    let refused = |error: String| Problem(StatusCode::UNPROCESSABLE_ENTITY, error);
     // The rejection's own text may quote what was sent.
-    let Ok(Json(wanted)) = wanted else { return refused("a user and a password are required".to_owned()) };
+    let Ok(Json(wanted)) = wanted else {
+        return Err(refused("a user and a password are required".to_owned()));
+    };
     let weak = weak::password(&wanted.password, &wanted.user)
         .map(|why| format!("the password can be guessed: {why}"));
-    match auth.replace(&wanted.user, Secret::new(wanted.password)).await {
-        Err(error) => refused(error),
-        Ok(note) => {
-            let open = "no login is required: WEB_ENABLE_AUTH is false".to_owned();
-            let notes = note.into_iter().chain((!enabled).then_some(open)).chain(weak).collect();
-            Json(Changed { notes }).into_response()
-        }
-    }
-}
-
-async fn shutdown(State(control_requests): State<mpsc::Sender<ControlRequest>>) -> StatusCode {
-    // If the receiver was dropped, the daemon is ending already.
-    let _ = control_requests.send(ControlRequest::Shutdown).await;
-    StatusCode::ACCEPTED
-}
-
-async fn reload(
-    State(control_requests): State<mpsc::Sender<ControlRequest>>,
-    kind: fn(oneshot::Sender<Result<Replanned, String>>) -> ControlRequest,
-) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let _ = control_requests.send(kind(reply)).await;
-    match answer.await {
-        Ok(Ok(changes)) => Json(changes).into_response(),
-        Ok(Err(error)) => (StatusCode::UNPROCESSABLE_ENTITY, Json(ErrorBody { error })).into_response(),
-        Err(_) => {
-            let error = "the daemon is stopping".to_owned();
-            (StatusCode::SERVICE_UNAVAILABLE, Json(ErrorBody { error })).into_response()
-        }
-    }
+    let note = auth.replace(&wanted.user, Secret::new(wanted.password)).await.map_err(refused)?;
+    let open = "no login is required: WEB_ENABLE_AUTH is false".to_owned();
+    Ok(Json(Changed { notes: note.into_iter().chain((!enabled).then_some(open)).chain(weak).collect() }))
 }

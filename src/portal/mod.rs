@@ -3,21 +3,23 @@
 
 pub mod api;
 mod control;
-mod control_request;
+mod reload_request;
 mod unix;
 mod variables;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use axum::routing::get;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::Api;
 pub use control::{Changed, Credentials, NewCredentials};
-pub use control_request::ControlRequest;
+pub use reload_request::{ReloadRequest, Reloads};
 pub use unix::{Right, bind_unix, serve_unix};
 pub use variables::{Rows, router as variables_router};
 
@@ -45,14 +47,9 @@ pub fn router(api: Api) -> Router {
 }
 
 /// The API for the control socket, including the requests that only root may make. `given` are the credentials of the
-/// start; `control_requests` receives control requests.
-pub fn control_router(
-    api: Api,
-    auth: Auth,
-    given: Credentials,
-    control_requests: mpsc::Sender<ControlRequest>,
-) -> Router {
-    api::router(api).merge(control::router(auth, given, control_requests)).layer(CatchPanicLayer::new())
+/// start; `shutdown` is notified when everything is to be stopped.
+pub fn control_router(api: Api, auth: Auth, given: Credentials, shutdown: Arc<Notify>) -> Router {
+    api::router(api.clone()).merge(control::router(api, auth, given, shutdown)).layer(CatchPanicLayer::new())
 }
 
 fn file(kind: &'static str, text: &'static str) -> ([(HeaderName, HeaderValue); 2], &'static str) {

@@ -38,21 +38,22 @@ pub enum Right {
     Nothing,
 }
 
-/// Serves `router` on a socket until `stop`; a listener that arrives through `later` replaces the first one. `right`
-/// decides by the client's user id, which the kernel guarantees; the mode of the socket file decides who can connect.
+/// Serves `router` on a socket until `stop`; each of the `listeners` replaces the one before it. `right` decides by the
+/// client's user id, which the kernel guarantees; the mode of the socket file decides who can connect.
 pub async fn serve_unix(
-    (mut listener, mut later): (UnixListener, mpsc::Receiver<UnixListener>),
+    mut listeners: mpsc::Receiver<UnixListener>,
     router: Router,
     right: impl Fn(u32) -> Right + Send + Sync + 'static,
     stop: CancellationToken,
 ) {
+    let Some(mut listener) = listeners.recv().await else { return };
     let connections = TaskTracker::new();
     let limits = ConnectionLimits::of_control();
     let mut accepting = listen::Accepting::default();
     loop {
         let accepted = tokio::select! {
             accepted = async { limits.room().await; listener.accept().await } => accepted,
-            Some(again) = later.recv() => {
+            Some(again) = listeners.recv() => {
                 listener = again;
                 continue;
             }

@@ -4,31 +4,25 @@
 //! As on vast.ai, the script is downloaded once and saved. From then on the saved copy runs, and users may edit the
 //! copy.
 
-use std::path::Path;
-
 use crate::config::Environment;
+use crate::config::service::step::BootScript;
 
-use super::command;
-use super::fetch::{Limits, Source};
-use super::runner::{self, Person};
-use super::script::{self, Script};
+use super::fetch::{LIMITS, Source};
+use super::runner::{Job, Person};
 
 /// vast.ai's own boot script. Many boot scripts of users call it at their end.
 const DEFAULT: &str = "/opt/instance-tools/bin/boot_default.sh";
 
-/// Runs the copy at `keep`, downloaded first when it does not exist. Returns the exit code.
-pub(super) fn run(run_dir: &Path, keep: &Path) -> Result<i32, String> {
+/// Runs the kept copy, downloaded first when it does not exist. Returns the exit code.
+pub(super) fn run(BootScript { run_dir, copy: keep }: &BootScript) -> Result<i32, String> {
     let env = Environment::of_process(&[], &mut Vec::new());
     let Some(address) = &env.vars.boot_script else { return Ok(0) };
     let asked = Source::parse(address).map_err(|error| format!("BOOT_SCRIPT: {error}"))?;
-    let kept = Source::Local(keep.to_owned());
+    let kept = Source::Local(keep.clone());
     let source = if keep.exists() { &kept } else { &asked };
-    let shown = source.shown();
-    println!("{shown}");
-    command::until_told(async {
-        let told = |error: String| format!("BOOT_SCRIPT: {shown}: {error}");
-        let script = Script::get(source, &Limits::default()).await.map_err(told)?;
-        let person = Person::own();
+    let (copy, person) = (run_dir.join("scripts/boot.sh"), Person::own());
+    let job = Job { source, limits: &LIMITS, copy, person: &person, folder: "/".as_ref() };
+    job.perform("BOOT_SCRIPT: ", |script| {
         if *source == asked
             && let Err(error) = script.save(keep, person.ids)
         {
@@ -37,9 +31,7 @@ pub(super) fn run(run_dir: &Path, keep: &Path) -> Result<i32, String> {
         if contains(&script.text, DEFAULT.as_bytes()) {
             eprintln!("it names {DEFAULT}: that is not needed, because desktopd already does its work");
         }
-        let lies = if keep.exists() { &kept } else { source };
-        let file = script::place(&script, lies, run_dir.join("scripts/boot.sh"), person.ids)?;
-        runner::run(&script, &file, &person, "/".as_ref(), None).await.map_err(told)
+        keep.exists().then(|| kept.clone())
     })
 }
 

@@ -2,21 +2,24 @@
 //! library's process functions are right here, and only here.
 
 use std::ffi::OsStr;
-use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 pub(super) use std::process::Command;
-use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use tokio::io::AsyncReadExt;
 use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 /// How long a program may take to end after SIGTERM before it is killed.
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Timespec = Timespec { tv_sec: 3, tv_nsec: 0 };
 
 /// A program to run, in a process group of its own and with nothing to read.
 pub(super) fn program(name: impl AsRef<OsStr>) -> Command {
@@ -36,9 +39,12 @@ pub(super) fn program_of(uid: u32, gid: u32, name: impl AsRef<OsStr>) -> Command
 }
 
 /// Runs the program to its end, or until `limit`. The error text follows "NAME: …".
-pub(super) fn run(command: &mut Command, limit: Option<Duration>) -> Result<(), String> {
-    let child = command.spawn().map_err(|error| error.to_string())?;
-    result(child, limit, || format!("it took longer than {:?} and was ended", limit.unwrap_or_default()))
+pub(super) fn run(command: &mut Command, limit: Duration) -> Result<(), String> {
+    block_on(async {
+        let mut running = Running::start(command)?;
+        let late = |_| format!("it took longer than {limit:?} and was ended");
+        outcome(timeout(limit, running.ended()).await.map_err(late)??)
+    })
 }
 
 /// Runs the program to its end and passes each line of its output to `each`, as long as `each` returns true. Lines end
@@ -49,61 +55,34 @@ pub(super) fn lines(
     silence: Duration,
     mut each: impl FnMut(&str) -> bool,
 ) -> Result<(), String> {
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
-    let read = child.stdout.take().map_or(Ok(()), |output| follow(output, silence, &mut each));
-    if let Err(why) = read {
-        end(&mut child);
-        return Err(why);
-    }
-    result(child, Some(silence), || format!("it closed its output and did not end within {silence:?}"))
-}
-
-/// Passes the lines of `output` to `each` until its end.
-fn follow(
-    mut output: ChildStdout,
-    silence: Duration,
-    each: &mut impl FnMut(&str) -> bool,
-) -> Result<(), String> {
-    let limit = Timespec::try_from(silence).map_err(|error| error.to_string())?;
-    let (mut line, mut chunk) = (Vec::new(), [0; 4096]);
-    loop {
-        match poll(&mut [PollFd::new(&output, PollFlags::IN)], Some(&limit)) {
-            Err(rustix::io::Errno::INTR) => continue,
-            Err(error) => return Err(error.to_string()),
-            Ok(0) => return Err(format!("it printed nothing for {silence:?} and was ended")),
-            Ok(_) => {}
-        }
-        let length = output.read(&mut chunk).map_err(|error| error.to_string())?;
-        for byte in &chunk[..length] {
-            if !b"\r\n".contains(byte) {
-                line.push(*byte);
-            } else if !line.is_empty() {
-                if !each(&String::from_utf8_lossy(&line)) {
-                    return Err("it was ended".to_owned());
+    block_on(async {
+        let mut running = Running::start(command.stdout(Stdio::piped()))?;
+        let output = running.child.stdout.take().ok_or("it has no output")?;
+        let mut output = pipe::Receiver::from_owned_fd(output.into()).map_err(text)?;
+        let (mut line, mut chunk) = (Vec::new(), [0; 4096]);
+        loop {
+            let silent = |_| format!("it printed nothing for {silence:?} and was ended");
+            let length = timeout(silence, output.read(&mut chunk)).await.map_err(silent)?.map_err(text)?;
+            if length == 0 {
+                break;
+            }
+            for byte in &chunk[..length] {
+                if !b"\r\n".contains(byte) {
+                    line.push(*byte);
+                } else if !line.is_empty() {
+                    if !each(&String::from_utf8_lossy(&line)) {
+                        return Err("it was ended".to_owned());
+                    }
+                    line.clear();
                 }
-                line.clear();
             }
         }
-        if length == 0 {
-            return Ok(());
-        }
-    }
+        let late = |_| format!("it closed its output and did not end within {silence:?}");
+        outcome(timeout(silence, running.ended()).await.map_err(late)??)
+    })
 }
 
-/// The result of the program; `late` gives the error text if the program did not end within `limit`.
-fn result(mut child: Child, limit: Option<Duration>, late: impl Fn() -> String) -> Result<(), String> {
-    let status = match finished(&child, limit) {
-        Ok(true) => child.wait(),
-        Ok(false) => {
-            end(&mut child);
-            return Err(late());
-        }
-        Err(error) => {
-            end(&mut child);
-            Err(error)
-        }
-    };
-    let status = status.map_err(|error| error.to_string())?;
+fn outcome(status: ExitStatus) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(told(status)) }
 }
 
@@ -128,87 +107,80 @@ pub(super) fn in_new_session(name: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Such a program while it runs. If dropped before the program has ended, the program and its process group are ended,
-/// with SIGTERM first.
+/// A program while it runs. If dropped before the program has ended, the program and its process group are ended, with
+/// SIGTERM first.
 pub(super) struct Running {
     child: Child,
+    group: Pid,
     ended: AsyncFd<OwnedFd>,
     here: bool,
 }
 
 impl Running {
     /// Starts the program; must be called within a runtime.
-    pub(super) fn start(command: &mut Command) -> io::Result<Self> {
-        let mut child = command.spawn()?;
+    pub(super) fn start(command: &mut Command) -> Result<Self, String> {
+        let mut child = command.spawn().map_err(text)?;
+        let group = Pid::from_raw(child.id().cast_signed()).ok_or("a process without a number")?;
         #[expect(
             deprecated,
             reason = "sound here: no other code owns the descriptor, and it is open until it is dropped"
         )]
         let watch = |end| AsyncFd::new(end);
-        let ended = pid(&child)
-            .and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?))
-            .and_then(watch)
-            .inspect_err(|_| end(&mut child))?;
-        Ok(Self { child, ended, here: true })
+        match pidfd_open(group, PidfdFlags::empty()).map_err(Into::into).and_then(watch) {
+            Ok(ended) => Ok(Self { child, group, ended, here: true }),
+            Err(error) => {
+                let _ = child.kill().and_then(|()| child.wait());
+                Err(text(error))
+            }
+        }
     }
 
     /// Waits for the end of the program.
-    pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
-        let _ = self.ended.readable().await?;
+    pub(super) async fn ended(&mut self) -> Result<ExitStatus, String> {
+        let _ = self.ended.readable().await.map_err(text)?;
         self.here = false;
-        self.child.wait()
+        self.child.wait().map_err(text)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.here {
-            end(&mut self.child);
+        if !self.here {
+            return;
         }
+        // A process that has already ended cannot get a signal; that is no error.
+        let _ = kill_process_group(self.group, Signal::TERM);
+        let mut end = [PollFd::new(self.ended.get_ref(), PollFlags::IN)];
+        if !retry_on_intr(|| poll(&mut end, Some(&GRACE))).is_ok_and(|ended| ended > 0) {
+            let _ = kill_process_group(self.group, Signal::KILL);
+        }
+        let _ = self.child.wait();
     }
 }
 
-/// Runs work that may take long, within a runtime. On SIGTERM the work is dropped, so that its clean-up code runs.
-pub(super) fn until_told<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let result = runtime.block_on(async {
-        let mut told = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-        tokio::select! {
-            result = work => result,
-            _ = told.recv() => Err("it was stopped before it had finished".to_owned()),
-        }
-    });
+/// Runs work within a runtime.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(text)?;
+    let result = runtime.block_on(work);
     // A thread that resolves a host name may take long.
     runtime.shutdown_background();
     result
 }
 
-/// Whether the program has ended within `limit`.
-fn finished(child: &Child, limit: Option<Duration>) -> io::Result<bool> {
-    let Some(limit) = limit else { return Ok(true) };
-    let ended = pidfd_open(pid(child)?, PidfdFlags::empty())?;
-    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
-    loop {
-        match poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&limit)) {
-            Err(rustix::io::Errno::INTR) => {}
-            result => return Ok(result? > 0),
+/// Like [`block_on`], for work that may take long. On SIGTERM the work is dropped, so that its clean-up code runs.
+pub(super) fn until_told<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    block_on(async {
+        let mut told = signal(SignalKind::terminate()).map_err(text)?;
+        tokio::select! {
+            result = work => result,
+            _ = told.recv() => Err("it was stopped before it had finished".to_owned()),
         }
-    }
+    })
 }
 
-/// Ends the program and its process group, with SIGTERM first.
-fn end(child: &mut Child) {
-    let Ok(group) = pid(child) else { return };
-    // A process that has already ended cannot get a signal; that is no error.
-    let _ = kill_process_group(group, Signal::TERM);
-    if !finished(child, Some(GRACE)).unwrap_or(false) {
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let _ = child.wait();
-}
-
-fn pid(child: &Child) -> io::Result<Pid> {
-    Pid::from_raw(child.id().cast_signed()).ok_or_else(|| io::Error::other("a process without a number"))
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn text(error: std::io::Error) -> String {
+    error.to_string()
 }
 
 #[cfg(test)]
@@ -222,13 +194,12 @@ mod tests {
             command.args(["-c", text]);
             command
         };
-        let limit = Some(Duration::from_millis(200));
+        let (short, long) = (Duration::from_millis(200), Duration::from_secs(20));
         for (text, limit, expected) in [
-            ("exit 0", None, Ok(())),
-            ("exit 3", None, Err("code 3")),
-            ("kill -9 $$", None, Err("signal 9")),
-            ("exit 0", Some(Duration::from_secs(20)), Ok(())),
-            ("sleep 60 & sleep 60", limit, Err("longer than 200ms")),
+            ("exit 0", long, Ok(())),
+            ("exit 3", long, Err("code 3")),
+            ("kill -9 $$", long, Err("signal 9")),
+            ("sleep 60 & sleep 60", short, Err("longer than 200ms")),
         ] {
             match (run(&mut shell(text), limit), expected) {
                 (Ok(()), Ok(())) => {}
@@ -236,7 +207,7 @@ mod tests {
                 (result, _) => panic!("{text}: {result:?}"),
             }
         }
-        assert!(run(&mut program("/no/such/program"), None).is_err());
+        assert!(run(&mut program("/no/such/program"), long).is_err());
     }
 
     #[test]

@@ -5,13 +5,13 @@ mod kconfig;
 mod menu_cache;
 mod record;
 
-use std::path::Path;
-
 use crate::config::env::TABLE;
-use record::{Record, Setting, Unrecorded};
+use crate::config::service::step::DesktopSettings;
+use kconfig::Key;
+use record::{Record, Unrecorded};
 
 /// Writes the settings. A setting that cannot be written is reported, and the desktop starts without it.
-pub(super) fn run(home: &Path, lang: &str, dpi: &str) {
+pub(super) fn run(DesktopSettings { home, lang, dpi }: &DesktopSettings) {
     let mut record = Record::open(home);
     let tell = |what: &str, result: std::io::Result<()>| {
         if let Err(error) = result {
@@ -27,14 +27,13 @@ pub(super) fn run(home: &Path, lang: &str, dpi: &str) {
 /// Plasma stores the language of its first start, and the choice in System Settings, which also adds a list of
 /// translations.
 fn language(record: &mut Record, lang: &str) -> std::io::Result<()> {
-    const FILE: &str = "plasma-localerc";
-    const TRANSLATIONS: (&str, &str) = ("Translations", "LANGUAGE");
-    let chosen = record.value(FILE, TRANSLATIONS.0, TRANSLATIONS.1)?.is_some();
+    const LANG: Key<'_> = Key { file: "plasma-localerc", group: "Formats", name: "LANG" };
+    const TRANSLATIONS: Key<'_> = Key { group: "Translations", name: "LANGUAGE", ..LANG };
+    let chosen = record.value(TRANSLATIONS)?.is_some();
     // The default language was not chosen by the user, so it replaces no other language.
     let unrecorded = if chosen || is_usual("LANG", lang) { Unrecorded::Keep } else { Unrecorded::Replace };
-    let setting = Setting { file: FILE, group: "Formats", key: "LANG", wanted: Some(lang), unrecorded };
-    if record.apply(&setting)? {
-        record.write(FILE, TRANSLATIONS.0, TRANSLATIONS.1, None)?;
+    if record.apply(LANG, Some(lang), unrecorded)? {
+        record.write(TRANSLATIONS, None)?;
     }
     Ok(())
 }
@@ -42,8 +41,8 @@ fn language(record: &mut Record, lang: &str) -> std::io::Result<()> {
 /// Plasma tells all programs the density chosen for fonts in System Settings, and 96 if none was chosen.
 fn density(record: &mut Record, dpi: &str) -> std::io::Result<()> {
     let wanted = Some(dpi).filter(|dpi| !is_usual("DISPLAY_DPI", dpi));
-    let (file, group, key) = ("kcmfonts", "General", "forceFontDPI");
-    record.apply(&Setting { file, group, key, wanted, unrecorded: Unrecorded::Keep }).map(drop)
+    let key = Key { file: "kcmfonts", group: "General", name: "forceFontDPI" };
+    record.apply(key, wanted, Unrecorded::Keep).map(drop)
 }
 
 /// Whether a variable has its default value.

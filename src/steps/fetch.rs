@@ -11,7 +11,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url, header};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::sys::read;
+use crate::sys::errno::chain;
+use crate::sys::{http, read};
 
 /// Limits of a download.
 #[derive(Clone, Copy, Debug)]
@@ -30,18 +31,15 @@ pub(super) struct Limits {
     pub(super) wait: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connection: Duration::from_secs(15),
-            silence: Duration::from_secs(30),
-            whole: Duration::from_secs(300),
-            size: 32 << 20,
-            tries: 5,
-            wait: Duration::from_secs(2),
-        }
-    }
-}
+/// The usual limits.
+pub(super) const LIMITS: Limits = Limits {
+    connection: Duration::from_secs(15),
+    silence: Duration::from_secs(30),
+    whole: Duration::from_secs(300),
+    size: 32 << 20,
+    tries: 5,
+    wait: Duration::from_secs(2),
+};
 
 /// Maximum number of redirects.
 const REDIRECTS: usize = 10;
@@ -144,12 +142,6 @@ struct Miss {
     passing: bool,
 }
 
-impl Miss {
-    fn final_(why: impl Into<String>) -> Self {
-        Self { why: why.into(), passing: false }
-    }
-}
-
 /// Whether a redirect to `next` is allowed. A redirect from https to http is not: root may run the file, and others
 /// could change it.
 fn may_lead(previous: &[Url], next: &Url) -> Result<(), String> {
@@ -163,53 +155,38 @@ fn may_lead(previous: &[Url], next: &Url) -> Result<(), String> {
 }
 
 async fn tries(url: &Url, limits: &Limits) -> Result<Vec<u8>, String> {
-    // Fails if a provider is installed already; it is always this one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::builder()
-        .connect_timeout(limits.connection)
-        .read_timeout(limits.silence)
-        .redirect(Policy::custom(|attempt| match may_lead(attempt.previous(), attempt.url()) {
-            Ok(()) => attempt.follow(),
-            Err(why) => attempt.error(why),
-        }))
-        .user_agent(concat!("desktopd/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| chain(&error))?;
-    let mut wait = limits.wait;
-    for left in (0..limits.tries).rev() {
+    let follow = Policy::custom(|attempt| match may_lead(attempt.previous(), attempt.url()) {
+        Ok(()) => attempt.follow(),
+        Err(why) => attempt.error(why),
+    });
+    let client = http::client(|client| {
+        client.connect_timeout(limits.connection).read_timeout(limits.silence).redirect(follow)
+    })?;
+    let (mut wait, mut tried) = (limits.wait, 1);
+    loop {
         match attempt(&client, url, limits.size).await {
             Ok(body) => return Ok(body),
-            Err(Miss { why, passing: true }) if left > 0 => {
-                println!("{why}; tried again in {wait:?}");
-                sleep(wait).await;
-                wait *= 2;
-            }
-            Err(Miss { why, passing: true }) => return Err(format!("{why}, {} times", limits.tries)),
-            Err(Miss { why, .. }) => return Err(why),
+            Err(Miss { why, passing: false }) => return Err(why),
+            Err(Miss { why, .. }) if tried >= limits.tries => return Err(format!("{why}, {tried} times")),
+            Err(Miss { why, .. }) => println!("{why}; tried again in {wait:?}"),
         }
+        sleep(wait).await;
+        wait *= 2;
+        tried += 1;
     }
-    Err("it was not tried".to_owned())
 }
 
 async fn attempt(client: &Client, url: &Url, limit: u64) -> Result<Vec<u8>, Miss> {
-    let mut response = client.get(url.clone()).send().await.map_err(missed)?;
+    let response = client.get(url.clone()).send().await.map_err(missed)?;
     refuse(&response)?;
-    let html = is_html(&response);
-    let mut body = Vec::new();
-    if response.content_length().is_some_and(|length| length > limit) {
-        return Err(Miss::final_(too_long(limit)));
-    }
-    while let Some(chunk) = response.chunk().await.map_err(missed)? {
-        body.extend_from_slice(&chunk);
-        if body.len() as u64 > limit {
-            return Err(Miss::final_(too_long(limit)));
-        }
-    }
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let html =
+        kind.is_some_and(|kind| kind.starts_with("text/html") || kind.starts_with("application/xhtml"));
+    let body = http::body(response, limit).await.map_err(missed)?;
+    let last = |why| Miss { why, passing: false };
+    let body = body.ok_or_else(|| last(too_long(limit)))?;
     // Some servers send every file as HTML.
-    if html && !body.starts_with(b"#!") {
-        return Err(Miss::final_(PAGE));
-    }
-    Ok(body)
+    if html && !body.starts_with(b"#!") { Err(last(PAGE.to_owned())) } else { Ok(body) }
 }
 
 /// Refuses a response that is not the file.
@@ -226,11 +203,6 @@ fn refuse(response: &Response) -> Result<(), Miss> {
         _ => "",
     };
     Err(Miss { why: format!("the server answered {status}{hint}"), passing })
-}
-
-fn is_html(response: &Response) -> bool {
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("text/html") || kind.starts_with("application/xhtml"))
 }
 
 fn missed(error: reqwest::Error) -> Miss {
@@ -250,14 +222,6 @@ fn is_distrust(error: &(dyn std::error::Error + 'static)) -> bool {
     // An I/O error may be wrapped in another one, which does not show it as its source.
     let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     inner.is_some_and(|inner| is_distrust(inner))
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[cfg(test)]

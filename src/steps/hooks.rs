@@ -19,7 +19,9 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::config::{Environment, duration};
+use crate::config::Environment;
+use crate::config::service::step::{self, HookFolder};
+use crate::sys::env_file::{entries, of_entries};
 use crate::sys::read;
 
 use super::command::{self, Running};
@@ -32,16 +34,23 @@ const DRIVER: &str = include_str!("hooks/driver.bash");
 /// How long to wait for messages that a shell wrote before it ended.
 const ECHO: Duration = Duration::from_millis(20);
 
-/// Sources the scripts in `folders`, each for at most `limit`, and writes the environment to `run_dir`. `FOLDER=FILE`
-/// is a folder whose scripts run only once: the file marks that they have run.
-pub(super) fn run(run_dir: &Path, limit: &str, folders: &[&str]) -> Result<(), String> {
-    let limit = duration(limit).ok_or_else(|| format!("\"{limit}\" is not a time such as \"5m\""))?;
+/// Sources the scripts in the folders, each for at most the limit, and writes the environment to the run folder.
+pub(super) fn run(step: &step::Hooks) -> Result<(), String> {
     let began: Variables = Environment::inherited();
-    let hooks: Vec<Hook> = folders.iter().flat_map(|folder| scripts(folder)).collect();
-    let room = run_dir.join("hooks");
+    let hooks: Vec<Hook> = step.folders.iter().flat_map(scripts).collect();
+    let room = step.run_dir.join("hooks");
     let left = command::until_told(async {
         let talk = prepare(&room).map_err(|error| format!("{}: {error}", room.display()))?;
-        Ok(Shells { room: &room, hooks: &hooks, limit, env: began.clone(), next: 0 }.run(talk).await)
+        Ok(Shells {
+            room: &room,
+            hooks: &hooks,
+            limit: step.limit,
+            env: began.clone(),
+            next: 0,
+            current: None,
+        }
+        .run(talk)
+        .await)
     });
     // The folder contains an environment, which may have secrets.
     let _ = fs::remove_dir_all(&room);
@@ -49,13 +58,13 @@ pub(super) fn run(run_dir: &Path, limit: &str, folders: &[&str]) -> Result<(), S
     for told in told {
         eprintln!("{told}");
     }
-    let file = run_dir.join("hook-environment");
-    let bytes = environment::bytes(&left);
-    let before = read::bytes(&file, MOST_LEFT).unwrap_or_else(|_| environment::bytes(&began));
+    let file = step.run_dir.join("hook-environment");
+    let bytes = entries(&left);
+    let before = read::bytes(&file, MOST_LEFT).unwrap_or_else(|_| entries(&began));
     if bytes != before {
         let own = (nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw());
         script::write(&file, &bytes, 0o600, own).map_err(|error| format!("{}: {error}", file.display()))?;
-        replan::ask(run_dir);
+        replan::ask(&step.run_dir);
     }
     Ok(())
 }
@@ -72,22 +81,18 @@ struct Hook {
 }
 
 /// The scripts of a folder, sorted by name.
-fn scripts(folder: &str) -> Vec<Hook> {
-    let (folder, mark) = match folder.split_once('=') {
-        Some((folder, mark)) => (folder, Some(PathBuf::from(mark))),
-        None => (folder, None),
-    };
-    if mark.as_ref().is_some_and(|mark| mark.exists()) {
+fn scripts(HookFolder { path, once }: &HookFolder) -> Vec<Hook> {
+    if once.as_ref().is_some_and(|mark| mark.exists()) {
         return Vec::new();
     }
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<PathBuf> = entries
         .filter(|file| file.extension().is_some_and(|ending| ending == "sh") && file.is_file())
         .collect();
     files.sort();
     let mut hooks: Vec<Hook> = files.into_iter().map(|file| Hook { file, mark: None }).collect();
     if let Some(last) = hooks.last_mut() {
-        last.mark = mark;
+        last.mark.clone_from(once);
     }
     hooks
 }
@@ -112,6 +117,8 @@ struct Shells<'a> {
     env: Variables,
     /// The next script to run.
     next: usize,
+    /// The script that runs now.
+    current: Option<usize>,
 }
 
 impl Shells<'_> {
@@ -137,101 +144,92 @@ impl Shells<'_> {
         bash.args(self.hooks[self.next..].iter().map(|hook| &hook.file));
         bash.env_clear().envs(&self.env).env("TERM", "dumb").current_dir("/");
         let mut running = Running::start(&mut bash).map_err(|error| format!("/bin/bash: {error}"))?;
-        let mut current: Option<usize> = None;
-        let (mut warn, mut end) = (Instant::now() + self.limit, Instant::now() + self.limit);
-        let mut warned = false;
+        self.current = None;
+        let (warning, limit) = (self.limit / 5 * 4, self.limit);
+        let (mut began, mut warned) = (Instant::now(), false);
         let status = loop {
             tokio::select! {
-                line = talk.next_line() => match self.hear(line.ok().flatten().as_deref(), &mut current) {
-                    Heard::Begin => {
-                        warn = Instant::now() + self.limit / 5 * 4;
-                        end = Instant::now() + self.limit;
-                        warned = false;
-                    }
+                line = talk.next_line() => match self.hear(&line.ok().flatten().unwrap_or_default()) {
+                    Heard::Begin => (began, warned) = (Instant::now(), false),
                     Heard::Nothing => {}
                     Heard::Done => break None,
                 },
                 status = running.ended() => break Some(status),
-                () = sleep_until(warn), if !warned => {
+                () = sleep_until(began + warning), if !warned => {
                     warned = true;
-                    println!("{}: it has run for {:?}, and is ended after {:?}", self.name(current), self.limit / 5 * 4, self.limit);
+                    println!("{}: it has run for {warning:?}, and is ended after {limit:?}", self.name());
                 }
-                () = sleep_until(end) => {
+                () = sleep_until(began + limit) => {
                     drop(running);
                     self.keep();
-                    self.mark(current);
-                    return Err(format!("{}: it took longer than {:?} and was ended", self.name(current), self.limit));
+                    return Err(format!("{}: it took longer than {limit:?} and was ended", self.name()));
                 }
             }
         };
         let mut done = status.is_none();
         if done {
             // Its last message has arrived; the rest takes no time, unless a script delays the end of the shell.
-            let _ = timeout(self.limit, running.ended()).await;
+            let _ = timeout(limit, running.ended()).await;
         }
         while !done && let Ok(Ok(Some(line))) = timeout(ECHO, talk.next_line()).await {
-            done = matches!(self.hear(Some(&line), &mut current), Heard::Done);
+            done = matches!(self.hear(&line), Heard::Done);
         }
         self.keep();
-        self.mark(current);
         let Some(status) = status.filter(|_| !done) else { return Ok(()) };
-        let how = status.map_or_else(|error| error.to_string(), command::told);
+        let how = status.map_or_else(|error| error, command::told);
         Err(format!(
             "{}: {how}, and the shell ended with it; the next scripts run in a new shell",
-            self.name(current)
+            self.name()
         ))
     }
 
-    fn hear(&mut self, line: Option<&str>, current: &mut Option<usize>) -> Heard {
-        match line.and_then(|line| line.split(' ').next()) {
-            Some("begin") => {
+    fn hear(&mut self, line: &str) -> Heard {
+        let (word, code) = line.split_once(' ').unwrap_or((line, "0"));
+        match word {
+            "begin" => {
                 // The script before this one left the driver's loop by `continue`.
-                self.mark(*current);
-                *current = Some(self.next);
+                self.mark();
+                self.current = Some(self.next);
                 self.next += 1;
                 Heard::Begin
             }
-            Some("end") => {
-                let code = line.and_then(|line| line.split_once(' ')).map_or("0", |(_, code)| code);
+            "end" => {
                 if code != "0" {
-                    eprintln!("{}: its last command ended with code {code}", self.name(*current));
+                    eprintln!("{}: its last command ended with code {code}", self.name());
                 }
-                self.mark(current.take());
+                self.mark();
+                self.current = None;
                 Heard::Nothing
             }
-            Some("done") => Heard::Done,
+            "done" => Heard::Done,
             _ => Heard::Nothing,
         }
     }
 
-    fn name(&self, current: Option<usize>) -> String {
-        current
-            .and_then(|at| self.hooks.get(at))
-            .map_or_else(|| "bash".to_owned(), |hook| hook.file.display().to_string())
+    fn hook(&self) -> Option<&Hook> {
+        self.hooks.get(self.current?)
     }
 
-    /// Takes over the environment that a shell saved last, if it saved any.
+    fn name(&self) -> String {
+        self.hook().map_or_else(|| "bash".to_owned(), |hook| hook.file.display().to_string())
+    }
+
+    /// Marks the script that ran last, and takes over the environment that a shell saved last, if it saved any.
     fn keep(&mut self) {
-        for turn in (1..=self.hooks.len()).rev() {
-            match read::bytes(&self.left(turn), MOST_LEFT) {
-                Ok(bytes) if !bytes.is_empty() => {
-                    self.env = environment::read(&bytes);
-                    break;
-                }
-                _ => {}
-            }
+        self.mark();
+        let files: Vec<_> =
+            (1..=self.hooks.len()).map(|turn| self.room.join(format!("left.{turn}"))).collect();
+        let mut saved = files.iter().rev().filter_map(|file| read::bytes(file, MOST_LEFT).ok());
+        if let Some(bytes) = saved.find(|bytes| !bytes.is_empty()) {
+            self.env = of_entries(&bytes).into_iter().collect();
         }
-        for turn in 1..=self.hooks.len() {
-            let _ = fs::remove_file(self.left(turn));
+        for file in files {
+            let _ = fs::remove_file(file);
         }
     }
 
-    fn left(&self, turn: usize) -> PathBuf {
-        self.room.join(format!("left.{turn}"))
-    }
-
-    fn mark(&self, current: Option<usize>) {
-        if let Some(mark) = current.and_then(|at| self.hooks.get(at)?.mark.as_ref()) {
+    fn mark(&self) {
+        if let Some(mark) = self.hook().and_then(|hook| hook.mark.as_ref()) {
             script::mark(mark);
         }
     }

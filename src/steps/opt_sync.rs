@@ -5,15 +5,18 @@
 
 mod item;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use crate::config::service::step::OptSync;
+use crate::sys::read;
+
+use super::report::tell;
 use super::workspace::leftover::sweep;
 use super::workspace::lock::Lock;
-use super::workspace::volume::{Asked, Volume, be_root};
+use super::workspace::volume::{Volume, be_root};
 use item::{ASIDE, Item, MoveState, UNFINISHED};
 
 /// Exists while folders are moved; users' scripts look for it.
@@ -33,65 +36,41 @@ const ENVIRONMENTS_THERE: &str = "environments/python";
 pub(super) struct Sync<'a> {
     /// The root folder of the container's files.
     pub root: &'a Path,
-    /// Names of folders in `/opt`, separated by colons.
-    pub folders: &'a str,
-    /// Whether Python environments are moved, too.
-    pub environments: bool,
-    /// How long to wait for another container that works on the volume.
-    pub patience: Duration,
-}
-
-/// A file that exists until this is dropped.
-struct Busy(PathBuf);
-
-impl Busy {
-    fn new(file: PathBuf) -> Self {
-        // On failure, scripts that look for the file continue too early; no other program needs it.
-        if let Err(error) = File::create(&file) {
-            eprintln!("{}: {error}", file.display());
-        }
-        Self(file)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
+    /// What to move.
+    pub step: OptSync,
 }
 
 impl Sync<'_> {
     /// Moves the folders that are not on the volume yet, and links to those that are. The error lists what was not
     /// moved, and why.
-    pub fn run(&self, asked: Asked<'_>) -> Result<(), String> {
+    pub fn run(&self) -> Result<(), String> {
         // A run that was killed left this file behind.
-        let _ = fs::remove_file(self.root.join(BUSY));
-        if self.folders.is_empty()
-            && !(self.environments && ENVIRONMENTS.iter().any(|at| self.root.join(at).is_dir()))
+        let busy = self.root.join(BUSY);
+        let _ = fs::remove_file(&busy);
+        if self.step.folders.is_empty()
+            && !(self.step.environments && ENVIRONMENTS.iter().any(|at| self.root.join(at).is_dir()))
         {
             return Ok(());
         }
-        let volume = Volume::of(asked)?;
+        let volume = Volume::of(&self.step.workspace)?;
         let Some(kind) = &volume.kind else { return Ok(()) };
         let mut stay = Vec::new();
-        let items = self.items(&volume.path, &mut stay);
         let mut states = Vec::new();
-        for item in items {
+        for item in self.items(&volume.path, &mut stay) {
             match item.state(&volume.path) {
-                Ok(state) => {
-                    if state == MoveState::Done {
-                        item.remark();
-                    }
-                    states.push((item, state));
-                }
+                Ok(state) => states.push((item, state)),
                 Err(why) => stay.push(why),
             }
         }
-        let _busy = states
-            .iter()
-            .any(|(_, state)| *state != MoveState::Done)
-            .then(|| Busy::new(self.root.join(BUSY)));
-        if states.iter().any(|(_, state)| *state == MoveState::ToCopy)
+        for (item, _) in states.iter().filter(|(_, state)| *state == MoveState::Done) {
+            item.remark();
+        }
+        let most = states.iter().map(|(_, state)| *state).max().unwrap_or(MoveState::Done);
+        if most > MoveState::Done {
+            // On failure, scripts that look for the file continue too early; no other program needs it.
+            tell(busy.display(), File::create(&busy).map(drop));
+        }
+        if most == MoveState::ToCopy
             && let Err(why) = self.copy_all(&volume, kind, &states, &mut stay)
         {
             stay.push(why);
@@ -105,6 +84,7 @@ impl Sync<'_> {
                 Ok(MoveState::ToCopy) | Err(_) => {}
             }
         }
+        let _ = fs::remove_file(&busy);
         if stay.is_empty() { Ok(()) } else { Err(stay.join("; ")) }
     }
 
@@ -121,7 +101,7 @@ impl Sync<'_> {
         rustix::fs::access(&place, rustix::fs::Access::WRITE_OK)
             .map_err(|error| format!("{}: {error}: nothing can move from there", place.display()))?;
         let access = volume.try_out()?;
-        let lock = Lock::take(&volume.path.join(LOCK), kind, self.patience)?;
+        let lock = Lock::take(&volume.path.join(LOCK), kind, self.step.wait)?;
         let names: Vec<OsString> =
             states.iter().filter_map(|(item, _)| Some(item.target.file_name()?.to_owned())).collect();
         for folder in [volume.path.clone(), volume.path.join(ENVIRONMENTS_THERE)] {
@@ -141,7 +121,7 @@ impl Sync<'_> {
     /// All folders that belong on the volume, each target once.
     fn items(&self, workspace: &Path, stay: &mut Vec<String>) -> Vec<Item> {
         let mut items: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
-        if self.environments {
+        if self.step.environments {
             for folder in ENVIRONMENTS.map(|folder| self.root.join(folder)) {
                 for name in environments(&folder) {
                     let (source, target) =
@@ -158,7 +138,7 @@ impl Sync<'_> {
                 }
             }
         }
-        for name in self.folders.split(':').map(str::trim).filter(|name| !name.is_empty()) {
+        for name in self.step.folders.split(':').map(str::trim).filter(|name| !name.is_empty()) {
             if OURS.contains(&name) {
                 stay.push(format!("OPT_SYNC: /opt/{name} belongs to the image and stays where it is"));
             } else if [".", ".."].contains(&name) || name.contains('/') {
@@ -174,21 +154,15 @@ impl Sync<'_> {
 }
 
 /// The names of the environments in a folder, including one that is being replaced by a link.
-fn environments(folder: &Path) -> Vec<OsString> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries
-        .filter_map(|entry| {
-            let name = entry.file_name();
-            let moved = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(ASIDE));
-            match moved {
-                Some(moved) => Some(moved.into()),
-                None => entry.path().join("pyvenv.cfg").is_file().then_some(name),
-            }
-        })
-        .collect();
-    names.sort();
-    names.dedup();
-    names
+fn environments(folder: &Path) -> BTreeSet<OsString> {
+    let names = read::names(folder).into_iter().filter_map(|name| {
+        let moved = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(ASIDE));
+        match moved {
+            Some(moved) => Some(moved.into()),
+            None => folder.join(&name).join("pyvenv.cfg").is_file().then_some(name),
+        }
+    });
+    names.collect()
 }
 
 #[cfg(test)]

@@ -9,36 +9,34 @@ use std::path::Path;
 use nix::unistd::{Gid, Uid, chown};
 use rand::RngExt;
 
+use crate::config::service::step::Prepare;
 use crate::sys::read;
-use crate::sys::replace::replace;
+use crate::sys::replace::{remove, replace};
+
+use super::report::tell;
 
 /// Files that an earlier boot of the same container left behind and that would stop a new one.
 const STALE: [&str; 3] = ["/run/dbus/pid", "/tmp/.X0-lock", "/tmp/.X1-lock"];
 
+const MACHINE_ID: &str = "/etc/machine-id";
+
 /// Creates everything; each failure is reported and the rest is still done. Only a missing runtime folder is an error:
 /// nothing of the desktop works without it, and much works without the other folders.
-pub(super) fn run(runtime_dir: &Path, home: &Path, uid: u32, gid: u32) -> Result<(), String> {
-    let attempt = |what: &str, result: io::Result<()>| {
-        if let Err(error) = result {
-            eprintln!("{what}: {error}");
-        }
-    };
+pub(super) fn run(Prepare { runtime_dir, home, uid, gid }: &Prepare) -> Result<(), String> {
+    let (uid, gid) = (*uid, *gid);
     let made = private_folder(runtime_dir, uid, gid);
-    attempt(&home.display().to_string(), own_home(home, uid));
+    tell(home.display(), own_home(home, uid));
     if Uid::effective().is_root() {
-        for (folder, mode) in [("/run/dbus", 0o755), ("/run/sshd", 0o755)] {
-            attempt(folder, shared_folder(folder.as_ref(), mode));
+        for folder in ["/run/dbus", "/run/sshd"] {
+            tell(folder, shared_folder(folder.as_ref(), 0o755));
         }
         for file in STALE {
-            match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => attempt(file, Err(error)),
-                _ => {}
-            }
+            tell(file, remove(file.as_ref()));
         }
     }
-    attempt("/etc/machine-id", machine_id("/etc/machine-id".as_ref()));
+    tell(MACHINE_ID, machine_id(MACHINE_ID.as_ref()));
     for folder in ["/tmp/.X11-unix", "/tmp/.ICE-unix"] {
-        attempt(folder, shared_folder(folder.as_ref(), 0o1777));
+        tell(folder, shared_folder(folder.as_ref(), 0o1777));
     }
     made.map_err(|error| format!("{}: {error}", runtime_dir.display()))
 }

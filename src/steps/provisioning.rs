@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Uid;
 
 use crate::config::env::Variables;
+use crate::config::service::step::Provisioning;
 use crate::config::{Environment, Provider};
+use crate::sys::replace::remove;
 
 use super::appended;
 use super::command;
-use super::fetch::{Limits, Source};
-use super::runner::{self, Person};
-use super::script::{self, Script};
+use super::fetch::{LIMITS, Source};
+use super::report::tell;
+use super::runner::{Job, Person};
+use super::script;
 
 /// Where vast.ai's portal and scripts look for its log.
 const LOG: &str = "/var/log/portal/provisioning.log";
@@ -25,8 +28,13 @@ const LOG: &str = "/var/log/portal/provisioning.log";
 /// In the workspace: if this file exists, the script does not run again.
 const LOCK: &str = ".update_lock";
 
-/// Runs the script that the environment names, or else the first of `mounted` that exists. Returns the exit code.
-pub(super) fn run(run_dir: &Path, log_dir: &Path, user: &str, mounted: &[&str]) -> Result<i32, String> {
+/// In the root folder of vast.ai's machines: the state of the script.
+const RUNNING: &str = ".provisioning";
+const COMPLETE: &str = ".provisioning_complete";
+const FAILED: &str = ".provisioning_failed";
+
+/// Runs the script that the environment names, or else the first of the step's files that exists. Returns the exit code.
+pub(super) fn run(step: &Provisioning) -> Result<i32, String> {
     let env = Environment::of_process(&[], &mut Vec::new());
     let vars = &env.vars;
     let marks = Marks::of(Provider::of(&env.raw).is_vast(), Path::new("/"), vars.workspace.folder());
@@ -36,14 +44,14 @@ pub(super) fn run(run_dir: &Path, log_dir: &Path, user: &str, mounted: &[&str]) 
     }
     let root = Uid::effective().is_root();
     if root {
-        link_log(&log_dir.join("provisioning.log"), LOG.as_ref());
+        link_log(&step.log_dir.join("provisioning.log"), LOG.as_ref());
     }
     marks.begin();
-    let person = person(vars, marks.vast, user);
-    let result = person.and_then(|person| provision(vars, &person, run_dir, mounted));
+    let person = person(vars, marks.vast, &step.user);
+    let result = person.and_then(|person| provision(vars, &person, step));
     if root {
         // Scripts install libraries; programs that the user starts must be able to find them.
-        if let Err(error) = command::run(&mut command::program("/sbin/ldconfig"), Some(LDCONFIG)) {
+        if let Err(error) = command::run(&mut command::program("/sbin/ldconfig"), LDCONFIG) {
             eprintln!("ldconfig: {error}");
         }
     }
@@ -54,20 +62,14 @@ pub(super) fn run(run_dir: &Path, log_dir: &Path, user: &str, mounted: &[&str]) 
 /// Time limit of `ldconfig`.
 const LDCONFIG: std::time::Duration = std::time::Duration::from_secs(120);
 
-fn provision(vars: &Variables, person: &Person, run_dir: &Path, mounted: &[&str]) -> Result<i32, String> {
-    let source = source(vars.provisioning_script.as_deref(), mounted)?;
-    let shown = source.shown();
-    println!("{shown}");
+fn provision(vars: &Variables, person: &Person, step: &Provisioning) -> Result<i32, String> {
+    let source = source(vars.provisioning_script.as_deref(), &step.files)?;
     if person.is_other() {
         appended::open(person.ids);
     }
-    let ended = command::until_told(async {
-        let told = |error: String| format!("{shown}: {error}");
-        let script = Script::get(&source, &Limits::default()).await.map_err(told)?;
-        let copy = run_dir.join("scripts/provisioning.sh");
-        let file = script::place(&script, &source, copy, person.ids)?;
-        runner::run(&script, &file, person, vars.workspace.folder(), None).await.map_err(told)
-    });
+    let copy = step.run_dir.join("scripts/provisioning.sh");
+    let folder = vars.workspace.folder();
+    let ended = Job { source: &source, limits: &LIMITS, copy, person, folder }.perform("", |_| None);
     if person.is_other() {
         for told in appended::collect() {
             println!("{told}");
@@ -76,14 +78,13 @@ fn provision(vars: &Variables, person: &Person, run_dir: &Path, mounted: &[&str]
     ended
 }
 
-fn source(asked: Option<&str>, mounted: &[&str]) -> Result<Source, String> {
+fn source(asked: Option<&str>, files: &[PathBuf]) -> Result<Source, String> {
     match asked {
         Some(text) => Source::parse(text).map_err(|error| format!("PROVISIONING_SCRIPT: {error}")),
-        None => {
-            mounted.iter().map(PathBuf::from).find(|path| path.exists()).map(Source::Local).ok_or_else(|| {
-                format!("PROVISIONING_SCRIPT is not set, and nothing is at {}", mounted.join(" or "))
-            })
-        }
+        None => files.iter().find(|path| path.exists()).cloned().map(Source::Local).ok_or_else(|| {
+            let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+            format!("PROVISIONING_SCRIPT is not set, and nothing is at {}", files.join(" or "))
+        }),
     }
 }
 
@@ -96,51 +97,47 @@ fn person(vars: &Variables, vast: bool, user: &str) -> Result<Person, String> {
     }
 }
 
-/// The marker files that show whether the script has run.
+/// The marker files that show whether the script has run; only on vast.ai they are written.
 struct Marks {
     vast: bool,
-    running: PathBuf,
-    complete: PathBuf,
-    failed: PathBuf,
+    root: PathBuf,
     lock: PathBuf,
 }
 
 impl Marks {
     fn of(vast: bool, root: &Path, workspace: &Path) -> Self {
-        Self {
-            vast,
-            running: root.join(".provisioning"),
-            complete: root.join(".provisioning_complete"),
-            failed: root.join(".provisioning_failed"),
-            lock: workspace.join(LOCK),
-        }
+        Self { vast, root: root.to_owned(), lock: workspace.join(LOCK) }
     }
 
     /// Why the script must not run, if so.
     fn enough(&self) -> Option<String> {
+        let complete = self.root.join(COMPLETE);
         let (file, why) =
-            if self.vast { (&self.complete, "it was run before") } else { (&self.lock, "it must not run") };
+            if self.vast { (&complete, "it was run before") } else { (&self.lock, "it must not run") };
         let again = "to run it again, remove that file, then `desktopd restart provisioning`";
         file.exists().then(|| format!("{} exists: {why}; {again}", file.display()))
     }
 
     fn begin(&self) {
-        if self.vast {
-            script::mark(&self.running);
-        }
+        self.set(RUNNING, true);
     }
 
     fn end(&self, well: bool) {
-        if !self.vast {
-            return;
-        }
         if well {
-            script::mark(&self.complete);
-            script::unmark(&self.failed);
-        } else {
-            script::mark(&self.failed);
+            self.set(COMPLETE, true);
         }
-        script::unmark(&self.running);
+        self.set(FAILED, !well);
+        self.set(RUNNING, false);
+    }
+
+    /// A failure is reported.
+    fn set(&self, name: &str, there: bool) {
+        let file = self.root.join(name);
+        match (self.vast, there) {
+            (false, _) => {}
+            (true, true) => script::mark(&file),
+            (true, false) => tell(file.display(), remove(&file)),
+        }
     }
 }
 
@@ -150,9 +147,7 @@ fn link_log(log: &Path, place: &Path) {
         return;
     }
     let made = place.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| symlink(log, place));
-    if let Err(error) = made {
-        eprintln!("{}: {error}", place.display());
-    }
+    tell(place.display(), made);
 }
 
 #[cfg(test)]
@@ -195,10 +190,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("b.sh");
         fs::write(&file, "").unwrap();
-        let (missing, there) = ("/no/such/file.sh", file.to_str().unwrap());
-        let local = |path: &str| Ok(Source::Local(path.into()));
-        assert_eq!(source(None, &[missing, there]), local(there));
-        assert_eq!(source(Some("/x.sh"), &[there]), local("/x.sh"));
+        let (missing, there) = (PathBuf::from("/no/such/file.sh"), file);
+        let local = |path: &Path| Ok(Source::Local(path.into()));
+        assert_eq!(source(None, &[missing.clone(), there.clone()]), local(&there));
+        assert_eq!(source(Some("/x.sh"), std::slice::from_ref(&there)), local("/x.sh".as_ref()));
         assert!(source(None, &[missing]).unwrap_err().contains("nothing is at /no/such/file.sh"));
         let told = source(Some("ftp://a/b"), &[there]).unwrap_err();
         assert!(told.contains("PROVISIONING_SCRIPT: it begins with \"ftp:\""), "{told}");

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::sys::replace::replace_with;
 
 use super::fetch::{Limits, PAGE, Source};
+use super::report::tell;
 
 /// A script that can be run.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,13 +81,7 @@ pub(super) fn write(file: &Path, text: &[u8], mode: u32, (uid, gid): (u32, u32))
     if let Some(folder) = file.parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     }
-    replace_with(file, text, mode, |out| {
-        let own = out.metadata()?;
-        if (own.uid(), own.gid()) != (uid, gid) {
-            fchown(out, Some(uid), Some(gid))?;
-        }
-        Ok(())
-    })
+    replace_with(file, text, mode, |out| fchown(out, Some(uid), Some(gid)))
 }
 
 /// The path to run the script from: its own path if it is a local file that its user can read and needed no repair,
@@ -94,7 +89,7 @@ pub(super) fn write(file: &Path, text: &[u8], mode: u32, (uid, gid): (u32, u32))
 pub(super) fn place(
     script: &Script,
     source: &Source,
-    copy: PathBuf,
+    copy: &Path,
     owner: (u32, u32),
 ) -> Result<PathBuf, String> {
     if let Source::Local(path) = source
@@ -103,17 +98,12 @@ pub(super) fn place(
     {
         return Ok(path.clone());
     }
-    script.save(&copy, owner).map(|()| copy)
+    script.save(copy, owner).map(|()| copy.to_owned())
 }
 
 fn without_returns(text: &[u8]) -> Vec<u8> {
-    let mut lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let mut out = lines.next().unwrap_or_default().to_vec();
-    for line in lines {
-        out.push(b'\n');
-        out.extend_from_slice(line);
-    }
-    out
+    let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.collect::<Vec<_>>().join(&b'\n')
 }
 
 /// The words of a first line that names an interpreter.
@@ -126,17 +116,7 @@ fn interpreter(line: &[u8]) -> Vec<String> {
 
 /// Creates an empty marker file. A failure is reported.
 pub(super) fn mark(file: &Path) {
-    if let Err(error) = OpenOptions::new().create(true).append(true).open(file) {
-        eprintln!("{}: {error}", file.display());
-    }
-}
-
-/// Removes a marker file.
-pub(super) fn unmark(file: &Path) {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => eprintln!("{}: {error}", file.display()),
-        _ => {}
-    }
+    tell(file.display(), OpenOptions::new().create(true).append(true).open(file).map(drop));
 }
 
 #[cfg(test)]
@@ -196,7 +176,7 @@ mod tests {
             fs::set_permissions(&original, fs::Permissions::from_mode(0o444)).unwrap();
             let script = Script::read(text.into()).unwrap();
             let source = Source::Local(original.clone());
-            let run = place(&script, &source, copy.clone(), owner).unwrap();
+            let run = place(&script, &source, &copy, owner).unwrap();
             assert_eq!(run, if kept { original.clone() } else { copy.clone() });
             assert_eq!(fs::read_to_string(&original).unwrap(), text);
             assert_eq!(fs::metadata(&original).unwrap().mode() & 0o777, 0o444);
@@ -206,7 +186,7 @@ mod tests {
         assert_eq!(fs::metadata(&copy).unwrap().mode() & 0o777, 0o700);
         let other = Source::Remote(reqwest::Url::parse("http://a/b").unwrap());
         let script = Script::read(b"true".to_vec()).unwrap();
-        assert_eq!(place(&script, &other, copy.clone(), owner).unwrap(), copy);
+        assert_eq!(place(&script, &other, &copy, owner).unwrap(), copy);
         assert_eq!(fs::read_to_string(&copy).unwrap(), "true");
         assert!(!copy.with_extension("new").exists());
     }

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use nix::unistd::User;
 
-use crate::facts::account::is_mounted;
+use crate::config::service::step::SshKeys;
 use crate::facts::ssh_keys::{ENOUGH, Line, line, unescaped};
 use crate::sys::replace::replace;
-use crate::sys::{read, with_timeout};
+use crate::sys::{mounts, read, with_timeout};
 
 use super::{command, replan};
 
@@ -33,26 +33,27 @@ const NAMED: usize = 5;
 /// The user that the SSH server runs as before a login.
 const SEPARATED: &str = "sshd";
 
-/// Reads all sources: files, and the variables in `values` with their names.
-pub(super) fn run(run_dir: &Path, user: &str, home: &Path, values: [(&str, &str); 3]) -> Result<(), String> {
+/// Reads all sources: files and variables.
+pub(super) fn run(SshKeys { run_dir, user, home, variables }: &SshKeys) -> Result<(), String> {
     let mut given = Keys::default();
-    for (name, value) in values {
+    for (name, value) in variables {
         given.add(name, &unescaped(value));
     }
     given.add_file(MOUNTED.as_ref());
-    let there = given.clone().with_file(ROOT.as_ref());
+    let mut there = given.clone();
+    there.add_file(ROOT.as_ref());
     let mut users = there.clone();
     users.add_home(home, User::from_name(user).ok().flatten().map(|user| user.uid.as_raw()));
     // The last of the three has read every source.
     users.tell();
     let folder = run_dir.join("ssh");
     let mut changed = false;
-    let own = |file: &str, keys: &Keys| write_if_new(&folder.join(file), &keys.text(), 0o644);
     DirBuilder::new().recursive(true).mode(0o755).create(&folder).map_err(|error| at(&folder, &error))?;
-    for (name, keys) in [("root", &there), (user, &users)] {
+    for (name, keys) in [("root", &there), (user.as_str(), &users)] {
         // The desktop runs as root: both are the same.
         let keys = if user == "root" { &users } else { keys };
-        changed |= own(name, keys).map_err(|error| at(&folder.join(name), &error))?;
+        let file = folder.join(name);
+        changed |= write_if_new(&file, &text_of(&keys.lines)).map_err(|error| at(&file, &error))?;
     }
     match keep(ROOT.as_ref(), &given) {
         Ok(kept) => changed |= kept,
@@ -106,7 +107,11 @@ impl Keys {
     }
 
     fn add_file(&mut self, file: &Path) {
-        match read::open(file).and_then(contents) {
+        self.add_found(file, read::open(file).and_then(contents));
+    }
+
+    fn add_found(&mut self, file: &Path, found: io::Result<String>) {
+        match found {
             Ok(text) => self.add(&file.display().to_string(), &text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.invalid.push(at(file, &error)),
@@ -130,23 +135,7 @@ impl Keys {
             }
             contents(opened)
         });
-        match found {
-            Some(Ok(text)) => self.add(&file.display().to_string(), &text),
-            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            Some(Err(error)) => self.invalid.push(at(&file, &error)),
-            None => self.invalid.push(format!("{}: it does not answer", file.display())),
-        }
-    }
-
-    fn with_file(mut self, file: &Path) -> Self {
-        self.add_file(file);
-        self
-    }
-
-    fn text(&self) -> String {
-        // Every line has a line feed, also the last one.
-        let ended = self.lines.iter().flat_map(|line| [line.as_str(), "\n"]);
-        ended.collect()
+        self.add_found(&file, found.unwrap_or_else(|| Err(io::Error::other("it does not answer"))));
     }
 
     fn tell(&self) {
@@ -154,6 +143,11 @@ impl Keys {
             eprintln!("{told}; it is left out");
         }
     }
+}
+
+/// Every line has a line feed, also the last one.
+fn text_of(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
 /// The text of a file of keys.
@@ -164,25 +158,19 @@ fn contents(file: File) -> io::Result<String> {
 /// Adds the missing keys to `file`, and gives it to root alone. A mounted file or a link is not changed.
 fn keep(file: &Path, keys: &Keys) -> io::Result<bool> {
     let folder = file.parent().unwrap_or(file);
-    if is_mounted(file)
-        || is_mounted(folder)
+    if mounts::all().iter().any(|mount| mount.at == file || mount.at == folder)
         || fs::symlink_metadata(file).is_ok_and(|found| found.is_symlink())
     {
         return Ok(false);
     }
-    let there = match read::bytes(file, ENOUGH) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        // A file that cannot be read must not be replaced.
-        there => there?,
-    };
-    let mut known = Keys::default();
-    known.add("", &String::from_utf8_lossy(&there));
-    let missing: Vec<&String> = keys
-        .lines
-        .iter()
-        .filter(|text| matches!(line(text), Line::Key(kind, body) if !known.known.contains(&(kind.into(), body.into()))))
-        .collect();
-    if missing.is_empty() && there.is_empty() {
+    // A file that cannot be read must not be replaced.
+    let mut bytes = read::bytes_if_any(file, ENOUGH)?;
+    let mut all = Keys::default();
+    all.add("", &String::from_utf8_lossy(&bytes));
+    let known = all.lines.len();
+    all.add("", &text_of(&keys.lines));
+    let missing = &all.lines[known..];
+    if missing.is_empty() && bytes.is_empty() {
         return Ok(false);
     }
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -193,23 +181,19 @@ fn keep(file: &Path, keys: &Keys) -> io::Result<bool> {
         fs::set_permissions(file, Permissions::from_mode(0o600))?;
         return Ok(false);
     }
-    let mut bytes = there;
     if bytes.last().is_some_and(|last| *last != b'\n') {
         bytes.push(b'\n');
     }
-    for text in missing {
-        bytes.extend_from_slice(text.as_bytes());
-        bytes.push(b'\n');
-    }
+    bytes.extend(text_of(missing).bytes());
     replace(file, &bytes, 0o600)?;
     Ok(true)
 }
 
-fn write_if_new(file: &Path, text: &str, mode: u32) -> io::Result<bool> {
+fn write_if_new(file: &Path, text: &str) -> io::Result<bool> {
     if read::bytes(file, ENOUGH).is_ok_and(|there| there == text.as_bytes()) {
         return Ok(false);
     }
-    replace(file, text.as_bytes(), mode)?;
+    replace(file, text.as_bytes(), 0o644)?;
     Ok(true)
 }
 
@@ -220,16 +204,10 @@ fn separate() {
         return;
     }
     let mut useradd = command::program("useradd");
-    useradd.args([
-        "--system",
-        "--no-create-home",
-        "--home-dir",
-        "/run/sshd",
-        "--shell",
-        "/usr/sbin/nologin",
-        SEPARATED,
-    ]);
-    if let Err(why) = command::run(&mut useradd, Some(Duration::from_secs(20))) {
+    useradd
+        .args("--system --no-create-home --home-dir /run/sshd --shell /usr/sbin/nologin".split(' '))
+        .arg(SEPARATED);
+    if let Err(why) = command::run(&mut useradd, Duration::from_secs(20)) {
         eprintln!(
             "useradd: {why}: /etc/passwd lacks the user {SEPARATED}, without which no SSH server starts"
         );

@@ -5,28 +5,28 @@
 
 mod home;
 mod lists;
-mod wanted;
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Stdio;
 
+use crate::config::service::step::{AccountSpec, User};
 use crate::config::{Environment, Secret};
 use crate::facts::account::{TROUBLE, usual_home};
 use crate::sys::read;
 use crate::sys::replace::replace;
 
+use super::report::tell;
 use super::{command, replan};
 use lists::PATIENCE;
-use wanted::Wanted;
 
 /// The sudo rules of the user.
 const SUDOERS: &str = "/etc/sudoers.d/desktopd";
 
-/// Makes the account.
-pub(super) fn run(run_dir: &Path, words: [&str; 8]) -> Result<(), String> {
-    let wanted = Wanted::read(words)?;
+/// Makes the account that the plan describes as JSON.
+pub(super) fn run(User { run_dir }: &User, wanted: &str) -> Result<(), String> {
+    let wanted = serde_json::from_str(wanted).map_err(|error| format!("the account: {error}"))?;
     let mark = run_dir.join(TROUBLE);
     let marked = mark.exists();
     let made = make(&wanted);
@@ -44,28 +44,21 @@ pub(super) fn run(run_dir: &Path, words: [&str; 8]) -> Result<(), String> {
 }
 
 /// Returns whether the user or group files were changed.
-fn make(wanted: &Wanted<'_>) -> Result<bool, String> {
+fn make(wanted: &AccountSpec) -> Result<bool, String> {
     let ids = lists::ids(wanted)?;
-    let usual = usual_home(wanted.name);
+    let usual = usual_home(&wanted.name);
     let own = home::ensure(wanted);
     let home = if own.is_ok() { &wanted.home } else { &usual };
     if own.is_err() && wanted.home != usual {
-        let instead = Wanted { home: usual.clone(), ..wanted.clone() };
-        tell(&usual.display().to_string(), home::ensure(&instead));
+        let instead = AccountSpec { home: usual.clone(), ..wanted.clone() };
+        tell(usual.display(), home::ensure(&instead));
     }
     let listed = lists::home(wanted, home)?;
     let groups = lists::groups(wanted)?;
-    tell(SUDOERS, sudo(SUDOERS.as_ref(), wanted.name));
-    tell("the password", password(wanted.name));
+    tell(SUDOERS, sudo(SUDOERS.as_ref(), &wanted.name));
+    tell("the password", password(&wanted.name));
     own?;
     Ok(ids | listed | groups)
-}
-
-/// Reports a failure that does not prevent the use of the account.
-fn tell(what: &str, result: Result<(), String>) {
-    if let Err(why) = result {
-        eprintln!("{what}: {why}");
-    }
 }
 
 /// Root rights without a password, and with the user's environment, so that no user is locked out of their own
@@ -98,23 +91,12 @@ fn password(name: &str) -> Result<(), String> {
     drop(writer);
     let mut program = command::program("chpasswd");
     program.stdin(Stdio::from(reader));
-    command::run(&mut program, Some(PATIENCE)).map_err(|why| format!("chpasswd: {why}"))
+    command::run(&mut program, PATIENCE).map_err(|why| format!("chpasswd: {why}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_words_of_the_plan_are_read() {
-        let words = ["ada", "5", "6", "/h", "/bin/sh", "audio,,lp", "105=render", "/w"];
-        let wanted = Wanted::read(words).unwrap();
-        assert_eq!((wanted.uid, wanted.gid, wanted.groups), (5, 6, vec!["audio", "lp"]));
-        assert_eq!(wanted.devices, [(105, "render")]);
-        for bad in [["ada", "x", "6", "/h", "s", "", "", "/w"], ["a", "1", "6", "", "", "", "9", ""]] {
-            assert!(Wanted::read(bad).is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn the_rules_of_sudo_are_written_once() {

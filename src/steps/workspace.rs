@@ -15,8 +15,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::config::service::step;
+use crate::sys::replace::remove;
+
 use super::command::{program, run as run_program};
-use volume::{Access, Asked, Volume};
+use volume::{Access, Volume};
 
 /// The file in the workspace that says that the workspace is not a volume.
 const WARNING: &str = "WARNING-NO-MOUNT.txt";
@@ -40,8 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sets up the workspace. Each failure is reported once and the rest is still done; only a folder that cannot be a
 /// workspace at all is an error.
-pub(super) fn run(asked: Asked<'_>, acl: bool) -> Result<(), String> {
-    make(&Volume::of(asked)?, acl)
+pub(super) fn run(step: &step::Workspace) -> Result<(), String> {
+    make(&Volume::of(&step.workspace)?, !step.skip_acl)
 }
 
 fn make(volume: &Volume, acl: bool) -> Result<(), String> {
@@ -113,10 +116,7 @@ fn make(volume: &Volume, acl: bool) -> Result<(), String> {
                 );
             }
         }
-        match fs::remove_file(&warning) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => told(WARNING, Err(error)),
-            _ => {}
-        }
+        told(WARNING, remove(&warning));
     } else {
         told("storage", storage(volume, &access));
         let text = format!(
@@ -165,7 +165,7 @@ fn access_list(volume: &Volume) {
     command.args(["-d", "-m", &format!("u:{}:rwx", volume.owner.0), "--"]).arg(&volume.path);
     // Some file systems have no access lists; the message below says so.
     command.stderr(std::process::Stdio::null());
-    if let Err(why) = run_program(&mut command, Some(PATIENCE)) {
+    if let Err(why) = run_program(&mut command, PATIENCE) {
         println!("{} has no default access list (setfacl: {why})", volume.path.display());
     }
 }

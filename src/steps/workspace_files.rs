@@ -6,13 +6,15 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+
+use crate::config::service::step::WorkspaceFiles;
+use crate::sys::read;
 
 use super::workspace::copy::Copy;
 use super::workspace::leftover::{remove, sweep, unfinished};
 use super::workspace::lock::Lock;
 use super::workspace::room::Room;
-use super::workspace::volume::{Asked, Volume};
+use super::workspace::volume::Volume;
 
 /// The folder of the image with these files.
 pub(super) const BROUGHT: &str = "/opt/workspace-internal";
@@ -21,19 +23,19 @@ pub(super) const BROUGHT: &str = "/opt/workspace-internal";
 const LOCK: &str = ".desktopd-files.lock";
 const UNFINISHED: &str = ".desktopd-new";
 
-/// Copies what is missing; `patience` is the time to wait for other containers that copy.
-pub(super) fn run(brought: &Path, asked: Asked<'_>, patience: Duration) -> Result<(), String> {
+/// Copies what is missing.
+pub(super) fn run(brought: &Path, step: &WorkspaceFiles) -> Result<(), String> {
     // Most images bring nothing; then the volume is not accessed at all.
-    if fs::read_dir(brought).map_or(true, |mut things| things.next().is_none()) {
+    if read::names(brought).is_empty() {
         return Ok(());
     }
-    let volume = Volume::of(asked)?;
+    let volume = Volume::of(&step.workspace)?;
     if missing(brought, &volume.path).is_empty() {
         return Ok(());
     }
     let access = volume.try_out()?;
     let kind = volume.kind.as_deref().unwrap_or_default();
-    let lock = Lock::take(&volume.path.join(LOCK), kind, patience)?;
+    let lock = Lock::take(&volume.path.join(LOCK), kind, step.wait)?;
     // Another container may have copied meanwhile, or may have died halfway.
     let names = missing(brought, &volume.path);
     sweep(&volume.path, UNFINISHED, &names);
@@ -63,16 +65,15 @@ pub(super) fn run(brought: &Path, asked: Asked<'_>, patience: Duration) -> Resul
 
 /// The entries that the image brings and the workspace lacks.
 fn missing(brought: &Path, workspace: &Path) -> Vec<OsString> {
-    let names = fs::read_dir(brought).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let mut names: Vec<_> =
-        names.filter(|name| fs::symlink_metadata(workspace.join(name)).is_err()).collect();
-    names.sort();
+    let mut names = read::names(brought);
+    names.retain(|name| fs::symlink_metadata(workspace.join(name)).is_err());
     names
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::service::step::WorkspaceKeys;
 
     #[test]
     fn existing_entries_are_left_alone_and_missing_entries_are_copied() {
@@ -92,9 +93,10 @@ mod tests {
         std::os::unix::fs::symlink(&theirs, workspace.join(".examples.desktopd-new")).unwrap();
         // From a container that died; this image does not bring the entry.
         fs::create_dir_all(workspace.join(".gone.desktopd-new")).unwrap();
-        let asked = [workspace.to_str().unwrap(), "", "", ""];
+        let keys = WorkspaceKeys { folder: workspace.clone(), ..WorkspaceKeys::default() };
+        let step = WorkspaceFiles { workspace: keys, ..WorkspaceFiles::default() };
         for _ in 0..2 {
-            run(&brought, asked, Duration::ZERO).unwrap();
+            run(&brought, &step).unwrap();
             assert_eq!(fs::read_to_string(workspace.join("examples/deep/file")).unwrap(), "ours");
             assert_eq!(fs::read_to_string(workspace.join("read me\n.txt")).unwrap(), "ours");
             assert_eq!(fs::read_dir(workspace.join("notes")).unwrap().count(), 1);
@@ -104,6 +106,6 @@ mod tests {
             assert_eq!(names, [LOCK, "examples", "notes", "read me\n.txt"]);
             assert!(theirs.join("kept").exists() && fs::read_dir(&theirs).unwrap().count() == 1);
         }
-        run(&dir.path().join("nothing"), asked, Duration::ZERO).unwrap();
+        run(&dir.path().join("nothing"), &step).unwrap();
     }
 }

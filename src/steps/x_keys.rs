@@ -59,12 +59,12 @@ fn keep(display: &str) -> Result<(), Box<dyn Error>> {
     let mut pool = Pool::new(&symbols(&server)?, &stored);
     loop {
         store(&server, root, known, &pool)?;
-        clear(&server, pool.excess(false))?;
+        clear(&server, &pool, &pool.excess(false))?;
         let mut told = server.poll_for_event()?;
         if told.is_none() {
             let rest = (!pool.excess(true).is_empty()).then_some(REST);
             if !is_readable(&server, rest)? {
-                clear(&server, pool.excess(true))?;
+                clear(&server, &pool, &pool.excess(true))?;
                 told = server.poll_for_event()?;
                 if told.is_none() {
                     is_readable(&server, None)?;
@@ -72,10 +72,10 @@ fn keep(display: &str) -> Result<(), Box<dyn Error>> {
             }
             told = told.map_or_else(|| server.poll_for_event(), |told| Ok(Some(told)))?;
         }
-        let (mut changed, mut new_layout) = (false, false);
+        let (mut changed, mut new_layout, mut pressed) = (false, false, Vec::new());
         while let Some(event) = told {
             match event {
-                Event::XinputRawKeyPress(press) => pool.used(u8::try_from(press.detail).unwrap_or(0)),
+                Event::XinputRawKeyPress(press) => pressed.extend(u8::try_from(press.detail)),
                 Event::XkbMapNotify(_) => changed = true,
                 Event::XkbNewKeyboardNotify(_) => (changed, new_layout) = (true, true),
                 _ => {}
@@ -83,21 +83,31 @@ fn keep(display: &str) -> Result<(), Box<dyn Error>> {
             told = server.poll_for_event()?;
         }
         if changed {
-            pool.update(&symbols(&server)?, new_layout);
+            pool.update(&symbols(&server)?, new_layout, &pressed);
+        } else {
+            pool.used(&pressed);
         }
     }
 }
 
-/// Removes bindings, except of pressed keys: such a key would stay pressed for ever.
-fn clear(server: &RustConnection, keycodes: Vec<u8>) -> Result<(), Box<dyn Error>> {
+/// Removes bindings, except of pressed keys: such a key would stay pressed for ever. A program that is typing answers
+/// each removal with new bindings, perhaps on the next of these keycodes. So the server is grabbed meanwhile, and a
+/// keycode that has another binding than the pool knows is left alone.
+fn clear(server: &RustConnection, pool: &Pool, keycodes: &[u8]) -> Result<(), Box<dyn Error>> {
     if keycodes.is_empty() {
         return Ok(());
     }
+    // If this service ends before it releases the server, the server releases itself.
+    server.grab_server()?;
+    let now = symbols(server)?;
     let down = server.query_keymap()?.reply()?.keys;
-    for keycode in keycodes.into_iter().filter(|code| down[usize::from(code / 8)] & (1 << (code % 8)) == 0) {
-        // One column without a symbol: the keycode then has no group of symbols.
-        server.change_keyboard_mapping(1, keycode, 1, &[0])?.check()?;
+    for keycode in keycodes.iter().filter(|code| down[usize::from(**code / 8)] & (1 << (**code % 8)) == 0) {
+        if pool.knows(*keycode, &now) {
+            // One column without a symbol: the keycode then has no group of symbols.
+            server.change_keyboard_mapping(1, *keycode, 1, &[0])?;
+        }
     }
+    server.ungrab_server()?.check()?;
     Ok(())
 }
 

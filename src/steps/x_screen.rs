@@ -7,13 +7,14 @@ use x11rb::protocol::randr::{self, ConnectionExt as _, ModeInfo, Output, SetConf
 use x11rb::protocol::xproto::{ConnectionExt as _, Window};
 use x11rb::rust_connection::RustConnection;
 
+use crate::config::service::step::XScreen;
+
 /// Blank pixels and lines around a picture, as in CVT's timings with reduced blanking. There is no real monitor.
 const BLANK: [u16; 2] = [160, 41];
 
-/// Sets the size of the screen of `display`.
-pub(super) fn run(display: &str, size: [u32; 2], refresh: u32, dpi: u32) -> Result<(), String> {
-    let [width, height] = size.map(|side| u16::try_from(side).unwrap_or(u16::MAX));
-    resize(display, &mode(width, height, refresh), dpi)
+/// Sets the size of the screen.
+pub(super) fn run(XScreen { display, width, height, refresh, dpi }: &XScreen) -> Result<(), String> {
+    resize(display, &mode(*width, *height, *refresh), *dpi)
         .map_err(|error| format!("{width}x{height} on {display}: {error}"))
 }
 

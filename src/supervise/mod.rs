@@ -1,14 +1,13 @@
 //! The supervisor: runs units as processes. A pure core decides ([`lifecycle`]), a driver acts and reports back.
 
 mod backoff;
-mod changes;
 mod driver;
 mod guards;
-mod health;
 pub mod lifecycle;
 pub mod notify;
 mod output;
 mod process;
+mod publisher;
 mod ready;
 mod request;
 mod status;
@@ -25,15 +24,14 @@ use crate::logs::Logs;
 use crate::plan::Unit;
 use crate::sys::reaper::Reaper;
 
-pub use changes::{Change, Sink, UnitChange};
 pub use request::{Asker, Replanned, RequestError, Taken, Verb};
-pub(crate) use request::{NewPlan, Request};
-pub use status::{Published, UnitHealth, UnitState, UnitStatus};
+pub(crate) use request::{Command, Request};
+pub use status::{Change, Published, Sink, UnitChange, UnitHealth, UnitInfo, UnitState, UnitStatus};
 
 /// Sends requests to the supervisor. Used by the stages after it. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    requests: mpsc::Sender<Request>,
+    commands: mpsc::UnboundedSender<Command>,
 }
 
 /// The environment of a supervisor.
@@ -53,59 +51,51 @@ pub struct Context {
 /// Starts to supervise `units`. The task ends, and the watch shows `finished`, after [`Supervisor::shutdown`].
 pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
     let (events, events_in) = mpsc::unbounded_channel();
-    let (shutdowns, shutdowns_in) = mpsc::unbounded_channel();
-    let (requests, requests_in) = mpsc::channel(16);
-    let (plans, plans_in) = mpsc::channel(1);
+    let (commands, commands_in) = mpsc::unbounded_channel();
     let (published, watch) = watch::channel(Published::default());
+    let Context { reaper, logs, run_dir, began, changes } = context;
     let driver = driver::Driver {
-        core: lifecycle::Core::new(&units, rand::rng().random()),
-        processes: units.iter().map(|_| None).collect(),
-        asking: units.iter().map(|_| None).collect(),
-        checking: units.iter().map(|_| None).collect(),
-        guards: units.iter().map(|_| guards::Guards::default()).collect(),
-        units,
-        reaper: context.reaper,
-        logs: context.logs,
-        run_dir: context.run_dir,
-        events: events.clone(),
-        published,
-        changes: context.changes,
+        slots: units.iter().map(|_| driver::Slot::default()).collect(),
+        core: lifecycle::Core::new(units, rand::rng().random(), began.1),
+        publisher: publisher::Publisher { published, changes, logs: logs.clone() },
+        reaper,
+        logs,
+        run_dir,
+        events,
         finished: false,
-        began: context.began,
+        began: began.0,
     };
-    tokio::spawn(driver.run(shutdowns_in, events_in, requests_in, plans_in));
-    Supervisor { handle: Handle::new(requests), shutdowns, plans, watch }
+    tokio::spawn(driver.run(commands_in, events_in));
+    Supervisor { handle: Handle::new(commands), watch }
 }
 
 /// The supervisor for its owner, who may stop everything.
+#[derive(Clone)]
 pub struct Supervisor {
     /// For all other users of the supervisor.
     pub handle: Handle,
     /// The state of all units.
     pub watch: watch::Receiver<Published>,
-    /// A channel of its own: a shutdown must not wait behind the units' events.
-    shutdowns: mpsc::UnboundedSender<()>,
-    plans: mpsc::Sender<NewPlan>,
 }
 
 impl Supervisor {
     /// Takes over a new plan: unchanged units are not touched. `None` if everything is being stopped.
     pub async fn replan(&self, units: Vec<Unit>) -> Option<Replanned> {
         let (reply, answer) = oneshot::channel();
-        self.plans.send((units, reply)).await.ok()?;
+        self.handle.commands.send(Command::Plan(units, reply)).ok()?;
         answer.await.ok()
     }
 
     /// Stops everything, dependents first; a second call kills everything.
     pub fn shutdown(&self) {
         // If the driver has ended, nothing is left to stop.
-        let _ = self.shutdowns.send(());
+        let _ = self.handle.commands.send(Command::Shutdown);
     }
 }
 
 impl Handle {
-    pub(crate) fn new(requests: mpsc::Sender<Request>) -> Self {
-        Self { requests }
+    pub(crate) fn new(commands: mpsc::UnboundedSender<Command>) -> Self {
+        Self { commands }
     }
 
     /// Requests `verb` for all `names` (units or aliases): for all of them or, if one is wrong, for none. Returns the
@@ -120,7 +110,7 @@ impl Handle {
     ) -> Result<Taken, RequestError> {
         let (reply, answer) = oneshot::channel();
         let request = Request { verb, names, only, by, reply };
-        self.requests.send(request).await.map_err(|_| RequestError::Stopping)?;
+        self.commands.send(Command::Request(request)).map_err(|_| RequestError::Stopping)?;
         answer.await.map_err(|_| RequestError::Stopping)?
     }
 }

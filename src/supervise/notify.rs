@@ -4,24 +4,18 @@
 /// The maximum length of a `STATUS=` text, in characters.
 pub const MAX_STATUS: usize = 200;
 
-/// One message: lines of `NAME=value`. Unknown names and invalid values are left out. If a text or a number occurs
-/// twice, the last one counts; a flag that was set stays set.
+/// One message: lines of `NAME=value`. Other names and invalid values are left out. If a text or a number occurs twice,
+/// the last one counts; a flag that was set stays set. `STOPPING` and `RELOADING` change nothing: the unit's exit and
+/// its next `READY` do. `MAINPID` changes nothing either: the daemon stops and waits for the process that it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// `READY=1`: the unit is ready.
     pub ready: bool,
-    /// `RELOADING=1`: the unit reads its configuration again, and sends `READY=1` after that.
-    pub reloading: bool,
-    /// `STOPPING=1`: the unit is about to end.
-    pub stopping: bool,
     /// `STATUS=…`: a status text for users. One line, printable and of limited length; an empty text removes the last
     /// one.
     pub status: Option<String>,
     /// `ERRNO=…`: why the unit cannot work, as an error number of the system.
     pub errno: Option<i32>,
-    /// `MAINPID=…`: the unit's idea of its main process. The supervisor does not rely on it: it started that process
-    /// itself.
-    pub main_pid: Option<i32>,
 }
 
 impl Message {
@@ -33,11 +27,8 @@ impl Message {
             let (name, value) = (&line[..equals], &line[equals + 1..]);
             match name {
                 b"READY" => message.ready |= value == b"1",
-                b"RELOADING" => message.reloading |= value == b"1",
-                b"STOPPING" => message.stopping |= value == b"1",
                 b"STATUS" => message.status = Some(printable(value)),
                 b"ERRNO" => message.errno = number(value),
-                b"MAINPID" => message.main_pid = number(value),
                 _ => {}
             }
         }
@@ -111,20 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn other_fields_are_parsed_and_invalid_ones_left_out() {
+    fn an_error_is_parsed_and_other_fields_and_invalid_values_are_left_out() {
         let message = Message::parse(
             b"RELOADING=1\nMONOTONIC_USEC=1\nSTOPPING=1\nERRNO=2\nMAINPID=77\nWATCHDOG=1\nFDSTORE=1",
         );
-        let expected = Message {
-            reloading: true,
-            stopping: true,
-            errno: Some(2),
-            main_pid: Some(77),
-            ..Message::default()
-        };
-        assert_eq!(message, expected);
-        for odd in ["MAINPID=-1", "MAINPID=0", "MAINPID=99999999999", "MAINPID=", "ERRNO=EIO", "STOPPING=yes"]
-        {
+        assert_eq!(message, Message { errno: Some(2), ..Message::default() });
+        for odd in ["ERRNO=-1", "ERRNO=0", "ERRNO=99999999999", "ERRNO=", "ERRNO=EIO", "STOPPING=yes"] {
             assert_eq!(Message::parse(odd.as_bytes()), Message::default(), "{odd}");
         }
     }

@@ -43,7 +43,7 @@ pub(super) async fn read(pipe: OwnedFd, unit: &str, logs: &Logs) {
                 Err(_) => true,
             },
             // A prompt or a progress bar has no newline, but should be seen.
-            () = at(due) => {
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 let row = lines.show(hold);
                 logs.show_row(unit, &row, lines.moves);
                 continue;
@@ -65,13 +65,6 @@ fn read_some(pipe: &pipe::Receiver) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(READ);
     pipe.try_read_buf(&mut bytes)?;
     Ok(bytes)
-}
-
-async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Splits bytes into lines. A carriage return starts the row again, as on a terminal: only the last text of a row
@@ -97,12 +90,6 @@ impl Lines {
     /// follow.
     fn feed(&mut self, bytes: &[u8], hold: impl Fn(&[u8]) -> usize) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let fresh = self.partial.is_empty() && self.before.is_empty();
-            if fresh && piece.len() <= MAX_LINE && piece.ends_with(b"\n") {
-                add(&mut self.whole, piece);
-                self.begin_row();
-                continue;
-            }
             let mut parts = piece.strip_suffix(b"\n").unwrap_or(piece).split(|byte| *byte == b'\r');
             self.append(parts.next().unwrap_or_default(), &hold);
             for part in parts {
@@ -171,29 +158,12 @@ impl Lines {
     }
 
     fn end_row(&mut self) {
-        add(&mut self.whole, if self.partial.is_empty() { &self.before } else { &self.partial });
+        self.whole.push_str(&text(if self.partial.is_empty() { &self.before } else { &self.partial }));
+        self.whole.push('\n');
         self.partial.clear();
-        self.begin_row();
-    }
-
-    fn begin_row(&mut self) {
         self.before.clear();
         (self.moves, self.since, self.shown) = (false, None, None);
     }
-}
-
-/// Adds a line, with or without its newline.
-fn add(whole: &mut String, line: &[u8]) {
-    let mut line = line.strip_suffix(b"\n").unwrap_or(line);
-    while let Some(row) = line.strip_suffix(b"\r") {
-        line = row;
-    }
-    let last = line.iter().rposition(|byte| *byte == b'\r').map_or(0, |at| at + 1);
-    match std::str::from_utf8(&line[last..]) {
-        Ok(line) if !line.contains('\0') => whole.push_str(line),
-        _ => whole.push_str(&text(&line[last..])),
-    }
-    whole.push('\n');
 }
 
 /// Replaces NUL, at which many programs end a text.

@@ -1,8 +1,6 @@
 //! One run of one unit: from the spawn until none of its processes is left.
 
 mod attend;
-mod ending;
-mod reports;
 mod start;
 
 use std::io;
@@ -27,12 +25,10 @@ use crate::sys::process::{signal_group, signal_rest};
 use crate::sys::reaper::{Exit, Reaper, Role};
 
 use super::guards::Guards;
-use super::lifecycle::{Event, Outcome};
+use super::lifecycle::{Event, Outcome, UnitId};
 use super::ready::Watch;
 use super::ready::probe::{HelperProcess, HelperStarter};
-use attend::attend;
-use ending::Ending;
-use reports::there;
+use attend::{Ending, attend, there};
 use start::{helper_orders, not_started, start};
 
 /// The driver's handle of a run.
@@ -63,7 +59,7 @@ pub(super) struct RunGuards {
 
 /// Starts unit number `at`. Its events go to `events`; the last one is [`Event::Exited`].
 pub(super) fn spawn(
-    at: usize,
+    at: UnitId,
     unit: &Unit,
     run_guards: RunGuards,
     run_dir: &Path,

@@ -106,8 +106,15 @@ impl std::fmt::Display for Replanned {
     }
 }
 
-/// A new plan's units, and the channel for the answer.
-pub(crate) type NewPlan = (Vec<Unit>, oneshot::Sender<Replanned>);
+/// A command to the supervisor. Events of the units have another channel: a command must not wait behind them.
+pub(crate) enum Command {
+    /// Stop everything; the second time, kill everything.
+    Shutdown,
+    /// A request of a user.
+    Request(Request),
+    /// A new plan's units, and the channel for the answer.
+    Plan(Vec<Unit>, oneshot::Sender<Replanned>),
+}
 
 /// One request of a user, and the channel for the answer.
 pub(crate) struct Request {

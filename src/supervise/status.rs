@@ -1,6 +1,11 @@
-//! The published state of a unit: what the supervisor reports of each unit to the stages after it.
+//! What the supervisor reports to the stages after it: the published state of each unit, and each change.
+
+use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::plan::Unit;
 
 /// A unit's state by name; the reason is a separate field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,12 +61,9 @@ pub enum UnitHealth {
 /// One unit, as all clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitStatus {
-    /// Its name: that of its file.
-    pub name: String,
-    /// A short description.
-    pub description: String,
-    /// Its other names.
-    pub aliases: Vec<String>,
+    /// What a change of its state leaves as it is.
+    #[serde(flatten)]
+    pub info: Arc<UnitInfo>,
     /// Its state.
     pub state: UnitState,
     /// Why it is in this state, or why it is unhealthy; may be empty.
@@ -82,12 +84,44 @@ pub struct UnitStatus {
     pub pid: Option<i32>,
     /// How often it was restarted without a request.
     pub restarts: u32,
+}
+
+/// The part of a unit's status that changes only with the plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitInfo {
+    /// Its name: that of its file.
+    pub name: String,
+    /// A short description.
+    pub description: String,
+    /// Its other names.
+    pub aliases: Vec<String>,
     /// Whether it is kept running (a service) or runs once (a boot step).
     pub oneshot: bool,
     /// The units that must be ready, or listening, before it starts.
     pub needs: Vec<String>,
     /// The units that start before it, even if they fail.
     pub after: Vec<String>,
+}
+
+impl UnitInfo {
+    pub(super) fn of(unit: &Unit) -> Arc<Self> {
+        Arc::new(Self {
+            name: unit.name.clone(),
+            description: unit.description.clone(),
+            aliases: unit.aliases.clone(),
+            oneshot: unit.oneshot,
+            needs: unit.relations.needs.clone(),
+            after: [&unit.relations.after[..], &unit.relations.follows].concat(),
+        })
+    }
+}
+
+impl Deref for UnitStatus {
+    type Target = UnitInfo;
+
+    fn deref(&self) -> &UnitInfo {
+        &self.info
+    }
 }
 
 /// What the driver publishes after every change.
@@ -106,3 +140,37 @@ pub struct Published {
     /// The number of the last change before this state.
     pub seq: u64,
 }
+
+/// A change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A unit changed.
+    Unit(UnitChange),
+    /// Everything that should be up is up, or is not up any more. The time is in milliseconds since the Unix epoch.
+    Up(bool, i64),
+    /// Everything is being stopped, since this time.
+    Stopping(i64),
+}
+
+/// One transition of one unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitChange {
+    /// Its name.
+    pub unit: String,
+    /// The state before; `None` for the first state.
+    pub from: Option<UnitState>,
+    /// The state now. Equal to `from` if only the reason is new.
+    pub to: UnitState,
+    /// Why; may be empty. Secrets are masked.
+    pub reason: String,
+    /// The result of its checks, if it is ready and has checks.
+    pub health: Option<UnitHealth>,
+    /// When, in milliseconds since the Unix epoch. The event that contains this change has the time, too.
+    #[serde(skip)]
+    pub at: i64,
+    /// The process that the change is about, if any.
+    pub pid: Option<i32>,
+}
+
+/// The receiver of the changes. Returns the number of the change. It must not block: the supervisor waits for it.
+pub type Sink = Box<dyn Fn(Change) -> u64 + Send + Sync>;

@@ -1,13 +1,14 @@
 //! Values for unit tests of this stage and of the stages to the right.
 
-use super::{UnitState, UnitStatus};
+use std::ops::DerefMut;
+use std::sync::Arc;
+
+use super::{UnitInfo, UnitState, UnitStatus};
 
 /// A unit that has only a name and a state. Tests set other fields by `UnitStatus { …, ..unit(name, state) }`.
 pub(crate) fn unit(name: &str, state: UnitState) -> UnitStatus {
     UnitStatus {
-        name: name.into(),
-        description: String::new(),
-        aliases: Vec::new(),
+        info: Arc::new(UnitInfo { name: name.into(), ..UnitInfo::default() }),
         state,
         reason: String::new(),
         health: None,
@@ -17,8 +18,12 @@ pub(crate) fn unit(name: &str, state: UnitState) -> UnitStatus {
         since: 0,
         pid: None,
         restarts: 0,
-        oneshot: false,
-        needs: Vec::new(),
-        after: Vec::new(),
+    }
+}
+
+/// Tests set the fields of [`UnitInfo`] as if they were the unit's own.
+impl DerefMut for UnitStatus {
+    fn deref_mut(&mut self) -> &mut UnitInfo {
+        Arc::make_mut(&mut self.info)
     }
 }

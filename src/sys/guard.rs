@@ -21,7 +21,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::heap;
-use super::jobs::Own;
+use super::jobs::{self, Own};
 use super::launch::{self, Report};
 use super::process::{below, command_line, processes, signal_all};
 use super::reaper::{self, Role, Stdio3};
@@ -271,7 +271,7 @@ impl Guard {
     fn everything(&self) -> (BTreeSet<i32>, BTreeSet<i32>) {
         let guard = std::process::id().cast_signed();
         let all = processes();
-        let jobs = self.own.jobs(guard, &all);
+        let jobs = self.own.jobs(guard, &all, jobs::environment);
         (below(guard, &all).difference(&jobs).copied().collect(), jobs)
     }
 
@@ -281,7 +281,7 @@ impl Guard {
     fn beside_main(&self, spare: bool) -> BTreeSet<i32> {
         let guard = std::process::id().cast_signed();
         let all = processes();
-        let jobs = if spare { self.own.jobs(guard, &all) } else { BTreeSet::new() };
+        let jobs = if spare { self.own.jobs(guard, &all, jobs::environment) } else { BTreeSet::new() };
         let line = command_line(self.own.main);
         let mut found = below(guard, &all);
         found.retain(|pid| {

@@ -1,18 +1,12 @@
-//! Finds the user's own jobs among the processes below a guard: programs that were started from a terminal and then
-//! detached from it.
+//! A restart of a desktop spares the jobs of its user: programs that were started in a terminal and then detached from
+//! it (`tmux`, `nohup`, `setsid`, `disown`). A job is a process below the guard, outside of the unit's session, whose
+//! environment was not inherited from the unit: it has a `TERM` that the unit does not have, or no variable of the unit
+//! at all; all processes below a job belong to the job.
 //!
-//! When a desktop is restarted, all its processes must end first. A build in `tmux`, or a training that was started
-//! with `nohup`, `setsid` or `disown`, is not part of the desktop. Parents, groups and terminals do not distinguish the
-//! two: a detached job and a helper that put itself in the background (a kioworker) both have a session of their own,
-//! no terminal, and the guard as parent. The difference is the environment at their start:
-//!
-//! - A terminal emulator gives each program that it starts a `TERM` and a session. Services get no `TERM` (the planner
-//!   removes the daemon's own), so the desktop, its message bus and the programs that they start have none either. If a
-//!   unit has a `TERM` all the same, its helpers have the same value, and only a different value marks a job.
-//! - Some programs write their title over their environment, or are started with an empty one. Then no variable of the
-//!   unit is left in the environment. No helper of a desktop does that, so such a process, if it has a session of its
-//!   own, counts as a job.
-//! - All processes below a job belong to the job, whatever their environment is (`sudo make` in a pane of tmux).
+//! Parents, groups and terminals do not distinguish a job from a helper that put itself in the background (a
+//! kioworker): both have a session of their own, no terminal, and the guard as parent. But a terminal emulator gives
+//! each program a `TERM`, and services get none: the planner removes the daemon's own. No variable is left when a
+//! program wrote its title over its environment, or was started with an empty one; no helper of a desktop does that.
 //!
 //! A process whose environment cannot be read (an `ssh-agent` forbids it) is not a job. A shell in a terminal window
 //! also counts as a job. It loses its terminal when the emulator ends, gets HUP, and passes HUP on to programs that
@@ -43,12 +37,9 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// The jobs among the processes below `root`, and all processes below these jobs.
-    pub(super) fn jobs(&self, root: i32, all: &BTreeMap<i32, Stat>) -> BTreeSet<i32> {
-        self.jobs_by(root, all, environment)
-    }
-
-    fn jobs_by(
+    /// The jobs among the processes below `root`, and all processes below these jobs. `environment` is [`environment`],
+    /// except in tests.
+    pub(super) fn jobs(
         &self,
         root: i32,
         all: &BTreeMap<i32, Stat>,
@@ -85,7 +76,7 @@ impl Own {
 ///
 /// To read the environment of another user's process, root needs a capability that containers seldom have. A process
 /// that has that user's identity for file access does not need the capability.
-fn environment(pid: i32) -> Option<Vec<u8>> {
+pub(super) fn environment(pid: i32) -> Option<Vec<u8>> {
     let owner = fs::metadata(format!("/proc/{pid}")).ok()?;
     let _identity = FileIdentity::assume(Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
     let file = format!("/proc/{pid}/environ");
@@ -158,7 +149,7 @@ mod tests {
             34 => Some(Vec::new()),
             _ => None,
         };
-        let jobs = own(&[("HOME", "/h")]).jobs_by(1, &all, environment);
+        let jobs = own(&[("HOME", "/h")]).jobs(1, &all, environment);
         assert_eq!(jobs, BTreeSet::from([21, 22, 31, 32, 33]));
     }
 

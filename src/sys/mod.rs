@@ -9,9 +9,11 @@ pub mod env_file;
 pub mod errno;
 pub mod guard;
 pub mod heap;
+pub mod http;
 mod jobs;
 pub mod launch;
 pub mod limits;
+pub mod mounts;
 pub mod notify;
 pub mod print;
 pub mod process;
@@ -73,20 +75,19 @@ pub async fn run_on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 
     result.await.map_err(|_| io::Error::other("an internal error of desktopd"))
 }
 
-/// Like [`run_on_thread`], with a time limit. A thread that is late keeps running; `late` counts the running
-/// threads, and no more work is started while there are too many.
+/// Like [`run_on_thread`], with a time limit. A thread that is late keeps running, and no more work is started while
+/// there are too many of them.
 pub async fn run_on_thread_within<T: Send + 'static>(
     limit: Duration,
-    late: &'static AtomicUsize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
+    static RUNNING: AtomicUsize = AtomicUsize::new(0);
     let timed_out = |what: String| io::Error::new(io::ErrorKind::TimedOut, what);
-    if late.fetch_add(1, Ordering::Relaxed) >= HANGING {
-        late.fetch_sub(1, Ordering::Relaxed);
+    let Some(running) = Running::of(&RUNNING) else {
         return Err(timed_out(format!("{HANGING} earlier attempts have not come to an end")));
-    }
+    };
     let counted = move || {
-        let _ending = Counted(late);
+        let _until_the_end = running;
         work()
     };
     tokio::time::timeout(limit, run_on_thread(counted))
@@ -94,10 +95,19 @@ pub async fn run_on_thread_within<T: Send + 'static>(
         .unwrap_or_else(|_| Err(timed_out(format!("no answer within {limit:?}"))))
 }
 
-/// Counts a running thread until the thread ends, by a panic too.
-struct Counted(&'static AtomicUsize);
+/// A running thread, counted until its end, by a panic too.
+struct Running(&'static AtomicUsize);
 
-impl Drop for Counted {
+impl Running {
+    /// Counts one more, unless there are too many.
+    fn of(count: &'static AtomicUsize) -> Option<Self> {
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        let running = Self(count);
+        (before < HANGING).then_some(running)
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -131,20 +141,14 @@ fn run_with_timeout<T: Send + 'static>(
     timeout: Duration,
     look: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    if looks.fetch_add(1, Ordering::Relaxed) >= HANGING {
-        looks.fetch_sub(1, Ordering::Relaxed);
-        return None;
-    }
+    let running = Running::of(looks)?;
     let (sender, seen) = mpsc::sync_channel(1);
     let looking = std::thread::Builder::new().name("look".into()).stack_size(128 * 1024).spawn(move || {
         let found = look();
-        looks.fetch_sub(1, Ordering::Relaxed);
+        drop(running);
         // After a timeout the receiver no longer exists.
         let _ = sender.try_send(found);
     });
-    if looking.is_err() {
-        looks.fetch_sub(1, Ordering::Relaxed);
-    }
     looking.ok().and_then(|_| seen.recv_timeout(timeout).ok())
 }
 

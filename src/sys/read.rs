@@ -5,6 +5,7 @@
 //! gigabytes. None of them may block or kill the reading process. A file on a dead volume still blocks its reader:
 //! reads in places that people can mount go through `with_timeout` as well.
 
+use std::ffi::OsString;
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -69,6 +70,14 @@ pub fn bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     all(open(path)?, limit)
 }
 
+/// Like [`bytes`]; a missing file is empty.
+pub fn bytes_if_any(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    match bytes(path, limit) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        found => found,
+    }
+}
+
 /// All bytes of an open file, or of another stream, which must not be longer than `limit`.
 pub fn all(from: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -101,6 +110,14 @@ pub fn kernel(path: impl AsRef<Path>) -> Vec<u8> {
 /// Like [`kernel`], as text.
 pub fn kernel_text(path: impl AsRef<Path>) -> String {
     String::from_utf8_lossy(&kernel(path)).into_owned()
+}
+
+/// The names of the entries of a directory, sorted; none if it cannot be read.
+pub fn names(folder: &Path) -> Vec<OsString> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+    names.sort();
+    names
 }
 
 /// Opens a directory, to lock it or to sync it to the disk.

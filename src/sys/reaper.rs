@@ -19,7 +19,7 @@ use rustix::process::{WaitId, WaitIdOptions, WaitOptions};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
-use super::subcommands;
+use super::{signals, subcommands};
 
 /// How often to check for ends of processes that are not our children, for which no SIGCHLD comes.
 const UNHEARD: Duration = Duration::from_millis(100);
@@ -99,9 +99,20 @@ pub struct Reaper {
 }
 
 impl Reaper {
-    /// A reaper without children yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// Collects children from now on, in a task of its own: an orphan that is adopted while the machine is probed must
+    /// not wait for a plan. To be called once, inside the runtime.
+    pub fn start() -> io::Result<Self> {
+        let mut children = signals::children()?;
+        let reaper = Self::default();
+        let collecting = reaper.clone();
+        tokio::spawn(async move {
+            loop {
+                // The first time for children that ended before this program ran.
+                collecting.reap();
+                signals::next(&mut children).await;
+            }
+        });
+        Ok(reaper)
     }
 
     /// Starts this program again in `role`. The receiver gets the exit even if the process ends at once.
@@ -113,8 +124,8 @@ impl Reaper {
         Ok((pid, receiver))
     }
 
-    /// Collects all children that have ended. Call this after every SIGCHLD.
-    pub fn reap(&self) {
+    /// Collects all children that have ended.
+    fn reap(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut any = false;
         while let Some((pid, exit)) = wait_any() {

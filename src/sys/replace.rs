@@ -22,10 +22,7 @@ pub fn replace_with(
     // In the same folder, so that a rename works, and with an ending that no program looks for.
     let mut new = OsString::from(path);
     new.push(".new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove(new.as_ref())?;
     let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     let written = out.write_all(content).and_then(|()| finish(&out));
     let whole = written.and_then(|()| out.set_permissions(Permissions::from_mode(mode)));
@@ -33,6 +30,14 @@ pub fn replace_with(
         // The new file is of no use then.
         let _ = fs::remove_file(&new);
     })
+}
+
+/// Removes a file, if it exists.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Receives signals as one stream of [`Signal`]s.
+//! Receives signals as one stream of [`Signal`]s; SIGCHLD goes to the reaper.
 
 use std::io;
 
@@ -13,8 +13,6 @@ use super::read;
 /// What a signal to this process means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// A child ended (or many did: signals of one kind merge).
-    Child,
     /// Stop everything and end. Carries the signal's name for the log.
     Stop(&'static str),
     /// Read the configuration again.
@@ -36,41 +34,57 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes over the signals. To be called once, inside the runtime, before the first child is started and after
-    /// `block`.
+    /// Takes over all signals but SIGCHLD. To be called once, inside the runtime, before the first child is started and
+    /// after `block`.
     pub fn new() -> io::Result<Self> {
-        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        #[expect(
-            deprecated,
-            reason = "sound here: no other code owns the descriptor, and it is open until it is dropped"
-        )]
-        let descriptor = AsyncFd::new(SignalFd::with_flags(&blocked(), flags)?)?;
+        let mut signals = blocked();
+        signals.remove(Known::SIGCHLD);
         let without_effect = ignored().filter_map(|number| signal(SignalKind::from_raw(number)).ok());
-        Ok(Self { descriptor, _without_effect: without_effect.collect() })
+        Ok(Self { descriptor: descriptor(&signals)?, _without_effect: without_effect.collect() })
     }
 
     /// Waits for the next signal that has a meaning here.
     pub async fn next(&mut self) -> Signal {
         loop {
-            let Ok(mut ready) = self.descriptor.readable_mut().await else {
-                // The runtime has ended, and no task waits any more.
-                return std::future::pending().await;
-            };
-            match ready.get_inner_mut().read_signal() {
-                Ok(Some(info)) => {
-                    if let Some(signal) = meaning(info.ssi_signo.cast_signed()) {
-                        return signal;
-                    }
-                }
-                // A failed read says nothing about the next read, so it counts as "no signal yet".
-                Ok(None) | Err(_) => ready.clear_ready(),
+            if let Some(signal) = meaning(next(&mut self.descriptor).await) {
+                return signal;
             }
         }
     }
 }
 
-/// Blocks all signals that [`Signals`] reads, for this thread and the threads that it starts. Without this call the
-/// signals have their default actions.
+/// Reads SIGCHLD: a child ended (or many did: signals of one kind merge). To be called once, inside the runtime, after
+/// `block`.
+pub(super) fn children() -> io::Result<AsyncFd<SignalFd>> {
+    descriptor(&SigSet::from(Known::SIGCHLD))
+}
+
+fn descriptor(signals: &SigSet) -> io::Result<AsyncFd<SignalFd>> {
+    let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+    #[expect(
+        deprecated,
+        reason = "sound here: no other code owns the descriptor, and it is open until it is dropped"
+    )]
+    AsyncFd::new(SignalFd::with_flags(signals, flags)?)
+}
+
+/// Waits for the next signal, and returns its number.
+pub(super) async fn next(descriptor: &mut AsyncFd<SignalFd>) -> i32 {
+    loop {
+        let Ok(mut ready) = descriptor.readable_mut().await else {
+            // The runtime has ended, and no task waits any more.
+            return std::future::pending().await;
+        };
+        match ready.get_inner_mut().read_signal() {
+            Ok(Some(info)) => return info.ssi_signo.cast_signed(),
+            // A failed read says nothing about the next read, so it counts as "no signal yet".
+            Ok(None) | Err(_) => ready.clear_ready(),
+        }
+    }
+}
+
+/// Blocks all signals that [`Signals`] and [`children`] read, for this thread and the threads that it starts. Without
+/// this call the signals have their default actions.
 pub(super) fn block() {
     // The call has no reason to fail; if it does, the signal mask is unchanged.
     let _ = blocked().thread_set_mask();
@@ -97,7 +111,6 @@ fn blocked() -> SigSet {
 
 fn meaning(number: i32) -> Option<Signal> {
     Some(match number {
-        libc::SIGCHLD => Signal::Child,
         libc::SIGTERM => Signal::Stop("TERM"),
         libc::SIGINT => Signal::Stop("INT"),
         // The STOPSIGNAL of some images, and Ctrl-\ of `docker run -it`: a core dump of an init is of no use.

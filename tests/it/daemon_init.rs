@@ -47,6 +47,43 @@ fn orphans_are_collected_and_no_exit_status_is_lost() {
     until("nothing is left", || children(world.pid()).0.is_empty().then_some(()));
 }
 
+/// Holds the daemon's look for the desktop's user, a part of every plan, for as long as the file exists.
+const HOLD: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
+int getpwnam_r(const char *name, struct passwd *entry, char *buffer, size_t size, struct passwd **result) {
+    int (*real)() = dlsym(RTLD_NEXT, "getpwnam_r");
+    while (access(getenv("HOLD"), F_OK) == 0) usleep(1000);
+    return real(name, entry, buffer, size, result);
+}
+int getpwuid_r(uid_t uid, struct passwd *entry, char *buffer, size_t size, struct passwd **result) {
+    int (*real)() = dlsym(RTLD_NEXT, "getpwuid_r");
+    while (access(getenv("HOLD"), F_OK) == 0) usleep(1000);
+    return real(uid, entry, buffer, size, result);
+}
+"#;
+
+#[test]
+fn a_child_that_ends_before_the_first_plan_is_collected() {
+    let mut world = World::of(&[("stays", "@polite")]);
+    let shim = world.compiled("hold.so", HOLD, &["-shared", "-fPIC", "-ldl"]);
+    world.write("hold", "");
+    let hold = world.path("hold");
+    world.env("LD_PRELOAD", shim).env("HOLD", &hold);
+    // A child from before this program ran, as an entry script may leave one.
+    world.wrapped_in(&["sh", "-c", "sleep 0.5 & exec \"$@\"", "sh"]);
+    world.spawn();
+    world.until("it answers", |status| status["phase"] == "starting");
+    until("the child is collected", || children(world.pid()).0.is_empty().then_some(()));
+    assert_eq!(world.status()["phase"], "starting", "the plan is not made yet");
+    std::fs::remove_file(hold).unwrap();
+    world.until_state("stays", "ready");
+    world.end();
+}
+
 #[test]
 fn beside_another_init_orphans_are_collected_too() {
     let mut world = World::of(&[]);

@@ -4,24 +4,13 @@
 
 use super::gateway_upstream::{Upstream, before, token};
 use super::gateway_world::{TOKEN, USER, World, ask, basic, free_port, get, route};
-use desktopd::observe::{RouteStatus, Seen};
+use desktopd::observe::RouteStatus;
 use desktopd::plan::routes::Bridge;
 
 const HTML: &str = "Accept: text/html,*/*\r\n";
 
 fn own(port: u16, url: Option<&str>) -> RouteStatus {
-    RouteStatus {
-        unit: String::new(),
-        own: true,
-        title: "Portal".into(),
-        port,
-        path: "/".into(),
-        url: url.map(str::to_owned),
-        address: String::new(),
-        problem: None,
-        shows: Vec::new(),
-        seen: Seen::default(),
-    }
+    RouteStatus { own: true, url: url.map(str::to_owned), ..RouteStatus::new("Portal", port, "/", None) }
 }
 
 #[tokio::test]

@@ -51,13 +51,13 @@ pub async fn with(credentials: Credentials, service: Option<SocketAddr>) -> Worl
     let none = || Files { certificate: dir.path().join("none.crt"), key: dir.path().join("none.key") };
     let sources = Sources { given: None, provider: none(), names: vec!["localhost".into()] };
     let (tls, _) = Tls::open(sources, Arc::new(state));
-    let (observer, watch) = Observer::new(1, 0);
+    let (observer, _) = Observer::new(1, 0);
     observer.update(|snapshot| snapshot.units = vec![unit("selkies", UnitState::Ready, "")]);
     let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 1000 }, Console::silent());
     let stop = CancellationToken::new();
     let settings = Settings { address: [127, 0, 0, 1].into(), tls: Some(tls), ..Settings::default() };
     let auth = Auth::new(credentials, &[7; 32], 4);
-    let gateway = Gateway::new(settings, auth.clone(), watch, logs, stop.clone());
+    let gateway = Gateway::new(settings, auth.clone(), &observer, logs, stop.clone());
     let upstream = Upstream::start(&[]).await;
     let port = free_port().await;
     assert_eq!(gateway.set_routes(&[route(port, service.unwrap_or(upstream.address))]).await, []);

@@ -45,7 +45,7 @@ async fn waiting(world: &World, text: &str) -> Response {
     assert_eq!(world.gateway.set_routes(&[service]).await, []);
     world.observer.update(|snapshot| {
         let mut waits = unit("selkies", UnitState::Waiting, &format!("waits for xorg {text}"));
-        waits.description = text.into();
+        std::sync::Arc::make_mut(&mut waits.info).description = text.into();
         waits.status_text = text.into();
         snapshot.units = vec![unit("xorg", UnitState::Starting, text), waits];
     });

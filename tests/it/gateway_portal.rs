@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::gateway_world::{PASSWORD, Response, TOKEN, USER, World, ask, basic, get};
-use desktopd::portal::{Api, ControlRequest, Credentials, Right, api, control_router, serve_unix};
+use desktopd::portal::{Api, Credentials, Right, api, control_router, serve_unix};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Notify, mpsc};
 
 #[tokio::test]
 async fn own_pages_have_strict_security_headers() {
@@ -62,6 +66,13 @@ async fn ask_unix(path: &std::path::Path, method: &str, target: &str, body: &str
     Response::parse(&answer)
 }
 
+/// The one listener of a control socket that is never made again.
+fn once(listener: UnixListener) -> mpsc::Receiver<UnixListener> {
+    let (listeners, listening) = mpsc::channel(1);
+    listeners.try_send(listener).unwrap();
+    listening
+}
+
 #[tokio::test]
 async fn the_control_socket_checks_the_peers_user_id() {
     let world = World::new().await;
@@ -77,12 +88,7 @@ async fn the_control_socket_checks_the_peers_user_id() {
             api::router(Api::new(world.watch.clone(), world.observer.events(), world.logs.clone(), handle));
         let me = nix::unistd::getuid().as_raw();
         let rights = move |uid| if uid == me { right } else { Right::Nothing };
-        tokio::spawn(serve_unix(
-            (listener, tokio::sync::mpsc::channel(1).1),
-            router,
-            rights,
-            world.stop.clone(),
-        ));
+        tokio::spawn(serve_unix(once(listener), router, rights, world.stop.clone()));
         assert_eq!(ask_unix(&path, "GET", "/api/status", "").await.status, look, "{right:?}");
         let response = ask_unix(&path, "POST", "/api/units/stop", names).await;
         assert_eq!(response.status, change, "{right:?}");
@@ -106,19 +112,12 @@ async fn only_clients_that_may_change_things_can_shut_down() {
             enabled: true,
             chosen: false,
         };
-        let (control_sender, mut control_requests) = tokio::sync::mpsc::channel(1);
-        let router = control_router(api, world.auth.clone(), credentials, control_sender);
-        tokio::spawn(serve_unix(
-            (listener, tokio::sync::mpsc::channel(1).1),
-            router,
-            move |_| right,
-            world.stop.clone(),
-        ));
+        let shutdown = Arc::new(Notify::new());
+        let router = control_router(api, world.auth.clone(), credentials, Arc::clone(&shutdown));
+        tokio::spawn(serve_unix(once(listener), router, move |_| right, world.stop.clone()));
         assert_eq!(ask_unix(&path, "POST", "/api/shutdown", "").await.status, status, "{right:?}");
-        assert_eq!(
-            matches!(control_requests.try_recv(), Ok(ControlRequest::Shutdown)),
-            right == Right::Change
-        );
+        let asked = tokio::time::timeout(Duration::ZERO, shutdown.notified()).await.is_ok();
+        assert_eq!(asked, right == Right::Change);
         assert!(ask_unix(&path, "GET", "/api/shutdown", "").await.status >= 400);
     }
     // A browser cannot stop or reload the daemon.

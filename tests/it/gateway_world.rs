@@ -13,7 +13,7 @@ use desktopd::config::secret::Secret;
 use desktopd::gateway::auth::{Auth, Credentials, Password};
 use desktopd::gateway::{Gateway, Settings};
 use desktopd::logs::{Console, Limits, Logs};
-use desktopd::observe::{Observer, UnitState, UnitStatus, Watch};
+use desktopd::observe::{Observer, UnitInfo, UnitState, UnitStatus, Watch};
 use desktopd::plan::routes::{Route, Upstream};
 use desktopd::portal::{self, Api};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,9 +52,7 @@ pub fn credentials() -> Credentials {
 
 pub fn unit(name: &str, state: UnitState, reason: &str) -> UnitStatus {
     UnitStatus {
-        name: name.into(),
-        description: String::new(),
-        aliases: Vec::new(),
+        info: Arc::new(UnitInfo { name: name.into(), ..UnitInfo::default() }),
         state,
         reason: reason.into(),
         health: None,
@@ -64,9 +62,6 @@ pub fn unit(name: &str, state: UnitState, reason: &str) -> UnitStatus {
         since: 0,
         pid: None,
         restarts: 0,
-        oneshot: false,
-        needs: Vec::new(),
-        after: Vec::new(),
     }
 }
 
@@ -98,7 +93,7 @@ impl World {
         let auth = Auth::new(credentials, &[7; 32], 4);
         let mut settings = Settings { address: [127, 0, 0, 1].into(), ..Settings::default() };
         tune(&mut settings);
-        let gateway = Gateway::new(settings, auth.clone(), watch.clone(), logs.clone(), stop.clone());
+        let gateway = Gateway::new(settings, auth.clone(), &observer, logs.clone(), stop.clone());
         let (_, handle) = tokio::sync::watch::channel(None);
         let router = portal::router(Api::new(watch.clone(), observer.events(), logs.clone(), handle));
         let pages = gateway.open_pages(0, router).await.unwrap();

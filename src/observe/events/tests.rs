@@ -1,7 +1,8 @@
 //! Tests of the ring of events and of its followers.
 
 use super::*;
-use crate::supervise::UnitState;
+use crate::observe::testing;
+use crate::supervise::{UnitChange, UnitState};
 
 fn events(kept: usize, more: u64) -> Events {
     let events = Events::keeping(kept, 0);
@@ -94,14 +95,10 @@ fn an_event_is_flat_json() {
     let event = Event {
         seq: 7,
         at: 1,
-        what: What::Unit {
-            unit: "kde".into(),
-            from: None,
-            to: UnitState::Waiting,
+        what: What::Unit(UnitChange {
             reason: "for x".into(),
-            health: None,
-            pid: None,
-        },
+            ..testing::change("kde", None, UnitState::Waiting)
+        }),
     };
     let text = serde_json::to_string(&event).unwrap();
     assert_eq!(

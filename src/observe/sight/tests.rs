@@ -5,11 +5,9 @@ use crate::observe::testing;
 use UnitState as S;
 
 fn unit(name: &str, state: UnitState, needs: &[&str]) -> UnitStatus {
-    UnitStatus {
-        since: 1_800_000_000_000,
-        needs: needs.iter().map(|need| (*need).to_owned()).collect(),
-        ..testing::unit(name, state)
-    }
+    let mut unit = UnitStatus { since: 1_800_000_000_000, ..testing::unit(name, state) };
+    unit.needs = needs.iter().map(|need| (*need).to_owned()).collect();
+    unit
 }
 
 fn way(unit: &str, title: &str, port: u16, shows: &[&str]) -> RouteStatus {

@@ -4,7 +4,9 @@
 //! ends when everything is up or no unit changes any more: units that are started later by hand are not part of the
 //! boot. Its size is bounded: for a unit that crashes repeatedly, only the first states are kept.
 
-use crate::observe::{Event, Phase, UnitState, What};
+use crate::observe::{Event, Phase, UnitChange, UnitState, What};
+
+use super::row::{Row, Span};
 
 /// The maximum number of states kept for one unit.
 const STEPS: usize = 32;
@@ -15,47 +17,25 @@ const ATTEMPTS: u32 = 4;
 /// Consequences of an event follow within this time; milliseconds.
 const FOLLOWS: i64 = 1000;
 
-/// The boot so far.
+/// The boot so far. All times but `started_at` are milliseconds since then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boot {
+    /// In milliseconds since the Unix epoch.
     pub(super) started_at: i64,
     /// When the first unit was started: from then on, the plan is known.
-    pub(super) planned_at: Option<i64>,
-    pub(super) up_at: Option<i64>,
+    pub(super) planned: Option<i64>,
+    pub(super) up: Option<i64>,
     /// When a unit last changed.
-    pub(super) changed_at: i64,
+    pub(super) changed: i64,
     over: bool,
-    /// In the order of the plan.
-    pub(super) units: Vec<Course>,
-}
-
-/// The course of one unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Course {
-    pub(super) name: String,
-    pub(super) state: UnitState,
-    pub(super) reason: String,
-    pub(super) steps: Vec<(UnitState, i64)>,
-    pub(super) attempts: u32,
-    /// When it was first started.
-    pub(super) started_at: Option<i64>,
-    /// When it was first ready or done.
-    pub(super) ready_at: Option<i64>,
-    /// When units that come after it did not have to wait any more.
-    pub(super) released_at: Option<i64>,
+    /// In the order of the plan. The last span of each is still open.
+    pub(super) rows: Vec<Row>,
 }
 
 impl Boot {
     /// The boot of a daemon that started then, in milliseconds since the Unix epoch.
     pub fn new(started_at: i64) -> Self {
-        Self {
-            started_at,
-            planned_at: None,
-            up_at: None,
-            changed_at: started_at,
-            over: false,
-            units: Vec::new(),
-        }
+        Self { started_at, planned: None, up: None, changed: 0, over: false, rows: Vec::new() }
     }
 
     /// Records the next event.
@@ -63,82 +43,66 @@ impl Boot {
         if self.over {
             return;
         }
+        let at = event.at - self.started_at;
         match &event.what {
             What::Up => {
-                self.up_at = Some(event.at);
+                self.up = Some(at);
                 self.over = true;
             }
             What::Phase { phase: Phase::Stopping } => self.over = true,
             What::Phase { .. } | What::Down => {}
-            What::Unit { unit, from, to, reason, .. } => {
-                if self.is_at_rest() && event.at - self.changed_at > FOLLOWS {
-                    self.over = true;
-                    return;
+            What::Unit(UnitChange { unit, from, to, reason, .. }) => {
+                self.over = self.is_over(at);
+                if !self.over {
+                    self.step(unit, *to, reason, at, *from != Some(*to));
                 }
-                self.step(unit, *to, reason, event.at, *from != Some(*to));
             }
         }
     }
 
     fn step(&mut self, name: &str, to: UnitState, reason: &str, at: i64, new: bool) {
-        let place = self.units.iter().position(|course| course.name == name);
+        let place = self.rows.iter().position(|row| row.unit == name);
         let place = place.unwrap_or_else(|| {
-            self.units.push(Course::new(name, to));
-            self.units.len() - 1
+            self.rows.push(Row::new(name, to));
+            self.rows.len() - 1
         });
-        let course = &mut self.units[place];
-        course.state = to;
-        reason.clone_into(&mut course.reason);
+        let row = &mut self.rows[place];
+        row.state = to;
+        reason.clone_into(&mut row.reason);
         if !new {
             return;
         }
-        self.changed_at = at;
-        if course.steps.len() < STEPS {
-            course.steps.push((to, at));
+        self.changed = at;
+        if row.spans.len() < STEPS {
+            if let Some(last) = row.spans.last_mut() {
+                last.to = at;
+            }
+            row.spans.push(Span { state: to, from: at, to: i64::MAX });
         }
-        match to {
-            UnitState::Starting => {
-                course.attempts += 1;
-                course.started_at.get_or_insert(at);
-                self.planned_at.get_or_insert(at);
-            }
-            UnitState::Ready | UnitState::Done => {
-                course.ready_at.get_or_insert(at);
-                course.released_at.get_or_insert(at);
-            }
-            UnitState::Failed | UnitState::Stopped => {
-                course.released_at.get_or_insert(at);
-            }
-            UnitState::Waiting | UnitState::Stopping | UnitState::Backoff | UnitState::Skipped => {}
+        if to == UnitState::Starting {
+            row.attempts += 1;
+            row.started.get_or_insert(at);
+            self.planned.get_or_insert(at);
+        }
+        if matches!(to, UnitState::Ready | UnitState::Done) {
+            row.ready.get_or_insert(at);
+        }
+        if matches!(to, UnitState::Ready | UnitState::Done | UnitState::Failed | UnitState::Stopped) {
+            row.released.get_or_insert(at);
         }
     }
 
     /// Whether nothing more will happen by itself. Also true for a moment between two events.
-    pub(super) fn is_at_rest(&self) -> bool {
-        let moves = |course: &Course| {
-            matches!(course.state, UnitState::Starting | UnitState::Backoff | UnitState::Stopping)
-                && (course.ready_at.is_some() || course.attempts < ATTEMPTS)
+    fn is_at_rest(&self) -> bool {
+        let moves = |row: &Row| {
+            matches!(row.state, UnitState::Starting | UnitState::Backoff | UnitState::Stopping)
+                && (row.ready.is_some() || row.attempts < ATTEMPTS)
         };
-        self.planned_at.is_some() && !self.units.iter().any(moves)
+        self.planned.is_some() && !self.rows.iter().any(moves)
     }
 
-    /// Whether the boot has ended.
+    /// Whether the boot has ended at that time.
     pub(super) fn is_over(&self, now: i64) -> bool {
-        self.over || (self.is_at_rest() && now - self.changed_at > FOLLOWS)
-    }
-}
-
-impl Course {
-    fn new(name: &str, state: UnitState) -> Self {
-        Self {
-            name: name.to_owned(),
-            state,
-            reason: String::new(),
-            steps: Vec::new(),
-            attempts: 0,
-            started_at: None,
-            ready_at: None,
-            released_at: None,
-        }
+        self.over || (self.is_at_rest() && now - self.changed > FOLLOWS)
     }
 }

@@ -1,6 +1,7 @@
 //! The chart as a self-contained picture: without style sheets, scripts or external fonts, so that it can be embedded
 //! in a page with a strict policy and sent as a file.
 
+use super::row::{LOOKS, Look};
 use super::{Row, Timeline, UnitState, seconds};
 
 const WIDTH: i64 = 960;
@@ -24,42 +25,16 @@ struct Colours {
     text: &'static str,
     dim: &'static str,
     line: &'static str,
-    waiting: &'static str,
-    starting: &'static str,
-    critical: &'static str,
-    ready: &'static str,
-    ended: &'static str,
+    theme: Theme,
 }
-
-const LIGHT: Colours = Colours {
-    text: "#1b1e28",
-    dim: "#5b6172",
-    line: "#dde0e9",
-    waiting: "#c9cedb",
-    starting: "#3452d9",
-    critical: "#c77700",
-    ready: "#9fd4b3",
-    ended: "#b3261e",
-};
-
-const DARK: Colours = Colours {
-    text: "#e7e9f0",
-    dim: "#9aa1b4",
-    line: "#2a2f3d",
-    waiting: "#444b5e",
-    starting: "#7d95ff",
-    critical: "#f0bd59",
-    ready: "#2f6b47",
-    ended: "#ff8a80",
-};
 
 /// Draws the picture.
 pub fn svg(timeline: &Timeline, theme: Theme) -> String {
     let colours = match theme {
-        Theme::Light => LIGHT,
-        Theme::Dark => DARK,
+        Theme::Light => Colours { text: "#1b1e28", dim: "#5b6172", line: "#dde0e9", theme },
+        Theme::Dark => Colours { text: "#e7e9f0", dim: "#9aa1b4", line: "#2a2f3d", theme },
     };
-    let rows: Vec<&Row> = timeline.rows.iter().filter(|row| !row.spans.is_empty()).collect();
+    let (rows, _) = timeline.parts();
     let bottom = TOP + ROW * i64::try_from(rows.len()).unwrap_or(0);
     let height = bottom + BOTTOM;
     let Colours { text, dim, line, .. } = colours;
@@ -105,22 +80,16 @@ fn row_of(row: &Row, end: i64, top: i64, colours: &Colours) -> String {
         LABELS - 8,
     )];
     for span in &row.spans {
-        let (fill, high) = match span.state {
-            UnitState::Starting if row.critical => (colours.critical, 14),
-            UnitState::Starting => (colours.starting, 14),
-            UnitState::Waiting => (colours.waiting, 2),
-            UnitState::Ready | UnitState::Done => (colours.ready, 6),
-            UnitState::Backoff | UnitState::Failed | UnitState::Stopping => (colours.ended, 6),
-            UnitState::Stopped | UnitState::Skipped => continue,
-        };
+        let Some(Look { height, colours: fills, .. }) = row.look(span.state) else { continue };
+        let fill = fills[colours.theme as usize];
         let from = x(span.from, end);
         // A start is drawn even if it was very short.
         let least = if span.state == UnitState::Starting { 2 } else { 0 };
         let wide = (x(span.to, end) - from).max(least);
         if wide > 0 {
-            let y = top + (ROW - high) / 2;
+            let y = top + (ROW - height) / 2;
             parts.push(format!(
-                "<rect x=\"{from}\" y=\"{y}\" width=\"{wide}\" height=\"{high}\" rx=\"1\" fill=\"{fill}\"/>"
+                "<rect x=\"{from}\" y=\"{y}\" width=\"{wide}\" height=\"{height}\" rx=\"1\" fill=\"{fill}\"/>"
             ));
         }
     }
@@ -147,16 +116,10 @@ fn told(row: &Row) -> String {
 }
 
 fn legend(y: i64, colours: &Colours) -> String {
-    let entries = [
-        (colours.critical, "starting, on the critical path"),
-        (colours.starting, "starting"),
-        (colours.waiting, "waiting"),
-        (colours.ready, "ready"),
-        (colours.ended, "ended"),
-    ];
     let mut x = LABELS;
     let mut parts = Vec::new();
-    for (fill, name) in entries {
+    for Look { name, colours: fills, .. } in &LOOKS {
+        let fill = fills[colours.theme as usize];
         parts.push(format!(
             "<rect x=\"{x}\" y=\"{}\" width=\"10\" height=\"10\" rx=\"2\" fill=\"{fill}\"/>\
              <text x=\"{}\" y=\"{y}\" font-size=\"10\" fill=\"{}\">{name}</text>",
@@ -175,15 +138,8 @@ fn x(at: i64, end: i64) -> i64 {
 
 /// A round distance of the scale's lines, so that there are between five and twelve.
 pub(super) fn tick(end: i64) -> i64 {
-    let mut size = 1;
-    loop {
-        for step in [size, 2 * size, 5 * size] {
-            if end / step <= 12 {
-                return step;
-            }
-        }
-        size *= 10;
-    }
+    let mut steps = (0..18).flat_map(|power| [1, 2, 5].map(|step| step * 10_i64.pow(power)));
+    steps.find(|step| end / step <= 12).unwrap_or(end)
 }
 
 /// Milliseconds as seconds without needless zeros.

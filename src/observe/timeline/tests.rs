@@ -2,13 +2,16 @@
 
 use super::*;
 use crate::observe::events::{Event, What};
-use crate::observe::{Phase, UnitState as S, testing};
+use crate::observe::{Phase, UnitChange, UnitState as S, testing};
+use std::collections::BTreeMap;
 
 const START: i64 = 1_000_000;
 
 fn unit(name: &str, needs: &[&str], after: &[&str]) -> UnitStatus {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    UnitStatus { needs: names(needs), after: names(after), ..testing::unit(name, S::Waiting) }
+    let mut unit = testing::unit(name, S::Waiting);
+    (unit.needs, unit.after) = (names(needs), names(after));
+    unit
 }
 
 /// Feeds events such as `100 kde starting` or `100 up`; the times are milliseconds since the start.
@@ -24,14 +27,7 @@ fn boot(lines: &str) -> Boot {
             [unit, state, ..] => {
                 let to = serde_json::from_value(state.into()).unwrap();
                 let from = states.insert(unit.to_owned(), to);
-                What::Unit {
-                    unit: unit.into(),
-                    from,
-                    to,
-                    reason: words[3..].join(" "),
-                    health: None,
-                    pid: None,
-                }
+                What::Unit(UnitChange { reason: words[3..].join(" "), ..testing::change(unit, from, to) })
             }
             _ => panic!("{line}"),
         };

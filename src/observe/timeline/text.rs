@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::row::Look;
 use super::{Row, Timeline, UnitState, seconds};
 
 /// Two columns of seconds, such as `  12.345  12.345`.
@@ -12,7 +13,7 @@ const NARROWEST: usize = 16;
 
 /// The chart as lines of at most `width` characters, where that is possible; with colours, if asked for.
 pub fn text(timeline: &Timeline, width: usize, colours: bool) -> String {
-    let rows: Vec<&Row> = timeline.rows.iter().filter(|row| !row.spans.is_empty()).collect();
+    let (rows, left_out) = timeline.parts();
     let names = rows.iter().map(|row| row.unit.chars().count()).max().unwrap_or(0);
     let bar = width.saturating_sub(names + 4 + NUMBERS).max(NARROWEST);
     let mut text = format!("{}\n\n", timeline.summary());
@@ -21,8 +22,8 @@ pub fn text(timeline: &Timeline, width: usize, colours: bool) -> String {
     for row in rows {
         let mark = if row.critical { '*' } else { ' ' };
         let name = &row.unit;
-        let cells = bar_of(row, timeline.end, bar);
-        let cells = if colours { coloured(&cells, row.critical) } else { cells };
+        let looks = bar_of(row, timeline.end, bar);
+        let cells = if colours { coloured(looks) } else { looks.map(cell).collect() };
         let line = format!("{mark} {name:names$}  {cells}{}", numbers(row));
         text.extend([line.trim_end(), "\n"]);
     }
@@ -38,7 +39,7 @@ pub fn text(timeline: &Timeline, width: usize, colours: bool) -> String {
         text += &wrapped("critical path: ", &links, " > ", width);
     }
     let left_out: Vec<String> =
-        timeline.left_out().map(|row| format!("{} ({})", row.unit, row.state.name())).collect();
+        left_out.iter().map(|row| format!("{} ({})", row.unit, row.state.name())).collect();
     if !left_out.is_empty() {
         text += &wrapped("had no part: ", &left_out, ", ", width);
     }
@@ -58,46 +59,32 @@ fn numbers(row: &Row) -> String {
     }
 }
 
-/// One character for each part of the time. A start is shown even if it was very short.
-fn bar_of(row: &Row, end: i64, bar: usize) -> String {
+/// The look of each part of the time. A start is shown even if it was very short.
+fn bar_of(row: &Row, end: i64, bar: usize) -> impl Iterator<Item = Option<&'static Look>> {
     let bar = i64::try_from(bar).unwrap_or(i64::MAX);
-    let cell = |at: i64| {
+    (0..bar).map(move |at| {
         let (from, to) = (at * end / bar, ((at + 1) * end / bar).max(at * end / bar + 1));
         let mut inside = row.spans.iter().filter(|span| span.from < to && span.to.max(span.from + 1) > from);
         let start = inside.clone().find(|span| span.state == UnitState::Starting);
         let ended = inside
             .clone()
             .find(|span| matches!(span.state, UnitState::Backoff | UnitState::Failed | UnitState::Stopping));
-        let shown = start.or(ended).or(inside.next_back());
-        shown.map_or(' ', |span| match span.state {
-            UnitState::Starting if row.critical => '█',
-            UnitState::Starting => '▒',
-            UnitState::Waiting => '·',
-            UnitState::Ready | UnitState::Done => '─',
-            UnitState::Backoff | UnitState::Failed | UnitState::Stopping => '×',
-            UnitState::Stopped | UnitState::Skipped => ' ',
-        })
-    };
-    (0..bar).map(cell).collect()
+        start.or(ended).or(inside.next_back()).and_then(|span| row.look(span.state))
+    })
 }
 
-fn coloured(cells: &str, critical: bool) -> String {
-    let colour = |c: char| match c {
-        '█' | '▒' if critical => "\u{1b}[33m",
-        '█' | '▒' => "\u{1b}[34m",
-        '─' => "\u{1b}[32m",
-        '×' => "\u{1b}[31m",
-        _ => "\u{1b}[2m",
-    };
-    let mut text = String::new();
-    let mut last = "";
-    for c in cells.chars() {
-        let next = colour(c);
-        if next != last {
-            text.extend(["\u{1b}[0m", next]);
-            last = next;
+fn cell(look: Option<&Look>) -> char {
+    look.map_or(' ', |look| look.cell)
+}
+
+fn coloured(looks: impl Iterator<Item = Option<&'static Look>>) -> String {
+    let (mut text, mut last) = (String::new(), None);
+    for look in looks {
+        let colour = look.map_or(2, |look| look.ansi);
+        if last.replace(colour) != Some(colour) {
+            let _ = write!(text, "\u{1b}[0m\u{1b}[{colour}m");
         }
-        text.push(c);
+        text.push(cell(look));
     }
     text + "\u{1b}[0m"
 }

@@ -6,7 +6,8 @@ use super::*;
 use crate::facts::{Making, Workspace};
 use crate::plan::tests::{config, facts};
 
-const STEP_FILE: (&str, &str) = ("user", "step = [\"user\", \"${run-dir}\"]\nuser = \"root\"");
+const STEP_FILE: (&str, &str) =
+    ("user", "step = { name = \"user\", run-dir = \"${run-dir}\" }\nuser = \"root\"");
 
 fn volume(owner: (u32, u32)) -> Workspace {
     Workspace {
@@ -128,7 +129,7 @@ fn elsewhere_the_account_is_the_one_that_exists() {
     };
     assert!(with(&[], STEP_FILE.1, 1000), "an ordinary user");
     assert!(with(&[], "command = [\"app\"]", 0), "no step");
-    assert!(with(&[], "step = [\"user\"]\nautostart = false", 0), "not started");
+    assert!(with(&[], &format!("{}\nautostart = false", STEP_FILE.1), 0), "not started");
     assert!(with(&[("SUPERVISOR_NO_AUTOSTART", "user")], STEP_FILE.1, 0), "left out");
     assert!(with(&[("USER_NAME", "root")], STEP_FILE.1, 0), "root is root");
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::env::Files;
 
 const SERVICES: &[(&str, &str)] = &[
-    ("prepare", "step = [\"prepare\"]"),
+    ("prepare", PREPARE),
     ("keys", "command = [\"app\"]\nuser = \"root\"\ntype = \"oneshot\""),
     ("x-server", "command = [\"app\"]\naliases = [\"x\"]"),
     ("kde", "command = [\"app\"]\ndesktop = true\nneeds = [\"x-server\"]"),
@@ -110,11 +110,12 @@ fn changes_of_hooks_are_for_the_units_after_them() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let workspace = dir.path().to_str().unwrap();
+    let environment = &format!("{ENVIRONMENT}\nafter = [\"my-hooks\"]");
     let services = [
         ("first", "command = [\"app\"]"),
         ("my-hooks", "command = [\"app\"]\nprovides = [\"boot-hooks\"]\nafter = [\"second\"]"),
         ("second", "command = [\"app\"]\nneeds = [\"first\"]"),
-        ("environment", "step = [\"environment\"]\nafter = [\"my-hooks\"]"),
+        ("environment", environment),
         ("third", "command = [\"app\"]"),
     ];
     let mut config = config(&[("WORKSPACE", workspace), ("A", "given")], "", &services);

@@ -8,7 +8,7 @@ const SETTINGS: &str = "[environment]\nPATH = \"/opt/x/bin:/usr/bin\"\nLANG = \"
     [desktop-environment]\nDISPLAY = \"${display}\"\n";
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
-    let step = "step = [\"environment\", \"${run-dir}\"]\nhook = \"shell-environment\"\nuser = \"root\"\ndesktop = true\n";
+    let step = &format!("{ENVIRONMENT}\nhook = \"shell-environment\"\nuser = \"root\"\ndesktop = true\n");
     let plan = Plan::build(&config(pairs, SETTINGS, &[("environment", step)]), &facts());
     let unit = plan.unit("environment").unwrap();
     assert_eq!((&unit.disposition, &unit.launch.env_files), (&Disposition::Run, &None));
@@ -55,9 +55,8 @@ fn additional_folders_of_programs_come_first() {
 #[test]
 fn services_read_files_again_except_for_fixed_variables() {
     let app = "command = [\"app\"]\ndesktop = true\n[environment]\nMINE = \"1\"\n";
-    let prepare = "step = [\"prepare\", \"a\", \"b\", \"1\", \"1\"]\n";
     let plan = Plan::build(
-        &config(&[("WORKSPACE", "/data")], SETTINGS, &[("app", app), ("prepare", prepare)]),
+        &config(&[("WORKSPACE", "/data")], SETTINGS, &[("app", app), ("prepare", PREPARE)]),
         &facts(),
     );
     // A step that repairs a dead workspace must not wait for it.

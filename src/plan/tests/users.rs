@@ -16,10 +16,7 @@ fn for_an_ordinary_user_units_without_root_run() {
 
 #[test]
 fn without_the_desktops_user_its_units_are_skipped_with_the_reason() {
-    let files = [
-        ("d", "command = [\"app\"]"),
-        ("s", "step = [\"prepare\", \"${runtime-dir}\", \"${uid}\", \"${gid}\"]"),
-    ];
+    let files = [("d", "command = [\"app\"]"), ("s", PREPARE)];
     let mut facts = facts();
     facts.account = Err("there is no user named 'ada' (USER_NAME)".into());
     let plan = Plan::build(&config(&[], "", &files), &facts);
@@ -41,7 +38,8 @@ fn a_user_without_an_entry_gets_lists_of_users() {
         passwd: "user4321:x:4321:".to_owned(),
         group: "user4321:x:4321:".to_owned(),
     };
-    let files = [("prepare", "step = [\"prepare\"]\nhook = \"user-lists\""), ("app", "command = [\"app\"]")];
+    let prepare = &format!("{PREPARE}\nhook = \"user-lists\"");
+    let files = [("prepare", &prepare[..]), ("app", "command = [\"app\"]")];
     let mut plan = |library: Option<&str>| {
         stand_in.library = library.map(PathBuf::from);
         let account = facts.account.as_mut().unwrap();

@@ -2,73 +2,47 @@
 //! the daemon alone is refused.
 
 use axum::http::StatusCode;
-use tokio::sync::oneshot;
 
 use crate::config::env::NEXT_START;
 use crate::config::own::is_own;
-use crate::portal::ControlRequest;
-use crate::supervise::{RequestError, Verb};
+use crate::supervise::Verb;
 
-use super::nearest::nearest;
 use super::problem::Problem;
 use super::sources::Api;
 
-/// A request, divided into the daemon's part and that of the units.
-pub(super) struct Split {
-    /// Names of the daemon itself.
-    own: Vec<String>,
-    /// Names of units.
-    pub(super) units: Vec<String>,
+/// Divides names into those of the daemon itself and those of units. Requests that the daemon cannot carry out are
+/// refused before anything is done.
+pub(super) fn split(
+    api: &Api,
+    verb: Verb,
+    names: Vec<String>,
+) -> Result<(Vec<String>, Vec<String>), Problem> {
+    let (own, units): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_own(name));
+    let Some(first) = own.first() else { return Ok((own, units)) };
+    if verb == Verb::Stop {
+        let text = format!(
+            "'{first}' is part of desktopd itself and cannot be stopped alone: `desktopd shutdown` stops everything"
+        );
+        return Err(Problem(StatusCode::CONFLICT, text));
+    }
+    let unknown = |name: &&String| api.watch.borrow().unit(name).is_none();
+    units.iter().find(unknown).map_or(Ok(()), |name| Err(api.unknown(name)))?;
+    Ok((own, units))
 }
 
-impl Split {
-    /// Divides the names. Requests that the daemon cannot carry out are refused before anything is done.
-    pub(super) fn new(api: &Api, verb: Verb, names: Vec<String>) -> Result<Self, Problem> {
-        let (own, units): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_own(name));
-        if own.is_empty() {
-            return Ok(Self { own, units });
-        }
-        if verb == Verb::Stop {
-            let text = format!(
-                "'{}' is part of desktopd itself and cannot be stopped alone: `desktopd shutdown` \
-                 stops everything",
-                own[0]
-            );
-            return Err(Problem(StatusCode::CONFLICT, text));
-        }
-        let snapshot = api.watch.borrow();
-        if let Some(name) = units.iter().find(|name| snapshot.unit(name).is_none()) {
-            let nearest = nearest(&snapshot, name);
-            return Err(RequestError::Unknown { name: name.clone(), nearest }.into());
-        }
-        drop(snapshot);
-        Ok(Self { own, units })
+/// Carries out the daemon's part. Returns sentences for the user.
+pub(super) async fn attend(api: &Api, verb: Verb, own: &[String]) -> Result<Vec<String>, Problem> {
+    if own.is_empty() {
+        return Ok(Vec::new());
     }
-
-    /// Carries out the daemon's part. Returns sentences for the user.
-    pub(super) async fn attend(&self, api: &Api, verb: Verb) -> Result<Vec<String>, Problem> {
-        if self.own.is_empty() {
-            return Ok(Vec::new());
-        }
-        let who = format!("{}: part of desktopd itself, which", self.own.join(", "));
-        if verb != Verb::Restart {
-            return Ok(vec![format!("{who} runs already")]);
-        }
-        let gone = || Problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".into());
-        let control_requests = api.control_requests.as_ref().ok_or_else(gone)?;
-        let (reply, answer) = oneshot::channel();
-        control_requests.send(ControlRequest::Reload(reply)).await.map_err(|_| gone())?;
-        match answer.await {
-            Ok(Ok(changes)) => {
-                let read = format!("{who} read its configuration again: {changes}");
-                let snapshot = api.watch.borrow();
-                // A user who edits a file and restarts the service needs to know which changes apply only at the next
-                // start.
-                let waiting = snapshot.problems.iter().filter(|problem| problem.contains(NEXT_START));
-                Ok(std::iter::once(read).chain(waiting.cloned()).collect())
-            }
-            Ok(Err(error)) => Err(Problem(StatusCode::UNPROCESSABLE_ENTITY, error)),
-            Err(_) => Err(gone()),
-        }
+    let who = format!("{}: part of desktopd itself, which", own.join(", "));
+    if verb != Verb::Restart {
+        return Ok(vec![format!("{who} runs already")]);
     }
+    let changes = api.reload("a reload was requested").await?;
+    let read = format!("{who} read its configuration again: {changes}");
+    let snapshot = api.watch.borrow();
+    // A user who edits a file and restarts the service needs to know which changes apply only at the next start.
+    let waiting = snapshot.problems.iter().filter(|problem| problem.contains(NEXT_START));
+    Ok(std::iter::once(read).chain(waiting.cloned()).collect())
 }

@@ -16,7 +16,7 @@ pub struct ErrorBody {
 }
 
 /// A refusal, with its status code and message.
-pub(super) struct Problem(pub(super) StatusCode, pub(super) String);
+pub(in crate::portal) struct Problem(pub(in crate::portal) StatusCode, pub(in crate::portal) String);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {

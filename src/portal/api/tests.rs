@@ -3,8 +3,8 @@
 use super::*;
 use crate::logs::{Console, Limits, Logs};
 use crate::observe::{Event, Observer, Phase, Timeline, UnitState, UnitStatus, What, testing};
-use crate::portal::ControlRequest;
-use crate::supervise::{Change, Handle, Request as Asked, RequestError};
+use crate::portal::ReloadRequest;
+use crate::supervise::{Change, Command, Handle, RequestError};
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
@@ -13,7 +13,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::{mpsc, watch};
 
 fn unit(name: &str) -> UnitStatus {
-    UnitStatus { aliases: vec![format!("{name}-alias")], ..testing::unit(name, UnitState::Ready) }
+    let mut unit = testing::unit(name, UnitState::Ready);
+    unit.aliases = vec![format!("{name}-alias")];
+    unit
 }
 
 fn api(handle: Option<Handle>) -> (Router, Observer, Logs, watch::Sender<Option<Handle>>) {
@@ -41,10 +43,10 @@ fn post(path: &str, body: &str) -> Request<Body> {
 
 /// A supervisor that gives the same answer to every request and reports the requests.
 fn answering(answer: Result<Taken, RequestError>) -> (Handle, mpsc::Receiver<(Verb, Vec<String>, bool)>) {
-    let (sender, mut requests) = mpsc::channel::<Asked>(1);
+    let (sender, mut requests) = mpsc::unbounded_channel();
     let (told, asked) = mpsc::channel(8);
     tokio::spawn(async move {
-        while let Some(request) = requests.recv().await {
+        while let Some(Command::Request(request)) = requests.recv().await {
             told.send((request.verb, request.names, request.only)).await.unwrap();
             request.reply.send(answer.clone()).unwrap();
         }
@@ -106,14 +108,12 @@ async fn the_daemons_own_names_never_reach_the_supervisor() {
     let (_sender, handle) = watch::channel(Some(handle));
     let api = Api::new(seen, observer.events(), logs, handle);
     let alone = router(api.clone());
-    let (wish, mut wishes) = mpsc::channel(1);
-    let router = router(api.with_control_requests(wish));
+    let (reloads, mut requests) = mpsc::unbounded_channel();
+    let router = router(api.with_reloads(reloads));
     let answers = tokio::spawn(async move {
         for answer in [Ok(crate::supervise::Replanned::default()), Err("a mistake".to_owned())] {
-            let Some(ControlRequest::Reload(reply)) = wishes.recv().await else {
-                panic!("no reload was wished for")
-            };
-            reply.send(answer).unwrap();
+            let ReloadRequest { reply, .. } = requests.recv().await.expect("a request to reload");
+            reply.unwrap().send(answer).unwrap();
         }
     });
     for (router, verb, names, expected, told) in [
@@ -225,9 +225,7 @@ async fn a_log_stream_continues_where_its_backlog_ends() {
 }
 
 fn happened(observer: &Observer, unit: &str, to: UnitState, at: i64) {
-    let what =
-        What::Unit { unit: unit.into(), from: None, to, reason: String::new(), health: None, pid: None };
-    observer.events().record(at, what);
+    observer.events().record(at, What::Unit(testing::change(unit, None, to)));
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 /// A key of a settings file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key<'a> {
+    /// The name of the file in `~/.config`.
+    pub(super) file: &'a str,
     /// The name of the group, without its brackets.
     pub(super) group: &'a str,
     /// The name of the key.
@@ -70,11 +72,11 @@ fn group(line: &[u8]) -> Option<&[u8]> {
 }
 
 fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = line.iter().position(|byte| *byte == b'=');
-    match at {
-        Some(at) => Some((line[..at].trim_ascii(), line[at + 1..].trim_ascii())),
+    let line = line.trim_ascii();
+    match line.iter().position(|byte| *byte == b'=') {
+        Some(at) => Some((line[..at].trim_ascii_end(), line[at + 1..].trim_ascii_start())),
         // `key[$d]` has no value.
-        None => line.trim_ascii().ends_with(b"[$d]").then(|| (line.trim_ascii(), &line[..0])),
+        None => line.ends_with(b"[$d]").then_some((line, &line[..0])),
     }
 }
 
@@ -98,17 +100,16 @@ fn unescaped(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     let mut chars = value.chars();
     while let Some(c) = chars.next() {
-        match (c, c == '\\') {
-            (_, true) => match chars.next() {
-                Some('n') => out.push('\n'),
-                Some('r') => out.push('\r'),
-                Some('t') => out.push('\t'),
-                Some('s') => out.push(' '),
-                Some(other) => out.push(other),
-                None => out.push('\\'),
+        out.push(match c {
+            '\\' => match chars.next() {
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some('s') => ' ',
+                other => other.unwrap_or(c),
             },
-            _ => out.push(c),
-        }
+            _ => c,
+        });
     }
     out
 }
@@ -117,7 +118,7 @@ fn unescaped(value: &str) -> String {
 mod tests {
     use super::*;
 
-    const LANG: Key<'_> = Key { group: "Formats", name: "LANG" };
+    const LANG: Key<'_> = Key { file: "", group: "Formats", name: "LANG" };
 
     #[test]
     fn a_value_is_found_only_in_its_own_group() {

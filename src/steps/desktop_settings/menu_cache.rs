@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::steps::report::tell;
 use crate::sys::read;
 
 /// The beginning of the cache files' names; the language and a digest of folders follow.
@@ -19,10 +20,10 @@ pub(super) fn mend(home: &Path) {
     let entries = fs::read_dir(home.join(".cache")).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(NAME)) {
         let path = entry.path();
-        let removed = is_empty(&path).and_then(|empty| if empty { fs::remove_file(&path) } else { Ok(()) });
-        if let Err(error) = removed {
-            eprintln!("{}: {error}", path.display());
-        }
+        tell(
+            path.display(),
+            is_empty(&path).and_then(|empty| if empty { fs::remove_file(&path) } else { Ok(()) }),
+        );
     }
 }
 

@@ -15,21 +15,6 @@ use crate::sys::replace::replace;
 /// The record in the home.
 const FILE: &str = ".local/state/desktopd/settings.json";
 
-/// A key in one of KDE's settings files, and the value that a variable of ours gives it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Setting<'a> {
-    /// The name of the file in `~/.config`.
-    pub(super) file: &'a str,
-    /// The group in it.
-    pub(super) group: &'a str,
-    /// The key in the group.
-    pub(super) key: &'a str,
-    /// The value; `None` if the variable asks for nothing, and the desktop's own default applies.
-    pub(super) wanted: Option<&'a str>,
-    /// How to treat a different value in a home without a record.
-    pub(super) unrecorded: Unrecorded,
-}
-
 /// The origin of a value that was set before there was a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unrecorded {
@@ -76,15 +61,20 @@ impl Record {
         Self { config: home.join(".config"), file, last: last.unwrap_or_default(), changed: false }
     }
 
-    /// Applies one setting; true if the file was changed.
-    pub(super) fn apply(&mut self, setting: &Setting<'_>) -> io::Result<bool> {
-        let Setting { file, group, key, wanted, unrecorded } = *setting;
-        let found = self.value(file, group, key)?;
-        let place = format!("{file}/{group}/{key}");
+    /// Gives a key the value that a variable of ours wants; `None` if the variable asks for nothing, and the desktop's
+    /// own default applies. True if the file was changed.
+    pub(super) fn apply(
+        &mut self,
+        key: Key<'_>,
+        wanted: Option<&str>,
+        unrecorded: Unrecorded,
+    ) -> io::Result<bool> {
+        let found = self.value(key)?;
+        let place = format!("{}/{}/{}", key.file, key.group, key.name);
         let last = self.last.get(&place);
         let writes = writes(found.as_deref(), last, wanted, unrecorded);
         if writes {
-            self.write(file, group, key, wanted)?;
+            self.write(key, wanted)?;
         }
         if last.is_none_or(|last| last.as_deref() != wanted) {
             self.last.insert(place, wanted.map(str::to_owned));
@@ -94,17 +84,17 @@ impl Record {
     }
 
     /// The value in a settings file.
-    pub(super) fn value(&self, file: &str, group: &str, key: &str) -> io::Result<Option<String>> {
-        Ok(kconfig::get(&read(&self.config.join(file))?, Key { group, name: key }))
+    pub(super) fn value(&self, key: Key<'_>) -> io::Result<Option<String>> {
+        Ok(kconfig::get(&read::bytes_if_any(&self.config.join(key.file), read::BY_HAND)?, key))
     }
 
     /// Writes or removes a value.
-    pub(super) fn write(&self, file: &str, group: &str, key: &str, value: Option<&str>) -> io::Result<()> {
+    pub(super) fn write(&self, key: Key<'_>, value: Option<&str>) -> io::Result<()> {
         // A settings file may be a link, for example to the user's dotfiles.
-        let path = self.config.join(file);
+        let path = self.config.join(key.file);
         let path = fs::canonicalize(&path).unwrap_or(path);
-        let text = read(&path)?;
-        let new = kconfig::set(&text, Key { group, name: key }, value);
+        let text = read::bytes_if_any(&path, read::BY_HAND)?;
+        let new = kconfig::set(&text, key, value);
         if new == text {
             return Ok(());
         }
@@ -122,17 +112,11 @@ impl Record {
     }
 }
 
-/// The content of a file that may be missing.
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    match read::bytes(file, read::BY_HAND) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        read => read,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const KEY: Key<'_> = Key { file: "somerc", group: "G", name: "k" };
 
     #[test]
     fn the_last_choice_of_user_or_variable_applies() {
@@ -174,11 +158,9 @@ mod tests {
         let file = home.path().join(".config/somerc");
         let start = |wanted| {
             let mut record = Record::open(home.path());
-            let unrecorded = Unrecorded::Keep;
-            let setting = Setting { file: "somerc", group: "G", key: "k", wanted, unrecorded };
-            let written = record.apply(&setting).unwrap();
+            let written = record.apply(KEY, wanted, Unrecorded::Keep).unwrap();
             record.save().unwrap();
-            (written, record.value("somerc", "G", "k").unwrap())
+            (written, record.value(KEY).unwrap())
         };
         let value = |value: &str| Some(value.to_owned());
         assert_eq!(start(Some("a")), (true, value("a")));
@@ -201,16 +183,10 @@ mod tests {
         fs::create_dir_all(home.path().join(FILE).parent().unwrap()).unwrap();
         fs::write(home.path().join(FILE), "rubbish").unwrap();
         let mut record = Record::open(home.path());
-        let setting = Setting {
-            file: "somerc",
-            group: "G",
-            key: "k",
-            wanted: Some("b"),
-            unrecorded: Unrecorded::Replace,
-        };
-        assert!(record.apply(&setting).unwrap());
+        let apply = |record: &mut Record| record.apply(KEY, Some("b"), Unrecorded::Replace).unwrap();
+        assert!(apply(&mut record));
         assert_eq!(fs::read_to_string(&kept).unwrap(), "[G]\nk=b\n");
         record.save().unwrap();
-        assert!(!Record::open(home.path()).apply(&setting).unwrap());
+        assert!(!apply(&mut Record::open(home.path())));
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 use crate::steps::command;
+use crate::sys::env_file::is_name;
 
 /// Variables of any bytes, by name.
 pub(super) type Variables = BTreeMap<OsString, OsString>;
@@ -15,28 +16,6 @@ const OF_THE_SHELL: [&str; 5] = ["_", "OLDPWD", "PWD", "SHLVL", "TERM"];
 /// Without these variables most programs do not work.
 const WANTED: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL"];
 
-/// Reads variables in the kernel's format (`/proc/PID/environ`).
-pub(super) fn read(bytes: &[u8]) -> Variables {
-    let entry = |entry: &[u8]| {
-        let at = entry.iter().position(|byte| *byte == b'=')?;
-        let part = |part: &[u8]| OsString::from_vec(part.to_vec());
-        Some((part(&entry[..at]), part(&entry[at + 1..])))
-    };
-    bytes.split(|byte| *byte == 0).filter_map(entry).collect()
-}
-
-/// Writes variables in the same format.
-pub(super) fn bytes(env: &Variables) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (name, value) in env {
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.push(b'=');
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.push(0);
-    }
-    bytes
-}
-
 /// Returns the variables of `left` that services can use, and messages about the rest. `began` is the environment from
 /// before the scripts.
 pub(super) fn sane(left: Variables, began: &Variables) -> (Variables, Vec<String>) {
@@ -46,7 +25,7 @@ pub(super) fn sane(left: Variables, began: &Variables) -> (Variables, Vec<String
         None => drop(env.remove(name)),
     };
     let mut env = left;
-    env.retain(|name, _| is_name(name.as_bytes()));
+    env.retain(|name, _| is_name(name));
     for name in OF_THE_SHELL {
         before(&mut env, name.as_ref());
     }
@@ -80,27 +59,12 @@ fn works(env: &Variables) -> Result<(), String> {
     Err(format!("{}; {}", command::told(output.status), said.trim()))
 }
 
-/// Whether this is a valid variable name in a shell; exported functions have other names.
-fn is_name(name: &[u8]) -> bool {
-    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    !name.is_empty() && !name[0].is_ascii_digit() && name.iter().all(word)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn variables(pairs: &[(&str, &str)]) -> Variables {
         pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
-    }
-
-    #[test]
-    fn variables_of_any_bytes_survive_reading_and_writing() {
-        let text = b"A=1\0B=\nx=y \xff\0C=\0";
-        let env = read(text);
-        assert_eq!(env[OsStr::new("B")].as_bytes(), b"\nx=y \xff");
-        assert_eq!(bytes(&env), text);
-        assert_eq!(read(b"no sign\0\0"), Variables::new());
     }
 
     #[test]

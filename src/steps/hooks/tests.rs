@@ -23,7 +23,7 @@ fn source(scripts: &[&str], limit: Duration) -> (Variables, tempfile::TempDir) {
     let room = dir.path().join("room");
     let left = command::until_told(async {
         let talk = prepare(&room).map_err(|error| error.to_string())?;
-        Ok(Shells { room: &room, hooks: &hooks, limit, env, next: 0 }.run(talk).await)
+        Ok(Shells { room: &room, hooks: &hooks, limit, env, next: 0, current: None }.run(talk).await)
     });
     (left.unwrap(), dir)
 }
@@ -144,18 +144,17 @@ fn scripts_are_sorted_by_name_and_scripts_that_run_once_are_not_found_again() {
         fs::write(dir.path().join(name), "true\n").unwrap();
     }
     fs::create_dir(dir.path().join("folder.sh")).unwrap();
-    let names = |folder: &str| -> Vec<(String, bool)> {
-        scripts(folder)
+    let names = |path: &Path, once: Option<&Path>| -> Vec<(String, bool)> {
+        scripts(&HookFolder { path: path.into(), once: once.map(Into::into) })
             .into_iter()
             .map(|hook| (hook.file.file_name().unwrap().to_string_lossy().into_owned(), hook.mark.is_some()))
             .collect()
     };
-    let folder = dir.path().display().to_string();
+    let mark = dir.path().join("mark");
     let (first, second) = ("10-a.sh".to_owned(), "20-b.sh".to_owned());
-    assert_eq!(names(&folder), [(first.clone(), false), (second.clone(), false)]);
-    let once = format!("{folder}={folder}/mark");
-    assert_eq!(names(&once), [(first, false), (second, true)]);
-    fs::write(dir.path().join("mark"), "").unwrap();
-    assert_eq!(names(&once), []);
-    assert_eq!(names("/no/such/folder"), []);
+    assert_eq!(names(dir.path(), None), [(first.clone(), false), (second.clone(), false)]);
+    assert_eq!(names(dir.path(), Some(&mark)), [(first, false), (second, true)]);
+    fs::write(&mark, "").unwrap();
+    assert_eq!(names(dir.path(), Some(&mark)), []);
+    assert_eq!(names("/no/such/folder".as_ref(), None), []);
 }

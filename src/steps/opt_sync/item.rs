@@ -44,15 +44,15 @@ pub(super) struct Item {
     pub target: PathBuf,
 }
 
-/// The state of the move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of the move, from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum MoveState {
     /// Nothing to do.
     Done,
-    /// The folder is not on the volume, or only a part of it.
-    ToCopy,
     /// The complete folder is on the volume, but not linked yet.
     ToLink,
+    /// The folder is not on the volume, or only a part of it.
+    ToCopy,
 }
 
 impl Item {
@@ -68,10 +68,6 @@ impl Item {
                     "{source} was moved to {target}, and there is no finished copy: mount the volume that has it, \
                          or start a new container"
                 )),
-                Ok(to) if to != self.target => {
-                    println!("{source} is a link to {}: it stays one", to.display());
-                    Ok(MoveState::Done)
-                }
                 _ => Ok(MoveState::Done),
             },
             // A folder around this one was moved already.
@@ -139,8 +135,8 @@ impl Item {
         let trouble = |error: io::Error| format!("{}: {error}", self.target.display());
         access.folder(self.target.parent().unwrap_or(&self.target)).map_err(trouble)?;
         let name = self.target.file_name().unwrap_or_default();
-        let room =
-            if keep { None } else { Some(Room::enter(self.unfinished(), name, access).map_err(trouble)?) };
+        let room = (!keep).then(|| Room::enter(unfinished(&self.target, UNFINISHED), name, access));
+        let room = room.transpose().map_err(trouble)?;
         let new = room.as_ref().map_or_else(|| self.target.clone(), Room::inside);
         if !new.join(MARKER).is_file() {
             println!("moving {} to {}", self.source.display(), self.target.display());
@@ -156,14 +152,14 @@ impl Item {
                 return Err(format!("{why}; {} stays in use", self.source.display()));
             }
             let marker = new.join(MARKER);
-            access.file(&marker, "1\n").and_then(|()| flush(&marker)).map_err(trouble)?;
+            access.file(&marker, "1\n").and_then(|()| read::sync(&marker)).map_err(trouble)?;
         }
         if let Some(room) = room {
             room.place(&self.target).map_err(trouble)?;
         }
         for folder in [Some(self.target.as_path()), self.target.parent()].into_iter().flatten() {
             // Not all file systems can flush folders, and the files in them are on the disk by now.
-            let _ = flush(folder);
+            let _ = read::sync(folder);
         }
         Ok(())
     }
@@ -204,19 +200,9 @@ impl Item {
         }
     }
 
-    /// The path of its unfinished copy.
-    fn unfinished(&self) -> PathBuf {
-        unfinished(&self.target, UNFINISHED)
-    }
-
     fn aside(&self) -> PathBuf {
         unfinished(&self.source, ASIDE)
     }
-}
-
-/// Flushes a file or folder to the disk.
-fn flush(path: &Path) -> io::Result<()> {
-    read::sync(path)
 }
 
 /// The Python version of an environment, major and minor part.

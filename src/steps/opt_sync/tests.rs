@@ -1,10 +1,12 @@
 //! What moves, what stays, and how a killed run is continued, on temporary folders.
 
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::service::step::WorkspaceKeys;
 
 /// A container's files and a volume.
 struct World {
@@ -40,8 +42,13 @@ impl World {
 
     fn sync(&self, folders: &str, mounted: &str) -> Result<(), String> {
         let root = self.dir.path().canonicalize().unwrap();
-        let sync = Sync { root: &root, folders, environments: true, patience: Duration::from_millis(100) };
-        sync.run([self.at("work").to_str().unwrap(), mounted, "", ""])
+        let workspace = WorkspaceKeys {
+            folder: self.at("work"),
+            mounted: mounted.to_owned(),
+            ..WorkspaceKeys::default()
+        };
+        let (folders, wait) = (folders.to_owned(), Duration::from_millis(100));
+        Sync { root: &root, step: OptSync { workspace, folders, environments: true, wait } }.run()
     }
 
     /// Temporary files and folders that were left behind.
@@ -79,7 +86,8 @@ fn nothing_moves_without_a_mounted_volume() {
     let world = World::new();
     world.file("opt/app/file", "app");
     // The temporary folder of tests may be on a volume itself.
-    let volume = Volume::of([world.at("work").to_str().unwrap(), "", "", ""]).unwrap();
+    let keys = WorkspaceKeys { folder: world.at("work"), ..WorkspaceKeys::default() };
+    let volume = Volume::of(&keys).unwrap();
     if volume.kind.is_none() {
         world.sync("app", "").unwrap();
         assert!(!world.is_link("opt/app") && !world.at("work/app").exists());

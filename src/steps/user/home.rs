@@ -8,15 +8,16 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown, syml
 use std::path::Path;
 use std::time::Duration;
 
-use nix::unistd::{Gid, Uid, setegid, seteuid};
+use nix::unistd::Uid;
 
+use crate::config::service::step::AccountSpec;
 use crate::facts::account::usual_home;
 use crate::steps::command;
+use crate::steps::report::tell;
 use crate::steps::workspace::{room, volume};
 use crate::sys::read;
 
 use super::lists;
-use super::wanted::Wanted;
 
 /// Time limit of a program that works on a volume.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,10 +29,10 @@ const COPYING: Duration = Duration::from_secs(120);
 const SKELETON: [&str; 3] = [".bash_logout", ".bashrc", ".profile"];
 
 /// Makes the home usable. The error says why the user cannot use it.
-pub(super) fn ensure(wanted: &Wanted<'_>) -> Result<(), String> {
+pub(super) fn ensure(wanted: &AccountSpec) -> Result<(), String> {
     let home = &wanted.home;
     let at = |error: io::Error| format!("{}: {error}", home.display());
-    let usual = usual_home(wanted.name);
+    let usual = usual_home(&wanted.name);
     if *home == usual {
         // A link to a workspace that no longer exists is removed.
         if fs::symlink_metadata(home).is_ok_and(|found| found.is_symlink()) {
@@ -52,33 +53,30 @@ pub(super) fn ensure(wanted: &Wanted<'_>) -> Result<(), String> {
     }
     share(home, wanted);
     // Root must not follow links in the home: the user, or another user of the same volume, may have put them there.
-    if !Uid::effective().is_root() {
-        furnish(wanted);
-    } else if let Err(error) =
-        setegid(Gid::from_raw(wanted.gid)).and_then(|()| seteuid(Uid::from_raw(wanted.uid)))
-    {
-        tell(home, Err(error.into()));
-    } else {
-        furnish(wanted);
+    let is_user =
+        if Uid::effective().is_root() { volume::become_user(wanted.uid, wanted.gid) } else { Ok(()) };
+    match is_user {
+        Ok(()) => furnish(wanted),
+        Err(error) => tell(home.display(), Err(error)),
     }
     volume::be_root();
     Ok(())
 }
 
 /// Files made in the home get the group by which users share the workspace.
-fn share(home: &Path, wanted: &Wanted<'_>) {
+fn share(home: &Path, wanted: &AccountSpec) {
     let Ok(folder) = read::folder(home) else { return };
     let Ok(found) = folder.metadata() else { return };
     if found.uid() == wanted.uid && found.mode() & 0o2000 == 0 {
-        tell(home, folder.set_permissions(Permissions::from_mode(found.mode() & 0o7777 | 0o2000)));
+        tell(home.display(), folder.set_permissions(Permissions::from_mode(found.mode() & 0o7777 | 0o2000)));
     }
 }
 
 /// Creates a folder for the user; an existing folder that belongs to root is given to the user.
-fn folder(folder: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
+fn folder(folder: &Path, wanted: &AccountSpec) -> Result<(), String> {
     let at = |error: io::Error| format!("{}: {error}", folder.display());
     // No folder is made or given away behind a link in the workspace: other users may have put the link there.
-    let elsewhere = folder.starts_with(wanted.workspace) && !room::is_inside(wanted.workspace, folder);
+    let elsewhere = folder.starts_with(&wanted.workspace) && !room::is_inside(&wanted.workspace, folder);
     let found = match fs::metadata(folder) {
         Ok(found) => found,
         Err(_) if elsewhere => {
@@ -90,7 +88,7 @@ fn folder(folder: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
                 // A volume may refuse root what it allows its owner.
                 let mut mkdir = command::program_of(wanted.uid, wanted.gid, "mkdir");
                 mkdir.arg("--parents").arg(folder);
-                command::run(&mut mkdir, Some(PATIENCE)).map_err(|_| at(error))?;
+                command::run(&mut mkdir, PATIENCE).map_err(|_| at(error))?;
             }
             fs::metadata(folder).map_err(at)?
         }
@@ -107,14 +105,14 @@ fn folder(folder: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
 
 /// Gives a folder to the user. A folder of root: only the folder itself. A folder of another owner in the container's
 /// own files: also everything of that owner in it, because the owner was the same user with another uid.
-fn own(folder: &Path, found: &Metadata, wanted: &Wanted<'_>) {
+fn own(folder: &Path, found: &Metadata, wanted: &AccountSpec) {
     let on_volume = fs::metadata("/").is_ok_and(|root| root.dev() != found.dev());
     let linked = fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_symlink());
     if linked {
         return;
     }
     if found.uid() == 0 {
-        tell(folder, lchown(folder, Some(wanted.uid), Some(wanted.gid)));
+        tell(folder.display(), lchown(folder, Some(wanted.uid), Some(wanted.gid)));
     } else if on_volume {
         let owner = found.uid();
         eprintln!(
@@ -122,22 +120,22 @@ fn own(folder: &Path, found: &Metadata, wanted: &Wanted<'_>) {
             folder.display()
         );
     } else {
-        tell(folder, lists::give(folder, found.uid(), wanted));
+        tell(folder.display(), lists::give(folder, found.uid(), wanted));
     }
 }
 
 /// Whether the user can write in a folder. A program runs as the user to find out only where owner and mode do not
 /// tell.
-fn writable(folder: &Path, wanted: &Wanted<'_>) -> bool {
+fn writable(folder: &Path, wanted: &AccountSpec) -> bool {
     let owned =
         fs::metadata(folder).is_ok_and(|found| found.uid() == wanted.uid && found.mode() & 0o300 == 0o300);
     let mut test = command::program_of(wanted.uid, wanted.gid, "test");
     test.arg("-w").arg(folder);
-    owned || command::run(&mut test, Some(PATIENCE)).is_ok()
+    owned || command::run(&mut test, PATIENCE).is_ok()
 }
 
 /// Makes `usual` a link to the home. Files there are copied if the home lacks them; the old folder is kept beside it.
-fn link(usual: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
+fn link(usual: &Path, wanted: &AccountSpec) -> Result<(), String> {
     let home = &wanted.home;
     let at = |error: io::Error| format!("{}: {error}", usual.display());
     match fs::symlink_metadata(usual) {
@@ -153,7 +151,7 @@ fn link(usual: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
             copy.args(["--recursive", "--no-dereference", "--preserve=mode,timestamps", "--update=none"]);
             copy.arg(usual.join(".")).arg(home);
             // Files that could not be copied are kept in the renamed folder.
-            if let Err(why) = command::run(&mut copy, Some(COPYING)) {
+            if let Err(why) = command::run(&mut copy, COPYING) {
                 eprintln!("{}: cp: {why}", home.display());
             }
             // Folders of the image's layers cannot be renamed, only copied, which `mv` does.
@@ -161,8 +159,7 @@ fn link(usual: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
             kept.push(".image");
             let mut aside = command::program("mv");
             aside.args(["--no-target-directory", "--backup=numbered"]).arg(usual).arg(kept);
-            command::run(&mut aside, Some(COPYING))
-                .map_err(|why| format!("{}: mv: {why}", usual.display()))?;
+            command::run(&mut aside, COPYING).map_err(|why| format!("{}: mv: {why}", usual.display()))?;
         }
         Ok(_) => return Err(format!("{}: it is neither a folder nor a link", usual.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -172,36 +169,32 @@ fn link(usual: &Path, wanted: &Wanted<'_>) -> Result<(), String> {
 }
 
 /// Adds the usual files and links to a home. What cannot be made is reported and skipped.
-fn furnish(wanted: &Wanted<'_>) {
+fn furnish(wanted: &AccountSpec) {
     let home = &wanted.home;
     for name in SKELETON {
         let (from, to) = (Path::new("/etc/skel").join(name), home.join(name));
         if fs::symlink_metadata(&to).is_err() && from.is_file() {
-            tell(&to, fs::copy(&from, &to).map(drop));
+            tell(to.display(), fs::copy(&from, &to).map(drop));
         }
     }
     let desktop = home.join("Desktop");
     if fs::symlink_metadata(&desktop).is_err() {
-        tell(&desktop, fs::create_dir(&desktop));
+        tell(desktop.display(), fs::create_dir(&desktop));
     }
     // If `Desktop` is a link, the user wants it elsewhere: no links are made in it.
     let is_folder = fs::symlink_metadata(&desktop).is_ok_and(|found| found.is_dir());
-    for target in [wanted.workspace, &usual_home(wanted.name)] {
+    for target in [&wanted.workspace, &usual_home(&wanted.name)] {
         let link = desktop.join(target.file_name().unwrap_or(OsStr::new("workspace")));
         if is_folder && fs::symlink_metadata(&link).is_err() {
-            tell(&link, symlink(target, &link));
+            tell(link.display(), symlink(target, &link));
         }
-    }
-}
-
-fn tell(path: &Path, result: io::Result<()>) {
-    if let Err(error) = result {
-        eprintln!("{}: {error}", path.display());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -212,15 +205,15 @@ mod tests {
         fs::create_dir_all(theirs.join("bob")).unwrap();
         symlink(&theirs, workspace.join("home")).unwrap();
         let owner = fs::metadata(&theirs).unwrap().uid();
-        let wanted = Wanted {
-            name: "ada",
+        let wanted = AccountSpec {
+            name: "ada".to_owned(),
             uid: 4321,
             gid: 4321,
             home: workspace.join("home/ada"),
-            shell: "/bin/sh",
+            shell: "/bin/sh".to_owned(),
             groups: Vec::new(),
-            devices: Vec::new(),
-            workspace: &workspace,
+            devices: BTreeMap::new(),
+            workspace: workspace.clone(),
         };
         let told = folder(&wanted.home, &wanted).unwrap_err();
         assert!(told.contains("leads out of the workspace") && !theirs.join("ada").exists(), "{told}");

@@ -16,7 +16,7 @@ use super::room;
 /// How often the holder counts, and after which time without a change it is considered dead. Some network file systems
 /// show what other machines wrote only after a few seconds.
 const BEAT: Duration = Duration::from_secs(3);
-const DEAD: Duration = Duration::from_secs(30);
+pub(super) const DEAD: Duration = Duration::from_secs(30);
 
 /// A lease that this process holds until it is dropped.
 #[derive(Debug)]
@@ -102,8 +102,6 @@ pub(super) fn holder(file: &Path) -> String {
     let text = room::text(file).unwrap_or_default();
     text.trim_end().splitn(3, ' ').nth(2).unwrap_or_default().to_owned()
 }
-
-pub(super) const HOLDER_DEAD_AFTER: Duration = DEAD;
 
 fn line(nonce: &str, count: u64, who: &str) -> String {
     format!("{nonce} {count} {who}\n")

@@ -37,16 +37,11 @@ impl Lock {
     pub fn take(file: &Path, kind: &str, patience: Duration) -> Result<Self, String> {
         let wait = Wait { file: file.to_owned(), until: Instant::now() + patience, patience };
         let flock = match wait.flock() {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => None,
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(error.to_string()),
-            Err(error) => return Err(format!("{}: {error}", file.display())),
-            Ok(flock) => Some(flock),
+            flock => flock.map_err(|error| format!("{}: {error}", file.display()))?,
         };
-        let lease = if flock.is_none() || reaches_one_machine(kind) {
-            Some(wait.lease().map_err(|error| error.to_string())?)
-        } else {
-            None
-        };
+        let wants_lease = flock.is_none() || reaches_one_machine(kind);
+        let lease = wants_lease.then(|| wait.lease()).transpose().map_err(|error| error.to_string())?;
         Ok(Self { _flock: flock, lease })
     }
 
@@ -67,19 +62,18 @@ struct Wait {
 }
 
 impl Wait {
-    fn flock(&self) -> io::Result<File> {
+    /// `None` if the file system has no locks.
+    fn flock(&self) -> io::Result<Option<File>> {
         let mut file = room::open(&self.file, OpenOptions::new().read(true).append(true).create(true))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => self.wait_for(&file)?,
-            Err(TryLockError::Error(error)) if has_no_locks(&error) => {
-                return Err(io::ErrorKind::Unsupported.into());
-            }
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // Only a message for those who wait; if there is no space to write it, the lock is valid all the same.
         let _ = file.set_len(0).and_then(|()| file.write_all(who().as_bytes()));
-        Ok(file)
+        Ok(Some(file))
     }
 
     /// Waits in a thread, because `flock` has no time limit. After the limit the thread stays behind; if it gets the
@@ -106,7 +100,7 @@ impl Wait {
         let mut seen = Seen::default();
         let mut told: Option<Instant> = None;
         loop {
-            if let Some(lease) = Lease::attempt(&file, &who(), &mut seen, lease::HOLDER_DEAD_AFTER)? {
+            if let Some(lease) = Lease::attempt(&file, &who(), &mut seen, lease::DEAD)? {
                 return Ok(lease);
             }
             let left = self.until.saturating_duration_since(Instant::now());

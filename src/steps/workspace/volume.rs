@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, setegid, seteuid};
 
+use crate::config::service::step::WorkspaceKeys;
 use crate::facts::Workspace;
 
 /// The owner of the workspace if neither variables nor the volume name one.
 const PERSON: u32 = 1000;
-
-/// The values of `WORKSPACE`, `WORKSPACE_MOUNTED`, `WORKSPACE_UID` and `WORKSPACE_GID`; an empty text is unset.
-pub(in crate::steps) type Asked<'a> = [&'a str; 4];
 
 /// The workspace, examined without writing to it.
 #[derive(Debug)]
@@ -32,18 +30,13 @@ pub(in crate::steps) struct Volume {
 
 impl Volume {
     /// Examines the workspace. The error says why it cannot be used, and what to do.
-    pub fn of([folder, mounted, uid, gid]: Asked<'_>) -> Result<Self, String> {
-        let number = |text: &str| match text {
-            "" => Ok(None),
-            text => crate::steps::arguments::number(text).map(Some),
-        };
-        let (uid, gid) = (number(uid)?, number(gid)?);
+    pub fn of(WorkspaceKeys { folder, mounted, uid, gid }: &WorkspaceKeys) -> Result<Self, String> {
         let Workspace { path, volume, owner, trouble, read_only } =
-            Workspace::probe(folder.as_ref(), mounted.eq_ignore_ascii_case("force"));
+            Workspace::probe(folder, mounted.eq_ignore_ascii_case("force"));
         match trouble {
             Some(trouble) if !read_only => Err(trouble),
             _ => Ok(Self {
-                owner: owner_to_be(volume.as_ref().and(owner), (uid, gid)),
+                owner: owner_to_be(volume.as_ref().and(owner), (*uid, *gid)),
                 path,
                 kind: volume,
                 found: owner,
@@ -53,23 +46,19 @@ impl Volume {
 
     /// Tests what is possible there, as root or, where a server does not trust root, as the owner.
     pub fn try_out(&self) -> Result<Access, String> {
-        let attempt = self.attempt();
-        let refused = matches!(&attempt, Err(error) if error.kind() == io::ErrorKind::PermissionDenied);
-        match attempt {
-            Ok(access) => Ok(access),
-            Err(_) if refused && self.become_owner() => {
-                let access = self.attempt().map(|access| Access { root: false, owners: false, ..access });
-                access.map_err(|error| self.trouble(&error))
+        let access = self.attempt().or_else(|error| {
+            if error.kind() != io::ErrorKind::PermissionDenied || !self.become_owner() {
+                return Err(error);
             }
-            Err(error) => Err(self.trouble(&error)),
-        }
+            self.attempt().map(|access| Access { root: false, owners: false, ..access })
+        });
+        access.map_err(|error| self.trouble(&error))
     }
 
     /// Makes this process run as the workspace's owner, until [`be_root`].
     fn become_owner(&self) -> bool {
         let (uid, gid) = self.found.filter(|found| found.0 != 0).unwrap_or(self.owner);
-        Uid::effective().is_root()
-            && setegid(Gid::from_raw(gid)).and_then(|()| seteuid(Uid::from_raw(uid))).is_ok()
+        Uid::effective().is_root() && become_user(uid, gid).is_ok()
     }
 
     fn attempt(&self) -> io::Result<Access> {
@@ -109,6 +98,11 @@ fn owner_to_be(volume: Option<(u32, u32)>, asked: (Option<u32>, Option<u32>)) ->
         asked.or(found.filter(|found| *found != 0)).unwrap_or(PERSON)
     };
     (of(asked.0, volume.map(|ids| ids.0)), of(asked.1, volume.map(|ids| ids.1)))
+}
+
+/// Makes this process, which is root's, run as another user, until [`be_root`].
+pub(in crate::steps) fn become_user(uid: u32, gid: u32) -> io::Result<()> {
+    Ok(setegid(Gid::from_raw(gid)).and_then(|()| seteuid(Uid::from_raw(uid)))?)
 }
 
 /// Makes this process root again, if it was.
@@ -187,10 +181,11 @@ mod tests {
     #[test]
     fn new_files_and_folders_belong_to_the_owner() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().to_str().unwrap();
         let (uid, gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());
         let ids = if uid == 0 { (4321, 4322) } else { (uid, gid) };
-        let volume = Volume::of([path, "", &ids.0.to_string(), &ids.1.to_string()]).unwrap();
+        let folder = dir.path().to_owned();
+        let keys = WorkspaceKeys { folder, uid: Some(ids.0), gid: Some(ids.1), ..WorkspaceKeys::default() };
+        let volume = Volume::of(&keys).unwrap();
         let access = volume.try_out().unwrap();
         assert!(access.root && access.owners && access.modes, "{access:?}");
         access.folder(&dir.path().join("a/b")).unwrap();
@@ -200,6 +195,5 @@ mod tests {
             assert_eq!((found.uid(), found.gid()), ids, "{name}");
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left there");
-        assert!(Volume::of([path, "", "x", ""]).unwrap_err().contains("'x' is not an id"));
     }
 }

@@ -35,8 +35,15 @@ impl Pool {
         self.spare.keys().copied()
     }
 
-    /// Takes over the current keyboard. With another layout a spare keycode may have become a real key.
-    pub(super) fn update(&mut self, now: &Symbols, new_layout: bool) {
+    /// Whether the keycode has the symbols that the last update saw.
+    pub(super) fn knows(&self, keycode: u8, now: &Symbols) -> bool {
+        self.spare.get(&keycode).is_some_and(|symbols| now.get(&keycode) == Some(symbols))
+    }
+
+    /// Takes over the current keyboard. With another layout a spare keycode may have become a real key. `pressed` has
+    /// the keycodes pressed since the last update: if several bindings are new, the presses tell their order. A new
+    /// binding whose key was not pressed yet is the newest.
+    pub(super) fn update(&mut self, now: &Symbols, new_layout: bool, pressed: &[u8]) {
         if new_layout {
             self.spare.retain(|keycode, symbols| {
                 now.get(keycode).is_some_and(|now| now.is_empty() || now == symbols)
@@ -45,21 +52,32 @@ impl Pool {
                 self.spare.entry(*keycode).or_default();
             }
         }
+        let mut new = Vec::new();
         for (keycode, symbols) in &mut self.spare {
             let Some(now) = now.get(keycode) else { continue };
             if now != symbols {
                 self.bound.retain(|bound| bound != keycode);
                 if !now.is_empty() {
                     self.bound.push_back(*keycode);
+                    new.push(*keycode);
                 }
                 symbols.clone_from(now);
             }
         }
         self.bound.retain(|keycode| self.spare.contains_key(keycode));
+        new.retain(|keycode| !pressed.contains(keycode));
+        self.used(pressed);
+        self.used(&new);
     }
 
-    /// Marks a keycode as just used.
-    pub(super) fn used(&mut self, keycode: u8) {
+    /// Marks keycodes as just used, the last one as the newest.
+    pub(super) fn used(&mut self, keycodes: &[u8]) {
+        for keycode in keycodes {
+            self.move_to_back(*keycode);
+        }
+    }
+
+    fn move_to_back(&mut self, keycode: u8) {
         if let Some(at) = self.bound.iter().position(|bound| *bound == keycode) {
             self.bound.remove(at);
             self.bound.push_back(keycode);
@@ -100,29 +118,28 @@ mod tests {
         let mut pool = Pool::new(&keyboard(&[]), &[]);
         assert_eq!(pool.keycodes().collect::<Vec<_>>(), (10..18).collect::<Vec<_>>());
         for to in 11..=14 {
-            pool.update(&keyboard(&all(10, to)), false);
+            pool.update(&keyboard(&all(10, to)), false, &[]);
             assert!(pool.excess(true).is_empty(), "{} are empty", 18 - to);
         }
         let mut bindings = all(10, 15);
-        pool.update(&keyboard(&bindings), false);
+        pool.update(&keyboard(&bindings), false, &[]);
         assert_eq!(pool.excess(true), [10]);
         // A renewed binding is the newest, and so is one whose key was pressed.
         bindings[0].1 = 1;
-        pool.update(&keyboard(&bindings), false);
-        pool.used(11);
-        pool.used(9);
+        pool.update(&keyboard(&bindings), false, &[]);
+        pool.used(&[11, 9]);
         assert_eq!(pool.excess(true), [12]);
         // While a person types, only as many as necessary are removed.
         bindings.extend(all(15, 17));
-        pool.update(&keyboard(&bindings), false);
+        pool.update(&keyboard(&bindings), false, &[]);
         assert_eq!((pool.excess(false), pool.excess(true)), (vec![12, 13, 14], vec![12, 13, 14]));
         bindings.extend(all(17, 18));
-        pool.update(&keyboard(&bindings), false);
+        pool.update(&keyboard(&bindings), false, &[]);
         // The newer half always stays.
         assert_eq!(pool.excess(true), [12, 13, 14, 10]);
         // After their removal, no more are removed.
         bindings.retain(|(keycode, _)| ![12, 13, 14, 10].contains(keycode));
-        pool.update(&keyboard(&bindings), false);
+        pool.update(&keyboard(&bindings), false, &[]);
         assert!(pool.excess(true).is_empty());
         assert_eq!(pool.bound, [11, 15, 16, 17]);
     }
@@ -138,17 +155,29 @@ mod tests {
     #[test]
     fn a_key_of_a_new_layout_is_not_a_binding() {
         let mut pool = Pool::new(&keyboard(&[]), &[]);
-        pool.update(&keyboard(&all(10, 15)), false);
+        pool.update(&keyboard(&all(10, 15)), false, &[]);
         // Keycode 10 is a key now, 11 stays bound, 9 is empty, and the others are empty as well.
         let mut other = keyboard(&[(10, 5), (11, 1100)]);
         other.insert(9, Vec::new());
-        pool.update(&other, true);
+        pool.update(&other, true, &[]);
         assert_eq!(pool.keycodes().collect::<Vec<_>>(), [9, 11, 12, 13, 14, 15, 16, 17]);
         assert_eq!(pool.bound, [11]);
         // A change to the same keyboard by another device changes nothing.
         let before = format!("{pool:?}");
-        pool.update(&other, true);
+        pool.update(&other, true, &[]);
         assert_eq!(format!("{pool:?}"), before);
+    }
+
+    #[test]
+    fn new_bindings_seen_at_once_are_as_old_as_the_last_press_of_their_keys() {
+        let mut pool = Pool::new(&keyboard(&[]), &[]);
+        // Programs used the keycodes in this order while this service got no time.
+        pool.update(&keyboard(&all(10, 18)), false, &[10, 11, 12, 13, 14, 15, 16, 17, 10, 11]);
+        assert_eq!(pool.excess(false), [12, 13, 14, 15]);
+        // Without a press, a new binding is the newest: its key is pressed next.
+        let mut pool = Pool::new(&keyboard(&[]), &[]);
+        pool.update(&keyboard(&all(10, 18)), false, &[11, 12, 13, 14, 15, 16, 17]);
+        assert_eq!(pool.bound, [11, 12, 13, 14, 15, 16, 17, 10]);
     }
 
     #[test]
@@ -157,10 +186,10 @@ mod tests {
         keys.extend([(16, Vec::new()), (17, Vec::new())]);
         let mut pool = Pool::new(&keys, &[]);
         keys.insert(16, vec![1]);
-        pool.update(&keys, false);
+        pool.update(&keys, false, &[]);
         assert!(pool.excess(false).is_empty());
         keys.insert(17, vec![2]);
-        pool.update(&keys, false);
+        pool.update(&keys, false, &[]);
         assert_eq!(pool.excess(false), [16]);
     }
 }

@@ -6,103 +6,93 @@
 //! like any other. Its working time ends with the last good answer: a unit that is never healthy reaches its limit,
 //! even if the checks take long to fail.
 
-use std::time::Duration;
+use crate::config::service::{Action, Health};
+use crate::supervise::status::{UnitHealth, UnitState};
 
-use crate::config::service::Action;
-use crate::supervise::{UnitHealth, UnitState};
+use super::messages::{Effect, Now, UnitId};
+use super::runtime::{AfterStop, Checks, Core, Phase, Stage, UnitRuntime};
 
-use super::checks::{Checks, Stage};
-use super::machine::Core;
-use super::messages::{Effect, Now, Transition};
-use super::unit_runtime::{AfterStop, State, UnitRuntime};
+impl Checks {
+    pub(super) fn new(health: &Health, now: Now) -> Self {
+        Self { stage: Stage::Due(now.saturating_add(health.period)), failures: 0, well_at: now }
+    }
+}
 
 impl UnitRuntime {
-    /// When its checks need action next.
-    pub(super) fn check_due(&self) -> Option<Now> {
-        match (&self.state, &self.spec.health) {
-            (State::Ready { checks: Some(checks), .. }, Some(health)) if self.leaving.is_none() => {
-                Some(match checks.stage {
-                    Stage::Due(at) => at,
-                    Stage::Running { began, .. } => began.saturating_add(health.timeout),
-                })
-            }
+    fn checks(&self) -> Option<(&Checks, &Health)> {
+        match self.phase()? {
+            Phase::Ready(checks) => checks.as_ref().zip(self.spec.health.as_ref()),
             _ => None,
         }
     }
 
-    pub(super) fn is_being_checked(&self) -> bool {
-        matches!(&self.state, State::Ready { checks: Some(Checks { stage: Stage::Running { .. }, .. }), .. })
+    /// When its checks need action next.
+    pub(super) fn check_due(&self) -> Option<Now> {
+        let (checks, health) = self.checks()?;
+        Some(match checks.stage {
+            Stage::Due(at) => at,
+            Stage::Running { began, .. } => began.saturating_add(health.timeout),
+        })
     }
 
     /// The result of its checks.
     pub(super) fn health(&self) -> Option<UnitHealth> {
-        match (&self.state, &self.spec.health) {
-            (State::Ready { checks: Some(checks), .. }, Some(health)) => {
-                let unhealthy = checks.failures >= health.threshold;
-                Some(if unhealthy { UnitHealth::Unhealthy } else { UnitHealth::Healthy })
-            }
-            _ => None,
+        if let Some(Phase::Draining { health, .. }) = self.phase() {
+            return *health;
         }
+        let (checks, health) = self.checks()?;
+        let unhealthy = checks.failures >= health.threshold;
+        Some(if unhealthy { UnitHealth::Unhealthy } else { UnitHealth::Healthy })
     }
 }
 
 impl Core {
-    /// Begins a check of `at`, or ends one that takes too long. Returns whether either was due.
-    pub(super) fn check(&mut self, at: usize) -> bool {
+    /// Begins the check that is due, or ends the one that takes too long.
+    pub(super) fn check(&mut self, at: UnitId) {
         let now = self.now;
-        let runtime = &mut self.runtimes[at];
-        if runtime.check_due().is_none_or(|due| due > now) {
-            return false;
-        }
-        let State::Ready { checks: Some(checks), .. } = &mut runtime.state else { return false };
+        let unit = &mut self.units[at];
+        let limit = unit.spec.health.as_ref().map(|health| health.timeout).unwrap_or_default();
+        let Some(Phase::Ready(Some(checks))) = unit.phase_mut() else { return };
         match checks.stage {
             Stage::Due(_) => {
                 self.checks += 1;
-                let number = self.checks;
-                checks.stage = Stage::Running { number, began: now };
-                self.effects.push(Effect::Check(at, number));
+                checks.stage = Stage::Running { number: self.checks, began: now };
+                self.effects.push(Effect::Check(at, self.checks));
             }
-            Stage::Running { began, .. } => {
-                let limit = runtime.spec.health.as_ref().map(|health| health.timeout).unwrap_or_default();
-                self.effects.push(Effect::Recall(at));
-                self.answered(at, began, Err(format!("no answer within {limit:?}")));
+            Stage::Running { number, .. } => {
+                self.cancel_check(at);
+                self.checked(at, number, Err(format!("no answer within {limit:?}")));
             }
         }
-        true
+    }
+
+    /// Ends the running check, if there is one.
+    pub(super) fn cancel_check(&mut self, at: UnitId) {
+        if let Some(Phase::Ready(Some(Checks { stage: Stage::Running { .. }, .. }))) = self.units[at].phase()
+        {
+            self.effects.push(Effect::CancelCheck(at));
+        }
     }
 
     /// A check ended with a result.
-    pub(super) fn checked(&mut self, at: usize, number: u64, result: Result<(), String>) {
-        let runtime = &self.runtimes[at];
-        if let State::Ready { checks: Some(checks), .. } = &runtime.state
-            && let Stage::Running { number: current, began } = checks.stage
-            && current == number
-            // A unit that is leaving is not checked any more.
-            && runtime.leaving.is_none()
-        {
-            self.answered(at, began, result);
-        }
-    }
-
-    fn answered(&mut self, at: usize, began: Now, result: Result<(), String>) {
+    pub(super) fn checked(&mut self, at: UnitId, number: u64, result: Result<(), String>) {
         let now = self.now;
-        let runtime = &mut self.runtimes[at];
-        let before = runtime.health();
-        let (State::Ready { since, checks: Some(checks) }, Some(health)) =
-            (&mut runtime.state, &runtime.spec.health)
-        else {
+        let unit = &mut self.units[at];
+        let (before, since) = (unit.health(), unit.since);
+        let Some(health) = unit.spec.health.clone() else { return };
+        let Some(Phase::Ready(Some(checks))) = unit.phase_mut() else { return };
+        let Stage::Running { number: current, began } = checks.stage else { return };
+        if current != number {
             return;
-        };
+        }
         let next = if result.is_ok() { health.period } else { health.retry };
         checks.stage = Stage::Due(began.saturating_add(next).max(now));
         let Err(why) = result else {
-            checks.failures = 0;
-            checks.well_at = now;
+            (checks.failures, checks.well_at) = (0, now);
             if before == Some(UnitHealth::Unhealthy) {
-                runtime.reason = String::new();
-                let (from, to) = (Some(UnitState::Ready), UnitState::Ready);
-                let reason = "healthy again".to_owned();
-                self.transitions.push(Transition { unit: at, from, to, reason, when: now });
+                unit.reason = String::new();
+                let pid = unit.run().and_then(|run| run.pid);
+                self.report(at, Some(UnitState::Ready), "healthy again".to_owned(), pid);
             }
             return;
         };
@@ -110,11 +100,11 @@ impl Core {
         if checks.failures < health.threshold {
             return;
         }
-        let worked: Duration = checks.well_at.saturating_sub(*since);
-        runtime.reason = format!("unhealthy: {}: {why}", health.probe);
+        let worked = checks.well_at.saturating_sub(since);
+        unit.reason = format!("unhealthy: {}: {why}", health.probe);
         if health.action == Action::Restart {
-            let why = runtime.reason.clone();
-            runtime.leaving = Some((AfterStop::Fail { why: why.clone(), lasted: Some(worked) }, why));
+            let reason = unit.reason.clone();
+            self.drain(at, AfterStop::Fail(Some(worked)), reason);
         }
     }
 }

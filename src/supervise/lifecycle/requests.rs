@@ -1,75 +1,75 @@
-//! Requests from users: start, stop, restart, and the stop of everything.
+//! Requests from outside: start, stop, restart, the stop of everything, and a new plan.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-use super::unit_runtime::{AfterStop, State};
-use super::{Core, Ending, STOP_BUDGET};
+use crate::config::service::Relations;
+use crate::plan::{Disposition, Unit};
+use crate::supervise::request::Replanned;
+use crate::supervise::status::UnitInfo;
+
+use super::messages::{Effect, Now, UnitId};
+use super::runtime::{AfterStop, Core, Dependencies, Phase, Run, Shutdown, State, UnitRuntime};
+use super::runtime::{is_runnable, is_script};
+
+/// How long the stop of all units together may take before they are killed. Docker kills after 10 s.
+pub(super) const STOP_BUDGET: Duration = Duration::from_millis(6500);
 
 impl Core {
-    /// Makes `units` wanted, and the units that they need.
-    pub(super) fn want(&mut self, units: &[usize]) {
-        let mut seen = vec![false; self.runtimes.len()];
+    /// Starts `units`, and the units that they need.
+    pub(super) fn request_start(&mut self, units: &[UnitId]) {
+        let mut seen = vec![false; self.units.len()];
         let mut left = units.to_vec();
         while let Some(at) = left.pop() {
             if std::mem::replace(&mut seen[at], true) || self.refusal(at).is_some() {
                 continue;
             }
-            let runtime = &mut self.runtimes[at];
-            runtime.wanted = true;
-            runtime.stopped_by = None;
-            runtime.off = false;
-            if let Some((then, _)) = &mut runtime.leaving {
-                *then = AfterStop::Restart;
+            let unit = &mut self.units[at];
+            (unit.stopped_by, unit.off) = (None, false);
+            unit.change_after_stop(AfterStop::Restart);
+            if matches!(unit.state, State::Backoff { .. } | State::Stopped | State::Failed { .. }) {
+                unit.backoff.forget();
+                self.enter(at, State::Waiting, String::new());
             }
-            match &mut runtime.state {
-                State::Stopping { then, .. } => *then = AfterStop::Restart,
-                State::Backoff { .. } | State::Stopped | State::Failed => {
-                    runtime.backoff.forget();
-                    self.enter(at, State::Waiting, String::new());
-                }
-                _ => {}
-            }
-            left.extend(self.runtimes[at].spec.needs.iter().filter(|need| !self.is_open(**need)));
+            left.extend(self.units[at].deps.needs.iter().filter(|need| !self.is_open(**need)));
         }
     }
 
-    /// Makes `at` unwanted, as requested by `by`.
-    pub(super) fn unwant(&mut self, at: usize, by: &str) {
+    /// Stops `at`, as requested by `by`.
+    pub(super) fn request_stop(&mut self, at: UnitId, by: &str) {
+        let unit = &mut self.units[at];
         // A stop of a unit that is stopped already is not recorded.
-        if self.runtimes[at].wanted {
-            self.runtimes[at].stopped_by = Some(by.to_owned());
+        if unit.wanted() {
+            unit.stopped_by = Some(by.to_owned());
         }
-        self.dismiss(at, &format!("{by} asked for it"));
+        self.stop(at, &format!("{by} asked for it"));
     }
 
     /// The units that a restart of `units` restarts: `units` and, by `restart-with`, others, each once. A unit that is
     /// not wanted or cannot run is left out.
-    pub fn together(&self, units: &[usize]) -> Vec<usize> {
-        let mut all: Vec<usize> = Vec::new();
-        let mut left: VecDeque<usize> = units.iter().copied().collect();
+    pub fn restart_together(&self, units: &[UnitId]) -> Vec<UnitId> {
+        let mut all: Vec<UnitId> = Vec::new();
+        let mut left: VecDeque<UnitId> = units.iter().copied().collect();
         while let Some(at) = left.pop_front() {
             if all.contains(&at) {
                 continue;
             }
             all.push(at);
-            let partner = self.runtimes[at].spec.restart_with;
-            left.extend(partner.filter(|at| self.runtimes[*at].wanted && self.refusal(*at).is_none()));
+            let partner = self.units[at].deps.restart_with;
+            left.extend(partner.filter(|at| self.units[*at].wanted() && self.refusal(*at).is_none()));
         }
         all
     }
 
     /// Restarts `units`, as requested by `by`.
-    pub(super) fn restart(&mut self, units: &[usize], by: &str) {
-        self.want(units);
+    pub(super) fn request_restart(&mut self, units: &[UnitId], by: &str) {
+        self.request_start(units);
         for &at in units {
-            if self.refusal(at).is_some() {
-                continue;
-            }
-            let runtime = &mut self.runtimes[at];
-            match runtime.state {
-                State::Stopping { .. } => {}
-                _ if runtime.alive => {
-                    runtime.leaving = Some((AfterStop::Restart, format!("{by} asked for a restart")));
+            match &self.units[at].state {
+                _ if self.refusal(at).is_some() => {}
+                State::Alive(Run { phase: Phase::Stopping { .. }, .. }) => {}
+                State::Alive(_) => {
+                    self.drain(at, AfterStop::Restart, format!("{by} asked for a restart"));
                 }
                 State::Done => self.enter(at, State::Waiting, String::new()),
                 _ => {}
@@ -78,35 +78,137 @@ impl Core {
     }
 
     /// Stops everything; the second time, kills everything.
-    pub(super) fn shutdown(&mut self) {
-        match self.ending {
-            None => self.end_all("the daemon is stopping"),
-            Some(Ending { killed: false, .. }) => self.kill_all(),
-            Some(_) => {}
+    pub(super) fn request_shutdown(&mut self) {
+        match self.shutdown {
+            Shutdown::NotRequested => self.stop_all("the daemon is stopping"),
+            Shutdown::Stopping(_) => self.kill_all(),
+            Shutdown::Killed(_) | Shutdown::Finished => {}
         }
     }
 
-    /// Begins the stop of everything.
-    pub(super) fn end_all(&mut self, reason: &str) {
-        for at in 0..self.runtimes.len() {
-            self.dismiss(at, reason);
+    pub(super) fn stop_all(&mut self, reason: &str) {
+        for at in self.ids() {
+            self.stop(at, reason);
         }
-        self.ending = Some(Ending { deadline: self.now + STOP_BUDGET, killed: false });
+        self.shutdown = Shutdown::Stopping(self.now + STOP_BUDGET);
     }
 
-    fn dismiss(&mut self, at: usize, reason: &str) {
-        let runtime = &mut self.runtimes[at];
-        runtime.wanted = false;
-        match &mut runtime.state {
-            State::Stopping { then, .. } => {
+    fn stop(&mut self, at: UnitId, reason: &str) {
+        match &mut self.units[at].state {
+            State::Failed { wanted } => *wanted = false,
+            State::Stopped | State::Skipped => {}
+            _ => self.end_for_good(at, State::Stopped, reason),
+        }
+    }
+
+    /// Ends `at`; without a process, it enters `state` at once.
+    fn end_for_good(&mut self, at: UnitId, state: State, reason: &str) {
+        let unit = &mut self.units[at];
+        match unit.phase_mut() {
+            None => self.enter(at, state, reason.to_owned()),
+            Some(Phase::Stopping { then, .. }) => {
                 *then = AfterStop::Stay;
-                reason.clone_into(&mut runtime.reason);
+                reason.clone_into(&mut unit.reason);
             }
-            _ if runtime.alive => runtime.leaving = Some((AfterStop::Stay, reason.to_owned())),
-            State::Waiting | State::Backoff { .. } | State::Done => {
-                self.enter(at, State::Stopped, reason.to_owned());
+            Some(_) => self.drain(at, AfterStop::Stay, reason.to_owned()),
+        }
+    }
+
+    /// Takes over a plan while units run: unchanged units are not touched. Every unit keeps its number; a unit whose
+    /// file was removed stays, as skipped. Returns what changed; nothing while everything is being stopped.
+    pub fn replan(&mut self, mut planned: Vec<Unit>, now: Now) -> (Replanned, Vec<Effect>) {
+        let mut told = Replanned::default();
+        if self.is_stopping() {
+            return (told, Vec::new());
+        }
+        self.now = self.now.max(now);
+        let mut changed = Vec::new();
+        for (at, runtime) in self.units.iter_mut().enumerate() {
+            let found = planned.iter().position(|unit| unit.name == runtime.spec.name);
+            let next = found.map_or_else(|| without_file(&runtime.spec), |found| planned.remove(found));
+            if next != runtime.spec {
+                let list = if found.is_some() { &mut told.changed } else { &mut told.removed };
+                list.push(next.name.clone());
+                runtime.info = UnitInfo::of(&next);
+                changed.push((UnitId(at), std::mem::replace(&mut runtime.spec, next)));
             }
+        }
+        told.added = planned.iter().map(|unit| unit.name.clone()).collect();
+        self.add(planned);
+        for (at, old) in changed {
+            match self.units[at].spec.disposition.clone() {
+                Disposition::Run if is_runnable(&old) => self.apply_changed(at, &old),
+                Disposition::Run => self.unskip(at),
+                Disposition::Skip(reason) => self.end_for_good(at, State::Skipped, &reason),
+                Disposition::Broken(reason) => {
+                    self.end_for_good(at, State::Failed { wanted: false }, &reason);
+                }
+            }
+        }
+        self.reconcile();
+        (told, std::mem::take(&mut self.effects))
+    }
+
+    /// Adds new units, and resolves the names of related units for all.
+    pub(super) fn add(&mut self, planned: Vec<Unit>) {
+        for unit in planned {
+            let runtime = UnitRuntime::new(unit, self.now);
+            let reason = runtime.reason.clone();
+            self.units.push(runtime);
+            self.report(UnitId(self.units.len() - 1), None, reason, None);
+        }
+        let names = self.units.iter().map(|unit| unit.spec.name.clone());
+        let ids: BTreeMap<String, UnitId> = names.zip(self.ids()).collect();
+        let resolve = |names: &[String]| -> Vec<UnitId> {
+            names.iter().filter_map(|name| ids.get(name).copied()).collect()
+        };
+        for UnitRuntime { spec: Unit { relations, .. }, deps, .. } in &mut self.units {
+            *deps = Dependencies {
+                needs: resolve(&relations.needs),
+                // A unit that restarts with another unit starts after it.
+                after: resolve(&[&relations.after[..], &relations.follows].concat()),
+                follows: resolve(&relations.follows),
+                restart_with: relations.restart_with.iter().find_map(|name| ids.get(name).copied()),
+            };
+        }
+    }
+
+    /// Makes a unit run by its new file.
+    fn apply_changed(&mut self, at: UnitId, old: &Unit) {
+        let runtime = &mut self.units[at];
+        runtime.backoff.forget();
+        // A script is not run a second time only because something around it changed.
+        let script = is_script(old) && is_script(&runtime.spec);
+        match &runtime.state {
+            State::Alive(_) | State::Done | State::Failed { .. } if script => {}
+            State::Failed { wanted } => {
+                let wanted = *wanted || runtime.spec.autostart;
+                self.enter(at, if wanted { State::Waiting } else { State::Stopped }, String::new());
+            }
+            State::Alive(_) if runtime.after_stop().is_none() => {
+                self.drain(at, AfterStop::Restart, "its configuration changed".to_owned());
+            }
+            State::Backoff { .. } | State::Done => self.enter(at, State::Waiting, String::new()),
             _ => {}
         }
     }
+
+    /// Allows a unit that could not run before; it may still be stopping.
+    fn unskip(&mut self, at: UnitId) {
+        let runtime = &mut self.units[at];
+        let (first, reason) = State::first(&runtime.spec);
+        runtime.off = first == State::Stopped;
+        runtime.backoff.forget();
+        let then = if runtime.off { AfterStop::Stay } else { AfterStop::Restart };
+        if !runtime.change_after_stop(then) {
+            self.enter(at, first, reason);
+        }
+    }
+}
+
+/// The unit when its file was removed.
+fn without_file(unit: &Unit) -> Unit {
+    let disposition = Disposition::Skip("its file was removed".to_owned());
+    let relations = Relations { clears: unit.relations.clears.clone(), ..Relations::default() };
+    Unit { disposition, relations, main: false, ..unit.clone() }
 }

@@ -10,8 +10,12 @@ mod stops;
 mod storm;
 mod together;
 
+use std::time::Duration;
+
+use super::runtime::UnitRuntime;
 use super::*;
 use crate::config::service::{Ready, Relations, Restart, RestartPolicy, StopPolicy};
+use crate::plan::Disposition;
 use crate::supervise::{UnitHealth, UnitState};
 use crate::sys::launch::Orders;
 use crate::sys::reaper::Exit;
@@ -20,7 +24,7 @@ use listening::socket;
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 /// A service of that name, which is restarted when it ends.
-fn unit(name: &str) -> Unit {
+pub(in crate::supervise) fn unit(name: &str) -> Unit {
     Unit {
         name: name.to_owned(),
         ready: Ready::Notify,
@@ -71,7 +75,7 @@ impl Stage {
     /// The units, before any event; the second value contains the first effects.
     fn new(units: &[Unit]) -> (Self, Vec<String>) {
         let names = units.iter().map(|unit| unit.name.clone()).collect();
-        let mut stage = Self { core: Core::new(units, 7), names, now: Now::ZERO, next_pid: 100 };
+        let mut stage = Self { core: Core::new(units.to_vec(), 7, 0), names, now: Now::ZERO, next_pid: 100 };
         let first = stage.event(Event::Tick);
         (stage, first)
     }
@@ -88,8 +92,8 @@ impl Stage {
         stage
     }
 
-    fn at(&self, name: &str) -> usize {
-        self.names.iter().position(|known| known == name).expect("the name of a unit")
+    fn at(&self, name: &str) -> UnitId {
+        UnitId(self.names.iter().position(|known| known == name).expect("the name of a unit"))
     }
 
     fn event(&mut self, event: Event) -> Vec<String> {
@@ -100,14 +104,14 @@ impl Stage {
     }
 
     fn text(&self, effects: &[Effect]) -> Vec<String> {
-        let name = |at: usize| self.names[at].as_str();
+        let name = |at: UnitId| self.names[at].as_str();
         let text = |effect: &Effect| match *effect {
             Effect::Spawn(at) => format!("spawn {}", name(at)),
-            Effect::Ask(at) => format!("ask {}", name(at)),
+            Effect::RunStopCommand(at) => format!("stop-command {}", name(at)),
             Effect::Signal(at) => format!("signal {}", name(at)),
             Effect::Kill(at) => format!("kill {}", name(at)),
             Effect::Check(at, number) => format!("check {} {number}", name(at)),
-            Effect::Recall(at) => format!("recall {}", name(at)),
+            Effect::CancelCheck(at) => format!("cancel-check {}", name(at)),
             Effect::Finished => "finished".to_owned(),
         };
         effects.iter().map(text).collect()
@@ -153,8 +157,8 @@ impl Stage {
         self.event(Event::Tick)
     }
 
-    fn status(&self, name: &str) -> Status {
-        self.core.status().nth(self.at(name)).unwrap()
+    fn status(&self, name: &str) -> UnitStatus {
+        self.core.status().find(|status| status.name == name).unwrap()
     }
 
     fn state(&self, name: &str) -> &'static str {

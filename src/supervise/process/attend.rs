@@ -1,26 +1,38 @@
 //! Follows one run: reports of the child, readiness, requests to clear, and the end.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::OptionFuture;
+use futures_util::future::{OptionFuture, join_all};
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rustix::net::RecvFlags;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
-use super::ending::Ending;
-use super::reports::Reports;
 use super::start::{Started, no_start};
-use crate::supervise::guards::Clear;
-use crate::supervise::lifecycle::{Event, Outcome};
+use crate::supervise::guards::{Clear, Guards};
+use crate::supervise::lifecycle::{Event, Outcome, UnitId};
 use crate::supervise::ready::{Reporter, Watch};
 use crate::sys::guard::GuardCommand;
 use crate::sys::launch::{self, Report};
-use crate::sys::reaper::{Exit, Role};
+use crate::sys::process::{descendants, group_is_gone, signal_rest};
+use crate::sys::reaper::{Exit, Reaper, Role};
+
+/// How long the rest of a unit's process group may take to end after its main process.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// How long the kernel may take to remove killed processes.
+const KILLED: Duration = Duration::from_millis(500);
 
 /// Follows one run until its end.
 pub(super) async fn attend(
-    at: usize,
+    at: UnitId,
     role: Role,
     started: Started,
     watch: Watch,
@@ -152,4 +164,95 @@ impl Run {
             (None, _, None) => Outcome::NotStarted("its exit was lost".to_owned()),
         }
     }
+}
+
+/// The data that a run needs at its end.
+pub(super) struct Ending {
+    pub(super) unit: String,
+    pub(super) collected: Arc<AtomicBool>,
+    pub(super) finishing: Arc<AtomicBool>,
+    pub(super) reaper: Reaper,
+    /// Requests of other units to the guard.
+    pub(super) requests: mpsc::UnboundedReceiver<Clear>,
+    pub(super) guards: Guards,
+    pub(super) clears: Vec<Guards>,
+}
+
+impl Ending {
+    /// Ends the rest of the process group of `leader`, which has ended. The rest would disturb the next run.
+    async fn clear(&self, leader: i32) {
+        if group_is_gone(leader) {
+            return;
+        }
+        // Also to processes that got the signal before: a signal that arrives while a shell starts its child can be
+        // lost.
+        signal_rest(leader, Signal::SIGTERM);
+        let gone = || self.reaper.until(|| group_is_gone(leader));
+        if tokio::time::timeout(GRACE, gone()).await.is_err() {
+            signal_rest(leader, Signal::SIGKILL);
+            // A process that cannot be killed is not waited for any longer.
+            let _ = tokio::time::timeout(KILLED, gone()).await;
+        }
+    }
+
+    /// Ends the processes that other units started for this unit and, if it ends for good, those that its earlier runs
+    /// left.
+    async fn clear_around(&mut self) {
+        // No request is accepted any more.
+        self.requests.close();
+        let spare = !self.finishing.load(Ordering::Relaxed);
+        join_all(self.clears.iter().map(|guards| guards.clear(spare))).await;
+        if self.finishing.load(Ordering::Relaxed) {
+            self.guards.end_jobs();
+            self.guards.jobs_ended().await;
+        }
+    }
+
+    /// Kills `main` and its descendants: its guard was killed, and the next run must not start beside them.
+    async fn clear_unguarded(&self, main: i32) {
+        for pid in descendants(main).into_iter().chain([main]) {
+            // It may have ended in the meantime.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let gone = self.reaper.until(|| kill(Pid::from_raw(main), None) == Err(Errno::ESRCH));
+        let _ = tokio::time::timeout(KILLED, gone).await;
+    }
+}
+
+/// Reads the reports of the child one by one.
+struct Reports {
+    socket: UnixStream,
+    buffer: Vec<u8>,
+}
+
+impl Reports {
+    /// The next report; `None` if the other end was closed.
+    async fn next(&mut self) -> Option<Report> {
+        loop {
+            match launch::unframe(&mut self.buffer) {
+                Ok(Some(report)) => return Some(report),
+                Ok(None) => {}
+                Err(_) => return None,
+            }
+            match self.socket.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// All reports that have arrived already.
+    fn rest(self) -> Vec<Report> {
+        there(&self.socket, self.buffer)
+    }
+}
+
+/// All reports that have been read from `socket`, or can be read at once.
+pub(super) fn there(socket: &UnixStream, mut buffer: Vec<u8>) -> Vec<Report> {
+    let mut bytes = [0; 4096];
+    // Reads directly: the runtime may not know yet that the socket is readable.
+    while let Ok((n @ 1.., _)) = rustix::net::recv(socket, &mut bytes, RecvFlags::DONTWAIT) {
+        buffer.extend_from_slice(&bytes[..n]);
+    }
+    std::iter::from_fn(|| launch::unframe(&mut buffer).ok().flatten()).collect()
 }

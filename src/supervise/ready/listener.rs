@@ -73,11 +73,9 @@ impl Listener {
                 ready = true;
                 tried = None;
                 reporter.ready();
-            } else if !ready && message != Message::default() {
+            } else if !ready && (message.status.is_some() || message.errno.is_some()) {
                 tried = Some(format!("no READY=1 came{}", last_words(&message)));
             }
-            // `STOPPING` and `RELOADING` change nothing: the unit's exit and its next `READY` do. `MAINPID` changes
-            // nothing either: the daemon stops and waits for the process that it started.
             status = message.status.or(status);
         }
     }
@@ -142,7 +140,7 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
-    use crate::supervise::lifecycle::Event;
+    use crate::supervise::lifecycle::{Event, UnitId};
 
     struct Scene {
         socket: std::os::unix::net::UnixDatagram,
@@ -159,7 +157,9 @@ mod tests {
             let listener = Listener::bind(&path).unwrap();
             let (sender, events) = unbounded_channel();
             let listening =
-                tokio::spawn(async move { listener.listen(main, &mut Reporter::new(3, sender)).await });
+                tokio::spawn(
+                    async move { listener.listen(main, &mut Reporter::new(UnitId(3), sender)).await },
+                );
             let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
             Self { socket, path, events, listening, _dir: dir }
         }
@@ -177,7 +177,7 @@ mod tests {
     async fn a_notification_counts_only_from_the_units_own_session() {
         // Process 1 is in another session than this test.
         let mut scene = Scene::of(1);
-        assert_eq!(scene.next().await, Event::ProbeFailed(3, "no READY=1 came".into()));
+        assert_eq!(scene.next().await, Event::ProbeFailed(UnitId(3), "no READY=1 came".into()));
         scene.socket.send_to(b"READY=1", &scene.path).unwrap();
         let more = tokio::time::timeout(Duration::from_millis(300), scene.events.recv()).await;
         assert!(more.is_err(), "{more:?}");
@@ -192,7 +192,7 @@ mod tests {
             scene.socket.send_to(format!("STATUS={n}").as_bytes(), &scene.path).unwrap();
             tokio::task::yield_now().await;
         }
-        let last = Event::StatusText(3, "1999".into());
+        let last = Event::StatusText(UnitId(3), "1999".into());
         let mut heard = 0;
         while scene.next().await != last {
             heard += 1;
@@ -207,17 +207,17 @@ mod tests {
         scene.next().await;
         let sent = |text: &str| scene.socket.send_to(text.as_bytes(), &scene.path).unwrap();
         sent("STATUS=nearly");
-        let tried = Event::ProbeFailed(3, "no READY=1 came; it said \"nearly\"".into());
+        let tried = Event::ProbeFailed(UnitId(3), "no READY=1 came; it said \"nearly\"".into());
         while scene.next().await != tried {}
         let sent = |text: &str| scene.socket.send_to(text.as_bytes(), &scene.path).unwrap();
         sent("STOPPING=1\nRELOADING=1\nMAINPID=1\nERRNO=5");
         sent("STATUS=there\nREADY=1\n");
         sent("READY=1");
         let mut all = Vec::new();
-        while all.last() != Some(&Event::StatusText(3, "there".into())) {
+        while all.last() != Some(&Event::StatusText(UnitId(3), "there".into())) {
             all.push(scene.next().await);
         }
-        assert_eq!(all.iter().filter(|event| **event == Event::Ready(3)).count(), 1, "{all:?}");
+        assert_eq!(all.iter().filter(|event| **event == Event::Ready(UnitId(3))).count(), 1, "{all:?}");
         scene.listening.abort();
         assert!((&mut scene.listening).await.is_err());
         assert!(!scene.path.exists());
@@ -239,7 +239,7 @@ mod tests {
         send(b"FDSTORE=1", &[writer.as_raw_fd(); 253]);
         drop(writer);
         scene.socket.send_to(b"READY=1", &scene.path).unwrap();
-        assert_eq!(scene.next().await, Event::Ready(3));
+        assert_eq!(scene.next().await, Event::Ready(UnitId(3)));
         let mut reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into()).unwrap();
         let mut bytes = [0];
         let closed = tokio::io::AsyncReadExt::read(&mut reader, &mut bytes);

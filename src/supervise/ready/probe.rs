@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::config::service::Probe;
 use crate::steps;
-use crate::sys::errno::describe;
+use crate::sys::errno::{chain, describe};
 use crate::sys::process::signal_group;
 use crate::sys::reaper::Exit;
 use crate::sys::subcommands;
@@ -84,23 +84,6 @@ pub(super) async fn exec(started: io::Result<HelperProcess>) -> Result<(), Strin
         Ok(exit) => Err(exit.to_string()),
         Err(_) => Err("its exit was lost".to_owned()),
     }
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut told = match error.downcast_ref::<io::Error>() {
-        Some(error) => describe(error),
-        None => error.to_string(),
-    };
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !told.contains(&more) {
-            told = format!("{told}: {more}");
-        }
-        cause = error.source();
-    }
-    told
 }
 
 async fn request(url: &str) -> Result<StatusCode, Box<dyn Error + Send + Sync>> {

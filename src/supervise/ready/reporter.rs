@@ -2,18 +2,18 @@
 
 use tokio::sync::mpsc;
 
-use crate::supervise::lifecycle::Event;
+use crate::supervise::lifecycle::{Event, UnitId};
 
 /// Sends what is learned about one run of one unit to the supervisor.
 pub(in crate::supervise) struct Reporter {
-    at: usize,
+    at: UnitId,
     events: mpsc::UnboundedSender<Event>,
     /// The last reported attempt: repetitions are not reported.
     tried: String,
 }
 
 impl Reporter {
-    pub(in crate::supervise) fn new(at: usize, events: mpsc::UnboundedSender<Event>) -> Self {
+    pub(in crate::supervise) fn new(at: UnitId, events: mpsc::UnboundedSender<Event>) -> Self {
         Self { at, events, tried: String::new() }
     }
 

@@ -21,7 +21,7 @@ impl Stage {
     }
 
     fn reasons(&mut self) -> Vec<String> {
-        self.core.transitions().into_iter().map(|transition| transition.reason).collect()
+        self.core.changes().into_iter().map(|change| change.reason).collect()
     }
 }
 
@@ -96,12 +96,12 @@ fn an_unhealthy_unit_is_restarted_after_its_dependents_have_stopped() {
 fn no_answer_in_time_is_a_failure_and_an_answer_after_that_is_none() {
     let mut stage = Stage::up(&[checked("a", Action::Tell)]);
     assert_eq!(stage.due(), ["check a 1"]);
-    assert_eq!(stage.due(), ["recall a"]);
+    assert_eq!(stage.due(), ["cancel-check a"]);
     assert_eq!(stage.answer("a", 1, Ok(())), NOTHING);
     assert_eq!(stage.due(), ["check a 2"]);
     // A late answer to the first check.
     assert_eq!(stage.answer("a", 1, Ok(())), NOTHING);
-    assert_eq!(stage.due(), ["recall a"]);
+    assert_eq!(stage.due(), ["cancel-check a"]);
     assert_eq!(stage.status("a").reason, "unhealthy: port: no answer within 1s");
 }
 
@@ -109,10 +109,10 @@ fn no_answer_in_time_is_a_failure_and_an_answer_after_that_is_none() {
 fn a_check_ends_when_the_unit_does_not_stay_ready() {
     let mut stage = Stage::up(&[checked("a", Action::Restart)]);
     assert_eq!(stage.due(), ["check a 1"]);
-    assert_eq!(stage.gone("a", 1), ["recall a", "spawn a"]);
+    assert_eq!(stage.gone("a", 1), ["cancel-check a", "spawn a"]);
     stage.ready("a");
     assert_eq!(stage.due(), ["check a 2"]);
-    assert_eq!(stage.stop("a"), ["recall a", "signal a"]);
+    assert_eq!(stage.stop("a"), ["cancel-check a", "signal a"]);
     assert_eq!(stage.answer("a", 2, Err("no")), NOTHING);
     stage.gone("a", 0);
     assert_eq!(stage.core.deadline(), None);
@@ -124,7 +124,7 @@ fn a_check_that_took_its_whole_period_is_followed_by_the_next() {
     quick.health.as_mut().unwrap().timeout = MS(10_000);
     let mut stage = Stage::up(&[quick]);
     stage.due();
-    assert_eq!(stage.due(), ["recall a", "check a 2"]);
+    assert_eq!(stage.due(), ["cancel-check a", "check a 2"]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn not_ready_in_time_names_the_last_attempt() {
     let slow = Unit { start_timeout: Some(MS(2000)), restart: limit(2), ..unit("slow") };
     let (mut stage, _) = Stage::new(&[slow]);
     for why in ["port 80: refused", "port 80: status 503"] {
-        stage.event(Event::ProbeFailed(0, why.into()));
+        stage.event(Event::ProbeFailed(UnitId(0), why.into()));
     }
     assert_eq!(stage.due(), ["signal slow"]);
     assert_eq!(stage.status("slow").reason, "it was not ready within 2s: port 80: status 503");
@@ -40,13 +40,13 @@ fn not_ready_in_time_names_the_last_attempt() {
 #[test]
 fn the_status_text_of_a_unit_ends_with_it() {
     let (mut stage, _) = Stage::new(&[unit("a")]);
-    stage.event(Event::StatusText(0, "half way".into()));
+    stage.event(Event::StatusText(UnitId(0), "half way".into()));
     assert_eq!(stage.status("a").status_text, "half way");
     stage.ready("a");
     assert_eq!(stage.status("a").status_text, "half way");
     stage.stop("a");
     stage.gone("a", 0);
-    stage.event(Event::StatusText(0, "too late".into()));
+    stage.event(Event::StatusText(UnitId(0), "too late".into()));
     assert_eq!(stage.status("a").status_text, "");
 }
 

@@ -3,13 +3,15 @@
 use super::*;
 
 fn replan(stage: &mut Stage, units: &[Unit], changed: &[bool]) -> Vec<String> {
-    let effects = stage.core.replan(units, changed, stage.now);
+    let (told, effects) = stage.core.replan(units.to_vec(), stage.now);
+    let differ = units.iter().zip(changed).filter(|(_, changed)| **changed).map(|(unit, _)| &unit.name);
+    assert!(told.changed.iter().eq(differ), "{told:?}");
     stage.names = units.iter().map(|unit| unit.name.clone()).collect();
     stage.text(&effects)
 }
 
 fn state(stage: &Stage, name: &str) -> UnitState {
-    stage.core.status().nth(stage.at(name)).unwrap().state
+    stage.status(name).state
 }
 
 #[test]

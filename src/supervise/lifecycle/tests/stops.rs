@@ -5,21 +5,21 @@ use super::*;
 #[test]
 fn an_end_for_good_differs_from_a_restart() {
     let mut stage = Stage::up(&[unit("x"), needing("kde", &["x"])]);
-    let both = |stage: &Stage| [0, 1].map(|at| stage.core.end_for_good(at));
-    assert_eq!(stage.event(Event::Restart(vec![1], "ada".to_owned())), ["signal kde"]);
-    assert_eq!(both(&stage), [None, None]);
+    let both = |stage: &Stage| [0, 1].map(|at| stage.core.ends_for_good(UnitId(at)));
+    assert_eq!(stage.restart("kde"), ["signal kde"]);
+    assert_eq!(both(&stage), [false, false]);
     // The user changes the restart into a stop.
     assert_eq!(stage.stop("kde"), NOTHING);
-    assert_eq!(both(&stage), [None, Some(Stop::Begun)]);
+    assert_eq!(both(&stage), [false, true]);
     assert_eq!(stage.gone("kde", 0), NOTHING);
-    assert_eq!(both(&stage), [None, Some(Stop::Over)]);
+    assert_eq!(both(&stage), [false, true]);
     assert_eq!(stage.start("kde"), ["spawn kde"]);
     stage.ready("kde");
     // A unit that waits for its need is restarted with it; the need itself has not begun to end.
     assert_eq!(stage.stop("x"), ["signal kde"]);
-    assert_eq!(both(&stage), [None, None]);
+    assert_eq!(both(&stage), [false, false]);
     assert_eq!(stage.gone("kde", 0), ["signal x"]);
-    assert_eq!(both(&stage), [Some(Stop::Begun), None]);
+    assert_eq!(both(&stage), [true, false]);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn units_that_cannot_run_are_refused() {
     let (mut stage, first) = Stage::new(&[broken, skipped]);
     assert_eq!(first, NOTHING);
     assert_eq!((stage.state("b"), stage.state("s")), ("failed", "skipped"));
-    assert_eq!(stage.core.refusal(0), Some("its file is wrong"));
+    assert_eq!(stage.core.refusal(UnitId(0)), Some("its file is wrong"));
     for name in ["b", "s"] {
         assert_eq!(stage.start(name), NOTHING);
         assert_eq!(stage.restart(name), NOTHING);
@@ -173,7 +173,7 @@ fn a_shutdown_ends_within_its_budget_even_if_units_do_not() {
     assert_eq!(stage.due(), ["kill slower", "signal slow"]);
     assert_eq!(stage.due(), ["kill slow", "kill slower"]);
     assert!(stage.due().contains(&"finished".to_owned()));
-    assert!(stage.now <= STOP_BUDGET + ending::KILL_BUDGET);
+    assert!(stage.now <= requests::STOP_BUDGET + transitions::KILL_BUDGET);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_unit_that_cannot_be_killed_is_reported_and_does_not_block_others() {
 fn a_program_that_could_not_be_started_says_why() {
     let (mut stage, _) = Stage::new(&[Unit { restart: limit(1), ..unit("a") }]);
     let why = "exec /opt/a: Permission denied".to_owned();
-    stage.event(Event::Exited(0, Outcome::NotStarted(why.clone())));
+    stage.event(Event::Exited(UnitId(0), Outcome::NotStarted(why.clone())));
     assert_eq!(stage.status("a").reason, why);
     assert_eq!(stage.state("a"), "failed");
 }
@@ -203,7 +203,9 @@ fn events_of_a_run_that_is_over_change_nothing() {
     let mut stage = Stage::up(&[unit("x")]);
     stage.stop("x");
     stage.gone("x", 0);
-    for event in [Event::Ready(0), Event::Launched(0, 5), Event::Asked(0, false)] {
+    for event in
+        [Event::Ready(UnitId(0)), Event::Launched(UnitId(0), 5), Event::StopCommandEnded(UnitId(0), false)]
+    {
         assert_eq!(stage.event(event), NOTHING);
     }
     assert_eq!(stage.gone("x", 1), NOTHING);

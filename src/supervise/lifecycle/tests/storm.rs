@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::config::service::{Action, Health, Probe};
+use crate::supervise::lifecycle::runtime::Stage;
 
 /// Seeds that found mistakes once.
 const KEPT: [u64; 4] = [
@@ -53,7 +54,7 @@ struct World {
     core: Core,
     now: Now,
     /// The coming events with their times. The number distinguishes events of the same time.
-    coming: BTreeMap<(Now, u64), (usize, u64, Event)>,
+    coming: BTreeMap<(Now, u64), (UnitId, u64, Event)>,
     count: u64,
     /// The run of each unit that is alive.
     alive: Vec<Option<u64>>,
@@ -75,7 +76,7 @@ impl World {
         let mut random = Random(seed);
         let count = 1 + random.index(9);
         let units: Vec<Unit> = (0..count).map(|at| some_unit(at, &mut random)).collect();
-        let core = Core::new(&units, random.next());
+        let core = Core::new(units.clone(), random.next(), 0);
         Self {
             seed,
             units,
@@ -95,14 +96,14 @@ impl World {
         }
     }
 
-    fn later(&mut self, longest: u64, at: usize, event: Event) {
+    fn later(&mut self, longest: u64, at: UnitId, event: Event) {
         let due = self.now + MS(self.random.below(longest + 1));
         self.count += 1;
         self.coming.insert((due, self.count), (at, self.runs, event));
     }
 
     /// The end of the current run; its later events are dropped.
-    fn ends(&mut self, longest: u64, at: usize) {
+    fn ends(&mut self, longest: u64, at: UnitId) {
         let run = self.alive[at];
         let outcome = match self.random.below(8) {
             0..=3 => Outcome::Ended(Exit::Code(0)),
@@ -121,11 +122,13 @@ impl World {
         let seed = self.seed;
         match *effect {
             Effect::Spawn(at) => {
-                assert_eq!(self.alive[at], None, "seed {seed}: a second process of {at}");
+                assert_eq!(self.alive[at], None, "seed {seed}: a second process of {at:?}");
                 assert_eq!(self.shutdown, None, "seed {seed}: a start during the end");
-                let users = self.core.runtimes.iter().filter(|runtime| runtime.alive && !runtime.is_stuck());
-                let users = users.filter(|runtime| runtime.spec.needs.contains(&at)).count();
-                assert_eq!(users, 0, "seed {seed}: {at} starts under what needs it");
+                assert_eq!(
+                    self.core.users(at).next(),
+                    None,
+                    "seed {seed}: {at:?} starts under what needs it"
+                );
                 self.runs += 1;
                 self.alive[at] = Some(self.runs);
                 self.stops[at] = None;
@@ -134,7 +137,7 @@ impl World {
                     self.later(300, at, Event::ProbeFailed(at, "no listener".to_owned()));
                     self.later(3000, at, Event::StatusText(at, "nearly".to_owned()));
                 }
-                let oneshot = self.core.runtimes[at].spec.oneshot;
+                let oneshot = self.core.unit(at).oneshot;
                 if self.calm || !self.random.once_in(6) {
                     self.later(20, at, Event::Launched(at, 1000));
                     self.later(if self.calm { 100 } else { 400 }, at, Event::Ready(at));
@@ -147,17 +150,17 @@ impl World {
                     self.ends(longest, at);
                 }
             }
-            Effect::Ask(at) => {
-                assert!(self.alive[at].is_some(), "seed {seed}: {at} is asked and not alive");
-                self.stops[at] = Some((self.now, self.core.runtimes[at].spec.stop.timeout));
+            Effect::RunStopCommand(at) => {
+                assert!(self.alive[at].is_some(), "seed {seed}: {at:?} is asked and not alive");
+                self.stops[at] = Some((self.now, self.core.unit(at).stop.timeout));
                 let well = self.calm || self.random.once_in(2);
-                self.later(2000, at, Event::Asked(at, well));
+                self.later(2000, at, Event::StopCommandEnded(at, well));
                 if well {
                     self.ends(6000, at);
                 }
             }
             Effect::Signal(at) => {
-                self.stops[at].get_or_insert((self.now, self.core.runtimes[at].spec.stop.timeout));
+                self.stops[at].get_or_insert((self.now, self.core.unit(at).stop.timeout));
                 if self.alive[at].is_some() && (self.calm || !self.random.once_in(4)) {
                     self.ends(if self.calm { 100 } else { 8000 }, at);
                 }
@@ -165,7 +168,7 @@ impl World {
             Effect::Kill(at) => {
                 if let Some((began, limit)) = self.stops[at].take() {
                     let took = self.now.saturating_sub(began);
-                    assert!(took <= limit, "seed {seed}: {at} is killed after {took:?}");
+                    assert!(took <= limit, "seed {seed}: {at:?} is killed after {took:?}");
                 }
                 if self.alive[at].is_some() {
                     let stuck = !self.calm && self.random.once_in(10);
@@ -173,8 +176,8 @@ impl World {
                 }
             }
             Effect::Check(at, number) => {
-                assert_eq!(self.checking[at], None, "seed {seed}: a second check of {at}");
-                assert!(self.alive[at].is_some(), "seed {seed}: a check of {at}, which is not alive");
+                assert_eq!(self.checking[at], None, "seed {seed}: a second check of {at:?}");
+                assert!(self.alive[at].is_some(), "seed {seed}: a check of {at:?}, which is not alive");
                 self.checking[at] = Some(number);
                 let result = match self.random.below(20) {
                     _ if self.calm => Ok(()),
@@ -189,12 +192,15 @@ impl World {
                 let event = Event::Checked(at, number, result);
                 self.coming.insert((due, self.count), (at, self.alive[at].unwrap_or(0), event));
             }
-            Effect::Recall(at) => self.checking[at] = None,
+            Effect::CancelCheck(at) => self.checking[at] = None,
             Effect::Finished => {
                 assert!(!self.finished, "seed {seed}: the end comes twice");
                 let began = self.shutdown.expect("an end that was asked for");
                 let took = self.now.saturating_sub(began);
-                assert!(took <= STOP_BUDGET + ending::KILL_BUDGET, "seed {seed}: the end took {took:?}");
+                assert!(
+                    took <= requests::STOP_BUDGET + transitions::KILL_BUDGET,
+                    "seed {seed}: the end took {took:?}"
+                );
                 self.finished = true;
             }
         }
@@ -222,24 +228,15 @@ impl World {
         let seed = self.seed;
         let deadline = self.core.deadline();
         assert!(deadline.is_none_or(|d| d > self.now), "seed {seed}: {deadline:?} at {:?}", self.now);
-        for (at, runtime) in self.core.runtimes.iter().enumerate() {
-            assert_eq!(runtime.alive, self.alive[at].is_some(), "seed {seed}: {at} is {runtime:?}");
-            let running = matches!(runtime.state, State::Starting { .. } | State::Ready { .. });
-            assert!(!running || runtime.alive, "seed {seed}: {runtime:?}");
-            let ended = matches!(
-                runtime.state,
-                State::Waiting | State::Backoff { .. } | State::Stopped | State::Done | State::Failed
-            );
-            assert!(!ended || !runtime.alive, "seed {seed}: {runtime:?}");
-            assert!(runtime.leaving.is_none() || runtime.alive, "seed {seed}: {runtime:?}");
-            assert!(runtime.status_text.is_empty() || runtime.alive, "seed {seed}: {runtime:?}");
-            let checked = self.checking[at].is_none() || runtime.is_being_checked();
-            assert!(checked, "seed {seed}: {at} is checked as {runtime:?}");
-            let satisfied = runtime.spec.needs.iter().all(|need| self.core.is_open(*need));
-            if running && runtime.leaving.is_none() {
+        for (at, runtime) in self.core.ids().zip(&self.core.units) {
+            assert_eq!(runtime.is_alive(), self.alive[at].is_some(), "seed {seed}: {at:?} is {runtime:?}");
+            let checks = matches!(runtime.phase(), Some(Phase::Ready(Some(checks))) if matches!(checks.stage, Stage::Running { .. }));
+            assert!(self.checking[at].is_none() || checks, "seed {seed}: {at:?} is checked as {runtime:?}");
+            let satisfied = runtime.deps.needs.iter().all(|need| self.core.is_open(*need));
+            if matches!(runtime.phase(), Some(Phase::Starting { .. } | Phase::Ready(_))) {
                 assert!(satisfied, "seed {seed}: {runtime:?} runs without what it needs");
             }
-            if runtime.state == State::Waiting && runtime.wanted && self.shutdown.is_none() {
+            if runtime.state == State::Waiting && self.shutdown.is_none() {
                 assert!(!self.core.waits_for(at).is_empty(), "seed {seed}: {runtime:?} waits for nothing");
             }
         }
@@ -256,7 +253,7 @@ impl World {
                 let current = self.alive[at] == Some(run);
                 match event {
                     // A stop command may outlive its unit.
-                    Event::Asked(..) => self.handle(event),
+                    Event::StopCommandEnded(..) => self.handle(event),
                     _ if !current => {}
                     Event::Exited(..) => {
                         self.alive[at] = None;
@@ -276,13 +273,14 @@ impl World {
     }
 
     fn request(&mut self) {
-        let units: Vec<usize> =
-            (0..=self.random.index(2)).map(|_| self.random.index(self.alive.len())).collect();
+        let count = self.alive.len();
+        let units: Vec<UnitId> =
+            (0..=self.random.index(2)).map(|_| UnitId(self.random.index(count))).collect();
         let event = match self.random.below(3) {
             0 => Event::Start(units),
             1 => Event::Stop(units, "ada".to_owned()),
             _ if self.random.once_in(2) => Event::Restart(units, "ada".to_owned()),
-            _ => Event::Restart(self.core.together(&units), "ada".to_owned()),
+            _ => Event::Restart(self.core.restart_together(&units), "ada".to_owned()),
         };
         // Requests come at any time, not only together with other events.
         let next =
@@ -295,7 +293,7 @@ impl World {
 
     /// Some files are changed, added or removed.
     fn replan(&mut self) {
-        let mut changed: Vec<bool> = self.units.iter().map(|_| self.random.once_in(3)).collect();
+        let changed: Vec<bool> = self.units.iter().map(|_| self.random.once_in(3)).collect();
         for at in (0..self.units.len()).filter(|at| changed[*at]) {
             self.units[at] = some_unit(at, &mut self.random);
         }
@@ -305,9 +303,8 @@ impl World {
             self.checking.push(None);
             self.well.push(false);
             self.stops.push(None);
-            changed.push(true);
         }
-        let effects = self.core.replan(&self.units, &changed, self.now);
+        let (_, effects) = self.core.replan(self.units.clone(), self.now);
         for effect in effects {
             self.carry_out(&effect);
         }
@@ -356,20 +353,19 @@ impl World {
             steps += 1;
             assert!(steps < 20_000, "seed {}: no rest: {:#?}", self.seed, self.core);
         }
-        for runtime in &self.core.runtimes {
-            let needs = || runtime.spec.needs.iter().all(|need| self.core.is_open(*need));
+        for runtime in &self.core.units {
+            let needs = || runtime.deps.needs.iter().all(|need| self.core.is_open(*need));
             // A unit without a start timeout that was started before the calm may start forever.
-            let endless = |runtime: &UnitRuntime| match &runtime.state {
-                State::Starting { deadline } => deadline.is_none() && runtime.spec.start_timeout.is_none(),
-                _ => false,
+            let endless = |runtime: &UnitRuntime| {
+                matches!(runtime.phase(), Some(Phase::Starting { deadline: None, .. }))
             };
             let held_up = || self.held_up(runtime, &endless);
-            let fits = match &runtime.state {
-                State::Ready { .. } => runtime.wanted,
-                State::Waiting => runtime.wanted && (!needs() || held_up()),
-                State::Starting { .. } => endless(runtime),
-                State::Done | State::Stopped | State::Failed | State::Skipped => true,
-                State::Stopping { .. } | State::Backoff { .. } => false,
+            let fits = match (&runtime.state, runtime.phase()) {
+                (_, Some(Phase::Ready(_))) => true,
+                (_, Some(Phase::Starting { .. })) => endless(runtime),
+                (_, Some(Phase::Draining { .. } | Phase::Stopping { .. })) => false,
+                (State::Waiting, _) => !needs() || held_up(),
+                (state, _) => !matches!(state, State::Backoff { .. }),
             };
             assert!(fits, "seed {}: at rest with {runtime:#?}", self.seed);
         }
@@ -379,25 +375,25 @@ impl World {
 impl World {
     /// Whether the only coming events are checks, and all checked units are healthy.
     fn only_checks_are_left(&self) -> bool {
-        let checks = |(at, run, event): &(usize, u64, Event)| {
+        let checks = |(at, run, event): &(UnitId, u64, Event)| {
             self.alive[*at] != Some(*run) || matches!(event, Event::Checked(..))
         };
-        let rests = |(at, runtime): (usize, &UnitRuntime)| match &runtime.state {
-            State::Ready { checks, .. } => runtime.leaving.is_none() && (checks.is_none() || self.well[at]),
-            State::Starting { deadline } => deadline.is_none(),
-            State::Stopping { .. } | State::Backoff { .. } => false,
-            _ => true,
+        let rests = |at: UnitId| match self.core.units[at].phase() {
+            Some(Phase::Ready(checks)) => checks.is_none() || self.well[at],
+            Some(Phase::Starting { deadline, .. }) => deadline.is_none(),
+            Some(Phase::Draining { .. } | Phase::Stopping { .. }) => false,
+            None => !matches!(self.core.units[at].state, State::Backoff { .. }),
         };
-        self.coming.values().all(checks) && self.core.runtimes.iter().enumerate().all(rests)
+        self.coming.values().all(checks) && self.core.ids().all(rests)
     }
 
     /// Whether `runtime` is, or waits for, a unit that starts forever.
     fn held_up(&self, runtime: &UnitRuntime, endless: &impl Fn(&UnitRuntime) -> bool) -> bool {
-        let mut before = runtime.spec.needs.iter().chain(&runtime.spec.after);
+        let mut before = runtime.deps.needs.iter().chain(&runtime.deps.after);
         endless(runtime)
             || runtime.state == State::Waiting
-                && (runtime.spec.last && self.core.runtimes.iter().any(endless)
-                    || before.any(|unit| self.held_up(&self.core.runtimes[*unit], endless)))
+                && (runtime.spec.last && self.core.units.iter().any(endless)
+                    || before.any(|unit| self.held_up(&self.core.units[*unit], endless)))
     }
 }
 

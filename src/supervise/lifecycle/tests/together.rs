@@ -14,8 +14,8 @@ fn desktop() -> Vec<Unit> {
 impl Stage {
     /// A restart as `desktopd restart` requests it.
     fn restart_all(&mut self, names: &[&str]) -> (Vec<String>, Vec<String>) {
-        let units: Vec<usize> = names.iter().map(|name| self.at(name)).collect();
-        let together = self.core.together(&units);
+        let units: Vec<UnitId> = names.iter().map(|name| self.at(name)).collect();
+        let together = self.core.restart_together(&units);
         let told = together.iter().map(|at| self.names[*at].clone()).collect();
         (told, self.event(Event::Restart(together, "ada".to_owned())))
     }

@@ -1,0 +1,203 @@
+//! The one way to a plan, at the start and at each reload: read the files, probe the machine, plan.
+//!
+//! A new plan with a mistake that the old plan did not have is refused as a whole: a typo must not stop running
+//! services. The machine is probed again as well, so that a program that was installed meanwhile is found.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::portal_file;
+use super::variables::Shown;
+use crate::cli::{Failure, code};
+use crate::config::service::Run;
+use crate::config::watch::Watch;
+use crate::config::{Config, Environment, Problem, Service, env};
+use crate::facts::{self, DisplayFacts, Facts};
+use crate::logs::QUIET;
+use crate::plan::{Disposition, Plan, Unit};
+use crate::{steps, sys};
+
+/// How long reading and planning again may take: a hanging read, on a dead volume for example, must not block later
+/// requests.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Plans again and again from the same inputs, the files and the machine as they are then.
+pub(super) struct Planner {
+    inputs: Inputs,
+    /// The mistakes that earlier plans had already.
+    accepted: Vec<Problem>,
+    shown: Shown,
+    watch: Option<Watch>,
+}
+
+/// The inputs besides the files and the machine.
+#[derive(Clone)]
+struct Inputs {
+    dir: PathBuf,
+    env: Environment,
+    /// The command of `desktopd run`. It is in no file, so it stays as it was planned first.
+    command: Option<(Service, Unit)>,
+    /// The facts about the display from before our own X server ran, which must not count as a foreign one.
+    display: DisplayFacts,
+    /// The same for the SSH server's port, on which our own server may listen now.
+    ssh_port_taken: bool,
+}
+
+/// A plan, and what it was made from.
+struct Made {
+    config: Config,
+    facts: Facts,
+    plan: Plan,
+}
+
+impl Planner {
+    /// Makes the first plan, off the threads that serve requests: a directory service or a disk may be slow.
+    pub(super) async fn start(config: Config, shown: Shown) -> Result<(Self, Plan), Failure> {
+        let made = sys::run_on_thread(move || {
+            begin(&config);
+            make(config, None)
+        });
+        let made = made.await.map_err(|error| Failure::new(code::FAILED, not_planned(&error)))?;
+        check_command(&made)?;
+        let Made { config, facts, plan } = made;
+        shown.take(&config.env);
+        for problem in &plan.problems {
+            tracing::warn!("{problem}");
+        }
+        for (name, reason) in skipped(&plan) {
+            tracing::info!(target: QUIET, "{name} is skipped: {reason}");
+        }
+        for shortcoming in &plan.shortcomings {
+            tracing::warn!("{shortcoming}");
+        }
+        for left_out in &plan.left_out {
+            tracing::info!("{left_out}");
+        }
+        tracing::info!("display: {}", plan.display.summary());
+        let service = config.services.into_iter().find(Service::is_command);
+        let command =
+            service.and_then(|service| plan.unit(&service.name).cloned().map(|unit| (service, unit)));
+        let Facts { display, ssh_port_taken, .. } = facts;
+        let inputs = Inputs { dir: config.dir, env: config.env, command, display, ssh_port_taken };
+        let mut planner = Self { inputs, accepted: plan.problems.clone(), shown, watch: None };
+        planner.look();
+        Ok((planner, plan))
+    }
+
+    /// Watches the files from now on. Folders are created and removed, so each reload looks for them again.
+    fn look(&mut self) {
+        let watched = match &mut self.watch {
+            Some(watch) => watch.look(),
+            None => Watch::new(&self.inputs.dir).map(|watch| self.watch = Some(watch)),
+        };
+        if let Err(error) = watched {
+            tracing::warn!("changes of the configuration may go unnoticed: {error}; `desktopd reload` works");
+        }
+    }
+
+    /// Waits until a file was changed. Cancel-safe.
+    pub(super) async fn changed(&mut self) {
+        Watch::changed_in(&mut self.watch).await;
+    }
+
+    /// Plans again. The error describes the mistakes in the new files.
+    pub(super) async fn replan(&mut self) -> Result<Plan, String> {
+        self.look();
+        let inputs = self.inputs.clone();
+        let made = sys::run_on_thread_within(LIMIT, move || {
+            let problems = inputs.env.problems();
+            let mut config = Config::read(inputs.dir.clone(), inputs.env.clone(), problems);
+            config.services.extend(inputs.command.as_ref().map(|(service, _)| service.clone()));
+            make(config, Some(inputs))
+        });
+        let Made { config, plan, .. } = made.await.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => {
+                format!("reading {} and looking at the machine: {error}", self.inputs.dir.display())
+            }
+            _ => not_planned(&error),
+        })?;
+        let new = plan.problems.iter().filter(|problem| !self.accepted.contains(problem));
+        // A wrong variable only gets its default, as at the start.
+        let of_env = config.env.problems();
+        let (bad, new): (Vec<_>, Vec<_>) = new.partition(|problem| of_env.contains(problem));
+        let new: Vec<String> = new.into_iter().map(ToString::to_string).collect();
+        if !new.is_empty() {
+            return Err(new.join("; "));
+        }
+        self.shown.take(&config.env);
+        for problem in bad {
+            tracing::warn!("{problem}");
+        }
+        for (name, reason) in skipped(&plan) {
+            tracing::debug!("{name} is skipped: {reason}");
+        }
+        self.accepted.clone_from(&plan.problems);
+        self.inputs.env = config.env;
+        Ok(plan)
+    }
+}
+
+/// Removes traces of an earlier boot: no hook of this boot has run yet, and no account has failed to be made.
+fn begin(config: &Config) {
+    let _ = std::fs::remove_file(config.env_files().hooks);
+    let _ = std::fs::remove_file(config.places.run.join(facts::account::TROUBLE));
+    // Before root's own scripts read what an earlier boot left there.
+    for told in steps::collect_appended() {
+        tracing::info!("{told}");
+    }
+    if let Err(error) = env::note(&config.env_files()) {
+        tracing::debug!(
+            "changes that scripts make in {} cannot be recognized: {error}",
+            config.settings.environment_file.display()
+        );
+    }
+}
+
+/// Reads, probes and plans; `first` has the inputs that stay as they were at the first plan.
+fn make(config: Config, first: Option<Inputs>) -> Made {
+    let config = config.with_files();
+    // Scripts remove or empty the file to have it made anew.
+    portal_file::make(&config);
+    let mut facts = Facts::probe(&config);
+    let Some(Inputs { display, ssh_port_taken, command, .. }) = first else {
+        let plan = Plan::build(&config, &facts);
+        return Made { config, facts, plan };
+    };
+    (facts.display, facts.ssh_port_taken) = (display, ssh_port_taken);
+    let mut plan = Plan::build(&config, &facts);
+    if let Some((_, kept)) = command
+        && let Some(unit) = plan.units.iter_mut().find(|unit| unit.name == kept.name)
+    {
+        *unit = kept;
+    }
+    Made { config, facts, plan }
+}
+
+/// Refuses a command of `desktopd run` that cannot be executed: without it there is nothing to run.
+fn check_command(Made { config, facts, plan }: &Made) -> Result<(), Failure> {
+    let Some(service) = config.services.iter().find(|service| service.is_command()) else { return Ok(()) };
+    let Some(Disposition::Skip(reason) | Disposition::Broken(reason)) =
+        plan.unit(&service.name).map(|unit| &unit.disposition)
+    else {
+        return Ok(());
+    };
+    let Run::Literal(argv) = &service.run else { return Ok(()) };
+    let found = argv
+        .first()
+        .is_some_and(|program| facts.programs.is_useless(program) || facts.programs.get(program).is_ok());
+    let code = if found { code::NOT_EXECUTABLE } else { code::NOT_FOUND };
+    Err(Failure::new(code, reason))
+}
+
+/// The skipped units, with the reasons.
+fn skipped(plan: &Plan) -> impl Iterator<Item = (&str, &str)> {
+    plan.units.iter().filter_map(|unit| match &unit.disposition {
+        Disposition::Skip(reason) => Some((&*unit.name, &**reason)),
+        _ => None,
+    })
+}
+
+fn not_planned(error: &io::Error) -> String {
+    format!("planning: starting a thread: {error}")
+}

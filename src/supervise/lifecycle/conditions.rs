@@ -1,0 +1,89 @@
+//! What a unit waits for before it starts.
+
+use std::collections::BTreeSet;
+
+use super::messages::UnitId;
+use super::runtime::{Core, Phase, State, UnitRuntime};
+
+impl Core {
+    /// Whether units that need `at` may run.
+    pub(super) fn is_open(&self, at: UnitId) -> bool {
+        self.is_satisfied(at)
+            || matches!(self.units[at].phase(), Some(Phase::Starting { listening: true, .. }))
+    }
+
+    /// Whether `at` is ready or done.
+    pub(super) fn is_satisfied(&self, at: UnitId) -> bool {
+        let unit = &self.units[at];
+        unit.state == State::Done || matches!(unit.phase(), Some(Phase::Ready(_)))
+    }
+
+    /// Whether nothing keeps `at` from its start.
+    pub(super) fn may_start(&self, at: UnitId) -> bool {
+        let deps = &self.units[at].deps;
+        deps.needs.iter().all(|need| self.is_open(*need))
+            && !deps.after.iter().any(|unit| self.is_pending(*unit))
+            && self.before_last(at).next().is_none()
+            // These units belong to the previous run and would mistake the new run for it.
+            && self.users(at).next().is_none()
+    }
+
+    /// The units that `at` waits for, with their states.
+    pub(super) fn waits_for(&self, at: UnitId) -> String {
+        let deps = &self.units[at].deps;
+        let needs = deps.needs.iter().copied().filter(|need| !self.is_open(*need));
+        let after = deps.after.iter().copied().filter(|unit| self.is_pending(*unit));
+        let all: BTreeSet<UnitId> =
+            needs.chain(after).chain(self.users(at)).chain(self.before_last(at)).collect();
+        let text = |unit: &UnitRuntime| format!("{} ({})", unit.spec.name, unit.state.shown().name());
+        let names: Vec<String> = all.into_iter().map(|at| text(&self.units[at])).collect();
+        if names.is_empty() { String::new() } else { format!("for {}", names.join(", ")) }
+    }
+
+    /// Whether `at` is starting, but not after a failure, so that units with a mere `after` on it wait.
+    fn is_pending(&self, at: UnitId) -> bool {
+        let unit = &self.units[at];
+        match unit.phase() {
+            Some(Phase::Starting { listening, .. }) => !listening,
+            _ => {
+                let mut needs = unit.deps.needs.iter();
+                unit.is_due() && needs.all(|need| self.is_open(*need) || self.is_pending(*need))
+            }
+        }
+    }
+
+    /// Units that are alive and need `at`.
+    pub(super) fn users(&self, at: UnitId) -> impl Iterator<Item = UnitId> {
+        let uses =
+            move |user: &UnitRuntime| user.is_alive() && !user.is_stuck() && user.deps.needs.contains(&at);
+        self.ids().filter(move |user| uses(&self.units[*user]))
+    }
+
+    /// The units that `at` waits for only because it starts last.
+    fn before_last(&self, at: UnitId) -> impl Iterator<Item = UnitId> {
+        let last = self.units[at].spec.last;
+        self.ids().filter(move |other| last && *other != at && self.is_coming(*other))
+    }
+
+    /// Whether `at` may still get ready by itself, even after failures.
+    fn is_coming(&self, at: UnitId) -> bool {
+        let UnitRuntime { spec: unit, deps, state, .. } = &self.units[at];
+        match (state, self.units[at].phase()) {
+            (_, Some(Phase::Starting { .. })) => true,
+            // A unit without a limit may fail forever, so the last unit would never start.
+            (State::Backoff { .. }, _) => unit.restart.limit.is_some(),
+            _ => {
+                self.units[at].is_due()
+                    && !self.is_behind_last(at)
+                    && deps.needs.iter().all(|need| self.is_open(*need) || self.is_coming(*need))
+            }
+        }
+    }
+
+    /// Whether `at` starts last, or waits for a unit that does: waiting for it would never end.
+    fn is_behind_last(&self, at: UnitId) -> bool {
+        let UnitRuntime { spec: unit, deps, .. } = &self.units[at];
+        let mut before = deps.needs.iter().chain(&deps.after);
+        self.units[at].is_due() && (unit.last || before.any(|unit| self.is_behind_last(*unit)))
+    }
+}
