@@ -130,19 +130,14 @@ impl<'a> Reader<'a> {
     /// The table under `key`, read by `read`; unknown keys in it are reported too.
     pub fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Reader<'_>) -> T) -> Option<T> {
         let table: toml::Table = self.get(key, "a table")?;
-        Some(self.within(format!("{key}."), table, read))
+        Some(self.within(&format!("{key}."), table, read))
     }
 
     /// Reads a table inside this one; `prefix` comes before the names of its keys.
-    fn within<T>(
-        &mut self,
-        prefix: String,
-        table: toml::Table,
-        read: impl FnOnce(&mut Reader<'_>) -> T,
-    ) -> T {
+    fn within<T>(&mut self, prefix: &str, table: toml::Table, read: impl FnOnce(&mut Reader<'_>) -> T) -> T {
         let mut inner = Reader {
             place: self.place.clone(),
-            prefix: self.prefix.clone() + &prefix,
+            prefix: self.prefix.clone() + prefix,
             present: table.keys().cloned().collect(),
             table,
             known: Vec::new(),
@@ -163,7 +158,7 @@ impl<'a> Reader<'a> {
             self.get(key, &format!("a list of tables, each under [[{key}]]")).unwrap_or_default();
         let mut values = Vec::new();
         for (at, table) in tables.into_iter().enumerate() {
-            values.extend(self.within(format!("{key}[{}].", at + 1), table, &mut read));
+            values.extend(self.within(&format!("{key}[{}].", at + 1), table, &mut read));
         }
         values
     }

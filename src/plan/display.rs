@@ -68,13 +68,11 @@ impl Decision {
 
     /// Why the display is not on `server`, if it is not.
     pub(super) fn without(&self, server: XServer) -> Option<String> {
-        match self.chosen {
-            Some(kind) => (kind.server() != server).then(|| format!("the display is {kind}")),
-            None => {
-                let reasons = self.candidates.iter().map(|one| format!("{}: {}", one.kind, one.reason));
-                Some(format!("no display is possible: {}", reasons.collect::<Vec<_>>().join("; ")))
-            }
+        if let Some(kind) = self.chosen {
+            return (kind.server() != server).then(|| format!("the display is {kind}"));
         }
+        let reasons = self.candidates.iter().map(|one| format!("{}: {}", one.kind, one.reason));
+        Some(format!("no display is possible: {}", reasons.collect::<Vec<_>>().join("; ")))
     }
 }
 
