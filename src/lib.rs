@@ -115,7 +115,8 @@
 //!   **sight**: what a person would see there.
 //! - **upgrade**: a connection that left HTTP for another protocol, such as a WebSocket. **tunnel**: a connection
 //!   of cloudflared, and nothing else; none is opened yet.
-//! - **provider**: the cloud that rents the machine. **hooks**: scripts of people, run at boot.
+//! - **provider**: the cloud that rents the machine. **hooks**: scripts of people, run at boot. The key
+//!   `hook` of a service file names a function of `plan/adjust.rs` instead.
 //! - **snapshot**: the state of everything at one moment. **event**: a change of it, with a time.
 
 pub mod sys;

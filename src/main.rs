@@ -45,7 +45,7 @@ fn run() -> Result<i32, Failure> {
         }
         Command::Run { command } => {
             let mut config = Config::load(args.config.clone(), &[]);
-            config.services.extend(Service::of_command(command.clone(), env::working_folder()));
+            config.services.push(Service::of_command(command.clone(), env::working_folder()));
             desktop(config)
         }
         command => {

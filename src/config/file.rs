@@ -1,24 +1,23 @@
-//! `[[file]]` of a service file: a file that is written before each start.
+//! `[[file]]` and `[[listen]]` of a service file: what is made before each start. The paths and the content of a file are
+//! templates; the content may also name the secrets that the service is given.
 
 use super::table::Reader;
+use crate::sys::launch::{Listener, NewFile};
 
-/// A file that a service reads at its start; its content comes from the service file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileSpec {
-    /// Where it is; a template.
-    pub path: String,
-    /// The permissions.
-    pub mode: u32,
-    /// The content; a template, which may also name the secrets that the service is given.
-    pub content: String,
-}
+/// Only the owner may read a file, which may hold secrets, and connect to a socket.
+const USUAL_MODE: u32 = 0o600;
 
-/// Reads one.
-pub(super) fn read(table: &mut Reader<'_>) -> Option<FileSpec> {
+/// Reads one `[[file]]`.
+pub(super) fn file(table: &mut Reader<'_>) -> Option<NewFile> {
     let path = table.required("path", "where the file is written");
     let content = table.required("content", "what is written into it");
-    let octal = |text: &str| u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    // The default mode lets no other user read the file, because it may contain secrets.
-    let mode = table.parse("mode", "an octal mode such as \"0644\"", octal).unwrap_or(0o600);
-    Some(FileSpec { path: path?, mode, content: content? })
+    let mode = table.octal("mode", "an octal mode such as \"0644\"").unwrap_or(USUAL_MODE);
+    Some(NewFile { path: path?.into(), mode, content: content? })
+}
+
+/// Reads one `[[listen]]`.
+pub(super) fn listen(table: &mut Reader<'_>) -> Option<Listener> {
+    let path = table.required("path", "where the socket is");
+    let mode = table.octal("mode", "an octal mode such as \"0666\"").unwrap_or(USUAL_MODE);
+    Some(Listener { path: path?.into(), mode })
 }

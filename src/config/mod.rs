@@ -5,9 +5,8 @@
 
 pub mod condition;
 pub mod env;
-pub mod file;
+mod file;
 mod files;
-pub mod listen;
 pub mod network;
 pub mod own;
 pub mod places;
@@ -31,7 +30,7 @@ use std::path::{Path, PathBuf};
 pub use env::Environment;
 pub use places::Places;
 pub use portal_file::PortalConfig;
-pub use problem::{Problem, nearest};
+pub use problem::{Problem, hint, nearest};
 pub use provider::Provider;
 pub use quantity::duration;
 pub use secret::Secret;
@@ -125,7 +124,7 @@ mod tests {
         let service = service.unwrap();
         assert_eq!(service.run, Run::Command(vec!["sleep".into(), "9".into()]));
         assert_eq!(service.ready, Ready::Started);
-        assert_eq!(service.stop_timeout, Duration::from_secs(5));
+        assert_eq!(service.stop.timeout, Duration::from_secs(5));
         assert!(service.autostart && !service.oneshot);
     }
 
@@ -247,7 +246,7 @@ mod tests {
         let service = service.unwrap();
         let same = |resource, amount| Limit { resource, soft: amount, hard: amount };
         assert_eq!(
-            service.limits,
+            service.resources.limits,
             [
                 same(R::OpenFiles, 4096),
                 same(R::AddressSpace, 1_000_000),
@@ -260,7 +259,10 @@ mod tests {
                 Limit { resource: R::Stack, soft: 8 << 20, hard: UNLIMITED },
             ]
         );
-        assert_eq!((service.oom_score_adj, service.groups), (Some(-500), vec!["render".to_owned()]));
+        assert_eq!(
+            (service.resources.oom_score_adj, service.groups),
+            (Some(-500), vec!["render".to_owned()])
+        );
         let (service, problems) = parse(
             "command = [\"x\"]\nopen-files = 3\noom-score-adj = 2000\nnice = 20\ngroups = \"render\"\n[limits]\n\
              core = \"8MB\"\nnproc = -1\ncpu = true\nstack = { soft = 5 }\nmemlock = { soft = 2, hard = 1 }\nnofile = 5\n",
@@ -290,6 +292,10 @@ mod tests {
     fn conditions_and_files_report_missing_and_wrong_keys() {
         for (text, expected) in [
             ("[[condition]]\nelse = \"x\"", "condition[1].variable: it is missing"),
+            (
+                "[[condition]]\ndisplay = \"xorgs\"",
+                "condition[1].display: \"xorgs\" is not one of \"xorg\", \"xvfb\"; did you mean \"xorg\"?",
+            ),
             ("[[condition]]\nany-file = []", "condition[1].any-file: it is empty"),
             (
                 "[[condition]]\nvariable = \"A\"\n[[condition]]\nvariable = \"A\"\nany-file = \"/a\"",

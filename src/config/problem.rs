@@ -55,6 +55,11 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The end of a message about the unknown `name`: the name that was probably meant, if one is similar.
+pub fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, known).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default()
+}
+
 /// The name in `known` that is most similar to the mistyped `name`.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A comparison costs the product of the lengths, and a name of this length is no typing mistake.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::problem::{Problem, nearest};
+use super::problem::{Problem, hint, nearest};
 
 /// Reads one table and collects its mistakes.
 pub struct Reader<'a> {
@@ -52,6 +52,21 @@ impl<'a> Reader<'a> {
             self.problem(key, format!("{shown} is not {expected}"));
         }
         fits
+    }
+
+    /// A list of texts, which may be missing.
+    pub fn texts(&mut self, key: &'static str) -> Vec<String> {
+        self.get(key, "a list of texts").unwrap_or_default()
+    }
+
+    /// Whether a key is set to true; `usual` if it is missing.
+    pub fn flag(&mut self, key: &'static str, usual: bool) -> bool {
+        self.get(key, "true or false").unwrap_or(usual)
+    }
+
+    /// The bits of a file mode or a mask.
+    pub fn octal(&mut self, key: &'static str, expected: &str) -> Option<u32> {
+        self.parse(key, expected, |text| u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o777))
     }
 
     /// A text that must be present.
@@ -106,9 +121,7 @@ impl<'a> Reader<'a> {
         let text: String = self.get(key, &format!("one of {all}"))?;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
-            let hint = nearest(&text, words.iter().map(|(word, _)| *word))
-                .map(|near| format!("; did you mean \"{near}\"?"))
-                .unwrap_or_default();
+            let hint = hint(&text, words.iter().map(|(word, _)| *word));
             self.problem(key, format!("\"{text}\" is not one of {all}{hint}"));
         }
         found
@@ -117,9 +130,14 @@ impl<'a> Reader<'a> {
     /// The table under `key`, read by `read`; unknown keys in it are reported too.
     pub fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Reader<'_>) -> T) -> Option<T> {
         let table: toml::Table = self.get(key, "a table")?;
+        Some(self.within(&format!("{key}."), table, read))
+    }
+
+    /// Reads a table inside this one; `prefix` comes before the names of its keys.
+    fn within<T>(&mut self, prefix: &str, table: toml::Table, read: impl FnOnce(&mut Reader<'_>) -> T) -> T {
         let mut inner = Reader {
             place: self.place.clone(),
-            prefix: format!("{}{key}.", self.prefix),
+            prefix: self.prefix.clone() + prefix,
             present: table.keys().cloned().collect(),
             table,
             known: Vec::new(),
@@ -127,7 +145,7 @@ impl<'a> Reader<'a> {
         };
         let value = read(&mut inner);
         inner.finish();
-        Some(value)
+        value
     }
 
     /// Every table of the list under `key` (`[[key]]`), read by `read`.
@@ -140,16 +158,7 @@ impl<'a> Reader<'a> {
             self.get(key, &format!("a list of tables, each under [[{key}]]")).unwrap_or_default();
         let mut values = Vec::new();
         for (at, table) in tables.into_iter().enumerate() {
-            let mut inner = Reader {
-                place: self.place.clone(),
-                prefix: format!("{}{key}[{}].", self.prefix, at + 1),
-                present: table.keys().cloned().collect(),
-                table,
-                known: Vec::new(),
-                problems: self.problems,
-            };
-            values.extend(read(&mut inner));
-            inner.finish();
+            values.extend(self.within(&format!("{key}[{}].", at + 1), table, &mut read));
         }
         values
     }

@@ -14,9 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use crate::config::Config;
 use crate::config::env::Mounted;
-use crate::config::service::{Probe, Ready, Run};
+use crate::config::{Config, Service};
 use crate::sys::launch::Identity;
 use crate::sys::{mounts, read, with_timeout};
 
@@ -71,23 +70,7 @@ impl Facts {
     pub fn probe(config: &Config) -> Self {
         let daemon = account::own_identity();
         let container = daemon.uid == 0 || in_container(Path::new("/"));
-        let words = config.services.iter().flat_map(|service| {
-            let command = match &service.run {
-                Run::Command(argv) | Run::Literal(argv) => argv.first(),
-                Run::Step(_) => None,
-            };
-            let stop = service.stop_command.iter().filter_map(|argv| argv.first());
-            let ready = match &service.ready {
-                Ready::Probe(probe) => Some(probe),
-                _ => None,
-            };
-            let probes = ready.into_iter().chain(service.health.as_ref().map(|health| &health.probe));
-            let asked = probes.filter_map(|probe| match probe {
-                Probe::Exec(argv) => argv.first(),
-                _ => None,
-            });
-            command.into_iter().chain(stop).chain(asked).chain(&service.unless_installed)
-        });
+        let words = config.services.iter().flat_map(Service::programs);
         let path = config.settings.environment.get("PATH").map(String::as_str);
         let path = path.or_else(|| config.env.text("PATH")).unwrap_or("/usr/local/bin:/usr/bin:/bin");
         let vars = &config.env.vars;

@@ -7,7 +7,6 @@
 use std::path::Path;
 
 use crate::config::env::Mounted;
-use crate::config::service::Run;
 use crate::config::{Config, Problem};
 use crate::facts::account::{USUAL_GROUPS, usual_home};
 use crate::facts::{Account, Facts};
@@ -16,7 +15,7 @@ use crate::sys::launch::Identity;
 use super::env_overrides;
 
 /// The step that makes accounts.
-pub(super) const STEP: &str = "user";
+const STEP: &str = "user";
 
 /// The default user and group id.
 const FIRST: u32 = 1000;
@@ -39,10 +38,10 @@ pub(super) struct Decision {
 /// Chooses the account.
 pub(super) fn decide(config: &Config, facts: &Facts) -> Decision {
     let name = &config.env.vars.user_name.0;
-    let is_made = config.services.iter().any(|service| {
-        let step = matches!(&service.run, Run::Step(step) if step.name == STEP);
-        step && env_overrides::starts(config, service)
-    });
+    let is_made = config
+        .services
+        .iter()
+        .any(|service| service.step() == Some(STEP) && env_overrides::starts(config, service));
     let mut decision =
         Decision { account: facts.account.clone(), wanted: None, shortcoming: None, problems: Vec::new() };
     if facts.daemon.uid != 0 || !is_made || name == "root" {

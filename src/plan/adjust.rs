@@ -1,59 +1,53 @@
-//! Adjusts single units in ways that need computation and cannot be expressed in service files: one function per unit,
-//! without I/O.
+//! The hooks of the plan: what service files cannot say because it is computed. One function for each hook, without I/O,
+//! edits one planned unit.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::env::{TABLE, is_own_secret};
 use crate::config::service::step::AccountSpec;
-use crate::config::{Config, Provider, Secret};
+use crate::config::{Config, Provider};
 use crate::facts::account::USUAL_GROUPS;
 use crate::facts::{Account, Facts};
+use crate::sys::launch::NewFile;
 
-use super::display::Decision;
-use super::{Disposition, File, Unit, account, shells};
+use super::{Unit, shells};
 
-/// Edits one planned unit.
-pub(super) fn apply(
-    unit: &mut Unit,
-    config: &Config,
-    facts: &Facts,
-    display: &Decision,
-    wanted: Option<&Account>,
-) {
-    match unit.name.as_str() {
-        account::STEP => user(unit, config, facts, wanted),
-        "sshd" => sshd(unit, config, facts),
-        "x-server" => x_server(unit, display),
-        "selkies" => selkies(unit, config),
-        "prepare" => prepare(unit, config, facts),
-        "environment" => shells::environment(unit, config),
-        "coturn" => coturn(unit, config, facts),
-        "hotfix" | "boot-script" => whole_environment(unit, config),
-        "hooks" => {
-            whole_environment(unit, config);
-            replaced(unit, config, facts);
-        }
-        "provisioning" => {
-            if is_roots(config, facts) {
-                shells::give_secrets(&mut unit.launch.env, config);
-            }
-            replaced(unit, config, facts);
-        }
-        _ => {}
-    }
+/// What a plan is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Inputs<'a> {
+    pub(super) config: &'a Config,
+    /// The facts as they will be after the step `user`.
+    pub(super) facts: &'a Facts,
+    /// The account that this step should make.
+    pub(super) wanted: Option<&'a Account>,
+}
+
+/// Edits a unit that would run. Returns the reason to skip the unit, if there is one.
+pub(super) type Hook = fn(&mut Unit, &Inputs<'_>) -> Option<String>;
+
+/// The hooks that service files may name.
+pub(super) const HOOKS: [(&str, Hook); 8] = [
+    ("account", account),
+    ("coturn", coturn),
+    ("provisioning", provisioning),
+    ("selkies", selkies),
+    ("shell-environment", shell_environment),
+    ("sshd", sshd),
+    ("user-lists", user_lists),
+    ("whole-environment", whole_environment),
+];
+
+/// The hook of that name.
+pub(super) fn hook(name: &str) -> Option<Hook> {
+    HOOKS.iter().find(|(known, _)| *known == name).map(|(_, hook)| *hook)
 }
 
 /// Arguments of the step: the account to make. They do not depend on the current state, because otherwise the step
 /// would run again afterwards.
-fn user(unit: &mut Unit, config: &Config, facts: &Facts, wanted: Option<&Account>) {
-    if unit.disposition != Disposition::Run {
-        return;
-    }
+fn account(unit: &mut Unit, &Inputs { config, facts, wanted }: &Inputs<'_>) -> Option<String> {
     let Some(wanted) = wanted else {
-        unit.disposition =
-            Disposition::Skip("the desktop's user exists already and is not changed".to_owned());
-        return;
+        return Some("the desktop's user exists already and is not changed".to_owned());
     };
     let groups: Vec<String> =
         USUAL_GROUPS.map(str::to_owned).into_iter().chain(config.env.vars.user_groups()).collect();
@@ -68,45 +62,41 @@ fn user(unit: &mut Unit, config: &Config, facts: &Facts, wanted: Option<&Account
         workspace: config.env.vars.workspace.folder().to_owned(),
     };
     unit.launch.argv.extend(serde_json::to_string(&account));
+    None
 }
 
 /// A port that another process listens on will not become free soon: repeated restarts would not show the reason.
-fn sshd(unit: &mut Unit, config: &Config, facts: &Facts) {
-    if facts.ssh_port_taken && unit.disposition == Disposition::Run {
-        let port = config.env.vars.ssh_port_local.0;
-        unit.disposition = Disposition::Skip(format!(
+fn sshd(_: &mut Unit, &Inputs { config, facts, .. }: &Inputs<'_>) -> Option<String> {
+    let port = config.env.vars.ssh_port_local.0;
+    facts.ssh_port_taken.then(|| {
+        format!(
             "another program listens on port {port}, an SSH server perhaps; SSH_PORT_LOCAL says which port is ours"
-        ));
-    }
+        )
+    })
 }
 
 /// Root's own scripts get the environment of this program, including its secrets, as in the older images.
-fn whole_environment(unit: &mut Unit, config: &Config) {
-    for (name, value) in config.env.before_hooks().iter().filter(|(name, _)| *name != "TERM") {
+fn whole_environment(unit: &mut Unit, inputs: &Inputs<'_>) -> Option<String> {
+    for (name, value) in inputs.config.env.before_hooks().iter().filter(|(name, _)| *name != "TERM") {
         unit.launch.env.entry(name.clone()).or_insert_with(|| value.clone());
     }
+    None
 }
 
-/// Whether root runs the provisioning script, which then gets the environment of root's shells.
-fn is_roots(config: &Config, facts: &Facts) -> bool {
+/// A provisioning script that root runs gets the environment of root's shells.
+fn provisioning(unit: &mut Unit, &Inputs { config, facts, .. }: &Inputs<'_>) -> Option<String> {
     let asked = config.env.vars.provisioning_user.as_deref();
-    facts.daemon.uid == 0
-        && asked.map_or_else(|| Provider::of(&config.env.raw).is_vast(), |user| user == "root")
+    let roots = asked.map_or_else(|| Provider::of(&config.env.raw).is_vast(), |user| user == "root");
+    if facts.daemon.uid == 0 && roots {
+        shells::give_secrets(&mut unit.launch.env, config);
+    }
+    None
 }
 
-/// The user's own boot script takes the place of this unit.
-fn replaced(unit: &mut Unit, config: &Config, facts: &Facts) {
-    if config.env.is_on("BOOT_SCRIPT") && facts.daemon.uid == 0 && unit.disposition == Disposition::Run {
-        unit.disposition = Disposition::Skip("BOOT_SCRIPT takes its place".to_owned());
-    }
-}
-
-fn x_server(unit: &mut Unit, display: &Decision) {
-    if display.taken().is_none() && unit.disposition == Disposition::Run {
-        let reasons: Vec<_> =
-            display.candidates.iter().map(|c| format!("{}: {}", c.kind, c.reason)).collect();
-        unit.disposition = Disposition::Skip(format!("no display is possible: {}", reasons.join("; ")));
-    }
+/// The step writes the environment that it has itself.
+fn shell_environment(unit: &mut Unit, inputs: &Inputs<'_>) -> Option<String> {
+    shells::environment(unit, inputs.config);
+    None
 }
 
 /// Settings of Selkies that the gateway or variables of desktopd decide.
@@ -124,7 +114,7 @@ const NOT_ITS_OWN: [&str; 11] = [
     "SELKIES_TURN_USERNAME",
 ];
 
-fn selkies(unit: &mut Unit, config: &Config) {
+fn selkies(unit: &mut Unit, &Inputs { config, .. }: &Inputs<'_>) -> Option<String> {
     turn(unit, config);
     screen(unit, config);
     // For all other settings, the value in the service file is only a default.
@@ -135,6 +125,7 @@ fn selkies(unit: &mut Unit, config: &Config) {
         }
     }
     encoder(unit, config);
+    None
 }
 
 /// The paths of the lists of users and groups that replace the system's.
@@ -143,23 +134,24 @@ pub(super) fn lists(config: &Config) -> (PathBuf, PathBuf) {
 }
 
 /// Writes the lists of users and groups: all other units start after this one and find them.
-fn prepare(unit: &mut Unit, config: &Config, facts: &Facts) {
+fn user_lists(unit: &mut Unit, &Inputs { config, facts, .. }: &Inputs<'_>) -> Option<String> {
     let stand_in = facts.account.as_ref().ok().and_then(|account| account.stand_in.as_ref());
-    let Some(stand_in) = stand_in.filter(|stand_in| stand_in.library.is_some()) else { return };
+    let stand_in = stand_in.filter(|stand_in| stand_in.library.is_some())?;
     let (passwd, group) = lists(config);
     for (path, content) in [(passwd, &stand_in.passwd), (group, &stand_in.group)] {
-        unit.launch.files.push(File { path, mode: 0o644, content: Secret::new(content.as_str()) });
+        unit.launch.files.push(NewFile { path, mode: 0o644, content: content.clone() });
     }
+    None
 }
 
 /// Limits the relay: clients may reach only this container through it.
-fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
+fn coturn(unit: &mut Unit, &Inputs { config, facts, .. }: &Inputs<'_>) -> Option<String> {
+    if let Some(why) = config.env.lost_relay_port() {
+        return Some(why);
+    }
     // Templates for other images contain this option.
     unit.launch.argv.retain(|word| word != "-n");
-    if let Some(why) = config.env.lost_relay_port().filter(|_| unit.disposition == Disposition::Run) {
-        unit.disposition = Disposition::Skip(why);
-    }
-    let Some(file) = unit.launch.files.first_mut() else { return };
+    let file = unit.launch.files.first_mut()?;
     let mut lines: Vec<String> = facts.addresses.iter().map(|own| format!("allowed-peer-ip={own}")).collect();
     if facts.daemon.uid == 0 {
         lines.extend(["proc-user=turnserver", "proc-group=turnserver"].map(str::to_owned));
@@ -169,14 +161,11 @@ fn coturn(unit: &mut Unit, config: &Config, facts: &Facts) {
             // An address of this container needs no translation.
             Ok(address) if facts.addresses.contains(&address) => {}
             Ok(address) => lines.push(format!("external-ip={address}")),
-            Err(_) => {
-                unit.disposition =
-                    Disposition::Skip(format!("COTURN_LISTEN_ADDRESS: \"{address}\" is not an IP address"));
-            }
+            Err(_) => return Some(format!("COTURN_LISTEN_ADDRESS: \"{address}\" is not an IP address")),
         }
     }
-    let content = format!("{}{}\n", file.content.reveal(), lines.join("\n"));
-    file.content = Secret::new(content);
+    file.content += &(lines.join("\n") + "\n");
+    None
 }
 
 /// Sets the TURN server. Without one from the user, the configuration without any server stays: the defaults of Selkies

@@ -3,224 +3,252 @@
 pub(super) mod environment;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::config::file::FileSpec;
-use crate::config::listen::ListenSpec;
 use crate::config::service::{Health, Probe, Ready, Run, RunAs, Service, StepSpec};
-use crate::config::{Config, Problem, Secret};
-use crate::facts::{Facts, ssh_keys};
-use crate::sys::launch::Listener;
+use crate::config::{Config, Problem, hint};
+use crate::facts::ssh_keys;
+use crate::sys::launch::{Listener, NewFile, Orders};
 use crate::sys::subcommands;
 
+use super::adjust::{self, Inputs};
 use super::display::Decision;
 use super::expander::Expander;
 use super::template::Values;
-use super::{Disposition, File, Launch, Route, Unit, env_overrides, probes, ready_fd, routes, values};
+use super::{Disposition, Route, Unit, env_overrides, probes, ready_fd, routes, shells, values};
 
 pub(super) struct Composer<'a> {
-    config: &'a Config,
-    facts: &'a Facts,
+    inputs: Inputs<'a>,
+    display: &'a Decision,
     values: Values,
     /// The services that come before the hooks, and the hooks.
     early: BTreeSet<&'a str>,
+    /// The names that services provide, with the services that do it.
+    providers: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Composer<'a> {
-    pub(super) fn new(config: &'a Config, facts: &'a Facts, display: &Decision) -> Self {
-        let values = values::shared(config, facts, display);
-        Self { config, facts, values, early: env_overrides::before_hooks(config) }
+    pub(super) fn new(inputs: Inputs<'a>, display: &'a Decision) -> Self {
+        let values = values::shared(inputs.config, inputs.facts, display);
+        let early = env_overrides::before_hooks(inputs.config);
+        Self { inputs, display, values, early, providers: BTreeMap::new() }
     }
 
     /// The unit that `service` describes, and its route in the gateway.
-    pub(super) fn unit(&self, service: &Service, problems: &mut Vec<Problem>) -> (Unit, Option<Route>) {
-        let mut unit = empty(&service.name);
-        unit.description.clone_from(&service.description);
-        unit.aliases.clone_from(&service.aliases);
-        unit.oneshot = service.oneshot;
-        unit.needs.clone_from(&service.needs);
-        unit.after.clone_from(&service.after);
-        unit.follows.clone_from(&service.follows);
-        unit.clears.clone_from(&service.clears);
-        unit.restart_with.clone_from(&service.restart_with);
-        unit.main = service.main;
-        unit.last = service.is_command();
-        unit.start_timeout = service.start_timeout;
-        unit.restart = service.restart;
-        unit.restart_limit = service.restart_limit;
-        unit.restart_delay = service.restart_delay;
-        unit.restart_delay_max = service.restart_delay_max;
-        unit.stop_signal.clone_from(&service.stop_signal);
-        unit.stop_timeout = service.stop_timeout;
-        unit.contain = service.contain;
-        unit.autostart = env_overrides::starts(self.config, service);
-        if let Some(reason) = self.inapplicable(service) {
-            unit.disposition = Disposition::Skip(reason);
-            return (unit, None);
-        }
-
-        let no_account = self.facts.account.as_ref().err().map(String::as_str);
-        let values = self.values(service);
-        let mut expander =
-            Expander { service, values: &values, problems: Vec::new(), no_account, inapplicable: None };
-        if let Some(reason) = self.unmet(service, &mut expander)
-            && expander.problems.is_empty()
-        {
-            unit.disposition = Disposition::Skip(reason);
-            return (unit, None);
-        }
-        let mut missing = None;
-        let argv = match &service.run {
-            Run::Command(argv) => {
-                let mut argv = expander.list("command", argv);
-                argv.extend(env_overrides::arguments(self.config, service, problems));
-                self.located("command", argv, service, &mut missing)
-            }
-            Run::Literal(argv) => self.located("command", argv.clone(), service, &mut missing),
-            Run::Step(spec) => step(spec, &mut expander),
+    pub(super) fn unit(
+        &mut self,
+        service: &'a Service,
+        problems: &mut Vec<Problem>,
+    ) -> (Unit, Option<Route>) {
+        let mut unit = Unit {
+            name: service.name.clone(),
+            description: service.description.clone(),
+            aliases: service.aliases.clone(),
+            oneshot: service.oneshot,
+            relations: service.relations.clone(),
+            main: service.main,
+            last: service.is_command(),
+            start_timeout: service.start_timeout,
+            restart: service.restart,
+            stop: service.stop.clone(),
+            contain: service.contain,
+            autostart: env_overrides::starts(self.inputs.config, service),
+            ..Unit::default()
         };
-        unit.stop_command = service.stop_command.as_ref().and_then(|argv| {
-            let mut absent = None;
-            let argv = expander.list("stop-command", argv);
-            let argv = self.located("stop-command", argv, service, &mut absent);
-            // Without the command, the stop signal alone ends the unit.
-            absent.is_none().then_some(argv)
-        });
-        unit.ready = probes::ready(&service.ready, &mut expander);
-        if let Ready::Probe(Probe::Exec(argv)) = &mut unit.ready {
-            *argv = self.located("ready.command", std::mem::take(argv), service, &mut missing);
-        }
-        unit.health = self.health(service, &mut expander, problems);
-        let mut env = self.environment(service, &mut expander);
-        let private_tmp = self.private_tmp(service);
-        if let Some(folder) = &private_tmp {
-            env.insert("TMPDIR".into(), folder.into());
-        }
-        let cwd = match &service.directory {
-            Some(directory) => PathBuf::from(expander.text("directory", directory)),
-            None => self.home(service),
-        };
-        let identity = match (service.user, &self.facts.account) {
-            (RunAs::Desktop, Ok(account)) if self.facts.daemon.uid == 0 => Some(account.identity.clone()),
-            _ => None,
-        };
-        let folders = expander.list("folders", &service.folders).into_iter().map(PathBuf::from).collect();
-        let files = self.files(service, &mut expander);
-        let owner = identity.as_ref().map_or(self.facts.daemon.uid, |identity| identity.uid);
-        unit.launch = Launch {
-            argv,
-            env_files: None,
-            env,
-            cwd,
-            cwd_required: service.directory.is_some(),
-            identity,
-            umask: service.umask,
-            nice: service.nice,
-            oom_score_adj: service.oom_score_adj,
-            limits: service.limits.clone(),
-            groups: self.groups(service, &mut expander),
-            folders,
-            private_tmp,
-            files,
-            listen: listen(service, &mut expander),
-        };
-        let mut route = routes::of(service, owner, &mut expander, |name| self.config.env.is_on(name));
-
-        if let Some(first) = expander.problems.first() {
-            unit.disposition = Disposition::Broken(first.to_string());
-        } else if let Some(reason) = expander.inapplicable.or(missing) {
-            unit.disposition = Disposition::Skip(reason);
-            // A service that does not apply here needs no port.
-            route = None;
-        }
-        problems.append(&mut expander.problems);
-        (unit, route)
-    }
-
-    /// The values for the templates of this service.
-    fn values(&self, service: &Service) -> Cow<'_, Values> {
         let mut values = Cow::Borrowed(&self.values);
         if !service.listen.is_empty() {
             values.to_mut().insert("ready-fd".to_owned(), ready_fd(service.listen.len()).to_string());
         }
-        values
+        let no_account = self.inputs.facts.account.as_ref().err().map(String::as_str);
+        let mut expander =
+            Expander { service, values: &values, problems: Vec::new(), no_account, inapplicable: None };
+        let filled = self.fill(&mut unit, service, &mut expander, problems);
+        if let Some(first) = expander.problems.first() {
+            unit.disposition = Disposition::Broken(first.to_string());
+        }
+        problems.append(&mut expander.problems);
+        let settled = filled.and_then(|route| {
+            if unit.disposition == Disposition::Run {
+                self.adjust(&mut unit, service)?;
+            }
+            Ok(route)
+        });
+        match settled {
+            Ok(route) => (unit, route),
+            // A service that does not apply here needs no port.
+            Err(reason) => (Unit { disposition: Disposition::Skip(reason), ..unit }, None),
+        }
     }
 
-    fn inapplicable(&self, service: &Service) -> Option<String> {
-        let better = &service.unless_installed;
-        if !better.is_empty() && better.iter().all(|program| self.facts.programs.get(program).is_ok()) {
-            let (verb, verb2) = if better.len() == 1 { ("is", "takes") } else { ("are", "take") };
-            return Some(format!("{} {verb} installed and {verb2} its place", better.join(" and ")));
+    /// Fills in what the file of the unit says, for this machine. The error is the reason to skip the unit.
+    fn fill(
+        &self,
+        unit: &mut Unit,
+        service: &Service,
+        expander: &mut Expander<'_>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Option<Route>, String> {
+        let Inputs { config, facts, .. } = self.inputs;
+        self.applies(service)?;
+        let unmet = self.unmet(service, expander);
+        if let Some(reason) = unmet.filter(|_| expander.problems.is_empty()) {
+            return Err(reason);
         }
-        match (service.user, &self.facts.account) {
-            (RunAs::Root, _) if self.facts.daemon.uid != 0 => {
-                Some("it must run as root, and desktopd does not".to_owned())
+        let missing = |key: &str, reason: String| format!("{}: {key}: {reason}", service.file.display());
+        let mut argv = match &service.run {
+            Run::Command(argv) => expander.list("command", argv),
+            Run::Literal(argv) => argv.clone(),
+            Run::Step(spec) => step(spec, expander),
+        };
+        let mut program = match service.step() {
+            None => self.locate(&mut argv).map_err(|reason| missing("command", reason)),
+            Some(_) => Ok(()),
+        };
+        if let Run::Command(_) = service.run {
+            argv.extend(env_overrides::arguments(config, service, problems));
+        }
+        unit.stop.command = service.stop.command.as_ref().and_then(|argv| {
+            let mut argv = expander.list("stop-command", argv);
+            // Without the command, the stop signal alone ends the unit.
+            self.locate(&mut argv).is_ok().then_some(argv)
+        });
+        unit.ready = probes::ready(&service.ready, expander);
+        if let Ready::Probe(Probe::Exec(argv)) = &mut unit.ready {
+            program = program.and(self.locate(argv).map_err(|reason| missing("ready.command", reason)));
+        }
+        unit.health = self.health(service, expander, problems);
+        let account = facts.account.as_ref().ok().filter(|_| service.user == RunAs::Desktop);
+        let identity = account.filter(|_| facts.daemon.uid == 0).map(|account| account.identity.clone());
+        let owner = identity.as_ref().map_or(facts.daemon.uid, |identity| identity.uid);
+        let mut env = self.environment(service, expander);
+        let private_tmp = service.private_tmp.then(|| {
+            // Beside the service's sockets, which a cleaner of `/tmp` does not touch.
+            let places = &config.places;
+            let folder =
+                account.map_or_else(|| places.run.clone(), |account| places.runtime(account.identity.uid));
+            folder.join("tmp").join(&service.name)
+        });
+        if let Some(folder) = &private_tmp {
+            env.insert("TMPDIR".into(), folder.into());
+        }
+        unit.launch = Orders {
+            argv,
+            env,
+            cwd: match &service.directory {
+                Some(directory) => expander.text("directory", directory).into(),
+                None => account.map_or_else(|| "/".into(), |account| account.home.clone()),
+            },
+            cwd_required: service.directory.is_some(),
+            identity,
+            resources: service.resources.clone(),
+            groups: self.groups(service, expander),
+            folders: expander.list("folders", &service.folders).into_iter().map(PathBuf::from).collect(),
+            private_tmp,
+            files: self.files(service, expander),
+            listen: listen(service, expander),
+            ..Orders::default()
+        };
+        let route = routes::of(service, owner, expander, |name| config.env.is_on(name));
+        if let Some(hook) = service.hook.as_ref().filter(|hook| adjust::hook(hook).is_none()) {
+            let hint = hint(hook, adjust::HOOKS.map(|(name, _)| name));
+            expander.problem("hook", format!("\"{hook}\" is not a hook of the plan{hint}"));
+        }
+        if expander.problems.is_empty() {
+            expander.inapplicable.take().map_or(Ok(()), Err).and(program)?;
+        }
+        Ok(route)
+    }
+
+    /// Lets the unit's hook edit it, and takes the names that it provides. The error is the reason to skip the unit.
+    fn adjust(&mut self, unit: &mut Unit, service: &'a Service) -> Result<(), String> {
+        if let Some(hook) = service.hook.as_deref().and_then(adjust::hook) {
+            hook(unit, &self.inputs).map_or(Ok(()), Err)?;
+        }
+        let provides = || service.provides.iter().map(String::as_str);
+        if let Some(other) = provides().find_map(|name| self.providers.get(name)) {
+            return Err(format!("{other} takes its place"));
+        }
+        self.providers.extend(provides().map(|name| (name, service.name.as_str())));
+        shells::read_files(unit, self.inputs.config, service);
+        Ok(())
+    }
+
+    /// Whether the service applies to this machine, apart from its conditions.
+    fn applies(&self, service: &Service) -> Result<(), String> {
+        let facts = self.inputs.facts;
+        let better = &service.unless_installed;
+        if !better.is_empty() && better.iter().all(|program| facts.programs.get(program).is_ok()) {
+            let (verb, verb2) = if better.len() == 1 { ("is", "takes") } else { ("are", "take") };
+            return Err(format!("{} {verb} installed and {verb2} its place", better.join(" and ")));
+        }
+        match (service.user, &facts.account) {
+            (RunAs::Root, _) if facts.daemon.uid != 0 => {
+                Err("it must run as root, and desktopd does not".to_owned())
             }
-            (RunAs::Desktop, Err(reason)) => Some(reason.clone()),
-            _ => None,
+            (RunAs::Desktop, Err(reason)) => Err(reason.clone()),
+            _ => Ok(()),
         }
     }
 
     /// The reason of the first condition that does not hold.
     fn unmet(&self, service: &Service, expander: &mut Expander<'_>) -> Option<String> {
+        let Inputs { config, facts, .. } = self.inputs;
         let mut unmet = None;
         for condition in &service.conditions {
-            let on = condition.variable.as_ref().is_some_and(|name| self.config.env.is_on(name));
             let files = expander.list("condition.any-file", &condition.any_file);
             let keys = expander.list("condition.any-key", &condition.any_key);
+            let otherwise = condition.otherwise.as_ref().map(|text| expander.text("condition.else", text));
             let (keys, values): (Vec<_>, Vec<_>) = keys.into_iter().partition(|text| text.starts_with('/'));
-            let holds =
-                on || self.facts.files.hold(condition) || values.iter().any(|text| ssh_keys::given(text));
             let missing = |what, paths: Vec<String>| {
                 (!paths.is_empty()).then(|| format!("{what} is in {}", paths.join(" or ")))
             };
-            let no_variable = condition.variable.as_ref().map(|name| format!("{name} is not set"));
-            let usual = [no_variable, missing("nothing", files), missing("no SSH key", keys)];
-            let usual = usual.into_iter().flatten().collect::<Vec<_>>().join(", and ");
-            let otherwise = condition.otherwise.as_ref().map(|text| expander.text("condition.else", text));
+            let variable = condition.variable.as_ref();
+            let display = condition.display.map(|server| self.display.without(server));
+            let holds = variable.is_some_and(|name| config.env.is_on(name))
+                || display == Some(None)
+                || facts.files.hold(condition)
+                || values.iter().any(|text| ssh_keys::given(text));
+            let reasons = [
+                variable.map(|name| format!("{name} is not set")),
+                display.flatten(),
+                missing("nothing", files),
+                missing("no SSH key", keys),
+            ];
+            let usual = || reasons.into_iter().flatten().collect::<Vec<_>>().join(", and ");
             if !holds && unmet.is_none() {
-                unmet = Some(otherwise.unwrap_or(usual));
+                unmet = Some(otherwise.unwrap_or_else(usual));
             }
         }
         unmet
     }
 
-    fn files(&self, service: &Service, expander: &mut Expander<'_>) -> Vec<File> {
+    fn files(&self, service: &Service, expander: &mut Expander<'_>) -> Vec<NewFile> {
         if service.files.is_empty() {
             return Vec::new();
         }
         let mut values = self.values.clone();
         for name in &service.secrets {
-            let secret = self.config.env.raw.get(&OsString::from(name));
+            let secret = self.inputs.config.env.raw.get(&OsString::from(name));
             values.insert(name.clone(), secret.map(|v| v.to_string_lossy().into_owned()).unwrap_or_default());
         }
-        let file = |file: &FileSpec| {
-            let path = PathBuf::from(expander.text("file.path", &file.path));
-            let content = expander.lines("file.content", &file.content, &values);
-            File { path, mode: file.mode, content: Secret::new(content) }
+        let file = |file: &NewFile| NewFile {
+            path: expander.path("file.path", &file.path),
+            mode: file.mode,
+            content: expander.lines("file.content", &file.content, &values),
         };
         service.files.iter().map(file).collect()
     }
 
-    /// `argv` with its program as an absolute path; `missing` gets the reason if the program is not found.
-    fn located(
-        &self,
-        key: &str,
-        mut argv: Vec<String>,
-        service: &Service,
-        missing: &mut Option<String>,
-    ) -> Vec<String> {
+    /// Replaces the program of `argv` by its absolute path.
+    fn locate(&self, argv: &mut [String]) -> Result<(), String> {
         if let Some(program) = argv.first_mut() {
-            match self.facts.programs.get(program) {
-                Ok(path) => *program = path.display().to_string(),
-                Err(reason) => *missing = Some(format!("{}: {key}: {reason}", service.file.display())),
-            }
+            *program = self.inputs.facts.programs.get(program)?.display().to_string();
         }
-        argv
+        Ok(())
     }
 
     /// The health checks. A service matters more than its checks: if the program of the checks is missing, it runs
@@ -233,42 +261,20 @@ impl<'a> Composer<'a> {
     ) -> Option<Health> {
         let mut health = probes::health(service.health.as_ref()?, expander);
         if let Probe::Exec(argv) = &mut health.probe
-            && let Some(program) = argv.first_mut()
+            && let Err(reason) = self.locate(argv)
         {
-            match self.facts.programs.get(program) {
-                Ok(path) => *program = path.display().to_string(),
-                Err(reason) => {
-                    let message = format!("{reason}; it runs without checks");
-                    let file = service.file.display().to_string();
-                    problems.push(Problem::new(file, "health.command", message).of_unit(&service.name));
-                    return None;
-                }
-            }
+            let (file, message) =
+                (service.file.display().to_string(), format!("{reason}; it runs without checks"));
+            problems.push(Problem::new(file, "health.command", message).of_unit(&service.name));
+            return None;
         }
         Some(health)
-    }
-
-    fn home(&self, service: &Service) -> PathBuf {
-        match (service.user, &self.facts.account) {
-            (RunAs::Desktop, Ok(account)) => account.home.clone(),
-            _ => "/".into(),
-        }
-    }
-
-    /// The private temporary folder: beside the service's sockets, which a cleaner of `/tmp` does not touch.
-    fn private_tmp(&self, service: &Service) -> Option<PathBuf> {
-        let places = &self.config.places;
-        let folder = match (service.user, &self.facts.account) {
-            (RunAs::Desktop, Ok(account)) => places.runtime(account.identity.uid),
-            _ => places.run.clone(),
-        };
-        service.private_tmp.then(|| folder.join("tmp").join(&service.name))
     }
 
     fn groups(&self, service: &Service, expander: &mut Expander<'_>) -> Vec<u32> {
         let mut ids = Vec::new();
         for name in &service.groups {
-            match self.facts.groups.get(name) {
+            match self.inputs.facts.groups.get(name) {
                 Some(id) => ids.push(*id),
                 None => expander.problem("groups", format!("\"{name}\" is not a group of this machine")),
             }
@@ -308,12 +314,12 @@ fn expanded(value: &Value, expand: &mut impl FnMut(&str) -> String) -> Value {
 }
 
 fn listen(service: &Service, expander: &mut Expander<'_>) -> Vec<Listener> {
-    let listener = |spec: &ListenSpec| {
-        let path = PathBuf::from(expander.text("listen.path", &spec.path));
+    let listener = |listener: &Listener| {
+        let path = expander.path("listen.path", &listener.path);
         if !path.as_os_str().is_empty() && !path.is_absolute() {
             expander.problem("listen.path", format!("\"{}\" is not an absolute path", path.display()));
         }
-        Listener { path, mode: spec.mode }
+        Listener { path, mode: listener.mode }
     };
     service.listen.iter().map(listener).collect()
 }
@@ -332,40 +338,9 @@ pub(super) fn broken(config: &Config) -> Vec<Unit> {
             reason.push_str("; ");
             reason.push_str(&problem.to_string());
         } else {
-            let mut unit = empty(name);
-            unit.disposition = Disposition::Broken(problem.to_string());
-            units.push(unit);
+            let disposition = Disposition::Broken(problem.to_string());
+            units.push(Unit { name: name.clone(), disposition, ..Unit::default() });
         }
     }
     units
-}
-
-fn empty(name: &str) -> Unit {
-    Unit {
-        name: name.to_owned(),
-        description: String::new(),
-        aliases: Vec::new(),
-        disposition: Disposition::Run,
-        launch: Launch::default(),
-        oneshot: false,
-        needs: Vec::new(),
-        after: Vec::new(),
-        follows: Vec::new(),
-        clears: Vec::new(),
-        restart_with: None,
-        main: false,
-        last: false,
-        ready: Ready::Started,
-        health: None,
-        start_timeout: None,
-        restart: crate::config::service::Restart::Never,
-        restart_limit: Some(1),
-        restart_delay: std::time::Duration::ZERO,
-        restart_delay_max: std::time::Duration::ZERO,
-        stop_command: None,
-        stop_signal: "TERM".to_owned(),
-        stop_timeout: std::time::Duration::from_secs(5),
-        contain: false,
-        autostart: false,
-    }
 }

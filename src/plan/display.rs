@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
+use crate::config::condition::XServer;
 use crate::config::env::{DisplayChoice, Size, Variables};
 use crate::facts::Facts;
 
@@ -29,38 +31,69 @@ impl fmt::Display for Kind {
     }
 }
 
+impl Kind {
+    fn server(self) -> XServer {
+        match self {
+            Self::Xorg => XServer::Xorg,
+            Self::Virtualgl | Self::Llvmpipe => XServer::Xvfb,
+        }
+    }
+}
+
 /// A kind that was considered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The kind.
     pub kind: Kind,
-    /// Whether it was chosen.
-    pub taken: bool,
     /// Why it was chosen, or why not.
     pub reason: String,
 }
 
 /// The decision, with all candidates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// The number of the X display.
     pub number: u32,
+    /// The kind that was chosen, if any is possible here.
+    pub chosen: Option<Kind>,
     /// All kinds, the best first.
     pub candidates: Vec<Candidate>,
 }
 
 impl Decision {
-    /// The kind that was chosen, if any is possible here.
-    pub fn taken(&self) -> Option<&Candidate> {
-        self.candidates.iter().find(|candidate| candidate.taken)
-    }
-
     /// The decision in one line.
     pub fn summary(&self) -> String {
-        match self.taken() {
-            Some(candidate) => format!("{} on :{}", candidate.kind, self.number),
-            None => "none".to_owned(),
+        self.chosen.map_or_else(|| "none".to_owned(), |kind| format!("{kind} on :{}", self.number))
+    }
+
+    /// Why the display is not on `server`, if it is not.
+    pub(super) fn without(&self, server: XServer) -> Option<String> {
+        if let Some(kind) = self.chosen {
+            return (kind.server() != server).then(|| format!("the display is {kind}"));
         }
+        let reasons = self.candidates.iter().map(|one| format!("{}: {}", one.kind, one.reason));
+        Some(format!("no display is possible: {}", reasons.collect::<Vec<_>>().join("; ")))
+    }
+}
+
+/// In the form for programs, each candidate says whether it was chosen.
+impl Serialize for Decision {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            kind: Kind,
+            taken: bool,
+            reason: &'a str,
+        }
+        let candidates = self.candidates.iter().map(|Candidate { kind, reason }| Shown {
+            kind: *kind,
+            taken: self.chosen == Some(*kind),
+            reason,
+        });
+        let mut decision = serializer.serialize_struct("Decision", 2)?;
+        decision.serialize_field("number", &self.number)?;
+        decision.serialize_field("candidates", &candidates.collect::<Vec<_>>())?;
+        decision.end()
     }
 }
 
@@ -75,22 +108,21 @@ pub fn decide(choice: DisplayChoice, wanted: u32, facts: &Facts) -> Decision {
     let mut order = vec![Kind::Xorg, Kind::Virtualgl, Kind::Llvmpipe];
     // The requested kind is tried first; the order of the rest does not change.
     order.sort_by_key(|kind| Some(*kind) != wish);
-    let mut taken = false;
-    let candidates = order
-        .into_iter()
-        .map(|kind| match possible(kind, facts) {
-            Ok(reason) if !taken => {
-                taken = true;
+    let mut chosen = None;
+    let mut candidates = Vec::new();
+    for kind in order {
+        let reason = match possible(kind, facts) {
+            Ok(_) if chosen.is_some() => "possible, but another is preferred".to_owned(),
+            Ok(reason) => {
+                chosen = Some(kind);
                 let asked = if Some(kind) == wish { "asked for by DESKTOPD_DISPLAY; " } else { "" };
-                Candidate { kind, taken: true, reason: format!("{asked}{reason}") }
+                format!("{asked}{reason}")
             }
-            Ok(_) => {
-                Candidate { kind, taken: false, reason: "possible, but another is preferred".to_owned() }
-            }
-            Err(reason) => Candidate { kind, taken: false, reason },
-        })
-        .collect();
-    Decision { number: number(wanted, facts), candidates }
+            Err(reason) => reason,
+        };
+        candidates.push(Candidate { kind, reason });
+    }
+    Decision { number: number(wanted, facts), chosen, candidates }
 }
 
 /// The size that the X server starts with, which is also the largest size that it can have later.
@@ -148,7 +180,7 @@ mod tests {
     #[test]
     fn every_candidate_has_a_reason_and_one_is_taken() {
         let decision = decide(DisplayChoice::Auto, 0, &facts());
-        assert_eq!(decision.taken().unwrap().kind, Kind::Llvmpipe);
+        assert_eq!(decision.chosen, Some(Kind::Llvmpipe));
         assert_eq!(decision.summary(), "Xvfb with llvmpipe on :0");
         assert!(decision.candidates.iter().all(|candidate| !candidate.reason.is_empty()));
         assert!(decision.candidates[0].reason.contains("/dev/nvidiactl"));
@@ -160,7 +192,7 @@ mod tests {
         assert_eq!(wish.candidates[0].kind, Kind::Llvmpipe);
         assert!(wish.candidates[0].reason.contains("DESKTOPD_DISPLAY"));
         let vain = decide(DisplayChoice::Xorg, 0, &facts());
-        assert_eq!(vain.taken().unwrap().kind, Kind::Llvmpipe);
+        assert_eq!(vain.chosen, Some(Kind::Llvmpipe));
     }
 
     #[test]
@@ -168,7 +200,7 @@ mod tests {
         let mut facts = facts();
         facts.programs = crate::facts::Programs::given("/usr/bin", []);
         let decision = decide(DisplayChoice::Auto, 0, &facts);
-        assert_eq!(decision.taken(), None);
+        assert_eq!(decision.chosen, None);
         assert!(decision.candidates[2].reason.contains("\"Xvfb\" is not installed"));
     }
 

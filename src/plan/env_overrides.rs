@@ -27,6 +27,9 @@ const ELSEWHERE: [&str; 15] = [
     "tunnel_manager",
 ];
 
+/// The name that services provide which run the hooks, or run in their place.
+const HOOKS: &str = "boot-hooks";
+
 /// Whether a service starts automatically.
 pub(super) fn starts(config: &Config, service: &Service) -> bool {
     let vars = &config.env.vars;
@@ -44,7 +47,7 @@ pub(super) fn starts(config: &Config, service: &Service) -> bool {
 fn is_of_the_desktop(config: &Config, service: &Service) -> bool {
     let needed = || {
         let mut desktop = config.services.iter().filter(|other| other.desktop);
-        !service.oneshot && desktop.any(|other| other.needs.contains(&service.name))
+        !service.oneshot && desktop.any(|other| other.relations.needs.contains(&service.name))
     };
     service.desktop || service.route.is_some() || needed()
 }
@@ -97,12 +100,14 @@ pub(super) fn environment<'a>(config: &'a Config, service: &Service, early: &BTr
 /// them: otherwise each change would run the hooks again.
 pub(super) fn before_hooks(config: &Config) -> BTreeSet<&str> {
     let mut early = BTreeSet::new();
-    let mut open = vec!["hooks"];
+    let hooks = config.services.iter().filter(|service| service.provides.iter().any(|name| name == HOOKS));
+    let mut open: Vec<&str> = hooks.map(|service| service.name.as_str()).collect();
     while let Some(name) = open.pop() {
         let called = |service: &&Service| service.name == name || service.aliases.iter().any(|a| a == name);
         let Some(service) = config.services.iter().find(called) else { continue };
         if early.insert(service.name.as_str()) {
-            open.extend(service.needs.iter().chain(&service.after).map(String::as_str));
+            let relations = &service.relations;
+            open.extend(relations.needs.iter().chain(&relations.after).map(String::as_str));
         }
     }
     early

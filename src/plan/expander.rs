@@ -1,5 +1,7 @@
 //! Expands the templates in the texts of one service file; errors become problems of its unit.
 
+use std::path::{Path, PathBuf};
+
 use crate::config::Problem;
 use crate::config::service::Service;
 
@@ -43,6 +45,10 @@ impl Expander<'_> {
             }
             String::new()
         })
+    }
+
+    pub(super) fn path(&mut self, key: &str, path: &Path) -> PathBuf {
+        self.text(key, &path.to_string_lossy()).into()
     }
 
     pub(super) fn list(&mut self, key: &str, texts: &[String]) -> Vec<String> {

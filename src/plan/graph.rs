@@ -2,22 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A unit's relations, by canonical names.
-#[derive(Clone, Debug, Default)]
-pub struct Node {
-    /// All units that must start before it: needs, after and follows together.
-    pub before: BTreeSet<String>,
-}
+/// The names that come before each name.
+pub type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// The names in an order in which each name comes after all names in its `before`, and the cycles that make this
-/// impossible. Unknown names are ignored. Deterministic: otherwise the order is alphabetical.
-pub fn order(nodes: &BTreeMap<String, Node>) -> (Vec<String>, Vec<Vec<String>>) {
+/// The names in an order in which each name comes after all names that must come before it, and the cycles that make
+/// this impossible, as `a, b, …, a`. Unknown names are ignored. Deterministic: otherwise the order is alphabetical.
+pub fn order(nodes: &Graph) -> (Vec<String>, Vec<Vec<String>>) {
     let mut done: BTreeSet<&str> = BTreeSet::new();
     let mut order: Vec<String> = Vec::with_capacity(nodes.len());
     loop {
-        let next = nodes.iter().find(|(name, node)| {
+        let next = nodes.iter().find(|(name, before)| {
             let free = |other: &String| !nodes.contains_key(other) || done.contains(other.as_str());
-            !done.contains(name.as_str()) && node.before.iter().all(free)
+            !done.contains(name.as_str()) && before.iter().all(free)
         });
         match next {
             Some((name, _)) => {
@@ -46,11 +42,11 @@ pub fn order(nodes: &BTreeMap<String, Node>) -> (Vec<String>, Vec<Vec<String>>) 
 }
 
 /// Walks from `start` through the remaining names until a name repeats; returns the cycle as `a, b, …, a`.
-fn circle_from(start: &str, nodes: &BTreeMap<String, Node>, left: &BTreeSet<&str>) -> Vec<String> {
+fn circle_from(start: &str, nodes: &Graph, left: &BTreeSet<&str>) -> Vec<String> {
     let mut path: Vec<&str> = vec![start];
     loop {
         let here = path[path.len() - 1];
-        let next = nodes[here].before.iter().map(String::as_str).find(|name| left.contains(name));
+        let next = nodes[here].iter().map(String::as_str).find(|name| left.contains(name));
         match next {
             None => return Vec::new(),
             Some(next) => {
@@ -69,9 +65,9 @@ fn circle_from(start: &str, nodes: &BTreeMap<String, Node>, left: &BTreeSet<&str
 mod tests {
     use super::*;
 
-    fn nodes(edges: &[(&str, &[&str])]) -> BTreeMap<String, Node> {
-        let node = |before: &[&str]| Node { before: before.iter().map(|name| (*name).to_owned()).collect() };
-        edges.iter().map(|(name, before)| ((*name).to_owned(), node(before))).collect()
+    fn nodes(edges: &[(&str, &[&str])]) -> Graph {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        edges.iter().map(|(name, before)| ((*name).to_owned(), names(before))).collect()
     }
 
     #[test]
@@ -103,13 +99,13 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn every_unit_is_ordered_unless_in_circles(edges in proptest::collection::vec((0..8u8, 0..8u8), 0..20)) {
-            let mut nodes: BTreeMap<String, Node> = (0..8).map(|n: u8| (n.to_string(), Node::default())).collect();
+            let mut nodes: Graph = (0..8).map(|n: u8| (n.to_string(), BTreeSet::new())).collect();
             for (a, b) in edges {
-                nodes.get_mut(&a.to_string()).unwrap().before.insert(b.to_string());
+                nodes.get_mut(&a.to_string()).unwrap().insert(b.to_string());
             }
             let (order, circles) = order(&nodes);
             for (at, name) in order.iter().enumerate() {
-                proptest::prop_assert!(nodes[name].before.iter().all(|b| order[..at].contains(b)));
+                proptest::prop_assert!(nodes[name].iter().all(|b| order[..at].contains(b)));
             }
             proptest::prop_assert_eq!(order.len() == nodes.len(), circles.is_empty());
         }

@@ -16,7 +16,6 @@ mod mistakes;
 pub mod portal;
 mod probes;
 mod relations;
-mod restart_with;
 pub mod routes;
 mod shells;
 pub mod show;
@@ -33,7 +32,7 @@ pub use display::Decision;
 pub use portal::{Link, Portal};
 pub use probes::display_number;
 pub use routes::{Bridge, Route, Upstream};
-pub use unit::{Disposition, File, Launch, Unit, ready_fd};
+pub use unit::{Disposition, Unit, ready_fd};
 
 /// The number of processes and threads of an idle desktop.
 const DESKTOP_TASKS: u64 = 140;
@@ -72,13 +71,12 @@ impl Plan {
         let mut who = account::decide(config, facts);
         problems.append(&mut who.problems);
         let facts = &settled(facts, &who);
-        let composer = compose::Composer::new(config, facts, &display);
+        let inputs = adjust::Inputs { config, facts, wanted: who.wanted.as_ref() };
+        let mut composer = compose::Composer::new(inputs, &display);
         let mut units: Vec<Unit> = Vec::new();
         let mut routes = Vec::new();
         for service in &config.services {
-            let (mut unit, route) = composer.unit(service, &mut problems);
-            adjust::apply(&mut unit, config, facts, &display, who.wanted.as_ref());
-            shells::read_files(&mut unit, config, service);
+            let (unit, route) = composer.unit(service, &mut problems);
             units.push(unit);
             routes.extend(route);
         }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{Config, Problem, nearest, own};
+use crate::config::{Config, Problem, hint, own};
 
-use super::graph::{self, Node};
+use super::graph::{self, Graph};
 use super::mistakes::{file, mark_invalid};
-use super::{Disposition, Unit, main_unit, restart_with};
+use super::{Disposition, Unit, main_unit};
 
 /// Resolves all names, marks units that cannot run because of their relations, and sorts the units in their order of
 /// start.
@@ -16,32 +16,41 @@ pub(super) fn settle(units: &mut [Unit], config: &Config, problems: &mut Vec<Pro
         resolve(unit, &names, config, problems);
     }
     check_clears(units, config, problems);
-    restart_with::resolve(units, &names, config, problems);
     main_unit::keep_one(units, config, problems);
-    let nodes: BTreeMap<String, Node> = units
-        .iter()
-        .map(|unit| {
-            let before = [&unit.needs, &unit.after, &unit.follows].into_iter().flatten().cloned().collect();
-            (unit.name.clone(), Node { before })
-        })
-        .collect();
-    let (order, circles) = graph::order(&nodes);
-    for circle in &circles {
-        let message = format!("they wait for each other in a circle: {}", circle.join(" -> "));
-        for name in &circle[1..] {
-            mark_invalid(units, name, "needs", &message, config, problems);
-        }
-    }
+    let partner = |unit: &Unit| unit.relations.restart_with.clone().into_iter().collect();
+    refuse_circles(units, "restart-with", "restart each other", partner, config, problems);
+    let before = |unit: &Unit| unit.relations.before().cloned().collect();
+    let order = refuse_circles(units, "needs", "wait for each other", before, config, problems);
     let place = |unit: &Unit| order.iter().position(|name| *name == unit.name).unwrap_or(order.len());
     units.sort_by_key(|unit| (place(unit), unit.name.clone()));
     inherit(units);
+}
+
+/// Marks units in a circle of `key` as broken. Returns the others, each after the units that `before` names for it.
+fn refuse_circles(
+    units: &mut [Unit],
+    key: &str,
+    what: &str,
+    before: impl Fn(&Unit) -> BTreeSet<String>,
+    config: &Config,
+    problems: &mut Vec<Problem>,
+) -> Vec<String> {
+    let graph: Graph = units.iter().map(|unit| (unit.name.clone(), before(unit))).collect();
+    let (order, circles) = graph::order(&graph);
+    for circle in &circles {
+        let message = format!("they {what} in a circle: {}", circle.join(" -> "));
+        for name in &circle[1..] {
+            mark_invalid(units, name, key, &message, config, problems);
+        }
+    }
+    order
 }
 
 /// Every name and alias, with the unit that it means. If a name means two units, this is a problem of the later one.
 fn names(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
     let mut names: BTreeMap<String, String> =
         units.iter().map(|unit| (unit.name.clone(), unit.name.clone())).collect();
-    for unit in units {
+    for unit in units.iter_mut() {
         let mut kept = Vec::new();
         for alias in std::mem::take(&mut unit.aliases) {
             let owner =
@@ -56,39 +65,63 @@ fn names(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>) -> BT
         }
         unit.aliases = kept;
     }
+    provided(&mut names, units, config, problems);
     names
 }
 
-fn resolve(unit: &mut Unit, names: &BTreeMap<String, String>, config: &Config, problems: &mut Vec<Problem>) {
-    let mut wrong = None;
-    for (key, list) in [
-        ("needs", &mut unit.needs),
-        ("after", &mut unit.after),
-        ("follows", &mut unit.follows),
-        ("clears", &mut unit.clears),
-    ] {
-        for name in list.iter_mut() {
-            if let Some(canonical) = names.get(name) {
-                name.clone_from(canonical);
+/// Adds the names that services provide. Each means the service that runs; where none does, the first one, so that a
+/// reason can name it.
+fn provided(
+    names: &mut BTreeMap<String, String>,
+    units: &mut [Unit],
+    config: &Config,
+    problems: &mut Vec<Problem>,
+) {
+    let mut free = BTreeMap::new();
+    for service in &config.services {
+        for name in &service.provides {
+            if let Some(owner) = names.get(name) {
+                let message = format!("\"{name}\" already means {owner}; it is left out");
+                problems.push(Problem::new(file(config, &service.name), "provides", message));
                 continue;
             }
-            let hint = nearest(name, names.keys().map(String::as_str))
-                .map(|near| format!("; did you mean \"{near}\"?"))
-                .unwrap_or_default();
-            let message = if own::is_own(name) {
-                format!("\"{name}\" is desktopd itself, which is always there; leave it out")
-            } else {
-                format!("\"{name}\" is not the name of a service{hint}")
-            };
-            let problem = Problem::new(file(config, &unit.name), key, message).of_unit(&unit.name);
-            wrong.get_or_insert_with(|| problem.to_string());
-            problems.push(problem);
+            let provider = free.entry(name).or_insert(&service.name);
+            let unit = units.iter_mut().find(|unit| unit.name == service.name);
+            if let Some(unit) = unit.filter(|unit| unit.disposition == Disposition::Run) {
+                *provider = &service.name;
+                unit.aliases.push(name.clone());
+            }
         }
-        list.retain(|name| names.contains_key(name));
     }
-    if let (Some(reason), Disposition::Run) = (wrong, &unit.disposition) {
-        unit.disposition = Disposition::Broken(reason);
+    names.extend(free.into_iter().map(|(name, provider)| (name.clone(), provider.clone())));
+}
+
+fn resolve(unit: &mut Unit, names: &BTreeMap<String, String>, config: &Config, problems: &mut Vec<Problem>) {
+    let mut wrong = Vec::new();
+    unit.relations.retain(|key, name| {
+        let message = match names.get(name) {
+            Some(other) if key == "restart-with" && *other == unit.name => {
+                format!("\"{name}\" is this service itself; name another or none")
+            }
+            Some(other) => {
+                name.clone_from(other);
+                return true;
+            }
+            None if key != "restart-with" && own::is_own(name) => {
+                format!("\"{name}\" is desktopd itself, which is always there; leave it out")
+            }
+            None => {
+                let hint = hint(name, names.keys().map(String::as_str));
+                format!("\"{name}\" is not the name of a service{hint}")
+            }
+        };
+        wrong.push(Problem::new(file(config, &unit.name), key, message).of_unit(&unit.name));
+        false
+    });
+    if let (Some(first), Disposition::Run) = (wrong.first(), &unit.disposition) {
+        unit.disposition = Disposition::Broken(first.to_string());
     }
+    problems.append(&mut wrong);
 }
 
 /// Checks `clears`. Only a guard knows the processes of a unit; a unit's own guard ends them without this setting.
@@ -100,7 +133,7 @@ fn check_clears(units: &mut [Unit], config: &Config, problems: &mut Vec<Problem>
         .collect();
     let mut wrong = Vec::new();
     for unit in units.iter() {
-        for name in &unit.clears {
+        for name in &unit.relations.clears {
             if *name == unit.name {
                 let message =
                     "it is this service itself, whose own processes `contain = true` ends".to_owned();
@@ -128,7 +161,8 @@ fn inherit(units: &mut [Unit]) {
             .collect();
         let mut changed = false;
         for unit in units.iter_mut().filter(|unit| unit.disposition == Disposition::Run) {
-            let missing = unit.needs.iter().find_map(|need| out.iter().find(|(name, _)| name == need));
+            let missing =
+                unit.relations.needs.iter().find_map(|need| out.iter().find(|(name, _)| name == need));
             if let Some((name, broken)) = missing {
                 let why = if *broken { "whose file is wrong" } else { "which is skipped" };
                 unit.disposition = Disposition::Skip(format!("it needs {name}, {why}"));

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::config::env::LocalhostPorts;
 use crate::config::rewrite::Rewrite;
 use crate::config::service::Service;
-use crate::config::{Config, Problem, nearest};
+use crate::config::{Config, Problem, hint};
 
 use super::expander::Expander;
 use super::{Disposition, Unit};
@@ -165,8 +165,7 @@ pub(super) fn name_shown(routes: &mut [Route], units: &[Unit], config: &Config, 
                 Some(_) => format!("\"{name}\" is this service itself; leave it out"),
                 None => {
                     let known = units.iter().flat_map(|unit| unit.aliases.iter().chain([&unit.name]));
-                    let hint = nearest(name, known.map(String::as_str));
-                    let hint = hint.map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+                    let hint = hint(name, known.map(String::as_str));
                     format!("\"{name}\" is not the name of a service{hint}")
                 }
             };

@@ -6,10 +6,10 @@ use std::ffi::{OsStr, OsString};
 
 use crate::config::Config;
 use crate::config::env::{OF_SHELL, OF_USER, TABLE};
-use crate::config::service::{Run, Service};
+use crate::config::service::Service;
 use crate::sys::launch::EnvFiles;
 
-use super::{Disposition, Unit};
+use super::Unit;
 
 /// Variables that each process has its own values of.
 fn own() -> impl Iterator<Item = &'static str> {
@@ -22,11 +22,8 @@ const STEP: &str = "environment";
 /// Sets the files that a unit reads at each start. Boot steps do not read the workspace's file: the workspace may not
 /// answer, and these steps repair it.
 pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
-    let step = match &service.run {
-        Run::Step(step) if step.name == STEP => return,
-        run => matches!(run, Run::Step(_)),
-    };
-    if unit.disposition != Disposition::Run {
+    let step = service.step();
+    if step == Some(STEP) {
         return;
     }
     let passed_on = [config.env.without_edits(), config.env.before_hooks()];
@@ -52,7 +49,7 @@ pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
             .places
             .user_variables()
             .filter(|_| unit.launch.identity.as_ref().is_some_and(|who| who.uid != 0)),
-        workspace: (!step).then(|| config.env.vars.workspace.folder().join(".env")),
+        workspace: step.is_none().then(|| config.env.vars.workspace.folder().join(".env")),
         fixed,
     });
 }

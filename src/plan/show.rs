@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::config::service::{Action, Health};
+use crate::config::service::{Action, Health, Relations};
 
 use super::compose::environment;
 use super::{Decision, Disposition, Link, Plan, Portal, Route, Unit};
@@ -34,11 +34,8 @@ struct UnitView<'a> {
     command: &'a [String],
     user: Option<u32>,
     directory: String,
-    needs: &'a [String],
-    after: &'a [String],
-    follows: &'a [String],
-    clears: &'a [String],
-    restart_with: Option<&'a str>,
+    #[serde(flatten)]
+    relations: &'a Relations,
     main: bool,
     ready: String,
     health: Option<String>,
@@ -79,7 +76,7 @@ impl Plan {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "display: {}", self.display.summary())?;
         for candidate in &self.display.candidates {
-            let mark = if candidate.taken { '*' } else { '-' };
+            let mark = if self.display.chosen == Some(candidate.kind) { '*' } else { '-' };
             writeln!(out, "  {mark} {}: {}", candidate.kind, candidate.reason)?;
         }
         writeln!(out, "\nunits, in the order of start:")?;
@@ -92,13 +89,7 @@ impl Plan {
             writeln!(out, "    command: {}", unit.command.join(" "))?;
             let user = unit.user.map_or("the daemon's".to_owned(), |uid| uid.to_string());
             writeln!(out, "    user: {user}, directory: {}, ready: {}", unit.directory, unit.ready)?;
-            let relations = [
-                ("needs", unit.needs),
-                ("after", unit.after),
-                ("follows", unit.follows),
-                ("clears", unit.clears),
-            ];
-            for (key, names) in relations {
+            for (key, names) in unit.relations.lists() {
                 if !names.is_empty() {
                     writeln!(out, "    {key}: {}", names.join(", "))?;
                 }
@@ -130,7 +121,7 @@ impl Plan {
             for socket in unit.listen {
                 writeln!(out, "    listens: {socket}")?;
             }
-            if let Some(partner) = unit.restart_with {
+            if let Some(partner) = &unit.relations.restart_with {
                 writeln!(out, "    restarted by hand: together with {partner}")?;
             }
             if unit.main {
@@ -188,18 +179,14 @@ fn unit(unit: &Unit) -> UnitView<'_> {
         command: &unit.launch.argv,
         user: unit.launch.identity.as_ref().map(|identity| identity.uid),
         directory: unit.launch.cwd.display().to_string(),
-        needs: &unit.needs,
-        after: &unit.after,
-        follows: &unit.follows,
-        clears: &unit.clears,
-        restart_with: unit.restart_with.as_deref(),
+        relations: &unit.relations,
         main: unit.main,
         ready: format!("{:?}", unit.ready),
         health: unit.health.as_ref().map(health),
-        limits: unit.launch.limits.iter().map(ToString::to_string).collect(),
+        limits: unit.launch.resources.limits.iter().map(ToString::to_string).collect(),
         groups: &unit.launch.groups,
-        nice: unit.launch.nice,
-        oom_score_adj: unit.launch.oom_score_adj,
+        nice: unit.launch.resources.nice,
+        oom_score_adj: unit.launch.resources.oom_score_adj,
         autostart: unit.autostart,
         folders: &unit.launch.folders,
         private_tmp: unit.launch.private_tmp.as_ref(),

@@ -1,5 +1,6 @@
 //! Plans for simulated machines.
 
+mod choice;
 mod env_overrides;
 mod places;
 mod portal;
@@ -82,7 +83,10 @@ fn shipped() -> Vec<(String, String)> {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         (name, std::fs::read_to_string(path).unwrap())
     };
-    std::fs::read_dir(folder).unwrap().map(|entry| file(entry.unwrap().path())).collect()
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| file(entry.unwrap().path())).collect();
+    files.sort();
+    files
 }
 
 fn reason(plan: &Plan, name: &str) -> String {
@@ -119,7 +123,7 @@ fn a_unit_has_its_program_user_environment_and_order() {
     assert_eq!(plan.problems, []);
     assert_eq!(plan.units.iter().map(|unit| unit.name.as_str()).collect::<Vec<_>>(), ["x-server", "app"]);
     let app = plan.unit("app").unwrap();
-    assert_eq!(app.needs, ["x-server"]);
+    assert_eq!(app.relations.needs, ["x-server"]);
     assert_eq!(app.launch.argv, ["/usr/bin/app", "--dpi", "96"]);
     assert_eq!(app.launch.identity.as_ref().unwrap().groups, [1000, 44]);
     assert_eq!(app.launch.cwd, Path::new("/home/user"));
@@ -332,7 +336,7 @@ fn a_file_may_hold_the_secrets_that_its_unit_is_given_and_is_not_shown() {
     assert_eq!(launch.folders, [Path::new("/home/user/x")]);
     assert_eq!(launch.files[0].path, Path::new("/run/desktopd/app.conf"));
     assert_eq!(
-        (launch.files[0].mode, launch.files[0].content.reveal()),
+        (launch.files[0].mode, launch.files[0].content.as_str()),
         (0o600, "width=1920\ntoken=s3cr3t-value\n")
     );
     for shown in [plan.text(), serde_json::to_string(&plan.view()).unwrap(), format!("{plan:?}")] {

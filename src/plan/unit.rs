@@ -1,71 +1,20 @@
 //! The units of a plan: what each one runs, and its relations to other units.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::Secret;
-use crate::config::service::{Health, Ready, Restart};
-use crate::sys::launch::{EnvFiles, FIRST_FD, Identity, Listener};
-use crate::sys::limits::Limit;
+use crate::config::service::{Health, Ready, Relations, RestartPolicy, StopPolicy};
+use crate::sys::launch::{FIRST_FD, Orders};
 
 /// The descriptor on which a unit with `ready.kind = "fd"` reports readiness: the first one after its `listeners`.
 pub fn ready_fd(listeners: usize) -> i32 {
     i32::try_from(listeners).map_or(i32::MAX, |listeners| FIRST_FD.saturating_add(listeners))
 }
 
-/// The parameters of a unit's process.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Launch {
-    /// The program's file and its arguments. Empty for units that do not run.
-    pub argv: Vec<String>,
-    /// The whole environment, except for variables that users keep in files.
-    pub env: BTreeMap<OsString, OsString>,
-    /// The files with these variables, for a unit that reads them at its start.
-    pub env_files: Option<EnvFiles>,
-    /// The working directory.
-    pub cwd: PathBuf,
-    /// Whether the directory was configured: if it is missing, the unit does not start. A missing home folder is
-    /// ignored.
-    pub cwd_required: bool,
-    /// The user to become; `None` keeps the daemon's user.
-    pub identity: Option<Identity>,
-    /// The file mode creation mask.
-    pub umask: u32,
-    /// The scheduling priority, if it should change.
-    pub nice: Option<i32>,
-    /// Its `oom_score_adj`, if it should change.
-    pub oom_score_adj: Option<i32>,
-    /// Resource limits, where they differ from the daemon's.
-    pub limits: Vec<Limit>,
-    /// Supplementary groups beside those of its user.
-    pub groups: Vec<u32>,
-    /// Folders to make before each start.
-    pub folders: Vec<PathBuf>,
-    /// The folder for its temporary files, emptied before each start.
-    pub private_tmp: Option<PathBuf>,
-    /// Files to write before each start.
-    pub files: Vec<File>,
-    /// Sockets that are open at its start; clients that connect early wait until the unit accepts.
-    pub listen: Vec<Listener>,
-}
-
-/// A file that a unit reads at its start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
-    /// The path.
-    pub path: PathBuf,
-    /// The permissions.
-    pub mode: u32,
-    /// The content; it may hold secrets.
-    pub content: Secret,
-}
-
 /// Whether a unit may run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Disposition {
     /// It may run.
+    #[default]
     Run,
     /// It does not apply here.
     Skip(String),
@@ -74,7 +23,7 @@ pub enum Disposition {
 }
 
 /// One unit, with all choices made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unit {
     /// Its name.
     pub name: String,
@@ -84,20 +33,12 @@ pub struct Unit {
     pub aliases: Vec<String>,
     /// Whether it may run.
     pub disposition: Disposition,
-    /// Its process.
-    pub launch: Launch,
+    /// The orders for its process. They are complete, except for what differs from start to start.
+    pub launch: Orders,
     /// Whether it ends by itself when its work is done.
     pub oneshot: bool,
-    /// Units that must be ready, or listening, before it starts, and that stop after it.
-    pub needs: Vec<String>,
-    /// Units that start before it, even if they fail.
-    pub after: Vec<String>,
-    /// Units after whose restart it restarts as well.
-    pub follows: Vec<String>,
-    /// Contained units; processes that they started beside their main process end with this unit.
-    pub clears: Vec<String>,
-    /// The unit that is restarted with it when a restart is requested.
-    pub restart_with: Option<String>,
+    /// Its relations to other units.
+    pub relations: Relations,
     /// Whether everything is stopped after it has ended.
     pub main: bool,
     /// Whether it starts only after all other units that should be up are up, or have failed for good.
@@ -109,19 +50,9 @@ pub struct Unit {
     /// How long it may take to get ready.
     pub start_timeout: Option<Duration>,
     /// When it is restarted.
-    pub restart: Restart,
-    /// The number of failures at which it is given up.
-    pub restart_limit: Option<u32>,
-    /// The first wait before a restart.
-    pub restart_delay: Duration,
-    /// The longest wait before a restart.
-    pub restart_delay_max: Duration,
-    /// Runs before the stop signal; the program's file and its arguments.
-    pub stop_command: Option<Vec<String>>,
-    /// The signal that ends it.
-    pub stop_signal: String,
-    /// How long it may take to end.
-    pub stop_timeout: Duration,
+    pub restart: RestartPolicy,
+    /// How it is stopped; its command is the program's file and its arguments.
+    pub stop: StopPolicy,
     /// Whether all processes that it starts end with it.
     pub contain: bool,
     /// Whether it starts automatically.

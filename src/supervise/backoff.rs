@@ -7,27 +7,10 @@
 
 use std::time::Duration;
 
-use crate::plan::Unit;
+use crate::config::service::RestartPolicy;
 
 /// The amount of ready time after which a failure expires.
 const WINDOW: Duration = Duration::from_secs(60);
-
-/// What the unit's file says about failures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Patience {
-    /// The number of failures at which the unit is given up; `None` never gives up.
-    pub(super) limit: Option<u32>,
-    /// The first wait.
-    pub(super) first: Duration,
-    /// The longest wait, and how long the unit has to stay ready to count as recovered.
-    pub(super) longest: Duration,
-}
-
-impl Patience {
-    pub(super) fn of(unit: &Unit) -> Self {
-        Self { limit: unit.restart_limit, first: unit.restart_delay, longest: unit.restart_delay_max }
-    }
-}
 
 /// What to do about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,20 +33,20 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// The unit failed after it had been ready for `ready` (`None` if it never was ready). `jitter` is from 0 to 1.
-    pub(super) fn failed(&mut self, ready: Option<Duration>, patience: Patience, jitter: f64) -> Verdict {
+    pub(super) fn failed(&mut self, ready: Option<Duration>, policy: RestartPolicy, jitter: f64) -> Verdict {
         let lasted = ready.unwrap_or_default();
         self.ready_time += lasted;
         let now = self.ready_time;
         self.failures.retain(|at| now.saturating_sub(*at) <= WINDOW);
         // Without a limit, failures are not counted: a unit may fail for years.
-        if let Some(limit) = patience.limit {
+        if let Some(limit) = policy.limit {
             self.failures.push(now);
             let count = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
             if count >= limit {
                 return Verdict::GiveUp(count);
             }
         }
-        if lasted >= patience.longest {
+        if lasted >= policy.delay_max {
             self.in_a_row = 0;
         }
         let immediate = self.in_a_row == 0 && ready.is_some();
@@ -72,16 +55,16 @@ impl Backoff {
         if immediate {
             return Verdict::Again(Duration::ZERO);
         }
-        let wait = patience.first.saturating_mul(1 << doublings.min(20)).min(patience.longest);
+        let wait = policy.delay.saturating_mul(1 << doublings.min(20)).min(policy.delay_max);
         Verdict::Again(wait.mul_f64(1.0 + 0.1 * jitter))
     }
 
     /// The machine could not start the unit. This is not a failure of the unit: the start is retried without limit,
     /// with growing waits.
-    pub(super) fn held_up(&mut self, patience: Patience, jitter: f64) -> Duration {
-        match self.failed(None, Patience { limit: None, ..patience }, jitter) {
+    pub(super) fn held_up(&mut self, policy: RestartPolicy, jitter: f64) -> Duration {
+        match self.failed(None, RestartPolicy { limit: None, ..policy }, jitter) {
             Verdict::Again(wait) => wait,
-            Verdict::GiveUp(_) => patience.longest,
+            Verdict::GiveUp(_) => policy.delay_max,
         }
     }
 
@@ -100,20 +83,20 @@ mod tests {
     const FIRST: Duration = Duration::from_millis(250);
     const LONGEST: Duration = Duration::from_secs(30);
 
-    fn patience(limit: Option<u32>) -> Patience {
-        Patience { limit, first: FIRST, longest: LONGEST }
+    fn policy(limit: Option<u32>) -> RestartPolicy {
+        RestartPolicy { limit, delay: FIRST, delay_max: LONGEST, ..RestartPolicy::default() }
     }
 
     fn waits(ready: &[Option<Duration>], limit: Option<u32>) -> Vec<Verdict> {
         let mut backoff = Backoff::default();
-        ready.iter().map(|ready| backoff.failed(*ready, patience(limit), 0.0)).collect()
+        ready.iter().map(|ready| backoff.failed(*ready, policy(limit), 0.0)).collect()
     }
 
     #[test]
     fn a_file_may_say_how_long_the_waits_are() {
         let mut backoff = Backoff::default();
         let ms = Duration::from_millis;
-        let quick = Patience { limit: None, first: ms(10), longest: ms(25) };
+        let quick = RestartPolicy { delay: ms(10), delay_max: ms(25), ..policy(None) };
         let waits: Vec<Verdict> = (0..4).map(|_| backoff.failed(None, quick, 0.0)).collect();
         assert_eq!(waits, [10, 20, 25, 25].map(|wait| Verdict::Again(ms(wait))));
         assert_eq!(backoff.failed(Some(ms(25)), quick, 0.0), Verdict::Again(Duration::ZERO));
@@ -123,11 +106,11 @@ mod tests {
     fn a_start_that_the_machine_could_not_do_is_no_failure_of_the_unit() {
         let mut backoff = Backoff::default();
         for _ in 0..100 {
-            backoff.held_up(patience(Some(2)), 0.0);
+            backoff.held_up(policy(Some(2)), 0.0);
         }
-        assert_eq!(backoff.held_up(patience(Some(2)), 0.0), LONGEST);
-        assert!(matches!(backoff.failed(None, patience(Some(2)), 0.0), Verdict::Again(_)));
-        assert_eq!(backoff.failed(None, patience(Some(2)), 0.0), Verdict::GiveUp(2));
+        assert_eq!(backoff.held_up(policy(Some(2)), 0.0), LONGEST);
+        assert!(matches!(backoff.failed(None, policy(Some(2)), 0.0), Verdict::Again(_)));
+        assert_eq!(backoff.failed(None, policy(Some(2)), 0.0), Verdict::GiveUp(2));
     }
 
     #[test]
@@ -162,7 +145,7 @@ mod tests {
     fn years_of_failures_take_no_memory() {
         let mut backoff = Backoff::default();
         for _ in 0..1000 {
-            backoff.failed(None, patience(None), 0.0);
+            backoff.failed(None, policy(None), 0.0);
         }
         assert!(backoff.failures.is_empty());
     }

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::nearest;
 use crate::logs::Logs;
-use crate::sys::process::{descendants, signal_by_name, signal_descendants};
+use crate::sys::process::{descendants, signal_descendants};
 use crate::sys::reaper::{Exit, Reaper};
 
 use super::guards::Guards;
@@ -155,7 +155,7 @@ impl Driver {
             }
             Effect::RunStopCommand(at) => self.run_stop_command(at),
             Effect::Signal(at) => {
-                let signal = signal_by_name(&self.core.unit(at).stop_signal).unwrap_or(Signal::SIGTERM);
+                let signal = self.core.unit(at).stop.signal;
                 let slot = &mut self.slots[at];
                 slot.stop_command = None;
                 if let Some(process) = &mut slot.process {
@@ -176,7 +176,7 @@ impl Driver {
     }
 
     fn run_guards(&self, at: UnitId) -> RunGuards {
-        let clears = &self.core.unit(at).clears;
+        let clears = &self.core.unit(at).relations.clears;
         let cleared = self.core.ids().filter(|other| clears.contains(&self.core.unit(*other).name));
         let guards = |at: UnitId| self.slots[at].guards.clone();
         RunGuards { own: guards(at), clears: cleared.map(guards).collect() }
@@ -189,7 +189,7 @@ impl Driver {
 
     fn run_stop_command(&mut self, at: UnitId) {
         let unit = self.core.unit(at);
-        let argv = unit.stop_command.as_deref().unwrap_or_default();
+        let argv = unit.stop.command.as_deref().unwrap_or_default();
         match process::run_helper(unit, argv, &self.reaper, &self.logs) {
             Ok(mut command) => {
                 let (events, name) = (self.events.clone(), unit.name.clone());

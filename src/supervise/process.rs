@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use crate::logs::Logs;
 use crate::plan::{Unit, ready_fd};
 use crate::sys::guard::GuardCommand;
-use crate::sys::launch::{self, NewFile, Orders, Report};
+use crate::sys::launch::{self, Orders, Report};
 use crate::sys::process::{signal_group, signal_rest};
 use crate::sys::reaper::{Exit, Reaper, Role};
 
@@ -29,7 +29,7 @@ use super::lifecycle::{Event, Outcome, UnitId};
 use super::ready::Watch;
 use super::ready::probe::{HelperProcess, HelperStarter};
 use attend::{Ending, attend, there};
-use start::{not_started, orders, start};
+use start::{helper_orders, not_started, start};
 
 /// The driver's handle of a run.
 pub(super) struct Process {
@@ -71,26 +71,12 @@ pub(super) fn spawn(
     let number = ready_fd(unit.launch.listen.len());
     let (watch, fd) = Watch::new(&unit.ready, &notify, || logs.follow(&unit.name, 0).1, start_helper, number)
         .map_err(not_started("preparing to detect readiness"))?;
-    let fds: Vec<OwnedFd> = fd.into_iter().collect();
-    let targets = fds.iter().map(|_| number).collect();
+    let descriptors: Vec<OwnedFd> = fd.into_iter().collect();
+    let fds = descriptors.iter().map(|_| number).collect();
     let role = if unit.contain { Role::Guard } else { Role::Exec };
-    let mut orders = orders(unit, &unit.launch.argv, targets);
-    orders.env_files.clone_from(&unit.launch.env_files);
-    orders.folders.clone_from(&unit.launch.folders);
-    orders.private_tmp.clone_from(&unit.launch.private_tmp);
-    orders.listen.clone_from(&unit.launch.listen);
-    orders.files = unit
-        .launch
-        .files
-        .iter()
-        .map(|file| NewFile {
-            path: file.path.clone(),
-            mode: file.mode,
-            content: file.content.reveal().as_bytes().to_vec(),
-        })
-        .collect();
-    let started =
-        start(reaper, role, &orders, &fds, &unit.name, logs).map_err(not_started("starting a process"))?;
+    let orders = Orders { fds, ..unit.launch.clone() };
+    let started = start(reaper, role, orders, &descriptors, &unit.name, logs)
+        .map_err(not_started("starting a process"))?;
     let (collected, finishing) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
     let ending = Ending {
         unit: unit.name.clone(),
@@ -129,8 +115,7 @@ pub(super) fn run_helper(
     reaper: &Reaper,
     logs: &Logs,
 ) -> io::Result<HelperProcess> {
-    let orders = Orders { quiet: true, ..orders(unit, argv, Vec::new()) };
-    let started = start(reaper, Role::Exec, &orders, &[], &unit.name, logs)?;
+    let started = start(reaper, Role::Exec, helper_orders(unit, argv), &[], &unit.name, logs)?;
     Ok(HelperProcess { pid: started.pid, exit: started.exit, control: started.control })
 }
 

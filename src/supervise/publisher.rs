@@ -40,9 +40,9 @@ impl Publisher {
             next.seq = (self.changes)(change);
         }
         self.published.send_if_modified(|current| {
-            let changed = *current != next;
+            let differs = *current != next;
             *current = next;
-            changed
+            differs
         });
     }
 
@@ -161,7 +161,7 @@ mod tests {
         let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 0 }, Console::silent());
         logs.hide(["hunter22".to_owned()]);
         let all = Arc::new(Mutex::new(Vec::new()));
-        let (published, watch) = watch::channel(Published::default());
+        let (sender, watch) = watch::channel(Published::default());
         let changes: Sink = Box::new({
             let all = Arc::clone(&all);
             move |change| {
@@ -169,7 +169,7 @@ mod tests {
                 0
             }
         });
-        let publisher = Publisher { published, changes, logs };
+        let publisher = Publisher { published: sender, changes, logs };
         let mut core = Core::new(vec![tests::unit("a")], 7, 1000);
         let now = Duration::from_millis(40);
         let at = UnitId(0);

@@ -110,8 +110,8 @@ impl UnitInfo {
             description: unit.description.clone(),
             aliases: unit.aliases.clone(),
             oneshot: unit.oneshot,
-            needs: unit.needs.clone(),
-            after: [&unit.after[..], &unit.follows].concat(),
+            needs: unit.relations.needs.clone(),
+            after: [&unit.relations.after[..], &unit.relations.follows].concat(),
         })
     }
 }

@@ -14,13 +14,14 @@
 //! not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 
-use super::launch::Bytes;
 use super::process::{Stat, below};
 use super::read;
 
@@ -32,7 +33,7 @@ pub(super) struct Own {
     /// The unit's main process, which leads its session.
     pub(super) main: i32,
     /// The environment that the unit was started with.
-    pub(super) env: Vec<(Bytes, Bytes)>,
+    pub(super) env: BTreeMap<OsString, OsString>,
 }
 
 impl Own {
@@ -63,10 +64,10 @@ impl Own {
             let mut entries = environment.split(|byte| *byte == 0);
             entries.find_map(|entry| entry.strip_prefix(name)?.strip_prefix(b"="))
         };
-        let given = self.env.iter().find(|(name, _)| name == b"TERM").map(|(_, value)| value.as_slice());
+        let given = self.env.get(OsStr::new("TERM")).map(|value| value.as_bytes());
         match value(b"TERM") {
             Some(term) => given != Some(term),
-            None => !self.env.iter().any(|(name, _)| value(name).is_some()),
+            None => !self.env.keys().any(|name| value(name.as_bytes()).is_some()),
         }
     }
 }
@@ -114,8 +115,7 @@ mod tests {
     use super::*;
 
     fn own(env: &[(&str, &str)]) -> Own {
-        let bytes = |text: &str| text.as_bytes().to_vec();
-        Own { main: 10, env: env.iter().map(|(name, value)| (bytes(name), bytes(value))).collect() }
+        Own { main: 10, env: env.iter().map(|(name, value)| (name.into(), value.into())).collect() }
     }
 
     fn stat(parent: i32, session: i32) -> Stat {

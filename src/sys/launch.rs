@@ -17,10 +17,9 @@ mod privileges;
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::SigSet;
@@ -36,7 +35,7 @@ use descriptors::{OWN_FDS, place};
 use failure::{Failure, at};
 
 pub use environment::written_by;
-pub use orders::{Bytes, EnvFiles, FIRST_FD, Identity, Listener, NewFile, Orders};
+pub use orders::{EnvFiles, FIRST_FD, Identity, Listener, NewFile, Orders, Resources};
 
 /// The beginning of the description of a failed exec.
 pub const EXEC: &str = "exec ";
@@ -176,7 +175,7 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
         let null = at("opening /dev/null", std::fs::File::open("/dev/null"))?;
         at("redirecting standard input", rustix::stdio::dup2_stdin(&null))?;
     }
-    umask(Mode::from_bits_truncate(orders.umask));
+    umask(Mode::from_bits_truncate(orders.resources.umask));
     privileges::apply(&orders)?;
     let edits = environment::edits(&orders);
     privileges::become_user(&orders)?;
@@ -185,17 +184,16 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     let told = listen::listen(&orders)?;
     privileges::enter(&orders)?;
 
-    let mut argv = orders.argv.into_iter().map(OsString::from_vec);
-    let program = argv.next().ok_or_else(|| ("no command".to_owned(), io::ErrorKind::InvalidInput.into()))?;
-    let env = orders.env.into_iter().map(|(k, v)| (OsString::from_vec(k), OsString::from_vec(v)));
-    let env = env.chain(edits);
+    let [program, arguments @ ..] = &orders.argv[..] else {
+        return Err(("no command".to_owned(), io::ErrorKind::InvalidInput.into()));
+    };
     // The standard library's exec also resets SIGPIPE, which the Rust runtime ignores.
-    let error = Command::new(&program).args(argv).env_clear().envs(env).envs(told).exec();
-    let file = PathBuf::from(program);
-    let operation = format!("{EXEC}{}", file.display());
+    let error =
+        Command::new(program).args(arguments).env_clear().envs(&orders.env).envs(edits).envs(told).exec();
+    let operation = format!("{EXEC}{program}");
     // For a script whose interpreter is missing, the system reports the same error as for a missing program, which
     // misleads.
-    let misleading = error.kind() == io::ErrorKind::NotFound && file.exists();
+    let misleading = error.kind() == io::ErrorKind::NotFound && Path::new(program).exists();
     Err((if misleading { format!("{operation}, or rather its interpreter") } else { operation }, error))
 }
 

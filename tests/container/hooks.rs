@@ -172,7 +172,7 @@ async fn a_boot_script_replaces_hooks_and_provisioning_and_runs_after_a_hotfix()
             let unit = status.unit(name).expect("a unit of the image");
             assert_eq!(
                 (unit.state, unit.reason.as_str()),
-                (UnitState::Skipped, "BOOT_SCRIPT takes its place")
+                (UnitState::Skipped, "boot-script takes its place")
             );
         }
         let told = log(&stack, "boot-script");

@@ -114,8 +114,7 @@ fn login_variables_in_files_apply_from_the_next_start() {
 
 #[test]
 fn variables_of_hooks_reach_all_services_after_a_new_plan() {
-    let hooks =
-        "type = \"oneshot\"\ncommand = [\"/bin/sh\", \"-c\", \"env -0 > $$D/before; echo ran >> $$D/runs\"]";
+    let hooks = "type = \"oneshot\"\nprovides = [\"boot-hooks\"]\ncommand = [\"/bin/sh\", \"-c\", \"env -0 > $$D/before; echo ran >> $$D/runs\"]";
     let mut world =
         World::of(&[("hooks", hooks), ("after", "@polite\nafter = [\"hooks\"]"), ("before", "@polite")]);
     world.service("hooks", &format!("{hooks}\nafter = [\"before\"]"));

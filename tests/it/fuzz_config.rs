@@ -51,6 +51,8 @@ const KEYS: &[&str] = &[
     "condition",
     "clears",
     "restart-with",
+    "provides",
+    "hook",
     "main",
     "folders",
     "private-tmp",
@@ -292,6 +294,9 @@ const LINES: &[&str] = &[
     "listen = [{ path = \"${runtime-dir}/s\", mode = \"0666\" }, { path = \"t\" }]",
     "health = { kind = \"tcp\", address = \"127.0.0.1:1\" }",
     "autostart = false",
+    "hook = \"selkies\"",
+    "provides = [\"x-server\"]",
+    "condition = [{ display = \"xorg\" }]",
     "log-to-stdout = false",
     "nice = -20",
     "umask = \"0777\"",
@@ -339,7 +344,7 @@ pub fn facts(services: &[Service], installed: bool) -> Facts {
             Probe::Exec(argv) => argv.first(),
             _ => None,
         });
-        command.into_iter().chain(asked).chain(service.stop_command.iter().flatten().take(1))
+        command.into_iter().chain(asked).chain(service.stop.command.iter().flatten().take(1))
     });
     let programs: Vec<(&str, &str)> =
         words.filter(|_| installed).map(|word| (word.as_str(), "/usr/bin/x")).collect();

@@ -1,21 +1,25 @@
 //! Converts the command of `desktopd run` to a service.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Run, Service};
+use super::{Restart, RestartPolicy, Run, Service};
 use crate::config::own::RUN;
-
-/// All other keys have their defaults.
-const TEXT: &str =
-    "description = \"the command given to desktopd run\"\ncommand = [\"\"]\ndesktop = true\nmain = true\n";
 
 impl Service {
     /// The service that runs `argv`, without templates, in `folder` or else in the user's home.
-    pub fn of_command(argv: Vec<String>, folder: Option<PathBuf>) -> Option<Self> {
-        let service = Self::read(RUN, Path::new("run"), TEXT, &mut Vec::new())?;
-        // The directory is a template, so each `$` of the folder's name is escaped.
-        let directory = folder.map(|folder| folder.display().to_string().replace('$', "$$"));
-        Some(Self { run: Run::Literal(argv), directory, ..service })
+    pub fn of_command(argv: Vec<String>, folder: Option<PathBuf>) -> Self {
+        Self {
+            name: RUN.to_owned(),
+            file: RUN.into(),
+            description: "the command given to desktopd run".to_owned(),
+            run: Run::Literal(argv),
+            desktop: true,
+            main: true,
+            restart: RestartPolicy { when: Restart::Never, ..RestartPolicy::default() },
+            // The directory is a template, so each `$` of the folder's name is escaped.
+            directory: folder.map(|folder| folder.display().to_string().replace('$', "$$")),
+            ..Self::default()
+        }
     }
 
     /// Whether it runs the command of `desktopd run`. No file can have that name.
@@ -27,15 +31,15 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::service::{Restart, RunAs};
+    use crate::config::service::RunAs;
 
     #[test]
     fn a_command_is_the_main_service_of_the_desktops_user() {
         let argv = vec!["echo".to_owned(), "${HOME} $$".to_owned()];
-        let service = Service::of_command(argv.clone(), Some("/a$b".into())).unwrap();
+        let service = Service::of_command(argv.clone(), Some("/a$b".into()));
         assert_eq!(service.run, Run::Literal(argv));
         assert_eq!(service.directory.as_deref(), Some("/a$$b"));
-        assert_eq!((service.user, service.restart), (RunAs::Desktop, Restart::Never));
+        assert_eq!((service.user, service.restart.when), (RunAs::Desktop, Restart::Never));
         assert!(service.desktop && service.main && service.autostart && service.is_command());
     }
 }

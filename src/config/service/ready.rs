@@ -7,9 +7,10 @@ use crate::config::table::Reader;
 use super::probe::{self, Probe};
 
 /// The sign that a unit is ready. The texts are templates.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Ready {
     /// The process runs.
+    #[default]
     Started,
     /// `READY=1` on the socket in `NOTIFY_SOCKET` (systemd's protocol).
     Notify,

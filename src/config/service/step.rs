@@ -10,7 +10,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::config::problem::nearest;
+use crate::config::problem::hint;
 use crate::config::quantity::wait;
 use crate::config::table::Reader;
 
@@ -304,8 +304,7 @@ impl StepSpec {
     /// All mistakes, each with its key. A value with a template is not looked at.
     pub fn mistakes(&self) -> Vec<(String, String)> {
         let Some((_, known)) = STEPS.iter().find(|(name, _)| *name == self.name) else {
-            let hint = nearest(&self.name, STEPS.iter().map(|(name, _)| *name));
-            let hint = hint.map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+            let hint = hint(&self.name, STEPS.iter().map(|(name, _)| *name));
             return vec![("name".to_owned(), format!("\"{}\" is not a boot step{hint}", self.name))];
         };
         let known: Vec<String> = known.iter().map(|key| key.replace('_', "-")).collect();

@@ -21,12 +21,12 @@ impl Composer<'_> {
         let inherited = |(name, _): &(&OsString, &OsString)| {
             !name.to_str().is_some_and(is_own_secret) && !is_one_of(name, &[&OF_SHELL, &OF_UNIT])
         };
-        let raw = env_overrides::environment(self.config, service, &self.early);
+        let raw = env_overrides::environment(self.inputs.config, service, &self.early);
         let path = raw.get(OsStr::new("PATH"));
         let raw = raw.iter().filter(inherited);
         let mut env: BTreeMap<OsString, OsString> = raw.map(|(n, v)| (n.clone(), v.clone())).collect();
         env.extend(self.who(service));
-        let settings = &self.config.settings;
+        let settings = &self.inputs.config.settings;
         let desktop = service.desktop.then_some(&settings.desktop_environment).into_iter().flatten();
         for (name, text) in settings.environment.iter().chain(desktop).chain(&service.environment) {
             let value = expander.text(&format!("environment.{name}"), text);
@@ -46,13 +46,13 @@ impl Composer<'_> {
                     .unwrap_or_default();
                 expander.problem("secrets", format!("\"{name}\" is not a secret variable of desktopd{hint}"));
             }
-            if let Some(value) = self.config.env.raw.get(&OsString::from(name)) {
+            if let Some(value) = self.inputs.config.env.raw.get(&OsString::from(name)) {
                 env.insert(name.into(), value.clone());
             }
         }
         self.stand_in(&mut env);
         if service.ready == Ready::Notify {
-            let socket = self.config.places.run.join("notify").join(&service.name);
+            let socket = self.inputs.config.places.run.join("notify").join(&service.name);
             env.insert("NOTIFY_SOCKET".into(), socket.into());
         }
         env
@@ -60,9 +60,9 @@ impl Composer<'_> {
 
     /// Gives a process its user's entry if the system's lists lack it.
     fn stand_in(&self, env: &mut BTreeMap<OsString, OsString>) {
-        let stand_in = self.facts.account.as_ref().ok().and_then(|account| account.stand_in.as_ref());
+        let stand_in = self.inputs.facts.account.as_ref().ok().and_then(|account| account.stand_in.as_ref());
         let Some(library) = stand_in.and_then(|stand_in| stand_in.library.as_ref()) else { return };
-        let (passwd, group) = adjust::lists(self.config);
+        let (passwd, group) = adjust::lists(self.inputs.config);
         env.insert("NSS_WRAPPER_PASSWD".into(), passwd.into());
         env.insert("NSS_WRAPPER_GROUP".into(), group.into());
         let preload = env.entry("LD_PRELOAD".into()).or_default();
@@ -73,8 +73,8 @@ impl Composer<'_> {
     }
 
     fn who(&self, service: &Service) -> Vec<(OsString, OsString)> {
-        let desktop = self.facts.account.as_ref().ok().filter(|account| {
-            service.user == RunAs::Desktop || account.identity.uid == self.facts.daemon.uid
+        let desktop = self.inputs.facts.account.as_ref().ok().filter(|account| {
+            service.user == RunAs::Desktop || account.identity.uid == self.inputs.facts.daemon.uid
         });
         let (name, home, shell) = match desktop {
             Some(account) => (account.name.as_str(), account.home.as_os_str(), account.shell.as_os_str()),

@@ -110,10 +110,10 @@ fn changes_of_hooks_are_for_the_units_after_them() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let workspace = dir.path().to_str().unwrap();
-    let environment = &format!("{ENVIRONMENT}\nafter = [\"hooks\"]");
+    let environment = &format!("{ENVIRONMENT}\nafter = [\"my-hooks\"]");
     let services = [
         ("first", "command = [\"app\"]"),
-        ("hooks", "command = [\"app\"]\nafter = [\"second\"]"),
+        ("my-hooks", "command = [\"app\"]\nprovides = [\"boot-hooks\"]\nafter = [\"second\"]"),
         ("second", "command = [\"app\"]\nneeds = [\"first\"]"),
         ("environment", environment),
         ("third", "command = [\"app\"]"),
@@ -132,7 +132,7 @@ fn changes_of_hooks_are_for_the_units_after_them() {
     for (name, a) in [
         ("first", "given"),
         ("second", "given"),
-        ("hooks", "given"),
+        ("my-hooks", "given"),
         ("environment", "left"),
         ("third", "left"),
     ] {
@@ -144,7 +144,7 @@ fn changes_of_hooks_are_for_the_units_after_them() {
 
 #[test]
 fn a_turn_server_is_ours_theirs_or_none() {
-    let selkies = "command = [\"app\"]\n[environment]\nSELKIES_TURN_HOST = \"${TURN_HOST}\"\n\
+    let selkies = "command = [\"app\"]\nhook = \"selkies\"\n[environment]\nSELKIES_TURN_HOST = \"${TURN_HOST}\"\n\
                    SELKIES_TURN_PORT = \"${TURN_PORT}\"\nSELKIES_TURN_USERNAME = \"${TURN_USERNAME}\"\n\
                    SELKIES_RTC_CONFIG_JSON = \"/none\"";
     // The values in a well-known compose file that was not filled in.
@@ -184,7 +184,7 @@ fn a_turn_server_is_ours_theirs_or_none() {
 
 #[test]
 fn users_set_selkies_own_settings_except_those_of_the_gateway() {
-    let selkies = "command = [\"app\"]\n[environment]\nSELKIES_PORT = \"16100\"\nSELKIES_FRAMERATE = \"8-60\"\n\
+    let selkies = "command = [\"app\"]\nhook = \"selkies\"\n[environment]\nSELKIES_PORT = \"16100\"\nSELKIES_FRAMERATE = \"8-60\"\n\
                    SELKIES_ENABLE_BASIC_AUTH = \"false\"\nSELKIES_ENABLE_HTTPS = \"false\"\n\
                    SELKIES_RTC_CONFIG_JSON = \"/none\"";
     let environment = [

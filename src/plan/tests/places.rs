@@ -6,7 +6,7 @@ const LABEL: (&str, &str) = ("VAST_CONTAINERLABEL", "C.1");
 
 #[test]
 fn a_relay_with_an_invalid_port_is_skipped_with_the_reason() {
-    let text = "command = [\"app\"]\n[[condition]]\nvariable = \"ENABLE_COTURN\"\nelse = \"not asked for\"\n";
+    let text = "command = [\"app\"]\nhook = \"coturn\"\n[[condition]]\nvariable = \"ENABLE_COTURN\"\nelse = \"not asked for\"\n";
     for (name, value, expected) in [
         (
             "VAST_TCP_PORT_73478",

@@ -18,7 +18,7 @@ fn a_partner_is_found_by_any_of_its_names() {
         ("plain", ""),
     ]);
     assert_eq!(plan.problems, []);
-    let partner = |name: &str| plan.unit(name).unwrap().restart_with.as_deref();
+    let partner = |name: &str| plan.unit(name).unwrap().relations.restart_with.as_deref();
     assert_eq!(partner("kde"), Some("x-server"));
     assert_eq!(partner("x-server"), Some("prepare"));
     assert_eq!(partner("plain"), None);
@@ -64,10 +64,10 @@ fn one_unit_may_be_the_main_one_and_is_not_restarted_unless_it_says_so() {
     let one = plan(&[("app", "main = true"), ("other", "")]);
     assert_eq!(one.problems, []);
     let app = one.unit("app").unwrap();
-    assert_eq!((app.main, app.last, app.restart), (true, false, Restart::Never));
-    assert_eq!(one.unit("other").unwrap().restart, Restart::Always);
+    assert_eq!((app.main, app.last, app.restart.when), (true, false, Restart::Never));
+    assert_eq!(one.unit("other").unwrap().restart.when, Restart::Always);
     let stubborn = plan(&[("app", "main = true\nrestart = \"on-failure\"")]);
-    assert_eq!(stubborn.unit("app").unwrap().restart, Restart::OnFailure);
+    assert_eq!(stubborn.unit("app").unwrap().restart.when, Restart::OnFailure);
     let three = plan(&[("a", "main = true"), ("b", "main = true"), ("c", "main = true"), ("d", "")]);
     assert_eq!(
         reason(&three, "b"),
@@ -82,7 +82,7 @@ fn a_command_is_the_main_unit_regardless_of_the_files() {
     let files = [("a", "command = [\"app\"]\nmain = true"), ("b", "command = [\"app\"]\nmain = true")];
     let mut config = config(&[("SUPERVISOR_NO_AUTOSTART", "")], "", &files);
     let argv: Vec<String> = ["app", "$HOME", "${user}", "$$"].map(str::to_owned).into();
-    config.services.extend(Service::of_command(argv, Some("/work".into())));
+    config.services.push(Service::of_command(argv, Some("/work".into())));
     let plan = Plan::build(&config, &facts());
     assert_eq!(plan.problems, []);
     let run = plan.unit("run").unwrap();

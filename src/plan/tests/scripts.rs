@@ -33,7 +33,7 @@ fn each_script_runs_if_it_is_configured_or_found() {
         assert_eq!(told, environment.iter().any(|(name, _)| *name == "PROVISIONING_MANIFEST"));
     }
     let plan = planned(&[("BOOT_SCRIPT", "http://a/b")], &[mounted, hook]);
-    assert_eq!([reason(&plan, "hooks"), reason(&plan, "provisioning")], ["BOOT_SCRIPT takes its place"; 2]);
+    assert_eq!([reason(&plan, "hooks"), reason(&plan, "provisioning")], ["boot-script takes its place"; 2]);
     assert!(
         reason(&planned(&[], &[]), "provisioning")
             .contains("PROVISIONING_SCRIPT is not set, and no script is mounted")
@@ -73,7 +73,7 @@ fn root_scripts_get_the_whole_environment_and_provisioning_as_root_the_secrets()
             [whole, whole, true, false],
             "{name}"
         );
-        assert_eq!((unit.restart, unit.contain), (Restart::Never, true), "{name}");
+        assert_eq!((unit.restart.when, unit.contain), (Restart::Never, true), "{name}");
     }
     assert_eq!(plan.unit("provisioning").unwrap().start_timeout, None);
     let vast = ("VAST_CONTAINERLABEL", "C.1");

@@ -8,7 +8,7 @@ const SETTINGS: &str = "[environment]\nPATH = \"/opt/x/bin:/usr/bin\"\nLANG = \"
     [desktop-environment]\nDISPLAY = \"${display}\"\n";
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
-    let step = &format!("{ENVIRONMENT}\nuser = \"root\"\ndesktop = true\n");
+    let step = &format!("{ENVIRONMENT}\nhook = \"shell-environment\"\nuser = \"root\"\ndesktop = true\n");
     let plan = Plan::build(&config(pairs, SETTINGS, &[("environment", step)]), &facts());
     let unit = plan.unit("environment").unwrap();
     assert_eq!((&unit.disposition, &unit.launch.env_files), (&Disposition::Run, &None));

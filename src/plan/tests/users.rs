@@ -38,7 +38,8 @@ fn a_user_without_an_entry_gets_lists_of_users() {
         passwd: "user4321:x:4321:".to_owned(),
         group: "user4321:x:4321:".to_owned(),
     };
-    let files = [("prepare", PREPARE), ("app", "command = [\"app\"]")];
+    let prepare = &format!("{PREPARE}\nhook = \"user-lists\"");
+    let files = [("prepare", &prepare[..]), ("app", "command = [\"app\"]")];
     let mut plan = |library: Option<&str>| {
         stand_in.library = library.map(PathBuf::from);
         let account = facts.account.as_mut().unwrap();
@@ -59,5 +60,5 @@ fn a_user_without_an_entry_gets_lists_of_users() {
     let env = &with.unit("app").unwrap().launch.env;
     assert_eq!(env[&OsString::from("NSS_WRAPPER_PASSWD")], written.path);
     assert_eq!(env[&OsString::from("LD_PRELOAD")], OsString::from("mine.so:/usr/lib/libnss_wrapper.so"));
-    assert_eq!(written.content.reveal(), stand_in.passwd);
+    assert_eq!(written.content, stand_in.passwd);
 }

@@ -43,13 +43,11 @@ impl Core {
     /// Whether `at` is starting, but not after a failure, so that units with a mere `after` on it wait.
     fn is_pending(&self, at: UnitId) -> bool {
         let unit = &self.units[at];
-        match unit.phase() {
-            Some(Phase::Starting { listening, .. }) => !listening,
-            _ => {
-                let mut needs = unit.deps.needs.iter();
-                unit.is_due() && needs.all(|need| self.is_open(*need) || self.is_pending(*need))
-            }
+        if let Some(Phase::Starting { listening, .. }) = unit.phase() {
+            return !listening;
         }
+        let mut needs = unit.deps.needs.iter();
+        unit.is_due() && needs.all(|need| self.is_open(*need) || self.is_pending(*need))
     }
 
     /// Units that are alive and need `at`.
@@ -71,7 +69,7 @@ impl Core {
         match (state, self.units[at].phase()) {
             (_, Some(Phase::Starting { .. })) => true,
             // A unit without a limit may fail forever, so the last unit would never start.
-            (State::Backoff { .. }, _) => unit.restart_limit.is_some(),
+            (State::Backoff { .. }, _) => unit.restart.limit.is_some(),
             _ => {
                 self.units[at].is_due()
                     && !self.is_behind_last(at)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::config::service::Relations;
 use crate::plan::{Disposition, Unit};
 use crate::supervise::request::Replanned;
 use crate::supervise::status::UnitInfo;
@@ -161,13 +162,13 @@ impl Core {
         let resolve = |names: &[String]| -> Vec<UnitId> {
             names.iter().filter_map(|name| ids.get(name).copied()).collect()
         };
-        for UnitRuntime { spec: unit, deps, .. } in &mut self.units {
+        for UnitRuntime { spec: Unit { relations, .. }, deps, .. } in &mut self.units {
             *deps = Dependencies {
-                needs: resolve(&unit.needs),
+                needs: resolve(&relations.needs),
                 // A unit that restarts with another unit starts after it.
-                after: resolve(&[&unit.after[..], &unit.follows].concat()),
-                follows: resolve(&unit.follows),
-                restart_with: unit.restart_with.iter().find_map(|name| ids.get(name).copied()),
+                after: resolve(&[&relations.after[..], &relations.follows].concat()),
+                follows: resolve(&relations.follows),
+                restart_with: relations.restart_with.iter().find_map(|name| ids.get(name).copied()),
             };
         }
     }
@@ -208,6 +209,6 @@ impl Core {
 /// The unit when its file was removed.
 fn without_file(unit: &Unit) -> Unit {
     let disposition = Disposition::Skip("its file was removed".to_owned());
-    let (needs, after, follows, restart_with) = Default::default();
-    Unit { disposition, needs, after, follows, restart_with, main: false, ..unit.clone() }
+    let relations = Relations { clears: unit.relations.clears.clone(), ..Relations::default() };
+    Unit { disposition, relations, main: false, ..unit.clone() }
 }

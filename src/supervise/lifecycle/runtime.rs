@@ -276,5 +276,5 @@ pub(super) fn is_runnable(unit: &Unit) -> bool {
 
 /// Whether it is a script of the user: a oneshot with `restart = never`.
 pub(super) fn is_script(unit: &Unit) -> bool {
-    unit.oneshot && unit.restart == Restart::Never
+    unit.oneshot && unit.restart.when == Restart::Never
 }

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use super::runtime::UnitRuntime;
 use super::*;
-use crate::config::service::Restart;
-use crate::plan::{Disposition, Launch};
+use crate::config::service::{Ready, Relations, Restart, RestartPolicy, StopPolicy};
+use crate::plan::Disposition;
 use crate::supervise::{UnitHealth, UnitState};
+use crate::sys::launch::Orders;
 use crate::sys::reaper::Exit;
 use listening::socket;
 
@@ -26,43 +27,40 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 pub(in crate::supervise) fn unit(name: &str) -> Unit {
     Unit {
         name: name.to_owned(),
-        description: String::new(),
-        aliases: Vec::new(),
-        disposition: Disposition::Run,
-        launch: Launch::default(),
-        oneshot: false,
-        needs: Vec::new(),
-        after: Vec::new(),
-        follows: Vec::new(),
-        clears: Vec::new(),
-        restart_with: None,
-        main: false,
-        last: false,
-        ready: crate::config::service::Ready::Notify,
-        health: None,
+        ready: Ready::Notify,
         start_timeout: Some(MS(60_000)),
-        restart: Restart::Always,
-        restart_limit: Some(5),
-        restart_delay: MS(250),
-        restart_delay_max: MS(30_000),
-        stop_command: None,
-        stop_signal: "TERM".to_owned(),
-        stop_timeout: MS(5000),
-        contain: false,
         autostart: true,
+        ..Unit::default()
     }
 }
 
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
 fn needing(name: &str, needs: &[&str]) -> Unit {
-    Unit { needs: needs.iter().map(|name| (*name).to_owned()).collect(), ..unit(name) }
+    Unit { relations: Relations { needs: names(needs), ..Relations::default() }, ..unit(name) }
 }
 
 fn following(name: &str, follows: &[&str]) -> Unit {
-    Unit { follows: follows.iter().map(|name| (*name).to_owned()).collect(), ..unit(name) }
+    Unit { relations: Relations { follows: names(follows), ..Relations::default() }, ..unit(name) }
 }
 
 fn oneshot(name: &str, needs: &[&str]) -> Unit {
-    Unit { oneshot: true, restart: Restart::OnFailure, ..needing(name, needs) }
+    Unit { oneshot: true, restart: on(Restart::OnFailure), ..needing(name, needs) }
+}
+
+fn on(when: Restart) -> RestartPolicy {
+    RestartPolicy { when, ..RestartPolicy::default() }
+}
+
+/// The unit is given up after this number of failures.
+fn limit(limit: u32) -> RestartPolicy {
+    RestartPolicy { limit: Some(limit), ..RestartPolicy::default() }
+}
+
+fn within(timeout: Duration) -> StopPolicy {
+    StopPolicy { timeout, ..StopPolicy::default() }
 }
 
 /// A core with names instead of numbers, and a clock that is set by hand.
@@ -190,7 +188,8 @@ fn units_start_when_the_units_that_they_need_are_ready() {
 
 #[test]
 fn after_is_order_only() {
-    let later = Unit { after: vec!["slow".into()], ..unit("later") };
+    let mut later = unit("later");
+    later.relations.after = names(&["slow"]);
     let (mut stage, first) = Stage::new(&[unit("slow"), later.clone()]);
     assert_eq!(first, ["spawn slow"]);
     // The first attempt failed: units with a mere `after` do not wait for the next one.
@@ -207,7 +206,8 @@ fn after_is_order_only() {
 
 #[test]
 fn after_waits_for_a_unit_that_waits_itself() {
-    let last = Unit { after: vec!["middle".into()], ..unit("last") };
+    let mut last = unit("last");
+    last.relations.after = names(&["middle"]);
     let (mut stage, first) = Stage::new(&[unit("first"), needing("middle", &["first"]), last]);
     assert_eq!(first, ["spawn first"]);
     assert_eq!(stage.ready("first"), ["spawn middle"]);
@@ -291,7 +291,8 @@ fn a_follower_started_before_the_first_readiness_restarts_only_after_the_second(
 
 #[test]
 fn a_oneshot_that_follows_is_run_again_after_its_dependents_have_stopped() {
-    let access = Unit { follows: vec!["x".into()], ..oneshot("access", &["x"]) };
+    let mut access = oneshot("access", &["x"]);
+    access.relations.follows = names(&["x"]);
     let mut stage = Stage::up(&[unit("x"), access, needing("game", &["access"])]);
     assert_eq!(stage.gone("x", 1), ["spawn x"]);
     assert_eq!(stage.ready("x"), ["signal game"]);
@@ -345,7 +346,7 @@ fn a_ready_unit_is_restarted_at_once_and_then_after_growing_waits() {
 
 #[test]
 fn a_unit_that_needs_a_failed_unit_waits_and_names_it() {
-    let once = Unit { restart: Restart::Never, ..unit("x") };
+    let once = Unit { restart: on(Restart::Never), ..unit("x") };
     let (mut stage, _) = Stage::new(&[once, needing("kde", &["x"])]);
     assert_eq!(stage.gone("x", 2), NOTHING);
     assert_eq!(stage.status("x").reason, "it ended with exit code 2");
@@ -356,7 +357,7 @@ fn a_unit_that_needs_a_failed_unit_waits_and_names_it() {
 
 #[test]
 fn a_unit_that_ended_with_success_and_is_not_restarted_is_not_expected() {
-    let once = Unit { restart: Restart::OnFailure, ..unit("job") };
+    let once = Unit { restart: on(Restart::OnFailure), ..unit("job") };
     let mut stage = Stage::up(&[once, unit("x")]);
     assert_eq!(stage.gone("job", 0), NOTHING);
     assert_eq!(stage.state("job"), "stopped");

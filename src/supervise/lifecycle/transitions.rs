@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::service::Restart;
-use crate::supervise::backoff::{Patience, Verdict};
+use crate::supervise::backoff::Verdict;
 use crate::supervise::status::{UnitChange, UnitState};
 
 use super::messages::{Effect, Now, Outcome, UnitId};
@@ -166,9 +166,9 @@ impl Core {
         if self.users(at).next().is_some() {
             return false;
         }
-        let time = unit.spec.stop_timeout;
+        let time = unit.spec.stop.timeout;
         let kill_at = self.now + time;
-        if unit.spec.stop_command.is_some() && pid.is_some() {
+        if unit.spec.stop.command.is_some() && pid.is_some() {
             self.take_stop_step(at, StopStep::Command { kill_at }, self.now + time / 3 * 2);
         } else {
             self.take_stop_step(at, StopStep::Signalled, kill_at);
@@ -300,7 +300,7 @@ impl Core {
 
     /// A process ended without a request.
     fn ended(&mut self, at: UnitId, ready: Option<Duration>, well: bool, why: String) {
-        match self.units[at].spec.restart {
+        match self.units[at].spec.restart.when {
             Restart::Always => self.failed(at, ready, why),
             Restart::OnFailure if !well => self.failed(at, ready, why),
             Restart::Never if !well => self.enter(at, State::Failed { wanted: true }, why),
@@ -313,14 +313,14 @@ impl Core {
     fn held_up(&mut self, at: UnitId, why: String) {
         let jitter = self.jitter();
         let unit = &mut self.units[at];
-        let until = self.now + unit.backoff.held_up(Patience::of(&unit.spec), jitter);
+        let until = self.now + unit.backoff.held_up(unit.spec.restart, jitter);
         self.enter(at, State::Backoff { until }, why);
     }
 
     fn failed(&mut self, at: UnitId, ready: Option<Duration>, why: String) {
         let jitter = self.jitter();
         let unit = &mut self.units[at];
-        let wait = match unit.backoff.failed(ready, Patience::of(&unit.spec), jitter) {
+        let wait = match unit.backoff.failed(ready, unit.spec.restart, jitter) {
             Verdict::GiveUp(count) => {
                 let times = if count == 1 { String::new() } else { format!(", {count} times") };
                 return self.enter(at, State::Failed { wanted: true }, format!("{why}{times}"));

@@ -1,9 +1,7 @@
 //! Starts one child of the daemon: `desktopd __exec` or a guard, with its orders, its output and its descriptors.
 
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,32 +23,17 @@ use crate::sys::reaper::{Exit, Reaper, Role, Stdio3};
 /// How long a child may take to read its orders before the start counts as failed.
 const ORDERS_LIMIT: Duration = Duration::from_secs(5);
 
-/// The orders for a unit's process.
-pub(super) fn orders(unit: &Unit, argv: &[String], fds: Vec<i32>) -> Orders {
-    let launch = &unit.launch;
-    let bytes = |text: &OsString| text.as_bytes().to_vec();
-    let mut limits = launch.limits.clone();
-    if !limits.iter().any(|limit| limit.resource == Resource::OpenFiles) {
-        limits.extend(inherited_open_files());
-    }
+/// The orders for a command beside the unit, which has what it needs at its start already.
+pub(super) fn helper_orders(unit: &Unit, argv: &[String]) -> Orders {
     Orders {
-        argv: argv.iter().map(|text| text.as_bytes().to_vec()).collect(),
-        env: launch.env.iter().map(|(name, value)| (bytes(name), bytes(value))).collect(),
+        argv: argv.to_vec(),
         env_files: None,
-        cwd: launch.cwd.clone(),
-        cwd_required: launch.cwd_required,
-        identity: launch.identity.clone(),
-        groups: launch.groups.clone(),
-        umask: launch.umask,
-        nice: launch.nice,
-        oom_score_adj: launch.oom_score_adj,
-        limits,
-        quiet: false,
-        fds,
         folders: Vec::new(),
         private_tmp: None,
         files: Vec::new(),
         listen: Vec::new(),
+        quiet: true,
+        ..unit.launch.clone()
     }
 }
 
@@ -67,11 +50,15 @@ pub(super) struct Started {
 pub(super) fn start(
     reaper: &Reaper,
     role: Role,
-    orders: &Orders,
+    mut orders: Orders,
     fds: &[OwnedFd],
     unit: &str,
     logs: &Logs,
 ) -> io::Result<Started> {
+    let limits = &mut orders.resources.limits;
+    if !limits.iter().any(|limit| limit.resource == Resource::OpenFiles) {
+        limits.extend(inherited_open_files());
+    }
     let (ours, theirs) = StdUnixStream::pair()?;
     let (output, writer) = io::pipe()?;
     let out: OwnedFd = writer.into();
@@ -84,7 +71,7 @@ pub(super) fn start(
     ours.set_write_timeout(Some(ORDERS_LIMIT))?;
     let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
     // A child that has ended already reports the reason by its exit.
-    if let Err(error) = launch::send(&ours, orders, &borrowed)
+    if let Err(error) = launch::send(&ours, &orders, &borrowed)
         && error.kind() != io::ErrorKind::BrokenPipe
     {
         signal_group(pid.as_raw(), Signal::SIGKILL);

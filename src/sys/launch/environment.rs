@@ -8,7 +8,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -49,9 +48,8 @@ impl Who {
 pub(super) fn edits(orders: &Orders) -> Vec<(OsString, OsString)> {
     let Some(files) = &orders.env_files else { return Vec::new() };
     let baseline = Baseline::read(&files.written, &files.noted);
-    let given = |name: &OsString| orders.env.iter().any(|(own, _)| own == name.as_bytes());
     let mut variables = taken(&files.machine, read(&files.machine, Who::of(orders)), orders);
-    variables.retain(|(name, value)| baseline.is_edit(name, Some(value), || given(name)));
+    variables.retain(|(name, value)| baseline.is_edit(name, Some(value), || orders.env.contains_key(name)));
     variables
 }
 
@@ -100,11 +98,7 @@ fn read(path: &Path, who: Who) -> io::Result<Vec<u8>> {
 
 /// The variables of a file, without those that no file can change.
 fn taken(path: &Path, read: io::Result<Vec<u8>>, orders: &Orders) -> Vec<(OsString, OsString)> {
-    let tell = |what: &str| {
-        if !orders.quiet {
-            crate::sys::print::error(&format!("desktopd: {}: {what}", path.display()));
-        }
-    };
+    let tell = |what: &str| orders.warn(&format!("{}: {what}", path.display()));
     let bytes = match read {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -114,11 +108,7 @@ fn taken(path: &Path, read: io::Result<Vec<u8>>, orders: &Orders) -> Vec<(OsStri
             return Vec::new();
         }
     };
-    let env = |name: &OsStr| {
-        let found = orders.env.iter().find(|(own, _)| own.as_slice() == name.as_bytes());
-        found.map(|(_, value)| OsString::from_vec(value.clone()))
-    };
-    let parsed = parse_with(&bytes, env);
+    let parsed = parse_with(&bytes, |name: &OsStr| orders.env.get(name).cloned());
     for mistake in parsed.told.iter().take(TOLD) {
         tell(mistake);
     }

@@ -41,5 +41,5 @@ fn write(file: &NewFile) -> io::Result<()> {
     if let Some(folder) = file.path.parent() {
         private_folder(folder)?;
     }
-    replace(&file.path, &file.content, file.mode)
+    replace(&file.path, file.content.as_bytes(), file.mode)
 }

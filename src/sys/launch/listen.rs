@@ -25,7 +25,7 @@ pub(super) fn listen(orders: &Orders) -> Result<Vec<(&'static str, String)>, Fai
         let operation = format!("listening on {}", listener.path.display());
         sockets.push(OwnedFd::from(at(&operation, bind(listener))?));
     }
-    umask(Mode::from_bits_truncate(orders.umask));
+    umask(Mode::from_bits_truncate(orders.resources.umask));
     let targets: Vec<i32> = (FIRST_FD..).take(sockets.len()).collect();
     place(sockets, &targets)?;
     let number = orders.listen.len().to_string();

@@ -1,16 +1,18 @@
-//! The orders for the start of one process.
+//! The orders for the start of one process: what the plan says of a unit's process, and what the supervisor adds for
+//! one start.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::sys::limits::Limit;
+use crate::sys::print;
 
 /// The first descriptor number after the standard three that a service can get.
 pub const FIRST_FD: i32 = 3;
-
-/// Bytes that need not be UTF-8: arguments and environment are passed unchanged.
-pub type Bytes = Vec<u8>;
 
 /// The user and the groups of a service's process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,13 +25,33 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
+/// The part of the machine's resources that a process may use, and the rights of its new files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// The file mode creation mask.
+    pub umask: u32,
+    /// The scheduling priority, if it should change.
+    pub nice: Option<i32>,
+    /// The `oom_score_adj`, counted from that of desktopd, if it should change.
+    pub oom_score_adj: Option<i32>,
+    /// Resource limits, where they differ from those of desktopd.
+    pub limits: Vec<Limit>,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { umask: 0o002, nice: None, oom_score_adj: None, limits: Vec::new() }
+    }
+}
+
 /// Everything that the child needs to start one process. The child decides nothing by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orders {
-    /// The program (an absolute path) and its arguments.
-    pub argv: Vec<Bytes>,
-    /// The whole environment, without the variables from files.
-    pub env: Vec<(Bytes, Bytes)>,
+    /// The program (an absolute path) and its arguments. Empty for a unit that does not run.
+    pub argv: Vec<String>,
+    /// The whole environment, without the variables from files. It need not be UTF-8.
+    #[serde(with = "pairs")]
+    pub env: BTreeMap<OsString, OsString>,
     /// The files with further variables.
     pub env_files: Option<EnvFiles>,
     /// The working directory.
@@ -38,21 +60,10 @@ pub struct Orders {
     pub cwd_required: bool,
     /// The user to become; `None` keeps the current user.
     pub identity: Option<Identity>,
-    /// The file mode creation mask.
-    pub umask: u32,
+    /// The priority and the limits.
+    pub resources: Resources,
     /// Supplementary groups beside the user's.
     pub groups: Vec<u32>,
-    /// The scheduling priority, if it should change.
-    pub nice: Option<i32>,
-    /// The `oom_score_adj`, counted from that of desktopd, if it should change.
-    pub oom_score_adj: Option<i32>,
-    /// Resource limits that differ from those of this process.
-    pub limits: Vec<Limit>,
-    /// Whether warnings about refused settings are left out, because they were printed when the unit itself was
-    /// started.
-    pub quiet: bool,
-    /// The descriptor numbers in the service, one for each descriptor that is sent with the orders.
-    pub fds: Vec<i32>,
     /// Folders that the service needs. A missing folder is created for its user alone (mode 0700).
     pub folders: Vec<PathBuf>,
     /// The folder of its temporary files. The folder is emptied, or created for its user alone.
@@ -61,17 +72,55 @@ pub struct Orders {
     pub files: Vec<NewFile>,
     /// Listening sockets that the service gets, from descriptor [`FIRST_FD`] on.
     pub listen: Vec<Listener>,
+    /// Whether warnings about refused settings are left out, because they were printed when the unit itself was
+    /// started. Set by the supervisor.
+    pub quiet: bool,
+    /// The descriptor numbers in the service, one for each descriptor that is sent with the orders. Set by the
+    /// supervisor.
+    pub fds: Vec<i32>,
+}
+
+impl Orders {
+    /// Prints a warning on standard error, which is the service's log.
+    pub(super) fn warn(&self, text: &str) {
+        if !self.quiet {
+            print::error(&format!("desktopd: {text}"));
+        }
+    }
+}
+
+/// Keys of JSON objects have to be UTF-8, so the environment is sent as a list.
+mod pairs {
+    use std::collections::BTreeMap;
+    use std::ffi::OsString;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(env: &BTreeMap<OsString, OsString>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(env)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<BTreeMap<OsString, OsString>, D::Error> {
+        Vec::deserialize(from).map(BTreeMap::from_iter)
+    }
 }
 
 /// A file that is written before the service starts, by the user that it runs as.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewFile {
     /// The path. A missing folder is created for the owner alone.
     pub path: PathBuf,
     /// The permissions of the file.
     pub mode: u32,
-    /// The content of the file.
-    pub content: Bytes,
+    /// The content of the file; it may hold secrets.
+    pub content: String,
+}
+
+/// Without the content.
+impl fmt::Debug for NewFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewFile").field("path", &self.path).field("mode", &self.mode).finish_non_exhaustive()
+    }
 }
 
 /// Files with variables that users write.

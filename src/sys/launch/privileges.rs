@@ -22,16 +22,16 @@ const OOM_SCORE_MORE: i32 = 400;
 
 /// Sets the priority, the `oom_score_adj` and the limits, which must be set before the user changes.
 pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
-    if let Some(nice) = orders.nice {
+    if let Some(nice) = orders.resources.nice {
         let set = rustix::process::setpriority_process(None, nice).map_err(io::Error::from);
         unless_refused(orders, &format!("setting the priority to nice = {nice}"), set)?;
     }
     oom_score(orders)?;
-    for limit in &orders.limits {
+    for limit in &orders.resources.limits {
         let got = at(&format!("setting the limit {limit}"), limit.set())?;
         if let Some(got) = got {
             let why = Errno::EPERM.desc();
-            warn(orders, &format!("setting the limit {limit}: {why}; it gets {got}"));
+            orders.warn(&format!("setting the limit {limit}: {why}; it gets {got}"));
         }
     }
     Ok(())
@@ -42,10 +42,10 @@ pub(super) fn apply(orders: &Orders) -> Result<(), Failure> {
 /// that of desktopd, which Docker or Kubernetes may have set to any value. Raising a score is always allowed.
 fn oom_score(orders: &Orders) -> Result<(), Failure> {
     let own = read::kernel_text(OOM_SCORE).trim().parse().unwrap_or(0);
-    let score = (own + orders.oom_score_adj.unwrap_or(OOM_SCORE_MORE)).clamp(-1000, 1000);
+    let score = (own + orders.resources.oom_score_adj.unwrap_or(OOM_SCORE_MORE)).clamp(-1000, 1000);
     let written = std::fs::write(OOM_SCORE, score.to_string());
     // If the service's file does not set a score, a failure needs no warning.
-    if orders.oom_score_adj.is_none() {
+    if orders.resources.oom_score_adj.is_none() {
         return Ok(());
     }
     unless_refused(orders, &format!("setting oom-score-adj = {score}"), written)
@@ -65,7 +65,7 @@ pub(super) fn enter(orders: &Orders) -> Result<(), Failure> {
     let folder = format!("changing to the folder {}", orders.cwd.display());
     match chdir(&orders.cwd) {
         Err(error) if !orders.cwd_required => {
-            warn(orders, &format!("{folder}: {}; it starts in / instead", error.desc()));
+            orders.warn(&format!("{folder}: {}; it starts in / instead", error.desc()));
             at("changing to the folder /", chdir("/"))
         }
         result => at(&folder, result),
@@ -100,16 +100,9 @@ fn unless_refused(orders: &Orders, operation: &str, result: io::Result<()>) -> R
     use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     match result {
         Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => {
-            warn(orders, &format!("{operation}: {}; it starts without", describe(&error)));
+            orders.warn(&format!("{operation}: {}; it starts without", describe(&error)));
             Ok(())
         }
         result => at(operation, result),
-    }
-}
-
-/// Prints a warning on standard error, which is the service's log.
-fn warn(orders: &Orders, what: &str) {
-    if !orders.quiet {
-        crate::sys::print::error(&format!("desktopd: {what}"));
     }
 }

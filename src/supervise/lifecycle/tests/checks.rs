@@ -173,7 +173,7 @@ fn a_unit_that_was_healthy_for_long_is_restarted_at_once_each_time() {
 
 #[test]
 fn a_unit_that_is_not_restarted_has_failed_when_it_is_unhealthy() {
-    let once = Unit { restart: Restart::Never, ..checked("a", Action::Restart) };
+    let once = Unit { restart: on(Restart::Never), ..checked("a", Action::Restart) };
     let mut stage = Stage::up(&[once]);
     for number in 1..=2 {
         stage.due();

@@ -9,13 +9,14 @@ pub(super) fn socket(path: &str) -> Listener {
 }
 
 fn listening(name: &str) -> Unit {
-    let launch = Launch { listen: vec![socket("/s")], ..Launch::default() };
+    let launch = Orders { listen: vec![socket("/s")], ..Orders::default() };
     Unit { launch, ..unit(name) }
 }
 
 #[test]
 fn units_that_need_a_listening_unit_start_as_soon_as_its_sockets_exist() {
-    let after = Unit { after: vec!["x".to_owned()], ..unit("later") };
+    let mut after = unit("later");
+    after.relations.after = names(&["x"]);
     let (mut stage, first) = Stage::new(&[listening("x"), needing("kde", &["x"]), after]);
     assert_eq!(first, ["spawn x"]);
     assert_eq!(stage.launched("x"), ["spawn kde", "spawn later"]);
@@ -40,7 +41,7 @@ fn dependents_of_a_listening_unit_that_ends_before_ready_are_stopped() {
 #[test]
 fn followers_of_a_listening_unit_restart_once() {
     let mut follower = following("selkies", &["x"]);
-    follower.needs = vec!["x".to_owned()];
+    follower.relations.needs = vec!["x".to_owned()];
     let (mut stage, _) = Stage::new(&[listening("x"), follower, following("other", &["x"])]);
     assert_eq!(stage.launched("x"), ["spawn selkies", "spawn other"]);
     for name in ["x", "selkies", "other"] {

@@ -3,7 +3,7 @@
 use super::*;
 
 fn main(name: &str) -> Unit {
-    Unit { main: true, restart: Restart::Never, ..unit(name) }
+    Unit { main: true, restart: on(Restart::Never), ..unit(name) }
 }
 
 fn last(name: &str) -> Unit {
@@ -43,7 +43,9 @@ fn after_a_shutdown_the_exit_code_is_that_of_the_main_unit() {
         assert_eq!(stage.core.code(), code);
     }
     // It never ran, which must not look like success.
-    let (mut stage, _) = Stage::new(&[unit("x"), Unit { needs: vec!["x".into()], ..main("app") }]);
+    let mut app = main("app");
+    app.relations.needs = names(&["x"]);
+    let (mut stage, _) = Stage::new(&[unit("x"), app]);
     stage.event(Event::Shutdown);
     assert_eq!(stage.gone("x", 0), ["finished"]);
     assert_eq!(stage.core.code(), 143);
@@ -75,7 +77,8 @@ fn a_requested_stop_or_restart_of_the_main_unit_does_not_stop_everything() {
 
 #[test]
 fn a_main_unit_with_a_restart_policy_is_restarted_until_it_has_failed() {
-    let stubborn = Unit { restart: Restart::OnFailure, restart_limit: Some(3), ..main("app") };
+    let stubborn =
+        Unit { restart: RestartPolicy { limit: Some(3), ..on(Restart::OnFailure) }, ..main("app") };
     let mut stage = Stage::up(std::slice::from_ref(&stubborn));
     assert_eq!(stage.gone("app", 1), ["spawn app"]);
     stage.ready("app");
@@ -88,7 +91,7 @@ fn a_main_unit_with_a_restart_policy_is_restarted_until_it_has_failed() {
     assert_eq!(stage.gone("app", 0), ["finished"]);
     assert_eq!(stage.core.code(), 0);
     // A unit that exits with success again and again is a failure, too.
-    let looping = Unit { restart: Restart::Always, restart_limit: Some(1), ..main("app") };
+    let looping = Unit { restart: RestartPolicy { limit: Some(1), ..on(Restart::Always) }, ..main("app") };
     let mut stage = Stage::up(&[looping]);
     assert_eq!(stage.gone("app", 0), ["finished"]);
     assert_eq!(stage.core.code(), 1);
@@ -105,7 +108,7 @@ fn a_main_unit_that_was_not_ready_in_time_has_failed_even_with_exit_code_0() {
 
 #[test]
 fn a_main_oneshot_ends_everything_when_it_is_done() {
-    let job = Unit { main: true, restart: Restart::Never, ..oneshot("job", &["x"]) };
+    let job = Unit { main: true, restart: on(Restart::Never), ..oneshot("job", &["x"]) };
     for code in [0, 6] {
         let (mut stage, _) = Stage::new(&[unit("x"), job.clone()]);
         assert_eq!(stage.ready("x"), ["spawn job"]);
@@ -117,7 +120,7 @@ fn a_main_oneshot_ends_everything_when_it_is_done() {
 #[test]
 fn the_last_unit_waits_until_all_others_are_up_or_have_failed() {
     let lazy = Unit { autostart: false, ..unit("lazy") };
-    let failing = Unit { restart_limit: Some(2), ..unit("x") };
+    let failing = Unit { restart: limit(2), ..unit("x") };
     let behind = needing("behind", &["x"]);
     let (mut stage, first) = Stage::new(&[last("run"), failing, behind, unit("slow"), lazy]);
     assert_eq!(first, ["spawn x", "spawn slow"]);
@@ -135,7 +138,8 @@ fn the_last_unit_waits_until_all_others_are_up_or_have_failed() {
 
 #[test]
 fn the_last_unit_waits_neither_for_endless_retries_nor_for_its_dependents() {
-    let endless = Unit { restart_limit: None, ..unit("endless") };
+    let endless =
+        Unit { restart: RestartPolicy { limit: None, ..RestartPolicy::default() }, ..unit("endless") };
     let (mut stage, first) =
         Stage::new(&[last("run"), endless, needing("hook", &["run"]), following("tail", &["hook"])]);
     assert_eq!(first, ["spawn endless"]);

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn not_ready_in_time_is_a_failure() {
-    let slow = Unit { start_timeout: Some(MS(2000)), restart_limit: Some(2), ..unit("slow") };
+    let slow = Unit { start_timeout: Some(MS(2000)), restart: limit(2), ..unit("slow") };
     let (mut stage, _) = Stage::new(&[slow]);
     stage.launched("slow");
     assert_eq!(stage.after(MS(1999)), NOTHING);
@@ -23,7 +23,7 @@ fn not_ready_in_time_is_a_failure() {
 
 #[test]
 fn not_ready_in_time_names_the_last_attempt() {
-    let slow = Unit { start_timeout: Some(MS(2000)), restart_limit: Some(2), ..unit("slow") };
+    let slow = Unit { start_timeout: Some(MS(2000)), restart: limit(2), ..unit("slow") };
     let (mut stage, _) = Stage::new(&[slow]);
     for why in ["port 80: refused", "port 80: status 503"] {
         stage.event(Event::ProbeFailed(UnitId(0), why.into()));
@@ -52,7 +52,7 @@ fn the_status_text_of_a_unit_ends_with_it() {
 
 #[test]
 fn not_ready_in_time_is_final_for_a_unit_that_is_not_restarted() {
-    let slow = Unit { restart: Restart::Never, ..unit("slow") };
+    let slow = Unit { restart: on(Restart::Never), ..unit("slow") };
     let (mut stage, _) = Stage::new(&[slow]);
     assert_eq!(stage.due(), ["signal slow"]);
     assert_eq!(stage.gone("slow", 0), NOTHING);

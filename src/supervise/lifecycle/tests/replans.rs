@@ -26,7 +26,7 @@ fn the_same_plan_touches_nothing() {
 fn a_changed_unit_restarts_with_its_dependents() {
     let mut units = vec![unit("a"), needing("b", &["a"]), unit("c")];
     let mut stage = Stage::up(&units);
-    units[0].stop_timeout = MS(100);
+    units[0].stop.timeout = MS(100);
     assert_eq!(replan(&mut stage, &units, &[true, false, false]), ["signal b"]);
     assert_eq!(stage.gone("b", 0), ["signal a"]);
     assert_eq!(stage.gone("a", 0), ["spawn a"]);
@@ -39,7 +39,7 @@ fn a_changed_unit_restarts_with_its_dependents() {
 fn new_units_start_and_may_be_needed_by_old_ones() {
     let mut units = vec![unit("a")];
     let mut stage = Stage::up(&units);
-    units[0].needs = vec!["z".into()];
+    units[0].relations.needs = vec!["z".into()];
     units.push(unit("z"));
     // The old unit must not mistake the new unit for the one that it was started with.
     assert_eq!(replan(&mut stage, &units, &[true]), ["signal a"]);
@@ -62,15 +62,15 @@ fn a_unit_that_no_longer_applies_stops_and_comes_back_when_it_does() {
 
 #[test]
 fn a_changed_file_clears_a_failure_but_starts_nothing_that_was_stopped_by_hand() {
-    let failing = Unit { restart_limit: Some(1), ..unit("a") };
+    let failing = Unit { restart: limit(1), ..unit("a") };
     let mut units = vec![failing, unit("b")];
     let mut stage = Stage::up(&units);
     stage.gone("a", 1);
     assert_eq!(state(&stage, "a"), UnitState::Failed);
     stage.stop("b");
     stage.gone("b", 0);
-    units[0].restart_limit = None;
-    units[1].stop_timeout = MS(1);
+    units[0].restart.limit = None;
+    units[1].stop.timeout = MS(1);
     assert_eq!(replan(&mut stage, &units, &[true, true]), ["spawn a"]);
     assert_eq!(state(&stage, "b"), UnitState::Stopped);
     assert_eq!(stage.start("b"), ["spawn b"]);
@@ -80,9 +80,9 @@ fn a_changed_file_clears_a_failure_but_starts_nothing_that_was_stopped_by_hand()
 fn a_change_during_a_stop_does_not_start_two() {
     let mut units = vec![unit("a")];
     let mut stage = Stage::up(&units);
-    units[0].stop_timeout = MS(1);
+    units[0].stop.timeout = MS(1);
     assert_eq!(replan(&mut stage, &units, &[true]), ["signal a"]);
-    units[0].stop_timeout = MS(2);
+    units[0].stop.timeout = MS(2);
     assert_eq!(replan(&mut stage, &units, &[true]), [""; 0]);
     assert_eq!(stage.gone("a", 0), ["spawn a"]);
 }
@@ -90,14 +90,14 @@ fn a_change_during_a_stop_does_not_start_two() {
 /// A user's script runs only on request.
 #[test]
 fn a_script_is_not_run_again_for_a_change_around_it() {
-    let script = |name: &str| Unit { restart: Restart::Never, ..oneshot(name, &[]) };
+    let script = |name: &str| Unit { restart: on(Restart::Never), ..oneshot(name, &[]) };
     let mut units = vec![script("a"), script("b"), script("c"), oneshot("d", &[])];
     let (mut stage, _) = Stage::new(&units);
     stage.gone("a", 0);
     stage.gone("b", 1);
     stage.gone("d", 0);
     for unit in &mut units {
-        unit.stop_timeout = MS(1);
+        unit.stop.timeout = MS(1);
     }
     assert_eq!(replan(&mut stage, &units, &[true; 4]), ["spawn d"]);
     let states = ["a", "b", "c"].map(|name| state(&stage, name));

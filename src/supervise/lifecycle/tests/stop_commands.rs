@@ -4,7 +4,7 @@ use super::*;
 
 /// A unit that may take 6 s to stop.
 fn kde() -> Unit {
-    Unit { stop_command: Some(vec!["logout".into()]), stop_timeout: MS(6000), ..unit("kde") }
+    Unit { stop: StopPolicy { command: Some(vec!["logout".into()]), ..within(MS(6000)) }, ..unit("kde") }
 }
 
 #[test]
@@ -55,7 +55,9 @@ fn a_unit_that_ends_after_its_command_gets_no_signal() {
 
 #[test]
 fn a_stop_timeout_of_zero_gives_the_command_no_time() {
-    let mut stage = Stage::up(&[Unit { stop_timeout: Duration::ZERO, ..kde() }]);
+    let mut kde = kde();
+    kde.stop.timeout = Duration::ZERO;
+    let mut stage = Stage::up(&[kde]);
     assert_eq!(stage.stop("kde"), ["stop-command kde", "signal kde", "kill kde"]);
 }
 

@@ -24,7 +24,7 @@ fn an_end_for_good_differs_from_a_restart() {
 
 #[test]
 fn no_time_to_stop_means_no_time() {
-    let hasty = Unit { stop_timeout: Duration::ZERO, ..unit("hasty") };
+    let hasty = Unit { stop: within(Duration::ZERO), ..unit("hasty") };
     let mut stage = Stage::up(&[hasty]);
     assert_eq!(stage.stop("hasty"), ["signal hasty", "kill hasty"]);
     let never = Unit { start_timeout: Some(Duration::ZERO), ..unit("never") };
@@ -84,7 +84,7 @@ fn started_while_stopping_it_returns() {
 
 #[test]
 fn a_start_during_the_stop_after_a_start_timeout_starts_the_unit_again() {
-    let slow = Unit { restart_limit: Some(1), ..unit("slow") };
+    let slow = Unit { restart: limit(1), ..unit("slow") };
     let (mut stage, _) = Stage::new(&[slow]);
     assert_eq!(stage.due(), ["signal slow"]);
     assert_eq!(stage.start("slow"), NOTHING);
@@ -165,7 +165,7 @@ fn a_second_shutdown_kills_at_once_and_a_third_does_not_prolong_it() {
 
 #[test]
 fn a_shutdown_ends_within_its_budget_even_if_units_do_not() {
-    let slow = Unit { stop_timeout: MS(60_000), ..unit("slow") };
+    let slow = Unit { stop: within(MS(60_000)), ..unit("slow") };
     let mut stage = Stage::up(&[slow, needing("slower", &["slow"])]);
     assert_eq!(stage.event(Event::Shutdown), ["signal slower"]);
     assert_eq!(stage.after(MS(5000)), ["kill slower"]);
@@ -191,7 +191,7 @@ fn a_unit_that_cannot_be_killed_is_reported_and_does_not_block_others() {
 
 #[test]
 fn a_program_that_could_not_be_started_says_why() {
-    let (mut stage, _) = Stage::new(&[Unit { restart_limit: Some(1), ..unit("a") }]);
+    let (mut stage, _) = Stage::new(&[Unit { restart: limit(1), ..unit("a") }]);
     let why = "exec /opt/a: Permission denied".to_owned();
     stage.event(Event::Exited(UnitId(0), Outcome::NotStarted(why.clone())));
     assert_eq!(stage.status("a").reason, why);

@@ -152,7 +152,7 @@ impl World {
             }
             Effect::RunStopCommand(at) => {
                 assert!(self.alive[at].is_some(), "seed {seed}: {at:?} is asked and not alive");
-                self.stops[at] = Some((self.now, self.core.unit(at).stop_timeout));
+                self.stops[at] = Some((self.now, self.core.unit(at).stop.timeout));
                 let well = self.calm || self.random.once_in(2);
                 self.later(2000, at, Event::StopCommandEnded(at, well));
                 if well {
@@ -160,7 +160,7 @@ impl World {
                 }
             }
             Effect::Signal(at) => {
-                self.stops[at].get_or_insert((self.now, self.core.unit(at).stop_timeout));
+                self.stops[at].get_or_insert((self.now, self.core.unit(at).stop.timeout));
                 if self.alive[at].is_some() && (self.calm || !self.random.once_in(4)) {
                     self.ends(if self.calm { 100 } else { 8000 }, at);
                 }
@@ -416,22 +416,25 @@ fn some_unit(at: usize, random: &mut Random) -> Unit {
     });
     // Not by another random number: the sequences of the kept seeds must stay the same.
     let listen = (!oneshot && random.0.is_multiple_of(3)).then(|| socket("/s"));
-    let launch = Launch { listen: listen.into_iter().collect(), ..Launch::default() };
+    let launch = Orders { listen: listen.into_iter().collect(), ..Orders::default() };
     Unit {
         launch,
-        needs,
-        after,
-        follows,
+        relations: Relations { needs, after, follows, restart_with: partner.pop(), ..Relations::default() },
         health,
-        restart_with: partner.pop(),
         main: at == 0 && random.once_in(4),
         last: random.once_in(10),
         oneshot,
         start_timeout,
-        restart: [Restart::Always, Restart::OnFailure, Restart::Never][random.index(3)],
-        restart_limit: [None, Some(1), Some(3), Some(5)][limits + random.index(4 - limits)],
-        stop_command: random.once_in(3).then(Vec::new),
-        stop_timeout: MS([0, 500, 5000][random.index(3)]),
+        restart: RestartPolicy {
+            when: [Restart::Always, Restart::OnFailure, Restart::Never][random.index(3)],
+            limit: [None, Some(1), Some(3), Some(5)][limits + random.index(4 - limits)],
+            ..RestartPolicy::default()
+        },
+        stop: StopPolicy {
+            command: random.once_in(3).then(Vec::new),
+            timeout: MS([0, 500, 5000][random.index(3)]),
+            ..StopPolicy::default()
+        },
         autostart: !random.once_in(5),
         disposition: if random.once_in(20) {
             Disposition::Skip("not here".to_owned())

@@ -2,8 +2,9 @@
 
 use super::*;
 
-fn with(unit: Unit, partner: &str) -> Unit {
-    Unit { restart_with: Some(partner.to_owned()), ..unit }
+fn with(mut unit: Unit, partner: &str) -> Unit {
+    unit.relations.restart_with = Some(partner.to_owned());
+    unit
 }
 
 fn desktop() -> Vec<Unit> {
@@ -116,7 +117,7 @@ fn a_partner_that_does_not_run_is_left_alone() {
 
 #[test]
 fn a_partner_that_has_failed_is_tried_again() {
-    let failing = Unit { restart_limit: Some(1), ..unit("y") };
+    let failing = Unit { restart: limit(1), ..unit("y") };
     let mut stage = Stage::up(&[with(unit("a"), "y"), failing]);
     stage.gone("y", 1);
     assert_eq!(stage.state("y"), "failed");

@@ -1,5 +1,6 @@
 //! Tests with real files, owners and modes.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ impl World {
         };
         fs::create_dir(folder.path().join("workspace")).unwrap();
         let identity = uid.map(|uid| Identity { uid, gid: uid, groups: Vec::new() });
-        let env = vec![(b"PATH".to_vec(), b"/bin".to_vec())];
+        let env = BTreeMap::from([("PATH".into(), "/bin".into())]);
         let orders = Orders { env, env_files: Some(files), identity, ..Orders::default() };
         Self { folder, orders }
     }

@@ -1,9 +1,13 @@
-//! The keys `open-files` and `[limits]`: resource limits of a service (`man setrlimit`).
+//! The keys `umask`, `nice` and `oom-score-adj`, and the resource limits of a service (`man setrlimit`): `open-files` and
+//! `[limits]`.
+
+use std::ops::RangeInclusive;
 
 use toml::Value;
 
 use crate::config::quantity::{duration, size};
 use crate::config::table::Reader;
+use crate::sys::launch::Resources;
 use crate::sys::limits::{Limit, Resource, UNLIMITED};
 
 /// The lowest limit of open files: the dynamic linker alone needs some.
@@ -55,8 +59,27 @@ const TABLE: [(&str, Resource, Unit); 8] = [
     ("stack", Resource::Stack, Unit::Bytes),
 ];
 
-/// Reads both keys.
-pub(super) fn read(file: &mut Reader<'_>) -> Vec<Limit> {
+/// Reads all these keys.
+pub(super) fn read(file: &mut Reader<'_>) -> Resources {
+    Resources {
+        umask: file.octal("umask", "an octal mask such as \"0022\"").unwrap_or(Resources::default().umask),
+        nice: ranged(file, "nice", -20..=19),
+        oom_score_adj: ranged(file, "oom-score-adj", -1000..=1000),
+        limits: limits(file),
+    }
+}
+
+fn ranged(file: &mut Reader<'_>, key: &'static str, range: RangeInclusive<i32>) -> Option<i32> {
+    let expected = format!("a number from {} to {}", range.start(), range.end());
+    let number = file.get(key, &expected)?;
+    if range.contains(&number) {
+        return Some(number);
+    }
+    file.problem(key, format!("{number} is not {expected}"));
+    None
+}
+
+fn limits(file: &mut Reader<'_>) -> Vec<Limit> {
     let files = one(file, "open-files", Resource::OpenFiles, Unit::Count);
     if files.is_some_and(|limit| limit.soft < FEWEST_FILES) {
         file.problem("open-files", format!("a program needs at least {FEWEST_FILES} to start"));
