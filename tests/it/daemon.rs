@@ -1,0 +1,29 @@
+//! The daemon as a real process.
+
+pub mod addresses;
+pub mod cli;
+pub mod credentials;
+pub mod env;
+pub mod env_file;
+pub mod events;
+pub mod exits;
+pub mod faults;
+pub mod files;
+pub mod flood;
+pub mod health;
+pub mod init;
+pub mod jobs;
+pub mod lifecycle;
+pub mod limits;
+pub mod output;
+pub mod providers;
+pub mod reads;
+pub mod reload;
+pub mod requests;
+pub mod run;
+pub mod shortage;
+pub mod sight;
+pub mod stop;
+pub mod storm;
+pub mod tls;
+pub mod world;

@@ -1,0 +1,4 @@
+//! The documents and the tables of the program agree.
+
+pub mod documents;
+pub mod variables;

@@ -1,0 +1,31 @@
+//! The gateway on real sockets.
+
+pub mod answers;
+pub mod auth;
+pub mod cookies;
+pub mod credentials;
+pub mod cross_origin;
+pub mod errors;
+pub mod flood;
+pub mod forged;
+pub mod forward;
+pub mod forward_pages;
+pub mod guesses;
+pub mod http2;
+pub mod https;
+pub mod listen;
+pub mod load;
+pub mod markup;
+pub mod pages;
+pub mod portal;
+pub mod prefix;
+pub mod proxy;
+pub mod smuggling;
+pub mod streams;
+pub mod tls;
+pub mod tls_client;
+pub mod upstream;
+pub mod vnc;
+pub mod waiting_page;
+pub mod websocket;
+pub mod world;
