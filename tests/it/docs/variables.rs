@@ -10,7 +10,7 @@ use std::path::Path;
 use desktopd::config::env::{Flag, TABLE, Variable};
 use desktopd::config::service::Run;
 use desktopd::config::{Config, Environment, Service};
-use desktopd::facts::{Account, DisplayFacts, Facts, Files, Programs, Workspace};
+use desktopd::facts::{Account, DisplayFacts, Facts, Files, Locales, Programs, Workspace};
 use desktopd::gateway::Settings;
 use desktopd::plan::Plan;
 use desktopd::sys::launch::Identity;
@@ -250,6 +250,7 @@ fn plan(environment: &[(&str, &str)], service: Option<&str>) -> String {
         programs: Programs::given("/usr/bin", places),
         display: DisplayFacts::default(),
         files: Files::default(),
+        locales: Locales::default(),
         workspace: Workspace { path: "/workspace".into(), ..Workspace::default() },
         ..Facts::probe(&config)
     };
