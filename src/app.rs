@@ -67,7 +67,10 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let (shown, rows) = variables::Shown::new(&config.env, logs.clone());
     let (handle, handle_watch) = watch::channel(None);
     let (reloads, requests) = mpsc::unbounded_channel();
-    let (shutdown, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    let (shutdown, shutdowns) = mpsc::unbounded_channel();
+    let stop = CancellationToken::new();
+    // The look-up may have its result at once, so the other addresses come first.
+    observer.update(|snapshot| snapshot.addresses = Addresses::of(&config));
     let look_up = look_up_public_address(&config, observer.clone());
     let mut front = Front::open(Parts {
         config: &config,
@@ -77,7 +80,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         logs: logs.clone(),
         api: Api::new(watch, events.clone(), logs.clone(), handle_watch).with_reloads(reloads.clone()),
         rows,
-        shutdown: Arc::clone(&shutdown),
+        shutdown,
         stop: stop.clone(),
     })
     .await;
@@ -110,7 +113,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         supervisor,
         observer,
         reloads,
-        shutdown,
+        shutdowns,
         auth,
         asks,
         ready_socket,

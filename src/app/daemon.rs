@@ -1,9 +1,8 @@
 //! The daemon while it runs: forwards signals and requests to the supervisor, and states to the observer.
 
 use std::ffi::OsString;
-use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 
 use super::control::Control;
 use super::provisioning_marker::ProvisioningMarker;
@@ -26,7 +25,7 @@ pub(super) struct Daemon {
     /// Requests that the configuration be read again.
     pub(super) reloads: Reloads,
     /// Notified when a client of the control socket has everything stopped.
-    pub(super) shutdown: Arc<Notify>,
+    pub(super) shutdowns: mpsc::UnboundedReceiver<()>,
     pub(super) auth: Auth,
     /// Whether a login is required.
     pub(super) asks: bool,
@@ -60,7 +59,7 @@ impl Daemon {
                         None
                     }
                 },
-                () = self.shutdown.notified() => Some("requested over the control socket".to_owned()),
+                Some(()) = self.shutdowns.recv() => Some("requested over the control socket".to_owned()),
                 () = self.control.changed() => {
                     self.control.look().await;
                     None

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nix::unistd::Uid;
 use tokio::net::UnixListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,7 @@ use crate::gateway::auth::{Auth, DEFAULT_COST};
 use crate::gateway::tls::{Sources, Tls};
 use crate::gateway::{self, Gateway};
 use crate::logs::Logs;
-use crate::observe::{Addresses, Observer, RouteStatus, links};
+use crate::observe::{Observer, RouteStatus, links};
 use crate::plan::{Link, Plan, Portal};
 use crate::portal::{self, Api, Right, Rows};
 use crate::state::State;
@@ -55,7 +55,7 @@ pub(super) struct Parts<'a> {
     /// The variables, as the portal shows them.
     pub(super) rows: watch::Receiver<Rows>,
     /// Notified when everything is to be stopped.
-    pub(super) shutdown: Arc<Notify>,
+    pub(super) shutdown: mpsc::UnboundedSender<()>,
     pub(super) stop: CancellationToken,
 }
 
@@ -75,7 +75,6 @@ impl Front {
             ..gateway::Settings::of(config)
         };
         let gateway = Gateway::new(settings, auth.clone(), &observer, logs.clone(), stop);
-        observer.update(|snapshot| snapshot.addresses = Addresses::of(config));
         let (portal, pages) = (Portal::of(config), portal::router(api.clone()));
         let (portal_problem, inside) = if config.env.opens_no_port() {
             tracing::info!("no port of the gateway is opened: SERVERLESS or SUPERVISOR_NO_AUTOSTART says so");

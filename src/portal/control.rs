@@ -1,14 +1,12 @@
 //! Control requests for root alone, on the control socket: web credentials, shutdown, and reload.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::api::{Api, Problem};
 use crate::config::Secret;
@@ -51,7 +49,7 @@ pub struct Changed {
 }
 
 /// `shutdown` is notified when everything is to be stopped.
-pub(super) fn router(api: Api, auth: Auth, given: Credentials, shutdown: Arc<Notify>) -> Router {
+pub(super) fn router(api: Api, auth: Auth, given: Credentials, shutdown: UnboundedSender<()>) -> Router {
     let enabled = given.enabled;
     let shown = auth.clone();
     let show = async move || Json(current(&shown, given));
@@ -62,7 +60,8 @@ pub(super) fn router(api: Api, auth: Auth, given: Credentials, shutdown: Arc<Not
         .route(
             "/api/shutdown",
             post(async move || {
-                shutdown.notify_one();
+                // Without a receiver the daemon is ending already.
+                let _ = shutdown.send(());
                 StatusCode::ACCEPTED
             }),
         )

@@ -7,14 +7,12 @@ mod reload_request;
 mod unix;
 mod variables;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use axum::routing::get;
-use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::Api;
@@ -48,7 +46,7 @@ pub fn router(api: Api) -> Router {
 
 /// The API for the control socket, including the requests that only root may make. `given` are the credentials of the
 /// start; `shutdown` is notified when everything is to be stopped.
-pub fn control_router(api: Api, auth: Auth, given: Credentials, shutdown: Arc<Notify>) -> Router {
+pub fn control_router(api: Api, auth: Auth, given: Credentials, shutdown: UnboundedSender<()>) -> Router {
     api::router(api.clone()).merge(control::router(api, auth, given, shutdown)).layer(CatchPanicLayer::new())
 }
 

@@ -53,13 +53,15 @@ impl Driver {
     /// Runs until everything was stopped.
     pub(super) async fn run(
         mut self,
-        mut commands: mpsc::UnboundedReceiver<Command>,
+        mut shutdowns: mpsc::UnboundedReceiver<()>,
+        mut commands: mpsc::Receiver<Command>,
         mut events: mpsc::UnboundedReceiver<Event>,
     ) {
         self.survive(|driver| driver.take(Event::Tick));
         while !self.finished {
             let deadline = self.core.deadline();
             tokio::select! {
+                Some(()) = shutdowns.recv() => self.survive(|driver| driver.take(Event::Shutdown)),
                 Some(command) = commands.recv() => self.survive(|driver| driver.obey(command)),
                 Some(event) = events.recv() => self.survive(|driver| driver.take(event)),
                 () = sleep_until((self.began + deadline.unwrap_or_default()).into()), if deadline.is_some() => {
@@ -92,11 +94,13 @@ impl Driver {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Shutdown => self.take(Event::Shutdown),
             Command::Request(request) => self.answer(request),
             Command::Plan(units, reply) => {
+                if self.core.is_stopping() {
+                    // Without a reply, the requester knows that nothing is planned any more.
+                    return;
+                }
                 let (told, effects) = self.core.replan(units, self.began.elapsed());
-                self.slots.resize_with(self.core.ids().count(), Slot::default);
                 self.carry_out(&effects);
                 // The requester may have disconnected.
                 let _ = reply.send(told);
@@ -123,6 +127,8 @@ impl Driver {
 
     /// Executes the effects that the core decided on, and publishes the state.
     fn carry_out(&mut self, effects: &[Effect]) {
+        // A new plan may have added units.
+        self.slots.resize_with(self.core.ids().count(), Slot::default);
         // This comes first: a guard that learns only after the end of the main process that the unit ends for good
         // would spare detached jobs.
         for at in self.core.ids().filter(|at| self.core.ends_for_good(*at)) {

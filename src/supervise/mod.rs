@@ -31,7 +31,7 @@ pub use status::{Change, Published, Sink, UnitChange, UnitHealth, UnitInfo, Unit
 /// Sends requests to the supervisor. Used by the stages after it. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::Sender<Command>,
 }
 
 /// The environment of a supervisor.
@@ -51,7 +51,9 @@ pub struct Context {
 /// Starts to supervise `units`. The task ends, and the watch shows `finished`, after [`Supervisor::shutdown`].
 pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
     let (events, events_in) = mpsc::unbounded_channel();
-    let (commands, commands_in) = mpsc::unbounded_channel();
+    // A shutdown must not wait behind requests, each of which may start processes.
+    let (shutdowns, shutdowns_in) = mpsc::unbounded_channel();
+    let (commands, commands_in) = mpsc::channel(16);
     let (published, watch) = watch::channel(Published::default());
     let Context { reaper, logs, run_dir, began, changes } = context;
     let driver = driver::Driver {
@@ -65,8 +67,8 @@ pub fn spawn(units: Vec<Unit>, context: Context) -> Supervisor {
         finished: false,
         began: began.0,
     };
-    tokio::spawn(driver.run(commands_in, events_in));
-    Supervisor { handle: Handle::new(commands), watch }
+    tokio::spawn(driver.run(shutdowns_in, commands_in, events_in));
+    Supervisor { handle: Handle::new(commands), watch, shutdowns }
 }
 
 /// The supervisor for its owner, who may stop everything.
@@ -76,25 +78,26 @@ pub struct Supervisor {
     pub handle: Handle,
     /// The state of all units.
     pub watch: watch::Receiver<Published>,
+    shutdowns: mpsc::UnboundedSender<()>,
 }
 
 impl Supervisor {
     /// Takes over a new plan: unchanged units are not touched. `None` if everything is being stopped.
     pub async fn replan(&self, units: Vec<Unit>) -> Option<Replanned> {
         let (reply, answer) = oneshot::channel();
-        self.handle.commands.send(Command::Plan(units, reply)).ok()?;
+        self.handle.commands.send(Command::Plan(units, reply)).await.ok()?;
         answer.await.ok()
     }
 
     /// Stops everything, dependents first; a second call kills everything.
     pub fn shutdown(&self) {
         // If the driver has ended, nothing is left to stop.
-        let _ = self.handle.commands.send(Command::Shutdown);
+        let _ = self.shutdowns.send(());
     }
 }
 
 impl Handle {
-    pub(crate) fn new(commands: mpsc::UnboundedSender<Command>) -> Self {
+    pub(crate) fn new(commands: mpsc::Sender<Command>) -> Self {
         Self { commands }
     }
 
@@ -110,7 +113,7 @@ impl Handle {
     ) -> Result<Taken, RequestError> {
         let (reply, answer) = oneshot::channel();
         let request = Request { verb, names, only, by, reply };
-        self.commands.send(Command::Request(request)).map_err(|_| RequestError::Stopping)?;
+        self.commands.send(Command::Request(request)).await.map_err(|_| RequestError::Stopping)?;
         answer.await.map_err(|_| RequestError::Stopping)?
     }
 }

@@ -106,10 +106,9 @@ impl std::fmt::Display for Replanned {
     }
 }
 
-/// A command to the supervisor. Events of the units have another channel: a command must not wait behind them.
+/// A command to the supervisor. Events of the units and shutdowns have other channels: neither must wait behind
+/// commands.
 pub(crate) enum Command {
-    /// Stop everything; the second time, kill everything.
-    Shutdown,
     /// A request of a user.
     Request(Request),
     /// A new plan's units, and the channel for the answer.

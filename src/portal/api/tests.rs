@@ -43,7 +43,7 @@ fn post(path: &str, body: &str) -> Request<Body> {
 
 /// A supervisor that gives the same answer to every request and reports the requests.
 fn answering(answer: Result<Taken, RequestError>) -> (Handle, mpsc::Receiver<(Verb, Vec<String>, bool)>) {
-    let (sender, mut requests) = mpsc::unbounded_channel();
+    let (sender, mut requests) = mpsc::channel(16);
     let (told, asked) = mpsc::channel(8);
     tokio::spawn(async move {
         while let Some(Command::Request(request)) = requests.recv().await {

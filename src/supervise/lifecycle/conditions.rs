@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::messages::UnitId;
-use super::runtime::{Core, Phase, State, UnitRuntime};
+use super::runtime::{AfterStop, Core, Phase, State, UnitRuntime};
+use crate::config::service::Restart;
 
 impl Core {
     /// Whether units that need `at` may run.
@@ -70,6 +71,10 @@ impl Core {
             (_, Some(Phase::Starting { .. })) => true,
             // A unit without a limit may fail forever, so the last unit would never start.
             (State::Backoff { .. }, _) => unit.restart.limit.is_some(),
+            // It ends because it failed, and its restart follows.
+            _ if matches!(self.units[at].after_stop(), Some(AfterStop::Fail(_))) => {
+                unit.restart.limit.is_some() && unit.restart.when != Restart::Never
+            }
             _ => {
                 self.units[at].is_due()
                     && !self.is_behind_last(at)

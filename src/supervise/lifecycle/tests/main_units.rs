@@ -147,3 +147,19 @@ fn the_last_unit_waits_neither_for_endless_retries_nor_for_its_dependents() {
     assert_eq!(stage.ready("run"), ["spawn hook"]);
     assert_eq!(stage.ready("hook"), ["spawn tail"]);
 }
+
+#[test]
+fn the_last_unit_waits_while_a_unit_that_was_not_ready_in_time_is_stopped_and_tried_again() {
+    let slow = Unit { restart: limit(2), ..unit("slow") };
+    let (mut stage, first) = Stage::new(&[last("run"), slow.clone()]);
+    assert_eq!(first, ["spawn slow"]);
+    assert_eq!(stage.due(), ["signal slow"]);
+    assert_eq!(stage.status("run").reason, "for slow (stopping)");
+    assert_eq!(stage.gone("slow", 0), NOTHING);
+    assert_eq!(stage.due(), ["spawn slow"]);
+    assert_eq!(stage.ready("slow"), ["spawn run"]);
+    // A unit that is not restarted has failed for good when it has ended.
+    let once = Unit { restart: on(Restart::Never), ..slow };
+    let (mut stage, _) = Stage::new(&[last("run"), once]);
+    assert_eq!(stage.due(), ["spawn run", "signal slow"]);
+}
