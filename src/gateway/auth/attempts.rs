@@ -18,8 +18,8 @@
 //! once. If there are several threads, one of them is never used by a group with many attempts: a check takes seconds
 //! when the processors are busy, and a new client has to wait for one check only, not for two.
 //!
-//! Invariants: at most [`WAITING`] attempts wait, and none longer than [`PATIENCE`]; when there are too many, the last
-//! in order is refused at once; an attempt whose client disconnects while it waits is neither checked nor counted; a
+//! Invariants: at most [`WAITING`] attempts of strangers and [`WAITING_KNOWN`] others wait, and none longer than
+//! [`PATIENCE`]; when there are too many, the last in order is refused at once; an attempt whose client disconnects while it waits is neither checked nor counted; a
 //! request with a valid session or token does not come here, and neither does a password that was verified from the
 //! same network a short time ago, unless the network is under attack and cannot be banned
 //! ([`Attempts::is_under_attack`]).
@@ -38,8 +38,12 @@ use super::failures::Failures;
 use super::traffic::{Cells, Traffic, Weight};
 use crate::gateway::network::Network;
 
-/// How many attempts wait at the same time. As many responses to wrong tokens are delayed at the same time.
+/// How many attempts of strangers wait at the same time. As many responses to wrong tokens are delayed at the same time.
 const WAITING: usize = 64;
+
+/// How many attempts of known browsers and networks wait at the same time, beside those of strangers. A program that
+/// sends the password with each request may have many requests open when the password has to be checked again.
+const WAITING_KNOWN: usize = 256;
 
 /// How long an attempt waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -227,10 +231,14 @@ impl State {
 
     /// Removes the attempt that is last in order, if too many wait. It may be the attempt that was just added.
     fn limit(&mut self) {
-        if self.waiting.len() > WAITING
-            && let Some(last) = (0..self.waiting.len()).max_by_key(|at| self.rank(*at))
-        {
-            self.waiting.remove(last);
+        for (strangers, most) in [(true, WAITING), (false, WAITING_KNOWN)] {
+            let is_one = |at: &usize| (self.waiting[*at].standing == Standing::Stranger) == strangers;
+            let all = || (0..self.waiting.len()).filter(is_one);
+            if all().count() > most
+                && let Some(last) = all().max_by_key(|at| self.rank(*at))
+            {
+                self.waiting.remove(last);
+            }
         }
     }
 

@@ -186,3 +186,18 @@ async fn waiting_attempt_is_refused_after_its_patience() {
     assert!(matches!(attempts.enter(of("203.0.113.1"), NEW, new()).await, Err(Denied::TooMany(COME_BACK))));
     assert_eq!(before.elapsed(), PATIENCE);
 }
+
+#[tokio::test(start_paused = true)]
+async fn known_networks_have_places_beside_those_of_strangers() {
+    let (attempts, inside) = full().await;
+    let shared = of("172.17.0.1");
+    let mut person = ask(&attempts, of("203.0.113.1"));
+    let mut known: Vec<_> =
+        (0..WAITING_KNOWN).map(|_| ask_as(&attempts, shared, Standing::KnownNetwork)).collect();
+    assert!(look(&mut person).is_none() && known.iter_mut().all(|enter| look(enter).is_none()), "all wait");
+    let _one_more = ask_as(&attempts, shared, Standing::KnownNetwork);
+    assert_eq!(known.iter_mut().filter_map(look).count(), 1);
+    assert_eq!(attempts.state().waiting.len(), WAITING_KNOWN + 1);
+    drop(inside);
+    assert!(look(&mut person).is_none(), "the known network comes first");
+}
