@@ -147,6 +147,11 @@ impl Service {
         sound.then_some(service)
     }
 
+    /// Whether the name means this service: its own name, another name, or one that it provides.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.aliases.iter().chain(&self.provides).any(|other| other == name)
+    }
+
     /// The name of the boot step that it runs, if it runs one.
     pub fn step(&self) -> Option<&str> {
         match &self.run {

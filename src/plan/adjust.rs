@@ -28,7 +28,7 @@ pub(super) type Hook = fn(&mut Unit, &Inputs<'_>) -> Option<String>;
 
 /// The hooks that service files may name.
 pub(super) const HOOKS: [(&str, Hook); 8] = [
-    ("account", account),
+    ("desktop-account", account),
     ("coturn", coturn),
     ("provisioning", provisioning),
     ("selkies", selkies),

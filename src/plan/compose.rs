@@ -165,14 +165,23 @@ impl<'a> Composer<'a> {
 
     /// Lets the unit's hook edit it, and takes the names that it provides. The error is the reason to skip the unit.
     fn adjust(&mut self, unit: &mut Unit, service: &'a Service) -> Result<(), String> {
-        if let Some(hook) = service.hook.as_deref().and_then(adjust::hook) {
+        // Files that people wrote before the key existed have the name of the service that they replace.
+        if let Some(hook) = adjust::hook(service.hook.as_deref().unwrap_or(&service.name)) {
             hook(unit, &self.inputs).map_or(Ok(()), Err)?;
         }
-        let provides = || service.provides.iter().map(String::as_str);
-        if let Some(other) = provides().find_map(|name| self.providers.get(name)) {
+        // A name that a service has of its own cannot be provided; that is reported.
+        let is_own = |name: &&str| {
+            let services = &self.inputs.config.services;
+            services
+                .iter()
+                .any(|other| other.name == *name || other.aliases.iter().any(|alias| alias == name))
+        };
+        let provides: Vec<&str> =
+            service.provides.iter().map(String::as_str).filter(|name| !is_own(name)).collect();
+        if let Some(other) = provides.iter().find_map(|name| self.providers.get(name)) {
             return Err(format!("{other} takes its place"));
         }
-        self.providers.extend(provides().map(|name| (name, service.name.as_str())));
+        self.providers.extend(provides.into_iter().map(|name| (name, service.name.as_str())));
         shells::read_files(unit, self.inputs.config, service);
         Ok(())
     }

@@ -35,7 +35,7 @@ pub(super) fn starts(config: &Config, service: &Service) -> bool {
     let vars = &config.env.vars;
     let listed = config.env.no_autostart().any(|name| {
         let called = |own: &String| own.eq_ignore_ascii_case(name);
-        called(&service.name) || service.aliases.iter().any(called)
+        std::iter::once(&service.name).chain(&service.aliases).chain(&service.provides).any(called)
     });
     // Without a desktop, a given list decides about all other services.
     let rest = service.oneshot || config.env.no_autostart().next().is_some();
@@ -47,7 +47,8 @@ pub(super) fn starts(config: &Config, service: &Service) -> bool {
 fn is_of_the_desktop(config: &Config, service: &Service) -> bool {
     let needed = || {
         let mut desktop = config.services.iter().filter(|other| other.desktop);
-        !service.oneshot && desktop.any(|other| other.relations.needs.contains(&service.name))
+        !service.oneshot
+            && desktop.any(|other| other.relations.needs.iter().any(|need| service.is_called(need)))
     };
     service.desktop || service.route.is_some() || needed()
 }
@@ -100,14 +101,13 @@ pub(super) fn environment<'a>(config: &'a Config, service: &Service, early: &BTr
 /// them: otherwise each change would run the hooks again.
 pub(super) fn before_hooks(config: &Config) -> BTreeSet<&str> {
     let mut early = BTreeSet::new();
-    let hooks = config.services.iter().filter(|service| service.provides.iter().any(|name| name == HOOKS));
-    let mut open: Vec<&str> = hooks.map(|service| service.name.as_str()).collect();
+    let mut open = vec![HOOKS];
     while let Some(name) = open.pop() {
-        let called = |service: &&Service| service.name == name || service.aliases.iter().any(|a| a == name);
-        let Some(service) = config.services.iter().find(called) else { continue };
-        if early.insert(service.name.as_str()) {
-            let relations = &service.relations;
-            open.extend(relations.needs.iter().chain(&relations.after).map(String::as_str));
+        for service in config.services.iter().filter(|service| service.is_called(name)) {
+            if early.insert(service.name.as_str()) {
+                let relations = &service.relations;
+                open.extend(relations.needs.iter().chain(&relations.after).map(String::as_str));
+            }
         }
     }
     early

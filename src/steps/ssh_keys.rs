@@ -37,8 +37,8 @@ const SEPARATED: &str = "sshd";
 /// Reads all sources: files and variables.
 pub(super) fn run(SshKeys { run_dir, user, home, variables }: &SshKeys) -> Result<(), String> {
     let mut given = Keys::default();
-    for (name, value) in variables {
-        given.add(name, &unescaped(value));
+    for variable in variables {
+        given.add(&variable.name, &unescaped(&variable.value));
     }
     given.add_file(MOUNTED.as_ref());
     let mut there = given.clone();

@@ -135,8 +135,8 @@ steps! {
         user: String,
         /// The user's home.
         home: PathBuf,
-        /// Values of variables that have keys, by the variables' names.
-        variables: BTreeMap<String, String>,
+        /// Variables that have keys. Of two lines with the same key the first one counts.
+        variables: Vec<KeyVariable>,
     }
 
     /// Makes the account of the desktop, an [`AccountSpec`] that the plan adds.
@@ -192,6 +192,16 @@ steps! {
         #[serde(deserialize_with = "number")]
         dpi: u32,
     }
+}
+
+/// A variable that has SSH keys.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KeyVariable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// A folder of hooks.

@@ -58,6 +58,8 @@ fn the_first_service_that_may_run_provides_a_name() {
         taken.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["/c/services/a.toml: provides: \"b\" already means b; it is left out"]
     );
+    let both = plan(&[("a", "provides = [\"c\"]"), ("b", "provides = [\"c\"]"), ("c", "")], &["app"]);
+    assert_eq!(["a", "b", "c"].map(|name| reason(&both, name)), [""; 3]);
 }
 
 #[test]
@@ -73,15 +75,37 @@ fn a_hook_belongs_to_the_service_that_names_it() {
         ("hook = \"selkies\"", ""),
         ("hook = \"selkis\"", "hook: \"selkis\" is not a hook of the plan; did you mean \"selkies\"?"),
         ("hook = true", "hook: true is not the name of a hook of the plan, as a text"),
-        ("hook = \"account\"", "the desktop's user exists already and is not changed"),
+        ("hook = \"desktop-account\"", "the desktop's user exists already and is not changed"),
     ] {
         let plan = plan(&[("mine", text)], &["app"]);
         let reason = reason(&plan, "mine");
-        let place =
-            if text.contains("account") || expected.is_empty() { "" } else { "/c/services/mine.toml: " };
+        let place = if text.contains("desktop-account") || expected.is_empty() {
+            ""
+        } else {
+            "/c/services/mine.toml: "
+        };
         assert_eq!(reason, format!("{place}{expected}"), "{text}");
         assert_eq!(plan.problems.len(), usize::from(!place.is_empty()), "{:?}", plan.problems);
         let env = &plan.unit("mine").unwrap().launch.env;
         assert_eq!(env.contains_key(&OsString::from("SELKIES_SCALING_DPI")), expected.is_empty());
     }
+    // A file that replaces one of the image's may be older than the key.
+    let plan = plan(&[("selkies", "")], &["app"]);
+    let env = &plan.unit("selkies").unwrap().launch.env;
+    assert!(env.contains_key(&OsString::from("SELKIES_SCALING_DPI")), "{env:?}");
+}
+
+#[test]
+fn a_provided_name_means_its_services_in_variables_and_before_the_hooks() {
+    let files = [
+        ("a", "type = \"oneshot\"\nprovides = [\"boot-hooks\"]\nafter = [\"x\"]"),
+        ("b", "provides = [\"x\"]"),
+        ("c", ""),
+    ];
+    let files = files.map(|(name, text)| (name, format!("command = [\"app\"]\n{text}")));
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let config = config(&[("SUPERVISOR_NO_AUTOSTART", "X")], "", &files);
+    let plan = Plan::build(&config, &facts());
+    assert_eq!(["a", "b", "c"].map(|name| plan.unit(name).unwrap().autostart), [true, false, true]);
+    assert_eq!(crate::plan::env_overrides::before_hooks(&config), BTreeSet::from(["a", "b"]));
 }
