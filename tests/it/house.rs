@@ -60,6 +60,26 @@ fn the_words_are_plain() {
     assert!(all.is_empty(), "{} words\n{}", all.len(), all.join("\n"));
 }
 
+/// `lib.rs` names files by their path in `src`, or by the end of it.
+#[test]
+fn the_map_names_files_that_exist() {
+    let files = sources("src");
+    let map = &files.iter().find(|(name, _)| name == "lib.rs").unwrap().1;
+    let named: Vec<&str> = map
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| Path::new(text).extension().is_some_and(|ending| ending == "rs"))
+        .collect();
+    assert!(named.len() > 30, "the map names only {}", named.len());
+    let is_file = |name: &str| {
+        name.starts_with("tests/")
+            || files.iter().any(|(file, _)| format!("/{file}").ends_with(&format!("/{name}")))
+    };
+    let missing: Vec<_> = named.into_iter().filter(|name| !is_file(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn circles_are_found_also_through_re_exports() {
     let files = |files: &[(&str, &str)]| {
