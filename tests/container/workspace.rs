@@ -365,7 +365,7 @@ async fn waiting_for_the_lock_of_another_container_has_a_limit() {
         (holder.exec(&["grep", "-q", "007", "/workspace/.desktopd-sync.lock"]).code == Some(0)).then_some(())
     })
     .await;
-    let script = "mkdir /opt/app; sed -i 's/\"900\"/\"3\"/' /etc/desktopd/services/opt-sync.toml; exec init";
+    let script = "mkdir /opt/app; sed -i 's/\"15m\"/\"3s\"/' /etc/desktopd/services/opt-sync.toml; exec init";
     let spec = volume.of(light(Container::of_image())).env("OPT_SYNC", "app");
     let boot = Boot::with(spec, &["bash", "-c", script]).await;
     assert_eq!(boot.state("opt-sync"), UnitState::Failed);
