@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, SET_COOKIE, UPGRADE};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, REFERER, SET_COOKIE, UPGRADE};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use futures_util::FutureExt;
 use hyper::body::{Body as _, Incoming};
@@ -322,7 +322,22 @@ impl RequestHandler {
     }
 
     /// Answers a request for a path that is public. The answer reveals nothing about the state of the service.
-    async fn public(&self, request: Box<Request<Incoming>>, context: &RequestContext<'_>) -> Response<Reply> {
+    async fn public(
+        &self,
+        mut request: Box<Request<Incoming>>,
+        context: &RequestContext<'_>,
+    ) -> Response<Reply> {
+        // The login was refused, so any token may be one of ours: the right one of a banned client, for example.
+        if let Some(clean) = uri::without_token(request.uri(), |_| true) {
+            match clean.parse() {
+                Ok(uri) => *request.uri_mut() = uri,
+                Err(_) => return page::text(StatusCode::BAD_REQUEST, "the address cannot be read"),
+            }
+        }
+        let referer = request.headers().get(REFERER);
+        if referer.is_some_and(|value| uri::referer_without_token(value.as_bytes(), |_| true).is_some()) {
+            request.headers_mut().remove(REFERER);
+        }
         let ready = |route: &Route| waiting::standing(&self.watch.borrow(), route, false).is_none();
         match context.target {
             Target::Own(router) => self.pages(router.clone(), *request, Access::Open).await,

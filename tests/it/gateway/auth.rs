@@ -131,6 +131,10 @@ async fn basic_bearer_and_token_are_accepted() {
     ] {
         assert_eq!(get(world.port, "/", &headers).await.status, 200, "{headers}");
         assert!(!world.service.last().to_lowercase().contains("authorization"));
+        let shown = "Referer: http://h/?token=seen\r\n";
+        assert_eq!(get(world.port, "/manifest.json?token=seen&v=1", shown).await.status, 200);
+        let came = world.service.last();
+        assert!(came.contains("/manifest.json?v=1") && !came.contains("seen"), "{came}");
     }
     assert_eq!(get(world.port, "/x?a=b&token=t0ken%2B/%3D&c", "").await.status, 200);
     assert!(world.service.last().starts_with("GET /x?a=b&c HTTP/1.1\r\n"), "{}", world.service.last());
