@@ -12,7 +12,8 @@
 //!
 //! A module imports only modules that come before it in this list:
 //!
-//! - [`sys`]: the duties of PID 1: fork, wait, signals, and the child side of a launch.
+//! - [`sys`]: the duties of PID 1: fork, wait, signals, and what a new child does before it becomes the service's
+//!   program.
 //! - [`state`]: data that survives a restart of the container (keys, generated passwords).
 //! - [`logs`]: every line that a unit prints: ring, rotated file, container output; secrets masked.
 //! - [`config`]: environment and TOML to typed values; one pass reports all mistakes.
@@ -24,28 +25,29 @@
 //! - [`gateway`]: listeners, authentication, login page, reverse proxy, waiting pages.
 //! - [`portal`]: pages and the API, served by the gateway and on the control socket.
 //! - [`cli`]: the commands that people type.
-//! - [`app`]: the composition root.
+//! - [`app`]: creates all parts and connects them.
 //!
 //! Other rules, checked by `tests/it/house.rs`: no files use each other in a circle; `plan`, `supervise/lifecycle`
 //! and `supervise/backoff.rs` use no clock, file, environment or process; the only fork and the only wait of PID 1
 //! and its guards are in `sys/reaper.rs` (a step is a process of its own, and starts programs by
 //! `steps/command.rs`); files are read only through `sys/read.rs`, with a limit; the environment is read only in
-//! `config/env.rs`; `unsafe` is only in `sys/heap.rs`; only `main.rs` ends the process; words that hide who acts
-//! are refused.
+//! `config/env.rs`; `unsafe` is only in `sys/heap.rs`; only `main.rs` ends the process; vague words such as
+//! "is told" are refused (the list is `tests/it/house/words.rs`). The exceptions are listed in the tests.
 //!
 //! # Three walks through the code
 //!
 //! An environment variable becomes a part of a command line:
 //!
 //! 1. `config/env/table.rs` has a row for each variable: its name, type, default and description.
-//! 2. `config/env/sources.rs` merges the sources of values (provider, environment, files, arguments of `init`,
-//!    hooks) into one set, and keeps where each value comes from; `config/env/value.rs` and its like parse the
-//!    values.
-//! 3. `plan/compose.rs` makes the planned unit: arguments, environment, user, limits, files.
-//! 4. Meanwhile `plan/values.rs` names the values that texts may use (`${width}`), and `plan/template.rs` puts them
-//!    in; `plan/expander.rs` collects the mistakes.
-//! 5. `supervise/process/start.rs` starts the unit: `sys/reaper.rs` forks `desktopd __exec`, and `sys/launch.rs` becomes
-//!    the program.
+//! 2. `config/env/sources.rs` merges the sources of values (what desktopd made, provider, environment, files, arguments
+//!    of `init`, hooks) into one set, and keeps where each value comes from; `normalize.rs` corrects older forms;
+//!    `value.rs`, `value_types.rs` and `web_types.rs` parse the values.
+//! 3. `plan/values.rs` names the values that texts may use (`${width}`), `plan/template.rs` puts them in, and
+//!    `plan/expander.rs` collects the mistakes.
+//! 4. `plan/compose.rs` makes the planned unit from them: arguments, user, limits, files; `compose/environment.rs` its
+//!    environment. `plan/env_overrides.rs` appends what `NAME_ARGS` says, `plan/adjust.rs` what has to be computed.
+//! 5. `supervise/process/start.rs` starts the unit: `sys/reaper.rs` forks `desktopd __exec`, which `sys/launch.rs`
+//!    turns into the program. For a contained unit the fork is `desktopd __guard`, and `sys/guard.rs` starts `__exec`.
 //!
 //! A request passes from a client to a service and back:
 //!
@@ -53,45 +55,57 @@
 //!    `listener/workers.rs` gives them to threads, `listener/carry.rs` tells TLS from http (all below `gateway`).
 //! 2. `listener/connection.rs` serves HTTP/1, whose heads `listener/validator.rs` checks, and HTTP/2, whose frames
 //!    `listener/frames.rs` counts; `listener/timeouts.rs` has the time limits.
-//! 3. `request/handler.rs` decides: `decide` is the order of all checks, `auth/admit.rs` says who asks, `admitted`
-//!    checks the origin, `inside` chooses page or service, `service` chooses waiting page or service. What the checks
-//!    need to know about the request is in `request/context.rs`.
-//! 4. `upstream/forward.rs` makes the request into that for the service (`to_service`, after `Auth::strip`), and sends
-//!    it on a connection of `upstream/pool.rs`.
-//! 5. The same file makes the answer into that for the client (`to_client`); `upstream/compress.rs` compresses it.
-//!    `upstream/body.rs` passes its data on; `metrics.rs` counts it; `observe/metrics.rs` prints all numbers.
+//! 3. `answer` in `request/handler.rs` is the entry: it catches panics and counts answers in `gateway/metrics.rs`.
+//!    `decide` has the order of the checks: `auth/admit.rs` says who asks, `admitted` checks the origin, `inside` what
+//!    a client without a login may see, and chooses page or service; `service` chooses waiting page or service. What
+//!    the checks need to know about the request is in `request/context.rs`.
+//! 4. `upstream/forward.rs` changes the request into the one that the service gets (`to_service`, after
+//!    `Auth::strip`), and sends it on a connection of `upstream/pool.rs`; an upgrade goes by `upstream/upgrade.rs`,
+//!    and one whose service speaks no WebSocket by `upstream/bridge.rs`.
+//! 5. The same file changes the service's answer into the one that the client gets (`to_client`);
+//!    `upstream/compress.rs` compresses it, `upstream/body.rs` passes its data on.
 //!
 //! The end of a service's process reaches the portal:
 //!
-//! 1. `sys/signals.rs` gets SIGCHLD, `sys/reaper.rs` waits and gives the exit to `supervise/process.rs`; of a
-//!    contained unit the guard (`sys/guard.rs`) waits and reports.
+//! 1. `sys/signals.rs` gets SIGCHLD, `sys/reaper.rs` waits and gives the exit to `supervise/process/attend.rs`, which
+//!    reports the end of the unit; of a contained unit the guard (`sys/guard.rs`) waits.
 //! 2. `supervise/driver.rs` passes the end to `supervise/lifecycle.rs`, which is pure;
-//!    `supervise/lifecycle/transitions.rs` decides: restart after a delay (`supervise/backoff.rs`), or failed.
+//!    `supervise/lifecycle/transitions.rs` decides: done, restart at once or after a delay (`supervise/backoff.rs`),
+//!    failed.
 //! 3. The driver carries the effects out; `supervise/publisher.rs` reports what changed, which `observe/events.rs`
 //!    records, and publishes the states of all units.
-//! 4. `app/daemon.rs` gives the states to the snapshot of `observe/mod.rs`; `observe/sight.rs` says what a person sees
-//!    at a route.
-//! 5. `portal/api.rs` streams the snapshot, `portal/api/events.rs` the events, `portal/assets/portal.js` draws
-//!    them; `cli/status.rs` prints the same snapshot.
+//! 4. `app/daemon.rs` gives the states to `observe/observer.rs`, which writes the snapshot; `observe/sight.rs` says
+//!    what a person sees at a route.
+//! 5. `portal/api.rs` streams the snapshot; `portal/assets/portal.js` draws it and fetches the events since the last
+//!    one from `portal/api/events.rs`. `cli/client.rs` fetches the same snapshot, and `cli/status.rs` prints it.
 //!
 //! # Where to change what
 //!
 //! - a variable: its row in `config/env/table.rs`; a test compares `config/README.md` and `.env.example`, and writes
 //!   the table of the former with `DESKTOPD_WRITE_DOCS=1`.
 //! - a service: its file in `config/services` of the repository: command, route, `autostart`, `restart-delay`,
-//!   files, environment. Defaults of the keys: `config/service.rs`.
+//!   files, environment. Defaults of the keys: `config/service.rs`; of those about restart and stop:
+//!   `config/service/policies.rs`. What must be computed: a hook in `plan/adjust.rs`.
+//! - the display: `plan/display.rs` decides, from the devices of `facts/display.rs` and `DESKTOPD_DISPLAY`.
 //! - a way to detect that a service is ready: `config/service/ready.rs` parses it, `plan/probes.rs` expands it,
 //!   `supervise/ready.rs` waits for it; a new probe is in `config/service/probe.rs` and `supervise/ready/probe.rs`.
-//! - the login page: `login.rs` in `gateway/request`, in the frame of `page.rs`, with `gateway/assets/gateway.css`.
-//! - the page of a service that is starting: `waiting.rs` and `waiting/markup.rs` in `gateway/request`; sentences
-//!   about services: `observe/sight.rs`.
-//! - headers that services and clients get: `to_service` and `to_client` in `gateway/upstream/forward.rs`; our own
-//!   credentials: `Auth::strip`.
-//! - a command: its words in `cli/args.rs`, its work in a file of `cli`; `desktopd status`: `cli/status.rs`, its first
-//!   line and sentences in `observe/sight.rs`.
+//! - the login page: `login.rs` in `gateway/request`, in the HTML layout of `page.rs`, with
+//!   `gateway/assets/gateway.css`.
+//! - the page of a service that is starting: `waiting.rs` and `waiting/markup.rs` in `gateway/request`, with
+//!   `gateway/assets/wait.js`; sentences about services: `observe/sight.rs`.
+//! - headers that services get, and clients from services: `to_service` and `to_client` in
+//!   `gateway/upstream/forward.rs`; our own credentials: `Auth::strip`. Of one service alone: `headers` of its route.
+//!   Headers of our own pages: `PROTECTION` in `gateway/request/page.rs`; CORS: `gateway/request/cors.rs`.
+//! - a command: its words in `cli/args.rs`, its work in a file of `cli`, called by `ask` in `cli/mod.rs`;
+//!   `desktopd status`: `cli/status.rs`, its first line `Snapshot::summed_up` and its sentences in `observe/sight.rs`.
+//! - links to the services: `observe/links.rs`, with the provider's addresses from `config/provider.rs`; where only the
+//!   browser knows the address, `linkOf` in `portal/assets/portal.js`.
+//! - a number for Prometheus: `observe/metrics.rs` prints all; those of the gateway are in `gateway/metrics.rs`.
+//! - a secret: a variable's type in `config/env/table.rs` or its name (`config/env/names.rs`) makes a secret;
+//!   `Environment::secrets` lists them, `app.rs` gives them to `logs/mask.rs`.
 //! - limits of connections, in number and in bytes: `gateway/limits.rs`.
-//! - a boot step: its work in a file of `steps`, its keys in `config/service/step.rs`, its unit in a file of
-//!   `config/services`.
+//! - a boot step: its work in a file of `steps`, called by `perform` in `steps/mod.rs`, its keys in
+//!   `config/service/step.rs`, its unit in a file of `config/services`.
 //!
 //! # Glossary
 //!
@@ -102,8 +116,8 @@
 //! - **disposition**: whether a unit runs, is skipped (it does not apply here) or is broken (its file is wrong).
 //! - **ready**: a unit does its work for others now. **health**: whether it still does, asked again and again.
 //!   **probe**: one such question.
-//! - **guard**: the process above a contained unit: a subreaper, so that all processes of the unit can be found and
-//!   ended.
+//! - **guard**: the process above a contained unit (`contain = true`). Orphaned processes of the unit become children
+//!   of the guard (a subreaper), so that all of them can be found and ended.
 //! - **boot**: the time from the start of PID 1 until everything is up, or no unit changes any more.
 //! - **candidate**: a display that the plan could choose, with the reason for or against it.
 //! - **job**: a program that a person started in a terminal and detached from it (`nohup`, tmux). A restart of the
