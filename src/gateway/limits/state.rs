@@ -16,10 +16,10 @@ use super::networks::{Member, Networks};
 const WEIGHT: usize = 128 << 10;
 
 /// How long a new connection is spared while there are older ones. The time starts when a thread begins to serve the
-/// connection, which may be late when processors are busy: the first request has been read within this time, even if a
-/// client opens several connections at once. A connection that takes more bytes than the first request of a browser, by
-/// TLS and HTTP/2, is not spared.
-pub(super) const GRACE: Duration = Duration::from_millis(500);
+/// connection, which may be late when processors are busy; under a flood a turn of that thread takes up to 200 ms, and a
+/// TLS handshake with the request after it takes several turns. A connection that takes more bytes than the first
+/// request of a browser, by TLS and HTTP/2, is not spared.
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 pub(super) const MODEST: usize = 192 << 10;
 
 /// The step in which connections are compared by their bytes, when those that take most are closed first. It is more
