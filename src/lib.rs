@@ -31,8 +31,8 @@
 //! and `supervise/backoff.rs` use no clock, file, environment or process; the only fork and the only wait of PID 1
 //! and its guards are in `sys/reaper.rs` (a step is a process of its own, and starts programs by
 //! `steps/command.rs`); files are read only through `sys/read.rs`, with a limit; the environment is read only in
-//! `config/env.rs`; `unsafe` is only in `sys/heap.rs`; only `main.rs` ends the process; vague words such as
-//! "is told" are refused (the list is `tests/it/house/words.rs`). The exceptions are listed in the tests.
+//! `config/env.rs`; `unsafe` is only in `sys/heap.rs`; only `main.rs` ends the process; words that hide who
+//! acts are refused (the list is `tests/it/house/words.rs`). The exceptions are listed in the tests.
 //!
 //! # Three walks through the code
 //!
