@@ -14,6 +14,7 @@ mod jobs;
 pub mod launch;
 pub mod limits;
 pub mod mounts;
+pub mod nodes;
 pub mod notify;
 pub mod print;
 pub mod process;
@@ -22,6 +23,7 @@ pub mod reaper;
 pub mod replace;
 pub mod signals;
 pub mod subcommands;
+pub mod subprocess;
 pub mod terminal;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

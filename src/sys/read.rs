@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -18,6 +18,9 @@ pub const BY_HAND: u64 = 1 << 20;
 
 /// Size limit for a file that the kernel generates, such as the list of mounts. Bytes.
 const BY_KERNEL: u64 = 16 << 20;
+
+/// How many entries of a directory [`names_where`] looks at.
+pub const ENTRIES: usize = 20_000;
 
 /// Flags for opening a file: without waiting for the other end of a FIFO, and never as the controlling terminal. The
 /// standard library adds `O_CLOEXEC`.
@@ -94,6 +97,17 @@ pub fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The last `limit` bytes of a file, and whether the file has more before them.
+pub fn ending(path: &Path, limit: u64) -> io::Result<(Vec<u8>, bool)> {
+    let mut file = open(path)?;
+    let before = file.metadata()?.len().saturating_sub(limit);
+    file.seek(SeekFrom::Start(before))?;
+    let mut bytes = Vec::new();
+    // A file that grows meanwhile must not have more bytes than the limit.
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok((bytes, before > 0))
+}
+
 /// The content of a file of `/proc` or `/sys`; empty if the file cannot be read.
 pub fn kernel(path: impl AsRef<Path>) -> Vec<u8> {
     beginning(path.as_ref(), BY_KERNEL).unwrap_or_default()
@@ -110,6 +124,25 @@ pub fn names(folder: &Path) -> Vec<OsString> {
     let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
     names.sort();
     names
+}
+
+/// The names in a directory that are text and that `wanted` accepts, sorted. At most [`ENTRIES`] entries are looked at
+/// and at most `most` names are returned, so that a directory with a million entries costs little; also returns whether
+/// there may be more.
+pub fn names_where(folder: &Path, most: usize, wanted: impl Fn(&str) -> bool) -> (Vec<String>, bool) {
+    let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names = Vec::new();
+    let mut seen = 0;
+    for entry in entries.by_ref().take(ENTRIES) {
+        seen += 1;
+        names.extend(entry.file_name().into_string().ok().filter(|name| wanted(name)));
+        if names.len() >= most {
+            break;
+        }
+    }
+    names.sort();
+    let more = (names.len() >= most || seen >= ENTRIES) && entries.next().is_some();
+    (names, more)
 }
 
 /// Opens a directory, to lock it or to sync it to the disk.
@@ -170,6 +203,8 @@ mod tests {
             "is a symbolic link, expected a regular file"
         );
         assert_eq!(beginning(&at("file"), 2).unwrap(), b"12");
+        assert_eq!(ending(&at("file"), 3).unwrap(), (b"234".to_vec(), true));
+        assert_eq!(ending(&at("file"), 4).unwrap(), (b"1234".to_vec(), false));
         assert_eq!(
             text(Path::new("/dev/null"), 1).unwrap_err().to_string(),
             "is a character device, expected a regular file"
@@ -177,5 +212,17 @@ mod tests {
         assert!(kernel_text("/proc/self/mountinfo").contains(" / "));
         sync(dir.path()).unwrap();
         sync(&at("file")).unwrap();
+    }
+
+    #[test]
+    fn the_names_of_a_large_directory_are_limited() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["card0", "card1", "card0-DP-1", "other"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let cards = |most| names_where(dir.path(), most, |name| name.starts_with("card"));
+        assert_eq!(cards(9), (["card0", "card0-DP-1", "card1"].map(str::to_owned).to_vec(), false));
+        assert_eq!(cards(1).0.len(), 1);
+        assert_eq!(names_where(&dir.path().join("nothing"), 9, |_| true), (Vec::new(), false));
     }
 }

@@ -53,10 +53,13 @@ impl Signals {
     }
 }
 
-/// Reads SIGCHLD: a child ended (or many did: signals of one kind merge). To be called once, inside the runtime, after
-/// `block`.
+/// Reads SIGCHLD: a child ended (or many did: signals of one kind merge). To be called once, inside the runtime; in a
+/// program with several threads after `block`.
 pub(super) fn children() -> io::Result<AsyncFd<SignalFd>> {
-    descriptor(&SigSet::from(Known::SIGCHLD))
+    let signal = SigSet::from(Known::SIGCHLD);
+    // Commands do not call `block`. A signal that is not blocked is dropped before it can be read.
+    signal.thread_block()?;
+    descriptor(&signal)
 }
 
 fn descriptor(signals: &SigSet) -> io::Result<AsyncFd<SignalFd>> {
