@@ -178,6 +178,7 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     umask(Mode::from_bits_truncate(orders.resources.umask));
     privileges::apply(&orders)?;
     let edits = environment::edits(&orders);
+    listen::remove_earlier(&orders);
     privileges::become_user(&orders)?;
     let edits = edits.into_iter().chain(environment::of_people(&orders));
     files::make(&orders)?;

@@ -9,6 +9,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 
 use nix::sys::stat::{Mode, umask};
+use rustix::fs::{AtFlags, FileType, OFlags};
 
 use super::descriptors::place;
 use super::failure::{Failure, at};
@@ -30,6 +31,24 @@ pub(super) fn listen(orders: &Orders) -> Result<Vec<(&'static str, String)>, Fai
     place(sockets, &targets)?;
     let number = orders.listen.len().to_string();
     Ok(vec![("LISTEN_FDS", number), ("LISTEN_PID", std::process::id().to_string())])
+}
+
+/// Removes the sockets of earlier starts. This happens before the process becomes the service's user, who may not remove
+/// the socket of another user's service in a folder such as `/tmp/.X11-unix`: Xorg runs as root, and Xvfb after it does
+/// not. What cannot be removed here is reported by the bind that follows.
+pub(super) fn remove_earlier(orders: &Orders) {
+    for listener in &orders.listen {
+        let (Some(folder), Some(name)) = (listener.path.parent(), listener.path.file_name()) else {
+            continue;
+        };
+        // The user of the desktop must not be able to lead root to another folder.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(folder) = rustix::fs::open(folder, flags, rustix::fs::Mode::empty()) else { continue };
+        let found = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW);
+        if found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Socket) {
+            let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
+        }
+    }
 }
 
 fn bind(listener: &Listener) -> io::Result<UnixListener> {
