@@ -4,9 +4,11 @@ pub mod account;
 mod container;
 pub mod display;
 pub mod files;
+pub mod gpu;
 pub mod locales;
 pub mod programs;
 pub mod public_address;
+pub mod resources;
 pub mod ssh_keys;
 pub mod workspace;
 
@@ -51,6 +53,8 @@ pub struct Facts {
     pub programs: Programs,
     /// The facts for a display.
     pub display: DisplayFacts,
+    /// The GPUs.
+    pub gpus: gpu::Gpus,
     /// The locales that programs can use.
     pub locales: Locales,
     /// Which of the files of conditions have content.
@@ -66,16 +70,26 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Probes the machine.
-    pub fn probe(config: &Config) -> Self {
-        let daemon = account::own_identity();
-        let container = daemon.uid == 0 || in_container(Path::new("/"));
+    /// Probes the machine. `root` is `/`, except for plans of other machines: there it is the root of what is read about
+    /// hardware and libraries, and about programs if it has any.
+    pub fn probe(config: &Config, root: &Path, answers: &gpu::Answers) -> Self {
+        let other = root != Path::new("/");
+        // Another machine is planned as a container, where the daemon is root.
+        let root_there = Identity { uid: 0, gid: 0, groups: vec![0] };
+        let daemon = if other { root_there } else { account::own_identity() };
+        let container = other || daemon.uid == 0 || in_container(Path::new("/"));
         let words = config.services.iter().flat_map(Service::programs);
+        let words = words.map(String::as_str).chain(display::PROGRAMS);
         let path = config.settings.environment.get("PATH").map(String::as_str);
         let path = path.or_else(|| config.env.text("PATH")).unwrap_or("/usr/local/bin:/usr/bin:/bin");
         let vars = &config.env.vars;
         let name = &vars.user_name.0;
         let account = account::desktop_account(&daemon, name, &config.places.home);
+        let gpus = gpu::Gpus::probe(root, answers);
+        let mut display = DisplayFacts::probe(root);
+        // The host's X server can have a socket in the network's name space, and no file here.
+        display.taken.extend(&gpus.container.foreign_x);
+        display.foreign = gpus.container.foreign_x.iter().copied().collect();
         let asked = config.services.iter().flat_map(|service| &service.conditions);
         let own_groups = account::USUAL_GROUPS.map(str::to_owned).into_iter().chain(vars.user_groups());
         let groups: Vec<String> =
@@ -98,8 +112,13 @@ impl Facts {
             account,
             ssh_port_taken: port_taken(vars.ssh_port_local.0),
             task_limit: task_limit(Path::new("/")),
-            programs: Programs::probe(path, words.map(String::as_str).chain(display::PROGRAMS)),
-            display: DisplayFacts::probe(Path::new("/")),
+            programs: if other && ["bin", "usr/bin"].iter().any(|bin| root.join(bin).is_dir()) {
+                Programs::probe_below(root, path, words)
+            } else {
+                Programs::probe(path, words)
+            },
+            display,
+            gpus,
             locales: Locales::probe(Path::new("/")),
             instance: instance(config),
             daemon,
@@ -124,7 +143,7 @@ fn home_trouble(home: &Path) -> Option<String> {
 }
 
 /// Whether another process uses a TCP port. Missing permission for the port does not count.
-fn port_taken(port: u16) -> bool {
+pub fn port_taken(port: u16) -> bool {
     let listened = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
     listened.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
 }

@@ -29,6 +29,18 @@ impl Programs {
         programs
     }
 
+    /// Like [`Programs::probe`], for another machine whose files are below `root`. Its programs cannot run here, so each
+    /// file counts: a copy of a machine may lack permissions, and its absolute links lead to files of this machine.
+    pub fn probe_below<'a>(root: &Path, path: &str, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let there = |file: &PathBuf| {
+            let below = root.join(file.strip_prefix("/").unwrap_or(file));
+            below.symlink_metadata().is_ok_and(|found| !found.is_dir())
+        };
+        let file = |name: &str| candidates(path, name).into_iter().find(there);
+        let found = names.into_iter().filter_map(|name| Some((name.to_owned(), file(name)?))).collect();
+        Self { path: path.to_owned(), found, useless: BTreeSet::new() }
+    }
+
     /// Programs that are given to exist, for tests and for planning other machines.
     pub fn given<'a>(path: &str, programs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let found = programs.into_iter().map(|(name, file)| (name.to_owned(), file.into())).collect();
@@ -79,5 +91,20 @@ mod tests {
         assert!(programs.get("no-such-program").unwrap_err().contains("/nowhere:/bin:/usr/bin"));
         assert!(programs.get("/etc/passwd").unwrap_err().contains("not executable"));
         assert!(programs.is_useless("/etc/passwd") && !programs.is_useless("no-such-program"));
+    }
+
+    #[test]
+    fn the_programs_of_another_machine_are_files_and_links_below_its_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let bin = root.path().join("usr/bin");
+        std::fs::create_dir_all(bin.join("folder")).unwrap();
+        std::fs::write(bin.join("Xvfb"), "").unwrap();
+        std::os::unix::fs::symlink("/opt/VirtualGL/bin/vglrun", bin.join("vglrun")).unwrap();
+        let names = ["Xvfb", "vglrun", "folder", "sh", "/usr/bin/Xvfb"];
+        let programs = Programs::probe_below(root.path(), "/bin:/usr/bin", names);
+        for (name, expected) in names.into_iter().zip([true, true, false, false, true]) {
+            assert_eq!(programs.get(name).is_ok(), expected, "{name}");
+        }
+        assert_eq!(programs.get("Xvfb"), Ok(Path::new("/usr/bin/Xvfb")));
     }
 }

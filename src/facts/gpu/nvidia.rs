@@ -1,0 +1,164 @@
+//! What NVIDIA's driver shows in `/proc/driver/nvidia`, and its nodes in `/dev`.
+
+use super::pci;
+use super::root::{Root, number};
+
+/// How many entries of a folder are looked at.
+const MOST: usize = 512;
+
+/// A GPU in `/proc/driver/nvidia/gpus`. In a container, NVIDIA's toolkit shows only those that the container has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) pci: String,
+    pub(super) name: Option<String>,
+    pub(super) uuid: Option<String>,
+    /// N of `/dev/nvidiaN`.
+    pub(super) minor: Option<u32>,
+}
+
+/// What the driver shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// The version of the kernel module.
+    pub(super) module: Option<String>,
+    pub(super) gpus: Vec<Listed>,
+    /// The names of nodes in `/dev`.
+    pub(super) nodes: Vec<String>,
+    /// The minors of GPUs that are divided into instances (MIG).
+    pub(super) divided: Vec<u32>,
+}
+
+impl Shown {
+    pub(super) fn read(root: Root<'_>) -> Self {
+        let banner = version(&root.text("/proc/driver/nvidia/version"));
+        let nodes = root.names("/dev", MOST, is_node_name).0;
+        let gpus = root.names("/proc/driver/nvidia/gpus", MOST, |name| pci::normal(name).is_some()).0;
+        let divided = root.names("/proc/driver/nvidia/capabilities", MOST, |name| name.starts_with("gpu")).0;
+        Self {
+            module: banner.or_else(|| version(&root.text("/sys/module/nvidia/version"))),
+            gpus: gpus.iter().filter_map(|name| listed(root, name)).collect(),
+            nodes: nodes.into_iter().filter(|name| root.is_node(&format!("/dev/{name}"))).collect(),
+            divided: divided.iter().filter_map(|name| divided_minor(root, name)).collect(),
+        }
+    }
+
+    pub(super) fn has(&self, node: &str) -> bool {
+        self.nodes.iter().any(|name| name == node)
+    }
+
+    /// The minors of the GPUs' nodes.
+    pub(super) fn minors(&self) -> impl Iterator<Item = u32> {
+        self.nodes.iter().filter_map(|name| number(name, "nvidia"))
+    }
+}
+
+/// `nvidia0`, `nvidiactl`, `nvidia-uvm`. The folder `nvidia-caps` is none.
+fn is_node_name(name: &str) -> bool {
+    let rest = name.strip_prefix("nvidia");
+    rest.is_some_and(|rest| rest == "ctl" || rest.starts_with('-') || number(name, "nvidia").is_some())
+}
+
+/// The first dotted number: the banners of the open module and of the other one have it in different columns.
+fn version(banner: &str) -> Option<String> {
+    let is_version = |word: &&str| {
+        let mut parts = word.split('.');
+        word.contains('.')
+            && parts.all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    banner.split_whitespace().find(is_version).map(str::to_owned)
+}
+
+fn listed(root: Root<'_>, folder: &str) -> Option<Listed> {
+    let text = root.text(&format!("/proc/driver/nvidia/gpus/{folder}/information"));
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        line.map(str::trim).filter(|value| !value.is_empty() && *value != "Unknown").map(str::to_owned)
+    };
+    Some(Listed {
+        pci: pci::normal(folder)?,
+        name: value("Model"),
+        // Before the first use of the GPU there are question marks.
+        uuid: value("GPU UUID").filter(|uuid| !uuid.contains('?')),
+        minor: value("Device Minor").and_then(|minor| minor.parse().ok()),
+    })
+}
+
+/// The minor of `gpuN` in the capabilities, if the GPU has instances.
+fn divided_minor(root: Root<'_>, name: &str) -> Option<u32> {
+    let minor = number(name, "gpu")?;
+    let folder = format!("/proc/driver/nvidia/capabilities/{name}/mig");
+    let instances = root.names(&folder, 1, |name| name.starts_with("gi")).0;
+    (!instances.is_empty()).then_some(minor)
+}
+
+/// GPUs for computing that have no video encoder, by a part of their names.
+const WITHOUT_ENCODER: [&str; 15] = [
+    "A100",
+    "A800",
+    "A30",
+    "H100",
+    "H800",
+    "H200",
+    "H20",
+    "GH200",
+    "B100",
+    "B200",
+    "GB200",
+    "B300",
+    "GB300",
+    "GeForce MX",
+    "GT 1030",
+];
+
+/// Whether a GPU of this name has a video encoder.
+pub(super) fn has_encoder(name: &str) -> bool {
+    let words: Vec<&str> = name.split([' ', '-']).collect();
+    !WITHOUT_ENCODER
+        .iter()
+        .any(|part| if part.contains(' ') { name.contains(part) } else { words.contains(part) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_first_dotted_number_of_the_banner() {
+        for (banner, expected) in [
+            (
+                "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22 01:44:30 UTC 2024",
+                Some("550.54.14"),
+            ),
+            (
+                "NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  570.86.15  Release Build  (dvs-builder@U22-I3.1)",
+                Some("570.86.15"),
+            ),
+            (
+                "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  555.58  Release Build",
+                Some("555.58"),
+            ),
+            ("550.163.01\n", Some("550.163.01")),
+            ("NVRM version: none 1. .2 a.b", None),
+            ("", None),
+        ] {
+            assert_eq!(version(banner).as_deref(), expected, "{banner}");
+        }
+    }
+
+    #[test]
+    fn gpus_for_computing_have_no_encoder() {
+        for (name, expected) in [
+            ("NVIDIA A100-SXM4-40GB", false),
+            ("NVIDIA H100 80GB HBM3", false),
+            ("NVIDIA H200", false),
+            ("NVIDIA GH200 480GB", false),
+            ("NVIDIA GeForce MX450", false),
+            ("NVIDIA GeForce RTX 3090", true),
+            ("NVIDIA A10", true),
+            ("NVIDIA RTX A3000", true),
+            ("Tesla T4", true),
+        ] {
+            assert_eq!(has_encoder(name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! NVML: what NVIDIA's driver says of itself and of its GPUs. Only for child processes (see `answer.rs`).
+
+use std::mem::ManuallyDrop;
+
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::{Device, Nvml, cuda_driver_version_major, cuda_driver_version_minor};
+
+use super::NvmlDevice;
+use super::line::Line;
+use super::node::{self, Refusal};
+
+/// The node over which NVML reaches the driver.
+const CONTROL: &str = "/dev/nvidiactl";
+
+/// Asks NVML, and tells its answer.
+pub(super) fn answer(tell: &mut dyn FnMut(&Line)) -> Result<(), String> {
+    // Not shut down: the process ends after the answer, and a shut-down may hang.
+    let nvml = ManuallyDrop::new(Nvml::init().map_err(|error| reason(&error))?);
+    let driver = nvml.sys_driver_version().map_err(|error| reason(&error))?;
+    let cuda = nvml.sys_cuda_driver_version().ok();
+    let cuda = cuda.map(|version| {
+        format!("{}.{}", cuda_driver_version_major(version), cuda_driver_version_minor(version))
+    });
+    let count = match nvml.device_count() {
+        // "No devices were found": an empty list.
+        Err(NvmlError::NotFound) => Ok(0),
+        count => count.map_err(|error| reason(&error)),
+    }?;
+    tell(&Line::Driver { driver, cuda, count });
+    for index in 0..count {
+        let device = match nvml.device_by_index(index) {
+            Ok(device) => describe(&device),
+            Err(error) => NvmlDevice { error: Some(reason(&error)), ..NvmlDevice::default() },
+        };
+        tell(&Line::Gpu(device));
+    }
+    Ok(())
+}
+
+/// What a GPU says of itself. A GPU that fails has the reason of the first failure.
+fn describe(device: &Device<'_>) -> NvmlDevice {
+    let mut error = None;
+    let mut failed = |found: NvmlError| {
+        use NvmlError::{FailedToLoadSymbol, FunctionNotFound, NotSupported};
+        // An old driver does not know the question, or the GPU has no such thing.
+        if !matches!(found, NotSupported | FunctionNotFound | FailedToLoadSymbol(_)) {
+            error.get_or_insert_with(|| reason(&found));
+        }
+    };
+    let uuid = device.uuid().map_err(&mut failed).ok();
+    let name = device.name().map_err(&mut failed).ok();
+    let pci = device.pci_info().map_err(&mut failed).ok();
+    let minor = device.minor_number().map_err(&mut failed).ok();
+    NvmlDevice {
+        pci: pci.and_then(|pci| kernel_form(&pci.bus_id)),
+        mig: instances(device),
+        name,
+        uuid,
+        minor,
+        error,
+    }
+}
+
+/// The UUIDs of the instances of a divided GPU.
+fn instances(device: &Device<'_>) -> Vec<String> {
+    // A GPU that cannot be divided says "not supported".
+    let places = device.mig_device_count().unwrap_or(0);
+    (0..places).filter_map(|place| device.mig_device_by_index(place).ok()?.uuid().ok()).collect()
+}
+
+/// A PCI address as the kernel writes it: NVML has eight digits for the domain, and upper case.
+fn kernel_form(address: &str) -> Option<String> {
+    let (domain, rest) = address.split_once(':')?;
+    let domain = u32::from_str_radix(domain, 16).ok()?;
+    Some(format!("{domain:04x}:{}", rest.to_lowercase()))
+}
+
+/// An error of NVML in NVML's words, for which people search, and with what NVML does not say. `driver.rs` knows the
+/// container and adds the remedy.
+fn reason(error: &NvmlError) -> String {
+    match error {
+        NvmlError::LibloadingError(error) => not_loaded(&error.to_string()),
+        NvmlError::FailedToLoadSymbol(_) => {
+            "libnvidia-ml.so.1 is not NVIDIA's library, or is damaged: install the host's driver again"
+                .to_owned()
+        }
+        NvmlError::DriverNotLoaded => unreachable("Driver Not Loaded"),
+        NvmlError::Unknown => unreachable("Unknown Error"),
+        NvmlError::NoPermission => unreachable("Insufficient Permissions"),
+        NvmlError::LibRmVersionMismatch => "Driver/library version mismatch".to_owned(),
+        NvmlError::GpuLost => "GPU is lost".to_owned(),
+        NvmlError::ResetRequired => "GPU requires reset".to_owned(),
+        NvmlError::OperatingSystem => "GPU access blocked by the operating system".to_owned(),
+        NvmlError::InsufficientPower => {
+            "Insufficient External Power: plug in the power cables of the card".to_owned()
+        }
+        error => error.to_string(),
+    }
+}
+
+fn not_loaded(error: &str) -> String {
+    if error.contains("libnvidia-ml.so.1: cannot open shared object file: No such file") {
+        return "libnvidia-ml.so.1 was not found: start the container with --gpus all, or name the folder of the host's \
+                driver in LD_LIBRARY_PATH"
+            .to_owned();
+    }
+    format!("libnvidia-ml.so.1 cannot be loaded: {error}")
+}
+
+/// Why the driver cannot be reached. NVML's own words do not tell a driver that is not loaded from a node that is
+/// missing or refused (root gets "unknown error" where other users get "driver not loaded"), so the node is tried.
+fn unreachable(words: &str) -> String {
+    match node::refusal(CONTROL) {
+        Some(Refusal::ByRules(why)) => format!("Unknown Error: {why}"),
+        Some(Refusal::Other(why)) => format!("{words}: {why}"),
+        None => words.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_the_kernels_form() {
+        for (address, expected) in [
+            ("00000000:01:00.0", Some("0000:01:00.0")),
+            ("00000001:AF:00.0", Some("0001:af:00.0")),
+            ("00010000:3B:00.0", Some("10000:3b:00.0")),
+            ("0000:01:00.0", Some("0000:01:00.0")),
+            ("", None),
+            ("x:1", None),
+        ] {
+            assert_eq!(kernel_form(address).as_deref(), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn reasons_have_nvmls_words() {
+        let missing = "libnvidia-ml.so.1: cannot open shared object file: No such file or directory";
+        assert!(not_loaded(missing).contains("--gpus all"));
+        let short = not_loaded("libnvidia-ml.so.1: file too short");
+        assert_eq!(short, "libnvidia-ml.so.1 cannot be loaded: libnvidia-ml.so.1: file too short");
+        for (error, expected) in [
+            (NvmlError::LibRmVersionMismatch, "Driver/library version mismatch"),
+            (NvmlError::GpuLost, "GPU is lost"),
+            (NvmlError::Timeout, "the provided timeout was reached"),
+        ] {
+            assert_eq!(reason(&error), expected);
+        }
+    }
+}
