@@ -97,8 +97,8 @@ pub fn parse(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<Vec
     Some(entries.0)
 }
 
-/// Whether the file has an empty table of applications.
-fn is_empty(text: &str) -> bool {
+/// Whether the file has an empty table of applications, which is no mistake.
+pub fn is_empty(text: &str) -> bool {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
     let said: String = lines.collect::<String>().split_whitespace().collect();
     ["applications:", "applications:{}", "applications:null", "applications:~"].contains(&said.as_str())

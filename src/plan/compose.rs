@@ -16,14 +16,12 @@ use crate::sys::launch::{Listener, NewFile, Orders};
 use crate::sys::subcommands;
 
 use super::adjust::{self, Inputs};
-use super::display::Decision;
 use super::expander::Expander;
 use super::template::Values;
 use super::{Disposition, Route, Unit, env_overrides, probes, ready_fd, routes, shells, values};
 
 pub(super) struct Composer<'a> {
     inputs: Inputs<'a>,
-    display: &'a Decision,
     values: Values,
     /// The services that come before the hooks, and the hooks.
     early: BTreeSet<&'a str>,
@@ -32,10 +30,10 @@ pub(super) struct Composer<'a> {
 }
 
 impl<'a> Composer<'a> {
-    pub(super) fn new(inputs: Inputs<'a>, display: &'a Decision) -> Self {
-        let values = values::shared(inputs.config, inputs.facts, display);
+    pub(super) fn new(inputs: Inputs<'a>) -> Self {
+        let values = values::shared(inputs.config, inputs.facts, inputs.display);
         let early = env_overrides::before_hooks(inputs.config);
-        Self { inputs, display, values, early, providers: BTreeMap::new() }
+        Self { inputs, values, early, providers: BTreeMap::new() }
     }
 
     /// The unit that `service` describes, and its route in the gateway.
@@ -205,7 +203,7 @@ impl<'a> Composer<'a> {
 
     /// The reason of the first condition that does not hold.
     fn unmet(&self, service: &Service, expander: &mut Expander<'_>) -> Option<String> {
-        let Inputs { config, facts, .. } = self.inputs;
+        let Inputs { config, facts, display, .. } = self.inputs;
         let mut unmet = None;
         for condition in &service.conditions {
             let files = expander.list("condition.any-file", &condition.any_file);
@@ -216,7 +214,7 @@ impl<'a> Composer<'a> {
                 (!paths.is_empty()).then(|| format!("{what} is in {}", paths.join(" or ")))
             };
             let variable = condition.variable.as_ref();
-            let display = condition.display.map(|server| self.display.without(server));
+            let display = condition.display.map(|server| display.without(server));
             let holds = variable.is_some_and(|name| config.env.is_on(name))
                 || display == Some(None)
                 || facts.files.hold(condition)

@@ -1,50 +1,48 @@
-//! Chooses the display of the desktop, with a reason for each kind that was not chosen.
+//! Chooses the display of the desktop, with a reason for each candidate that was not chosen.
+//!
+//! The candidates, best first: Xorg with NVIDIA's driver, Xvfb with VirtualGL on a GPU, Xvfb drawn by the CPU. A wish
+//! (`DESKTOPD_DISPLAY`) puts its kind first and is tried also where the probe has doubts, because the probe may be wrong
+//! and a failed X server leads to the next candidate. A wish does not lift what protects the host, and does not lead to
+//! VirtualGL on the CPU, which is slower than the CPU alone.
 
-use std::fmt;
+mod choice;
+mod considered;
+mod egl;
+mod guards;
+mod modeline;
+mod names;
+mod virtualgl;
+pub(super) mod xorg;
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::config::condition::XServer;
-use crate::config::env::{DisplayChoice, Size, Variables};
+use crate::config::env::{Size, Variables};
 use crate::facts::Facts;
 
-/// One kind of display.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Xorg with the GPU's own driver.
-    Xorg,
-    /// Xvfb; programs render on the GPU through VirtualGL.
-    Virtualgl,
-    /// Xvfb, rendered by the CPU.
-    Llvmpipe,
-}
+pub use crate::facts::display::Kind;
+pub use choice::Asked;
+use considered::{Considered, Verdict};
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Xorg => "Xorg with the GPU's driver",
-            Self::Virtualgl => "Xvfb with VirtualGL",
-            Self::Llvmpipe => "Xvfb with llvmpipe",
-        })
+fn server(kind: Kind) -> XServer {
+    match kind {
+        Kind::Xorg => XServer::Xorg,
+        Kind::Virtualgl | Kind::Llvmpipe => XServer::Xvfb,
     }
 }
 
-impl Kind {
-    fn server(self) -> XServer {
-        match self {
-            Self::Xorg => XServer::Xorg,
-            Self::Virtualgl | Self::Llvmpipe => XServer::Xvfb,
-        }
-    }
-}
-
-/// A kind that was considered.
+/// A display that was considered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The kind.
     pub kind: Kind,
+    /// The GPU's PCI address for Xorg; for VirtualGL the device by VirtualGL's names: `/dev/dri/card0`, `egl0`, `:1`.
+    pub device: Option<String>,
+    /// The GPU as people know it: `NVIDIA GeForce RTX 4090 (0000:01:00.0)`.
+    pub gpu: Option<String>,
+    /// Whether it was chosen.
+    pub taken: bool,
     /// Why it was chosen, or why not.
     pub reason: String,
 }
@@ -56,73 +54,114 @@ pub struct Decision {
     pub number: u32,
     /// The kind that was chosen, if any is possible here.
     pub chosen: Option<Kind>,
-    /// All kinds, the best first.
+    /// All candidates: the kind that was asked for first, then the best.
     pub candidates: Vec<Candidate>,
 }
 
 impl Decision {
-    /// The decision in one line.
+    /// The candidate that was chosen.
+    pub fn candidate(&self) -> Option<&Candidate> {
+        self.candidates.iter().find(|candidate| candidate.taken)
+    }
+
+    /// The decision in one line: the server, the renderer, the GPU and the number of the display.
     pub fn summary(&self) -> String {
-        self.chosen.map_or_else(|| "none".to_owned(), |kind| format!("{kind} on :{}", self.number))
+        match self.candidate() {
+            None => "none".to_owned(),
+            Some(Candidate { kind, gpu: None, .. }) => format!("{kind} on :{}", self.number),
+            Some(Candidate { kind, gpu: Some(gpu), .. }) => format!("{kind} on {gpu}, on :{}", self.number),
+        }
     }
 
     /// Why the display is not on `server`, if it is not.
     pub(super) fn without(&self, server: XServer) -> Option<String> {
         if let Some(kind) = self.chosen {
-            return (kind.server() != server).then(|| format!("the display is {kind}"));
+            return (self::server(kind) != server).then(|| format!("the display is {kind}"));
         }
         let reasons = self.candidates.iter().map(|one| format!("{}: {}", one.kind, one.reason));
         Some(format!("no display is possible: {}", reasons.collect::<Vec<_>>().join("; ")))
     }
+
+    /// The device for VirtualGL, if programs draw through it.
+    pub(super) fn virtualgl(&self) -> Option<&str> {
+        let candidate = self.candidate().filter(|candidate| candidate.kind == Kind::Virtualgl)?;
+        candidate.device.as_deref()
+    }
 }
 
-/// In the form for programs, each candidate says whether it was chosen.
+/// The form for programs.
 impl Serialize for Decision {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Shown<'a> {
             kind: Kind,
+            device: Option<&'a str>,
+            gpu: Option<&'a str>,
             taken: bool,
             reason: &'a str,
         }
-        let candidates = self.candidates.iter().map(|Candidate { kind, reason }| Shown {
-            kind: *kind,
-            taken: self.chosen == Some(*kind),
-            reason,
-        });
-        let mut decision = serializer.serialize_struct("Decision", 2)?;
+        fn shown(Candidate { kind, device, gpu, taken, reason }: &Candidate) -> Shown<'_> {
+            Shown { kind: *kind, device: device.as_deref(), gpu: gpu.as_deref(), taken: *taken, reason }
+        }
+        let chosen = self.candidate().map(shown);
+        let mut decision = serializer.serialize_struct("Decision", 6)?;
         decision.serialize_field("number", &self.number)?;
-        decision.serialize_field("candidates", &candidates.collect::<Vec<_>>())?;
+        decision.serialize_field("chosen", &self.chosen)?;
+        decision.serialize_field("device", &chosen.as_ref().and_then(|chosen| chosen.device))?;
+        decision.serialize_field("gpu", &chosen.as_ref().and_then(|chosen| chosen.gpu))?;
+        decision.serialize_field("summary", &self.summary())?;
+        let candidates: Vec<_> = self.candidates.iter().map(shown).collect();
+        decision.serialize_field("candidates", &candidates)?;
         decision.end()
     }
 }
 
 /// Decides. If the requested kind is not possible, another one is chosen, and the reasons say so.
-pub fn decide(choice: DisplayChoice, wanted: u32, facts: &Facts) -> Decision {
-    let wish = match choice {
-        DisplayChoice::Auto => None,
-        DisplayChoice::Xorg => Some(Kind::Xorg),
-        DisplayChoice::VirtualGl => Some(Kind::Virtualgl),
-        DisplayChoice::Llvmpipe => Some(Kind::Llvmpipe),
-    };
+pub fn decide(asked: &Asked, facts: &Facts) -> Decision {
+    let gpus = choice::gpus(asked, facts);
+    let number = number(asked.number, facts);
     let mut order = vec![Kind::Xorg, Kind::Virtualgl, Kind::Llvmpipe];
     // The requested kind is tried first; the order of the rest does not change.
-    order.sort_by_key(|kind| Some(*kind) != wish);
+    order.sort_by_key(|kind| Some(*kind) != asked.kind);
     let mut chosen = None;
     let mut candidates = Vec::new();
     for kind in order {
-        let reason = match possible(kind, facts) {
-            Ok(_) if chosen.is_some() => "possible, but another is preferred".to_owned(),
-            Ok(reason) => {
-                chosen = Some(kind);
-                let asked = if Some(kind) == wish { "asked for by DESKTOPD_DISPLAY; " } else { "" };
-                format!("{asked}{reason}")
-            }
-            Err(reason) => reason,
+        let wish = Some(kind) == asked.kind;
+        let mut considered = match (kind, facts.display.failed.get(&kind)) {
+            (_, Some(why)) => vec![Considered::impossible(why.clone())],
+            (Kind::Xorg, None) => guards::candidates(&gpus, facts),
+            (Kind::Virtualgl, None) => virtualgl::candidates(&gpus, asked, facts, number),
+            (Kind::Llvmpipe, None) => vec![llvmpipe(facts)],
         };
-        candidates.push(Candidate { kind, reason });
+        considered.sort_by_key(|one| match one.verdict {
+            Verdict::Possible(_) => 0,
+            Verdict::Doubtful(_) => 1,
+            Verdict::Impossible(_) => 2,
+        });
+        for Considered { gpu, device, verdict } in considered {
+            let taken = chosen.is_none()
+                && match &verdict {
+                    Verdict::Possible(_) => true,
+                    Verdict::Doubtful(_) => wish,
+                    Verdict::Impossible(_) => false,
+                };
+            let reason = match verdict {
+                Verdict::Possible(reason) if taken && wish => {
+                    format!("asked for by DESKTOPD_DISPLAY; {reason}")
+                }
+                Verdict::Possible(_) if !taken => "possible, but another is preferred".to_owned(),
+                Verdict::Doubtful(doubt) if taken => {
+                    format!("asked for by DESKTOPD_DISPLAY and therefore tried, although {doubt}")
+                }
+                Verdict::Possible(reason) | Verdict::Doubtful(reason) | Verdict::Impossible(reason) => reason,
+            };
+            if taken {
+                chosen = Some(kind);
+            }
+            candidates.push(Candidate { kind, device, gpu: gpu.map(names::of), taken, reason });
+        }
     }
-    Decision { number: number(wanted, facts), chosen, candidates }
+    Decision { number, chosen, candidates }
 }
 
 /// The size that the X server starts with, which is also the largest size that it can have later.
@@ -136,80 +175,24 @@ pub(super) fn room(vars: &Variables) -> Size {
     }
 }
 
-fn possible(kind: Kind, facts: &Facts) -> Result<String, String> {
-    let display = &facts.display;
-    let gpu = !display.dri.is_empty() || display.kfd || !display.nvidia.is_empty();
-    match kind {
-        Kind::Xorg if !display.nvidia.iter().any(|node| node == "nvidiactl") => {
-            Err("there is no NVIDIA GPU: /dev/nvidiactl does not exist".to_owned())
+fn llvmpipe(facts: &Facts) -> Considered<'static> {
+    match facts.programs.get("Xvfb") {
+        Ok(path) => {
+            let reason = format!("{} needs no GPU", path.display());
+            Considered { gpu: None, device: None, verdict: Verdict::Possible(reason) }
         }
-        Kind::Xorg => facts.programs.get("Xorg").and(Err(unsupported(&display.nvidia))),
-        Kind::Virtualgl if !gpu => {
-            Err("there is no GPU: /dev/dri has no card or render node, and /dev/kfd and /dev/nvidiactl do not exist"
-                .to_owned())
-        }
-        Kind::Virtualgl => facts.programs.get("vglrun").and(Err(unsupported(&display.dri))),
-        Kind::Llvmpipe => {
-            facts.programs.get("Xvfb").map(|path| format!("{} needs no GPU", path.display()))
-        }
+        Err(reason) => Considered::impossible(reason),
     }
 }
 
-fn unsupported(devices: &[String]) -> String {
-    format!("this version does not drive a GPU yet (found {})", devices.join(", "))
-}
-
-/// In a container, the requested display is free for us. Elsewhere it may be another user's screen: take the next free
-/// number.
+/// The requested display, or the next that is free. In a container, a socket without a server is left from an earlier
+/// start, and our server takes its place. A server that answers is the host's, whose sockets the container shares.
 fn number(wanted: u32, facts: &Facts) -> u32 {
-    if facts.container {
-        return wanted;
-    }
-    let mut number = wanted;
-    while facts.display.taken.contains(&number) {
-        number += 1;
-    }
-    number
+    let display = &facts.display;
+    let is_used =
+        |number| display.foreign.contains(&number) || (!facts.container && display.taken.contains(&number));
+    (wanted..=u32::MAX).find(|number| !is_used(*number)).unwrap_or(wanted)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::facts;
-    use super::*;
-
-    #[test]
-    fn every_candidate_has_a_reason_and_one_is_taken() {
-        let decision = decide(DisplayChoice::Auto, 0, &facts());
-        assert_eq!(decision.chosen, Some(Kind::Llvmpipe));
-        assert_eq!(decision.summary(), "Xvfb with llvmpipe on :0");
-        assert!(decision.candidates.iter().all(|candidate| !candidate.reason.is_empty()));
-        assert!(decision.candidates[0].reason.contains("/dev/nvidiactl"));
-    }
-
-    #[test]
-    fn the_requested_kind_comes_first_and_falls_back() {
-        let wish = decide(DisplayChoice::Llvmpipe, 0, &facts());
-        assert_eq!(wish.candidates[0].kind, Kind::Llvmpipe);
-        assert!(wish.candidates[0].reason.contains("DESKTOPD_DISPLAY"));
-        let vain = decide(DisplayChoice::Xorg, 0, &facts());
-        assert_eq!(vain.chosen, Some(Kind::Llvmpipe));
-    }
-
-    #[test]
-    fn without_xvfb_there_is_no_display_and_a_reason() {
-        let mut facts = facts();
-        facts.programs = crate::facts::Programs::given("/usr/bin", []);
-        let decision = decide(DisplayChoice::Auto, 0, &facts);
-        assert_eq!(decision.chosen, None);
-        assert!(decision.candidates[2].reason.contains("\"Xvfb\" is not installed"));
-    }
-
-    #[test]
-    fn a_display_in_use_is_skipped_outside_of_containers() {
-        let mut facts = facts();
-        facts.display.taken = [0, 1].into();
-        assert_eq!(decide(DisplayChoice::Auto, 0, &facts).number, 0);
-        facts.container = false;
-        assert_eq!(decide(DisplayChoice::Auto, 0, &facts).number, 2);
-    }
-}
+mod tests;

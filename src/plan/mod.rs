@@ -32,10 +32,10 @@ pub use display::Decision;
 pub use portal::{Link, Portal};
 pub use probes::display_number;
 pub use routes::{Bridge, Route, Upstream};
-pub use unit::{Disposition, Unit, ready_fd};
+pub use unit::{Disposition, Unit, X_SERVER, ready_fd};
 
 /// The number of processes and threads of an idle desktop.
-const DESKTOP_TASKS: u64 = 140;
+pub const DESKTOP_TASKS: u64 = 140;
 
 /// The whole plan.
 #[derive(Clone, Debug)]
@@ -65,14 +65,14 @@ pub struct Plan {
 impl Plan {
     /// Makes the plan.
     pub fn build(config: &Config, facts: &Facts) -> Self {
-        let display = display::decide(config.env.vars.desktopd_display, config.env.vars.display.0, facts);
+        let display = display::decide(&display::Asked::of(config), facts);
         let mut problems = config.problems.clone();
         problems.extend(values::unknown_locale(config, facts));
         let mut who = account::decide(config, facts);
         problems.append(&mut who.problems);
         let facts = &settled(facts, &who);
-        let inputs = adjust::Inputs { config, facts, wanted: who.wanted.as_ref() };
-        let mut composer = compose::Composer::new(inputs, &display);
+        let inputs = adjust::Inputs { config, facts, wanted: who.wanted.as_ref(), display: &display };
+        let mut composer = compose::Composer::new(inputs);
         let mut units: Vec<Unit> = Vec::new();
         let mut routes = Vec::new();
         for service in &config.services {

@@ -76,8 +76,11 @@ impl Plan {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "display: {}", self.display.summary())?;
         for candidate in &self.display.candidates {
-            let mark = if self.display.chosen == Some(candidate.kind) { '*' } else { '-' };
-            writeln!(out, "  {mark} {}: {}", candidate.kind, candidate.reason)?;
+            let mark = if candidate.taken { '*' } else { '-' };
+            let gpu = candidate.gpu.as_deref().map(|gpu| format!(" on {gpu}")).unwrap_or_default();
+            let device = candidate.device.as_deref().filter(|device| !gpu.contains(device));
+            let device = device.map(|device| format!(" by {device}")).unwrap_or_default();
+            writeln!(out, "  {mark} {}{gpu}{device}: {}", candidate.kind, candidate.reason)?;
         }
         writeln!(out, "\nunits, in the order of start:")?;
         for unit in self.view().units {

@@ -1,6 +1,7 @@
 //! Plans for simulated machines.
 
 mod choice;
+mod display;
 mod env_overrides;
 mod places;
 mod portal;
@@ -51,6 +52,7 @@ pub(super) fn facts() -> Facts {
         ),
         groups: BTreeMap::from([("render".to_owned(), 105)]),
         display: DisplayFacts::default(),
+        gpus: crate::facts::gpu::Gpus::default(),
         workspace: Workspace { path: "/workspace".into(), ..Workspace::default() },
         files: Files::default(),
         ssh_port_taken: false,

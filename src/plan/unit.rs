@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::config::service::{Health, Ready, Relations, RestartPolicy, StopPolicy};
 use crate::sys::launch::{FIRST_FD, Orders};
 
+/// The name by which services need the X server of the desktop: that of a service, or one that a service provides.
+pub const X_SERVER: &str = "x-server";
+
 /// The descriptor on which a unit with `ready.kind = "fd"` reports readiness: the first one after its `listeners`.
 pub fn ready_fd(listeners: usize) -> i32 {
     i32::try_from(listeners).map_or(i32::MAX, |listeners| FIRST_FD.saturating_add(listeners))

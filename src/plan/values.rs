@@ -30,6 +30,7 @@ pub fn shared(config: &Config, facts: &Facts, display: &Decision) -> Values {
             ("refresh", vars.display_refresh.to_string()),
             ("dpi", vars.display_dpi.to_string()),
             ("depth", vars.display_cdepth.to_string()),
+            ("vgl-device", display.virtualgl().unwrap_or_default().to_owned()),
             ("ready-fd", ready_fd(0).to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),

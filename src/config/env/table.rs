@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use super::value::FromVariable;
 use super::value_types::{
     Count, DisplayChoice, Latency, Mounted, Size, Switch, Transport, TurnHost, TurnProtocol, UserName,
-    WebUser, Within,
+    VideoPort, WebUser, Within,
 };
 use super::web_types::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 use super::{
@@ -163,10 +163,11 @@ variables! {
     container_api_key: Option<Secret> = "", ["CONTAINER_API_KEY"], "vast.ai's: the instance's key to its API";
     runpod_pod_id: Option<String> = "", ["RUNPOD_POD_ID"] Startup, "RunPod's: the pod's id; links lead to its proxy";
     runpod_public_ip: Option<String> = "", ["RUNPOD_PUBLIC_IP"] Startup, "RunPod's: the public address; `RUNPOD_TCP_PORT_n` is the public number of port n";
-    desktopd_display: DisplayChoice = "auto", ["DESKTOPD_DISPLAY"], "auto, xorg, virtualgl or llvmpipe";
-    vgl_display: String = "egl", ["VGL_DISPLAY"], "the device that VirtualGL draws on, where programs are started with it";
-    disable_vgl: bool = "false", ["DISABLE_VGL"], "whether VirtualGL is left out; it is not used yet";
-    gpu_count: Option<Count> = "", ["GPU_COUNT"], "how many of the GPUs are used and shown, all when unset; not honoured yet";
+    desktopd_display: DisplayChoice = "auto", ["DESKTOPD_DISPLAY"], "auto, xorg, virtualgl or llvmpipe: what is tried first, see below";
+    vgl_display: String = "egl", ["VGL_DISPLAY"], "the GPU of the desktop by VirtualGL's names: egl for the best, eglN, /dev/dri/cardN or renderDN; or another X server with a GPU, such as :1";
+    disable_vgl: bool = "false", ["DISABLE_VGL"], "whether VirtualGL is left out";
+    gpu_count: Option<Count> = "", ["GPU_COUNT"], "how many of the GPUs the desktop may use, the best first; all when unset";
+    video_port: VideoPort = "DFP", ["VIDEO_PORT"], "for Xorg: the output of the NVIDIA GPU that counts as connected, such as DFP or DP-0; none for a GPU without outputs";
     accept_nvidia_license: bool = "true", ["ACCEPT_NVIDIA_LICENSE"], "whether NVIDIA's driver libraries may be downloaded; none are yet";
     disable_forward_compat: bool = "false", ["DISABLE_FORWARD_COMPAT"], "whether CUDA's libraries for newer drivers are left out; they are not looked for yet";
     display: DisplayName = ":0", ["DISPLAY"], "the desktop's X display; :20 on vast.ai";

@@ -130,6 +130,22 @@ impl FromVariable for Count {
     }
 }
 
+/// An output of a GPU by the names of NVIDIA's driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoPort(pub String);
+
+impl FromVariable for VideoPort {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        // The text is written into the configuration of Xorg.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_., ".contains(c);
+        if !text.is_empty() && text.chars().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("an output such as DFP, DP-0 or HDMI-0, or none")
+        }
+    }
+}
+
 /// A latency as PipeWire writes it: samples at a rate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latency(String);
@@ -265,6 +281,7 @@ mod tests {
         assert_eq!(told, "\"0\" is not a whole number from 16 to 32767");
         assert_eq!(Count::resolve("ALL".into(), &Raw::new()), Ok(String::new()));
         assert!(Count::parse("many").is_err());
+        assert!(VideoPort::parse("DP-0, HDMI-0").is_ok() && VideoPort::parse("DFP\"\nLoad \"x").is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ fn planned(environment: &[(&str, &str)]) -> (String, Vec<(&'static str, String)>
     let config = config(environment, "", &services);
     assert_eq!(config.problems, []);
     let plan = Plan::build(&config, &facts);
-    let argv = &plan.unit("x-server").unwrap().launch.argv;
+    let argv = &plan.unit("xvfb").unwrap().launch.argv;
     let screen = argv.iter().position(|word| word == "-screen").unwrap();
     let env = &plan.unit("selkies").unwrap().launch.env;
     let names = ["SELKIES_MANUAL_WIDTH", "SELKIES_MANUAL_HEIGHT", "SELKIES_SCALING_DPI"];

@@ -1,0 +1,24 @@
+//! GPUs as people know them.
+
+use crate::facts::gpu::{Gpu, Vendor};
+
+/// The GPU's name and address: `NVIDIA GeForce RTX 4090 (0000:01:00.0)`.
+pub(super) fn of(gpu: &Gpu) -> String {
+    let driver = gpu.driver.as_ref().map_or("unknown", |driver| &driver.name);
+    let name = gpu.name.clone().unwrap_or_else(|| match gpu.vendor {
+        Vendor::Nvidia => "NVIDIA GPU".to_owned(),
+        Vendor::Amd => "AMD GPU".to_owned(),
+        Vendor::Intel => "Intel GPU".to_owned(),
+        Vendor::Display => "card without 3D".to_owned(),
+        Vendor::Virtual | Vendor::Other => format!("{driver} GPU"),
+    });
+    match place(gpu) {
+        Some(place) => format!("{name} ({place})"),
+        None => name,
+    }
+}
+
+/// The most telling address of a GPU.
+fn place(gpu: &Gpu) -> Option<&str> {
+    [&gpu.pci, &gpu.nodes.card, &gpu.nodes.render, &gpu.nodes.nvidia].into_iter().find_map(Option::as_deref)
+}
