@@ -21,7 +21,7 @@ use super::lifecycle::{Core, Effect, Event, UnitId};
 use super::process::{self, Process, RunGuards};
 use super::publisher::Publisher;
 use super::ready::probe;
-use super::request::{Command, Request, RequestError, Taken, Verb};
+use super::request::{Command, Request, RequestError, Taken, TakenOver, Verb};
 
 /// How long processes that escaped from their units get to end: first after TERM, then after KILL.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -95,15 +95,20 @@ impl Driver {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Request(request) => self.answer(request),
-            Command::Plan(units, reply) => {
+            Command::Plan(units, request, reply) => {
                 if self.core.is_stopping() {
                     // Without a reply, the requester knows that nothing is planned any more.
                     return;
                 }
-                let (told, effects) = self.core.replan(units, self.began.elapsed());
-                self.carry_out(&effects);
+                let after = self.publisher.seq();
+                let changes = self.core.replan(units, self.began.elapsed());
+                // Before any unit starts by the new plan: a unit must not start only to be restarted.
+                if let Some(request) = request {
+                    self.answer(request);
+                }
+                self.take(Event::Tick);
                 // The requester may have disconnected.
-                let _ = reply.send(told);
+                let _ = reply.send(TakenOver { changes, after });
             }
         }
     }

@@ -24,8 +24,8 @@ use crate::logs::Logs;
 use crate::plan::Unit;
 use crate::sys::reaper::Reaper;
 
-pub use request::{Asker, Replanned, RequestError, Taken, Verb};
-pub(crate) use request::{Command, Request};
+pub(crate) use request::Command;
+pub use request::{Asker, Replanned, Request, RequestError, Taken, TakenOver, Verb};
 pub use status::{Change, Published, Sink, UnitChange, UnitHealth, UnitInfo, UnitState, UnitStatus};
 
 /// Sends requests to the supervisor. Used by the stages after it. Cheap to clone.
@@ -82,10 +82,11 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Takes over a new plan: unchanged units are not touched. `None` if everything is being stopped.
-    pub async fn replan(&self, units: Vec<Unit>) -> Option<Replanned> {
+    /// Takes over a new plan: unchanged units are not touched. A request is carried out together with the plan, so that
+    /// no unit starts only to be restarted. `None` if everything is being stopped.
+    pub async fn replan(&self, units: Vec<Unit>, request: Option<Request>) -> Option<TakenOver> {
         let (reply, answer) = oneshot::channel();
-        self.handle.commands.send(Command::Plan(units, reply)).await.ok()?;
+        self.handle.commands.send(Command::Plan(units, request, reply)).await.ok()?;
         answer.await.ok()
     }
 
@@ -112,8 +113,13 @@ impl Handle {
         by: Asker,
     ) -> Result<Taken, RequestError> {
         let (reply, answer) = oneshot::channel();
-        let request = Request { verb, names, only, by, reply };
-        self.commands.send(Command::Request(request)).await.map_err(|_| RequestError::Stopping)?;
+        self.forward(Request { verb, names, only, by, reply }).await;
         answer.await.map_err(|_| RequestError::Stopping)?
+    }
+
+    /// Forwards a request, whose answer goes to the requester. Without an answer, everything is being stopped.
+    pub async fn forward(&self, request: Request) {
+        // The dropped request is the answer.
+        let _ = self.commands.send(Command::Request(request)).await;
     }
 }

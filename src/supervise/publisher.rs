@@ -74,6 +74,7 @@ fn between(old: &Published, new: &Published, mut changes: Vec<UnitChange>, now: 
                 health: unit.health,
                 at: now,
                 pid: unit.pid,
+                failure: false,
             });
         }
     }
@@ -137,7 +138,8 @@ mod tests {
     }
 
     fn transition(from: Option<UnitState>, to: UnitState, reason: &str) -> UnitChange {
-        UnitChange { unit: "a".into(), from, to, reason: reason.into(), health: None, at: 1040, pid: None }
+        let (unit, reason) = ("a".into(), reason.into());
+        UnitChange { unit, from, to, reason, health: None, at: 1040, pid: None, failure: false }
     }
 
     fn text(change: Change) -> String {

@@ -106,21 +106,34 @@ impl std::fmt::Display for Replanned {
     }
 }
 
+/// A plan that was taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenOver {
+    /// What it changed.
+    pub changes: Replanned,
+    /// The number of the last change before it: changes with higher numbers happened under the new plan.
+    pub after: u64,
+}
+
 /// A command to the supervisor. Events of the units and shutdowns have other channels: neither must wait behind
 /// commands.
 pub(crate) enum Command {
     /// A request of a user.
     Request(Request),
-    /// A new plan's units, and the channel for the answer.
-    Plan(Vec<Unit>, oneshot::Sender<Replanned>),
+    /// A new plan's units, a request to carry out together with the plan, and the channel for the answer.
+    Plan(Vec<Unit>, Option<Request>, oneshot::Sender<TakenOver>),
 }
 
 /// One request of a user, and the channel for the answer.
-pub(crate) struct Request {
-    pub(crate) verb: Verb,
-    pub(crate) names: Vec<String>,
+pub struct Request {
+    /// What is requested.
+    pub verb: Verb,
+    /// For which units: names or aliases.
+    pub names: Vec<String>,
     /// Whether a restart leaves out the unit in the units' `restart-with`.
-    pub(crate) only: bool,
-    pub(crate) by: Asker,
-    pub(crate) reply: oneshot::Sender<Result<Taken, RequestError>>,
+    pub only: bool,
+    /// The requester.
+    pub by: Asker,
+    /// Gets the immediate result.
+    pub reply: oneshot::Sender<Result<Taken, RequestError>>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Unit;
+use crate::plan::{Unit, X_SERVER};
 
 /// A unit's state by name; the reason is a separate field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -104,6 +104,11 @@ pub struct UnitInfo {
 }
 
 impl UnitInfo {
+    /// Whether other units need it as the X server.
+    pub fn is_x_server(&self) -> bool {
+        self.name == X_SERVER || self.aliases.iter().any(|alias| alias == X_SERVER)
+    }
+
     pub(super) fn of(unit: &Unit) -> Arc<Self> {
         Arc::new(Self {
             name: unit.name.clone(),
@@ -170,6 +175,10 @@ pub struct UnitChange {
     pub at: i64,
     /// The process that the change is about, if any.
     pub pid: Option<i32>,
+    /// Whether the unit failed: its run ended without a request, or is being stopped because it does not work. A start
+    /// for which the machine lacked a resource is no failure of the unit.
+    #[serde(skip)]
+    pub failure: bool,
 }
 
 /// The receiver of the changes. Returns the number of the change. It must not block: the supervisor waits for it.

@@ -25,6 +25,7 @@ impl Core {
         deps.needs.iter().all(|need| self.is_open(*need))
             && !deps.after.iter().any(|unit| self.is_pending(*unit))
             && self.before_last(at).next().is_none()
+            && self.socket_holders(at).next().is_none()
             // These units belong to the previous run and would mistake the new run for it.
             && self.users(at).next().is_none()
     }
@@ -34,8 +35,8 @@ impl Core {
         let deps = &self.units[at].deps;
         let needs = deps.needs.iter().copied().filter(|need| !self.is_open(*need));
         let after = deps.after.iter().copied().filter(|unit| self.is_pending(*unit));
-        let all: BTreeSet<UnitId> =
-            needs.chain(after).chain(self.users(at)).chain(self.before_last(at)).collect();
+        let others = self.users(at).chain(self.before_last(at)).chain(self.socket_holders(at));
+        let all: BTreeSet<UnitId> = needs.chain(after).chain(others).collect();
         let text = |unit: &UnitRuntime| format!("{} ({})", unit.spec.name, unit.state.shown().name());
         let names: Vec<String> = all.into_iter().map(|at| text(&self.units[at])).collect();
         if names.is_empty() { String::new() } else { format!("for {}", names.join(", ")) }
@@ -51,11 +52,39 @@ impl Core {
         unit.is_due() && needs.all(|need| self.is_open(*need) || self.is_pending(*need))
     }
 
-    /// Units that are alive and need `at`.
+    /// Units that are alive and need `at`, or were started with it before a new plan named another unit.
     pub(super) fn users(&self, at: UnitId) -> impl Iterator<Item = UnitId> {
-        let uses =
-            move |user: &UnitRuntime| user.is_alive() && !user.is_stuck() && user.deps.needs.contains(&at);
-        self.ids().filter(move |user| uses(&self.units[*user]))
+        let uses = move |user: UnitId| {
+            let UnitRuntime { deps, uses, .. } = &self.units[user];
+            deps.needs.contains(&at) || (uses.contains(&at) && !self.depends_on(at, user))
+        };
+        let stops = |user: UnitId| self.units[user].is_alive() && !self.units[user].is_stuck();
+        self.ids().filter(move |user| stops(*user) && uses(*user))
+    }
+
+    /// Whether `at` needs `other` by the plan or since its start, also through other units: with a new plan, two units
+    /// could wait for each other.
+    fn depends_on(&self, at: UnitId, other: UnitId) -> bool {
+        let (mut seen, mut left) = (BTreeSet::new(), vec![at]);
+        while let Some(at) = left.pop() {
+            if at == other {
+                return true;
+            }
+            if seen.insert(at) {
+                left.extend(self.units[at].deps.needs.iter().chain(&self.units[at].uses));
+            }
+        }
+        false
+    }
+
+    /// Units that are stopping and listen on a socket of `at`: a new plan put `at` in their place.
+    fn socket_holders(&self, at: UnitId) -> impl Iterator<Item = UnitId> {
+        let sockets = &self.units[at].spec.launch.listen;
+        let holds = move |other: &UnitRuntime| {
+            let stops = other.after_stop().is_some() && !other.is_stuck();
+            stops && sockets.iter().any(|socket| other.sockets.contains(&socket.path))
+        };
+        self.ids().filter(move |other| *other != at && holds(&self.units[*other]))
     }
 
     /// The units that `at` waits for only because it starts last.

@@ -8,7 +8,7 @@ use crate::plan::{Disposition, Unit};
 use crate::supervise::request::Replanned;
 use crate::supervise::status::UnitInfo;
 
-use super::messages::{Effect, Now, UnitId};
+use super::messages::{Now, UnitId};
 use super::runtime::{AfterStop, Core, Dependencies, Phase, Run, Shutdown, State, UnitRuntime};
 use super::runtime::{is_runnable, is_script};
 
@@ -115,11 +115,12 @@ impl Core {
     }
 
     /// Takes over a plan while units run: unchanged units are not touched. Every unit keeps its number; a unit whose
-    /// file was removed stays, as skipped. Returns what changed; nothing while everything is being stopped.
-    pub fn replan(&mut self, mut planned: Vec<Unit>, now: Now) -> (Replanned, Vec<Effect>) {
+    /// file was removed stays, as skipped. Returns what changed; nothing while everything is being stopped. The next
+    /// event has the effects.
+    pub fn replan(&mut self, mut planned: Vec<Unit>, now: Now) -> Replanned {
         let mut told = Replanned::default();
         if self.is_stopping() {
-            return (told, Vec::new());
+            return told;
         }
         self.now = self.now.max(now);
         let mut changed = Vec::new();
@@ -145,8 +146,7 @@ impl Core {
                 }
             }
         }
-        self.reconcile();
-        (told, std::mem::take(&mut self.effects))
+        told
     }
 
     /// Adds new units, and resolves the names of related units for all.
@@ -187,6 +187,10 @@ impl Core {
             }
             State::Alive(_) if runtime.after_stop().is_none() => {
                 self.drain(at, AfterStop::Restart, "its configuration changed".to_owned());
+            }
+            // The failure was one of the old configuration.
+            State::Alive(_) if matches!(runtime.after_stop(), Some(AfterStop::Fail(_))) => {
+                runtime.change_after_stop(AfterStop::Restart);
             }
             State::Backoff { .. } | State::Done => self.enter(at, State::Waiting, String::new()),
             _ => {}

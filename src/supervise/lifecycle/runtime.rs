@@ -1,5 +1,6 @@
 //! The data of the core: all units and their states. The files beside this one have the transitions.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::service::Restart;
@@ -41,6 +42,10 @@ pub(super) struct UnitRuntime {
     pub(super) spec: Unit,
     pub(super) info: Arc<UnitInfo>,
     pub(super) deps: Dependencies,
+    /// The units that its current or last run was started with. A new plan may name others.
+    pub(super) uses: Vec<UnitId>,
+    /// The sockets of that run.
+    pub(super) sockets: Vec<PathBuf>,
     pub(super) state: State,
     pub(super) since: Now,
     pub(super) reason: String,
@@ -165,6 +170,8 @@ impl UnitRuntime {
         Self {
             info: UnitInfo::of(&unit),
             deps: Dependencies::default(),
+            uses: Vec::new(),
+            sockets: Vec::new(),
             since: now,
             reason,
             stopped_by: None,

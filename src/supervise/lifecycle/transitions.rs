@@ -69,6 +69,7 @@ impl Core {
             health: unit.health(),
             at: self.wall(self.now),
             pid,
+            failure: false,
         });
     }
 
@@ -79,10 +80,13 @@ impl Core {
             return false;
         }
         let deadline = unit.spec.start_timeout.map(|limit| self.now + limit);
+        let uses = unit.deps.needs.clone();
+        let sockets = unit.spec.launch.listen.iter().map(|socket| socket.path.clone()).collect();
         // The reason for a restart stays visible until the unit is ready.
         let reason = unit.reason.clone();
         let phase = Phase::Starting { deadline, listening: false, probe_failure: String::new() };
         self.enter(at, State::Alive(Run { pid: None, status_text: String::new(), phase }), reason);
+        (self.units[at].uses, self.units[at].sockets) = (uses, sockets);
         self.effects.push(Effect::Spawn(at));
         true
     }
@@ -182,6 +186,9 @@ impl Core {
             Some(Phase::Draining { then, reason, .. }) => {
                 let (then, reason) = (*then, std::mem::take(reason));
                 self.enter_phase(at, Phase::Stopping { step: next, deadline: due, then }, reason);
+                if matches!(then, AfterStop::Fail(_)) {
+                    self.mark_failure();
+                }
             }
             Some(Phase::Stopping { step, deadline, .. }) => (*step, *deadline) = (next, due),
             _ => return,
@@ -305,7 +312,15 @@ impl Core {
             Restart::OnFailure if !well => self.failed(at, ready, why),
             Restart::Never if !well => self.enter(at, State::Failed { wanted: true }, why),
             // It has finished its work.
-            Restart::OnFailure | Restart::Never => self.enter(at, State::Stopped, why),
+            Restart::OnFailure | Restart::Never => return self.enter(at, State::Stopped, why),
+        }
+        self.mark_failure();
+    }
+
+    /// The last change was a failure of its unit.
+    fn mark_failure(&mut self) {
+        if let Some(change) = self.changes.last_mut() {
+            change.failure = true;
         }
     }
 

@@ -304,8 +304,8 @@ impl World {
             self.well.push(false);
             self.stops.push(None);
         }
-        let (_, effects) = self.core.replan(self.units.clone(), self.now);
-        for effect in effects {
+        self.core.replan(self.units.clone(), self.now);
+        for effect in self.core.handle(Event::Tick, self.now) {
             self.carry_out(&effect);
         }
         self.check();
