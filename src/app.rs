@@ -6,6 +6,7 @@
 mod control;
 mod credentials;
 mod daemon;
+mod fallback;
 mod front;
 mod planner;
 mod portal_file;
@@ -35,6 +36,7 @@ use crate::sys::signals::Signals;
 use crate::{facts, sys};
 use control::Control;
 use daemon::Daemon;
+use fallback::{Fallback, Memory};
 use front::{Front, Parts};
 use planner::Planner;
 use provisioning_marker::ProvisioningMarker;
@@ -64,6 +66,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let events = observer.events();
     let (state, forgetful) = State::open(&config.places.state, &facts::instance(&config));
     make_secrets(&mut config, &state);
+    let state = Arc::new(state);
     let (shown, rows) = variables::Shown::new(&config.env, logs.clone());
     let (handle, handle_watch) = watch::channel(None);
     let (reloads, requests) = mpsc::unbounded_channel();
@@ -74,7 +77,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let look_up = look_up_public_address(&config, observer.clone());
     let mut front = Front::open(Parts {
         config: &config,
-        state: Arc::new(state),
+        state: Arc::clone(&state),
         trouble: [forgetful, no_logs].into_iter().flatten().collect(),
         observer: observer.clone(),
         logs: logs.clone(),
@@ -89,24 +92,29 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     // Plan.
     let run_dir = config.places.run.clone();
     let ready_socket = config.env.raw.get(OsStr::new("NOTIFY_SOCKET")).cloned();
-    let (planner, plan) = Planner::start(config, shown).await?;
+    let memory = Memory::new(state);
+    let (planner, plan) = Planner::start(config, shown, memory, reaper.clone()).await?;
     // The user of the desktop may query the states of its own services.
     if let Ok(account) = &plan.account
         && Uid::effective().is_root()
     {
         control.open_to(Gid::from_raw(account.identity.gid));
     }
-    front.show_plan(&plan);
+    front.show_plan(&plan, planner.failed());
 
     // Supervise.
     events.record(jiff::Timestamp::now().as_millisecond(), What::Phase { phase: Phase::Running });
-    let changes = Box::new(move |change| events.take(change));
+    let fallback = Fallback::new(&events, logs.clone(), &plan);
+    let changes = {
+        let events = events.clone();
+        Box::new(move |change| events.take(change))
+    };
     let context = Context { reaper, logs: logs.clone(), run_dir, began, changes };
     let supervisor = supervise::spawn(plan.units.clone(), context);
     handle.send_replace(Some(supervisor.handle.clone()));
     front.set_routes(&plan).await;
     let (gateway, auth, asks) = (front.gateway.clone(), front.auth.clone(), front.asks);
-    let reloader = Reloader { planner, supervisor: supervisor.clone(), front, look_up };
+    let reloader = Reloader::new(planner, supervisor.clone(), front, look_up, fallback, events);
     tokio::spawn(reloader.run(requests));
     let daemon = Daemon {
         signals,

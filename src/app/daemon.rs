@@ -51,7 +51,7 @@ impl Daemon {
                     Signal::Stop(name) => Some(format!("got signal {name}")),
                     Signal::Reload => {
                         self.control.look().await;
-                        if self.reloads.send(ReloadRequest { why: "got signal HUP", reply: None }).is_err() {
+                        if self.reloads.send(ReloadRequest { why: "got signal HUP", restart: None, reply: None }).is_err() {
                             tracing::error!(
                                 "the configuration is not read any more after an internal error of desktopd"
                             );

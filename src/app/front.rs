@@ -1,6 +1,8 @@
 //! The front end: the gateway with the portal behind it and the control socket; it gives both the plans, problems and
 //! links that they show.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use nix::unistd::Uid;
@@ -9,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::credentials;
+use super::{credentials, fallback};
 use crate::config::Config;
 use crate::facts;
 use crate::gateway::auth::{Auth, DEFAULT_COST};
@@ -17,6 +19,7 @@ use crate::gateway::tls::{Sources, Tls};
 use crate::gateway::{self, Gateway};
 use crate::logs::Logs;
 use crate::observe::{Observer, RouteStatus, links};
+use crate::plan::display::Kind;
 use crate::plan::{Link, Plan, Portal};
 use crate::portal::{self, Api, Right, Rows};
 use crate::state::State;
@@ -37,6 +40,8 @@ pub(super) struct Front {
     problems: Vec<String>,
     /// The current problems of the certificate.
     pub(super) certificate: watch::Receiver<Vec<String>>,
+    /// The device nodes that have vanished.
+    vanished: Vec<String>,
     /// The problems of the plan.
     planned: Vec<String>,
     observer: Observer,
@@ -113,24 +118,42 @@ impl Front {
             shut: config.env.opens_no_port(),
             problems,
             certificate,
+            vanished: Vec::new(),
             planned: Vec::new(),
             observer,
             logs,
         }
     }
 
-    /// Shows the decisions and the problems of a plan.
-    pub(super) fn show_plan(&mut self, plan: &Plan) {
+    /// Shows the decisions and the problems of a plan, with the displays that failed before it.
+    pub(super) fn show_plan(&mut self, plan: &Plan, failed: &BTreeMap<Kind, String>) {
         let problems = plan.problems.iter().map(ToString::to_string).chain(plan.shortcomings.iter().cloned());
         self.planned = problems.map(|problem| self.logs.mask(&problem)).collect();
         self.logs.set_quiet(plan.quiet.clone());
-        self.observer.update(|snapshot| snapshot.display = plan.display.summary());
+        self.observer.update(|snapshot| {
+            snapshot.display = fallback::shown(&plan.display.summary(), failed);
+            snapshot.display_failed = failed.values().cloned().collect();
+        });
+        self.show_problems();
+    }
+
+    /// Shows that these device nodes of GPUs have vanished, and no others.
+    pub(super) fn show_vanished(&mut self, nodes: &[PathBuf]) {
+        let problem = |node: &PathBuf| {
+            format!("the GPU's device node {} has vanished; restart the container", node.display())
+        };
+        let problems: Vec<String> = nodes.iter().map(problem).collect();
+        for problem in problems.iter().filter(|problem| !self.vanished.contains(problem)) {
+            tracing::error!("{problem}");
+        }
+        self.vanished = problems;
         self.show_problems();
     }
 
     pub(super) fn show_problems(&mut self) {
         let certificate = self.certificate.borrow_and_update().clone();
-        let problems = self.problems.iter().chain(&certificate).chain(&self.planned).cloned().collect();
+        let all = self.vanished.iter().chain(&self.problems).chain(&certificate).chain(&self.planned);
+        let problems = all.cloned().collect();
         self.observer.update(|snapshot| snapshot.mistakes = problems);
     }
 

@@ -3,19 +3,25 @@
 //! A new plan with a mistake that the old plan did not have is refused as a whole: a typo must not stop running
 //! services. The machine is probed again as well, so that a program that was installed meanwhile is found.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::fallback::{self, Memory};
 use super::portal_file;
 use super::variables::Shown;
 use crate::cli::{Failure, code};
 use crate::config::service::Run;
 use crate::config::watch::Watch;
 use crate::config::{Config, Environment, Problem, Service, env};
+use crate::facts::gpu::Answers;
+use crate::facts::gpu::ask::{Questions, ask};
 use crate::facts::{self, DisplayFacts, Facts};
 use crate::logs::QUIET;
+use crate::plan::display::Kind;
 use crate::plan::{Disposition, Plan, Unit};
+use crate::sys::reaper::Reaper;
 use crate::{steps, sys};
 
 /// How long reading and planning again may take: a hanging read, on a dead volume for example, must not block later
@@ -29,6 +35,31 @@ pub(super) struct Planner {
     accepted: Vec<Problem>,
     shown: Shown,
     watch: Option<Watch>,
+    memory: Memory,
+    /// The drivers of the GPUs, with their versions.
+    driver: String,
+    /// The device nodes of the GPUs at the start.
+    nodes: BTreeSet<PathBuf>,
+    drivers: Drivers,
+}
+
+/// The drivers of GPUs, and their last answers.
+struct Drivers {
+    reaper: Reaper,
+    asked: Questions,
+    answers: Answers,
+}
+
+impl Drivers {
+    /// The drivers' answers. Drivers are asked again only if there is something else to ask: a device node came or went,
+    /// or the libraries are in another folder. A driver costs up to two seconds, and most reloads are edits of a file.
+    async fn answers(&mut self, questions: Questions) -> Answers {
+        if questions != self.asked {
+            self.answers = ask(&self.reaper, &questions).await;
+            self.asked = questions;
+        }
+        self.answers.clone()
+    }
 }
 
 /// The inputs besides the files and the machine.
@@ -53,12 +84,23 @@ struct Made {
 
 impl Planner {
     /// Makes the first plan, off the threads that serve requests: a directory service or a disk may be slow.
-    pub(super) async fn start(config: Config, shown: Shown) -> Result<(Self, Plan), Failure> {
-        let made = sys::run_on_thread(move || {
+    pub(super) async fn start(
+        config: Config,
+        shown: Shown,
+        memory: Memory,
+        reaper: Reaper,
+    ) -> Result<(Self, Plan), Failure> {
+        let mut drivers = Drivers { reaper, asked: Questions::default(), answers: Answers::default() };
+        let failed = |error| Failure::new(code::FAILED, not_planned(&error));
+        let read = sys::run_on_thread(move || {
             begin(&config);
-            make(config, None)
+            with_questions(config)
         });
-        let made = made.await.map_err(|error| Failure::new(code::FAILED, not_planned(&error)))?;
+        let (config, questions) = read.await.map_err(failed)?;
+        let answers = drivers.answers(questions).await;
+        let known = memory.clone();
+        let first = move || make(*config, Before::Start(known), &answers);
+        let made = sys::run_on_thread(first).await.map_err(failed)?;
         check_command(&made)?;
         let Made { config, facts, plan } = made;
         shown.take(&config.env);
@@ -74,13 +116,18 @@ impl Planner {
         for left_out in &plan.left_out {
             tracing::info!("{left_out}");
         }
-        tracing::info!("display: {}", plan.display.summary());
+        tracing::info!("display: {}", fallback::shown(&plan.display.summary(), &facts.display.failed));
         let service = config.services.into_iter().find(Service::is_command);
         let command =
             service.and_then(|service| plan.unit(&service.name).cloned().map(|unit| (service, unit)));
+        let driver = fallback::driver(&facts.gpus);
+        let nodes =
+            facts.gpus.gpus.iter().flat_map(|gpu| [&gpu.nodes.nvidia, &gpu.nodes.card, &gpu.nodes.render]);
+        let nodes = nodes.flatten().map(PathBuf::from).collect();
         let Facts { display, ssh_port_taken, .. } = facts;
         let inputs = Inputs { dir: config.dir, env: config.env, command, display, ssh_port_taken };
-        let mut planner = Self { inputs, accepted: plan.problems.clone(), shown, watch: None };
+        let accepted = plan.problems.clone();
+        let mut planner = Self { inputs, accepted, shown, watch: None, memory, driver, nodes, drivers };
         planner.look();
         Ok((planner, plan))
     }
@@ -101,22 +148,64 @@ impl Planner {
         Watch::changed_in(&mut self.watch).await;
     }
 
+    /// The displays that failed, with reasons.
+    pub(super) fn failed(&self) -> &BTreeMap<Kind, String> {
+        &self.inputs.display.failed
+    }
+
+    /// The device nodes of the GPUs at the start.
+    pub(super) fn nodes(&self) -> BTreeSet<PathBuf> {
+        self.nodes.clone()
+    }
+
+    /// Leaves a display out of the next plans.
+    pub(super) fn exclude(&mut self, kind: Kind, reason: String) {
+        self.inputs.display.failed.insert(kind, reason);
+    }
+
+    /// Lets the next plans choose a display again.
+    pub(super) fn readmit(&mut self, kind: Kind) {
+        self.inputs.display.failed.remove(&kind);
+    }
+
+    /// Lets the next plans, and the next starts, choose every display again.
+    pub(super) fn readmit_all(&mut self) {
+        self.inputs.display.failed.clear();
+        let memory = self.memory.clone();
+        tokio::task::spawn_blocking(move || memory.forget());
+    }
+
+    /// Leaves a display out of the next starts as well, as long as the GPU's driver is the same.
+    pub(super) fn remember(&self, kind: Kind, reason: String) {
+        if self.driver.is_empty() {
+            return;
+        }
+        let (memory, driver) = (self.memory.clone(), self.driver.clone());
+        let now = jiff::Timestamp::now().as_millisecond();
+        tokio::task::spawn_blocking(move || memory.remember(&driver, kind, &reason, now));
+    }
+
     /// Plans again. The error describes the mistakes in the new files.
     pub(super) async fn replan(&mut self) -> Result<Plan, String> {
         self.look();
-        let inputs = self.inputs.clone();
-        let made = sys::run_on_thread_within(LIMIT, move || {
+        let inputs = Box::new(self.inputs.clone());
+        let dir = inputs.dir.clone();
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::TimedOut => {
+                format!("reading {} and looking at the machine: {error}", dir.display())
+            }
+            _ => not_planned(&error),
+        };
+        let read = sys::run_on_thread_within(LIMIT, move || {
             let problems = inputs.env.problems();
             let mut config = Config::read(inputs.dir.clone(), inputs.env.clone(), problems);
             config.services.extend(inputs.command.as_ref().map(|(service, _)| service.clone()));
-            make(config, Some(inputs))
+            (with_questions(config), inputs)
         });
-        let Made { config, plan, .. } = made.await.map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut => {
-                format!("reading {} and looking at the machine: {error}", self.inputs.dir.display())
-            }
-            _ => not_planned(&error),
-        })?;
+        let ((config, questions), inputs) = read.await.map_err(failed)?;
+        let answers = self.drivers.answers(questions).await;
+        let made = sys::run_on_thread_within(LIMIT, move || make(*config, Before::Plan(inputs), &answers));
+        let Made { config, plan, .. } = made.await.map_err(failed)?;
         let new = plan.problems.iter().filter(|problem| !self.accepted.contains(problem));
         // A wrong variable only gets its default, as at the start.
         let of_env = config.env.problems();
@@ -138,6 +227,14 @@ impl Planner {
     }
 }
 
+/// What was before a plan.
+enum Before {
+    /// Nothing but earlier starts, with the displays that failed then.
+    Start(Memory),
+    /// A plan, with these inputs.
+    Plan(Box<Inputs>),
+}
+
 /// Removes traces of an earlier boot: no hook of this boot has run yet, and no account has failed to be made.
 fn begin(config: &Config) {
     let _ = std::fs::remove_file(config.env_files().hooks);
@@ -154,18 +251,32 @@ fn begin(config: &Config) {
     }
 }
 
-/// Reads, probes and plans; `first` has the inputs that stay as they were at the first plan.
-fn make(config: Config, first: Option<Inputs>) -> Made {
-    let config = config.with_files();
+/// The configuration with all files, and what there is to ask the drivers.
+fn with_questions(config: Config) -> (Box<Config>, Questions) {
+    let config = Box::new(config.with_files());
+    let questions = Questions::of(&config, Path::new("/"), false);
+    (config, questions)
+}
+
+/// Probes and plans. Some inputs stay as they were at the first plan.
+fn make(config: Config, before: Before, answers: &Answers) -> Made {
     // Scripts remove or empty the file to have it made anew.
     portal_file::make(&config);
-    let mut facts = Facts::probe(&config);
-    let Some(Inputs { display, ssh_port_taken, command, .. }) = first else {
-        let plan = Plan::build(&config, &facts);
-        return Made { config, facts, plan };
+    let mut facts = Facts::probe(&config, Path::new("/"), answers);
+    let choice = config.env.vars.desktopd_display;
+    let command = match before {
+        Before::Start(memory) => {
+            facts.display.failed = memory.recall(&fallback::driver(&facts.gpus), choice);
+            None
+        }
+        Before::Plan(inputs) => {
+            (facts.display, facts.ssh_port_taken) = (inputs.display, inputs.ssh_port_taken);
+            inputs.command
+        }
     };
-    (facts.display, facts.ssh_port_taken) = (display, ssh_port_taken);
     let mut plan = Plan::build(&config, &facts);
+    let display = plan.display.summary();
+    plan.shortcomings.extend(fallback::shortcomings(&display, choice, &facts.display.failed));
     if let Some((_, kept)) = command
         && let Some(unit) = plan.units.iter_mut().find(|unit| unit.name == kept.name)
     {

@@ -33,6 +33,13 @@ pub enum What {
     Up,
     /// Not everything that should be up is up any more.
     Down,
+    /// Another display was chosen while the daemon runs.
+    Display {
+        /// The display, as `status` shows it.
+        display: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Event {

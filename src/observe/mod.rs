@@ -98,8 +98,12 @@ pub struct Snapshot {
     /// A summary in one line; problems come first.
     #[serde(default)]
     pub summary: String,
-    /// The chosen display as a text; empty until it is chosen.
+    /// The chosen display as a text, with the kinds that failed; empty until it is chosen.
     pub display: String,
+    /// Why better displays are not used any more, one sentence for each that failed. A restart of the X server tries
+    /// them again.
+    #[serde(default)]
+    pub display_failed: Vec<String>,
     /// The number of the last event of a unit that is contained in `units`.
     pub seq: u64,
     /// All units, in the order of start.
@@ -118,6 +122,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether `name` means the X server, and another display has failed that a restart of the X server tries again.
+    pub fn tries_displays_again(&self, name: &str) -> bool {
+        !self.display_failed.is_empty() && self.unit(name).is_some_and(|unit| unit.is_x_server())
+    }
+
     /// A unit by its name or one of its aliases.
     pub fn unit(&self, name: &str) -> Option<&UnitStatus> {
         self.units.iter().find(|u| u.name == name || u.aliases.iter().any(|a| a == name))

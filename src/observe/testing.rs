@@ -6,7 +6,8 @@ pub(crate) use crate::supervise::testing::unit;
 
 /// A change of the unit `unit`, without a reason.
 pub(crate) fn change(unit: &str, from: Option<UnitState>, to: UnitState) -> UnitChange {
-    UnitChange { unit: unit.into(), from, to, reason: String::new(), health: None, at: 0, pid: None }
+    let (unit, reason) = (unit.into(), String::new());
+    UnitChange { unit, from, to, reason, health: None, at: 0, pid: None, failure: false }
 }
 
 /// The route to the service `unit`, at a port of localhost. Without a unit it is the portal's.

@@ -139,7 +139,7 @@ async fn change(
     let Taken { units, seq } = if names.is_empty() {
         Taken { units: Vec::new(), seq: api.watch.borrow().seq }
     } else {
-        handle.request(verb, names, only, asker.unwrap_or_default().0).await?
+        api.request(&handle, verb, names, only, asker.unwrap_or_default().0).await?
     };
     Ok(Json(Units { units, seq, notes }))
 }

@@ -8,8 +8,9 @@ use tokio::sync::{oneshot, watch};
 use crate::config::own::is_own;
 use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
 use crate::observe::{Events, Watch};
+use crate::plan::X_SERVER;
 use crate::portal::reload_request::{ReloadRequest, Reloads};
-use crate::supervise::{Handle, Replanned, RequestError};
+use crate::supervise::{Asker, Handle, Replanned, Request, RequestError, Taken, Verb};
 
 use super::problem::Problem;
 
@@ -40,11 +41,40 @@ impl Api {
     pub(in crate::portal) async fn reload(&self, why: &'static str) -> Result<Replanned, Problem> {
         let (reply, answer) = oneshot::channel();
         // If the request does not reach the daemon's task, no answer comes.
-        let _ = self.reloads.as_ref().map(|reloads| reloads.send(ReloadRequest { why, reply: Some(reply) }));
+        let request = ReloadRequest { why, restart: None, reply: Some(reply) };
+        let _ = self.reloads.as_ref().map(|reloads| reloads.send(request));
         match answer.await {
             Ok(changes) => changes.map_err(|error| Problem(StatusCode::UNPROCESSABLE_ENTITY, error)),
             Err(_) => Err(RequestError::Stopping.into()),
         }
+    }
+
+    /// Carries out a request of a user. A restart of the X server also has the displays tried again that failed.
+    pub(super) async fn request(
+        &self,
+        handle: &Handle,
+        verb: Verb,
+        mut names: Vec<String>,
+        only: bool,
+        by: Asker,
+    ) -> Result<Taken, RequestError> {
+        let snapshot = Arc::clone(&self.watch.borrow());
+        let mut servers: Vec<&mut String> =
+            names.iter_mut().filter(|name| snapshot.tries_displays_again(name)).collect();
+        let again = verb == Verb::Restart && !servers.is_empty();
+        let Some(reloads) = self.reloads.as_ref().filter(|_| again) else {
+            return handle.request(verb, names, only, by).await;
+        };
+        for name in &mut servers {
+            // Under the next plan, another unit may be the X server.
+            X_SERVER.clone_into(name);
+        }
+        let (reply, answer) = oneshot::channel();
+        let why = "a restart of the X server was requested";
+        let restart = Some(Request { verb, names, only, by, reply });
+        // If the request does not reach the daemon's task, no answer comes.
+        let _ = reloads.send(ReloadRequest { why, restart, reply: None });
+        answer.await.map_err(|_| RequestError::Stopping)?
     }
 
     /// The error for a name that no unit has.

@@ -147,6 +147,43 @@ async fn the_daemons_own_names_never_reach_the_supervisor() {
 }
 
 #[tokio::test]
+async fn a_restart_of_the_x_server_goes_to_the_daemons_task_only_after_a_display_failed() {
+    let taken = Taken { units: vec!["xvfb".into()], seq: 7 };
+    let (handle, mut asked) = answering(Ok(taken.clone()));
+    let (observer, seen) = Observer::new(1, 0);
+    let mut server = unit("xvfb");
+    std::sync::Arc::make_mut(&mut server.info).aliases = vec!["x-server".into()];
+    observer.update(|snapshot| snapshot.units = vec![server, unit("kde")]);
+    let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 10_000 }, Console::silent());
+    let (_sender, handle) = watch::channel(Some(handle));
+    let (reloads, mut requests) = mpsc::unbounded_channel();
+    let router = router(Api::new(seen, observer.events(), logs, handle).with_reloads(reloads));
+    let body = |name: &str| format!(r#"{{"names": ["{name}"]}}"#);
+    for (failed, verb, name) in
+        [(false, "restart", "x-server"), (true, "restart", "kde"), (true, "start", "x-server")]
+    {
+        let reasons = if failed { vec!["Xorg ended".to_owned()] } else { Vec::new() };
+        observer.update(|snapshot| snapshot.display_failed = reasons);
+        let (status, _) = ask(&router, post(&format!("/api/units/{verb}"), &body(name))).await;
+        assert_eq!((status, asked.recv().await.unwrap().1), (StatusCode::OK, vec![name.to_owned()]));
+    }
+    let answers = tokio::spawn(async move {
+        let ReloadRequest { restart, reply, .. } = requests.recv().await.expect("a request");
+        let restart = restart.expect("a restart");
+        assert!(restart.verb == Verb::Restart && restart.names == ["x-server"] && reply.is_none());
+        restart.reply.send(Ok(taken)).unwrap();
+        // The second one is not answered: everything is being stopped.
+        requests.recv().await;
+    });
+    for expected in [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE] {
+        let (status, _) = ask(&router, post("/api/units/restart", &body("xvfb"))).await;
+        assert_eq!(status, expected);
+    }
+    answers.await.unwrap();
+    assert!(asked.try_recv().is_err());
+}
+
+#[tokio::test]
 async fn refusals_have_their_status() {
     let unknown = RequestError::Unknown { name: "x".into(), nearest: None };
     let refused = RequestError::Refused { name: "x".into(), reason: "no GPU".into() };

@@ -292,6 +292,9 @@ function eventRow(event) {
     });
     return make('li', {}, time, make('strong', { textContent: event.unit }), state, make('small', { textContent: event.reason }));
   }
+  if (event.kind === 'display') {
+    return make('li', {}, time, make('strong', { textContent: `the display is ${event.display}` }), make('small', { textContent: event.reason }));
+  }
   const text = { up: 'everything is up', down: 'not everything is up any more' }[event.kind] ?? `desktopd is ${event.phase}`;
   return make('li', {}, time, make('strong', { textContent: text }));
 }
