@@ -31,8 +31,9 @@
 //! and `supervise/backoff.rs` use no clock, file, environment or process; the only fork and the only wait of PID 1
 //! and its guards are in `sys/reaper.rs` (a step is a process of its own, and starts programs by
 //! `steps/command.rs`); files are read only through `sys/read.rs`, with a limit; the environment is read only in
-//! `config/env.rs`; `unsafe` is only in `sys/heap.rs`; only `main.rs` ends the process; words that hide who
-//! acts are refused (the list is `tests/it/house/words.rs`). The exceptions are listed in the tests.
+//! `config/env.rs`; `unsafe` is only in `sys/heap.rs` and, for EGL, in `facts/gpu/render.rs`; only `main.rs` ends the
+//! process; words that hide who acts are refused (the list is `tests/it/house/words.rs`). The exceptions are listed in
+//! the tests.
 //!
 //! # Three walks through the code
 //!
@@ -103,9 +104,21 @@
 //! - a number for Prometheus: `observe/metrics.rs` prints all; those of the gateway are in `gateway/metrics.rs`.
 //! - a secret: a variable's type in `config/env/table.rs` or its name (`config/env/names.rs`) makes a secret;
 //!   `Environment::secrets` lists them, `app.rs` gives them to `logs/mask.rs`.
+//! - what makes a display fail while the daemon runs, and the sentences about that: `app/fallback/chain.rs` and
+//!   `app/fallback/words.rs`; the next plan without that display: `app/reload.rs`. A GPU's node that vanishes:
+//!   `sys/nodes.rs`.
 //! - limits of connections, in number and in bytes: `gateway/limits.rs`.
+//! - the choice of the display: `plan/display.rs`; which GPU: `choice.rs`, Xorg and what protects the host: `guards.rs`,
+//!   VirtualGL and its devices: `virtualgl.rs` and `egl.rs`, Xorg's configuration: `xorg.rs` and `modeline.rs` (all in
+//!   `plan/display`). How the decisions for machines that are not at hand are written anew: `tests/it/machines/display.rs`.
 //! - a boot step: its work in a file of `steps`, called by `perform` in `steps/mod.rs`, its keys in
 //!   `config/service/step.rs`, its unit in a file of `config/services`.
+//! - a check of `desktopd doctor`: files of `cli/doctor`; what the machine gives comes from `facts/resources.rs`. What
+//!   is in the bundle: `cli/doctor/gather.rs`.
+//! - a question to the library of a GPU's driver: `ask.rs` and `answer.rs` in `facts/gpu` are its two sides, the
+//!   daemon's and the child's; `sys/subprocess.rs` has the time limit.
+//! - what is known about GPUs: files of `facts/gpu` read each source, `identity.rs` joins what belongs to one GPU,
+//!   `reason.rs` and `driver.rs` say why a GPU can draw or not. Machines for the tests of all this: `tests/machines`.
 //!
 //! # Glossary
 //!

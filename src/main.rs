@@ -1,12 +1,12 @@
 //! The entry point: chooses the subcommand to run, and has the only `process::exit`.
 
+use std::path::Path;
 use std::process::exit;
 
 use desktopd::cli::{self, Args, Command, Failure, code};
 use desktopd::config::{Config, Service, env};
-use desktopd::facts::Facts;
+use desktopd::facts::gpu::{Gpus, answer, ask};
 use desktopd::logs::Mask;
-use desktopd::plan::Plan;
 use desktopd::sys::print;
 use desktopd::{app, steps, sys};
 use tokio::runtime::Builder;
@@ -31,8 +31,22 @@ fn run() -> Result<i32, Failure> {
         }
     };
     match &args.command {
-        Command::Plan { json, variables } => {
-            plan(&Config::load(args.config.clone(), variables).with_files(), *json)
+        Command::Plan { json, root, variables } => {
+            let config = Config::load(args.config.clone(), variables).with_files();
+            plan(&config, root, *json)
+        }
+        Command::Probe { json, root, render } => {
+            let config = Config::of_client(args.config.clone());
+            // The drivers here say nothing about another machine.
+            let own = root.as_os_str() == "/";
+            let answers = own.then(|| ask::ask_now(&ask::Questions::of(&config, root, *render)));
+            cli::show_probe(&Gpus::probe(root, &answers.unwrap_or_default()), *json).map(|()| 0)
+        }
+        Command::Doctor { json, bundle } => {
+            let config = Config::load(args.config.clone(), &[]).with_files();
+            let found = cli::Found::look(config);
+            let tell = cli::doctor(&found, *json, bundle.as_deref());
+            with_runtime(Builder::new_current_thread().enable_all().build(), tell).map(|()| 0)
         }
         Command::Init { unless_running, variables } => {
             let config = Config::load(args.config.clone(), variables);
@@ -63,10 +77,11 @@ fn own_side() -> Option<Result<i32, Failure>> {
     match words.next()?.to_str()? {
         sys::subcommands::EXEC => Some(Ok(sys::launch::exec())),
         sys::subcommands::GUARD => Some(Ok(sys::guard::guard())),
-        sys::subcommands::STEP => {
+        verb @ (sys::subcommands::STEP | sys::subcommands::PROBE) => {
             let words: Result<Vec<String>, _> = words.map(std::ffi::OsString::into_string).collect();
             let words = words.map_err(|word| format!("{} is not UTF-8", word.display()));
-            Some(words.and_then(|words| steps::run(&words)).map_err(failed))
+            let run = if verb == sys::subcommands::STEP { steps::run } else { answer::run };
+            Some(words.and_then(|words| run(&words)).map_err(failed))
         }
         _ => None,
     }
@@ -109,9 +124,11 @@ fn with_runtime<T>(
     result
 }
 
-fn plan(config: &Config, json: bool) -> Result<i32, Failure> {
-    let facts = Facts::probe(config);
-    let plan = Plan::build(config, &facts);
+fn plan(config: &Config, root: &Path, json: bool) -> Result<i32, Failure> {
+    // The drivers here say nothing about another machine.
+    let own = root == Path::new("/");
+    let answers = own.then(|| ask::ask_now(&ask::Questions::of(config, root, false)));
+    let (_, plan) = cli::planned(config, root, &answers.unwrap_or_default());
     // A service file may contain in plain text a value that is a secret elsewhere.
     let mask = Mask::default();
     mask.hide(config.env.secrets());

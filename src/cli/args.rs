@@ -125,14 +125,52 @@ signal n ended it, 127 when there is no such program, 126 when it cannot be exec
     #[command(after_help = "Examples:
   desktopd plan
   desktopd plan DESKTOPD_DISPLAY=llvmpipe
+  desktopd plan --root DIR --json | jq .display    # for a copy of another machine's /proc, /sys and /dev
   docker run --rm IMAGE desktopd plan --json")]
     Plan {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Plan for another machine: what is known about its hardware, its libraries and its programs is read below
+        /// this folder, and no driver is asked
+        #[arg(long, value_name = "DIR", default_value = "/", hide_default_value = true)]
+        root: PathBuf,
         /// Variables in addition to the environment, NAME=value
         #[arg(value_name = "NAME=value")]
         variables: Vec<OsString>,
+    },
+    /// Show the GPUs of this machine, and why each can or cannot be used
+    #[command(after_help = "Examples:
+  desktopd probe
+  desktopd probe --json | jq -r '.gpus[] | select(.usable) | .pci'
+  docker run --rm --gpus all IMAGE desktopd probe")]
+    Probe {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Read the files of the machine below this folder instead of /
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        root: PathBuf,
+        /// Also draw on each GPU and read the picture back
+        #[arg(long)]
+        render: bool,
+    },
+    /// Show what works on this machine and what does not, with a remedy for each
+    #[command(after_help = "Examples:
+  desktopd doctor
+  docker run --rm --shm-size=1g IMAGE desktopd doctor    # before the first start
+  docker exec C desktopd doctor --bundle - > desktop.tar.gz
+
+The bundle has what a maintainer asks for: these checks, the probe, the plan, status, events, variables,
+versions, limits, and the last lines of every log. Values of secrets are masked; read it before you send it.
+The exit code is 0 when there is no problem, else 1; warnings are no problems.")]
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Also write a .tar.gz for a report; - writes it to standard output, and nothing else
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        bundle: Option<PathBuf>,
     },
     /// Show all known variables, their values and where each value comes from
     #[command(after_help = "Examples:

@@ -27,6 +27,7 @@ fn line(event: &Event, screen: Screen) -> String {
         What::Up => format!("{time}  everything is up"),
         What::Down => format!("{time}  not everything is up any more"),
         What::Phase { phase } => format!("{time}  desktopd is {}", phase.name()),
+        What::Display { display, reason } => format!("{time}  the display is {display}: {reason}"),
         What::Unit(UnitChange { unit, from, to, reason, pid, .. }) => {
             let from = from.filter(|from| from != to).map(|from| format!(" (was {})", from.name()));
             let pid = pid.map(|pid| format!(" [{pid}]")).unwrap_or_default();
@@ -63,6 +64,10 @@ mod tests {
             (What::Up, "everything is up"),
             (What::Down, "not everything is up any more"),
             (What::Phase { phase: Phase::Stopping }, "desktopd is stopping"),
+            (
+                What::Display { display: "Xvfb on :0".into(), reason: "Xorg ended".into() },
+                "the display is Xvfb on :0: Xorg ended",
+            ),
             (unit(None, S::Waiting, "for x (starting)", None), "kde is waiting: for x (starting)"),
             (unit(Some(S::Starting), S::Ready, "", Some(7)), "kde [7] is ready (was starting)"),
             (unit(Some(S::Stopping), S::Stopping, "it hangs", Some(7)), "kde [7] is stopping: it hangs"),

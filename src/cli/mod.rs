@@ -5,10 +5,13 @@ mod change;
 mod client;
 pub mod code;
 mod completions;
+mod doctor;
 mod events;
 mod logs;
 mod names;
 mod password;
+mod planned;
+mod probe;
 mod render;
 mod screen;
 mod status;
@@ -22,6 +25,9 @@ use crate::config::Config;
 
 pub use args::{Args, Command, as_root};
 pub use client::Failure;
+pub use doctor::{Found, doctor};
+pub use planned::planned;
+pub use probe::show as show_probe;
 
 use crate::supervise::{Replanned, Verb};
 use crate::sys::print;
@@ -70,8 +76,12 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
             password::set(&client, user, password.as_deref()).await
         }
         Command::HashPassword { password, cost } => password::hash(password.as_deref(), *cost).await,
-        Command::Init { .. } | Command::Run { .. } | Command::Plan { .. } => {
-            Err(Failure::new(code::USAGE, "this command does not ask the daemon"))
+        Command::Init { .. }
+        | Command::Run { .. }
+        | Command::Plan { .. }
+        | Command::Probe { .. }
+        | Command::Doctor { .. } => {
+            Err(Failure::new(code::USAGE, "this command does not only ask the daemon"))
         }
     }
 }
