@@ -13,6 +13,7 @@ mod docs;
 mod fuzz;
 mod gateway;
 mod house;
+mod machines;
 
 // The browser that the containers' tests drive.
 #[path = "../container/browser.rs"]

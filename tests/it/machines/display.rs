@@ -1,0 +1,106 @@
+//! The display that is chosen on machines that are not at hand: `tests/machines/NAME.display.json`, beside the answer of
+//! the probe. `DESKTOPD_WRITE_DOCS=1` writes the decisions anew, to be read line by line.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use desktopd::config::{Config, Environment};
+use desktopd::facts::gpu::Answers;
+use desktopd::facts::{Facts, Programs};
+use desktopd::plan::Decision;
+use desktopd::plan::display::{Asked, decide};
+use serde_json::Value;
+
+use super::tree;
+
+/// The decision for the machine below `root`, on which all programs are installed.
+fn decision(root: &Path, environment: &[(&str, &str)]) -> Decision {
+    let pairs = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    let env = Environment::new(pairs, &[], &mut Vec::new());
+    let config = Config::read(PathBuf::from("/nowhere"), env, Vec::new());
+    let mut facts = Facts::probe(&config, root, &Answers::default());
+    let programs = ["Xorg", "Xvfb", "vglrun"].map(|name| (name, format!("/usr/bin/{name}")));
+    facts.programs = Programs::given("/usr/bin", programs.iter().map(|(name, file)| (*name, file.as_str())));
+    decide(&Asked::of(&config), &facts)
+}
+
+#[test]
+fn every_machine_has_the_expected_decision() {
+    let mut wrong = Vec::new();
+    for name in tree::names() {
+        let root = tree::unpack(&name);
+        let found = serde_json::to_string_pretty(&decision(root.path(), &[])).unwrap() + "\n";
+        let found = found.replace(root.path().to_str().unwrap(), "ROOT");
+        let file = tree::folder().join(format!("{name}.display.json"));
+        if std::env::var_os("DESKTOPD_WRITE_DOCS").is_some() {
+            fs::write(&file, found).unwrap();
+        } else if fs::read_to_string(&file).unwrap_or_default() != found {
+            wrong.push(format!("{name}: {found}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whatever the user asks for, on each machine.
+#[test]
+fn no_wish_lifts_a_guard_or_leaves_a_machine_without_a_display() {
+    for name in tree::names() {
+        let root = tree::unpack(&name);
+        for wish in ["auto", "xorg", "virtualgl", "llvmpipe"] {
+            let decision = decision(root.path(), &[("DESKTOPD_DISPLAY", wish)]);
+            let json = serde_json::to_value(&decision).unwrap();
+            let chosen = json["chosen"].as_str().unwrap_or_else(|| panic!("{name}, {wish}: {json:#}"));
+            assert!(wish != "llvmpipe" || chosen == "llvmpipe", "{name}: {json:#}");
+            assert!(name != "privileged-host-x" || chosen != "xorg", "{wish}: {json:#}");
+            assert!(chosen != "virtualgl" || json["device"].is_string(), "{name}, {wish}: {json:#}");
+            for one in json["candidates"].as_array().unwrap() {
+                assert!(one["reason"].as_str().is_some_and(|reason| reason.len() > 10), "{name}: {json:#}");
+            }
+        }
+    }
+}
+
+fn plan(root: &Path, environment: &[(&str, &str)]) -> Value {
+    let done = Command::new(env!("CARGO_BIN_EXE_desktopd"))
+        .args(["plan", "--json", "--root"])
+        .arg(root)
+        .env_clear()
+        .env("DESKTOPD_CONFIG", "/nowhere")
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let json = serde_json::from_slice(&done.stdout);
+    json.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&done.stderr)))
+}
+
+#[test]
+fn the_command_plans_for_another_machine_with_that_machines_programs() {
+    let root = tree::unpack("nvidia-complete");
+    let bin = root.path().join("usr/bin");
+    fs::create_dir_all(&bin).unwrap();
+    for (programs, chosen) in [(&["Xvfb"][..], "llvmpipe"), (&["vglrun"], "virtualgl"), (&["Xorg"], "xorg")] {
+        for name in programs {
+            fs::write(bin.join(name), "").unwrap();
+        }
+        let json = plan(root.path(), &[]);
+        assert_eq!(json["display"]["chosen"], chosen, "{:#}", json["display"]);
+    }
+    let json = plan(root.path(), &[("DESKTOPD_DISPLAY", "virtualgl")]);
+    assert_eq!(json["display"]["chosen"], "virtualgl");
+    assert!(json["display"]["device"].is_string(), "{:#}", json["display"]);
+}
+
+/// Other tests take processor time: the fastest of several counts.
+#[test]
+fn the_decision_without_a_gpu_takes_less_than_30_ms() {
+    let root = tree::unpack("none");
+    let took = || {
+        let start = Instant::now();
+        decision(root.path(), &[]);
+        start.elapsed()
+    };
+    let fastest = (0..10).map(|_| took()).min().unwrap();
+    assert!(fastest < Duration::from_millis(30), "{fastest:?}");
+}
