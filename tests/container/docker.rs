@@ -225,13 +225,29 @@ impl Container {
     }
 }
 
-/// An image made of a container. Dropping it removes it.
+/// An image made by a test. Dropping it removes it.
 pub struct Snapshot {
     name: String,
     _cleanup: Cleanup,
 }
 
 impl Snapshot {
+    /// Builds an image on the image under test, which `dockerfile` names by `${IMAGE}`.
+    pub fn build(dockerfile: &str) -> Snapshot {
+        let context = tempfile::tempdir().expect("make a folder");
+        std::fs::write(context.path().join("Dockerfile"), dockerfile).expect("write a Dockerfile");
+        let name = new_name();
+        let client = docker().get_program().to_string_lossy().into_owned();
+        let cleanup = Cleanup::new(r#"exec "$1" rmi -f "$2""#, &[&client, &name]);
+        let mut build = docker();
+        build
+            .args(["build", "-q", "-t", &name, "--build-arg", &format!("IMAGE={}", image())])
+            .arg(context.path());
+        let done = Done::from(run(&mut build));
+        assert_eq!(done.code, Some(0), "docker build: {}{}", done.stdout, done.stderr);
+        Snapshot { name, _cleanup: cleanup }
+    }
+
     /// A container of this image.
     pub fn spec(&self) -> Spec {
         Spec { options: Vec::new(), image: self.name.clone() }

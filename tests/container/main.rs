@@ -18,6 +18,7 @@ mod clipboard;
 mod compose;
 mod contract;
 mod desktop;
+mod display;
 mod docker;
 mod driver;
 mod figures;

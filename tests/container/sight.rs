@@ -16,13 +16,13 @@ use crate::stack::{self, PASSWORD, START, Stack, USER};
 const SOON: Duration = Duration::from_secs(60);
 
 /// The services without which people see nothing.
-const SEEN: [&str; 4] = ["vnc", "selkies", "kde", "x-server"];
+const SEEN: [&str; 4] = ["vnc", "selkies", "kde", "xvfb"];
 
 /// The port of VNC's page.
 const VNC: u16 = 6200;
 
 /// The usual health checks at shorter intervals; a killed service is not restarted.
-const HASTY: &str = "cd /etc/desktopd/services && for name in kde selkies x-server vnc; do
+const HASTY: &str = "cd /etc/desktopd/services && for name in kde selkies xvfb vnc; do
     sed -i '/^restart = /d' $name.toml && sed -i '1i restart = \"never\"' $name.toml
     sed -i 's/^period = .*/period = \"2s\"/; s/^retry = .*/retry = \"500ms\"/; s/^timeout = .*/timeout = \"2s\"/' $name.toml
 done; exec init";
@@ -51,7 +51,7 @@ async fn the_reported_state_is_what_people_see() {
         told.stack.exec_ok(&[&["desktopd", "start"][..], &SEEN].concat());
         told.well().await;
     }
-    for name in ["vnc", "kde", "x-server"] {
+    for name in ["vnc", "kde", "xvfb"] {
         told.signal("STOP", name);
         told.not_well(name, Sight::Unhealthy, "no answer within 2s", "does not answer").await;
         told.signal("CONT", name);
@@ -160,16 +160,16 @@ impl Told {
 
     /// Actions that end people's work need a confirmation in the portal.
     async fn a_person_is_asked_before_the_desktop_ends(&self) {
-        self.sees(&self.stack.portal(), "the portal", &["ready to use", "x-server"]).await;
+        self.sees(&self.stack.portal(), "the portal", &["ready to use", "xvfb"]).await;
         let before = self.stack.status().expect("a status");
         let shown = "return [...document.querySelectorAll('#units button')]
             .filter(button => !button.hidden && /^(start|stop|restart) user$/.test(button.ariaLabel)).length;";
         assert_eq!(self.browser.execute(shown, vec![]).await, 0, "a boot step has no buttons");
         let question = "return document.getElementById('question').open && document.getElementById('question').innerText;";
         for (verb, answer) in [("restart", ""), ("stop", "yes")] {
-            self.browser.click_on(&format!("button[aria-label='{verb} x-server']")).await;
+            self.browser.click_on(&format!("button[aria-label='{verb} xvfb']")).await;
             let asked = self.browser.execute(question, vec![]).await.to_string();
-            for words in ["x-server?", "not saved is lost", "kde", "selkies", "vnc"] {
+            for words in ["xvfb?", "not saved is lost", "kde", "selkies", "vnc"] {
                 assert!(asked.contains(words), "{words:?} is not in {asked}");
             }
             self.browser.keep_screenshot("question.png").await;
@@ -177,6 +177,6 @@ impl Told {
             assert_eq!(now.seq, before.seq, "nothing happens before the answer");
             self.browser.click_on(&format!("#question button[value='{answer}']")).await;
         }
-        self.sees(&self.stack.portal(), "the portal", &["stopped: x-server", "by ada (portal, from "]).await;
+        self.sees(&self.stack.portal(), "the portal", &["stopped: xvfb", "by ada (portal, from "]).await;
     }
 }

@@ -3,6 +3,9 @@
 pub mod addresses;
 pub mod cli;
 pub mod credentials;
+pub mod display;
+pub mod doctor;
+pub mod drivers;
 pub mod env;
 pub mod env_file;
 pub mod events;

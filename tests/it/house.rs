@@ -154,7 +154,7 @@ fn every_rule_can_be_broken() {
         ("sys/guard.rs", "fn f() { rustix::process::waitpid(); }", "waitpid is only for sys/reaper.rs"),
         ("sys/guard.rs", "use nix::sys::wait::wait;", "nix::sys::wait is only for sys/reaper.rs"),
         ("sys/guard.rs", "use nix::unistd::fork;", "fork is only for sys/reaper.rs"),
-        ("facts/mod.rs", "use nvml_wrapper::Nvml;", "nvml_wrapper is only for facts/nvidia.rs"),
+        ("facts/mod.rs", "use nvml_wrapper::Nvml;", "nvml_wrapper is only for facts/gpu/nvml.rs"),
         ("app.rs", "fn f() { unsafe { g() } }", "unsafe is only for sys/heap.rs"),
         ("app.rs", "use std::fs;\nfn f() { fs::read(p) }", "fs::read is only for sys/read.rs"),
         ("facts/a.rs", "fn f() { std::fs::read_to_string(p) }", "fs::read_to_string is only for"),
@@ -335,8 +335,8 @@ fn one_place(file: &str, path: &[&str], found: &mut BTreeSet<String>) {
         [.., name @ ("waitpid" | "waitid" | "wait4" | "fork" | "vfork" | "posix_spawn")] => {
             only(name, &[reaper]);
         }
-        ["nvml_wrapper", ..] => only("nvml_wrapper", &["facts/nvidia.rs"]),
-        ["unsafe"] => only("unsafe", &["sys/heap.rs"]),
+        ["nvml_wrapper", ..] => only("nvml_wrapper", &["facts/gpu/nvml.rs"]),
+        ["unsafe"] => only("unsafe", &["sys/heap.rs", "facts/gpu/render.rs"]),
         _ => {}
     }
 }

@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use crate::daemon::world::{World, children, is_alive, pid_of, skipped, until};
 
 /// A desktop: a helper process that put itself in the background, and a terminal emulator.
-const DESKTOP: &str = r#"#!/bin/sh
+pub const DESKTOP: &str = r#"#!/bin/sh
 setsid sh -c 'echo helper $$ >> "$D/own"; exec sleep 1000' &
 TERM=xterm-256color script -qc "$D/shell" /dev/null < /dev/null > /dev/null 2>&1 &
 terminal=$!
@@ -20,7 +20,7 @@ while :; do sleep 0.05; done
 "#;
 
 /// Commands that a person types there: four detached jobs, and a program that ends with its window.
-const SHELL: &str = r#"#!/bin/sh
+pub const SHELL: &str = r#"#!/bin/sh
 sleep 1000 &
 echo window $! >> "$D/own"
 nohup sleep 1000 > /dev/null 2>&1 &

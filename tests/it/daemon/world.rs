@@ -572,7 +572,7 @@ pub fn children(parent: i32) -> (Vec<i32>, usize) {
 }
 
 /// All descendants of `root`.
-fn descendants(root: i32) -> Vec<i32> {
+pub fn descendants(root: i32) -> Vec<i32> {
     let (mut found, mut left) = (Vec::new(), vec![root]);
     while let Some(pid) = left.pop() {
         let (children, _) = children(pid);

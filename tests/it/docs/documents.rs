@@ -10,6 +10,7 @@ use std::path::{Component, Path};
 
 use desktopd::config::env::{TABLE, Variable};
 use desktopd::config::{Config, Environment};
+use desktopd::facts::gpu::Answers;
 use desktopd::facts::{Account, Facts};
 use desktopd::plan::Plan;
 use desktopd::sys::launch::Identity;
@@ -300,7 +301,7 @@ fn the_services_that_are_shipped_have_no_mistakes() {
     let env = Environment::new([], &[], &mut problems);
     let config = Config::read(dir, env, problems);
     assert_eq!(config.problems, []);
-    let mut facts = Facts::probe(&config);
+    let mut facts = Facts::probe(&config, Path::new("/"), &Answers::default());
     facts.account = Ok(Account {
         name: "user".into(),
         identity: Identity { uid: 1000, gid: 1000, groups: vec![1000] },
@@ -324,7 +325,8 @@ fn the_services_that_are_shipped_have_no_mistakes() {
         "ssh-host-keys",
         "sshd",
         "vnc",
-        "x-server",
+        "xorg",
+        "xvfb",
     ] {
         assert!(plan.unit(name).is_some(), "{name}");
     }

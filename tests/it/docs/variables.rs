@@ -10,6 +10,7 @@ use std::path::Path;
 use desktopd::config::env::{Flag, TABLE, Variable};
 use desktopd::config::service::Run;
 use desktopd::config::{Config, Environment, Service};
+use desktopd::facts::gpu::{Answers, Gpus};
 use desktopd::facts::{Account, DisplayFacts, Facts, Files, Locales, Programs, Workspace};
 use desktopd::gateway::Settings;
 use desktopd::plan::Plan;
@@ -95,9 +96,10 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("RUNPOD_POD_ID", Test("runpod_s_proxy_is_used_for_ports_without_a_public_number")),
     ("RUNPOD_PUBLIC_IP", Test("runpod_s_proxy_is_used_for_ports_without_a_public_number")),
     ("DESKTOPD_DISPLAY", OfPlan(&[], "llvmpipe", "asked for by DESKTOPD_DISPLAY")),
-    ("VGL_DISPLAY", OfPlan(&[], "egl1", "\"VGL_DISPLAY\": \"egl1\"")),
-    ("DISABLE_VGL", Nothing),
-    ("GPU_COUNT", Nothing),
+    ("VGL_DISPLAY", Test("virtualgls_names_are_read_as_virtualgl_reads_them")),
+    ("DISABLE_VGL", Test("virtualgl_draws_only_on_what_egl_drew_on")),
+    ("GPU_COUNT", Test("variables_choose_the_gpu")),
+    ("VIDEO_PORT", Test("parts_that_the_machine_lacks_are_left_out")),
     ("ACCEPT_NVIDIA_LICENSE", Nothing),
     ("DISABLE_FORWARD_COMPAT", Nothing),
     ("DISPLAY", OfPlan(&[], ":7", "\"/usr/bin/Xvfb\", \":7\"")),
@@ -171,7 +173,7 @@ fn every_variable_has_its_documented_effect() {
             }
             OfFacts(value, expected) => {
                 for name in variable.names {
-                    let facts = format!("{:?}", Facts::probe(&config(&[(name, value)], None)));
+                    let facts = format!("{:?}", probe(&config(&[(name, value)], None)));
                     assert!(facts.contains(expected), "{name}={value}: {facts}");
                 }
             }
@@ -249,12 +251,17 @@ fn plan(environment: &[(&str, &str)], service: Option<&str>) -> String {
         groups: BTreeMap::new(),
         programs: Programs::given("/usr/bin", places),
         display: DisplayFacts::default(),
+        gpus: Gpus::default(),
         files: Files::default(),
         locales: Locales::default(),
         workspace: Workspace { path: "/workspace".into(), ..Workspace::default() },
-        ..Facts::probe(&config)
+        ..probe(&config)
     };
     format!("{:?}", Plan::build(&config, &facts))
+}
+
+fn probe(config: &Config) -> Facts {
+    Facts::probe(config, Path::new("/"), &Answers::default())
 }
 
 /// The names of all tests.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use desktopd::config::service::{Probe, Ready, Run};
 use desktopd::config::{Config, Environment, Places, PortalConfig, Problem, Service, Settings};
+use desktopd::facts::gpu::Gpus;
 use desktopd::facts::{Account, DisplayFacts, Facts, Files, Locales, Making, Programs, Workspace};
 use desktopd::plan::Plan;
 use desktopd::supervise::lifecycle::{Core, Effect, Event, Outcome};
@@ -365,6 +366,7 @@ pub fn facts(services: &[Service], installed: bool) -> Facts {
         groups: [("video".to_owned(), 44)].into(),
         programs: Programs::given("/usr/bin", programs),
         display: DisplayFacts::default(),
+        gpus: Gpus::default(),
         making: Making::default(),
         home_trouble: None,
         locales: Locales::default(),
