@@ -23,9 +23,8 @@ pub(super) const GRACE: Duration = Duration::from_secs(2);
 pub(super) const MODEST: usize = 192 << 10;
 
 /// The step in which connections are compared by their bytes, when those that take most are closed first. It is more
-/// than the first request of a browser takes by TLS and HTTP/2: otherwise a browser would be closed before those that
-/// only begin handshakes. Bytes.
-const HEAP: usize = 168 << 10;
+/// than a handshake takes. Bytes.
+const HEAP: usize = 64 << 10;
 
 /// How many of the oldest connections are searched for one that is not spared: if threads are late, the oldest ones may
 /// be spared as well.
