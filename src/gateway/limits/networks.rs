@@ -87,6 +87,11 @@ impl Networks {
         self.ages.iter().map(|(_, id)| *id)
     }
 
+    /// How much the largest of the widest networks holds, and which one that is.
+    pub(super) fn largest(&self) -> (usize, u128) {
+        self.levels[0].order.last().map_or((0, 0), |(_, holds, _, network)| (*holds, *network))
+    }
+
     /// The oldest connection of the network that holds most.
     pub(super) fn first_to_go(&self) -> Option<u64> {
         let mut wider = 0;

@@ -16,10 +16,10 @@ use super::networks::{Member, Networks};
 const WEIGHT: usize = 128 << 10;
 
 /// How long a new connection is spared while there are older ones. The time starts when a thread begins to serve the
-/// connection, which may be late when processors are busy; under a flood a turn of that thread takes up to 200 ms, and a
-/// TLS handshake with the request after it takes several turns. A connection that takes more bytes than the first
-/// request of a browser, by TLS and HTTP/2, is not spared.
-pub(super) const GRACE: Duration = Duration::from_secs(2);
+/// connection, which may be late when processors are busy: the first request has been read within this time, even if a
+/// client opens several connections at once. A connection that takes more bytes than the first request of a browser, by
+/// TLS and HTTP/2, is not spared.
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 pub(super) const MODEST: usize = 192 << 10;
 
 /// The step in which connections are compared by their bytes, when those that take most are closed first. It is more
@@ -106,7 +106,16 @@ impl State {
                     // If all of them are new, those that take most are closed first, even while they are being
                     // answered: otherwise one that asks for more bytes would close many that take almost none.
                     let heaviest = || self.heavy.iter().map(|(_, id)| *id).find(others);
-                    return Some(if spared { heaviest().unwrap_or(id) } else { id });
+                    // A client whose first request was not read yet does not make room for a larger crowd that is
+                    // being answered.
+                    let crowd = || {
+                        let [idle, busy] = self.networks.each_ref().map(Networks::largest);
+                        let larger = busy.0 > idle.0 && busy.1 != before.path[0];
+                        larger.then(|| self.networks[BUSY].first_to_go()).flatten().filter(others)
+                    };
+                    let heaviest = if spared { heaviest() } else { None };
+                    let is_new = spared || answered == 0;
+                    return heaviest.or_else(|| if is_new { crowd() } else { None }).or(Some(id));
                 }
                 stranger.member.since = answered;
             }

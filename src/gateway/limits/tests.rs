@@ -180,6 +180,22 @@ fn busy_connections_are_closed_last() {
 }
 
 #[test]
+fn new_connection_does_not_make_room_for_a_larger_crowd_that_is_being_answered() {
+    let limits = ConnectionLimits::of(ROOM);
+    let crowd: Vec<_> = (0..7).map(|_| Client::of(&limits, "192.0.2.1")).collect();
+    let answering: Vec<_> = crowd.iter().map(|client| client.slot.permit(true)).collect();
+    let unread = Client::of(&limits, "203.0.113.1");
+    // The next of the crowd makes room within the crowd.
+    let next = Client::of(&limits, "192.0.2.1");
+    let also = next.slot.permit(true);
+    let last = Client::of(&limits, "198.51.100.1");
+    assert_eq!((unread.is_gone(), last.is_gone(), gone(&crowd)), (false, false, 2));
+    drop((answering, also));
+    drop((crowd, unread, next, last));
+    is_empty(&limits);
+}
+
+#[test]
 fn recently_answered_connection_is_closed_after_a_silent_one() {
     let limits = ConnectionLimits::of(ROOM);
     let clients: Vec<_> = (0..8).map(|_| Client::of(&limits, "192.0.2.1")).collect();
