@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::fallback::{self, Failure, Fallback, Next};
+use super::fallback::{Failure, Fallback, Next};
 use super::front::Front;
 use super::planner::Planner;
 use crate::observe::{Events, What};
@@ -166,8 +166,7 @@ impl Reloader {
 
     /// Records that a display was chosen.
     fn announce(&self, plan: &Plan, reason: &str) {
-        let display = fallback::shown(&plan.display.summary(), self.planner.failed());
-        let what = What::Display { display, reason: reason.to_owned() };
+        let what = What::Display { display: plan.display.summary(), reason: reason.to_owned() };
         self.events.record(jiff::Timestamp::now().as_millisecond(), what);
     }
 }

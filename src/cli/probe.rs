@@ -1,6 +1,6 @@
 //! `desktopd probe`: the GPUs of this machine, and why each can or cannot be used. Asks no daemon.
 
-use crate::facts::gpu::{Container, Gpu, Gpus, Libraries, Vendor};
+use crate::facts::gpu::{Container, Gpu, Gpus, Libraries};
 
 use super::{Failure, render};
 
@@ -26,7 +26,11 @@ fn text(gpus: &Gpus) -> String {
     if let Some(rendered) = &gpus.rendered {
         let millis = rendered.millis;
         let reason = rendered.reason.clone();
-        row("EGL", &reason.unwrap_or_else(|| format!("{} devices in {millis} ms", rendered.devices.len())));
+        let count = match rendered.devices.len() {
+            1 => "1 device".to_owned(),
+            count => format!("{count} devices"),
+        };
+        row("EGL", &reason.unwrap_or_else(|| format!("{count} in {millis} ms")));
         for device in &rendered.devices {
             let index = device.index.map_or_else(|| "-".to_owned(), |index| format!("egl{index}"));
             let node = device.card.as_ref().or(device.render.as_ref()).map_or("no node", String::as_str);
@@ -44,15 +48,7 @@ fn text(gpus: &Gpus) -> String {
 
 /// The lines of one GPU.
 fn gpu(gpu: &Gpu) -> String {
-    let vendor = match gpu.vendor {
-        Vendor::Nvidia => "NVIDIA GPU",
-        Vendor::Amd => "AMD GPU",
-        Vendor::Intel => "Intel GPU",
-        Vendor::Virtual => "virtual card",
-        Vendor::Display => "display card",
-        Vendor::Other => "device of an unknown maker",
-    };
-    let name = gpu.name.as_deref().unwrap_or(vendor);
+    let name = gpu.title();
     let at = gpu.pci.as_ref().map(|pci| format!(" at {pci}")).unwrap_or_default();
     let usable = if gpu.usable { "usable" } else { "not usable" };
     let driver = gpu.driver.as_ref().map(|driver| {

@@ -94,6 +94,20 @@ pub struct Gpu {
     pub reason: String,
 }
 
+impl Gpu {
+    /// The name for people; without a name, what kind of card it is.
+    pub fn title(&self) -> &str {
+        self.name.as_deref().unwrap_or(match self.vendor {
+            Vendor::Nvidia => "NVIDIA GPU",
+            Vendor::Amd => "AMD GPU",
+            Vendor::Intel => "Intel GPU",
+            Vendor::Virtual => "virtual card",
+            Vendor::Display => "display card",
+            Vendor::Other => "device of an unknown maker",
+        })
+    }
+}
+
 /// What NVIDIA's driver says as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Nvidia {

@@ -35,7 +35,7 @@ pub enum What {
     Down,
     /// Another display was chosen while the daemon runs.
     Display {
-        /// The display, as `status` shows it.
+        /// The display in one line, without the displays that failed.
         display: String,
         /// Why.
         reason: String,

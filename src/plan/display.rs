@@ -151,7 +151,7 @@ pub fn decide(asked: &Asked, facts: &Facts) -> Decision {
                 }
                 Verdict::Possible(_) if !taken => "possible, but another is preferred".to_owned(),
                 Verdict::Doubtful(doubt) if taken => {
-                    format!("asked for by DESKTOPD_DISPLAY and therefore tried, although {doubt}")
+                    format!("asked for by DESKTOPD_DISPLAY and therefore tried in spite of this: {doubt}")
                 }
                 Verdict::Possible(reason) | Verdict::Doubtful(reason) | Verdict::Impossible(reason) => reason,
             };

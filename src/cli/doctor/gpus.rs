@@ -38,23 +38,12 @@ pub(super) fn checks(gpus: &Gpus, decision: &Decision, shown: &str, wanted: Opti
 
 fn gpu(gpu: &Gpu) -> Check {
     let name = gpu.pci.as_ref().map_or_else(|| "GPU".to_owned(), |pci| format!("GPU {pci}"));
-    let what = format!("{}: {}", self::name(gpu), gpu.reason);
+    let what = format!("{}: {}", gpu.title(), gpu.reason);
     match (gpu.usable, gpu.vendor) {
         // No remedy makes a card without 3D draw.
         (true, _) | (false, Vendor::Display | Vendor::Virtual) => Check::ok(&name, what),
         (false, _) => Check::of_reason(&name, Outcome::Warning, &what, PROBE),
     }
-}
-
-fn name(gpu: &Gpu) -> &str {
-    gpu.name.as_deref().unwrap_or(match gpu.vendor {
-        Vendor::Nvidia => "NVIDIA GPU",
-        Vendor::Amd => "AMD GPU",
-        Vendor::Intel => "Intel GPU",
-        Vendor::Virtual => "virtual card",
-        Vendor::Display => "display card",
-        Vendor::Other => "device of an unknown maker",
-    })
 }
 
 /// What became of the pixel that was drawn on each device of EGL.
@@ -114,7 +103,7 @@ fn display(gpus: &Gpus, decision: &Decision, shown: &str, wanted: Option<Kind>) 
     }
     match gpus.gpus.iter().find(|gpu| gpu.usable) {
         Some(gpu) if chosen.kind == Kind::Llvmpipe && wanted.is_none() => {
-            let what = format!("{now}: the CPU draws, although {} could: {}", name(gpu), reasons());
+            let what = format!("{now}: the CPU draws, although {} could: {}", gpu.title(), reasons());
             Check::bad(NAME, Outcome::Warning, what, "desktopd plan shows what each display lacks")
         }
         _ => Check::ok(NAME, format!("{now}: {}", chosen.reason)),

@@ -58,7 +58,7 @@ fn without_gpu(gpus: &[Choice<'_>], facts: &Facts, obstacle: Option<String>) -> 
     let doubt = facts.gpus.nvidia.reason.clone().unwrap_or_else(|| "there is no NVIDIA GPU".to_owned());
     let other = gpus.iter().map(|choice| choice.gpu).find(|gpu| gpu.nodes.card.is_some());
     let verdict = match (obstacle, other) {
-        (Some(obstacle), _) => Verdict::Impossible(format!("{doubt}, and {obstacle}")),
+        (Some(obstacle), _) => Verdict::Impossible(format!("{doubt}; {obstacle}")),
         (None, Some(gpu)) => Verdict::Impossible(format!(
             "there is no NVIDIA GPU, and on {} Xorg could take the host's console: only NVIDIA's driver is used",
             names::of(gpu)

@@ -6,9 +6,7 @@ use crate::facts::gpu::{Gpu, Vendor};
 pub(super) fn of(gpu: &Gpu) -> String {
     let driver = gpu.driver.as_ref().map_or("unknown", |driver| &driver.name);
     let name = gpu.name.clone().unwrap_or_else(|| match gpu.vendor {
-        Vendor::Nvidia => "NVIDIA GPU".to_owned(),
-        Vendor::Amd => "AMD GPU".to_owned(),
-        Vendor::Intel => "Intel GPU".to_owned(),
+        Vendor::Nvidia | Vendor::Amd | Vendor::Intel => gpu.title().to_owned(),
         Vendor::Display => "card without 3D".to_owned(),
         Vendor::Virtual | Vendor::Other => format!("{driver} GPU"),
     });

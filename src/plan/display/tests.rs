@@ -131,7 +131,7 @@ fn without_a_gpu_the_cpu_draws_and_a_wish_for_xorg_is_tried() {
                 "Xorg was asked for",
                 |_, asked| asked.kind = Some(Kind::Xorg),
                 &[
-                    "* xorg none: asked for by DESKTOPD_DISPLAY and therefore tried, although there is no NVIDIA GPU",
+                    "* xorg none: asked for by DESKTOPD_DISPLAY and therefore tried in spite of this: there is no NVIDIA GPU",
                     "- virtualgl none: there is no GPU",
                     PREFERRED,
                 ],
@@ -165,7 +165,7 @@ fn without_a_gpu_the_cpu_draws_and_a_wish_for_xorg_is_tried() {
                     facts.programs = Programs::given("/usr/bin", [("Xvfb", "/usr/bin/Xvfb")]);
                 },
                 &[
-                    "- xorg none: there is no NVIDIA GPU, and \"Xorg\" is not installed …",
+                    "- xorg none: there is no NVIDIA GPU; \"Xorg\" is not installed …",
                     "- virtualgl none: there is no GPU",
                     CPU,
                 ],
@@ -174,7 +174,7 @@ fn without_a_gpu_the_cpu_draws_and_a_wish_for_xorg_is_tried() {
                 "Xvfb is not installed",
                 |facts, _| facts.programs = Programs::given("/usr/bin", []),
                 &[
-                    "- xorg none: there is no NVIDIA GPU, and …",
+                    "- xorg none: there is no NVIDIA GPU; …",
                     "- virtualgl none: there is no GPU",
                     "- llvmpipe none: \"Xvfb\" is not installed …",
                 ],

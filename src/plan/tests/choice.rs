@@ -16,7 +16,7 @@ fn a_condition_on_the_display_holds_for_its_server() {
         (&["app", "Xvfb"][..], "", "the display is Xvfb with llvmpipe"),
         (
             &["app"],
-            "no display is possible: Xorg with the GPU's driver: there is no NVIDIA GPU, and ",
+            "no display is possible: Xorg with the GPU's driver: there is no NVIDIA GPU; ",
             "no display is possible: ",
         ),
     ] {

@@ -18,6 +18,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use tempfile::TempDir;
 
 /// The names of all machines, sorted.
@@ -41,6 +42,24 @@ pub fn unpack(name: &str) -> TempDir {
     let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     write(root.path(), &text).unwrap_or_else(|error| panic!("{name}: {error}"));
     root
+}
+
+/// Compares what is found on each machine with `NAME.KIND.json`; with `DESKTOPD_WRITE_DOCS`, writes these files.
+pub fn compare<T: Serialize>(kind: &str, find: impl Fn(&Path) -> T) {
+    let mut wrong = Vec::new();
+    for name in names() {
+        let root = unpack(&name);
+        let found = serde_json::to_string_pretty(&find(root.path())).unwrap() + "\n";
+        // The folder has another name in each run.
+        let found = found.replace(root.path().to_str().unwrap(), "ROOT");
+        let file = folder().join(format!("{name}.{kind}.json"));
+        if std::env::var_os("DESKTOPD_WRITE_DOCS").is_some() {
+            fs::write(&file, found).unwrap();
+        } else if fs::read_to_string(&file).unwrap_or_default() != found {
+            wrong.push(format!("{name}: {found}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Writes the files of a machine's text below `root`.

@@ -127,7 +127,7 @@ fn without_an_answer_of_egl_files_decide() {
             "a card that cannot be opened is tried by its path, which fails with an error",
             vec![unusable(gpu(Vendor::Amd, "0000:03:00.0"), "no permission for group 44")],
             &[
-                "* virtualgl /dev/dri/card9: asked for by DESKTOPD_DISPLAY and therefore tried, although no permission \
+                "* virtualgl /dev/dri/card9: asked for by DESKTOPD_DISPLAY and therefore tried in spite of this: no permission \
                  for group 44",
                 "- xorg …",
                 PREFERRED,

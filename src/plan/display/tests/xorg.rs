@@ -43,7 +43,7 @@ const HOSTS: &[Case] = &[
             asked.kind = Some(Kind::Xorg);
         },
         &[
-            "* xorg 0000:01:00.0: asked for by DESKTOPD_DISPLAY and therefore tried, although Xorg's module …",
+            "* xorg 0000:01:00.0: asked for by DESKTOPD_DISPLAY and therefore tried in spite of this: Xorg's module …",
             "- virtualgl …",
             PREFERRED,
         ],
