@@ -88,6 +88,12 @@ impl ConnectionLimits {
         there
     }
 
+    /// What all untrusted connections cost now. Bytes.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.state().bytes
+    }
+
     pub(super) fn tick(&self) -> u64 {
         self.0.clock.fetch_add(1, Relaxed) + 1
     }

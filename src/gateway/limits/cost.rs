@@ -19,3 +19,5 @@ pub(crate) const UPGRADE: isize = 16 << 10;
 pub(super) const REQUEST: usize = 16 << 10;
 /// The same, with a connection to a service.
 pub(super) const PASSED_ON: usize = 32 << 10;
+/// One of many responses on a connection that the client has not taken yet.
+pub(crate) const RESPONSE: isize = 4 << 10;

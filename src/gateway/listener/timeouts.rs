@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::gateway::limits::{ConnectionSlot, Permit};
+use crate::gateway::limits::{ConnectionSlot, Permit, cost};
 
 /// A request's head has to arrive within this time.
 const HEAD: Duration = Duration::from_secs(30);
@@ -27,6 +27,10 @@ const IDLE_STRANGER: Duration = Duration::from_secs(20);
 
 /// A connection that is idle for this long releases what it needs only during a request.
 pub(crate) const REST: Duration = Duration::from_secs(2);
+
+/// So many responses at once on one connection are part of its own cost: more than a browser asks for before its user has
+/// logged in.
+const STEP: u32 = 16;
 
 /// What happens to a client that does not read its responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,13 +94,30 @@ struct State {
     idle: Instant,
     /// Since when no response makes progress because of the client.
     stalled: Option<Instant>,
+    /// For how many responses the connection was charged, in steps of [`STEP`].
+    charged: u32,
+}
+
+impl State {
+    /// By how many bytes the cost of the connection has changed since the last call: a client that asks for much at once,
+    /// and reads nothing, keeps all these responses here. Steps, and one of them down later than up, so that few requests
+    /// change anything.
+    fn change_of_cost(&mut self) -> isize {
+        let steps = self.answering / STEP;
+        let charged =
+            if steps > self.charged { steps } else { self.charged.min((self.answering + STEP / 2) / STEP) };
+        let change = i64::from(charged) - i64::from(self.charged);
+        self.charged = charged;
+        isize::try_from(change * i64::from(STEP)).unwrap_or(0) * cost::RESPONSE
+    }
 }
 
 impl ConnectionTimeouts {
     /// The timeouts of a connection whose next head is awaited from now on.
     pub(crate) fn new(stalls: Stalls, slot: Arc<ConnectionSlot>) -> Self {
         let now = Instant::now();
-        let state = State { answering: 0, phase: Phase::Head, head: Some(now), idle: now, stalled: None };
+        let state =
+            State { answering: 0, phase: Phase::Head, head: Some(now), idle: now, stalled: None, charged: 0 };
         let (unsent, untaken, moved) = Default::default();
         Self(Arc::new(Inner { stalls, slot, state: Mutex::new(state), unsent, untaken, moved }))
     }
@@ -124,7 +145,12 @@ impl ConnectionTimeouts {
 
     /// Records that a request has come. The returned value is held until the response was sent.
     pub(crate) fn answer(&self) -> Answering {
-        self.state().answering += 1;
+        let change = {
+            let mut state = self.state();
+            state.answering += 1;
+            state.change_of_cost()
+        };
+        self.0.slot.charge(change);
         // The gateway takes the permits for its own connections after it knows whether the client is authenticated.
         let busy = if self.0.stalls == Stalls::Stay { self.0.slot.permit(true) } else { None };
         Answering { timeouts: self.clone(), _busy: busy, untaken: false }
@@ -191,9 +217,13 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.turn(false);
-        let mut state = self.timeouts.state();
-        state.answering -= 1;
-        state.idle = Instant::now();
+        let change = {
+            let mut state = self.timeouts.state();
+            state.answering -= 1;
+            state.idle = Instant::now();
+            state.change_of_cost()
+        };
+        self.timeouts.0.slot.charge(change);
     }
 }
 
@@ -283,6 +313,23 @@ mod tests {
                 "from the head's first byte"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn many_responses_at_once_are_charged_and_a_few_are_not() {
+        let limits = ConnectionLimits::of_ports();
+        let slot = limits.enter(Peer::User(None));
+        let timeouts = ConnectionTimeouts::new(Stalls::End, slot);
+        let idle = limits.bytes();
+        let mut open: Vec<_> = (1..STEP).map(|_| timeouts.answer()).collect();
+        assert_eq!(limits.bytes(), idle);
+        let step = STEP as usize * cost::RESPONSE.unsigned_abs();
+        open.extend((0..=STEP).map(|_| timeouts.answer()));
+        assert_eq!(limits.bytes(), idle + 2 * step);
+        open.truncate(STEP as usize * 2 - 1);
+        assert_eq!(limits.bytes(), idle + 2 * step, "one response less is no smaller cost");
+        drop(open);
+        assert_eq!(limits.bytes(), idle);
     }
 
     #[tokio::test(start_paused = true)]
