@@ -30,8 +30,9 @@ struct Status {
     capabilities: Option<u64>,
 }
 
-/// Reads all. The process is that of desktopd.
-pub(super) fn read(root: Root<'_>) -> (Container, Process) {
+/// Reads all. The process is that of desktopd; the text is `LD_LIBRARY_PATH`, in which clouds such as GKE name the
+/// folder of the host's driver.
+pub(super) fn read(root: Root<'_>) -> (Container, Process, Option<String>) {
     let status = status(root);
     let has = |bit: u32| status.capabilities.map(|set| set >> bit & 1 == 1);
     let variable = variables(root);
@@ -45,7 +46,7 @@ pub(super) fn read(root: Root<'_>) -> (Container, Process) {
         visible: variable("NVIDIA_VISIBLE_DEVICES"),
         capabilities: variable("NVIDIA_DRIVER_CAPABILITIES"),
     };
-    (container, status.process)
+    (container, status.process, variable("LD_LIBRARY_PATH"))
 }
 
 /// The rights of desktopd, which is the container's main process. A user's command asks about that process, not about
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn this_machine_is_read() {
-        let (container, _) = read(Root::new(Path::new("/")));
+        let (container, ..) = read(Root::new(Path::new("/")));
         assert!(container.sys_admin.is_some() && container.privileged.is_some());
     }
 }
