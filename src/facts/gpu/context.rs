@@ -18,6 +18,8 @@ pub(super) struct Context<'a> {
     /// NVIDIA's libraries that have a version: their paths and versions, that of management first.
     pub(super) library: Vec<(&'a str, String)>,
     pub(super) container: &'a Container,
+    /// Whether the container is part of a pod of Kubernetes.
+    pub(super) in_pod: bool,
     /// NVML's answer, if NVML was asked.
     pub(super) nvml: Option<&'a Result<Nvml, String>>,
     /// Whether EGL listed its devices, and each of them that draws was joined to a GPU.
@@ -25,10 +27,11 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// The instances of divided GPUs (MIG) that the container was given by name.
-    pub(super) fn instances(&self) -> impl Iterator<Item = &'a str> {
-        let words = self.container.visible.as_deref().unwrap_or_default().split(',');
-        words.map(str::trim).filter(|word| word.starts_with("MIG-"))
+    /// The instances of divided GPUs (MIG) that the container was given by name; none if it was given a whole GPU as well.
+    pub(super) fn instances(&self) -> Vec<&'a str> {
+        let words = self.container.visible.as_deref().unwrap_or_default().split(',').map(str::trim);
+        let words: Vec<&str> = words.collect();
+        if words.iter().all(|word| word.starts_with("MIG-")) { words } else { Vec::new() }
     }
 }
 

@@ -87,7 +87,8 @@ fn loaded(one: &Found, context: &Context<'_>) -> Result<(), String> {
     // A node outlives its driver, and NVIDIA's tools make nodes without one.
     let node = one.nodes.nvidia.as_deref();
     let by_node = node.is_some() && (module.is_some() || !one.unbound);
-    if one.driver.is_some() || by_node || one.nvml.is_some() {
+    let by_list = context.shown.gpus.iter().any(|gpu| Some(&gpu.pci) == one.pci.as_ref());
+    if one.driver.is_some() || by_node || by_list || one.nvml.is_some() {
         return Ok(());
     }
     match module {
@@ -123,28 +124,39 @@ fn given(one: &Found, context: &Context<'_>) -> Result<String, String> {
     }
     let node = one.minor.map_or_else(|| "node of it".to_owned(), |minor| format!("/dev/nvidia{minor}"));
     let visible = container.visible.as_deref();
+    let pod = if context.in_pod {
+        " (in Kubernetes: with nvidia.com/gpu in the limits of the container)"
+    } else {
+        ""
+    };
     if shown.minors().next().is_some() {
         let asked = visible.map(|value| format!(" (NVIDIA_VISIBLE_DEVICES={value})")).unwrap_or_default();
         return Err(format!(
             "it was not given to this container, which has another NVIDIA GPU{asked} and no {node}: start the container \
-             with {GIVE}, or name this GPU with --gpus device={}",
+             with {GIVE}{pod}, or name this GPU with --gpus device={}",
             one.uuid.as_deref().unwrap_or("INDEX")
+        ));
+    }
+    if let Some(name) = shown.folders.first() {
+        return Err(format!(
+            "/dev/{name} is a folder and no node, as the engine makes for -v /dev/{name}:/dev/{name} where the host has no \
+             such node: start the container with {GIVE}{pod}, and without that -v"
         ));
     }
     let version = shown.module.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     Err(match visible {
         Some("void" | "none" | "") => format!(
-            "NVIDIA_VISIBLE_DEVICES={} gives this container no GPU: start the container with {GIVE}",
+            "NVIDIA_VISIBLE_DEVICES={} gives this container no GPU: start the container with {GIVE}{pod}",
             visible.unwrap_or_default()
         ),
         Some(value) => format!(
             "the host drives it with NVIDIA's driver{version}, but this container has no {node}, although \
              NVIDIA_VISIBLE_DEVICES={value} asks for GPUs: nothing acts on that variable without NVIDIA's container \
-             toolkit; install the toolkit on the host and start the container with {GIVE}"
+             toolkit; install the toolkit on the host and start the container with {GIVE}{pod}"
         ),
         None => format!(
             "the host drives it with NVIDIA's driver{version}, but this container has no {node}: start the container \
-             with {GIVE}, which needs NVIDIA's container toolkit on the host"
+             with {GIVE}{pod}, which needs NVIDIA's container toolkit on the host"
         ),
     })
 }

@@ -6,6 +6,8 @@
 //! the kernel's files say nothing at all, as in a copy of a machine with few files, the order has to do: that of the
 //! addresses is usually that of the numbers.
 
+use std::collections::BTreeSet;
+
 use super::amd::{Compute, Topology};
 use super::context::{Context, OF_WINDOWS};
 use super::drm::{self, Drm};
@@ -73,10 +75,13 @@ impl Found {
         self.vendor() == Vendor::Nvidia && self.driver.as_deref().is_none_or(|driver| driver == "nvidia")
     }
 
-    /// Whether the driver, or the variable by which the GPU was asked for, shows instances of the GPU (MIG).
+    /// Whether the driver's list, the nodes or the variable by which the GPU was asked for show instances of the GPU (MIG).
     pub(super) fn is_divided(&self, context: &Context<'_>) -> bool {
-        let by_driver = self.minor.is_some_and(|minor| context.shown.divided.contains(&minor));
-        by_driver || self.nodes.nvidia.is_some() && context.instances().next().is_some()
+        let shown = context.shown;
+        let by_driver = self.minor.is_some_and(|minor| shown.divided.contains(&minor));
+        // A container that has instances of one GPU has nothing else of NVIDIA's.
+        let is_only = self.nodes.nvidia.is_some() && shown.minors().count() == 1;
+        by_driver || is_only && (shown.instance_nodes || !context.instances().is_empty())
     }
 
     /// The entry of the answer, without judgement.
@@ -243,8 +248,11 @@ fn add_nvidia_nodes(all: &mut Vec<Found>, shown: &Shown) {
     for minor in left {
         all.push(Found { minor: Some(minor), nvidia: true, only_node: true, ..Found::default() });
     }
+    // In a damaged list two GPUs have one number. A node is one GPU's.
+    let mut given = BTreeSet::new();
     for one in all {
-        let node = one.minor.map(|minor| format!("nvidia{minor}")).filter(|node| shown.has(node));
+        let minor = one.minor.filter(|minor| given.insert(*minor));
+        let node = minor.map(|minor| format!("nvidia{minor}")).filter(|node| shown.has(node));
         one.nodes.nvidia = node.map(|node| format!("/dev/{node}"));
     }
 }
@@ -281,8 +289,17 @@ fn add_dri_nodes(all: &mut Vec<Found>, drm: &Drm) {
     for one in all.iter_mut() {
         let device = one.drm.as_ref();
         one.nodes.card = drm.node(device.and_then(|device| device.card.as_ref()));
-        let render = device.and_then(|device| device.render.as_ref());
-        one.nodes.render = drm.node(render.or_else(|| one.compute.as_ref()?.render.as_ref()));
+        one.nodes.render = drm.node(device.and_then(|device| device.render.as_ref()));
+    }
+    // AMD's topology says it where sysfs does not.
+    for at in 0..all.len() {
+        let Some(render) = all[at].compute.as_ref().and_then(|compute| drm.node(compute.render.as_ref()))
+        else {
+            continue;
+        };
+        if !all.iter().any(|one| one.nodes.render.as_ref() == Some(&render)) {
+            all[at].nodes.render.get_or_insert(render);
+        }
     }
     let known = |path: &String| {
         all.iter().any(|one| one.nodes.card.as_ref() == Some(path) || one.nodes.render.as_ref() == Some(path))

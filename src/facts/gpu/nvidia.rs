@@ -9,6 +9,9 @@ const MOST: usize = 512;
 /// The driver's list of GPUs.
 const GPUS: &str = "/proc/driver/nvidia/gpus";
 
+/// The driver's list of what can be given to a container in parts.
+const CAPABILITIES: &str = "/proc/driver/nvidia/capabilities";
+
 /// A GPU in `/proc/driver/nvidia/gpus`. In a container, NVIDIA's toolkit shows only those that the container has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listed {
@@ -27,8 +30,13 @@ pub(super) struct Shown {
     pub(super) gpus: Vec<Listed>,
     /// The names of nodes in `/dev`.
     pub(super) nodes: Vec<String>,
+    /// Names of nodes at which there is a folder: an engine makes a folder for `-v PATH:PATH` where the host has nothing.
+    pub(super) folders: Vec<String>,
     /// A folder that has more entries than were looked at.
     pub(super) crowded: Option<&'static str>,
+    /// Whether there are nodes of instances (MIG), below `/dev/nvidia-caps`, where the driver's list cannot be seen. They
+    /// do not say of which GPU.
+    pub(super) instance_nodes: bool,
     /// The minors of GPUs that are divided into instances (MIG).
     pub(super) divided: Vec<u32>,
 }
@@ -37,13 +45,17 @@ impl Shown {
     pub(super) fn read(root: Root<'_>) -> Self {
         let banner = version(&root.text("/proc/driver/nvidia/version"));
         let (nodes, more_nodes) = root.names("/dev", MOST, is_node_name);
+        let (nodes, folders) = nodes.into_iter().partition(|name| root.is_node(&format!("/dev/{name}")));
         let (gpus, more_gpus) = root.names(GPUS, MOST, |name| pci::normal(name).is_some());
-        let divided = root.names("/proc/driver/nvidia/capabilities", MOST, |name| name.starts_with("gpu")).0;
+        let divided = root.names(CAPABILITIES, MOST, |name| name.starts_with("gpu")).0;
         Self {
             module: banner.or_else(|| version(&root.text("/sys/module/nvidia/version"))),
             gpus: gpus.iter().filter_map(|name| listed(root, name)).collect(),
-            nodes: nodes.into_iter().filter(|name| root.is_node(&format!("/dev/{name}"))).collect(),
+            nodes,
+            folders,
             crowded: more_nodes.then_some("/dev").or(more_gpus.then_some(GPUS)),
+            instance_nodes: !root.is_folder(CAPABILITIES)
+                && !root.names("/dev/nvidia-caps", 1, is_instance).0.is_empty(),
             divided: divided.iter().filter_map(|name| divided_minor(root, name)).collect(),
         }
     }
@@ -62,6 +74,11 @@ impl Shown {
 fn is_node_name(name: &str) -> bool {
     let rest = name.strip_prefix("nvidia");
     rest.is_some_and(|rest| rest == "ctl" || rest.starts_with('-') || number(name, "nvidia").is_some())
+}
+
+/// Whether a name below `/dev/nvidia-caps` is that of an instance. The first two are for settings and for watching.
+fn is_instance(name: &str) -> bool {
+    number(name, "nvidia-cap").is_some_and(|number| number > 2)
 }
 
 /// The first dotted number of the first line: the banners of the open module and of the other one have it in different
@@ -93,7 +110,7 @@ fn listed(root: Root<'_>, folder: &str) -> Option<Listed> {
 /// The minor of `gpuN` in the capabilities, if the GPU has instances.
 fn divided_minor(root: Root<'_>, name: &str) -> Option<u32> {
     let minor = number(name, "gpu")?;
-    let folder = format!("/proc/driver/nvidia/capabilities/{name}/mig");
+    let folder = format!("{CAPABILITIES}/{name}/mig");
     let instances = root.names(&folder, 1, |name| name.starts_with("gi")).0;
     (!instances.is_empty()).then_some(minor)
 }

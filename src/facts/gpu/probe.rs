@@ -22,7 +22,7 @@ impl Gpus {
         let drm = Drm::read(root, &pci);
         let shown = Shown::read(root);
         let topology = Topology::read(root);
-        let (container, process, library_path) = container::read(root);
+        let container::Read { container, process, library_path, in_pod } = container::read(root);
         let Installed { libraries, has_all, unlinked } = libraries::find(root, library_path.as_deref());
         let nvml = answers.nvml.as_ref();
         let devices = nvml.and_then(|nvml| nvml.as_ref().ok()).map_or(&[][..], |nvml| &nvml.devices);
@@ -56,6 +56,7 @@ impl Gpus {
             unlinked,
             library,
             container: &container,
+            in_pod,
             nvml,
             all_drawn: hardware == Some(joined),
         };
@@ -80,9 +81,8 @@ fn judged(one: &Found, root: Root<'_>, context: &Context<'_>) -> Gpu {
     };
     let mut gpu = one.gpu(context.shown, version);
     // Without NVML the variable alone says which instance of a divided GPU was given.
-    let mut instances = context.instances();
-    if let (Some(instance), None, true) = (instances.next(), instances.next(), one.is_divided(context)) {
-        gpu.uuid = Some(instance.to_owned());
+    if let ([instance], true) = (&context.instances()[..], one.is_divided(context)) {
+        gpu.uuid = Some((*instance).to_owned());
     }
     let judgement = reason::judge(one, context);
     gpu.usable = judgement.is_ok();
