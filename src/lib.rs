@@ -114,7 +114,7 @@
 //! - a boot step: its work in a file of `steps`, called by `perform` in `steps/mod.rs`, its keys in
 //!   `config/service/step.rs`, its unit in a file of `config/services`.
 //! - a check of `desktopd doctor`: files of `cli/doctor`; what the machine gives comes from `facts/resources.rs`. What
-//!   is in the bundle: `cli/doctor/gather.rs`.
+//!   is in the bundle: `cli/doctor/gather.rs`; secrets in the bundle that no variable has: `cli/doctor/scrub.rs`.
 //! - a question to the library of a GPU's driver: `ask.rs` and `answer.rs` in `facts/gpu` are its two sides, the
 //!   daemon's and the child's; `sys/subprocess.rs` has the time limit.
 //! - what is known about GPUs: files of `facts/gpu` read each source, `identity.rs` joins what belongs to one GPU,

@@ -12,6 +12,7 @@ mod found;
 mod gather;
 mod gpus;
 mod resources;
+mod scrub;
 
 use std::path::Path;
 

@@ -25,8 +25,9 @@ mod probe;
 mod reason;
 mod render;
 mod root;
+mod tegra;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The maker of a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -56,10 +57,23 @@ pub struct Driver {
     pub version: Option<String>,
 }
 
+/// The keys of a driver, each null where the driver is not known.
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+fn driver_keys<S: Serializer>(driver: &Option<Driver>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Keys<'a> {
+        name: Option<&'a str>,
+        version: Option<&'a str>,
+    }
+    let (name, version) =
+        driver.as_ref().map(|driver| (driver.name.as_str(), driver.version.as_deref())).unzip();
+    Keys { name, version: version.flatten() }.serialize(serializer)
+}
+
 /// The device nodes of a GPU that exist in this container, as paths: `/dev/nvidia0`, `/dev/dri/card1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Nodes {
-    /// NVIDIA's own node.
+    /// NVIDIA's own node; of the GPU of a board (Jetson) `/dev/nvhost-gpu`, where `/dev/nvidia0` is missing.
     pub nvidia: Option<String>,
     /// The DRM node for showing pictures.
     pub card: Option<String>,
@@ -78,7 +92,8 @@ pub struct Gpu {
     pub pci: Option<String>,
     /// NVIDIA's UUID, `GPU-…`, or that of a MIG instance, `MIG-…`.
     pub uuid: Option<String>,
-    /// The kernel's driver.
+    /// The kernel's driver. Its JSON has both keys also where no driver is known.
+    #[serde(serialize_with = "driver_keys")]
     pub driver: Option<Driver>,
     /// The nodes.
     pub nodes: Nodes,
@@ -204,6 +219,15 @@ pub struct Answers {
     pub nvml: Option<Result<Nvml, String>>,
     /// EGL's answer, or why there is none.
     pub rendered: Option<Rendered>,
+}
+
+impl Answers {
+    /// For another machine, whose drivers cannot be asked. `render`: it was asked whether its GPUs draw.
+    pub fn of_another_machine(render: bool) -> Self {
+        let reason = "nothing is drawn for another machine: leave out --root, or run the command there";
+        let rendered = Rendered { reason: Some(reason.to_owned()), ..Rendered::default() };
+        Self { nvml: None, rendered: render.then_some(rendered) }
+    }
 }
 
 /// The answer of NVML.

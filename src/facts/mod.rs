@@ -71,7 +71,8 @@ pub struct Facts {
 
 impl Facts {
     /// Probes the machine. `root` is `/`, except for plans of other machines: there it is the root of what is read about
-    /// hardware and libraries, and about programs if it has any.
+    /// hardware and libraries, and about programs if it has any. A copy of a machine that has no programs is planned with
+    /// those of this machine, and with those that a display needs: the image has them.
     pub fn probe(config: &Config, root: &Path, answers: &gpu::Answers) -> Self {
         let other = root != Path::new("/");
         // Another machine is planned as a container, where the daemon is root.
@@ -112,10 +113,12 @@ impl Facts {
             account,
             ssh_port_taken: port_taken(vars.ssh_port_local.0),
             task_limit: task_limit(Path::new("/")),
-            programs: if other && ["bin", "usr/bin"].iter().any(|bin| root.join(bin).is_dir()) {
+            programs: if !other {
+                Programs::probe(path, words)
+            } else if Programs::has_own(root, path) {
                 Programs::probe_below(root, path, words)
             } else {
-                Programs::probe(path, words)
+                Programs::probe(path, words).assuming(display::PROGRAMS)
             },
             display,
             gpus,

@@ -41,6 +41,22 @@ impl Programs {
         Self { path: path.to_owned(), found, useless: BTreeSet::new() }
     }
 
+    /// Whether the machine below `root` was copied with its programs: it has a shell, or programs for a display.
+    pub fn has_own(root: &Path, path: &str) -> bool {
+        let marks = ["sh"].into_iter().chain(super::display::PROGRAMS);
+        !Self::probe_below(root, path, marks).found.is_empty()
+    }
+
+    /// With programs that are assumed to be installed where they were not found.
+    #[must_use]
+    pub fn assuming<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        for name in names {
+            self.useless.remove(name);
+            self.found.entry(name.to_owned()).or_insert_with(|| Path::new("/usr/bin").join(name));
+        }
+        self
+    }
+
     /// Programs that are given to exist, for tests and for planning other machines.
     pub fn given<'a>(path: &str, programs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let found = programs.into_iter().map(|(name, file)| (name.to_owned(), file.into())).collect();

@@ -28,7 +28,10 @@ fn every_machine_has_the_expected_answer() {
 #[test]
 fn the_answer_has_all_keys_of_the_contract() {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
-    for name in ["nvidia-complete", "amd-unknown-gid", "virtio", "hyperv"] {
+    // The last three have GPUs without a known driver.
+    for name in
+        ["nvidia-complete", "amd-unknown-gid", "virtio", "hyperv", "bhyve", "sandbox-amd", "nvidia-no-driver"]
+    {
         let found = serde_json::to_value(probe(name, &Answers::default())).unwrap();
         let all = keys(&found);
         for key in ["gpus", "nvidia", "kfd", "libraries", "container"] {
@@ -89,6 +92,45 @@ fn folders_with_very_many_entries_cost_little() {
     println!("{time:?}");
     assert!(time < Duration::from_secs(2), "{time:?}");
     assert!(found.reason.unwrap().contains("not all were looked at"));
+}
+
+#[test]
+fn nothing_is_drawn_for_another_machine_and_the_answer_says_so() {
+    let root = tree::unpack("amd-unknown-gid");
+    let command = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_desktopd"));
+        let done = command.args(["probe", "--json", "--root"]).arg(root.path()).args(more).output().unwrap();
+        serde_json::from_slice::<Value>(&done.stdout).unwrap()
+    };
+    assert_eq!(command(&[])["rendered"], Value::Null);
+    let found = command(&["--render"]);
+    assert!(found["rendered"]["reason"].as_str().unwrap().contains("another machine"), "{found:#}");
+    assert_eq!(found["gpus"], command(&[])["gpus"]);
+}
+
+#[test]
+fn files_that_would_block_a_reader_are_not_opened() {
+    let root = tree::unpack("nvidia-complete");
+    let device = "sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0";
+    for file in [
+        &format!("{device}/vendor"),
+        &format!("{device}/class"),
+        "proc/driver/nvidia/version",
+        "proc/1/environ",
+        "proc/1/status",
+        "proc/mounts",
+        "etc/group",
+        "etc/ld.so.conf",
+        "dev/nvidia0",
+    ] {
+        let file = root.path().join(file);
+        // Some are not among the files of this machine.
+        let _ = fs::remove_file(&file);
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+    let found = Gpus::probe(root.path(), &Answers::default());
+    assert_eq!(found.gpus.len(), 1, "{found:?}");
+    assert_eq!(found.gpus[0].nodes.nvidia.as_deref(), Some("/dev/nvidia0"));
 }
 
 #[test]

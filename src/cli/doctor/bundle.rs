@@ -1,25 +1,20 @@
 //! The file of a bundle: a compressed archive whose texts have no secrets, written whole or not at all.
 
-use std::borrow::Cow;
 use std::path::Path;
-use std::sync::LazyLock;
 use std::{fs, io};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use regex::Regex;
 
 use crate::cli::Failure;
 use crate::logs::Mask;
 use crate::sys::read;
 use crate::sys::replace::replace;
 
+use super::scrub::scrub;
+
 /// The folder in the archive, so that unpacking it leaves one folder.
 const FOLDER: &str = "desktopd-bundle";
-
-/// User and password in a URL: they are no known secrets where a program prints an address of its own.
-static IN_URL: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"://[^/\s:@\x22']+:[^/\s@\x22']+@").ok());
 
 /// One file of the archive.
 pub(super) struct Entry {
@@ -34,7 +29,7 @@ pub(super) fn pack(entries: &[Entry], mask: &Mask, now: u64) -> io::Result<Vec<u
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
     for Entry { name, text } in entries {
         let text = mask.apply(text);
-        let text = masked_urls(&text);
+        let text = scrub(&text, name.starts_with("logs/"));
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o600);
@@ -51,16 +46,14 @@ pub(super) fn write(path: &Path, packed: &[u8]) -> Result<(), Failure> {
     // A rename would replace a device or a link such as /dev/stdout, too.
     let is_file = fs::symlink_metadata(path).map_or(Ok(()), |found| read::regular(&found));
     is_file.and_then(|()| replace(path, packed, 0o600)).map_err(|error| {
-        let remedy = "name a file in a folder that you can write, or - for standard output";
+        let remedy = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "name a file on a disk with space, or - for standard output"
+            }
+            _ => "name a file in a folder that you can write, or - for standard output",
+        };
         Failure::of(format!("writing {}: {error}; {remedy}", path.display()))
     })
-}
-
-fn masked_urls(text: &str) -> Cow<'_, str> {
-    match &*IN_URL {
-        Some(pattern) => pattern.replace_all(text, "://******@"),
-        None => Cow::Borrowed(text),
-    }
 }
 
 #[cfg(test)]

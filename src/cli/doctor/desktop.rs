@@ -60,7 +60,7 @@ pub(super) fn checks(
                     "user",
                     Outcome::Problem,
                     why,
-                    "desktopd env USER_NAME shows who is asked for",
+                    "make that user (useradd -m NAME), or set USER_NAME to the name of another user",
                 ));
             }
             // A daemon that is silent has its ports open.

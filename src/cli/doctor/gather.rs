@@ -21,6 +21,7 @@ use super::bundle::{Entry, pack};
 use super::check::Check;
 use super::desktop::Daemon;
 use super::found::{Found, PATIENCE};
+use super::scrub::passwords_of_addresses;
 
 /// The last bytes of each log.
 const OF_LOG: u64 = 200 << 10;
@@ -134,9 +135,9 @@ async fn asked(client: &Client, path: &str) -> String {
 /// The values of secrets that this command can know: those of its own environment, of the daemon's, and the generated
 /// ones. The daemon has masked its logs already.
 async fn secrets(config: &Config, client: &Client, daemon: &Daemon) -> Vec<String> {
-    let mut secrets = config.env.secrets();
+    let mut secrets = of_environment(&config.env);
     if let Some(snapshot) = daemon.snapshot() {
-        secrets.extend(of_process(snapshot.pid).secrets());
+        secrets.extend(of_environment(&of_process(snapshot.pid)));
         let given = tokio::time::timeout(PATIENCE, client.get::<Credentials>("/api/credentials")).await;
         if let Ok(Ok(given)) = given {
             secrets.extend(given.password.into_iter().chain([given.token]));
@@ -145,6 +146,12 @@ async fn secrets(config: &Config, client: &Client, daemon: &Daemon) -> Vec<Strin
     let kept = GENERATED.iter().map(|name| config.places.state.join(name));
     secrets.extend(kept.filter_map(|file| read::text(&file, LONGEST_SECRET).ok()));
     secrets
+}
+
+/// The secrets of an environment: those that have the name of a secret, and the passwords of addresses.
+fn of_environment(environment: &Environment) -> Vec<String> {
+    let values = environment.raw.values().flat_map(|value| passwords_of_addresses(&value.to_string_lossy()));
+    environment.secrets().into_iter().chain(values).collect()
 }
 
 /// The environment of the daemon's process, with the arguments of `init`.

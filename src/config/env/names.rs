@@ -53,12 +53,21 @@ pub(super) fn twin(name: &str) -> Option<String> {
 /// Whether a variable's value should be masked wherever variables are shown.
 pub fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    let parts =
-        ["PASSWORD", "PASSWD", "TOKEN", "SECRET", "CREDENTIAL", "PRIVATE_KEY", "API_KEY", "ACCESS_KEY"];
+    let parts = [
+        "PASSWORD",
+        "PASSWD",
+        "PASSPHRASE",
+        "TOKEN",
+        "SECRET",
+        "CREDENTIAL",
+        "PRIVATE_KEY",
+        "API_KEY",
+        "ACCESS_KEY",
+    ];
+    let ends = ["_KEY", "_PASS", "_PWD", "APIKEY", "PRIVATEKEY", "ACCESSKEY"];
     is_own_secret(&name)
         || parts.iter().any(|part| name.contains(part))
-        || name.ends_with("_KEY")
-        || (name.starts_with("RCLONE_") && name.ends_with("_PASS"))
+        || ends.iter().any(|end| name.ends_with(end))
 }
 
 /// Whether a variable is one of our own secrets, which reach only the units that name them.
@@ -122,12 +131,20 @@ mod tests {
 
     #[test]
     fn secrets_are_known_by_their_names() {
-        for name in
-            ["WEB_PASSWORD", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "RCLONE_CONFIG_X_PASS", "CONTAINER_API_KEY"]
-        {
+        for name in [
+            "WEB_PASSWORD",
+            "HF_TOKEN",
+            "AWS_SECRET_ACCESS_KEY",
+            "RCLONE_CONFIG_X_PASS",
+            "CONTAINER_API_KEY",
+            "SMTP_PASS",
+            "MYSQL_PWD",
+            "SSH_PASSPHRASE",
+            "OPENAI_APIKEY",
+        ] {
             assert!(looks_secret(name), "{name}");
         }
-        for name in ["PATH", "KEYBOARD", "LANG", "SSH_PUBKEY"] {
+        for name in ["PATH", "KEYBOARD", "LANG", "SSH_PUBKEY", "OLDPWD", "PWD", "BYPASS"] {
             assert!(!looks_secret(name), "{name}");
         }
         // The aliases of a secret variable are secret as well.

@@ -5,6 +5,9 @@ use super::root::Root;
 /// How many nodes are looked at.
 const MOST: usize = 512;
 
+/// AMD's vendor id on PCI. Hygon's accelerators have a topology of the same form.
+const AMD: u64 = 0x1002;
+
 /// A GPU of the topology.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Compute {
@@ -41,6 +44,9 @@ fn compute(text: &str) -> Option<Compute> {
         line.and_then(|value| value.trim().parse::<u64>().ok())
     };
     value("simd_count").filter(|count| *count > 0)?;
+    if value("vendor_id").is_some_and(|vendor| vendor != AMD) {
+        return None;
+    }
     let (location, domain) = (value("location_id").unwrap_or(0), value("domain").unwrap_or(0));
     let (bus, device, function) = (location >> 8 & 0xff, location >> 3 & 0x1f, location & 7);
     Some(Compute {
@@ -67,7 +73,13 @@ mod tests {
             ("0002:c4:00.3", Some("renderD129"), true)
         );
         assert!(!compute("simd_count 1216\ngfx_target_version 90402\n").unwrap().draws);
-        for text in ["", "simd_count 0\nlocation_id 768", "simd_count\nsimd_count x", "simd_counts 4"] {
+        for text in [
+            "",
+            "simd_count 0\nlocation_id 768",
+            "simd_count\nsimd_count x",
+            "simd_counts 4",
+            "simd_count 480\nvendor_id 7572\n",
+        ] {
             assert_eq!(compute(text), None, "{text}");
         }
     }

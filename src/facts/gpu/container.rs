@@ -30,8 +30,19 @@ struct Status {
     capabilities: Option<u64>,
 }
 
-/// Reads all. The process is that of desktopd.
-pub(super) fn read(root: Root<'_>) -> (Container, Process) {
+/// What was read.
+pub(super) struct Read {
+    pub(super) container: Container,
+    /// The process of desktopd.
+    pub(super) process: Process,
+    /// `LD_LIBRARY_PATH`, in which clouds such as GKE name the folder of the host's driver.
+    pub(super) library_path: Option<String>,
+    /// Whether the container is part of a pod of Kubernetes.
+    pub(super) in_pod: bool,
+}
+
+/// Reads all.
+pub(super) fn read(root: Root<'_>) -> Read {
     let status = status(root);
     let has = |bit: u32| status.capabilities.map(|set| set >> bit & 1 == 1);
     let variable = variables(root);
@@ -45,7 +56,12 @@ pub(super) fn read(root: Root<'_>) -> (Container, Process) {
         visible: variable("NVIDIA_VISIBLE_DEVICES"),
         capabilities: variable("NVIDIA_DRIVER_CAPABILITIES"),
     };
-    (container, status.process)
+    Read {
+        container,
+        process: status.process,
+        library_path: variable("LD_LIBRARY_PATH"),
+        in_pod: variable("KUBERNETES_SERVICE_HOST").is_some(),
+    }
 }
 
 /// The rights of desktopd, which is the container's main process. A user's command asks about that process, not about
@@ -201,7 +217,7 @@ mod tests {
 
     #[test]
     fn this_machine_is_read() {
-        let (container, _) = read(Root::new(Path::new("/")));
+        let container = read(Root::new(Path::new("/"))).container;
         assert!(container.sys_admin.is_some() && container.privileged.is_some());
     }
 }

@@ -3,8 +3,9 @@
 //! The checks are in the order in which their remedies have to be applied: first the host's driver, then what the
 //! container was given, then the libraries.
 
-use super::context::{Context, Judgement, WSL};
+use super::context::{Context, Judgement, of_windows};
 use super::identity::Found;
+use super::tegra;
 
 /// The option that gives NVIDIA's GPUs to a container.
 const GIVE: &str = "--gpus all";
@@ -15,6 +16,30 @@ pub(super) fn judge(one: &Found, context: &Context<'_>) -> Judgement {
     let how = libraries(context)?;
     let version = context.shown.module.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     Ok(format!("can draw with NVIDIA's driver{version} through {node} ({how})"))
+}
+
+/// Judges the GPU of a board.
+pub(super) fn judge_board(one: &Found, context: &Context<'_>) -> Judgement {
+    let Some(node) = &one.nodes.nvidia else {
+        return Err(format!(
+            "the board's GPU was not given to this container, which has no {}: start the container with --runtime nvidia \
+             or --gpus all, which needs NVIDIA's container toolkit on the board",
+            tegra::NODES[0]
+        ));
+    };
+    context.judge.permitted(node)?;
+    match (&context.libraries.egl_nvidia, &context.libraries.glx_nvidia) {
+        (Some(_), _) => Ok(format!("can draw with NVIDIA's driver for Tegra through {node} (EGL)")),
+        (None, Some(_)) => Ok(format!(
+            "can draw with NVIDIA's driver for Tegra through {node} (GLX; libEGL_nvidia.so.0 is missing, which VirtualGL \
+             needs)"
+        )),
+        (None, None) => Err(
+            "the container has the nodes of the board's GPU but not its libEGL_nvidia.so.0: start the container with \
+             --runtime nvidia and NVIDIA_DRIVER_CAPABILITIES=all, so that the toolkit brings the libraries of the board"
+                .to_owned(),
+        ),
+    }
 }
 
 /// The node of a GPU that can be used, for computing and encoding at least; or why not.
@@ -35,7 +60,7 @@ pub(super) fn works(one: &Found, context: &Context<'_>) -> Result<String, String
 pub(super) fn absence(context: &Context<'_>) -> String {
     let Context { shown, libraries, library, container, nvml, .. } = context;
     if container.wsl {
-        return WSL.to_owned();
+        return of_windows(context);
     }
     if let Some(module) = &shown.module {
         return format!(
@@ -47,7 +72,7 @@ pub(super) fn absence(context: &Context<'_>) -> String {
     let said = said.map(|said| format!(" (NVML was asked: {said})")).unwrap_or_default();
     let looked = "PCI has none, and neither /proc/driver/nvidia nor /dev/nvidia0 exists";
     if libraries.nvml.is_some() || libraries.egl_nvidia.is_some() || libraries.glx_nvidia.is_some() {
-        let version = library.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
+        let version = library.first().map(|(_, version)| format!(" {version}")).unwrap_or_default();
         return format!(
             "NVIDIA's libraries{version} are installed, but there is no NVIDIA GPU: {looked}{said}; on a host with one, \
              start the container with {GIVE}"
@@ -59,7 +84,11 @@ pub(super) fn absence(context: &Context<'_>) -> String {
 /// Whether the host's kernel has the driver.
 fn loaded(one: &Found, context: &Context<'_>) -> Result<(), String> {
     let module = context.shown.module.as_deref();
-    if one.driver.is_some() || one.nodes.nvidia.is_some() || one.nvml.is_some() {
+    // A node outlives its driver, and NVIDIA's tools make nodes without one.
+    let node = one.nodes.nvidia.as_deref();
+    let by_node = node.is_some() && (module.is_some() || !one.unbound);
+    let by_list = context.shown.gpus.iter().any(|gpu| Some(&gpu.pci) == one.pci.as_ref());
+    if one.driver.is_some() || by_node || by_list || one.nvml.is_some() {
         return Ok(());
     }
     match module {
@@ -69,9 +98,10 @@ fn loaded(one: &Found, context: &Context<'_>) -> Result<(), String> {
         )),
         Some(_) => Ok(()),
         None => {
-            let stale = context.shown.has("nvidiactl");
+            let stale = node.or_else(|| context.shown.has("nvidiactl").then_some("/dev/nvidiactl"));
             let stale =
-                if stale { " (/dev/nvidiactl proves nothing: NVIDIA's libraries make it)" } else { "" };
+                stale.map(|node| format!(" ({node} proves nothing: NVIDIA's libraries make such nodes)"));
+            let stale = stale.unwrap_or_default();
             Err(format!(
                 "the host has no driver loaded for it{stale}: install NVIDIA's driver on the host (Ubuntu: ubuntu-drivers \
                  install, Debian: nvidia-driver), then start the container with {GIVE}"
@@ -94,28 +124,39 @@ fn given(one: &Found, context: &Context<'_>) -> Result<String, String> {
     }
     let node = one.minor.map_or_else(|| "node of it".to_owned(), |minor| format!("/dev/nvidia{minor}"));
     let visible = container.visible.as_deref();
+    let pod = if context.in_pod {
+        " (in Kubernetes: with nvidia.com/gpu in the limits of the container)"
+    } else {
+        ""
+    };
     if shown.minors().next().is_some() {
         let asked = visible.map(|value| format!(" (NVIDIA_VISIBLE_DEVICES={value})")).unwrap_or_default();
         return Err(format!(
             "it was not given to this container, which has another NVIDIA GPU{asked} and no {node}: start the container \
-             with {GIVE}, or name this GPU with --gpus device={}",
+             with {GIVE}{pod}, or name this GPU with --gpus device={}",
             one.uuid.as_deref().unwrap_or("INDEX")
+        ));
+    }
+    if let Some(name) = shown.folders.first() {
+        return Err(format!(
+            "/dev/{name} is a folder and no node, as the engine makes for -v /dev/{name}:/dev/{name} where the host has no \
+             such node: start the container with {GIVE}{pod}, and without that -v"
         ));
     }
     let version = shown.module.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     Err(match visible {
         Some("void" | "none" | "") => format!(
-            "NVIDIA_VISIBLE_DEVICES={} gives this container no GPU: start the container with {GIVE}",
+            "NVIDIA_VISIBLE_DEVICES={} gives this container no GPU: start the container with {GIVE}{pod}",
             visible.unwrap_or_default()
         ),
         Some(value) => format!(
             "the host drives it with NVIDIA's driver{version}, but this container has no {node}, although \
              NVIDIA_VISIBLE_DEVICES={value} asks for GPUs: nothing acts on that variable without NVIDIA's container \
-             toolkit; install the toolkit on the host and start the container with {GIVE}"
+             toolkit; install the toolkit on the host and start the container with {GIVE}{pod}"
         ),
         None => format!(
             "the host drives it with NVIDIA's driver{version}, but this container has no {node}: start the container \
-             with {GIVE}, which needs NVIDIA's container toolkit on the host"
+             with {GIVE}{pod}, which needs NVIDIA's container toolkit on the host"
         ),
     })
 }
@@ -128,12 +169,10 @@ fn disagreement(context: &Context<'_>) -> Option<String> {
         _ => None,
     };
     let lower = said.unwrap_or_default().to_lowercase();
-    let versions = match (&shown.module, library) {
-        (Some(module), Some(library)) if module != library => {
-            Some(format!("the kernel module is of version {module} and the libraries of {library}"))
-        }
-        _ => None,
-    };
+    let versions = shown.module.as_ref().and_then(|module| {
+        let (_, version) = library.first().filter(|(_, version)| version != module)?;
+        Some(format!("the kernel module is of version {module} and the libraries of {version}"))
+    });
     if versions.is_some() || lower.contains("version mismatch") {
         let versions = versions.unwrap_or_else(|| format!("NVML says \"{}\"", said.unwrap_or_default()));
         return Some(format!(
@@ -186,8 +225,10 @@ fn answers(one: &Found, context: &Context<'_>) -> Result<(), String> {
 }
 
 fn undivided(one: &Found, context: &Context<'_>) -> Result<(), String> {
-    let by_proc = one.minor.is_some_and(|minor| context.shown.divided.contains(&minor));
-    if !by_proc && one.nvml.as_ref().is_none_or(|device| device.mig.is_empty()) {
+    // Of these GPUs some instances draw, those with +gfx in the names of their profiles; the drawing shows which.
+    let may_draw =
+        one.name.as_deref().is_some_and(|name| name.contains("RTX PRO") && name.contains("Blackwell"));
+    if may_draw || !one.is_divided(context) && one.nvml.as_ref().is_none_or(|device| device.mig.is_empty()) {
         return Ok(());
     }
     let minor = one.minor.map(|minor| format!(" -i {minor}")).unwrap_or_default();
@@ -200,6 +241,17 @@ fn undivided(one: &Found, context: &Context<'_>) -> Result<(), String> {
 /// What the libraries in this container can do.
 fn libraries(context: &Context<'_>) -> Judgement {
     let Context { libraries, container, .. } = context;
+    let module = context.shown.module.as_ref();
+    if let Some((path, version)) =
+        context.library.iter().find(|(_, version)| module.is_some_and(|own| own != version))
+    {
+        return Err(format!(
+            "Driver/library version mismatch: the kernel module is of version {}, and {path} of {version}, which is the \
+             image's own: use an image without the packages of NVIDIA's libraries, and start the container with {GIVE}, so \
+             that NVIDIA's container toolkit brings those of the host",
+            module.map(String::as_str).unwrap_or_default()
+        ));
+    }
     match (&libraries.egl_nvidia, &libraries.glx_nvidia) {
         (Some(_), Some(_)) if libraries.egl_icd.is_none() => {
             Ok("EGL and GLX; the file 10_nvidia.json, which names the EGL library to programs, is missing"
@@ -208,6 +260,11 @@ fn libraries(context: &Context<'_>) -> Judgement {
         (Some(_), Some(_)) => Ok("EGL and GLX".to_owned()),
         (Some(_), None) => Ok("EGL; libGLX_nvidia.so.0 is missing, which Xorg needs".to_owned()),
         (None, Some(_)) => Ok("GLX; libEGL_nvidia.so.0 is missing, which VirtualGL needs".to_owned()),
+        (None, None) if context.unlinked.is_some() => Err(format!(
+            "the driver's libraries are here, but programs do not find them: {} has no link without the version: run \
+             ldconfig in the container",
+            context.unlinked.as_deref().unwrap_or_default()
+        )),
         (None, None) if libraries.nvml.is_none() && libraries.cuda.is_none() => Err(format!(
             "the container has the nodes but none of the driver's libraries: start the container with {GIVE}, so that \
              NVIDIA's container toolkit brings the libraries of the host"
@@ -223,7 +280,9 @@ fn libraries(context: &Context<'_>) -> Judgement {
             let variable = "start the container with NVIDIA_DRIVER_CAPABILITIES=all";
             let asked = container.capabilities.as_deref();
             Err(match asked {
-                Some(parts) if parts.split(',').any(|part| ["all", "graphics"].contains(&part.trim())) => {
+                Some(parts)
+                    if parts.split(',').any(|part| ["all", "graphics", "display"].contains(&part.trim())) =>
+                {
                     format!(
                         "the host's driver can only compute: {missing}, although NVIDIA_DRIVER_CAPABILITIES={parts} asks for \
                      them: {package}"

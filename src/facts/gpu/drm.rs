@@ -10,6 +10,10 @@ use super::root::{Root, number};
 /// How many entries of a folder are looked at.
 const MOST: usize = 512;
 
+/// The folders of the devices and of their nodes.
+const CLASS: &str = "/sys/class/drm";
+const NODES: &str = "/dev/dri";
+
 /// The vendor of virtio's devices on PCI.
 const VIRTIO: u32 = 0x1af4;
 
@@ -32,6 +36,13 @@ pub(super) struct Device {
     pub(super) virgl: Option<bool>,
 }
 
+impl Device {
+    /// The kernel's name for the device's node of the same kind as the node `name`.
+    fn node(&self, name: &str) -> Option<&String> {
+        if name.starts_with("card") { self.card.as_ref() } else { self.render.as_ref() }
+    }
+}
+
 /// All devices, and all nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Drm {
@@ -39,6 +50,8 @@ pub(super) struct Drm {
     pub(super) known: bool,
     pub(super) devices: Vec<Device>,
     pub(super) nodes: Vec<Node>,
+    /// A folder that has more entries than were looked at.
+    pub(super) crowded: Option<&'static str>,
     /// Names in `/sys/class/drm` of which nothing says what device is behind them: in a copied machine.
     unplaced: Vec<String>,
 }
@@ -56,10 +69,13 @@ pub(super) struct Node {
 impl Drm {
     /// Reads all; `pci` has the display devices on PCI.
     pub(super) fn read(root: Root<'_>, pci: &[Pci]) -> Self {
-        let known = root.is_folder("/sys/class/drm");
-        let mut drm = Self { known, nodes: all_nodes(root), ..Self::default() };
-        for name in root.names("/sys/class/drm", MOST, is_name).0 {
-            let found = device(root, &format!("/sys/class/drm/{name}"));
+        let known = root.is_folder(CLASS);
+        let (nodes, more_nodes) = all_nodes(root);
+        let (names, more_names) = root.names(CLASS, MOST, is_name);
+        let crowded = more_names.then_some(CLASS).or(more_nodes.then_some(NODES));
+        let mut drm = Self { known, nodes, crowded, ..Self::default() };
+        for name in names {
+            let found = device(root, &format!("{CLASS}/{name}"));
             if found.place.is_empty() {
                 drm.add_copied(root, found, name, pci);
             } else {
@@ -81,11 +97,14 @@ impl Drm {
     /// Adds an entry of a copied machine, which has no links: its ids can name the device.
     fn add_copied(&mut self, root: Root<'_>, mut found: Device, name: String, pci: &[Pci]) {
         let Some(ids) = found.ids else {
-            if found.driver.is_none() {
+            // One card and one render node with the same driver belong together; of more nothing is known.
+            let place = found.driver.clone().unwrap_or_default();
+            let other = self.devices.iter().find(|device| device.place == place);
+            if place.is_empty() || other.is_some_and(|device| device.node(&name).is_some()) {
                 self.unplaced.push(name);
                 return;
             }
-            found.place.clone_from(&name);
+            found.place = place;
             return self.add(found, &name);
         };
         let same = |own: Ids| own.vendor == ids.vendor && (ids.device == 0 || own.device == ids.device);
@@ -138,9 +157,10 @@ pub(super) fn is_name(name: &str) -> bool {
     number(name, "card").is_some() || number(name, "renderD").is_some()
 }
 
-fn all_nodes(root: Root<'_>) -> Vec<Node> {
-    let names = root.names("/dev/dri", MOST, is_name).0;
-    let nodes = names.into_iter().map(|name| (format!("/dev/dri/{name}"), name));
+/// All nodes, and whether there may be more.
+fn all_nodes(root: Root<'_>) -> (Vec<Node>, bool) {
+    let (names, more) = root.names(NODES, MOST, is_name);
+    let nodes = names.into_iter().map(|name| (format!("{NODES}/{name}"), name));
     let nodes = nodes.filter(|(path, _)| root.is_node(path)).map(|(path, name)| {
         let minor = nodes::minor(root, &path);
         let kernel = minor.map(|minor| {
@@ -150,7 +170,7 @@ fn all_nodes(root: Root<'_>) -> Vec<Node> {
         });
         Node { path, kernel: kernel.unwrap_or(name) }
     });
-    nodes.collect()
+    (nodes.collect(), more)
 }
 
 /// The device of an entry in `/sys/class/drm`.
@@ -193,19 +213,20 @@ fn of_place(root: Root<'_>, place: &str) -> Device {
     if pci::is_address(name) {
         return of_folder(root, place, name);
     }
-    // A virtio device can be below its PCI device. Others below a PCI device, such as the firmware's framebuffer, are
-    // not that device.
+    // A virtio device can be below its PCI device, and so is the drawing part of nova. Others below a PCI device, such as
+    // the firmware's framebuffer, are not that device.
     let virtio = number(name, "virtio").is_some();
-    if let Some(address) = parts.next().filter(|above| virtio && pci::is_address(above)) {
+    let is_part = virtio || name.starts_with("nova");
+    if let Some(address) = parts.next().filter(|above| is_part && pci::is_address(above)) {
         let folder = place.strip_suffix(name).unwrap_or(place).trim_end_matches('/');
         return of_folder(root, folder, address);
     }
-    // vgem and vkms are platform devices without a driver of another name.
-    let test = ["vgem", "vkms"].contains(&name).then(|| name.to_owned());
+    // vgem, vkms and evdi are platform devices without a driver of another name.
+    let own = name.split('.').next().filter(|name| ["vgem", "vkms", "evdi"].contains(name));
     Device {
         place: place.to_owned(),
         name: name.to_owned(),
-        driver: pci::driver(root, place).or(test),
+        driver: pci::driver(root, place).or_else(|| own.map(str::to_owned)),
         ids: pci::ids(root, place),
         virgl: virtio.then(|| virgl(root, place)).flatten(),
         ..Device::default()

@@ -2,13 +2,19 @@
 //! device.
 //!
 //! Devices are joined by PCI address, UUID and NVIDIA's minor number, nodes by the device that sysfs says is behind
-//! them. What cannot be joined for sure is an entry of its own and says so: a wrong GPU is worse than none.
+//! them. What cannot be joined for sure is an entry of its own and says so: a wrong GPU is worse than none. Only where
+//! the kernel's files say nothing at all, as in a copy of a machine with few files, the order has to do: that of the
+//! addresses is usually that of the numbers.
+
+use std::collections::BTreeSet;
 
 use super::amd::{Compute, Topology};
+use super::context::{Context, OF_WINDOWS};
 use super::drm::{self, Drm};
 use super::nvidia::{Listed, Shown};
 use super::pci::{self, Ids, Pci};
 use super::root::number;
+use super::tegra::Board;
 use super::{Driver, Gpu, Nodes, NvmlDevice, RenderedDevice, Vendor};
 
 /// What is known about one GPU.
@@ -33,6 +39,10 @@ pub(super) struct Found {
     pub(super) nodes: Nodes,
     /// Whether only a node is known, and no device.
     pub(super) only_node: bool,
+    /// Whether it is the GPU of a board (Tegra).
+    pub(super) board: bool,
+    /// Whether it is a screen of such a board, on which only NVIDIA's own libraries draw.
+    pub(super) screen: bool,
     /// Whether NVIDIA's driver or a node of its kind is what is known.
     nvidia: bool,
 }
@@ -45,12 +55,16 @@ impl Found {
         if self.compute.is_some() {
             return Vendor::Amd;
         }
+        if self.screen {
+            return Vendor::Display;
+        }
         let by_driver = match self.driver.as_deref() {
-            Some("vgem" | "vkms" | "hyperv_drm" | "virtio_gpu") => Vendor::Virtual,
+            Some("vgem" | "vkms" | "hyperv_drm" | "virtio_gpu" | OF_WINDOWS) => Vendor::Virtual,
             Some("simple-framebuffer" | "simpledrm" | "efidrm" | "vesadrm" | "ofdrm" | "vc4-drm") => {
                 Vendor::Display
             }
-            Some(name) if name.starts_with("amdgpu") => Vendor::Amd,
+            Some("amdgpu") => Vendor::Amd,
+            Some("nouveau") => Vendor::Nvidia,
             _ => Vendor::Other,
         };
         self.ids.map_or(by_driver, Ids::kind)
@@ -59,6 +73,15 @@ impl Found {
     /// Whether the device belongs to NVIDIA's own driver, as far as that is known.
     pub(super) fn has_nvidia_driver(&self) -> bool {
         self.vendor() == Vendor::Nvidia && self.driver.as_deref().is_none_or(|driver| driver == "nvidia")
+    }
+
+    /// Whether the driver's list, the nodes or the variable by which the GPU was asked for show instances of the GPU (MIG).
+    pub(super) fn is_divided(&self, context: &Context<'_>) -> bool {
+        let shown = context.shown;
+        let by_driver = self.minor.is_some_and(|minor| shown.divided.contains(&minor));
+        // A container that has instances of one GPU has nothing else of NVIDIA's.
+        let is_only = self.nodes.nvidia.is_some() && shown.minors().count() == 1;
+        by_driver || is_only && (shown.instance_nodes || !context.instances().is_empty())
     }
 
     /// The entry of the answer, without judgement.
@@ -102,11 +125,14 @@ pub(super) struct Sources<'a> {
     pub(super) nvidia: &'a Shown,
     pub(super) amd: &'a Topology,
     pub(super) nvml: &'a [NvmlDevice],
+    pub(super) board: Option<Board>,
+    /// Whether a GPU of Windows is here (WSL).
+    pub(super) windows: bool,
 }
 
 /// All GPUs, in the order of their PCI addresses, those without one last.
 pub(super) fn join(sources: Sources<'_>) -> Vec<Found> {
-    let Sources { pci, drm, nvidia, amd, nvml } = sources;
+    let Sources { pci, drm, nvidia, amd, nvml, board, windows } = sources;
     let found = pci.into_iter().map(|one| Found {
         pci: Some(one.address),
         ids: one.ids,
@@ -129,6 +155,12 @@ pub(super) fn join(sources: Sources<'_>) -> Vec<Found> {
         add_nvml(&mut all, index, device);
     }
     add_nvidia_nodes(&mut all, nvidia);
+    if let Some(board) = board {
+        add_board(&mut all, board);
+    }
+    if windows && all.is_empty() {
+        all.push(Found { driver: Some(OF_WINDOWS.to_owned()), ..Found::default() });
+    }
     add_dri_nodes(&mut all, drm);
     all.sort_by_key(|one| {
         let address = one.pci.as_deref().map(pci::order);
@@ -212,21 +244,62 @@ fn add_nvidia_nodes(all: &mut Vec<Found>, shown: &Shown) {
         one.minor = Some(minor);
         left.clear();
     }
+    left.retain(|minor| !add_by_order(all, *minor));
     for minor in left {
         all.push(Found { minor: Some(minor), nvidia: true, only_node: true, ..Found::default() });
     }
+    // In a damaged list two GPUs have one number. A node is one GPU's.
+    let mut given = BTreeSet::new();
     for one in all {
-        let node = one.minor.map(|minor| format!("nvidia{minor}")).filter(|node| shown.has(node));
+        let minor = one.minor.filter(|minor| given.insert(*minor));
+        let node = minor.map(|minor| format!("nvidia{minor}")).filter(|node| shown.has(node));
         one.nodes.nvidia = node.map(|node| format!("/dev/{node}"));
     }
+}
+
+/// Gives the node to the GPU at its place in the order of the addresses: so the driver numbers the GPUs that it finds when
+/// it is loaded. Only where the driver's own list does not say more. Whether there is such a GPU.
+fn add_by_order(all: &mut [Found], minor: u32) -> bool {
+    let mut own: Vec<&mut Found> =
+        all.iter_mut().filter(|one| one.pci.is_some() && one.has_nvidia_driver()).collect();
+    own.sort_by_key(|one| one.pci.as_deref().map(pci::order));
+    let place = own.into_iter().nth(minor as usize).filter(|one| one.minor.is_none());
+    place.map(|one| one.minor = Some(minor)).is_some()
+}
+
+/// The GPU of a board. NVIDIA's driver for the board's screens can have `/dev/nvidia0`; it is a node of the same chip.
+fn add_board(all: &mut Vec<Found>, board: Board) {
+    for one in all.iter_mut().filter(|one| one.pci.is_none() && one.drm.is_some()) {
+        one.screen = true;
+    }
+    let at = all.iter().position(|one| one.only_node && one.nodes.nvidia.is_some());
+    let mut own = at.map(|at| all.remove(at)).unwrap_or_default();
+    own.nodes.nvidia = own.nodes.nvidia.or(board.node);
+    all.push(Found {
+        board: true,
+        nvidia: true,
+        only_node: false,
+        driver: Some(board.driver),
+        name: board.name,
+        ..own
+    });
 }
 
 fn add_dri_nodes(all: &mut Vec<Found>, drm: &Drm) {
     for one in all.iter_mut() {
         let device = one.drm.as_ref();
         one.nodes.card = drm.node(device.and_then(|device| device.card.as_ref()));
-        let render = device.and_then(|device| device.render.as_ref());
-        one.nodes.render = drm.node(render.or_else(|| one.compute.as_ref()?.render.as_ref()));
+        one.nodes.render = drm.node(device.and_then(|device| device.render.as_ref()));
+    }
+    // AMD's topology says it where sysfs does not.
+    for at in 0..all.len() {
+        let Some(render) = all[at].compute.as_ref().and_then(|compute| drm.node(compute.render.as_ref()))
+        else {
+            continue;
+        };
+        if !all.iter().any(|one| one.nodes.render.as_ref() == Some(&render)) {
+            all[at].nodes.render.get_or_insert(render);
+        }
     }
     let known = |path: &String| {
         all.iter().any(|one| one.nodes.card.as_ref() == Some(path) || one.nodes.render.as_ref() == Some(path))
@@ -234,15 +307,23 @@ fn add_dri_nodes(all: &mut Vec<Found>, drm: &Drm) {
     let left: Vec<String> =
         drm.nodes.iter().map(|node| node.path.clone()).filter(|path| !known(path)).collect();
     let is_card = |path: &&String| number(path, "/dev/dri/card").is_some();
-    let (cards, renders): (Vec<&String>, Vec<&String>) = left.iter().partition(is_card);
-    // Where sysfs is hidden or says nothing about them, the only GPU has the only nodes.
-    if (!drm.known || left.iter().all(|path| drm.is_unplaced(path)))
-        && cards.len() <= 1
-        && renders.len() <= 1
-        && let [only] = &mut all[..]
-    {
-        only.nodes.card = only.nodes.card.take().or_else(|| cards.first().map(|path| (*path).clone()));
-        only.nodes.render = only.nodes.render.take().or_else(|| renders.first().map(|path| (*path).clone()));
+    let (mut cards, mut renders): (Vec<&String>, Vec<&String>) = left.iter().partition(is_card);
+    if all.is_empty() && !left.is_empty() && cards.len() <= 1 && renders.len() <= 1 {
+        all.push(Found { only_node: true, ..Found::default() });
+    }
+    // Where sysfs is hidden or says nothing about the nodes, as many nodes as GPUs belong to the GPUs in their order.
+    let nothing_said = !drm.known
+        || all.first().is_some_and(|one| one.only_node && one.nodes == Nodes::default())
+        || left.iter().all(|path| drm.is_unplaced(path));
+    let fits = |nodes: &[&String]| nodes.is_empty() || nodes.len() == all.len();
+    if nothing_said && fits(&cards) && fits(&renders) {
+        cards.sort_by_key(|path| (path.len(), *path));
+        renders.sort_by_key(|path| (path.len(), *path));
+        for (place, one) in all.iter_mut().enumerate() {
+            one.nodes.card = one.nodes.card.take().or_else(|| cards.get(place).map(|path| (*path).clone()));
+            one.nodes.render =
+                one.nodes.render.take().or_else(|| renders.get(place).map(|path| (*path).clone()));
+        }
         return;
     }
     for path in &left {

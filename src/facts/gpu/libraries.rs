@@ -5,7 +5,7 @@ use super::root::Root;
 
 /// Folders of the loader after those that its configuration names. NVIDIA's container toolkit uses the usual ones, Google's
 /// driver installer `/usr/local/nvidia`, and WSL a folder of its own.
-const FOLDERS: [&str; 14] = [
+const FOLDERS: [&str; 15] = [
     "/usr/local/nvidia/lib64",
     "/usr/local/nvidia/lib",
     "/usr/lib/wsl/lib",
@@ -24,6 +24,8 @@ const FOLDERS: [&str; 14] = [
     "/usr/local/lib64",
     "/usr/local/lib",
     "/opt/nvidia-drivers/lib64",
+    // NixOS.
+    "/run/opengl-driver/lib",
     // The other architecture, for copies of other machines.
     OTHER[0],
     OTHER[1],
@@ -44,10 +46,23 @@ const VENDORS: [&str; 2] = ["/etc/glvnd/egl_vendor.d", "/usr/share/glvnd/egl_ven
 /// How many files of the loader's configuration are read, and how many folders they may name.
 const MOST: usize = 64;
 
-/// Looks for all libraries. The second value is whether the machine has any folder of libraries: a copy of a machine may
-/// lack them, and then nothing is known about libraries.
-pub(super) fn find(root: Root<'_>) -> (Libraries, bool) {
-    let folders: Vec<String> = folders(root).into_iter().filter(|folder| root.is_folder(folder)).collect();
+/// How many files of a folder of libraries are looked at by their names.
+const MOST_VERSIONS: usize = 8;
+
+/// What was found.
+pub(super) struct Installed {
+    pub(super) libraries: Libraries,
+    /// Whether all libraries are known: a copy of a machine without the C library has only some, and a library that is
+    /// missing there says nothing.
+    pub(super) has_all: bool,
+    /// A library of NVIDIA's driver with its version in the name, where the name that programs use does not exist.
+    pub(super) unlinked: Option<String>,
+}
+
+/// Looks for all libraries; `path` is the value of `LD_LIBRARY_PATH`.
+pub(super) fn find(root: Root<'_>, path: Option<&str>) -> Installed {
+    let folders: Vec<String> =
+        folders(root, path).into_iter().filter(|folder| root.is_folder(folder)).collect();
     let named = |name: &str| {
         let mut paths = folders.iter().map(|folder| format!("{folder}/{name}"));
         paths.find(|path| root.is_node(path))
@@ -71,22 +86,50 @@ pub(super) fn find(root: Root<'_>) -> (Libraries, bool) {
             .map(|folder| format!("{folder}/10_nvidia.json"))
             .find(|path| root.is_node(path)),
     };
-    (libraries, !folders.is_empty())
+    let unlinked = || {
+        let mut found = folders.iter().flat_map(|folder| versions(root, folder, "libEGL_nvidia.so."));
+        found.next().map(|(file, _)| file)
+    };
+    let unlinked = libraries.egl_nvidia.is_none().then(unlinked).flatten();
+    Installed { libraries, has_all: named("libc.so.6").is_some(), unlinked }
+}
+
+/// The files in a folder whose names begin with `name` and end with a version such as `550.54.14`, and the versions.
+fn versions(root: Root<'_>, folder: &str, name: &str) -> Vec<(String, String)> {
+    let version = |file: &str| {
+        let version = file.strip_prefix(name)?;
+        let is_version =
+            version.contains('.') && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        is_version.then(|| version.to_owned())
+    };
+    let files = root.names(folder, MOST_VERSIONS, |file| version(file).is_some()).0;
+    files.iter().filter_map(|file| Some((format!("{folder}/{file}"), version(file)?))).collect()
 }
 
 /// The version of a library of the driver: its file is called `libEGL_nvidia.so.550.54.14`.
 pub(super) fn version(root: Root<'_>, library: &str) -> Option<String> {
     let file = root.resolve(library)?;
-    let (_, version) = file.rsplit_once(".so.")?;
-    version.contains('.').then(|| version.to_owned())
+    let (name, version) = file.rsplit_once(".so.")?;
+    if version.contains('.') {
+        return Some(version.to_owned());
+    }
+    // A copy of a machine can have a file in the place of the link.
+    let (folder, name) = name.rsplit_once('/')?;
+    match &versions(root, folder, &format!("{name}.so."))[..] {
+        [(_, version)] => Some(version.clone()),
+        _ => None,
+    }
 }
 
-fn folders(root: Root<'_>) -> Vec<String> {
+fn folders(root: Root<'_>, path: Option<&str>) -> Vec<String> {
     let folder = "/etc/ld.so.conf.d";
     // Like the loader's tool, in the order of the names.
     let files = root.names(folder, MOST, |name| name.strip_suffix(".conf").is_some()).0;
+    let files = files.iter().map(|file| format!("{folder}/{file}"));
+    let files = ["/etc/ld.so.conf".to_owned()].into_iter().chain(files);
     let mut folders: Vec<String> = Vec::new();
-    for line in files.iter().flat_map(|file| lines(&root.text(&format!("{folder}/{file}")))) {
+    let path = path.unwrap_or_default().replace(':', "\n");
+    for line in lines(&path).into_iter().chain(files.flat_map(|file| lines(&root.text(&file)))) {
         if folders.len() < MOST && !folders.contains(&line) {
             folders.push(line);
         }

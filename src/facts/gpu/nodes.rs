@@ -3,7 +3,8 @@
 //! On this machine mode, owner and device number are those of the node, and DRM nodes are opened and closed again, because
 //! only that shows the container's device rules. In a copy of another machine a node is an ordinary file, whose existence
 //! counts; the file may contain the line that `ls -ln` shows for the node (`crw-rw---- 1 0 992 226, 128`), which then has
-//! the mode, owner and device number. Mode 000 of the file means that no user may open the node.
+//! the mode, owner and device number. Of a file without such a line two modes count, which no tool gives to a new file:
+//! 000 means that no user may open the node, and 660 that mode, owner and group of the file are those of the node.
 //!
 //! A node is never read: a DRM node blocks its reader for ever.
 
@@ -94,10 +95,7 @@ impl<'a> Judge<'a> {
             return Ok(None);
         }
         if gid == OVERFLOW && group {
-            return Err(format!(
-                "{path} belongs to a group that has no id in this container's user namespace: with rootless Podman add \
-                 --group-add keep-groups"
-            ));
+            return self.without_id(path);
         }
         if self.process.uid != 0 {
             if uid == self.process.uid && mode & 0o600 == 0o600 || group && self.process.groups.contains(&gid)
@@ -118,7 +116,7 @@ impl<'a> Judge<'a> {
         if !group || gid == 0 {
             return Err(format!(
                 "no permission for {path}: its mode is {shown} and its group is {named}, so that only root can use \
-                 it: on the host run chgrp render {path} && chmod 660 {path}"
+                 it: run chgrp render {path} && chmod 660 {path} in the container as root, or on the host before its start"
             ));
         }
         // As root, desktopd makes the group and the user a member.
@@ -128,6 +126,25 @@ impl<'a> Judge<'a> {
                  member, another user needs --group-add {gid}"
             )
         }))
+    }
+
+    /// A node whose group has no id in the container's user namespace. A process can have such a group only from its
+    /// start (Podman's `keep-groups`): no process can add or name it.
+    fn without_id(&self, path: &str) -> Result<Option<String>, String> {
+        let kept = self.process.groups.contains(&OVERFLOW);
+        let cause = format!("{path} belongs to a group that has no id in this container's user namespace");
+        match (kept, self.process.uid) {
+            // Which of the host's groups was kept, opening the node shows.
+            (true, 1..) => Ok(None),
+            (true, 0) => Err(format!(
+                "{cause}: root here was given that group and cannot pass it on to the desktop's user: start the container \
+                 with --userns keep-id as well, so that desktopd is not root, or on the host run chmod 666 {path}"
+            )),
+            (false, _) => Err(format!(
+                "{cause}: start the container with --group-add keep-groups --userns keep-id (rootless Podman), or map the \
+                 group's id (LXC: lxc.idmap, Proxmox: dev0: {path},gid=GID)"
+            )),
+        }
     }
 
     /// A group for people.
@@ -183,8 +200,11 @@ fn owner(root: Root<'_>, path: &str) -> Option<Owner> {
         return Some(Owner { mode: found.mode(), uid: found.uid(), gid: found.gid(), minor });
     }
     let listed = listed(&root.text(path));
-    let closed = found.mode().trailing_zeros() >= 9;
-    listed.or_else(|| closed.then_some(Owner { mode: 0, uid: 0, gid: 0, minor: None }))
+    listed.or_else(|| match found.mode() & 0o777 {
+        0 => Some(Owner { mode: 0, uid: 0, gid: 0, minor: None }),
+        mode @ 0o660 => Some(Owner { mode, uid: found.uid(), gid: found.gid(), minor: None }),
+        _ => None,
+    })
 }
 
 /// Reads a line of `ls -ln`: mode, number of links, uid, gid, major and minor number.
@@ -231,7 +251,11 @@ mod tests {
             (line("rw-------", 105), 0, &[], "mode is 600 and its group is render (105)"),
             (line("rw-rw----", 0), 0, &[], "only root can use it"),
             (line("rw-------", 0), 1000, &[0], "chmod 666"),
-            (line("rw-rw----", 65_534), 0, &[], "keep-groups"),
+            (line("rw-rw----", 65_534), 0, &[], "--group-add keep-groups --userns keep-id"),
+            (line("rw-rw----", 65_534), 0, &[0, 65_534], "cannot pass it on"),
+            (line("rw-rw----", 65_534), 1000, &[1000], "lxc.idmap"),
+            (line("rw-rw----", 65_534), 1000, &[1000, 65_534], "usable"),
+            (line("rw-rw-rw-", 65_534), 0, &[], "usable"),
         ] {
             let found = match judged(&line, uid, groups) {
                 Ok(said) => said.unwrap_or_else(|| "usable".to_owned()),

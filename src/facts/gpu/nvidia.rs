@@ -6,6 +6,12 @@ use super::root::{Root, number};
 /// How many entries of a folder are looked at.
 const MOST: usize = 512;
 
+/// The driver's list of GPUs.
+const GPUS: &str = "/proc/driver/nvidia/gpus";
+
+/// The driver's list of what can be given to a container in parts.
+const CAPABILITIES: &str = "/proc/driver/nvidia/capabilities";
+
 /// A GPU in `/proc/driver/nvidia/gpus`. In a container, NVIDIA's toolkit shows only those that the container has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listed {
@@ -24,6 +30,13 @@ pub(super) struct Shown {
     pub(super) gpus: Vec<Listed>,
     /// The names of nodes in `/dev`.
     pub(super) nodes: Vec<String>,
+    /// Names of nodes at which there is a folder: an engine makes a folder for `-v PATH:PATH` where the host has nothing.
+    pub(super) folders: Vec<String>,
+    /// A folder that has more entries than were looked at.
+    pub(super) crowded: Option<&'static str>,
+    /// Whether there are nodes of instances (MIG), below `/dev/nvidia-caps`, where the driver's list cannot be seen. They
+    /// do not say of which GPU.
+    pub(super) instance_nodes: bool,
     /// The minors of GPUs that are divided into instances (MIG).
     pub(super) divided: Vec<u32>,
 }
@@ -31,13 +44,18 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) fn read(root: Root<'_>) -> Self {
         let banner = version(&root.text("/proc/driver/nvidia/version"));
-        let nodes = root.names("/dev", MOST, is_node_name).0;
-        let gpus = root.names("/proc/driver/nvidia/gpus", MOST, |name| pci::normal(name).is_some()).0;
-        let divided = root.names("/proc/driver/nvidia/capabilities", MOST, |name| name.starts_with("gpu")).0;
+        let (nodes, more_nodes) = root.names("/dev", MOST, is_node_name);
+        let (nodes, folders) = nodes.into_iter().partition(|name| root.is_node(&format!("/dev/{name}")));
+        let (gpus, more_gpus) = root.names(GPUS, MOST, |name| pci::normal(name).is_some());
+        let divided = root.names(CAPABILITIES, MOST, |name| name.starts_with("gpu")).0;
         Self {
             module: banner.or_else(|| version(&root.text("/sys/module/nvidia/version"))),
             gpus: gpus.iter().filter_map(|name| listed(root, name)).collect(),
-            nodes: nodes.into_iter().filter(|name| root.is_node(&format!("/dev/{name}"))).collect(),
+            nodes,
+            folders,
+            crowded: more_nodes.then_some("/dev").or(more_gpus.then_some(GPUS)),
+            instance_nodes: !root.is_folder(CAPABILITIES)
+                && !root.names("/dev/nvidia-caps", 1, is_instance).0.is_empty(),
             divided: divided.iter().filter_map(|name| divided_minor(root, name)).collect(),
         }
     }
@@ -58,18 +76,24 @@ fn is_node_name(name: &str) -> bool {
     rest.is_some_and(|rest| rest == "ctl" || rest.starts_with('-') || number(name, "nvidia").is_some())
 }
 
-/// The first dotted number: the banners of the open module and of the other one have it in different columns.
+/// Whether a name below `/dev/nvidia-caps` is that of an instance. The first two are for settings and for watching.
+fn is_instance(name: &str) -> bool {
+    number(name, "nvidia-cap").is_some_and(|number| number > 2)
+}
+
+/// The first dotted number of the first line: the banners of the open module and of the other one have it in different
+/// columns, and the second line has the version of a compiler.
 fn version(banner: &str) -> Option<String> {
     let is_version = |word: &&str| {
         let mut parts = word.split('.');
         word.contains('.')
             && parts.all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    banner.split_whitespace().find(is_version).map(str::to_owned)
+    banner.trim_start().lines().next()?.split_whitespace().find(is_version).map(str::to_owned)
 }
 
 fn listed(root: Root<'_>, folder: &str) -> Option<Listed> {
-    let text = root.text(&format!("/proc/driver/nvidia/gpus/{folder}/information"));
+    let text = root.text(&format!("{GPUS}/{folder}/information"));
     let value = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
         line.map(str::trim).filter(|value| !value.is_empty() && *value != "Unknown").map(str::to_owned)
@@ -86,13 +110,13 @@ fn listed(root: Root<'_>, folder: &str) -> Option<Listed> {
 /// The minor of `gpuN` in the capabilities, if the GPU has instances.
 fn divided_minor(root: Root<'_>, name: &str) -> Option<u32> {
     let minor = number(name, "gpu")?;
-    let folder = format!("/proc/driver/nvidia/capabilities/{name}/mig");
+    let folder = format!("{CAPABILITIES}/{name}/mig");
     let instances = root.names(&folder, 1, |name| name.starts_with("gi")).0;
     (!instances.is_empty()).then_some(minor)
 }
 
-/// GPUs for computing that have no video encoder, by a part of their names.
-const WITHOUT_ENCODER: [&str; 15] = [
+/// GPUs that have no video encoder, by a part of their names. Letters may follow: `A100X`, `A100D` of a vGPU.
+const WITHOUT_ENCODER: [&str; 17] = [
     "A100",
     "A800",
     "A30",
@@ -106,16 +130,21 @@ const WITHOUT_ENCODER: [&str; 15] = [
     "GB200",
     "B300",
     "GB300",
+    "CMP",
     "GeForce MX",
+    "GT 1010",
     "GT 1030",
 ];
 
 /// Whether a GPU of this name has a video encoder.
 pub(super) fn has_encoder(name: &str) -> bool {
-    let words: Vec<&str> = name.split([' ', '-']).collect();
-    !WITHOUT_ENCODER
-        .iter()
-        .any(|part| if part.contains(' ') { name.contains(part) } else { words.contains(part) })
+    let is_word = |part: &str| {
+        let rest = |word: &str| {
+            word.strip_prefix(part).map(|rest| rest.bytes().all(|byte| byte.is_ascii_uppercase()))
+        };
+        name.split([' ', '-']).any(|word| rest(word) == Some(true))
+    };
+    !WITHOUT_ENCODER.iter().any(|part| if part.contains(' ') { name.contains(part) } else { is_word(part) })
 }
 
 #[cfg(test)]
@@ -139,6 +168,7 @@ mod tests {
             ),
             ("550.163.01\n", Some("550.163.01")),
             ("NVRM version: none 1. .2 a.b", None),
+            ("NVRM version: NVIDIA UNIX x86_64 Kernel Module\nGCC version:  gcc version 12.3.0\n", None),
             ("", None),
         ] {
             assert_eq!(version(banner).as_deref(), expected, "{banner}");
@@ -153,6 +183,10 @@ mod tests {
             ("NVIDIA H200", false),
             ("NVIDIA GH200 480GB", false),
             ("NVIDIA GeForce MX450", false),
+            ("NVIDIA A100X", false),
+            ("GRID A100D-4C", false),
+            ("NVIDIA CMP 170HX", false),
+            ("NVIDIA GB10", true),
             ("NVIDIA GeForce RTX 3090", true),
             ("NVIDIA A10", true),
             ("NVIDIA RTX A3000", true),

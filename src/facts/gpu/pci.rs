@@ -1,7 +1,10 @@
-//! The display devices on PCI, from `/sys/bus/pci/devices`, and what their ids mean.
+//! The GPUs and other display devices on PCI, from `/sys/bus/pci/devices`, and what their ids mean.
 
 use super::Vendor;
 use super::root::Root;
+
+/// The folder of the devices.
+pub(super) const DEVICES: &str = "/sys/bus/pci/devices";
 
 /// How many devices are looked at; large servers have some hundred.
 const MOST: usize = 4096;
@@ -9,7 +12,16 @@ const MOST: usize = 4096;
 /// How many display devices are taken.
 const MOST_DISPLAYS: usize = 256;
 
-/// A device of the class "display controller", 0x03.
+/// The class "display controller".
+const DISPLAY: u32 = 0x03;
+
+/// The class "processing accelerator": Instinct from MI300 on. Processors for neural networks have the class as well.
+const ACCELERATOR: u32 = 0x12;
+
+/// The vendor of GPUs with that class.
+const AMD: u32 = 0x1002;
+
+/// A display device, or an accelerator that is a GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pci {
     /// `0000:01:00.0`.
@@ -32,12 +44,14 @@ pub(super) struct Ids {
 
 /// All display devices, sorted by address, and whether there may be more.
 pub(super) fn devices(root: Root<'_>) -> (Vec<Pci>, bool) {
-    let (names, more) = root.names("/sys/bus/pci/devices", MOST, is_address);
+    let (names, more) = root.names(DEVICES, MOST, is_address);
     let device = |address: String| {
-        let folder = format!("/sys/bus/pci/devices/{address}");
-        let class = root.hex(&format!("{folder}/class"))?;
-        (class >> 16 == 0x03).then(|| Pci {
-            ids: ids(root, &folder),
+        let folder = format!("{DEVICES}/{address}");
+        let class = root.hex(&format!("{folder}/class"))? >> 16;
+        let ids = ids(root, &folder);
+        let is_gpu = class == DISPLAY || class == ACCELERATOR && ids.is_some_and(|ids| ids.vendor == AMD);
+        is_gpu.then(|| Pci {
+            ids,
             driver: driver(root, &folder),
             linked: root.link(&folder).is_some(),
             address,
@@ -58,8 +72,15 @@ pub(super) fn ids(root: Root<'_>, folder: &str) -> Option<Ids> {
 
 /// The driver of the device with this folder in sysfs.
 pub(super) fn driver(root: Root<'_>, folder: &str) -> Option<String> {
-    // Copies of a machine often lack the links; uevent has the same.
-    root.link(&format!("{folder}/driver")).or_else(|| uevent(root, folder, "DRIVER"))
+    // Copies of a machine often lack the links; uevent has the same, or a file of text is in the place of the link.
+    let link = format!("{folder}/driver");
+    root.link(&link).or_else(|| uevent(root, folder, "DRIVER")).or_else(|| {
+        let text = root.text(&link);
+        let name = text.trim().rsplit('/').next().unwrap_or_default();
+        let is_name = (1..=32).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+        is_name.then(|| name.to_owned())
+    })
 }
 
 /// A value of a device's file `uevent`.
@@ -104,12 +125,19 @@ impl Ids {
     pub(super) fn kind(self) -> Vendor {
         match self.vendor {
             0x10de => Vendor::Nvidia,
-            0x1002 => Vendor::Amd,
+            AMD => Vendor::Amd,
             0x8086 => Vendor::Intel,
-            0x1af4 | 0x1b36 | 0x1234 | 0x1013 | 0x15ad | 0x80ee | 0x1414 | 0x1d0f | 0x5853 => Vendor::Virtual,
-            0x1a03 | 0x102b | 0x19e5 => Vendor::Display,
+            0x1af4 | 0x1b36 | 0x1234 | 0x1013 | 0x15ad | 0x80ee | 0x1414 | 0x1d0f | 0x5853 | 0x1ab8
+            | 0xfb5d => Vendor::Virtual,
+            0x1a03 | 0x102b | 0x19e5 | 0x18ca => Vendor::Display,
             _ => Vendor::Other,
         }
+    }
+
+    /// Whether the device only computes: accelerators, and Intel's Data Center GPU Max, which has no 3D engine.
+    pub(super) fn only_computes(self) -> bool {
+        let max = self.vendor == 0x8086 && matches!(self.device, 0x0b69 | 0x0b6e | 0x0bd0..=0x0bdb);
+        max || self.class >> 16 == ACCELERATOR
     }
 
     /// The name of a card whose driver does not tell one.
@@ -125,9 +153,12 @@ impl Ids {
             (0x1414, 0x5353) => "Hyper-V VGA",
             (0x1414, 0x008e) => "Microsoft Basic Render Driver",
             (0x1d0f, 0x1111) => "Amazon EC2 VGA",
+            (0x1ab8, 0x4005) => "Parallels",
+            (0xfb5d, 0x40fb) => "bhyve framebuffer",
             (0x1a03, _) => "ASPEED",
             (0x102b, _) => "Matrox",
             (0x19e5, _) => "Huawei iBMC",
+            (0x18ca, _) => "XGI Volari",
             _ => return None,
         })
     }

@@ -6,10 +6,12 @@ use super::amd::Topology;
 use super::context::{Context, GIVE_DRI};
 use super::drm::Drm;
 use super::identity::{self, Found, Sources};
+use super::libraries::Installed;
 use super::nodes::Judge;
 use super::nvidia::{self, Shown};
 use super::root::Root;
-use super::{Answers, Gpu, Gpus, Kfd, Nvidia, Vendor, container, driver, libraries, pci, reason};
+use super::tegra::Board;
+use super::{Answers, Gpu, Gpus, Kfd, Nvidia, Vendor, container, driver, libraries, pci, reason, tegra};
 
 impl Gpus {
     /// Reads the files below `root`, which is `/` except for plans of other machines, and joins the drivers' answers.
@@ -20,12 +22,19 @@ impl Gpus {
         let drm = Drm::read(root, &pci);
         let shown = Shown::read(root);
         let topology = Topology::read(root);
-        let (libraries, has_libraries) = libraries::find(root);
-        let (container, process) = container::read(root);
+        let container::Read { container, process, library_path, in_pod } = container::read(root);
+        let Installed { libraries, has_all, unlinked } = libraries::find(root, library_path.as_deref());
         let nvml = answers.nvml.as_ref();
         let devices = nvml.and_then(|nvml| nvml.as_ref().ok()).map_or(&[][..], |nvml| &nvml.devices);
-        let mut found =
-            identity::join(Sources { pci, drm: &drm, nvidia: &shown, amd: &topology, nvml: devices });
+        let mut found = identity::join(Sources {
+            pci,
+            drm: &drm,
+            nvidia: &shown,
+            amd: &topology,
+            nvml: devices,
+            board: Board::read(root),
+            windows: container.wsl,
+        });
         let rendered = answers.rendered.as_ref().filter(|rendered| rendered.reason.is_none());
         if let Some(rendered) = rendered {
             identity::add_rendered(&mut found, &rendered.devices);
@@ -34,17 +43,20 @@ impl Gpus {
             rendered.map(|rendered| rendered.devices.iter().filter(|device| !device.software).count());
         let joined =
             found.iter().filter(|one| one.rendered.as_ref().is_some_and(|device| !device.software)).count();
-        // The library for management is always the driver's own; CUDA's can be a newer one for compatibility.
-        let library = [&libraries.nvml, &libraries.egl_nvidia, &libraries.glx_nvidia];
-        let library = library.into_iter().flatten().find_map(|path| libraries::version(root, path));
+        // CUDA's library can be a newer one for compatibility.
+        let library = [&libraries.nvml, &libraries.egl_nvidia, &libraries.glx_nvidia].into_iter().flatten();
+        let library =
+            library.filter_map(|path| Some((path.as_str(), libraries::version(root, path)?))).collect();
         let context = Context {
             judge: Judge::new(root, process),
             drm: &drm,
             shown: &shown,
             libraries: &libraries,
-            has_libraries,
+            has_libraries: has_all,
+            unlinked,
             library,
             container: &container,
+            in_pod,
             nvml,
             all_drawn: hardware == Some(joined),
         };
@@ -55,7 +67,8 @@ impl Gpus {
         if refusal.is_some() {
             (kfd.reason, nvidia.reason) = (refusal.clone(), refusal.clone());
         }
-        let reason = refusal.or_else(|| missing(root, &gpus, more));
+        let crowded = more.then_some(pci::DEVICES).or(drm.crowded).or(shown.crowded);
+        let reason = refusal.or_else(|| crowded.map(not_all)).or_else(|| missing(root, &gpus));
         Self { gpus, nvidia, kfd, libraries, container, rendered: answers.rendered.clone(), reason }
     }
 }
@@ -67,6 +80,10 @@ fn judged(one: &Found, root: Root<'_>, context: &Context<'_>) -> Gpu {
         Some(text.trim().to_owned()).filter(|version| !version.is_empty())
     };
     let mut gpu = one.gpu(context.shown, version);
+    // Without NVML the variable alone says which instance of a divided GPU was given.
+    if let ([instance], true) = (&context.instances()[..], one.is_divided(context)) {
+        gpu.uuid = Some((*instance).to_owned());
+    }
     let judgement = reason::judge(one, context);
     gpu.usable = judgement.is_ok();
     gpu.reason = judgement.unwrap_or_else(|reason| reason);
@@ -104,7 +121,10 @@ fn summary(gpus: &[Gpu], context: &Context<'_>) -> Nvidia {
     let reason = match own.clone().next() {
         None => Some(driver::absence(context)),
         Some(first) if own.clone().any(|gpu| gpu.usable) => {
-            let other = first.driver.as_ref().filter(|driver| driver.name != "nvidia");
+            let other = first
+                .driver
+                .as_ref()
+                .filter(|driver| !tegra::is_driver(&driver.name) && driver.name != "nvidia");
             other.map(|driver| {
                 format!("the host drives the GPU with {}, not with NVIDIA's own driver", driver.name)
             })
@@ -129,12 +149,19 @@ fn kfd(root: Root<'_>, context: &Context<'_>, topology: &Topology, gpus: &[Gpu])
         (0, _, false) if !has_amd => {
             Some("there is no AMD GPU: the kernel has no topology in /sys/class/kfd".to_owned())
         }
+        (0, _, true) if !root.is_folder("/sys/class") => Some(
+            "the topology of the GPUs (/sys/class/kfd) is hidden here: show /sys to the container".to_owned(),
+        ),
         (0, _, _) => {
-            let bound = |gpu: &Gpu| gpu.driver.as_ref().is_some_and(|driver| driver.name == "amdgpu");
-            let remedy = if gpus.iter().any(bound) {
-                "the host's amdgpu has no support for ROCm (CONFIG_HSA_AMD) or not for this GPU, or /sys is hidden here"
-            } else {
-                "load amdgpu on the host, then start the container anew"
+            let drivers =
+                gpus.iter().filter(|gpu| gpu.vendor == Vendor::Amd).filter_map(|gpu| gpu.driver.as_ref());
+            let remedy = match drivers.map(|driver| driver.name.as_str()).max_by_key(|name| *name == "amdgpu") {
+                Some("amdgpu") => {
+                    "the host's amdgpu has no support for ROCm (CONFIG_HSA_AMD) or not for this GPU, or /sys is hidden here"
+                        .to_owned()
+                }
+                Some(other) => format!("the host drives the GPU with {other}, and ROCm needs amdgpu"),
+                None => "load amdgpu on the host, then start the container anew".to_owned(),
             };
             Some(format!("the kernel has no topology in /sys/class/kfd: {remedy}"))
         }
@@ -148,15 +175,16 @@ fn kfd(root: Root<'_>, context: &Context<'_>, topology: &Topology, gpus: &[Gpu])
     Kfd { node, gpus: u32::try_from(count).unwrap_or(u32::MAX), reason }
 }
 
-/// Why there is no GPU, or why one may be missing.
-fn missing(root: Root<'_>, gpus: &[Gpu], more: bool) -> Option<String> {
-    if more {
-        return Some(
-            "/sys/bus/pci/devices has more entries than a machine has devices: not all were looked at, and a GPU may be \
-             missing here"
-                .to_owned(),
-        );
-    }
+/// Why a GPU may be missing in the list.
+fn not_all(folder: &str) -> String {
+    format!(
+        "{folder} has more entries than a machine has devices: not all were looked at, and a GPU may be missing here; see \
+         what made these entries"
+    )
+}
+
+/// Why there is no GPU.
+fn missing(root: Root<'_>, gpus: &[Gpu]) -> Option<String> {
     if !gpus.is_empty() {
         return None;
     }

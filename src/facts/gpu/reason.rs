@@ -1,9 +1,13 @@
 //! Why a GPU can draw in this container, or why not, with the remedy. What was drawn counts more than what was read.
 
-use super::context::{Context, GIVE_DRI, Judgement, WSL};
+use super::context::{Context, GIVE_DRI, Judgement, OF_WINDOWS, of_windows};
 use super::driver;
 use super::identity::Found;
+use super::pci::Ids;
 use super::{RenderedDevice, Vendor};
+
+/// How a virtual machine of `VMware` gets 3D.
+const VMWARE_3D: &str = "turn on 3D graphics in the virtual machine's settings (mks.enable3d = \"TRUE\")";
 
 /// Whether a GPU can draw here, and why or why not.
 pub(super) fn judge(one: &Found, context: &Context<'_>) -> Judgement {
@@ -50,8 +54,11 @@ fn read(one: &Found, context: &Context<'_>) -> Judgement {
             one.driver.as_deref().unwrap_or_default()
         ));
     }
-    if context.container.wsl && one.drm.is_none() {
-        return Err(WSL.to_owned());
+    if one.drm.is_none() && (context.container.wsl || one.driver.as_deref() == Some(OF_WINDOWS)) {
+        return Err(of_windows(context));
+    }
+    if one.board {
+        return driver::judge_board(one, context);
     }
     if one.has_nvidia_driver() {
         return driver::judge(one, context);
@@ -77,14 +84,16 @@ fn node_alone(one: &Found, context: &Context<'_>) -> Judgement {
 
 /// A device that Mesa's drivers draw on, or none that draws at all.
 fn by_mesa(one: &Found, context: &Context<'_>) -> Judgement {
+    if one.compute.as_ref().is_some_and(|gpu| !gpu.draws) || one.ids.is_some_and(Ids::only_computes) {
+        return Err(
+            "it computes and has no engine for drawing: choose another GPU for the display".to_owned()
+        );
+    }
     let driver = has_driver(one)?;
     draws(one, driver)?;
     let Some(render) = &one.nodes.render else {
         let Some(device) = &one.drm else {
-            return Err(format!(
-                "the driver {driver} is bound to it, but made no DRM device: see dmesg on the host, often a firmware file \
-                 is missing there (package linux-firmware, or firmware-amd-graphics of Debian)"
-            ));
+            return Err(without_device(driver, context));
         };
         let name = device.render.as_deref().or(device.card.as_deref()).unwrap_or("a node");
         return Err(if one.nodes.card.is_some() {
@@ -94,9 +103,7 @@ fn by_mesa(one: &Found, context: &Context<'_>) -> Judgement {
                 one.nodes.card.as_deref().unwrap_or_default()
             )
         } else if context.drm.nodes.is_empty() {
-            format!(
-                "the host drives it with {driver}, but this container has no /dev/dri: start the container with {GIVE_DRI}"
-            )
+            not_given(driver)
         } else {
             format!(
                 "it was not given to this container, which has other nodes in /dev/dri and not {name}: start the container \
@@ -108,8 +115,35 @@ fn by_mesa(one: &Found, context: &Context<'_>) -> Judgement {
     if context.has_libraries && context.libraries.egl.is_none() {
         return Err("libEGL.so.1 is missing: install libegl1 and libegl-mesa0 in the image".to_owned());
     }
+    // VMware's driver has a render node also where the virtual machine has no 3D.
+    let condition = if driver == "vmwgfx" {
+        format!(", if the virtual machine has 3D: {VMWARE_3D}")
+    } else {
+        String::new()
+    };
     let said = said.map(|said| format!("; {said}")).unwrap_or_default();
-    Ok(format!("can draw with Mesa (driver {driver}) through {render}{said}"))
+    Ok(format!("can draw with Mesa (driver {driver}) through {render}{condition}{said}"))
+}
+
+/// Why a GPU with a driver has no DRM device here.
+fn without_device(driver: &str, context: &Context<'_>) -> String {
+    match (context.drm.known, context.drm.nodes.is_empty()) {
+        (true, _) => format!(
+            "the driver {driver} is bound to it, but made no DRM device: see dmesg on the host, often a firmware file is \
+             missing there (package linux-firmware, or firmware-amd-graphics of Debian)"
+        ),
+        (false, true) => not_given(driver),
+        (false, false) => format!(
+            "the host drives it with {driver}, but which node in /dev/dri is its own is not known, because /sys/class/drm \
+             is hidden here: show /sys to the container; desktopd probe --render finds out whether it draws"
+        ),
+    }
+}
+
+fn not_given(driver: &str) -> String {
+    format!(
+        "the host drives it with {driver}, but this container has no /dev/dri: start the container with {GIVE_DRI}"
+    )
 }
 
 /// The driver of a GPU that Mesa could draw on.
@@ -117,10 +151,9 @@ fn has_driver(one: &Found) -> Result<&str, String> {
     if let Some(driver) = one.driver.as_deref() {
         return Ok(driver);
     }
-    // A copy of a machine may lack the name of the driver, but a render node needs one.
-    let renders =
-        one.nodes.render.is_some() || one.drm.as_ref().is_some_and(|device| device.render.is_some());
-    if !one.unbound && (renders || one.compute.is_some()) {
+    // A copy of a machine may lack the name of the driver, but a DRM device needs one.
+    let has_device = one.nodes.render.is_some() || one.drm.is_some();
+    if !one.unbound && (has_device || one.compute.is_some()) {
         return Ok("unknown");
     }
     Err(match one.vendor() {
@@ -141,16 +174,17 @@ fn has_driver(one: &Found) -> Result<&str, String> {
 
 /// Whether the device has a 3D engine.
 fn draws(one: &Found, driver: &str) -> Result<(), String> {
-    if one.compute.as_ref().is_some_and(|gpu| !gpu.draws) {
-        return Err(
-            "it computes (ROCm) and has no engine for drawing: choose another GPU for the display".to_owned()
-        );
-    }
     let device = one.drm.as_ref();
     let renders = device.is_some_and(|device| device.render.is_some());
     match (driver, device.and_then(|device| device.virgl)) {
         ("vgem" | "vkms", _) => {
             return Err(format!("{driver} is a driver for tests and has no hardware: it cannot draw 3D"));
+        }
+        ("NovaCore" | "nova_core" | "nova", _) => {
+            return Err(format!(
+                "the host drives it with {driver}, which does not draw yet: install NVIDIA's driver on the host, then start \
+                 the container with --gpus all"
+            ));
         }
         (_, Some(true)) => return Ok(()),
         (_, Some(false)) => {
@@ -162,11 +196,16 @@ fn draws(one: &Found, driver: &str) -> Result<(), String> {
         }
         _ => {}
     }
+    if one.screen {
+        return Err(format!(
+            "it shows the pictures of the board (driver {driver}), and Mesa does not draw on it: use the board's GPU"
+        ));
+    }
     if renders || device.is_none() {
         return Ok(());
     }
     let needs = match driver {
-        "vmwgfx" => "turn on 3D graphics in the virtual machine's settings (mks.enable3d = \"TRUE\")",
+        "vmwgfx" => VMWARE_3D,
         "hyperv_drm" => "assign a GPU of the host to the virtual machine (Discrete Device Assignment)",
         "bochs-drm" | "bochs" | "cirrus" | "qxl" => {
             "give the virtual machine virtio-gpu with 3D (virtio-vga-gl), or pass a GPU through to it"

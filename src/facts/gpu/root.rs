@@ -38,11 +38,11 @@ impl<'a> Root<'a> {
         if let Err(error) = fs::metadata(self.0) {
             return Some(format!("{shown} cannot be read: {error}"));
         }
-        let parts = ["/sys", "/proc", "/dev"];
+        let parts = ["/sys", "/proc", "/dev", "/etc", "/usr"];
         parts.iter().all(|part| !self.is_folder(part)).then(|| {
             format!(
-                "{shown} is not the root of a machine: it has none of the folders sys, proc and dev; give --root a \
-                 folder that has them"
+                "{shown} is not the root of a machine: it has none of the folders sys, proc, dev, etc and usr; give \
+                 --root a folder that has them"
             )
         })
     }

@@ -2,6 +2,8 @@
 //!
 //! A GPU that is left out keeps its place in the decision, with the variable that leaves the GPU out.
 
+use std::collections::BTreeMap;
+
 use crate::config::Config;
 use crate::config::env::DisplayChoice;
 use crate::facts::Facts;
@@ -88,8 +90,10 @@ pub(super) fn gpus<'a>(asked: &Asked, facts: &'a Facts) -> Vec<Choice<'a>> {
     // What the engine gave to the container reaches desktopd's environment, except in a plan of another machine.
     let visible = asked.visible.as_deref().or(facts.gpus.container.visible.as_deref());
     let visible = Visible::of(visible, &facts.gpus.gpus);
+    let is_here = facts.gpus.gpus.iter().any(|gpu| is_at(gpu, &asked.device, facts));
     let of_device = |gpu: &Gpu| match &asked.device {
         Device::Any | Device::Server(_) => None,
+        _ if !is_here => Some("VGL_DISPLAY names a device that no GPU here has".to_owned()),
         device => (!is_at(gpu, device, facts)).then(|| "VGL_DISPLAY names another GPU".to_owned()),
     };
     let mut choices: Vec<Choice<'a>> = facts
@@ -103,7 +107,7 @@ pub(super) fn gpus<'a>(asked: &Asked, facts: &'a Facts) -> Vec<Choice<'a>> {
         })
         .collect();
     // The sort keeps the order of the addresses among equals.
-    choices.sort_by_key(|choice| (choice.left_out.is_some(), !choice.gpu.usable, rank(choice.gpu.vendor)));
+    choices.sort_by_key(|choice| (choice.left_out.is_some(), !choice.gpu.usable, rank(choice.gpu)));
     if let Some(count) = asked.count {
         let kept = usize::try_from(count).unwrap_or(usize::MAX);
         for choice in choices.iter_mut().filter(|choice| choice.left_out.is_none()).skip(kept) {
@@ -124,14 +128,19 @@ fn is_at(gpu: &Gpu, device: &Device, facts: &Facts) -> bool {
     }
 }
 
-fn rank(vendor: Vendor) -> u8 {
-    match vendor {
+/// The order of preference.
+fn rank(gpu: &Gpu) -> u8 {
+    match gpu.vendor {
+        // Without NVIDIA's driver most of these GPUs stay at their lowest clock.
+        Vendor::Nvidia if gpu.driver.as_ref().is_some_and(|driver| driver.name == "nouveau") => 4,
         Vendor::Nvidia => 0,
         Vendor::Amd => 1,
-        Vendor::Intel => 2,
-        Vendor::Other => 3,
-        Vendor::Virtual => 4,
-        Vendor::Display => 5,
+        // Intel's GPU inside the processor is a device of the first bus; a card of its own is faster.
+        Vendor::Intel if gpu.pci.as_ref().is_some_and(|pci| !pci.contains(":00:")) => 2,
+        Vendor::Intel => 3,
+        Vendor::Other => 5,
+        Vendor::Virtual => 6,
+        Vendor::Display => 7,
     }
 }
 
@@ -142,14 +151,14 @@ enum Visible<'a> {
     Silent,
     /// No GPU of NVIDIA's.
     None,
-    /// Those that one of these words means.
-    Some(Vec<&'a str>),
+    /// Those that one of these words means, and the number that each GPU of NVIDIA's has on the host.
+    Some(Vec<&'a str>, BTreeMap<&'a str, u32>),
 }
 
 impl<'a> Visible<'a> {
     /// Reads the variable. The container toolkit has read it before and made only the nodes of these GPUs, so the
     /// variable decides only where all nodes are here all the same, as in a privileged container.
-    fn of(text: Option<&'a str>, gpus: &[Gpu]) -> Self {
+    fn of(text: Option<&'a str>, gpus: &'a [Gpu]) -> Self {
         let text = text.unwrap_or_default().trim();
         match text {
             "none" => return Self::None,
@@ -166,13 +175,13 @@ impl<'a> Visible<'a> {
         if words.contains(&"all") || words.is_empty() {
             return Self::Silent;
         }
-        // Numbers count the host's GPUs, and NVML may count other than the nodes. A number without a node here says
-        // nothing about the nodes that are here.
-        let numbers = words.iter().all(|word| number(word).is_some());
-        if numbers && !own().any(|gpu| words.iter().any(|word| means(word, gpu))) {
+        let on_host = numbers(gpus);
+        // A number that no GPU here has says nothing about the GPUs that are here.
+        let all_numbers = words.iter().all(|word| number(word).is_some());
+        if all_numbers && !own().any(|gpu| words.iter().any(|word| means(word, gpu, &on_host))) {
             return Self::Silent;
         }
-        Self::Some(words)
+        Self::Some(words, on_host)
     }
 
     /// Why the GPU is hidden, if so.
@@ -181,7 +190,7 @@ impl<'a> Visible<'a> {
             _ if gpu.vendor != Vendor::Nvidia => None,
             Self::Silent => None,
             Self::None => Some("NVIDIA_VISIBLE_DEVICES=none leaves out all GPUs of NVIDIA's".to_owned()),
-            Self::Some(words) => (!words.iter().any(|word| means(word, gpu)))
+            Self::Some(words, on_host) => (!words.iter().any(|word| means(word, gpu, on_host)))
                 .then(|| format!("NVIDIA_VISIBLE_DEVICES={} names another GPU", words.join(","))),
         }
     }
@@ -194,10 +203,22 @@ fn number(word: &str) -> Option<u32> {
     gpu.parse().ok()
 }
 
+/// The number of each GPU on the host, by the GPU's node. NVIDIA's tools count in the order of the PCI addresses, which
+/// need not be that of the nodes. Where a GPU of the host cannot be seen, the numbers of the nodes are the best guess.
+fn numbers(gpus: &[Gpu]) -> BTreeMap<&str, u32> {
+    let has_driver = |gpu: &&Gpu| gpu.driver.as_ref().is_none_or(|driver| driver.name == "nvidia");
+    let own: Vec<&Gpu> = gpus.iter().filter(|gpu| gpu.vendor == Vendor::Nvidia).filter(has_driver).collect();
+    let of_node = |node: &str| node.strip_prefix("/dev/nvidia")?.parse::<u32>().ok();
+    let nodes = || own.iter().zip(0..).filter_map(|(gpu, place)| Some((gpu.nodes.nvidia.as_deref()?, place)));
+    let all_seen = own.iter().all(|gpu| gpu.pci.is_some())
+        && nodes().all(|(node, _)| of_node(node).is_some_and(|number| (number as usize) < own.len()));
+    nodes().filter_map(|(node, place)| Some((node, if all_seen { place } else { of_node(node)? }))).collect()
+}
+
 /// Whether a word of `NVIDIA_VISIBLE_DEVICES` means the GPU. The beginning of a UUID is enough, as for NVIDIA's tools.
-fn means(word: &str, gpu: &Gpu) -> bool {
+fn means(word: &str, gpu: &Gpu, on_host: &BTreeMap<&str, u32>) -> bool {
     if let Some(number) = number(word) {
-        return gpu.nodes.nvidia.as_deref() == Some(&format!("/dev/nvidia{number}"));
+        return gpu.nodes.nvidia.as_deref().and_then(|node| on_host.get(node)) == Some(&number);
     }
     let Some(uuid) = &gpu.uuid else {
         // Without NVML no UUID is known, and the toolkit has chosen already.

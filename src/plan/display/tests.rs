@@ -6,7 +6,7 @@ mod xorg;
 
 use super::*;
 use crate::facts::Programs;
-use crate::facts::gpu::{Container, Gpu, Nodes, Nvidia, Rendered, RenderedDevice, Vendor};
+use crate::facts::gpu::{Container, Driver, Gpu, Nodes, Nvidia, Rendered, RenderedDevice, Vendor};
 use crate::plan::tests::facts;
 
 /// A GPU of NVIDIA's with all its nodes.

@@ -5,7 +5,7 @@
 //! preferred; the path of a render node never works. What EGL drew decides over all that files say.
 
 use crate::facts::Facts;
-use crate::facts::gpu::{Gpu, Rendered};
+use crate::facts::gpu::{Gpu, Rendered, Vendor};
 
 use super::choice::{Asked, Choice, Device};
 use super::considered::{Considered, Verdict};
@@ -80,11 +80,19 @@ fn verdict(gpu: &Gpu, device: Option<&str>, facts: &Facts) -> Verdict {
         } else {
             gpu.reason.clone()
         }),
+        // The drawing of NVIDIA's driver without EGL is that of Xorg.
+        None if gpu.usable && is_without_egl(gpu, facts) => Verdict::Doubtful(gpu.reason.clone()),
         None if gpu.usable => Verdict::Possible(format!("{}; not yet drawn on", gpu.reason)),
         // The path of a card fails with an error. A number would lead to another device.
         None if gpu.nodes.card.is_some() => Verdict::Doubtful(gpu.reason.clone()),
         None => Verdict::Impossible(gpu.reason.clone()),
     }
+}
+
+/// Whether the GPU's driver is NVIDIA's, and its EGL library is missing.
+fn is_without_egl(gpu: &Gpu, facts: &Facts) -> bool {
+    let own = gpu.driver.as_ref().is_some_and(|driver| driver.name == "nvidia");
+    gpu.vendor == Vendor::Nvidia && own && facts.gpus.libraries.egl_nvidia.is_none()
 }
 
 /// What drawing on the GPU showed.

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::daemon::drivers::with_nvml;
-use crate::daemon::world::{Answer, World, is_root, skipped};
+use crate::daemon::world::{Answer, World, is_root, skipped, works};
 
 /// How long the command may take where everything needs its whole time, on a machine that is busy with other tests.
 const LATE: Duration = Duration::from_secs(12);
@@ -149,6 +149,21 @@ const SECRETS: [(&str, &str); 3] = [
     ("DEMO_API_KEY", "sk-demo-ABCDEFGHIJKLMNOP"),
 ];
 
+/// A variable whose value is an address with a password, and that password.
+const ADDRESS: (&str, &str) = ("DATABASE_URL", "postgres://ada:lovelace-1815@db/x");
+const OF_ADDRESS: &str = "lovelace-1815";
+
+/// Secrets that no variable has, each in a form that gives the secret away.
+const FORMS: [&str; 7] = [
+    "GET /login?token=form-1-abcdef&next=/",
+    "Authorization: Bearer form-2-abcdef",
+    "turnserver --static-auth-secret form-3-abcdef --user ada:form-3-ghijkl",
+    "{\"password\": \"form-4-abcdef\"}",
+    "redis://:form-5-abcdef@cache https://form-5-ghijkl@host/x",
+    "password: form-6-abcdef",
+    "set-cookie: sid=form-7-abcdef; Path=/",
+];
+
 /// No file of the bundle may have a secret, in plain text or encoded.
 fn assert_no_secret(files: &BTreeMap<String, String>) {
     use base64::Engine;
@@ -160,6 +175,8 @@ fn assert_no_secret(files: &BTreeMap<String, String>) {
                 assert!(!text.contains(form), "{name} has {variable} as {form}: {text}");
             }
         }
+        assert!(!text.contains(OF_ADDRESS), "{name} has the password of an address: {text}");
+        assert!(!text.contains("form-"), "{name}: {text}");
     }
 }
 
@@ -171,8 +188,13 @@ fn with_secrets() -> World {
     }
     let all: Vec<&str> = SECRETS.iter().map(|(_, secret)| *secret).collect();
     let all = all.join(" ");
+    world.env(ADDRESS.0, ADDRESS.1);
     let echo = format!("echo 'here: {all}'; echo https://ada:url-pass-word@host/; exec sleep 1000");
-    let service = format!("command = [\"sh\", \"-c\", \"{echo}\"]\nenvironment = {{ PLAIN = \"{all}\" }}\n");
+    // The last parts of the command are those of a program that is called with a secret.
+    let service = format!(
+        "command = [\"sh\", \"-c\", \"{echo}\", \"--password\", \"form-0-abcdef\", \"--secret=form-0-ghijkl\"]\n\
+         environment = {{ PLAIN = \"{all}\", MYSQL_PWD = \"form-0-mnopqr\" }}\n"
+    );
     world.service("talks", &service);
     world
 }
@@ -222,14 +244,36 @@ fn bundle_without_a_daemon_has_no_secret_and_is_whole_or_absent() {
     fs::create_dir(world.path("log")).unwrap();
     // Written by a program that masks nothing.
     world.write("log/old.log", &format!("2026 {}\n", all.join(" ")));
+    world.write("log/forms.log", &format!("{}\nconnected with {OF_ADDRESS}\n", FORMS.join("\n")));
     let output = world.cli_command(&["doctor", "--bundle", "-"]).output().unwrap();
     let files = unpacked(&output.stdout);
     assert!(files["status.txt"].contains("does not run here"), "{files:?}");
     assert!(files["logs/old.log"].starts_with("2026 ******"), "{files:?}");
+    assert!(files["logs/forms.log"].ends_with("connected with ******\n"), "{}", files["logs/forms.log"]);
     assert_no_secret(&files);
     let answer = world.cli(&["doctor", "--bundle", "/proc/no/such/bundle"]);
     assert_eq!(answer.code, 1);
     assert!(answer.err.contains("name a file in a folder that you can write"), "{answer:?}");
     let both = world.cli(&["doctor", "--json", "--bundle", "-"]);
     assert_eq!(both.code, 64, "{both:?}");
+}
+
+#[test]
+fn bundle_on_a_full_disk_is_absent_and_the_message_names_the_disk() {
+    if !works(&["unshare", "--mount"]) {
+        return;
+    }
+    let world = World::new();
+    fs::create_dir(world.path("full")).unwrap();
+    let known = world.cli_command(&["doctor", "--bundle", world.path("full/bundle").to_str().unwrap()]);
+    let script = "mount -t tmpfs -o size=4k none \"$0\"; head -c 9000 /dev/zero > \"$0/all\" 2> /dev/null; \
+                  \"$@\"; code=$?; ls \"$0\"; exit $code";
+    let mut command = Command::new("unshare");
+    let set = known.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    command.env_clear().envs(set).args(["--mount", "sh", "-c", script]).arg(world.path("full"));
+    let output = command.arg(known.get_program()).args(known.get_args()).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("No space left on device") && err.contains("a disk with space"), "{err}");
+    assert_eq!(out, "all\n", "only what was there before is there");
 }

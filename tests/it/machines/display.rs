@@ -80,6 +80,23 @@ fn the_command_plans_for_another_machine_with_that_machines_programs() {
     assert!(json["display"]["device"].is_string(), "{:#}", json["display"]);
 }
 
+#[test]
+fn a_copy_without_programs_is_planned_with_those_of_the_image() {
+    let root = tree::unpack("amd-unknown-gid");
+    for file in [None, Some("usr/bin/vulkaninfo")] {
+        if let Some(file) = file.map(|file| root.path().join(file)) {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        let json = plan(root.path(), &[]);
+        assert_eq!(json["display"]["chosen"], "virtualgl", "{file:?}: {:#}", json["display"]);
+    }
+    // A machine that was copied with its programs has only these.
+    fs::write(root.path().join("usr/bin/sh"), "").unwrap();
+    let json = plan(root.path(), &[]);
+    assert_eq!(json["display"]["chosen"], Value::Null, "{:#}", json["display"]);
+}
+
 /// Other tests take processor time: the fastest of several counts.
 #[test]
 fn the_decision_without_a_gpu_takes_less_than_30_ms() {

@@ -74,6 +74,49 @@ fn variables_choose_the_gpu() {
 }
 
 #[test]
+fn a_number_counts_the_gpus_in_the_order_of_their_addresses_where_all_of_them_are_seen() {
+    let at = |number: u32, pci: &str| Gpu { pci: Some(pci.into()), ..nvidia(number) };
+    let chosen = |visible: &str, gpus: Vec<Gpu>| {
+        let asked = Asked { visible: Some(visible.into()), ..Asked::default() };
+        decide(&asked, &machine(gpus)).candidate().and_then(|one| one.device.clone()).unwrap()
+    };
+    // The nodes are numbered against the order of the addresses.
+    let crossed = || vec![at(1, "0000:41:00.0"), at(0, "0000:c2:00.0")];
+    assert_eq!(chosen("0", crossed()), "0000:41:00.0");
+    assert_eq!(chosen("1", crossed()), "0000:c2:00.0");
+    // Node 1 belongs to a GPU that is not seen here: the nodes' numbers count.
+    let some = || vec![at(0, "0000:41:00.0"), at(2, "0000:c2:00.0")];
+    assert_eq!(chosen("2", some()), "0000:c2:00.0");
+    // A GPU with another driver has no number.
+    let other = Gpu { driver: Some(driver("vfio-pci")), nodes: Nodes::default(), ..at(0, "0000:01:00.0") };
+    assert_eq!(chosen("0", vec![other, at(0, "0000:41:00.0"), at(1, "0000:c2:00.0")]), "0000:41:00.0");
+}
+
+fn driver(name: &str) -> Driver {
+    Driver { name: name.into(), version: None }
+}
+
+#[test]
+fn a_graphics_card_is_preferred_to_the_gpu_of_the_processor_and_nouveau_is_the_last() {
+    let nouveau = Gpu { driver: Some(driver("nouveau")), ..nvidia(0) };
+    let intel = |pci: &str, card: &str| {
+        let nodes = Nodes { card: Some(card.into()), ..Nodes::default() };
+        Gpu { nodes, ..gpu(Vendor::Intel, pci) }
+    };
+    let gpus =
+        vec![intel("0000:00:02.0", "/dev/dri/card0"), intel("0000:03:00.0", "/dev/dri/card1"), nouveau];
+    let asked = Asked { kind: Some(Kind::Virtualgl), ..Asked::default() };
+    let devices: Vec<_> = decide(&asked, &machine(gpus))
+        .candidates
+        .into_iter()
+        .filter_map(|one| (one.kind == Kind::Virtualgl).then_some(one.gpu).flatten())
+        .collect();
+    let expected =
+        ["Intel GPU (0000:03:00.0)", "Intel GPU (0000:00:02.0)", "NVIDIA GeForce RTX 4090 (0000:01:00.0)"];
+    assert_eq!(devices, expected);
+}
+
+#[test]
 fn the_words_of_the_container_toolkit_are_understood() {
     let machines = |text: &str, gpus: Vec<Gpu>| {
         let asked = Asked { visible: Some(text.into()), ..Asked::default() };
@@ -131,8 +174,8 @@ fn virtualgls_names_are_read_as_virtualgl_reads_them() {
                 "a number that no GPU has",
                 |_, asked| asked.device = Device::Egl(3),
                 &[
-                    "- xorg 0000:01:00.0: VGL_DISPLAY names another GPU",
-                    "- virtualgl /dev/dri/card0: VGL_DISPLAY names another GPU",
+                    "- xorg 0000:01:00.0: VGL_DISPLAY names a device that no GPU here has",
+                    "- virtualgl /dev/dri/card0: VGL_DISPLAY names a device that no GPU here has",
                     CPU,
                 ],
             ),
