@@ -106,7 +106,11 @@ fn summary(gpus: &[Gpu], context: &Context<'_>) -> Nvidia {
         Some(first) if own.clone().any(|gpu| gpu.usable) => {
             let other = first.driver.as_ref().filter(|driver| driver.name != "nvidia");
             other.map(|driver| {
-                format!("the host drives the GPU with {}, not with NVIDIA's own driver", driver.name)
+                format!(
+                    "the host drives the GPU with {}, not with NVIDIA's own driver: install that driver on the host \
+                     (Ubuntu: ubuntu-drivers install, Debian: nvidia-driver)",
+                    driver.name
+                )
             })
         }
         Some(first) => Some(first.reason.clone()),

@@ -124,7 +124,8 @@ fn is_at(gpu: &Gpu, device: &Device, facts: &Facts) -> bool {
     }
 }
 
-fn rank(vendor: Vendor) -> u8 {
+/// The place of a maker's GPUs in the order of preference.
+pub(super) fn rank(vendor: Vendor) -> u8 {
     match vendor {
         Vendor::Nvidia => 0,
         Vendor::Amd => 1,
