@@ -76,7 +76,8 @@ fn all(snapshot: &Snapshot, now: i64, screen: Screen) -> String {
         text += &screen.wrapped(&line);
     }
     if !snapshot.drawing.is_empty() {
-        text += &screen.wrapped(&format!("display: {}", snapshot.drawing));
+        // Reasons quote drivers and the logs of X servers.
+        text += &screen.wrapped(&format!("display: {}", page::plain(&snapshot.drawing)));
     }
     for route in &snapshot.routes {
         let address = if route.address.is_empty() { String::new() } else { format!(" ({})", route.address) };
@@ -175,7 +176,7 @@ mod tests {
         snapshot.summary = "1 failed: x-server · not ready to use · 0 of 2 ready".into();
         snapshot.not_ready = vec!["Desktop: x-server has failed".into()];
         snapshot.problems = vec!["x-server has failed".into()];
-        snapshot.drawing = "The CPU draws on :0 (llvmpipe): this machine has no GPU".into();
+        snapshot.drawing = "The CPU draws on :0 (llvmpipe): \u{1b}[31mthis machine has no GPU".into();
         assert_eq!(
             all(&snapshot, 61_000, Screen::PLAIN),
             "1 failed: x-server · not ready to use · 0 of 2 ready\n\
