@@ -70,6 +70,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let (shown, rows) = variables::Shown::new(&config.env, logs.clone());
     let (handle, handle_watch) = watch::channel(None);
     let (reloads, requests) = mpsc::unbounded_channel();
+    let (displays, displays_seen) = watch::channel(None);
     let (shutdown, shutdowns) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     // The look-up may have its result at once, so the other addresses come first.
@@ -81,8 +82,11 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         trouble: [forgetful, no_logs].into_iter().flatten().collect(),
         observer: observer.clone(),
         logs: logs.clone(),
-        api: Api::new(watch, events.clone(), logs.clone(), handle_watch).with_reloads(reloads.clone()),
+        api: Api::new(watch, events.clone(), logs.clone(), handle_watch)
+            .with_reloads(reloads.clone())
+            .with_displays(displays_seen),
         rows,
+        displays,
         shutdown,
         stop: stop.clone(),
     })

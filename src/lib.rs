@@ -101,6 +101,9 @@
 //!   `desktopd status`: `cli/status.rs`, its first line `Snapshot::summed_up` and its sentences in `observe/sight.rs`.
 //! - links to the services: `observe/links.rs`, with the provider's addresses from `config/provider.rs`; where only the
 //!   browser knows the address, `linkOf` in `portal/assets/portal.js`.
+//! - the page about the display: `plan/display/report.rs` collects what the page shows, `portal/api/display.rs` serves
+//!   it with what failed since the start, `portal/assets/display.js` draws it. What all pages share:
+//!   `portal/assets/shared.js`. Remedies, and the commands in them that people copy: `facts/remedy.rs`.
 //! - a number for Prometheus: `observe/metrics.rs` prints all; those of the gateway are in `gateway/metrics.rs`.
 //! - a secret: a variable's type in `config/env/table.rs` or its name (`config/env/names.rs`) makes a secret;
 //!   `Environment::secrets` lists them, `app.rs` gives them to `logs/mask.rs`.
@@ -110,7 +113,8 @@
 //! - limits of connections, in number and in bytes: `gateway/limits.rs`.
 //! - the choice of the display: `plan/display.rs`; which GPU: `choice.rs`, Xorg and what protects the host: `guards.rs`,
 //!   VirtualGL and its devices: `virtualgl.rs` and `egl.rs`, Xorg's configuration: `xorg.rs` and `modeline.rs` (all in
-//!   `plan/display`). How the decisions for machines that are not at hand are written anew: `tests/it/machines/display.rs`.
+//!   `plan/display`). The sentence about what draws and why nothing better does: `sentence.rs` there, for `desktopd status`
+//!   and all pages; what it says on each machine: `tests/machines/sentences.list`. How the decisions for machines that are not at hand are written anew: `tests/it/machines/display.rs`.
 //! - a boot step: its work in a file of `steps`, called by `perform` in `steps/mod.rs`, its keys in
 //!   `config/service/step.rs`, its unit in a file of `config/services`.
 //! - a check of `desktopd doctor`: files of `cli/doctor`; what the machine gives comes from `facts/resources.rs`. What

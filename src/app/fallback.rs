@@ -31,6 +31,12 @@ const LAST_LINES: Duration = Duration::from_millis(100);
 /// How many lines of the log are searched for the error.
 const LINES: usize = 60;
 
+/// How many of these lines people see.
+const SHOWN: usize = 20;
+
+/// How many characters of each.
+const LONGEST: usize = 300;
+
 /// Watches the X server and the desktop.
 pub(super) struct Fallback {
     chain: Chain,
@@ -43,10 +49,19 @@ pub(super) struct Fallback {
 /// A decision.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// The display does not work; the text says why, in one sentence.
-    Excluded(Failure, String),
+    /// The display does not work.
+    Excluded(Failure, Evidence),
     /// The desktop has come up, so the display works.
     Works,
+}
+
+/// What is known about a failure.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    /// Why the display does not work, in one sentence.
+    pub(super) reason: String,
+    /// The last lines of the log of the failed run.
+    pub(super) lines: Vec<String>,
 }
 
 impl Fallback {
@@ -86,17 +101,23 @@ impl Fallback {
                 },
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     if let Some((failure, _)) = self.failure.take().filter(|_| !self.chain.is_over()) {
-                        let reason = self.reason(&failure);
-                        return Next::Excluded(failure, reason);
+                        let evidence = self.evidence(&failure);
+                        return Next::Excluded(failure, evidence);
                     }
                 }
             }
         }
     }
 
-    fn reason(&self, failure: &Failure) -> String {
+    fn evidence(&self, failure: &Failure) -> Evidence {
         let lines = self.logs.tail(&failure.unit, LINES);
         let of_run = lines.iter().filter(|line| line.at >= failure.began).map(|line| &*line.text);
-        self.logs.mask(&words::sentence(failure, &of_run.collect::<Vec<_>>()))
+        let of_run: Vec<&str> = of_run.collect();
+        let shown = of_run[of_run.len().saturating_sub(SHOWN)..].iter();
+        let cut = |line: &&str| self.logs.mask(line).chars().take(LONGEST).collect();
+        Evidence {
+            reason: self.logs.mask(&words::sentence(failure, &of_run)),
+            lines: shown.map(cut).collect(),
+        }
     }
 }

@@ -21,8 +21,11 @@ use crate::logs::Logs;
 use crate::observe::{Observer, RouteStatus, links};
 use crate::plan::display::Kind;
 use crate::plan::{Link, Plan, Portal};
-use crate::portal::{self, Api, Right, Rows};
+use crate::portal::{self, Api, DisplayFailure, DisplayState, Right, Rows};
 use crate::state::State;
+
+/// How many failures of displays are shown. Each kind fails once until all are tried again.
+const MOST_FAILURES: usize = 8;
 
 /// The gateway, the portal and the control socket.
 pub(super) struct Front {
@@ -44,6 +47,8 @@ pub(super) struct Front {
     vanished: Vec<String>,
     /// The problems of the plan.
     planned: Vec<String>,
+    /// All about the display, for pages.
+    displays: watch::Sender<Option<Arc<DisplayState>>>,
     observer: Observer,
     logs: Logs,
 }
@@ -59,6 +64,8 @@ pub(super) struct Parts<'a> {
     pub(super) api: Api,
     /// The variables, as the portal shows them.
     pub(super) rows: watch::Receiver<Rows>,
+    /// Gets all about the display, for pages.
+    pub(super) displays: watch::Sender<Option<Arc<DisplayState>>>,
     /// Notified when everything is to be stopped.
     pub(super) shutdown: mpsc::UnboundedSender<()>,
     pub(super) stop: CancellationToken,
@@ -66,7 +73,7 @@ pub(super) struct Parts<'a> {
 
 impl Front {
     pub(super) async fn open(
-        Parts { config, state, trouble, observer, logs, api, rows, shutdown, stop }: Parts<'_>,
+        Parts { config, state, trouble, observer, logs, api, rows, displays, shutdown, stop }: Parts<'_>,
     ) -> Self {
         let vars = &config.env.vars;
         let (credentials, shown, weak) = credentials::of(config, &state);
@@ -120,6 +127,7 @@ impl Front {
             certificate,
             vanished: Vec::new(),
             planned: Vec::new(),
+            displays,
             observer,
             logs,
         }
@@ -130,11 +138,52 @@ impl Front {
         let problems = plan.problems.iter().map(ToString::to_string).chain(plan.shortcomings.iter().cloned());
         self.planned = problems.map(|problem| self.logs.mask(&problem)).collect();
         self.logs.set_quiet(plan.quiet.clone());
+        let drawing = self.logs.mask(&plan.report.sentence);
         self.observer.update(|snapshot| {
             snapshot.display = fallback::shown(&plan.display.summary(), failed);
+            snapshot.drawing = drawing;
             snapshot.display_failed = failed.values().cloned().collect();
         });
+        let failures = self.displays.borrow().as_ref().map(|state| state.failures.clone());
+        self.show_display(DisplayState {
+            report: Arc::clone(&plan.report),
+            failures: failures.unwrap_or_default(),
+        });
         self.show_problems();
+    }
+
+    /// Shows that a display failed.
+    pub(super) fn show_failure(&self, failure: DisplayFailure) {
+        self.change_failures(|failures| {
+            failures.push(failure);
+            let most = failures.len().saturating_sub(MOST_FAILURES);
+            failures.drain(..most);
+        });
+    }
+
+    /// Shows that all displays are tried again: what failed before is over.
+    pub(super) fn forget_failures(&self) {
+        self.change_failures(Vec::clear);
+    }
+
+    fn change_failures(&self, change: impl FnOnce(&mut Vec<DisplayFailure>)) {
+        let Some(mut state) = self.displays.borrow().as_deref().cloned() else { return };
+        change(&mut state.failures);
+        self.show_display(state);
+    }
+
+    /// Pages ask for the state when the snapshot's revision changes, so the state changes first.
+    fn show_display(&self, state: DisplayState) {
+        let is_new = self.displays.send_if_modified(|shown| {
+            let is_new = shown.as_deref() != Some(&state);
+            if is_new {
+                *shown = Some(Arc::new(state));
+            }
+            is_new
+        });
+        if is_new {
+            self.observer.update(|snapshot| snapshot.display_revision += 1);
+        }
     }
 
     /// Shows that these device nodes of GPUs have vanished, and no others.

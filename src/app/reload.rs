@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::fallback::{Failure, Fallback, Next};
+use super::fallback::{Evidence, Failure, Fallback, Next};
 use super::front::Front;
 use super::planner::Planner;
 use crate::observe::{Events, What};
 use crate::plan::Plan;
 use crate::plan::display::Kind;
-use crate::portal::ReloadRequest;
+use crate::portal::{DisplayFailure, ReloadRequest};
 use crate::supervise::{Asker, Replanned, Request, Supervisor, UnitState, Verb};
 use crate::sys::nodes::NodeWatch;
 
@@ -60,7 +60,7 @@ impl Reloader {
                 Ok(()) = self.front.certificate.changed() => self.front.show_problems(),
                 vanished = NodeWatch::changed_in(&mut self.nodes) => self.front.show_vanished(&vanished),
                 next = self.fallback.next() => match next {
-                    Next::Excluded(failure, reason) => self.fall_back(failure, reason).await,
+                    Next::Excluded(failure, evidence) => self.fall_back(failure, evidence).await,
                     Next::Works => self.confirm(),
                 },
             }
@@ -72,6 +72,7 @@ impl Reloader {
     async fn reload(&mut self, ReloadRequest { why, restart, reply }: ReloadRequest) {
         if restart.is_some() {
             self.planner.readmit_all();
+            self.front.forget_failures();
             self.fallback.begin_again();
             self.doubtful.clear();
         }
@@ -113,8 +114,11 @@ impl Reloader {
     }
 
     /// A display does not work: takes the next one.
-    async fn fall_back(&mut self, failure: Failure, reason: String) {
+    async fn fall_back(&mut self, failure: Failure, Evidence { reason, lines }: Evidence) {
         let kind = failure.kind;
+        let at = jiff::Timestamp::now().as_millisecond();
+        let unit = failure.unit.clone();
+        self.front.show_failure(DisplayFailure { at, kind, unit, reason: reason.clone(), lines });
         self.planner.exclude(kind, reason.clone());
         let plan = match self.planner.replan().await {
             Ok(plan) if plan.display.chosen.is_some() => plan,

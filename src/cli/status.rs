@@ -75,8 +75,9 @@ fn all(snapshot: &Snapshot, now: i64, screen: Screen) -> String {
         let line = format!("not in use: {} (desktopd status NAME says why)", names.join(", "));
         text += &screen.wrapped(&line);
     }
-    if !snapshot.display.is_empty() {
-        text.extend(["display: ", snapshot.display.as_str(), "\n"]);
+    if !snapshot.drawing.is_empty() {
+        // Reasons quote drivers and the logs of X servers.
+        text += &screen.wrapped(&format!("display: {}", page::plain(&snapshot.drawing)));
     }
     for route in &snapshot.routes {
         let address = if route.address.is_empty() { String::new() } else { format!(" ({})", route.address) };
@@ -175,6 +176,7 @@ mod tests {
         snapshot.summary = "1 failed: x-server · not ready to use · 0 of 2 ready".into();
         snapshot.not_ready = vec!["Desktop: x-server has failed".into()];
         snapshot.problems = vec!["x-server has failed".into()];
+        snapshot.drawing = "The CPU draws on :0 (llvmpipe): \u{1b}[31mthis machine has no GPU".into();
         assert_eq!(
             all(&snapshot, 61_000, Screen::PLAIN),
             "1 failed: x-server · not ready to use · 0 of 2 ready\n\
@@ -184,6 +186,7 @@ mod tests {
              x-server  failed   1m1s   -    0         it ended with exit code 1\n\
              kde       waiting  1m0s   -    0\n\
              not in use: sshd, vnc (desktopd status NAME says why)\n\
+             display: The CPU draws on :0 (llvmpipe): this machine has no GPU\n\
              route: Desktop on port 6100 (http://localhost:6100/)\n"
         );
         let colourful = all(&snapshot, 61_000, Screen { colours: true, ..Screen::PLAIN });

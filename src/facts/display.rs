@@ -14,7 +14,7 @@ pub const PROGRAMS: [&str; 3] = ["Xorg", "Xvfb", "vglrun"];
 /// How many entries of a folder are looked at.
 const MOST: usize = 4096;
 
-/// One kind of display.
+/// One kind of display, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -24,6 +24,26 @@ pub enum Kind {
     Virtualgl,
     /// Xvfb, rendered by the CPU.
     Llvmpipe,
+}
+
+impl Kind {
+    /// The name of what draws, for sentences.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Xorg => "Xorg",
+            Self::Virtualgl => "VirtualGL",
+            Self::Llvmpipe => "llvmpipe",
+        }
+    }
+
+    /// The value of `DESKTOPD_DISPLAY` that asks for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Xorg => "xorg",
+            Self::Virtualgl => "virtualgl",
+            Self::Llvmpipe => "llvmpipe",
+        }
+    }
 }
 
 impl fmt::Display for Kind {

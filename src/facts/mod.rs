@@ -8,6 +8,7 @@ pub mod gpu;
 pub mod locales;
 pub mod programs;
 pub mod public_address;
+pub mod remedy;
 pub mod resources;
 pub mod ssh_keys;
 pub mod workspace;

@@ -100,6 +100,13 @@ pub struct Snapshot {
     pub summary: String,
     /// The chosen display as a text, with the kinds that failed; empty until it is chosen.
     pub display: String,
+    /// What draws on the display, with which renderer, and why nothing better does, in one sentence; empty until the
+    /// display is chosen.
+    #[serde(default)]
+    pub drawing: String,
+    /// Counts the changes of what is known about the display: pages that show more than the sentence ask again then.
+    #[serde(default)]
+    pub display_revision: u64,
     /// Why better displays are not used any more, one sentence for each that failed. A restart of the X server tries
     /// them again.
     #[serde(default)]

@@ -11,6 +11,8 @@ mod egl;
 mod guards;
 mod modeline;
 mod names;
+pub mod report;
+mod sentence;
 mod virtualgl;
 pub(super) mod xorg;
 
@@ -24,12 +26,31 @@ use crate::facts::Facts;
 pub use crate::facts::display::Kind;
 pub use choice::Asked;
 use considered::{Considered, Verdict};
+pub use report::Report;
+pub use sentence::Sentence;
+use sentence::{Weighed, Weighing};
 
 fn server(kind: Kind) -> XServer {
     match kind {
         Kind::Xorg => XServer::Xorg,
         Kind::Virtualgl | Kind::Llvmpipe => XServer::Xvfb,
     }
+}
+
+/// What became of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was chosen.
+    Chosen,
+    /// It would work as far as is known, and another was preferred.
+    Possible,
+    /// Something speaks against it; it is tried if the user asks for it.
+    Doubtful,
+    /// It cannot work, or it would harm the host.
+    Impossible,
+    /// It was tried and failed.
+    Failed,
 }
 
 /// A display that was considered.
@@ -43,6 +64,8 @@ pub struct Candidate {
     pub gpu: Option<String>,
     /// Whether it was chosen.
     pub taken: bool,
+    /// What became of it.
+    pub outcome: Outcome,
     /// Why it was chosen, or why not.
     pub reason: String,
 }
@@ -56,6 +79,8 @@ pub struct Decision {
     pub chosen: Option<Kind>,
     /// All candidates: the kind that was asked for first, then the best.
     pub candidates: Vec<Candidate>,
+    /// What draws, and why nothing better does.
+    pub sentence: Sentence,
 }
 
 impl Decision {
@@ -100,7 +125,7 @@ impl Serialize for Decision {
             taken: bool,
             reason: &'a str,
         }
-        fn shown(Candidate { kind, device, gpu, taken, reason }: &Candidate) -> Shown<'_> {
+        fn shown(Candidate { kind, device, gpu, taken, outcome: _, reason }: &Candidate) -> Shown<'_> {
             Shown { kind: *kind, device: device.as_deref(), gpu: gpu.as_deref(), taken: *taken, reason }
         }
         let chosen = self.candidate().map(shown);
@@ -124,9 +149,8 @@ pub fn decide(asked: &Asked, facts: &Facts) -> Decision {
     // The requested kind is tried first; the order of the rest does not change.
     order.sort_by_key(|kind| Some(*kind) != asked.kind);
     let mut chosen = None;
-    let mut candidates = Vec::new();
+    let mut all = Vec::new();
     for kind in order {
-        let wish = Some(kind) == asked.kind;
         let mut considered = match (kind, facts.display.failed.get(&kind)) {
             (_, Some(why)) => vec![Considered::impossible(why.clone())],
             (Kind::Xorg, None) => guards::candidates(&gpus, facts),
@@ -138,30 +162,44 @@ pub fn decide(asked: &Asked, facts: &Facts) -> Decision {
             Verdict::Doubtful(_) => 1,
             Verdict::Impossible(_) => 2,
         });
-        for Considered { gpu, device, verdict } in considered {
+        for considered in considered {
             let taken = chosen.is_none()
-                && match &verdict {
+                && match &considered.verdict {
                     Verdict::Possible(_) => true,
-                    Verdict::Doubtful(_) => wish,
+                    Verdict::Doubtful(_) => Some(kind) == asked.kind,
                     Verdict::Impossible(_) => false,
                 };
-            let reason = match verdict {
-                Verdict::Possible(reason) if taken && wish => {
-                    format!("asked for by DESKTOPD_DISPLAY; {reason}")
-                }
-                Verdict::Possible(_) if !taken => "possible, but another is preferred".to_owned(),
-                Verdict::Doubtful(doubt) if taken => {
-                    format!("asked for by DESKTOPD_DISPLAY and therefore tried in spite of this: {doubt}")
-                }
-                Verdict::Possible(reason) | Verdict::Doubtful(reason) | Verdict::Impossible(reason) => reason,
-            };
             if taken {
                 chosen = Some(kind);
             }
-            candidates.push(Candidate { kind, device, gpu: gpu.map(names::of), taken, reason });
+            all.push(Weighed { kind, considered, taken });
         }
     }
-    Decision { number, chosen, candidates }
+    let sentence = Weighing { asked, facts, number, gpus: &gpus, all: &all }.sentence();
+    let candidates = all.into_iter().map(|one| candidate(one, asked, facts)).collect();
+    Decision { number, chosen, candidates, sentence }
+}
+
+fn candidate(weighed: Weighed<'_>, asked: &Asked, facts: &Facts) -> Candidate {
+    let Weighed { kind, considered: Considered { gpu, device, verdict }, taken } = weighed;
+    let outcome = match &verdict {
+        _ if taken => Outcome::Chosen,
+        _ if facts.display.failed.contains_key(&kind) => Outcome::Failed,
+        Verdict::Possible(_) => Outcome::Possible,
+        Verdict::Doubtful(_) => Outcome::Doubtful,
+        Verdict::Impossible(_) => Outcome::Impossible,
+    };
+    let reason = match verdict {
+        Verdict::Possible(reason) if taken && Some(kind) == asked.kind => {
+            format!("asked for by DESKTOPD_DISPLAY; {reason}")
+        }
+        Verdict::Possible(_) if !taken => "possible, but another is preferred".to_owned(),
+        Verdict::Doubtful(doubt) if taken => {
+            format!("asked for by DESKTOPD_DISPLAY and therefore tried in spite of this: {doubt}")
+        }
+        Verdict::Possible(reason) | Verdict::Doubtful(reason) | Verdict::Impossible(reason) => reason,
+    };
+    Candidate { kind, device, gpu: gpu.map(names::of), taken, outcome, reason }
 }
 
 /// The size that the X server starts with, which is also the largest size that it can have later.
@@ -181,7 +219,7 @@ fn llvmpipe(facts: &Facts) -> Considered<'static> {
             let reason = format!("{} needs no GPU", path.display());
             Considered { gpu: None, device: None, verdict: Verdict::Possible(reason) }
         }
-        Err(reason) => Considered::impossible(reason),
+        Err(reason) => Considered::impossible(format!("{reason}: install the package xvfb")),
     }
 }
 

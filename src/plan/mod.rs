@@ -24,6 +24,7 @@ mod unit;
 mod values;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::config::{Config, Problem};
 use crate::facts::{Account, Facts};
@@ -50,6 +51,8 @@ pub struct Plan {
     pub links: Vec<Link>,
     /// The chosen display, with reasons.
     pub display: Decision,
+    /// The same for people, with what the machine has.
+    pub report: Arc<display::Report>,
     /// The desktop's account, or the reason if there is none.
     pub account: Result<Account, String>,
     /// All mistakes in the configuration, including those of the files.
@@ -98,7 +101,20 @@ impl Plan {
         let quiet = config.services.iter().filter(|service| !service.log_to_stdout);
         let quiet = quiet.map(|service| service.name.clone()).collect();
         let account = who.account;
-        Self { units, routes, portal, links, display, account, problems, shortcomings, left_out, quiet }
+        let report = Arc::new(display::Report::new(config, facts, &display));
+        Self {
+            units,
+            routes,
+            portal,
+            links,
+            display,
+            report,
+            account,
+            problems,
+            shortcomings,
+            left_out,
+            quiet,
+        }
     }
 
     /// A unit by its name.

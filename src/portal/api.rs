@@ -3,6 +3,7 @@
 //!
 //! The server of this router decides which clients may make requests; a GET request changes nothing.
 
+mod display;
 mod events;
 mod logs;
 mod own;
@@ -70,6 +71,7 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/api/status", get(status))
         .route("/api/status/stream", get(status_stream))
+        .route("/api/display", get(display::show))
         .route("/api/events", get(events::list))
         .route("/api/events/stream", get(events::stream))
         .route("/api/timeline", get(events::timeline))

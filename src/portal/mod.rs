@@ -3,6 +3,7 @@
 
 pub mod api;
 mod control;
+mod display_state;
 mod reload_request;
 mod unix;
 mod variables;
@@ -17,6 +18,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::Api;
 pub use control::{Changed, Credentials, NewCredentials};
+pub use display_state::{DisplayFailure, DisplayState, Displays};
 pub use reload_request::{ReloadRequest, Reloads};
 pub use unix::{Right, bind_unix, serve_unix};
 pub use variables::{Rows, router as variables_router};
@@ -35,6 +37,22 @@ pub fn router(api: Api) -> Router {
         .route(
             "/portal.js",
             get(async || file("text/javascript; charset=utf-8", include_str!("assets/portal.js"))),
+        )
+        .route(
+            "/shared.js",
+            get(async || file("text/javascript; charset=utf-8", include_str!("assets/shared.js"))),
+        )
+        .route(
+            "/display",
+            get(async || file("text/html; charset=utf-8", include_str!("assets/display.html"))),
+        )
+        .route(
+            "/display.css",
+            get(async || file("text/css; charset=utf-8", include_str!("assets/display.css"))),
+        )
+        .route(
+            "/display.js",
+            get(async || file("text/javascript; charset=utf-8", include_str!("assets/display.js"))),
         )
         .merge(api::router(api))
         .layer(CatchPanicLayer::new())

@@ -4,6 +4,7 @@ pub mod addresses;
 pub mod cli;
 pub mod credentials;
 pub mod display;
+pub mod display_page;
 pub mod doctor;
 pub mod drivers;
 pub mod env;

@@ -5,6 +5,7 @@ pub mod auth;
 pub mod cookies;
 pub mod credentials;
 pub mod cross_origin;
+pub mod display_page;
 pub mod errors;
 pub mod flood;
 pub mod forged;

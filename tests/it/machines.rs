@@ -2,7 +2,7 @@
 //! beside it; `DESKTOPD_WRITE_DOCS=1` writes the answers anew, to be read line by line.
 
 mod answers;
-mod display;
+pub mod display;
 pub mod tree;
 
 use std::collections::BTreeSet;

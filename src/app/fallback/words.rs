@@ -34,7 +34,7 @@ pub(super) fn sentence(failure: &Failure, lines: &[&str]) -> String {
         None => format!("{name}: {reason}"),
     };
     if *of_desktop {
-        text = format!("{text}, on {}", short(failure.kind));
+        text = format!("{text}, on {}", failure.kind.short());
     }
     match error(lines) {
         error if error.is_empty() => text,
@@ -85,16 +85,8 @@ pub(super) fn wish(choice: DisplayChoice) -> Option<(Kind, &'static str)> {
 }
 
 fn named(kind: Kind, reason: &str) -> String {
-    let name = short(kind);
+    let name = kind.short();
     if reason.starts_with(&format!("{name} ")) { reason.to_owned() } else { format!("{name}: {reason}") }
-}
-
-fn short(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Xorg => "Xorg",
-        Kind::Virtualgl => "VirtualGL",
-        Kind::Llvmpipe => "llvmpipe",
-    }
 }
 
 /// The last lines that say what is wrong; where none does, the last line.

@@ -114,7 +114,7 @@ fn display(gpus: &Gpus, decision: &Decision, shown: &str, wanted: Option<Kind>) 
 mod tests {
     use super::*;
     use crate::facts::gpu::Nodes;
-    use crate::plan::display::Candidate;
+    use crate::plan::display::{Candidate, Outcome as DisplayOutcome, Sentence};
 
     fn gpu_of(vendor: Vendor, usable: bool, reason: &str) -> Gpu {
         Gpu {
@@ -138,9 +138,10 @@ mod tests {
             device: None,
             gpu: None,
             taken: chosen == Some(kind),
+            outcome: if chosen == Some(kind) { DisplayOutcome::Chosen } else { DisplayOutcome::Impossible },
             reason: "because".into(),
         });
-        Decision { number: 20, chosen, candidates: candidates.into() }
+        Decision { number: 20, chosen, candidates: candidates.into(), sentence: Sentence::default() }
     }
 
     #[test]

@@ -126,7 +126,11 @@ fn summary(gpus: &[Gpu], context: &Context<'_>) -> Nvidia {
                 .as_ref()
                 .filter(|driver| !tegra::is_driver(&driver.name) && driver.name != "nvidia");
             other.map(|driver| {
-                format!("the host drives the GPU with {}, not with NVIDIA's own driver", driver.name)
+                format!(
+                    "the host drives the GPU with {}, not with NVIDIA's own driver: install that driver on the host \
+                     (Ubuntu: ubuntu-drivers install, Debian: nvidia-driver)",
+                    driver.name
+                )
             })
         }
         Some(first) => Some(first.reason.clone()),

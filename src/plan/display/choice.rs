@@ -128,8 +128,8 @@ fn is_at(gpu: &Gpu, device: &Device, facts: &Facts) -> bool {
     }
 }
 
-/// The order of preference.
-fn rank(gpu: &Gpu) -> u8 {
+/// The place of a GPU in the order of preference.
+pub(super) fn rank(gpu: &Gpu) -> u8 {
     match gpu.vendor {
         // Without NVIDIA's driver most of these GPUs stay at their lowest clock.
         Vendor::Nvidia if gpu.driver.as_ref().is_some_and(|driver| driver.name == "nouveau") => 4,

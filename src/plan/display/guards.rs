@@ -43,7 +43,8 @@ fn obstacle(facts: &Facts) -> Option<String> {
     if facts.daemon.uid != 0 {
         return Some("Xorg runs as root here, and desktopd does not".to_owned());
     }
-    facts.programs.get("Xorg").err()
+    let missing = facts.programs.get("Xorg").err()?;
+    Some(format!("{missing}: install the package xserver-xorg-core"))
 }
 
 /// The displays of other X servers.

@@ -10,10 +10,17 @@ pub(super) fn of(gpu: &Gpu) -> String {
         Vendor::Display => "card without 3D".to_owned(),
         Vendor::Virtual | Vendor::Other => format!("{driver} GPU"),
     });
+    let name = plain(&name);
     match place(gpu) {
         Some(place) => format!("{name} ({place})"),
         None => name,
     }
+}
+
+/// A name that a driver told, without characters that move the cursor of a terminal or turn the direction of the text.
+pub(super) fn plain(name: &str) -> String {
+    let turns = |c: &char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    name.chars().filter(|c| !c.is_control() && !turns(c)).collect()
 }
 
 /// The most telling address of a GPU.

@@ -1,6 +1,7 @@
 //! Decisions for simulated machines: each case changes one thing of a machine on which everything works.
 
 mod choice;
+mod sentence;
 mod virtualgl;
 mod xorg;
 

@@ -48,7 +48,11 @@ fn no_gpu(facts: &Facts) -> String {
 
 /// The program that is missing.
 fn installed(facts: &Facts) -> Option<String> {
-    ["vglrun", "Xvfb"].iter().find_map(|program| facts.programs.get(program).err())
+    let missing = |program: &str, remedy: &str| {
+        facts.programs.get(program).err().map(|reason| format!("{reason}: {remedy}"))
+    };
+    missing("vglrun", "install VirtualGL, or build the image with VIRTUALGL_URL")
+        .or_else(|| missing("Xvfb", "install the package xvfb"))
 }
 
 /// VirtualGL's older back end draws on an X server that has a GPU.

@@ -9,6 +9,7 @@ use crate::config::own::is_own;
 use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
 use crate::observe::{Events, Watch};
 use crate::plan::X_SERVER;
+use crate::portal::display_state::Displays;
 use crate::portal::reload_request::{ReloadRequest, Reloads};
 use crate::supervise::{Asker, Handle, Replanned, Request, RequestError, Taken, Verb};
 
@@ -23,18 +24,26 @@ pub struct Api {
     pub(super) handle: watch::Receiver<Option<Handle>>,
     /// For requests to read the configuration again.
     reloads: Option<Reloads>,
+    /// All about the display.
+    pub(super) displays: Option<Displays>,
 }
 
 impl Api {
     /// An API that answers before the first plan exists: until `handle` has a value, changes are refused.
     pub fn new(watch: Watch, events: Events, logs: Logs, handle: watch::Receiver<Option<Handle>>) -> Self {
-        Self { watch, events, logs, handle, reloads: None }
+        Self { watch, events, logs, handle, reloads: None, displays: None }
     }
 
     /// The same API, for clients that may have the configuration read again.
     #[must_use]
     pub fn with_reloads(self, reloads: Reloads) -> Self {
         Self { reloads: Some(reloads), ..self }
+    }
+
+    /// The same API, which also answers about the display.
+    #[must_use]
+    pub fn with_displays(self, displays: Displays) -> Self {
+        Self { displays: Some(displays), ..self }
     }
 
     /// Has the configuration read again, and returns the changes.

@@ -1,28 +1,7 @@
 // The portal: shows the newest snapshot, sends requests, follows logs.
-// Everything from the server becomes text nodes, never markup.
 'use strict';
 
-// Addresses are relative: a proxy may serve this page under another path.
 const LINES = 2000;
-const at = (id) => document.getElementById(id);
-
-function make(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-}
-
-function say(text) {
-  const message = at('message');
-  message.textContent = text;
-  message.hidden = false;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => { message.hidden = true; }, 6000);
-}
-
-function logIn() {
-  location.assign('desktopd/login');
-}
 
 // --- Links: from the settings, from the cloud provider, or made from the address of this page.
 
@@ -120,10 +99,6 @@ function newRow(name) {
   return row;
 }
 
-function set(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
 function showUnits(units) {
   for (const unit of units) {
     let row = rows.get(unit.name);
@@ -170,58 +145,24 @@ setInterval(() => {
 
 let current = { units: [], routes: [] };
 
-// `names` and all services that they need, directly or not.
-function neededBy(names) {
-  const all = new Set(names);
-  for (const name of all) current.units.find((unit) => unit.name === name)?.needs.forEach((need) => all.add(need));
-  return all;
-}
-
 async function mayEnd(verb, name) {
-  const shown = current.routes.flatMap((route) => route.shows);
-  const unit = current.units.find((candidate) => candidate.name === name);
-  if (verb === 'start' || !unit?.pid || !neededBy(shown).has(name)) return true;
-  const along = current.units.filter((other) => other.pid && other.name !== name && neededBy([other.name]).has(name));
-  const dialog = at('question');
-  const names = along.map((other) => other.name).join(', ');
-  set(at('question-title'), `${verb === 'stop' ? 'Stop' : 'Restart'} ${name}?`);
-  set(at('question-text'), `The desktop ends. Programs that are open on it end too, and work that is not saved is lost.${names && ` With ${name} ${verb}: ${names}.`}`);
-  set(at('question-yes'), verb === 'stop' ? 'Stop' : 'Restart');
-  dialog.returnValue = '';
-  dialog.showModal();
-  await new Promise((resolve) => { dialog.addEventListener('close', resolve, { once: true }); });
-  return dialog.returnValue === 'yes';
-}
-
-async function ask(verb, name, button) {
-  button.disabled = true;
-  try {
-    const response = await fetch(`api/units/${verb}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ names: [name] }),
-    });
-    if (response.status === 401) return logIn();
-    const answer = await response.json();
-    if (!response.ok) {
-      say(answer.error);
-      button.disabled = false;
-    }
-  } catch {
-    say('desktopd does not answer');
-    button.disabled = false;
-  }
+  const { units, routes } = current;
+  const shown = routes.flatMap((route) => route.shows);
+  const unit = units.find((candidate) => candidate.name === name);
+  if (verb === 'start' || !unit?.pid || !neededBy(units, shown).has(name)) return true;
+  const along = takenAlong(units, name);
+  const Verb = verb === 'stop' ? 'Stop' : 'Restart';
+  return confirmed(`${Verb} ${name}?`, `${LOST}${along && ` With ${name} ${verb}: ${along}.`}`, Verb);
 }
 
 // --- The snapshot.
 
 function show(snapshot) {
   current = snapshot;
-  const parts = [snapshot.summary, snapshot.display, `version ${snapshot.version}`];
-  set(at('summary'), parts.filter(Boolean).join(' · '));
-  const problems = at('problems');
-  problems.hidden = snapshot.problems.length === 0;
-  problems.replaceChildren(...snapshot.problems.map((text) => make('li', { textContent: text })));
+  set(at('summary'), [snapshot.summary, `version ${snapshot.version}`].filter(Boolean).join(' · '));
+  at('drawing').hidden = !snapshot.drawing;
+  set(at('drawing-text'), snapshot.drawing);
+  showProblems(snapshot.problems);
   showLinks(snapshot);
   showUnits(snapshot.units);
   if (daemon !== snapshot.started_at) {
@@ -233,22 +174,6 @@ function show(snapshot) {
   }
   news();
   drawTimeline(snapshot.up);
-}
-
-function connect() {
-  const events = new EventSource('api/status/stream');
-  events.addEventListener('snapshot', (event) => show(JSON.parse(event.data)));
-  events.addEventListener('error', () => {
-    set(at('summary'), 'connection lost; trying again …');
-    if (events.readyState === EventSource.CLOSED) setTimeout(again, 2000);
-  });
-}
-
-// The connection ended for good: the login session ended, or the daemon did not answer.
-async function again() {
-  const response = await fetch('api/status').catch(() => null);
-  if (response?.status === 401) logIn();
-  else connect();
 }
 
 // --- Events and the timeline.
@@ -409,4 +334,4 @@ at('log').addEventListener('scroll', () => {
   at('follow').checked = atEnd;
 });
 
-connect();
+watchStatus(show, () => set(at('summary'), 'connection lost; trying again …'));

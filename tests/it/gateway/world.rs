@@ -15,7 +15,7 @@ use desktopd::gateway::{Gateway, Settings};
 use desktopd::logs::{Console, Limits, Logs};
 use desktopd::observe::{Observer, UnitInfo, UnitState, UnitStatus, Watch};
 use desktopd::plan::routes::{Route, Upstream};
-use desktopd::portal::{self, Api};
+use desktopd::portal::{self, Api, DisplayState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub struct World {
     pub logs: Logs,
     pub observer: Observer,
     pub watch: Watch,
+    /// What the portal knows about the display.
+    pub displays: tokio::sync::watch::Sender<Option<Arc<DisplayState>>>,
     pub stop: CancellationToken,
     /// The port of the gateway's own pages.
     pub pages: u16,
@@ -95,13 +97,15 @@ impl World {
         tune(&mut settings);
         let gateway = Gateway::new(settings, auth.clone(), &observer, logs.clone(), stop.clone());
         let (_, handle) = tokio::sync::watch::channel(None);
-        let router = portal::router(Api::new(watch.clone(), observer.events(), logs.clone(), handle));
+        let (displays, shown) = tokio::sync::watch::channel(None);
+        let api = Api::new(watch.clone(), observer.events(), logs.clone(), handle);
+        let router = portal::router(api.with_displays(shown));
         let pages = gateway.open_pages(0, router).await.unwrap();
         let service = Service::start().await;
         let port = free_port().await;
         let problems = gateway.set_routes(&[route(port, service.address)]).await;
         assert_eq!(problems, []);
-        Self { gateway, auth, logs, observer, watch, stop, pages, port, service }
+        Self { gateway, auth, logs, observer, watch, displays, stop, pages, port, service }
     }
 
     /// A session's cookie, as `name=value`.

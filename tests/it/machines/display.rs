@@ -1,6 +1,7 @@
 //! The display that is chosen on machines that are not at hand: `tests/machines/NAME.display.json`, beside the answer of
 //! the probe. `DESKTOPD_WRITE_DOCS=1` writes the decisions anew, to be read line by line.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,26 +10,60 @@ use std::time::{Duration, Instant};
 use desktopd::config::{Config, Environment};
 use desktopd::facts::gpu::Answers;
 use desktopd::facts::{Facts, Programs};
-use desktopd::plan::Decision;
-use desktopd::plan::display::{Asked, decide};
+use desktopd::plan::{Decision, Plan};
 use serde_json::Value;
 
 use super::tree;
 
+/// The programs that a display needs.
+const PROGRAMS: [&str; 3] = ["Xorg", "Xvfb", "vglrun"];
+
 /// The decision for the machine below `root`, on which all programs are installed.
 fn decision(root: &Path, environment: &[(&str, &str)]) -> Decision {
+    made(root, environment, &PROGRAMS).display
+}
+
+/// The plan for the machine below `root`, without services, where these programs are installed.
+pub fn made(root: &Path, environment: &[(&str, &str)], programs: &[&str]) -> Plan {
     let pairs = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
     let env = Environment::new(pairs, &[], &mut Vec::new());
     let config = Config::read(PathBuf::from("/nowhere"), env, Vec::new());
     let mut facts = Facts::probe(&config, root, &Answers::default());
-    let programs = ["Xorg", "Xvfb", "vglrun"].map(|name| (name, format!("/usr/bin/{name}")));
+    let programs: Vec<_> = programs.iter().map(|name| (*name, format!("/usr/bin/{name}"))).collect();
     facts.programs = Programs::given("/usr/bin", programs.iter().map(|(name, file)| (*name, file.as_str())));
-    decide(&Asked::of(&config), &facts)
+    Plan::build(&config, &facts)
 }
 
 #[test]
 fn every_machine_has_the_expected_decision() {
     tree::compare("display", |root| decision(root, &[]));
+}
+
+/// What `desktopd status` says on each machine, in one file that is read from the top to the bottom. Where the image has
+/// no VirtualGL, as without its build argument, some machines have another sentence.
+#[test]
+fn every_machine_has_the_expected_sentence() {
+    let mut text = String::new();
+    for name in tree::names() {
+        let root = tree::unpack(&name);
+        let sentence = |programs: &[&str]| {
+            let sentence = made(root.path(), &[], programs).display.sentence.to_string();
+            sentence.replace(root.path().to_str().unwrap(), "ROOT")
+        };
+        let (whole, without) = (sentence(&PROGRAMS), sentence(&PROGRAMS[..2]));
+        let _ = writeln!(text, "{name}: {whole}");
+        if without != whole {
+            let _ = writeln!(text, "{name}, without VirtualGL: {without}");
+        }
+    }
+    let file = tree::folder().join("sentences.list");
+    if std::env::var_os("DESKTOPD_WRITE_DOCS").is_some() {
+        fs::write(&file, &text).unwrap();
+    }
+    let expected = fs::read_to_string(&file).unwrap_or_default();
+    let wrong: Vec<&str> =
+        text.lines().filter(|line| !expected.lines().any(|known| known == *line)).collect();
+    assert!(wrong.is_empty() && text == expected, "{}", wrong.join("\n"));
 }
 
 /// Whatever the user asks for, on each machine.
