@@ -49,7 +49,7 @@ const STRANGERS: usize = 4096;
 /// What all untrusted connections together may cost. Bytes. During a flood the process takes several times as much: the
 /// memory that many short connections leave free, between allocations that are still in use, cannot be returned to the
 /// system at once.
-const BYTES: usize = 16 << 20;
+const BYTES: usize = 12 << 20;
 
 /// The limit of connections to the control socket, and what they may cost. Only root and the daemon's user can open it.
 const CONTROL: usize = 256;
