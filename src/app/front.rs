@@ -133,6 +133,7 @@ impl Front {
         self.observer.update(|snapshot| {
             snapshot.display = fallback::shown(&plan.display.summary(), failed);
             snapshot.display_failed = failed.values().cloned().collect();
+            snapshot.encoder = plan.encoder.line();
         });
         self.show_problems();
     }

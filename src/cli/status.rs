@@ -75,8 +75,10 @@ fn all(snapshot: &Snapshot, now: i64, screen: Screen) -> String {
         let line = format!("not in use: {} (desktopd status NAME says why)", names.join(", "));
         text += &screen.wrapped(&line);
     }
-    if !snapshot.display.is_empty() {
-        text.extend(["display: ", snapshot.display.as_str(), "\n"]);
+    for (name, choice) in [("display", &snapshot.display), ("encoder", &snapshot.encoder)] {
+        if !choice.is_empty() {
+            text.extend([name, ": ", choice.as_str(), "\n"]);
+        }
     }
     for route in &snapshot.routes {
         let address = if route.address.is_empty() { String::new() } else { format!(" ({})", route.address) };

@@ -6,6 +6,7 @@ pub mod credentials;
 pub mod display;
 pub mod doctor;
 pub mod drivers;
+pub mod encoder;
 pub mod env;
 pub mod env_file;
 pub mod events;

@@ -91,33 +91,6 @@ fn divided_minor(root: Root<'_>, name: &str) -> Option<u32> {
     (!instances.is_empty()).then_some(minor)
 }
 
-/// GPUs for computing that have no video encoder, by a part of their names.
-const WITHOUT_ENCODER: [&str; 15] = [
-    "A100",
-    "A800",
-    "A30",
-    "H100",
-    "H800",
-    "H200",
-    "H20",
-    "GH200",
-    "B100",
-    "B200",
-    "GB200",
-    "B300",
-    "GB300",
-    "GeForce MX",
-    "GT 1030",
-];
-
-/// Whether a GPU of this name has a video encoder.
-pub(super) fn has_encoder(name: &str) -> bool {
-    let words: Vec<&str> = name.split([' ', '-']).collect();
-    !WITHOUT_ENCODER
-        .iter()
-        .any(|part| if part.contains(' ') { name.contains(part) } else { words.contains(part) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,23 +115,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(version(banner).as_deref(), expected, "{banner}");
-        }
-    }
-
-    #[test]
-    fn gpus_for_computing_have_no_encoder() {
-        for (name, expected) in [
-            ("NVIDIA A100-SXM4-40GB", false),
-            ("NVIDIA H100 80GB HBM3", false),
-            ("NVIDIA H200", false),
-            ("NVIDIA GH200 480GB", false),
-            ("NVIDIA GeForce MX450", false),
-            ("NVIDIA GeForce RTX 3090", true),
-            ("NVIDIA A10", true),
-            ("NVIDIA RTX A3000", true),
-            ("Tesla T4", true),
-        ] {
-            assert_eq!(has_encoder(name), expected, "{name}");
         }
     }
 }
