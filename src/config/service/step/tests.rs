@@ -1,3 +1,5 @@
+//! Steps in service files: each mistake is found, and each step is known by its keys.
+
 use std::path::Path;
 
 use super::*;
