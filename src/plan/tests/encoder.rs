@@ -230,3 +230,19 @@ fn the_step_runs_only_where_there_is_something_to_try() {
     let gpus = ["0000:01:00.0", "0000:02:00.0"].map(|pci| gpu(Vendor::Nvidia, pci, None, Ok("nvenc")));
     assert_eq!(trials(&planned(&[], &machine(&gpus, &[]))), [trial(Hardware::Nvenc, None, "h264")]);
 }
+
+/// The shipped stream starts after the tries, whatever becomes of them.
+#[test]
+fn the_shipped_stream_waits_for_the_shipped_tries() {
+    let services = shipped();
+    let services: Vec<_> = services.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let programs = ["Xvfb", "dbus-daemon", "selkies"].map(|name| (name, format!("/usr/bin/{name}")));
+    let programs = Programs::given("/usr/bin", programs.iter().map(|(name, file)| (*name, file.as_str())));
+    let plan = Plan::build(&config(&[], "", &services), &Facts { programs, ..machine(&[nvidia()], &[]) });
+    assert_eq!((reason(&plan, "encoder"), reason(&plan, "selkies")), (String::new(), String::new()));
+    let after =
+        |name: &str, other: &str| plan.unit(name).unwrap().relations.after.contains(&other.to_owned());
+    assert!(after("selkies", "encoder"));
+    assert!(plan.unit("encoder").unwrap().relations.needs.contains(&"xvfb".to_owned()));
+    assert_eq!(trials(&plan).len(), 1);
+}
