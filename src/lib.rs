@@ -114,7 +114,11 @@
 //! - the choice of the display: `plan/display.rs`; which GPU: `choice.rs`, Xorg and what protects the host: `guards.rs`,
 //!   VirtualGL and its devices: `virtualgl.rs` and `egl.rs`, Xorg's configuration: `xorg.rs` and `modeline.rs` (all in
 //!   `plan/display`). The sentence about what draws and why nothing better does: `sentence.rs` there, for `desktopd status`
-//!   and all pages; what it says on each machine: `tests/machines/sentences.list`. How the decisions for machines that are not at hand are written anew: `tests/it/machines/display.rs`.
+//!   and all pages; what it says on each machine: `tests/machines/sentences.list`. How the decisions for machines that
+//!   are not at hand are written anew: `tests/it/machines/display.rs`.
+//! - what encodes the video: `plan/display/encoder.rs` decides, from the encoders that `facts/gpu/encoder.rs` expects and
+//!   the results of the step `steps/encoder.rs`, which runs `config/files/encoder.py`; sentences about encoders that
+//!   failed: `steps/encoder/words.rs`. The names of encoders: `config/env/encoder.rs`.
 //! - a boot step: its work in a file of `steps`, called by `perform` in `steps/mod.rs`, its keys in
 //!   `config/service/step.rs`, its unit in a file of `config/services`.
 //! - a check of `desktopd doctor`: files of `cli/doctor`; what the machine gives comes from `facts/resources.rs`. What

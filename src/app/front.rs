@@ -143,6 +143,7 @@ impl Front {
             snapshot.display = fallback::shown(&plan.display.summary(), failed);
             snapshot.drawing = drawing;
             snapshot.display_failed = failed.values().cloned().collect();
+            snapshot.encoder = plan.encoder.line();
         });
         let failures = self.displays.borrow().as_ref().map(|state| state.failures.clone());
         self.show_display(DisplayState {

@@ -117,6 +117,7 @@ impl Planner {
             tracing::info!("{left_out}");
         }
         tracing::info!("display: {}", fallback::shown(&plan.display.summary(), &facts.display.failed));
+        tracing::info!("encoder: {}", plan.encoder.line());
         let service = config.services.into_iter().find(Service::is_command);
         let command =
             service.and_then(|service| plan.unit(&service.name).cloned().map(|unit| (service, unit)));
@@ -235,10 +236,12 @@ enum Before {
     Plan(Box<Inputs>),
 }
 
-/// Removes traces of an earlier boot: no hook of this boot has run yet, and no account has failed to be made.
+/// Removes traces of an earlier boot: no hook of this boot has run yet, no account has failed to be made, and no encoder
+/// was tried.
 fn begin(config: &Config) {
     let _ = std::fs::remove_file(config.env_files().hooks);
     let _ = std::fs::remove_file(config.places.run.join(facts::account::TROUBLE));
+    let _ = std::fs::remove_file(facts::encoder::file(&config.places.run));
     // Before root's own scripts read what an earlier boot left there.
     for told in steps::collect_appended() {
         tracing::info!("{told}");

@@ -69,6 +69,7 @@ fn checks(found: &Found, daemon: &Daemon) -> Vec<Check> {
     let mut checks = desktop::checks(daemon, plan, config.env.opens_no_port(), facts::port_taken);
     let shown = daemon.snapshot().map(|snapshot| snapshot.display.as_str()).unwrap_or_default();
     checks.extend(gpus::checks(gpus, &plan.display, shown, found.wanted()));
+    checks.push(gpus::encoder(gpus, &plan.encoder));
     checks.extend(resources::checks(resources, &facts.workspace));
     checks.extend(threads(sys::threads_work()));
     checks.sort_by_key(|check| check.result);

@@ -70,7 +70,10 @@ fn gpu(gpu: &Gpu) -> String {
         gpu.uuid.clone(),
     ];
     let more: Vec<String> = more.into_iter().flatten().collect();
-    format!("{name}{at}: {usable}\n   {}\n   {}\n", gpu.reason, more.join("; "))
+    // The reason of a GPU that cannot be used is often the encoder's as well.
+    let encoder = gpu.encoder_reason.as_ref().filter(|reason| **reason != gpu.reason);
+    let encoder = encoder.map(|reason| format!("   no encoder: {reason}\n")).unwrap_or_default();
+    format!("{name}{at}: {usable}\n   {}\n   {}\n{encoder}", gpu.reason, more.join("; "))
 }
 
 fn libraries(libraries: &Libraries) -> String {

@@ -79,6 +79,9 @@ fn all(snapshot: &Snapshot, now: i64, screen: Screen) -> String {
         // Reasons quote drivers and the logs of X servers.
         text += &screen.wrapped(&format!("display: {}", page::plain(&snapshot.drawing)));
     }
+    if !snapshot.encoder.is_empty() {
+        text += &screen.wrapped(&format!("encoder: {}", page::plain(&snapshot.encoder)));
+    }
     for route in &snapshot.routes {
         let address = if route.address.is_empty() { String::new() } else { format!(" ({})", route.address) };
         let why =

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use super::problem::Problem;
 use super::secret::Secret;
 pub use crate::sys::env_file::Raw;
-pub use encoder::Encoder;
+pub use encoder::{Encoder, Maker};
 pub use files::{Files, note};
 pub use names::{
     OF_BASH, OF_SHELL, OF_UNIT, OF_USER, is_one_of, is_own_secret, is_unchosen, looks_secret,

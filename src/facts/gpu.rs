@@ -13,6 +13,7 @@ mod container;
 mod context;
 mod driver;
 mod drm;
+mod encoder;
 mod identity;
 mod libraries;
 mod line;
@@ -103,6 +104,8 @@ pub struct Gpu {
     pub cuda: Option<u32>,
     /// The video encoder: `nvenc`, `vaapi`.
     pub encoder: Option<String>,
+    /// Why there is no encoder, with the remedy; `None` if there should be one.
+    pub encoder_reason: Option<String>,
     /// Whether programs in this container can draw on the GPU, as far as that is known without drawing.
     pub usable: bool,
     /// Why it is usable or why not, with the remedy.

@@ -3,6 +3,7 @@
 pub mod account;
 mod container;
 pub mod display;
+pub mod encoder;
 pub mod files;
 pub mod gpu;
 pub mod locales;
@@ -56,6 +57,8 @@ pub struct Facts {
     pub display: DisplayFacts,
     /// The GPUs.
     pub gpus: gpu::Gpus,
+    /// The hardware encoders that were tried since the start.
+    pub encoders: Vec<encoder::Tried>,
     /// The locales that programs can use.
     pub locales: Locales,
     /// Which of the files of conditions have content.
@@ -123,6 +126,8 @@ impl Facts {
             },
             display,
             gpus,
+            // What was tried here says nothing about another machine.
+            encoders: if other { Vec::new() } else { encoder::tried(&config.places.run) },
             locales: Locales::probe(Path::new("/")),
             instance: instance(config),
             daemon,

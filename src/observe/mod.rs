@@ -111,6 +111,10 @@ pub struct Snapshot {
     /// them again.
     #[serde(default)]
     pub display_failed: Vec<String>,
+    /// What encodes the video of the stream as a text, with the reason for each better encoder that is not used; empty
+    /// until it is chosen.
+    #[serde(default)]
+    pub encoder: String,
     /// The number of the last event of a unit that is contained in `units`.
     pub seq: u64,
     /// All units, in the order of start.

@@ -8,10 +8,11 @@ use crate::config::env::{TABLE, is_own_secret};
 use crate::config::service::step::AccountSpec;
 use crate::config::{Config, Provider};
 use crate::facts::account::USUAL_GROUPS;
+use crate::facts::encoder::{Trials, User};
 use crate::facts::{Account, Facts};
 use crate::sys::launch::NewFile;
 
-use super::display::{self, Decision};
+use super::display::{self, Decision, encoder};
 use super::{Unit, shells};
 
 /// What a plan is made from.
@@ -24,15 +25,18 @@ pub(super) struct Inputs<'a> {
     pub(super) wanted: Option<&'a Account>,
     /// The display that was chosen.
     pub(super) display: &'a Decision,
+    /// The encoder that was chosen.
+    pub(super) encoder: &'a encoder::Decision,
 }
 
 /// Edits a unit that would run. Returns the reason to skip the unit, if there is one.
 pub(super) type Hook = fn(&mut Unit, &Inputs<'_>) -> Option<String>;
 
 /// The hooks that service files may name.
-pub(super) const HOOKS: [(&str, Hook); 10] = [
+pub(super) const HOOKS: [(&str, Hook); 11] = [
     ("desktop-account", account),
     ("coturn", coturn),
+    ("encoder", trials),
     ("provisioning", provisioning),
     ("selkies", selkies),
     ("shell-environment", shell_environment),
@@ -119,7 +123,7 @@ const NOT_ITS_OWN: [&str; 11] = [
     "SELKIES_TURN_USERNAME",
 ];
 
-fn selkies(unit: &mut Unit, &Inputs { config, .. }: &Inputs<'_>) -> Option<String> {
+fn selkies(unit: &mut Unit, &Inputs { config, encoder, .. }: &Inputs<'_>) -> Option<String> {
     turn(unit, config);
     screen(unit, config);
     // For all other settings, the value in the service file is only a default.
@@ -129,7 +133,7 @@ fn selkies(unit: &mut Unit, &Inputs { config, .. }: &Inputs<'_>) -> Option<Strin
             unit.launch.env.insert(name.clone(), value.clone());
         }
     }
-    encoder(unit, config);
+    video(unit, config, encoder);
     None
 }
 
@@ -240,13 +244,32 @@ fn is_usual(name: &str, value: &str) -> bool {
     TABLE.iter().any(|row| row.names[0] == name && row.default == value)
 }
 
-/// Sets the requested encoder, in the terms of Selkies 2.
-fn encoder(unit: &mut Unit, config: &Config) {
-    let Some(asked) = &config.env.vars.webrtc_encoder else { return };
-    let mut set =
-        |name: &str, value: &str| unit.launch.env.insert(OsString::from(name), OsString::from(value));
-    set("SELKIES_ENCODER", &asked.names);
-    if asked.cpu {
-        set("SELKIES_USE_CPU", "true");
+/// Sets the encoder in the terms of Selkies 2, and the GPU or the CPU that was chosen for it.
+fn video(unit: &mut Unit, config: &Config, decision: &encoder::Decision) {
+    let asked = config.env.vars.webrtc_encoder.as_ref();
+    let names = asked.map(|asked| ("SELKIES_ENCODER", asked.names.clone()));
+    for (name, value) in names.into_iter().chain(decision.variables()) {
+        unit.launch.env.insert(name.into(), value.into());
     }
+}
+
+/// Arguments of the step that tries encoders: what to try, as which user, and the Selkies whose encoder is used. They do
+/// not depend on what became of earlier tries.
+fn trials(unit: &mut Unit, &Inputs { facts, encoder, .. }: &Inputs<'_>) -> Option<String> {
+    let selkies = match facts.programs.get("selkies") {
+        Ok(path) => path.to_owned(),
+        Err(reason) => return Some(reason),
+    };
+    let trials = encoder.trials();
+    if trials.is_empty() {
+        return Some(format!("there is nothing to try: {}", encoder.line()));
+    }
+    let account = facts.account.as_ref().ok().filter(|_| facts.daemon.uid == 0);
+    let user = account.map(|account| User {
+        identity: account.identity.clone(),
+        name: account.name.clone(),
+        home: account.home.clone(),
+    });
+    unit.launch.argv.extend(serde_json::to_string(&Trials { selkies, user, trials }));
+    None
 }

@@ -8,6 +8,7 @@
 mod choice;
 mod considered;
 mod egl;
+pub mod encoder;
 mod guards;
 mod modeline;
 mod names;

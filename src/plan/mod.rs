@@ -29,7 +29,7 @@ use std::sync::Arc;
 use crate::config::{Config, Problem};
 use crate::facts::{Account, Facts};
 
-pub use display::Decision;
+pub use display::{Decision, encoder};
 pub use portal::{Link, Portal};
 pub use probes::display_number;
 pub use routes::{Bridge, Route, Upstream};
@@ -53,6 +53,8 @@ pub struct Plan {
     pub display: Decision,
     /// The same for people, with what the machine has.
     pub report: Arc<display::Report>,
+    /// What encodes the video of the stream, with reasons.
+    pub encoder: encoder::Decision,
     /// The desktop's account, or the reason if there is none.
     pub account: Result<Account, String>,
     /// All mistakes in the configuration, including those of the files.
@@ -69,12 +71,19 @@ impl Plan {
     /// Makes the plan.
     pub fn build(config: &Config, facts: &Facts) -> Self {
         let display = display::decide(&display::Asked::of(config), facts);
+        let encoder = encoder::decide(config, facts);
         let mut problems = config.problems.clone();
         problems.extend(values::unknown_locale(config, facts));
         let mut who = account::decide(config, facts);
         problems.append(&mut who.problems);
         let facts = &settled(facts, &who);
-        let inputs = adjust::Inputs { config, facts, wanted: who.wanted.as_ref(), display: &display };
+        let inputs = adjust::Inputs {
+            config,
+            facts,
+            wanted: who.wanted.as_ref(),
+            display: &display,
+            encoder: &encoder,
+        };
         let mut composer = compose::Composer::new(inputs);
         let mut units: Vec<Unit> = Vec::new();
         let mut routes = Vec::new();
@@ -101,7 +110,7 @@ impl Plan {
         let quiet = config.services.iter().filter(|service| !service.log_to_stdout);
         let quiet = quiet.map(|service| service.name.clone()).collect();
         let account = who.account;
-        let report = Arc::new(display::Report::new(config, facts, &display));
+        let report = Arc::new(display::Report::new(config, facts, &display, &encoder));
         Self {
             units,
             routes,
@@ -109,6 +118,7 @@ impl Plan {
             links,
             display,
             report,
+            encoder,
             account,
             problems,
             shortcomings,

@@ -9,13 +9,14 @@ use serde::Serialize;
 use crate::config::service::{Action, Health, Relations};
 
 use super::compose::environment;
-use super::{Decision, Disposition, Link, Plan, Portal, Route, Unit};
+use super::{Decision, Disposition, Link, Plan, Portal, Route, Unit, encoder};
 
 /// The serializable form of a plan.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PlanView<'a> {
     display: &'a Decision,
+    encoder: &'a encoder::Decision,
     units: Vec<UnitView<'a>>,
     routes: &'a [Route],
     portal: &'a Portal,
@@ -56,6 +57,7 @@ impl Plan {
     pub fn view(&self) -> PlanView<'_> {
         PlanView {
             display: &self.display,
+            encoder: &self.encoder,
             units: self.units.iter().map(unit).collect(),
             routes: &self.routes,
             portal: &self.portal,
@@ -81,6 +83,11 @@ impl Plan {
             let device = candidate.device.as_deref().filter(|device| !gpu.contains(device));
             let device = device.map(|device| format!(" by {device}")).unwrap_or_default();
             writeln!(out, "  {mark} {}{gpu}{device}: {}", candidate.kind, candidate.reason)?;
+        }
+        writeln!(out, "encoder: {}", self.encoder.summary())?;
+        for candidate in &self.encoder.candidates {
+            let mark = if candidate.taken { '*' } else { '-' };
+            writeln!(out, "  {mark} {}: {}", candidate.title(), candidate.reason)?;
         }
         writeln!(out, "\nunits, in the order of start:")?;
         for unit in self.view().units {

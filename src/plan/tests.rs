@@ -2,6 +2,7 @@
 
 mod choice;
 mod display;
+mod encoder;
 mod env_overrides;
 mod places;
 mod portal;
@@ -53,6 +54,7 @@ pub(super) fn facts() -> Facts {
         groups: BTreeMap::from([("render".to_owned(), 105)]),
         display: DisplayFacts::default(),
         gpus: crate::facts::gpu::Gpus::default(),
+        encoders: Vec::new(),
         workspace: Workspace { path: "/workspace".into(), ..Workspace::default() },
         files: Files::default(),
         ssh_port_taken: false,

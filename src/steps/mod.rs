@@ -6,6 +6,7 @@ mod boot_script;
 mod bus;
 mod command;
 mod desktop_settings;
+mod encoder;
 mod environment;
 mod fetch;
 mod hooks;
@@ -59,6 +60,7 @@ fn perform(step: Step, planned: &[&str]) -> Result<i32, String> {
         Step::Hotfix(step) => return hotfix::run(&step),
         Step::Provisioning(step) => return provisioning::run(&step),
         Step::DesktopSettings(step) => desktop_settings::run(&step),
+        Step::Encoder(step) => encoder::run(&step, planned.first().copied().unwrap_or_default())?,
         Step::Environment(step) => {
             let places = environment::Places::new(&step.run_dir, &step.state_dir, &step.config_dir);
             environment::run(&places, (step.uid, step.gid), &step.time_zone)?;

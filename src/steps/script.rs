@@ -107,7 +107,7 @@ fn without_returns(text: &[u8]) -> Vec<u8> {
 }
 
 /// The words of a first line that names an interpreter.
-fn interpreter(line: &[u8]) -> Vec<String> {
+pub(super) fn interpreter(line: &[u8]) -> Vec<String> {
     let Some(line) = line.strip_prefix(b"#!") else { return Vec::new() };
     let line = String::from_utf8_lossy(line);
     let (program, rest) = line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));

@@ -7,6 +7,7 @@ pub mod display;
 pub mod display_page;
 pub mod doctor;
 pub mod drivers;
+pub mod encoder;
 pub mod env;
 pub mod env_file;
 pub mod events;

@@ -3,6 +3,7 @@
 
 mod answers;
 pub mod display;
+mod encoder;
 pub mod tree;
 
 use std::collections::BTreeSet;
@@ -39,7 +40,17 @@ fn the_answer_has_all_keys_of_the_contract() {
         }
         for gpu in found["gpus"].as_array().unwrap() {
             let expected = [
-                "vendor", "name", "pci", "uuid", "driver", "nodes", "egl", "cuda", "encoder", "usable",
+                "vendor",
+                "name",
+                "pci",
+                "uuid",
+                "driver",
+                "nodes",
+                "egl",
+                "cuda",
+                "encoder",
+                "encoder_reason",
+                "usable",
                 "reason",
             ];
             assert_eq!(keys(gpu), expected.map(str::to_owned).into(), "{name}");

@@ -111,6 +111,7 @@ mod tests {
             egl: None,
             cuda: None,
             encoder: None,
+            encoder_reason: None,
             usable: true,
             reason: String::new(),
         }

@@ -1,8 +1,8 @@
 //! Checks of the GPUs, of drawing, and of the display that follows from them. Pure.
 
 use crate::facts::gpu::{Gpu, Gpus, Rendered, RenderedDevice, Vendor};
-use crate::plan::Decision;
 use crate::plan::display::Kind;
+use crate::plan::{Decision, encoder};
 
 use super::check::{Check, Outcome};
 
@@ -110,6 +110,27 @@ fn display(gpus: &Gpus, decision: &Decision, shown: &str, wanted: Option<Kind>) 
     }
 }
 
+/// What encodes the video of the stream.
+pub(super) fn encoder(gpus: &Gpus, decision: &encoder::Decision) -> Check {
+    const NAME: &str = "encoder";
+    let line = decision.line();
+    // The line of the GPU says the same.
+    let is_known = |reason: &String| gpus.gpus.iter().any(|gpu| gpu.reason == *reason);
+    if let Some(lost) = decision.lost().filter(|lost| !is_known(&lost.reason)) {
+        let why = format!("{}; not {}: {}", decision.summary(), lost.title(), lost.reason);
+        return Check::of_reason(NAME, Outcome::Warning, &why, "desktopd plan shows what each encoder lacks");
+    }
+    if decision.works() {
+        return Check::ok(NAME, line);
+    }
+    Check::bad(
+        NAME,
+        Outcome::Unknown,
+        line,
+        "desktopd restart encoder tries it; desktopd logs encoder shows the result",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +148,7 @@ mod tests {
             egl: None,
             cuda: None,
             encoder: None,
+            encoder_reason: None,
             usable,
             reason: reason.into(),
         }

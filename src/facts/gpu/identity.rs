@@ -112,6 +112,7 @@ impl Found {
             egl: self.rendered.as_ref().and_then(|device| device.index),
             cuda: self.rendered.as_ref().and_then(|device| device.cuda),
             encoder: None,
+            encoder_reason: None,
             usable: false,
             reason: String::new(),
         }

@@ -115,38 +115,6 @@ fn divided_minor(root: Root<'_>, name: &str) -> Option<u32> {
     (!instances.is_empty()).then_some(minor)
 }
 
-/// GPUs that have no video encoder, by a part of their names. Letters may follow: `A100X`, `A100D` of a vGPU.
-const WITHOUT_ENCODER: [&str; 17] = [
-    "A100",
-    "A800",
-    "A30",
-    "H100",
-    "H800",
-    "H200",
-    "H20",
-    "GH200",
-    "B100",
-    "B200",
-    "GB200",
-    "B300",
-    "GB300",
-    "CMP",
-    "GeForce MX",
-    "GT 1010",
-    "GT 1030",
-];
-
-/// Whether a GPU of this name has a video encoder.
-pub(super) fn has_encoder(name: &str) -> bool {
-    let is_word = |part: &str| {
-        let rest = |word: &str| {
-            word.strip_prefix(part).map(|rest| rest.bytes().all(|byte| byte.is_ascii_uppercase()))
-        };
-        name.split([' ', '-']).any(|word| rest(word) == Some(true))
-    };
-    !WITHOUT_ENCODER.iter().any(|part| if part.contains(' ') { name.contains(part) } else { is_word(part) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,27 +140,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(version(banner).as_deref(), expected, "{banner}");
-        }
-    }
-
-    #[test]
-    fn gpus_for_computing_have_no_encoder() {
-        for (name, expected) in [
-            ("NVIDIA A100-SXM4-40GB", false),
-            ("NVIDIA H100 80GB HBM3", false),
-            ("NVIDIA H200", false),
-            ("NVIDIA GH200 480GB", false),
-            ("NVIDIA GeForce MX450", false),
-            ("NVIDIA A100X", false),
-            ("GRID A100D-4C", false),
-            ("NVIDIA CMP 170HX", false),
-            ("NVIDIA GB10", true),
-            ("NVIDIA GeForce RTX 3090", true),
-            ("NVIDIA A10", true),
-            ("NVIDIA RTX A3000", true),
-            ("Tesla T4", true),
-        ] {
-            assert_eq!(has_encoder(name), expected, "{name}");
         }
     }
 }

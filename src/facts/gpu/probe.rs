@@ -8,10 +8,12 @@ use super::drm::Drm;
 use super::identity::{self, Found, Sources};
 use super::libraries::Installed;
 use super::nodes::Judge;
-use super::nvidia::{self, Shown};
+use super::nvidia::Shown;
 use super::root::Root;
 use super::tegra::Board;
-use super::{Answers, Gpu, Gpus, Kfd, Nvidia, Vendor, container, driver, libraries, pci, reason, tegra};
+use super::{
+    Answers, Gpu, Gpus, Kfd, Nvidia, Vendor, container, driver, encoder, libraries, pci, reason, tegra,
+};
 
 impl Gpus {
     /// Reads the files below `root`, which is `/` except for plans of other machines, and joins the drivers' answers.
@@ -87,18 +89,11 @@ fn judged(one: &Found, root: Root<'_>, context: &Context<'_>) -> Gpu {
     let judgement = reason::judge(one, context);
     gpu.usable = judgement.is_ok();
     gpu.reason = judgement.unwrap_or_else(|reason| reason);
-    gpu.encoder = encoder(one, &gpu, context);
+    match encoder::judge(one, &gpu, context) {
+        Ok(encoder) => gpu.encoder = Some(encoder.to_owned()),
+        Err(reason) => gpu.encoder_reason = Some(reason),
+    }
     gpu
-}
-
-/// The encoder that the GPU should have; only an encoded picture proves it.
-fn encoder(one: &Found, gpu: &Gpu, context: &Context<'_>) -> Option<String> {
-    let nvenc = one.has_nvidia_driver()
-        && context.libraries.nvenc.is_some()
-        && gpu.name.as_deref().is_none_or(nvidia::has_encoder)
-        && driver::works(one, context).is_ok();
-    let vaapi = [Vendor::Amd, Vendor::Intel].contains(&gpu.vendor) && gpu.usable;
-    (nvenc || vaapi).then(|| if nvenc { "nvenc" } else { "vaapi" }.to_owned())
 }
 
 /// CUDA's index where EGL did not say it. CUDA puts the fastest first, so the order is known for equal GPUs alone.

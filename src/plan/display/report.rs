@@ -12,7 +12,7 @@ use crate::facts::display::Kind;
 use crate::facts::gpu::Gpus;
 use crate::facts::remedy::{self, Command, Place};
 
-use super::{Asked, Candidate, Decision, Outcome, room};
+use super::{Asked, Candidate, Decision, Outcome, encoder, room};
 
 /// The report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -103,7 +103,12 @@ pub struct User {
 
 impl Report {
     /// The report about a decision.
-    pub(in crate::plan) fn new(config: &Config, facts: &Facts, decision: &Decision) -> Self {
+    pub(in crate::plan) fn new(
+        config: &Config,
+        facts: &Facts,
+        decision: &Decision,
+        encoder: &encoder::Decision,
+    ) -> Self {
         let vars = &config.env.vars;
         let candidates: Vec<Row> = decision.candidates.iter().map(row).collect();
         Self {
@@ -127,7 +132,7 @@ impl Report {
                 depth: vars.display_cdepth.0,
                 refresh: vars.display_refresh.0,
             },
-            encoder: encoder(config, facts, decision),
+            encoder: encoder.line(),
             user: facts.account.as_ref().ok().map(|account| {
                 let identity = &account.identity;
                 let name = |id: &u32| facts.groups.iter().find(|(_, known)| *known == id);
@@ -168,23 +173,4 @@ fn mend(reason: &str) -> Option<Mend> {
     let (what, remedy) = remedy::split(reason);
     let remedy = remedy?;
     Some(Mend { what: what.to_owned(), remedy: remedy.to_owned(), commands: remedy::commands(remedy) })
-}
-
-/// What encodes the stream, as far as that is known before the first picture.
-fn encoder(config: &Config, facts: &Facts, decision: &Decision) -> String {
-    if let Some(asked) = &config.env.vars.webrtc_encoder {
-        let cpu = if asked.cpu { ", on the CPU" } else { "" };
-        return format!("{}, as WEBRTC_ENCODER asks{cpu}", asked.names);
-    }
-    let drawing = decision.candidate().and_then(|candidate| candidate.gpu.as_ref());
-    let gpus = || facts.gpus.gpus.iter();
-    let gpu = gpus().find(|gpu| Some(&super::names::of(gpu)) == drawing).or_else(|| gpus().next());
-    match gpu.and_then(|gpu| Some((gpu, gpu.encoder.as_ref()?))) {
-        Some((gpu, encoder)) => {
-            format!("the best that works; {} should have {}", super::names::of(gpu), encoder.to_uppercase())
-        }
-        None => {
-            "the best that works; no GPU here has an encoder that is known, so the CPU encodes".to_owned()
-        }
-    }
 }

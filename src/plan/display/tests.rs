@@ -40,6 +40,7 @@ fn gpu(vendor: Vendor, pci: &str) -> Gpu {
         egl: None,
         cuda: None,
         encoder: None,
+        encoder_reason: None,
         usable: true,
         reason: "it can be used".into(),
     }

@@ -17,6 +17,7 @@ fn machine() -> Facts {
         egl: None,
         cuda: None,
         encoder: None,
+        encoder_reason: None,
         usable: true,
         reason: String::new(),
     };

@@ -367,6 +367,7 @@ pub fn facts(services: &[Service], installed: bool) -> Facts {
         programs: Programs::given("/usr/bin", programs),
         display: DisplayFacts::default(),
         gpus: Gpus::default(),
+        encoders: Vec::new(),
         making: Making::default(),
         home_trouble: None,
         locales: Locales::default(),
