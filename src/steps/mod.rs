@@ -5,7 +5,9 @@ mod appended;
 mod boot_script;
 mod bus;
 mod command;
+mod cuda;
 mod desktop_settings;
+mod device_nodes;
 mod environment;
 mod fetch;
 mod hooks;
@@ -58,6 +60,8 @@ fn perform(step: Step, planned: &[&str]) -> Result<i32, String> {
         Step::BootScript(step) => return boot_script::run(&step),
         Step::Hotfix(step) => return hotfix::run(&step),
         Step::Provisioning(step) => return provisioning::run(&step),
+        Step::Cuda(step) => cuda::run(&step)?,
+        Step::DeviceNodes(step) => device_nodes::run(&step, planned.first().copied().unwrap_or_default())?,
         Step::DesktopSettings(step) => desktop_settings::run(&step),
         Step::Environment(step) => {
             let places = environment::Places::new(&step.run_dir, &step.state_dir, &step.config_dir);
