@@ -78,10 +78,8 @@ fn rocm(gpus: &Gpus) -> Option<Check> {
 }
 
 fn cores(Threads { count, reason }: &Threads) -> Check {
-    Check::ok(
-        "threads",
-        format!("{reason}: OMP_NUM_THREADS={count} and the like limit libraries to {count} threads"),
-    )
+    let what = format!("{reason}: OMP_NUM_THREADS={count} and the like limit the threads of libraries");
+    Check::ok("threads of libraries", what)
 }
 
 #[cfg(test)]
