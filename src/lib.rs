@@ -31,9 +31,9 @@
 //! and `supervise/backoff.rs` use no clock, file, environment or process; the only fork and the only wait of PID 1
 //! and its guards are in `sys/reaper.rs` (a step is a process of its own, and starts programs by
 //! `steps/command.rs`); files are read only through `sys/read.rs`, with a limit; the environment is read only in
-//! `config/env.rs`; `unsafe` is only in `sys/heap.rs` and, for EGL, in `facts/gpu/render.rs`; only `main.rs` ends the
-//! process; words that hide who acts are refused (the list is `tests/it/house/words.rs`). The exceptions are listed in
-//! the tests.
+//! `config/env.rs`; `unsafe` is only in `sys/heap.rs` and, for the libraries of drivers that have no safe interface, in
+//! `facts/gpu/render.rs` (EGL) and `facts/gpu/libcuda.rs` (CUDA); only `main.rs` ends the process; words that hide who
+//! acts are refused (the list is `tests/it/house/words.rs`). The exceptions are listed in the tests.
 //!
 //! # Three walks through the code
 //!
@@ -125,6 +125,10 @@
 //!   is in the bundle: `cli/doctor/gather.rs`; secrets in the bundle that no variable has: `cli/doctor/scrub.rs`.
 //! - a question to the library of a GPU's driver: `ask.rs` and `answer.rs` in `facts/gpu` are its two sides, the
 //!   daemon's and the child's; `sys/subprocess.rs` has the time limit.
+//! - CUDA's toolkits and their library for newer drivers: `cuda.rs` in `facts/gpu` judges, `trial.rs` has what is
+//!   remembered, the step `steps/cuda.rs` tries and sets it. Device nodes: `facts/gpu/repair.rs` and
+//!   `steps/device_nodes.rs`. Variables that follow from the machine, such as limits of threads:
+//!   `plan/machine_variables.rs`.
 //! - what is known about GPUs: files of `facts/gpu` read each source, `identity.rs` joins what belongs to one GPU,
 //!   `reason.rs` and `driver.rs` say why a GPU can draw or not. Machines for the tests of all this: `tests/machines`.
 //!

@@ -17,7 +17,7 @@ use crate::config::watch::Watch;
 use crate::config::{Config, Environment, Problem, Service, env};
 use crate::facts::gpu::Answers;
 use crate::facts::gpu::ask::{Questions, ask};
-use crate::facts::{self, DisplayFacts, Facts};
+use crate::facts::{self, Cpus, DisplayFacts, Facts};
 use crate::logs::QUIET;
 use crate::plan::display::Kind;
 use crate::plan::{Disposition, Plan, Unit};
@@ -73,6 +73,9 @@ struct Inputs {
     display: DisplayFacts,
     /// The same for the SSH server's port, on which our own server may listen now.
     ssh_port_taken: bool,
+    /// The cores and the limit of threads at the first plan: the environment of the desktop follows from them, and
+    /// `docker update` must not restart the desktop.
+    cpus: Cpus,
 }
 
 /// A plan, and what it was made from.
@@ -125,8 +128,8 @@ impl Planner {
         let nodes =
             facts.gpus.gpus.iter().flat_map(|gpu| [&gpu.nodes.nvidia, &gpu.nodes.card, &gpu.nodes.render]);
         let nodes = nodes.flatten().map(PathBuf::from).collect();
-        let Facts { display, ssh_port_taken, .. } = facts;
-        let inputs = Inputs { dir: config.dir, env: config.env, command, display, ssh_port_taken };
+        let Facts { display, ssh_port_taken, cpus, .. } = facts;
+        let inputs = Inputs { dir: config.dir, env: config.env, command, display, ssh_port_taken, cpus };
         let accepted = plan.problems.clone();
         let mut planner = Self { inputs, accepted, shown, watch: None, memory, driver, nodes, drivers };
         planner.look();
@@ -274,6 +277,7 @@ fn make(config: Config, before: Before, answers: &Answers) -> Made {
         }
         Before::Plan(inputs) => {
             (facts.display, facts.ssh_port_taken) = (inputs.display, inputs.ssh_port_taken);
+            facts.cpus = inputs.cpus;
             inputs.command
         }
     };

@@ -7,6 +7,7 @@
 
 mod bundle;
 mod check;
+mod compute;
 mod desktop;
 mod found;
 mod gather;
@@ -18,6 +19,7 @@ use std::path::Path;
 
 use crate::facts;
 use crate::observe::UnitState;
+use crate::plan;
 use crate::sys;
 use crate::sys::print;
 
@@ -65,11 +67,13 @@ pub async fn doctor(found: &Found, json: bool, bundle: Option<&Path>) -> Result<
 
 /// All checks, the worst first.
 fn checks(found: &Found, daemon: &Daemon) -> Vec<Check> {
-    let Found { config, facts, plan, gpus, resources } = found;
-    let mut checks = desktop::checks(daemon, plan, config.env.opens_no_port(), facts::port_taken);
+    let Found { config, facts, plan: planned, gpus, resources } = found;
+    let mut checks = desktop::checks(daemon, planned, config.env.opens_no_port(), facts::port_taken);
     let shown = daemon.snapshot().map(|snapshot| snapshot.display.as_str()).unwrap_or_default();
-    checks.extend(gpus::checks(gpus, &plan.display, shown, found.wanted()));
-    checks.push(gpus::encoder(gpus, &plan.encoder));
+    checks.extend(gpus::checks(gpus, &planned.display, shown, found.wanted()));
+    checks.push(gpus::encoder(gpus, &planned.encoder));
+    let limit = plan::threads(facts);
+    checks.extend(compute::checks(gpus, config.env.vars.disable_forward_compat, limit.as_ref()));
     checks.extend(resources::checks(resources, &facts.workspace));
     checks.extend(threads(sys::threads_work()));
     checks.sort_by_key(|check| check.result);

@@ -41,6 +41,13 @@ const DEVICES: [(&str, &str, &str); 9] = [
     ("/dev", "fuse", "fuse"),
 ];
 
+/// The group that owns a device of a desktop elsewhere.
+pub fn group_of_device(path: &str) -> Option<&'static str> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let found = DEVICES.iter().find(|(place, begin, _)| *place == folder && name.starts_with(begin));
+    found.map(|(.., group)| *group)
+}
+
 /// The id that the kernel shows for users that have no id here.
 const OVERFLOW: u32 = 65_534;
 

@@ -9,12 +9,15 @@
 mod amd;
 pub mod answer;
 pub mod ask;
+pub mod compute;
 mod container;
 mod context;
+pub mod cuda;
 mod driver;
 mod drm;
 mod encoder;
 mod identity;
+mod libcuda;
 mod libraries;
 mod line;
 mod node;
@@ -25,8 +28,11 @@ mod pci;
 mod probe;
 mod reason;
 mod render;
+mod repair;
+mod rocm;
 mod root;
 mod tegra;
+pub mod trial;
 
 use serde::{Serialize, Serializer};
 
@@ -133,8 +139,15 @@ pub struct Nvidia {
     pub module: Option<String>,
     /// The driver's version according to NVML.
     pub driver: Option<String>,
-    /// The newest CUDA version that the driver supports, `12.8`.
+    /// The newest CUDA version that programs get according to NVML, `12.8`: that of the library that the loader takes.
     pub cuda: Option<String>,
+    /// The CUDA version that the driver's own library offers: what the library answered, or what drivers of its branch
+    /// have.
+    pub cuda_driver: Option<compute::Version>,
+    /// The CUDA toolkits in `/usr/local`, the newest first.
+    pub toolkits: Vec<compute::Toolkit>,
+    /// Whether programs of a toolkit that is newer than the driver run.
+    pub compat: compute::Compat,
     /// NVIDIA's nodes that exist, as names below `/dev`: `nvidia0`, `nvidiactl`, `nvidia-modeset`, `nvidia-uvm`.
     pub nodes: Vec<String>,
     /// Why the driver cannot be used, with the remedy; `None` if nothing speaks against it.
@@ -148,6 +161,10 @@ pub struct Kfd {
     pub node: bool,
     /// How many GPUs the topology has; a node without SIMDs is a CPU.
     pub gpus: u32,
+    /// The PCI addresses of these GPUs, in the order in which ROCm numbers them.
+    pub order: Vec<String>,
+    /// ROCm in this container.
+    pub rocm: Option<compute::Rocm>,
     /// Why it cannot be used; `None` if nothing speaks against it.
     pub reason: Option<String>,
 }
@@ -209,6 +226,8 @@ pub struct Gpus {
     pub libraries: Libraries,
     /// The container.
     pub container: Container,
+    /// Device nodes that are missing, or that the desktop's user may not open.
+    pub repairs: Vec<compute::Repair>,
     /// Devices that were drawn on, if that was asked.
     pub rendered: Option<Rendered>,
     /// Why there is no GPU, with the remedy, or why the list may lack one.
@@ -222,6 +241,8 @@ pub struct Answers {
     pub nvml: Option<Result<Nvml, String>>,
     /// EGL's answer, or why there is none.
     pub rendered: Option<Rendered>,
+    /// The version that the driver's own library of CUDA offers, or why it is not known.
+    pub cuda: Option<Result<compute::Version, String>>,
 }
 
 impl Answers {
@@ -229,7 +250,7 @@ impl Answers {
     pub fn of_another_machine(render: bool) -> Self {
         let reason = "nothing is drawn for another machine: leave out --root, or run the command there";
         let rendered = Rendered { reason: Some(reason.to_owned()), ..Rendered::default() };
-        Self { nvml: None, rendered: render.then_some(rendered) }
+        Self { nvml: None, rendered: render.then_some(rendered), ..Self::default() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod account;
 mod container;
+pub mod cpus;
 pub mod display;
 pub mod encoder;
 pub mod files;
@@ -21,10 +22,11 @@ use std::path::{Path, PathBuf};
 use crate::config::env::Mounted;
 use crate::config::{Config, Service};
 use crate::sys::launch::Identity;
-use crate::sys::{mounts, read, with_timeout};
+use crate::sys::{mounts, with_timeout};
 
 pub use account::{Account, Making};
 pub use container::{container_id, host};
+pub use cpus::Cpus;
 pub use display::DisplayFacts;
 pub use files::Files;
 pub use locales::Locales;
@@ -69,6 +71,8 @@ pub struct Facts {
     pub ssh_port_taken: bool,
     /// The container's limit of processes and threads, if it has one.
     pub task_limit: Option<u64>,
+    /// The cores that it sees and may use.
+    pub cpus: Cpus,
     /// Names this container among others of its image: the provider's id or the host name.
     pub instance: String,
 }
@@ -116,7 +120,8 @@ impl Facts {
             addresses: addresses(),
             account,
             ssh_port_taken: port_taken(vars.ssh_port_local.0),
-            task_limit: task_limit(Path::new("/")),
+            task_limit: cpus::task_limit(Path::new("/")),
+            cpus: Cpus::probe(root),
             programs: if !other {
                 Programs::probe(path, words)
             } else if Programs::has_own(root, path) {
@@ -155,14 +160,6 @@ fn home_trouble(home: &Path) -> Option<String> {
 pub fn port_taken(port: u16) -> bool {
     let listened = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
     listened.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
-}
-
-/// The limit of the container's control group, in either version's folder.
-fn task_limit(root: &Path) -> Option<u64> {
-    let files = ["sys/fs/cgroup/pids.max", "sys/fs/cgroup/pids/pids.max"];
-    let text = files.iter().find_map(|file| read::text(&root.join(file), read::BY_HAND).ok())?;
-    // "max" means no limit.
-    text.trim().parse().ok()
 }
 
 /// The addresses of this machine without loopback. Empty if the kernel does not report them.
@@ -208,17 +205,5 @@ mod tests {
         assert!(port_taken(port));
         drop(other);
         assert!(!port_taken(port));
-    }
-
-    #[test]
-    fn the_limit_of_tasks_is_read_from_either_file() {
-        let root = tempfile::tempdir().unwrap();
-        assert_eq!(task_limit(root.path()), None);
-        let folder = root.path().join("sys/fs/cgroup");
-        std::fs::create_dir_all(folder.join("pids")).unwrap();
-        std::fs::write(folder.join("pids/pids.max"), "60\n").unwrap();
-        assert_eq!(task_limit(root.path()), Some(60));
-        std::fs::write(folder.join("pids.max"), "max\n").unwrap();
-        assert_eq!(task_limit(root.path()), None);
     }
 }

@@ -9,6 +9,7 @@ use crate::config::service::step::AccountSpec;
 use crate::config::{Config, Provider};
 use crate::facts::account::USUAL_GROUPS;
 use crate::facts::encoder::{Trials, User};
+use crate::facts::gpu::compute::{Repair, State};
 use crate::facts::{Account, Facts};
 use crate::sys::launch::NewFile;
 
@@ -33,9 +34,11 @@ pub(super) struct Inputs<'a> {
 pub(super) type Hook = fn(&mut Unit, &Inputs<'_>) -> Option<String>;
 
 /// The hooks that service files may name.
-pub(super) const HOOKS: [(&str, Hook); 11] = [
+pub(super) const HOOKS: [(&str, Hook); 13] = [
     ("desktop-account", account),
     ("coturn", coturn),
+    ("cuda", cuda),
+    ("device-nodes", device_nodes),
     ("encoder", trials),
     ("provisioning", provisioning),
     ("selkies", selkies),
@@ -71,6 +74,22 @@ fn account(unit: &mut Unit, &Inputs { config, facts, wanted, .. }: &Inputs<'_>) 
         workspace: config.env.vars.workspace.folder().to_owned(),
     };
     unit.launch.argv.extend(serde_json::to_string(&account));
+    None
+}
+
+/// Only where there is something to set, or something that was set before.
+fn cuda(_: &mut Unit, &Inputs { facts, .. }: &Inputs<'_>) -> Option<String> {
+    let compat = &facts.gpus.nvidia.compat;
+    (compat.state == State::NotNeeded && !compat.file).then(|| compat.reason.clone())
+}
+
+/// Argument of the step: the nodes that desktopd can repair.
+fn device_nodes(unit: &mut Unit, &Inputs { facts, .. }: &Inputs<'_>) -> Option<String> {
+    let repairs: Vec<&Repair> = facts.gpus.repairs.iter().filter(|repair| repair.action.is_some()).collect();
+    if repairs.is_empty() {
+        return Some("no device node needs a repair that is possible here".to_owned());
+    }
+    unit.launch.argv.extend(serde_json::to_string(&repairs));
     None
 }
 

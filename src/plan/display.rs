@@ -23,6 +23,7 @@ use serde::{Serialize, Serializer};
 use crate::config::condition::XServer;
 use crate::config::env::{Size, Variables};
 use crate::facts::Facts;
+use crate::facts::gpu::Gpu;
 
 pub use crate::facts::display::Kind;
 pub use choice::Asked;
@@ -140,6 +141,18 @@ impl Serialize for Decision {
         decision.serialize_field("candidates", &candidates)?;
         decision.end()
     }
+}
+
+/// The GPUs that `GPU_COUNT` keeps, the best first, and those that it leaves out. Which of them draws does not matter here.
+pub(super) fn counted<'a>(asked: &Asked, facts: &'a Facts) -> (Vec<&'a Gpu>, Vec<&'a Gpu>) {
+    let all = |count| Asked { count, device: choice::Device::Any, ..asked.clone() };
+    let possible = |asked: &Asked| -> Vec<&'a Gpu> {
+        let choices = choice::gpus(asked, facts);
+        choices.into_iter().filter(|choice| choice.left_out.is_none()).map(|choice| choice.gpu).collect()
+    };
+    let kept = possible(&all(asked.count));
+    let left_out = possible(&all(None)).split_off(kept.len());
+    (kept, left_out)
 }
 
 /// Decides. If the requested kind is not possible, another one is chosen, and the reasons say so.

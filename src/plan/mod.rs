@@ -11,6 +11,7 @@ pub mod display;
 mod env_overrides;
 mod expander;
 pub mod graph;
+mod machine_variables;
 mod main_unit;
 mod mistakes;
 pub mod portal;
@@ -30,6 +31,7 @@ use crate::config::{Config, Problem};
 use crate::facts::{Account, Facts};
 
 pub use display::{Decision, encoder};
+pub use machine_variables::{Threads, threads};
 pub use portal::{Link, Portal};
 pub use probes::display_number;
 pub use routes::{Bridge, Route, Upstream};

@@ -9,7 +9,7 @@ use crate::config::env::{OF_SHELL, OF_USER, TABLE};
 use crate::config::service::Service;
 use crate::sys::launch::EnvFiles;
 
-use super::Unit;
+use super::{Unit, machine_variables};
 
 /// Variables that each process has its own values of.
 fn own() -> impl Iterator<Item = &'static str> {
@@ -29,7 +29,9 @@ pub(super) fn read_files(unit: &mut Unit, config: &Config, service: &Service) {
     let passed_on = [config.env.without_edits(), config.env.before_hooks()];
     // Variables that were composed for this unit.
     let made = unit.launch.env.iter().filter(|(name, value)| {
-        let usual = name.to_str().is_some_and(|name| config.settings.environment.contains_key(name));
+        let usual = name.to_str().is_some_and(|name| {
+            config.settings.environment.contains_key(name) || machine_variables::is_one(name)
+        });
         !usual && !passed_on.iter().any(|raw| raw.get(*name) == Some(*value))
     });
     let made = made.filter_map(|(name, _)| name.to_str().map(str::to_owned));

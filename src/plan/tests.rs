@@ -59,6 +59,7 @@ pub(super) fn facts() -> Facts {
         files: Files::default(),
         ssh_port_taken: false,
         task_limit: None,
+        cpus: crate::facts::Cpus::default(),
         addresses: [[172, 17, 0, 2].into()].into(),
         instance: "test".into(),
     }

@@ -5,7 +5,9 @@ mod appended;
 mod boot_script;
 mod bus;
 mod command;
+mod cuda;
 mod desktop_settings;
+mod device_nodes;
 mod encoder;
 mod environment;
 mod fetch;
@@ -59,6 +61,8 @@ fn perform(step: Step, planned: &[&str]) -> Result<i32, String> {
         Step::BootScript(step) => return boot_script::run(&step),
         Step::Hotfix(step) => return hotfix::run(&step),
         Step::Provisioning(step) => return provisioning::run(&step),
+        Step::Cuda(step) => cuda::run(&step)?,
+        Step::DeviceNodes(step) => device_nodes::run(&step, planned.first().copied().unwrap_or_default())?,
         Step::DesktopSettings(step) => desktop_settings::run(&step),
         Step::Encoder(step) => encoder::run(&step, planned.first().copied().unwrap_or_default())?,
         Step::Environment(step) => {

@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod cli;
 pub mod credentials;
+pub mod cuda;
 pub mod display;
 pub mod display_page;
 pub mod doctor;

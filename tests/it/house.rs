@@ -336,7 +336,7 @@ fn one_place(file: &str, path: &[&str], found: &mut BTreeSet<String>) {
             only(name, &[reaper]);
         }
         ["nvml_wrapper", ..] => only("nvml_wrapper", &["facts/gpu/nvml.rs"]),
-        ["unsafe"] => only("unsafe", &["sys/heap.rs", "facts/gpu/render.rs"]),
+        ["unsafe"] => only("unsafe", &["sys/heap.rs", "facts/gpu/libcuda.rs", "facts/gpu/render.rs"]),
         _ => {}
     }
 }

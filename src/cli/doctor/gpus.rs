@@ -28,9 +28,6 @@ pub(super) fn checks(gpus: &Gpus, decision: &Decision, shown: &str, wanted: Opti
     if let Some(reason) = gpus.nvidia.reason.as_ref().filter(|_| has_nvidia) {
         checks.push(Check::of_reason("NVIDIA", Outcome::Warning, reason, PROBE));
     }
-    if let Some(reason) = gpus.kfd.reason.as_ref().filter(|_| gpus.kfd.node) {
-        checks.push(Check::of_reason("ROCm", Outcome::Warning, reason, PROBE));
-    }
     checks.extend(gpus.rendered.as_ref().map(|rendered| drawing(rendered, gpus)));
     checks.push(display(gpus, decision, shown, wanted));
     checks

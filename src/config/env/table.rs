@@ -166,10 +166,10 @@ variables! {
     desktopd_display: DisplayChoice = "auto", ["DESKTOPD_DISPLAY"], "auto, xorg, virtualgl or llvmpipe: what is tried first, see below";
     vgl_display: String = "egl", ["VGL_DISPLAY"], "the GPU of the desktop by VirtualGL's names: egl for the best, eglN, /dev/dri/cardN or renderDN; or another X server with a GPU, such as :1";
     disable_vgl: bool = "false", ["DISABLE_VGL"], "whether VirtualGL is left out";
-    gpu_count: Option<Count> = "", ["GPU_COUNT"], "how many of the GPUs the desktop may use, the best first; all when unset";
+    gpu_count: Option<Count> = "", ["GPU_COUNT"], "how many of the GPUs the desktop and its programs for CUDA and ROCm may use, the best first; all when unset; 0 draws with the CPU and leaves computing alone";
     video_port: VideoPort = "DFP", ["VIDEO_PORT"], "for Xorg: the output of the NVIDIA GPU that counts as connected, such as DFP or DP-0; none for a GPU without outputs";
     accept_nvidia_license: bool = "true", ["ACCEPT_NVIDIA_LICENSE"], "whether NVIDIA's driver libraries may be downloaded; none are yet";
-    disable_forward_compat: bool = "false", ["DISABLE_FORWARD_COMPAT"], "whether CUDA's libraries for newer drivers are left out; they are not looked for yet";
+    disable_forward_compat: bool = "false", ["DISABLE_FORWARD_COMPAT"], "whether CUDA's library for toolkits that are newer than the driver is left out, see below";
     display: DisplayName = ":0", ["DISPLAY"], "the desktop's X display; :20 on vast.ai";
     display_sizew: Within<16, 32767> = "1920", ["DISPLAY_SIZEW", "SIZEW"], "width of the desktop in pixels";
     display_sizeh: Within<16, 32767> = "1080", ["DISPLAY_SIZEH", "SIZEH"], "height of the desktop in pixels";

@@ -42,6 +42,16 @@ steps! {
         copy: PathBuf,
     }
 
+    /// Sets the loader's path to CUDA's library for newer drivers, where that library works.
+    "cuda" Cuda {
+        /// Whether that library is left out.
+        #[serde(deserialize_with = "is_on")]
+        disabled: bool,
+        /// How long a library may take for an answer.
+        #[serde(deserialize_with = "duration")]
+        limit: Duration,
+    }
+
     /// Writes settings of the desktop that follow variables.
     "desktop-settings" DesktopSettings {
         /// The user's home.
@@ -65,6 +75,12 @@ steps! {
         /// Of the picture, in pixels.
         #[serde(deserialize_with = "number")]
         height: u16,
+    }
+
+    /// Repairs device nodes, as the plan decided.
+    "device-nodes" DeviceNodes {
+        /// The daemon's run folder.
+        run_dir: PathBuf,
     }
 
     /// Writes the environment of shells, and the time zone.

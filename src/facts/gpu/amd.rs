@@ -31,7 +31,9 @@ pub(super) struct Topology {
 impl Topology {
     pub(super) fn read(root: Root<'_>) -> Self {
         let folder = "/sys/class/kfd/kfd/topology/nodes";
-        let names = root.names(folder, MOST, |name| name.parse::<u32>().is_ok()).0;
+        let mut names = root.names(folder, MOST, |name| name.parse::<u32>().is_ok()).0;
+        // In the order of ROCm's own list.
+        names.sort_by_key(|name| name.parse::<u32>().ok());
         let properties = names.iter().map(|name| root.text(&format!("{folder}/{name}/properties")));
         Self { nodes: names.len(), gpus: properties.filter_map(|text| compute(&text)).collect() }
     }

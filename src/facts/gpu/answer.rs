@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::line::Line;
-use super::{nvml, render};
+use super::{libcuda, nvml, render};
 use crate::sys::error::describe;
 
 /// The argument for NVML.
@@ -21,8 +21,14 @@ pub const NVML: &str = "nvml";
 /// The argument for EGL; the position of a device in EGL's list follows.
 pub const EGL: &str = "egl";
 
-/// `desktopd __probe nvml`, or `desktopd __probe egl POSITION`. Returns the exit code. The answer is on standard
-/// output; what a library prints there goes to standard error.
+/// The argument for a library of CUDA; its path follows, and [`START`] if the library is started as well.
+pub const CUDA: &str = "cuda";
+
+/// The argument that has CUDA's library start.
+pub const START: &str = "start";
+
+/// `desktopd __probe nvml`, `desktopd __probe egl POSITION`, or `desktopd __probe cuda LIBRARY [start]`. Returns the
+/// exit code. The answer is on standard output; what a library prints there goes to standard error.
 pub fn run(words: &[String]) -> Result<i32, String> {
     let mut answer = own_output().map_err(|error| format!("`__probe`: {}", describe(&error)))?;
     let mut tell = |line: &Line| {
@@ -38,7 +44,11 @@ pub fn run(words: &[String]) -> Result<i32, String> {
             Ok(position) => render::draw(position, &mut tell),
             Err(_) => Err(format!("{position:?} is not a position")),
         },
-        _ => Err(format!("usage: __probe {NVML}, or __probe {EGL} POSITION")),
+        [CUDA, library] => libcuda::answer(library, false, &mut tell),
+        [CUDA, library, START] => libcuda::answer(library, true, &mut tell),
+        _ => {
+            Err(format!("usage: __probe {NVML}, __probe {EGL} POSITION, or __probe {CUDA} LIBRARY [{START}]"))
+        }
     });
     tell(&result.map_or_else(Line::Failed, |()| Line::Done));
     Ok(0)

@@ -1,4 +1,4 @@
-//! Asks the libraries of drivers, NVML and EGL, in child processes with a time limit: a library can hang or crash.
+//! Asks the libraries of drivers, NVML, CUDA and EGL, in child processes with a time limit: a library can hang or crash.
 //!
 //! All children run at the same time and together have [`LIMIT`]. Each device of EGL has a child of its own, so a device
 //! that crashes or hangs loses only itself; the first child also has EGL's list. A machine without a GPU has no child.
@@ -14,9 +14,10 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::answer;
+use super::compute::Version;
 use super::line::{Drawn, Line, Listed};
-use super::{Answers, Nvml, NvmlDevice, Rendered, RenderedDevice};
+use super::root::Root;
+use super::{Answers, Nvml, NvmlDevice, Rendered, RenderedDevice, answer, libraries, nvidia};
 use crate::config::Config;
 use crate::sys::reaper::Reaper;
 use crate::sys::subprocess::{self, Question};
@@ -59,6 +60,8 @@ pub struct Questions {
     signs: BTreeSet<String>,
     nvml: bool,
     egl: bool,
+    /// The driver's own library of CUDA, if there is one to ask.
+    cuda: Option<String>,
     env: BTreeMap<OsString, OsString>,
 }
 
@@ -76,7 +79,8 @@ impl Questions {
             number || sign.starts_with("dev/dri/") || is_wsl(sign)
         };
         let egl = render || signs.iter().any(is_gpu);
-        Self { signs, nvml, egl, env }
+        let cuda = nvml.then(|| driver_cuda(root, &env)).flatten();
+        Self { signs, nvml, egl, cuda, env }
     }
 }
 
@@ -99,16 +103,25 @@ fn signs(root: &Path) -> BTreeSet<String> {
 
 /// Whether the library path has NVML: a driver was mounted into the container, so a missing GPU is worth a reason.
 fn driver_is_mounted(env: &BTreeMap<OsString, OsString>) -> bool {
-    let Some(path) = env.get(&OsString::from(LIBRARY_PATH)).and_then(|path| path.to_str()) else {
-        return false;
-    };
-    let files: Vec<PathBuf> = path
-        .split(':')
-        .filter(|folder| !folder.is_empty())
-        .map(|folder| Path::new(folder).join(NVML_LIBRARY))
-        .collect();
+    let files: Vec<PathBuf> =
+        library_path(env).iter().map(|folder| Path::new(folder).join(NVML_LIBRARY)).collect();
     // A folder may be on a volume that does not answer.
-    with_timeout(move || files.iter().any(|file| file.exists())).unwrap_or(false)
+    !files.is_empty() && with_timeout(move || files.iter().any(|file| file.exists())).unwrap_or(false)
+}
+
+/// The driver's own library of CUDA.
+fn driver_cuda(root: &Path, env: &BTreeMap<OsString, OsString>) -> Option<String> {
+    let (root, first) = (root.to_owned(), library_path(env));
+    with_timeout(move || {
+        let root = Root::new(&root);
+        libraries::driver_cuda(root, nvidia::module(root).as_deref(), &first)
+    })
+    .flatten()
+}
+
+fn library_path(env: &BTreeMap<OsString, OsString>) -> Vec<String> {
+    let path = env.get(&OsString::from(LIBRARY_PATH)).and_then(|path| path.to_str()).unwrap_or_default();
+    path.split(':').filter(|folder| folder.starts_with('/')).map(str::to_owned).collect()
 }
 
 /// The environment of the children.
@@ -133,6 +146,7 @@ pub fn ask_now(questions: &Questions) -> Answers {
         let reason = format!("the drivers were not asked: {error}");
         Answers {
             nvml: questions.nvml.then(|| Err(reason.clone())),
+            cuda: questions.cuda.is_some().then(|| Err(reason.clone())),
             rendered: questions.egl.then(|| Rendered { reason: Some(reason), ..Rendered::default() }),
         }
     })
@@ -143,8 +157,9 @@ pub async fn ask(reaper: &Reaper, questions: &Questions) -> Answers {
     let asker = Asker { reaper, env: &questions.env, deadline: Instant::now() + LIMIT };
     let nvml = async { if questions.nvml { Some(asker.nvml().await) } else { None } };
     let rendered = async { if questions.egl { Some(asker.egl().await) } else { None } };
-    let (nvml, rendered) = tokio::join!(nvml, rendered);
-    Answers { nvml, rendered }
+    let cuda = async { Some(asker.cuda(questions.cuda.as_deref()?).await) };
+    let (nvml, cuda, rendered) = tokio::join!(nvml, cuda, rendered);
+    Answers { nvml, rendered, cuda }
 }
 
 struct Asker<'a> {
@@ -179,6 +194,19 @@ impl Asker<'_> {
         let mut heard = NvmlHeard::default();
         let asked = self.ask("NVML's library", &[answer::NVML], |line| heard.take(line)).await;
         heard.joined(asked)
+    }
+
+    /// The version that a library of CUDA offers.
+    async fn cuda(&self, library: &str) -> Result<Version, String> {
+        let mut version = None;
+        let words = [answer::CUDA, library];
+        let asked = self.ask("CUDA's library", &words, |line| {
+            if let Line::CudaVersion(number) = line {
+                version = Version::of_number(number);
+            }
+        });
+        asked.await?;
+        version.ok_or_else(|| format!("{library} told no version"))
     }
 
     async fn egl(&self) -> Rendered {

@@ -106,6 +106,24 @@ fn versions(root: Root<'_>, folder: &str, name: &str) -> Vec<(String, String)> {
     files.iter().filter_map(|file| Some((format!("{folder}/{file}"), version(file)?))).collect()
 }
 
+/// The driver's own library of CUDA, in the folders `first` or in those of the loader. A container can have a newer one
+/// beside it, so the file with the version of the kernel's module counts before the usual name.
+pub(super) fn driver_cuda(root: Root<'_>, module: Option<&str>, first: &[String]) -> Option<String> {
+    let is_own =
+        |path: &String| root.is_node(path) && root.resolve(path).is_some_and(|file| is_of_driver(&file));
+    let own = |folder: &String| {
+        let names = module.into_iter().chain(["1"]);
+        names.map(|version| format!("{folder}/libcuda.so.{version}")).find(is_own)
+    };
+    first.iter().chain(&folders(root, None)).find_map(own)
+}
+
+/// Whether a library is not one of a toolkit: those of `compat` are for another driver, and those of `stubs` are for
+/// linking alone.
+fn is_of_driver(path: &str) -> bool {
+    !path.split('/').any(|part| part.starts_with("compat") || part == "stubs")
+}
+
 /// The version of a library of the driver: its file is called `libEGL_nvidia.so.550.54.14`.
 pub(super) fn version(root: Root<'_>, library: &str) -> Option<String> {
     let file = root.resolve(library)?;
@@ -121,7 +139,7 @@ pub(super) fn version(root: Root<'_>, library: &str) -> Option<String> {
     }
 }
 
-fn folders(root: Root<'_>, path: Option<&str>) -> Vec<String> {
+pub(super) fn folders(root: Root<'_>, path: Option<&str>) -> Vec<String> {
     let folder = "/etc/ld.so.conf.d";
     // Like the loader's tool, in the order of the names.
     let files = root.names(folder, MOST, |name| name.strip_suffix(".conf").is_some()).0;
@@ -160,5 +178,18 @@ mod tests {
     fn the_loaders_configuration_names_folders() {
         let text = "# a comment\n/usr/lib/wsl/lib/ # WSL\ninclude /etc/x\nrelative\n/../..\n\n/opt/a\n";
         assert_eq!(lines(text), ["/usr/lib/wsl/lib", "/opt/a"]);
+    }
+
+    #[test]
+    fn libraries_of_toolkits_are_not_the_drivers() {
+        for (path, expected) in [
+            ("/usr/lib/x86_64-linux-gnu/libcuda.so.550.54.14", true),
+            ("/usr/local/nvidia/lib64/libcuda.so.1", true),
+            ("/usr/local/cuda-13.1/compat/libcuda.so.590.44.01", false),
+            ("/usr/local/cuda/compat_orin/libcuda.so.1.1", false),
+            ("/usr/local/cuda/lib64/stubs/libcuda.so", false),
+        ] {
+            assert_eq!(is_of_driver(path), expected, "{path}");
+        }
     }
 }

@@ -27,6 +27,10 @@ pub(super) enum Line {
     Initialized,
     /// EGL: this child has drawn.
     Drawn(Drawn),
+    /// CUDA: the version that a library offers, as the library has it: 12040 is 12.4.
+    CudaVersion(i32),
+    /// CUDA: the result of starting the library; 0 is success.
+    CudaStarted(i32),
     /// The question cannot be answered, for this reason.
     Failed(String),
     /// The answer is complete.

@@ -29,11 +29,13 @@ const OVERFLOW: u32 = 65_534;
 
 /// Mode, owner and device number of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Owner {
-    mode: u32,
-    uid: u32,
-    gid: u32,
+pub(super) struct Owner {
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
     minor: Option<u32>,
+    /// Whether it is a device, and not only a file that no user may open.
+    pub(super) is_device: bool,
 }
 
 /// The process whose rights count: desktopd. As root, desktopd makes the desktop's user a member of the groups of all
@@ -114,9 +116,10 @@ impl<'a> Judge<'a> {
             ));
         }
         if !group || gid == 0 {
+            let name = account::group_of_device(path).unwrap_or("render");
             return Err(format!(
                 "no permission for {path}: its mode is {shown} and its group is {named}, so that only root can use \
-                 it: run chgrp render {path} && chmod 660 {path} in the container as root, or on the host before its start"
+                 it: on the host run chgrp {name} {path} && chmod 660 {path}"
             ));
         }
         // As root, desktopd makes the group and the user a member.
@@ -147,8 +150,13 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Whether desktopd is root.
+    pub(super) fn is_root(&self) -> bool {
+        self.process.uid == 0
+    }
+
     /// A group for people.
-    fn group(&self, gid: u32) -> String {
+    pub(super) fn group(&self, gid: u32) -> String {
         self.names.get(&gid).map_or_else(|| gid.to_string(), |name| format!("{name} ({gid})"))
     }
 
@@ -193,16 +201,20 @@ pub(super) fn minor(root: Root<'_>, path: &str) -> Option<u32> {
     owner(root, path)?.minor
 }
 
-fn owner(root: Root<'_>, path: &str) -> Option<Owner> {
+/// Mode, owner and device number of a node, if they are known.
+pub(super) fn owner(root: Root<'_>, path: &str) -> Option<Owner> {
     let found = fs::metadata(root.place(path)?).ok()?;
     if found.file_type().is_char_device() {
         let minor = Some(rustix::fs::minor(found.rdev()));
-        return Some(Owner { mode: found.mode(), uid: found.uid(), gid: found.gid(), minor });
+        let (mode, uid, gid) = (found.mode(), found.uid(), found.gid());
+        return Some(Owner { mode, uid, gid, minor, is_device: true });
     }
     let listed = listed(&root.text(path));
     listed.or_else(|| match found.mode() & 0o777 {
-        0 => Some(Owner { mode: 0, uid: 0, gid: 0, minor: None }),
-        mode @ 0o660 => Some(Owner { mode, uid: found.uid(), gid: found.gid(), minor: None }),
+        0 => Some(Owner { mode: 0, uid: 0, gid: 0, minor: None, is_device: false }),
+        mode @ 0o660 => {
+            Some(Owner { mode, uid: found.uid(), gid: found.gid(), minor: None, is_device: false })
+        }
         _ => None,
     })
 }
@@ -217,7 +229,7 @@ fn listed(text: &str) -> Option<Owner> {
     let mut number = || fields.next()?.trim_end_matches(',').parse().ok();
     let (_, uid, gid) = (number()?, number()?, number()?);
     let minor = number().and_then(|_| number());
-    Some(Owner { mode, uid, gid, minor })
+    Some(Owner { mode, uid, gid, minor, is_device: true })
 }
 
 #[cfg(test)]
@@ -268,7 +280,7 @@ mod tests {
     #[test]
     fn what_ls_shows_is_read() {
         let owner = listed("crw-rw----+ 1 0 992 226, 129 Nov 30 04:14 /dev/dri/renderD129").unwrap();
-        assert_eq!(owner, Owner { mode: 0o660, uid: 0, gid: 992, minor: Some(129) });
+        assert_eq!(owner, Owner { mode: 0o660, uid: 0, gid: 992, minor: Some(129), is_device: true });
         for text in ["", "c", "drwxr-xr-x 2 0 0 60 by-path", "crw-rw---- 1 root video 226, 0"] {
             assert_eq!(listed(text), None, "{text}");
         }

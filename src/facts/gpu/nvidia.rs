@@ -43,13 +43,12 @@ pub(super) struct Shown {
 
 impl Shown {
     pub(super) fn read(root: Root<'_>) -> Self {
-        let banner = version(&root.text("/proc/driver/nvidia/version"));
         let (nodes, more_nodes) = root.names("/dev", MOST, is_node_name);
         let (nodes, folders) = nodes.into_iter().partition(|name| root.is_node(&format!("/dev/{name}")));
         let (gpus, more_gpus) = root.names(GPUS, MOST, |name| pci::normal(name).is_some());
         let divided = root.names(CAPABILITIES, MOST, |name| name.starts_with("gpu")).0;
         Self {
-            module: banner.or_else(|| version(&root.text("/sys/module/nvidia/version"))),
+            module: module(root),
             gpus: gpus.iter().filter_map(|name| listed(root, name)).collect(),
             nodes,
             folders,
@@ -68,6 +67,12 @@ impl Shown {
     pub(super) fn minors(&self) -> impl Iterator<Item = u32> {
         self.nodes.iter().filter_map(|name| number(name, "nvidia"))
     }
+}
+
+/// The version of the kernel module.
+pub(super) fn module(root: Root<'_>) -> Option<String> {
+    let files = ["/proc/driver/nvidia/version", "/sys/module/nvidia/version"];
+    files.iter().find_map(|file| version(&root.text(file)))
 }
 
 /// `nvidia0`, `nvidiactl`, `nvidia-uvm`. The folder `nvidia-caps` is none.

@@ -12,7 +12,8 @@ use super::nvidia::Shown;
 use super::root::Root;
 use super::tegra::Board;
 use super::{
-    Answers, Gpu, Gpus, Kfd, Nvidia, Vendor, container, driver, encoder, libraries, pci, reason, tegra,
+    Answers, Gpu, Gpus, Kfd, Nvidia, Vendor, container, cuda, driver, encoder, libraries, pci, reason,
+    repair, rocm, tegra,
 };
 
 impl Gpus {
@@ -65,13 +66,15 @@ impl Gpus {
         let mut gpus: Vec<Gpu> = found.iter().map(|one| judged(one, root, &context)).collect();
         number_cuda(&mut gpus, &found);
         let mut kfd = kfd(root, &context, &topology, &gpus);
-        let mut nvidia = summary(&gpus, &context);
+        let mut nvidia = summary(root, &gpus, &context, answers);
+        let repairs = repair::find(root, &context);
         if refusal.is_some() {
             (kfd.reason, nvidia.reason) = (refusal.clone(), refusal.clone());
         }
         let crowded = more.then_some(pci::DEVICES).or(drm.crowded).or(shown.crowded);
         let reason = refusal.or_else(|| crowded.map(not_all)).or_else(|| missing(root, &gpus));
-        Self { gpus, nvidia, kfd, libraries, container, rendered: answers.rendered.clone(), reason }
+        let rendered = answers.rendered.clone();
+        Self { gpus, nvidia, kfd, libraries, container, repairs, rendered, reason }
     }
 }
 
@@ -110,7 +113,7 @@ fn number_cuda(gpus: &mut [Gpu], found: &[Found]) {
     }
 }
 
-fn summary(gpus: &[Gpu], context: &Context<'_>) -> Nvidia {
+fn summary(root: Root<'_>, gpus: &[Gpu], context: &Context<'_>, answers: &Answers) -> Nvidia {
     let nvml = context.nvml.and_then(|nvml| nvml.as_ref().ok());
     let own = gpus.iter().filter(|gpu| gpu.vendor == Vendor::Nvidia);
     let reason = match own.clone().next() {
@@ -130,10 +133,33 @@ fn summary(gpus: &[Gpu], context: &Context<'_>) -> Nvidia {
         }
         Some(first) => Some(first.reason.clone()),
     };
+    let module = context.shown.module.as_deref();
+    let offered = match (&answers.cuda, module.and_then(cuda::of_branch)) {
+        (Some(Ok(version)), _) => Ok(*version),
+        (_, Some(version)) => Ok(version),
+        (Some(Err(why)), None) => Err(why.clone()),
+        (None, None) => {
+            Err("its library libcuda.so.1 was not found: start the container with --gpus all".into())
+        }
+    };
+    let toolkits = cuda::toolkits(root);
+    let machine = cuda::Machine {
+        has_gpu: gpus.iter().any(|gpu| gpu.vendor == Vendor::Nvidia && gpu.nodes.nvidia.is_some()),
+        driver: offered.clone(),
+        module,
+        toolkits: &toolkits,
+        gpus: cuda::names(gpus),
+        listed: cuda::listed(context.shown),
+        library: context.libraries.cuda.as_deref(),
+        trials: cuda::trials(root),
+    };
     Nvidia {
         module: context.shown.module.clone(),
         driver: nvml.map(|nvml| nvml.driver.clone()).filter(|version| !version.is_empty()),
         cuda: nvml.and_then(|nvml| nvml.cuda.clone()),
+        cuda_driver: offered.ok(),
+        compat: cuda::judge(root, &machine),
+        toolkits,
         nodes: context.shown.nodes.clone(),
         reason,
     }
@@ -171,7 +197,8 @@ fn kfd(root: Root<'_>, context: &Context<'_>, topology: &Topology, gpus: &[Gpu])
         (.., false) => Some(format!("/dev/kfd is not in this container: start the container with {give}")),
         (.., true) => context.judge.permitted("/dev/kfd").err(),
     };
-    Kfd { node, gpus: u32::try_from(count).unwrap_or(u32::MAX), reason }
+    let order = topology.gpus.iter().map(|gpu| gpu.pci.clone()).collect();
+    Kfd { node, gpus: u32::try_from(count).unwrap_or(u32::MAX), order, rocm: rocm::find(root), reason }
 }
 
 /// Why a GPU may be missing in the list.

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use crate::config::env::{OF_SHELL, OF_UNIT, is_one_of, is_own_secret, looks_secret};
 use crate::config::service::{Ready, RunAs, Service};
 use crate::plan::expander::Expander;
-use crate::plan::{adjust, env_overrides, shells};
+use crate::plan::{adjust, env_overrides, machine_variables, shells};
 
 use super::Composer;
 
@@ -25,6 +25,9 @@ impl Composer<'_> {
         let path = raw.get(OsStr::new("PATH"));
         let raw = raw.iter().filter(inherited);
         let mut env: BTreeMap<OsString, OsString> = raw.map(|(n, v)| (n.clone(), v.clone())).collect();
+        let is_set = |name: &str| env.contains_key(OsStr::new(name));
+        let follows = machine_variables::of(self.inputs.config, self.inputs.facts, is_set);
+        env.extend(follows.into_iter().map(|(name, value)| (name.into(), value.into())));
         env.extend(self.who(service));
         let settings = &self.inputs.config.settings;
         let desktop = service.desktop.then_some(&settings.desktop_environment).into_iter().flatten();

@@ -12,6 +12,7 @@ use crate::daemon::world::{World, descendants, is_root, skipped, until};
 
 const NVML: &str = include_str!("drivers/nvml.c");
 const EGL: &str = include_str!("drivers/egl.c");
+const CUDA: &str = include_str!("drivers/cuda.c");
 
 /// How long a command may take whose drivers need their whole time, on a machine that is busy with other tests.
 const LATE: Duration = Duration::from_secs(6);
@@ -95,6 +96,23 @@ fn failed_nvml_has_its_words_in_the_reason() {
         assert!(reason.contains(expected), "{flags:?}: {found:#}");
         assert!(took < LATE, "{flags:?}: {took:?}");
         assert!(reason.len() < 2000, "{reason}");
+    }
+}
+
+#[test]
+fn library_of_cuda_tells_its_version_and_how_it_starts() {
+    for (flags, expected) in [
+        (&["-DVERSION=12040"][..], json!([{"cuda-version": 12040}, {"cuda-started": 0}, "done"])),
+        (&["-DVERSION=13010", "-DINIT=804"], json!([{"cuda-version": 13010}, {"cuda-started": 804}, "done"])),
+        (&["-DVERSION=13010", "-DCRASH"], json!([{"cuda-version": 13010}])),
+    ] {
+        let world = with_library("libcuda.so.1", CUDA, flags);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_desktopd"));
+        let library = world.path("libcuda.so.1");
+        let output = child.args(["__probe", "cuda"]).arg(&library).arg("start").output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(Value::from(lines), expected, "{flags:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use nix::unistd::User;
 
-use crate::daemon::world::{World, is_root, pid_of, proc_status, skipped, until};
+use crate::daemon::world::{World, is_root, pid_of, proc_status, skipped, until, variable, works};
 
 /// Soft and hard limits of a process, by their names in `/proc/PID/limits`.
 fn limits(pid: i32) -> BTreeMap<String, (String, String)> {
@@ -173,4 +173,43 @@ fn without_root_no_groups_are_joined_and_the_log_says_so() {
     world.start();
     world.until_state("own", "ready");
     world.until_said("own | desktopd: joining the groups 4321: Operation not permitted; it starts without");
+}
+
+/// Mounts a control group with a limit of cores over the real one.
+const CORES: &str = "mount --make-rprivate / && mount -t tmpfs tmpfs /sys/fs/cgroup \
+                     && { [ -z \"$D\" ] || ln -s \"$D/cpu.max\" /sys/fs/cgroup/cpu.max; } && exec \"$@\"";
+
+#[test]
+fn libraries_start_no_more_threads_than_there_are_cores_and_a_persons_variable_wins() {
+    if !is_root() || std::thread::available_parallelism().is_ok_and(|cores| cores.get() < 2) {
+        return skipped("only root can mount a control group, and one core cannot be limited");
+    }
+    let wrapper = ["unshare", "--mount", "sh", "-c", CORES, "sh"];
+    if !works(&wrapper) {
+        return;
+    }
+    let mut world = World::of(&[("app", "@polite"), ("later", "@polite\nafter = [\"app\"]")]);
+    world.write("cpu.max", "50000 100000\n");
+    fs::create_dir(world.path("work")).unwrap();
+    world.write("work/.env", "MKL_NUM_THREADS=7\n");
+    let work = world.path("work");
+    world.env("WORKSPACE", work).env("OPENBLAS_NUM_THREADS", "5");
+    world.wrapped_in(&wrapper);
+    world.start();
+    world.until_up();
+    let pid = pid_of(&world.unit("app"));
+    let value = |name: &str| variable(pid, name).map(|value| value.into_string().unwrap());
+    for (name, expected) in [
+        ("OMP_NUM_THREADS", "1"),
+        ("LP_NUM_THREADS", "1"),
+        ("OPENBLAS_NUM_THREADS", "5"),
+        ("MKL_NUM_THREADS", "7"),
+    ] {
+        assert_eq!(value(name).as_deref(), Some(expected), "{name}");
+    }
+    // A limit that is changed meanwhile restarts nothing.
+    world.write("cpu.max", "max 100000\n");
+    world.tell(&["reload"]);
+    assert_eq!(pid_of(&world.until_state("app", "ready")), pid);
+    world.end();
 }

@@ -101,7 +101,7 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("GPU_COUNT", Test("variables_choose_the_gpu")),
     ("VIDEO_PORT", Test("parts_that_the_machine_lacks_are_left_out")),
     ("ACCEPT_NVIDIA_LICENSE", Nothing),
-    ("DISABLE_FORWARD_COMPAT", Nothing),
+    ("DISABLE_FORWARD_COMPAT", Test("variable_removes_what_was_set")),
     ("DISPLAY", OfPlan(&[], ":7", "\"/usr/bin/Xvfb\", \":7\"")),
     ("DISPLAY_SIZEW", OfPlan(&[], "1234", "\"1234x1080x24\"")),
     ("DISPLAY_SIZEH", OfPlan(&[], "1234", "\"1920x1234x24\"")),

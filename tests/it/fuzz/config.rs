@@ -9,7 +9,7 @@ use std::time::Duration;
 use desktopd::config::service::{Probe, Ready, Run};
 use desktopd::config::{Config, Environment, Places, PortalConfig, Problem, Service, Settings};
 use desktopd::facts::gpu::Gpus;
-use desktopd::facts::{Account, DisplayFacts, Facts, Files, Locales, Making, Programs, Workspace};
+use desktopd::facts::{Account, Cpus, DisplayFacts, Facts, Files, Locales, Making, Programs, Workspace};
 use desktopd::plan::Plan;
 use desktopd::supervise::lifecycle::{Core, Effect, Event, Outcome};
 use desktopd::supervise::notify::{MAX_STATUS, Message};
@@ -376,6 +376,7 @@ pub fn facts(services: &[Service], installed: bool) -> Facts {
         files: Files::given(asked.filter(|_| installed)),
         addresses: [[172, 17, 0, 2].into()].into(),
         task_limit: None,
+        cpus: Cpus::default(),
         instance: "test".into(),
     }
 }

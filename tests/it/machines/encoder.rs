@@ -61,7 +61,10 @@ fn a_driver_without_its_part_for_video_names_the_variable() {
         ),
     ] {
         let root = tree::unpack("nvidia-complete");
-        fs::remove_file(root.path().join("usr/lib/x86_64-linux-gnu/libnvidia-encode.so.1")).unwrap();
+        let libraries = root.path().join("usr/lib/x86_64-linux-gnu");
+        fs::remove_file(libraries.join("libnvidia-encode.so.1")).unwrap();
+        // Only where the C library is, all libraries were copied.
+        fs::write(libraries.join("libc.so.6"), "").unwrap();
         let environ = root.path().join("proc/1/environ");
         let text = fs::read_to_string(&environ).unwrap();
         fs::write(&environ, text.replace("NVIDIA_DRIVER_CAPABILITIES=all", asked)).unwrap();
