@@ -26,6 +26,17 @@ pub enum Kind {
     Llvmpipe,
 }
 
+impl Kind {
+    /// The kind as `DESKTOPD_DISPLAY` names it, and as folders of settings are named.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Xorg => "xorg",
+            Self::Virtualgl => "virtualgl",
+            Self::Llvmpipe => "llvmpipe",
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

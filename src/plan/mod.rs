@@ -25,13 +25,15 @@ mod values;
 
 use std::collections::BTreeSet;
 
-use crate::config::{Config, Problem};
+use crate::config::{Config, Problem, Service};
 use crate::facts::{Account, Facts};
+use crate::sys::launch::Orders;
 
 pub use display::Decision;
 pub use portal::{Link, Portal};
 pub use probes::display_number;
 pub use routes::{Bridge, Route, Upstream};
+pub use shells::programs as folders_of_programs;
 pub use unit::{Disposition, Unit, X_SERVER, ready_fd};
 
 /// The number of processes and threads of an idle desktop.
@@ -52,6 +54,9 @@ pub struct Plan {
     pub display: Decision,
     /// The desktop's account, or the reason if there is none.
     pub account: Result<Account, String>,
+    /// The orders for programs that users start in the desktop from outside, or the reason if that is not possible. The
+    /// command line has only what comes before the program; the user is always named.
+    pub session: Result<Orders, String>,
     /// All mistakes in the configuration, including those of the files.
     pub problems: Vec<Problem>,
     /// What the machine lacks; no change of a file can repair it.
@@ -72,6 +77,7 @@ impl Plan {
         problems.append(&mut who.problems);
         let facts = &settled(facts, &who);
         let inputs = adjust::Inputs { config, facts, wanted: who.wanted.as_ref(), display: &display };
+        let session = Service::of_session();
         let mut composer = compose::Composer::new(inputs);
         let mut units: Vec<Unit> = Vec::new();
         let mut routes = Vec::new();
@@ -80,6 +86,8 @@ impl Plan {
             units.push(unit);
             routes.extend(route);
         }
+        // Its mistakes are those of all services that get the desktop's environment.
+        let session = composer.unit(&session, &mut Vec::new()).0;
         units.extend(compose::broken(config));
         relations::settle(&mut units, config, &mut problems);
         env_overrides::check(&units, config, &mut problems);
@@ -98,7 +106,23 @@ impl Plan {
         let quiet = config.services.iter().filter(|service| !service.log_to_stdout);
         let quiet = quiet.map(|service| service.name.clone()).collect();
         let account = who.account;
-        Self { units, routes, portal, links, display, account, problems, shortcomings, left_out, quiet }
+        let session = session.orders().map(|orders| {
+            let identity = account.as_ref().ok().map(|account| account.identity.clone());
+            Orders { identity, ..orders }
+        });
+        Self {
+            units,
+            routes,
+            portal,
+            links,
+            display,
+            account,
+            session,
+            problems,
+            shortcomings,
+            left_out,
+            quiet,
+        }
     }
 
     /// A unit by its name.
