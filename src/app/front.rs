@@ -21,7 +21,7 @@ use crate::logs::Logs;
 use crate::observe::{Observer, RouteStatus, links};
 use crate::plan::display::Kind;
 use crate::plan::{Link, Plan, Portal};
-use crate::portal::{self, Api, Right, Rows};
+use crate::portal::{self, Api, Right, Rows, Session};
 use crate::state::State;
 
 /// The gateway, the portal and the control socket.
@@ -44,6 +44,8 @@ pub(super) struct Front {
     vanished: Vec<String>,
     /// The problems of the plan.
     planned: Vec<String>,
+    /// What programs need that users start in the desktop from outside.
+    session: watch::Sender<Session>,
     observer: Observer,
     logs: Logs,
 }
@@ -107,11 +109,13 @@ impl Front {
             tracing::warn!("AUTH_EXCLUDE: port {ports} of this machine can be used without a login");
         }
         let asks = shown.enabled;
+        let (session, sessions) = watch::channel(None);
         Self {
             gateway,
             asks,
             control: portal::control_router(api, auth.clone(), shown, shutdown)
-                .merge(portal::variables_router(rows)),
+                .merge(portal::variables_router(rows))
+                .merge(portal::session_router(sessions)),
             auth,
             portal,
             portal_problem,
@@ -120,6 +124,7 @@ impl Front {
             certificate,
             vanished: Vec::new(),
             planned: Vec::new(),
+            session,
             observer,
             logs,
         }
@@ -130,6 +135,7 @@ impl Front {
         let problems = plan.problems.iter().map(ToString::to_string).chain(plan.shortcomings.iter().cloned());
         self.planned = problems.map(|problem| self.logs.mask(&problem)).collect();
         self.logs.set_quiet(plan.quiet.clone());
+        self.session.send_replace(Some(Arc::new(plan.session.clone())));
         self.observer.update(|snapshot| {
             snapshot.display = fallback::shown(&plan.display.summary(), failed);
             snapshot.display_failed = failed.values().cloned().collect();

@@ -4,6 +4,7 @@
 pub mod api;
 mod control;
 mod reload_request;
+mod session;
 mod unix;
 mod variables;
 
@@ -18,6 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use api::Api;
 pub use control::{Changed, Credentials, NewCredentials};
 pub use reload_request::{ReloadRequest, Reloads};
+pub use session::{Session, router as session_router};
 pub use unix::{Right, bind_unix, serve_unix};
 pub use variables::{Rows, router as variables_router};
 
