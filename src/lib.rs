@@ -121,6 +121,9 @@
 //!   failed: `steps/encoder/words.rs`. The names of encoders: `config/env/encoder.rs`.
 //! - a boot step: its work in a file of `steps`, called by `perform` in `steps/mod.rs`, its keys in
 //!   `config/service/step.rs`, its unit in a file of `config/services`.
+//! - what draws through VirtualGL: the key `virtualgl` of service files, and `virtualgl` in `plan/adjust.rs`, which puts
+//!   a command under `vglrun`; for programs from outside, `plan/mod.rs` has the session, `portal/session.rs` serves it,
+//!   and `cli/run.rs` becomes the program. KDE's defaults for one display alone: `config/files/xdg-xorg` and the like.
 //! - a check of `desktopd doctor`: files of `cli/doctor`; what the machine gives comes from `facts/resources.rs`. What
 //!   is in the bundle: `cli/doctor/gather.rs`; secrets in the bundle that no variable has: `cli/doctor/scrub.rs`.
 //! - a question to the library of a GPU's driver: `ask.rs` and `answer.rs` in `facts/gpu` are its two sides, the

@@ -61,6 +61,12 @@ fn run() -> Result<i32, Failure> {
             desktop(config)
         }
         Command::Run { command } => {
+            let beside = Config::of_client(args.config.clone());
+            if cli::is_beside(&beside) {
+                let session = cli::session(&beside);
+                let session = with_runtime(Builder::new_current_thread().enable_all().build(), session)?;
+                return Err(cli::become_command(session, command));
+            }
             let mut config = Config::load(args.config.clone(), &[]);
             config.services.push(Service::of_command(command.clone(), env::working_folder()));
             desktop(config)

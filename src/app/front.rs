@@ -21,7 +21,7 @@ use crate::logs::Logs;
 use crate::observe::{Observer, RouteStatus, links};
 use crate::plan::display::Kind;
 use crate::plan::{Link, Plan, Portal};
-use crate::portal::{self, Api, DisplayFailure, DisplayState, Right, Rows};
+use crate::portal::{self, Api, DisplayFailure, DisplayState, Right, Rows, Session};
 use crate::state::State;
 
 /// How many failures of displays are shown. Each kind fails once until all are tried again.
@@ -49,6 +49,8 @@ pub(super) struct Front {
     planned: Vec<String>,
     /// All about the display, for pages.
     displays: watch::Sender<Option<Arc<DisplayState>>>,
+    /// What programs need that users start in the desktop from outside.
+    session: watch::Sender<Session>,
     observer: Observer,
     logs: Logs,
 }
@@ -114,11 +116,13 @@ impl Front {
             tracing::warn!("AUTH_EXCLUDE: port {ports} of this machine can be used without a login");
         }
         let asks = shown.enabled;
+        let (session, sessions) = watch::channel(None);
         Self {
             gateway,
             asks,
             control: portal::control_router(api, auth.clone(), shown, shutdown)
-                .merge(portal::variables_router(rows)),
+                .merge(portal::variables_router(rows))
+                .merge(portal::session_router(sessions)),
             auth,
             portal,
             portal_problem,
@@ -128,6 +132,7 @@ impl Front {
             vanished: Vec::new(),
             planned: Vec::new(),
             displays,
+            session,
             observer,
             logs,
         }
@@ -139,6 +144,7 @@ impl Front {
         self.planned = problems.map(|problem| self.logs.mask(&problem)).collect();
         self.logs.set_quiet(plan.quiet.clone());
         let drawing = self.logs.mask(&plan.report.sentence);
+        self.session.send_replace(Some(Arc::new(plan.session.clone())));
         self.observer.update(|snapshot| {
             snapshot.display = fallback::shown(&plan.display.summary(), failed);
             snapshot.drawing = drawing;

@@ -66,14 +66,18 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME=value")]
         variables: Vec<OsString>,
     },
-    /// Run the desktop and a command in it; when the command ends, everything is stopped
+    /// Run a command in the desktop that runs here; where none runs, run the desktop and the command in it, and stop
+    /// everything when the command ends
     #[command(after_help = "Examples:
+  docker exec C desktopd run -- glxgears
+  docker exec -it C desktopd run -- bash
   docker run --rm --shm-size=1g IMAGE desktopd run -- glxgears
   docker run --rm -w /work -v $PWD:/work --shm-size=1g IMAGE desktopd run -- sh -c 'make test'
 
-The command runs as the desktop's user, in desktopd's working folder or else in the home folder, once every
-service that starts by itself is ready or has failed for good. The exit code is the command's, 128+n when
-signal n ended it, 127 when there is no such program, 126 when it cannot be executed.")]
+The command runs as the desktop's user, with the desktop's environment, on the desktop's GPU, in the folder
+of desktopd run or else in the home folder. In a desktop that runs, it waits until the X server is ready; in
+its own, until every service that starts by itself is ready or has failed for good. The exit code is the
+command's, 128+n when signal n ended it, 127 when there is no such program, 126 when it cannot be executed.")]
     Run {
         /// The program and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]

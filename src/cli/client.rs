@@ -79,6 +79,15 @@ impl Client {
         Self { sockets: if root == socket { vec![socket] } else { vec![root, socket] } }
     }
 
+    /// Whether a daemon has one of the sockets: it answers there, or refuses this user.
+    pub(super) fn is_there(&self) -> bool {
+        let connect = std::os::unix::net::UnixStream::connect;
+        self.sockets.iter().any(|socket| match connect(socket) {
+            Ok(_) => true,
+            Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+        })
+    }
+
     pub(super) async fn status(&self) -> Result<Snapshot, Failure> {
         self.get("/api/status").await
     }

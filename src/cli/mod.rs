@@ -13,6 +13,7 @@ mod password;
 mod planned;
 mod probe;
 mod render;
+mod run;
 mod screen;
 mod status;
 mod store;
@@ -28,6 +29,7 @@ pub use client::Failure;
 pub use doctor::{Found, doctor};
 pub use planned::planned;
 pub use probe::show as show_probe;
+pub use run::{become_command, is_beside, session};
 
 use crate::supervise::{Replanned, Verb};
 use crate::sys::print;

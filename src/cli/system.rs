@@ -180,7 +180,7 @@ fn pass(config: &Config, program: &str, words: &[OsString]) -> Failure {
 }
 
 fn become_other(program: &Path, words: &[OsString]) -> Failure {
-    let error = become_program(program, words);
+    let error = become_program(program, words, None);
     Failure::new(code::NOT_EXECUTABLE, format!("{}: {error}", program.display()))
 }
 

@@ -70,6 +70,8 @@ pub struct Service {
     pub user: RunAs,
     /// Whether it gets the desktop's environment (display, buses, sound).
     pub desktop: bool,
+    /// Whether its programs draw through VirtualGL, where the display is VirtualGL's.
+    pub virtualgl: bool,
     /// Programs that replace it: if all of them are installed, it is skipped.
     pub unless_installed: Vec<String>,
     /// Conditions that must hold for it to run here.
@@ -184,7 +186,7 @@ impl Service {
         let run = run(&mut file);
         let step = matches!(run, Run::Step(_));
         let users = [("root", RunAs::Root), ("own", RunAs::Own), ("desktop", RunAs::Desktop)];
-        let main = file.flag("main", false);
+        let (main, desktop) = (file.flag("main", false), file.flag("desktop", false));
         let usual = match (main, step) {
             // Everything stops when the main service ends: a restart would hide its exit code.
             (true, _) => Restart::Never,
@@ -199,7 +201,9 @@ impl Service {
             run,
             oneshot: file.word("type", &[("service", false), ("oneshot", true)]).unwrap_or(step),
             user: file.word("user", &users).unwrap_or(if step { RunAs::Own } else { RunAs::Desktop }),
-            desktop: file.flag("desktop", false),
+            desktop,
+            // A step is part of desktopd, which draws nothing.
+            virtualgl: file.flag("virtualgl", desktop && !step),
             unless_installed: file.texts("unless-installed"),
             conditions: file.tables("condition", condition::read),
             provides: file.texts("provides"),
@@ -226,6 +230,9 @@ impl Service {
             log_to_stdout: file.flag("log-to-stdout", true),
             route: file.table("route", |table| route::read(table, name)).flatten(),
         };
+        if step && service.virtualgl {
+            file.problem("virtualgl", "a step draws nothing; this key is for services with a `command`");
+        }
         if service.oneshot && service.health.is_some() {
             file.problem("health", "a oneshot ends when its work is done; there is nothing to check then");
         }

@@ -36,7 +36,7 @@ impl Kind {
         }
     }
 
-    /// The value of `DESKTOPD_DISPLAY` that asks for it.
+    /// The kind as `DESKTOPD_DISPLAY` names it, and as folders of settings are named.
     pub fn word(self) -> &'static str {
         match self {
             Self::Xorg => "xorg",

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::config::env::{TABLE, is_own_secret};
 use crate::config::service::step::AccountSpec;
-use crate::config::{Config, Provider};
+use crate::config::{Config, Provider, Service};
 use crate::facts::account::USUAL_GROUPS;
 use crate::facts::encoder::{Trials, User};
 use crate::facts::gpu::compute::{Repair, State};
@@ -34,7 +34,7 @@ pub(super) struct Inputs<'a> {
 pub(super) type Hook = fn(&mut Unit, &Inputs<'_>) -> Option<String>;
 
 /// The hooks that service files may name.
-pub(super) const HOOKS: [(&str, Hook); 13] = [
+pub(super) const HOOKS: [(&str, Hook); 12] = [
     ("desktop-account", account),
     ("coturn", coturn),
     ("cuda", cuda),
@@ -45,7 +45,6 @@ pub(super) const HOOKS: [(&str, Hook); 13] = [
     ("shell-environment", shell_environment),
     ("sshd", sshd),
     ("user-lists", user_lists),
-    ("virtualgl", virtualgl),
     ("whole-environment", whole_environment),
     ("xorg", xorg),
 ];
@@ -172,19 +171,20 @@ fn user_lists(unit: &mut Unit, &Inputs { config, facts, .. }: &Inputs<'_>) -> Op
     None
 }
 
-/// Puts the program under VirtualGL, where programs draw through it. The whole session is under it and not only programs
-/// that are started by a launcher in `PATH`: the menu, file associations and other programs start programs by absolute
-/// paths, and all that the session starts inherits the preloaded library. The price on an idle desktop is 160 MB (measured
-/// with VirtualGL 3.1.5 and Plasma 6); nothing of people's files is rewritten.
-fn virtualgl(unit: &mut Unit, &Inputs { config, facts, display, .. }: &Inputs<'_>) -> Option<String> {
-    let (Some(device), Ok(vglrun)) = (display.virtualgl(), facts.programs.get("vglrun")) else { return None };
-    // For a window manager: VirtualGL then does not take windows of other programs for its own.
-    unit.launch.argv.splice(0..0, [vglrun.display().to_string(), "+wm".to_owned()]);
-    unit.launch.env.insert("VGL_DISPLAY".into(), device.into());
-    // More pictures than the stream shows would only be copied from the GPU in vain.
-    let rate = config.env.vars.display_refresh.to_string();
-    unit.launch.env.entry("VGL_FPS".into()).or_insert_with(|| rate.into());
-    None
+/// Puts the program under VirtualGL, where programs draw through it. The whole session of Plasma is under it and not only
+/// programs that are started by a launcher in `PATH`: the menu, file associations and other programs start programs by
+/// absolute paths, and all that the session starts inherits the preloaded library. The price on an idle desktop is
+/// 160 MB (measured with VirtualGL 3.1.5 and Plasma 6); nothing of people's files is rewritten.
+pub(super) fn virtualgl(unit: &mut Unit, service: &Service, inputs: &Inputs<'_>) {
+    let &Inputs { config, facts, display, .. } = inputs;
+    let (Some(device), Ok(vglrun)) = (display.virtualgl(), facts.programs.get("vglrun")) else { return };
+    unit.launch.argv.insert(0, vglrun.display().to_string());
+    // A service's own file may name another GPU, or another frame rate.
+    for (name, value) in [("VGL_DISPLAY", device.to_owned()), ("VGL_FPS", display::frame_rate(config))] {
+        if !service.environment.contains_key(name) {
+            unit.launch.env.insert(name.into(), value.into());
+        }
+    }
 }
 
 /// Writes the configuration, which the command line names.

@@ -167,6 +167,9 @@ impl<'a> Composer<'a> {
         if let Some(hook) = adjust::hook(service.hook.as_deref().unwrap_or(&service.name)) {
             hook(unit, &self.inputs).map_or(Ok(()), Err)?;
         }
+        if service.virtualgl {
+            adjust::virtualgl(unit, service, &self.inputs);
+        }
         // A name that a service has of its own cannot be provided; that is reported.
         let is_own = |name: &&str| {
             let services = &self.inputs.config.services;

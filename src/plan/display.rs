@@ -20,6 +20,7 @@ pub(super) mod xorg;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
+use crate::config::Config;
 use crate::config::condition::XServer;
 use crate::config::env::{Size, Variables};
 use crate::facts::Facts;
@@ -214,6 +215,13 @@ fn candidate(weighed: Weighed<'_>, asked: &Asked, facts: &Facts) -> Candidate {
         Verdict::Possible(reason) | Verdict::Doubtful(reason) | Verdict::Impossible(reason) => reason,
     };
     Candidate { kind, device, gpu: gpu.map(names::of), taken, outcome, reason }
+}
+
+/// How many frames per second VirtualGL copies from the GPU, where the display is VirtualGL's: more than the stream
+/// shows would be copied in vain. A limit of the user's has priority.
+pub(super) fn frame_rate(config: &Config) -> String {
+    let asked = config.env.text("VGL_FPS").map(str::to_owned);
+    asked.unwrap_or_else(|| config.env.vars.display_refresh.to_string())
 }
 
 /// The size that the X server starts with, which is also the largest size that it can have later.

@@ -27,14 +27,16 @@ mod values;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::config::{Config, Problem};
+use crate::config::{Config, Problem, Service};
 use crate::facts::{Account, Facts};
+use crate::sys::launch::Orders;
 
 pub use display::{Decision, encoder};
 pub use machine_variables::{Threads, threads};
 pub use portal::{Link, Portal};
 pub use probes::display_number;
 pub use routes::{Bridge, Route, Upstream};
+pub use shells::programs as folders_of_programs;
 pub use unit::{Disposition, Unit, X_SERVER, ready_fd};
 
 /// The number of processes and threads of an idle desktop.
@@ -59,6 +61,9 @@ pub struct Plan {
     pub encoder: encoder::Decision,
     /// The desktop's account, or the reason if there is none.
     pub account: Result<Account, String>,
+    /// The orders for programs that users start in the desktop from outside, or the reason if that is not possible. The
+    /// command line has only what comes before the program; the user is always named.
+    pub session: Result<Orders, String>,
     /// All mistakes in the configuration, including those of the files.
     pub problems: Vec<Problem>,
     /// What the machine lacks; no change of a file can repair it.
@@ -86,6 +91,7 @@ impl Plan {
             display: &display,
             encoder: &encoder,
         };
+        let session = Service::of_session();
         let mut composer = compose::Composer::new(inputs);
         let mut units: Vec<Unit> = Vec::new();
         let mut routes = Vec::new();
@@ -94,6 +100,8 @@ impl Plan {
             units.push(unit);
             routes.extend(route);
         }
+        // Its mistakes are those of all services that get the desktop's environment.
+        let session = composer.unit(&session, &mut Vec::new()).0;
         units.extend(compose::broken(config));
         relations::settle(&mut units, config, &mut problems);
         env_overrides::check(&units, config, &mut problems);
@@ -113,6 +121,10 @@ impl Plan {
         let quiet = quiet.map(|service| service.name.clone()).collect();
         let account = who.account;
         let report = Arc::new(display::Report::new(config, facts, &display, &encoder));
+        let session = session.orders().map(|orders| {
+            let identity = account.as_ref().ok().map(|account| account.identity.clone());
+            Orders { identity, ..orders }
+        });
         Self {
             units,
             routes,
@@ -122,6 +134,7 @@ impl Plan {
             report,
             encoder,
             account,
+            session,
             problems,
             shortcomings,
             left_out,

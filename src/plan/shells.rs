@@ -86,7 +86,7 @@ fn own_secrets() -> impl Iterator<Item = &'static str> {
 
 /// The PATH of a unit: first the additional folders from a derived image, a hook or the container's settings, then
 /// ours.
-pub(super) fn programs(theirs: Option<&OsString>, ours: &str) -> String {
+pub fn programs(theirs: Option<&OsString>, ours: &str) -> String {
     let Some(theirs) = theirs.and_then(|path| path.to_str()) else { return ours.to_owned() };
     let further = |folder: &&str| !folder.is_empty() && !ours.split(':').any(|own| own == *folder);
     let further: Vec<&str> = theirs.split(':').filter(further).collect();

@@ -61,3 +61,13 @@ pub struct Unit {
     /// Whether it starts automatically.
     pub autostart: bool,
 }
+
+impl Unit {
+    /// The orders of a unit that may run, or why it may not.
+    pub(super) fn orders(self) -> Result<Orders, String> {
+        match self.disposition {
+            Disposition::Run => Ok(self.launch),
+            Disposition::Skip(reason) | Disposition::Broken(reason) => Err(reason),
+        }
+    }
+}

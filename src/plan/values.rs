@@ -4,7 +4,7 @@ use crate::config::env::TABLE;
 use crate::config::{Config, Problem};
 use crate::facts::Facts;
 
-use super::display::Decision;
+use super::display::{Decision, Kind, frame_rate, room};
 use super::ready_fd;
 use super::template::Values;
 
@@ -26,15 +26,24 @@ pub fn shared(config: &Config, facts: &Facts, display: &Decision) -> Values {
             ("display-number", number),
             ("width", vars.display_sizew.to_string()),
             ("height", vars.display_sizeh.to_string()),
-            ("room", super::display::room(vars).to_string()),
+            ("room", room(vars).to_string()),
             ("refresh", vars.display_refresh.to_string()),
             ("dpi", vars.display_dpi.to_string()),
             ("depth", vars.display_cdepth.to_string()),
+            ("display-kind", display.chosen.map(Kind::word).unwrap_or_default().to_owned()),
             ("vgl-device", display.virtualgl().unwrap_or_default().to_owned()),
+            ("vgl-fps", display.virtualgl().map(|_| frame_rate(config)).unwrap_or_default()),
             ("ready-fd", ready_fd(0).to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
+    let compose = match display.virtualgl() {
+        // VirtualGL's EGL back end has no glXBindTexImageEXT: KWin would say that it composes the screen, and show windows
+        // without their content (seen with VirtualGL 3.1.5 and KWin 6.3), also where the user's kwinrc asks for it.
+        Some(_) => "N",
+        None => config.env.text("KWIN_COMPOSE").unwrap_or_default(),
+    };
+    values.insert("kwin-compose".to_owned(), compose.to_owned());
     if let Ok(account) = &facts.account {
         let runtime = config.places.runtime(account.identity.uid);
         values.extend(

@@ -5,6 +5,7 @@ pub mod api;
 mod control;
 mod display_state;
 mod reload_request;
+mod session;
 mod unix;
 mod variables;
 
@@ -20,6 +21,7 @@ pub use api::Api;
 pub use control::{Changed, Credentials, NewCredentials};
 pub use display_state::{DisplayFailure, DisplayState, Displays};
 pub use reload_request::{ReloadRequest, Reloads};
+pub use session::{Session, router as session_router};
 pub use unix::{Right, bind_unix, serve_unix};
 pub use variables::{Rows, router as variables_router};
 

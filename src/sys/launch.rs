@@ -31,6 +31,8 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::sys::env_file::Raw;
+
 use descriptors::{OWN_FDS, place};
 use failure::{Failure, at};
 
@@ -198,7 +200,30 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     Err((if misleading { format!("{operation}, or rather its interpreter") } else { operation }, error))
 }
 
-/// Executes another program in place of this process. Returns only if that fails, with the error.
-pub fn become_program(program: &Path, words: &[OsString]) -> io::Error {
-    Command::new(program).args(words).exec()
+/// The orders with the users' edits of the system's file in their environment. Only the daemon's own user can tell the
+/// edits from what the daemon wrote.
+pub fn edited(mut orders: Orders) -> Orders {
+    let edits = environment::edits(&orders);
+    orders.env.extend(edits);
+    orders
+}
+
+/// Makes this process one of the user whom the [`edited`] orders name, with their mask, priority and limits. Terminal,
+/// descriptors, signals and working directory stay. Returns the environment, with the variables of the user's own files.
+pub fn join(orders: &Orders) -> Result<Raw, String> {
+    umask(Mode::from_bits_truncate(orders.resources.umask));
+    let joined = privileges::apply(orders).and_then(|()| privileges::become_user(orders));
+    joined.map_err(|(operation, error)| Report::describe(&operation, error.raw_os_error().unwrap_or(0)))?;
+    let of_people = environment::of_people(orders);
+    Ok(orders.env.clone().into_iter().chain(of_people).collect())
+}
+
+/// Executes another program in place of this process, with this environment or with that of this process. Returns only
+/// if that fails, with the error.
+pub fn become_program(program: &Path, words: &[OsString], env: Option<&Raw>) -> io::Error {
+    let mut command = Command::new(program);
+    if let Some(env) = env {
+        command.env_clear().envs(env);
+    }
+    command.args(words).exec()
 }

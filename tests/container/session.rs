@@ -88,6 +88,8 @@ async fn the_environment_is_the_same_in_every_kind_of_login() {
         ("a terminal", &["--tty"], &["bash", "-ic", "env -0 >/tmp/seen; cat /tmp/seen >/dev/null"]),
         ("ssh", &[], &["sh", "-c", ssh]),
         ("a service", &[], &["cat", "/tmp/probe"]),
+        ("desktopd run", &[], &["desktopd", "run", "--", "env", "-0"]),
+        ("desktopd run, of root", &["--user", "root"], &["desktopd", "run", "--", "env", "-0"]),
         // Cron, which the image does not have, uses PAM in the same way: its jobs have the environment of `su`.
         ("a job", &[], &["sudo", "env", "-i", "/bin/su", "--login", "user", "--command=env -0"]),
     ] {

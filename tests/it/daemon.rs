@@ -18,6 +18,7 @@ pub mod files;
 pub mod flood;
 pub mod health;
 pub mod init;
+pub mod inside;
 pub mod jobs;
 pub mod lifecycle;
 pub mod limits;

@@ -14,10 +14,24 @@ impl Service {
             description: "the command given to desktopd run".to_owned(),
             run: Run::Literal(argv),
             desktop: true,
+            virtualgl: true,
             main: true,
             restart: RestartPolicy { when: Restart::Never, ..RestartPolicy::default() },
             // The directory is a template, so each `$` of the folder's name is escaped.
             directory: folder.map(|folder| folder.display().to_string().replace('$', "$$")),
+            ..Self::default()
+        }
+    }
+
+    /// A service without a command, as which programs run that users start in the desktop from outside.
+    pub fn of_session() -> Self {
+        let run = Run::Literal(Vec::new());
+        Self {
+            name: RUN.to_owned(),
+            file: RUN.into(),
+            run,
+            desktop: true,
+            virtualgl: true,
             ..Self::default()
         }
     }
@@ -40,6 +54,8 @@ mod tests {
         assert_eq!(service.run, Run::Literal(argv));
         assert_eq!(service.directory.as_deref(), Some("/a$$b"));
         assert_eq!((service.user, service.restart.when), (RunAs::Desktop, Restart::Never));
-        assert!(service.desktop && service.main && service.autostart && service.is_command());
+        assert!(
+            service.virtualgl && service.desktop && service.main && service.autostart && service.is_command()
+        );
     }
 }

@@ -4,6 +4,10 @@ use std::ffi::OsStr;
 
 use super::*;
 use crate::facts::gpu::{Container, Gpu, Gpus, Libraries, Nodes, Nvidia, Vendor};
+use crate::sys::launch::Orders;
+
+/// The part of the settings that is about VirtualGL.
+const SETTINGS: &str = "[desktop-environment]\nVGL_DISPLAY = \"${vgl-device}\"\nVGL_FPS = \"${vgl-fps}\"\n";
 
 /// A machine on which all kinds of display are possible.
 fn machine() -> Facts {
@@ -32,7 +36,7 @@ fn machine() -> Facts {
         container: Container { privileged: Some(false), ..Container::default() },
         ..Gpus::default()
     };
-    let programs = ["Xorg", "Xvfb", "vglrun", "startplasma-x11", "dbus-daemon", "selkies"];
+    let programs = ["Xorg", "Xvfb", "vglrun", "startplasma-x11", "dbus-daemon", "selkies", "app"];
     let programs = programs.map(|name| (name, format!("/usr/bin/{name}")));
     let programs = Programs::given("/usr/bin", programs.iter().map(|(name, file)| (*name, file.as_str())));
     Facts { programs, gpus, ..facts() }
@@ -41,8 +45,7 @@ fn machine() -> Facts {
 fn planned(environment: &[(&str, &str)]) -> Plan {
     let services = shipped();
     let services: Vec<_> = services.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    let settings = "[desktop-environment]\nVGL_DISPLAY = \"${vgl-device}\"\n";
-    let config = config(environment, settings, &services);
+    let config = config(environment, SETTINGS, &services);
     assert_eq!(config.problems, []);
     Plan::build(&config, &machine())
 }
@@ -90,24 +93,118 @@ fn xorg_runs_as_root_with_the_configuration_of_the_chosen_gpu() {
     assert_eq!(reason(&resizable, "x-screen"), "Xorg starts with this size");
 }
 
+const WISH: (&str, &str) = ("DESKTOPD_DISPLAY", "virtualgl");
+
+/// A command line, and what VirtualGL reads from its environment: the device and the frame rate.
+type Drawing = (String, Option<String>, Option<String>);
+
+fn drawing(orders: &Orders) -> Drawing {
+    let value = |name: &str| orders.env.get(OsStr::new(name)).map(|v| v.to_str().unwrap().to_owned());
+    (orders.argv.join(" "), value("VGL_DISPLAY"), value("VGL_FPS"))
+}
+
+fn expected(line: &str, device: &str, rate: &str) -> Drawing {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    (line.to_owned(), some(device), some(rate))
+}
+
 #[test]
 fn the_session_is_under_virtualgl_only_on_its_display() {
-    let session = |environment: &[(&str, &str)]| {
-        let plan = planned(environment);
-        let kde = plan.unit("kde").unwrap();
-        let value = |name: &str| kde.launch.env.get(OsStr::new(name)).map(|v| v.to_str().unwrap().to_owned());
-        (kde.launch.argv.join(" "), value("VGL_DISPLAY"), value("VGL_FPS"))
-    };
-    let wish = ("DESKTOPD_DISPLAY", "virtualgl");
-    let under = "/usr/bin/vglrun +wm /usr/bin/startplasma-x11".to_owned();
-    let device = || Some("/dev/dri/card0".to_owned());
-    assert_eq!(session(&[wish]), (under.clone(), device(), Some("60".into())));
-    assert_eq!(session(&[wish, ("REFRESH", "30")]), (under.clone(), device(), Some("30".into())));
+    let session = |environment: &[(&str, &str)]| drawing(&planned(environment).unit("kde").unwrap().launch);
+    let under = "/usr/bin/vglrun /usr/bin/startplasma-x11";
+    assert_eq!(session(&[WISH]), expected(under, "/dev/dri/card0", "60"));
+    assert_eq!(session(&[WISH, ("REFRESH", "30")]), expected(under, "/dev/dri/card0", "30"));
     // A frame rate of the user's has priority. The device is the one that was chosen by the user's.
-    let mine = [wish, ("VGL_FPS", "20"), ("VGL_DISPLAY", "egl")];
-    assert_eq!(session(&mine), (under, device(), Some("20".into())));
+    let mine = [WISH, ("VGL_FPS", "20"), ("VGL_DISPLAY", "egl")];
+    assert_eq!(session(&mine), expected(under, "/dev/dri/card0", "20"));
     for kind in ["xorg", "llvmpipe"] {
-        let plain = ("/usr/bin/startplasma-x11".to_owned(), None, None);
+        let plain = expected("/usr/bin/startplasma-x11", "", "");
         assert_eq!(session(&[("DESKTOPD_DISPLAY", kind), ("VGL_DISPLAY", "egl")]), plain, "{kind}");
+    }
+}
+
+#[test]
+fn of_the_shipped_services_the_session_alone_is_under_virtualgl() {
+    let plan = planned(&[WISH]);
+    let under = |unit: &&Unit| unit.launch.argv.iter().any(|word| word.ends_with("vglrun"));
+    assert_eq!(plan.units.iter().filter(under).map(|unit| &*unit.name).collect::<Vec<_>>(), ["kde"]);
+}
+
+#[test]
+fn what_users_start_draws_as_the_session_does() {
+    for (title, text, line, device, rate) in [
+        ("outside the desktop", "", "/usr/bin/app", "", ""),
+        ("in the desktop", "desktop = true", "/usr/bin/vglrun /usr/bin/app", "/dev/dri/card0", "60"),
+        ("draws nothing", "desktop = true\nvirtualgl = false", "/usr/bin/app", "/dev/dri/card0", "60"),
+        ("draws, no desktop", "virtualgl = true", "/usr/bin/vglrun /usr/bin/app", "/dev/dri/card0", "60"),
+        (
+            "names another GPU",
+            "desktop = true\nenvironment = { VGL_DISPLAY = \"egl1\", VGL_FPS = \"5\" }",
+            "/usr/bin/vglrun /usr/bin/app",
+            "egl1",
+            "5",
+        ),
+    ] {
+        let service = format!("command = [\"app\"]\n{text}");
+        let config = config(&[WISH], SETTINGS, &[("app", &service)]);
+        assert_eq!(config.problems, [], "{title}");
+        let plan = Plan::build(&config, &machine());
+        assert_eq!(drawing(&plan.unit("app").unwrap().launch), expected(line, device, rate), "{title}");
+    }
+    let service = "user = \"own\"\nvirtualgl = true\n[step]\nname = \"prepare\"";
+    let step = config(&[], "", &[("prepare", service)]);
+    assert!(
+        step.problems.iter().any(|problem| problem.to_string().contains("virtualgl: a step draws nothing"))
+    );
+}
+
+#[test]
+fn programs_from_outside_get_the_session_and_always_its_user() {
+    let session = |environment: &[(&str, &str)]| planned(environment).session.unwrap();
+    let orders = session(&[WISH, ("WEB_PASSWORD", "secret-password"), ("HF_TOKEN", "mine")]);
+    assert_eq!(drawing(&orders), expected("/usr/bin/vglrun", "/dev/dri/card0", "60"));
+    assert_eq!(orders.identity.map(|identity| identity.uid), Some(1000));
+    assert_eq!(orders.env.get(OsStr::new("HOME")), Some(&"/home/user".into()));
+    assert_eq!(orders.env.get(OsStr::new("HF_TOKEN")), Some(&"mine".into()));
+    assert_eq!(orders.env.get(OsStr::new("WEB_PASSWORD")), None);
+    for kind in ["xorg", "llvmpipe"] {
+        assert_eq!(drawing(&session(&[("DESKTOPD_DISPLAY", kind)])), expected("", "", ""), "{kind}");
+    }
+    // Where the daemon is not root, root still has to become its user.
+    let daemon = Identity { uid: 1000, gid: 1000, groups: Vec::new() };
+    let orders = Plan::build(&config(&[], SETTINGS, &[]), &Facts { daemon, ..machine() }).session.unwrap();
+    assert_eq!(orders.identity.map(|identity| identity.uid), Some(1000));
+    let daemon = Identity { uid: 4321, gid: 4321, groups: Vec::new() };
+    let missing = Facts { daemon, account: Err("no user".into()), ..machine() };
+    assert_eq!(Plan::build(&config(&[], SETTINGS, &[]), &missing).session, Err("no user".to_owned()));
+}
+
+#[test]
+fn the_gpu_composes_the_screen_only_where_it_draws_the_screen() {
+    let folders = |kind: &str, forced: Option<&str>| {
+        let text = include_str!("../../../config/desktopd.toml");
+        let services = shipped();
+        let services: Vec<_> = services.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let plan = Plan::build(&config(&[("DESKTOPD_DISPLAY", kind)], text, &services), &machine());
+        let orders = [plan.unit("kde").unwrap().launch.clone(), plan.session.unwrap()];
+        orders.map(|orders| {
+            let compose = orders.env.get(OsStr::new("KWIN_COMPOSE")).map(|value| value.to_str().unwrap());
+            assert_eq!(compose, forced, "{kind}");
+            orders.env[OsStr::new("XDG_CONFIG_DIRS")].to_str().unwrap().to_owned()
+        })
+    };
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let kinds = [("xorg", "true", None), ("virtualgl", "false", Some("N")), ("llvmpipe", "false", None)];
+    for (kind, composed, forced) in kinds {
+        for folders in folders(kind, forced) {
+            // The first folder that has the file wins.
+            let file = |folder: &str| shipped.join(folder.strip_prefix("/c/")?).join("kwinrc").into();
+            let mut files = folders.split(':').filter_map(file).filter(|file: &PathBuf| file.exists());
+            let text = std::fs::read_to_string(files.next().unwrap()).unwrap();
+            assert!(
+                text.ends_with(&format!("[Compositing]\nEnabled={composed}\n")),
+                "{kind}: {folders}: {text}"
+            );
+        }
     }
 }
