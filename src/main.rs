@@ -5,7 +5,7 @@ use std::process::exit;
 
 use desktopd::cli::{self, Args, Command, Failure, code};
 use desktopd::config::{Config, Service, env};
-use desktopd::facts::gpu::{Gpus, answer, ask};
+use desktopd::facts::gpu::{Answers, Gpus, answer, ask};
 use desktopd::logs::Mask;
 use desktopd::sys::print;
 use desktopd::{app, steps, sys};
@@ -39,8 +39,12 @@ fn run() -> Result<i32, Failure> {
             let config = Config::of_client(args.config.clone());
             // The drivers here say nothing about another machine.
             let own = root.as_os_str() == "/";
-            let answers = own.then(|| ask::ask_now(&ask::Questions::of(&config, root, *render)));
-            cli::show_probe(&Gpus::probe(root, &answers.unwrap_or_default()), *json).map(|()| 0)
+            let found = if own {
+                Gpus::here(&config, &ask::ask_now(&ask::Questions::of(&config, root, *render)))
+            } else {
+                Gpus::probe(root, &Answers::default())
+            };
+            cli::show_probe(&found, *json).map(|()| 0)
         }
         Command::Doctor { json, bundle } => {
             let config = Config::load(args.config.clone(), &[]).with_files();

@@ -9,6 +9,7 @@
 mod amd;
 pub mod answer;
 pub mod ask;
+pub mod brought;
 mod container;
 mod context;
 mod driver;
@@ -27,6 +28,8 @@ mod render;
 mod root;
 
 use serde::Serialize;
+
+pub use libraries::has_library;
 
 /// The maker of a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -121,6 +124,9 @@ pub struct Nvidia {
     pub nodes: Vec<String>,
     /// Why the driver cannot be used, with the remedy; `None` if nothing speaks against it.
     pub reason: Option<String>,
+    /// What desktopd brings of the driver. Not shown by itself: the reasons of the GPUs say it.
+    #[serde(skip)]
+    pub brought: brought::Brought,
 }
 
 /// AMD's compute device.

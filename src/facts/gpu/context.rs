@@ -16,6 +16,8 @@ pub(super) struct Context<'a> {
     /// The version of NVIDIA's libraries.
     pub(super) library: Option<String>,
     pub(super) container: &'a Container,
+    /// What the step that brings the driver's graphics libraries says.
+    pub(super) told: Option<&'a str>,
     /// NVML's answer, if NVML was asked.
     pub(super) nvml: Option<&'a Result<Nvml, String>>,
     /// Whether EGL listed its devices, and each of them that draws was joined to a GPU.

@@ -12,9 +12,17 @@ const GIVE: &str = "--gpus all";
 /// Judges a GPU of NVIDIA.
 pub(super) fn judge(one: &Found, context: &Context<'_>) -> Judgement {
     let node = works(one, context)?;
-    let how = libraries(context)?;
+    let how = libraries(context).map_err(|reason| with_told(reason, context.told))?;
     let version = context.shown.module.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     Ok(format!("can draw with NVIDIA's driver{version} through {node} ({how})"))
+}
+
+/// A reason about missing libraries, with what the step that brings them says.
+fn with_told(reason: String, told: Option<&str>) -> String {
+    match told {
+        Some(told) => format!("{reason}; {told}"),
+        None => reason,
+    }
 }
 
 /// The node of a GPU that can be used, for computing and encoding at least; or why not.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::amd::Topology;
+use super::brought::{self, Brought, Given};
 use super::context::{Context, GIVE_DRI};
 use super::drm::Drm;
 use super::identity::{self, Found, Sources};
@@ -10,17 +11,29 @@ use super::nodes::Judge;
 use super::nvidia::{self, Shown};
 use super::root::Root;
 use super::{Answers, Gpu, Gpus, Kfd, Nvidia, Vendor, container, driver, libraries, pci, reason};
+use crate::config::Config;
 
 impl Gpus {
-    /// Reads the files below `root`, which is `/` except for plans of other machines, and joins the drivers' answers.
+    /// Reads the files of this machine, and joins the drivers' answers.
+    pub fn here(config: &Config, answers: &Answers) -> Self {
+        Self::read(Root::new(Path::new("/")), &Given::here(config), answers)
+    }
+
+    /// Reads the files of the machine below `root`, and joins the drivers' answers.
     pub fn probe(root: &Path, answers: &Answers) -> Self {
         let root = Root::new(root);
+        Self::read(root, &Given::below(root), answers)
+    }
+
+    fn read(root: Root<'_>, given: &Given, answers: &Answers) -> Self {
         let refusal = root.refusal();
         let (pci, more) = pci::devices(root);
         let drm = Drm::read(root, &pci);
         let shown = Shown::read(root);
         let topology = Topology::read(root);
-        let (libraries, has_libraries) = libraries::find(root);
+        let brought = brought::version(root, shown.module.as_deref());
+        let libraries::Found { libraries, has_folders, lacking } =
+            libraries::find(root, &given.library_path, brought.is_some());
         let (container, process) = container::read(root);
         let nvml = answers.nvml.as_ref();
         let devices = nvml.and_then(|nvml| nvml.as_ref().ok()).map_or(&[][..], |nvml| &nvml.devices);
@@ -42,7 +55,8 @@ impl Gpus {
             drm: &drm,
             shown: &shown,
             libraries: &libraries,
-            has_libraries,
+            has_libraries: has_folders,
+            told: given.told.as_deref(),
             library,
             container: &container,
             nvml,
@@ -52,6 +66,12 @@ impl Gpus {
         number_cuda(&mut gpus, &found);
         let mut kfd = kfd(root, &context, &topology, &gpus);
         let mut nvidia = summary(&gpus, &context);
+        let works = found.iter().any(|one| one.has_nvidia_driver() && driver::works(one, &context).is_ok());
+        nvidia.brought = Brought {
+            version: brought,
+            lacking: if works && has_folders && !container.wsl { lacking } else { Vec::new() },
+            told: given.told.clone(),
+        };
         if refusal.is_some() {
             (kfd.reason, nvidia.reason) = (refusal.clone(), refusal.clone());
         }
@@ -117,6 +137,7 @@ fn summary(gpus: &[Gpu], context: &Context<'_>) -> Nvidia {
         cuda: nvml.and_then(|nvml| nvml.cuda.clone()),
         nodes: context.shown.nodes.clone(),
         reason,
+        ..Nvidia::default()
     }
 }
 
