@@ -111,6 +111,8 @@
 //! - the choice of the display: `plan/display.rs`; which GPU: `choice.rs`, Xorg and what protects the host: `guards.rs`,
 //!   VirtualGL and its devices: `virtualgl.rs` and `egl.rs`, Xorg's configuration: `xorg.rs` and `modeline.rs` (all in
 //!   `plan/display`). How the decisions for machines that are not at hand are written anew: `tests/it/machines/display.rs`.
+//! - what is brought of NVIDIA's driver: `steps/nvidia_driver.rs` and its files download, unpack and install,
+//!   `plan/display/driver.rs` says what is needed, `facts/gpu/brought.rs` what is there.
 //! - a boot step: its work in a file of `steps`, called by `perform` in `steps/mod.rs`, its keys in
 //!   `config/service/step.rs`, its unit in a file of `config/services`.
 //! - a check of `desktopd doctor`: files of `cli/doctor`; what the machine gives comes from `facts/resources.rs`. What

@@ -30,9 +30,10 @@ pub(super) struct Inputs<'a> {
 pub(super) type Hook = fn(&mut Unit, &Inputs<'_>) -> Option<String>;
 
 /// The hooks that service files may name.
-pub(super) const HOOKS: [(&str, Hook); 10] = [
+pub(super) const HOOKS: [(&str, Hook); 11] = [
     ("desktop-account", account),
     ("coturn", coturn),
+    ("nvidia-driver", nvidia_driver),
     ("provisioning", provisioning),
     ("selkies", selkies),
     ("shell-environment", shell_environment),
@@ -168,6 +169,15 @@ fn virtualgl(unit: &mut Unit, &Inputs { config, facts, display, .. }: &Inputs<'_
 fn xorg(unit: &mut Unit, &Inputs { config, facts, display, .. }: &Inputs<'_>) -> Option<String> {
     let content = display::xorg::configuration(display, config, facts);
     unit.launch.files.push(NewFile { path: config.places.run.join("xorg.conf"), mode: 0o644, content });
+    None
+}
+
+/// Says what the container lacks of NVIDIA's driver.
+fn nvidia_driver(unit: &mut Unit, &Inputs { config, facts, .. }: &Inputs<'_>) -> Option<String> {
+    match display::driver::spec(config, facts) {
+        Ok(spec) => unit.launch.argv.extend(serde_json::to_string(&spec)),
+        Err(reason) => return Some(reason),
+    }
     None
 }
 

@@ -7,6 +7,7 @@
 
 mod choice;
 mod considered;
+pub(super) mod driver;
 mod egl;
 mod guards;
 mod modeline;

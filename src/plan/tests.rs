@@ -2,6 +2,7 @@
 
 mod choice;
 mod display;
+mod driver;
 mod env_overrides;
 mod places;
 mod portal;

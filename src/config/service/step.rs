@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::problem::hint;
-use crate::config::quantity::wait;
+use crate::config::quantity::{size, wait};
 use crate::config::table::Reader;
 
 /// Makes a type of each step's keys, and [`Step`] of all of them.
@@ -85,6 +85,26 @@ steps! {
     "hotfix" Hotfix {
         /// The daemon's run folder.
         run_dir: PathBuf,
+    }
+
+    /// Brings what the container lacks of NVIDIA's driver, a [`DriverSpec`] that the plan adds, and repairs the files
+    /// that name the driver's libraries to programs.
+    "nvidia-driver" NvidiaDriver {
+        /// The daemon's run folder.
+        run_dir: PathBuf,
+        /// A URL, or a folder or a file of this machine.
+        source: String,
+        /// The folder for downloads.
+        cache: PathBuf,
+        /// How long the display waits for the step.
+        #[serde(deserialize_with = "duration")]
+        patience: Duration,
+        /// How long a download may take, all attempts together.
+        #[serde(deserialize_with = "duration")]
+        limit: Duration,
+        /// The largest download, in bytes.
+        #[serde(deserialize_with = "bytes")]
+        size: u64,
     }
 
     /// Moves folders of the container to the volume.
@@ -235,6 +255,19 @@ pub struct AccountSpec {
     pub workspace: PathBuf,
 }
 
+/// What the container lacks of NVIDIA's driver, as the plan decided it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct DriverSpec {
+    /// The version of the kernel's module: only libraries of this version work.
+    pub version: String,
+    /// The libraries and modules that the display could use and the container does not have.
+    pub lacking: Vec<String>,
+    /// Why they are not brought, if they are not.
+    pub refused: Option<String>,
+    /// `LD_LIBRARY_PATH`.
+    pub library_path: String,
+}
+
 /// What the variables of the workspace say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -272,6 +305,10 @@ fn optional<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error>
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     text(from, "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\"", wait)
+}
+
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    text(from, "a size such as \"512MiB\" or \"1GiB\"", size)
 }
 
 /// The same values that are true in the table of variables.
@@ -331,61 +368,4 @@ impl StepSpec {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::config::problem::Problem;
-    use crate::config::service::{Run, Service};
-
-    #[test]
-    fn all_mistakes_are_found_when_the_file_is_read() {
-        for (text, expected) in [
-            ("step = [\"prepare\"]", &["step: [\"prepare\"] is not a table"][..]),
-            ("[step]", &["step.name: it is missing"]),
-            (
-                "[step]\nname = \"prepar\"",
-                &["step.name: \"prepar\" is not a boot step; did you mean \"prepare\"?"],
-            ),
-            (
-                "[step]\nname = \"prepare\"\nhome = 5\nuid = \"x\"\ngid = \"${gid}\"\nhom = \"${home}\"",
-                &[
-                    "step.runtime-dir: it is missing",
-                    "step.hom: unknown field `hom`",
-                    "step.home: invalid type: integer `5`",
-                    "step.uid: \"x\" is not a number",
-                ],
-            ),
-            (
-                "[step]\nname = \"hooks\"\nrun-dir = \"/r\"\nlimit = \"5\"\nfolders = [{ path = \"/a\", x = \"\" }]",
-                &["step.folders: unknown field `x`", "step.limit: \"5\" is not a duration"],
-            ),
-            (
-                "[step]\nname = \"workspace-files\"\nwait = \"5m\"\n\
-                 [step.workspace]\nfolder = \"/w\"\nmounted = \"\"\nuid = \"x\"\ngid = \"\"",
-                &["step.workspace: \"x\" is not a number"],
-            ),
-        ] {
-            let mut problems = Vec::new();
-            assert_eq!(Service::parse(Path::new("/s/a.toml"), text, &mut problems), None);
-            let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
-            assert_eq!(told.len(), expected.len(), "{told:?}");
-            for expected in expected {
-                assert!(told.iter().any(|told| told.contains(expected)), "{expected}: {told:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn every_step_is_read_from_the_names_of_its_keys() {
-        for (name, keys) in STEPS {
-            let texts = keys.iter().map(|key| (key.replace('_', "-"), Value::from("${x}")));
-            let spec = StepSpec { name: (*name).to_owned(), keys: texts.collect() };
-            assert_eq!(spec.mistakes(), []);
-            Step::new(name, Map::new()).unwrap();
-        }
-        let text = "[step]\nname = \"x-keys\"\ndisplay = \"${display}\"";
-        let service = Service::parse(Path::new("/s/a.toml"), text, &mut Vec::new()).unwrap();
-        assert!(service.oneshot && matches!(service.run, Run::Step(spec) if spec.name == "x-keys"));
-    }
-}
+mod tests;
