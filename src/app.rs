@@ -118,7 +118,8 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     handle.send_replace(Some(supervisor.handle.clone()));
     front.set_routes(&plan).await;
     let (gateway, auth, asks) = (front.gateway.clone(), front.auth.clone(), front.asks);
-    let reloader = Reloader::new(planner, supervisor.clone(), front, look_up, fallback, events);
+    let kind = plan.display.chosen;
+    let reloader = Reloader::new(planner, supervisor.clone(), front, look_up, fallback, events, kind);
     tokio::spawn(reloader.run(requests));
     let daemon = Daemon {
         signals,

@@ -119,6 +119,8 @@
 //! - what encodes the video: `plan/display/encoder.rs` decides, from the encoders that `facts/gpu/encoder.rs` expects and
 //!   the results of the step `steps/encoder.rs`, which runs `config/files/encoder.py`; sentences about encoders that
 //!   failed: `steps/encoder/words.rs`. The names of encoders: `config/env/encoder.rs`.
+//! - what is brought of NVIDIA's driver: `steps/nvidia_driver.rs` and its files download, unpack and install,
+//!   `plan/display/driver.rs` says what is needed, `facts/gpu/brought.rs` what is there.
 //! - a boot step: its work in a file of `steps`, called by `perform` in `steps/mod.rs`, its keys in
 //!   `config/service/step.rs`, its unit in a file of `config/services`.
 //! - what draws through VirtualGL: the key `virtualgl` of service files, and `virtualgl` in `plan/adjust.rs`, which puts

@@ -38,12 +38,13 @@ fn run() -> Result<i32, Failure> {
         Command::Probe { json, root, render } => {
             let config = Config::of_client(args.config.clone());
             // The drivers here say nothing about another machine.
-            let answers = if root == Path::new("/") {
-                ask::ask_now(&ask::Questions::of(&config, root, *render))
+            let own = root.as_os_str() == "/";
+            let found = if own {
+                Gpus::here(&config, &ask::ask_now(&ask::Questions::of(&config, root, *render)))
             } else {
-                Answers::of_another_machine(*render)
+                Gpus::probe(root, &Answers::of_another_machine(*render))
             };
-            cli::show_probe(&Gpus::probe(root, &answers), *json).map(|()| 0)
+            cli::show_probe(&found, *json).map(|()| 0)
         }
         Command::Doctor { json, bundle } => {
             let config = Config::load(args.config.clone(), &[]).with_files();

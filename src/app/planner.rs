@@ -41,6 +41,8 @@ pub(super) struct Planner {
     /// The device nodes of the GPUs at the start.
     nodes: BTreeSet<PathBuf>,
     drivers: Drivers,
+    /// The version of what desktopd has brought of NVIDIA's driver.
+    brought: Option<String>,
 }
 
 /// The drivers of GPUs, and their last answers.
@@ -130,8 +132,10 @@ impl Planner {
         let nodes = nodes.flatten().map(PathBuf::from).collect();
         let Facts { display, ssh_port_taken, cpus, .. } = facts;
         let inputs = Inputs { dir: config.dir, env: config.env, command, display, ssh_port_taken, cpus };
+        let brought = facts.gpus.nvidia.brought.version.clone();
         let accepted = plan.problems.clone();
-        let mut planner = Self { inputs, accepted, shown, watch: None, memory, driver, nodes, drivers };
+        let mut planner =
+            Self { inputs, accepted, shown, watch: None, memory, driver, nodes, drivers, brought };
         planner.look();
         Ok((planner, plan))
     }
@@ -160,6 +164,11 @@ impl Planner {
     /// The device nodes of the GPUs at the start.
     pub(super) fn nodes(&self) -> BTreeSet<PathBuf> {
         self.nodes.clone()
+    }
+
+    /// The version of NVIDIA's driver of which desktopd has brought what the container lacks, as of the last plan.
+    pub(super) fn brought(&self) -> Option<String> {
+        self.brought.clone()
     }
 
     /// Leaves a display out of the next plans.
@@ -209,7 +218,7 @@ impl Planner {
         let ((config, questions), inputs) = read.await.map_err(failed)?;
         let answers = self.drivers.answers(questions).await;
         let made = sys::run_on_thread_within(LIMIT, move || make(*config, Before::Plan(inputs), &answers));
-        let Made { config, plan, .. } = made.await.map_err(failed)?;
+        let Made { config, facts, plan } = made.await.map_err(failed)?;
         let new = plan.problems.iter().filter(|problem| !self.accepted.contains(problem));
         // A wrong variable only gets its default, as at the start.
         let of_env = config.env.problems();
@@ -227,6 +236,7 @@ impl Planner {
         }
         self.accepted.clone_from(&plan.problems);
         self.inputs.env = config.env;
+        self.brought = facts.gpus.nvidia.brought.version;
         Ok(plan)
     }
 }
@@ -239,12 +249,13 @@ enum Before {
     Plan(Box<Inputs>),
 }
 
-/// Removes traces of an earlier boot: no hook of this boot has run yet, no account has failed to be made, and no encoder
-/// was tried.
+/// Removes traces of an earlier boot: no hook of this boot has run yet, no step has failed, and no encoder was
+/// tried.
 fn begin(config: &Config) {
     let _ = std::fs::remove_file(config.env_files().hooks);
     let _ = std::fs::remove_file(config.places.run.join(facts::account::TROUBLE));
     let _ = std::fs::remove_file(facts::encoder::file(&config.places.run));
+    let _ = std::fs::remove_file(config.places.run.join(facts::gpu::brought::TOLD));
     // Before root's own scripts read what an earlier boot left there.
     for told in steps::collect_appended() {
         tracing::info!("{told}");

@@ -27,6 +27,8 @@ pub(super) struct Reloader {
     nodes: Option<NodeWatch>,
     /// Displays whose desktop did not start: the cause is elsewhere unless a desktop starts on another display.
     doubtful: Vec<(Kind, String)>,
+    /// The display of the plan that is carried out.
+    kind: Option<Kind>,
 }
 
 impl Reloader {
@@ -37,6 +39,7 @@ impl Reloader {
         look_up: Arc<Notify>,
         fallback: Fallback,
         events: Events,
+        kind: Option<Kind>,
     ) -> Self {
         let nodes = planner.nodes();
         // Without a GPU there is nothing to watch.
@@ -44,7 +47,7 @@ impl Reloader {
         let nodes = watch.and_then(|watch| {
             watch.inspect_err(|error| tracing::warn!("a GPU that vanishes may go unnoticed: {error}")).ok()
         });
-        Self { planner, supervisor, front, look_up, fallback, events, nodes, doubtful: Vec::new() }
+        Self { planner, supervisor, front, look_up, fallback, events, nodes, doubtful: Vec::new(), kind }
     }
 
     /// Plans on request, when a file changed and when a display failed, one plan after the other. This is a task of its
@@ -77,7 +80,7 @@ impl Reloader {
             self.doubtful.clear();
         }
         let again = restart.is_some();
-        let result = match self.planner.replan().await {
+        let result = match self.replan(again).await {
             Ok(plan) => {
                 let applied = self.apply(&plan, restart).await;
                 if again && applied.is_ok() {
@@ -103,9 +106,43 @@ impl Reloader {
         }
     }
 
+    /// Plans again. What was brought of NVIDIA's driver while the desktop runs may make a better display possible: the
+    /// desktop keeps its display then, and with it people keep their open programs, until a person asks for a restart.
+    async fn replan(&mut self, asked: bool) -> Result<Plan, String> {
+        let before = self.planner.brought();
+        let mut plan = self.planner.replan().await?;
+        let brought = self.planner.brought().filter(|_| self.planner.brought() != before);
+        let Some(version) = brought.filter(|_| !asked && self.server_has_started()) else { return Ok(plan) };
+        let mut held = Vec::new();
+        while let Some(kind) = plan.display.chosen.filter(|kind| self.kind.is_some_and(|old| *kind < old)) {
+            let reason = format!(
+                "NVIDIA's driver {version} was brought after the desktop had started; `desktopd restart x-server` moves \
+                 the desktop to the GPU"
+            );
+            tracing::info!("display: {} is possible now: {reason}", plan.display.summary());
+            self.planner.exclude(kind, reason.clone());
+            held.push((kind, reason));
+            plan = self.planner.replan().await?;
+        }
+        if let Some((_, reason)) = held.first() {
+            self.announce(&plan, reason);
+        }
+        Ok(plan)
+    }
+
+    /// Whether the X server was started, and programs may be open on it.
+    fn server_has_started(&self) -> bool {
+        let states = self.supervisor.watch.borrow();
+        states
+            .units
+            .iter()
+            .any(|unit| unit.is_x_server() && [UnitState::Starting, UnitState::Ready].contains(&unit.state))
+    }
+
     async fn apply(&mut self, plan: &Plan, request: Option<Request>) -> Result<Replanned, String> {
         let units = plan.units.clone();
         let taken = self.supervisor.replan(units, request).await.ok_or("everything is being stopped")?;
+        self.kind = plan.display.chosen;
         self.fallback.watch(plan, taken.after);
         self.front.show_plan(plan, self.planner.failed());
         self.front.set_routes(plan).await;

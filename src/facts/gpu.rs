@@ -9,6 +9,7 @@
 mod amd;
 pub mod answer;
 pub mod ask;
+pub mod brought;
 pub mod compute;
 mod container;
 mod context;
@@ -35,6 +36,8 @@ mod tegra;
 pub mod trial;
 
 use serde::{Serialize, Serializer};
+
+pub use libraries::has_library;
 
 /// The maker of a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -152,6 +155,9 @@ pub struct Nvidia {
     pub nodes: Vec<String>,
     /// Why the driver cannot be used, with the remedy; `None` if nothing speaks against it.
     pub reason: Option<String>,
+    /// What desktopd brings of the driver. Not shown by itself: the reasons of the GPUs say it.
+    #[serde(skip)]
+    pub brought: brought::Brought,
 }
 
 /// AMD's compute device.

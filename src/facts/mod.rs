@@ -94,7 +94,7 @@ impl Facts {
         let vars = &config.env.vars;
         let name = &vars.user_name.0;
         let account = account::desktop_account(&daemon, name, &config.places.home);
-        let gpus = gpu::Gpus::probe(root, answers);
+        let gpus = if other { gpu::Gpus::probe(root, answers) } else { gpu::Gpus::here(config, answers) };
         let mut display = DisplayFacts::probe(root);
         // The host's X server can have a socket in the network's name space, and no file here.
         display.taken.extend(&gpus.container.foreign_x);

@@ -34,12 +34,13 @@ pub(super) struct Inputs<'a> {
 pub(super) type Hook = fn(&mut Unit, &Inputs<'_>) -> Option<String>;
 
 /// The hooks that service files may name.
-pub(super) const HOOKS: [(&str, Hook); 12] = [
+pub(super) const HOOKS: [(&str, Hook); 13] = [
     ("desktop-account", account),
     ("coturn", coturn),
     ("cuda", cuda),
     ("device-nodes", device_nodes),
     ("encoder", trials),
+    ("nvidia-driver", nvidia_driver),
     ("provisioning", provisioning),
     ("selkies", selkies),
     ("shell-environment", shell_environment),
@@ -191,6 +192,15 @@ pub(super) fn virtualgl(unit: &mut Unit, service: &Service, inputs: &Inputs<'_>)
 fn xorg(unit: &mut Unit, &Inputs { config, facts, display, .. }: &Inputs<'_>) -> Option<String> {
     let content = display::xorg::configuration(display, config, facts);
     unit.launch.files.push(NewFile { path: config.places.run.join("xorg.conf"), mode: 0o644, content });
+    None
+}
+
+/// Says what the container lacks of NVIDIA's driver.
+fn nvidia_driver(unit: &mut Unit, &Inputs { config, facts, .. }: &Inputs<'_>) -> Option<String> {
+    match display::driver::spec(config, facts) {
+        Ok(spec) => unit.launch.argv.extend(serde_json::to_string(&spec)),
+        Err(reason) => return Some(reason),
+    }
     None
 }
 

@@ -7,6 +7,7 @@
 
 mod choice;
 mod considered;
+pub(super) mod driver;
 mod egl;
 pub mod encoder;
 mod guards;

@@ -2,6 +2,7 @@
 
 mod choice;
 mod display;
+mod driver;
 mod encoder;
 mod env_overrides;
 mod places;

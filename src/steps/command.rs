@@ -2,10 +2,12 @@
 //! library's process functions are right here, and only here.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 pub(super) use std::process::Command;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -154,6 +156,40 @@ impl Drop for Running {
         if !retry_on_intr(|| poll(&mut end, Some(&GRACE))).is_ok_and(|ended| ended > 0) {
             let _ = kill_process_group(self.group, Signal::KILL);
         }
+        let _ = self.child.wait();
+    }
+}
+
+/// The output of a program that reads a file, such as `xz`. If dropped before the program has ended, the program is
+/// ended.
+pub(super) struct Filtered {
+    child: Child,
+    output: ChildStdout,
+}
+
+impl Filtered {
+    /// Starts the program, which reads `file` from its present position.
+    pub(super) fn start(command: &mut Command, file: File) -> io::Result<Self> {
+        let mut child = command.stdin(Stdio::from(file)).stdout(Stdio::piped()).spawn()?;
+        let output = child.stdout.take().ok_or_else(|| io::Error::other("it has no output"))?;
+        Ok(Self { child, output })
+    }
+}
+
+impl Read for Filtered {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.output.read(into)?;
+        if length == 0 && !into.is_empty() {
+            outcome(self.child.wait()?).map_err(io::Error::other)?;
+        }
+        Ok(length)
+    }
+}
+
+impl Drop for Filtered {
+    fn drop(&mut self) {
+        // Has no effect on a process that was waited for.
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }

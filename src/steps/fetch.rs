@@ -137,9 +137,9 @@ fn too_long(limit: u64) -> String {
 }
 
 /// Why a try failed, and whether another try may succeed.
-struct Miss {
-    why: String,
-    passing: bool,
+pub(super) struct Miss {
+    pub(super) why: String,
+    pub(super) passing: bool,
 }
 
 /// Whether a redirect to `next` is allowed. A redirect from https to http is not: root may run the file, and others
@@ -154,14 +154,19 @@ fn may_lead(previous: &[Url], next: &Url) -> Result<(), String> {
     Ok(())
 }
 
-async fn tries(url: &Url, limits: &Limits) -> Result<Vec<u8>, String> {
+/// A client that follows redirects, except to where others could change the file.
+pub(super) fn client(limits: &Limits) -> Result<Client, String> {
     let follow = Policy::custom(|attempt| match may_lead(attempt.previous(), attempt.url()) {
         Ok(()) => attempt.follow(),
         Err(why) => attempt.error(why),
     });
-    let client = http::client(|client| {
+    http::client(|client| {
         client.connect_timeout(limits.connection).read_timeout(limits.silence).redirect(follow)
-    })?;
+    })
+}
+
+async fn tries(url: &Url, limits: &Limits) -> Result<Vec<u8>, String> {
+    let client = client(limits)?;
     let (mut wait, mut tried) = (limits.wait, 1);
     loop {
         match attempt(&client, url, limits.size).await {
@@ -190,7 +195,7 @@ async fn attempt(client: &Client, url: &Url, limit: u64) -> Result<Vec<u8>, Miss
 }
 
 /// Refuses a response that is not the file.
-fn refuse(response: &Response) -> Result<(), Miss> {
+pub(super) fn refuse(response: &Response) -> Result<(), Miss> {
     let status = response.status();
     if status.is_success() {
         return Ok(());
@@ -205,7 +210,7 @@ fn refuse(response: &Response) -> Result<(), Miss> {
     Err(Miss { why: format!("the server answered {status}{hint}"), passing })
 }
 
-fn missed(error: reqwest::Error) -> Miss {
+pub(super) fn missed(error: reqwest::Error) -> Miss {
     let error = error.without_url();
     let distrusted =
         std::iter::successors(std::error::Error::source(&error), |error| error.source()).any(is_distrust);

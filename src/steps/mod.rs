@@ -13,6 +13,7 @@ mod environment;
 mod fetch;
 mod hooks;
 mod hotfix;
+mod nvidia_driver;
 mod opt_sync;
 mod prepare;
 mod provisioning;
@@ -70,6 +71,9 @@ fn perform(step: Step, planned: &[&str]) -> Result<i32, String> {
             environment::run(&places, (step.uid, step.gid), &step.time_zone)?;
         }
         Step::Hooks(step) => hooks::run(&step)?,
+        Step::NvidiaDriver(step) => {
+            nvidia_driver::run(step, planned.first().copied().unwrap_or_default())?;
+        }
         Step::OptSync(step) => opt_sync::Sync { root: "/".as_ref(), step }.run()?,
         Step::Prepare(step) => prepare::run(&step)?,
         Step::SshKeys(step) => ssh_keys::run(&step)?,

@@ -134,7 +134,8 @@ impl Core {
     /// Whether everything that should be up is up. Stopped units, and units that wait for them, are not expected to be
     /// up.
     pub fn up(&self) -> bool {
-        !self.is_stopping() && self.ids().all(|at| !self.is_expected(at) || self.is_satisfied(at))
+        let is_up = |at| !self.is_expected(at) || self.is_satisfied(at) || self.works_on(at);
+        !self.is_stopping() && self.ids().all(is_up)
     }
 
     fn is_expected(&self, at: UnitId) -> bool {

@@ -1,6 +1,7 @@
 //! The daemon as a real process.
 
 pub mod addresses;
+pub mod brought;
 pub mod cli;
 pub mod credentials;
 pub mod cuda;

@@ -33,7 +33,7 @@ impl Found {
         let root = Path::new("/");
         let questions = ask::Questions::of(&config, root, true);
         let mut answers = ask::ask_now(&questions);
-        let gpus = Gpus::probe(root, &answers);
+        let gpus = Gpus::here(&config, &answers);
         if questions != ask::Questions::of(&config, root, false) {
             // The daemon's plan knows no drawing on a machine without a GPU's node.
             answers.rendered = None;

@@ -56,8 +56,12 @@ fn row(env: &Environment, variable: &Variable) -> Row {
         (Some((name, _, text)), None) => {
             // A value that means "none" counts as unset; any other bad value was reported.
             let nothing = (variable.value)(text, &env.raw).is_some_and(|text| text.is_empty());
-            let why = if nothing { "default".to_owned() } else { format!("default; {name} is wrong") };
-            (variable.default.to_owned(), why)
+            let why = match variable.instead == variable.default {
+                _ if nothing => "default".to_owned(),
+                true => format!("default; {name} is wrong"),
+                false => format!("{name} is wrong"),
+            };
+            (variable.shown(&env.raw), why)
         }
         (None, _) => (variable.default.to_owned(), "default".to_owned()),
     };

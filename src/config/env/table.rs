@@ -6,8 +6,8 @@ use std::ffi::{OsStr, OsString};
 
 use super::value::FromVariable;
 use super::value_types::{
-    Count, DisplayChoice, Latency, Mounted, Size, Switch, Transport, TurnHost, TurnProtocol, UserName,
-    VideoPort, WebUser, Within,
+    Accepted, Count, DisplayChoice, Latency, Mounted, Size, Switch, Transport, TurnHost, TurnProtocol,
+    UserName, VideoPort, WebUser, Within,
 };
 use super::web_types::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 use super::{
@@ -26,6 +26,8 @@ pub struct Variable {
     pub names: &'static [&'static str],
     /// The value if the variable is unset; empty for "nothing".
     pub default: &'static str,
+    /// The value if the variable is set to a wrong value.
+    pub(super) instead: &'static str,
     /// One line for people.
     pub doc: &'static str,
     /// Whether the value is never shown, and given only to units that list the variable under `secrets`.
@@ -67,9 +69,10 @@ impl Variable {
         (self.value)(text, raw).filter(|text| !text.is_empty())
     }
 
-    /// The value as a text for templates: the normalized value, or the default.
+    /// The value as a text for templates: the normalized value, or what counts without a valid one.
     pub fn shown(&self, raw: &Raw) -> String {
-        self.given(raw).unwrap_or_else(|| self.default.to_owned())
+        let otherwise = if self.set(raw).is_some() { self.instead } else { self.default };
+        self.given(raw).unwrap_or_else(|| otherwise.to_owned())
     }
 }
 
@@ -87,6 +90,10 @@ macro_rules! variables {
             $(Variable {
                 names: &[$($name),+],
                 default: $default,
+                instead: match <$type as FromVariable>::INSTEAD {
+                    Some(instead) => instead,
+                    None => $default,
+                },
                 doc: $doc,
                 secret: <$type as FromVariable>::SECRET,
                 flags: &[$(Flag::$flag),*],
@@ -168,7 +175,8 @@ variables! {
     disable_vgl: bool = "false", ["DISABLE_VGL"], "whether VirtualGL is left out";
     gpu_count: Option<Count> = "", ["GPU_COUNT"], "how many of the GPUs the desktop and its programs for CUDA and ROCm may use, the best first; all when unset; 0 draws with the CPU and leaves computing alone";
     video_port: VideoPort = "DFP", ["VIDEO_PORT"], "for Xorg: the output of the NVIDIA GPU that counts as connected, such as DFP or DP-0; none for a GPU without outputs";
-    accept_nvidia_license: bool = "true", ["ACCEPT_NVIDIA_LICENSE"], "whether NVIDIA's driver libraries may be downloaded; none are yet";
+    accept_nvidia_license: Accepted = "true", ["ACCEPT_NVIDIA_LICENSE"] NotInWorkspace, "NVIDIA's license is accepted, and what the container lacks of the host's driver may be downloaded, see below";
+    nvidia_driver_source: String = "https://international.download.nvidia.com", ["NVIDIA_DRIVER_SOURCE"] NotInWorkspace, "where NVIDIA's driver is taken from: NVIDIA's server or a mirror of it; or a folder or a volume with the .run file, or with what is in it";
     disable_forward_compat: bool = "false", ["DISABLE_FORWARD_COMPAT"], "whether CUDA's library for toolkits that are newer than the driver is left out, see below";
     display: DisplayName = ":0", ["DISPLAY"], "the desktop's X display; :20 on vast.ai";
     display_sizew: Within<16, 32767> = "1920", ["DISPLAY_SIZEW", "SIZEW"], "width of the desktop in pixels";
@@ -232,7 +240,7 @@ pub(super) fn given<'a>(raw: &'a Raw, name: &str) -> Option<&'a OsString> {
 pub(super) fn read<T: FromVariable>(
     raw: &Raw,
     names: &[&'static str],
-    default: &str,
+    mut default: &'static str,
     place: &dyn Fn(&str) -> String,
     problems: &mut Vec<Problem>,
 ) -> T {
@@ -249,6 +257,7 @@ pub(super) fn read<T: FromVariable>(
         match parsed {
             Ok(value) => return value,
             Err(why) => {
+                default = T::INSTEAD.unwrap_or(default);
                 let instead = if default.is_empty() {
                     "it counts as unset".to_owned()
                 } else {

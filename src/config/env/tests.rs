@@ -333,3 +333,24 @@ fn configuration_folder_comes_from_option_variable_or_default() {
     assert_eq!(folder(None, &[("DESKTOPD_CONFIG", "/c")]), PathBuf::from("/c"));
     assert_eq!(folder(Some("/d"), &[("DESKTOPD_CONFIG", "/c")]), PathBuf::from("/d"));
 }
+
+#[test]
+fn only_a_clear_yes_accepts_the_license() {
+    for (value, accepted, told) in [
+        (None, true, 0),
+        (Some("true"), true, 0),
+        (Some("Yes"), true, 0),
+        (Some("false"), false, 0),
+        (Some("perhaps"), false, 1),
+    ] {
+        let pairs: Vec<_> = value.iter().map(|value| ("ACCEPT_NVIDIA_LICENSE", *value)).collect();
+        let (env, problems) = environment(&pairs, &[]);
+        assert_eq!((env.vars.accept_nvidia_license.0, problems.len()), (accepted, told), "{value:?}");
+        if told > 0 {
+            let told = problems[0].to_string();
+            assert!(told.ends_with("\"perhaps\" is not true or false; false is used"), "{told}");
+            let shown = ("false".to_owned(), "ACCEPT_NVIDIA_LICENSE is wrong".to_owned());
+            assert_eq!(source(&env, "ACCEPT_NVIDIA_LICENSE"), shown);
+        }
+    }
+}

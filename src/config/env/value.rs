@@ -10,6 +10,8 @@ use crate::sys::env_file::Raw;
 /// A type that a variable can have.
 pub(super) trait FromVariable: Sized {
     const SECRET: bool = false;
+    /// What a wrong value counts as, if not as the default.
+    const INSTEAD: Option<&'static str> = None;
     fn parse(text: &str) -> Result<Self, &'static str>;
     /// Resolves a text whose meaning depends on other variables; the error is a sentence.
     fn resolve(text: String, _raw: &Raw) -> Result<String, String> {

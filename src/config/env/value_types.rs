@@ -93,6 +93,18 @@ impl FromVariable for Switch {
     }
 }
 
+/// Whether a license is accepted. Only a clear yes accepts: a wrong value counts as no, whatever the default is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted(pub bool);
+
+impl FromVariable for Accepted {
+    const INSTEAD: Option<&'static str> = Some("false");
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        bool::parse(text).map(Self)
+    }
+}
+
 /// A whole number from `LEAST` to `MOST`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Within<const LEAST: u32, const MOST: u32>(pub u32);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::problem::hint;
-use crate::config::quantity::wait;
+use crate::config::quantity::{size, wait};
 use crate::config::table::Reader;
 
 /// Makes a type of each step's keys, and [`Step`] of all of them.
@@ -116,6 +116,26 @@ steps! {
     "hotfix" Hotfix {
         /// The daemon's run folder.
         run_dir: PathBuf,
+    }
+
+    /// Brings what the container lacks of NVIDIA's driver, a [`DriverSpec`] that the plan adds, and repairs the files
+    /// that name the driver's libraries to programs.
+    "nvidia-driver" NvidiaDriver {
+        /// The daemon's run folder.
+        run_dir: PathBuf,
+        /// A URL, or a folder or a file of this machine.
+        source: String,
+        /// The folder for downloads.
+        cache: PathBuf,
+        /// How long the display waits for the step.
+        #[serde(deserialize_with = "duration")]
+        patience: Duration,
+        /// How long a download may take, all attempts together.
+        #[serde(deserialize_with = "duration")]
+        limit: Duration,
+        /// The largest download, in bytes.
+        #[serde(deserialize_with = "bytes")]
+        size: u64,
     }
 
     /// Moves folders of the container to the volume.
@@ -266,6 +286,19 @@ pub struct AccountSpec {
     pub workspace: PathBuf,
 }
 
+/// What the container lacks of NVIDIA's driver, as the plan decided it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct DriverSpec {
+    /// The version of the kernel's module: only libraries of this version work.
+    pub version: String,
+    /// The libraries and modules that the display could use and the container does not have.
+    pub lacking: Vec<String>,
+    /// Why they are not brought, if they are not.
+    pub refused: Option<String>,
+    /// `LD_LIBRARY_PATH`.
+    pub library_path: String,
+}
+
 /// What the variables of the workspace say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -303,6 +336,10 @@ fn optional<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error>
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     text(from, "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\"", wait)
+}
+
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    text(from, "a size such as \"512MiB\" or \"1GiB\"", size)
 }
 
 /// The same values that are true in the table of variables.

@@ -47,6 +47,12 @@ const VARIABLES: [&str; 10] = [
 /// Clouds such as GKE mount the host's driver in a folder that only this variable names.
 const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 
+/// The version of the libraries that desktopd has brought.
+const BROUGHT: &str = "opt/nvidia-drivers/version";
+
+/// Where files name EGL libraries to the dispatcher.
+const VENDORS: [&str; 2] = ["etc/glvnd/egl_vendor.d", "usr/share/glvnd/egl_vendor.d"];
+
 /// NVML's library.
 const NVML_LIBRARY: &str = "libnvidia-ml.so.1";
 
@@ -98,6 +104,14 @@ fn signs(root: &Path) -> BTreeSet<String> {
     let mut signs = BTreeSet::from_iter(names("dev", |name| name.starts_with("nvidia") || name == "dxg"));
     signs.extend(names("dev/dri", |name| name.starts_with("card") || name.starts_with("renderD")));
     signs.extend(names("proc/driver/nvidia", |name| name == "version"));
+    if signs.iter().any(|sign| sign.starts_with("dev/nvidia")) {
+        // What the step `nvidia-driver` brings and repairs changes what EGL answers.
+        let brought = read::text(&root.join(BROUGHT), read::BY_HAND).ok();
+        signs.extend(brought.map(|version| format!("{BROUGHT} {}", version.trim())));
+        for folder in VENDORS {
+            signs.extend(names(folder, |name| name == "10_nvidia.json"));
+        }
+    }
     signs
 }
 

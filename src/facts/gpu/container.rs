@@ -35,8 +35,6 @@ pub(super) struct Read {
     pub(super) container: Container,
     /// The process of desktopd.
     pub(super) process: Process,
-    /// `LD_LIBRARY_PATH`, in which clouds such as GKE name the folder of the host's driver.
-    pub(super) library_path: Option<String>,
     /// Whether the container is part of a pod of Kubernetes.
     pub(super) in_pod: bool,
 }
@@ -56,12 +54,7 @@ pub(super) fn read(root: Root<'_>) -> Read {
         visible: variable("NVIDIA_VISIBLE_DEVICES"),
         capabilities: variable("NVIDIA_DRIVER_CAPABILITIES"),
     };
-    Read {
-        container,
-        process: status.process,
-        library_path: variable("LD_LIBRARY_PATH"),
-        in_pod: variable("KUBERNETES_SERVICE_HOST").is_some(),
-    }
+    Read { container, process: status.process, in_pod: variable("KUBERNETES_SERVICE_HOST").is_some() }
 }
 
 /// The rights of desktopd, which is the container's main process. A user's command asks about that process, not about

@@ -20,6 +20,8 @@ pub(super) struct Context<'a> {
     pub(super) container: &'a Container,
     /// Whether the container is part of a pod of Kubernetes.
     pub(super) in_pod: bool,
+    /// What the step that brings the driver's graphics libraries says.
+    pub(super) told: Option<&'a str>,
     /// NVML's answer, if NVML was asked.
     pub(super) nvml: Option<&'a Result<Nvml, String>>,
     /// Whether EGL listed its devices, and each of them that draws was joined to a GPU.

@@ -13,7 +13,7 @@ const GIVE: &str = "--gpus all";
 /// Judges a GPU of NVIDIA.
 pub(super) fn judge(one: &Found, context: &Context<'_>) -> Judgement {
     let node = works(one, context)?;
-    let how = libraries(context)?;
+    let how = libraries(context).map_err(|reason| with_told(reason, context.told))?;
     let version = context.shown.module.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     Ok(format!("can draw with NVIDIA's driver{version} through {node} ({how})"))
 }
@@ -39,6 +39,14 @@ pub(super) fn judge_board(one: &Found, context: &Context<'_>) -> Judgement {
              --runtime nvidia and NVIDIA_DRIVER_CAPABILITIES=all, so that the toolkit brings the libraries of the board"
                 .to_owned(),
         ),
+    }
+}
+
+/// A reason about missing libraries, with what the step that brings them says.
+fn with_told(reason: String, told: Option<&str>) -> String {
+    match told {
+        Some(told) => format!("{reason}; {told}"),
+        None => reason,
     }
 }
 

@@ -55,7 +55,10 @@ fn nvenc(one: &Found, gpu: &Gpu, context: &Context<'_>) -> Result<(), String> {
         return Err(format!("{name} has no video encoder: choose another GPU for the stream"));
     }
     let libraries = context.libraries;
-    if !context.has_libraries {
+    let known =
+        [&libraries.nvml, &libraries.cuda, &libraries.nvenc, &libraries.egl_nvidia, &libraries.glx_nvidia];
+    // A copy of a machine may have no libraries at all.
+    if !context.has_libraries && known.into_iter().all(Option::is_none) {
         return Err("no libraries of the driver are known here, so the encoder's is not either".to_owned());
     }
     if libraries.cuda.is_none() {

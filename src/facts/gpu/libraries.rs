@@ -1,11 +1,15 @@
 //! The libraries that drawing needs, found where the loader looks.
 
+use std::path::Path;
+
 use super::Libraries;
+use super::brought::{self, GRAPHICS, XORG_GLX, XORG_MODULE};
 use super::root::Root;
+use crate::sys::with_timeout;
 
 /// Folders of the loader after those that its configuration names. NVIDIA's container toolkit uses the usual ones, Google's
 /// driver installer `/usr/local/nvidia`, and WSL a folder of its own.
-const FOLDERS: [&str; 15] = [
+const FOLDERS: [&str; 14] = [
     "/usr/local/nvidia/lib64",
     "/usr/local/nvidia/lib",
     "/usr/lib/wsl/lib",
@@ -23,7 +27,6 @@ const FOLDERS: [&str; 15] = [
     "/lib",
     "/usr/local/lib64",
     "/usr/local/lib",
-    "/opt/nvidia-drivers/lib64",
     // NixOS.
     "/run/opengl-driver/lib",
     // The other architecture, for copies of other machines.
@@ -37,8 +40,9 @@ const OTHER: [&str; 2] = ["/usr/lib/aarch64-linux-gnu", "/lib/aarch64-linux-gnu"
 #[cfg(target_arch = "aarch64")]
 const OTHER: [&str; 2] = ["/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu"];
 
-/// Below a folder of libraries: where Xorg looks for drivers, and where Debian and Ubuntu keep NVIDIA's.
-const MODULES: [&str; 3] = ["xorg/modules/drivers", "nvidia/xorg", "nvidia/current"];
+/// Below a folder of libraries: where Xorg looks for drivers and extensions, and where Debian and Ubuntu keep NVIDIA's.
+const MODULES: [&str; 4] =
+    ["xorg/modules/drivers", "xorg/modules/extensions", "nvidia/xorg", "nvidia/current"];
 
 /// Folders of the files that name EGL libraries to the dispatcher.
 const VENDORS: [&str; 2] = ["/etc/glvnd/egl_vendor.d", "/usr/share/glvnd/egl_vendor.d"];
@@ -57,21 +61,32 @@ pub(super) struct Installed {
     pub(super) has_all: bool,
     /// A library of NVIDIA's driver with its version in the name, where the name that programs use does not exist.
     pub(super) unlinked: Option<String>,
+    /// What of the driver's graphics is in none of the folders, desktopd's own left out.
+    pub(super) lacking: Vec<&'static str>,
 }
 
-/// Looks for all libraries; `path` is the value of `LD_LIBRARY_PATH`.
-pub(super) fn find(root: Root<'_>, path: Option<&str>) -> Installed {
-    let folders: Vec<String> =
-        folders(root, path).into_iter().filter(|folder| root.is_folder(folder)).collect();
-    let named = |name: &str| {
-        let mut paths = folders.iter().map(|folder| format!("{folder}/{name}"));
+/// Looks for all libraries: in the folders of `LD_LIBRARY_PATH`, as the loader does, then in the loader's own, and last
+/// in what desktopd has brought, if that may be used.
+pub(super) fn find(root: Root<'_>, library_path: &[String], with_brought: bool) -> Installed {
+    let ours = format!("{}/{}", brought::FOLDER, brought::LIBRARIES);
+    let mut folders = folders(root, library_path);
+    // The loader's configuration names this folder, whatever is in there.
+    folders.retain(|folder| !folder.starts_with(brought::FOLDER) && root.is_folder(folder));
+    let there = |folders: &[String], name: &str| -> Option<String> {
+        let below = if [XORG_MODULE, XORG_GLX].contains(&name) { &MODULES[..] } else { &["."] };
+        let mut paths = folders.iter().flat_map(|folder| {
+            below.iter().map(move |below| match *below {
+                "." => format!("{folder}/{name}"),
+                below => format!("{folder}/{below}/{name}"),
+            })
+        });
         paths.find(|path| root.is_node(path))
     };
-    let module = || {
-        let mut paths =
-            folders.iter().flat_map(|folder| MODULES.map(|below| format!("{folder}/{below}/nvidia_drv.so")));
-        paths.find(|path| root.is_node(path))
-    };
+    let lacking = GRAPHICS.into_iter().filter(|name| there(&folders, name).is_none()).collect();
+    if with_brought {
+        folders.push(ours);
+    }
+    let named = |name: &str| there(&folders, name);
     let libraries = Libraries {
         nvml: named("libnvidia-ml.so.1"),
         cuda: named("libcuda.so.1"),
@@ -80,7 +95,7 @@ pub(super) fn find(root: Root<'_>, path: Option<&str>) -> Installed {
         egl: named("libEGL.so.1"),
         gl: named("libGL.so.1"),
         nvenc: named("libnvidia-encode.so.1"),
-        xorg_nvidia: module(),
+        xorg_nvidia: named(XORG_MODULE),
         egl_icd: VENDORS
             .iter()
             .map(|folder| format!("{folder}/10_nvidia.json"))
@@ -91,7 +106,7 @@ pub(super) fn find(root: Root<'_>, path: Option<&str>) -> Installed {
         found.next().map(|(file, _)| file)
     };
     let unlinked = libraries.egl_nvidia.is_none().then(unlinked).flatten();
-    Installed { libraries, has_all: named("libc.so.6").is_some(), unlinked }
+    Installed { libraries, has_all: named("libc.so.6").is_some(), unlinked, lacking }
 }
 
 /// The files in a folder whose names begin with `name` and end with a version such as `550.54.14`, and the versions.
@@ -115,13 +130,24 @@ pub(super) fn driver_cuda(root: Root<'_>, module: Option<&str>, first: &[String]
         let names = module.into_iter().chain(["1"]);
         names.map(|version| format!("{folder}/libcuda.so.{version}")).find(is_own)
     };
-    first.iter().chain(&folders(root, None)).find_map(own)
+    first.iter().chain(&folders(root, &[])).find_map(own)
 }
 
 /// Whether a library is not one of a toolkit: those of `compat` are for another driver, and those of `stubs` are for
 /// linking alone.
 fn is_of_driver(path: &str) -> bool {
     !path.split('/').any(|part| part.starts_with("compat") || part == "stubs")
+}
+
+/// Whether the loader of this machine finds a library, in the folders of `LD_LIBRARY_PATH` or in the usual ones.
+pub fn has_library(name: &str, library_path: &str) -> bool {
+    let (name, path) = (name.to_owned(), brought::folders(library_path));
+    let look = move || {
+        let folders = folders(Root::new(Path::new("/")), &path);
+        folders.iter().any(|folder| Path::new(folder).join(&name).is_file())
+    };
+    // A folder may be on a volume that does not answer.
+    with_timeout(look).unwrap_or(false)
 }
 
 /// The version of a library of the driver: its file is called `libEGL_nvidia.so.550.54.14`.
@@ -139,16 +165,16 @@ pub(super) fn version(root: Root<'_>, library: &str) -> Option<String> {
     }
 }
 
-pub(super) fn folders(root: Root<'_>, path: Option<&str>) -> Vec<String> {
+/// The folders in which the loader looks, in its order.
+pub(super) fn folders(root: Root<'_>, library_path: &[String]) -> Vec<String> {
     let folder = "/etc/ld.so.conf.d";
     // Like the loader's tool, in the order of the names.
     let files = root.names(folder, MOST, |name| name.strip_suffix(".conf").is_some()).0;
     let files = files.iter().map(|file| format!("{folder}/{file}"));
     let files = ["/etc/ld.so.conf".to_owned()].into_iter().chain(files);
-    let mut folders: Vec<String> = Vec::new();
-    let path = path.unwrap_or_default().replace(':', "\n");
-    for line in lines(&path).into_iter().chain(files.flat_map(|file| lines(&root.text(&file)))) {
-        if folders.len() < MOST && !folders.contains(&line) {
+    let mut folders: Vec<String> = library_path.iter().take(MOST).cloned().collect();
+    for line in files.flat_map(|file| lines(&root.text(&file))) {
+        if folders.len() < 2 * MOST && !folders.contains(&line) {
             folders.push(line);
         }
     }
@@ -173,6 +199,38 @@ fn lines(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The host's own libraries come first, in the loader's order; what desktopd has brought comes last, and is not used
+    /// in another version.
+    #[test]
+    fn the_library_path_comes_first_and_what_was_brought_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        let ours = "/opt/nvidia-drivers/lib64";
+        let put = |file: &str, text: &str| {
+            let file = dir.path().join(&file[1..]);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        };
+        put("/etc/ld.so.conf.d/zz-nvidia-drivers.conf", ours);
+        let glx = |path: &[String], with_brought| {
+            let found = find(root, path, with_brought);
+            (found.libraries.glx_nvidia.unwrap_or_default(), found.lacking)
+        };
+        put(&format!("{ours}/libGLX_nvidia.so.0"), "");
+        put(&format!("{ours}/xorg/modules/drivers/nvidia_drv.so"), "");
+        assert_eq!(glx(&[], true), (format!("{ours}/libGLX_nvidia.so.0"), GRAPHICS.to_vec()));
+        let module = find(root, &[], true).libraries.xorg_nvidia;
+        assert_eq!(module, Some(format!("{ours}/xorg/modules/drivers/nvidia_drv.so")));
+        assert_eq!(glx(&[], false), (String::new(), GRAPHICS.to_vec()));
+        put("/usr/lib64/libGLX_nvidia.so.0", "");
+        put("/usr/lib64/xorg/modules/extensions/libglxserver_nvidia.so", "");
+        let lacking = vec!["libEGL_nvidia.so.0", XORG_MODULE];
+        assert_eq!(glx(&[], true), ("/usr/lib64/libGLX_nvidia.so.0".to_owned(), lacking.clone()));
+        put("/driver/libGLX_nvidia.so.0", "");
+        let path = ["/nothing".to_owned(), "/driver".to_owned()];
+        assert_eq!(glx(&path, true), ("/driver/libGLX_nvidia.so.0".to_owned(), lacking));
+    }
 
     #[test]
     fn the_loaders_configuration_names_folders() {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::amd::Topology;
+use super::brought::{self, Brought, Given};
 use super::context::{Context, GIVE_DRI};
 use super::drm::Drm;
 use super::identity::{self, Found, Sources};
@@ -15,18 +16,30 @@ use super::{
     Answers, Gpu, Gpus, Kfd, Nvidia, Vendor, container, cuda, driver, encoder, libraries, pci, reason,
     repair, rocm, tegra,
 };
+use crate::config::Config;
 
 impl Gpus {
-    /// Reads the files below `root`, which is `/` except for plans of other machines, and joins the drivers' answers.
+    /// Reads the files of this machine, and joins the drivers' answers.
+    pub fn here(config: &Config, answers: &Answers) -> Self {
+        Self::read(Root::new(Path::new("/")), &Given::here(config), answers)
+    }
+
+    /// Reads the files of the machine below `root`, and joins the drivers' answers.
     pub fn probe(root: &Path, answers: &Answers) -> Self {
         let root = Root::new(root);
+        Self::read(root, &Given::below(root), answers)
+    }
+
+    fn read(root: Root<'_>, given: &Given, answers: &Answers) -> Self {
         let refusal = root.refusal();
         let (pci, more) = pci::devices(root);
         let drm = Drm::read(root, &pci);
         let shown = Shown::read(root);
         let topology = Topology::read(root);
-        let container::Read { container, process, library_path, in_pod } = container::read(root);
-        let Installed { libraries, has_all, unlinked } = libraries::find(root, library_path.as_deref());
+        let container::Read { container, process, in_pod } = container::read(root);
+        let brought = brought::version(root, shown.module.as_deref());
+        let Installed { libraries, has_all, unlinked, lacking } =
+            libraries::find(root, &given.library_path, brought.is_some());
         let nvml = answers.nvml.as_ref();
         let devices = nvml.and_then(|nvml| nvml.as_ref().ok()).map_or(&[][..], |nvml| &nvml.devices);
         let mut found = identity::join(Sources {
@@ -57,6 +70,7 @@ impl Gpus {
             libraries: &libraries,
             has_libraries: has_all,
             unlinked,
+            told: given.told.as_deref(),
             library,
             container: &container,
             in_pod,
@@ -67,6 +81,12 @@ impl Gpus {
         number_cuda(&mut gpus, &found);
         let mut kfd = kfd(root, &context, &topology, &gpus);
         let mut nvidia = summary(root, &gpus, &context, answers);
+        let works = found.iter().any(|one| one.has_nvidia_driver() && driver::works(one, &context).is_ok());
+        nvidia.brought = Brought {
+            version: brought,
+            lacking: if works && has_all && !container.wsl { lacking } else { Vec::new() },
+            told: given.told.clone(),
+        };
         let repairs = repair::find(root, &context);
         if refusal.is_some() {
             (kfd.reason, nvidia.reason) = (refusal.clone(), refusal.clone());
@@ -162,6 +182,7 @@ fn summary(root: Root<'_>, gpus: &[Gpu], context: &Context<'_>, answers: &Answer
         toolkits,
         nodes: context.shown.nodes.clone(),
         reason,
+        ..Nvidia::default()
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn find(root: Root<'_>) -> Option<Rocm> {
         let version = Some(version.trim().to_owned()).filter(|version| !version.is_empty());
         ["lib", "lib64"].map(|lib| (format!("{place}/{lib}"), version.clone()))
     });
-    let usual = || libraries::folders(root, None).into_iter().map(|folder| (folder, None));
+    let usual = || libraries::folders(root, &[]).into_iter().map(|folder| (folder, None));
     own.find_map(|(folder, version)| installed(root, &folder, version))
         .or_else(|| usual().find_map(|(folder, version)| installed(root, &folder, version)))
 }

@@ -30,7 +30,7 @@ pub(super) fn candidates<'a>(gpus: &[Choice<'a>], facts: &Facts) -> Vec<Consider
 }
 
 /// What makes Xorg impossible on every GPU of this machine.
-fn obstacle(facts: &Facts) -> Option<String> {
+pub(super) fn obstacle(facts: &Facts) -> Option<String> {
     let container = &facts.gpus.container;
     if container.privileged != Some(false) && !facts.display.foreign.is_empty() {
         let privileged = if container.privileged.is_some() { "is" } else { "may be" };
@@ -159,5 +159,6 @@ fn incomplete(facts: &Facts) -> Option<String> {
     } else {
         "start the container with NVIDIA_DRIVER_CAPABILITIES=all".to_owned()
     };
-    Some(format!("{} {verb} missing: {remedy}", missing.join(" and ")))
+    let told = gpus.nvidia.brought.told.as_ref().map(|told| format!("; {told}")).unwrap_or_default();
+    Some(format!("{} {verb} missing: {remedy}{told}", missing.join(" and ")))
 }

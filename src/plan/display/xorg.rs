@@ -19,6 +19,9 @@ const VALIDATION: &str = "NoMaxPClkCheck, NoEdidMaxPClkCheck, NoMaxSizeCheck, No
 /// Where Xorg has its own modules.
 const MODULES: &str = "/usr/lib/xorg/modules";
 
+/// Where desktopd puts those of the driver that the container lacks.
+const BROUGHT: &str = "/opt/nvidia-drivers/lib64/xorg/modules";
+
 /// What the configuration depends on.
 #[derive(Clone, Debug)]
 struct Screen<'a> {
@@ -26,6 +29,8 @@ struct Screen<'a> {
     pci: Option<&'a str>,
     /// The driver's module `nvidia_drv.so`.
     module: Option<&'a str>,
+    /// Whether desktopd has brought what the container lacks of the driver.
+    brought: bool,
     width: u32,
     height: u32,
     refresh: u32,
@@ -41,6 +46,7 @@ pub(in crate::plan) fn configuration(decision: &Decision, config: &Config, facts
     text(&Screen {
         pci: decision.candidate().and_then(|candidate| candidate.device.as_deref()),
         module: facts.gpus.libraries.xorg_nvidia.as_deref(),
+        brought: facts.gpus.nvidia.brought.version.is_some(),
         width: vars.display_sizew.0,
         height: vars.display_sizeh.0,
         refresh: vars.display_refresh.0,
@@ -68,10 +74,7 @@ fn text(screen: &Screen<'_>) -> String {
             option("AllowMouseOpenFail", "true"),
         ],
     );
-    section(
-        "Files",
-        &modules(screen.module).map(|folder| format!("ModulePath \"{folder}\"")).collect::<Vec<_>>(),
-    );
+    section("Files", &modules(screen).map(|folder| format!("ModulePath \"{folder}\"")).collect::<Vec<_>>());
     // All devices match. A privileged container sees the host's keyboard, on which people type elsewhere.
     section("InputClass", &["Identifier \"none\"".to_owned(), option("Ignore", "true")]);
     section("Monitor", &["Identifier \"monitor\"".to_owned(), mode.to_string(), option("DPMS", "false")]);
@@ -119,13 +122,15 @@ fn option(name: &str, value: &str) -> String {
     format!("Option \"{name}\" \"{value}\"")
 }
 
-/// The folders of modules: first that of NVIDIA's, which may be anywhere.
-fn modules(module: Option<&str>) -> impl Iterator<Item = &str> {
-    let folder = module.and_then(|path| path.rsplit_once('/')).map(|(folder, _)| folder);
+/// The folders of modules: first that of NVIDIA's driver, which may be anywhere. The host may have given the driver
+/// without its module for OpenGL.
+fn modules<'a>(screen: &Screen<'a>) -> impl Iterator<Item = &'a str> {
+    let folder = screen.module.and_then(|path| path.rsplit_once('/')).map(|(folder, _)| folder);
     let folder = folder.map(|folder| folder.strip_suffix("/drivers").unwrap_or(folder));
     // A quotation mark would end the text.
     let folder = folder.filter(|folder| *folder != MODULES && !folder.contains(['"', '\n']));
-    folder.into_iter().chain([MODULES])
+    let brought = Some(BROUGHT).filter(|brought| screen.brought && folder != Some(brought));
+    folder.into_iter().chain(brought).chain([MODULES])
 }
 
 /// Xorg's name of a PCI address: `0000:0a:00.0`, in hexadecimal, is `PCI:10@0:0:0`.
@@ -164,6 +169,7 @@ mod tests {
         let screen = Screen {
             pci: Some("0000:c1:00.0"),
             module: Some("/usr/lib/nvidia/xorg/nvidia_drv.so"),
+            brought: false,
             width: 2560,
             height: 1440,
             refresh: 60,
@@ -180,6 +186,7 @@ mod tests {
         let screen = Screen {
             pci: None,
             module,
+            brought: false,
             width: 1366,
             height: 768,
             refresh: 60,
@@ -200,5 +207,28 @@ mod tests {
             assert_eq!(text.contains(words), there, "{words} in {text}");
         }
         assert_eq!(text.matches("ModulePath").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn what_desktopd_has_brought_is_searched_after_what_the_host_gave() {
+        let brought = "/opt/nvidia-drivers/lib64/xorg/modules";
+        for (module, expected) in [
+            ("/opt/nvidia-drivers/lib64/xorg/modules/drivers/nvidia_drv.so", vec![brought, MODULES]),
+            ("/usr/lib/xorg/modules/drivers/nvidia_drv.so", vec![brought, MODULES]),
+            ("/usr/lib/nvidia/xorg/nvidia_drv.so", vec!["/usr/lib/nvidia/xorg", brought, MODULES]),
+        ] {
+            let screen = Screen {
+                pci: None,
+                module: Some(module),
+                brought: true,
+                width: 800,
+                height: 600,
+                refresh: 60,
+                depth: 24,
+                dpi: 96,
+                port: "DFP",
+            };
+            assert_eq!(modules(&screen).collect::<Vec<_>>(), expected, "{module}");
+        }
     }
 }

@@ -19,6 +19,12 @@ impl Core {
         unit.state == State::Done || matches!(unit.phase(), Some(Phase::Ready(_)))
     }
 
+    /// Whether `at` is a oneshot that lets others start before its own work is done.
+    pub(super) fn works_on(&self, at: UnitId) -> bool {
+        let unit = &self.units[at];
+        unit.spec.oneshot && matches!(unit.phase(), Some(Phase::Starting { listening: true, .. }))
+    }
+
     /// Whether nothing keeps `at` from its start.
     pub(super) fn may_start(&self, at: UnitId) -> bool {
         let deps = &self.units[at].deps;
@@ -97,7 +103,7 @@ impl Core {
     fn is_coming(&self, at: UnitId) -> bool {
         let UnitRuntime { spec: unit, deps, state, .. } = &self.units[at];
         match (state, self.units[at].phase()) {
-            (_, Some(Phase::Starting { .. })) => true,
+            (_, Some(Phase::Starting { .. })) => !self.works_on(at),
             // A unit without a limit may fail forever, so the last unit would never start.
             (State::Backoff { .. }, _) => unit.restart.limit.is_some(),
             // It ends because it failed, and its restart follows.

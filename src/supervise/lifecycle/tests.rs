@@ -47,7 +47,8 @@ fn following(name: &str, follows: &[&str]) -> Unit {
 }
 
 fn oneshot(name: &str, needs: &[&str]) -> Unit {
-    Unit { oneshot: true, restart: on(Restart::OnFailure), ..needing(name, needs) }
+    let ready = crate::config::service::Ready::Started;
+    Unit { oneshot: true, ready, restart: on(Restart::OnFailure), ..needing(name, needs) }
 }
 
 fn on(when: Restart) -> RestartPolicy {

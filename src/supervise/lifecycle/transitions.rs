@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::service::Restart;
+use crate::config::service::{Ready, Restart};
 use crate::supervise::backoff::Verdict;
 use crate::supervise::status::{UnitChange, UnitState};
 
@@ -106,11 +106,19 @@ impl Core {
     }
 
     pub(super) fn ready(&mut self, at: UnitId) {
-        let unit = &self.units[at];
-        let Some(Phase::Starting { listening, .. }) = unit.phase() else { return };
-        if unit.spec.oneshot {
+        let unit = &mut self.units[at];
+        let is_oneshot = unit.spec.oneshot;
+        // A oneshot that says so by sd_notify lets others start, and works on.
+        let lets_others_start = is_oneshot && matches!(unit.spec.ready, Ready::Notify);
+        let Some(Phase::Starting { listening, .. }) = unit.phase_mut() else { return };
+        if is_oneshot {
+            if lets_others_start && !std::mem::replace(listening, true) {
+                self.opened(at);
+            }
             return;
         }
+        let unit = &self.units[at];
+        let Some(Phase::Starting { listening, .. }) = unit.phase() else { return };
         let (was_open, checks) = (*listening, unit.spec.health.as_ref().map(|it| Checks::new(it, self.now)));
         self.enter_phase(at, Phase::Ready(checks), String::new());
         if !was_open {

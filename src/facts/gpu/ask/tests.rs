@@ -39,6 +39,28 @@ fn only_what_has_a_driver_to_ask_is_asked() {
 }
 
 #[test]
+fn drivers_are_asked_again_when_libraries_were_brought_or_named() {
+    let root = tempfile::tempdir().unwrap();
+    let write = |file: &str, text: &str| {
+        let file = root.path().join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    };
+    write("dev/nvidia0", "");
+    let mut before = Questions::of(&config(&[]), root.path(), false);
+    for (file, text) in [
+        ("opt/nvidia-drivers/version", "550.54.14\n"),
+        ("opt/nvidia-drivers/version", "550.90.07\n"),
+        ("usr/share/glvnd/egl_vendor.d/10_nvidia.json", "{}"),
+    ] {
+        write(file, text);
+        let after = Questions::of(&config(&[]), root.path(), false);
+        assert_ne!(before, after, "{file}: {text}");
+        before = after;
+    }
+}
+
+#[test]
 fn driver_in_the_library_path_is_asked_and_a_child_gets_no_other_variable() {
     let root = tempfile::tempdir().unwrap();
     let path = format!(":/nonexistent:{}", root.path().display());

@@ -58,3 +58,28 @@ fn not_ready_in_time_is_final_for_a_unit_that_is_not_restarted() {
     assert_eq!(stage.gone("slow", 0), NOTHING);
     assert_eq!(stage.state("slow"), "failed");
 }
+
+#[test]
+fn a_oneshot_that_says_so_lets_others_start_and_works_on() {
+    let bring = Unit { ready: Ready::Notify, ..oneshot("bring", &[]) };
+    let behind = Relations { after: names(&["bring"]), ..Relations::default() };
+    let server = Unit { relations: behind, ..unit("x") };
+    let last = Unit { last: true, ready: Ready::Started, ..unit("run") };
+    let (mut stage, first) = Stage::new(&[bring, server, last]);
+    assert_eq!(first, ["spawn bring"]);
+    // It needs longer: the others start, and everything counts as up.
+    assert_eq!(stage.ready("bring"), ["spawn x"]);
+    assert_eq!(stage.state("bring"), "starting");
+    assert_eq!(stage.ready("x"), ["spawn run"]);
+    stage.launched("run");
+    stage.ready("run");
+    assert!(stage.core.up());
+    assert_eq!(stage.gone("bring", 0), NOTHING);
+    assert_eq!(stage.state("bring"), "done");
+    // A second report, and a failure after the first one, start nothing twice.
+    assert_eq!(stage.restart("bring"), ["spawn bring"]);
+    stage.ready("bring");
+    assert_eq!(stage.ready("bring"), NOTHING);
+    assert_eq!(stage.gone("bring", 1), NOTHING);
+    assert_eq!(stage.state("x"), "ready");
+}
