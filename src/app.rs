@@ -81,7 +81,9 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         trouble: [forgetful, no_logs].into_iter().flatten().collect(),
         observer: observer.clone(),
         logs: logs.clone(),
-        api: Api::new(watch, events.clone(), logs.clone(), handle_watch).with_reloads(reloads.clone()),
+        api: Api::new(watch, events.clone(), logs.clone(), handle_watch)
+            .with_reloads(reloads.clone())
+            .with_looks(observer.looks()),
         rows,
         shutdown,
         stop: stop.clone(),

@@ -4,6 +4,7 @@
 mod event;
 pub mod events;
 pub mod links;
+pub mod looks;
 pub mod metrics;
 mod observer;
 mod phase;
@@ -21,6 +22,7 @@ pub use crate::supervise::{UnitChange, UnitHealth, UnitInfo, UnitState, UnitStat
 pub use event::{Event, What};
 pub use events::Events;
 pub use links::{Addresses, Link, Source};
+pub use looks::Looks;
 pub use observer::{Observer, Watch};
 pub use phase::Phase;
 pub use sight::{Seen, Sight};

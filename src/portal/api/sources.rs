@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::config::own::is_own;
 use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
-use crate::observe::{Events, Watch};
+use crate::observe::{Events, Looks, Watch};
 use crate::plan::X_SERVER;
 use crate::portal::reload_request::{ReloadRequest, Reloads};
 use crate::supervise::{Asker, Handle, Replanned, Request, RequestError, Taken, Verb};
@@ -21,6 +21,8 @@ pub struct Api {
     pub(super) events: Events,
     pub(super) logs: Logs,
     pub(super) handle: watch::Receiver<Option<Handle>>,
+    /// Told of each request for the state.
+    pub(super) looks: Looks,
     /// For requests to read the configuration again.
     reloads: Option<Reloads>,
 }
@@ -28,13 +30,19 @@ pub struct Api {
 impl Api {
     /// An API that answers before the first plan exists: until `handle` has a value, changes are refused.
     pub fn new(watch: Watch, events: Events, logs: Logs, handle: watch::Receiver<Option<Handle>>) -> Self {
-        Self { watch, events, logs, handle, reloads: None }
+        Self { watch, events, logs, handle, looks: Looks::default(), reloads: None }
     }
 
     /// The same API, for clients that may have the configuration read again.
     #[must_use]
     pub fn with_reloads(self, reloads: Reloads) -> Self {
         Self { reloads: Some(reloads), ..self }
+    }
+
+    /// The same API, which tells of each request for the state.
+    #[must_use]
+    pub fn with_looks(self, looks: Looks) -> Self {
+        Self { looks, ..self }
     }
 
     /// Has the configuration read again, and returns the changes.
