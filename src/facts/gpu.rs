@@ -13,6 +13,7 @@ mod container;
 mod context;
 mod driver;
 mod drm;
+pub mod glance;
 mod identity;
 mod libraries;
 mod line;
@@ -25,6 +26,8 @@ mod probe;
 mod reason;
 mod render;
 mod root;
+pub mod xid;
+pub mod xids;
 
 use serde::Serialize;
 
@@ -204,7 +207,31 @@ pub struct Answers {
     pub nvml: Option<Result<Nvml, String>>,
     /// EGL's answer, or why there is none.
     pub rendered: Option<Rendered>,
+    /// Whether a child had no answer in time: with more time, the same question may have another answer.
+    pub late: bool,
 }
+
+impl Answers {
+    /// Whether NVML says that the GPU at this PCI address is lost.
+    pub fn is_lost(&self, address: &str) -> bool {
+        let device = |nvml: &Nvml| {
+            let of_gpu = |device: &&NvmlDevice| device.pci.as_deref() == Some(address);
+            let known = nvml.devices.iter().find(of_gpu);
+            // A GPU that is lost may not even say its address.
+            let nameless = nvml.devices.iter().find(|device| device.pci.is_none());
+            known.or(nameless).and_then(|device| device.error.clone())
+        };
+        let said = match &self.nvml {
+            Some(Ok(nvml)) => device(nvml),
+            Some(Err(said)) => Some(said.clone()),
+            None => None,
+        };
+        said.is_some_and(|said| said.starts_with(GPU_IS_LOST))
+    }
+}
+
+/// NVML's words for a GPU that has fallen off the bus.
+pub const GPU_IS_LOST: &str = "GPU is lost";
 
 /// The answer of NVML.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]

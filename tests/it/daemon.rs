@@ -18,6 +18,7 @@ pub mod init;
 pub mod jobs;
 pub mod lifecycle;
 pub mod limits;
+pub mod loss;
 pub mod output;
 pub mod providers;
 pub mod reads;

@@ -18,11 +18,14 @@ use crate::sys::error::describe;
 /// The argument for NVML.
 pub const NVML: &str = "nvml";
 
+/// The argument for the errors that a GPU reports; the GPU's PCI address follows.
+pub const XIDS: &str = "xids";
+
 /// The argument for EGL; the position of a device in EGL's list follows.
 pub const EGL: &str = "egl";
 
-/// `desktopd __probe nvml`, or `desktopd __probe egl POSITION`. Returns the exit code. The answer is on standard
-/// output; what a library prints there goes to standard error.
+/// `desktopd __probe nvml`, `desktopd __probe xids ADDRESS`, or `desktopd __probe egl POSITION`. Returns the exit code.
+/// The answer is on standard output; what a library prints there goes to standard error.
 pub fn run(words: &[String]) -> Result<i32, String> {
     let mut answer = own_output().map_err(|error| format!("`__probe`: {}", describe(&error)))?;
     let mut tell = |line: &Line| {
@@ -34,11 +37,12 @@ pub fn run(words: &[String]) -> Result<i32, String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let result = confine().and_then(|()| match words[..] {
         [NVML] => nvml::answer(&mut tell),
+        [XIDS, address] => nvml::watch(address, &mut tell),
         [EGL, position] => match position.parse() {
             Ok(position) => render::draw(position, &mut tell),
             Err(_) => Err(format!("{position:?} is not a position")),
         },
-        _ => Err(format!("usage: __probe {NVML}, or __probe {EGL} POSITION")),
+        _ => Err(format!("usage: __probe {NVML}, __probe {XIDS} ADDRESS, or __probe {EGL} POSITION")),
     });
     tell(&result.map_or_else(Line::Failed, |()| Line::Done));
     Ok(0)

@@ -27,6 +27,10 @@ pub(super) enum Line {
     Initialized,
     /// EGL: this child has drawn.
     Drawn(Drawn),
+    /// NVML: the errors of a GPU are waited for from now on.
+    Watching,
+    /// NVML: the GPU reported this error.
+    Xid(u64),
     /// The question cannot be answered, for this reason.
     Failed(String),
     /// The answer is complete.
