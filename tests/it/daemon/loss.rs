@@ -4,10 +4,11 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{Pid, mkfifo};
 use serde_json::Value;
 
 use crate::daemon::display::{problems, starts, until_display, world};
@@ -22,16 +23,18 @@ const LLVMPIPE: &str = "Xvfb with llvmpipe on :0";
 /// The number of NVIDIA's devices in the kernel.
 const MAJOR: u32 = 195;
 
-/// A machine with one GPU of NVIDIA's on which a desktop runs. `/dev` and the drivers' folder are the daemon's own. While
+/// A machine with one GPU of NVIDIA's on which a desktop runs. `/dev` and the drivers' folders are the daemon's own. While
 /// the file `refuses` exists, the GPU does not draw; while `gone` exists, NVML calls it lost; while `cold` exists, neither
 /// library answers. What is written into `events` is what NVML's wait for events gets.
 fn machine(display: &str) -> Option<(World, File)> {
-    if !is_root() || !works(&["unshare", "--mount"]) {
-        skipped("only root can make another /dev");
+    if !is_root() || !works(&["unshare", "--mount"]) || !Path::new("/proc/driver").exists() {
+        skipped("only root can make another /dev and /proc/driver");
         return None;
     }
     let mut world = world("works");
     fs::create_dir(world.path("lib")).unwrap();
+    fs::create_dir_all(world.path("driver/nvidia")).unwrap();
+    world.write("driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05\n");
     let file = |name: &str| world.path(name).display().to_string();
     let named = |name: &str, path: &str| format!("-D{name}=\"{}\"", file(path));
     let nvml = [named("GONE", "gone"), named("COLD", "cold"), named("EVENTS", "events")];
@@ -56,6 +59,7 @@ fn machine(display: &str) -> Option<(World, File)> {
         mkdir -p "$D/dev" && mount -t tmpfs none "$D/dev" && cp -ax /dev/null /dev/zero /dev/random /dev/urandom "$D/dev"
         cp -a /dev/null "$D/dev/nvidiactl" && mknod -m 666 "$D/dev/nvidia0" c {MAJOR} 0 && mount --bind "$D/dev" /dev
         mount -t tmpfs none /usr/local && mkdir -p /usr/local/nvidia/lib64 && cp "$D"/lib/*.so.? /usr/local/nvidia/lib64
+        mount --bind "$D/driver" /proc/driver
         [ -z "$GROUP" ] || echo $$ > "$GROUP/cgroup.procs"
         exec "$@""#
     );
@@ -214,6 +218,31 @@ fn desktop_of_xorg_on_a_gpu_that_fell_off_the_bus_is_moved_and_the_next_start_tr
     // The host's restart repairs it, so the next start must not leave Xorg out.
     assert!(!world.path("state/display-failures").exists());
     world.end();
+}
+
+#[test]
+fn display_that_fails_on_a_lost_gpu_is_tried_again_at_the_next_start() {
+    for is_lost in [false, true] {
+        let Some((mut world, mut events)) = machine("auto") else { return };
+        world.start();
+        until_display(&world, VIRTUALGL);
+        if is_lost {
+            world.write("refuses", "");
+            writeln!(events, "62").unwrap();
+            world.until("the drivers were asked", |status| status["display_next"] == LLVMPIPE);
+        }
+        let first = world.unit("xvfb");
+        kill(Pid::from_raw(pid_of(&first)), Signal::SIGKILL).unwrap();
+        let second = world.until_replaced("xvfb", &first);
+        kill(Pid::from_raw(pid_of(&second)), Signal::SIGKILL).unwrap();
+        world.until("the next display", |status| {
+            status["display"].as_str().is_some_and(|display| display.starts_with(LLVMPIPE))
+                && status["up"] == true
+        });
+        world.end();
+        // What fails on a GPU that works is left out.
+        assert_eq!(world.path("state/display-failures").exists(), !is_lost);
+    }
 }
 
 #[test]
