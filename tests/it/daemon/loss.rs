@@ -246,7 +246,7 @@ fn display_that_fails_on_a_lost_gpu_is_tried_again_at_the_next_start() {
 }
 
 #[test]
-fn child_that_ends_is_started_again_a_few_times_and_only_while_the_gpu_draws() {
+fn child_that_ends_is_started_again_and_only_while_the_gpu_draws() {
     let Some((mut world, mut events)) = machine("auto") else { return };
     world.start();
     until_display(&world, VIRTUALGL);
