@@ -6,8 +6,10 @@
 mod control;
 mod credentials;
 mod daemon;
+mod drivers;
 mod fallback;
 mod front;
+mod loss;
 mod planner;
 mod portal_file;
 mod provisioning_marker;
@@ -38,6 +40,7 @@ use control::Control;
 use daemon::Daemon;
 use fallback::{Fallback, Memory};
 use front::{Front, Parts};
+use loss::Loss;
 use planner::Planner;
 use provisioning_marker::ProvisioningMarker;
 use reload::Reloader;
@@ -84,7 +87,8 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         logs: logs.clone(),
         api: Api::new(watch, events.clone(), logs.clone(), handle_watch)
             .with_reloads(reloads.clone())
-            .with_displays(displays_seen),
+            .with_displays(displays_seen)
+            .with_looks(observer.looks()),
         rows,
         displays,
         shutdown,
@@ -104,7 +108,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     {
         control.open_to(Gid::from_raw(account.identity.gid));
     }
-    front.show_plan(&plan, planner.failed());
+    front.show_plan(&plan, planner.failed(), None);
 
     // Supervise.
     events.record(jiff::Timestamp::now().as_millisecond(), What::Phase { phase: Phase::Running });
@@ -113,13 +117,13 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         let events = events.clone();
         Box::new(move |change| events.take(change))
     };
+    let gpus = Loss::new(reaper.clone(), &observer.looks());
     let context = Context { reaper, logs: logs.clone(), run_dir, began, changes };
     let supervisor = supervise::spawn(plan.units.clone(), context);
     handle.send_replace(Some(supervisor.handle.clone()));
     front.set_routes(&plan).await;
     let (gateway, auth, asks) = (front.gateway.clone(), front.auth.clone(), front.asks);
-    let kind = plan.display.chosen;
-    let reloader = Reloader::new(planner, supervisor.clone(), front, look_up, fallback, events, kind);
+    let reloader = Reloader::new(planner, supervisor.clone(), front, look_up, fallback, gpus, events);
     tokio::spawn(reloader.run(requests));
     let daemon = Daemon {
         signals,

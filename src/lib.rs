@@ -108,8 +108,10 @@
 //! - a secret: a variable's type in `config/env/table.rs` or its name (`config/env/names.rs`) makes a secret;
 //!   `Environment::secrets` lists them, `app.rs` gives them to `logs/mask.rs`.
 //! - what makes a display fail while the daemon runs, and the sentences about that: `app/fallback/chain.rs` and
-//!   `app/fallback/words.rs`; the next plan without that display: `app/reload.rs`. A GPU's node that vanishes:
-//!   `sys/nodes.rs`.
+//!   `app/fallback/words.rs`; the next plan without that display: `app/reload.rs`.
+//! - how a lost GPU is noticed: the table in `app/loss.rs`; what follows from each sign: `app/loss/losses.rs`, and the
+//!   sentences: `app/loss/words.rs`. NVIDIA's numbers of errors: `facts/gpu/xid.rs`. What counts as a use of the
+//!   machine: who calls `observe/looks.rs`.
 //! - limits of connections, in number and in bytes: `gateway/limits.rs`.
 //! - the choice of the display: `plan/display.rs`; which GPU: `choice.rs`, Xorg and what protects the host: `guards.rs`,
 //!   VirtualGL and its devices: `virtualgl.rs` and `egl.rs`, Xorg's configuration: `xorg.rs` and `modeline.rs` (all in

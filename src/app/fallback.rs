@@ -23,7 +23,7 @@ use crate::plan::Plan;
 pub(super) use chain::Failure;
 use chain::{Chain, Verdict, Watched};
 pub(super) use memory::{Memory, driver};
-pub(super) use words::{shortcomings, shown};
+pub(super) use words::{shortcomings, shown, stays};
 
 /// How long to wait after a failure: the last lines may still be in a pipe.
 const LAST_LINES: Duration = Duration::from_millis(100);
@@ -81,6 +81,11 @@ impl Fallback {
     pub(super) fn begin_again(&mut self) {
         self.failure = None;
         self.chain.begin_again();
+    }
+
+    /// Whether the desktop is up, so that people may have programs open in it.
+    pub(super) fn is_up(&self) -> bool {
+        self.chain.is_up()
     }
 
     /// Waits for the next decision. Cancel-safe.

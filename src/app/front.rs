@@ -2,7 +2,6 @@
 //! links that they show.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use nix::unistd::Uid;
@@ -43,8 +42,6 @@ pub(super) struct Front {
     problems: Vec<String>,
     /// The current problems of the certificate.
     pub(super) certificate: watch::Receiver<Vec<String>>,
-    /// The device nodes that have vanished.
-    vanished: Vec<String>,
     /// The problems of the plan.
     planned: Vec<String>,
     /// All about the display, for pages.
@@ -129,7 +126,6 @@ impl Front {
             shut: config.env.opens_no_port(),
             problems,
             certificate,
-            vanished: Vec::new(),
             planned: Vec::new(),
             displays,
             session,
@@ -138,8 +134,9 @@ impl Front {
         }
     }
 
-    /// Shows the decisions and the problems of a plan, with the displays that failed before it.
-    pub(super) fn show_plan(&mut self, plan: &Plan, failed: &BTreeMap<Kind, String>) {
+    /// Shows the decisions and the problems of a plan, with the displays that failed before it, and the display to which a
+    /// restart of the X server leads.
+    pub(super) fn show_plan(&mut self, plan: &Plan, failed: &BTreeMap<Kind, String>, next: Option<&str>) {
         let problems = plan.problems.iter().map(ToString::to_string).chain(plan.shortcomings.iter().cloned());
         self.planned = problems.map(|problem| self.logs.mask(&problem)).collect();
         self.logs.set_quiet(plan.quiet.clone());
@@ -150,6 +147,7 @@ impl Front {
             snapshot.drawing = drawing;
             snapshot.display_failed = failed.values().cloned().collect();
             snapshot.encoder = plan.encoder.line();
+            next.unwrap_or_default().clone_into(&mut snapshot.display_next);
         });
         let failures = self.displays.borrow().as_ref().map(|state| state.failures.clone());
         self.show_display(DisplayState {
@@ -193,22 +191,14 @@ impl Front {
         }
     }
 
-    /// Shows that these device nodes of GPUs have vanished, and no others.
-    pub(super) fn show_vanished(&mut self, nodes: &[PathBuf]) {
-        let problem = |node: &PathBuf| {
-            format!("the GPU's device node {} has vanished; restart the container", node.display())
-        };
-        let problems: Vec<String> = nodes.iter().map(problem).collect();
-        for problem in problems.iter().filter(|problem| !self.vanished.contains(problem)) {
-            tracing::error!("{problem}");
-        }
-        self.vanished = problems;
-        self.show_problems();
+    /// Shows that these GPUs are lost, and no others: one sentence each.
+    pub(super) fn show_lost(&self, lost: Vec<String>) {
+        self.observer.update(|snapshot| snapshot.gpus_lost = lost);
     }
 
     pub(super) fn show_problems(&mut self) {
         let certificate = self.certificate.borrow_and_update().clone();
-        let all = self.vanished.iter().chain(&self.problems).chain(&certificate).chain(&self.planned);
+        let all = self.problems.iter().chain(&certificate).chain(&self.planned);
         let problems = all.cloned().collect();
         self.observer.update(|snapshot| snapshot.mistakes = problems);
     }

@@ -2,27 +2,31 @@
 //!
 //! A new plan with a mistake that the old plan did not have is refused as a whole: a typo must not stop running
 //! services. The machine is probed again as well, so that a program that was installed meanwhile is found.
+//!
+//! A display that works stays as it is: if only the GPUs speak for another one, the plan is made with the GPUs as they
+//! were, and says to which display a restart of the X server leads.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod make;
+
+use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::drivers::Drivers;
 use super::fallback::{self, Memory};
-use super::portal_file;
 use super::variables::Shown;
 use crate::cli::{Failure, code};
 use crate::config::service::Run;
 use crate::config::watch::Watch;
-use crate::config::{Config, Environment, Problem, Service, env};
-use crate::facts::gpu::Answers;
-use crate::facts::gpu::ask::{Questions, ask};
-use crate::facts::{self, Cpus, DisplayFacts, Facts};
+use crate::config::{Config, Problem, Service};
+use crate::facts::Facts;
+use crate::facts::gpu::{Gpus, Vendor};
 use crate::logs::QUIET;
 use crate::plan::display::Kind;
-use crate::plan::{Disposition, Plan, Unit};
+use crate::plan::{Disposition, Plan};
+use crate::sys;
 use crate::sys::reaper::Reaper;
-use crate::{steps, sys};
+use make::{Again, Before, InUse, Inputs, Made, asked_of, begin, make, make_again, with_questions};
 
 /// How long reading and planning again may take: a hanging read, on a dead volume for example, must not block later
 /// requests.
@@ -38,53 +42,26 @@ pub(super) struct Planner {
     memory: Memory,
     /// The drivers of the GPUs, with their versions.
     driver: String,
-    /// The device nodes of the GPUs at the start.
-    nodes: BTreeSet<PathBuf>,
     drivers: Drivers,
-    /// The version of what desktopd has brought of NVIDIA's driver.
-    brought: Option<String>,
+    /// The display of the last plan, and the GPUs that it was made from.
+    in_use: InUse,
+    /// The GPUs as they were found last.
+    found: Gpus,
+    /// The display to which a restart of the X server leads, if that is another one.
+    next: Option<String>,
+    /// The last configuration without a new mistake. Kept where a display can fail or a GPU be lost.
+    good: Option<Box<Config>>,
 }
 
-/// The drivers of GPUs, and their last answers.
-struct Drivers {
-    reaper: Reaper,
-    asked: Questions,
-    answers: Answers,
-}
-
-impl Drivers {
-    /// The drivers' answers. Drivers are asked again only if there is something else to ask: a device node came or went,
-    /// or the libraries are in another folder. A driver costs up to two seconds, and most reloads are edits of a file.
-    async fn answers(&mut self, questions: Questions) -> Answers {
-        if questions != self.asked {
-            self.answers = ask(&self.reaper, &questions).await;
-            self.asked = questions;
-        }
-        self.answers.clone()
-    }
-}
-
-/// The inputs besides the files and the machine.
-#[derive(Clone)]
-struct Inputs {
-    dir: PathBuf,
-    env: Environment,
-    /// The command of `desktopd run`. It is in no file, so it stays as it was planned first.
-    command: Option<(Service, Unit)>,
-    /// The facts about the display from before our own X server ran, which must not count as a foreign one.
-    display: DisplayFacts,
-    /// The same for the SSH server's port, on which our own server may listen now.
-    ssh_port_taken: bool,
-    /// The cores and the limit of threads at the first plan: the environment of the desktop follows from them, and
-    /// `docker update` must not restart the desktop.
-    cpus: Cpus,
-}
-
-/// A plan, and what it was made from.
-struct Made {
-    config: Config,
-    facts: Facts,
-    plan: Plan,
+/// How a plan is made again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct How {
+    /// The display stays unless the configuration asks for another one.
+    pub(super) keep: bool,
+    /// The drivers of GPUs are asked again.
+    pub(super) ask: bool,
+    /// A configuration with a new mistake is replaced by the last good one: the plan must not wait for a person.
+    pub(super) insist: bool,
 }
 
 impl Planner {
@@ -95,14 +72,14 @@ impl Planner {
         memory: Memory,
         reaper: Reaper,
     ) -> Result<(Self, Plan), Failure> {
-        let mut drivers = Drivers { reaper, asked: Questions::default(), answers: Answers::default() };
+        let mut drivers = Drivers::new(reaper);
         let failed = |error| Failure::new(code::FAILED, not_planned(&error));
         let read = sys::run_on_thread(move || {
             begin(&config);
             with_questions(config)
         });
         let (config, questions) = read.await.map_err(failed)?;
-        let answers = drivers.answers(questions).await;
+        let answers = drivers.answers(questions, false).await;
         let known = memory.clone();
         let first = move || make(*config, Before::Start(known), &answers);
         let made = sys::run_on_thread(first).await.map_err(failed)?;
@@ -123,19 +100,29 @@ impl Planner {
         }
         tracing::info!("display: {}", fallback::shown(&plan.display.summary(), &facts.display.failed));
         tracing::info!("encoder: {}", plan.encoder.line());
+        let good = good(&config, &plan, &facts.gpus);
         let service = config.services.into_iter().find(Service::is_command);
         let command =
             service.and_then(|service| plan.unit(&service.name).cloned().map(|unit| (service, unit)));
         let driver = fallback::driver(&facts.gpus);
-        let nodes =
-            facts.gpus.gpus.iter().flat_map(|gpu| [&gpu.nodes.nvidia, &gpu.nodes.card, &gpu.nodes.render]);
-        let nodes = nodes.flatten().map(PathBuf::from).collect();
-        let Facts { display, ssh_port_taken, cpus, .. } = facts;
-        let inputs = Inputs { dir: config.dir, env: config.env, command, display, ssh_port_taken, cpus };
-        let brought = facts.gpus.nvidia.brought.version.clone();
+        let Facts { display, ssh_port_taken, gpus, cpus, .. } = facts;
+        let inputs =
+            Inputs { dir: config.dir, env: config.env, command, display, ssh_port_taken, cpus, gpus: None };
         let accepted = plan.problems.clone();
-        let mut planner =
-            Self { inputs, accepted, shown, watch: None, memory, driver, nodes, drivers, brought };
+        let in_use = InUse { display: plan.display.clone(), gpus: gpus.clone() };
+        let mut planner = Self {
+            inputs,
+            accepted,
+            shown,
+            watch: None,
+            memory,
+            driver,
+            drivers,
+            in_use,
+            found: gpus,
+            next: None,
+            good,
+        };
         planner.look();
         Ok((planner, plan))
     }
@@ -161,14 +148,30 @@ impl Planner {
         &self.inputs.display.failed
     }
 
-    /// The device nodes of the GPUs at the start.
-    pub(super) fn nodes(&self) -> BTreeSet<PathBuf> {
-        self.nodes.clone()
+    /// The GPUs as they were found last.
+    pub(super) fn found(&self) -> &Gpus {
+        &self.found
     }
 
-    /// The version of NVIDIA's driver of which desktopd has brought what the container lacks, as of the last plan.
-    pub(super) fn brought(&self) -> Option<String> {
-        self.brought.clone()
+    /// The PCI address of the GPU of NVIDIA's that draws by the last plan.
+    pub(super) fn draws(&self) -> Option<String> {
+        let InUse { display, gpus } = &self.in_use;
+        display.gpu(&gpus.gpus).filter(|gpu| gpu.vendor == Vendor::Nvidia)?.pci.clone()
+    }
+
+    /// The display to which a restart of the X server leads, if that is another one than the display of the last plan.
+    pub(super) fn next(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+
+    /// The display of the last plan in one line.
+    pub(super) fn display(&self) -> String {
+        self.in_use.display.summary()
+    }
+
+    /// The drivers.
+    pub(super) fn drivers(&mut self) -> &mut Drivers {
+        &mut self.drivers
     }
 
     /// Leaves a display out of the next plans.
@@ -199,9 +202,23 @@ impl Planner {
     }
 
     /// Plans again. The error describes the mistakes in the new files.
-    pub(super) async fn replan(&mut self) -> Result<Plan, String> {
+    pub(super) async fn replan(&mut self, how: How) -> Result<Plan, String> {
         self.look();
+        let error = match self.plan(how, None).await {
+            Err(error) if how.insist => error,
+            planned => return planned,
+        };
+        let Some(good) = self.good.clone() else { return Err(error) };
+        // The drivers have been asked for the first attempt.
+        let plan = self.plan(How { ask: false, ..how }, Some(good)).await?;
+        tracing::error!("the last configuration without a mistake is used: {error}");
+        Ok(plan)
+    }
+
+    /// Plans again, from the files or from an earlier configuration.
+    async fn plan(&mut self, how: How, from: Option<Box<Config>>) -> Result<Plan, String> {
         let inputs = Box::new(self.inputs.clone());
+        let keep = how.keep.then(|| self.in_use.clone());
         let dir = inputs.dir.clone();
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::TimedOut => {
@@ -210,15 +227,18 @@ impl Planner {
             _ => not_planned(&error),
         };
         let read = sys::run_on_thread_within(LIMIT, move || {
+            if let Some(config) = from {
+                return (asked_of(config), inputs);
+            }
             let problems = inputs.env.problems();
             let mut config = Config::read(inputs.dir.clone(), inputs.env.clone(), problems);
             config.services.extend(inputs.command.as_ref().map(|(service, _)| service.clone()));
             (with_questions(config), inputs)
         });
         let ((config, questions), inputs) = read.await.map_err(failed)?;
-        let answers = self.drivers.answers(questions).await;
-        let made = sys::run_on_thread_within(LIMIT, move || make(*config, Before::Plan(inputs), &answers));
-        let Made { config, facts, plan } = made.await.map_err(failed)?;
+        let answers = self.drivers.answers(questions, how.ask).await;
+        let made = sys::run_on_thread_within(LIMIT, move || make_again(*config, inputs, &answers, keep));
+        let Again { made: Made { config, facts, plan }, found, next } = made.await.map_err(failed)?;
         let new = plan.problems.iter().filter(|problem| !self.accepted.contains(problem));
         // A wrong variable only gets its default, as at the start.
         let of_env = config.env.problems();
@@ -235,72 +255,22 @@ impl Planner {
             tracing::debug!("{name} is skipped: {reason}");
         }
         self.accepted.clone_from(&plan.problems);
+        self.good = good(&config, &plan, &facts.gpus);
         self.inputs.env = config.env;
-        self.brought = facts.gpus.nvidia.brought.version;
+        self.in_use = InUse { display: plan.display.clone(), gpus: facts.gpus };
+        if next.is_some() && next != self.next {
+            let summary = plan.display.summary();
+            tracing::warn!("{}", fallback::stays(&summary, next.as_deref().unwrap_or_default()));
+        }
+        (self.found, self.next) = (found, next);
         Ok(plan)
     }
 }
 
-/// What was before a plan.
-enum Before {
-    /// Nothing but earlier starts, with the displays that failed then.
-    Start(Memory),
-    /// A plan, with these inputs.
-    Plan(Box<Inputs>),
-}
-
-/// Removes traces of an earlier boot: no hook of this boot has run yet, no step has failed, and no encoder was
-/// tried.
-fn begin(config: &Config) {
-    let _ = std::fs::remove_file(config.env_files().hooks);
-    let _ = std::fs::remove_file(config.places.run.join(facts::account::TROUBLE));
-    let _ = std::fs::remove_file(facts::encoder::file(&config.places.run));
-    let _ = std::fs::remove_file(config.places.run.join(facts::gpu::brought::TOLD));
-    // Before root's own scripts read what an earlier boot left there.
-    for told in steps::collect_appended() {
-        tracing::info!("{told}");
-    }
-    if let Err(error) = env::note(&config.env_files()) {
-        tracing::debug!(
-            "changes that scripts make in {} cannot be recognized: {error}",
-            config.settings.environment_file.display()
-        );
-    }
-}
-
-/// The configuration with all files, and what there is to ask the drivers.
-fn with_questions(config: Config) -> (Box<Config>, Questions) {
-    let config = Box::new(config.with_files());
-    let questions = Questions::of(&config, Path::new("/"), false);
-    (config, questions)
-}
-
-/// Probes and plans. Some inputs stay as they were at the first plan.
-fn make(config: Config, before: Before, answers: &Answers) -> Made {
-    // Scripts remove or empty the file to have it made anew.
-    portal_file::make(&config);
-    let mut facts = Facts::probe(&config, Path::new("/"), answers);
-    let choice = config.env.vars.desktopd_display;
-    let command = match before {
-        Before::Start(memory) => {
-            facts.display.failed = memory.recall(&fallback::driver(&facts.gpus), choice);
-            None
-        }
-        Before::Plan(inputs) => {
-            (facts.display, facts.ssh_port_taken) = (inputs.display, inputs.ssh_port_taken);
-            facts.cpus = inputs.cpus;
-            inputs.command
-        }
-    };
-    let mut plan = Plan::build(&config, &facts);
-    let display = plan.display.summary();
-    plan.shortcomings.extend(fallback::shortcomings(&display, choice, &facts.display.failed));
-    if let Some((_, kept)) = command
-        && let Some(unit) = plan.units.iter_mut().find(|unit| unit.name == kept.name)
-    {
-        *unit = kept;
-    }
-    Made { config, facts, plan }
+/// The configuration to keep for a plan that must not wait for a person, if there can be such a plan.
+fn good(config: &Config, plan: &Plan, gpus: &Gpus) -> Option<Box<Config>> {
+    let can_fail = plan.display.chosen.is_some_and(|kind| kind != Kind::Llvmpipe) || !gpus.gpus.is_empty();
+    can_fail.then(|| Box::new(config.clone()))
 }
 
 /// Refuses a command of `desktopd run` that cannot be executed: without it there is nothing to run.

@@ -1,5 +1,6 @@
 //! Reloads of the configuration, by request, by signal, or because a file changed: plans again, and has the new plan
-//! carried out and shown. The same happens when a display does not work, and when failed displays are to be tried again.
+//! carried out and shown. The same happens when a display does not work, when failed displays are to be tried again, and
+//! when the drivers of GPUs say something new.
 
 use std::sync::Arc;
 
@@ -7,13 +8,14 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::fallback::{Evidence, Failure, Fallback, Next};
 use super::front::Front;
-use super::planner::Planner;
+use super::loss::{Loss, News, Noticed};
+use super::planner::{How, Planner};
+use crate::facts::gpu::Answers;
 use crate::observe::{Events, What};
 use crate::plan::Plan;
 use crate::plan::display::Kind;
 use crate::portal::{DisplayFailure, ReloadRequest};
 use crate::supervise::{Asker, Replanned, Request, Supervisor, UnitState, Verb};
-use crate::sys::nodes::NodeWatch;
 
 pub(super) struct Reloader {
     planner: Planner,
@@ -22,13 +24,10 @@ pub(super) struct Reloader {
     /// Asks for another look-up of the public address.
     look_up: Arc<Notify>,
     fallback: Fallback,
+    loss: Loss,
     events: Events,
-    /// The device nodes of the GPUs.
-    nodes: Option<NodeWatch>,
     /// Displays whose desktop did not start: the cause is elsewhere unless a desktop starts on another display.
     doubtful: Vec<(Kind, String)>,
-    /// The display of the plan that is carried out.
-    kind: Option<Kind>,
 }
 
 impl Reloader {
@@ -38,16 +37,17 @@ impl Reloader {
         front: Front,
         look_up: Arc<Notify>,
         fallback: Fallback,
+        loss: Loss,
         events: Events,
-        kind: Option<Kind>,
     ) -> Self {
-        let nodes = planner.nodes();
-        // Without a GPU there is nothing to watch.
-        let watch = (!nodes.is_empty()).then(|| NodeWatch::new(nodes));
-        let nodes = watch.and_then(|watch| {
-            watch.inspect_err(|error| tracing::warn!("a GPU that vanishes may go unnoticed: {error}")).ok()
-        });
-        Self { planner, supervisor, front, look_up, fallback, events, nodes, doubtful: Vec::new(), kind }
+        let doubtful = Vec::new();
+        let mut reloader = Self { planner, supervisor, front, look_up, fallback, loss, events, doubtful };
+        reloader.watch_gpus();
+        // A driver that starts a GPU can need more time than the start of the desktop has for it.
+        if reloader.planner.drivers().are_late() && !reloader.planner.found().gpus.is_empty() {
+            reloader.ask_drivers();
+        }
+        reloader
     }
 
     /// Plans on request, when a file changed and when a display failed, one plan after the other. This is a task of its
@@ -61,7 +61,10 @@ impl Reloader {
                     self.reload(ReloadRequest { why, restart: None, reply: None }).await;
                 }
                 Ok(()) = self.front.certificate.changed() => self.front.show_problems(),
-                vanished = NodeWatch::changed_in(&mut self.nodes) => self.front.show_vanished(&vanished),
+                noticed = self.loss.next() => match noticed {
+                    Noticed::News(news) => self.show_lost(news),
+                    Noticed::Answers(answers) => self.answered(*answers).await,
+                },
                 next = self.fallback.next() => match next {
                     Next::Excluded(failure, evidence) => self.fall_back(failure, evidence).await,
                     Next::Works => self.confirm(),
@@ -80,8 +83,13 @@ impl Reloader {
             self.doubtful.clear();
         }
         let again = restart.is_some();
-        let result = match self.replan(again).await {
+        // A restart ends the desktop in any case, so the best display is chosen by what the drivers say now.
+        let how = How { keep: !again && self.fallback.is_up(), ask: again, insist: false };
+        let result = match self.planner.replan(how).await {
             Ok(plan) => {
+                if again {
+                    self.judge_gpus();
+                }
                 let applied = self.apply(&plan, restart).await;
                 if again && applied.is_ok() {
                     self.announce(&plan, why);
@@ -106,45 +114,12 @@ impl Reloader {
         }
     }
 
-    /// Plans again. What was brought of NVIDIA's driver while the desktop runs may make a better display possible: the
-    /// desktop keeps its display then, and with it people keep their open programs, until a person asks for a restart.
-    async fn replan(&mut self, asked: bool) -> Result<Plan, String> {
-        let before = self.planner.brought();
-        let mut plan = self.planner.replan().await?;
-        let brought = self.planner.brought().filter(|_| self.planner.brought() != before);
-        let Some(version) = brought.filter(|_| !asked && self.server_has_started()) else { return Ok(plan) };
-        let mut held = Vec::new();
-        while let Some(kind) = plan.display.chosen.filter(|kind| self.kind.is_some_and(|old| *kind < old)) {
-            let reason = format!(
-                "NVIDIA's driver {version} was brought after the desktop had started; `desktopd restart x-server` moves \
-                 the desktop to the GPU"
-            );
-            tracing::info!("display: {} is possible now: {reason}", plan.display.summary());
-            self.planner.exclude(kind, reason.clone());
-            held.push((kind, reason));
-            plan = self.planner.replan().await?;
-        }
-        if let Some((_, reason)) = held.first() {
-            self.announce(&plan, reason);
-        }
-        Ok(plan)
-    }
-
-    /// Whether the X server was started, and programs may be open on it.
-    fn server_has_started(&self) -> bool {
-        let states = self.supervisor.watch.borrow();
-        states
-            .units
-            .iter()
-            .any(|unit| unit.is_x_server() && [UnitState::Starting, UnitState::Ready].contains(&unit.state))
-    }
-
     async fn apply(&mut self, plan: &Plan, request: Option<Request>) -> Result<Replanned, String> {
         let units = plan.units.clone();
         let taken = self.supervisor.replan(units, request).await.ok_or("everything is being stopped")?;
-        self.kind = plan.display.chosen;
         self.fallback.watch(plan, taken.after);
-        self.front.show_plan(plan, self.planner.failed());
+        self.watch_gpus();
+        self.front.show_plan(plan, self.planner.failed(), self.planner.next());
         self.front.set_routes(plan).await;
         self.look_up.notify_one();
         Ok(taken.changes)
@@ -157,7 +132,8 @@ impl Reloader {
         let unit = failure.unit.clone();
         self.front.show_failure(DisplayFailure { at, kind, unit, reason: reason.clone(), lines });
         self.planner.exclude(kind, reason.clone());
-        let plan = match self.planner.replan().await {
+        // The cause may be a GPU that was lost, which the drivers know.
+        let plan = match self.planner.replan(How { keep: false, ask: true, insist: true }).await {
             Ok(plan) if plan.display.chosen.is_some() => plan,
             Ok(_) => {
                 // A display that fails is better than none.
@@ -168,13 +144,16 @@ impl Reloader {
                 return tracing::error!("display: {reason}; no other display was chosen: {error}");
             }
         };
+        self.judge_gpus();
         let given_up = self.given_up(&failure);
         match self.apply(&plan, given_up).await {
             Ok(changes) => {
                 tracing::warn!("display: {reason}; the display is now {}", plan.display.summary());
                 tracing::info!("the display changed: {changes}");
                 self.announce(&plan, &reason);
-                if failure.of_desktop {
+                if !self.loss.sentences().is_empty() {
+                    // The display may work again when the GPU does.
+                } else if failure.of_desktop {
                     self.doubtful.push((kind, reason));
                 } else {
                     self.planner.remember(kind, reason);
@@ -182,6 +161,72 @@ impl Reloader {
             }
             Err(error) => tracing::debug!("display: {reason}; {error}"),
         }
+    }
+
+    /// The drivers of GPUs have answered again.
+    async fn answered(&mut self, answers: Answers) {
+        self.planner.drivers().take(answers);
+        let before = self.planner.display();
+        let how = How { keep: self.fallback.is_up(), ask: false, insist: true };
+        let mut plan = match self.planner.replan(how).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                return tracing::warn!("the drivers have answered, but nothing was changed: {error}");
+            }
+        };
+        self.judge_gpus();
+        let frozen = self.planner.draws().filter(|_| plan.display.chosen == Some(Kind::Xorg));
+        let frozen = frozen.and_then(|address| self.loss.dead(&address));
+        if let Some(reason) = &frozen {
+            self.planner.exclude(Kind::Xorg, reason.clone());
+            match self.planner.replan(How { keep: false, ..how }).await {
+                Ok(next) if next.display.chosen.is_some() => plan = next,
+                Ok(_) | Err(_) => self.planner.readmit(Kind::Xorg),
+            }
+        }
+        if self.apply(&plan, None).await.is_ok() && plan.display.summary() != before {
+            let reason = frozen.unwrap_or_else(|| "the GPU's driver has answered".to_owned());
+            tracing::warn!("display: {reason}; the display is now {}", plan.display.summary());
+            self.announce(&plan, &reason);
+        }
+    }
+
+    /// Judges the GPUs by the answers of the drivers that the last plan was made from.
+    fn judge_gpus(&mut self) {
+        let answers = self.planner.drivers().last().clone();
+        let news = self.loss.answered(self.planner.found(), &answers);
+        self.show_lost(news);
+    }
+
+    /// Shows what is lost, and has the drivers asked if they may know more.
+    fn show_lost(&mut self, news: News) {
+        let now = jiff::Timestamp::now().as_millisecond();
+        if let Some(told) = news.told {
+            tracing::info!("{told}");
+        }
+        for (gpu, reason) in news.lost {
+            tracing::error!("{reason}");
+            self.events.record(now, What::Gpu { gpu, lost: true, reason });
+        }
+        for gpu in news.back {
+            tracing::info!("{gpu} can be used again");
+            self.events.record(now, What::Gpu { gpu, lost: false, reason: String::new() });
+        }
+        self.front.show_lost(self.loss.sentences());
+        if news.ask {
+            self.ask_drivers();
+        }
+    }
+
+    fn ask_drivers(&mut self) {
+        self.loss.ask(self.planner.drivers().asked());
+    }
+
+    /// Watches the GPUs of the last plan.
+    fn watch_gpus(&mut self) {
+        let draws = self.planner.draws();
+        let (found, questions) = (self.planner.found().clone(), self.planner.drivers().asked().clone());
+        self.loss.watch(&found, draws, &questions);
     }
 
     /// A request to start the unit of a failure again, if it was given up: the next plan may not change it.

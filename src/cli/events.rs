@@ -28,6 +28,8 @@ fn line(event: &Event, screen: Screen) -> String {
         What::Down => format!("{time}  not everything is up any more"),
         What::Phase { phase } => format!("{time}  desktopd is {}", phase.name()),
         What::Display { display, reason } => format!("{time}  the display is {display}: {reason}"),
+        What::Gpu { reason, lost: true, .. } => format!("{time}  {reason}"),
+        What::Gpu { gpu, .. } => format!("{time}  {gpu} can be used again"),
         What::Unit(UnitChange { unit, from, to, reason, pid, .. }) => {
             let from = from.filter(|from| from != to).map(|from| format!(" (was {})", from.name()));
             let pid = pid.map(|pid| format!(" [{pid}]")).unwrap_or_default();
@@ -68,6 +70,8 @@ mod tests {
                 What::Display { display: "Xvfb on :0".into(), reason: "Xorg ended".into() },
                 "the display is Xvfb on :0: Xorg ended",
             ),
+            (What::Gpu { gpu: "A".into(), lost: true, reason: "A is lost".into() }, "A is lost"),
+            (What::Gpu { gpu: "A".into(), lost: false, reason: String::new() }, "A can be used again"),
             (unit(None, S::Waiting, "for x (starting)", None), "kde is waiting: for x (starting)"),
             (unit(Some(S::Starting), S::Ready, "", Some(7)), "kde [7] is ready (was starting)"),
             (unit(Some(S::Stopping), S::Stopping, "it hangs", Some(7)), "kde [7] is stopping: it hangs"),

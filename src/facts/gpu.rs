@@ -17,6 +17,7 @@ pub mod cuda;
 mod driver;
 mod drm;
 mod encoder;
+pub mod glance;
 mod identity;
 mod libcuda;
 mod libraries;
@@ -34,6 +35,8 @@ mod rocm;
 mod root;
 mod tegra;
 pub mod trial;
+pub mod xid;
+pub mod xids;
 
 use serde::{Serialize, Serializer};
 
@@ -249,6 +252,8 @@ pub struct Answers {
     pub rendered: Option<Rendered>,
     /// The version that the driver's own library of CUDA offers, or why it is not known.
     pub cuda: Option<Result<compute::Version, String>>,
+    /// Whether a child had no answer in time: with more time, the same question may have another answer.
+    pub late: bool,
 }
 
 impl Answers {
@@ -258,7 +263,27 @@ impl Answers {
         let rendered = Rendered { reason: Some(reason.to_owned()), ..Rendered::default() };
         Self { nvml: None, rendered: render.then_some(rendered), ..Self::default() }
     }
+
+    /// Whether NVML says that the GPU at this PCI address is lost.
+    pub fn is_lost(&self, address: &str) -> bool {
+        let device = |nvml: &Nvml| {
+            let of_gpu = |device: &&NvmlDevice| device.pci.as_deref() == Some(address);
+            let known = nvml.devices.iter().find(of_gpu);
+            // A GPU that is lost may not even say its address.
+            let nameless = nvml.devices.iter().find(|device| device.pci.is_none());
+            known.or(nameless).and_then(|device| device.error.clone())
+        };
+        let said = match &self.nvml {
+            Some(Ok(nvml)) => device(nvml),
+            Some(Err(said)) => Some(said.clone()),
+            None => None,
+        };
+        said.is_some_and(|said| said.starts_with(GPU_IS_LOST))
+    }
 }
+
+/// NVML's words for a GPU that has fallen off the bus.
+pub const GPU_IS_LOST: &str = "GPU is lost";
 
 /// The answer of NVML.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]

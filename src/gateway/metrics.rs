@@ -11,6 +11,8 @@ use axum::http::{Request, StatusCode};
 use super::auth::{Auth, Counters};
 use super::limits::ConnectionLimits;
 use super::listener::observed::{Observed, Observer};
+use crate::observe::Looks;
+use crate::observe::looks::LongLook;
 use crate::observe::metrics::{self, Family, Number, Open};
 
 /// The path of the metrics, on the portal's port.
@@ -29,11 +31,13 @@ pub(super) struct Metrics {
     upgrades: Number,
     from_clients: Number,
     to_clients: Number,
+    /// Told of each request to a service, and of upgraded connections as long as they are open.
+    pub(super) looks: Looks,
 }
 
 impl Metrics {
     /// Registers the numbers.
-    pub(super) fn new(all: metrics::Metrics, limits: ConnectionLimits) -> Self {
+    pub(super) fn new(all: metrics::Metrics, limits: ConnectionLimits, looks: Looks) -> Self {
         let requests = all.family("desktopd_requests_total", "answers, by port and class of status");
         let connections = "open client connections that are not upgraded";
         let connections = all.family("desktopd_connections", connections).number(&[]);
@@ -44,7 +48,7 @@ impl Metrics {
         let bytes = all.family("desktopd_upgrade_bytes_total", "bytes through upgraded connections");
         let of = |from| bytes.number(&[("from", from)]);
         let (from_clients, to_clients) = (of("client"), of("service"));
-        Self { all, requests, connections, upgrades, from_clients, to_clients }
+        Self { all, requests, connections, upgrades, from_clients, to_clients, looks }
     }
 
     /// The counters of a port.
@@ -52,8 +56,9 @@ impl Metrics {
         Answers { requests: Arc::clone(&self.requests), port, classes: Default::default() }
     }
 
-    /// Attaches these numbers to a request that may become an upgraded connection.
+    /// Attaches these numbers to a request to a service, which may become an upgraded connection.
     pub(super) fn attach<B>(self: &Arc<Self>, request: &mut Request<B>) {
+        self.looks.look();
         request.extensions_mut().insert(Arc::clone(self));
     }
 }
@@ -94,25 +99,25 @@ impl Answers {
 }
 
 /// Counts an upgraded connection and its bytes.
-pub(super) struct Upgrade(Option<(Arc<Metrics>, Open)>);
+pub(super) struct Upgrade(Option<(Arc<Metrics>, Open, LongLook)>);
 
 impl Upgrade {
     /// For the upgraded connection that a request becomes; counted if [`Metrics::attach`] was called for the request.
     pub(super) fn of<B>(request: &Request<B>) -> Self {
         let metrics = request.extensions().get::<Arc<Metrics>>();
-        Self(metrics.map(|metrics| (Arc::clone(metrics), metrics.upgrades.open())))
+        Self(metrics.map(|metrics| (Arc::clone(metrics), metrics.upgrades.open(), metrics.looks.hold())))
     }
 
     /// Counts bytes from the client.
     pub(super) fn received(&self, bytes: usize) {
-        if let Some((metrics, _)) = &self.0 {
+        if let Some((metrics, ..)) = &self.0 {
             metrics.from_clients.add(bytes as u64);
         }
     }
 
     /// Counts bytes to the client.
     pub(super) fn sent(&self, bytes: usize) {
-        if let Some((metrics, _)) = &self.0 {
+        if let Some((metrics, ..)) = &self.0 {
             metrics.to_clients.add(bytes as u64);
         }
     }
@@ -142,7 +147,7 @@ mod tests {
     use super::*;
 
     fn metrics() -> Arc<Metrics> {
-        Arc::new(Metrics::new(metrics::Metrics::default(), ConnectionLimits::of_ports()))
+        Arc::new(Metrics::new(metrics::Metrics::default(), ConnectionLimits::of_ports(), Looks::default()))
     }
 
     #[test]

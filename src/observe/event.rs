@@ -33,6 +33,15 @@ pub enum What {
     Up,
     /// Not everything that should be up is up any more.
     Down,
+    /// A GPU was lost, or can be used again.
+    Gpu {
+        /// The GPU with its address.
+        gpu: String,
+        /// Whether it is lost.
+        lost: bool,
+        /// Why it is lost, in one sentence; empty for a GPU that can be used again.
+        reason: String,
+    },
     /// Another display was chosen while the daemon runs.
     Display {
         /// The display in one line, without the displays that failed.

@@ -18,12 +18,15 @@ type Samples = Vec<(String, u64)>;
 type OfTheState = (&'static str, &'static str, fn(&Snapshot) -> Samples);
 
 /// All metrics of the state.
-const OF_THE_STATE: [OfTheState; 7] = [
+const OF_THE_STATE: [OfTheState; 8] = [
     ("desktopd_info", "the version that is running", |state| {
         vec![(labels(&[("version", &state.version)]), 1)]
     }),
     ("desktopd_up", "whether all services that should be up are up", |state| one(state.up.into())),
     ("desktopd_ready", "whether users can log in and see what they should", |state| one(state.ready.into())),
+    ("desktopd_gpus_lost", "GPUs that were lost since the start and are not back", |state| {
+        one(state.gpus_lost.len() as u64)
+    }),
     ("desktopd_route_ready", "readiness of one port; 1 also if the configuration has it off", |state| {
         let routes = state.routes.iter().map(|route| {
             let of = labels(&[("port", &route.port.to_string()), ("unit", &route.unit)]);

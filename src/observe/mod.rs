@@ -4,6 +4,7 @@
 mod event;
 pub mod events;
 pub mod links;
+pub mod looks;
 pub mod metrics;
 mod observer;
 mod phase;
@@ -21,6 +22,7 @@ pub use crate::supervise::{UnitChange, UnitHealth, UnitInfo, UnitState, UnitStat
 pub use event::{Event, What};
 pub use events::Events;
 pub use links::{Addresses, Link, Source};
+pub use looks::Looks;
 pub use observer::{Observer, Watch};
 pub use phase::Phase;
 pub use sight::{Seen, Sight};
@@ -115,6 +117,12 @@ pub struct Snapshot {
     /// until it is chosen.
     #[serde(default)]
     pub encoder: String,
+    /// The GPUs that were lost since the start, one sentence each.
+    #[serde(default)]
+    pub gpus_lost: Vec<String>,
+    /// The display to which a restart of the X server leads, if that is another one; otherwise empty.
+    #[serde(default)]
+    pub display_next: String,
     /// The number of the last event of a unit that is contained in `units`.
     pub seq: u64,
     /// All units, in the order of start.
@@ -124,7 +132,8 @@ pub struct Snapshot {
     /// The addresses of this machine, for links.
     #[serde(skip)]
     pub addresses: Addresses,
-    /// All problems, one sentence each, the worst first: failed services, services that do not answer, and `mistakes`.
+    /// All problems, one sentence each, the worst first: failed services, services that do not answer, `gpus_lost`, and
+    /// `mistakes`.
     /// Derived from the rest.
     pub problems: Vec<String>,
     /// The problems of the configuration, one sentence each.
@@ -133,9 +142,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether `name` means the X server, and another display has failed that a restart of the X server tries again.
+    /// Whether `name` means the X server, and a restart of the X server may lead to another display: one that has failed is
+    /// tried again, or the GPUs are not what they were.
     pub fn tries_displays_again(&self, name: &str) -> bool {
-        !self.display_failed.is_empty() && self.unit(name).is_some_and(|unit| unit.is_x_server())
+        let changes =
+            !self.display_failed.is_empty() || !self.display_next.is_empty() || !self.gpus_lost.is_empty();
+        changes && self.unit(name).is_some_and(|unit| unit.is_x_server())
     }
 
     /// A unit by its name or one of its aliases.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::events::Events;
+use super::looks::Looks;
 use super::metrics::Metrics;
 use super::{Phase, RouteStatus, Snapshot};
 use crate::supervise::Published;
@@ -15,6 +16,7 @@ use crate::supervise::Published;
 pub struct Observer {
     events: Events,
     metrics: Metrics,
+    looks: Looks,
     snapshot: watch::Sender<Arc<Snapshot>>,
 }
 
@@ -28,7 +30,8 @@ impl Observer {
             Snapshot { version: env!("CARGO_PKG_VERSION").into(), pid, started_at, ..Snapshot::default() };
         first.judge();
         let (snapshot, watch) = watch::channel(Arc::new(first));
-        (Self { events: Events::new(started_at), metrics: Metrics::default(), snapshot }, watch)
+        let (events, metrics, looks) = (Events::new(started_at), Metrics::default(), Looks::default());
+        (Self { events, metrics, looks, snapshot }, watch)
     }
 
     /// The past and future events.
@@ -39,6 +42,11 @@ impl Observer {
     /// The metrics of the whole program.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
+    }
+
+    /// Tells that the machine is looked at or used.
+    pub fn looks(&self) -> Looks {
+        self.looks.clone()
     }
 
     /// A reader of the state.

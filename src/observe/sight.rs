@@ -235,7 +235,7 @@ impl Snapshot {
         causes.iter().map(|(seen, titles)| format!("{}: {}", titles.join(", "), seen.sentence())).collect()
     }
 
-    /// All problems: failed services, then services that do not answer, then mistakes in the configuration.
+    /// All problems: failed services, then services that do not answer, then lost GPUs, then mistakes in the configuration.
     fn all_problems(&self) -> Vec<String> {
         let failing = |unit: &&UnitStatus| {
             let backoff = unit.state == UnitState::Backoff;
@@ -252,7 +252,8 @@ impl Snapshot {
         }
         // A service that failed because of a wrong file contains that mistake already: one line is enough.
         let new = |mistake: &&String| !all.iter().any(|known| known.contains(mistake.as_str()));
-        let mistakes: Vec<String> = self.mistakes.iter().filter(new).cloned().collect();
+        let mistakes = self.gpus_lost.iter().chain(&self.mistakes).filter(new);
+        let mistakes: Vec<String> = mistakes.cloned().collect();
         all.extend(mistakes);
         all
     }

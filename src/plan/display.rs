@@ -93,6 +93,18 @@ impl Decision {
         self.candidates.iter().find(|candidate| candidate.taken)
     }
 
+    /// Whether both decisions lead to the same display. The name of a GPU may become known later.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let device = |one: &Self| one.candidate().map(|one| one.device.clone());
+        (self.number, self.chosen) == (other.number, other.chosen) && device(self) == device(other)
+    }
+
+    /// The GPU that draws, among the GPUs from which the decision was made.
+    pub fn gpu<'a>(&self, gpus: &'a [Gpu]) -> Option<&'a Gpu> {
+        let name = self.candidate()?.gpu.as_ref()?;
+        gpus.iter().find(|gpu| names::of(gpu) == *name)
+    }
+
     /// The decision in one line: the server, the renderer, the GPU and the number of the display.
     pub fn summary(&self) -> String {
         match self.candidate() {

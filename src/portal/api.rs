@@ -86,6 +86,7 @@ pub fn router(api: Api) -> Router {
 /// The status is never older than the events that the same client can have read before: a client that has read
 /// "stopped" from the events finds that state here.
 async fn status(State(mut api): State<Api>) -> Json<Arc<Snapshot>> {
+    api.looks.look();
     let told = api.events.supervised();
     let caught_up = api.watch.wait_for(|snapshot| snapshot.seq >= told);
     // If no newer snapshot comes, the old one is sent.
@@ -94,16 +95,16 @@ async fn status(State(mut api): State<Api>) -> Json<Arc<Snapshot>> {
 }
 
 async fn status_stream(State(api): State<Api>) -> impl IntoResponse {
-    let mut watch = api.watch;
+    let (mut watch, look) = (api.watch, api.looks.hold());
     // The first snapshot is sent at once.
     watch.mark_changed();
-    let snapshots = stream::unfold((watch, true), async |(mut watch, first)| {
+    let snapshots = stream::unfold((watch, look, true), async |(mut watch, look, first)| {
         if !first {
             tokio::time::sleep(PACE).await;
         }
         watch.changed().await.ok()?;
         let snapshot = Arc::clone(&watch.borrow_and_update());
-        Some((event("snapshot", &*snapshot), (watch, false)))
+        Some((event("snapshot", &*snapshot), (watch, look, false)))
     });
     sse(snapshots)
 }

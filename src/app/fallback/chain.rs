@@ -111,6 +111,10 @@ impl Chain {
             self.begin_again();
             self.after = after;
         }
+        let server = |watched: &Option<Watched>| watched.as_ref().map(|watched| watched.server.clone());
+        if server(&watched) != server(&self.watched) {
+            self.state = None;
+        }
         self.watched = watched;
     }
 
@@ -123,6 +127,12 @@ impl Chain {
     /// Whether everything is being stopped.
     pub(super) fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Whether the X server is ready, and a desktop on it, if the plan has one.
+    pub(super) fn is_up(&self) -> bool {
+        let has_desktop = self.watched.as_ref().is_some_and(|watched| !watched.desktops.is_empty());
+        self.state == Some(UnitState::Ready) && (self.desktop_ready.is_some() || !has_desktop)
     }
 
     /// Takes the next event.

@@ -72,6 +72,14 @@ pub(in crate::app) fn shortcomings(
     failed.iter().map(line).collect()
 }
 
+/// The display stays as it is, although a start now would choose another one.
+pub(in crate::app) fn stays(summary: &str, next: &str) -> String {
+    format!(
+        "the display stays {summary}, so that open programs are not lost: `desktopd restart x-server` moves the desktop \
+         to {next} and ends the programs that are open in it"
+    )
+}
+
 /// The reason for a kind that failed at an earlier start.
 pub(super) fn remembered(date: &str, reason: &str) -> String {
     format!("failed on this driver version on {date}: {reason}; {AGAIN}")

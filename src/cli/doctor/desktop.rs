@@ -41,6 +41,9 @@ pub(super) fn checks(
             checks.push(ready(snapshot));
             checks.extend(services(snapshot));
             checks.extend(routes(snapshot));
+            checks.extend(snapshot.gpus_lost.iter().map(|lost| {
+                Check::of_reason("GPU lost", Outcome::Problem, lost, "restart the container, then the host")
+            }));
             checks.extend(configuration(&snapshot.mistakes));
         }
         // Another user's plan says nothing about the daemon's account and ports.
@@ -229,6 +232,7 @@ mod tests {
             phase: Phase::Running,
             not_ready: vec!["Desktop: kde has failed".into()],
             mistakes: vec!["environment: DISPLAY_DPI: \"many\" is not a number".into()],
+            gpus_lost: vec!["A is lost: /dev/nvidia0 has vanished: restart the container".into()],
             ..Snapshot::default()
         };
         let found = checks(&Daemon::Answers(Box::new(snapshot)), &plan(&[]), false, |_| true);
@@ -244,6 +248,7 @@ mod tests {
             ("service selkies", Outcome::Problem, "does not answer", Some("desktopd logs -n 50 selkies")),
             ("service vnc", Outcome::Warning, "will be started again", Some("desktopd logs")),
             ("port 6100", Outcome::Problem, "Desktop: address in use", Some("ss -ltnp")),
+            ("GPU lost", Outcome::Problem, "/dev/nvidia0 has vanished", Some("restart the container")),
             ("configuration", Outcome::Problem, "DISPLAY_DPI", Some("desktopd env")),
         ] {
             let check = find(&found, name);
@@ -254,7 +259,7 @@ mod tests {
                 None => assert_eq!(check.remedy, None),
             }
         }
-        assert_eq!(found.len(), 7, "{found:#?}");
+        assert_eq!(found.len(), 8, "{found:#?}");
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::sys::error::describe;
 /// The argument for NVML.
 pub const NVML: &str = "nvml";
 
+/// The argument for the errors that a GPU reports; the GPU's PCI address follows.
+pub const XIDS: &str = "xids";
+
 /// The argument for EGL; the position of a device in EGL's list follows.
 pub const EGL: &str = "egl";
 
@@ -27,8 +30,9 @@ pub const CUDA: &str = "cuda";
 /// The argument that has CUDA's library start.
 pub const START: &str = "start";
 
-/// `desktopd __probe nvml`, `desktopd __probe egl POSITION`, or `desktopd __probe cuda LIBRARY [start]`. Returns the
-/// exit code. The answer is on standard output; what a library prints there goes to standard error.
+/// `desktopd __probe nvml`, `desktopd __probe xids ADDRESS`, `desktopd __probe egl POSITION`, or `desktopd __probe cuda
+/// LIBRARY [start]`. Returns the exit code. The answer is on standard output; what a library prints there goes to standard
+/// error.
 pub fn run(words: &[String]) -> Result<i32, String> {
     let mut answer = own_output().map_err(|error| format!("`__probe`: {}", describe(&error)))?;
     let mut tell = |line: &Line| {
@@ -40,15 +44,16 @@ pub fn run(words: &[String]) -> Result<i32, String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let result = confine().and_then(|()| match words[..] {
         [NVML] => nvml::answer(&mut tell),
+        [XIDS, address] => nvml::watch(address, &mut tell),
         [EGL, position] => match position.parse() {
             Ok(position) => render::draw(position, &mut tell),
             Err(_) => Err(format!("{position:?} is not a position")),
         },
         [CUDA, library] => libcuda::answer(library, false, &mut tell),
         [CUDA, library, START] => libcuda::answer(library, true, &mut tell),
-        _ => {
-            Err(format!("usage: __probe {NVML}, __probe {EGL} POSITION, or __probe {CUDA} LIBRARY [{START}]"))
-        }
+        _ => Err(format!(
+            "usage: __probe {NVML}, __probe {XIDS} ADDRESS, __probe {EGL} POSITION, or __probe {CUDA} LIBRARY [{START}]"
+        )),
     });
     tell(&result.map_or_else(Line::Failed, |()| Line::Done));
     Ok(0)

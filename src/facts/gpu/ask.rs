@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -20,11 +21,15 @@ use super::root::Root;
 use super::{Answers, Nvml, NvmlDevice, Rendered, RenderedDevice, answer, libraries, nvidia};
 use crate::config::Config;
 use crate::sys::reaper::Reaper;
-use crate::sys::subprocess::{self, Question};
+use crate::sys::subprocess::{self, Cause, Question};
 use crate::sys::{read, subcommands, with_timeout};
 
-/// How long all answers together may take.
+/// How long all answers together may take where something waits for them.
 pub const LIMIT: Duration = Duration::from_secs(2);
+
+/// The same where nothing waits. Without NVIDIA's persistence daemon, the driver starts a GPU at its first use, which
+/// takes longer than [`LIMIT`] on a machine with several large GPUs.
+pub const PATIENT: Duration = Duration::from_secs(20);
 
 /// More GPUs than a machine has; a library that counts more is wrong.
 const MOST_GPUS: u32 = 64;
@@ -72,6 +77,11 @@ pub struct Questions {
 }
 
 impl Questions {
+    /// The environment for the children.
+    pub(super) fn env(&self) -> &BTreeMap<OsString, OsString> {
+        &self.env
+    }
+
     /// What there is to ask about the hardware below `root`. `render`: draw in any case, even without a device node.
     pub fn of(config: &Config, root: &Path, render: bool) -> Self {
         let env = environment(config);
@@ -154,32 +164,37 @@ pub fn ask_now(questions: &Questions) -> Answers {
         return Answers::default();
     }
     let runtime = Builder::new_current_thread().enable_all().build();
-    let answers =
-        runtime.and_then(|runtime| runtime.block_on(async { Ok(ask(&Reaper::start()?, questions).await) }));
+    let answers = runtime
+        .and_then(|runtime| runtime.block_on(async { Ok(ask(&Reaper::start()?, questions, LIMIT).await) }));
     answers.unwrap_or_else(|error| {
         let reason = format!("the drivers were not asked: {error}");
         Answers {
             nvml: questions.nvml.then(|| Err(reason.clone())),
             cuda: questions.cuda.is_some().then(|| Err(reason.clone())),
             rendered: questions.egl.then(|| Rendered { reason: Some(reason), ..Rendered::default() }),
+            late: false,
         }
     })
 }
 
-/// Asks all that is to be asked, at the same time. Takes no longer than [`LIMIT`].
-pub async fn ask(reaper: &Reaper, questions: &Questions) -> Answers {
-    let asker = Asker { reaper, env: &questions.env, deadline: Instant::now() + LIMIT };
+/// Asks all that is to be asked, at the same time. Takes no longer than `limit`.
+pub async fn ask(reaper: &Reaper, questions: &Questions, limit: Duration) -> Answers {
+    let late = AtomicBool::new(false);
+    let asker = Asker { reaper, env: &questions.env, limit, deadline: Instant::now() + limit, late: &late };
     let nvml = async { if questions.nvml { Some(asker.nvml().await) } else { None } };
     let rendered = async { if questions.egl { Some(asker.egl().await) } else { None } };
     let cuda = async { Some(asker.cuda(questions.cuda.as_deref()?).await) };
     let (nvml, cuda, rendered) = tokio::join!(nvml, cuda, rendered);
-    Answers { nvml, rendered, cuda }
+    Answers { nvml, rendered, cuda, late: late.into_inner() }
 }
 
 struct Asker<'a> {
     reaper: &'a Reaper,
     env: &'a BTreeMap<OsString, OsString>,
+    limit: Duration,
     deadline: Instant,
+    /// Whether a child was late.
+    late: &'a AtomicBool,
 }
 
 impl Asker<'_> {
@@ -200,7 +215,10 @@ impl Asker<'_> {
             }
             Err(_) => ControlFlow::Continue(()),
         });
-        asked.await.map_err(|unanswered| unanswered.reason(library, LIMIT))?;
+        asked.await.map_err(|unanswered| {
+            self.late.fetch_or(unanswered.cause == Cause::Late, Ordering::Relaxed);
+            unanswered.reason(library, self.limit)
+        })?;
         failed.map_or(Ok(()), Err)
     }
 

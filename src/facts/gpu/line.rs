@@ -31,6 +31,10 @@ pub(super) enum Line {
     CudaVersion(i32),
     /// CUDA: the result of starting the library; 0 is success.
     CudaStarted(i32),
+    /// NVML: the errors of a GPU are waited for from now on.
+    Watching,
+    /// NVML: the GPU reported this error.
+    Xid(u64),
     /// The question cannot be answered, for this reason.
     Failed(String),
     /// The answer is complete.

@@ -1,13 +1,16 @@
 //! NVML: what NVIDIA's driver says of itself and of its GPUs. Only for child processes (see `answer.rs`).
 
 use std::mem::ManuallyDrop;
+use std::time::{Duration, Instant};
 
+use nvml_wrapper::bitmasks::event::EventTypes;
+use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml, cuda_driver_version_major, cuda_driver_version_minor};
 
-use super::NvmlDevice;
 use super::line::Line;
 use super::node::{self, Refusal};
+use super::{GPU_IS_LOST, NvmlDevice};
 
 /// The node over which NVML reaches the driver.
 const CONTROL: &str = "/dev/nvidiactl";
@@ -35,6 +38,39 @@ pub(super) fn answer(tell: &mut dyn FnMut(&Line)) -> Result<(), String> {
         tell(&Line::Gpu(device));
     }
     Ok(())
+}
+
+/// How long one wait for an error of the GPU lasts. Milliseconds; the library takes a signed number of 32 bits.
+const LONG: u32 = i32::MAX as u32;
+
+/// A wait without an error that is shorter than this is no wait: the library does not wait at all.
+const NO_WAIT: Duration = Duration::from_secs(1);
+
+/// The number that NVML uses for an error without a number.
+const NO_NUMBER: u64 = 999;
+
+/// Waits for errors (Xid) of the GPU at `address`, and tells each. Returns only if that fails, as it does when the GPU is
+/// lost. Between two errors the process sleeps in the kernel.
+pub(super) fn watch(address: &str, tell: &mut dyn FnMut(&Line)) -> Result<(), String> {
+    let nvml = ManuallyDrop::new(Nvml::init().map_err(|error| reason(&error))?);
+    let device = nvml.device_by_pci_bus_id(address).map_err(|error| reason(&error))?;
+    let events = nvml.create_event_set().map_err(|error| reason(&error))?;
+    let events = device.register_events(EventTypes::CRITICAL_XID_ERROR, events);
+    // Not released, for the same reason as NVML itself.
+    let events = ManuallyDrop::new(events.map_err(|failed| reason(&failed.error))?);
+    tell(&Line::Watching);
+    loop {
+        let began = Instant::now();
+        match events.wait(LONG) {
+            Ok(event) => match event.event_data {
+                Some(XidError::Value(number)) => tell(&Line::Xid(number)),
+                Some(XidError::Unknown) => tell(&Line::Xid(NO_NUMBER)),
+                None => {}
+            },
+            Err(NvmlError::Timeout) if began.elapsed() > NO_WAIT => {}
+            Err(error) => return Err(reason(&error)),
+        }
+    }
 }
 
 /// What a GPU says of itself. A GPU that fails has the reason of the first failure.
@@ -88,7 +124,7 @@ fn reason(error: &NvmlError) -> String {
         NvmlError::Unknown => unreachable("Unknown Error"),
         NvmlError::NoPermission => unreachable("Insufficient Permissions"),
         NvmlError::LibRmVersionMismatch => "Driver/library version mismatch".to_owned(),
-        NvmlError::GpuLost => "GPU is lost".to_owned(),
+        NvmlError::GpuLost => GPU_IS_LOST.to_owned(),
         NvmlError::ResetRequired => "GPU requires reset".to_owned(),
         NvmlError::OperatingSystem => "GPU access blocked by the operating system".to_owned(),
         NvmlError::InsufficientPower => {

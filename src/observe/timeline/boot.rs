@@ -50,7 +50,7 @@ impl Boot {
                 self.over = true;
             }
             What::Phase { phase: Phase::Stopping } => self.over = true,
-            What::Phase { .. } | What::Down | What::Display { .. } => {}
+            What::Phase { .. } | What::Down | What::Display { .. } | What::Gpu { .. } => {}
             What::Unit(UnitChange { unit, from, to, reason, .. }) => {
                 self.over = self.is_over(at);
                 if !self.over {

@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::config::own::is_own;
 use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
-use crate::observe::{Events, Watch};
+use crate::observe::{Events, Looks, Watch};
 use crate::plan::X_SERVER;
 use crate::portal::display_state::Displays;
 use crate::portal::reload_request::{ReloadRequest, Reloads};
@@ -22,6 +22,8 @@ pub struct Api {
     pub(super) events: Events,
     pub(super) logs: Logs,
     pub(super) handle: watch::Receiver<Option<Handle>>,
+    /// Told of each request for the state.
+    pub(super) looks: Looks,
     /// For requests to read the configuration again.
     reloads: Option<Reloads>,
     /// All about the display.
@@ -31,7 +33,7 @@ pub struct Api {
 impl Api {
     /// An API that answers before the first plan exists: until `handle` has a value, changes are refused.
     pub fn new(watch: Watch, events: Events, logs: Logs, handle: watch::Receiver<Option<Handle>>) -> Self {
-        Self { watch, events, logs, handle, reloads: None, displays: None }
+        Self { watch, events, logs, handle, looks: Looks::default(), reloads: None, displays: None }
     }
 
     /// The same API, for clients that may have the configuration read again.
@@ -44,6 +46,12 @@ impl Api {
     #[must_use]
     pub fn with_displays(self, displays: Displays) -> Self {
         Self { displays: Some(displays), ..self }
+    }
+
+    /// The same API, which tells of each request for the state.
+    #[must_use]
+    pub fn with_looks(self, looks: Looks) -> Self {
+        Self { looks, ..self }
     }
 
     /// Has the configuration read again, and returns the changes.

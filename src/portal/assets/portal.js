@@ -220,6 +220,10 @@ function eventRow(event) {
   if (event.kind === 'display') {
     return make('li', {}, time, make('strong', { textContent: `the display is ${event.display}` }), make('small', { textContent: event.reason }));
   }
+  if (event.kind === 'gpu') {
+    const text = event.lost ? event.reason : `${event.gpu} can be used again`;
+    return make('li', {}, time, make('strong', { textContent: text }));
+  }
   const text = { up: 'everything is up', down: 'not everything is up any more' }[event.kind] ?? `desktopd is ${event.phase}`;
   return make('li', {}, time, make('strong', { textContent: text }));
 }

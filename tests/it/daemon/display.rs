@@ -37,9 +37,10 @@ echo $$ > "$D/server"
 exec "$D/polite" xvfb 3>&4 4>&-
 "#;
 
-/// A desktop that starts only on the X server that `draws` names, if there is such a file. As a client's first
-/// connection does, it waits for a server that is still starting.
+/// A desktop that starts only on the X server that `draws` names, if there is such a file, and not before `hold` is gone.
+/// As a client's first connection does, it waits for a server that is still starting.
 const DESK: &str = r#"#!/bin/sh
+while [ -e "$D/hold" ]; do sleep 0.02; done
 until kill -0 "$(cat "$D/server")" 2> "$D/unanswered"; do sleep 0.01; done
 if [ -f "$D/draws" ] && [ "$(tail -n 1 "$D/starts")" != "$(cat "$D/draws")" ]; then
     echo "no OpenGL context" >&2
@@ -86,7 +87,7 @@ pub fn until_display(world: &World, display: &str) -> Value {
     })
 }
 
-fn starts(world: &World, program: &str) -> usize {
+pub fn starts(world: &World, program: &str) -> usize {
     world.read("starts").lines().filter(|line| *line == program).count()
 }
 
@@ -104,7 +105,7 @@ fn order_after(world: &World, line: &str, groups: &[usize]) -> Vec<String> {
     rest
 }
 
-fn problems(status: &Value) -> Vec<String> {
+pub fn problems(status: &Value) -> Vec<String> {
     let problems = status["problems"].as_array().cloned().unwrap_or_default();
     problems.iter().map(|problem| problem.as_str().unwrap_or_default().to_owned()).collect()
 }
@@ -141,7 +142,8 @@ fn a_server_that_does_not_come_up_is_replaced_and_people_see_why() {
         // It is started again until the next plan is there, and never after that.
         let count = starts(&world, "Xorg");
         assert!(count <= 2, "{count} starts");
-        std::thread::sleep(std::time::Duration::from_millis(600));
+        // As long as another unit needs to end and to come up.
+        world.tell(&["restart", "--wait", "stream"]);
         assert_eq!((starts(&world, "Xorg"), starts(&world, "Xvfb")), (count, 1), "{mode}");
     }
 }
@@ -193,7 +195,8 @@ fn a_desktop_that_gives_up_on_a_server_that_works_changes_the_display_and_is_sta
     world.write("draws", "none");
     kill(Pid::from_raw(pid_of(&world.unit("desk"))), Signal::SIGKILL).unwrap();
     world.until_state("desk", "failed");
-    std::thread::sleep(std::time::Duration::from_millis(400));
+    world.tell(&["restart", "--wait", "stream"]);
+    world.tell(&["reload"]);
     assert_eq!(world.unit("xvfb")["state"], "ready");
     assert_eq!(starts(&world, "Xvfb"), 1);
 }
@@ -262,6 +265,20 @@ fn a_server_that_a_user_stops_is_not_replaced() {
 }
 
 #[test]
+fn a_mistake_in_a_file_does_not_keep_a_display_that_failed() {
+    let mut world = world("works");
+    world.start();
+    until_display(&world, "Xorg with the GPU's driver on :0");
+    world.write("services/stream.toml", "command = 7");
+    world.until_said("error: the configuration changed, but nothing was changed: ");
+    world.write("mode", "fail");
+    kill(Pid::from_raw(pid_of(&world.unit("xorg"))), Signal::SIGKILL).unwrap();
+    until_display(&world, FELL);
+    world.until_said("error: the last configuration without a mistake is used: ");
+    assert_eq!(world.unit("stream")["state"], "ready");
+}
+
+#[test]
 fn a_server_without_a_successor_is_started_again() {
     let mut world = world("fail");
     fs::remove_file(world.path("bin/Xvfb")).unwrap();
@@ -297,7 +314,8 @@ fn a_node_that_vanishes_is_a_problem_until_it_is_back() {
     world.until_up();
     let node = format!("/proc/{}/root/dev/nvidia0", world.inner_pid());
     fs::remove_file(&node).unwrap();
-    let lost = "the GPU's device node /dev/nvidia0 has vanished; restart the container";
+    let lost =
+        "NVIDIA GPU (/dev/nvidia0) is lost: the device node /dev/nvidia0 has vanished: restart the container";
     world.until("the problem is shown", |status| problems(status).iter().any(|problem| problem == lost));
     world.until_said(&format!("error: {lost}"));
     fs::write(&node, "").unwrap();

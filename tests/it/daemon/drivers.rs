@@ -2,6 +2,7 @@
 //! loaded as the real ones are, and Mesa's real EGL.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::daemon::world::{World, descendants, is_root, skipped, until};
 
-const NVML: &str = include_str!("drivers/nvml.c");
-const EGL: &str = include_str!("drivers/egl.c");
+pub const NVML: &str = include_str!("drivers/nvml.c");
+pub const EGL: &str = include_str!("drivers/egl.c");
 const CUDA: &str = include_str!("drivers/cuda.c");
 
 /// How long a command may take whose drivers need their whole time, on a machine that is busy with other tests.
@@ -44,8 +45,12 @@ fn probe(world: &World, words: &[&str]) -> (Value, Duration) {
 
 /// The lines with which the child answers about NVML.
 fn lines(world: &World) -> Vec<Value> {
+    lines_of(world, &["nvml"])
+}
+
+fn lines_of(world: &World, words: &[&str]) -> Vec<Value> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_desktopd"));
-    let output = child.args(["__probe", "nvml"]).env("LD_LIBRARY_PATH", world.path("")).output().unwrap();
+    let output = child.arg("__probe").args(words).env("LD_LIBRARY_PATH", world.path("")).output().unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
     told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -77,6 +82,41 @@ fn no_devices_are_an_empty_list() {
         found,
         [json!({"driver": {"driver": "580.95.05", "cuda": "13.1", "count": 0}}), json!("done")]
     );
+}
+
+#[test]
+fn errors_of_a_gpu_are_reported_until_no_more_can_come() {
+    for (flags, address, word, expected) in [
+        (&[][..], "0000:a2:00.0", "lost", "GPU is lost"),
+        // A library that does not wait must not keep the processor busy.
+        (&[], "0000:a2:00.0", "late", "the provided timeout was reached"),
+        (&[], "0000:a9:00.0", "", "a query to find an object was unsuccessful"),
+        (
+            &["-DNO_EVENTS"],
+            "0000:a1:00.0",
+            "",
+            "the requested operation is not available on the target device",
+        ),
+        (&["-DINIT=999"], "0000:a1:00.0", "", "Unknown Error"),
+    ] {
+        let world = with_nvml(&[]);
+        let events = world.path("events");
+        nix::unistd::mkfifo(&events, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        let named = format!("-DEVENTS=\"{}\"", events.display());
+        let flags: Vec<&str> = ["-shared", "-fPIC", &named].iter().chain(flags).copied().collect();
+        world.compiled("libnvidia-ml.so.1", NVML, &flags);
+        // Open for both, so that no write waits for a reader.
+        let mut pipe = fs::File::options().read(true).write(true).open(&events).unwrap();
+        writeln!(pipe, "62\n79\n999\n{word}").unwrap();
+        let found = lines_of(&world, &["xids", address]);
+        let mut wanted = Vec::new();
+        if !word.is_empty() {
+            wanted = vec![json!("watching"), json!({"xid": 62}), json!({"xid": 79}), json!({"xid": 999})];
+        }
+        let last = found.last().unwrap()["failed"].as_str().unwrap();
+        assert!(last.contains(expected), "{found:?}");
+        assert_eq!(found[..found.len() - 1], wanted, "{flags:?}");
+    }
 }
 
 #[test]

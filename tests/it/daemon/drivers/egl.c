@@ -1,6 +1,6 @@
 // A stand-in for libEGL.so.1 with OpenGL, with the functions that desktopd calls. DEVICES is a word with one letter for
 // each device: g draws, w draws with another color, s is drawn by software, r refuses, c crashes, h hangs,
-// x crashes when it draws. LOADED is a file that is made when the library is loaded.
+// x crashes when it draws. While the file REFUSES exists, all refuse; while COLD exists, all wait. LOADED is a file that is made when the library is loaded.
 #include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
@@ -60,6 +60,12 @@ void *eglGetPlatformDisplayEXT(unsigned platform, void *device, const int *attri
 
 unsigned eglInitialize(void *display, int *major, int *minor) {
   kind = of(display);
+#ifdef COLD
+  while (!access(COLD, F_OK)) usleep(10000);
+#endif
+#ifdef REFUSES
+  if (!access(REFUSES, F_OK)) return 0;
+#endif
   if (kind == 'c') crash();
   while (kind == 'h') pause();
   return kind != 'r';

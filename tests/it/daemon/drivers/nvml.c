@@ -1,5 +1,8 @@
 // A stand-in for libnvidia-ml.so.1, with the functions that desktopd calls. What it answers is chosen by -D:
 // GPUS, INIT (the result of nvmlInit), LOST, HANG and MIG (the number of a GPU); CRASH, HANG_INIT, FLOOD and TALK.
+// Files: while COLD exists, nvmlInit waits; while GONE exists, all GPUs are lost. EVENTS is a named pipe from which waits
+// for events read: a number is an Xid, and "lost", "late" and "crash" are what they say. NO_EVENTS: not supported.
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +24,7 @@
 #define MIG -1
 #endif
 
-enum { OK = 0, NOT_SUPPORTED = 3, NOT_FOUND = 6, GPU_IS_LOST = 15 };
+enum { OK = 0, NOT_SUPPORTED = 3, NOT_FOUND = 6, TIMEOUT = 10, GPU_IS_LOST = 15 };
 
 struct pci {
   char legacy[16];
@@ -48,6 +51,9 @@ int nvmlInit_v2(void) {
 #ifdef HANG_INIT
   fprintf(stderr, "waiting\n");
   hang();
+#endif
+#ifdef COLD
+  while (!access(COLD, F_OK)) usleep(10000);
 #endif
 #ifdef FLOOD
   for (;;) puts("{\"done\":null}");
@@ -89,6 +95,9 @@ int nvmlDeviceGetCount_v2(unsigned *count) {
 }
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, handle *device) {
+#ifdef GONE
+  if (!access(GONE, F_OK)) return GPU_IS_LOST;
+#endif
   if ((int)index == LOST) return GPU_IS_LOST;
   if ((int)index == HANG) hang();
   *device = index + 1;
@@ -123,4 +132,51 @@ int nvmlDeviceGetMigDeviceHandleByIndex(handle device, unsigned index, handle *i
   if (index == 1 || index > 3) return NOT_FOUND;
   *instance = 101 + index;
   return OK;
+}
+
+int nvmlDeviceGetHandleByPciBusId_v2(const char *address, handle *device) {
+  for (*device = 1; *device <= GPUS; ++*device) {
+    char known[32];
+    snprintf(known, sizeof known, "0000:%02lx:00.0", 0xA0 + *device);
+    if (!strcmp(address, known)) return OK;
+  }
+  return NOT_FOUND;
+}
+
+int nvmlEventSetCreate(handle *set) {
+  *set = 1;
+  return OK;
+}
+
+int nvmlEventSetFree(handle set) { return OK; }
+
+int nvmlDeviceRegisterEvents(handle device, unsigned long long types, handle set) {
+#ifdef NO_EVENTS
+  return NOT_SUPPORTED;
+#endif
+  return types == 8 ? OK : NOT_SUPPORTED;
+}
+
+struct event {
+  handle device;
+  unsigned long long type, data;
+  unsigned gpu, compute;
+};
+
+int nvmlEventSetWait_v2(handle set, struct event *event, unsigned timeout) {
+#ifdef EVENTS
+  static int events = -1;
+  char word[16] = "";
+  if (events < 0) events = open(EVENTS, O_RDONLY);
+  for (int at = 0; at < 15; at++)
+    if (read(events, &word[at], 1) != 1 || word[at] == '\n') break;
+  if (!word[0]) hang();
+  if (!strncmp(word, "lost", 4)) return GPU_IS_LOST;
+  if (!strncmp(word, "late", 4)) return TIMEOUT;
+  if (!strncmp(word, "crash", 5)) abort();
+  *event = (struct event){1, 8, strtoull(word, NULL, 10), -1, -1};
+  return OK;
+#else
+  hang();
+#endif
 }
