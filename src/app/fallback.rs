@@ -23,7 +23,7 @@ use crate::plan::Plan;
 pub(super) use chain::Failure;
 use chain::{Chain, Verdict, Watched};
 pub(super) use memory::{Memory, driver};
-pub(super) use words::{shortcomings, shown, stays};
+pub(super) use words::{leads_to, shortcomings, shown, stays};
 
 /// How long to wait after a failure: the last lines may still be in a pipe.
 const LAST_LINES: Duration = Duration::from_millis(100);

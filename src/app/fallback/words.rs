@@ -16,9 +16,6 @@ const LINES: usize = 3;
 /// How to have the better displays tried again.
 const AGAIN: &str = "`desktopd restart x-server` tries again";
 
-/// What a reason that has its remedy names.
-const REMEDY: &str = "`desktopd restart x-server`";
-
 /// Lines that X servers print whatever the error is. Without logind, as in containers, Xorg needs none.
 const NO_ERROR: [&str; 6] = [
     "Fatal server error",
@@ -61,7 +58,7 @@ pub(in crate::app) fn shortcomings(
     failed: &BTreeMap<Kind, String>,
 ) -> Vec<String> {
     let line = |(kind, reason): (&Kind, &String)| {
-        let again = if reason.contains(REMEDY) { String::new() } else { format!("; {AGAIN}") };
+        let again = if reason.contains(AGAIN) { String::new() } else { format!("; {AGAIN}") };
         match wish(choice) {
             Some((wished, word)) if wished == *kind => {
                 format!("DESKTOPD_DISPLAY={word}: {reason}; the display is {summary}{again}")
@@ -78,6 +75,11 @@ pub(in crate::app) fn stays(summary: &str, next: &str) -> String {
         "the display stays {summary}, so that open programs are not lost: `desktopd restart x-server` moves the desktop \
          to {next} and ends the programs that are open in it"
     )
+}
+
+/// Why nothing better draws while the display stays.
+pub(in crate::app) fn leads_to(next: &str) -> String {
+    format!("`desktopd restart x-server` moves the desktop to {next}")
 }
 
 /// The reason for a kind that failed at an earlier start.

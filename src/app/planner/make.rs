@@ -1,6 +1,7 @@
 //! Makes one plan: looks at the machine and plans, on a thread on which a dead disk may keep it waiting.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::super::fallback::{self, Memory};
 use super::super::portal_file;
@@ -111,6 +112,7 @@ pub(super) fn make_again(
     }
     let next = made.plan.display.summary();
     kept.plan.shortcomings.push(fallback::stays(&kept.plan.display.summary(), &next));
+    kept.plan.report = Arc::new(kept.plan.report.staying(fallback::leads_to(&next), &found));
     Again { made: kept, found, next: Some(next) }
 }
 

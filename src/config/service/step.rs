@@ -2,13 +2,16 @@
 //! the only description of these keys: a file is checked by them when it is read, its expanded values when the plan is
 //! made, and the process of the step gets its values as one of them. The module `steps` does the work.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+
+mod decided;
+
+pub use decided::{AccountSpec, DriverSpec};
 
 use crate::config::problem::hint;
 use crate::config::quantity::{size, wait};
@@ -263,40 +266,6 @@ pub struct HookFolder {
     pub path: PathBuf,
     /// Where the scripts run only once: the file that marks that they have run.
     pub once: Option<PathBuf>,
-}
-
-/// The account as the plan decided it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct AccountSpec {
-    /// The login name.
-    pub name: String,
-    /// The user id.
-    pub uid: u32,
-    /// The id of the main group.
-    pub gid: u32,
-    /// The home folder.
-    pub home: PathBuf,
-    /// The login shell.
-    pub shell: String,
-    /// Groups by name or number; missing groups are skipped.
-    pub groups: Vec<String>,
-    /// Groups that own devices, each with a name to use if the group has no name.
-    pub devices: BTreeMap<u32, String>,
-    /// The folder of the user's work.
-    pub workspace: PathBuf,
-}
-
-/// What the container lacks of NVIDIA's driver, as the plan decided it.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct DriverSpec {
-    /// The version of the kernel's module: only libraries of this version work.
-    pub version: String,
-    /// The libraries and modules that the display could use and the container does not have.
-    pub lacking: Vec<String>,
-    /// Why they are not brought, if they are not.
-    pub refused: Option<String>,
-    /// `LD_LIBRARY_PATH`.
-    pub library_path: String,
 }
 
 /// What the variables of the workspace say.

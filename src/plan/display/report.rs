@@ -12,6 +12,7 @@ use crate::facts::display::Kind;
 use crate::facts::gpu::Gpus;
 use crate::facts::remedy::{self, Command, Place};
 
+use super::sentence::Sentence;
 use super::{Asked, Candidate, Decision, Outcome, encoder, room};
 
 /// The report.
@@ -102,6 +103,13 @@ pub struct User {
 }
 
 impl Report {
+    /// The report of a display that stays although the GPUs are others now: `why` says what a restart leads to.
+    #[must_use]
+    pub fn staying(&self, why: String, gpus: &Gpus) -> Self {
+        let sentence = Sentence { head: self.head.clone(), why: Some(why) };
+        Self { sentence: sentence.to_string(), why: sentence.why, probe: gpus.clone(), ..self.clone() }
+    }
+
     /// The report about a decision.
     pub(in crate::plan) fn new(
         config: &Config,

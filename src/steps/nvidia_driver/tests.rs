@@ -384,8 +384,7 @@ fn the_display_waits_no_longer_than_the_patience() {
 #[test]
 fn progress_is_shown_in_hundredths_and_logged_in_tenths() {
     let whole = Some(200_000_000);
-    let mut shown = Shown::default();
-    let mut lines = Vec::new();
+    let (mut shown, mut lines) = (Shown::default(), Vec::new());
     for have in [0, 1_000_000, 2_000_000, 3_999_999, 20_000_000, 200_000_000] {
         let (line, next) = shown.after(Progress { have, whole });
         shown = next;

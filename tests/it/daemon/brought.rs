@@ -196,14 +196,11 @@ fn a_desktop_that_runs_already_is_moved_by_a_person_and_not_by_the_download() {
     // Another try has it.
     answer.send(Some(file)).unwrap();
     world.tell(&["restart", "nvidia-driver"]);
-    let status = world.until("the driver is there", |status| status["display"] != CPU);
-    assert_eq!(
-        status["display"],
-        format!(
-            "{CPU} (Xorg: NVIDIA's driver {VERSION} was brought after the desktop had started; `desktopd restart x-server` \
-             moves the desktop to the GPU)"
-        )
-    );
+    let status = world.until("the driver is there", |status| status["display_next"] != "");
+    assert_eq!(status["display"], CPU);
+    assert!(status["display_next"].as_str().is_some_and(is_on_gpu), "{status}");
+    let drawing = status["drawing"].as_str().unwrap();
+    assert!(drawing.contains("`desktopd restart x-server` moves the desktop to Xorg"), "{drawing}");
     world.until_state("nvidia-driver", "done");
     assert_eq!(
         (world.unit("xvfb")["pid"].clone(), starts(&world)),

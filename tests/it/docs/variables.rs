@@ -102,7 +102,7 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("VIDEO_PORT", Test("parts_that_the_machine_lacks_are_left_out")),
     ("ACCEPT_NVIDIA_LICENSE", Test("only_a_clear_yes_accepts_the_license")),
     ("NVIDIA_DRIVER_SOURCE", Handed("https://mirror.example")),
-    ("DISABLE_FORWARD_COMPAT", Nothing),
+    ("DISABLE_FORWARD_COMPAT", Test("variable_removes_what_was_set")),
     ("DISPLAY", OfPlan(&[], ":7", "\"/usr/bin/Xvfb\", \":7\"")),
     ("DISPLAY_SIZEW", OfPlan(&[], "1234", "\"1234x1080x24\"")),
     ("DISPLAY_SIZEH", OfPlan(&[], "1234", "\"1920x1234x24\"")),
