@@ -43,7 +43,7 @@ use serde::{Serialize, Serializer};
 pub use libraries::has_library;
 
 /// The maker of a GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Vendor {
     /// NVIDIA, PCI vendor 0x10de.
@@ -58,6 +58,7 @@ pub enum Vendor {
     /// A card that shows a picture and draws no 3D, such as the ASPEED of a server's management controller.
     Display,
     /// Another maker, or one that is not known.
+    #[default]
     Other,
 }
 
@@ -95,7 +96,7 @@ pub struct Nodes {
 }
 
 /// One GPU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Gpu {
     /// The maker.
     pub vendor: Vendor,

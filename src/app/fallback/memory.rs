@@ -98,22 +98,14 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::gpu::{Driver, Gpu, Nodes, Nvidia, Vendor};
+    use crate::facts::gpu::{Driver, Gpu, Nvidia, Vendor};
 
     fn gpu(name: &str, version: Option<&str>) -> Gpu {
         Gpu {
             vendor: Vendor::Other,
-            name: None,
-            pci: None,
-            uuid: None,
             driver: Some(Driver { name: name.to_owned(), version: version.map(str::to_owned) }),
-            nodes: Nodes::default(),
-            egl: None,
-            cuda: None,
-            encoder: None,
-            encoder_reason: None,
             usable: true,
-            reason: String::new(),
+            ..Gpu::default()
         }
     }
 

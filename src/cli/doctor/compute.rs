@@ -91,17 +91,9 @@ mod tests {
     fn gpu(vendor: Vendor) -> Gpu {
         Gpu {
             vendor,
-            name: None,
-            pci: None,
-            uuid: None,
-            driver: None,
             nodes: Nodes { nvidia: Some("/dev/nvidia0".into()), ..Nodes::default() },
-            egl: None,
-            cuda: None,
-            encoder: None,
-            encoder_reason: None,
             usable: true,
-            reason: String::new(),
+            ..Gpu::default()
         }
     }
 

@@ -131,24 +131,10 @@ pub(super) fn encoder(gpus: &Gpus, decision: &encoder::Decision) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::gpu::Nodes;
     use crate::plan::display::{Candidate, Outcome as DisplayOutcome, Sentence};
 
     fn gpu_of(vendor: Vendor, usable: bool, reason: &str) -> Gpu {
-        Gpu {
-            vendor,
-            name: None,
-            pci: Some("0000:01:00.0".into()),
-            uuid: None,
-            driver: None,
-            nodes: Nodes::default(),
-            egl: None,
-            cuda: None,
-            encoder: None,
-            encoder_reason: None,
-            usable,
-            reason: reason.into(),
-        }
+        Gpu { vendor, pci: Some("0000:01:00.0".into()), usable, reason: reason.into(), ..Gpu::default() }
     }
 
     fn decided(chosen: Option<Kind>) -> Decision {

@@ -28,21 +28,15 @@ fn nvidia(number: u32) -> Gpu {
 fn gpu(vendor: Vendor, pci: &str) -> Gpu {
     Gpu {
         vendor,
-        name: None,
         pci: Some(pci.into()),
-        uuid: None,
-        driver: None,
         nodes: Nodes {
             nvidia: None,
             card: Some("/dev/dri/card9".into()),
             render: Some("/dev/dri/renderD137".into()),
         },
-        egl: None,
-        cuda: None,
-        encoder: None,
-        encoder_reason: None,
         usable: true,
         reason: "it can be used".into(),
+        ..Gpu::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use super::*;
 use crate::facts::Cpus;
-use crate::facts::gpu::{Gpu, Gpus, Kfd, Nodes};
+use crate::facts::gpu::{Gpu, Gpus, Kfd};
 use crate::plan::tests::{config, facts};
 use crate::plan::{Plan, Unit};
 
@@ -67,17 +67,10 @@ fn a_persons_variable_wins_also_in_a_file_that_is_read_at_the_start() {
 fn gpu(vendor: Vendor, number: u32) -> Gpu {
     Gpu {
         vendor,
-        name: None,
         pci: Some(format!("0000:0{number}:00.0")),
         uuid: (vendor == Vendor::Nvidia).then(|| format!("GPU-{number}")),
-        driver: None,
-        nodes: Nodes::default(),
-        egl: None,
-        cuda: None,
-        encoder: None,
-        encoder_reason: None,
         usable: true,
-        reason: String::new(),
+        ..Gpu::default()
     }
 }
 

@@ -15,15 +15,9 @@ fn machine() -> Facts {
         vendor: Vendor::Nvidia,
         name: Some("NVIDIA L4".into()),
         pci: Some("0000:c1:00.0".into()),
-        uuid: None,
-        driver: None,
         nodes: Nodes { card: Some("/dev/dri/card0".into()), ..Nodes::default() },
-        egl: None,
-        cuda: None,
-        encoder: None,
-        encoder_reason: None,
         usable: true,
-        reason: String::new(),
+        ..Gpu::default()
     };
     let gpus = Gpus {
         gpus: vec![gpu],

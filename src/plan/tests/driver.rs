@@ -12,17 +12,11 @@ const LIBRARIES: [&str; 2] = ["libEGL_nvidia.so.0", "libGLX_nvidia.so.0"];
 fn machine() -> Facts {
     let gpu = Gpu {
         vendor: Vendor::Nvidia,
-        name: None,
         pci: Some("0000:c1:00.0".into()),
-        uuid: None,
-        driver: None,
         nodes: Nodes { nvidia: Some("/dev/nvidia0".into()), ..Nodes::default() },
-        egl: None,
-        cuda: None,
-        encoder: None,
-        encoder_reason: None,
         usable: false,
         reason: "libraries are missing".into(),
+        ..Gpu::default()
     };
     let nvidia = Nvidia {
         module: Some("550.54.14".into()),

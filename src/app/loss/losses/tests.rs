@@ -10,17 +10,11 @@ const NAME: &str = "NVIDIA GPU (0000:01:00.0)";
 fn gpus(usable: bool, reason: &str) -> Gpus {
     let gpu = Gpu {
         vendor: Vendor::Nvidia,
-        name: None,
         pci: Some(ADDRESS.into()),
-        uuid: None,
-        driver: None,
         nodes: Nodes { nvidia: Some("/dev/nvidia0".into()), ..Nodes::default() },
-        egl: None,
-        cuda: None,
-        encoder: None,
-        encoder_reason: None,
         usable,
         reason: reason.into(),
+        ..Gpu::default()
     };
     Gpus { gpus: vec![gpu], ..Gpus::default() }
 }
