@@ -15,16 +15,16 @@ pub(super) mod own;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::FlockOperation;
 
 use crate::config::Environment;
 use crate::config::env::{OF_BASH, is_one_of, is_own_secret, is_unchosen};
-use crate::sys::env_file::{Baseline, Raw, entries, is_name, line, parse, parse_with, rewrite};
+use crate::sys::env_file::{Baseline, Raw, entries, is_name, line, lock, parse, parse_with, rewrite};
 use crate::sys::error::unless_missing;
 use crate::sys::read as read_file;
 
@@ -71,7 +71,7 @@ pub(super) fn run(places: &Places, (uid, gid): (u32, u32), zone: &str) -> Result
 /// the daemon's own folder.
 pub fn store(state: &Path, name: &OsStr, value: &OsStr) -> io::Result<()> {
     let file = Path::new("/etc/environment");
-    let _lock = lock(state)?;
+    let _lock = lock(state, FlockOperation::LockExclusive)?;
     let found = fs::metadata(file);
     let gid = found.as_ref().ok().map(std::os::unix::fs::MetadataExt::gid);
     let mode = found.map_or(0o640, |found| found.permissions().mode() & 0o777);
@@ -83,7 +83,7 @@ pub fn store(state: &Path, name: &OsStr, value: &OsStr) -> io::Result<()> {
 /// Updates `/etc/environment`. Returns the variables that are in the file then.
 fn machine_file(places: &Places, gid: u32, planned: &Raw) -> io::Result<Raw> {
     let file = places.machine();
-    let lock = lock(places.written.parent().unwrap_or(Path::new("/")));
+    let lock = lock(places.written.parent().unwrap_or(Path::new("/")), FlockOperation::LockExclusive);
     let bytes = read(&file)?;
     let parsed = parse_with(&bytes, |name| planned.get(name).cloned());
     for mistake in &parsed.told {
@@ -148,17 +148,6 @@ fn exported(name: &OsStr, value: &OsStr) -> Vec<u8> {
 /// The content of a file that may be missing. Only regular files are read.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
     read_file::bytes(file, LONGEST).or_else(unless_missing)
-}
-
-/// Takes a lock so that no other process of ours changes the file meanwhile. The daemon's own folder is locked, because
-/// any user can lock a file that they can read. While the folder does not exist, as when an image is built, no other
-/// process writes either.
-fn lock(state: &Path) -> io::Result<Option<File>> {
-    let folder = read_file::folder(state).map(Some).or_else(unless_missing)?;
-    if let Some(folder) = &folder {
-        flock(folder, FlockOperation::LockExclusive)?;
-    }
-    Ok(folder)
 }
 
 #[cfg(test)]

@@ -13,10 +13,15 @@ mod rewrite;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use rustix::fs::{FlockOperation, flock};
+
+use crate::sys::error::unless_missing;
 use crate::sys::read;
 
 pub use rewrite::rewrite;
@@ -35,7 +40,8 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Reads both. A file that cannot be read counts as missing.
+    /// Reads both, with [`lock`] held if the system's file is read as well. A file that cannot be read counts as
+    /// missing.
     pub fn read(written: &Path, noted: &Path) -> Self {
         let of = |path| read::bytes(path, read::BY_HAND).ok().map(|bytes| of_entries(&bytes));
         Self { written: of(written), noted: of(noted) }
@@ -51,6 +57,19 @@ impl Baseline {
             (None, None) => !given(),
         }
     }
+}
+
+/// Takes the lock under which processes of ours change the system's file and the copy of what they wrote. A reader of
+/// both takes it too: between the two changes, every new value would look like an edit.
+///
+/// `state` is the daemon's own folder. The folder is locked, because any user can lock a file that they can read. While
+/// the folder does not exist, as when an image is built, no other process writes, and there is no lock.
+pub fn lock(state: &Path, operation: FlockOperation) -> io::Result<Option<File>> {
+    let folder = read::folder(state).map(Some).or_else(unless_missing)?;
+    if let Some(folder) = &folder {
+        flock(folder, operation)?;
+    }
+    Ok(folder)
 }
 
 /// The content of a file.

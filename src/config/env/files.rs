@@ -14,6 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{getegid, geteuid};
+use rustix::fs::FlockOperation;
 
 use super::names::{
     OF_BASH, OF_SHELL, OF_UNIT, OF_USER, is_one_of, is_own_secret, is_startup, is_unchosen, row,
@@ -46,6 +47,7 @@ pub(super) fn system(files: &Files, start: impl FnOnce() -> Raw) -> (Layer, Base
     let wanted = files.clone();
     let found = answer(move || {
         let Files { system, written, found, hooks } = &wanted;
+        let _lock = written.parent().map(|state| env_file::lock(state, FlockOperation::LockShared));
         Ok((contents(system), Baseline::read(written, found), contents(hooks)))
     });
     let (system, baseline, hooks) =

@@ -1,6 +1,9 @@
 //! Tests of the environment: values, layers, files and problems.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
+
+use rustix::fs::FlockOperation;
 
 use super::*;
 
@@ -216,6 +219,32 @@ fn only_edits_of_the_system_s_file_count() {
     std::fs::remove_file(left.files().written).unwrap();
     let found = ["A", "B", "C"].map(|name| left.read(&env).0.text(name).map(str::to_owned));
     assert_eq!(found, [Some("now".into()), Some("now".into()), Some("added".into())]);
+}
+
+/// The daemon's step replaces the system's file, and then the copy of what was written.
+#[test]
+fn a_value_that_a_step_writes_at_the_moment_is_no_edit() {
+    let left = Left::new();
+    left.write("written", b"A=old\0");
+    let env = left.environment(&[("A", "now")], &[]);
+    let step = crate::sys::env_file::lock(left.dir.path(), FlockOperation::LockExclusive).unwrap().unwrap();
+    left.write("system", "A=new\n");
+    let found = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| left.read(&env).0.text("A").map(str::to_owned));
+        // A waiting lock has an arrow, and the same inode as the lock that is held.
+        let inode = format!(":{} ", step.metadata().unwrap().ino());
+        let waits = || {
+            let locks = std::fs::read_to_string("/proc/locks").unwrap();
+            locks.lines().any(|line| line.contains("->") && line.contains(&inode))
+        };
+        while !reader.is_finished() && !waits() {
+            std::thread::yield_now();
+        }
+        left.write("written", b"A=new\0");
+        drop(step);
+        reader.join().unwrap()
+    });
+    assert_eq!(found.as_deref(), Some("now"));
 }
 
 #[test]

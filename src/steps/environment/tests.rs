@@ -1,6 +1,9 @@
 //! Tests of the files that the step writes.
 
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
+
+use rustix::fs::flock;
 
 use super::*;
 
@@ -83,7 +86,7 @@ fn another_users_lock_does_not_block_a_writer() {
     flock(&theirs, FlockOperation::LockExclusive).unwrap();
     machine_file(&places, own_gid(), &variables(&[("A", "1")])).unwrap();
     assert!(fs::read_to_string(places.machine()).unwrap().ends_with("\nA=1\n"));
-    assert!(lock(&root.path().join("missing")).unwrap().is_none());
+    assert!(lock(&root.path().join("missing"), FlockOperation::LockExclusive).unwrap().is_none());
 }
 
 #[test]

@@ -12,10 +12,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::unistd::{getegid, geteuid};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, openat, statat};
 
 use super::orders::Orders;
-use crate::sys::env_file::{Baseline, parse_with};
+use crate::sys::env_file::{Baseline, lock, parse_with};
 use crate::sys::{read as file, with_timeout};
 
 /// How many mistakes are reported one by one.
@@ -47,6 +47,9 @@ impl Who {
 /// who may not read what the daemon wrote.
 pub(super) fn edits(orders: &Orders) -> Vec<(OsString, OsString)> {
     let Some(files) = &orders.env_files else { return Vec::new() };
+    // A step that changes the files may hang; then the service starts without the lock.
+    let state = files.written.parent().map(Path::to_owned);
+    let _lock = state.and_then(|state| with_timeout(move || lock(&state, FlockOperation::LockShared)));
     let baseline = Baseline::read(&files.written, &files.noted);
     let mut variables = taken(&files.machine, read(&files.machine, Who::of(orders)), orders);
     variables.retain(|(name, value)| baseline.is_edit(name, Some(value), || orders.env.contains_key(name)));
