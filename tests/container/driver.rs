@@ -38,7 +38,21 @@ pub struct Driver {
 }
 
 impl Driver {
+    /// Starts a driver on a free port. Chromedriver takes a free port of IPv4 and ends if the same port of IPv6 is in use,
+    /// so a driver that ends without a word about its port is started again.
     pub async fn start() -> Driver {
+        let mut said = Vec::new();
+        for _ in 0..3 {
+            match Driver::try_start().await {
+                Ok(driver) => return driver,
+                Err(last) => said.push(last),
+            }
+        }
+        panic!("chromedriver ended at once, each time: {}", said.join("\n"))
+    }
+
+    /// The error is what a driver said that has ended.
+    async fn try_start() -> Result<Driver, String> {
         let files =
             TempDir::with_prefix("desktopd-test-browser-").expect("make a folder for the browser").keep();
         let said = files.join("chromedriver.log");
@@ -65,16 +79,20 @@ impl Driver {
             r#"kill -s KILL -- "-$1"; for n in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$2" && break; sleep 0.3; done"#,
             &[&group, &path],
         );
-        let port: u16 = eventually("chromedriver's port", Duration::from_secs(20), async || {
+        let mut driver = Driver { process, url: String::new(), files, cleanup: Some(cleanup) };
+        let port: Option<u16> = eventually("chromedriver's port", Duration::from_secs(20), async || {
+            // Asked before the log is read: nothing is added to it later.
+            let ended = driver.process.try_wait().expect("ask for the driver's state").is_some();
             let said = std::fs::read_to_string(&said).unwrap_or_default();
             let port = said
                 .split_once("started successfully on port ")
                 .and_then(|(_, rest)| rest.split_once('.')?.0.parse().ok());
-            port.ok_or(said)
+            if port.is_some() || ended { Ok(port) } else { Err(said) }
         })
         .await;
-        let url = format!("http://127.0.0.1:{port}");
-        Driver { process, url, files, cleanup: Some(cleanup) }
+        let Some(port) = port else { return Err(std::fs::read_to_string(&said).unwrap_or_default()) };
+        driver.url = format!("http://127.0.0.1:{port}");
+        Ok(driver)
     }
 
     /// The capabilities to request from the driver.
