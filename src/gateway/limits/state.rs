@@ -22,6 +22,10 @@ const WEIGHT: usize = 128 << 10;
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 pub(super) const MODEST: usize = 192 << 10;
 
+/// How long a new connection is spared while all are new, as in the first moment of a flood: one that was served for
+/// this long and has sent no request is closed before a newer one of the network that holds most.
+pub(super) const SHORT: Duration = Duration::from_millis(100);
+
 /// The step in which connections are compared by their bytes, when those that take most are closed first. It is more
 /// than a handshake takes. Bytes.
 const HEAP: usize = 64 << 10;
@@ -84,8 +88,9 @@ impl Stranger {
         usize::from(self.activity.moved.load(SeqCst))
     }
 
-    fn is_spared(&self) -> bool {
-        self.bytes < MODEST && self.activity.served.get().is_none_or(|since| since.elapsed() < GRACE)
+    /// Whether it is spared as a new one, if new ones are spared for this long.
+    fn is_spared(&self, grace: Duration) -> bool {
+        self.bytes < MODEST && self.activity.served.get().is_none_or(|since| since.elapsed() < grace)
     }
 }
 
@@ -126,15 +131,19 @@ impl State {
     }
 
     /// The oldest idle connection of the network that holds most; if that one is new, the oldest idle connection of all
-    /// that is not new. The second value says whether the returned connection is itself new.
+    /// that is not new, or not as new. The second value says whether the returned connection is itself new.
     fn first_idle(&self) -> Option<(u64, bool)> {
         let first = self.networks[IDLE].first_to_go()?;
-        let is_spared = |id: &u64| self.strangers.get(id).is_some_and(Stranger::is_spared);
-        if !is_spared(&first) {
-            return Some((first, false));
+        for (grace, is_new) in [(GRACE, false), (SHORT, true)] {
+            let is_spared = |id: &u64| self.strangers.get(id).is_some_and(|known| known.is_spared(grace));
+            if !is_spared(&first) {
+                return Some((first, is_new));
+            }
+            if let Some(id) = self.networks[IDLE].oldest().take(LOOKED_AT).find(|id| !is_spared(id)) {
+                return Some((id, is_new));
+            }
         }
-        let oldest = self.networks[IDLE].oldest().take(LOOKED_AT).find(|id| !is_spared(id));
-        Some(oldest.map_or((first, true), |id| (id, false)))
+        Some((first, true))
     }
 
     pub(super) fn change(&mut self, id: u64, now: u64, change: impl FnOnce(&mut Stranger)) -> bool {

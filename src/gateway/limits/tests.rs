@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::slot::REQUESTS;
-use super::state::{GRACE, MODEST};
+use super::state::{GRACE, MODEST, SHORT};
 use super::*;
 
 const ROOM: Limits = Limits { strangers: 8, trusted: 3, leaving: 100, bytes: 1 << 20 };
@@ -80,6 +80,23 @@ async fn new_connections_are_spared_while_there_are_older_ones() {
     let next = Client::of(&limits, "198.51.100.2");
     assert_eq!((browser[1].is_gone(), gone(&old), next.is_gone()), (true, 3, false));
     drop((old, browser, fresh, next));
+    is_empty(&limits);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_beginning_of_a_flood_those_that_stay_silent_are_closed_first() {
+    let limits = ConnectionLimits::of(ROOM);
+    let flood: Vec<_> = (1..8).map(|at| Client::of(&limits, &format!("{at}.0.2.1"))).collect();
+    tokio::time::advance(SHORT).await;
+    // Of this network there are most, and all are new.
+    let office: Vec<_> = (0..4).map(|_| Client::of(&limits, "203.0.113.1")).collect();
+    assert_eq!((gone(&office), gone(&flood)), (0, 3));
+    // As soon as none of the others was silent for longer, the largest network counts.
+    let late: Vec<_> = (0..4).map(|_| Client::of(&limits, "198.51.100.1")).collect();
+    assert_eq!((gone(&office), gone(&flood), gone(&late)), (0, 7, 0));
+    let last = Client::of(&limits, "192.0.2.9");
+    assert_eq!((gone(&office), gone(&late), last.is_gone()), (1, 0, false));
+    drop((flood, office, late, last));
     is_empty(&limits);
 }
 
