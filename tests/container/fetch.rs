@@ -7,7 +7,7 @@ use crate::cleanup::Cleanup;
 use crate::docker::{self, Container, Done};
 
 /// Where the server's files are, beside the packages `good.deb`, `other.deb` (for another machine) and `needy.deb` (needs
-/// what nobody has).
+/// a package that does not exist).
 const FILES: &str = r#"
 set -eu
 mkdir -p /srv && cd /srv
@@ -23,7 +23,7 @@ package() {
 }
 package good "$arch" ''
 package other "$other" ''
-package needy "$arch" 'Depends: nobody-has-this
+package needy "$arch" 'Depends: no-such-package
 '
 head -c 300 good.deb >cut.deb
 printf '<!DOCTYPE html>\n<title>Sign in</title>\n' >page.deb
@@ -136,7 +136,7 @@ fn a_default_that_is_not_to_be_had_is_left_out_and_one_that_was_changed_ends_the
         (&format!("{local}/nothing.deb"), &good, "", "could not be downloaded (curl: (22)"),
         (&format!("{local}/good.deb"), "", "", "has no sum for http://127.0.0.1:8000/good.deb"),
         (&format!("{local}/good.deb"), &good, "releases = [\"sarge\"]\n", "knows no package of it for"),
-        (&format!("{local}/needy.deb"), &self::sum(&container, "needy.deb"), "", "Depends: nobody-has-this"),
+        (&format!("{local}/needy.deb"), &self::sum(&container, "needy.deb"), "", "Depends: no-such-package"),
     ] {
         sources(&container, url, sum, more);
         let done = fetch();
@@ -176,7 +176,7 @@ fn the_sums_are_those_of_the_files() {
     assert_eq!(pin().code, Some(0));
     let (pinned, sum) = (text(), sum(&container, "program"));
     for arch in ["amd64", "arm64"] {
-        assert_eq!(pinned.matches(&format!("sha256.{arch} = \"{sum}\"\n")).count(), 2, "{pinned}");
+        assert_eq!(pinned.matches(&format!("sha256.{arch} = \"{sum}\"")).count(), 2, "{pinned}");
     }
     assert!(!pinned.contains(SUM), "the old sum is still there: {pinned}");
     let rest =

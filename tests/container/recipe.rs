@@ -65,14 +65,14 @@ async fn the_image_with_cuda_has_the_whole_tree_and_a_desktop() {
         "{variables}"
     );
     let gpus: serde_json::Value = serde_json::from_str(&sh("desktopd probe --json")).expect("JSON");
-    let toolkit = &gpus["cuda"]["toolkits"][0];
+    let toolkit = &gpus["nvidia"]["toolkits"][0];
     assert_eq!(
         (&toolkit["version"], &toolkit["path"]),
         (&"12.9".into(), &"/usr/local/cuda-12.9".into()),
         "{gpus}"
     );
     assert_eq!(toolkit["compat"], "/usr/local/cuda-12.9/compat");
-    assert!(sh("desktopd probe").contains("CUDA"), "the text has it, too");
+    assert!(sh("desktopd probe").contains("there is no NVIDIA GPU"), "a toolkit is no GPU");
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn the_image_with_rocm_has_debians_packages_and_a_desktop() {
     let stack = desktop("ROCM").await;
     let sh = |script: &str| stack.exec_ok(&["bash", "-c", script]);
     let gpus: serde_json::Value = serde_json::from_str(&sh("desktopd probe --json")).expect("JSON");
-    let rocm = &gpus["rocm"];
+    let rocm = &gpus["kfd"]["rocm"];
     assert!(rocm["hsa"].as_str().is_some_and(|file| file.ends_with("/libhsa-runtime64.so.1")), "{gpus}");
     assert!(rocm["hip"].as_str().is_some_and(|file| file.contains("/libamdhip64.so.")), "{gpus}");
     // Without a GPU both say so, by their own words: they run.
@@ -169,8 +169,8 @@ fn amds_own_rocm_comes_from_its_tree() {
     assert!(done.stdout.starts_with("rocminfo of 6.4.4\n64\nrocm-6.4.4\n"), "{done:?}");
     let gpus: serde_json::Value =
         serde_json::from_str(&done.stdout[done.stdout.find('{').unwrap()..]).unwrap();
-    assert_eq!(gpus["rocm"]["version"], "6.4.4-129");
-    assert_eq!(gpus["rocm"]["hip"], "/opt/rocm/lib/libamdhip64.so.6");
+    assert_eq!(gpus["kfd"]["rocm"]["version"], "6.4.4-129");
+    assert_eq!(gpus["kfd"]["rocm"]["hip"], "/opt/rocm/lib/libamdhip64.so.6");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn the_version_is_the_labels_and_every_shell_completes() {
     assert_eq!(label("revision"), format!("{revision}{}", if changed { "-dirty" } else { "" }));
     assert!(rest[0].starts_with(&format!("desktopd {} (revision {revision}", label("version"))), "{rest:?}");
     assert_eq!(rest[0].contains("changes that are not committed"), changed, "{rest:?}");
-    assert!(rest[1].starts_with("complete -F _desktopd"), "{rest:?}");
+    assert!(rest[1].ends_with("-F _desktopd desktopd"), "{rest:?}");
     assert_eq!(rest[2], "#compdef desktopd");
     assert!(rest[3].parse::<u32>().is_ok_and(|lines| lines > 50), "{rest:?}");
     assert!(label("created").starts_with("20"), "{labels}");
