@@ -107,8 +107,9 @@ impl Layer {
             let mut tag = docker::docker();
             assert!(docker::run(tag.args(["tag", &docker::image(), &tree])).status.success());
         } else {
-            let mut make = Command::new(root.join("tests/container/stand-in"));
-            let made = Done::from(docker::run(make.args([kind, &tree]).env("DESKTOPD_TEST_DOCKER", &client)));
+            let mut stand_in = Command::new(root.join("tests/container/stand-in"));
+            let made =
+                Done::from(docker::run(stand_in.args([kind, &tree]).env("DESKTOPD_TEST_DOCKER", &client)));
             assert_eq!(made.code, Some(0), "{made:?}");
         }
         let text = std::fs::read_to_string(root.join(dockerfile)).expect("a Dockerfile");
