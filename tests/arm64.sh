@@ -39,9 +39,9 @@ deb [signed-by=$signed] http://deb.debian.org/debian trixie main
 deb [signed-by=$signed] http://deb.debian.org/debian trixie-updates main
 deb [signed-by=$signed] http://deb.debian.org/debian-security trixie-security main
 EOF
-  APT_CONFIG=$root/apt.conf apt-get -q update >/dev/null
+  APT_CONFIG=$root/apt.conf apt-get -q update -o APT::Update::Error-Mode=any >/dev/null
   for list in docker/packages/*.txt; do
-    # As docker/install/packages.sh reads a list: 'a | b' is the first one that there is.
+    # As docker/install/packages.sh reads a list: 'a | b' is the first one that there is, and 'a | -' may be missing.
     wanted=()
     while read -r line; do
       IFS='|' read -ra names <<<"${line%%#*}"
@@ -49,6 +49,10 @@ EOF
       chosen=
       for name in "${names[@]}"; do
         name=${name//[[:space:]]/}
+        if [ "$name" = - ]; then
+          say "$list: Debian has no ${line%%[[:space:]|]*} for arm64: left out"
+          continue 2
+        fi
         if [ -n "$(APT_CONFIG=$root/apt.conf apt-cache madison "$name")" ]; then
           chosen=$name
           break
