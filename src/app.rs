@@ -60,7 +60,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     if let Err(error) = sys::become_subreaper() {
         tracing::warn!("orphaned processes will not be adopted by this process: {error}");
     }
-    tracing::info!("desktopd {} starts", env!("CARGO_PKG_VERSION"));
+    tracing::info!("desktopd {} starts", sys::version::line());
 
     // Listen.
     let (mut control, listeners) = Control::bind(&config.places).await.map_err(failed)?;
@@ -77,7 +77,9 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let (shutdown, shutdowns) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     // The look-up may have its result at once, so the other addresses come first.
-    observer.update(|snapshot| snapshot.addresses = Addresses::of(&config));
+    observer.update(|snapshot| {
+        (snapshot.addresses, snapshot.notes) = (Addresses::of(&config), facts::missing_programs(&config));
+    });
     let look_up = look_up_public_address(&config, observer.clone());
     let mut front = Front::open(Parts {
         config: &config,

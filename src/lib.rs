@@ -125,6 +125,9 @@
 //!   failed: `steps/encoder/words.rs`. The names of encoders: `config/env/encoder.rs`.
 //! - what is brought of NVIDIA's driver: `steps/nvidia_driver.rs` and its files download, unpack and install,
 //!   `plan/display/driver.rs` says what is needed, `facts/gpu/brought.rs` what is there.
+//! - what an image is built from: `Dockerfile.cpu`, whose text is also that of the two others outside their marks
+//!   (`tests/it/docs/dockerfiles.rs`). Programs that no package archive has: `docker/sources.toml`; those that a build left
+//!   out: `facts/left_out.rs`. What `desktopd version` says: `sys/version.rs`, from `docker/version`.
 //! - a boot step: its work in a file of `steps`, called by `perform` in `steps/mod.rs`, its keys in
 //!   `config/service/step.rs`, its unit in a file of `config/services`.
 //! - what draws through VirtualGL: the key `virtualgl` of service files, and `virtualgl` in `plan/adjust.rs`, which puts

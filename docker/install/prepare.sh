@@ -1,8 +1,14 @@
-#!/bin/bash
-# prepare.sh [LOCALE...]: the first step of an image build; decides which files of packages are installed.
+#!/bin/sh
+# prepare.sh [LOCALE...]: the first step of an image build; decides which files of packages are installed. For any shell, as
+# this script says what is wrong with a base image.
 # Documentation, the serif half of the CJK fonts and the translations for other locales than those named are left out when
 # packages are unpacked. Licences stay.
-set -euo pipefail
+set -eu
+
+if ! command -v apt-get >/dev/null || ! command -v bash >/dev/null; then
+  echo "prepare.sh: BASE_IMAGE has no apt-get or no bash: name an image of Debian 13 or Ubuntu 24.04" >&2
+  exit 1
+fi
 
 {
   cat <<'EOF'

@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::sys::version;
+
 /// A GPU desktop in one container.
 #[derive(Debug, Parser)]
-#[command(name = "desktopd", version, about, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "desktopd", version = version::line(), about, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Args {
     /// Folder with desktopd.toml and services/; default: `DESKTOPD_CONFIG` or /etc/desktopd
     #[arg(long, global = true, value_name = "DIR")]
@@ -281,6 +283,12 @@ Changed files are also noticed without this command. A file with a mistake chang
         /// The program's name and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
         words: Vec<OsString>,
+    },
+    /// Print the version, and the commit that it was built from
+    Version {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print a completion script for a shell
     #[command(after_help = "Examples:

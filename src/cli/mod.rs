@@ -32,7 +32,7 @@ pub use probe::show as show_probe;
 pub use run::{become_command, is_beside, session};
 
 use crate::supervise::{Replanned, Verb};
-use crate::sys::print;
+use crate::sys::{print, version};
 use client::Client;
 use screen::Screen;
 
@@ -55,6 +55,10 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Timeline(args) => events::timeline(&client, args, screen).await,
         Command::Env(args) => variables::show(config, &client, args, screen).await,
         Command::EnvStore { variables } => store::store(config, variables),
+        Command::Version { json } => {
+            let build = version::build();
+            render::print(*json, &build, || format!("desktopd {build}\n"))
+        }
         Command::Completions { shell } => completions::print(*shell),
         Command::System { words } => system::run(&client, config, words, screen).await,
         Command::Shutdown => {

@@ -89,6 +89,10 @@ fn all(snapshot: &Snapshot, now: i64, screen: Screen) -> String {
         let port = route.port.to_string();
         text.extend(["route: ", &route.title, " on port ", &port, &address, &why, "\n"]);
     }
+    for note in &snapshot.notes {
+        // They quote programs of the build.
+        text += &screen.wrapped(&format!("note: {}", page::plain(note)));
+    }
     text
 }
 
@@ -180,6 +184,7 @@ mod tests {
         snapshot.not_ready = vec!["Desktop: x-server has failed".into()];
         snapshot.problems = vec!["x-server has failed".into()];
         snapshot.drawing = "The CPU draws on :0 (llvmpipe): \u{1b}[31mthis machine has no GPU".into();
+        snapshot.notes = vec!["VirtualGL is not in this image: \u{1b}no network".into()];
         assert_eq!(
             all(&snapshot, 61_000, Screen::PLAIN),
             "1 failed: x-server · not ready to use · 0 of 2 ready\n\
@@ -190,7 +195,8 @@ mod tests {
              kde       waiting  1m0s   -    0\n\
              not in use: sshd, vnc (desktopd status NAME says why)\n\
              display: The CPU draws on :0 (llvmpipe): this machine has no GPU\n\
-             route: Desktop on port 6100 (http://localhost:6100/)\n"
+             route: Desktop on port 6100 (http://localhost:6100/)\n\
+             note: VirtualGL is not in this image: no network\n"
         );
         let colourful = all(&snapshot, 61_000, Screen { colours: true, ..Screen::PLAIN });
         assert!(colourful.contains("x-server  \u{1b}[31mfailed \u{1b}[0m  1m1s"), "{colourful:?}");

@@ -7,6 +7,7 @@ pub mod display;
 pub mod encoder;
 pub mod files;
 pub mod gpu;
+mod left_out;
 pub mod locales;
 pub mod programs;
 pub mod public_address;
@@ -89,8 +90,7 @@ impl Facts {
         let container = other || daemon.uid == 0 || in_container(Path::new("/"));
         let words = config.services.iter().flat_map(Service::programs);
         let words = words.map(String::as_str).chain(display::PROGRAMS);
-        let path = config.settings.environment.get("PATH").map(String::as_str);
-        let path = path.or_else(|| config.env.text("PATH")).unwrap_or("/usr/local/bin:/usr/bin:/bin");
+        let path = search_path(config);
         let vars = &config.env.vars;
         let name = &vars.user_name.0;
         let account = account::desktop_account(&daemon, name, &config.places.home);
@@ -138,6 +138,17 @@ impl Facts {
             daemon,
         }
     }
+}
+
+/// The folders of programs.
+fn search_path(config: &Config) -> &str {
+    let path = config.settings.environment.get("PATH").map(String::as_str);
+    path.or_else(|| config.env.text("PATH")).unwrap_or("/usr/local/bin:/usr/bin:/bin")
+}
+
+/// One sentence for each program that could not be had when this image was built.
+pub fn missing_programs(config: &Config) -> Vec<String> {
+    left_out::left_out(Path::new("/"), search_path(config))
 }
 
 /// Why `home` cannot be written, if so. A wrong owner can be corrected, a read-only file system cannot.

@@ -139,6 +139,9 @@ pub struct Snapshot {
     /// The problems of the configuration, one sentence each.
     #[serde(default)]
     pub mistakes: Vec<String>,
+    /// What is no problem and good to know, one sentence each: programs that this image lacks.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl Snapshot {

@@ -10,6 +10,7 @@ use super::looks::Looks;
 use super::metrics::Metrics;
 use super::{Phase, RouteStatus, Snapshot};
 use crate::supervise::Published;
+use crate::sys::version;
 
 /// The writer of the state. Cheap to clone; each field of the snapshot has one task that writes it.
 #[derive(Clone)]
@@ -26,8 +27,7 @@ pub type Watch = watch::Receiver<Arc<Snapshot>>;
 impl Observer {
     /// An observer of a daemon that just started.
     pub fn new(pid: i32, started_at: i64) -> (Self, Watch) {
-        let mut first =
-            Snapshot { version: env!("CARGO_PKG_VERSION").into(), pid, started_at, ..Snapshot::default() };
+        let mut first = Snapshot { version: version::VERSION.into(), pid, started_at, ..Snapshot::default() };
         first.judge();
         let (snapshot, watch) = watch::channel(Arc::new(first));
         let (events, metrics, looks) = (Events::new(started_at), Metrics::default(), Looks::default());

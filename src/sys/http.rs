@@ -12,7 +12,7 @@ pub fn client(
 ) -> Result<reqwest::Client, String> {
     // Fails if a provider is installed already; all parts of this program install this one.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = reqwest::Client::builder().user_agent(concat!("desktopd/", env!("CARGO_PKG_VERSION")));
+    let builder = reqwest::Client::builder().user_agent(format!("desktopd/{}", super::version::VERSION));
     options(builder).build().map_err(|error| super::error::chain(&error))
 }
 

@@ -25,6 +25,7 @@ pub mod signals;
 pub mod subcommands;
 pub mod subprocess;
 pub mod terminal;
+pub mod version;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};

@@ -127,6 +127,14 @@ impl Container {
         Spec { options: Vec::new(), image: image() }
     }
 
+    /// A container of another image of this project: `CUDA` or `ROCM`, from `DESKTOPD_TEST_IMAGE_CUDA` and so on.
+    pub fn of_variant(name: &str) -> Spec {
+        let variable = format!("DESKTOPD_TEST_IMAGE_{name}");
+        let image = std::env::var(&variable)
+            .unwrap_or_else(|_| panic!("no image to test: run tests/run or set {variable}=name:tag"));
+        Spec { options: Vec::new(), image }
+    }
+
     /// A container that is started and removed elsewhere.
     pub fn of_another(name: &str) -> Container {
         Container { name: name.to_owned(), _cleanup: None }

@@ -15,7 +15,7 @@ use crate::facts::gpu::{Gpus, Libraries};
 use crate::logs::{Line, Mask};
 use crate::observe::Snapshot;
 use crate::portal::Credentials;
-use crate::sys::{read, with_timeout_of};
+use crate::sys::{read, version, with_timeout_of};
 
 use super::bundle::{Entry, pack};
 use super::check::Check;
@@ -237,7 +237,7 @@ fn bounded(logs: Vec<Entry>) -> Vec<Entry> {
 
 /// The versions of this program, of the libraries that draw, and of packages.
 fn versions(gpus: &Gpus) -> String {
-    let mut versions = vec![format!("desktopd {}", env!("CARGO_PKG_VERSION"))];
+    let mut versions = vec![format!("desktopd {}", version::line())];
     let nvidia = &gpus.nvidia;
     for (name, version) in [("module", &nvidia.module), ("NVML", &nvidia.driver), ("CUDA", &nvidia.cuda)] {
         versions.push(format!("NVIDIA {name}: {}", version.as_deref().unwrap_or("unknown")));

@@ -163,6 +163,8 @@ function show(snapshot) {
   at('drawing').hidden = !snapshot.drawing;
   set(at('drawing-text'), snapshot.drawing);
   showProblems(snapshot.problems);
+  at('notes').hidden = snapshot.notes.length === 0;
+  at('notes').replaceChildren(...snapshot.notes.map((text) => make('li', { textContent: text })));
   showLinks(snapshot);
   showUnits(snapshot.units);
   if (daemon !== snapshot.started_at) {
