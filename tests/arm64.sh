@@ -161,7 +161,8 @@ arm64_tests() {
   # QEMU 7.2 keeps descriptors open that came with a message and that the program left no room for; the kernel closes them.
   cargo test --locked --target "$triple" --lib -- --skip descriptors_in_messages_are_closed
   # These process tests were seen to pass. The stand-ins for drivers of others are compiled for this machine, and an arm64
-  # program cannot load them; others again wait for signs within seconds that an emulated daemon gives later.
+  # program cannot load them; QEMU 7.2 refuses PR_SET_CHILD_SUBREAPER, so no orphan is adopted; and others look for the daemon
+  # in /proc, where the emulator is.
   cargo test --locked --target "$triple" --test it -- daemon::addresses daemon::cli daemon::doctor
 }
 
