@@ -82,6 +82,8 @@
 //!
 //! # Where to change what
 //!
+//! - a published image, its name and its architectures: a line of `docker/publish/images.txt`; its tags:
+//!   `docker/publish/tags`. The program for the other architecture: `docker/install/compile.sh`.
 //! - a variable: its row in `config/env/table.rs`; a test compares `config/README.md` and `.env.example`, and writes
 //!   the table of the former with `DESKTOPD_WRITE_DOCS=1`.
 //! - a service: its file in `config/services` of the repository: command, route, `autostart`, `restart-delay`,

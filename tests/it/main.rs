@@ -14,6 +14,7 @@ mod fuzz;
 mod gateway;
 mod house;
 mod machines;
+mod publish;
 
 // The browser that the containers' tests drive.
 #[path = "../container/browser.rs"]
