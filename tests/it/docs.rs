@@ -1,4 +1,6 @@
 //! The documents and the tables of the program agree.
 
+pub mod compose;
 pub mod documents;
+pub mod kubernetes;
 pub mod variables;
