@@ -7,11 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::docker::{Container, Spec};
-use crate::net::http_get;
 use crate::stack::{self, Stack};
 
 /// What the manifest allows for the end of a pod.
-pub const GRACE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(30);
 
 /// A document of the manifests.
 fn document(file: &str) -> Value {
@@ -21,7 +20,7 @@ fn document(file: &str) -> Value {
 }
 
 /// The `StatefulSet` of the base.
-pub fn stateful_set() -> Value {
+fn stateful_set() -> Value {
     document("base/statefulset.yaml")
 }
 
@@ -108,34 +107,6 @@ fn capabilities(stack: &Stack, pid: &str) -> u64 {
 async fn stops(stack: &Stack) {
     stack.stop(GRACE);
     assert_eq!(stack.wait_exit_code(Duration::from_secs(5)).await, 0, "desktopd was not killed");
-}
-
-#[tokio::test]
-async fn the_pod_needs_no_root_no_capability_and_no_file_of_its_own() {
-    let set = stateful_set();
-    let stack = start(&set).await;
-    assert_eq!(capabilities(&stack, "1"), 0);
-    assert_eq!(stack.exec(&["touch", "/new"]).code, Some(1), "the root file system can be written");
-    stack.exec_ok(&["touch", "/workspace/new", "/home/user/new"]);
-
-    let container = &set["spec"]["template"]["spec"]["containers"][0];
-    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
-        let path = text(container, &format!("/{probe}/httpGet/path"));
-        assert_eq!(container[probe]["httpGet"]["port"], stack::PORTAL, "{probe}");
-        let url = format!("http://localhost:{}{path}", stack.portal_port());
-        let reply = http_get(&url, &[]).await.expect("an answer");
-        assert_eq!(reply.status, 200, "{probe}");
-    }
-    // Only `ready` follows the desktop.
-    stack.exec_ok(&["desktopd", "stop", "kde"]);
-    for (path, expected) in [("/desktopd/ready", 503), ("/desktopd/health", 200)] {
-        let url = format!("http://localhost:{}{path}", stack.portal_port());
-        assert_eq!(http_get(&url, &[]).await.expect("an answer").status, expected, "{path}");
-    }
-    // The random password is on the volume.
-    let kept = stack.exec_ok(&["cat", "/home/user/.local/state/desktopd/web-password"]);
-    assert!(stack.exec_ok(&["desktopd", "credentials"]).contains(&kept), "{kept}");
-    stops(&stack).await;
 }
 
 #[tokio::test]

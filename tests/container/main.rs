@@ -37,7 +37,6 @@ mod narrow;
 mod net;
 mod picture;
 mod places;
-mod podman;
 mod poll;
 mod provisioning;
 mod remote;
