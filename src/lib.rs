@@ -84,8 +84,8 @@
 //!
 //! - a published image, its name and its architectures: a line of `docker/publish/images.txt`; its tags:
 //!   `docker/publish/tags`. The program for the other architecture: `docker/install/compile.sh`.
-//! - a variable: its row in `config/env/table.rs`; a test compares `config/README.md` and `.env.example`, and writes
-//!   the table of the former with `DESKTOPD_WRITE_DOCS=1`.
+//! - a variable: its row in `config/env/table.rs`; tests compare the tables of `config/README.md`, `.env.example` and
+//!   `docker-compose.yaml`, and write them with `DESKTOPD_WRITE_DOCS=1`.
 //! - a service: its file in `config/services` of the repository: command, route, `autostart`, `restart-delay`,
 //!   files, environment. Defaults of the keys: `config/service.rs`; of those about restart and stop:
 //!   `config/service/policies.rs`. What must be computed: a hook in `plan/adjust.rs`.

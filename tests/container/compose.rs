@@ -1,4 +1,4 @@
-//! The repository's own `docker-compose.yaml`, with the settings of `.env.example`.
+//! The repository's own `docker-compose.yaml` and the files beside it, with the settings of `.env.example`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,7 +11,10 @@ use crate::docker::{self, Container, Done};
 use crate::net::free_port;
 use crate::stack::{self, Stack};
 
-/// A folder with the two files, and everything that compose makes of it. Dropping it removes everything.
+/// The files that people name after `docker-compose.yaml`.
+const OVERRIDES: [&str; 4] = ["nvidia", "amd", "intel", "turn"];
+
+/// A folder with these files and a `.env`, and everything that compose makes of it. Dropping it removes everything.
 struct Project {
     folder: String,
     name: String,
@@ -23,8 +26,10 @@ impl Project {
     fn new(settings: &[(&str, String)]) -> Project {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = TempDir::with_prefix("desktopd-test-compose-").expect("make a folder").keep();
-        let yaml = folder.join("docker-compose.yaml");
-        std::fs::copy(root.join("docker-compose.yaml"), &yaml).expect("copy docker-compose.yaml");
+        std::fs::create_dir_all(folder.join("docker/compose")).expect("make a folder");
+        for file in std::iter::once("docker-compose.yaml".to_owned()).chain(OVERRIDES.map(path)) {
+            std::fs::copy(root.join(&file), folder.join(&file)).unwrap_or_else(|why| panic!("{file}: {why}"));
+        }
         let example = std::fs::read_to_string(root.join(".env.example")).expect("read .env.example");
         let dotenv = settings.iter().fold(example, |text, setting| set(&text, setting));
         std::fs::write(folder.join(".env"), dotenv).expect("write .env");
@@ -67,6 +72,10 @@ impl Project {
         });
         said.concat()
     }
+}
+
+fn path(name: &str) -> String {
+    format!("docker/compose/{name}.yaml")
 }
 
 /// `docker compose` where there is one, else `docker-compose`.
@@ -123,4 +132,55 @@ async fn compose_starts_a_desktop_and_leaves_nothing() {
     drop(browser);
     project.run_ok(&["down"]);
     assert_eq!(project.left(), "", "objects of {} that are left", project.name);
+}
+
+/// What compose reads out of the files, as lines without indentation.
+fn merged(project: &Project, names: &[&str]) -> Vec<String> {
+    let files: Vec<String> = names.iter().copied().map(path).collect();
+    let mut args = vec!["-f", "docker-compose.yaml"];
+    args.extend(files.iter().flat_map(|file| ["-f", file]));
+    args.push("config");
+    project.run_ok(&args).lines().map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn every_combination_of_the_compose_files_is_understood() {
+    let project = Project::new(&[]);
+    for chosen in 0..1_u32 << OVERRIDES.len() {
+        let names: Vec<&str> =
+            (0..).zip(OVERRIDES).filter(|(bit, _)| chosen >> bit & 1 == 1).map(|(_, name)| name).collect();
+        let lines = merged(&project, &names);
+        let has = |text: &str| lines.iter().any(|line| line.contains(text));
+        // Each file has an effect that no other file has, or that only a file with more has as well.
+        let (nvidia, amd) = (names.contains(&"nvidia"), names.contains(&"amd"));
+        for (text, expected) in [
+            ("driver: nvidia", nvidia),
+            ("NVIDIA_DRIVER_CAPABILITIES: all", nvidia),
+            ("/dev/kfd", amd),
+            ("/dev/dri", amd || names.contains(&"intel")),
+            ("protocol: udp", names.contains(&"turn")),
+            ("ENABLE_COTURN: \"true\"", names.contains(&"turn")),
+            ("dockerfile: Dockerfile.rocm", amd),
+            ("dockerfile: Dockerfile.cuda", nvidia && !amd),
+            ("dockerfile: Dockerfile.cpu", !nvidia && !amd),
+            // Relative paths count from the folder of the first file, whichever file comes last.
+            (&format!("{}/workspace", project.folder), true),
+        ] {
+            assert_eq!(has(text), expected, "{text} with {names:?}: {lines:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_line_in_the_settings_chooses_the_compose_files() {
+    let files = format!("docker-compose.yaml:{}:{}", path("amd"), path("turn"));
+    let hash = "'$2b$12$abcdefghijklmnopqrstuv'";
+    let settings = [("COMPOSE_FILE", files), ("WEB_PASSWORD_HASH", hash.into()), ("WEB_USER", "ada".into())];
+    let lines = Project::new(&settings).run_ok(&["config"]);
+    // `config` prints what another compose file would need: a dollar sign is written twice there.
+    for expected in ["/dev/kfd", "protocol: udp", "WEB_USER: ada", "$$2b$$12$$abcdefghijklmnopqrstuv\n"] {
+        assert!(lines.contains(expected), "{expected}: {lines}");
+    }
+    // A name without a value is left to desktopd.
+    assert!(lines.contains("WEB_TOKEN: null\n"), "{lines}");
 }

@@ -30,6 +30,7 @@ mod input;
 mod jobs;
 mod journey;
 mod keycodes;
+mod kubernetes;
 mod logout;
 mod logs;
 mod mistakes;

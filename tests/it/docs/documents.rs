@@ -1,6 +1,5 @@
-//! The documents agree with the program: the tables of variables in `config/README.md`, `.env.example` and the compose
-//! file are compared with the program, and the shipped service files with the planner. The README stays short, and
-//! every link has a target.
+//! The documents agree with the program: the tables of variables in `config/README.md` are compared with the program, and
+//! the shipped service files with the planner. The README stays short, and every link has a target.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it is wrong")]
 
@@ -15,25 +14,20 @@ use desktopd::facts::{Account, Facts};
 use desktopd::plan::Plan;
 use desktopd::sys::launch::Identity;
 
-/// Variables that only `docker compose` reads.
-const OF_COMPOSE: [&str; 6] = ["DOCKERFILE", "IMAGE", "BASE_IMAGE", "RUST_IMAGE", "DESKTOPD", "DESKTOP_LANG"];
-
-fn read(file: &str) -> String {
+/// A file of the repository.
+pub fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
-}
-
-fn is_known(name: &str) -> bool {
-    TABLE.iter().any(|variable| variable.names.contains(&name))
 }
 
 /// The document with the tables of variables.
 const REFERENCE: &str = "config/README.md";
 
 /// All documents for readers.
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     REFERENCE,
     "docker/README.md",
+    "docker/kubernetes/README.md",
     "tests/README.md",
     ".github/CONTRIBUTING.md",
     ".github/SECURITY.md",
@@ -254,44 +248,6 @@ fn anchors(text: &str) -> BTreeSet<String> {
         found.extend(free);
     }
     found
-}
-
-#[test]
-fn the_example_and_the_compose_file_set_only_what_is_read() {
-    for line in read(".env.example").lines() {
-        let line = line.trim_start_matches('#');
-        let Some((name, _)) = line.split_once('=') else { continue };
-        if !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
-            assert!(
-                is_known(name) || OF_COMPOSE.contains(&name),
-                ".env.example sets {name}, which desktopd does not read"
-            );
-        }
-    }
-    let compose = read("docker-compose.yaml");
-    for line in read(".env.example").lines() {
-        let name = line.trim_start_matches('#').split_once('=').map_or("", |(name, _)| name);
-        if !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
-            assert!(compose.contains(&format!("${{{name}")), "docker-compose.yaml does not pass {name} on");
-        }
-    }
-    // Where several people watch with browsers of different sizes: the screen's size follows them, up to a size that a
-    // processor can draw.
-    for default in ["WEBRTC_ENABLE_RESIZE:-true}", "DISPLAY_MAX_SIZE:-3840x2160}"] {
-        assert!(compose.contains(&format!("${{{default}")), "docker-compose.yaml has not ${{{default}");
-    }
-    let set: Vec<&str> = compose
-        .lines()
-        .filter_map(|line| Some(line.trim().strip_prefix("- ")?.split_once("=${")?.0))
-        .collect();
-    assert!(set.len() > 10, "{set:?}");
-    let example = read(".env.example");
-    for name in set {
-        assert!(is_known(name), "docker-compose.yaml sets {name}, which desktopd does not read");
-        let explained =
-            example.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{name}=")));
-        assert!(explained || name == "LANG", ".env.example does not explain {name}, which compose passes on");
-    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("VNC_DISPLAY", OfPlan(&[], ":9", "\"/usr/bin/Xkasmvnc\", \":9\"")),
     ("VNC_URL", OfPlan(&[], "https://a.example/", "url: Some(\"https://a.example/\")")),
     ("VNC_PASSWORD", Nothing),
-    ("SSH_PORT_HOST", Test("the_example_and_the_compose_file_set_only_what_is_read")),
+    ("SSH_PORT_HOST", Test("the_compose_files_and_the_example_set_only_what_is_read")),
     ("SERVICEPORTAL_METRICS_PORT", Nothing),
     ("SELKIES_METRICS_PORT", Nothing),
     ("VNC_METRICS_PORT", Nothing),
