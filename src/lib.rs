@@ -123,6 +123,8 @@
 //!   failed: `steps/encoder/words.rs`. The names of encoders: `config/env/encoder.rs`.
 //! - what is brought of NVIDIA's driver: `steps/nvidia_driver.rs` and its files download, unpack and install,
 //!   `plan/display/driver.rs` says what is needed, `facts/gpu/brought.rs` what is there.
+//! - the image's programs: `docker/packages/apps-*.txt`, and what opens what: `docker/rootfs/etc/xdg/mimeapps.list`. The
+//!   icons of a new desktop: `steps/user/home.rs`; what its user may do: `steps/user.rs`.
 //! - a boot step: its work in a file of `steps`, called by `perform` in `steps/mod.rs`, its keys in
 //!   `config/service/step.rs`, its unit in a file of `config/services`.
 //! - what draws through VirtualGL: the key `virtualgl` of service files, and `virtualgl` in `plan/adjust.rs`, which puts
