@@ -55,7 +55,19 @@ if [ "${_desktopd_read-}" != "$$" ]; then
   # bash sets SHELL but does not export it.
   export USER LOGNAME SHELL HOME
 
-  [ -n "$_desktopd_path" ] && PATH=$_desktopd_path
+  if [ -n "$_desktopd_path" ]; then
+    PATH=$_desktopd_path
+  # On a volume that does not answer, looking at the environment would block the login.
+  elif [ ! -L /venv/main ] || timeout 2 test -r /venv/main/bin/activate 2>/dev/null; then
+    # The image's Python environment, active in every shell as in the older images. It belongs to the desktop's user: root
+    # gets it only where that user may become root anyway, by sudo.
+    if [ -r /venv/main/bin/activate ] && { [ ! -O / ] || ! grep -q '^NoNewPrivs:.*1' /proc/self/status; }; then
+      # Not in the prompt, which files that are read later set.
+      VIRTUAL_ENV_DISABLE_PROMPT=1
+      . /venv/main/bin/activate
+      unset VIRTUAL_ENV_DISABLE_PROMPT
+    fi
+  fi
   [ -n "$_desktopd_display" ] && DISPLAY=$_desktopd_display
   [ -n "$_desktopd_bus" ] && DBUS_SESSION_BUS_ADDRESS=$_desktopd_bus
   # The session belongs to its user alone: files of other users' programs in it would lock its user out.

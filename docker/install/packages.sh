@@ -56,6 +56,10 @@ apt-get -q install -y --no-install-recommends -o Dpkg::Use-Pty=0 "${wanted[@]}" 
   exit 1
 }
 
+# git's own folder has a second copy of its program, which prepare.sh leaves out.
+if [ -x /usr/bin/git ]; then
+  ln -sf ../../bin/git /usr/lib/git-core/git
+fi
 rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
 rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
 rm -f /var/lib/dbus/machine-id /var/lib/systemd/random-seed

@@ -24,6 +24,9 @@ use lists::PATIENCE;
 /// The sudo rules of the user.
 const SUDOERS: &str = "/etc/sudoers.d/desktopd";
 
+/// The polkit rules of the user.
+const POLKIT: &str = "/etc/polkit-1/rules.d/49-desktopd.rules";
+
 /// Makes the account that the plan describes as JSON.
 pub(super) fn run(User { run_dir }: &User, wanted: &str) -> Result<(), String> {
     let wanted = serde_json::from_str(wanted).map_err(|error| format!("the account: {error}"))?;
@@ -56,6 +59,7 @@ fn make(wanted: &AccountSpec) -> Result<bool, String> {
     let listed = lists::home(wanted, home)?;
     let groups = lists::groups(wanted)?;
     tell(SUDOERS, sudo(SUDOERS.as_ref(), &wanted.name));
+    tell(POLKIT, polkit(POLKIT.as_ref(), &wanted.name));
     tell("the password", password(&wanted.name));
     own?;
     Ok(ids | listed | groups)
@@ -69,13 +73,29 @@ fn sudo(file: &Path, name: &str) -> Result<(), String> {
          Defaults:{name} !env_reset, always_set_home, !secure_path\n\
          {name} ALL=(ALL) NOPASSWD: ALL\n"
     );
+    // sudo ignores files with a dot in their names, such as an unfinished temporary file.
+    write(file, &text, 0o440)
+}
+
+/// The same rights in programs that ask polkit: their dialog would ask for a password that the account does not have.
+fn polkit(file: &Path, name: &str) -> Result<(), String> {
+    let text = format!(
+        "// Made by desktopd at each start.\n\
+         polkit.addRule(function (action, subject) {{\n    \
+             if (subject.user == {name:?}) return polkit.Result.YES;\n\
+         }});\n"
+    );
+    write(file, &text, 0o644)
+}
+
+/// Writes rules unless they are there already. A folder that is missing says that the image has no such program.
+fn write(file: &Path, text: &str, mode: u32) -> Result<(), String> {
     if read::text(file, read::BY_HAND).is_ok_and(|there| there == text)
         || !file.parent().is_some_and(Path::is_dir)
     {
         return Ok(());
     }
-    // sudo ignores files with a dot in their names, such as an unfinished temporary file.
-    replace(file, text.as_bytes(), 0o440).map_err(|error| error.to_string())
+    replace(file, text.as_bytes(), mode).map_err(|error| error.to_string())
 }
 
 /// Sets `USER_PASSWORD`. Without the variable, the existing password stays.
@@ -112,5 +132,16 @@ mod tests {
         sudo(&file, "bob").unwrap();
         assert!(!fs::read_to_string(&file).unwrap().contains("ada"));
         sudo(&dir.path().join("no-sudo-here/desktopd"), "ada").unwrap();
+    }
+
+    #[test]
+    fn the_rules_of_polkit_are_for_one_user_and_can_be_read_by_polkits_own() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("49-desktopd.rules");
+        polkit(&file, "ada").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o644);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains("\n    if (subject.user == \"ada\") return polkit.Result.YES;\n"), "{text}");
     }
 }

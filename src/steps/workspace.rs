@@ -22,7 +22,7 @@ use super::command::{program, run as run_program};
 use volume::{Access, Volume};
 
 /// The file in the workspace that says that the workspace is not a volume.
-const WARNING: &str = "WARNING-NO-MOUNT.txt";
+pub(super) const WARNING: &str = "WARNING-NO-MOUNT.txt";
 
 /// The folder of the image that `storage` links to where no volume is mounted.
 const STORAGE: &str = "/opt/storage";

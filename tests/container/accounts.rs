@@ -61,8 +61,8 @@ async fn the_user_has_the_ids_of_the_volumes_owner_and_a_home_on_it() {
             );
             assert_eq!(sh(&stack, "stat -c %u:%g /run/user/*"), ids, "{told}");
             assert_eq!(
-                sh(&stack, "ls ~user/Desktop && readlink ~user/Desktop/workspace"),
-                "user\nworkspace\n/workspace"
+                sh(&stack, "ls ~user/Desktop && grep -h URL ~user/Desktop/*"),
+                "Home.desktop\nWorkspace.desktop\nURL=file:///home/user\nURL=file:///workspace"
             );
             if boot == "first" {
                 stack.restart(GRACE);

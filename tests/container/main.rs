@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod apps;
 mod browser;
 mod cleanup;
 mod clipboard;

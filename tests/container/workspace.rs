@@ -293,8 +293,7 @@ async fn two_containers_on_one_volume_copy_once() {
 #[tokio::test]
 async fn python_environments_are_moved_unless_switched_off() {
     let volume = Volume::new(1000, "mkdir comfy; echo theirs >comfy/file; echo 1 >comfy/.move_complete");
-    let script =
-        "[ -e /venv/main ] || { python3 -m venv --without-pip /venv/main; mkdir /opt/comfy; }; exec init";
+    let script = "[ -e /venv/main ] || python3 -m venv --without-pip /venv/main; [ -e /opt/comfy ] || mkdir /opt/comfy; exec init";
     let spec = || volume.of(light(Container::of_image())).env("OPT_SYNC", "comfy:not-there");
     let stays = Boot::with(spec().env("WORKSPACE_SYNC", "no"), &["bash", "-c", script]).await;
     assert_eq!(stays.shell("stat -c %F /venv/main; cat /opt/comfy/file"), "directory\ntheirs");

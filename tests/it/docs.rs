@@ -4,4 +4,5 @@ pub mod compose;
 pub mod dockerfiles;
 pub mod documents;
 pub mod kubernetes;
+pub mod programs;
 pub mod variables;

@@ -1,23 +1,27 @@
 //! The home folder: created, given to its user and filled with the usual files. It may be on a volume that refuses root
 //! what it allows the user, or on a volume without file owners.
 
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::Uid;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use crate::config::service::step::AccountSpec;
 use crate::facts::account::usual_home;
 use crate::steps::command;
 use crate::steps::report::tell;
-use crate::steps::workspace::{room, volume};
+use crate::steps::workspace::{WARNING, room, volume};
 use crate::sys::read;
 
 use super::lists;
+
+/// Characters of a path that an address does not contain as they are.
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Time limit of a program that works on a volume.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -183,11 +187,35 @@ fn furnish(wanted: &AccountSpec) {
     }
     // If `Desktop` is a link, the user wants it elsewhere: no links are made in it.
     let is_folder = fs::symlink_metadata(&desktop).is_ok_and(|found| found.is_dir());
-    for target in [&wanted.workspace, &usual_home(&wanted.name)] {
-        let link = desktop.join(target.file_name().unwrap_or(OsStr::new("workspace")));
-        if is_folder && fs::symlink_metadata(&link).is_err() {
-            tell(link.display(), symlink(target, &link));
+    if !is_folder {
+        return;
+    }
+    for (name, icon, target) in [
+        ("Home", "user-home", usual_home(&wanted.name)),
+        ("Workspace", "folder-cloud", wanted.workspace.clone()),
+    ] {
+        let file = desktop.join(format!("{name}.desktop"));
+        if fs::symlink_metadata(&file).is_err() {
+            tell(file.display(), fs::write(&file, entry(name, icon, &target)));
         }
+    }
+    warn(&desktop, &wanted.workspace);
+}
+
+/// An icon of the desktop that opens a folder. Plasma asks no preview for it, which it does for a link: that took 39 MB.
+fn entry(name: &str, icon: &str, target: &Path) -> String {
+    let url = percent_encode(target.as_os_str().as_bytes(), &RESERVED);
+    format!("[Desktop Entry]\nType=Link\nName={name}\nIcon={icon}\nURL=file://{url}\n")
+}
+
+/// Shows the warning of a workspace without a volume beside the icons, and takes it away when there is a volume.
+fn warn(desktop: &Path, workspace: &Path) {
+    let (warning, link) = (workspace.join(WARNING), desktop.join(WARNING));
+    let linked = fs::symlink_metadata(&link).is_ok_and(|found| found.is_symlink());
+    match (warning.is_file(), linked) {
+        (true, false) => tell(link.display(), symlink(&warning, &link)),
+        (false, true) => tell(link.display(), fs::remove_file(&link)),
+        _ => {}
     }
 }
 
@@ -196,6 +224,32 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn the_icon_of_a_folder_names_its_address() {
+        let text = entry("Workspace", "folder", Path::new("/my work\nplace/ä"));
+        assert_eq!(
+            text,
+            "[Desktop Entry]\nType=Link\nName=Workspace\nIcon=folder\nURL=file:///my%20work%0Aplace/%C3%A4\n"
+        );
+    }
+
+    #[test]
+    fn the_warning_is_on_the_desktop_as_long_as_it_is_in_the_workspace() {
+        let dir = tempfile::tempdir().unwrap();
+        let (desktop, workspace) = (dir.path().join("Desktop"), dir.path().join("workspace"));
+        fs::create_dir(&desktop).unwrap();
+        fs::create_dir(&workspace).unwrap();
+        let shown = || fs::symlink_metadata(desktop.join(WARNING)).is_ok();
+        warn(&desktop, &workspace);
+        assert!(!shown());
+        fs::write(workspace.join(WARNING), "lost").unwrap();
+        warn(&desktop, &workspace);
+        assert!(shown() && fs::read_to_string(desktop.join(WARNING)).unwrap() == "lost");
+        fs::remove_file(workspace.join(WARNING)).unwrap();
+        warn(&desktop, &workspace);
+        assert!(!shown());
+    }
 
     #[test]
     fn no_folder_is_made_or_given_away_behind_a_link_in_the_workspace() {
