@@ -12,11 +12,11 @@ use crate::net::http_get;
 use crate::stack::{self, Stack};
 
 /// What the manifest allows for the end of a pod.
-const GRACE: Duration = Duration::from_secs(30);
+pub const GRACE: Duration = Duration::from_secs(30);
 
 /// The user of the manifest and no capabilities, as `/proc/PID/status` writes them.
-const IDS: &str = "1000\t1000\t1000\t1000";
-const NONE: &str = "0000000000000000";
+pub const IDS: &str = "1000\t1000\t1000\t1000";
+pub const NONE: &str = "0000000000000000";
 
 /// A document of the manifests.
 fn document(file: &str) -> Value {
@@ -26,7 +26,7 @@ fn document(file: &str) -> Value {
 }
 
 /// The `StatefulSet` of the base.
-fn stateful_set() -> Value {
+pub fn stateful_set() -> Value {
     document("base/statefulset.yaml")
 }
 

@@ -37,6 +37,7 @@ mod narrow;
 mod net;
 mod picture;
 mod places;
+mod podman;
 mod poll;
 mod provisioning;
 mod remote;
