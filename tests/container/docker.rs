@@ -262,6 +262,44 @@ impl Snapshot {
     }
 }
 
+/// A named volume, removed after the test. Declared before its containers, so that it is dropped after them.
+pub struct Volume {
+    pub name: String,
+    _cleanup: Cleanup,
+}
+
+impl Volume {
+    /// A volume that Docker makes when a container first mounts it.
+    pub fn fresh() -> Volume {
+        let name = new_name();
+        let client = docker().get_program().to_string_lossy().into_owned();
+        // After a killed test, its container may still use the volume for a moment.
+        let script = r#"for i in 1 2 3 4 5 6 7 8 9; do "$1" volume rm -f "$2" && exit; sleep 1; done"#;
+        Volume { _cleanup: Cleanup::new(script, &[&client, &name]), name }
+    }
+
+    /// A volume whose top folder belongs to `owner`; `prepare` is run in it.
+    pub fn new(owner: u32, prepare: &str) -> Volume {
+        let volume = Volume::fresh();
+        volume.shell(&format!("chown {owner}:{owner} /workspace; cd /workspace; {prepare}"));
+        volume
+    }
+
+    /// Runs a script in another container with the volume at /workspace, and returns its output.
+    pub fn shell(&self, script: &str) -> String {
+        let mount = format!("--volume={}:/workspace", self.name);
+        let mut command = docker();
+        command.args(["run", "--rm", "--pull=never", &mount, &image(), "bash", "-ec", script]);
+        let done = Done::from(run(&mut command));
+        assert_eq!(done.code, Some(0), "{script}: {}", done.stderr);
+        done.stdout
+    }
+
+    pub fn of(&self, spec: Spec) -> Spec {
+        spec.option(format!("--volume={}:/workspace", self.name))
+    }
+}
+
 impl Drop for Container {
     fn drop(&mut self) {
         if std::thread::panicking() {

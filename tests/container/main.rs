@@ -39,6 +39,7 @@ mod narrow;
 mod net;
 mod picture;
 mod places;
+mod podman;
 mod poll;
 mod provisioning;
 mod recipe;

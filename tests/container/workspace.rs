@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use desktopd::observe::UnitState;
 
-use crate::cleanup::Cleanup;
-use crate::docker::{self, Container, Spec};
+use crate::docker::{Container, Spec, Volume};
 use crate::poll::eventually;
 use crate::stack::{self, Stack};
 
@@ -24,44 +23,6 @@ const SLOW_APP: &str = r#"
     ln -s sub/data /opt/app/link; cd /opt/app; sha256sum link small >sum
     printf '#!/bin/sh\nexec /usr/bin/rsync --bwlimit=8m "$@"\n' >/usr/local/bin/rsync
     chmod 755 /usr/local/bin/rsync"#;
-
-/// A named volume, removed after the test. Declared before its containers, so that it is dropped after them.
-struct Volume {
-    name: String,
-    _cleanup: Cleanup,
-}
-
-impl Volume {
-    /// A volume that Docker makes when a container first mounts it.
-    fn fresh() -> Volume {
-        let name = docker::new_name();
-        let client = docker::docker().get_program().to_string_lossy().into_owned();
-        // After a killed test, its container may still use the volume for a moment.
-        let script = r#"for i in 1 2 3 4 5 6 7 8 9; do "$1" volume rm -f "$2" && exit; sleep 1; done"#;
-        Volume { _cleanup: Cleanup::new(script, &[&client, &name]), name }
-    }
-
-    /// A volume whose top folder belongs to `owner`; `prepare` is run in it.
-    fn new(owner: u32, prepare: &str) -> Volume {
-        let volume = Volume::fresh();
-        volume.shell(&format!("chown {owner}:{owner} /workspace; cd /workspace; {prepare}"));
-        volume
-    }
-
-    /// Runs a script in another container with the volume at /workspace, and returns its output.
-    fn shell(&self, script: &str) -> String {
-        let mount = format!("--volume={}:/workspace", self.name);
-        let mut command = docker::docker();
-        command.args(["run", "--rm", "--pull=never", &mount, &docker::image(), "bash", "-ec", script]);
-        let done = docker::Done::from(docker::run(&mut command));
-        assert_eq!(done.code, Some(0), "{script}: {}", done.stderr);
-        done.stdout
-    }
-
-    fn of(&self, spec: Spec) -> Spec {
-        spec.option(format!("--volume={}:/workspace", self.name))
-    }
-}
 
 fn light(spec: Spec) -> Spec {
     spec.env("SUPERVISOR_NO_AUTOSTART", OFF)
