@@ -285,6 +285,9 @@ Changed files are also noticed without this command. A file with a mistake chang
         words: Vec<OsString>,
     },
     /// Print the version, and the commit that it was built from
+    #[command(after_help = "Examples:
+  docker run --rm IMAGE desktopd version
+  desktopd version --json")]
     Version {
         /// Print JSON
         #[arg(long)]

@@ -184,7 +184,7 @@ mod tests {
         snapshot.not_ready = vec!["Desktop: x-server has failed".into()];
         snapshot.problems = vec!["x-server has failed".into()];
         snapshot.drawing = "The CPU draws on :0 (llvmpipe): \u{1b}[31mthis machine has no GPU".into();
-        snapshot.notes = vec!["VirtualGL is not in this image: \u{1b}no network".into()];
+        snapshot.notes = vec!["VirtualGL is not in this image: \u{1b}[1mno network".into()];
         assert_eq!(
             all(&snapshot, 61_000, Screen::PLAIN),
             "1 failed: x-server · not ready to use · 0 of 2 ready\n\

@@ -22,7 +22,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use crate::steps::workspace::copy::{Copy, MARKER};
-use crate::steps::workspace::leftover::{remove, unfinished};
+use crate::steps::workspace::leftover::{remove, remove_folder, unfinished};
 use crate::steps::workspace::lock::Lock;
 use crate::steps::workspace::room::{self, Room};
 use crate::steps::workspace::volume::Access;
@@ -177,7 +177,7 @@ impl Item {
         match renameat_with(CWD, &aside, CWD, &self.source, RenameFlags::EXCHANGE) {
             Ok(()) => {}
             Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOENT) => {
-                fs::remove_dir_all(&self.source).or_else(unless_missing).map_err(failed)?;
+                remove_folder(&self.source).or_else(unless_missing).map_err(failed)?;
                 fs::rename(&aside, &self.source).map_err(failed)?;
             }
             Err(error) => {
