@@ -16,7 +16,7 @@ use crate::facts::account::usual_home;
 use crate::steps::command;
 use crate::steps::report::tell;
 use crate::steps::workspace::{WARNING, room, volume};
-use crate::sys::read;
+use crate::sys::{read, with_timeout};
 
 use super::lists;
 
@@ -212,7 +212,10 @@ fn entry(name: &str, icon: &str, target: &Path) -> String {
 fn warn(desktop: &Path, workspace: &Path) {
     let (warning, link) = (workspace.join(WARNING), desktop.join(WARNING));
     let linked = fs::symlink_metadata(&link).is_ok_and(|found| found.is_symlink());
-    match (warning.is_file(), linked) {
+    // The volume may not answer: then the desktop stays as it is.
+    let looked_at = warning.clone();
+    let Some(is_there) = with_timeout(move || looked_at.is_file()) else { return };
+    match (is_there, linked) {
         (true, false) => tell(link.display(), symlink(&warning, &link)),
         (false, true) => tell(link.display(), fs::remove_file(&link)),
         _ => {}
