@@ -92,7 +92,14 @@ fn open(stack: &Stack, what: &str) {
 
 /// The windows on the screen: class and title of each.
 fn windows(stack: &Stack) -> String {
-    stack.exec_ok(&["desktopd", "run", "wmctrl", "-lx"])
+    // wmctrl ends with an error when a window is closed while it reads the list.
+    loop {
+        let done = stack.exec(&["desktopd", "run", "wmctrl", "-lx"]);
+        if done.code == Some(0) || !done.stderr.contains("BadWindow") {
+            assert_eq!(done.code, Some(0), "{done:?}");
+            return done.stdout;
+        }
+    }
 }
 
 /// Waits for a window, and closes it.

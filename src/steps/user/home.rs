@@ -16,7 +16,7 @@ use crate::facts::account::usual_home;
 use crate::steps::command;
 use crate::steps::report::tell;
 use crate::steps::workspace::{WARNING, room, volume};
-use crate::sys::{read, with_timeout};
+use crate::sys::{mounts, read};
 
 use super::lists;
 
@@ -199,7 +199,7 @@ fn furnish(wanted: &AccountSpec) {
             tell(file.display(), fs::write(&file, entry(name, icon, &target)));
         }
     }
-    warn(&desktop, &wanted.workspace);
+    warn(&desktop, &wanted.workspace, mounts::is_on_volume(&mounts::all(), &wanted.workspace));
 }
 
 /// An icon of the desktop that opens a folder. Plasma asks no preview for it, which it does for a link: that took 39 MB.
@@ -208,14 +208,12 @@ fn entry(name: &str, icon: &str, target: &Path) -> String {
     format!("[Desktop Entry]\nType=Link\nName={name}\nIcon={icon}\nURL=file://{url}\n")
 }
 
-/// Shows the warning of a workspace without a volume beside the icons, and takes it away when there is a volume.
-fn warn(desktop: &Path, workspace: &Path) {
+/// Shows the warning of a workspace without a volume beside the icons, and takes it away when there is a volume, which is
+/// not looked at: the volume may not answer.
+fn warn(desktop: &Path, workspace: &Path, on_volume: bool) {
     let (warning, link) = (workspace.join(WARNING), desktop.join(WARNING));
     let linked = fs::symlink_metadata(&link).is_ok_and(|found| found.is_symlink());
-    // The volume may not answer: then the desktop stays as it is.
-    let looked_at = warning.clone();
-    let Some(is_there) = with_timeout(move || looked_at.is_file()) else { return };
-    match (is_there, linked) {
+    match (!on_volume && warning.is_file(), linked) {
         (true, false) => tell(link.display(), symlink(&warning, &link)),
         (false, true) => tell(link.display(), fs::remove_file(&link)),
         _ => {}
@@ -244,13 +242,16 @@ mod tests {
         fs::create_dir(&desktop).unwrap();
         fs::create_dir(&workspace).unwrap();
         let shown = || fs::symlink_metadata(desktop.join(WARNING)).is_ok();
-        warn(&desktop, &workspace);
+        warn(&desktop, &workspace, false);
         assert!(!shown());
         fs::write(workspace.join(WARNING), "lost").unwrap();
-        warn(&desktop, &workspace);
+        warn(&desktop, &workspace, false);
         assert!(shown() && fs::read_to_string(desktop.join(WARNING)).unwrap() == "lost");
+        warn(&desktop, &workspace, true);
+        assert!(!shown(), "a volume has none, whatever its file says");
+        warn(&desktop, &workspace, false);
         fs::remove_file(workspace.join(WARNING)).unwrap();
-        warn(&desktop, &workspace);
+        warn(&desktop, &workspace, false);
         assert!(!shown());
     }
 
