@@ -95,7 +95,8 @@ fn windows(stack: &Stack) -> String {
     // wmctrl ends with an error when a window is closed while it reads the list.
     loop {
         let done = stack.exec(&["desktopd", "run", "wmctrl", "-lx"]);
-        if done.code == Some(0) || !done.stderr.contains("BadWindow") {
+        if done.code == Some(0) || ![&done.stdout, &done.stderr].iter().any(|said| said.contains("BadWindow"))
+        {
             assert_eq!(done.code, Some(0), "{done:?}");
             return done.stdout;
         }
