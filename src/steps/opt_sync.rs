@@ -8,6 +8,7 @@ mod item;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::config::service::step::OptSync;
@@ -24,6 +25,9 @@ const BUSY: &str = "run/workspace_sync";
 
 /// In the workspace: the lock file of the moving container.
 const LOCK: &str = ".desktopd-sync.lock";
+
+/// In the workspace, for a moment: tells whether the volume takes symbolic links.
+const PROBE: &str = ".desktopd-link";
 
 /// Folders of `/opt` that cannot be moved: parts of the image, and programs that root runs.
 const OURS: [&str; 6] = ["ai-dock", "desktopd", "instance-tools", "selkies", "storage", "workspace-internal"];
@@ -110,10 +114,21 @@ impl Sync<'_> {
         // With rclone, files in a renamed folder cannot be read until they are uploaded, but the link needs them at
         // once.
         let renames = !kind.starts_with("fuse");
+        let environments = volume.path.join(ENVIRONMENTS_THERE);
+        let takes_links = can_link(&volume.path);
         for (item, _) in states {
-            if item.state(&volume.path) == Ok(MoveState::ToCopy) {
-                stay.extend(item.copy(access, &lock, renames).err());
+            if item.state(&volume.path) != Ok(MoveState::ToCopy) {
+                continue;
             }
+            // The image has an environment, so this is no mistake of anyone's.
+            if !takes_links && item.target.starts_with(&environments) {
+                let (source, volume) = (item.source.display(), volume.path.display());
+                println!(
+                    "{source} stays where it is: {volume} takes no symbolic links, and an environment has some"
+                );
+                continue;
+            }
+            stay.extend(item.copy(access, &lock, renames).err());
         }
         Ok(())
     }
@@ -151,6 +166,15 @@ impl Sync<'_> {
         let items = items.into_iter().rev();
         items.map(|(target, source)| Item { source, target }).collect()
     }
+}
+
+/// Whether a symbolic link can be made in a folder.
+fn can_link(folder: &Path) -> bool {
+    let link = folder.join(PROBE);
+    let _ = fs::remove_file(&link);
+    let made = symlink("nowhere", &link).is_ok();
+    let _ = fs::remove_file(&link);
+    made
 }
 
 /// The names of the environments in a folder, including one that is being replaced by a link.
