@@ -77,8 +77,8 @@
 //!    records, and publishes the states of all units.
 //! 4. `app/daemon.rs` gives the states to `observe/observer.rs`, which writes the snapshot; `observe/sight.rs` says
 //!    what a person sees at a route.
-//! 5. `portal/api.rs` streams the snapshot; `portal/assets/portal.js` draws it and fetches the events since the last
-//!    one from `portal/api/events.rs`. `cli/client.rs` fetches the same snapshot, and `cli/status.rs` prints it.
+//! 5. `portal/api.rs` streams that the snapshot changed; the scripts in `portal/web` then fetch the page again, which a
+//!    file of `portal/pages` writes. `cli/client.rs` fetches the same snapshot, and `cli/status.rs` prints it.
 //!
 //! # Where to change what
 //!
@@ -102,9 +102,12 @@
 //! - a command: its words in `cli/args.rs`, its work in a file of `cli`, called by `ask` in `cli/mod.rs`;
 //!   `desktopd status`: `cli/status.rs`, its first line `Snapshot::summed_up` and its sentences in `observe/sight.rs`.
 //! - links to the services: `observe/links.rs`, with the provider's addresses from `config/provider.rs`; where only the
-//!   browser knows the address, `linkOf` in `portal/assets/portal.js`.
+//!   browser knows the address, `portal/pages/ways.rs`.
+//! - a page of the portal: a file of `portal/pages`, all in the layout of `shell.rs`, with `portal/assets/portal.css`. The
+//!   colours and distances of all our pages: `gateway/assets/tokens.css`. What happens in the browser: `portal/web`,
+//!   which `tests/run` and the images compile; the files that pages load: `portal/assets.rs`.
 //! - the page about the display: `plan/display/report.rs` collects what the page shows, `portal/api/display.rs` serves
-//!   it with what failed since the start, `portal/assets/display.js` draws it. What all pages share:
+//!   it with what failed since the start, `portal/assets/display.js` draws it, with
 //!   `portal/assets/shared.js`. Remedies, and the commands in them that people copy: `facts/remedy.rs`.
 //! - a number for Prometheus: `observe/metrics.rs` prints all; those of the gateway are in `gateway/metrics.rs`.
 //! - a secret: a variable's type in `config/env/table.rs` or its name (`config/env/names.rs`) makes a secret;

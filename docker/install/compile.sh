@@ -5,9 +5,13 @@
 set -euo pipefail
 build=${1-} target=${2-} file=${3:?compile.sh: write BUILDARCH TARGETARCH FILE}
 
+# Without the compiled scripts of the portal's pages, the pages work without scripts.
+features=()
+[ -z "${DESKTOPD_WEB-}" ] || features=(--features web)
+
 # Docker without BuildKit names no architectures: then both are this machine's.
 if [ "$build" = "$target" ]; then
-  cargo build --release --locked
+  cargo build --release --locked "${features[@]}"
   install -m 755 "${CARGO_TARGET_DIR:-target}/release/desktopd" "$file"
   exit
 fi
@@ -28,5 +32,5 @@ rustup target add "$triple"
 # The names of these variables have the triple, for cargo in capitals.
 cargo=${triple^^}
 export "CARGO_TARGET_${cargo//-/_}_LINKER=$gcc" "CC_${triple//-/_}=$gcc"
-cargo build --release --locked --target "$triple"
+cargo build --release --locked "${features[@]}" --target "$triple"
 install -m 755 "${CARGO_TARGET_DIR:-target}/$triple/release/desktopd" "$file"

@@ -43,6 +43,7 @@ use listener::carry;
 use listener::workers::Workers;
 pub(crate) use listener::{connection, listen, timeouts};
 use metrics::Metrics;
+pub use request::browser_address::BrowserAddress;
 use request::context::{self, ConnectionInfo, ConnectionResources};
 pub(crate) use request::page;
 pub use request::{forwarded, uri};

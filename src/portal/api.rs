@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -85,26 +85,43 @@ pub fn router(api: Api) -> Router {
 
 /// The status is never older than the events that the same client can have read before: a client that has read
 /// "stopped" from the events finds that state here.
-async fn status(State(mut api): State<Api>) -> Json<Arc<Snapshot>> {
-    api.looks.look();
-    let told = api.events.supervised();
-    let caught_up = api.watch.wait_for(|snapshot| snapshot.seq >= told);
-    // If no newer snapshot comes, the old one is sent.
-    let _ = tokio::time::timeout(CATCH_UP, caught_up).await;
-    Json(Arc::clone(&api.watch.borrow()))
+async fn status(State(api): State<Api>) -> Json<Arc<Snapshot>> {
+    Json(api.caught_up().await)
 }
 
-async fn status_stream(State(api): State<Api>) -> impl IntoResponse {
+/// What the stream of states sends.
+#[derive(Deserialize)]
+struct Shape {
+    /// Whether to send only that the state changed, for clients that then ask for what they need.
+    #[serde(default)]
+    brief: bool,
+}
+
+/// That the state changed.
+#[derive(Debug, Serialize)]
+struct Brief {
+    /// When the daemon started, in milliseconds since the Unix epoch: another value means another daemon.
+    started_at: i64,
+    /// The number of the last event of a unit.
+    seq: u64,
+}
+
+async fn status_stream(State(api): State<Api>, Query(Shape { brief }): Query<Shape>) -> impl IntoResponse {
     let (mut watch, look) = (api.watch, api.looks.hold());
     // The first snapshot is sent at once.
     watch.mark_changed();
-    let snapshots = stream::unfold((watch, look, true), async |(mut watch, look, first)| {
+    let snapshots = stream::unfold((watch, look, brief, true), async |(mut watch, look, brief, first)| {
         if !first {
             tokio::time::sleep(PACE).await;
         }
         watch.changed().await.ok()?;
         let snapshot = Arc::clone(&watch.borrow_and_update());
-        Some((event("snapshot", &*snapshot), (watch, look, false)))
+        let told = if brief {
+            event("changed", &Brief { started_at: snapshot.started_at, seq: snapshot.seq })
+        } else {
+            event("snapshot", &*snapshot)
+        };
+        Some((told, (watch, look, brief, false)))
     });
     sse(snapshots)
 }
@@ -119,32 +136,56 @@ async fn change(
         return Err(Problem(StatusCode::NOT_FOUND, format!("'{verb}' is not start, stop or restart")));
     };
     let Json(Names { names, only }) = body.map_err(|error| Problem(error.status(), error.body_text()))?;
-    if names.is_empty() {
-        return Err(Problem(StatusCode::BAD_REQUEST, "no service is named".into()));
+    api.change(verb, names, only, asker.unwrap_or_default().0).await.map(Json)
+}
+
+impl Api {
+    /// The newest state, which is never older than the events that a client can have read before.
+    pub(super) async fn caught_up(&self) -> Arc<Snapshot> {
+        self.looks.look();
+        let told = self.events.supervised();
+        let mut watch = self.watch.clone();
+        let caught_up = watch.wait_for(|snapshot| snapshot.seq >= told);
+        // If no newer snapshot comes, the old one is used.
+        let _ = tokio::time::timeout(CATCH_UP, caught_up).await;
+        Arc::clone(&self.watch.borrow())
     }
-    if names.len() > MOST_NAMES || names.iter().any(|name| name.len() > LONGEST_NAME) {
-        let text = format!("at most {MOST_NAMES} services, by names of at most {LONGEST_NAME} bytes");
-        return Err(Problem(StatusCode::BAD_REQUEST, text));
+
+    /// Carries out a request of `by` for these units.
+    pub(super) async fn change(
+        &self,
+        verb: Verb,
+        names: Vec<String>,
+        only: bool,
+        by: Asker,
+    ) -> Result<Units, Problem> {
+        if names.is_empty() {
+            return Err(Problem(StatusCode::BAD_REQUEST, "no service is named".into()));
+        }
+        if names.len() > MOST_NAMES || names.iter().any(|name| name.len() > LONGEST_NAME) {
+            let text = format!("at most {MOST_NAMES} services, by names of at most {LONGEST_NAME} bytes");
+            return Err(Problem(StatusCode::BAD_REQUEST, text));
+        }
+        if only && verb != Verb::Restart {
+            return Err(Problem(
+                StatusCode::BAD_REQUEST,
+                format!("'only' is for restart, not for {}", verb.name()),
+            ));
+        }
+        let handle = self.handle.borrow().clone();
+        let Some(handle) = handle else {
+            let text = "the daemon is still deciding what to run; try again in a moment";
+            return Err(Problem(StatusCode::SERVICE_UNAVAILABLE, text.into()));
+        };
+        let (own, names) = own::split(self, verb, names)?;
+        let notes = own::attend(self, verb, &own).await?;
+        let Taken { units, seq } = if names.is_empty() {
+            Taken { units: Vec::new(), seq: self.watch.borrow().seq }
+        } else {
+            self.request(&handle, verb, names, only, by).await?
+        };
+        Ok(Units { units, seq, notes })
     }
-    if only && verb != Verb::Restart {
-        return Err(Problem(
-            StatusCode::BAD_REQUEST,
-            format!("'only' is for restart, not for {}", verb.name()),
-        ));
-    }
-    let handle = api.handle.borrow().clone();
-    let Some(handle) = handle else {
-        let text = "the daemon is still deciding what to run; try again in a moment";
-        return Err(Problem(StatusCode::SERVICE_UNAVAILABLE, text.into()));
-    };
-    let (own, names) = own::split(&api, verb, names)?;
-    let notes = own::attend(&api, verb, &own).await?;
-    let Taken { units, seq } = if names.is_empty() {
-        Taken { units: Vec::new(), seq: api.watch.borrow().seq }
-    } else {
-        api.request(&handle, verb, names, only, asker.unwrap_or_default().0).await?
-    };
-    Ok(Json(Units { units, seq, notes }))
 }
 
 #[cfg(test)]

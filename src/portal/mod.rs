@@ -2,22 +2,22 @@
 //! are small and use the same [`api`] as the command line; they load nothing from other servers.
 
 pub mod api;
+mod assets;
 mod control;
 mod display_state;
+mod pages;
 mod reload_request;
 mod session;
 mod unix;
 mod variables;
 
 use axum::Router;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use axum::routing::get;
 use tokio::sync::mpsc::UnboundedSender;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::Api;
+pub use assets::has_scripts;
 pub use control::{Changed, Credentials, NewCredentials};
 pub use display_state::{DisplayFailure, DisplayState, Displays};
 pub use reload_request::{ReloadRequest, Reloads};
@@ -30,32 +30,8 @@ use crate::gateway::page;
 
 /// Pages and API together, for the gateway, which checks the login.
 pub fn router(api: Api) -> Router {
-    Router::new()
-        .route("/", get(async || file("text/html; charset=utf-8", include_str!("assets/index.html"))))
-        .route(
-            "/portal.css",
-            get(async || file("text/css; charset=utf-8", include_str!("assets/portal.css"))),
-        )
-        .route(
-            "/portal.js",
-            get(async || file("text/javascript; charset=utf-8", include_str!("assets/portal.js"))),
-        )
-        .route(
-            "/shared.js",
-            get(async || file("text/javascript; charset=utf-8", include_str!("assets/shared.js"))),
-        )
-        .route(
-            "/display",
-            get(async || file("text/html; charset=utf-8", include_str!("assets/display.html"))),
-        )
-        .route(
-            "/display.css",
-            get(async || file("text/css; charset=utf-8", include_str!("assets/display.css"))),
-        )
-        .route(
-            "/display.js",
-            get(async || file("text/javascript; charset=utf-8", include_str!("assets/display.js"))),
-        )
+    pages::router(api.clone())
+        .merge(assets::router())
         .merge(api::router(api))
         .layer(CatchPanicLayer::new())
         .layer(axum::middleware::map_response(async |mut response: Response| {
@@ -68,10 +44,4 @@ pub fn router(api: Api) -> Router {
 /// start; `shutdown` is notified when everything is to be stopped.
 pub fn control_router(api: Api, auth: Auth, given: Credentials, shutdown: UnboundedSender<()>) -> Router {
     api::router(api.clone()).merge(control::router(api, auth, given, shutdown)).layer(CatchPanicLayer::new())
-}
-
-fn file(kind: &'static str, text: &'static str) -> ([(HeaderName, HeaderValue); 2], &'static str) {
-    let kind = (CONTENT_TYPE, HeaderValue::from_static(kind));
-    // `no-cache`: after an update, an old page must not talk to a new daemon.
-    ([kind, (CACHE_CONTROL, HeaderValue::from_static("no-cache"))], text)
 }

@@ -101,6 +101,9 @@ pub struct UnitInfo {
     pub needs: Vec<String>,
     /// The units that start before it, even if they fail.
     pub after: Vec<String>,
+    /// The unit that a restart restarts too, unless the request leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_with: Option<String>,
 }
 
 impl UnitInfo {
@@ -117,6 +120,7 @@ impl UnitInfo {
             oneshot: unit.oneshot,
             needs: unit.relations.needs.clone(),
             after: [&unit.relations.after[..], &unit.relations.follows].concat(),
+            restart_with: unit.relations.restart_with.clone(),
         })
     }
 }

@@ -160,7 +160,8 @@ impl Told {
 
     /// Actions that end people's work need a confirmation in the portal.
     async fn a_person_is_asked_before_the_desktop_ends(&self) {
-        self.sees(&self.stack.portal(), "the portal", &["ready to use", "xvfb"]).await;
+        let services = format!("{}services", self.stack.portal());
+        self.sees(&services, "the portal", &["ready to use", "xvfb"]).await;
         let before = self.stack.status().expect("a status");
         let shown = "return [...document.querySelectorAll('#units button')]
             .filter(button => !button.hidden && /^(start|stop|restart) user$/.test(button.ariaLabel)).length;";
@@ -177,6 +178,6 @@ impl Told {
             assert_eq!(now.seq, before.seq, "nothing happens before the answer");
             self.browser.click_on(&format!("#question button[value='{answer}']")).await;
         }
-        self.sees(&self.stack.portal(), "the portal", &["stopped: xvfb", "by ada (portal, from "]).await;
+        self.sees(&services, "the portal", &["stopped: xvfb", "by ada (portal, from "]).await;
     }
 }

@@ -42,7 +42,10 @@ pub(crate) fn ready(snapshot: &Snapshot, inside: bool) -> Response<Reply> {
 pub(crate) fn open(path: &str, base: &Base) -> Option<Response<Reply>> {
     let response = match path {
         "/desktopd/health" | "/ai-dock/health-check" => page::text(StatusCode::OK, "ok"),
-        "/desktopd/gateway.css" => asset("text/css; charset=utf-8", include_str!("../assets/gateway.css")),
+        "/desktopd/gateway.css" => asset(
+            "text/css; charset=utf-8",
+            concat!(include_str!("../assets/tokens.css"), include_str!("../assets/gateway.css")),
+        ),
         "/desktopd/wait.js" => asset("text/javascript; charset=utf-8", include_str!("../assets/wait.js")),
         "/ai-dock/pre-auth" => page::redirect(&base.to("/")),
         RESOLVER => for_any_page(page::text(StatusCode::OK, "ok")),

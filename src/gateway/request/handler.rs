@@ -18,6 +18,7 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 
 use super::access_log::Entry;
+use super::browser_address::BrowserAddress;
 use super::context::{self, ConnectionInfo, RequestContext};
 use super::{builtin, cors, errors, https, login, origin, page, uri, waiting, webrtc};
 use crate::gateway::auth::{Access, Denied, Way};
@@ -257,7 +258,10 @@ impl RequestHandler {
                 login::deny(context, Denied::Stranger, &request)
             }
             Target::Own(router) => {
+                let ConnectionInfo { port, .. } = context.connection;
+                let address = BrowserAddress::of(request.headers(), context.secure, *port);
                 request.extensions_mut().insert(self.asker(context));
+                request.extensions_mut().insert(address);
                 Box::pin(self.pages(router.clone(), *request, access)).await
             }
             Target::Service(route) if context.upgrade.is_none() && is_moved(route, &request) => {

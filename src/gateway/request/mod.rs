@@ -2,6 +2,7 @@
 
 pub(super) mod access_log;
 pub(super) mod base;
+pub mod browser_address;
 mod builtin;
 pub(super) mod context;
 mod cors;

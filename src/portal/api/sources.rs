@@ -54,6 +54,16 @@ impl Api {
         Self { looks, ..self }
     }
 
+    /// The events.
+    pub(in crate::portal) fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// The logs.
+    pub(in crate::portal) fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
     /// Has the configuration read again, and returns the changes.
     pub(in crate::portal) async fn reload(&self, why: &'static str) -> Result<Replanned, Problem> {
         let (reply, answer) = oneshot::channel();
@@ -101,7 +111,7 @@ impl Api {
     }
 
     /// The name of the log that `asked` means. Only existing logs have one, because following a log creates it.
-    pub(super) fn log_name(&self, asked: &str) -> Result<String, Problem> {
+    pub(in crate::portal) fn log_name(&self, asked: &str) -> Result<String, Problem> {
         let snapshot = Arc::clone(&self.watch.borrow());
         match snapshot.unit(asked) {
             // The access log's name is also an own name of the daemon: the access log is meant if it exists.

@@ -34,12 +34,13 @@ const REST: (&str, &str) = (
 );
 
 /// Variables that only compose reads, or that another program reads.
-const OF_OTHERS: [&str; 9] = [
+const OF_OTHERS: [&str; 10] = [
     "COMPOSE_FILE",
     "DOCKERFILE",
     "IMAGE",
     "BASE_IMAGE",
     "RUST_IMAGE",
+    "NODE_IMAGE",
     "APPS",
     "DESKTOPD",
     "DESKTOP_LANG",

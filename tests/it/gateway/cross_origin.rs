@@ -140,7 +140,7 @@ async fn foreign_pages_read_nothing_of_ours() {
     for path in [
         "/",
         "/api/status",
-        "/portal.js",
+        "/display.js",
         "/desktopd/health",
         "/desktopd/login",
         "/desktopd/gateway.css",

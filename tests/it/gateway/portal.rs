@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
 use crate::gateway::world::{PASSWORD, Response, TOKEN, USER, World, ask, basic, get};
-use desktopd::portal::{Api, Credentials, Right, api, control_router, serve_unix};
+use desktopd::portal::{Api, Credentials, Right, api, control_router, has_scripts, serve_unix};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
@@ -12,10 +12,14 @@ use tokio::sync::mpsc;
 async fn own_pages_have_strict_security_headers() {
     let world = World::new().await;
     let token = format!("Authorization: Bearer {TOKEN}\r\n");
-    for (path, kind) in [
+    let script = has_scripts().then_some(("/app.js", "text/javascript; charset=utf-8"));
+    for (path, kind) in script.into_iter().chain([
         ("/", "text/html; charset=utf-8"),
         ("/portal.css", "text/css; charset=utf-8"),
-        ("/portal.js", "text/javascript; charset=utf-8"),
+        ("/services", "text/html; charset=utf-8"),
+        ("/logs?service=desktopd", "text/html; charset=utf-8"),
+        ("/boot", "text/html; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
         ("/shared.js", "text/javascript; charset=utf-8"),
         ("/display", "text/html; charset=utf-8"),
         ("/display.css", "text/css; charset=utf-8"),
@@ -24,7 +28,7 @@ async fn own_pages_have_strict_security_headers() {
         ("/api/events", "application/json"),
         ("/api/timeline", "application/json"),
         ("/api/timeline.svg?theme=dark", "image/svg+xml"),
-    ] {
+    ]) {
         let response = get(world.pages, path, &token).await;
         assert_eq!((response.status, response.header("content-type").unwrap()), (200, kind), "{path}");
         let policy = response.header("content-security-policy").unwrap();

@@ -111,10 +111,12 @@ async fn pages_and_api_work_under_a_path_prefix_of_a_proxy() {
             assert_eq!((button.status, button.location()), (303, asked.to_owned()));
         }
         let inside = format!("{HTML}{}", token());
-        page(portal, "/desktop/", &inside, 200).await;
+        for path in ["", "services", "logs", "boot", "display"] {
+            page(portal, &format!("/desktop/{path}"), &inside, 200).await;
+        }
         page(portal, "/desktop/none/of/these", &inside, 404).await;
         // The portal's script uses relative addresses only.
-        let script = get(portal, "/desktop/portal.js", &inside).await.body;
+        let script = get(portal, "/desktop/display.js", &inside).await.body;
         for rooted in ["'/", "\"/", "`/api", "`/desktopd"] {
             assert!(!script.contains(rooted), "{rooted}: {script}");
         }

@@ -1,0 +1,39 @@
+//! The portal's pages. The server writes them as whole HTML: they show everything and their buttons work without
+//! scripts. Where the build had the scripts of `portal/web`, each page also keeps itself up to date.
+//!
+//! All addresses in the pages are relative and without folders, because a proxy may serve the portal under a path.
+
+mod act;
+mod boot;
+mod display;
+mod events;
+mod home;
+mod icons;
+mod logs;
+mod qr;
+mod question;
+mod service;
+mod services;
+mod shell;
+mod view;
+mod ways;
+mod words;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::api::Api;
+
+/// All pages.
+pub(super) fn router(api: Api) -> Router {
+    Router::new()
+        .route("/", get(home::page))
+        .route("/services", get(services::page))
+        .route("/service", get(service::page))
+        .route("/logs", get(logs::page))
+        .route("/boot", get(boot::page))
+        .route("/display", get(display::page))
+        .route("/qr.svg", get(qr::picture))
+        .route("/act", post(act::act))
+        .with_state(api)
+}

@@ -1,0 +1,15 @@
+// Keeps a page up to date and makes its buttons act on the spot. The server writes all that the page shows; this
+// program only fetches newer versions of it.
+import { watchState } from './live';
+import { watchActions } from './actions';
+import { watchKeys } from './keys';
+import { watchFilter } from './filter';
+import { watchCopying } from './copy';
+import { watchTimes } from './times';
+
+watchTimes();
+watchActions();
+watchCopying();
+const filter = watchFilter();
+watchKeys();
+if (document.body.dataset['live'] !== undefined) watchState(filter);

@@ -1,0 +1,32 @@
+// Buttons that copy an address.
+import { say } from './page';
+
+/** Shows the buttons and makes them work. */
+export function watchCopying(): void {
+  for (const button of document.querySelectorAll<HTMLElement>('[data-copy]')) button.hidden = false;
+  document.addEventListener('click', (event) => {
+    const button = event.target instanceof Element ? event.target.closest<HTMLElement>('[data-copy]') : null;
+    if (button) void copy(button.dataset['copy'] ?? '');
+  });
+}
+
+async function copy(text: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    if (!copyBySelection(text)) return say(`This browser does not let the page copy: ${text}`);
+  }
+  say(`Copied: ${text}`);
+}
+
+/** Pages by plain http have no clipboard of their own. */
+function copyBySelection(text: string): boolean {
+  const field = Object.assign(document.createElement('textarea'), { value: text, readOnly: true });
+  const focused = document.activeElement;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand('copy');
+  field.remove();
+  if (focused instanceof HTMLElement) focused.focus();
+  return done;
+}

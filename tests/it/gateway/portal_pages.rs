@@ -1,0 +1,151 @@
+//! The portal's pages: what they show, and that their buttons work without scripts.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
+
+use std::sync::Arc;
+
+use desktopd::observe::{RouteStatus, Snapshot, UnitInfo, UnitState, UnitStatus};
+use desktopd::portal::has_scripts;
+
+use crate::gateway::world::{PASSWORD, TOKEN, USER, World, ask, basic, get, unit};
+
+/// A name and reasons that would be markup.
+const MARKUP: &str = "<img src=x onerror=alert(1)>\"'&";
+
+fn needing(name: &str, needs: &[&str]) -> UnitStatus {
+    let mut status = unit(name, UnitState::Ready, "");
+    let needs = needs.iter().map(|name| (*name).to_owned()).collect();
+    status.info = Arc::new(UnitInfo { needs, ..(*status.info).clone() });
+    status.pid = Some(7);
+    status
+}
+
+async fn page(world: &World, path: &str, status: u16) -> String {
+    let response = get(world.pages, path, &format!("Authorization: Bearer {TOKEN}\r\n")).await;
+    assert_eq!(response.status, status, "{path}: {}", response.head);
+    response.body
+}
+
+#[tokio::test]
+async fn foreign_text_is_no_markup_on_any_page() {
+    let world = World::new().await;
+    world.observer.update(|snapshot| {
+        let mut failed = unit(MARKUP, UnitState::Failed, MARKUP);
+        failed.status_text = MARKUP.to_owned();
+        snapshot.units = vec![failed, needing("kde", &[MARKUP])];
+        snapshot.routes = vec![
+            RouteStatus::new(MARKUP, 6100, "/\"><script>", None),
+            RouteStatus { shows: vec!["kde".to_owned()], ..RouteStatus::new("Desktop", 6101, "/", None) },
+        ];
+        snapshot.notes = vec![MARKUP.to_owned()];
+        snapshot.drawing = MARKUP.to_owned();
+    });
+    world.logs.push("kde", &format!("{MARKUP} \u{1b}[31mred\u{1b}[0m \u{202e}reversed"));
+    let name = "%3Cimg%20src%3Dx%20onerror%3Dalert%281%29%3E%22%27%26";
+    for (path, status) in [
+        ("/", 200),
+        ("/services", 200),
+        ("/service?name=kde", 200),
+        (&format!("/service?name={name}"), 200),
+        (&format!("/service?name={name}x"), 404),
+        (&format!("/service?name=kde&ask={name}"), 200),
+        (&format!("/logs?service=kde&service={name}"), 200),
+        ("/boot", 200),
+        ("/display", 200),
+    ] {
+        let body = page(&world, path, status).await;
+        let pictures = body.matches("<img").count()
+            - body.matches("<img src=\"").count()
+            - body.matches("<img id=\"").count();
+        assert_eq!(pictures, 0, "{path}: {body}");
+        assert!(!body.contains("<script>") && !body.contains("onerror=alert(1)>\""), "{path}: {body}");
+    }
+    let log = page(&world, "/logs?service=kde", 200).await;
+    assert!(log.contains("red <bdi>") || log.contains("red \u{202e}reversed</bdi>"), "{log}");
+}
+
+#[tokio::test]
+async fn every_page_is_whole_without_scripts() {
+    let world = World::new().await;
+    world.observer.update(|snapshot| {
+        let mut failed = unit("coturn", UnitState::Failed, "it ended with exit code 3");
+        failed.pid = None;
+        snapshot.units = vec![needing("xvfb", &[]), needing("kde", &["xvfb"]), failed];
+        snapshot.units.push(unit("steam", UnitState::Skipped, "there is no such program"));
+        snapshot.routes = vec![RouteStatus {
+            shows: vec!["kde".to_owned()],
+            ..RouteStatus::new("Desktop", 6100, "/", None)
+        }];
+    });
+    let home = page(&world, "/", 200).await;
+    for text in [
+        "href=\"http://127.0.0.1:6100/\"",
+        "Open the desktop",
+        "it ended with exit code 3",
+        "desktopd logs coturn",
+        "value=\"start\" aria-label=\"start coturn\"",
+        "<title>Home · ",
+    ] {
+        assert!(home.contains(text), "{text} is not in {home}");
+    }
+    let services = page(&world, "/services", 200).await;
+    let order = ["Need attention", "coturn", "xvfb", "kde", "Not in use: 1", "steam"];
+    let places: Vec<_> = order.iter().map(|text| services.find(text).unwrap_or(usize::MAX)).collect();
+    assert!(places.is_sorted() && places.iter().all(|place| *place < usize::MAX), "{places:?} {services}");
+    assert_eq!(services.contains("<script src=\"app.js?v="), has_scripts());
+
+    // The action that ends the desktop leads to a question first.
+    assert!(services.contains("<form class=\"act\" method=\"get\" action=\"service\">"), "{services}");
+    let asked = page(&world, "/service?name=xvfb&ask=restart", 200).await;
+    for text in [
+        "Restart xvfb?",
+        "not saved is lost",
+        "With xvfb restart: kde.",
+        "<form class=\"actions\" method=\"post\" action=\"act\">",
+    ] {
+        assert!(asked.contains(text), "{text} is not in {asked}");
+    }
+    assert!(
+        page(&world, "/service?name=cotrun", 404)
+            .await
+            .contains("<a href=\"service?name=coturn\">coturn</a>")
+    );
+}
+
+#[tokio::test]
+async fn forms_of_our_own_pages_carry_out_requests() {
+    let world = World::new().await;
+    world.observer.update(|snapshot: &mut Snapshot| snapshot.units = vec![needing("kde", &[])]);
+    let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let headers = format!("Cookie: {}\r\n{kind}", world.cookie().await);
+    let own = format!("{headers}Origin: http://127.0.0.1:{}\r\n", world.pages);
+    let foreign = format!("{headers}Origin: http://127.0.0.1:{}\r\n", world.port);
+    for (headers, body, status, said) in [
+        // The request was accepted, and nothing is supervised in this test.
+        (&own, "name=kde&verb=stop", 503, "the daemon is still deciding"),
+        (&own, "name=kde&verb=explode", 400, "is not start, stop or restart"),
+        (&own, "verb=stop", 400, "lacks &#39;name&#39;"),
+        (&foreign, "name=kde&verb=stop", 403, ""),
+        (&headers, "name=kde&verb=stop", 403, ""),
+        (&format!("{}{kind}", basic(USER, PASSWORD)), "name=kde&verb=stop", 503, "Refused"),
+    ] {
+        let answer = ask(world.pages, "POST", "/act", headers, body).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.head);
+        assert!(
+            answer.body.contains(said) || answer.body.contains(&said.replace("&#39;", "'")),
+            "{}",
+            answer.body
+        );
+    }
+    assert_eq!(ask(world.pages, "GET", "/act", &own, "").await.status, 405);
+}
+
+#[tokio::test]
+async fn a_way_in_has_a_picture_for_cameras() {
+    let world = World::new().await;
+    world.observer.update(|snapshot| snapshot.routes = vec![RouteStatus::new("Desktop", 6100, "/", None)]);
+    let picture = page(&world, "/qr.svg?port=6100", 200).await;
+    assert!(picture.contains("<svg") && picture.contains("#fff"), "{picture}");
+    assert!(page(&world, "/qr.svg?port=6101", 404).await.contains("no way in has port 6101"));
+    assert_eq!(get(world.pages, "/qr.svg?port=6100", "").await.status, 401);
+}
