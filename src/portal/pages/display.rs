@@ -7,6 +7,7 @@ use super::view::View;
 
 pub(super) async fn page(view: View) -> Answer {
     let body = html! {
+        h1.hidden { "Display" }
         noscript {
             p.notice {
                 "This page needs JavaScript. " code { "desktopd status" } ", " code { "desktopd plan" } " and "

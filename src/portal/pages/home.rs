@@ -18,6 +18,7 @@ pub(super) async fn page(view: View) -> Answer {
     let snapshot = &view.snapshot;
     let (first, rest) = ways::elsewhere(snapshot);
     let body = html! {
+        h1.hidden { (view.host) }
         (boot(snapshot))
         (wrong(snapshot))
         @if let Some(first) = first { (desktop(&view, first)) }
@@ -81,7 +82,7 @@ fn boot(snapshot: &Snapshot) -> Markup {
 /// What is wrong, with what mends it.
 fn wrong(snapshot: &Snapshot) -> Markup {
     let units: Vec<_> = snapshot.units.iter().filter(|unit| is_wrong(unit)).collect();
-    // The sentence about a service stands beside the service.
+    // The sentence about a service is beside the service.
     let other: Vec<&String> = snapshot
         .problems
         .iter()

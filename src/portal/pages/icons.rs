@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-/// An icon by the path that draws it. Screen readers pass over it: its text stands beside it.
+/// An icon by the path that draws it. Screen readers pass over it, because a text is beside it.
 fn icon(path: &str) -> Markup {
     html! {
         svg.icon viewBox="0 0 16 16" aria-hidden="true" focusable="false" { path d=(path) {} }

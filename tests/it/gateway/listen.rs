@@ -41,7 +41,7 @@ async fn routes_come_and_go_and_the_pages_stay() {
     let problems = world.gateway.set_routes(&[route(world.pages, world.service.address)]).await;
     assert_eq!(problems, [(world.pages, format!("port {} belongs to the portal", world.pages))]);
     assert!(TcpStream::connect(("127.0.0.1", world.port)).await.is_err());
-    assert!(get(world.pages, "/", &token).await.body.contains("<title>desktopd</title>"));
+    assert!(get(world.pages, "/", &token).await.body.contains("<title>Home · "));
 }
 
 #[tokio::test]

@@ -56,12 +56,13 @@ async fn the_portal_works_in_a_browser_under_a_path_prefix() {
     arrive(&browser, &format!("{here}desktopd/login")).await;
     browser.submit_form("form", &[("user", USER), ("password", PASSWORD)]).await;
     arrive(&browser, &here).await;
-    eventually("the portal's states", SOON, async || {
-        let text = browser.text().await;
-        if text.contains("selkies") { Ok(()) } else { Err(text) }
-    })
-    .await;
-    browser.execute("document.querySelector('button[aria-label=\"log of selkies\"]').click()", vec![]).await;
+    for (link, there) in
+        [("nav a[href='services']", "services"), ("a[aria-label='log of selkies']", "logs?service=selkies")]
+    {
+        browser.click_on(link).await;
+        arrive(&browser, &format!("{here}{there}")).await;
+        assert!(browser.text().await.contains("selkies"), "{there}");
+    }
     assert_eq!(browser.console().await, [""; 0]);
     browser.click_on("header form button").await;
     arrive(&browser, &format!("{here}desktopd/login")).await;

@@ -8,6 +8,7 @@ use crate::gateway::world::{
     PASSWORD, Response, USER, World, ask, free_port, get, read_until, resolve, route, unit,
 };
 use desktopd::observe::UnitState;
+use desktopd::portal::has_scripts;
 use regex::Regex;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -115,10 +116,13 @@ async fn pages_and_api_work_under_a_path_prefix_of_a_proxy() {
             page(portal, &format!("/desktop/{path}"), &inside, 200).await;
         }
         page(portal, "/desktop/none/of/these", &inside, 404).await;
-        // The portal's script uses relative addresses only.
-        let script = get(portal, "/desktop/display.js", &inside).await.body;
-        for rooted in ["'/", "\"/", "`/api", "`/desktopd"] {
-            assert!(!script.contains(rooted), "{rooted}: {script}");
+        // The portal's scripts use relative addresses only.
+        for script in ["shared.js", "display.js"].into_iter().chain(has_scripts().then_some("app.js")) {
+            let script = get(portal, &format!("/desktop/{script}"), &inside).await.body;
+            for path in ["/api/", "/desktopd/", "/service", "/logs"] {
+                let rooted = ["'", "\"", "`"].map(|quote| format!("{quote}{path}"));
+                assert!(!rooted.iter().any(|rooted| script.contains(rooted)), "{path}: {script}");
+            }
         }
         // A service that does not listen.
         world.observer.update(|snapshot| snapshot.units = vec![unit("selkies", UnitState::Starting, "")]);
