@@ -187,10 +187,21 @@ impl Browser {
 
     /// Sets the window's size in pixels of its own; each is `scale` times `scale` pixels of the screen.
     pub async fn shape(&self, (width, height, scale): (u32, u32, u32)) {
+        let params = json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", &params).await;
+    }
+
+    /// Has pages believe that the person prefers this theme: `light` or `dark`.
+    pub async fn theme(&self, theme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": theme }]);
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features })).await;
+    }
+
+    /// A command of Chromium's developer tools.
+    async fn devtools(&self, command: &str, params: &Value) {
         let session = self.client.session_id().await.ok().flatten().expect("a browser has a session");
         let url = format!("{}/session/{session}/goog/cdp/execute", self.driver.url);
-        let params = json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": false });
-        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": params });
+        let command = json!({ "cmd": command, "params": params });
         let reply = net::http_post(&url, &command.to_string()).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
     }

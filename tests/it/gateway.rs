@@ -19,6 +19,7 @@ pub mod load;
 pub mod markup;
 pub mod pages;
 pub mod portal;
+pub mod portal_live;
 pub mod portal_pages;
 pub mod prefix;
 pub mod proxy;

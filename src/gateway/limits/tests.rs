@@ -47,8 +47,8 @@ fn is_empty(limits: &ConnectionLimits) {
     assert_eq!(state.networks.each_ref().map(networks::Networks::first_to_go), [None; 2]);
 }
 
-#[test]
-fn new_connection_is_accepted_and_the_oldest_of_the_flood_is_closed() {
+#[tokio::test(start_paused = true)]
+async fn new_connection_is_accepted_and_the_oldest_of_the_flood_is_closed() {
     let limits = ConnectionLimits::of(ROOM);
     let other = Client::of(&limits, "198.51.100.7");
     let flood: Vec<_> = (0..50).map(|_| Client::of(&limits, "192.0.2.1")).collect();
@@ -147,8 +147,8 @@ async fn heavy_connection_is_closed_before_a_new_one_even_while_it_is_answered()
     is_empty(&limits);
 }
 
-#[test]
-fn households_of_one_provider_count_as_one_flood() {
+#[tokio::test(start_paused = true)]
+async fn households_of_one_provider_count_as_one_flood() {
     let limits = ConnectionLimits::of(ROOM);
     let others = ["2001:db8::1", "2a01::1", "127.0.0.1"].map(|address| Client::of(&limits, address));
     let flood: Vec<_> =
@@ -156,8 +156,8 @@ fn households_of_one_provider_count_as_one_flood() {
     assert_eq!((gone(&others), gone(&flood)), (0, 995));
 }
 
-#[test]
-fn trusted_connection_is_never_closed_for_a_new_one() {
+#[tokio::test(start_paused = true)]
+async fn trusted_connection_is_never_closed_for_a_new_one() {
     let limits = ConnectionLimits::of(ROOM);
     let trusted: Vec<_> = (0..3).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     for client in &trusted {
@@ -175,8 +175,8 @@ fn trusted_connection_is_never_closed_for_a_new_one() {
     is_empty(&limits);
 }
 
-#[test]
-fn busy_connections_are_closed_last() {
+#[tokio::test(start_paused = true)]
+async fn busy_connections_are_closed_last() {
     let limits = ConnectionLimits::of(ROOM);
     let busy: Vec<_> = (0..8).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     let mut permits: Vec<_> = busy.iter().map(|client| client.slot.permit(true).unwrap()).collect();
@@ -196,8 +196,8 @@ fn busy_connections_are_closed_last() {
     is_empty(&limits);
 }
 
-#[test]
-fn new_connection_does_not_make_room_for_a_larger_crowd_that_is_being_answered() {
+#[tokio::test(start_paused = true)]
+async fn new_connection_does_not_make_room_for_a_larger_crowd_that_is_being_answered() {
     let limits = ConnectionLimits::of(ROOM);
     let crowd: Vec<_> = (0..7).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     let answering: Vec<_> = crowd.iter().map(|client| client.slot.permit(true)).collect();
@@ -212,8 +212,8 @@ fn new_connection_does_not_make_room_for_a_larger_crowd_that_is_being_answered()
     is_empty(&limits);
 }
 
-#[test]
-fn recently_answered_connection_is_closed_after_a_silent_one() {
+#[tokio::test(start_paused = true)]
+async fn recently_answered_connection_is_closed_after_a_silent_one() {
     let limits = ConnectionLimits::of(ROOM);
     let clients: Vec<_> = (0..8).map(|_| Client::of(&limits, "192.0.2.1")).collect();
     drop(clients[0].slot.permit(true));
@@ -221,8 +221,8 @@ fn recently_answered_connection_is_closed_after_a_silent_one() {
     assert!(clients[1].is_gone() && !clients[0].is_gone());
 }
 
-#[test]
-fn bytes_have_a_limit_of_their_own() {
+#[tokio::test(start_paused = true)]
+async fn bytes_have_a_limit_of_their_own() {
     let limits = ConnectionLimits::of(ROOM);
     let other = Client::of(&limits, "198.51.100.7");
     let flood: Vec<_> = (0..7).map(|_| Client::of(&limits, "192.0.2.1")).collect();
@@ -240,8 +240,8 @@ fn bytes_have_a_limit_of_their_own() {
     is_empty(&limits);
 }
 
-#[test]
-fn requests_at_once_on_one_connection_take_as_much_room_as_connections() {
+#[tokio::test(start_paused = true)]
+async fn requests_at_once_on_one_connection_take_as_much_room_as_connections() {
     let limits = ConnectionLimits::of(ROOM);
     let client = Client::of(&limits, "192.0.2.1");
     // One after the other, there is always room.
@@ -260,8 +260,8 @@ fn requests_at_once_on_one_connection_take_as_much_room_as_connections() {
     is_empty(&limits);
 }
 
-#[test]
-fn slots_taken_before_trust_are_released_from_the_trusted_ones() {
+#[tokio::test(start_paused = true)]
+async fn slots_taken_before_trust_are_released_from_the_trusted_ones() {
     let limits = ConnectionLimits::of(ROOM);
     let client = Client::of(&limits, "192.0.2.1");
     let (permits, passages): (Vec<_>, Vec<_>) =
@@ -275,8 +275,8 @@ fn slots_taken_before_trust_are_released_from_the_trusted_ones() {
     is_empty(&limits);
 }
 
-#[test]
-fn untrusted_connection_has_few_concurrent_requests() {
+#[tokio::test(start_paused = true)]
+async fn untrusted_connection_has_few_concurrent_requests() {
     let limits = ConnectionLimits::of(Limits { bytes: 100 << 20, ..ROOM });
     let client = Client::of(&limits, "192.0.2.1");
     let permits: Vec<_> = (0..REQUESTS).map(|_| client.slot.permit(false).unwrap()).collect();
@@ -287,8 +287,8 @@ fn untrusted_connection_has_few_concurrent_requests() {
     is_empty(&limits);
 }
 
-#[test]
-fn connection_told_to_end_before_it_was_served_ends_at_once() {
+#[tokio::test(start_paused = true)]
+async fn connection_told_to_end_before_it_was_served_ends_at_once() {
     let limits = ConnectionLimits::of(Limits { strangers: 1, ..ROOM });
     let early = limits.enter(Peer::User(Some(1)));
     let _later = limits.enter(Peer::User(Some(2)));
