@@ -14,7 +14,7 @@ pub(super) async fn page(view: View) -> Answer {
                 code { "desktopd probe" } " show the same."
             }
         }
-        ul #problems .notice role="alert" hidden {}
+        div role="alert" { ul #problems .notice hidden {} }
         (PreEscaped(include_str!("../assets/display.html")))
     };
     shell::whole(&view, Page::Display, "Display", &["display.css", "shared.js", "display.js"], &body)
