@@ -131,7 +131,7 @@ pub async fn seen(stack: &Stack, class: &str, title: &str) {
     assert!(others.is_empty(), "there is more than {class}: {others:?}");
 }
 
-/// Ends the programs of all windows, by SIGTERM: to be closed, some ask what to do with a file that nobody wanted.
+/// Ends the programs of all windows, by SIGTERM: to be closed, some ask what to do with a file that was not saved.
 pub async fn end_all(stack: &Stack) {
     eventually("the end of all windows", PATIENCE, async || {
         let windows = windows(stack);
