@@ -5,6 +5,7 @@ set -euo pipefail
 # For all users: a clone fetches large files without a command before it.
 git lfs install --system --skip-repo >/dev/null
 # The default of programs that ask Debian's alternatives instead of the desktop.
-update-alternatives --set x-www-browser /usr/bin/firefox-esr
+browser=$(command -v firefox-esr || command -v falkon)
+update-alternatives --set x-www-browser "$browser"
 # mpv and vim have entries in the menu that open a terminal or nothing.
 rm -f /usr/share/applications/vim.desktop /usr/share/applications/htop.desktop

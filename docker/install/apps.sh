@@ -1,7 +1,7 @@
-#!/bin/bash
+#!/bin/sh
 # apps.sh APPS: prints the lists of packages of a value of the build argument APPS, one name a line. An unknown value is
-# an error, also for the build.
-set -euo pipefail
+# an error, also for the build. For any shell: on a base image without bash, prepare.sh has to be the one that speaks.
+set -eu
 
 case ${1-} in
   minimal) ;;

@@ -25,6 +25,11 @@ fn each_value_of_apps_has_its_lists_and_another_value_is_refused_in_one_sentence
             assert!(text.lines().any(|line| !line.starts_with('#')), "{list} has no package");
         }
     }
+    // On a base image without bash this script works, so that the sentence of prepare.sh is the only one.
+    for script in ["apps.sh", "prepare.sh"] {
+        let text = std::fs::read_to_string(root().join("docker/install").join(script)).expect("a script");
+        assert!(text.starts_with("#!/bin/sh\n"), "{script} is for any shell");
+    }
     for value in ["", "Standard", "full"] {
         let output = Command::new(root().join("docker/install/apps.sh")).arg(value).output().expect("run it");
         assert_eq!(output.status.code(), Some(1), "{value}");
