@@ -132,7 +132,8 @@
 //!   (`tests/it/docs/dockerfiles.rs`). Programs that no package archive has: `docker/sources.toml`; those that a build left
 //!   out: `facts/left_out.rs`. What `desktopd version` says: `sys/version.rs`, from `docker/version`.
 //! - the image's programs: `docker/packages/apps-*.txt`, and what opens what: `docker/rootfs/etc/xdg/mimeapps.list`. The
-//!   icons of a new desktop: `steps/user/home.rs`; what its user may do: `steps/user.rs`.
+//!   icons of a new desktop, and which files of `docker/rootfs/etc/skel` a home gets: `steps/user/home.rs`; what its user may
+//!   do: `steps/user.rs`.
 //! - a boot step: its work in a file of `steps`, called by `perform` in `steps/mod.rs`, its keys in
 //!   `config/service/step.rs`, its unit in a file of `config/services`.
 //! - what draws through VirtualGL: the key `virtualgl` of service files, and `virtualgl` in `plan/adjust.rs`, which puts

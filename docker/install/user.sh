@@ -18,7 +18,10 @@ for group in audio video render input; do
   fi
 done
 rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid-
-# This fails where the container engine was started from a user's session, and would end each SSH login.
-if [ -f /etc/pam.d/sshd ]; then
-  sed -i 's/^session\( *\)required\( *pam_loginuid.so\)/session\1optional\2/' /etc/pam.d/sshd
-fi
+# This fails where the container engine was started from a user's session, and would end each SSH login and each job of
+# cron.
+for service in sshd cron; do
+  if [ -f /etc/pam.d/$service ]; then
+    sed -i 's/^session\( *\)required\( *pam_loginuid.so\)/session\1optional\2/' /etc/pam.d/$service
+  fi
+done

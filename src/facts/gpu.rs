@@ -211,6 +211,9 @@ pub struct Container {
     pub sys_admin: Option<bool>,
     /// Whether it has `CAP_MKNOD`.
     pub mknod: Option<bool>,
+    /// Whether it has `CAP_SETUID` and `CAP_SETGID`, by which root starts programs of other users. No matter of GPUs.
+    #[serde(skip)]
+    pub other_users: Option<bool>,
     /// The size of `/dev/shm`, in bytes.
     pub shm: Option<u64>,
     /// X displays of others that are in use, such as the host's: numbers, from `/tmp/.X11-unix` and `/proc/net/unix`.

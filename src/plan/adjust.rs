@@ -34,9 +34,10 @@ pub(super) struct Inputs<'a> {
 pub(super) type Hook = fn(&mut Unit, &Inputs<'_>) -> Option<String>;
 
 /// The hooks that service files may name.
-pub(super) const HOOKS: [(&str, Hook); 13] = [
+pub(super) const HOOKS: [(&str, Hook); 14] = [
     ("desktop-account", account),
     ("coturn", coturn),
+    ("cron", cron),
     ("cuda", cuda),
     ("device-nodes", device_nodes),
     ("encoder", trials),
@@ -75,6 +76,14 @@ fn account(unit: &mut Unit, &Inputs { config, facts, wanted, .. }: &Inputs<'_>) 
     };
     unit.launch.argv.extend(serde_json::to_string(&account));
     None
+}
+
+/// Without these capabilities cron runs, and none of its jobs, which no log would say.
+fn cron(_: &mut Unit, &Inputs { facts, .. }: &Inputs<'_>) -> Option<String> {
+    (facts.gpus.container.other_users == Some(false)).then(|| {
+        "jobs run as their users, for which root needs the capabilities SETUID and SETGID (--cap-add)"
+            .to_owned()
+    })
 }
 
 /// Only where there is something to set, or something that was set before.

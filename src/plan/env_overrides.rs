@@ -9,9 +9,8 @@ use crate::config::{Config, Problem, nearest, own};
 use super::Unit;
 
 /// Services of other images that desktopd does not have; templates for those images name them. They are no mistake.
-const ELSEWHERE: [&str; 15] = [
+const ELSEWHERE: [&str; 14] = [
     "cloudflared",
-    "cron",
     "guacd",
     "instance_portal",
     "jupyter",

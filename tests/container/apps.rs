@@ -1,15 +1,17 @@
-//! The programs of the image (`APPS`: `standard`, `studio` or `dev`) as a person uses them: links and files open, every program of the menu
-//! starts, and scripts find their tools. Few containers, because the start of a desktop takes most of the time.
+//! The programs of the image (`APPS`: `standard`, `studio` or `dev`) as a person uses them: links and files open, and every
+//! program of the menu starts. One container, because the start of a desktop takes most of the time.
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::browser::Browser;
-use crate::docker::Container;
+use crate::docker::Done;
 use crate::menu::{self, in_desktop};
 use crate::picture::Rgb;
 use crate::poll::{eventually, within};
 use crate::server::Server;
-use crate::stack::{self, LIGHT, PASSWORD, START, Stack, USER};
+use crate::stack::{self, PASSWORD, START, Stack, USER};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -36,7 +38,14 @@ const HEAVY: &str = "<!DOCTYPE html><title>heavy</title><body><script>
     })();
 </script>";
 
-/// A window's class and a word of its title, for each file that a person opens.
+/// Double-clicks the only item of a folder.
+const DOUBLE_CLICK: &str = include_str!("double_click.py");
+
+/// What the real Firefox says about its settings.
+const FIREFOX: &str = include_str!("firefox.py");
+
+/// A window's class and a word of its title, for each file that a person opens. The folder of each has the name
+/// `for-CLASS`.
 const OPENED: [(&str, &str, &str); 4] = [
     ("things.zip", "ark", "things"),
     ("picture.png", "gwenview", "picture"),
@@ -44,7 +53,7 @@ const OPENED: [(&str, &str, &str); 4] = [
     ("film.mp4", "mpv", "film"),
 ];
 
-/// Makes one file of each kind in the user's home.
+/// Makes one file of each kind, each in a folder of its own in the user's home.
 const MAKE: &str = r"
     mkdir -p ~/things && cd ~/things && echo text >note.txt
     ffmpeg -v error -f lavfi -i testsrc=size=320x240 -frames:v 1 picture.png
@@ -60,7 +69,9 @@ for number, part in enumerate(parts, 1):
 table = ''.join(f'{place:010} 00000 n \n' for place in places)
 text += f'xref\n0 4\n0000000000 65535 f \n{table}trailer<</Size 4/Root 1 0 R>>\nstartxref\n{len(text)}\n%%EOF\n'
 open('paper.pdf', 'w').write(text)
-END";
+END
+    mkdir ~/for-ark ~/for-gwenview ~/for-okular ~/for-mpv
+    mv things.zip ~/for-ark; mv picture.png ~/for-gwenview; mv paper.pdf ~/for-okular; mv film.mp4 ~/for-mpv";
 
 /// Opens something as a program of the desktop does.
 fn open(stack: &Stack, what: &str) {
@@ -103,16 +114,17 @@ async fn seen_and_closed(stack: &Stack, class: &str, title: &str) {
 
 #[tokio::test]
 async fn links_and_files_open_and_every_program_of_the_menu_starts() {
-    let pages = [("/linked", 0, "text/html", LINKED), ("/heavy", 0, "text/html", HEAVY)];
+    // Long enough to go from one side of an editor to the other.
+    let link = format!("/linked-{}", "a".repeat(160));
+    let pages = [(link.as_str(), 0, "text/html", LINKED), ("/heavy", 0, "text/html", HEAVY)];
     let server = Server::start(&pages).await;
     let spec = stack::spec().option("--shm-size=64m").env("WEB_USER", USER).env("WEB_PASSWORD", PASSWORD);
     let stack = Stack::new(spec.start(&["init"]));
     stack.wait_until_up().await;
 
-    // A link, as a program of the desktop opens it.
     let browser = Browser::start().await;
     let desktop = stack::enter(&browser, &stack, USER, PASSWORD).await;
-    open(&stack, &server.url("/linked"));
+    a_link_in_kate_is_clicked(&stack, &server, &link).await;
     let pixels = desktop.wait_for_colour(PAGE, 100_000, START).await;
     if let Err(why) = pixels {
         panic!("{why}: {}; {}", windows(&stack), browser.keep_evidence("link").await);
@@ -120,12 +132,14 @@ async fn links_and_files_open_and_every_program_of_the_menu_starts() {
     browser.keep_screenshot("firefox.png").await;
     drop(browser);
     let class = menu::browser(&stack);
+    let debian = class == "firefox";
     eventually("the browser's window, with its first page only", SOON, async || {
         let windows = windows(&stack).to_lowercase();
         let ours: Vec<&str> = windows.lines().filter(|line| line.contains(class)).collect();
         if ours.len() == 1 && ours[0].contains("linked") { Ok(()) } else { Err(windows) }
     })
     .await;
+    seen_and_closed(&stack, "kate", "link").await;
     every_shell_opens_a_link(&stack, &server).await;
 
     open(&stack, &server.url("/heavy"));
@@ -133,31 +147,72 @@ async fn links_and_files_open_and_every_program_of_the_menu_starts() {
     let shared = stack.exec_ok(&["df", "--output=size", "/dev/shm"]);
     assert!(shared.contains("65536"), "{shared}");
     seen_and_closed(&stack, class, "heavy").await;
+    if debian {
+        firefox_has_taken_the_settings_of_the_image(&stack);
+    }
 
     let made = in_desktop(&stack, MAKE);
     assert_eq!(made.code, Some(0), "{made:?}");
     for (file, class, title) in OPENED {
-        in_desktop(
-            &stack,
-            &format!("setsid dolphin --new-window --select ~/things/{file} >/dev/null 2>&1 &"),
-        );
-        // Enter on the selected file is what a double click is. Dolphin takes it once the folder is read.
-        let press = "w=$(timeout 30 xdotool search --sync --onlyvisible --class dolphin | tail -n 1) && \
-                     xdotool windowactivate --sync $w key Return";
-        eventually(&format!("a window with {file}"), SOON, async || {
-            let pressed = in_desktop(&stack, press);
-            within(Duration::from_secs(8), async || {
-                let windows = windows(&stack).to_lowercase();
-                let opened = windows.lines().any(|line| line.contains(class) && line.contains(title));
-                if opened { Ok(()) } else { Err(format!("{windows} {pressed:?}")) }
-            })
-            .await
-        })
-        .await;
+        let folder = format!("for-{class}");
+        in_desktop(&stack, &format!("setsid dolphin --new-window ~/{folder} >/dev/null 2>&1 &"));
+        let clicked = python(&stack, DOUBLE_CLICK, "dolphin");
+        assert_eq!(clicked.code, Some(0), "{file}: {clicked:?}");
         seen_and_closed(&stack, class, title).await;
-        seen_and_closed(&stack, "dolphin", "things").await;
+        seen_and_closed(&stack, "dolphin", &folder).await;
     }
     menu::every_program_of_the_menu_starts(&stack).await;
+    if debian {
+        the_pages_of_system_monitor_show_what_a_container_has(&stack);
+    }
+}
+
+/// Runs a program of the tests as a program of the desktop.
+fn python(stack: &Stack, program: &str, argument: &str) -> Done {
+    stack.exec(&["desktopd", "run", "python3", "-c", program, argument])
+}
+
+/// Opens a text in which each place is a link, and clicks with Ctrl on its middle.
+async fn a_link_in_kate_is_clicked(stack: &Stack, server: &Server, path: &str) {
+    let link = server.url(path);
+    let write = format!("for n in $(seq 200); do echo '{link}'; done >~/link.txt");
+    let done = in_desktop(stack, &format!("{write}; kioclient exec ~/link.txt >/dev/null 2>&1 &"));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let click = "w=$(timeout 30 xdotool search --sync --onlyvisible --class kate | tail -n 1) && \
+        xdotool windowactivate --sync $w && eval $(xdotool getwindowgeometry --shell $w) && \
+        xdotool mousemove $((X + WIDTH / 2)) $((Y + HEIGHT / 2)) keydown ctrl \
+            mousemove_relative 3 1 sleep 0.1 mousemove_relative 3 1 sleep 0.1 click 1 keyup ctrl";
+    // A window that does not show its text yet takes no click.
+    eventually("the page of the link", START, async || {
+        let clicked = in_desktop(stack, click);
+        within(Duration::from_secs(15), async || {
+            if server.asked(path) > 0 { Ok(()) } else { Err(format!("{clicked:?}: {}", windows(stack))) }
+        })
+        .await
+    })
+    .await;
+}
+
+/// No question, no page and no message but the page that a person asked for; nothing is sent; apt does the updates.
+fn firefox_has_taken_the_settings_of_the_image(stack: &Stack) {
+    let said = python(stack, FIREFOX, "");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let said: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    let shipped = include_str!("../../docker/rootfs/etc/firefox/policies/policies.json");
+    let shipped: Value = serde_json::from_str(shipped).expect("policies");
+    let expected = json!({
+        "active": shipped["policies"],
+        "windows": ["chrome://browser/content/browser.xhtml"],
+        "tabs": ["about:home"],
+        "bars": [],
+        "panels": [],
+        "upload": "false",
+        "usage": "false",
+        "default_browser": "false",
+        "updates": false,
+        "sandbox_warning": false,
+    });
+    assert_eq!(said, expected);
 }
 
 /// Shells of all kinds, also those that are not in the desktop.
@@ -187,59 +242,38 @@ async fn every_shell_opens_a_link(stack: &Stack, server: &Server) {
     }
 }
 
-/// Ten things that scripts for the older images do first.
-#[tokio::test]
-async fn commands_of_provisioning_scripts_work() {
-    let stack = Stack::new(Container::of_image().env("SUPERVISOR_NO_AUTOSTART", LIGHT).start(&["init"]));
-    stack.wait_until_up().await;
-    // A package that needs no network.
-    let wheel = "import zipfile\n\
-        with zipfile.ZipFile('/tmp/found-1-py3-none-any.whl', 'w') as wheel:\n    \
-            wheel.writestr('found.py', 'print(\"found it\")')\n    \
-            wheel.writestr('found-1.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: found\\nVersion: 1\\n')\n    \
-            wheel.writestr('found-1.dist-info/WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n    \
-            wheel.writestr('found-1.dist-info/RECORD', '')\n";
-    stack.exec_ok(&["python3", "-c", wheel]);
-    let deb = "mkdir -p /tmp/deb/DEBIAN && printf 'Package: found\\nVersion: 1\\nArchitecture: all\\n\
-        Maintainer: t\\nDescription: t\\n' >/tmp/deb/DEBIAN/control && dpkg-deb -b /tmp/deb /tmp/found.deb";
-    stack.exec_ok(&["sh", "-c", deb]);
-    let lfs = "rm -rf ~/r ~/c && git init -q ~/r && cd ~/r && git config user.email a@b && git config user.name a && \
-        git lfs track '*.bin' && echo big >a.bin && git add . && git commit -qm one && \
-        git show HEAD:a.bin | grep git-lfs && git clone -q ~/r ~/c && cat ~/c/a.bin";
-    let commands = [
-        ("python -c 'import sys; print(sys.prefix)'", "/venv/main"),
-        (". /venv/main/bin/activate && python -c 'import yaml, sys; print(sys.prefix)'", "/venv/main"),
-        (
-            "pip uninstall -qy found; pip install -q --no-index /tmp/found-1-py3-none-any.whl && python -c 'import found'",
-            "found it",
-        ),
-        (
-            "uv pip uninstall -q found; uv pip install -q --no-index /tmp/found-1-py3-none-any.whl && python -c 'import found'",
-            "found it",
-        ),
-        ("rm -rf /tmp/e; python3 -m venv /tmp/e && /tmp/e/bin/pip --version; rm -rf /tmp/e", "/tmp/e"),
-        ("/usr/bin/python3 -c 'import yaml; print(yaml.safe_load(\"a: 3\"))'", "{'a': 3}"),
-        ("sudo apt-get install -y /tmp/found.deb 2>&1; dpkg -s found", "Status: install ok installed"),
-        (lfs, "big"),
-        (
-            "ffmpeg -v error -y -f lavfi -i sine -t 1 /tmp/a.mp3 && ffprobe -v error -show_format /tmp/a.mp3; rm /tmp/a.mp3",
-            "format_name=mp3",
-        ),
-        ("cd /tmp && rm -f a.7z && 7z a a.7z found.deb >/dev/null && 7z l a.7z; rm -f a.7z", "found.deb"),
-        (
-            "for p in htop tmux vim file 7z lsof ping dig strace wmctrl crontab git-lfs unzip wget curl jq rsync; do command -v $p >/dev/null || echo lacks $p; done; echo all",
-            "all",
-        ),
-        ("pkexec id -u", "0"),
-    ];
-    // The user first: the environment is the user's, and what root has written there only root can replace.
-    for user in ["user", "root"] {
-        for (command, expected) in commands {
-            let home = if user == "root" { "HOME=/root" } else { "HOME=/home/user" };
-            let shell = ["runuser", "-u", user, "--", "env", "-i", home, "bash", "-ic", command];
-            let done = stack.exec(&shell);
-            let good = done.stdout.contains(expected) && !done.stdout.contains("lacks");
-            assert!(good, "{user}: {command}: {done:?}");
+/// The pages that System Monitor shows are ours, and the machine has each of their sensors.
+fn the_pages_of_system_monitor_show_what_a_container_has(stack: &Stack) {
+    let read = "shown=$(kreadconfig6 --file systemmonitorrc --group General --key pageOrder | tr , ' '); echo $shown; \
+        kreadconfig6 --file systemmonitorrc --group General --key hiddenPages; \
+        cd /usr/local/share/plasma-systemmonitor && grep -h 'SensorIds=\\|[a-z]Sensors=\\|sortedColumns=' $shown";
+    let pages = in_desktop(stack, read);
+    let lines: Vec<&str> = pages.stdout.lines().collect();
+    let ours = "container-overview.page container-history.page container-processes.page";
+    let hidden = "applications.page,history.page,overview.page,processes.page";
+    assert_eq!(lines.get(..2), Some(&[ours, hidden][..]), "{pages:?}");
+    let files = stack.exec_ok(&["ls", "/usr/share/plasma-systemmonitor"]).replace('\n', ",");
+    assert_eq!(files, hidden, "a page that is not hidden");
+    let all =
+        "qdbus6 --literal org.kde.ksystemstats1 /org/kde/ksystemstats1 org.kde.ksystemstats1.allSensors";
+    let all = in_desktop(stack, all).stdout;
+    let (mut sensors, mut columns) = (0, 0);
+    for line in &lines[2..] {
+        let (key, value) = line.split_once('=').expect("a setting");
+        if key == "sortedColumns" {
+            // Nothing counts what a process sends and receives: that needs a capability.
+            assert!(!value.contains("net"), "{line}");
+            columns += 1;
+            continue;
+        }
+        for sensor in serde_json::from_str::<Vec<String>>(value).expect("a list") {
+            let known = all.split('"').any(|known| match sensor.split_once(".*") {
+                Some((from, to)) => known.starts_with(from) && known.ends_with(to),
+                None => known == sensor,
+            });
+            assert!(known && !sensor.starts_with("network/"), "{sensor} in {line}: {all}");
+            sensors += 1;
         }
     }
+    assert!(sensors > 8 && columns == 2, "{lines:?}");
 }

@@ -16,6 +16,7 @@ mod apps;
 mod browser;
 mod cleanup;
 mod clipboard;
+mod commands;
 mod compose;
 mod contract;
 mod desktop;

@@ -90,7 +90,7 @@ async fn the_environment_is_the_same_in_every_kind_of_login() {
         ("a service", &[], &["cat", "/tmp/probe"]),
         ("desktopd run", &[], &["desktopd", "run", "--", "env", "-0"]),
         ("desktopd run, of root", &["--user", "root"], &["desktopd", "run", "--", "env", "-0"]),
-        // Cron, which the image does not have, uses PAM in the same way: its jobs have the environment of `su`.
+        // Cron uses PAM in the same way; `commands.rs` has its jobs.
         ("a job", &[], &["sudo", "env", "-i", "/bin/su", "--login", "user", "--command=env -0"]),
     ] {
         let done = as_user(&stack, options, command);

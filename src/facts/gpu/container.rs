@@ -11,6 +11,8 @@ use super::nodes::Process;
 use super::root::{Root, number};
 
 /// Numbers of capabilities.
+const SETGID: u32 = 6;
+const SETUID: u32 = 7;
 const SYS_ADMIN: u32 = 21;
 const MKNOD: u32 = 27;
 
@@ -48,6 +50,7 @@ pub(super) fn read(root: Root<'_>) -> Read {
         privileged: status.capabilities.map(|set| is_privileged(root, set)),
         sys_admin: has(SYS_ADMIN),
         mknod: has(MKNOD),
+        other_users: has(SETUID).zip(has(SETGID)).map(|(user, group)| user && group),
         shm: shm(root),
         foreign_x: displays(root).into_iter().collect(),
         wsl: root.exists("/dev/dxg") || root.exists("/usr/lib/wsl/lib/libdxcore.so"),
@@ -194,6 +197,23 @@ mod tests {
             fs::write(dir.path().join("proc/self/uid_map"), ids).unwrap();
             let set = u64::from_str_radix(capabilities, 16).unwrap();
             assert_eq!(is_privileged(root, set), expected, "{capabilities} {ids}");
+        }
+    }
+
+    #[test]
+    fn programs_of_other_users_need_both_capabilities() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("proc/self")).unwrap();
+        for (capabilities, expected) in [
+            ("00000000a80425fb", Some(true)),
+            ("0000000000000080", Some(false)),
+            ("0000000000000040", Some(false)),
+            ("", None),
+        ] {
+            let status = format!("Uid:\t0\t0\t0\t0\nCapEff:\t{capabilities}\n");
+            fs::write(dir.path().join("proc/self/status"), status).unwrap();
+            let container = read(Root::new(dir.path())).container;
+            assert_eq!(container.other_users, expected, "{capabilities}");
         }
     }
 

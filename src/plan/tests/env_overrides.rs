@@ -60,16 +60,21 @@ fn of_the_services_that_are_shipped_the_boot_steps_start_without_a_desktop() {
     let files = shipped();
     let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let plan = Plan::build(&config(&[("SERVERLESS", "true")], "", &files), &facts());
-    for (name, starts) in
-        [("environment", true), ("user", true), ("ssh-keys", true), ("sshd", false), ("x-access", false)]
-    {
+    for (name, starts) in [
+        ("environment", true),
+        ("user", true),
+        ("ssh-keys", true),
+        ("cron", true),
+        ("sshd", false),
+        ("x-access", false),
+    ] {
         assert_eq!(plan.unit(name).unwrap().autostart, starts, "{name}");
     }
 }
 
 #[test]
 fn an_unknown_name_is_reported_with_the_nearest() {
-    let seeds = "caddy,cloudflared,jupyter,quicktunnel,serviceportal,sshd,syncthing,logtail,storagemonitor,cron,\
+    let seeds = "caddy,cloudflared,jupyter,quicktunnel,serviceportal,sshd,syncthing,logtail,storagemonitor,\
                  tensorboard,instance_portal,tunnel_manager,kasmvnc";
     assert_eq!(started(&[("SUPERVISOR_NO_AUTOSTART", seeds)]).0.problems, []);
     let (plan, _) = started(&[("SUPERVISOR_NO_AUTOSTART", "workr,zzz")]);

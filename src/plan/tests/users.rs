@@ -62,3 +62,15 @@ fn a_user_without_an_entry_gets_lists_of_users() {
     assert_eq!(env[&OsString::from("LD_PRELOAD")], OsString::from("mine.so:/usr/lib/libnss_wrapper.so"));
     assert_eq!(written.content, stand_in.passwd);
 }
+
+#[test]
+fn cron_is_skipped_where_root_may_not_become_another_user() {
+    let mut facts = facts();
+    for (may, expected) in [(None, ""), (Some(true), ""), (Some(false), "SETUID and SETGID")] {
+        facts.gpus.container.other_users = may;
+        let text = "command = [\"app\"]\nuser = \"root\"\nhook = \"cron\"\n";
+        let plan = Plan::build(&config(&[], "", &[("cron", text)]), &facts);
+        let reason = reason(&plan, "cron");
+        assert!(reason.contains(expected) && reason.is_empty() == expected.is_empty(), "{may:?}: {reason}");
+    }
+}

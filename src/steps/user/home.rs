@@ -29,8 +29,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Time limit for copying the image's home folder to the new home.
 const COPYING: Duration = Duration::from_secs(120);
 
-/// Files that a new home gets from `/etc/skel`.
-const SKELETON: [&str; 3] = [".bash_logout", ".bashrc", ".profile"];
+/// Where the files of a new home come from.
+const SKELETON: &str = "/etc/skel";
+
+/// Files that a home gets from there if it lacks them. The last one switches on links in Kate: Kate reads which plugins
+/// it loads from this file of the user's alone, which it writes at its first start.
+const USUAL_FILES: [&str; 4] =
+    [".bash_logout", ".bashrc", ".profile", ".local/share/kate/anonymous.katesession"];
 
 /// Makes the home usable. The error says why the user cannot use it.
 pub(super) fn ensure(wanted: &AccountSpec) -> Result<(), String> {
@@ -175,11 +180,8 @@ fn link(usual: &Path, wanted: &AccountSpec) -> Result<(), String> {
 /// Adds the usual files and links to a home. What cannot be made is reported and skipped.
 fn furnish(wanted: &AccountSpec) {
     let home = &wanted.home;
-    for name in SKELETON {
-        let (from, to) = (Path::new("/etc/skel").join(name), home.join(name));
-        if fs::symlink_metadata(&to).is_err() && from.is_file() {
-            tell(to.display(), fs::copy(&from, &to).map(drop));
-        }
+    for name in USUAL_FILES {
+        supply(Path::new(SKELETON), home, name);
     }
     let desktop = home.join("Desktop");
     if fs::symlink_metadata(&desktop).is_err() {
@@ -200,6 +202,16 @@ fn furnish(wanted: &AccountSpec) {
         }
     }
     warn(&desktop, &wanted.workspace, mounts::is_on_volume(&mounts::all(), &wanted.workspace));
+}
+
+/// Copies a file to a home that lacks it, with the folders that it is in.
+fn supply(skeleton: &Path, home: &Path, name: &str) {
+    let (from, to) = (skeleton.join(name), home.join(name));
+    if fs::symlink_metadata(&to).is_ok() || !from.is_file() {
+        return;
+    }
+    let folders = to.parent().map_or(Ok(()), fs::create_dir_all);
+    tell(to.display(), folders.and_then(|()| fs::copy(&from, &to)).map(drop));
 }
 
 /// An icon of the desktop that opens a folder. Plasma asks no preview for it, which it does for a link: that took 39 MB.
@@ -233,6 +245,24 @@ mod tests {
             text,
             "[Desktop Entry]\nType=Link\nName=Workspace\nIcon=folder\nURL=file:///my%20work%0Aplace/%C3%A4\n"
         );
+    }
+
+    #[test]
+    fn a_home_gets_the_usual_files_that_it_lacks_and_keeps_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let (skeleton, home) = (dir.path().join("skel"), dir.path().join("home"));
+        fs::create_dir_all(skeleton.join("a/b")).unwrap();
+        fs::create_dir(&home).unwrap();
+        for name in ["a/b/c", "d"] {
+            fs::write(skeleton.join(name), "usual").unwrap();
+        }
+        fs::write(home.join("d"), "own").unwrap();
+        for name in ["a/b/c", "d", "gone"] {
+            supply(&skeleton, &home, name);
+        }
+        let of = |name: &str| fs::read_to_string(home.join(name)).ok();
+        assert_eq!([of("a/b/c").as_deref(), of("d").as_deref()], [Some("usual"), Some("own")]);
+        assert!(!home.join("gone").exists());
     }
 
     #[test]

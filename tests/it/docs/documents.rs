@@ -269,6 +269,7 @@ fn the_services_that_are_shipped_have_no_mistakes() {
     assert_eq!(plan.problems, []);
     for name in [
         "coturn",
+        "cron",
         "dbus-session",
         "dbus-system",
         "fcitx5",
