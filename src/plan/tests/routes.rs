@@ -118,10 +118,17 @@ fn vnc_is_served_by_kasmvnc_where_it_is_installed_and_by_tigervnc_elsewhere() {
     assert_eq!(route(&both), ["kasmxproxy 127.0.0.1:16200"]);
     assert_eq!(reason(&both, "vnc"), "Xkasmvnc and kasmxproxy are installed and take its place");
     let argv = &both.unit("kasmvnc").unwrap().launch.argv;
-    for words in [["Xkasmvnc", ":5"], ["-geometry", "1920x1080"], ["-publicIP", "127.0.0.1"]] {
+    for words in [
+        ["Xkasmvnc", ":5"],
+        ["-geometry", "1920x1080"],
+        ["-publicIP", "127.0.0.1"],
+        ["-AcceptSetDesktopSize", "0"],
+    ] {
         assert!(argv.windows(2).any(|pair| pair == words), "{words:?} in {argv:?}");
     }
     assert_eq!(both.unit("kasmxproxy").unwrap().launch.argv[1..5], ["-a", ":0", "-v", ":5"]);
+    // The page scales: a window of another size gets the whole desktop.
+    assert_eq!(both.routes[0].path, "/vnc.html?resize=scale");
 
     // One of the two programs alone is not used.
     for half in ["Xkasmvnc", "kasmxproxy"] {
