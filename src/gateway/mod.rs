@@ -44,7 +44,7 @@ use listener::workers::Workers;
 pub(crate) use listener::{connection, listen, timeouts};
 use metrics::Metrics;
 use request::context::{self, ConnectionInfo, ConnectionResources};
-pub(crate) use request::page;
+pub(crate) use request::{builtin, page};
 pub use request::{forwarded, uri};
 pub use settings::Settings;
 use state::{Inner, Port, RequestHandler};

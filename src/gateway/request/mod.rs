@@ -2,7 +2,7 @@
 
 pub(super) mod access_log;
 pub(super) mod base;
-mod builtin;
+pub(crate) mod builtin;
 pub(super) mod context;
 mod cors;
 mod errors;
