@@ -91,6 +91,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
             .with_reloads(reloads.clone())
             .with_displays(displays_seen)
             .with_looks(observer.looks()),
+        reaper: reaper.clone(),
         rows,
         displays,
         shutdown,

@@ -101,6 +101,12 @@
 //!   Headers of our own pages: `PROTECTION` in `gateway/request/page.rs`; CORS: `gateway/request/cors.rs`.
 //! - a command: its words in `cli/args.rs`, its work in a file of `cli`, called by `ask` in `cli/mod.rs`;
 //!   `desktopd status`: `cli/status.rs`, its first line `Snapshot::summed_up` and its sentences in `observe/sight.rs`.
+//! - the page of `desktopd status`: `cli/status/page.rs`; the command that mends a problem: `cli/status/remedies.rs`;
+//!   commands that users know from other programs: `cli/args/habits.rs`; names of services in completions:
+//!   `cli/completions.rs`.
+//! - a picture of the desktop: `steps/screenshot.rs` and its files make it, in a child of PID 1; `portal/screenshot.rs`
+//!   starts the child, `portal/screenshot/kept.rs` shares the result; `portal/api/screenshot.rs` and `cli/screenshot.rs`
+//!   serve it.
 //! - links to the services: `observe/links.rs`, with the provider's addresses from `config/provider.rs`; where only the
 //!   browser knows the address, `portal/pages/ways.rs`.
 //! - a page of the portal: a file of `portal/pages`, all in the layout of `shell.rs`, with `portal/assets/portal.css`. The

@@ -72,6 +72,12 @@ fn run() -> Result<i32, Failure> {
             config.services.push(Service::of_command(command.clone(), env::working_folder()));
             desktop(config)
         }
+        Command::Url(url) if url.open => {
+            let config = Config::of_client(args.config.clone());
+            let found = cli::to_open(&config, url);
+            let (session, address) = with_runtime(Builder::new_current_thread().enable_all().build(), found)?;
+            Err(cli::become_command(session, &["xdg-open".to_owned(), address]))
+        }
         command => {
             let config = Config::of_client(args.config.clone());
             let ask = cli::ask(command, &config);

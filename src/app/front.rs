@@ -20,8 +20,9 @@ use crate::logs::Logs;
 use crate::observe::{Observer, RouteStatus, links};
 use crate::plan::display::Kind;
 use crate::plan::{Link, Plan, Portal};
-use crate::portal::{self, Api, DisplayFailure, DisplayState, Right, Rows, Session};
+use crate::portal::{self, Api, DisplayFailure, DisplayState, Right, Rows, Screenshots, Session};
 use crate::state::State;
+use crate::sys::reaper::Reaper;
 
 /// How many failures of displays are shown. Each kind fails once until all are tried again.
 const MOST_FAILURES: usize = 8;
@@ -61,6 +62,8 @@ pub(super) struct Parts<'a> {
     pub(super) observer: Observer,
     pub(super) logs: Logs,
     pub(super) api: Api,
+    /// Starts the processes that take pictures of the desktop.
+    pub(super) reaper: Reaper,
     /// The variables, as the portal shows them.
     pub(super) rows: watch::Receiver<Rows>,
     /// Gets all about the display, for pages.
@@ -72,8 +75,12 @@ pub(super) struct Parts<'a> {
 
 impl Front {
     pub(super) async fn open(
-        Parts { config, state, trouble, observer, logs, api, rows, displays, shutdown, stop }: Parts<'_>,
+        Parts { config, state, trouble, observer, logs, api, reaper, rows, displays, shutdown, stop }: Parts<
+            '_,
+        >,
     ) -> Self {
+        let (session, sessions) = watch::channel(None);
+        let api = api.with_screenshots(Screenshots::new(reaper, sessions.clone()));
         let vars = &config.env.vars;
         let (credentials, shown, weak) = credentials::of(config, &state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
@@ -113,7 +120,6 @@ impl Front {
             tracing::warn!("AUTH_EXCLUDE: port {ports} of this machine can be used without a login");
         }
         let asks = shown.enabled;
-        let (session, sessions) = watch::channel(None);
         Self {
             gateway,
             asks,

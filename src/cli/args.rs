@@ -15,7 +15,7 @@ use crate::sys::version;
 
 /// A GPU desktop in one container.
 #[derive(Debug, Parser)]
-#[command(name = "desktopd", version = version::line(), about, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "desktopd", version = version::line(), about, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Args {
     /// Folder with desktopd.toml and services/; default: `DESKTOPD_CONFIG` or /etc/desktopd
     #[arg(long, global = true, value_name = "DIR")]
@@ -32,7 +32,8 @@ const EXAMPLES: &str = "Examples:
   docker exec C desktopd restart --wait selkies
   docker exec C desktopd timeline
 
-Exit codes: 0 done, 1 not done, 3 the daemon does not run, 64 wrong command line, 78 wrong configuration.";
+Exit codes: 0 done, 1 not done, 3 the daemon does not run, 64 wrong command line,
+78 wrong configuration. -o json on a command that shows something prints what the API answers.";
 
 /// Program names that are commands, with and without `.sh`, as scripts use them.
 const NAMES: [(&str, &[&str]); 13] = [
@@ -76,21 +77,49 @@ pub enum Command {
   docker run --rm --shm-size=1g IMAGE desktopd run -- glxgears
   docker run --rm -w /work -v $PWD:/work --shm-size=1g IMAGE desktopd run -- sh -c 'make test'
 
-The command runs as the desktop's user, with the desktop's environment, on the desktop's GPU, in the folder
-of desktopd run or else in the home folder. In a desktop that runs, it waits until the X server is ready; in
-its own, until every service that starts by itself is ready or has failed for good. The exit code is the
-command's, 128+n when signal n ended it, 127 when there is no such program, 126 when it cannot be executed.")]
+The command runs as the desktop's user, with the desktop's environment, on the desktop's GPU, in the
+folder of desktopd run or else in the home folder. In a desktop that runs, it waits until the X
+server is ready; in its own, until every service that starts by itself is ready or has failed for
+good. The exit code is the command's, 128+n when signal n ended it, 127 when there is no such
+program, 126 when it cannot be executed.")]
     Run {
         /// The program and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
         command: Vec<String>,
     },
-    /// Show the state of all services; with names, also details and the last log lines
-    #[command(aliases = ["ps", "list", "ls", "st"], after_help = "Examples:
+    /// Show problems, all services and the ways in; with names, details and the last log lines
+    #[command(aliases = ["st"], after_help = "Examples:
   desktopd status
   desktopd status kde 'pipewire*'
-  desktopd status --json | jq -r '.units[] | select(.state == \"failed\") | .name'")]
+  desktopd status --watch            # the same, redrawn after every change
+  desktopd status -o json | jq -r '.units[] | select(.state == \"failed\") | .name'")]
     Status(Status),
+    /// Show the table of the services
+    #[command(aliases = ["ls", "list"], after_help = "Examples:
+  desktopd ps
+  desktopd ps --all                  # also what is not in use, and why
+  desktopd ps -q 'pipewire*'         # only names")]
+    Ps(Ps),
+    /// Show the addresses of the desktop, the one that works from outside first
+    #[command(aliases = ["urls", "address", "link", "links"], after_help = "Examples:
+  desktopd url
+  desktopd url selkies               # only the addresses of this service, the best one first
+  docker exec -t C desktopd url --qr # for a phone
+  docker exec C desktopd url selkies --token
+  desktopd run -- desktopd url --open
+
+An address with the token logs in without a password: give it only to people who may use the
+desktop. Only root and the user that desktopd runs as get the token.")]
+    Url(Url),
+    /// Take a picture of the desktop, as a PNG
+    #[command(aliases = ["screenshots", "shot"], after_help = "Examples:
+  desktopd screenshot desktop.png
+  docker exec C desktopd screenshot - > desktop.png
+  docker exec C desktopd screenshot --width 480 - > small.png
+
+The picture has what is on the display, without the mouse pointer. The portal has the same picture
+at /desktopd/screenshot.png, and with ?width=480 a smaller one.")]
+    Screenshot(Screenshot),
     /// Start services and the services that they need
     #[command(after_help = "Examples:
   desktopd start kde
@@ -106,7 +135,7 @@ command's, 128+n when signal n ended it, 127 when there is no such program, 126 
   desktopd restart selkies
   desktopd restart --wait 'pipewire*' wireplumber
   desktopd restart --only kde        # without the X server, which its file restarts with it
-  desktopd restart caddy             # the gateway is desktopd itself: reads the configuration again")]
+  desktopd restart caddy             # the gateway is desktopd itself: reads its configuration")]
     Restart(Restart),
     /// Show the log of a service
     #[command(aliases = ["log", "tail"], after_help = "Examples:
@@ -131,10 +160,10 @@ command's, 128+n when signal n ended it, 127 when there is no such program, 126 
     #[command(after_help = "Examples:
   desktopd plan
   desktopd plan DESKTOPD_DISPLAY=llvmpipe
-  desktopd plan --root DIR --json | jq .display    # for a copy of another machine's /proc, /sys and /dev
+  desktopd plan --root DIR --json    # for a copy of another machine's /proc, /sys and /dev
   docker run --rm IMAGE desktopd plan --json")]
     Plan {
-        /// Print JSON
+        /// Print JSON (also -o json)
         #[arg(long)]
         json: bool,
         /// Plan for another machine: what is known about its hardware, its libraries and its programs is read below
@@ -151,7 +180,7 @@ command's, 128+n when signal n ended it, 127 when there is no such program, 126 
   desktopd probe --json | jq -r '.gpus[] | select(.usable) | .pci'
   docker run --rm --gpus all IMAGE desktopd probe")]
     Probe {
-        /// Print JSON
+        /// Print JSON (also -o json)
         #[arg(long)]
         json: bool,
         /// Read the files of the machine below this folder instead of /
@@ -167,11 +196,12 @@ command's, 128+n when signal n ended it, 127 when there is no such program, 126 
   docker run --rm --shm-size=1g IMAGE desktopd doctor    # before the first start
   docker exec C desktopd doctor --bundle - > desktop.tar.gz
 
-The bundle has what a maintainer asks for: these checks, the probe, the plan, status, events, variables,
-versions, limits, and the last lines of every log. Values of secrets are masked; read it before you send it.
+The bundle has what a maintainer asks for: these checks, the probe, the plan, status, events,
+variables, versions, limits, and the last lines of every log. Values of secrets are masked; read it
+before you send it.
 The exit code is 0 when there is no problem, else 1; warnings are no problems.")]
     Doctor {
-        /// Print JSON
+        /// Print JSON (also -o json)
         #[arg(long)]
         json: bool,
         /// Also write a .tar.gz for a report; - writes it to standard output, and nothing else
@@ -190,7 +220,7 @@ Secrets are masked. Variables given to `init` as NAME=value are shown only while
     #[command(after_help = "Examples:
   desktopd health || desktopd status")]
     Health {
-        /// Print JSON
+        /// Print JSON (also -o json)
         #[arg(long)]
         json: bool,
     },
@@ -199,7 +229,7 @@ Secrets are masked. Variables given to `init` as NAME=value are shown only while
   desktopd credentials
   desktopd credentials --json | jq -r .token")]
     Credentials {
-        /// Print JSON
+        /// Print JSON (also -o json)
         #[arg(long)]
         json: bool,
     },
@@ -212,8 +242,8 @@ Secrets are masked. Variables given to `init` as NAME=value are shown only while
   docker exec C set-web-credentials.sh ada secret
 
 All users have to log in again, and open streams end. The change survives restarts of the container,
-until WEB_USER, WEB_PASSWORD or WEB_PASSWORD_HASH is changed. Other users can read a password in an argument
-while the command runs."
+until WEB_USER, WEB_PASSWORD or WEB_PASSWORD_HASH is changed. Other users can read a password in an
+argument while the command runs."
     )]
     SetWebCredentials {
         /// The new user name
@@ -255,8 +285,8 @@ in a compose file itself, write each $ as $$."
   docker exec C env-store HF_TOKEN=hf_abc
   desktopd env-store HF_HOME         # its value in this shell
 
-Root's variables are in /etc/environment, which may also be edited; those of the desktop's user are for the
-shells and services of that user. A running service gets them after a restart."
+Root's variables are in /etc/environment, which may also be edited; those of the desktop's user are
+for the shells and services of that user. A running service gets them after a restart."
     )]
     EnvStore {
         /// Variables; a name alone stores the value that it has here
@@ -269,7 +299,7 @@ shells and services of that user. A running service gets them after a restart."
 
 Changed files are also noticed without this command. A file with a mistake changes nothing.")]
     Reload {
-        /// Print JSON
+        /// Print JSON (also -o json)
         #[arg(long)]
         json: bool,
     },
@@ -289,7 +319,7 @@ Changed files are also noticed without this command. A file with a mistake chang
   docker run --rm IMAGE desktopd version
   desktopd version --json")]
     Version {
-        /// Print JSON
+        /// Print JSON (also -o json)
         #[arg(long)]
         json: bool,
     },
@@ -306,19 +336,73 @@ Changed files are also noticed without this command. A file with a mistake chang
 /// Which services to show, and how.
 #[derive(Debug, clap::Args)]
 pub struct Status {
-    /// Names, aliases or patterns such as 'pipewire*'; without names, a table of all services
-    #[arg(value_name = "NAME")]
+    /// Names, aliases or patterns such as 'pipewire*'; without names, the whole desktop
+    #[arg(value_name = "SERVICE")]
     pub names: Vec<String>,
-    /// Print JSON
+    /// Keep running and show every change; q or Ctrl-C ends
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Also show finished boot steps and the services that are not in use
+    #[arg(short, long)]
+    pub all: bool,
+    /// Print JSON (also -o json); with --watch, one object per line
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which services to list, and how.
+#[derive(Debug, clap::Args)]
+pub struct Ps {
+    /// Names, aliases or patterns such as 'pipewire*'; without names, all services in use
+    #[arg(value_name = "SERVICE")]
+    pub names: Vec<String>,
+    /// Also show finished boot steps and the services that are not in use
+    #[arg(short, long)]
+    pub all: bool,
+    /// Print only the names of all services
+    #[arg(short, long, conflicts_with = "json")]
+    pub quiet: bool,
+    /// Print JSON (also -o json)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which addresses to show, and how.
+#[derive(Debug, clap::Args)]
+pub struct Url {
+    /// A service, or a title of the portal; without it, one address of each way in
+    #[arg(value_name = "SERVICE")]
+    pub service: Option<String>,
+    /// Put the token into the addresses, with which no login is needed
+    #[arg(long)]
+    pub token: bool,
+    /// Also draw the first address as a QR code
+    #[arg(long, conflicts_with = "json")]
+    pub qr: bool,
+    /// Open the first address in the desktop's browser
+    #[arg(long, conflicts_with_all = ["json", "qr"])]
+    pub open: bool,
+    /// Print JSON (also -o json)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where a picture goes, and its size.
+#[derive(Debug, clap::Args)]
+pub struct Screenshot {
+    /// The file; - is standard output
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The width of the picture; default: that of the display
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(16..))]
+    pub width: Option<u16>,
 }
 
 /// Which services to change, and whether to wait.
 #[derive(Debug, clap::Args)]
 pub struct Change {
     /// Names, aliases or patterns such as 'pipewire*'
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "SERVICE")]
     pub names: Vec<String>,
     /// Wait until the services have reached the state or have failed
     #[arg(short, long)]
@@ -326,7 +410,7 @@ pub struct Change {
     /// How long to wait, such as 500ms, 30s or 2m
     #[arg(long, value_name = "TIME", requires = "wait", default_value = "60s", value_parser = limit)]
     pub timeout: Duration,
-    /// Print JSON
+    /// Print JSON (also -o json)
     #[arg(long)]
     pub json: bool,
 }
@@ -346,7 +430,7 @@ pub struct Restart {
 #[derive(Debug, clap::Args)]
 pub struct Logs {
     /// The service; without a name, the daemon itself
-    #[arg(default_value = crate::logs::OWN_LOG)]
+    #[arg(value_name = "SERVICE", default_value = crate::logs::OWN_LOG)]
     pub name: String,
     /// Show the logs of all services together
     #[arg(short, long, conflicts_with = "name")]
@@ -360,7 +444,7 @@ pub struct Logs {
     /// Only lines since then: a time such as 2026-01-31T12:00:00Z, or how long ago, such as 5m
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub since: Option<i64>,
-    /// Print JSON, one object per line
+    /// Print JSON (also -o json), one object per line
     #[arg(long)]
     pub json: bool,
 }
@@ -374,7 +458,7 @@ pub struct Events {
     /// Number of last events
     #[arg(short = 'n', long, visible_alias = "tail", default_value_t = 100, value_name = "N")]
     pub lines: usize,
-    /// Print JSON, one object per line
+    /// Print JSON (also -o json), one object per line
     #[arg(long)]
     pub json: bool,
 }
@@ -382,7 +466,7 @@ pub struct Events {
 /// How to show the boot timeline.
 #[derive(Debug, clap::Args)]
 pub struct Timeline {
-    /// Print JSON
+    /// Print JSON (also -o json)
     #[arg(long)]
     pub json: bool,
     /// Print an SVG picture
@@ -396,7 +480,7 @@ pub struct Env {
     /// Variables, by any of their names; without names, all variables
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
-    /// Print JSON
+    /// Print JSON (also -o json)
     #[arg(long)]
     pub json: bool,
 }
@@ -439,7 +523,7 @@ impl Args {
             words.splice(..1, ["desktopd"].iter().chain(*command).map(OsString::from));
         }
         habits::spell(&mut words);
-        Self::try_parse_from(words.clone()).map_err(|error| habits::told(error, &words))
+        Self::try_parse_from(words).map_err(habits::told)
     }
 }
 

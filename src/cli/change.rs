@@ -19,7 +19,7 @@ pub(super) async fn change(client: &Client, verb: Verb, args: &Change, only: boo
     } else {
         let (own, others): (Vec<String>, Vec<String>) =
             args.names.iter().cloned().partition(|name| own::is_own(name));
-        let units = names::resolve(&snapshot, &others, false)?;
+        let units = names::resolve(&snapshot, &others, false, verb.name())?;
         own.into_iter().chain(units.into_iter().map(|unit| unit.name.clone())).collect()
     };
     let path = format!("/api/units/{}", verb.name());

@@ -164,7 +164,10 @@ impl Client {
             let failure = Failure::new(code::NOT_RUNNING, format!("{why} ({trouble})"));
             return Err(Failure { for_root: true, ..failure });
         }
-        Err(Failure::new(code::NOT_RUNNING, format!("the daemon does not run here ({trouble})")))
+        Err(Failure::new(
+            code::NOT_RUNNING,
+            format!("the daemon does not run here ({trouble}); to run it: desktopd init"),
+        ))
     }
 }
 

@@ -7,18 +7,22 @@ pub mod code;
 mod completions;
 mod doctor;
 mod events;
+mod layout;
 mod logs;
 mod names;
+mod output;
 mod password;
 mod planned;
 mod probe;
 mod render;
 mod run;
 mod screen;
+mod screenshot;
 mod status;
 mod store;
 mod system;
 mod table;
+mod url;
 mod variables;
 mod wait;
 
@@ -30,6 +34,7 @@ pub use doctor::{Found, doctor};
 pub use planned::planned;
 pub use probe::show as show_probe;
 pub use run::{become_command, is_beside, session};
+pub use url::to_open;
 
 use crate::supervise::{Replanned, Verb};
 use crate::sys::{print, version};
@@ -47,6 +52,9 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
     let screen = Screen::of(&config.env);
     match command {
         Command::Status(args) => status::status(&client, args, screen).await,
+        Command::Ps(args) => status::ps(&client, args, screen).await,
+        Command::Url(args) => url::url(&client, args, screen).await,
+        Command::Screenshot(args) => screenshot::screenshot(&client, args, screen).await,
         Command::Start(args) => change::change(&client, Verb::Start, args, false).await,
         Command::Stop(args) => change::change(&client, Verb::Stop, args, false).await,
         Command::Restart(args) => change::change(&client, Verb::Restart, &args.change, args.only).await,

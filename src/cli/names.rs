@@ -6,11 +6,12 @@ use crate::observe::{Snapshot, UnitState, UnitStatus};
 use super::Failure;
 
 /// The units that `words` name, each once. Patterns match skipped units, which do not apply here, only if `skipped` is
-/// set.
+/// set. `verb` is the command, for the one in the error that would work.
 pub(super) fn resolve<'a>(
     snapshot: &'a Snapshot,
     words: &[String],
     skipped: bool,
+    verb: &str,
 ) -> Result<Vec<&'a UnitStatus>, Failure> {
     let mut found: Vec<&UnitStatus> = Vec::new();
     for word in words {
@@ -21,7 +22,7 @@ pub(super) fn resolve<'a>(
             snapshot.unit(word).into_iter().collect()
         };
         if meant.is_empty() {
-            return Err(unknown(snapshot, word));
+            return Err(unknown(snapshot, word, verb));
         }
         for unit in meant {
             if !found.iter().any(|other| other.name == unit.name) {
@@ -36,10 +37,14 @@ fn names(unit: &UnitStatus) -> impl Iterator<Item = &str> {
     std::iter::once(&unit.name).chain(&unit.aliases).map(String::as_str)
 }
 
-fn unknown(snapshot: &Snapshot, word: &str) -> Failure {
+/// The error for a name that no service has, with the command that would work.
+pub(super) fn unknown(snapshot: &Snapshot, word: &str, verb: &str) -> Failure {
     let letters = word.replace(['*', '?'], "");
     let near = snapshot.nearest(&letters);
-    let hint = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+    let hint = match near {
+        Some(near) => format!("; did you mean '{near}'? desktopd {verb} {near}"),
+        None => "; all of them: desktopd ps --all".to_owned(),
+    };
     let what = if letters == word { "no service is named" } else { "no service in use matches" };
     Failure::of(format!("{what} '{word}'{hint}"))
 }
@@ -70,7 +75,7 @@ mod tests {
     fn found(words: &[&str], skipped: bool) -> Result<String, String> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let snapshot = snapshot();
-        let found = resolve(&snapshot, &words, skipped).map_err(|failure| failure.message)?;
+        let found = resolve(&snapshot, &words, skipped, "stop").map_err(|failure| failure.message)?;
         Ok(found.iter().map(|unit| unit.name.as_str()).collect::<Vec<_>>().join(" "))
     }
 
@@ -84,9 +89,13 @@ mod tests {
             (&["*"], true, Ok("pipewire pipewire-pulse kde gpu")),
             (&["*-plasma"], false, Ok("kde")),
             (&["gpu"], false, Ok("gpu")),
-            (&["gp*"], false, Err("no service in use matches 'gp*'; did you mean 'gpu'?")),
-            (&["kde", "pipewir"], false, Err("no service is named 'pipewir'; did you mean 'pipewire'?")),
-            (&["zzz"], false, Err("no service is named 'zzz'")),
+            (&["gp*"], false, Err("no service in use matches 'gp*'; did you mean 'gpu'? desktopd stop gpu")),
+            (
+                &["kde", "pipewir"],
+                false,
+                Err("no service is named 'pipewir'; did you mean 'pipewire'? desktopd stop pipewire"),
+            ),
+            (&["zzz"], false, Err("no service is named 'zzz'; all of them: desktopd ps --all")),
         ] {
             let expected = expected.map(str::to_owned).map_err(str::to_owned);
             assert_eq!(found(words, skipped), expected, "{words:?}");

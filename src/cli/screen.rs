@@ -5,7 +5,9 @@ use std::io::IsTerminal;
 use crate::config::Environment;
 use crate::observe::UnitState;
 
-/// The assumed width if the output does not report one. Columns.
+use super::layout::wrap;
+
+/// The assumed width if the output does not report one, and the largest one of pages for people. Columns.
 const WIDTH: usize = 100;
 
 /// Standard output.
@@ -30,6 +32,14 @@ impl Screen {
         Self { colours: terminal && wanted, width, limit: terminal.then_some(width), terminal }
     }
 
+    /// The same screen, if a person has changed the terminal's size.
+    pub(super) fn resized(self) -> Self {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+        let width = size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0);
+        let width = width.unwrap_or(self.width);
+        Self { width, limit: self.limit.map(|_| width), ..self }
+    }
+
     /// A state's name, or another text, in the colour of the state.
     pub(super) fn paint(self, state: UnitState, text: &str) -> String {
         let colour = match state {
@@ -43,19 +53,12 @@ impl Screen {
 
     /// Wraps words into as many lines as the limit requires; all lines but the first are indented.
     pub(super) fn wrapped(self, text: &str) -> String {
-        let limit = self.limit.unwrap_or(usize::MAX);
-        let (mut lines, mut line) = (String::new(), String::new());
-        for word in text.split(' ') {
-            if !line.trim().is_empty() && line.chars().count() + 1 + word.chars().count() > limit {
-                lines.extend([line.as_str(), "\n"]);
-                "   ".clone_into(&mut line);
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        lines + &line + "\n"
+        wrap(text, self.limit.unwrap_or(usize::MAX), 4)
+    }
+
+    /// The width of pages for people, on a terminal or not: lines longer than this are hard to read.
+    pub(super) fn columns(self) -> usize {
+        self.width.min(WIDTH)
     }
 
     /// A name in a colour that depends on its number.

@@ -152,7 +152,7 @@ async fn own_services(
         }
         Action::Status => {
             let running = names.iter().all(|name| is_active(snapshot, name));
-            status::status(client, &Status { names, json: false }, screen).await?;
+            status::status(client, &Status { names, watch: false, all: false, json: false }, screen).await?;
             if running { Ok(()) } else { Err(Failure::silent(NOT_ACTIVE)) }
         }
         Action::IsActive => {

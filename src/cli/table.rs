@@ -1,6 +1,7 @@
 //! Tables: columns as wide as their widest cell, and lines that fit into a limit if there is one. A cell is always one
 //! line, even if a service or a file put line breaks into it.
 
+use super::layout::{columns, cut, filled};
 use crate::sys::terminal::safe_line;
 
 /// Formats the rows as lines; `paint` gets each cell, filled up with spaces, with its row and column. A line that is
@@ -12,7 +13,7 @@ pub(super) fn table<const N: usize>(
 ) -> String {
     let rows: Vec<[String; N]> =
         rows.iter().map(|row| row.each_ref().map(|cell| safe_line(cell).into_owned())).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().map(|row| columns(&row[column])).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |(at, row): (usize, &[String; N])| {
         // The last cell is not filled up, so that lines do not end with spaces.
@@ -27,22 +28,14 @@ pub(super) fn table<const N: usize>(
             left -= gap.len();
             let cell = cut(cell, left);
             let width = if column == last { 0 } else { (*width).min(left) };
-            let filled = format!("{cell:width$}");
-            left = left.saturating_sub(filled.chars().count());
+            let filled = filled(&cell, width);
+            left = left.saturating_sub(columns(&filled));
             line.push_str(gap);
             line.push_str(&paint(at, column, filled));
         }
         line + "\n"
     };
     rows.iter().enumerate().map(line).collect()
-}
-
-/// The text in at most `limit` characters, with an ellipsis at the end if it was cut.
-pub(super) fn cut(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
-        return text.to_owned();
-    }
-    text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use crate::config::env::{Row, nearest_variable, row};
 
 use super::args::Env;
 use super::client::Client;
-use super::table::{cut, table};
+use super::layout::cut;
+use super::table::table;
 use super::{Failure, Screen, render};
 
 /// The minimum width of a column. Characters.

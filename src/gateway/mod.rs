@@ -45,7 +45,7 @@ pub(crate) use listener::{connection, listen, timeouts};
 use metrics::Metrics;
 pub use request::browser_address::BrowserAddress;
 use request::context::{self, ConnectionInfo, ConnectionResources};
-pub(crate) use request::page;
+pub(crate) use request::{builtin, page};
 pub use request::{forwarded, uri};
 pub use settings::Settings;
 use state::{Inner, Port, RequestHandler};

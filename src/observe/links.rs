@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 
 use axum::http::Uri;
+use serde::{Deserialize, Serialize};
 
 use crate::config::provider::{Kind, host};
 use crate::config::{Config, Provider};
 
 /// Where a link comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// A variable such as `SELKIES_URL`.
     Preset,
@@ -21,7 +23,7 @@ pub enum Source {
 }
 
 /// A link to a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Where it comes from.
     pub source: Source,

@@ -43,7 +43,7 @@ pub struct RouteStatus {
     /// The path that a link opens.
     pub path: String,
     /// The links that lead there, the most likely one first.
-    #[serde(skip)]
+    #[serde(default)]
     pub links: Vec<Link>,
     /// The URL, if one is right for all clients. Otherwise the portal makes one from the address that the browser uses.
     /// Derived from the links, like the next field.

@@ -89,7 +89,7 @@ impl Plan {
             let mark = if candidate.taken { '*' } else { '-' };
             writeln!(out, "  {mark} {}: {}", candidate.title(), candidate.reason)?;
         }
-        writeln!(out, "\nunits, in the order of start:")?;
+        writeln!(out, "\nservices, in the order of start:")?;
         for unit in self.view().units {
             writeln!(out, "  {}: {}", unit.name, unit.description)?;
             if let Some(reason) = unit.reason {
@@ -146,7 +146,8 @@ impl Plan {
         }
         writeln!(out, "\nroutes:")?;
         for route in &self.routes {
-            let unit = if route.unit.is_empty() { String::new() } else { format!(", unit {}", route.unit) };
+            let unit =
+                if route.unit.is_empty() { String::new() } else { format!(", service {}", route.unit) };
             writeln!(out, "  {} -> {} ({}{unit})", route.listen, route.upstream, route.title)?;
         }
         for link in &self.links {

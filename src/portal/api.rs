@@ -8,6 +8,7 @@ mod events;
 mod logs;
 mod own;
 mod problem;
+mod screenshot;
 mod sources;
 mod sse;
 
@@ -23,6 +24,7 @@ use axum::{Extension, Json, Router};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
+use crate::gateway::builtin;
 use crate::observe::Snapshot;
 use crate::supervise::{Asker, Taken, Verb};
 
@@ -79,6 +81,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/logs/{unit}", get(logs::list))
         .route("/api/logs/{unit}/stream", get(logs::stream))
         .route("/api/units/{verb}", post(change))
+        .route(builtin::SCREENSHOT, get(screenshot::show))
         .fallback(async || Problem(StatusCode::NOT_FOUND, "there is nothing here".into()))
         .with_state(api)
 }

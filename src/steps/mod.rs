@@ -20,6 +20,7 @@ mod provisioning;
 mod replan;
 mod report;
 mod runner;
+mod screenshot;
 mod script;
 mod ssh_keys;
 mod user;
@@ -41,6 +42,9 @@ pub const AWAIT_BUS_NAME: &str = "await-bus-name";
 /// The step by which the supervisor checks whether objects on a bus still answer.
 pub const ASK_BUS: &str = "ask-bus";
 
+/// The step that prints a picture of the display; the width of the picture follows, or 0 for the display's own.
+pub const SCREENSHOT: &str = "screenshot";
+
 /// `desktopd __step NAME ARGUMENT…`. Returns the exit code: that of the user's script where the step runs one. An error
 /// is printed on standard error, which is the unit's log.
 pub fn run(words: &[String]) -> Result<i32, String> {
@@ -48,6 +52,7 @@ pub fn run(words: &[String]) -> Result<i32, String> {
     match words[..] {
         [AWAIT_BUS_NAME, bus, name] => bus::wait_for(bus, name).map(|()| 0),
         [ASK_BUS, bus, ref objects @ ..] => bus::ask(bus, objects).map(|()| 0),
+        [SCREENSHOT, width] => screenshot::run(width).map(|()| 0),
         [name, keys, ref planned @ ..] => {
             let step = serde_json::from_str(keys).and_then(|keys| Step::new(name, keys));
             perform(step.map_err(|error| format!("{name}: {error}"))?, planned)

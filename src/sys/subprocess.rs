@@ -1,4 +1,5 @@
-//! A child process for one question: this program again, in an internal subcommand that answers in lines.
+//! A child process for one question: this program again, in an internal subcommand that answers in lines, or with one
+//! file.
 //!
 //! The library of a driver can hang, crash, or print without end, and a thread of PID 1 that hangs in a library cannot
 //! be ended. So the child has a time limit, and its output has a size limit. Whatever happens, the child's process group
@@ -29,11 +30,17 @@ use super::terminal;
 /// The most that a child may print, on standard output and on standard error each. Bytes.
 const MOST: usize = 1 << 20;
 
+/// The size of a pipe. Bytes.
+const PIPE: usize = 64 << 10;
+
 /// How much of the end of standard error is kept. Bytes.
 const LAST_WORDS: usize = 512;
 
 /// The mask for files that the child creates: none are for other users.
 const UMASK: u32 = 0o077;
+
+/// No core dump: a crash is an answer here.
+pub const NO_CORE: Limit = Limit { resource: Resource::Core, soft: 0, hard: 0 };
 
 /// A question to a child process.
 pub struct Question<'a> {
@@ -92,27 +99,37 @@ pub async fn ask(
     question: &Question<'_>,
     mut each: impl FnMut(&str) -> ControlFlow<()>,
 ) -> Result<(), Unanswered> {
-    let mut child = match Child::start(reaper, question) {
-        Ok(child) => child,
-        Err(error) => {
-            let cause = Cause::NotStarted(error.to_string());
-            return Err(Unanswered { cause, last_words: String::new() });
-        }
-    };
+    let mut child = Child::start(reaper, &orders(question)).map_err(not_started)?;
     let heard = child.listen(question.deadline, &mut each).await;
     heard.map_err(|cause| Unanswered { cause, last_words: in_one_line(&child.said) })
 }
 
+/// Runs a child process, and returns all that it prints on standard output if it ends with success. `most` is the
+/// largest size of that, in bytes.
+pub async fn output(
+    reaper: &Reaper,
+    orders: &Orders,
+    deadline: Instant,
+    most: usize,
+) -> Result<Vec<u8>, Unanswered> {
+    let mut child = Child::start(reaper, orders).map_err(not_started)?;
+    let gathered = child.gather(deadline, most).await;
+    gathered.map_err(|cause| Unanswered { cause, last_words: in_one_line(&child.said) })
+}
+
+fn not_started(error: io::Error) -> Unanswered {
+    Unanswered { cause: Cause::NotStarted(error.to_string()), last_words: String::new() }
+}
+
 /// The orders for the child. Without core dumps: a crash is an answer here.
 fn orders(question: &Question<'_>) -> Orders {
-    let no_core = Limit { resource: Resource::Core, soft: 0, hard: 0 };
     Orders {
         argv: ["/proc/self/exe"].iter().chain(question.words).map(|word| (*word).to_owned()).collect(),
         env: question.env.clone(),
         cwd: PathBuf::from("/"),
         resources: Resources {
             umask: UMASK,
-            limits: inherited_open_files().into_iter().chain([no_core]).collect(),
+            limits: inherited_open_files().into_iter().chain([NO_CORE]).collect(),
             ..Resources::default()
         },
         quiet: true,
@@ -147,7 +164,7 @@ impl Drop for Child {
 }
 
 impl Child {
-    fn start(reaper: &Reaper, question: &Question<'_>) -> io::Result<Self> {
+    fn start(reaper: &Reaper, orders: &Orders) -> io::Result<Self> {
         let (control, theirs) = UnixStream::pair()?;
         let ((out, out_writer), (err, err_writer)) = (io::pipe()?, io::pipe()?);
         let out = pipe::Receiver::from_owned_fd(OwnedFd::from(out))?;
@@ -158,7 +175,7 @@ impl Child {
         let (pid, lines, said) = (pid.as_raw(), Lines::default(), Vec::new());
         let child = Self { pid, exit, collected: false, control, out, err, lines, said, said_in_all: 0 };
         // The orders are smaller than the socket's buffer. A child that has ended already reports that by its exit.
-        match launch::send(&child.control, &orders(question), &[]) {
+        match launch::send(&child.control, orders, &[]) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
             _ => Ok(child),
         }
@@ -195,6 +212,45 @@ impl Child {
                 exit = &mut self.exit => {
                     self.collected = true;
                     return self.last(exit.unwrap_or(Exit::Code(0)), each);
+                }
+            }
+        }
+    }
+
+    /// Reads standard output to its end, and waits for the exit.
+    async fn gather(&mut self, deadline: Instant, most: usize) -> Result<Vec<u8>, Cause> {
+        let (mut all, mut of_err) = (Vec::new(), vec![0; 512]);
+        let (mut out_open, mut err_open, mut exit) = (true, true, None);
+        loop {
+            if let (false, Some(exit)) = (out_open, exit) {
+                let Exit::Code(0) = exit else {
+                    let failure = self.launch_failure().map_or(Cause::Ended(exit), Cause::NotStarted);
+                    return Err(failure);
+                };
+                return Ok(all);
+            }
+            // A whole pipe at once.
+            all.reserve(if out_open { PIPE } else { 0 });
+            tokio::select! {
+                biased;
+                () = sleep_until(deadline) => return Err(Cause::Late),
+                read = self.out.read_buf(&mut all), if out_open => {
+                    out_open = read.unwrap_or(0) > 0;
+                    if all.len() > most {
+                        return Err(Cause::TooMuch);
+                    }
+                }
+                read = self.err.read(&mut of_err), if err_open => {
+                    let length = read.unwrap_or(0);
+                    err_open = length > 0;
+                    self.keep(&of_err[..length]);
+                    if self.said_in_all > MOST {
+                        return Err(Cause::TooMuch);
+                    }
+                }
+                ended = &mut self.exit, if exit.is_none() => {
+                    self.collected = true;
+                    exit = Some(ended.unwrap_or(Exit::Code(0)));
                 }
             }
         }

@@ -49,6 +49,7 @@ mod remote;
 mod restart;
 mod scenario;
 mod screen;
+mod screenshot;
 mod secure;
 mod server;
 mod session;

@@ -76,6 +76,20 @@ impl Picture {
         seen.iter().filter(|&&count| count > enough).count()
     }
 
+    /// The average colours of equal parts of the picture, so many across and down.
+    pub fn averages(&self, (across, down): (u32, u32)) -> Vec<Rgb> {
+        let mut sums = vec![[0u64; 4]; (across * down) as usize];
+        for (pixel, index) in self.pixels().zip(0..) {
+            let (x, y): (u32, u32) = (index % self.width, index / self.width);
+            let sum = &mut sums[(y * down / self.height * across + x * across / self.width) as usize];
+            for (sum, value) in sum.iter_mut().zip([pixel.0, pixel.1, pixel.2, 1]) {
+                *sum += u64::from(value);
+            }
+        }
+        let average = |sum: u64, count: u64| u8::try_from(sum / count.max(1)).expect("an average of bytes");
+        sums.iter().map(|[r, g, b, n]| Rgb(average(*r, *n), average(*g, *n), average(*b, *n))).collect()
+    }
+
     /// The smallest area that contains all noticeable differences from an earlier picture.
     pub fn difference(&self, earlier: &Picture) -> Option<Area> {
         assert_eq!((self.width, self.height), (earlier.width, earlier.height), "two pictures of one window");

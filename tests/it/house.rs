@@ -60,6 +60,43 @@ fn the_words_are_plain() {
     assert!(all.is_empty(), "{} words\n{}", all.len(), all.join("\n"));
 }
 
+/// People see services; "unit" is the word for what is planned and supervised, and a key of the API's JSON.
+#[test]
+fn texts_for_people_say_service_and_not_unit() {
+    let mut all = Vec::new();
+    for (name, text) in sources("src").iter().filter(|(name, _)| !name.contains("tests")) {
+        all.extend(units_in_texts(text).iter().map(|fault| format!("src/{name}: {fault}")));
+    }
+    assert!(all.is_empty(), "\n{}", all.join("\n"));
+    for (text, count) in [
+        ("let text = \"the unit has failed\";", 1),
+        ("let text = \"units, in order: {unit}\";", 1),
+        ("/// A \"unit of work\".", 0),
+        ("let key = \"unit\";", 0),
+        ("let text = \"{unit} has failed\";", 0),
+        ("let text = \"jq '.units[] | .unit'\";", 0),
+        ("#[cfg(test)]\nlet text = \"a unit in a test\";", 0),
+    ] {
+        assert_eq!(units_in_texts(text).len(), count, "{text}");
+    }
+}
+
+/// The lines whose texts of several words have that word.
+fn units_in_texts(text: &str) -> Vec<String> {
+    let literal = regex::Regex::new(r#""(?:[^"\\]|\\.)*""#).unwrap();
+    let value = regex::Regex::new(r"\{[^}]*\}").unwrap();
+    let word = regex::Regex::new(r"(?:^|[^.\w-])[Uu]nits?(?:[^\w-]|$)").unwrap();
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim_start().starts_with("//"));
+    let faults = lines.filter(|(line, _)| {
+        literal.find_iter(line).any(|literal| {
+            let text = value.replace_all(literal.as_str(), "");
+            text.contains(' ') && word.is_match(text.trim_matches('"'))
+        })
+    });
+    faults.map(|(line, number)| format!("line {number}: {}", line.trim())).collect()
+}
+
 /// `lib.rs` names files by their path in `src`, or by the end of it.
 #[test]
 fn the_map_names_files_that_exist() {

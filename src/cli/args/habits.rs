@@ -3,29 +3,49 @@
 
 use std::ffi::OsString;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Commands whose arguments are not ours to interpret.
 const FREE: [&str; 4] = ["init", "run", "set-web-credentials", "hash-password"];
 
-/// Commands of other programs, and what to use here.
-const HABITS: [(&[&str], &str); 7] = [
-    (&["start-all", "up"], "`desktopd start '*'` starts all services"),
-    (&["stop-all", "down"], "`desktopd stop '*'` stops all services; `desktopd shutdown` ends the container"),
-    (&["restart-all"], "`desktopd restart '*'` restarts all services"),
-    (&["kill"], "`desktopd stop NAME` ends a service, by force when it does not end by itself"),
+/// Commands of other programs, and the commands to use here.
+pub(super) const HABITS: [(&[&str], &str); 18] = [
+    (&["up", "start-all", "startup"], "desktopd start SERVICE, or desktopd start '*' for all services"),
+    (
+        &["down", "stop-all"],
+        "desktopd stop SERVICE, or desktopd stop '*' for all services; desktopd shutdown ends the container",
+    ),
+    (&["restart-all", "reboot", "bounce"], "desktopd restart '*' for all services"),
+    (&["try-restart", "force-restart", "respawn"], "desktopd restart SERVICE"),
+    (
+        &["kill", "term", "signal"],
+        "desktopd stop SERVICE, which ends it by force when it does not end by itself",
+    ),
     (
         &["top", "stats", "htop"],
-        "`desktopd status` shows the services; `docker stats` shows, from outside, what the container uses",
+        "desktopd status for the services; docker stats, from outside, for what the container uses",
     ),
     (
-        &["enable", "disable"],
-        "`autostart = false` in /etc/desktopd/services/NAME.toml keeps a service from starting by itself",
+        &["exec", "shell", "sh", "bash", "attach", "enter"],
+        "desktopd run -- COMMAND, such as desktopd run -- bash",
     ),
+    (&["info", "show", "describe", "inspect", "get"], "desktopd status SERVICE"),
+    (&["enable", "disable", "mask", "unmask"], "`autostart = false` in /etc/desktopd/services/SERVICE.toml"),
     (
-        &["passwd", "password"],
-        "`desktopd credentials` shows the password, `desktopd set-web-credentials` changes it",
+        &["passwd", "password", "user"],
+        "desktopd credentials to see them, desktopd set-web-credentials to change them",
     ),
+    (&["token", "login"], "desktopd url --token, or desktopd credentials"),
+    (&["open", "browse"], "desktopd url --open in the desktop, or desktopd url for the addresses"),
+    (&["journal", "journalctl", "dmesg"], "desktopd logs SERVICE, or desktopd logs --all"),
+    (&["watch", "monitor"], "desktopd status --watch, or desktopd events --follow"),
+    (&["is-active", "ping", "ready"], "desktopd health"),
+    (
+        &["config", "check", "validate", "configtest", "avail"],
+        "desktopd plan, desktopd env, or desktopd doctor",
+    ),
+    (&["exit", "quit", "halt", "poweroff"], "desktopd shutdown, which ends the container"),
+    (&["capture", "picture", "scrot", "grab"], "desktopd screenshot FILE"),
 ];
 
 /// Replaces other programs' spellings of the JSON option by ours.
@@ -47,14 +67,15 @@ pub(super) fn spell(words: &mut Vec<OsString>) {
 }
 
 /// The error for an unknown command. If other programs have such a command, the message names what to use here.
-pub(super) fn told(error: clap::Error, words: &[OsString]) -> clap::Error {
+pub(super) fn told(error: clap::Error) -> clap::Error {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return error;
     }
-    let instead = words.iter().skip(1).find_map(|word| {
-        let word = word.to_str()?;
-        let (_, instead) = HABITS.iter().find(|(words, _)| words.contains(&word))?;
-        Some(format!("'{word}' is not a command here: {instead}\n"))
-    });
+    let word = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) => word.as_str(),
+        _ => return error,
+    };
+    let instead = HABITS.iter().find(|(words, _)| words.contains(&word));
+    let instead = instead.map(|(_, instead)| format!("desktopd has no '{word}': {instead}\n"));
     instead.map_or(error, |text| clap::Error::raw(ErrorKind::InvalidSubcommand, text))
 }

@@ -78,7 +78,6 @@ fn every_visible_command_has_an_example() {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(help.contains("Examples:\n  "), "{}", command.get_name());
         assert!(help.contains(&format!(" {}", command.get_name())), "{}: {help}", command.get_name());
-        assert!(help.lines().all(|line| line.chars().count() <= 110), "{help}");
     }
 }
 
@@ -86,7 +85,10 @@ fn every_visible_command_has_an_example() {
 fn invalid_command_lines_are_refused() {
     for (words, told) in [
         ("", "desktopd"),
-        ("stop", "<NAME>"),
+        ("stop", "<SERVICE>"),
+        ("screenshot", "<FILE>"),
+        ("screenshot --width 5 -", "16..=65535"),
+        ("url --qr --json", "cannot be used with"),
         ("stop kde --only", "--only"),
         ("run", "<CMD>"),
         ("nothing", "unrecognized subcommand"),
@@ -163,8 +165,10 @@ fn a_time_is_absolute_or_relative() {
 #[test]
 fn spellings_of_other_programs_work_here() {
     for (words, expected) in [
-        ("ps", "status"),
-        ("list kde", "status kde"),
+        ("ls", "ps"),
+        ("list kde", "ps kde"),
+        ("ps -o json", "ps --json"),
+        ("url -o json", "url --json"),
         ("status -o json", "status --json"),
         ("status --output=json kde", "status --json kde"),
         ("events -ojson", "events --json"),
@@ -189,17 +193,40 @@ fn spellings_of_other_programs_work_here() {
 #[test]
 fn unknown_commands_get_a_hint() {
     for (words, expected) in [
-        ("top", "'top' is not a command here: `desktopd status` shows the services"),
-        ("kill kde", "`desktopd stop NAME` ends a service"),
-        ("start-all", "`desktopd start '*'`"),
-        ("--config /x stop-all", "`desktopd stop '*'`"),
+        ("up", "desktopd has no 'up': desktopd start SERVICE, or desktopd start '*' for all services\n"),
+        ("kill kde", "desktopd has no 'kill': desktopd stop SERVICE"),
+        ("start-all", "desktopd start '*'"),
+        ("--config /x stop-all", "desktopd has no 'stop-all': desktopd stop SERVICE, or desktopd stop '*'"),
+        ("down", "desktopd shutdown ends the container"),
+        ("exec glxgears", "desktopd has no 'exec': desktopd run -- COMMAND"),
+        ("info", "desktopd has no 'info': desktopd status SERVICE"),
+        ("watch", "desktopd has no 'watch': desktopd status --watch"),
+        ("restart-all", "desktopd has no 'restart-all': desktopd restart '*'"),
     ] {
         let told = command(words).unwrap_err();
         assert!(told.contains(expected) && !told.contains("similar"), "{words}: {told}");
     }
     // A service may have the name of such a command.
-    assert!(matches!(command("stop top"), Ok(Command::Stop(_))));
+    assert!(matches!(command("stop up"), Ok(Command::Stop(_))));
     assert!(command("statsu").unwrap_err().contains("similar"));
+}
+
+/// A tip that is itself wrong would be worse than none.
+#[test]
+fn the_commands_of_the_hints_exist() {
+    for (words, instead) in habits::HABITS {
+        let parts: Vec<&str> = instead.split("desktopd ").skip(1).collect();
+        assert!(!parts.is_empty() || instead.contains(".toml"), "{words:?}");
+        for part in parts {
+            let part = part.split([',', ';']).next().unwrap_or_default();
+            let end = part.find(" for ").or_else(|| part.find(" to ")).or_else(|| part.find(" in "));
+            let line = part[..end.unwrap_or(part.len())].replace('\'', "");
+            assert!(command(line.trim()).is_ok(), "{words:?}: {line}");
+        }
+        for word in words {
+            assert!(command(word).is_err(), "{word} is a command");
+        }
+    }
 }
 
 #[test]
@@ -208,6 +235,8 @@ fn help_texts_speak_of_services_not_of_units() {
     all.build();
     for command in all.get_subcommands_mut() {
         let help = command.render_long_help().to_string();
+        let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 100).collect();
+        assert_eq!(wide, [""; 0], "{}", command.get_name());
         let words = help.split(|c: char| !c.is_alphanumeric());
         // Only as keys of the JSON in examples.
         let help = words.filter(|word| ["unit", "units", "Unit", "Units"].contains(word)).count();

@@ -1,15 +1,14 @@
 //! The file of a bundle: a compressed archive whose texts have no secrets, written whole or not at all.
 
+use std::io;
 use std::path::Path;
-use std::{fs, io};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::cli::Failure;
+use crate::cli::output::write_file;
 use crate::logs::Mask;
-use crate::sys::read;
-use crate::sys::replace::replace;
 
 use super::scrub::scrub;
 
@@ -43,22 +42,13 @@ pub(super) fn pack(entries: &[Entry], mask: &Mask, now: u64) -> io::Result<Vec<u
 
 /// Writes the file for its owner alone.
 pub(super) fn write(path: &Path, packed: &[u8]) -> Result<(), Failure> {
-    // A rename would replace a device or a link such as /dev/stdout, too.
-    let is_file = fs::symlink_metadata(path).map_or(Ok(()), |found| read::regular(&found));
-    is_file.and_then(|()| replace(path, packed, 0o600)).map_err(|error| {
-        let remedy = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "name a file on a disk with space, or - for standard output"
-            }
-            _ => "name a file in a folder that you can write, or - for standard output",
-        };
-        Failure::of(format!("writing {}: {error}; {remedy}", path.display()))
-    })
+    write_file(path, packed, 0o600)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::fs;
     use std::io::Read;
     use std::os::unix::fs::PermissionsExt;
 

@@ -168,6 +168,11 @@ impl Auth {
         self.inner.sessions.close_all();
     }
 
+    /// Whether a login is required anywhere.
+    pub(crate) fn is_required(&self) -> bool {
+        self.inner.enabled
+    }
+
     /// Whether clients without a login may use this port.
     pub(crate) fn is_open(&self, port: u16) -> bool {
         !self.inner.enabled || self.inner.excluded.contains(&port)

@@ -24,6 +24,9 @@ const RESOLVER: &str = "/portal-resolver";
 /// users, but must not be restarted for that reason.
 pub(crate) const READY: &str = "/desktopd/ready";
 
+/// A picture of the desktop, on the portal's port, for clients with a login.
+pub(crate) const SCREENSHOT: &str = "/desktopd/screenshot.png";
+
 /// The readiness answer: 200 or 503. Clients with a login (`inside`) also get the reason and the state of each route.
 pub(crate) fn ready(snapshot: &Snapshot, inside: bool) -> Response<Reply> {
     let status = if snapshot.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

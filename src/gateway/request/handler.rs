@@ -253,6 +253,17 @@ impl RequestHandler {
                 let kind = "text/plain; version=0.0.4; charset=utf-8";
                 page::answer(StatusCode::OK, kind, text)
             }
+            // The portal's port may need no login where the desktop's port needs one.
+            Target::Own(_)
+                if request.uri().path() == builtin::SCREENSHOT
+                    && access == Access::Open
+                    && self.auth.is_required() =>
+            {
+                login::deny(context, Denied::Stranger, &request)
+            }
+            Target::Own(router) if request.uri().path() == builtin::SCREENSHOT => {
+                Box::pin(self.pages(router.clone(), *request, access)).await
+            }
             _ if own => page::text(StatusCode::NOT_FOUND, "there is nothing here"),
             Target::Own(_) if context.changes(request.method()) && access == Access::Open => {
                 login::deny(context, Denied::Stranger, &request)

@@ -3,7 +3,7 @@
 pub(super) mod access_log;
 pub(super) mod base;
 pub mod browser_address;
-mod builtin;
+pub(crate) mod builtin;
 pub(super) mod context;
 mod cors;
 mod errors;

@@ -56,7 +56,7 @@ fn a_route_leads_to_loopback_or_to_the_units_own_socket() {
         rewrite: Rewrite::default(),
     };
     assert_eq!(plan.routes, [expected]);
-    assert!(plan.text().contains("80 -> unix:/run/user/1000/app.sock (app, unit app)"), "{}", plan.text());
+    assert!(plan.text().contains("80 -> unix:/run/user/1000/app.sock (app, service app)"), "{}", plan.text());
     let shown = serde_json::to_value(plan.view()).unwrap();
     assert_eq!(shown["routes"][0]["upstream"], "unix:/run/user/1000/app.sock");
     let plan = Plan::build(

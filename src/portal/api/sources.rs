@@ -11,6 +11,7 @@ use crate::observe::{Events, Looks, Watch};
 use crate::plan::X_SERVER;
 use crate::portal::display_state::Displays;
 use crate::portal::reload_request::{ReloadRequest, Reloads};
+use crate::portal::screenshot::Screenshots;
 use crate::supervise::{Asker, Handle, Replanned, Request, RequestError, Taken, Verb};
 
 use super::problem::Problem;
@@ -28,12 +29,23 @@ pub struct Api {
     reloads: Option<Reloads>,
     /// All about the display.
     pub(super) displays: Option<Displays>,
+    /// Pictures of the desktop.
+    pub(super) screenshots: Option<Screenshots>,
 }
 
 impl Api {
     /// An API that answers before the first plan exists: until `handle` has a value, changes are refused.
     pub fn new(watch: Watch, events: Events, logs: Logs, handle: watch::Receiver<Option<Handle>>) -> Self {
-        Self { watch, events, logs, handle, looks: Looks::default(), reloads: None, displays: None }
+        Self {
+            watch,
+            events,
+            logs,
+            handle,
+            looks: Looks::default(),
+            reloads: None,
+            displays: None,
+            screenshots: None,
+        }
     }
 
     /// The same API, for clients that may have the configuration read again.
@@ -46,6 +58,12 @@ impl Api {
     #[must_use]
     pub fn with_displays(self, displays: Displays) -> Self {
         Self { displays: Some(displays), ..self }
+    }
+
+    /// The same API, which also has pictures of the desktop.
+    #[must_use]
+    pub fn with_screenshots(self, screenshots: Screenshots) -> Self {
+        Self { screenshots: Some(screenshots), ..self }
     }
 
     /// The same API, which tells of each request for the state.

@@ -46,7 +46,10 @@ fn a_wrong_name_gets_a_suggestion_and_changes_nothing() {
     for verb in ["start", "stop", "restart"] {
         let answer = world.cli(&[verb, "kde", "desktob"]);
         assert_eq!(answer.code, 1, "{answer:?}");
-        assert_eq!(answer.err, "desktopd: no service is named 'desktob'; did you mean 'desktop'?\n");
+        let expected = format!(
+            "desktopd: no service is named 'desktob'; did you mean 'desktop'? desktopd {verb} desktop\n"
+        );
+        assert_eq!(answer.err, expected);
         assert_eq!(answer.out, "");
     }
     let answer = world.cli(&["logs", "desktob"]);

@@ -130,7 +130,7 @@ fn a_server_that_does_not_come_up_is_replaced_and_people_see_why() {
         assert_eq!(found, ["skipped", "ready", "ready", "ready"], "{mode}");
         assert_eq!(status["ready"], true, "{mode}: {status:#}");
         world.until_said(&format!("warning: display: {why}; the display is now Xvfb with llvmpipe on :0"));
-        let shown = world.tell(&["status"]);
+        let shown = world.page();
         let line = format!(
             "\ndisplay: The CPU draws on :0 (llvmpipe), although DESKTOPD_DISPLAY=xorg asks for Xorg: {why}; \
              `desktopd restart x-server` tries again\n"

@@ -28,7 +28,7 @@ async fn a_person_sees_what_failed_and_has_it_tried_again() {
     browser.submit_form("form", &[("user", "ada"), ("password", "given")]).await;
     let head = "The CPU draws on :0 (llvmpipe), although DESKTOPD_DISPLAY=xorg asks for Xorg";
     shows(&browser, head).await;
-    let status = world.tell(&["status"]);
+    let status = world.page();
     let sentence = format!(
         "\ndisplay: {head}: Xorg ended with exit code 1: no screens found; `desktopd restart x-server` tries again\n"
     );

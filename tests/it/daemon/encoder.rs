@@ -107,7 +107,7 @@ fn an_encoder_that_does_not_work_is_replaced_by_the_cpu_and_people_see_why() {
         let expected = format!("x264 (H.264) on the CPU; not NVENC on {GPU}: {why}");
         assert!(encoder(&status).starts_with(&expected), "{}", encoder(&status));
         assert_eq!(world.read("streams"), "gpu=-1 cpu=\n", "{mode}");
-        let shown = world.tell(&["status"]);
+        let shown = world.page();
         assert!(shown.contains(&format!("\nencoder: {expected}")), "{shown}");
         let plan = world.tell(&["plan"]);
         assert!(plan.contains(&format!("  - NVENC on {GPU}: {why}")), "{plan}");

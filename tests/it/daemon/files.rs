@@ -45,7 +45,7 @@ fn broken_files_are_failed_units_and_the_others_run() {
         );
     }
     assert_eq!(find(&status, "behind")["reason"], "it needs bad-duration, whose file is wrong");
-    let table = world.tell(&["status"]);
+    let table = world.page();
     assert!(table.contains("problem: ") && table.contains("did you mean `needs`?"), "{table}");
     let refused = world.cli(&["start", "no-command"]);
     assert_eq!(refused.code, 1);

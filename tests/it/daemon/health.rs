@@ -167,7 +167,8 @@ fn a_check_that_hangs_is_ended_with_all_that_it_started_and_there_is_one_at_a_ti
 }
 
 /// A display number that no other process uses, and its socket's folder for as long as the test runs.
-struct Display {
+/// A free number of a display of this machine.
+pub struct Display {
     number: u32,
     made: bool,
 }
@@ -175,13 +176,17 @@ struct Display {
 const SOCKETS: &str = "/tmp/.X11-unix";
 
 impl Display {
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let made = fs::create_dir(SOCKETS).is_ok();
         if made {
             fs::set_permissions(SOCKETS, PermissionsExt::from_mode(0o1777)).unwrap();
         }
         let number = 20_000 + u32::from(free_port());
         Path::new(SOCKETS).is_dir().then_some(Self { number, made })
+    }
+
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     fn socket(&self) -> PathBuf {
@@ -200,7 +205,7 @@ impl Drop for Display {
 }
 
 /// One record of an `Xauthority` file: the key for every display.
-fn authority(key: &[u8]) -> Vec<u8> {
+pub fn authority(key: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0xff, 0xff];
     for field in [b"", b"", &b"MIT-MAGIC-COOKIE-1"[..], key] {
         bytes.extend(u16::try_from(field.len()).unwrap().to_be_bytes());

@@ -145,7 +145,7 @@ fn device_rules_that_take_the_gpu_away_are_noticed_and_the_desktop_stays() {
     assert!(told[0] == *sentence && told.iter().any(|problem| problem.starts_with(&stays)), "{told:?}");
     world.until_said(&format!("error: {sentence}"));
     world.until_said(&format!("warning: {stays}"));
-    assert!(world.tell(&["status"]).contains(&format!("\nproblem: {sentence}\n")));
+    assert!(world.page().contains(&format!("\nproblem: {sentence}\n")));
     assert_eq!(world.tell(&["events"]).matches(&format!("  {sentence}\n")).count(), 1);
     let doctor = world.cli(&["doctor"]).out;
     assert!(doctor.contains("problem  GPU lost") && doctor.contains("-> restart the container"), "{doctor}");

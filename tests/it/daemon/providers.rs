@@ -247,7 +247,8 @@ fn links_use_the_public_ports_and_the_portal_file_is_written() {
     assert!(world.log("desktopd").contains("vast.ai maps no port 8080; it is left out"));
     assert_eq!(status["problems"].as_array().unwrap().len(), 0, "{status:#}");
     let said = world.tell(&["status"]);
-    assert!(said.contains(&format!("My App on port {outer} (http://203.0.113.9:40222/app?a=b)")), "{said}");
+    assert!(said.contains("open: My App           http://203.0.113.9:40222/app?a=b"), "{said}");
+    assert_eq!(world.tell(&["url", "My App"]).lines().next(), Some("http://203.0.113.9:40222/app?a=b"));
 
     let file = world.read("portal");
     assert!(

@@ -136,7 +136,10 @@ fn a_restart_of_the_gateway_with_a_mistake_says_so_and_restarts_nothing() {
     let world = World::running(&[("kde", "@polite")]);
     let before = world.until_state("kde", "ready");
     let unknown = world.cli(&["restart", "caddy", "kdee"]);
-    assert_eq!(unknown.err, "desktopd: no service is named 'kdee'; did you mean 'kde'?\n");
+    assert_eq!(
+        unknown.err,
+        "desktopd: no service is named 'kdee'; did you mean 'kde'? desktopd restart kde\n"
+    );
     let (status, answer) = world.post("/api/units/restart", r#"{"names": ["caddy", "kdee"]}"#);
     assert_eq!((status, &answer["error"]), (404, &json!("no service is named 'kdee'; did you mean 'kde'?")));
     assert_eq!(

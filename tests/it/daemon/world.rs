@@ -344,6 +344,13 @@ impl World {
         answer.out
     }
 
+    /// What `desktopd status` prints, with each wrapped sentence in one line again.
+    pub fn page(&self) -> String {
+        const REMEDY: &str = "\n    -> ";
+        let text = self.tell(&["status"]).replace(REMEDY, "\0").replace("\n    ", " ");
+        text.replace('\0', REMEDY)
+    }
+
     /// Sends a `POST` to the control socket: the status and the answer.
     pub fn post(&self, path: &str, body: &str) -> (u16, Value) {
         let mut socket = UnixStream::connect(self.path("run/control.sock")).unwrap();
