@@ -14,10 +14,7 @@ const HABITS: [(&[&str], &str); 7] = [
     (&["stop-all", "down"], "`desktopd stop '*'` stops all services; `desktopd shutdown` ends the container"),
     (&["restart-all"], "`desktopd restart '*'` restarts all services"),
     (&["kill"], "`desktopd stop NAME` ends a service, by force when it does not end by itself"),
-    (
-        &["top", "stats", "htop"],
-        "`desktopd status` shows the services; `docker stats` shows, from outside, what the container uses",
-    ),
+    (&["stats", "htop"], "`desktopd top` shows what the machine and its services use"),
     (
         &["enable", "disable"],
         "`autostart = false` in /etc/desktopd/services/NAME.toml keeps a service from starting by itself",

@@ -175,6 +175,7 @@ fn spellings_of_other_programs_work_here() {
         ("events --tail 3", "events -n 3"),
         ("reread", "reload"),
         ("daemon-reload", "reload"),
+        ("top -o json", "top --json"),
     ] {
         let both = [words, expected].map(|words| format!("{:?}", command(words).unwrap()));
         assert_eq!(both[0], both[1], "{words}");
@@ -189,7 +190,7 @@ fn spellings_of_other_programs_work_here() {
 #[test]
 fn unknown_commands_get_a_hint() {
     for (words, expected) in [
-        ("top", "'top' is not a command here: `desktopd status` shows the services"),
+        ("htop", "'htop' is not a command here: `desktopd top` shows what the machine"),
         ("kill kde", "`desktopd stop NAME` ends a service"),
         ("start-all", "`desktopd start '*'`"),
         ("--config /x stop-all", "`desktopd stop '*'`"),
