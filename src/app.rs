@@ -29,6 +29,7 @@ use crate::cli::{Failure, code};
 use crate::config::{Config, Secret};
 use crate::facts::public_address::PublicAddress;
 use crate::logs::{self, Console, Limits, Logs};
+use crate::observe::machine::Places;
 use crate::observe::{Addresses, Observer, Phase, What};
 use crate::portal::Api;
 use crate::state::State;
@@ -80,6 +81,8 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     observer.update(|snapshot| {
         (snapshot.addresses, snapshot.notes) = (Addresses::of(&config), facts::missing_programs(&config));
     });
+    let workspace = config.env.vars.workspace.folder().to_owned();
+    observer.machine().set_places(Places { workspace, reaper: reaper.clone() });
     let look_up = look_up_public_address(&config, observer.clone());
     let mut front = Front::open(Parts {
         config: &config,
@@ -90,7 +93,8 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
         api: Api::new(watch, events.clone(), logs.clone(), handle_watch)
             .with_reloads(reloads.clone())
             .with_displays(displays_seen)
-            .with_looks(observer.looks()),
+            .with_looks(observer.looks())
+            .with_machine(observer.machine()),
         reaper: reaper.clone(),
         rows,
         displays,

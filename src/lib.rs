@@ -115,7 +115,12 @@
 //! - the page about the display: `plan/display/report.rs` collects what the page shows, `portal/api/display.rs` serves
 //!   it with what failed since the start, `portal/assets/display.js` draws it, with
 //!   `portal/assets/shared.js`. Remedies, and the commands in them that people copy: `facts/remedy.rs`.
-//! - a number for Prometheus: `observe/metrics.rs` prints all; those of the gateway are in `gateway/metrics.rs`.
+//! - a number for Prometheus: `observe/metrics.rs` prints all; those of the gateway are in `gateway/metrics.rs`, those of
+//!   the machine in `observe/metrics/machine.rs`.
+//! - a figure of the machine (processor, memory, disks, network, GPUs, services): its place in the answers is in
+//!   `observe/machine/sample.rs`, how it is read in the other files there; `sampler.rs` has the one thread that reads them
+//!   while a client looks, `portal/api/machine.rs` serves them, `cli/top.rs` shows them. What a GPU does:
+//!   `facts/gpu/load.rs`, and for NVIDIA's `loads.rs`, whose child is in `facts/gpu/nvml.rs`.
 //! - a secret: a variable's type in `config/env/table.rs` or its name (`config/env/names.rs`) makes a secret;
 //!   `Environment::secrets` lists them, `app.rs` gives them to `logs/mask.rs`.
 //! - what makes a display fail while the daemon runs, and the sentences about that: `app/fallback/chain.rs` and

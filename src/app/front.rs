@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::{credentials, fallback};
 use crate::config::Config;
 use crate::facts;
+use crate::facts::gpu::Gpus;
+use crate::facts::gpu::ask::Questions;
 use crate::gateway::auth::{Auth, DEFAULT_COST};
 use crate::gateway::tls::{Sources, Tls};
 use crate::gateway::{self, Gateway};
@@ -195,6 +197,11 @@ impl Front {
         if is_new {
             self.observer.update(|snapshot| snapshot.display_revision += 1);
         }
+    }
+
+    /// Has the figures of these GPUs shown to clients that look.
+    pub(super) fn show_gpus(&self, gpus: &Gpus, questions: &Questions) {
+        self.observer.machine().set_gpus(&gpus.gpus, questions);
     }
 
     /// Shows that these GPUs are lost, and no others: one sentence each.

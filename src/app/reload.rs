@@ -227,6 +227,7 @@ impl Reloader {
         let draws = self.planner.draws();
         let (found, questions) = (self.planner.found().clone(), self.planner.drivers().asked().clone());
         self.loss.watch(&found, draws, &questions);
+        self.front.show_gpus(&found, &questions);
     }
 
     /// A request to start the unit of a failure again, if it was given up: the next plan may not change it.

@@ -156,6 +156,14 @@ at /desktopd/screenshot.png, and with ?width=480 a smaller one.")]
   desktopd timeline
   desktopd timeline --svg > boot.svg")]
     Timeline(Timeline),
+    /// Show what the machine and its services do: processor, memory, GPUs, disks, network
+    #[command(after_help = "Examples:
+  docker exec -it C desktopd top     # every second; q ends it, c and m sort by CPU and memory
+  desktopd top --once --sort memory
+  desktopd top -o json | jq .memory_used_bytes
+
+Shares are shares of what the container may use: with a limit of 2 cores, 50% is one core.")]
+    Top(Top),
     /// Show the plan: what would run on this machine, and why
     #[command(after_help = "Examples:
   desktopd plan
@@ -472,6 +480,29 @@ pub struct Timeline {
     /// Print an SVG picture
     #[arg(long, conflicts_with = "json")]
     pub svg: bool,
+}
+
+/// How to show what the machine does.
+#[derive(Debug, clap::Args)]
+pub struct Top {
+    /// Show it once, and end; so does an output that is no terminal
+    #[arg(long)]
+    pub once: bool,
+    /// What the services are sorted by
+    #[arg(long, value_enum, default_value_t = Sort::Cpu)]
+    pub sort: Sort,
+    /// Print JSON, once
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What services are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// Processor time.
+    Cpu,
+    /// Memory.
+    Memory,
 }
 
 /// Which variables to show.

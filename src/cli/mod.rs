@@ -22,6 +22,7 @@ mod status;
 mod store;
 mod system;
 mod table;
+mod top;
 mod url;
 mod variables;
 mod wait;
@@ -61,6 +62,7 @@ pub async fn ask(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Logs(args) => logs::logs(&client, args, screen).await,
         Command::Events(args) => events::events(&client, args, screen).await,
         Command::Timeline(args) => events::timeline(&client, args, screen).await,
+        Command::Top(args) => top::top(&client, args, config).await,
         Command::Env(args) => variables::show(config, &client, args, screen).await,
         Command::EnvStore { variables } => store::store(config, variables),
         Command::Version { json } => {

@@ -17,19 +17,26 @@ pub(super) struct Screen {
     pub(super) width: usize,
     /// The width that tables must fit into; `None` if the output is no terminal, which gets complete lines.
     pub(super) limit: Option<usize>,
+    /// How many lines a terminal has, if it reports that.
+    pub(super) height: Option<usize>,
     /// Whether it is a terminal.
     pub(super) terminal: bool,
+    /// Whether it is a terminal whose cursor can be moved.
+    pub(super) moves: bool,
 }
 
 impl Screen {
     pub(super) fn of(env: &Environment) -> Self {
         let out = std::io::stdout();
         let terminal = out.is_terminal();
+        let moves = terminal && env.text("TERM").is_some_and(|kind| kind != "dumb");
         let wanted = env.text("NO_COLOR").is_none() && env.text("TERM") != Some("dumb");
         let told = env.text("COLUMNS").and_then(|text| text.parse().ok());
-        let size = || rustix::termios::tcgetwinsize(&out).ok().map(|size| usize::from(size.ws_col));
-        let width = told.or_else(size).filter(|width| *width > 0).unwrap_or(WIDTH);
-        Self { colours: terminal && wanted, width, limit: terminal.then_some(width), terminal }
+        let size = rustix::termios::tcgetwinsize(&out).ok().filter(|_| terminal);
+        let columns = || size.map(|size| usize::from(size.ws_col));
+        let height = size.map(|size| usize::from(size.ws_row)).filter(|height| *height > 0);
+        let width = told.or_else(columns).filter(|width| *width > 0).unwrap_or(WIDTH);
+        Self { colours: terminal && wanted, width, limit: terminal.then_some(width), height, terminal, moves }
     }
 
     /// The same screen, if a person has changed the terminal's size.
@@ -75,5 +82,6 @@ impl Screen {
 #[cfg(test)]
 impl Screen {
     /// The screen of a file or a pipe.
-    pub(super) const PLAIN: Self = Self { colours: false, width: WIDTH, limit: None, terminal: false };
+    pub(super) const PLAIN: Self =
+        Self { colours: false, width: WIDTH, limit: None, height: None, terminal: false, moves: false };
 }

@@ -32,9 +32,25 @@ impl Cpus {
         let old = || QUOTAS.iter().find_map(|(quota, period)| cores(number(quota)?, number(period)?));
         Self {
             visible: allowed.and_then(|list| count(list.trim())),
-            quota: of_new(&text("sys/fs/cgroup/cpu.max")).or_else(old),
+            quota: in_new(&text("sys/fs/cgroup/cpu.max"), cores).or_else(old),
             tasks: task_limit(root),
         }
+    }
+}
+
+/// How many cores the container may keep busy, with fractions (`docker run --cpus 1.5`): the limit of its control group,
+/// at most the cores that this process may use. Both can change while the container runs.
+pub fn usable(root: &Path) -> Option<f64> {
+    let text = |file: &str| read::kernel_text(root.join(file));
+    let number = |file: &str| text(file).trim().parse::<i64>().ok();
+    let old = || QUOTAS.iter().find_map(|(quota, period)| share(number(quota)?, number(period)?));
+    let quota = in_new(&text("sys/fs/cgroup/cpu.max"), share).or_else(old);
+    let status = text("proc/self/status");
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let visible = allowed.and_then(|list| count(list.trim())).map(f64::from);
+    match (quota, visible) {
+        (Some(quota), Some(visible)) => Some(quota.min(visible)),
+        (quota, visible) => quota.or(visible),
     }
 }
 
@@ -57,9 +73,19 @@ fn count(list: &str) -> Option<u32> {
 }
 
 /// The limit in `cpu.max`: `200000 100000`, or `max 100000`.
-fn of_new(text: &str) -> Option<u32> {
+fn in_new<T>(text: &str, cores: fn(i64, i64) -> Option<T>) -> Option<T> {
     let (quota, period) = text.trim().split_once(' ')?;
     cores(quota.parse().ok()?, period.parse().ok()?)
+}
+
+/// Cores with a fraction. A quota of -1 is no limit.
+fn share(quota: i64, period: i64) -> Option<f64> {
+    if quota <= 0 || period <= 0 {
+        return None;
+    }
+    // Both are far below 2^52 microseconds, which are 142 years.
+    #[expect(clippy::cast_precision_loss, reason = "numbers that small are exact")]
+    Some(quota as f64 / period as f64)
 }
 
 /// Whole cores. A quota of -1 is no limit.
@@ -80,20 +106,23 @@ mod tests {
     fn cores_are_read_from_the_files_of_both_versions() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Cpus::probe(dir.path()), Cpus::default());
+        assert_eq!(usable(dir.path()), None);
         let write = |file: &str, text: &str| {
             let file = dir.path().join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, text).unwrap();
         };
         write("proc/self/status", "Name:\tx\nCpus_allowed_list:\t0-3,8,10-11\n");
-        for (file, text, quota) in [
-            ("cpu/cpu.cfs_period_us", "100000\n", None),
-            ("cpu/cpu.cfs_quota_us", "-1\n", None),
-            ("cpu/cpu.cfs_quota_us", "150000\n", Some(2)),
-            ("cpu.max", "max 100000\n", Some(2)),
-            ("cpu.max", "400000 100000\n", Some(4)),
-            ("cpu.max", "50000 100000\n", Some(1)),
-            ("cpu.max", "rubbish\n", Some(2)),
+        for (file, text, quota, whole) in [
+            ("cpu/cpu.cfs_period_us", "100000\n", None, 7.0),
+            ("cpu/cpu.cfs_quota_us", "-1\n", None, 7.0),
+            ("cpu/cpu.cfs_quota_us", "150000\n", Some(2), 1.5),
+            ("cpu.max", "max 100000\n", Some(2), 1.5),
+            ("cpu.max", "400000 100000\n", Some(4), 4.0),
+            ("cpu.max", "50000 100000\n", Some(1), 0.5),
+            // More than the cores that there are.
+            ("cpu.max", "6400000 100000\n", Some(64), 7.0),
+            ("cpu.max", "rubbish\n", Some(2), 1.5),
         ] {
             write(&format!("sys/fs/cgroup/{file}"), text);
             assert_eq!(
@@ -101,6 +130,7 @@ mod tests {
                 Cpus { visible: Some(7), quota, tasks: None },
                 "{file}: {text}"
             );
+            assert_eq!(usable(dir.path()), Some(whole), "{file}: {text}");
         }
         for list in ["", "x", "3-1", "0-", "0-4294967295"] {
             assert_eq!(count(list), None, "{list}");

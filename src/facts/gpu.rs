@@ -22,6 +22,8 @@ mod identity;
 mod libcuda;
 mod libraries;
 mod line;
+pub mod load;
+pub mod loads;
 mod node;
 mod nodes;
 mod nvidia;

@@ -11,9 +11,9 @@ use axum::http::{Request, StatusCode};
 use super::auth::{Auth, Counters};
 use super::limits::ConnectionLimits;
 use super::listener::observed::{Observed, Observer};
-use crate::observe::Looks;
 use crate::observe::looks::LongLook;
 use crate::observe::metrics::{self, Family, Number, Open};
+use crate::observe::{Looks, Machine, Snapshot};
 
 /// The path of the metrics, on the portal's port.
 pub(super) const PATH: &str = "/desktopd/metrics";
@@ -31,13 +31,20 @@ pub(super) struct Metrics {
     upgrades: Number,
     from_clients: Number,
     to_clients: Number,
+    /// The figures of the machine.
+    machine: Machine,
     /// Told of each request to a service, and of upgraded connections as long as they are open.
     pub(super) looks: Looks,
 }
 
 impl Metrics {
     /// Registers the numbers.
-    pub(super) fn new(all: metrics::Metrics, limits: ConnectionLimits, looks: Looks) -> Self {
+    pub(super) fn new(
+        all: metrics::Metrics,
+        limits: ConnectionLimits,
+        looks: Looks,
+        machine: Machine,
+    ) -> Self {
         let requests = all.family("desktopd_requests_total", "answers, by port and class of status");
         let connections = "open client connections that are not upgraded";
         let connections = all.family("desktopd_connections", connections).number(&[]);
@@ -48,7 +55,17 @@ impl Metrics {
         let bytes = all.family("desktopd_upgrade_bytes_total", "bytes through upgraded connections");
         let of = |from| bytes.number(&[("from", from)]);
         let (from_clients, to_clients) = (of("client"), of("service"));
-        Self { all, requests, connections, upgrades, from_clients, to_clients, looks }
+        let samples = machine.clone();
+        let meaning = "samples of the machine's figures; they are made only while a client looks";
+        all.read("desktopd_machine_samples_total", meaning, move || samples.samples());
+        Self { all, requests, connections, upgrades, from_clients, to_clients, machine, looks }
+    }
+
+    /// All metrics. The figures of the machine are read now, unless another client looks anyway.
+    pub(super) async fn text(&self, state: impl FnOnce() -> Arc<Snapshot>) -> String {
+        self.looks.look();
+        let figures = self.machine.scrape().await;
+        self.all.text(&state(), figures.as_deref())
     }
 
     /// The counters of a port.
@@ -147,7 +164,9 @@ mod tests {
     use super::*;
 
     fn metrics() -> Arc<Metrics> {
-        Arc::new(Metrics::new(metrics::Metrics::default(), ConnectionLimits::of_ports(), Looks::default()))
+        let (observer, _) = crate::observe::Observer::new(1, 0);
+        let limits = ConnectionLimits::of_ports();
+        Arc::new(Metrics::new(observer.metrics(), limits, observer.looks(), observer.machine()))
     }
 
     #[test]
@@ -157,7 +176,7 @@ mod tests {
             let answers = metrics.answers(port);
             (0..times).for_each(|_| answers.count(StatusCode::from_u16(status).unwrap()));
         }
-        let text = metrics.all.text(&crate::observe::Snapshot::default());
+        let text = metrics.all.text(&crate::observe::Snapshot::default(), None);
         let lines: Vec<&str> =
             text.lines().filter(|line| line.starts_with("desktopd_requests_total")).collect();
         assert_eq!(

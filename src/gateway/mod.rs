@@ -70,7 +70,8 @@ impl Gateway {
         let tasks = TaskTracker::new();
         let workers = Workers::start(settings.threads, tasks.clone(), &stop);
         let limits = ConnectionLimits::of_ports();
-        let metrics = Arc::new(Metrics::new(observer.metrics(), limits.clone(), observer.looks()));
+        let (looks, machine) = (observer.looks(), observer.machine());
+        let metrics = Arc::new(Metrics::new(observer.metrics(), limits.clone(), looks, machine));
         metrics::register_logins(&metrics.all, &auth);
         let watch = observer.watch();
         let handler = RequestHandler { auth, settings, watch, logs, metrics, pages: OnceLock::new() };

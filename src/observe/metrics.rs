@@ -1,15 +1,19 @@
-//! Metrics for Prometheus: the numbers that all parts of the program register, and the states of the units. This is the
-//! only place that prints them.
+//! Metrics for Prometheus: the numbers that all parts of the program register, the states of the units, and the figures of
+//! the machine. This is the only place that prints them.
 //!
 //! Invariants: counting takes no lock; reading changes nothing; the name of a counter, and of no other metric, ends in
 //! `_total`.
 
+mod machine;
+mod text;
+
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::machine::Sample;
 use super::{Snapshot, UnitHealth};
+use text::{labels, print};
 
 /// The numbers of a metric family, by their labels.
 type Samples = Vec<(String, u64)>;
@@ -80,14 +84,17 @@ impl Metrics {
         lock(&self.0).push((name, meaning, Box::new(move || one(read()))));
     }
 
-    /// All metrics in Prometheus' text format.
-    pub fn text(&self, state: &Snapshot) -> String {
+    /// All metrics in Prometheus' text format, with the figures of the machine if there are any.
+    pub fn text(&self, state: &Snapshot, figures: Option<&Sample>) -> String {
         let mut text = String::new();
         for (name, meaning, read) in OF_THE_STATE {
             print(&mut text, name, meaning, read(state));
         }
         for (name, meaning, read) in &*lock(&self.0) {
             print(&mut text, name, meaning, read());
+        }
+        if let Some(figures) = figures {
+            machine::append(&mut text, figures);
         }
         text
     }
@@ -137,23 +144,6 @@ fn of_unit(name: &str) -> String {
     labels(&[("unit", name)])
 }
 
-fn print(text: &mut String, name: &str, meaning: &str, samples: Samples) {
-    let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "# HELP {name} {meaning}\n# TYPE {name} {kind}");
-    for (labels, number) in samples {
-        let _ = writeln!(text, "{name}{labels} {number}");
-    }
-}
-
-/// Labels as they are printed after a name.
-fn labels(labels: &[(&str, &str)]) -> String {
-    let escape = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    let labels: Vec<String> =
-        labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect();
-    if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,7 +159,7 @@ mod tests {
         let expected = "# HELP a_total how many\n# TYPE a_total counter\na_total 6\n\
                         a_total{x=\"1\\\"} 7\\n\\\\\",y=\"z\"} 5\n\
                         # HELP b that is read\n# TYPE b gauge\nb 8\n";
-        let text = metrics.text(&Snapshot::default());
+        let text = metrics.text(&Snapshot::default(), None);
         assert!(text.ends_with(expected), "{text}");
     }
 

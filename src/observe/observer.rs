@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::events::Events;
 use super::looks::Looks;
+use super::machine::Machine;
 use super::metrics::Metrics;
 use super::{Phase, RouteStatus, Snapshot};
 use crate::supervise::Published;
@@ -18,6 +19,7 @@ pub struct Observer {
     events: Events,
     metrics: Metrics,
     looks: Looks,
+    machine: Machine,
     snapshot: watch::Sender<Arc<Snapshot>>,
 }
 
@@ -31,7 +33,8 @@ impl Observer {
         first.judge();
         let (snapshot, watch) = watch::channel(Arc::new(first));
         let (events, metrics, looks) = (Events::new(started_at), Metrics::default(), Looks::default());
-        (Self { events, metrics, looks, snapshot }, watch)
+        let machine = Machine::new(watch.clone());
+        (Self { events, metrics, looks, machine, snapshot }, watch)
     }
 
     /// The past and future events.
@@ -47,6 +50,11 @@ impl Observer {
     /// Tells that the machine is looked at or used.
     pub fn looks(&self) -> Looks {
         self.looks.clone()
+    }
+
+    /// The figures of the machine.
+    pub fn machine(&self) -> Machine {
+        self.machine.clone()
     }
 
     /// A reader of the state.

@@ -6,6 +6,7 @@
 mod display;
 mod events;
 mod logs;
+mod machine;
 mod own;
 mod problem;
 mod screenshot;
@@ -80,6 +81,8 @@ pub fn router(api: Api) -> Router {
         .route("/api/timeline.svg", get(events::timeline_svg))
         .route("/api/logs/{unit}", get(logs::list))
         .route("/api/logs/{unit}/stream", get(logs::stream))
+        .route("/api/machine", get(machine::show))
+        .route("/api/machine/stream", get(machine::stream))
         .route("/api/units/{verb}", post(change))
         .route(builtin::SCREENSHOT, get(screenshot::show))
         .fallback(async || Problem(StatusCode::NOT_FOUND, "there is nothing here".into()))

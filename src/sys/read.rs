@@ -12,6 +12,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::io::retry_on_intr;
 
 /// Size limit for a file that is written by hand or by a tool: configuration, scripts, lists, keys. Bytes.
 pub const BY_HAND: u64 = 1 << 20;
@@ -118,6 +119,63 @@ pub fn kernel_text(path: impl AsRef<Path>) -> String {
     String::from_utf8_lossy(&kernel(path)).into_owned()
 }
 
+/// A folder of `/proc` or `/sys` whose files are read again and again. A file costs three calls of the kernel, half of
+/// what [`kernel`] costs; files there are always regular and never longer than a page or two.
+pub struct KernelFolder {
+    folder: File,
+    buffer: Vec<u8>,
+    /// For entries of the folder. It stays empty; only its room is used.
+    entries: Vec<u8>,
+}
+
+impl KernelFolder {
+    /// How much of a file is read. Bytes.
+    const MOST: usize = 16 << 10;
+
+    /// The kernel hands out a longer file in pieces that are at least this long, except for the last one. Bytes.
+    const PIECE: usize = 2048;
+
+    /// Opens the folder.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let (buffer, entries) = (vec![0; Self::MOST], Vec::with_capacity(Self::MOST));
+        Ok(Self { folder: folder(path)?, buffer, entries })
+    }
+
+    /// The beginning of a file, by its path below the folder; `None` if the file cannot be read.
+    pub fn file(&mut self, path: &str) -> Option<&[u8]> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = rustix::fs::openat(&self.folder, path, flags, rustix::fs::Mode::empty()).ok()?;
+        let mut length = 0;
+        while length < self.buffer.len() {
+            let more = retry_on_intr(|| rustix::io::read(&file, &mut self.buffer[length..])).ok()?;
+            length += more;
+            if more < Self::PIECE {
+                break;
+            }
+        }
+        Some(&self.buffer[..length])
+    }
+
+    /// Collects the numbers among the names in the folder, in the kernel's order: those of processes in `/proc`. Returns
+    /// whether there are more than `most`.
+    pub fn numbers(&mut self, most: usize, into: &mut Vec<i32>) -> bool {
+        into.clear();
+        if rustix::fs::seek(&self.folder, rustix::fs::SeekFrom::Start(0)).is_err() {
+            return false;
+        }
+        let mut entries = rustix::fs::RawDir::new(&self.folder, self.entries.spare_capacity_mut());
+        while let Some(Ok(entry)) = entries.next() {
+            if let Some(number) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) {
+                if into.len() >= most {
+                    return true;
+                }
+                into.push(number);
+            }
+        }
+        false
+    }
+}
+
 /// The names of the entries of a directory, sorted; none if it cannot be read.
 pub fn names(folder: &Path) -> Vec<OsString> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -212,6 +270,36 @@ mod tests {
         assert!(kernel_text("/proc/self/mountinfo").contains(" / "));
         sync(dir.path()).unwrap();
         sync(&at("file")).unwrap();
+    }
+
+    #[test]
+    fn files_of_the_kernel_are_read_whole_up_to_the_limit_and_numbers_are_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = "0123456789".repeat(1000);
+        fs::create_dir(dir.path().join("12")).unwrap();
+        fs::create_dir(dir.path().join("7")).unwrap();
+        for (name, text) in
+            [("12/stat", "a b\n"), ("long", &long), ("longer", &long.repeat(3)), ("empty", "")]
+        {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let mut folder = KernelFolder::open(dir.path()).unwrap();
+        assert_eq!(folder.file("12/stat"), Some(&b"a b\n"[..]));
+        assert_eq!(folder.file("long").unwrap().len(), 10_000);
+        assert_eq!(folder.file("longer").unwrap().len(), KernelFolder::MOST);
+        assert_eq!(folder.file("empty"), Some(&b""[..]));
+        assert_eq!(folder.file("nothing"), None);
+        let mut numbers = vec![3];
+        for _ in 0..2 {
+            assert!(!folder.numbers(9, &mut numbers));
+            numbers.sort_unstable();
+            assert_eq!(numbers, [7, 12]);
+        }
+        assert!(folder.numbers(1, &mut numbers) && numbers.len() == 1);
+        let mut proc = KernelFolder::open(Path::new("/proc")).unwrap();
+        assert!(proc.file("self/mounts").is_some_and(|text| text.ends_with(b"\n")));
+        proc.numbers(usize::MAX, &mut numbers);
+        assert!(numbers.contains(&std::process::id().cast_signed()));
     }
 
     #[test]

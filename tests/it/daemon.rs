@@ -24,6 +24,7 @@ pub mod jobs;
 pub mod lifecycle;
 pub mod limits;
 pub mod loss;
+pub mod machine;
 pub mod output;
 pub mod outputs;
 pub mod providers;

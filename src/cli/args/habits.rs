@@ -21,10 +21,7 @@ pub(super) const HABITS: [(&[&str], &str); 18] = [
         &["kill", "term", "signal"],
         "desktopd stop SERVICE, which ends it by force when it does not end by itself",
     ),
-    (
-        &["top", "stats", "htop"],
-        "desktopd status for the services; docker stats, from outside, for what the container uses",
-    ),
+    (&["stats", "htop"], "desktopd top"),
     (
         &["exec", "shell", "sh", "bash", "attach", "enter"],
         "desktopd run -- COMMAND, such as desktopd run -- bash",

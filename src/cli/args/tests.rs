@@ -179,6 +179,7 @@ fn spellings_of_other_programs_work_here() {
         ("events --tail 3", "events -n 3"),
         ("reread", "reload"),
         ("daemon-reload", "reload"),
+        ("top -o json", "top --json"),
     ] {
         let both = [words, expected].map(|words| format!("{:?}", command(words).unwrap()));
         assert_eq!(both[0], both[1], "{words}");
@@ -202,6 +203,7 @@ fn unknown_commands_get_a_hint() {
         ("info", "desktopd has no 'info': desktopd status SERVICE"),
         ("watch", "desktopd has no 'watch': desktopd status --watch"),
         ("restart-all", "desktopd has no 'restart-all': desktopd restart '*'"),
+        ("htop", "desktopd has no 'htop': desktopd top"),
     ] {
         let told = command(words).unwrap_err();
         assert!(told.contains(expected) && !told.contains("similar"), "{words}: {told}");

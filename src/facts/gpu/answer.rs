@@ -21,6 +21,9 @@ pub const NVML: &str = "nvml";
 /// The argument for the errors that a GPU reports; the GPU's PCI address follows.
 pub const XIDS: &str = "xids";
 
+/// The argument for what NVIDIA's GPUs do, once a second.
+pub const LOADS: &str = "loads";
+
 /// The argument for EGL; the position of a device in EGL's list follows.
 pub const EGL: &str = "egl";
 
@@ -30,8 +33,8 @@ pub const CUDA: &str = "cuda";
 /// The argument that has CUDA's library start.
 pub const START: &str = "start";
 
-/// `desktopd __probe nvml`, `desktopd __probe xids ADDRESS`, `desktopd __probe egl POSITION`, or `desktopd __probe cuda
-/// LIBRARY [start]`. Returns the exit code. The answer is on standard output; what a library prints there goes to standard
+/// `desktopd __probe nvml`, `desktopd __probe xids ADDRESS`, `desktopd __probe loads`, `desktopd __probe egl POSITION`, or
+/// `desktopd __probe cuda LIBRARY [start]`. Returns the exit code. The answer is on standard output; what a library prints there goes to standard
 /// error.
 pub fn run(words: &[String]) -> Result<i32, String> {
     let mut answer = own_output().map_err(|error| format!("`__probe`: {}", describe(&error)))?;
@@ -45,6 +48,7 @@ pub fn run(words: &[String]) -> Result<i32, String> {
     let result = confine().and_then(|()| match words[..] {
         [NVML] => nvml::answer(&mut tell),
         [XIDS, address] => nvml::watch(address, &mut tell),
+        [LOADS] => nvml::loads(&mut tell),
         [EGL, position] => match position.parse() {
             Ok(position) => render::draw(position, &mut tell),
             Err(_) => Err(format!("{position:?} is not a position")),
@@ -52,7 +56,8 @@ pub fn run(words: &[String]) -> Result<i32, String> {
         [CUDA, library] => libcuda::answer(library, false, &mut tell),
         [CUDA, library, START] => libcuda::answer(library, true, &mut tell),
         _ => Err(format!(
-            "usage: __probe {NVML}, __probe {XIDS} ADDRESS, __probe {EGL} POSITION, or __probe {CUDA} LIBRARY [{START}]"
+            "usage: __probe {NVML}, __probe {XIDS} ADDRESS, __probe {LOADS}, __probe {EGL} POSITION, or __probe {CUDA} \
+             LIBRARY [{START}]"
         )),
     });
     tell(&result.map_or_else(Line::Failed, |()| Line::Done));

@@ -82,6 +82,11 @@ impl Questions {
         &self.env
     }
 
+    /// Whether there is something to ask NVML about.
+    pub fn ask_nvml(&self) -> bool {
+        self.nvml
+    }
+
     /// What there is to ask about the hardware below `root`. `render`: draw in any case, even without a device node.
     pub fn of(config: &Config, root: &Path, render: bool) -> Self {
         let env = environment(config);

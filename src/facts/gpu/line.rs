@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::NvmlDevice;
+use super::load::Load;
 
 /// One line of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub(super) enum Line {
     Watching,
     /// NVML: the GPU reported this error.
     Xid(u64),
+    /// NVML: what all GPUs do now.
+    Loads(Vec<Load>),
     /// The question cannot be answered, for this reason.
     Failed(String),
     /// The answer is complete.

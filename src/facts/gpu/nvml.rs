@@ -4,11 +4,13 @@ use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
 
 use nvml_wrapper::bitmasks::event::EventTypes;
+use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml, cuda_driver_version_major, cuda_driver_version_minor};
 
 use super::line::Line;
+use super::load::Load;
 use super::node::{self, Refusal};
 use super::{GPU_IS_LOST, NvmlDevice};
 
@@ -73,13 +75,73 @@ pub(super) fn watch(address: &str, tell: &mut dyn FnMut(&Line)) -> Result<(), St
     }
 }
 
+/// The time from one answer about the GPUs' loads to the next.
+const STEP: Duration = Duration::from_secs(1);
+
+/// How many rows this process prints before it ends: a row has at most some hundred bytes, and the daemon takes a limited
+/// number of bytes from a child.
+const ROWS: u32 = 1000;
+
+/// Tells once a second what each GPU does. Ends after many answers.
+pub(super) fn loads(tell: &mut dyn FnMut(&Line)) -> Result<(), String> {
+    let nvml = ManuallyDrop::new(Nvml::init().map_err(|error| reason(&error))?);
+    let count = match nvml.device_count() {
+        Err(NvmlError::NotFound) => Ok(0),
+        count => count.map_err(|error| reason(&error)),
+    }?;
+    let devices: Vec<_> = (0..count).map(|index| nvml.device_by_index(index)).collect();
+    let mut next = Instant::now();
+    for _ in 0..=ROWS / count.max(1) {
+        let row = |device: &Result<Device<'_>, NvmlError>| match device {
+            Ok(device) => load(device),
+            Err(error) => Load { reason: Some(reason(error)), ..Load::default() },
+        };
+        tell(&Line::Loads(devices.iter().map(row).collect()));
+        next = (next + STEP).max(Instant::now());
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    Ok(())
+}
+
+/// What a GPU does. What a driver or a GPU cannot report is absent.
+fn load(device: &Device<'_>) -> Load {
+    let mut error = None;
+    let mut failed = |found: NvmlError| {
+        if is_failure(&found) {
+            error.get_or_insert_with(|| reason(&found));
+        }
+    };
+    let pci = device.pci_info().map_err(&mut failed).ok();
+    let busy = device.utilization_rates().map_err(&mut failed).ok();
+    let encoder = device.encoder_utilization().map_err(&mut failed).ok();
+    let memory = device.memory_info().map_err(&mut failed).ok();
+    let temperature = device.temperature(TemperatureSensor::Gpu).map_err(&mut failed).ok();
+    let power = device.power_usage().map_err(&mut failed).ok();
+    Load {
+        pci: pci.and_then(|pci| kernel_form(&pci.bus_id)),
+        busy_percent: busy.map(|busy| busy.gpu),
+        encoder_percent: encoder.map(|encoder| encoder.utilization),
+        memory_used: memory.as_ref().map(|memory| memory.used),
+        memory_total: memory.as_ref().map(|memory| memory.total),
+        temperature: temperature.map(|degrees| i64::from(degrees) * 1000),
+        power: power.map(|milliwatts| u64::from(milliwatts) * 1000),
+        energy: None,
+        idle: None,
+        reason: error,
+    }
+}
+
+/// Whether an error is more than an old driver that does not know the question, or a GPU that has no such thing.
+fn is_failure(error: &NvmlError) -> bool {
+    use NvmlError::{FailedToLoadSymbol, FunctionNotFound, NotSupported};
+    !matches!(error, NotSupported | FunctionNotFound | FailedToLoadSymbol(_))
+}
+
 /// What a GPU says of itself. A GPU that fails has the reason of the first failure.
 fn describe(device: &Device<'_>) -> NvmlDevice {
     let mut error = None;
     let mut failed = |found: NvmlError| {
-        use NvmlError::{FailedToLoadSymbol, FunctionNotFound, NotSupported};
-        // An old driver does not know the question, or the GPU has no such thing.
-        if !matches!(found, NotSupported | FunctionNotFound | FailedToLoadSymbol(_)) {
+        if is_failure(&found) {
             error.get_or_insert_with(|| reason(&found));
         }
     };

@@ -248,8 +248,7 @@ impl RequestHandler {
                 Box::pin(webrtc::answer(route, request.method(), &context.base)).await
             }
             Target::Own(_) if request.uri().path() == metrics::PATH => {
-                self.metrics.looks.look();
-                let text = self.metrics.all.text(&self.watch.borrow());
+                let text = Box::pin(self.metrics.text(|| Arc::clone(&self.watch.borrow()))).await;
                 let kind = "text/plain; version=0.0.4; charset=utf-8";
                 page::answer(StatusCode::OK, kind, text)
             }

@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::config::own::is_own;
 use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
-use crate::observe::{Events, Looks, Watch};
+use crate::observe::{Events, Looks, Machine, Watch};
 use crate::plan::X_SERVER;
 use crate::portal::display_state::Displays;
 use crate::portal::reload_request::{ReloadRequest, Reloads};
@@ -25,6 +25,8 @@ pub struct Api {
     pub(super) handle: watch::Receiver<Option<Handle>>,
     /// Told of each request for the state.
     pub(super) looks: Looks,
+    /// The figures of the machine.
+    pub(super) machine: Machine,
     /// For requests to read the configuration again.
     reloads: Option<Reloads>,
     /// All about the display.
@@ -36,6 +38,7 @@ pub struct Api {
 impl Api {
     /// An API that answers before the first plan exists: until `handle` has a value, changes are refused.
     pub fn new(watch: Watch, events: Events, logs: Logs, handle: watch::Receiver<Option<Handle>>) -> Self {
+<<<<<<< HEAD
         Self {
             watch,
             events,
@@ -46,6 +49,10 @@ impl Api {
             displays: None,
             screenshots: None,
         }
+=======
+        let (looks, machine) = (Looks::default(), Machine::new(watch.clone()));
+        Self { watch, events, logs, handle, looks, machine, reloads: None, displays: None }
+>>>>>>> sampler
     }
 
     /// The same API, for clients that may have the configuration read again.
@@ -72,6 +79,7 @@ impl Api {
         Self { looks, ..self }
     }
 
+<<<<<<< HEAD
     /// The events.
     pub(in crate::portal) fn events(&self) -> &Events {
         &self.events
@@ -80,6 +88,12 @@ impl Api {
     /// The logs.
     pub(in crate::portal) fn logs(&self) -> &Logs {
         &self.logs
+=======
+    /// The same API, with these figures of the machine: all clients share one sampler.
+    #[must_use]
+    pub fn with_machine(self, machine: Machine) -> Self {
+        Self { machine, ..self }
+>>>>>>> sampler
     }
 
     /// Has the configuration read again, and returns the changes.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::logs::{Console, Limits, Logs};
+use crate::observe::machine::Report;
 use crate::observe::{Event, Observer, Phase, Timeline, UnitState, UnitStatus, What, testing};
 use crate::portal::ReloadRequest;
 use crate::supervise::{Change, Command, Handle, RequestError};
@@ -60,6 +61,22 @@ async fn status_is_the_snapshot() {
     let (status, body) = ask(&router, get("/api/status")).await;
     assert_eq!((status, &body["units"][0]["name"]), (StatusCode::OK, &"selkies".into()));
     assert_eq!(serde_json::from_value::<Snapshot>(body).unwrap().units.len(), 2);
+}
+
+#[tokio::test]
+async fn figures_of_the_machine_are_a_report_and_a_stream_that_begins_with_the_past() {
+    let (router, _observer, _, _sender) = api(None);
+    let (status, body) = ask(&router, get("/api/machine")).await;
+    let report = serde_json::from_value::<Report>(body).unwrap();
+    assert_eq!((status, report.now.unwrap().disks[0].path.as_str()), (StatusCode::OK, "/"));
+    assert_eq!((report.history.seconds.step_seconds, report.history.minutes.step_seconds), (1, 60));
+    let response = TowerToHyperService::new(router).call(get("/api/machine/stream")).await.unwrap();
+    let mut body = response.into_body();
+    for name in ["history", "sample", "sample"] {
+        let event = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        let event = String::from_utf8_lossy(&event).into_owned();
+        assert!(event.starts_with(&format!("event: {name}\ndata: {{")), "{event}");
+    }
 }
 
 #[tokio::test]

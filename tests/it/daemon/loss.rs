@@ -26,7 +26,7 @@ const MAJOR: u32 = 195;
 /// A machine with one GPU of NVIDIA's on which a desktop runs. `/dev` and the drivers' folders are the daemon's own. While
 /// the file `refuses` exists, the GPU does not draw; while `gone` exists, NVML calls it lost; while `cold` exists, neither
 /// library answers. What is written into `events` is what NVML's wait for events gets.
-fn machine(display: &str) -> Option<(World, File)> {
+pub fn machine(display: &str) -> Option<(World, File)> {
     if !is_root() || !works(&["unshare", "--mount"]) || !Path::new("/proc/driver").exists() {
         skipped("only root can make another /dev and /proc/driver");
         return None;
@@ -37,7 +37,8 @@ fn machine(display: &str) -> Option<(World, File)> {
     world.write("driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05\n");
     let file = |name: &str| world.path(name).display().to_string();
     let named = |name: &str, path: &str| format!("-D{name}=\"{}\"", file(path));
-    let nvml = [named("GONE", "gone"), named("COLD", "cold"), named("EVENTS", "events")];
+    let nvml =
+        [named("GONE", "gone"), named("COLD", "cold"), named("EVENTS", "events"), named("STUCK", "stuck")];
     let mut flags = vec!["-shared", "-fPIC", "-DGPUS=1"];
     flags.extend(nvml.iter().map(String::as_str));
     world.compiled("lib/libnvidia-ml.so.1", NVML, &flags);

@@ -367,7 +367,7 @@ impl World {
     }
 
     /// The answer to a `GET` on the control socket, if the daemon answers.
-    fn get(&self, path: &str) -> Option<Value> {
+    pub fn get(&self, path: &str) -> Option<Value> {
         let mut socket = UnixStream::connect(self.control_socket()).ok()?;
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");

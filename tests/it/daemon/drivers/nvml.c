@@ -1,7 +1,8 @@
 // A stand-in for libnvidia-ml.so.1, with the functions that desktopd calls. What it answers is chosen by -D:
 // GPUS, INIT (the result of nvmlInit), LOST, HANG and MIG (the number of a GPU); CRASH, HANG_INIT, FLOOD and TALK.
 // Files: while COLD exists, nvmlInit waits; while GONE exists, all GPUs are lost. EVENTS is a named pipe from which waits
-// for events read: a number is an Xid, and "lost", "late" and "crash" are what they say. NO_EVENTS: not supported.
+// for events read: a number is an Xid, and "lost", "late" and "crash" are what they say. NO_EVENTS: not supported. While
+// STUCK exists, the question what a GPU does hangs.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,3 +181,39 @@ int nvmlEventSetWait_v2(handle set, struct event *event, unsigned timeout) {
   hang();
 #endif
 }
+
+struct rates {
+  unsigned gpu, memory;
+};
+
+int nvmlDeviceGetUtilizationRates(handle device, struct rates *rates) {
+#ifdef STUCK
+  if (!access(STUCK, F_OK)) hang();
+#endif
+  *rates = (struct rates){37, 12};
+  return OK;
+}
+
+int nvmlDeviceGetEncoderUtilization(handle device, unsigned *share, unsigned *period) {
+  *share = 4;
+  *period = 166667;
+  return OK;
+}
+
+struct memory {
+  unsigned version;
+  unsigned long long total, reserved, free, used;
+};
+
+int nvmlDeviceGetMemoryInfo_v2(handle device, struct memory *memory) {
+  memory->total = 16ULL << 30;
+  memory->used = 3ULL << 30;
+  return OK;
+}
+
+int nvmlDeviceGetTemperature(handle device, int sensor, unsigned *degrees) {
+  *degrees = sensor == 0 ? 46 : 0;
+  return OK;
+}
+
+int nvmlDeviceGetPowerUsage(handle device, unsigned *milliwatts) { return NOT_SUPPORTED; }
