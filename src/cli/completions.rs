@@ -45,12 +45,12 @@ fn script(shell: Shell) -> String {
 
 /// The commands that take the names of services.
 fn takers(shown: &clap::Command) -> Vec<String> {
-    let takes = |command: &&clap::Command| {
+    let takes_services = |command: &&clap::Command| {
         let mut positionals = command.get_positionals();
         positionals
             .any(|arg| arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == SERVICE)))
     };
-    let takers = shown.get_subcommands().filter(takes);
+    let takers = shown.get_subcommands().filter(takes_services);
     takers
         .flat_map(|command| std::iter::once(command.get_name()).chain(command.get_all_aliases()))
         .map(str::to_owned)

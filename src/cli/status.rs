@@ -68,8 +68,8 @@ pub(super) async fn ps(client: &Client, args: &Ps, screen: Screen) -> Result<(),
         snapshot.units.iter().collect()
     };
     if args.quiet {
-        let names: String = units.iter().flat_map(|unit| [unit.name.as_str(), "\n"]).collect();
-        return Ok(print::out(&names)?);
+        let lines: String = units.iter().flat_map(|unit| [unit.name.as_str(), "\n"]).collect();
+        return Ok(print::out(&lines)?);
     }
     let now = Some(jiff::Timestamp::now().as_millisecond());
     let page = Page { snapshot: &snapshot, now, screen, all: args.all || named };

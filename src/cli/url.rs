@@ -20,7 +20,9 @@ pub(super) async fn url(client: &Client, args: &Url, screen: Screen) -> Result<(
     if args.token {
         let credentials: Credentials = client.get("/api/credentials").await?;
         if credentials.enabled {
-            ways.iter_mut().for_each(|way| log_in(way, &credentials.token));
+            for way in &mut ways {
+                log_in(way, &credentials.token);
+            }
         } else {
             print::error("desktopd: WEB_ENABLE_AUTH is false: no address needs a token");
         }
@@ -79,7 +81,9 @@ fn text(ways: &[RouteStatus], of_one: bool) -> String {
         return all.flat_map(|url| [url.as_str(), "\n"]).collect();
     }
     let width = ways.iter().map(|way| columns(&way.title)).max().unwrap_or(0);
-    ways.iter().map(|way| format!("{}  {}\n", filled(&way.title, width), way.address)).collect()
+    let lines: Vec<String> =
+        ways.iter().map(|way| format!("{}  {}\n", filled(&way.title, width), way.address)).collect();
+    lines.concat()
 }
 
 /// Puts the token into all addresses of a way.

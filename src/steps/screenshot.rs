@@ -102,7 +102,7 @@ fn write(
         };
         let mut taken = 0;
         for line in band.data.chunks_exact(stride).take(usize::from(size.1 - top)) {
-            format.row(&line[..], usize::from(size.0), &mut row);
+            format.row(line, usize::from(size.0), &mut row);
             shrink.take(&row, |line| lines.write_all(line))?;
             taken += 1;
         }

@@ -112,12 +112,12 @@ pub async fn output(
     deadline: Instant,
     most: usize,
 ) -> Result<Vec<u8>, Unanswered> {
-    let mut child = Child::start(reaper, orders).map_err(not_started)?;
+    let mut child = Child::start(reaper, orders).map_err(|error| not_started(&error))?;
     let gathered = child.gather(deadline, most).await;
     gathered.map_err(|cause| Unanswered { cause, last_words: in_one_line(&child.said) })
 }
 
-fn not_started(error: io::Error) -> Unanswered {
+fn not_started(error: &io::Error) -> Unanswered {
     Unanswered { cause: Cause::NotStarted(error.to_string()), last_words: String::new() }
 }
 

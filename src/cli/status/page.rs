@@ -89,10 +89,10 @@ impl Page<'_> {
         }
         let mut text = if shown.is_empty() { String::new() } else { self.rows(&shown) };
         let steps = units.iter().filter(|unit| unit.oneshot && !is_unused(unit)).count();
-        match done.len() {
-            0 => {}
-            count if count == steps => text += &format!("boot steps: all {count} are done\n"),
-            count => text += &format!("boot steps: {count} of {steps} are done\n"),
+        let count = done.len();
+        if count > 0 {
+            let of = if count == steps { format!("all {count}") } else { format!("{count} of {steps}") };
+            text.extend(["boot steps: ", &of, " are done\n"]);
         }
         text + &self.footer(&unused)
     }

@@ -87,7 +87,7 @@ mod tests {
             "the certificate has expired".into(),
         ];
         let gpus_lost = vec!["NVIDIA A10 is lost".into()];
-        let snapshot = Snapshot { units, mistakes, gpus_lost, ..Snapshot::default() };
+        let snapshot = Snapshot { gpus_lost, units, mistakes, ..Snapshot::default() };
         for (problem, expected) in [
             (
                 "x-server has failed: it ended",

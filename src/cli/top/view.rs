@@ -2,7 +2,8 @@
 
 use crate::cli::Screen;
 use crate::cli::args::Sort;
-use crate::cli::table::{cut, table};
+use crate::cli::layout::cut;
+use crate::cli::table::table;
 use crate::observe::machine::{GpuFigures, Sample, Usage};
 use crate::sys::terminal::safe_line;
 

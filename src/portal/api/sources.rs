@@ -38,21 +38,8 @@ pub struct Api {
 impl Api {
     /// An API that answers before the first plan exists: until `handle` has a value, changes are refused.
     pub fn new(watch: Watch, events: Events, logs: Logs, handle: watch::Receiver<Option<Handle>>) -> Self {
-<<<<<<< HEAD
-        Self {
-            watch,
-            events,
-            logs,
-            handle,
-            looks: Looks::default(),
-            reloads: None,
-            displays: None,
-            screenshots: None,
-        }
-=======
         let (looks, machine) = (Looks::default(), Machine::new(watch.clone()));
-        Self { watch, events, logs, handle, looks, machine, reloads: None, displays: None }
->>>>>>> sampler
+        Self { watch, events, logs, handle, looks, machine, reloads: None, displays: None, screenshots: None }
     }
 
     /// The same API, for clients that may have the configuration read again.
@@ -79,7 +66,6 @@ impl Api {
         Self { looks, ..self }
     }
 
-<<<<<<< HEAD
     /// The events.
     pub(in crate::portal) fn events(&self) -> &Events {
         &self.events
@@ -88,12 +74,12 @@ impl Api {
     /// The logs.
     pub(in crate::portal) fn logs(&self) -> &Logs {
         &self.logs
-=======
+    }
+
     /// The same API, with these figures of the machine: all clients share one sampler.
     #[must_use]
     pub fn with_machine(self, machine: Machine) -> Self {
         Self { machine, ..self }
->>>>>>> sampler
     }
 
     /// Has the configuration read again, and returns the changes.

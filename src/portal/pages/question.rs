@@ -35,9 +35,10 @@ pub(super) fn question(snapshot: &Snapshot, verb: Verb, unit: &UnitStatus) -> Op
         return None;
     }
     let lost = if ends { LOST } else { "" };
-    let with = match along.is_empty() {
-        true => String::new(),
-        false => format!("With {} {happens}: {}.", unit.name, along.join(", ")),
+    let with = if along.is_empty() {
+        String::new()
+    } else {
+        format!("With {} {happens}: {}.", unit.name, along.join(", "))
     };
     let text =
         [lost, with.as_str()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
@@ -55,12 +56,12 @@ fn along<'a>(snapshot: &'a Snapshot, verb: Verb, unit: &'a UnitStatus) -> Vec<&'
             partner.filter(|partner| is_up(partner) && !going.iter().any(|known| known.name == partner.name)),
         );
     }
-    let names: BTreeSet<&str> = going.iter().map(|unit| unit.name.as_str()).collect();
+    let together: BTreeSet<&str> = going.iter().map(|unit| unit.name.as_str()).collect();
     let goes = |other: &&UnitStatus| {
         let needs = needed(snapshot, std::iter::once(other.name.as_str()));
-        let named = names.contains(other.name.as_str());
+        let goes_along = together.contains(other.name.as_str());
         other.name != unit.name
-            && (named || other.pid.is_some() && names.iter().any(|name| needs.contains(name)))
+            && (goes_along || other.pid.is_some() && together.iter().any(|name| needs.contains(name)))
     };
     snapshot.units.iter().filter(goes).map(|other| other.name.as_str()).collect()
 }

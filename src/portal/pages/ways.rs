@@ -10,13 +10,10 @@ pub(super) fn link(route: &RouteStatus, address: &BrowserAddress) -> Option<Stri
     if route.problem.is_some() {
         return None;
     }
-    let url = match &route.url {
-        Some(url) => url.clone(),
-        None => {
-            let path = route.path.trim_start_matches('/');
-            format!("{}://{}:{}/{path}", address.scheme(), address.host, route.port)
-        }
-    };
+    let url = route.url.clone().unwrap_or_else(|| {
+        let path = route.path.trim_start_matches('/');
+        format!("{}://{}:{}/{path}", address.scheme(), address.host, route.port)
+    });
     // A link with another scheme could run a script.
     let scheme = url.parse::<Uri>().ok()?.scheme_str()?.to_ascii_lowercase();
     matches!(scheme.as_str(), "http" | "https").then_some(url)

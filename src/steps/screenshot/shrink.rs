@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_pixel_is_the_average_of_what_it_covers() {
         // Halves: each is the average of four.
-        let checked = |x: u16, y: u16| if (x + y) % 2 == 0 { [200, 0, 255] } else { [0, 100, 255] };
+        let checked = |x: u16, y: u16| if (x + y).is_multiple_of(2) { [200, 0, 255] } else { [0, 100, 255] };
         assert_eq!(shrunk((4, 4), 2, checked).1, [[100, 50, 255, 100, 50, 255]; 2]);
         // Two thirds: the pixel in the middle is shared.
         let three = |x: u16, _| [[30, 0, 0], [60, 0, 0], [90, 0, 0]][usize::from(x)];

@@ -114,7 +114,7 @@ fn every_line_fits_whatever_services_and_files_say() {
     snapshot.routes[1].address = format!("https://{}.example:40610/?q={}", "host".repeat(20), "x".repeat(90));
     snapshot.routes[0].seen = snapshot.routes[1].seen.clone();
     snapshot.routes[0].seen.text = long.clone();
-    snapshot.summary = (0..30).map(|number| format!("service-{number}, ")).collect();
+    snapshot.summary = (0..30).map(|number| format!("service-{number}, ")).collect::<Vec<_>>().concat();
     for list in [&mut snapshot.problems, &mut snapshot.not_ready, &mut snapshot.notes] {
         list.push(long.clone());
     }
