@@ -107,6 +107,8 @@
 //!   it with what failed since the start, `portal/assets/display.js` draws it. What all pages share:
 //!   `portal/assets/shared.js`. Remedies, and the commands in them that people copy: `facts/remedy.rs`.
 //! - a number for Prometheus: `observe/metrics.rs` prints all; those of the gateway are in `gateway/metrics.rs`.
+//! - the rows of logs: `logs/window.rs` makes them of what a program prints, `logs/level.rs` guesses their levels,
+//!   `logs/reader.rs` merges those of several services; the parameters of a request: `portal/api/logs/query.rs`.
 //! - a secret: a variable's type in `config/env/table.rs` or its name (`config/env/names.rs`) makes a secret;
 //!   `Environment::secrets` lists them, `app.rs` gives them to `logs/mask.rs`.
 //! - what makes a display fail while the daemon runs, and the sentences about that: `app/fallback/chain.rs` and

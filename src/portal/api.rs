@@ -29,6 +29,7 @@ use crate::supervise::{Asker, Taken, Verb};
 pub(super) use problem::Problem;
 use sse::{event, sse};
 
+pub use logs::{LogRows, LogStart};
 pub use problem::ErrorBody;
 pub use sources::Api;
 
@@ -76,8 +77,10 @@ pub fn router(api: Api) -> Router {
         .route("/api/events/stream", get(events::stream))
         .route("/api/timeline", get(events::timeline))
         .route("/api/timeline.svg", get(events::timeline_svg))
-        .route("/api/logs/{unit}", get(logs::list))
-        .route("/api/logs/{unit}/stream", get(logs::stream))
+        .route("/api/logs", get(logs::rows))
+        .route("/api/logs/stream", get(logs::stream))
+        .route("/api/logs/download", get(logs::download))
+        .route("/api/logs/{unit}", get(logs::one))
         .route("/api/units/{verb}", post(change))
         .fallback(async || Problem(StatusCode::NOT_FOUND, "there is nothing here".into()))
         .with_state(api)

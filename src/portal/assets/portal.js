@@ -259,39 +259,42 @@ function follow(name) {
   set(at('log-title'), `Log of ${name}`);
   at('viewer').hidden = false;
   at('viewer').scrollIntoView({ block: 'nearest' });
-  const source = stream = new EventSource(`api/logs/${encodeURIComponent(name)}/stream?lines=500`);
-  let waiting = [];
-  const flush = () => {
-    const lines = waiting.slice(-LINES);
-    waiting = [];
+  const source = stream = new EventSource(`api/logs/stream?service=${encodeURIComponent(name)}&tail=500`);
+  // The rows that have not ended, by their numbers.
+  const open = new Map();
+  log.replaceChildren();
+  // An event has all rows of some 50 ms. A new connection goes on after the last event of the old one.
+  source.addEventListener('rows', (event) => {
     if (source !== stream) return;
-    // An unfinished line is replaced by the next one.
-    if (lines.length && log.lastElementChild?.dataset.open) log.lastElementChild.remove();
-    log.append(...lines);
+    const added = [];
+    for (const row of JSON.parse(event.data).slice(-LINES)) {
+      const id = row.lost || row.restarted ? null : row.replaces ?? row.seq;
+      const before = open.get(id);
+      open.delete(id);
+      if (row.gone) {
+        before?.remove();
+        continue;
+      }
+      const element = logRow(row);
+      if (row.open) open.set(id, element);
+      if (before?.isConnected) {
+        before.replaceWith(element);
+      } else {
+        const place = added.indexOf(before);
+        if (place >= 0) added[place] = element;
+        else added.push(element);
+      }
+    }
+    log.append(...added);
     while (log.childElementCount > LINES) log.firstElementChild.remove();
     if (at('follow').checked) log.scrollTop = log.scrollHeight;
-  };
-  // Lines are drawn in batches, every 50 ms.
-  const add = (element) => {
-    if (waiting[waiting.length - 1]?.dataset.open) waiting.pop();
-    if (waiting.push(element) === 1) setTimeout(flush, 50);
-    if (waiting.length > 2 * LINES) waiting.splice(0, LINES);
-  };
-  // Each new connection sends the backlog again.
-  source.addEventListener('open', () => {
-    waiting = [];
-    log.replaceChildren();
   });
-  source.addEventListener('line', (event) => {
-    const line = JSON.parse(event.data);
-    const time = make('time', { textContent: `${new Date(line.at).toLocaleTimeString([], { hour12: false })} ` });
-    const row = make('div', {}, time, ...coloured(line.text));
-    if (line.open) row.dataset.open = 'true';
-    add(row);
-  });
-  source.addEventListener('lost', (event) => {
-    add(make('div', { className: 'lost', textContent: `… ${JSON.parse(event.data)} lines were lost: this connection was too slow` }));
-  });
+}
+
+function logRow(row) {
+  if (row.lost || row.restarted) return make('div', { className: 'lost', textContent: `… ${row.text}` });
+  const time = make('time', { textContent: `${new Date(row.at).toLocaleTimeString([], { hour12: false })} ` });
+  return make('div', {}, time, ...coloured(row.text));
 }
 
 // Shows the colours and bold text of escape sequences; all other sequences are removed.
