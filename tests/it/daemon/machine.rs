@@ -193,7 +193,7 @@ fn the_cache_of_files_is_not_memory_in_use() {
         ("holds", HOLDS),
         (
             "writes",
-            "command = [\"dd\", \"if=/dev/zero\", \"of=@D/file\", \"bs=1M\", \"count=300\"]\ntype = \"oneshot\"\nautostart = false",
+            "command = [\"dd\", \"if=/dev/zero\", \"of=@D/file\", \"bs=1M\", \"count=150\"]\ntype = \"oneshot\"\nautostart = false",
         ),
     ]);
     let file = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", group.0.display());
@@ -203,15 +203,18 @@ fn the_cache_of_files_is_not_memory_in_use() {
         let now = &report["now"];
         (number(&now["memory_used_bytes"]), number(&now["memory_cache_bytes"]))
     };
-    let (used, cache) = until("the service has its memory", || {
+    let mut last = 0;
+    let (used, cache) = until("the service has its memory, and takes no more", || {
         let level = level(&report(&world));
-        (level.0 > 300_000_000).then_some(level)
+        let grown = level.0.abs_diff(std::mem::replace(&mut last, level.0));
+        (level.0 > 300_000_000 && grown < 1 << 20).then_some(level)
     });
     assert!(used < 1 << 30 && cache < 200 << 20, "the group's own figures: {used} used, {cache} cache");
     world.tell(&["start", "--wait", "writes"]);
     let after = level(&report(&world));
     // The kernel may have written and given up a part already.
     assert!(after.1 > cache + (64 << 20), "cache: {cache}, then {}", after.1);
+    // The heads of cached blocks are memory of the kernel, up to 2.5 % of what is cached; version 1 does not tell their size.
     assert!(after.0.abs_diff(used) < used / 50, "used: {used}, then {}", after.0);
     let kernels = fs::read_to_string(group.0.join("memory.usage_in_bytes")).unwrap();
     let kernels: u64 = kernels.trim().parse().unwrap();
