@@ -121,10 +121,8 @@ fn at_start(text: &str) -> Option<Level> {
     let mut bytes = text.bytes();
     let (first, second, third) = (bytes.next()?, bytes.next(), bytes.next());
     match (first, second, third) {
-        // PipeWire: `[E][12345.678] text`; GStreamer and others: `[E]`.
-        (b'[', Some(letter), Some(b']')) => by_letter(letter),
-        // apt, PulseAudio: `E: text`.
-        (letter, Some(b':'), Some(b' ')) => by_letter(letter),
+        // PipeWire: `[E][12345.678] text`; apt, PulseAudio: `E: text`.
+        (b'[', Some(letter), Some(b']')) | (letter, Some(b':'), Some(b' ')) => by_letter(letter),
         // WirePlumber: `W 12:34:56.789 text`.
         (letter, Some(b' '), Some(digit)) if digit.is_ascii_digit() && is_time(&text[2..]) => {
             by_letter(letter)

@@ -34,7 +34,7 @@ impl Rows {
     /// Takes a row, with its line as it is to be shown.
     pub(super) fn add(&mut self, row: &Row, line: String) {
         if !self.moves {
-            if !row.gone && !(row.open && self.follow) {
+            if !(row.gone || row.open && self.follow) {
                 self.ready.extend([&*line, "\n"]);
             }
             return;

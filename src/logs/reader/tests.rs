@@ -129,7 +129,7 @@ fn no_row_is_missed_or_repeated_while_others_write() {
         .map(|writer| {
             let logs = logs.clone();
             std::thread::spawn(move || {
-                (0..2000).for_each(|n| logs.push(&format!("unit{writer}"), &n.to_string()))
+                (0..2000).for_each(|n| logs.push(&format!("unit{writer}"), &n.to_string()));
             })
         })
         .collect();
@@ -193,7 +193,7 @@ proptest! {
             }
         };
         for (unit, rows, what) in batches {
-            let text: String = (0..rows as u64).map(|n| format!("{}\n", written[unit] + n)).collect();
+            let text = (0..rows as u64).fold(String::new(), |text, n| text + &format!("{}\n", written[unit] + n));
             written[unit] += rows as u64;
             let log = logs.unit(&format!("u{unit}"));
             logs.keep(&log, &text, None, false);
@@ -217,7 +217,7 @@ proptest! {
         let logs = logs(1 << 20);
         let mut count = 0;
         for (unit, rows) in batches {
-            let text: String = (0..rows).map(|n| format!("{:300}\n", count + n)).collect();
+            let text = (0..rows).fold(String::new(), |text, n| text + &format!("{:300}\n", count + n));
             count += rows;
             let log = logs.unit(&format!("u{unit}"));
             logs.keep(&log, &text, None, false);

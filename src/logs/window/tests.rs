@@ -69,7 +69,7 @@ fn rows_of_a_block_end_in_their_last_states() {
         ),
         ("a way up without rows", b"\x1b[3A\x1b[3Bplain\n", &["plain"]),
         ("a way down without rows", b"\x1b[9999999Bplain\n\x1b[99999999999999999999A", &["plain"]),
-        ("all is cleared below", b"\ra 1\n\rb 1\x1b[A\x1b[J\ra 2\n\nend\n", &["a 2", "b 1", "", "end"]),
+        ("all is cleared below", b"\ra 1\n\rb 1\x1b[A\x1b[J\ra 2\n\nend\n", &["a 2", "b 1", "end"]),
     ] {
         assert_eq!(rows(&[bytes]), expected, "{what}");
         let single: Vec<&[u8]> = bytes.chunks(1).collect();

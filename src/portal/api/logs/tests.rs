@@ -223,7 +223,7 @@ async fn many_rows_come_in_few_events() {
         let logs = logs.clone();
         async move {
             for batch in 0..100 {
-                let text: String = (0..100).map(|n| format!("row {batch} {n}\n")).collect();
+                let text = (0..100).fold(String::new(), |text, n| text + &format!("row {batch} {n}\n"));
                 logs.push_all("kde", &text, None).await;
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
