@@ -121,6 +121,8 @@
 //!   `observe/machine/sample.rs`, how it is read in the other files there; `sampler.rs` has the one thread that reads them
 //!   while a client looks, `portal/api/machine.rs` serves them, `cli/top.rs` shows them. What a GPU does:
 //!   `facts/gpu/load.rs`, and for NVIDIA's `loads.rs`, whose child is in `facts/gpu/nvml.rs`.
+//! - the rows of logs: `logs/window.rs` makes them of what a program prints, `logs/level.rs` guesses their levels,
+//!   `logs/reader.rs` merges those of several services; the parameters of a request: `portal/api/logs/query.rs`.
 //! - a secret: a variable's type in `config/env/table.rs` or its name (`config/env/names.rs`) makes a secret;
 //!   `Environment::secrets` lists them, `app.rs` gives them to `logs/mask.rs`.
 //! - what makes a display fail while the daemon runs, and the sentences about that: `app/fallback/chain.rs` and

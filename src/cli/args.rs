@@ -4,6 +4,7 @@ mod habits;
 mod root;
 
 pub use root::as_root;
+pub(super) use root::quoted;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -137,13 +138,16 @@ at /desktopd/screenshot.png, and with ?width=480 a smaller one.")]
   desktopd restart --only kde        # without the X server, which its file restarts with it
   desktopd restart caddy             # the gateway is desktopd itself: reads its configuration")]
     Restart(Restart),
-    /// Show the log of a service
+    /// Show the logs of services, merged in the order of time; without names, of all
     #[command(aliases = ["log", "tail"], after_help = "Examples:
-  desktopd logs                      # the daemon itself
   desktopd logs -f kde
-  desktopd logs --all -n 20
-  desktopd logs --since 5m selkies
-  desktopd logs --since 2026-01-31T12:00:00Z -n 20 selkies")]
+  desktopd logs desktopd             # the daemon itself
+  desktopd logs kde selkies --since 10m --level warn
+  desktopd logs --grep 'not found' -n all
+  desktopd logs --regex --grep 'fail(ed|ure)' --since 2026-01-31T12:00:00Z --until 2026-01-31T13:00:00Z
+  desktopd logs -o json | jq -r 'select(.level == \"error\") | .text'
+
+What the daemon has in memory is shown; the files in /var/log/desktopd go back further. Times are UTC.")]
     Logs(Logs),
     /// Show events: every state change of every service, with its reason
     #[command(after_help = "Examples:
@@ -434,25 +438,43 @@ pub struct Restart {
     pub only: bool,
 }
 
-/// Which log, and which of its lines.
+/// Which logs, and which of their rows.
 #[derive(Debug, clap::Args)]
 pub struct Logs {
-    /// The service; without a name, the daemon itself
-    #[arg(value_name = "SERVICE", default_value = crate::logs::OWN_LOG)]
-    pub name: String,
-    /// Show the logs of all services together
-    #[arg(short, long, conflicts_with = "name")]
+    /// Names, aliases or patterns such as 'pipewire*'; without names, all services
+    #[arg(value_name = "SERVICE")]
+    pub names: Vec<String>,
+    /// Show the logs of all services, which is also what happens without names
+    #[arg(short, long, conflicts_with = "names")]
     pub all: bool,
-    /// Keep running and show new lines
-    #[arg(short, long)]
+    /// Keep running and show new rows
+    #[arg(short, long, conflicts_with = "until")]
     pub follow: bool,
-    /// Number of last lines; default: 100 if no time is given
-    #[arg(short = 'n', long, visible_alias = "tail", value_name = "N")]
+    /// Number of last rows, or all; default: 100 if no time is given
+    #[arg(short = 'n', long, visible_alias = "tail", value_name = "N", value_parser = rows)]
     pub lines: Option<usize>,
-    /// Only lines since then: a time such as 2026-01-31T12:00:00Z, or how long ago, such as 5m
+    /// Only rows since then: a time such as 2026-01-31 or 2026-01-31T12:00:00Z, or how long ago, such as 10m
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub since: Option<i64>,
-    /// Print JSON (also -o json), one object per line
+    /// Only rows until then
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub until: Option<i64>,
+    /// Only rows with this text, in upper or lower case
+    #[arg(short, long, value_name = "PATTERN", allow_hyphen_values = true)]
+    pub grep: Option<String>,
+    /// The pattern is a regular expression
+    #[arg(short = 'E', long, requires = "grep")]
+    pub regex: bool,
+    /// Upper and lower case are different in the pattern
+    #[arg(long, requires = "grep")]
+    pub case: bool,
+    /// Only rows that seem to be at least as bad as this
+    #[arg(short, long, value_parser = ["error", "warn", "info", "debug"])]
+    pub level: Option<String>,
+    /// No colours, neither ours nor those of the services
+    #[arg(long, visible_alias = "no-color")]
+    pub no_colour: bool,
+    /// Print JSON, one object per row; also -o json
     #[arg(long)]
     pub json: bool,
 }
@@ -533,12 +555,17 @@ fn since(text: &str) -> Result<i64, String> {
 }
 
 fn since_at(text: &str, now: i64) -> Result<i64, String> {
-    if let Some(ago) = crate::config::duration(text) {
-        return Ok(now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)));
+    crate::config::time(text, now).ok_or_else(|| {
+        "it is no time such as 2026-01-31 or 2026-01-31T12:00:00Z, nor how long ago, such as 10m".to_owned()
+    })
+}
+
+/// A number of rows; `all` is more than there can be.
+fn rows(text: &str) -> Result<usize, String> {
+    if text == "all" {
+        return Ok(usize::MAX);
     }
-    let at = text.parse::<jiff::Timestamp>();
-    at.map(jiff::Timestamp::as_millisecond)
-        .map_err(|_| "it is neither a time such as 2026-01-31T12:00:00Z nor one such as 5m".to_owned())
+    text.parse().map_err(|_| "it is neither a number of rows nor 'all'".to_owned())
 }
 
 fn limit(text: &str) -> Result<Duration, String> {

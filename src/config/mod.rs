@@ -32,7 +32,7 @@ pub use places::Places;
 pub use portal_file::PortalConfig;
 pub use problem::{Problem, hint, nearest};
 pub use provider::Provider;
-pub use quantity::duration;
+pub use quantity::{duration, time};
 pub use secret::Secret;
 pub use service::Service;
 pub use settings::Settings;

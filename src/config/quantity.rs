@@ -2,6 +2,24 @@
 
 use std::time::Duration;
 
+/// A time in milliseconds since the Unix epoch: so many of them, an absolute time (UTC if it has no offset; a day means
+/// its beginning), or how long before `now`.
+pub fn time(text: &str, now: i64) -> Option<i64> {
+    if let Some(ago) = duration(text) {
+        return Some(now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)));
+    }
+    // Fewer digits are a number without its unit.
+    if text.len() >= 10 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok();
+    }
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Some(at.as_millisecond());
+    }
+    let local = text.parse::<jiff::civil::DateTime>().ok()?;
+    let at = local.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(at.timestamp().as_millisecond())
+}
+
 /// The longest time to wait.
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 

@@ -5,15 +5,23 @@
 //! is bounded per unit; a file that cannot be written affects nothing else; values of secrets never appear; stored and
 //! shown lines contain no terminal control sequences except colours.
 //!
-//! A row that has not ended yet, such as a progress bar, is shown to followers and replaced by the next row or line. A
-//! file contains a row once, in its final form.
+//! Each row has a number that grows over all logs: the numbers are the order of the rows, also where the clock was set
+//! back. A row that has not ended yet, such as a progress bar, is shown to followers; its later states and its end have
+//! numbers of their own, and name the first one (`replaces`). A file contains a row once, in its final form.
+//!
+//! [`Window`] makes rows of bytes, [`Reader`] reads the rows of any set of logs in one order.
 
 mod console;
 mod file;
+mod filter;
+mod level;
 mod mask;
 mod queue;
+mod reader;
 mod ring;
+mod row;
 mod tracing_layer;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -22,14 +30,19 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use nix::unistd::{AccessFlags, access};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::sys::{lock, terminal};
 
 pub use console::Console;
+pub use filter::{BadPattern, Filter, Pattern};
+pub use level::Level;
 pub use mask::Mask;
+pub use reader::{Chosen, Cursor, Reader, Start};
 pub use ring::Line;
+pub use row::{Row, width};
 pub use tracing_layer::{QUIET, init as init_tracing};
+pub use window::Window;
 
 use file::RotatedFile;
 use queue::Queue;
@@ -90,6 +103,13 @@ pub struct Logs {
 
 struct Inner {
     ring: usize,
+    /// When these logs were made. Positions in the logs of another daemon mean nothing here.
+    boot: i64,
+    /// The number of the next row. Code that adds rows holds the lock until the rows are in their ring: a reader that sees
+    /// a number here finds all rows before it.
+    next: Mutex<u64>,
+    /// Notified when there are new rows.
+    changed: watch::Sender<()>,
     /// The units whose lines are not copied.
     quiet: Mutex<BTreeSet<String>>,
     console: Console,
@@ -167,6 +187,9 @@ impl Logs {
         Self {
             inner: Arc::new(Inner {
                 ring,
+                boot: jiff::Timestamp::now().as_millisecond(),
+                next: Mutex::new(1),
+                changed: watch::Sender::new(()),
                 quiet: Mutex::default(),
                 console,
                 mask: Mask::default(),
@@ -213,7 +236,7 @@ impl Logs {
     fn push_one(&self, unit: &str, line: &str, copied: bool) {
         let log = self.unit(unit);
         let line = self.inner.mask.apply(line.trim_end_matches(['\r', '\n']));
-        let text = self.keep(&log, &format!("{}\n", terminal::safe_line(&line)), copied);
+        let text = self.keep(&log, &format!("{}\n", terminal::safe_line(&line)), None, copied);
         self.inner.files.write_or_drop(&log.name, text);
     }
 
@@ -229,27 +252,32 @@ impl Logs {
         }
     }
 
-    /// Shows a row that has not ended to all followers. The next lines or the next row of the unit replace the row.
-    /// `moves` says that the row is a progress bar and not a prompt.
-    pub fn show_row(&self, unit: &str, row: &str, moves: bool) {
+    /// Shows a row that has not ended to all followers, and returns the row's number. A row that was shown before has
+    /// its number in `replaces`. `moves` says that the row is a progress bar and not a prompt.
+    pub fn show_row(&self, unit: &str, row: &str, replaces: Option<u64>, moves: bool) -> u64 {
         let log = self.unit(unit);
-        let at = jiff::Timestamp::now().as_millisecond();
         let row = self.inner.mask.apply(row);
         let row = terminal::safe_line(&row);
-        let line = Line { at, text: (*row).into(), open: true };
-        let due = {
+        let text: Arc<str> = (*row).into();
+        let (id, due) = {
+            let mut next = lock(&self.inner.next);
+            let at = jiff::Timestamp::now().as_millisecond();
             let mut lines = lock(&log.lines);
-            lines.newest.set_row(line.clone());
-            lines.send(std::iter::once(line));
+            let id = lines.newest.show(replaces, *next, at, Arc::clone(&text));
+            *next += 1;
+            drop(next);
+            lines.send(std::iter::once(Line { at, text, open: true }));
             let due = lines.row.map_or(!moves, |printed| printed.elapsed() >= ROW_PACE);
             if due || lines.row.is_none() {
                 lines.row = Some(Instant::now());
             }
-            due
+            (id, due)
         };
+        self.tell();
         if due && !self.is_quiet(unit) {
             self.inner.console.print(unit, &format!("{row}\n"));
         }
+        id
     }
 
     /// How many bytes at the end of `text` may be the beginning of a secret whose rest has not arrived yet.
@@ -257,33 +285,45 @@ impl Logs {
         self.inner.mask.unfinished(text)
     }
 
-    /// Adds whole lines, each with its newline, to `unit`'s log. Waits while the disk is too slow, and thereby slows
-    /// down the unit that prints.
-    pub async fn push_all(&self, unit: &str, lines: &str) {
+    /// Adds whole lines, each with its newline, to `unit`'s log. A line that ends a row that was shown before has the
+    /// number of that row in `replaces`. Waits while the disk is too slow, and thereby slows down the unit that prints.
+    pub async fn push_all(&self, unit: &str, lines: &str, replaces: Option<u64>) {
         if lines.is_empty() {
             return;
         }
         let log = self.unit(unit);
-        let text = self.keep(&log, lines, !self.is_quiet(unit));
+        let text = self.keep(&log, lines, replaces, !self.is_quiet(unit));
         self.inner.files.write(&log.name, text).await;
     }
 
     /// Shows lines to all followers, and returns the text for the file.
-    fn keep(&self, log: &UnitLog, lines: &str, copied: bool) -> String {
-        let now = jiff::Timestamp::now();
-        let at = now.as_millisecond();
+    fn keep(&self, log: &UnitLog, lines: &str, replaces: Option<u64>, copied: bool) -> String {
         let lines = self.inner.mask.apply(lines);
         let lines = terminal::safe(&lines);
         if copied {
             self.inner.console.print(&log.name, &lines);
         }
-        {
+        let text: Arc<str> = (*lines).into();
+        let now = {
+            let mut next = lock(&self.inner.next);
+            let now = jiff::Timestamp::now();
+            let at = now.as_millisecond();
             let mut shown = lock(&log.lines);
             shown.row = None;
-            shown.newest.push(at, &lines);
+            *next += shown.newest.push(at, *next, replaces, text);
+            drop(next);
             shown.send(lines.lines().map(|text| Line { at, text: text.into(), open: false }));
-        }
+            now
+        };
+        self.tell();
         prefixed(&format!("{now:.3} "), &lines)
+    }
+
+    /// Wakes the readers that wait for new rows.
+    fn tell(&self) {
+        if self.inner.changed.receiver_count() > 0 {
+            self.inner.changed.send_replace(());
+        }
     }
 
     /// Waits a short time until all lines are on the container's output and in the files.
@@ -320,32 +360,4 @@ impl Logs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn followers_get_each_line_once_and_their_channel_goes_with_the_last_of_them() {
-        let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 10_000 }, Console::silent());
-        let texts = |lines: Vec<Line>| lines.iter().map(|line| line.text.to_string()).collect::<Vec<_>>();
-        let has_channel = || lock(&logs.unit("a").lines).live.is_some();
-        logs.push("a", "1");
-        assert!(!has_channel());
-        let (newest, mut live) = logs.follow("a", 10);
-        let (_, mut second) = logs.follow("a", 0);
-        logs.push("a", "2");
-        assert_eq!(texts(newest), ["1"]);
-        assert_eq!(&*live.try_recv().unwrap().text, "2");
-        drop(live);
-        logs.push("a", "3");
-        assert_eq!(&*second.try_recv().unwrap().text, "2");
-        assert_eq!(&*second.try_recv().unwrap().text, "3");
-        drop(second);
-        logs.push("a", "4");
-        assert!(!has_channel());
-        let (newest, mut live) = logs.follow("a", 1);
-        logs.push("a", "5");
-        assert_eq!(texts(newest), ["4"]);
-        assert_eq!(&*live.try_recv().unwrap().text, "5");
-        assert!(live.try_recv().is_err());
-    }
-}
+mod tests;

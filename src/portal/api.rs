@@ -32,6 +32,7 @@ use crate::supervise::{Asker, Taken, Verb};
 pub(super) use problem::Problem;
 use sse::{event, sse};
 
+pub use logs::{LogRows, LogStart};
 pub use problem::ErrorBody;
 pub use sources::Api;
 
@@ -79,10 +80,12 @@ pub fn router(api: Api) -> Router {
         .route("/api/events/stream", get(events::stream))
         .route("/api/timeline", get(events::timeline))
         .route("/api/timeline.svg", get(events::timeline_svg))
-        .route("/api/logs/{unit}", get(logs::list))
-        .route("/api/logs/{unit}/stream", get(logs::stream))
         .route("/api/machine", get(machine::show))
         .route("/api/machine/stream", get(machine::stream))
+        .route("/api/logs", get(logs::rows))
+        .route("/api/logs/stream", get(logs::stream))
+        .route("/api/logs/download", get(logs::download))
+        .route("/api/logs/{unit}", get(logs::one))
         .route("/api/units/{verb}", post(change))
         .route(builtin::SCREENSHOT, get(screenshot::show))
         .fallback(async || Problem(StatusCode::NOT_FOUND, "there is nothing here".into()))

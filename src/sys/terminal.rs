@@ -24,6 +24,22 @@ pub fn safe_line(text: &str) -> Cow<'_, str> {
     made_safe(text, false)
 }
 
+/// `text`, which was made safe already, without its colours.
+pub fn without_colours(text: &str) -> Cow<'_, str> {
+    let mut escapes = memchr::memchr_iter(0x1b, text.as_bytes()).peekable();
+    if escapes.peek().is_none() {
+        return text.into();
+    }
+    let (mut out, mut from) = (String::with_capacity(text.len()), 0);
+    for at in escapes {
+        if let Some(Sequence::Colour(length)) = sequence(&text[at..]) {
+            out.push_str(&text[from..at]);
+            from = at + length;
+        }
+    }
+    (out + &text[from..]).into()
+}
+
 fn made_safe(text: &str, lines: bool) -> Cow<'_, str> {
     // Nearly all text is plain, and a check is cheaper than a copy.
     if is_plain(text.as_bytes(), lines) {
@@ -151,6 +167,18 @@ mod tests {
                 assert_eq!(is_plain(&text, false), plain, "{byte} at {at}");
                 assert_eq!(is_plain(&text, true), plain || byte == b'\n', "{byte} at {at}");
             }
+        }
+    }
+
+    #[test]
+    fn colours_can_be_left_out() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("\u{1b}[1;31merror\u{1b}[0m: x", "error: x"),
+            ("\u{1b}[38;2;1;2;3mä\u{1b}[m", "ä"),
+            ("\u{1b}[38:5:9m\u{1b}[0m", ""),
+        ] {
+            assert_eq!(without_colours(text), expected);
         }
     }
 

@@ -226,7 +226,7 @@ async fn a_full_disk_affects_only_the_log_files_of_a_container() {
     let stack = Stack::new(container);
     stack.wait_until_up().await;
     eventually("a message about the full disk", SOON, async || {
-        let told = stack.exec_ok(&["desktopd", "logs"]);
+        let told = stack.exec_ok(&["desktopd", "logs", "desktopd"]);
         if told.contains("log of chatty: No space left on device") { Ok(()) } else { Err(told) }
     })
     .await;

@@ -23,6 +23,7 @@ pub mod inside;
 pub mod jobs;
 pub mod lifecycle;
 pub mod limits;
+pub mod logs;
 pub mod loss;
 pub mod machine;
 pub mod output;

@@ -25,7 +25,8 @@ pub fn as_root(words: &[OsString]) -> String {
     format!("try: sudo {shown}, or from outside: docker exec CONTAINER {shown}")
 }
 
-fn quoted(word: &str) -> String {
+/// A word as it is typed in a shell.
+pub(in crate::cli) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -96,6 +96,10 @@ fn invalid_command_lines_are_refused() {
         ("start kde --wait --timeout 5", "500ms, 30s or 2m"),
         ("logs kde --since yesterday", "2026-01-31T12:00:00Z"),
         ("logs kde -n many", "many"),
+        ("logs --regex kde", "--grep"),
+        ("logs --level loud", "warn"),
+        ("logs -f --until 5m", "cannot be used with"),
+        ("logs --all kde", "cannot be used with"),
         ("timeline --json --svg", "cannot be used with"),
         ("completions tcsh", "bash"),
         ("completions", "<SHELL>"),
@@ -133,8 +137,28 @@ fn options_are_parsed() {
         other => panic!("{other:?}"),
     }
     match command("logs -f -n 5").unwrap() {
-        Command::Logs(Logs { name, all: false, follow: true, lines: Some(5), since: None, json: false }) => {
-            assert_eq!(name, "desktopd");
+        Command::Logs(Logs {
+            names,
+            all: false,
+            follow: true,
+            lines: Some(5),
+            since: None,
+            json: false,
+            ..
+        }) => {
+            assert!(names.is_empty());
+        }
+        other => panic!("{other:?}"),
+    }
+    match command("logs a b --grep -x --regex --level warn --tail all --no-color -o json").unwrap() {
+        Command::Logs(Logs {
+            names, grep, regex: true, level, lines, no_colour: true, json: true, ..
+        }) => {
+            assert_eq!(
+                (names.concat(), grep.as_deref(), level.as_deref()),
+                ("ab".to_owned(), Some("-x"), Some("warn"))
+            );
+            assert_eq!(lines, Some(usize::MAX));
         }
         other => panic!("{other:?}"),
     }
@@ -153,6 +177,10 @@ fn a_time_is_absolute_or_relative() {
         ("0s", Some(1_000_000_000)),
         ("1970-01-01T00:00:02.5Z", Some(2500)),
         ("1970-01-01T01:00:00+01:00", Some(0)),
+        ("1970-01-02", Some(86_400_000)),
+        ("1970-01-01T00:01", Some(60_000)),
+        ("1970-01-01 00:00:02", Some(2000)),
+        ("1000000000123", Some(1_000_000_000_123)),
         ("18446744073709551615ms", Some(1_000_000_000 - i64::MAX)),
         ("5", None),
         ("", None),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::config::own::is_own;
 use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
@@ -16,12 +16,17 @@ use crate::supervise::{Asker, Handle, Replanned, Request, RequestError, Taken, V
 
 use super::problem::Problem;
 
+/// How many streams and downloads of logs there may be.
+pub(super) const MOST_VIEWERS: usize = 32;
+
 /// The sources of the answers. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
     pub(super) watch: Watch,
     pub(super) events: Events,
     pub(super) logs: Logs,
+    /// The permits for streams of logs.
+    pub(super) viewers: Arc<Semaphore>,
     pub(super) handle: watch::Receiver<Option<Handle>>,
     /// Told of each request for the state.
     pub(super) looks: Looks,
@@ -39,7 +44,19 @@ impl Api {
     /// An API that answers before the first plan exists: until `handle` has a value, changes are refused.
     pub fn new(watch: Watch, events: Events, logs: Logs, handle: watch::Receiver<Option<Handle>>) -> Self {
         let (looks, machine) = (Looks::default(), Machine::new(watch.clone()));
-        Self { watch, events, logs, handle, looks, machine, reloads: None, displays: None, screenshots: None }
+        let viewers = Arc::new(Semaphore::new(MOST_VIEWERS));
+        Self {
+            watch,
+            events,
+            logs,
+            viewers,
+            handle,
+            looks,
+            machine,
+            reloads: None,
+            displays: None,
+            screenshots: None,
+        }
     }
 
     /// The same API, for clients that may have the configuration read again.
@@ -128,7 +145,7 @@ impl Api {
         RequestError::Unknown { name: asked.to_owned(), nearest }.into()
     }
 
-    /// The name of the log that `asked` means. Only existing logs have one, because following a log creates it.
+    /// The name of the log that `asked` means. Only services and existing logs have one.
     pub(in crate::portal) fn log_name(&self, asked: &str) -> Result<String, Problem> {
         let snapshot = Arc::clone(&self.watch.borrow());
         match snapshot.unit(asked) {

@@ -247,7 +247,14 @@ async fn logs_are_found_by_alias_and_unknown_logs_are_not_created() {
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(body["error"], "no service is named 'selkis'; did you mean 'selkies'?");
     assert_eq!(ask(&router, get("/api/logs/desktopd")).await.0, StatusCode::OK);
-    assert_eq!(ask(&router, get("/api/logs/nothing-like-it/stream")).await.0, StatusCode::NOT_FOUND);
+    for path in ["", "/stream", "/download"] {
+        let (status, body) = ask(&router, get(&format!("/api/logs{path}?service=xorg&service=selkis"))).await;
+        assert_eq!(
+            (status, &body["error"]),
+            (StatusCode::NOT_FOUND, &"no service is named 'selkis'; did you mean 'selkies'?".into())
+        );
+    }
+    assert_eq!(logs.names().len(), 1);
 }
 
 async fn next(body: &mut Body) -> String {
@@ -263,19 +270,6 @@ async fn the_status_stream_follows_the_snapshot() {
     assert!(next(&mut body).await.starts_with("event: snapshot\ndata: {"));
     observer.update(|snapshot| snapshot.display = "Xorg on a <GPU>".into());
     assert!(next(&mut body).await.contains("Xorg on a <GPU>"));
-}
-
-#[tokio::test]
-async fn a_log_stream_continues_where_its_backlog_ends() {
-    let (router, _observer, logs, _sender) = api(None);
-    logs.push("xorg", "one");
-    logs.push("xorg", "two\rthree\nfour");
-    let request = get("/api/logs/xorg/stream?lines=2");
-    let mut body = TowerToHyperService::new(router).call(request).await.unwrap().into_body();
-    assert!(next(&mut body).await.contains(r#""text":"one""#));
-    assert!(next(&mut body).await.contains(r#""text":"two\\rthree\\nfour""#));
-    logs.push("xorg", "four");
-    assert!(next(&mut body).await.contains(r#""text":"four""#));
 }
 
 fn happened(observer: &Observer, unit: &str, to: UnitState, at: i64) {

@@ -95,7 +95,11 @@ fn logs_are_shown_followed_and_kept() {
     follower.wait().unwrap();
     let file = world.until_written("log/talker.log", "unfinished\n");
     assert_eq!(file.lines().count(), 5, "{file}");
-    assert!(world.tell(&["logs"]).contains("desktopd "), "its own log is the default");
+    let all = world.tell(&["logs"]);
+    assert!(
+        all.contains(" desktopd | ") && all.contains(" talker   | one"),
+        "all logs are the default: {all}"
+    );
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn control_sequences_are_escaped() {
         let line = text.lines().find(|line| line.contains("\x1b[31mred")).unwrap();
         assert!(
             line.contains(
-                "\x1b[31mred\x1b[0m \\x1b]52;c;ZXZpbA==\\x07\\x1b]0;title\\x07\\x1b[2J\\u{9b}2J\\x08\\u{202e}"
+                "\x1b[31mred\x1b[0m \\x1b]52;c;ZXZpbA==\\x07\\x1b]0;title\\x07\\u{9b}2J\\x08\\u{202e}"
             ),
             "{place}: {line:?}"
         );
