@@ -1,7 +1,9 @@
 //! Resolves service names of the command line: names, aliases, and patterns with `*` and `?` that are matched against
 //! both.
 
+use crate::config::own;
 use crate::observe::{Snapshot, UnitState, UnitStatus};
+use crate::supervise::Verb;
 
 use super::Failure;
 
@@ -42,6 +44,8 @@ pub(super) fn unknown(snapshot: &Snapshot, word: &str, verb: &str) -> Failure {
     let letters = word.replace(['*', '?'], "");
     let near = snapshot.nearest(&letters);
     let hint = match near {
+        // The daemon itself is not stopped by its names.
+        Some(near) if verb == Verb::Stop.name() && own::is_own(near) => format!("; did you mean '{near}'?"),
         Some(near) => format!("; did you mean '{near}'? desktopd {verb} {near}"),
         None => "; all of them: desktopd ps --all".to_owned(),
     };

@@ -60,8 +60,11 @@ pub(super) async fn status(client: &Client, args: &Status, screen: Screen) -> Re
 
 /// Runs `desktopd ps`.
 pub(super) async fn ps(client: &Client, args: &Ps, screen: Screen) -> Result<(), Failure> {
-    let snapshot = client.status().await?;
+    let mut snapshot = client.status().await?;
     let named = !args.names.is_empty();
+    if args.names.iter().any(|name| own::is_own(name)) {
+        snapshot.units.insert(0, snapshot.own());
+    }
     let units: Vec<&UnitStatus> = if named {
         names::resolve(&snapshot, &args.names, true, "ps")?
     } else {

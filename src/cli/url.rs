@@ -2,7 +2,7 @@
 
 mod qr;
 
-use crate::config::Config;
+use crate::config::{Config, own};
 use crate::observe::{RouteStatus, Snapshot};
 use crate::portal::Credentials;
 use crate::sys::launch::Orders;
@@ -58,7 +58,7 @@ fn wanted(snapshot: &Snapshot, service: Option<&str>) -> Result<Vec<RouteStatus>
     let is_meant = |way: &&&RouteStatus| {
         (!way.unit.is_empty() && way.unit == unit)
             || way.title.eq_ignore_ascii_case(name)
-            || (way.own && matches!(name, "portal" | "desktopd"))
+            || (way.own && own::is_own(name))
     };
     let meant: Vec<RouteStatus> = open.iter().filter(is_meant).map(|way| (**way).clone()).collect();
     if !meant.is_empty() {

@@ -99,7 +99,7 @@ pub async fn ask(
     question: &Question<'_>,
     mut each: impl FnMut(&str) -> ControlFlow<()>,
 ) -> Result<(), Unanswered> {
-    let mut child = Child::start(reaper, &orders(question)).map_err(not_started)?;
+    let mut child = Child::start(reaper, &orders(question)).map_err(|error| not_started(&error))?;
     let heard = child.listen(question.deadline, &mut each).await;
     heard.map_err(|cause| Unanswered { cause, last_words: in_one_line(&child.said) })
 }

@@ -7,6 +7,9 @@ mod words;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use code::{paths, tokens, tokens_of};
 
@@ -83,15 +86,16 @@ fn texts_for_people_say_service_and_not_unit() {
 
 /// The lines whose texts of several words have that word.
 fn units_in_texts(text: &str) -> Vec<String> {
-    let literal = regex::Regex::new(r#""(?:[^"\\]|\\.)*""#).unwrap();
-    let value = regex::Regex::new(r"\{[^}]*\}").unwrap();
-    let word = regex::Regex::new(r"(?:^|[^.\w-])[Uu]nits?(?:[^\w-]|$)").unwrap();
+    static LITERAL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#""(?:[^"\\]|\\.)*""#).unwrap());
+    static VALUE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{[^}]*\}").unwrap());
+    static WORD: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(?:^|[^.\w-])[Uu]nits?(?:[^\w-]|$)").unwrap());
     let text = text.split("#[cfg(test)]").next().unwrap_or_default();
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim_start().starts_with("//"));
     let faults = lines.filter(|(line, _)| {
-        literal.find_iter(line).any(|literal| {
-            let text = value.replace_all(literal.as_str(), "");
-            text.contains(' ') && word.is_match(text.trim_matches('"'))
+        LITERAL.find_iter(line).any(|literal| {
+            let text = VALUE.replace_all(literal.as_str(), "");
+            text.contains(' ') && WORD.is_match(text.trim_matches('"'))
         })
     });
     faults.map(|(line, number)| format!("line {number}: {}", line.trim())).collect()

@@ -249,7 +249,11 @@ fn the_commands_of_the_hints_exist() {
         assert!(!parts.is_empty() || instead.contains(".toml"), "{words:?}");
         for part in parts {
             let part = part.split([',', ';']).next().unwrap_or_default();
-            let end = part.find(" for ").or_else(|| part.find(" to ")).or_else(|| part.find(" in "));
+            let end = part
+                .find(" for ")
+                .or_else(|| part.find(" to "))
+                .or_else(|| part.find(" in "))
+                .or_else(|| part.find(" ends "));
             let line = part[..end.unwrap_or(part.len())].replace('\'', "");
             assert!(command(line.trim()).is_ok(), "{words:?}: {line}");
         }

@@ -92,7 +92,8 @@ impl Page<'_> {
         let count = done.len();
         if count > 0 {
             let of = if count == steps { format!("all {count}") } else { format!("{count} of {steps}") };
-            text.extend(["boot steps: ", &of, " are done\n"]);
+            text += &cut(&format!("boot steps: {of} are done"), self.screen.columns());
+            text.push('\n');
         }
         text + &self.footer(&unused)
     }

@@ -266,7 +266,7 @@ fn failures_and_mistakes_are_one_list_with_unknown_names() {
     let shown = world.page();
     let (wrong, rest) = shown.split_once("NAME ").unwrap();
     assert!(problems.iter().all(|problem| wrong.contains(&format!("problem: {problem}\n"))), "{shown}");
-    assert!(rest.contains("not in use: unused, ") && !rest.contains("skipped"), "{shown}");
+    assert!(rest.contains("not in use: unused (") && !rest.contains("skipped"), "{shown}");
 }
 
 #[test]
