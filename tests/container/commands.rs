@@ -56,7 +56,7 @@ async fn commands_of_provisioning_scripts_work_and_crontabs_run() {
     // Cron looks once a minute, so the rest of the test runs meanwhile.
     stack.exec_ok(&["sh", "-c", CRONTABS]);
     commands_of_provisioning_scripts(&stack);
-    chrome_runs_without_its_sandbox_where_there_can_be_none(&stack).await;
+    chrome_runs_without_its_sandbox_where_there_can_be_none(&stack);
     crontabs_have_run(&stack).await;
 }
 
@@ -113,7 +113,7 @@ fn commands_of_provisioning_scripts(stack: &Stack) {
     }
 }
 
-async fn chrome_runs_without_its_sandbox_where_there_can_be_none(stack: &Stack) {
+fn chrome_runs_without_its_sandbox_where_there_can_be_none(stack: &Stack) {
     let before =
         stack.exec(&["sh", "-c", "command -v google-chrome google-chrome-stable; /opt/google/chrome/chrome"]);
     assert!(before.code == Some(127) && before.stdout.is_empty(), "before it is installed: {before:?}");
