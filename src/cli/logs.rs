@@ -48,8 +48,9 @@ async fn resolved(client: &Client, args: &Logs) -> Result<Vec<String>, Failure> 
             if snapshot.is_none() {
                 snapshot = Some(client.status().await?);
             }
-            let units =
-                snapshot.as_ref().map(|snapshot| names::resolve(snapshot, std::slice::from_ref(name), false, "logs"));
+            let units = snapshot
+                .as_ref()
+                .map(|snapshot| names::resolve(snapshot, std::slice::from_ref(name), false, "logs"));
             let units = units.transpose().map_err(|failure| advised(args, failure))?;
             all.extend(units.into_iter().flatten().map(|unit| unit.name.clone()));
         } else {

@@ -32,6 +32,7 @@ use crate::supervise::{Asker, Taken, Verb};
 pub(super) use problem::Problem;
 use sse::{event, sse};
 
+pub(in crate::portal) use logs::gather;
 pub use logs::{LogRows, LogStart};
 pub use problem::ErrorBody;
 pub use sources::Api;

@@ -103,7 +103,24 @@ async fn the_portal_shows_all(stack: &Stack, browser: &Browser) {
     if let Err(why) = seen.await {
         panic!("{why}; {}", browser.keep_evidence("portal").await);
     }
-    browser.keep_screenshot("portal.png").await;
+    // As people see the pages, on a screen and on a phone.
+    for page in ["", "services", "service?name=kde", "logs?service=kde&service=selkies", "boot", "display"] {
+        browser.goto(&format!("{}{page}", stack.portal())).await;
+        let name = if page.is_empty() { "home" } else { page.split('?').next().unwrap_or_default() };
+        for (theme, width, height) in
+            [("light", 1440, 900), ("dark", 1440, 900), ("light", 390, 844), ("dark", 390, 844)]
+        {
+            browser.theme(theme).await;
+            browser.shape((width, height, 1)).await;
+            let wide = "return document.documentElement.scrollWidth > innerWidth";
+            assert_eq!(
+                browser.execute(wide, vec![]).await,
+                false,
+                "{page} of {width} pixels scrolls sideways"
+            );
+            browser.keep_screenshot(&format!("portal-{name}-{width}-{theme}.png")).await;
+        }
+    }
 }
 
 fn logs_are_named_and_hold_no_secret(logs: &str) {

@@ -105,8 +105,13 @@ pub struct LogStart {
 type Words = Query<Vec<(String, String)>>;
 
 pub(super) async fn rows(State(api): State<Api>, Query(words): Words) -> Result<Json<LogRows>, Problem> {
-    let asked = Asked::read(&api, &words, None)?;
-    let mut reader = asked.reader(&api, ROWS);
+    gather(&api, &words).await.map(Json)
+}
+
+/// The rows that the keys and values of a query ask for, as far as one answer may be long.
+pub(in crate::portal) async fn gather(api: &Api, words: &[(String, String)]) -> Result<LogRows, Problem> {
+    let asked = Asked::read(api, words, None)?;
+    let mut reader = asked.reader(api, ROWS);
     let mut answer = LogRows { services: asked.services, rows: Vec::new(), after: String::new(), more: true };
     let mut size = 0;
     while answer.more && size < TEXT_OF_ANSWER {
@@ -118,7 +123,7 @@ pub(super) async fn rows(State(api): State<Api>, Query(words): Words) -> Result<
         tokio::task::yield_now().await;
     }
     answer.after = reader.cursor().to_string();
-    Ok(Json(answer))
+    Ok(answer)
 }
 
 /// Rows that come one after the other.

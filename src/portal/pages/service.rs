@@ -37,6 +37,7 @@ pub(super) async fn page(view: View, Query(asked): Query<Asked>) -> Response {
         Err(nearest) => return unknown(&view, &asked.name, nearest),
     };
     let all = view.api.events().since(0);
+    let log = logs::last(&view, &unit.name, LINES).await;
     let own = all.iter().filter(|event| event.unit() == Some(unit.name.as_str()));
     let body = html! {
         div.head {
@@ -51,7 +52,7 @@ pub(super) async fn page(view: View, Query(asked): Query<Asked>) -> Response {
         }
         section aria-labelledby="log-title" {
             h2 #log-title { "Last lines of its log" }
-            (logs::lines(&view, &[unit.name.as_str()], LINES))
+            (log)
             p.more { a href={ "logs?service=" (encoded(&unit.name)) } { "The whole log" } }
         }
         section aria-labelledby="events-title" { h2 #events-title { "Its events" } (events::list(own, EVENTS)) }

@@ -46,7 +46,7 @@ fn machine(snapshot: &mut Snapshot) {
         RouteStatus { shows: vec!["kde".to_owned()], ..RouteStatus::new("Desktop", 6100, "/", None) },
         RouteStatus::new("Files", 8384, "/", None),
     ];
-    snapshot.drawing = "The CPU draws on :0 (llvmpipe)".to_owned();
+    "The CPU draws on :0 (llvmpipe)".clone_into(&mut snapshot.drawing);
     snapshot.notes = vec!["KasmVNC is not in this image".to_owned()];
 }
 

@@ -5,6 +5,7 @@ import { watchActions } from './actions';
 import { watchKeys } from './keys';
 import { watchFilter } from './filter';
 import { watchCopying } from './copy';
+import { watchLogs } from './logs';
 import { watchTimes } from './times';
 
 watchTimes();
@@ -12,4 +13,5 @@ watchActions();
 watchCopying();
 const filter = watchFilter();
 watchKeys();
+watchLogs();
 if (document.body.dataset['live'] !== undefined) watchState(filter);

@@ -32,7 +32,7 @@ export function watchKeys(): void {
     }
     const acts: Record<string, () => void> = {
       g: () => { going = true; },
-      '/': () => document.getElementById('filter')?.focus(),
+      '/': () => document.querySelector<HTMLElement>('main input[type="search"]')?.focus(),
       j: () => move(1),
       k: () => move(-1),
       l: () => row()?.querySelector<HTMLElement>('a[href^="logs?"]')?.click(),

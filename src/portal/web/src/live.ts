@@ -86,12 +86,12 @@ async function fetchPage(after: () => void): Promise<void> {
   if (!response || response.status >= 500) return;
   const newer = new DOMParser().parseFromString(await response.text(), 'text/html');
   showTimes(newer);
-  const scrolled = [...document.querySelectorAll('.log')].map((log) => atEnd(log));
+  const scrolled = [...document.querySelectorAll('.log:not([data-stream])')].map((log) => atEnd(log));
   for (const id of ['summary', 'main']) {
     const content = newer.getElementById(id);
-    if (content) Idiomorph.morph(at(id), content, { ignoreActiveValue: true, callbacks: { beforeAttributeUpdated } });
+    if (content) Idiomorph.morph(at(id), content, { ignoreActiveValue: true, callbacks: { beforeNodeMorphed, beforeAttributeUpdated } });
   }
-  document.querySelectorAll('.log').forEach((log, number) => {
+  document.querySelectorAll('.log:not([data-stream])').forEach((log, number) => {
     if (scrolled[number] ?? true) log.scrollTop = log.scrollHeight;
   });
   after();
@@ -99,6 +99,11 @@ async function fetchPage(after: () => void): Promise<void> {
 
 function atEnd(element: Element): boolean {
   return element.scrollHeight - element.scrollTop - element.clientHeight < 40;
+}
+
+/** The log that is followed, its buttons and what a person chooses belong to the scripts. */
+function beforeNodeMorphed(element: Node): boolean {
+  return !(element instanceof Element && element.matches('#log[data-stream], #choice, #pause, #wrapping'));
 }
 
 /** What a person opened stays open; what the scripts show stays shown. */
