@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod brought;
 pub mod cli;
+pub mod completions;
 pub mod credentials;
 pub mod cuda;
 pub mod display;

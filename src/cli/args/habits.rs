@@ -30,7 +30,7 @@ pub(super) const HABITS: [(&[&str], &str); 18] = [
     (&["enable", "disable", "mask", "unmask"], "`autostart = false` in /etc/desktopd/services/SERVICE.toml"),
     (
         &["passwd", "password", "user"],
-        "desktopd credentials to see them, desktopd set-web-credentials to change them",
+        "desktopd credentials to see them, desktopd set-web-credentials NAME to change them",
     ),
     (&["token", "login"], "desktopd url --token, or desktopd credentials"),
     (&["open", "browse"], "desktopd url --open in the desktop, or desktopd url for the addresses"),
