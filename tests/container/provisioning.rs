@@ -182,7 +182,9 @@ async fn a_failed_script_is_reported_and_stops_nothing_else() {
         );
         let status = settled(&stack).await;
         assert_eq!(state(&status), (UnitState::Failed, format!("it ended with exit code {code}")));
+        // Long lines are wrapped.
         let shown = stack.exec_ok(&["desktopd", "status", "provisioning"]);
+        let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(shown.contains(expected), "{expected} in {shown}");
         let others = ["prepare", "mine"].map(|name| status.unit(name).map(|unit| unit.state));
         assert_eq!(others, [Some(UnitState::Done); 2], "{}", stack::units(&status));

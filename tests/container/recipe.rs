@@ -194,7 +194,7 @@ fn the_version_is_the_labels_and_every_shell_completes() {
     assert_eq!(label("revision"), format!("{revision}{}", if changed { "-dirty" } else { "" }));
     assert!(rest[0].starts_with(&format!("desktopd {} (revision {revision}", label("version"))), "{rest:?}");
     assert_eq!(rest[0].contains("changes that are not committed"), changed, "{rest:?}");
-    assert!(rest[1].ends_with("-F _desktopd desktopd"), "{rest:?}");
+    assert!(rest[1].ends_with("-F _desktopd_with_services desktopd"), "{rest:?}");
     assert_eq!(rest[2], "#compdef desktopd");
     assert!(rest[3].parse::<u32>().is_ok_and(|lines| lines > 50), "{rest:?}");
     assert!(label("created").starts_with("20"), "{labels}");
