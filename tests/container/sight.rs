@@ -178,6 +178,6 @@ impl Told {
             assert_eq!(now.seq, before.seq, "nothing happens before the answer");
             self.browser.click_on(&format!("#question button[value='{answer}']")).await;
         }
-        self.sees(&services, "the portal", &["stopped: xvfb", "by ada (portal, from "]).await;
+        self.sees(&self.stack.portal(), "the portal", &["stopped: xvfb", "by ada (portal, from "]).await;
     }
 }
