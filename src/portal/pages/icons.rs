@@ -29,6 +29,26 @@ pub(super) fn boot() -> Markup {
     icon("M2 3.5h4M5 8h6M9 12.5h5")
 }
 
+pub(super) fn machine() -> Markup {
+    icon("M1.5 9h3l2-5.5 3 9 2-3.5h3")
+}
+
+pub(super) fn tunnels() -> Markup {
+    icon("M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM2 8h12M8 2c2.5 2 2.5 10 0 12M8 2c-2.5 2-2.5 10 0 12")
+}
+
+pub(super) fn setup() -> Markup {
+    icon("M8 2v8M5 7.5 8 10.5l3-3M2.5 13.5h11")
+}
+
+pub(super) fn settings() -> Markup {
+    icon("M2 4.5h7M13 4.5h1M2 11.5h1M7 11.5h7M11 2.800v3.4M5 9.800v3.4")
+}
+
+pub(super) fn more() -> Markup {
+    icon("M2.5 4h11M2.5 8h11M2.5 12h11")
+}
+
 pub(super) fn open() -> Markup {
     icon("M6 3H3v10h10v-3M9 2.5h4.5V7M13 3 7 9")
 }

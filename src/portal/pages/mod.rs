@@ -10,11 +10,15 @@ mod events;
 mod home;
 mod icons;
 mod logs;
+mod machine;
 mod qr;
 mod question;
 mod service;
 mod services;
+mod settings;
+mod setup;
 mod shell;
+mod tunnels;
 mod view;
 mod ways;
 mod words;
@@ -33,6 +37,10 @@ pub(super) fn router(api: Api) -> Router {
         .route("/logs", get(logs::page))
         .route("/boot", get(boot::page))
         .route("/display", get(display::page))
+        .route("/machine", get(machine::page))
+        .route("/tunnels", get(tunnels::page))
+        .route("/setup", get(setup::page))
+        .route("/settings", get(settings::page))
         .route("/qr.svg", get(qr::picture))
         .route("/act", post(act::act))
         .with_state(api)

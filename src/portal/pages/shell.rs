@@ -16,12 +16,29 @@ pub(super) enum Page {
     Home,
     Services,
     Logs,
+    Machine,
     Display,
     Boot,
+    Tunnels,
+    Setup,
+    Settings,
 }
 
 impl Page {
-    const ALL: [Self; 5] = [Self::Home, Self::Services, Self::Logs, Self::Display, Self::Boot];
+    /// How many pages a narrow screen shows at once; the others are behind a button.
+    const FIRST: usize = 4;
+
+    const ALL: [Self; 9] = [
+        Self::Home,
+        Self::Services,
+        Self::Logs,
+        Self::Machine,
+        Self::Display,
+        Self::Boot,
+        Self::Tunnels,
+        Self::Setup,
+        Self::Settings,
+    ];
 
     fn title(self) -> &'static str {
         match self {
@@ -30,6 +47,10 @@ impl Page {
             Self::Logs => "Logs",
             Self::Display => "Display",
             Self::Boot => "Boot",
+            Self::Machine => "Machine",
+            Self::Tunnels => "Tunnels",
+            Self::Setup => "Setup",
+            Self::Settings => "Settings",
         }
     }
 
@@ -41,6 +62,10 @@ impl Page {
             Self::Logs => "logs",
             Self::Display => "display",
             Self::Boot => "boot",
+            Self::Machine => "machine",
+            Self::Tunnels => "tunnels",
+            Self::Setup => "setup",
+            Self::Settings => "settings",
         }
     }
 
@@ -51,6 +76,10 @@ impl Page {
             Self::Logs => icons::logs(),
             Self::Display => icons::display(),
             Self::Boot => icons::boot(),
+            Self::Machine => icons::machine(),
+            Self::Tunnels => icons::tunnels(),
+            Self::Setup => icons::setup(),
+            Self::Settings => icons::settings(),
         }
     }
 }
@@ -66,6 +95,7 @@ pub(super) fn page(view: &View, page: Page, title: &str, body: &Markup) -> Answe
 /// The same, with further style sheets and scripts of its own: such a page keeps itself up to date.
 pub(super) fn whole(view: &View, page: Page, title: &str, own: &[&str], body: &Markup) -> Answer {
     let is = |file: &&&str, kind: &str| file.ends_with(kind);
+    let (first, more) = Page::ALL.split_at(Page::FIRST);
     let text = html! {
         (DOCTYPE)
         html lang="en" {
@@ -94,11 +124,11 @@ pub(super) fn whole(view: &View, page: Page, title: &str, own: &[&str], body: &M
                     form method="post" action="desktopd/logout" { button.quiet type="submit" { "Log out" } }
                 }
                 nav.pages aria-label="Pages" {
-                    @for one in Page::ALL {
-                        a href=(one.address()) aria-current=[(one == page).then_some("page")] {
-                            (one.icon()) span { (one.title()) }
-                        }
+                    @for one in first { (link(*one, page)) }
+                    button.more type="button" popovertarget="more" data-current[more.contains(&page)] {
+                        (icons::more()) span { "More" }
                     }
+                    div #more popover { @for one in more { (link(*one, page)) } }
                 }
                 p #connection .notice role="status" hidden {}
                 main #main tabindex="-1" { (body) }
@@ -109,6 +139,13 @@ pub(super) fn whole(view: &View, page: Page, title: &str, own: &[&str], body: &M
     };
     let kind = (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     ([kind, (CACHE_CONTROL, HeaderValue::from_static("no-store"))], text.into_string())
+}
+
+/// A link to `one` on the page `here`.
+fn link(one: Page, here: Page) -> Markup {
+    html! {
+        a href=(one.address()) aria-current=[(one == here).then_some("page")] { (one.icon()) span { (one.title()) } }
+    }
 }
 
 fn summary(view: &View) -> Markup {
@@ -129,7 +166,7 @@ fn dialog() -> Markup {
             h2 #question-title {}
             p #question-text {}
             form.actions method="dialog" {
-                button value="" autofocus { "Cancel" }
+                button value="" { "Cancel" }
                 button #question-yes .danger value="yes" {}
             }
         }

@@ -1,6 +1,8 @@
 // Keys: `g` and a letter for a page, `/` for the filter, `j` and `k` for rows, `Enter`, `l` and `r` for the row.
 
-const PAGES: Record<string, string> = { h: './', s: 'services', l: 'logs', d: 'display', b: 'boot' };
+const PAGES: Record<string, string> = {
+  h: './', s: 'services', l: 'logs', m: 'machine', d: 'display', b: 'boot', t: 'tunnels', u: 'setup', e: 'settings',
+};
 
 const rows = (): HTMLAnchorElement[] =>
   [...document.querySelectorAll<HTMLAnchorElement>('#units a.name')].filter((link) => link.offsetParent !== null);
