@@ -113,8 +113,7 @@
 //!   colours and distances of all our pages: `gateway/assets/tokens.css`. What happens in the browser: `portal/web`,
 //!   which `tests/run` and the images compile; the files that pages load: `portal/assets.rs`.
 //! - the page about the display: `plan/display/report.rs` collects what the page shows, `portal/api/display.rs` serves
-//!   it with what failed since the start, `portal/assets/display.js` draws it, with
-//!   `portal/assets/shared.js`. Remedies, and the commands in them that people copy: `facts/remedy.rs`.
+//!   it with what failed since the start, `portal/pages/display.rs` and its files show it. Remedies, and the commands in them that people copy: `facts/remedy.rs`.
 //! - a number for Prometheus: `observe/metrics.rs` prints all; those of the gateway are in `gateway/metrics.rs`, those of
 //!   the machine in `observe/metrics/machine.rs`.
 //! - a figure of the machine (processor, memory, disks, network, GPUs, services): its place in the answers is in

@@ -31,8 +31,6 @@ static ALL: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         ),
         ("display.css", CSS, include_bytes!("assets/display.css")),
         ("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
-        ("shared.js", SCRIPT, include_bytes!("assets/shared.js")),
-        ("display.js", SCRIPT, include_bytes!("assets/display.js")),
     ];
     let files = files.into_iter().chain(SCRIPTS.iter().map(|(name, content)| (*name, SCRIPT, *content)));
     let versioned = files.map(|(name, kind, content)| {

@@ -13,8 +13,7 @@ use super::problem::Problem;
 use super::sources::Api;
 
 pub(super) async fn show(State(api): State<Api>) -> Result<Json<Arc<DisplayState>>, Problem> {
-    let state = api.displays.as_ref().and_then(|displays| displays.borrow().clone());
-    state.map(Json).ok_or_else(|| {
+    api.display().map(Json).ok_or_else(|| {
         let text = "the daemon is still looking at this machine; try again in a moment";
         Problem(StatusCode::SERVICE_UNAVAILABLE, text.into())
     })

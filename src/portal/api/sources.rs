@@ -9,7 +9,7 @@ use crate::config::own::is_own;
 use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
 use crate::observe::{Events, Looks, Machine, Watch};
 use crate::plan::X_SERVER;
-use crate::portal::display_state::Displays;
+use crate::portal::display_state::{DisplayState, Displays};
 use crate::portal::reload_request::{ReloadRequest, Reloads};
 use crate::portal::screenshot::Screenshots;
 use crate::supervise::{Asker, Handle, Replanned, Request, RequestError, Taken, Verb};
@@ -86,6 +86,11 @@ impl Api {
     /// The events.
     pub(in crate::portal) fn events(&self) -> &Events {
         &self.events
+    }
+
+    /// All about the display; `None` before the first plan.
+    pub(in crate::portal) fn display(&self) -> Option<Arc<DisplayState>> {
+        self.displays.as_ref().and_then(|displays| displays.borrow().clone())
     }
 
     /// The logs.

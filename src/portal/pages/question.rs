@@ -16,7 +16,7 @@ pub(super) struct Question {
 }
 
 /// What is lost with the desktop.
-const LOST: &str =
+pub(super) const LOST: &str =
     "The desktop ends. Programs that are open on it end too, and work that is not saved is lost.";
 
 /// The question that the action needs; `None` for an action that takes nothing else along.

@@ -92,7 +92,7 @@ pub(super) fn page(view: &View, page: Page, title: &str, body: &Markup) -> Answe
     whole(view, page, title, &[], body)
 }
 
-/// The same, with further style sheets and scripts of its own: such a page keeps itself up to date.
+/// The same, with further style sheets and scripts. A page with scripts of its own keeps itself up to date.
 pub(super) fn whole(view: &View, page: Page, title: &str, own: &[&str], body: &Markup) -> Answer {
     let is = |file: &&&str, kind: &str| file.ends_with(kind);
     let (first, more) = Page::ALL.split_at(Page::FIRST);
@@ -116,7 +116,7 @@ pub(super) fn whole(view: &View, page: Page, title: &str, own: &[&str], body: &M
                     script src=(assets::address(file)) defer {}
                 }
             }
-            body data-live[own.is_empty()] data-daemon=(view.snapshot.started_at) {
+            body data-live[!own.iter().any(|file| is(&file, ".js"))] data-daemon=(view.snapshot.started_at) {
                 a.skip href="#main" { "Skip to the content" }
                 header.top {
                     p.brand { strong { "desktopd" } " " span title="The name of this machine" { (view.host) } }

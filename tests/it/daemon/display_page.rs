@@ -44,8 +44,8 @@ async fn a_person_sees_what_failed_and_has_it_tried_again() {
     until_display(&world, "Xorg with the GPU's driver on :0");
     shows(&browser, "Xorg draws on :0, as DESKTOPD_DISPLAY=xorg asks in spite of this").await;
     shows(&browser, "X server: xorg").await;
-    let hidden = "return document.getElementById('failures').hidden";
-    assert_eq!(browser.execute(hidden, vec![]).await, true);
+    let failures = "return document.getElementById('failures')";
+    assert_eq!(browser.execute(failures, vec![]).await, serde_json::Value::Null);
     shows(&browser, "Restart the X server").await;
     assert_eq!(browser.console().await, [""; 0]);
 }

@@ -22,7 +22,7 @@ async fn nothing_is_reachable_without_a_login() {
             ("GET", "/api/events/stream", ""),
             ("GET", "/api/status/stream", ""),
             ("GET", "/api/timeline.svg", ""),
-            ("GET", "/display.js", ""),
+            ("GET", "/display.css", ""),
             ("GET", "/ws", upgrade),
             ("POST", "/api/units/stop", ""),
             ("PUT", "/desktopd/health", ""),

@@ -140,7 +140,7 @@ async fn foreign_pages_read_nothing_of_ours() {
     for path in [
         "/",
         "/api/status",
-        "/display.js",
+        "/display.css",
         "/desktopd/health",
         "/desktopd/login",
         "/desktopd/gateway.css",

@@ -224,7 +224,7 @@ async fn own_pages_are_compressed_only_without_secrets() {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n");
         raw(port, &request).await.0.contains("content-encoding: gzip\r\n")
     };
-    for path in ["/display.js", "/portal.css", "/desktopd/gateway.css", "/desktopd/wait.js"] {
+    for path in ["/display.css", "/portal.css", "/desktopd/gateway.css", "/desktopd/wait.js"] {
         assert!(coded(world.pages, path).await, "{path}");
     }
     world.observer.update(|snapshot| snapshot.display = "x".repeat(5000));

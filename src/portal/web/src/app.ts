@@ -10,8 +10,8 @@ import { watchTimes } from './times';
 
 watchTimes();
 watchActions();
-watchCopying();
+const showCopying = watchCopying();
 const filter = watchFilter();
 watchKeys();
 watchLogs();
-if (document.body.dataset['live'] !== undefined) watchState(filter);
+if (document.body.dataset['live'] !== undefined) watchState(() => { filter(); showCopying(); });

@@ -1,13 +1,17 @@
 // Buttons that copy an address.
 import { say } from './page';
 
-/** Shows the buttons and makes them work. */
-export function watchCopying(): void {
-  for (const button of document.querySelectorAll<HTMLElement>('[data-copy]')) button.hidden = false;
+/** Makes the buttons work, and returns what shows those of a newer page. */
+export function watchCopying(): () => void {
+  function show(): void {
+    for (const button of document.querySelectorAll<HTMLElement>('[data-copy]')) button.hidden = false;
+  }
+  show();
   document.addEventListener('click', (event) => {
     const button = event.target instanceof Element ? event.target.closest<HTMLElement>('[data-copy]') : null;
     if (button) void copy(button.dataset['copy'] ?? '');
   });
+  return show;
 }
 
 async function copy(text: string): Promise<void> {
