@@ -130,6 +130,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     handle.send_replace(Some(supervisor.handle.clone()));
     front.set_routes(&plan).await;
     let (gateway, auth, asks) = (front.gateway.clone(), front.auth.clone(), front.asks);
+    let terminals = front.terminals.clone();
     let reloader = Reloader::new(planner, supervisor.clone(), front, look_up, fallback, gpus, events);
     tokio::spawn(reloader.run(requests));
     let daemon = Daemon {
@@ -149,6 +150,7 @@ pub async fn run(mut config: Config) -> Result<i32, Failure> {
     let code = daemon.run().await;
 
     // Drain.
+    terminals.close().await;
     stop.cancel();
     gateway.drained().await;
     // Streams of logs and events never end by themselves and are not waited for.

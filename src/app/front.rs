@@ -22,7 +22,7 @@ use crate::logs::Logs;
 use crate::observe::{Observer, RouteStatus, links};
 use crate::plan::display::Kind;
 use crate::plan::{Link, Plan, Portal};
-use crate::portal::{self, Api, DisplayFailure, DisplayState, Right, Rows, Screenshots, Session};
+use crate::portal::{self, Api, DisplayFailure, DisplayState, Right, Rows, Screenshots, Session, Terminals};
 use crate::state::State;
 use crate::sys::reaper::Reaper;
 
@@ -35,6 +35,8 @@ pub(super) struct Front {
     pub(super) auth: Auth,
     /// Whether a login is required.
     pub(super) asks: bool,
+    /// Shells in the browser, which end before the gateway.
+    pub(super) terminals: Terminals,
     control: axum::Router,
     /// The portal's port, which is open from the start.
     portal: Portal,
@@ -82,12 +84,14 @@ impl Front {
         >,
     ) -> Self {
         let (session, sessions) = watch::channel(None);
-        let api = api.with_screenshots(Screenshots::new(reaper, sessions.clone()));
+        let api = api.with_screenshots(Screenshots::new(reaper.clone(), sessions.clone()));
         let vars = &config.env.vars;
         let (credentials, shown, weak) = credentials::of(config, &state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
         let excluded = credentials.excluded.clone();
         let auth = Auth::stored_in(Arc::clone(&state), credentials, DEFAULT_COST);
+        let terminals = Terminals::new(vars.portal_terminal, auth.clone(), reaper, sessions.clone());
+        let api = api.with_terminals(terminals.clone());
         let (tls, certificate, misnamed) = open_tls(config, state);
         let settings = gateway::Settings {
             names: links::names(config),
@@ -132,6 +136,7 @@ impl Front {
             portal,
             portal_problem,
             shut: config.env.opens_no_port(),
+            terminals,
             problems,
             certificate,
             planned: Vec::new(),

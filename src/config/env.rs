@@ -42,8 +42,8 @@ pub use value::{
 };
 use value::{FromVariable, RELAY_PORTS, list, named_port};
 pub use value_types::{
-    Count, DisplayChoice, Latency, Mounted, Size, Switch, Transport, TurnHost, TurnProtocol, UserName,
-    WebUser, Within,
+    Count, DisplayChoice, Latency, Mounted, Size, Switch, TerminalUser, Transport, TurnHost, TurnProtocol,
+    UserName, WebUser, Within,
 };
 pub use web_types::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 

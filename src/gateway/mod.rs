@@ -45,11 +45,13 @@ pub(crate) use listener::{connection, listen, timeouts};
 use metrics::Metrics;
 pub use request::browser_address::BrowserAddress;
 use request::context::{self, ConnectionInfo, ConnectionResources};
+pub(crate) use request::visitor::Visitor;
 pub(crate) use request::{builtin, page};
 pub use request::{forwarded, uri};
 pub use settings::Settings;
 use state::{Inner, Port, RequestHandler};
 pub(crate) use upstream::body::Reply;
+pub(crate) use upstream::socket;
 use upstream::target::Target;
 
 /// All open ports. Cheap to clone.

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gateway::builtin;
 use crate::observe::Snapshot;
+use crate::portal::terminal;
 use crate::supervise::{Asker, Taken, Verb};
 
 pub(super) use problem::Problem;
@@ -88,6 +89,9 @@ pub fn router(api: Api) -> Router {
         .route("/api/logs/download", get(logs::download))
         .route("/api/logs/{unit}", get(logs::one))
         .route("/api/units/{verb}", post(change))
+        .route("/api/terminal", get(terminal::status))
+        .route("/api/terminal/ticket", post(terminal::ticket))
+        .route("/api/terminal/socket", get(terminal::socket))
         .route(builtin::SCREENSHOT, get(screenshot::show))
         .fallback(async || Problem(StatusCode::NOT_FOUND, "there is nothing here".into()))
         .with_state(api)

@@ -30,6 +30,7 @@ static ALL: LazyLock<Vec<Asset>> = LazyLock::new(|| {
                 .as_bytes(),
         ),
         ("display.css", CSS, include_bytes!("assets/display.css")),
+        ("terminal.css", CSS, TERMINAL_CSS.as_bytes()),
         ("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
     ];
     let files = files.into_iter().chain(SCRIPTS.iter().map(|(name, content)| (*name, SCRIPT, *content)));
@@ -42,7 +43,20 @@ static ALL: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 });
 
 #[cfg(feature = "web")]
-const SCRIPTS: &[(&str, &[u8])] = &[("app.js", include_bytes!(concat!(env!("DESKTOPD_WEB"), "/app.js")))];
+const SCRIPTS: &[(&str, &[u8])] = &[
+    ("app.js", include_bytes!(concat!(env!("DESKTOPD_WEB"), "/app.js"))),
+    ("terminal.js", include_bytes!(concat!(env!("DESKTOPD_WEB"), "/terminal.js"))),
+];
+
+/// The style sheet of the terminal's library.
+#[cfg(feature = "web")]
+const XTERM: &str = include_str!(concat!(env!("DESKTOPD_WEB"), "/terminal.css"));
+
+#[cfg(not(feature = "web"))]
+const XTERM: &str = "";
+
+static TERMINAL_CSS: LazyLock<String> =
+    LazyLock::new(|| format!("{XTERM}{}", include_str!("assets/terminal.css")));
 
 #[cfg(not(feature = "web"))]
 const SCRIPTS: &[(&str, &[u8])] = &[];

@@ -9,6 +9,7 @@ mod pages;
 mod reload_request;
 mod screenshot;
 mod session;
+mod terminal;
 mod unix;
 mod variables;
 
@@ -24,6 +25,7 @@ pub use display_state::{DisplayFailure, DisplayState, Displays};
 pub use reload_request::{ReloadRequest, Reloads};
 pub use screenshot::Screenshots;
 pub use session::{Session, router as session_router};
+pub use terminal::Terminals;
 pub use unix::{Right, bind_unix, serve_unix};
 pub use variables::{Rows, router as variables_router};
 

@@ -173,7 +173,10 @@ fn become_service(socket: &UnixStream) -> Result<std::convert::Infallible, Failu
     at("unblocking signals", SigSet::empty().thread_set_mask())?;
     // Descriptors come first: a low limit of open files must not be in their way.
     place(received, &orders.fds)?;
-    {
+    if orders.terminal {
+        at("redirecting standard input", rustix::stdio::dup2_stdin(io::stdout()))?;
+        at("taking the controlling terminal", rustix::process::ioctl_tiocsctty(io::stdin()))?;
+    } else {
         let null = at("opening /dev/null", std::fs::File::open("/dev/null"))?;
         at("redirecting standard input", rustix::stdio::dup2_stdin(&null))?;
     }

@@ -18,6 +18,7 @@ pub mod nodes;
 pub mod notify;
 pub mod print;
 pub mod process;
+pub mod pty;
 pub mod read;
 pub mod reaper;
 pub mod replace;

@@ -39,5 +39,8 @@ pub mod shortage;
 pub mod sight;
 pub mod stop;
 pub mod storm;
+pub mod terminal;
+#[cfg(feature = "web")]
+pub mod terminal_page;
 pub mod tls;
 pub mod world;

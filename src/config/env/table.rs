@@ -6,8 +6,8 @@ use std::ffi::{OsStr, OsString};
 
 use super::value::FromVariable;
 use super::value_types::{
-    Accepted, Count, DisplayChoice, Latency, Mounted, Size, Switch, Transport, TurnHost, TurnProtocol,
-    UserName, VideoPort, WebUser, Within,
+    Accepted, Count, DisplayChoice, Latency, Mounted, Size, Switch, TerminalUser, Transport, TurnHost,
+    TurnProtocol, UserName, VideoPort, WebUser, Within,
 };
 use super::web_types::{Host, LocalhostPorts, Origins, Tokens, WebAddress};
 use super::{
@@ -221,6 +221,7 @@ variables! {
     hotfix_script: Option<String> = "", ["HOTFIX_SCRIPT"] NotInWorkspace, "URL of a script that runs as root before anything else";
     boot_script: Option<String> = "", ["BOOT_SCRIPT"] NotInWorkspace, "URL of a script that runs in place of hooks and provisioning";
     serverless: bool = "false", ["SERVERLESS"] Startup, "no desktop and no open port: boot steps, provisioning and services whose file says serverless; with SUPERVISOR_NO_AUTOSTART that list decides on everything but the desktop";
+    portal_terminal: Option<TerminalUser> = "", ["PORTAL_TERMINAL"] Startup NotInWorkspace, "user or root: the portal has a terminal with a shell of the desktop's user, or of root, after the password was given again; without a terminal when unset";
     portal_unstoppable: String = "", ["PORTAL_UNSTOPPABLE"], "services that the portal does not stop, separated by commas; not honoured yet";
     disable_pty: bool = "false", ["DISABLE_PTY"], "vast.ai's: services write to pipes, as they do here anyway";
     tz: String = "UTC", ["TZ"], "time zone";

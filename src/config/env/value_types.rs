@@ -28,6 +28,17 @@ macro_rules! words {
 
 words!(Copied, "all, default or none", "all" => Self::All, "default" => Self::Loud, "none" => Self::Nothing);
 
+/// The user of the portal's terminals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TerminalUser {
+    /// The desktop's user.
+    User,
+    /// Root.
+    Root,
+}
+
+words!(TerminalUser, "user or root", "user" => Self::User, "root" => Self::Root);
+
 /// How cloudflared talks to Cloudflare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {

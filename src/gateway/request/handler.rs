@@ -18,8 +18,8 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 
 use super::access_log::Entry;
-use super::browser_address::BrowserAddress;
 use super::context::{self, ConnectionInfo, RequestContext};
+use super::visitor::Visitor;
 use super::{builtin, cors, errors, https, login, origin, page, uri, waiting, webrtc};
 use crate::gateway::auth::{Access, Denied, Way};
 use crate::gateway::metrics;
@@ -268,10 +268,11 @@ impl RequestHandler {
                 login::deny(context, Denied::Stranger, &request)
             }
             Target::Own(router) => {
-                let ConnectionInfo { port, .. } = context.connection;
-                let address = BrowserAddress::of(request.headers(), context.secure, *port);
+                if context.upgrade.is_some() {
+                    self.metrics.attach(&mut request);
+                }
+                Visitor::attach(&mut request, &self.auth, access, context);
                 request.extensions_mut().insert(self.asker(context));
-                request.extensions_mut().insert(address);
                 Box::pin(self.pages(router.clone(), *request, access)).await
             }
             Target::Service(route) if context.upgrade.is_none() && is_moved(route, &request) => {

@@ -15,5 +15,6 @@ mod login;
 pub(super) mod origin;
 pub(crate) mod page;
 pub mod uri;
+pub(crate) mod visitor;
 mod waiting;
 mod webrtc;

@@ -8,5 +8,6 @@ pub(super) mod forward;
 pub(super) mod headers;
 mod pool;
 mod relay;
+pub(crate) mod socket;
 pub(super) mod target;
 pub(super) mod upgrade;

@@ -12,6 +12,7 @@ use crate::plan::X_SERVER;
 use crate::portal::display_state::{DisplayState, Displays};
 use crate::portal::reload_request::{ReloadRequest, Reloads};
 use crate::portal::screenshot::Screenshots;
+use crate::portal::terminal::Terminals;
 use crate::supervise::{Asker, Handle, Replanned, Request, RequestError, Taken, Verb};
 
 use super::problem::Problem;
@@ -38,6 +39,8 @@ pub struct Api {
     pub(super) displays: Option<Displays>,
     /// Pictures of the desktop.
     pub(super) screenshots: Option<Screenshots>,
+    /// Shells in the browser.
+    pub(in crate::portal) terminals: Option<Terminals>,
 }
 
 impl Api {
@@ -56,6 +59,7 @@ impl Api {
             reloads: None,
             displays: None,
             screenshots: None,
+            terminals: None,
         }
     }
 
@@ -75,6 +79,12 @@ impl Api {
     #[must_use]
     pub fn with_screenshots(self, screenshots: Screenshots) -> Self {
         Self { screenshots: Some(screenshots), ..self }
+    }
+
+    /// The same API, which also has terminals.
+    #[must_use]
+    pub fn with_terminals(self, terminals: Terminals) -> Self {
+        Self { terminals: Some(terminals), ..self }
     }
 
     /// The same API, which tells of each request for the state.

@@ -45,6 +45,10 @@ pub(super) fn settings() -> Markup {
     icon("M2 4.5h7M13 4.5h1M2 11.5h1M7 11.5h7M11 2.800v3.4M5 9.800v3.4")
 }
 
+pub(super) fn terminal() -> Markup {
+    icon("M1.5 2.500h13v11h-13zM4 6l2.500 2L4 10M8 10.500h4")
+}
+
 pub(super) fn more() -> Markup {
     icon("M2.5 4h11M2.5 8h11M2.5 12h11")
 }

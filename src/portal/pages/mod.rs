@@ -18,6 +18,7 @@ mod services;
 mod settings;
 mod setup;
 mod shell;
+mod terminal;
 mod tunnels;
 mod view;
 mod ways;
@@ -40,6 +41,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/machine", get(machine::page))
         .route("/tunnels", get(tunnels::page))
         .route("/setup", get(setup::page))
+        .route("/terminal", get(terminal::page))
         .route("/settings", get(settings::page))
         .route("/qr.svg", get(qr::picture))
         .route("/act", post(act::act))

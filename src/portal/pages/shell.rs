@@ -21,6 +21,7 @@ pub(super) enum Page {
     Boot,
     Tunnels,
     Setup,
+    Terminal,
     Settings,
 }
 
@@ -28,7 +29,7 @@ impl Page {
     /// How many pages a narrow screen shows at once; the others are behind a button.
     const FIRST: usize = 4;
 
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Home,
         Self::Services,
         Self::Logs,
@@ -37,8 +38,15 @@ impl Page {
         Self::Boot,
         Self::Tunnels,
         Self::Setup,
+        Self::Terminal,
         Self::Settings,
     ];
+
+    /// Whether the navigation leads to the page.
+    fn is_shown(self, view: &View) -> bool {
+        self != Self::Terminal
+            || view.api.terminals.as_ref().is_some_and(|terminals| terminals.user().is_ok())
+    }
 
     fn title(self) -> &'static str {
         match self {
@@ -50,6 +58,7 @@ impl Page {
             Self::Machine => "Machine",
             Self::Tunnels => "Tunnels",
             Self::Setup => "Setup",
+            Self::Terminal => "Terminal",
             Self::Settings => "Settings",
         }
     }
@@ -65,6 +74,7 @@ impl Page {
             Self::Machine => "machine",
             Self::Tunnels => "tunnels",
             Self::Setup => "setup",
+            Self::Terminal => "terminal",
             Self::Settings => "settings",
         }
     }
@@ -79,6 +89,7 @@ impl Page {
             Self::Machine => icons::machine(),
             Self::Tunnels => icons::tunnels(),
             Self::Setup => icons::setup(),
+            Self::Terminal => icons::terminal(),
             Self::Settings => icons::settings(),
         }
     }
@@ -95,7 +106,8 @@ pub(super) fn page(view: &View, page: Page, title: &str, body: &Markup) -> Answe
 /// The same, with further style sheets and scripts. A page with scripts of its own keeps itself up to date.
 pub(super) fn whole(view: &View, page: Page, title: &str, own: &[&str], body: &Markup) -> Answer {
     let is = |file: &&&str, kind: &str| file.ends_with(kind);
-    let (first, more) = Page::ALL.split_at(Page::FIRST);
+    let all: Vec<Page> = Page::ALL.into_iter().filter(|page| page.is_shown(view)).collect();
+    let (first, more) = all.split_at(Page::FIRST);
     let text = html! {
         (DOCTYPE)
         html lang="en" {

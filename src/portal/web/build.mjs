@@ -8,7 +8,7 @@ if (!folder) {
 }
 
 await build({
-  entryPoints: ['src/app.ts'],
+  entryPoints: ['src/app.ts', 'src/terminal.ts'],
   outdir: folder,
   bundle: true,
   format: 'esm',

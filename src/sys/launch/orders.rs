@@ -72,6 +72,9 @@ pub struct Orders {
     pub files: Vec<NewFile>,
     /// Listening sockets that the service gets, from descriptor [`FIRST_FD`] on.
     pub listen: Vec<Listener>,
+    /// Whether standard output is a terminal that becomes the controlling terminal and standard input of the process.
+    #[serde(default)]
+    pub terminal: bool,
     /// Whether warnings about refused settings are left out, because they were printed when the unit itself was
     /// started. Set by the supervisor.
     pub quiet: bool,

@@ -146,6 +146,7 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("HOTFIX_SCRIPT", Handed("https://a.example/mend.sh")),
     ("BOOT_SCRIPT", Handed("https://a.example/boot.sh")),
     ("SERVERLESS", Test("without_a_desktop_only_steps_and_requested_services_start")),
+    ("PORTAL_TERMINAL", Test("the_terminal_is_off_unless_it_is_asked_for_and_a_login_is_required")),
     ("PORTAL_UNSTOPPABLE", Nothing),
     ("DISABLE_PTY", Nothing),
     ("TZ", OfPlan(&[], "Asia/Tokyo", "\"TZ\": \"Asia/Tokyo\"")),
