@@ -112,6 +112,10 @@
 //! - a page of the portal: a file of `portal/pages`, all in the layout of `shell.rs`, with `portal/assets/portal.css`. The
 //!   colours and distances of all our pages: `gateway/assets/tokens.css`. What happens in the browser: `portal/web`,
 //!   which `tests/run` and the images compile; the files that pages load: `portal/assets.rs`.
+//! - who is connected: `gateway/auth/visits.rs` remembers sessions, `visitors.rs` there lists and ends them;
+//!   `portal/api/sessions.rs` serves both, `portal/pages/settings/sessions.rs` shows them. The credentials after the
+//!   password was given again: `portal/pages/settings/credentials.rs`, from `portal/credentials.rs`. Paths of the portal
+//!   that need a login on an open port too: `is_private` in `gateway/request/builtin.rs`.
 //! - the page about the display: `plan/display/report.rs` collects what the page shows, `portal/api/display.rs` serves
 //!   it with what failed since the start, `portal/pages/display.rs` and its files show it. Remedies, and the commands in them that people copy: `facts/remedy.rs`.
 //! - a number for Prometheus: `observe/metrics.rs` prints all; those of the gateway are in `gateway/metrics.rs`, those of

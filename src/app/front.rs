@@ -22,7 +22,9 @@ use crate::logs::Logs;
 use crate::observe::{Observer, RouteStatus, links};
 use crate::plan::display::Kind;
 use crate::plan::{Link, Plan, Portal};
-use crate::portal::{self, Api, DisplayFailure, DisplayState, Right, Rows, Screenshots, Session, Terminals};
+use crate::portal::{
+    self, Api, DisplayFailure, DisplayState, Login, Right, Rows, Screenshots, Session, Terminals,
+};
 use crate::state::State;
 use crate::sys::reaper::Reaper;
 
@@ -84,14 +86,17 @@ impl Front {
         >,
     ) -> Self {
         let (session, sessions) = watch::channel(None);
-        let api = api.with_screenshots(Screenshots::new(reaper.clone(), sessions.clone()));
+        let api = api
+            .with_screenshots(Screenshots::new(reaper.clone(), sessions.clone()))
+            .with_variables(rows);
         let vars = &config.env.vars;
         let (credentials, shown, weak) = credentials::of(config, &state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
         let excluded = credentials.excluded.clone();
         let auth = Auth::stored_in(Arc::clone(&state), credentials, DEFAULT_COST);
         let terminals = Terminals::new(vars.portal_terminal, auth.clone(), reaper, sessions.clone());
-        let api = api.with_terminals(terminals.clone());
+                let (asks, login) = (shown.enabled, Login::new(auth.clone(), shown));
+        let api = api.with_login(login.clone()).with_terminals(terminals.clone());
         let (tls, certificate, misnamed) = open_tls(config, state);
         let settings = gateway::Settings {
             names: links::names(config),
@@ -116,7 +121,7 @@ impl Front {
             tracing::warn!("{weak}");
         }
         let problems: Vec<String> = problems.into_iter().chain(weak).collect();
-        if !shown.enabled {
+        if !asks {
             tracing::warn!(
                 "WEB_ENABLE_AUTH is false: every client that reaches the ports can use the desktop"
             );
@@ -125,13 +130,10 @@ impl Front {
             let ports = ports.join(", ");
             tracing::warn!("AUTH_EXCLUDE: port {ports} of this machine can be used without a login");
         }
-        let asks = shown.enabled;
         Self {
             gateway,
             asks,
-            control: portal::control_router(api, auth.clone(), shown, shutdown)
-                .merge(portal::variables_router(rows))
-                .merge(portal::session_router(sessions)),
+            control: portal::control_router(api, login, shutdown).merge(portal::session_router(sessions)),
             auth,
             portal,
             portal_problem,

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
 
+use crate::observe::SETUP_SCRIPTS;
 use crate::supervise::{UnitState, UnitStatus};
 use crate::sys::error::unless_missing;
-
-/// The units that set the machine up: the users' own scripts.
-const SCRIPTS: [&str; 4] = ["hotfix", "boot-script", "hooks", "provisioning"];
 
 /// The marker file, and whether it exists.
 pub(super) struct ProvisioningMarker {
@@ -37,7 +35,7 @@ impl ProvisioningMarker {
     /// Creates or removes the file, depending on the states of `units`.
     pub(super) fn update(&mut self, units: &[UnitStatus]) {
         let pending = |unit: &UnitStatus| {
-            SCRIPTS.contains(&unit.name.as_str())
+            SETUP_SCRIPTS.contains(&unit.name.as_str())
                 && [UnitState::Waiting, UnitState::Starting].contains(&unit.state)
         };
         let wanted = units.iter().any(pending);

@@ -3,6 +3,7 @@
 mod qr;
 
 use crate::config::{Config, own};
+use crate::gateway::uri::with_token;
 use crate::observe::{RouteStatus, Snapshot};
 use crate::portal::Credentials;
 use crate::sys::launch::Orders;
@@ -93,13 +94,6 @@ fn log_in(way: &mut RouteStatus, token: &str) {
     for link in &mut way.links {
         link.url = with_token(&link.url, token);
     }
-}
-
-fn with_token(url: &str, token: &str) -> String {
-    let (before, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
-    let sign = if before.contains('?') { '&' } else { '?' };
-    let token = percent_encoding::utf8_percent_encode(token, percent_encoding::NON_ALPHANUMERIC);
-    format!("{before}{sign}token={token}{fragment}")
 }
 
 /// The address inside the container: a provider's address may not lead back to the container that it is of.

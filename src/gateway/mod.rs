@@ -180,7 +180,12 @@ async fn serve(
         let (target, stop, shared) = (target.clone(), stop.clone(), Arc::clone(&inner));
         let answers = Arc::clone(&answers);
         inner.workers.run(&Arc::clone(&slot), move |worker| {
-            let resources = Arc::new(ConnectionResources { slot, answers, _worker: worker });
+            let resources = Arc::new(ConnectionResources {
+                slot,
+                answers,
+                recorded: auth::Recorded::default(),
+                _worker: worker,
+            });
             let connection =
                 ConnectionInfo { port, peer, from: context::text_of(peer), tls: false, resources };
             carry::carry(shared, stream, connection, target, stop)

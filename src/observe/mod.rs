@@ -30,6 +30,9 @@ pub use phase::Phase;
 pub use sight::{Seen, Sight};
 pub use timeline::Timeline;
 
+/// The services that are people's own scripts, by which they set the machine up.
+pub const SETUP_SCRIPTS: [&str; 4] = ["hotfix", "boot-script", "hooks", "provisioning"];
+
 /// A route or link from outside, as shown in the portal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteStatus {

@@ -4,12 +4,14 @@
 //! The server of this router decides which clients may make requests; a GET request changes nothing.
 
 mod display;
+mod environment;
 mod events;
 mod logs;
 mod machine;
 mod own;
 mod problem;
 mod screenshot;
+mod sessions;
 mod sources;
 mod sse;
 
@@ -31,12 +33,14 @@ use crate::portal::terminal;
 use crate::supervise::{Asker, Taken, Verb};
 
 pub(super) use problem::Problem;
+pub(super) use sessions::Client;
 use sse::{event, sse};
 
 pub(in crate::portal) use logs::gather;
 pub use logs::{LogRows, LogStart};
 pub use problem::ErrorBody;
-pub use sources::Api;
+pub use sessions::{EndSessions, Sessions};
+pub use sources::{Api, Rows};
 
 /// The least time between two snapshots; changes in between are not sent one by one.
 const PACE: Duration = Duration::from_millis(100);
@@ -82,6 +86,9 @@ pub fn router(api: Api) -> Router {
         .route("/api/events/stream", get(events::stream))
         .route("/api/timeline", get(events::timeline))
         .route("/api/timeline.svg", get(events::timeline_svg))
+        .route("/api/environment", get(environment::show))
+        .route("/api/sessions", get(sessions::list))
+        .route("/api/sessions/end", post(sessions::end))
         .route("/api/machine", get(machine::show))
         .route("/api/machine/stream", get(machine::stream))
         .route("/api/logs", get(logs::rows))

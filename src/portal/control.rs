@@ -9,28 +9,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::api::{Api, Problem};
+use super::credentials::Login;
 use crate::config::Secret;
 use crate::config::env::weak;
-use crate::gateway::auth::Auth;
 
 /// The path of the credentials on the control socket. Clients that may only read are refused there.
 pub(super) const CREDENTIALS: &str = "/api/credentials";
-
-/// User, password and token of the web services.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Credentials {
-    /// The one user.
-    pub user: String,
-    /// The password, unless only its hash is known.
-    pub password: Option<String>,
-    /// The token for `Authorization: Bearer` and `?token=`.
-    pub token: String,
-    /// Whether a login is required.
-    pub enabled: bool,
-    /// Whether user and password were set while the daemon ran, with `set-web-credentials`.
-    #[serde(default)]
-    pub chosen: bool,
-}
 
 /// A new user name and password.
 #[derive(Serialize, Deserialize)]
@@ -49,11 +33,10 @@ pub struct Changed {
 }
 
 /// `shutdown` is notified when everything is to be stopped.
-pub(super) fn router(api: Api, auth: Auth, given: Credentials, shutdown: UnboundedSender<()>) -> Router {
-    let enabled = given.enabled;
-    let shown = auth.clone();
-    let show = async move || Json(current(&shown, given));
-    let change = async move |wanted| change(&auth, enabled, wanted).await;
+pub(super) fn router(api: Api, login: Login, shutdown: UnboundedSender<()>) -> Router {
+    let shown = login.clone();
+    let show = async move || Json(shown.current());
+    let change = async move |wanted| change(&login, wanted).await;
     let reload = |why| post(async move |State(api): State<Api>| api.reload(why).await.map(Json));
     Router::new()
         .route(CREDENTIALS, get(show).post(change))
@@ -70,17 +53,8 @@ pub(super) fn router(api: Api, auth: Auth, given: Credentials, shutdown: Unbound
         .with_state(api)
 }
 
-/// The credentials that are valid now.
-fn current(auth: &Auth, given: Credentials) -> Credentials {
-    match auth.user() {
-        (user, true) => Credentials { user, password: None, chosen: true, ..given },
-        (_, false) => given,
-    }
-}
-
 async fn change(
-    auth: &Auth,
-    enabled: bool,
+    login: &Login,
     wanted: Result<Json<NewCredentials>, JsonRejection>,
 ) -> Result<Json<Changed>, Problem> {
     let refused = |error: String| Problem(StatusCode::UNPROCESSABLE_ENTITY, error);
@@ -90,7 +64,9 @@ async fn change(
     };
     let weak = weak::password(&wanted.password, &wanted.user)
         .map(|why| format!("the password can be guessed: {why}"));
-    let note = auth.replace(&wanted.user, Secret::new(wanted.password)).await.map_err(refused)?;
+    let note = login.auth.replace(&wanted.user, Secret::new(wanted.password)).await.map_err(refused)?;
     let open = "no login is required: WEB_ENABLE_AUTH is false".to_owned();
-    Ok(Json(Changed { notes: note.into_iter().chain((!enabled).then_some(open)).chain(weak).collect() }))
+    Ok(Json(Changed {
+        notes: note.into_iter().chain((!login.is_required()).then_some(open)).chain(weak).collect(),
+    }))
 }

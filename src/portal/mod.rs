@@ -4,6 +4,7 @@
 pub mod api;
 mod assets;
 mod control;
+mod credentials;
 mod display_state;
 mod pages;
 mod reload_request;
@@ -11,25 +12,23 @@ mod screenshot;
 mod session;
 mod terminal;
 mod unix;
-mod variables;
 
 use axum::Router;
 use axum::response::Response;
 use tokio::sync::mpsc::UnboundedSender;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use api::Api;
+pub use api::{Api, Rows};
 pub use assets::has_scripts;
-pub use control::{Changed, Credentials, NewCredentials};
+pub use control::{Changed, NewCredentials};
+pub use credentials::{Credentials, Login};
 pub use display_state::{DisplayFailure, DisplayState, Displays};
 pub use reload_request::{ReloadRequest, Reloads};
 pub use screenshot::Screenshots;
 pub use session::{Session, router as session_router};
 pub use terminal::Terminals;
 pub use unix::{Right, bind_unix, serve_unix};
-pub use variables::{Rows, router as variables_router};
 
-use crate::gateway::auth::Auth;
 use crate::gateway::page;
 
 /// Pages and API together, for the gateway, which checks the login.
@@ -44,8 +43,8 @@ pub fn router(api: Api) -> Router {
         }))
 }
 
-/// The API for the control socket, including the requests that only root may make. `given` are the credentials of the
-/// start; `shutdown` is notified when everything is to be stopped.
-pub fn control_router(api: Api, auth: Auth, given: Credentials, shutdown: UnboundedSender<()>) -> Router {
-    api::router(api.clone()).merge(control::router(api, auth, given, shutdown)).layer(CatchPanicLayer::new())
+/// The API for the control socket, including the requests that only root may make. `shutdown` is notified when everything
+/// is to be stopped.
+pub fn control_router(api: Api, login: Login, shutdown: UnboundedSender<()>) -> Router {
+    api::router(api.clone()).merge(control::router(api, login, shutdown)).layer(CatchPanicLayer::new())
 }

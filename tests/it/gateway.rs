@@ -23,6 +23,8 @@ pub mod portal_live;
 pub mod portal_pages;
 pub mod prefix;
 pub mod proxy;
+pub mod sessions;
+pub mod settings_live;
 pub mod smuggling;
 pub mod streams;
 pub mod tls;

@@ -49,7 +49,7 @@ impl Environment {
 
 /// The row of one variable.
 fn row(env: &Environment, variable: &Variable) -> Row {
-    let masked = |value: String| if variable.secret { MASK.to_owned() } else { value };
+    let masked = |value: String| if variable.secret { MASK.to_owned() } else { without_secrets(&value) };
     let mut set = set(env, variable).into_iter();
     let (value, source) = match (set.next(), variable.given(&env.raw)) {
         (Some((_, source, _)), Some(value)) => (masked(value), source),
@@ -78,6 +78,28 @@ fn row(env: &Environment, variable: &Variable) -> Row {
     }
 }
 
+/// The text with the secret parts of addresses masked: user names and passwords in them, and their queries, which may be
+/// signatures.
+fn without_secrets(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let host = part.find(['/', '?', '#']).unwrap_or(part.len());
+        let host = part.find(char::is_whitespace).map_or(host, |end| host.min(end));
+        let (user, from) = part[..host].rfind('@').map_or(("", 0), |at| (MASK, at));
+        let rest = &part[from..];
+        whole.extend(["://", user]);
+        match rest.find('?') {
+            None => whole.push_str(rest),
+            Some(query) => {
+                let end = rest[query..].find(char::is_whitespace).map_or(rest.len(), |end| query + end);
+                whole.extend([&rest[..=query], MASK, &rest[end..]]);
+            }
+        }
+    }
+    whole
+}
+
 /// All settings of a variable, the winner first: the name that was used, the source in words, and the value.
 fn set(env: &Environment, variable: &Variable) -> Vec<(&'static str, String, String)> {
     let look = |origin: &Origin, set: &Raw| -> Vec<_> {
@@ -96,4 +118,55 @@ fn set(env: &Environment, variable: &Variable) -> Vec<(&'static str, String, Str
         found = look(&Origin::Made, &env.sources.made);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::env::names::looks_secret;
+    use std::ffi::OsString;
+
+    fn rows(pairs: impl Iterator<Item = (String, String)>) -> Vec<Row> {
+        let pairs = pairs.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        Environment::new(pairs, &[], &mut Vec::new()).rows()
+    }
+
+    #[test]
+    fn no_secret_is_in_any_row_whatever_names_and_values_it_has() {
+        for value in ["hunter22", "hunter22 with spaces", "https://hunter22", "hunter22\u{e9}\n"] {
+            let secrets = TABLE.iter().filter(|variable| variable.secret);
+            let set: Vec<_> = secrets.flat_map(|variable| variable.names).collect();
+            assert!(set.len() > 5);
+            // With aliases there are values that lost, too.
+            let rows = rows(set.iter().map(|name| ((**name).to_owned(), value.to_owned())));
+            let text = serde_json::to_string(&rows).unwrap();
+            assert!(!text.contains("hunter22"), "{value}: {text}");
+            let masked = rows.iter().filter(|row| row.value == MASK || row.source.ends_with("is wrong"));
+            assert_eq!(masked.count(), TABLE.iter().filter(|variable| variable.secret).count(), "{value}");
+        }
+        // A public key only looks like a secret.
+        let looks = |name: &&str| looks_secret(name) && !name.ends_with("PUBLIC_KEY");
+        let named = TABLE.iter().filter(|variable| variable.names.iter().any(looks));
+        assert!(named.clone().count() > 5 && named.into_iter().all(|variable| variable.secret));
+    }
+
+    #[test]
+    fn secret_parts_of_addresses_are_masked() {
+        for (text, shown) in [
+            ("/a/b.sh", "/a/b.sh"),
+            ("plain: a@b?c", "plain: a@b?c"),
+            ("https://h/x.sh", "https://h/x.sh"),
+            ("https://u:p,/w@h/x", "https://u:p,/w@h/x"),
+            ("https://u:p@w@h:1/x@y?sig=1#f", "https://******@h:1/x@y?******"),
+            ("http://h?a=b, https://t@h b@c", "http://h?****** https://******@h b@c"),
+            ("git+https://t@", "git+https://******@"),
+            ("://", "://"),
+            ("a://é@ü?ß", "a://******@ü?******"),
+        ] {
+            assert_eq!(without_secrets(text), shown, "{text}");
+        }
+        let script = ("PROVISIONING_SCRIPT".to_owned(), "https://hunter22@h/x.sh?hunter22".to_owned());
+        let text = serde_json::to_string(&rows(std::iter::once(script))).unwrap();
+        assert!(text.contains("https://******@h/x.sh?******") && !text.contains("hunter22"), "{text}");
+    }
 }

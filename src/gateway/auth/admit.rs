@@ -8,7 +8,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 
 use super::attempts::Standing;
-use super::cookie::{self, Purpose};
+use super::cookie::{self, How, Purpose};
 use super::header::Presented;
 use super::known::Known;
 use super::password::usable;
@@ -172,29 +172,30 @@ impl Auth {
         // Read under the lock, without cloning the `Arc`: its reference count would be contended between threads.
         let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner);
         let now = SystemTime::now();
-        let sessions = shown.filter_map(|value| known.signer.open(Purpose::Session, value, now, secure));
-        sessions.map(|(session, _)| session).find(|session| !self.inner.sessions.is_revoked(*session))
+        let mut sessions = shown.filter_map(|value| known.signer.open(Purpose::Session, value, now, secure));
+        sessions.find(|session| !self.inner.sessions.is_revoked(*session))
     }
 
     /// The cookie of a new session, as the value of `Set-Cookie`. `secure`: the login came by https.
-    pub fn log_in(&self, secure: bool) -> Option<HeaderValue> {
+    pub fn log_in(&self, how: How, secure: bool) -> Option<HeaderValue> {
         self.inner.counts.add(|counts| counts.logins += 1);
-        self.issue(Purpose::Session, secure)
+        let value = self.known().signer.open_session(how, SystemTime::now(), secure);
+        self.inner.cookie_names.set(Purpose::Session, &value, secure)
     }
 
     /// The browser that sends a login, if the right password was typed in that browser before.
     pub(crate) fn browser(&self, headers: &HeaderMap, secure: bool) -> Option<SessionId> {
-        self.opened(&self.known(), headers, Purpose::Browser, secure).next().map(|(browser, _)| browser)
+        self.opened(&self.known(), headers, Purpose::Browser, secure).next()
     }
 
-    /// What the cookies of a request for this purpose identify, and when they end.
+    /// What the cookies of a request for this purpose identify.
     pub(super) fn opened<'a>(
         &'a self,
         known: &'a Known,
         headers: &'a HeaderMap,
         purpose: Purpose,
         secure: bool,
-    ) -> impl Iterator<Item = (SessionId, u64)> {
+    ) -> impl Iterator<Item = SessionId> {
         let (shown, now) = (self.inner.cookie_names.values(headers, purpose, secure), SystemTime::now());
         shown.filter_map(move |value| known.signer.open(purpose, value, now, secure))
     }

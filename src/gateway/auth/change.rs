@@ -15,6 +15,14 @@ use super::store::Remembered;
 use super::{Auth, SessionId};
 use crate::config::secret::Secret;
 
+/// Which sessions are to end.
+pub(super) enum Ended {
+    /// These.
+    These(Vec<SessionId>),
+    /// All, also those that are in no list.
+    All,
+}
+
 impl Auth {
     /// Replaces the credentials, ends all sessions and closes everything that is open. Returns a note for the caller,
     /// if there is one. The error lists all reasons why the new credentials are not acceptable.
@@ -60,28 +68,40 @@ impl Auth {
     pub(crate) async fn log_out(&self, headers: &HeaderMap, secure: bool) -> Vec<HeaderValue> {
         let shown = self.shown(headers, secure);
         if !shown.is_empty() {
-            // In a separate task: the session also ends if the client disconnects.
-            let auth = self.clone();
-            let _ = tokio::spawn(async move { auth.revoke(shown).await }).await;
+            self.finish(Ended::These(shown)).await;
         }
         self.inner.cookie_names.clear(secure)
     }
 
-    fn shown(&self, headers: &HeaderMap, secure: bool) -> Vec<(SessionId, u64)> {
+    fn shown(&self, headers: &HeaderMap, secure: bool) -> Vec<SessionId> {
         let known = self.known();
         let schemes: &[bool] = if secure { &[true, false] } else { &[false] };
         let all = schemes.iter().flat_map(|secure| self.opened(&known, headers, Purpose::Session, *secure));
-        all.filter(|(session, _)| !self.inner.sessions.is_revoked(*session)).collect()
+        all.filter(|session| !self.inner.sessions.is_revoked(*session)).collect()
     }
 
-    async fn revoke(&self, shown: Vec<(SessionId, u64)>) {
+    /// Ends sessions, in a task of its own: they also end if the client disconnects.
+    pub(super) async fn finish(&self, ended: Ended) {
+        let auth = self.clone();
+        let _ = tokio::spawn(async move { auth.revoke(ended).await }).await;
+    }
+
+    async fn revoke(&self, ended: Ended) {
         let inner = &self.inner;
-        let room = shown.iter().all(|(session, end)| inner.sessions.revoke(*session, *end));
+        let all = match ended {
+            Ended::All => true,
+            Ended::These(sessions) => {
+                let room = sessions.iter().all(|session| inner.sessions.revoke(*session));
+                if !room {
+                    // The table of revoked sessions is full. All sessions are ended, because a revoked session must
+                    // not become valid again.
+                    tracing::warn!("too many sessions were ended one by one; all sessions are ended");
+                }
+                !room
+            }
+        };
         let _lock = inner.changes.lock().await;
-        if !room {
-            // The table of revoked sessions is full. All sessions are ended, because a revoked session must not become
-            // valid again.
-            tracing::warn!("too many sessions were ended one by one; all sessions are ended");
+        if all {
             self.put(Known::clone(&self.known()).renewed(rand::random()));
         }
         let remembered = inner.sessions.remembered(self.known().generation_id);

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 
 use super::digest::{Key, Keyed, same};
 
@@ -45,18 +46,56 @@ const BYTES: usize = 16 + 8 + 32;
 /// The length of a cookie's value, in characters.
 const CHARACTERS: usize = (BYTES * 4).div_ceil(3);
 
+/// How a session was opened. The last byte of the session's id says so: the id is signed, so that a client cannot change
+/// it, and nothing has to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// With user name and password.
+    Password,
+    /// With a link that contained the token.
+    Token,
+    /// By a version of desktopd that did not write it down.
+    Unknown,
+}
+
+impl How {
+    fn mark(self) -> u8 {
+        self as u8
+    }
+
+    fn of(id: [u8; 16]) -> Self {
+        match id[15] {
+            mark if mark == Self::Password.mark() => Self::Password,
+            mark if mark == Self::Token.mark() => Self::Token,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// Identifies one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId {
     pub(super) id: [u8; 16],
     /// The generation number of the credentials that it was opened with: how often they had been changed.
     pub(super) generation: u32,
+    /// When it ends by itself, in seconds since the Unix epoch.
+    pub(super) end: u64,
 }
 
 impl SessionId {
     #[cfg(test)]
     pub(crate) fn random() -> Self {
-        Self { id: rand::random(), generation: 0 }
+        Self { id: rand::random(), generation: 0, end: u64::MAX }
+    }
+
+    /// When it was opened, in seconds since the Unix epoch.
+    pub(super) fn since(self) -> u64 {
+        self.end.saturating_sub(Purpose::Session.lifetime().as_secs())
+    }
+
+    pub(super) fn how(self) -> How {
+        How::of(self.id)
     }
 }
 
@@ -79,20 +118,30 @@ impl Signer {
 
     /// A new cookie value.
     pub(super) fn issue(&self, purpose: Purpose, now: SystemTime, secure: bool) -> String {
-        let id: [u8; 16] = rand::random();
+        self.sign(purpose, rand::random(), now, secure)
+    }
+
+    /// The cookie value of a new session.
+    pub(super) fn open_session(&self, how: How, now: SystemTime, secure: bool) -> String {
+        let mut id: [u8; 16] = rand::random();
+        id[15] = how.mark();
+        self.sign(Purpose::Session, id, now, secure)
+    }
+
+    fn sign(&self, purpose: Purpose, id: [u8; 16], now: SystemTime, secure: bool) -> String {
         let end = seconds(now + purpose.lifetime()).to_be_bytes();
         let signature = self.key(purpose, secure).digest(&[&id, &end]);
         URL_SAFE_NO_PAD.encode([&id[..], &end, &signature].concat())
     }
 
-    /// The session or browser that a value identifies, and when it ends, in seconds since the Unix epoch.
+    /// The session or browser that a value identifies.
     pub(super) fn open(
         &self,
         purpose: Purpose,
         value: &[u8],
         now: SystemTime,
         secure: bool,
-    ) -> Option<(SessionId, u64)> {
+    ) -> Option<SessionId> {
         if value.len() != CHARACTERS {
             return None;
         }
@@ -105,8 +154,8 @@ impl Signer {
             return None;
         }
         let (end, now) = (u64::from_be_bytes(*end), seconds(now));
-        let session = SessionId { id: *id, generation: self.generation };
-        (now < end && end - now <= (purpose.lifetime() + SLACK).as_secs()).then_some((session, end))
+        let session = SessionId { id: *id, generation: self.generation, end };
+        (now < end && end - now <= (purpose.lifetime() + SLACK).as_secs()).then_some(session)
     }
 
     fn key(&self, purpose: Purpose, secure: bool) -> &Keyed {
@@ -145,6 +194,17 @@ mod tests {
             assert!(!opens(now + Session.lifetime(), secure));
             assert!(!opens(now, !secure), "signed apart");
         }
+    }
+
+    #[test]
+    fn a_session_knows_how_and_when_it_was_opened() {
+        let (signer, now) = (signer(), SystemTime::now());
+        for how in [How::Password, How::Token, How::Unknown] {
+            let value = signer.open_session(how, now, true);
+            let session = signer.open(Session, value.as_bytes(), now, true).unwrap();
+            assert_eq!((session.how(), session.since()), (how, seconds(now)));
+        }
+        assert_eq!(How::of([200; 16]), How::Unknown);
     }
 
     #[test]

@@ -23,6 +23,8 @@ mod password;
 mod session;
 mod store;
 mod traffic;
+mod visitors;
+mod visits;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -31,10 +33,12 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 
 pub(crate) use attempts::Denied;
 pub use bcrypt::DEFAULT_COST;
-pub use cookie::SessionId;
+pub use cookie::{How, SessionId};
 pub use counters::Counters;
 pub use credentials::{Credentials, Password, password_problems, user_problems};
 pub(crate) use session::SessionGuard;
+pub(crate) use visits::Recorded;
+pub use visits::{OpenAt, Program, Visit};
 
 use super::request::uri;
 use crate::state::State;
@@ -98,6 +102,7 @@ struct Inner {
     attempts: Arc<attempts::Attempts>,
     counts: Arc<counters::Counts>,
     known: RwLock<Arc<Known>>,
+    visits: visits::Visits,
     store: store::CredentialStore,
     /// Held while something is changed: changes are made one after the other.
     changes: tokio::sync::Mutex<()>,
@@ -140,6 +145,7 @@ impl Auth {
             counts,
             known: RwLock::new(Arc::new(known)),
             store,
+            visits: visits::Visits::default(),
             changes: tokio::sync::Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -216,10 +222,10 @@ impl Auth {
         self.inner.cookie_names.is_ours(set_cookie)
     }
 
-    /// A session guard for something long-lived. The guard costs almost nothing until its first call of
+    /// A session guard for something long-lived on this port. The guard costs almost nothing until its first call of
     /// [`SessionGuard::ended`].
-    pub(crate) fn guard(&self, access: Access) -> SessionGuard {
-        self.inner.sessions.guard(access.session())
+    pub(crate) fn guard(&self, access: Access, port: u16) -> SessionGuard {
+        self.inner.sessions.guard(access.session(), port)
     }
 
     fn known(&self) -> Arc<Known> {

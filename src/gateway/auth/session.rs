@@ -40,8 +40,8 @@ struct Shared {
 #[derive(Default)]
 struct Open {
     all: CancellationToken,
-    /// The token of each session that something holds a guard of.
-    sessions: HashMap<[u8; 16], Weak<CancellationToken>>,
+    /// The token of each session and port that something holds a guard of. As many hold the token as are open there.
+    sessions: HashMap<([u8; 16], u16), Weak<CancellationToken>>,
 }
 
 /// The session guard: held as long as something is open. A clone has the same age: an event that ended the guard ends the
@@ -50,6 +50,7 @@ struct Open {
 pub(crate) struct SessionGuard {
     sessions: Sessions,
     session: Option<SessionId>,
+    port: u16,
     closings: u64,
     /// The token that ends it.
     ended: OnceLock<Arc<CancellationToken>>,
@@ -58,7 +59,7 @@ pub(crate) struct SessionGuard {
 impl SessionGuard {
     /// Cancelled when the holder of the guard has to close.
     pub(crate) fn ended(&self) -> &CancellationToken {
-        self.ended.get_or_init(|| self.sessions.enter(self.session, self.closings))
+        self.ended.get_or_init(|| self.sessions.enter(self.session, self.port, self.closings))
     }
 
     /// Whether the session has ended by now; for work that is too short to be interrupted.
@@ -74,13 +75,13 @@ impl Sessions {
         *self.shared.revoked.write().unwrap_or_else(PoisonError::into_inner) = revoked;
     }
 
-    /// A guard for a session, or for a client without a session.
-    pub(super) fn guard(&self, session: Option<SessionId>) -> SessionGuard {
+    /// A guard for a session, or for a client without a session, of something on this port.
+    pub(super) fn guard(&self, session: Option<SessionId>, port: u16) -> SessionGuard {
         let closings = self.shared.closings.load(Ordering::Acquire);
-        SessionGuard { sessions: self.clone(), session, closings, ended: OnceLock::new() }
+        SessionGuard { sessions: self.clone(), session, port, closings, ended: OnceLock::new() }
     }
 
-    fn enter(&self, session: Option<SessionId>, closings: u64) -> Arc<CancellationToken> {
+    fn enter(&self, session: Option<SessionId>, port: u16, closings: u64) -> Arc<CancellationToken> {
         let mut open = self.open();
         let ended = Arc::new(open.all.child_token());
         // Checked under the lock. The functions that revoke or close set their flag before they take the lock or while
@@ -91,26 +92,39 @@ impl Sessions {
             return ended;
         }
         let Some(session) = session else { return ended };
-        let shared = open.sessions.get(&session.id).and_then(Weak::upgrade);
+        let place = (session.id, port);
+        let shared = open.sessions.get(&place).and_then(Weak::upgrade);
         // A cancelled one was cancelled by `close_all`, which ends only what was open at that time.
         shared.filter(|token| !token.is_cancelled()).unwrap_or_else(|| {
             open.sessions.retain(|_, token| token.strong_count() > 0);
-            open.sessions.insert(session.id, Arc::downgrade(&ended));
+            open.sessions.insert(place, Arc::downgrade(&ended));
             ended
         })
     }
 
-    /// Ends a session with the expiry time `end`. `false` if too many sessions are revoked, so that all have to end.
-    pub(super) fn revoke(&self, session: SessionId, end: u64) -> bool {
+    /// What is open now: the id of each session with the port and the number of connections and streams there.
+    pub(super) fn holding(&self) -> Vec<([u8; 16], u16, usize)> {
+        let open = self.open();
+        let all = open.sessions.iter().map(|((id, port), token)| (*id, *port, token.strong_count()));
+        all.filter(|(.., count)| *count > 0).collect()
+    }
+
+    /// Ends a session. `false` if too many sessions are revoked, so that all have to end.
+    pub(super) fn revoke(&self, session: SessionId) -> bool {
         {
             let mut revoked = self.shared.revoked.write().unwrap_or_else(PoisonError::into_inner);
             if revoked.len() >= REVOKED {
                 return false;
             }
-            revoked.insert(session.id, end);
+            revoked.insert(session.id, session.end);
             self.shared.any_revoked.store(true, Ordering::Release);
         }
-        if let Some(token) = self.open().sessions.get(&session.id).and_then(Weak::upgrade) {
+        let all: Vec<_> = {
+            let open = self.open();
+            let of_it = open.sessions.iter().filter(|((id, _), _)| *id == session.id);
+            of_it.filter_map(|(_, token)| token.upgrade()).collect()
+        };
+        for token in all {
             token.cancel();
         }
         true
@@ -172,27 +186,27 @@ mod tests {
         let sessions = Sessions::default();
         let (one, two) = (SessionId::random(), SessionId::random());
         let guards = [
-            sessions.guard(Some(one)),
-            sessions.guard(Some(one)),
-            sessions.guard(Some(two)),
-            sessions.guard(None),
+            sessions.guard(Some(one), 1),
+            sessions.guard(Some(one), 1),
+            sessions.guard(Some(two), 1),
+            sessions.guard(None, 1),
         ];
         assert!(!guards.iter().any(is_over));
-        assert!(sessions.revoke(one, 0));
+        assert!(sessions.revoke(one));
         assert_eq!(guards.each_ref().map(is_over), [true, true, false, false]);
         assert!(sessions.is_revoked(one) && !sessions.is_revoked(two));
-        assert!(is_over(&sessions.guard(Some(one))));
+        assert!(is_over(&sessions.guard(Some(one), 1)));
         assert_eq!(guards.each_ref().map(SessionGuard::is_revoked), [true, true, false, false]);
         sessions.close_all();
         assert!(guards.iter().all(is_over));
-        let later = sessions.guard(Some(two));
+        let later = sessions.guard(Some(two), 1);
         drop(guards);
         assert!(!is_over(&later));
-        sessions.revoke(two, 0);
+        sessions.revoke(two);
         assert!(is_over(&later));
         drop(later);
         assert!(sessions.nothing_is_open());
-        let next = sessions.guard(Some(SessionId::random()));
+        let next = sessions.guard(Some(SessionId::random()), 1);
         assert!(!is_over(&next));
         assert_eq!(sessions.open().sessions.len(), 1, "the entries of ended guards are removed");
     }
@@ -200,12 +214,12 @@ mod tests {
     #[test]
     fn unused_guard_is_ended_by_earlier_events() {
         for end in [
-            (|sessions, one| assert!(sessions.revoke(one, 0))) as fn(&Sessions, SessionId),
+            (|sessions, one| assert!(sessions.revoke(one))) as fn(&Sessions, SessionId),
             |sessions, _| sessions.close_all(),
             |sessions, _| sessions.end_all(1),
         ] {
             let (sessions, one) = (Sessions::default(), SessionId::random());
-            let guard = sessions.guard(Some(one));
+            let guard = sessions.guard(Some(one), 1);
             end(&sessions, one);
             assert!(is_over(&guard) && is_over(&guard.clone()));
             drop(guard);
@@ -214,20 +228,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_open_is_counted_by_session_and_port() {
+        let (sessions, one) = (Sessions::default(), SessionId::random());
+        let mut guards: Vec<_> = [1, 1, 2].map(|port| sessions.guard(Some(one), port)).into();
+        assert_eq!(sessions.holding(), [], "nothing long-lived has begun");
+        assert!(!guards.iter().any(is_over));
+        let counted = || {
+            let mut counted: Vec<_> =
+                sessions.holding().into_iter().map(|(_, port, count)| (port, count)).collect();
+            counted.sort_unstable();
+            counted
+        };
+        assert_eq!(counted(), [(1, 2), (2, 1)]);
+        assert!(sessions.revoke(one) && guards.iter().all(is_over), "on each port");
+        guards.truncate(1);
+        assert_eq!(counted(), [(1, 1)], "the others are not held any more");
+    }
+
+    #[test]
     fn sessions_of_another_generation_are_invalid() {
         let (sessions, one) = (Sessions::default(), SessionId::random());
         sessions.end_all(1);
-        assert!(sessions.is_revoked(one) && is_over(&sessions.guard(Some(one))));
-        assert!(!is_over(&sessions.guard(None)));
+        assert!(sessions.is_revoked(one) && is_over(&sessions.guard(Some(one), 1)));
+        assert!(!is_over(&sessions.guard(None, 1)));
     }
 
     #[test]
     fn revocations_are_kept_and_limited_in_number() {
         let sessions = Sessions::default();
         let first = SessionId::random();
-        assert!(sessions.revoke(first, 0));
-        assert!((1..REVOKED).all(|_| sessions.revoke(SessionId::random(), u64::MAX)));
-        assert!(!sessions.revoke(SessionId::random(), 0));
+        assert!(sessions.revoke(first));
+        assert!((1..REVOKED).all(|_| sessions.revoke(SessionId::random())));
+        assert!(!sessions.revoke(SessionId::random()));
         assert!(sessions.is_revoked(first), "however long ago it would have ended");
         assert_eq!(sessions.remembered([0; 16]).revoked.len(), REVOKED);
     }

@@ -63,7 +63,7 @@ impl Browser {
     }
 
     fn enter(&mut self, auth: &Auth, secure: bool) {
-        self.take(&auth.log_in(secure).unwrap());
+        self.take(&auth.log_in(How::Password, secure).unwrap());
     }
 
     fn is_in(&self, auth: &Auth, secure: bool) -> bool {
@@ -264,7 +264,7 @@ async fn repeated_old_password_does_not_ban_its_owner() {
 #[tokio::test]
 async fn our_credentials_are_stripped_and_other_headers_stay() {
     let auth = fresh();
-    let ours = auth.log_in(true).unwrap();
+    let ours = auth.log_in(How::Password, true).unwrap();
     let ours = ours.to_str().unwrap().split(';').next().unwrap();
     let mut headers = request(&[
         ("cookie", &format!("a=1; {ours}; C.1_auth_token=x; b=2")),

@@ -27,6 +27,13 @@ pub(crate) const READY: &str = "/desktopd/ready";
 /// A picture of the desktop, on the portal's port, for clients with a login.
 pub(crate) const SCREENSHOT: &str = "/desktopd/screenshot.png";
 
+/// Paths of the portal that show who is connected, how this machine is set up, or what is on the screen: only for clients
+/// with a login, also where the portal's port needs none.
+pub(crate) fn is_private(path: &str) -> bool {
+    const NAMES: [&str; 4] = [SCREENSHOT, "/settings", "/api/environment", "/api/sessions"];
+    NAMES.contains(&path)
+}
+
 /// The readiness answer: 200 or 503. Clients with a login (`inside`) also get the reason and the state of each route.
 pub(crate) fn ready(snapshot: &Snapshot, inside: bool) -> Response<Reply> {
     let status = if snapshot.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

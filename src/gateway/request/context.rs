@@ -12,11 +12,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use super::base::Base;
 use super::forwarded::Proxies;
 use super::origin;
+use crate::gateway::auth::Recorded;
 use crate::gateway::limits::ConnectionSlot;
 use crate::gateway::listener::workers::WorkerSlot;
 use crate::gateway::metrics::Answers;
 use crate::gateway::upstream::headers::{CF_RAY, SEC_FETCH_MODE, has_token};
 use crate::gateway::upstream::target::Target;
+use crate::plan::routes::Route;
 
 /// Connection info: the connection on which a request came.
 #[derive(Clone)]
@@ -39,6 +41,8 @@ pub(crate) struct ConnectionResources {
     pub(crate) slot: Arc<ConnectionSlot>,
     /// The counters of its port.
     pub(crate) answers: Arc<Answers>,
+    /// When its requests were last recorded.
+    pub(crate) recorded: Recorded,
     /// Its share of a worker thread.
     pub(crate) _worker: WorkerSlot,
 }
@@ -146,6 +150,14 @@ pub(crate) fn well_formed<B>(request: &Request<B>) -> Result<(), (StatusCode, &'
 /// Whether a request with this method asks for something to show.
 pub(crate) fn reads(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Whether a request asks for one of the old paths that the route's configuration redirects (`moved`).
+pub(crate) fn is_moved<B>(route: &Route, request: &Request<B>) -> bool {
+    let path = request.uri().path();
+    let below =
+        |moved: &String| path.strip_prefix(&**moved).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+    reads(request.method()) && route.rewrite.moved.iter().any(below)
 }
 
 /// Whether the user sees the answer as a page. Current browsers send `Sec-Fetch-Mode`; for all other clients it is

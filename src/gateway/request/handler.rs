@@ -21,7 +21,7 @@ use super::access_log::Entry;
 use super::context::{self, ConnectionInfo, RequestContext};
 use super::visitor::Visitor;
 use super::{builtin, cors, errors, https, login, origin, page, uri, waiting, webrtc};
-use crate::gateway::auth::{Access, Denied, Way};
+use crate::gateway::auth::{Access, Denied, How, SessionGuard, Way};
 use crate::gateway::metrics;
 use crate::gateway::state::RequestHandler;
 use crate::gateway::upstream::body::Reply;
@@ -144,6 +144,7 @@ impl RequestHandler {
         };
         if access.is_inside() {
             slot.trust();
+            self.auth.record(access, context.peer, &context.connection.resources.recorded);
             return self.admitted(request, access, context).await;
         }
         let Some(permit) = slot.permit(true) else { return page::crowded() };
@@ -213,7 +214,7 @@ impl RequestHandler {
             return page::json(StatusCode::FORBIDDEN, &json!({ "error": why }));
         }
         let mut response = self.inside(request, access, context).await;
-        if token_shown && let Some(cookie) = self.auth.log_in(context.secure) {
+        if token_shown && let Some(cookie) = self.auth.log_in(How::Token, context.secure) {
             response.headers_mut().append(SET_COOKIE, cookie);
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
@@ -228,10 +229,11 @@ impl RequestHandler {
         context: &RequestContext<'_>,
     ) -> Response<Reply> {
         let own = request.uri().path().starts_with(builtin::PREFIX);
+        let guard = || self.auth.guard(access, context.connection.port);
         match context.target {
             Target::Service(route) if request.uri().path() == waiting::EVENTS => {
                 let response = waiting::events(Arc::clone(route), self.watch.clone(), &self.logs);
-                response.map(|body| body.guarded(&self.auth.guard(access)))
+                response.map(|body| body.guarded(&guard()))
             }
             Target::Service(_) if request.uri().path() == waiting::START && access == Access::Open => {
                 login::deny(context, Denied::Stranger, &request)
@@ -254,14 +256,14 @@ impl RequestHandler {
             }
             // The portal's port may need no login where the desktop's port needs one.
             Target::Own(_)
-                if request.uri().path() == builtin::SCREENSHOT
+                if builtin::is_private(request.uri().path())
                     && access == Access::Open
                     && self.auth.is_required() =>
             {
                 login::deny(context, Denied::Stranger, &request)
             }
             Target::Own(router) if request.uri().path() == builtin::SCREENSHOT => {
-                Box::pin(self.pages(router.clone(), *request, access)).await
+                Box::pin(self.pages(router.clone(), *request, guard())).await
             }
             _ if own => page::text(StatusCode::NOT_FOUND, "there is nothing here"),
             Target::Own(_) if context.changes(request.method()) && access == Access::Open => {
@@ -273,9 +275,9 @@ impl RequestHandler {
                 }
                 Visitor::attach(&mut request, &self.auth, access, context);
                 request.extensions_mut().insert(self.asker(context));
-                Box::pin(self.pages(router.clone(), *request, access)).await
+                Box::pin(self.pages(router.clone(), *request, guard())).await
             }
-            Target::Service(route) if context.upgrade.is_none() && is_moved(route, &request) => {
+            Target::Service(route) if context.upgrade.is_none() && context::is_moved(route, &request) => {
                 page::redirect(&context.base.to(uri::local(&route.path)))
             }
             Target::Service(route) => self.service(route, request, access, context).await,
@@ -330,8 +332,12 @@ impl RequestHandler {
         Asker(format!("{} (portal, from {})", self.auth.user().0, context.peer))
     }
 
-    async fn pages(&self, router: Router, request: Request<Incoming>, access: Access) -> Response<Reply> {
-        let guard = self.auth.guard(access);
+    async fn pages(
+        &self,
+        router: Router,
+        request: Request<Incoming>,
+        guard: SessionGuard,
+    ) -> Response<Reply> {
         let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
         let Ok(response) = TowerToHyperService::new(router).call(request.map(Body::new)).await;
         compress::asset(wish, response.map(|body| Reply::from(body).guarded(&guard)))
@@ -356,7 +362,10 @@ impl RequestHandler {
         }
         let ready = |route: &Route| waiting::standing(&self.watch.borrow(), route, false).is_none();
         match context.target {
-            Target::Own(router) => self.pages(router.clone(), *request, Access::Open).await,
+            Target::Own(router) => {
+                let guard = self.auth.guard(Access::Open, context.connection.port);
+                self.pages(router.clone(), *request, guard).await
+            }
             Target::Service(route) => {
                 let forwarded = if ready(route) {
                     forward::forward(self, route, request, Access::Open, context).await.ok()
@@ -387,12 +396,4 @@ impl RequestHandler {
             _ => page::text(StatusCode::METHOD_NOT_ALLOWED, "this address takes a form"),
         }
     }
-}
-
-/// Whether a request asks for one of the old paths that the route's configuration redirects (`moved`).
-fn is_moved<B>(route: &Route, request: &Request<B>) -> bool {
-    let path = request.uri().path();
-    let below =
-        |moved: &String| path.strip_prefix(&**moved).is_some_and(|r| r.is_empty() || r.starts_with('/'));
-    context::reads(request.method()) && route.rewrite.moved.iter().any(below)
 }

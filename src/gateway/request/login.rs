@@ -11,7 +11,7 @@ use serde_json::json;
 use super::base::Base;
 use super::context::RequestContext;
 use super::{page, uri};
-use crate::gateway::auth::{Auth, Denied, SessionId, user_problems};
+use crate::gateway::auth::{Auth, Denied, How, SessionId, user_problems};
 use crate::gateway::upstream::body::Reply;
 use crate::gateway::upstream::headers::SEC_FETCH_MODE;
 
@@ -96,7 +96,10 @@ pub(crate) async fn enter(
     match auth.password(&user, &field("password"), context.peer, browser).await {
         Ok(()) => {
             slot.trust();
-            let cookies = auth.log_in(context.secure).into_iter().chain(auth.know_browser(context.secure));
+            let cookies = auth
+                .log_in(How::Password, context.secure)
+                .into_iter()
+                .chain(auth.know_browser(context.secure));
             redirect(context, next, cookies)
         }
         Err(Denied::TooMany(wait)) => {
@@ -140,7 +143,7 @@ pub(crate) fn exchange(
     context: &RequestContext<'_>,
     crosses: bool,
 ) -> Response<Reply> {
-    let cookie = if session.is_none() { auth.log_in(context.secure) } else { None };
+    let cookie = if session.is_none() { auth.log_in(How::Token, context.secure) } else { None };
     let crossing = if crosses { auth.cross() } else { None };
     let mut response = redirect(context, uri::local(clean), cookie.into_iter().chain(crossing));
     response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -36,6 +36,14 @@ pub fn local(address: &str) -> &str {
 /// The name of the query field that holds a token.
 const TOKEN: &str = "token";
 
+/// The address with the token, for links that log in.
+pub fn with_token(url: &str, token: &str) -> String {
+    let (before, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
+    let sign = if before.contains('?') { '&' } else { '?' };
+    let token = utf8_percent_encode(token, NON_ALPHANUMERIC);
+    format!("{before}{sign}{TOKEN}={token}{fragment}")
+}
+
 /// The token in a field of a query, still encoded.
 fn token(pair: &str) -> Option<&str> {
     let (key, value) = pair.split_once('=')?;

@@ -36,7 +36,7 @@ impl Visitor {
         let address = BrowserAddress::of(request.headers(), context.secure, context.connection.port);
         let visitor = Self {
             session: access.session(),
-            guard: auth.guard(access),
+            guard: auth.guard(access, context.connection.port),
             peer: context.peer,
             browser: auth.browser(request.headers(), context.secure),
             resources: Arc::clone(&context.connection.resources),

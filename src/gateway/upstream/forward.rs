@@ -67,7 +67,7 @@ pub(crate) async fn forward(
     }
     let auth = &handler.auth;
     // Taken before the request is sent: if the session is revoked while the service works, its answer ends.
-    let guard = auth.guard(access);
+    let guard = auth.guard(access, context.connection.port);
     let wish = compress::Wish::of(handler.settings.compress, request.method(), request.headers());
     auth.strip(request.headers_mut(), access.is_inside());
     if access == Access::Open && !auth.is_open(context.connection.port) {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use crate::config::env::Row;
 use crate::config::own::is_own;
 use crate::logs::{ACCESS_LOG, Logs, OWN_LOG};
 use crate::observe::{Events, Looks, Machine, Watch};
 use crate::plan::X_SERVER;
+use crate::portal::credentials::Login;
 use crate::portal::display_state::{DisplayState, Displays};
 use crate::portal::reload_request::{ReloadRequest, Reloads};
 use crate::portal::screenshot::Screenshots;
@@ -19,6 +21,9 @@ use super::problem::Problem;
 
 /// How many streams and downloads of logs there may be.
 pub(super) const MOST_VIEWERS: usize = 32;
+
+/// All variables, as of the last plan.
+pub type Rows = Arc<Vec<Row>>;
 
 /// The sources of the answers. Cheap to clone.
 #[derive(Clone)]
@@ -41,6 +46,10 @@ pub struct Api {
     pub(super) screenshots: Option<Screenshots>,
     /// Shells in the browser.
     pub(in crate::portal) terminals: Option<Terminals>,
+    /// The variables, masked.
+    variables: Option<watch::Receiver<Rows>>,
+    /// Who is logged in, and with which credentials.
+    login: Option<Login>,
 }
 
 impl Api {
@@ -60,6 +69,8 @@ impl Api {
             displays: None,
             screenshots: None,
             terminals: None,
+            variables: None,
+            login: None,
         }
     }
 
@@ -91,6 +102,29 @@ impl Api {
     #[must_use]
     pub fn with_looks(self, looks: Looks) -> Self {
         Self { looks, ..self }
+    }
+
+    /// The same API, which also has the variables. Secrets are masked before they get here.
+    #[must_use]
+    pub fn with_variables(self, variables: watch::Receiver<Rows>) -> Self {
+        Self { variables: Some(variables), ..self }
+    }
+
+    /// The same API, which also answers who is logged in.
+    #[must_use]
+    pub fn with_login(self, login: Login) -> Self {
+        Self { login: Some(login), ..self }
+    }
+
+    /// The variables, as of the last plan.
+    pub(in crate::portal) fn variables(&self) -> Rows {
+        self.variables.as_ref().map(|rows| Arc::clone(&rows.borrow())).unwrap_or_default()
+    }
+
+    /// Who is logged in, and with which credentials.
+    pub(in crate::portal) fn login(&self) -> Result<&Login, Problem> {
+        let text = "this API knows nothing about logins";
+        self.login.as_ref().ok_or_else(|| Problem(StatusCode::NOT_FOUND, text.to_owned()))
     }
 
     /// The events.

@@ -42,8 +42,8 @@ pub(super) fn router(api: Api) -> Router {
         .route("/tunnels", get(tunnels::page))
         .route("/setup", get(setup::page))
         .route("/terminal", get(terminal::page))
-        .route("/settings", get(settings::page))
         .route("/qr.svg", get(qr::picture))
         .route("/act", post(act::act))
+        .merge(settings::router())
         .with_state(api)
 }

@@ -100,11 +100,22 @@ pub(super) type Answer = ([(HeaderName, HeaderValue); 2], String);
 
 /// A page with this title and content. The scripts replace the elements `#summary` and `#main` with newer ones.
 pub(super) fn page(view: &View, page: Page, title: &str, body: &Markup) -> Answer {
-    whole(view, page, title, &[], body)
+    written(view, page, title, &[], true, body)
+}
+
+/// The same, for a page that is the answer to a form: scripts must not fetch it again.
+pub(super) fn still(view: &View, page: Page, title: &str, body: &Markup) -> Answer {
+    written(view, page, title, &[], false, body)
 }
 
 /// The same, with further style sheets and scripts. A page with scripts of its own keeps itself up to date.
 pub(super) fn whole(view: &View, page: Page, title: &str, own: &[&str], body: &Markup) -> Answer {
+    let live = !own.iter().any(|file| file.ends_with(".js"));
+    written(view, page, title, own, live, body)
+}
+
+/// The text of a page. `live`: the common scripts keep the page up to date.
+fn written(view: &View, page: Page, title: &str, own: &[&str], live: bool, body: &Markup) -> Answer {
     let is = |file: &&&str, kind: &str| file.ends_with(kind);
     let all: Vec<Page> = Page::ALL.into_iter().filter(|page| page.is_shown(view)).collect();
     let (first, more) = all.split_at(Page::FIRST);
@@ -128,7 +139,7 @@ pub(super) fn whole(view: &View, page: Page, title: &str, own: &[&str], body: &M
                     script src=(assets::address(file)) defer {}
                 }
             }
-            body data-live[!own.iter().any(|file| is(&file, ".js"))] data-daemon=(view.snapshot.started_at) {
+            body data-live[live] data-daemon=(view.snapshot.started_at) {
                 a.skip href="#main" { "Skip to the content" }
                 header.top {
                     p.brand { strong { "desktopd" } " " span title="The name of this machine" { (view.host) } }

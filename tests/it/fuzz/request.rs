@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use desktopd::config::secret::Secret;
-use desktopd::gateway::auth::{Auth, Credentials, Password};
+use desktopd::gateway::auth::{Auth, Credentials, How, Password};
 use desktopd::gateway::uri;
 use proptest::prelude::*;
 
@@ -61,8 +61,9 @@ fn cookies(headers: &HeaderMap) -> Vec<(Vec<u8>, Vec<u8>)> {
 #[test]
 fn arbitrary_cookies_neither_authenticate_nor_leak() {
     let auth = auth();
-    let issued =
-        |secure| auth.log_in(secure).unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
+    let issued = |secure| {
+        auth.log_in(How::Password, secure).unwrap().to_str().unwrap().split(';').next().unwrap().to_owned()
+    };
     let (http, https) = (issued(false), issued(true));
     let corpus = vec![
         format!("a=1; {http}; b=2"),

@@ -11,7 +11,7 @@ use crate::gateway::upstream::{rest, token};
 use crate::gateway::world::{PASSWORD, TOKEN, USER, World, ask, basic, credentials, get, log_in, read_until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use desktopd::gateway::auth::Credentials;
+use desktopd::gateway::auth::{Credentials, How};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -140,7 +140,7 @@ async fn no_credential_of_the_gateway_reaches_a_service() {
     let tap = Tap::start().await;
     let world = http2::with(provider(), Some(tap.address)).await;
     let cookie = |secure| {
-        let line = world.auth.log_in(secure).unwrap();
+        let line = world.auth.log_in(How::Password, secure).unwrap();
         line.to_str().unwrap().split(';').next().unwrap().to_owned()
     };
     let (http, https) = (cookie(false), cookie(true));

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it is wrong")]
 
 use crate::gateway::world::{PASSWORD, Response, TOKEN, USER, World, ask, basic, get};
-use desktopd::portal::{Api, Credentials, Right, api, control_router, has_scripts, serve_unix};
+use desktopd::portal::{Api, Credentials, Login, Right, api, control_router, has_scripts, serve_unix};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
@@ -116,7 +116,7 @@ async fn only_clients_that_may_change_things_can_shut_down() {
             chosen: false,
         };
         let (shutdown, mut shutdowns) = mpsc::unbounded_channel();
-        let router = control_router(api, world.auth.clone(), credentials, shutdown);
+        let router = control_router(api, Login::new(world.auth.clone(), credentials), shutdown);
         tokio::spawn(serve_unix(once(listener), router, move |_| right, world.stop.clone()));
         assert_eq!(ask_unix(&path, "POST", "/api/shutdown", "").await.status, status, "{right:?}");
         let asked = shutdowns.try_recv().is_ok();

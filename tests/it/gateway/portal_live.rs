@@ -51,7 +51,7 @@ fn machine(snapshot: &mut Snapshot) {
 }
 
 /// A browser that is logged in, at this page.
-async fn enter(world: &World, path: &str) -> Browser {
+pub async fn enter(world: &World, path: &str) -> Browser {
     world.observer.update(machine);
     world.logs.push("coturn", "cannot bind to port 3478");
     let browser = Browser::start().await;
@@ -62,7 +62,7 @@ async fn enter(world: &World, path: &str) -> Browser {
 }
 
 /// Waits until a person can read the text.
-async fn reads(browser: &Browser, text: &str) {
+pub async fn reads(browser: &Browser, text: &str) {
     eventually(&format!("{text:?} on the page"), SOON, async || {
         let shown = browser.text().await;
         if shown.contains(text) { Ok(()) } else { Err(shown) }
@@ -71,7 +71,7 @@ async fn reads(browser: &Browser, text: &str) {
 }
 
 /// Waits until a script's result is this.
-async fn finds(browser: &Browser, script: &str, expected: Value) {
+pub async fn finds(browser: &Browser, script: &str, expected: Value) {
     eventually(script, SOON, async || {
         let found = browser.execute(script, vec![]).await;
         if found == expected { Ok(()) } else { Err(found) }
@@ -163,29 +163,45 @@ async fn a_lost_connection_is_said() {
     finds(&browser, "return document.body.classList.contains('stale')", json!(true)).await;
 }
 
+/// The script that returns what of axe-core's rules the page breaks.
+pub fn axe() -> String {
+    let axe = std::fs::read_to_string(AXE)
+        .unwrap_or_else(|error| panic!("{AXE}: {error}: run `npm ci` in src/portal/web, as tests/run does"));
+    format!(
+        "{axe}; return axe.run(document, {{ resultTypes: ['violations'] }}).then(found => found.violations.map(one => \
+         one.id + ': ' + one.nodes.map(node => node.html.slice(0, 200) + ' ' + node.failureSummary).join('; ')))"
+    )
+}
+
+/// The script that returns what is too small for fingers or too wide for the screen.
+pub const NARROW: &str = "return [...document.querySelectorAll('main a.button, main button, nav a')].filter(one => \
+        one.offsetParent && one.getBoundingClientRect().height < 44).map(one => one.outerHTML.slice(0, 100)) \
+        .concat(document.documentElement.scrollWidth > innerWidth ? ['scrolls sideways'] : [])";
+
 /// The rules of axe-core, and room for fingers, on every page, in both themes, on a phone and on a screen.
 #[tokio::test]
 async fn everyone_can_read_and_use_every_page() {
     let world = World::new().await;
     let browser = enter(&world, "").await;
-    let axe = std::fs::read_to_string(AXE)
-        .unwrap_or_else(|error| panic!("{AXE}: {error}: run `npm ci` in src/portal/web, as tests/run does"));
-    let check = format!(
-        "{axe}; return axe.run(document, {{ resultTypes: ['violations'] }}).then(found => found.violations.map(one => \
-         one.id + ': ' + one.nodes.map(node => node.html.slice(0, 200) + ' ' + node.failureSummary).join('; ')))"
-    );
-    let narrow = "return [...document.querySelectorAll('main a.button, main button, nav a')].filter(one => \
-        one.offsetParent && one.getBoundingClientRect().height < 44).map(one => one.outerHTML.slice(0, 100)) \
-        .concat(document.documentElement.scrollWidth > innerWidth ? ['scrolls sideways'] : [])";
-    for path in ["", "services", "service?name=coturn", "logs?service=coturn", "boot", "display"] {
+    for path in [
+        "",
+        "services",
+        "service?name=coturn",
+        "logs?service=coturn",
+        "boot",
+        "display",
+        "settings",
+        "setup",
+        "tunnels",
+    ] {
         browser.shape((1440, 900, 1)).await;
         browser.goto(&format!("http://127.0.0.1:{}/{path}", world.pages)).await;
         reads(&browser, "desktopd").await;
         for theme in ["light", "dark"] {
             browser.theme(theme).await;
-            assert_eq!(browser.execute(&check, vec![]).await, json!([]), "{path} {theme}");
+            assert_eq!(browser.execute(&axe(), vec![]).await, json!([]), "{path} {theme}");
         }
         browser.shape((360, 740, 1)).await;
-        assert_eq!(browser.execute(narrow, vec![]).await, json!([]), "{path}");
+        assert_eq!(browser.execute(NARROW, vec![]).await, json!([]), "{path}");
     }
 }

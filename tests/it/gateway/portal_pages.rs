@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use desktopd::config::Environment;
 use desktopd::observe::{RouteStatus, Snapshot, UnitInfo, UnitState, UnitStatus};
-use desktopd::portal::has_scripts;
+use desktopd::portal::{Rows, has_scripts};
 
 use crate::gateway::world::{PASSWORD, TOKEN, USER, World, ask, basic, get, unit};
 
@@ -20,6 +21,11 @@ fn needing(name: &str, needs: &[&str]) -> UnitStatus {
     status
 }
 
+fn variables(pairs: &[(&str, &str)]) -> Rows {
+    let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    Arc::new(Environment::new(pairs, &[], &mut Vec::new()).rows())
+}
+
 async fn page(world: &World, path: &str, status: u16) -> String {
     let response = get(world.pages, path, &format!("Authorization: Bearer {TOKEN}\r\n")).await;
     assert_eq!(response.status, status, "{path}: {}", response.head);
@@ -32,7 +38,10 @@ async fn foreign_text_is_no_markup_on_any_page() {
     world.observer.update(|snapshot| {
         let mut failed = unit(MARKUP, UnitState::Failed, MARKUP);
         failed.status_text = MARKUP.to_owned();
-        snapshot.units = vec![failed, needing("kde", &[MARKUP])];
+        let mut script = unit("provisioning", UnitState::Failed, MARKUP);
+        script.info =
+            Arc::new(UnitInfo { oneshot: true, description: MARKUP.to_owned(), ..(*script.info).clone() });
+        snapshot.units = vec![failed, needing("kde", &[MARKUP]), script];
         snapshot.routes = vec![
             RouteStatus::new(MARKUP, 6100, "/\"><script>", None),
             RouteStatus { shows: vec!["kde".to_owned()], ..RouteStatus::new("Desktop", 6101, "/", None) },
@@ -40,6 +49,9 @@ async fn foreign_text_is_no_markup_on_any_page() {
         snapshot.notes = vec![MARKUP.to_owned()];
         snapshot.drawing = MARKUP.to_owned();
     });
+    world.logs.push("provisioning", MARKUP);
+    let names = ["WEB_USER", "CF_TUNNEL_TOKEN", "PROVISIONING_SCRIPT", "DISPLAY_DPI"];
+    world.variables.send_replace(variables(&names.map(|name| (name, MARKUP))));
     world.logs.push("kde", &format!("{MARKUP} \u{1b}[31mred\u{1b}[0m \u{202e}reversed"));
     let name = "%3Cimg%20src%3Dx%20onerror%3Dalert%281%29%3E%22%27%26";
     for (path, status) in [
@@ -52,6 +64,9 @@ async fn foreign_text_is_no_markup_on_any_page() {
         (&format!("/logs?service=kde&service={name}"), 200),
         ("/boot", 200),
         ("/display", 200),
+        ("/settings?ask=%3Cimg%20src%3Dx%3E", 200),
+        ("/setup", 200),
+        ("/tunnels", 200),
     ] {
         let body = page(&world, path, status).await;
         let pictures = body.matches("<img").count()
@@ -156,4 +171,125 @@ async fn a_way_in_has_a_picture_for_cameras() {
     assert!(picture.contains("<svg") && picture.contains("#fff"), "{picture}");
     assert!(page(&world, "/qr.svg?port=6101", 404).await.contains("no way in has port 6101"));
     assert_eq!(get(world.pages, "/qr.svg?port=6100", "").await.status, 401);
+}
+
+#[tokio::test]
+async fn settings_are_whole_without_scripts() {
+    let world = World::new().await;
+    world.variables.send_replace(variables(&[
+        ("SIZEW", "800"),
+        ("WEB_PASSWORD", "hunter22"),
+        ("DISPLAY_DPI", "many"),
+        ("PROVISIONING_SCRIPT", "https://hunter22@h/x.sh?hunter22"),
+    ]));
+    let headers = format!("Cookie: {}\r\n", world.cookie_at(world.pages).await);
+    let other = format!("Cookie: {}\r\n", world.cookie().await);
+    assert_eq!(get(world.port, "/", &other).await.status, 200);
+    let settings = get(world.pages, "/settings", &headers).await.body;
+    for text in [
+        "this browser",
+        "logged in with the password",
+        "End all others",
+        "<form class=\"field\" method=\"post\" action=\"credentials\">",
+        "<code>DISPLAY_SIZEW</code>",
+        "from environment, as SIZEW",
+        "default; DISPLAY_DPI is wrong",
+        "******",
+        "https://******@h/x.sh",
+        "Revision",
+        "Kernel",
+    ] {
+        assert!(settings.contains(text), "{text} is not in {settings}");
+    }
+    assert!(!settings.contains("hunter22"));
+    // The buttons lead to questions.
+    let ids: Vec<_> =
+        settings.split("name=\"ask\" value=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let [own, second, "others"] = ids[..] else { panic!("{ids:?}") };
+    for (ask, text) in [
+        (own, "End your own session?"),
+        (second, "End the session of 127.0.0.1?"),
+        ("others", "End all other sessions?"),
+    ] {
+        let asked = get(world.pages, &format!("/settings?ask={ask}"), &headers).await.body;
+        assert!(asked.contains(text), "{text} is not in {asked}");
+        assert!(asked.contains("<form class=\"actions\" method=\"post\" action=\"end-session\">"), "{asked}");
+    }
+    let asked = get(world.pages, "/settings?ask=AAAA", &headers).await.body;
+    assert!(!asked.contains("end-session"), "a session that is not there is not asked about: {asked}");
+    let rows = get(world.pages, "/api/environment", &headers).await.body;
+    assert!(rows.contains("\"WEB_PASSWORD\"") && !rows.contains("hunter22"), "{rows}");
+}
+
+#[tokio::test]
+async fn setup_says_what_was_done_and_what_failed() {
+    let world = World::new().await;
+    let step = |name: &str, state, reason: &str| {
+        let mut step = unit(name, state, reason);
+        step.info = Arc::new(UnitInfo { oneshot: true, ..(*step.info).clone() });
+        step
+    };
+    world.observer.update(|snapshot| snapshot.units = Vec::new());
+    assert!(page(&world, "/setup", 200).await.contains("still deciding"));
+    world.observer.update(|snapshot| {
+        snapshot.units = vec![
+            step("user", UnitState::Done, ""),
+            step("ssh-keys", UnitState::Failed, "the key server does not answer"),
+            step("hooks", UnitState::Skipped, "no script is there"),
+            needing("kde", &[]),
+        ];
+    });
+    let empty = page(&world, "/setup", 200).await;
+    for text in [
+        "1 of 2 done",
+        "1 failed",
+        "No script sets this machine up",
+        "PROVISIONING_SCRIPT",
+        "the key server does not answer",
+        "desktopd restart ssh-keys",
+        "aria-label=\"Try again: ssh-keys\"",
+        "Not in use here: 1",
+    ] {
+        assert!(empty.contains(text), "{text} is not in {empty}");
+    }
+    assert!(!empty.contains("step-kde"), "a service is no step");
+    world.logs.push("provisioning", "downloading 3 of 9");
+    for (state, texts) in [
+        (UnitState::Starting, ["runs for", "aria-label=\"Stop: provisioning\"", "downloading 3 of 9"]),
+        (UnitState::Failed, ["exit code 2", "Try again: provisioning", "downloading 3 of 9"]),
+        (UnitState::Done, ["2 of 3 done", "Run again: provisioning", "downloading 3 of 9"]),
+    ] {
+        world.observer.update(|snapshot| {
+            snapshot.units.truncate(4);
+            snapshot.units.push(step(
+                "provisioning",
+                state,
+                if state == UnitState::Failed { "exit code 2" } else { "" },
+            ));
+        });
+        let shown = page(&world, "/setup", 200).await;
+        for text in texts {
+            assert!(shown.contains(text), "{text} is not in {shown}");
+        }
+        assert!(!shown.contains("No script sets"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn tunnels_say_why_there_is_none() {
+    let world = World::new().await;
+    world.observer.update(|snapshot| snapshot.routes = vec![RouteStatus::new("Desktop", 6100, "/", None)]);
+    world.variables.send_replace(variables(&[]));
+    let none = page(&world, "/tunnels", 200).await;
+    for text in ["No tunnel is open", "CF_TUNNEL_TOKEN", "not set", "ssh -L 6100:localhost:6100 127.0.0.1"] {
+        assert!(none.contains(text), "{text} is not in {none}");
+    }
+    assert!(!none.contains("The variables below ask for one"), "{none}");
+    world.variables.send_replace(variables(&[("CF_TUNNEL_TOKEN", "hunter22"), ("CF_QUICK_TUNNELS", "true")]));
+    let asked = page(&world, "/tunnels", 200).await;
+    assert!(
+        asked.contains("The variables below ask for one") && asked.contains("set (environment)"),
+        "{asked}"
+    );
+    assert!(!asked.contains("hunter22"));
 }

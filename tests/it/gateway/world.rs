@@ -15,7 +15,7 @@ use desktopd::gateway::{Gateway, Settings};
 use desktopd::logs::{Console, Limits, Logs};
 use desktopd::observe::{Observer, UnitInfo, UnitState, UnitStatus, Watch};
 use desktopd::plan::routes::{Route, Upstream};
-use desktopd::portal::{self, Api, DisplayState};
+use desktopd::portal::{self, Api, DisplayState, Login};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,8 @@ pub struct World {
     pub watch: Watch,
     /// What the portal knows about the display.
     pub displays: tokio::sync::watch::Sender<Option<Arc<DisplayState>>>,
+    /// The variables that the portal shows.
+    pub variables: tokio::sync::watch::Sender<portal::Rows>,
     pub stop: CancellationToken,
     /// The port of the gateway's own pages.
     pub pages: u16,
@@ -81,6 +83,11 @@ impl World {
         Self::tuned(credentials(), |settings| settings.threads = Some(0)).await
     }
 
+    /// With the gateway's own pages on this port.
+    pub async fn with_portal(credentials: Credentials, port: u16) -> Self {
+        Self::made(credentials, |_| {}, port).await
+    }
+
     /// With these settings, on loopback.
     pub async fn configured(credentials: Credentials, given: Settings) -> Self {
         Self::tuned(credentials, |settings| *settings = Settings { address: settings.address, ..given }).await
@@ -88,24 +95,37 @@ impl World {
 
     /// With other settings than the usual ones.
     pub async fn tuned(credentials: Credentials, tune: impl FnOnce(&mut Settings)) -> Self {
+        Self::made(credentials, tune, 0).await
+    }
+
+    async fn made(credentials: Credentials, tune: impl FnOnce(&mut Settings), pages: u16) -> Self {
         let (observer, watch) = Observer::new(1, 0);
         observer.update(|snapshot| snapshot.units = vec![unit("selkies", UnitState::Ready, "")]);
         let logs = Logs::new(Limits { dir: None, file_size: 0, files: 0, ring: 100_000 }, Console::silent());
         let stop = CancellationToken::new();
+        let shown = portal::Credentials {
+            user: credentials.user.clone(),
+            password: Some(PASSWORD.into()),
+            token: TOKEN.into(),
+            enabled: credentials.enabled,
+            chosen: false,
+        };
         let auth = Auth::new(credentials, &[7; 32], 4);
         let mut settings = Settings { address: [127, 0, 0, 1].into(), ..Settings::default() };
         tune(&mut settings);
         let gateway = Gateway::new(settings, auth.clone(), &observer, logs.clone(), stop.clone());
         let (_, handle) = tokio::sync::watch::channel(None);
-        let (displays, shown) = tokio::sync::watch::channel(None);
+        let (displays, displays_seen) = tokio::sync::watch::channel(None);
         let api = Api::new(watch.clone(), observer.events(), logs.clone(), handle);
-        let router = portal::router(api.with_displays(shown));
-        let pages = gateway.open_pages(0, router).await.unwrap();
+        let login = Login::new(auth.clone(), shown);
+        let (variables, rows) = tokio::sync::watch::channel(portal::Rows::default());
+        let router = portal::router(api.with_displays(displays_seen).with_login(login).with_variables(rows));
+        let pages = gateway.open_pages(pages, router).await.unwrap();
         let service = Service::start().await;
         let port = free_port().await;
         let problems = gateway.set_routes(&[route(port, service.address)]).await;
         assert_eq!(problems, []);
-        Self { gateway, auth, logs, observer, watch, displays, stop, pages, port, service }
+        Self { gateway, auth, logs, observer, watch, displays, variables, stop, pages, port, service }
     }
 
     /// A session's cookie, as `name=value`.

@@ -9,14 +9,15 @@ async fn changed_credentials_end_everything_and_hold_until_the_environment_chang
     let mut before = Browser::default();
     before.enter(&auth, false);
     let session = auth.session(&before.sends(false), false).unwrap();
-    let (open, stranger) = (auth.guard(Access::Session(session)), auth.guard(Access::Credentials));
+    let (open, stranger) =
+        (auth.guard(Access::Session(session), PORT), auth.guard(Access::Credentials, PORT));
     assert!(!open.ended().is_cancelled() && !stranger.ended().is_cancelled());
     assert!(knows(&auth, "user", "given").await && !knows(&auth, "ada", "chosen").await);
     assert_eq!(auth.user(), ("user".to_owned(), false));
 
     assert_eq!(auth.replace("ada", Secret::new("chosen")).await, Ok(None));
     assert!(open.ended().is_cancelled() && stranger.ended().is_cancelled());
-    assert!(auth.guard(Access::Session(session)).ended().is_cancelled(), "let in before, opened after");
+    assert!(auth.guard(Access::Session(session), PORT).ended().is_cancelled(), "let in before, opened after");
     let mut after = Browser::default();
     after.enter(&auth, false);
     let again = restarted(dir.path(), credentials());

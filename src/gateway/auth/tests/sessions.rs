@@ -26,7 +26,7 @@ async fn browser_logs_in_by_https_and_by_http_and_logs_out() {
 #[tokio::test]
 async fn http_cookie_is_refused_by_https_under_either_name() {
     let auth = fresh();
-    let line = auth.log_in(false).unwrap();
+    let line = auth.log_in(How::Password, false).unwrap();
     let pair = line.to_str().unwrap().split(';').next().unwrap();
     assert!(pair.starts_with("C.1_auth_token="), "{pair}");
     assert!(auth.session(&request(&[("cookie", pair)]), false).is_some());
