@@ -33,7 +33,7 @@ static ALL: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         ("terminal.css", CSS, TERMINAL_CSS.as_bytes()),
         ("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
     ];
-    let files = files.into_iter().chain(SCRIPTS.iter().map(|(name, content)| (*name, SCRIPT, *content)));
+    let files = files.into_iter().chain(SCRIPTS.iter().copied());
     let versioned = files.map(|(name, kind, content)| {
         let mut hasher = DefaultHasher::new();
         content.hash(&mut hasher);
@@ -43,9 +43,18 @@ static ALL: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 });
 
 #[cfg(feature = "web")]
-const SCRIPTS: &[(&str, &[u8])] = &[
-    ("app.js", include_bytes!(concat!(env!("DESKTOPD_WEB"), "/app.js"))),
-    ("terminal.js", include_bytes!(concat!(env!("DESKTOPD_WEB"), "/terminal.js"))),
+macro_rules! compiled {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("DESKTOPD_WEB"), "/", $name))
+    };
+}
+
+#[cfg(feature = "web")]
+const SCRIPTS: &[(&str, &str, &[u8])] = &[
+    ("app.js", SCRIPT, compiled!("app.js")),
+    ("machine.js", SCRIPT, compiled!("machine.js")),
+    ("uplot.css", CSS, compiled!("uplot.css")),
+    ("terminal.js", SCRIPT, compiled!("terminal.js")),
 ];
 
 /// The style sheet of the terminal's library.
@@ -59,7 +68,7 @@ static TERMINAL_CSS: LazyLock<String> =
     LazyLock::new(|| format!("{XTERM}{}", include_str!("assets/terminal.css")));
 
 #[cfg(not(feature = "web"))]
-const SCRIPTS: &[(&str, &[u8])] = &[];
+const SCRIPTS: &[(&str, &str, &[u8])] = &[];
 
 /// Whether this build has the scripts with which pages keep themselves up to date.
 pub const fn has_scripts() -> bool {

@@ -20,6 +20,7 @@ pub mod markup;
 pub mod pages;
 pub mod portal;
 pub mod portal_live;
+pub mod portal_machine;
 pub mod portal_pages;
 pub mod prefix;
 pub mod proxy;

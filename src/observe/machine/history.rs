@@ -184,7 +184,8 @@ impl Past {
         }
     }
 
-    fn services(&self, since_start: Duration, now: i64) -> ServiceCharts {
+    /// That of the services alone.
+    pub(super) fn services(&self, since_start: Duration, now: i64) -> ServiceCharts {
         let until = self.services.values().map(|ring| ring.newest).max().unwrap_or(0);
         // As far back as any service goes.
         let reach = |ring: &Ring<OF_SERVICE>| {

@@ -18,9 +18,11 @@ mod reader;
 mod sample;
 mod sampler;
 mod stat;
+mod words;
 
 pub use sample::{
-    Chart, Disk, GpuChart, GpuFigures, History, Report, Sample, ServiceChart, ServiceCharts, ServiceFigures,
-    Usage,
+    Chart, Disk, GpuChart, GpuFigures, History, ProcessFigures, Report, Sample, ServiceChart, ServiceCharts,
+    ServiceFigures, Usage,
 };
 pub use sampler::{Machine, Places, View};
+pub use words::{bytes, percent};

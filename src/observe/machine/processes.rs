@@ -7,12 +7,13 @@
 //!
 //! A look costs 3 to 8 microseconds a process, and half as much again where memory is read as well.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use super::counters::{TICK, seconds};
-use super::stat::{Stat, own_pages};
+use super::stat::{Name, Stat, own_pages};
 use crate::sys::read::{self, KernelFolder};
 
 /// How many processes are looked at. More of them cost too much time.
@@ -20,6 +21,9 @@ const MOST: usize = 4096;
 
 /// Memory is read at each so-many-th look: it changes slowly, and costs half as much again.
 const MEMORY_STEP: u64 = 3;
+
+/// How many of the processes with the most memory, and of those with the most processor time, are named.
+const LARGEST: usize = 12;
 
 /// The size of a page of memory, in bytes, by the values that the kernel gives to each program. Only some processors of
 /// ARM have larger pages than this.
@@ -55,6 +59,7 @@ pub(super) enum Owner {
 pub(super) struct Process {
     pub(super) pid: i32,
     pub(super) stat: Stat,
+    pub(super) name: Name,
     /// Its own memory, in pages.
     pub(super) pages: u64,
 }
@@ -69,6 +74,18 @@ pub(super) struct Used {
     pub(super) processes: u32,
 }
 
+/// A process that uses much.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Large {
+    pub(super) pid: i32,
+    pub(super) name: Name,
+    pub(super) owner: Owner,
+    /// Processor time since the look before.
+    pub(super) ticks: u64,
+    /// Own memory, in bytes.
+    pub(super) memory: u64,
+}
+
 /// What a look shows.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -76,6 +93,8 @@ pub(super) struct Seen {
     pub(super) services: Vec<Used>,
     pub(super) daemon: Used,
     pub(super) others: Used,
+    /// The processes that use the most memory, and those that use the most processor time: those with more memory first.
+    pub(super) largest: Vec<Large>,
     /// Whether there were more processes than were looked at.
     pub(super) left_out: bool,
 }
@@ -107,6 +126,7 @@ impl Processes {
         let owners = owners(&self.last, self.daemon, mains);
         let ticks = differences(&self.next, &self.last);
         let mut seen = Seen { services: vec![Used::default(); mains.len()], left_out, ..Seen::default() };
+        let mut all = Vec::with_capacity(self.last.len());
         for ((process, owner), ticks) in self.last.iter().zip(owners).zip(ticks) {
             let used = match owner {
                 Owner::Service(at) => &mut seen.services[at],
@@ -117,7 +137,10 @@ impl Processes {
             used.ticks += ticks;
             used.memory += process.pages * self.page;
             used.processes += u32::from(!process.stat.zombie);
+            let memory = process.pages * self.page;
+            all.push(Large { pid: process.pid, name: process.name, owner, ticks, memory });
         }
+        seen.largest = largest(all);
         seen
     }
 
@@ -134,7 +157,11 @@ impl Processes {
             name.clear();
             // Writing to a string cannot fail.
             let _ = write!(name, "{pid}/stat");
-            let Some(stat) = folder.file(&name).and_then(Stat::parse) else { continue };
+            let line = folder.file(&name);
+            let Some((stat, called)) = line.and_then(|line| Some((Stat::parse(line)?, Name::parse(line))))
+            else {
+                continue;
+            };
             let known =
                 find(last, pid).filter(|known| known.stat.start == stat.start).map(|known| known.pages);
             let pages = match known {
@@ -145,11 +172,28 @@ impl Processes {
                     folder.file(&name).and_then(own_pages).unwrap_or(0)
                 }
             };
-            next.push(Process { pid, stat, pages });
+            next.push(Process { pid, stat, name: called, pages });
         }
         std::mem::swap(last, next);
         left_out
     }
+}
+
+/// The first [`LARGEST`] by memory, and those by processor time that are not among them.
+fn largest(mut all: Vec<Large>) -> Vec<Large> {
+    let mut first = |from: usize, key: fn(&Large) -> u64| {
+        let rest = &mut all[from..];
+        if let Some(last) = rest.len().min(LARGEST).checked_sub(1) {
+            rest.select_nth_unstable_by_key(last, |process| Reverse(key(process)));
+        }
+        from + rest.len().min(LARGEST)
+    };
+    let by_memory = first(0, |process| process.memory);
+    let end = first(by_memory, |process| process.ticks);
+    all.truncate(end);
+    all.retain(|process| process.memory > 0 || process.ticks > 0);
+    all.sort_unstable_by_key(|process| (Reverse(process.memory), process.pid));
+    all
 }
 
 fn find(processes: &[Process], pid: i32) -> Option<&Process> {

@@ -11,9 +11,9 @@ use super::disks::Disks;
 use super::gpus::Gpus;
 use super::groups::Groups;
 use super::memory::Memory;
-use super::processes::{Processes, Seen, Used, in_seconds};
+use super::processes::{Large, Owner, Processes, Seen, Used, in_seconds};
 use super::rate::{LONGEST, difference, rate, share};
-use super::sample::{Sample, ServiceFigures, Totals, Usage};
+use super::sample::{ProcessFigures, Sample, ServiceFigures, Totals, Usage};
 use crate::config::own;
 use crate::facts::cpus;
 use crate::observe::UnitInfo;
@@ -54,6 +54,7 @@ struct Looked {
     rated: bool,
     services: Vec<ServiceFigures>,
     others: Usage,
+    largest: Vec<ProcessFigures>,
     processes: u32,
     left_out: bool,
 }
@@ -106,6 +107,7 @@ impl Reader {
             gpus,
             services: looked.map(|looked| looked.services.clone()).unwrap_or_default(),
             others: looked.map(|looked| looked.others).unwrap_or_default(),
+            largest: looked.map(|looked| looked.largest.clone()).unwrap_or_default(),
             processes: looked.map_or(0, |looked| looked.processes),
             processes_left_out: looked.is_some_and(|looked| looked.left_out),
             totals,
@@ -127,16 +129,17 @@ impl Reader {
         let seen = self.processes.look(&mains);
         // The time before the first look says nothing about now.
         let elapsed = elapsed.filter(|elapsed| *elapsed <= LONGEST.max(LOOK_KEPT));
-        let usage = |used: Used, all: u64| {
-            let busy = elapsed.map(|elapsed| in_seconds(used.ticks) / elapsed.as_secs_f64().max(0.001));
-            Usage {
-                cpu_share: busy.zip(cores).map(|(busy, cores)| share(busy / cores)),
-                memory_bytes: used.memory,
-                processes: used.processes,
-                cpu_seconds: in_seconds(all),
-            }
+        let busy = |ticks: u64| {
+            let busy = elapsed.map(|elapsed| in_seconds(ticks) / elapsed.as_secs_f64().max(0.001));
+            busy.zip(cores).map(|(busy, cores)| share(busy / cores))
         };
-        let Seen { services, daemon, others, left_out } = seen;
+        let usage = |used: Used, all: u64| Usage {
+            cpu_share: busy(used.ticks),
+            memory_bytes: used.memory,
+            processes: used.processes,
+            cpu_seconds: in_seconds(all),
+        };
+        let Seen { services, daemon, others, largest, left_out } = seen;
         let mut rows = Vec::new();
         let names = units.iter().map(|(info, _)| info.name.as_str());
         self.ticks.retain(|name, _| own::is_own(name) || units.iter().any(|(info, _)| info.name == *name));
@@ -158,8 +161,26 @@ impl Reader {
         self.others += others.ticks;
         let others = usage(others, self.others);
         let processes = rows.iter().map(|row| row.usage.processes).sum::<u32>() + others.processes;
+        let largest = largest.iter().map(|process| ProcessFigures {
+            pid: process.pid,
+            name: process.name.text(),
+            service: owner(process, units).map(str::to_owned),
+            cpu_share: busy(process.ticks),
+            memory_bytes: process.memory,
+        });
+        let largest = largest.collect();
         let (took, rated) = (began.elapsed(), elapsed.is_some());
-        self.looked = Some(Looked { at: now, took, rated, services: rows, others, processes, left_out });
+        self.looked =
+            Some(Looked { at: now, took, rated, services: rows, others, largest, processes, left_out });
+    }
+}
+
+/// The name of the service that the process belongs to.
+fn owner<'a>(process: &Large, units: &'a [Unit]) -> Option<&'a str> {
+    match process.owner {
+        Owner::Service(at) => units.get(at).map(|(info, _)| info.name.as_str()),
+        Owner::Daemon => Some(own::NAMES[0]),
+        Owner::Others | Owner::Outside => None,
     }
 }
 
@@ -181,7 +202,11 @@ mod tests {
         let row = &first.services[0];
         assert_eq!((row.name.as_str(), row.usage.cpu_share, row.usage.processes), ("desktopd", None, 1));
         assert!(first.processes >= 1);
+        let process = first.largest.iter().find(|process| process.pid == own).unwrap();
+        assert_eq!((process.service.as_deref(), process.cpu_share), (Some("desktopd"), None));
+        assert!(process.memory_bytes > 0 && process.memory_bytes <= row.usage.memory_bytes);
         let next = reader.read(begin + Duration::from_secs(5), &[], &gpus);
+        assert!(next.largest.iter().all(|process| process.cpu_share.is_some()));
         assert!(next.cpu_share.is_some() && next.services[0].usage.cpu_share.is_some());
         assert!(next.services[0].usage.cpu_seconds >= row.usage.cpu_seconds);
         let later = reader.read(begin + Duration::from_secs(1000), &[], &gpus);

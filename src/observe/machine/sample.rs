@@ -42,6 +42,10 @@ pub struct Sample {
     pub services: Vec<ServiceFigures>,
     /// Processes that belong to no service: shells, detached jobs, helpers of the daemon.
     pub others: Usage,
+    /// The processes that use the most memory, and those that use the most processor time: those with more memory first.
+    /// The others are only in the sums.
+    #[serde(default)]
+    pub largest: Vec<ProcessFigures>,
     /// The number of all processes.
     pub processes: u32,
     /// Whether there were too many processes to look at all of them.
@@ -117,6 +121,21 @@ pub struct ServiceFigures {
     /// What its processes use.
     #[serde(flatten)]
     pub usage: Usage,
+}
+
+/// A process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProcessFigures {
+    /// Its number.
+    pub pid: i32,
+    /// Its name, of which the kernel keeps 15 bytes. Not its command line, which may have secrets.
+    pub name: String,
+    /// The service that it belongs to, if there is one.
+    pub service: Option<String>,
+    /// How much of the processor time that the container may use it used since the last look.
+    pub cpu_share: Option<f64>,
+    /// Memory of its own.
+    pub memory_bytes: u64,
 }
 
 /// Figures that count up.

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::gpus::{Gpus, Targets};
 use super::history::Past;
 use super::reader::{Reader, Unit};
-use super::sample::{History, Report, Sample};
+use super::sample::{History, Report, Sample, ServiceCharts};
 use crate::facts::gpu::Gpu;
 use crate::facts::gpu::ask::Questions;
 use crate::observe::Snapshot;
@@ -34,6 +34,9 @@ const FIRST_STEP: Duration = Duration::from_millis(250);
 
 /// How long an answer waits for figures that need time: the first rates, and NVML.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a page waits for shares of processor time, which need two samples.
+const GLANCE: Duration = Duration::from_millis(600);
 
 /// The thread's stack. Bytes.
 const STACK: usize = 256 << 10;
@@ -141,33 +144,45 @@ impl Machine {
 
     /// The figures now and those of the past. Waits a moment for the first rates.
     pub async fn report(&self) -> Report {
-        let now = self.once(|sample| sample.cpu_share.is_some()).await;
+        let good = |sample: &Sample| sample.cpu_share.is_some() && !sample.gpus_pending;
+        let now = self.once(PATIENCE, good).await;
         Report { now: now.map(Arc::unwrap_or_clone), history: self.history() }
     }
 
     /// The figures now, for programs that make their own differences.
     pub async fn scrape(&self) -> Option<Arc<Sample>> {
-        self.once(|_| true).await
+        self.once(PATIENCE, |sample| !sample.gpus_pending).await
     }
 
-    /// The first sample that is good and has what NVML says; after a while, any.
-    async fn once(&self, good: impl Fn(&Sample) -> bool) -> Option<Arc<Sample>> {
+    /// The figures of the services now. They are at hand while a client looks, and for a while after the last one left.
+    pub async fn glance(&self) -> Option<Arc<Sample>> {
+        let good = |sample: &Sample| sample.services.iter().any(|service| service.usage.cpu_share.is_some());
+        self.once(GLANCE, good).await
+    }
+
+    /// The first sample that is good; after a while, any.
+    async fn once(&self, patience: Duration, good: impl Fn(&Sample) -> bool) -> Option<Arc<Sample>> {
         let mut view = self.look();
         let complete = async {
             while let Some(sample) = view.next().await {
-                if good(&sample) && !sample.gpus_pending {
+                if good(&sample) {
                     return Some(sample);
                 }
             }
             None
         };
-        let complete = tokio::time::timeout(PATIENCE, complete).await;
+        let complete = tokio::time::timeout(patience, complete).await;
         complete.unwrap_or_else(|_| self.0.newest.borrow().clone())
     }
 
     /// The figures of the past.
     pub fn history(&self) -> History {
         lock(&self.0.past).history(self.0.began.elapsed(), jiff::Timestamp::now().as_millisecond())
+    }
+
+    /// The past of the services.
+    pub fn services(&self) -> ServiceCharts {
+        lock(&self.0.past).services(self.0.began.elapsed(), jiff::Timestamp::now().as_millisecond())
     }
 
     /// How many samples were made since the start.

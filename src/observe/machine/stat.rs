@@ -1,5 +1,35 @@
 //! The lines in which the kernel describes a process.
 
+use crate::sys::terminal::safe_line;
+
+/// The name of a process, as the kernel has it: at most 15 bytes, of which a program may choose all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Name {
+    bytes: [u8; Self::MOST],
+    length: usize,
+}
+
+impl Name {
+    const MOST: usize = 15;
+
+    /// From a line of `/proc/PID/stat`, whose second field is the name in brackets. A longer name, as threads of the
+    /// kernel have, is cut.
+    pub(super) fn parse(line: &[u8]) -> Self {
+        let begin = line.iter().position(|byte| *byte == b'(').map_or(line.len(), |at| at + 1);
+        let end = line.iter().rposition(|byte| *byte == b')').unwrap_or(0);
+        let name = line.get(begin..end).unwrap_or_default();
+        let length = name.len().min(Self::MOST);
+        let mut bytes = [0; Self::MOST];
+        bytes[..length].copy_from_slice(&name[..length]);
+        Self { bytes, length }
+    }
+
+    /// As a text without control characters.
+    pub(super) fn text(&self) -> String {
+        safe_line(&String::from_utf8_lossy(&self.bytes[..self.length])).into_owned()
+    }
+}
+
 /// What is used of `/proc/PID/stat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stat {
@@ -53,6 +83,18 @@ mod tests {
             b"812 (a) S 3 (b)) S 7 812 811 0 -1 4194560 950 20000 1 7 150 50 300 20 20 0 3 0 90210 5 6 7\n";
         let expected = Stat { zombie: false, parent: 7, session: 811, own: 200, children: 320, start: 90210 };
         assert_eq!(Stat::parse(line), Some(expected));
+        for (line, name) in [
+            (&line[..], "a) S 3 (b)"),
+            (b"9 (sh) Z 1", "sh"),
+            (b"9 (a-name-that-is-long) S", "a-name-that-is-"),
+            (b"9 (a\x1b[2J) S", "a\\x1b[2J"),
+            (b"9 () S", ""),
+            (b"9 (sh", ""),
+            (b"9 )sh(", ""),
+            (b"", ""),
+        ] {
+            assert_eq!(Name::parse(line).text(), name);
+        }
         let zombie = b"9 (sh) Z 1 9 9 0 -1 4 0 0 0 0 1 2 3 4 20 0 1 0 77 0 0";
         assert!(Stat::parse(zombie).unwrap().zombie);
         for line in

@@ -142,6 +142,11 @@ impl Api {
         &self.logs
     }
 
+    /// The figures of the machine.
+    pub(in crate::portal) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     /// The same API, with these figures of the machine: all clients share one sampler.
     #[must_use]
     pub fn with_machine(self, machine: Machine) -> Self {

@@ -70,12 +70,21 @@ async fn figures_of_the_machine_are_a_report_and_a_stream_that_begins_with_the_p
     let report = serde_json::from_value::<Report>(body).unwrap();
     assert_eq!((status, report.now.unwrap().disks[0].path.as_str()), (StatusCode::OK, "/"));
     assert_eq!((report.history.seconds.step_seconds, report.history.minutes.step_seconds), (1, 60));
-    let response = TowerToHyperService::new(router).call(get("/api/machine/stream")).await.unwrap();
-    let mut body = response.into_body();
-    for name in ["history", "sample", "sample"] {
-        let event = body.frame().await.unwrap().unwrap().into_data().unwrap();
-        let event = String::from_utf8_lossy(&event).into_owned();
-        assert!(event.starts_with(&format!("event: {name}\ndata: {{")), "{event}");
+    for (path, names) in [
+        (
+            "/api/machine/stream",
+            [("history", "{\"seconds\":{"), ("sample", "{\"seq\":"), ("sample", "{\"seq\":")],
+        ),
+        ("/api/machine/stream?brief=true", [("sample", "{\"seq\":"); 3]),
+    ] {
+        let response = TowerToHyperService::new(router.clone()).call(get(path)).await.unwrap();
+        let mut body = response.into_body();
+        for (name, begin) in names {
+            let event = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            let event = String::from_utf8_lossy(&event).into_owned();
+            assert!(event.starts_with(&format!("event: {name}\ndata: {begin}")), "{event}");
+            assert_eq!(event.len() < 80, path.contains("brief"), "{event}");
+        }
     }
 }
 

@@ -133,6 +133,21 @@ fn desktop(view: &View, route: &RouteStatus) -> Markup {
                 }
             }
             (tools(view, route, link.as_deref()))
+            (preview(view, link.as_deref()))
+        }
+    }
+}
+
+/// A small picture of the desktop. The scripts fetch a newer one now and then.
+fn preview(view: &View, link: Option<&str>) -> Markup {
+    html! {
+        @if !view.snapshot.display.is_empty() {
+            @if let Some(link) = link {
+                a #preview .preview href=(link) target="_blank" rel="noopener noreferrer" {
+                    img src="desktopd/screenshot.png?width=480" alt="The desktop as it is now: open it" width="480"
+                        height="270" decoding="async";
+                }
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod act;
 mod boot;
 mod display;
 mod events;
+mod figures;
 mod home;
 mod icons;
 mod logs;

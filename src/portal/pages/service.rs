@@ -6,13 +6,15 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use crate::observe::machine::{bytes, percent};
 use crate::observe::{UnitHealth, UnitStatus};
 use crate::supervise::Verb;
 
 use super::events::{self, encoded};
+use super::figures::or_dash;
 use super::logs;
 use super::question::question;
-use super::services::buttons;
+use super::services::{Figures, buttons};
 use super::shell::{self, Page};
 use super::view::View;
 use super::words::{ago, state};
@@ -36,6 +38,7 @@ pub(super) async fn page(view: View, Query(asked): Query<Asked>) -> Response {
         Ok(unit) => unit,
         Err(nearest) => return unknown(&view, &asked.name, nearest),
     };
+    let figures = Figures::newest(&view).await;
     let all = view.api.events().since(0);
     let log = logs::last(&view, &unit.name, LINES).await;
     let own = all.iter().filter(|event| event.unit() == Some(unit.name.as_str()));
@@ -45,10 +48,10 @@ pub(super) async fn page(view: View, Query(asked): Query<Asked>) -> Response {
             div.actions { (buttons(&view.snapshot, unit)) }
         }
         (ask(&view, unit, asked.ask.as_deref()))
-        section #now aria-label="State" {
+        section #now aria-label="State" data-figures="5" {
             @if !unit.description.is_empty() { p { (unit.description) } }
             @if !unit.reason.is_empty() { p.reason { bdi { (unit.reason) } } }
-            dl { (facts(&view, unit)) }
+            dl { (facts(&view, unit, &figures)) }
         }
         section aria-labelledby="log-title" {
             h2 #log-title { "Last lines of its log" }
@@ -60,7 +63,7 @@ pub(super) async fn page(view: View, Query(asked): Query<Asked>) -> Response {
     shell::page(&view, Page::Services, &unit.name, &body).into_response()
 }
 
-fn facts(view: &View, unit: &UnitStatus) -> Markup {
+fn facts(view: &View, unit: &UnitStatus, figures: &Figures) -> Markup {
     let needed_by: Vec<&String> = view
         .snapshot
         .units
@@ -79,6 +82,11 @@ fn facts(view: &View, unit: &UnitStatus) -> Markup {
         dt { "In this state for" } dd { (ago(unit.since, view.now)) }
         @if !unit.oneshot { dt { "Health" } dd { (health) } }
         @if let Some(pid) = unit.pid { dt { "Process" } dd { "PID " (pid) } }
+        @if let Some(usage) = figures.of(&unit.name) {
+            dt { "CPU" } dd { (or_dash(usage.cpu_share, percent)) " of the container's " (figures.past(&unit.name)) }
+            dt { "Memory" }
+            dd { (bytes(usage.memory_bytes)) " in " (usage.processes) " processes. " a href="machine#uses" { "Which ones" } }
+        }
         @if !unit.oneshot { dt { "Restarts by itself" } dd { (unit.restarts) } }
         @if !unit.status_text.is_empty() { dt { "It says" } dd { bdi { (unit.status_text) } } }
         (names(view, "Needs", &needs))

@@ -1,17 +1,56 @@
 //! All services: those that need attention first, boot steps and what is not in use folded away.
 
+use std::sync::Arc;
+
 use maud::{Markup, html};
 
+use crate::observe::machine::{Sample, ServiceCharts, Usage, bytes, percent};
 use crate::observe::{Snapshot, UnitState, UnitStatus};
 use crate::supervise::Verb;
 
 use super::events::encoded;
+use super::figures::{or_dash, sparkline};
 use super::question::question;
 use super::shell::{self, Answer, Page};
 use super::view::View;
 use super::words::{ago, is_up, is_wrong, state};
 
+/// The least share of processor time that fills the height of the small pictures: below it all lines are flat.
+const LEAST: f64 = 0.05;
+
+/// What the services use.
+pub(super) struct Figures {
+    sample: Option<Arc<Sample>>,
+    past: ServiceCharts,
+    /// The share at the top of all small pictures, so that they can be compared.
+    most: f64,
+}
+
+impl Figures {
+    /// The newest ones.
+    pub(super) async fn newest(view: &View) -> Self {
+        let machine = view.api.machine();
+        let (sample, past) = (machine.glance().await, machine.services());
+        let shares = past.services.iter().flat_map(|chart| chart.cpu_share.iter().flatten());
+        let most = shares.fold(LEAST, |one: f64, other| one.max(*other));
+        Self { sample, past, most }
+    }
+
+    /// What a service uses now, if it has processes.
+    pub(super) fn of(&self, name: &str) -> Option<&Usage> {
+        let service = self.sample.as_ref()?.services.iter().find(|service| service.name == name)?;
+        Some(&service.usage)
+    }
+
+    /// A small picture of its processor time.
+    pub(super) fn past(&self, name: &str) -> Markup {
+        let chart = self.past.services.iter().find(|chart| chart.name == name);
+        html! { @if let Some(chart) = chart { (sparkline(&chart.cpu_share, self.most)) } }
+    }
+}
+
 pub(super) async fn page(view: View) -> Answer {
+    let figures = Figures::newest(&view).await;
     let units = || view.snapshot.units.iter();
     let unused = |unit: &&UnitStatus| unit.state == UnitState::Skipped || unit.off;
     let wrong: Vec<_> = units().filter(|unit| is_wrong(unit)).collect();
@@ -26,29 +65,29 @@ pub(super) async fn page(view: View) -> Answer {
             input #filter type="search" placeholder="Filter, or press /" aria-label="Filter the services" hidden
                 autocomplete="off" spellcheck="false";
         }
-        div #units {
+        div #units data-figures="5" {
             @if !wrong.is_empty() {
                 section.notice aria-labelledby="wrong-title" {
                     h2 #wrong-title { "Need attention" }
-                    (table(&view, &wrong))
+                    (table(&view, &wrong, Some(&figures)))
                 }
             }
             section aria-labelledby="running-title" {
                 h2 #running-title .hidden { "Services" }
                 @if services.is_empty() && wrong.is_empty() {
                     p.empty { "desktopd is still deciding what to run." }
-                } @else { (table(&view, &services)) }
+                } @else { (table(&view, &services, Some(&figures))) }
             }
             @if !steps.is_empty() {
                 details open[done < steps.len()] {
                     summary { "Boot steps: " (done) " of " (steps.len()) " done" }
-                    (table(&view, &steps))
+                    (table(&view, &steps, None))
                 }
             }
             @if !unused.is_empty() {
                 details {
                     summary { "Not in use: " (unused.len()) }
-                    (table(&view, &unused))
+                    (table(&view, &unused, None))
                 }
             }
         }
@@ -56,19 +95,22 @@ pub(super) async fn page(view: View) -> Answer {
     shell::page(&view, Page::Services, "Services", &body)
 }
 
-fn table(view: &View, units: &[&UnitStatus]) -> Markup {
+/// A table of services; with `figures`, what they use as well.
+fn table(view: &View, units: &[&UnitStatus], figures: Option<&Figures>) -> Markup {
     html! {
         table {
             thead { tr {
                 th scope="col" { "Name" } th scope="col" { "State" } th scope="col" { "Since" }
-                th.number scope="col" { "Restarts" } th scope="col" { span.hidden { "Actions" } }
+                th.number scope="col" { "Restarts" }
+                @if figures.is_some() { th.figure scope="col" { "CPU" } th.figure scope="col" { "Memory" } }
+                th scope="col" { span.hidden { "Actions" } }
             } }
-            tbody { @for unit in units { (row(view, unit)) } }
+            tbody { @for unit in units { (row(view, unit, figures)) } }
         }
     }
 }
 
-fn row(view: &View, unit: &UnitStatus) -> Markup {
+fn row(view: &View, unit: &UnitStatus, figures: Option<&Figures>) -> Markup {
     let why = if unit.reason.is_empty() { &unit.status_text } else { &unit.reason };
     html! {
         tr id={ "unit-" (unit.name) } data-name=(unit.name) {
@@ -79,6 +121,13 @@ fn row(view: &View, unit: &UnitStatus) -> Markup {
             td { (state(unit)) small { bdi { (why) } } }
             td { (ago(unit.since, view.now)) }
             td.number { @if unit.restarts > 0 { (unit.restarts) } }
+            @if let Some(figures) = figures {
+                @let usage = figures.of(&unit.name);
+                td.figure data-label="CPU" {
+                    (or_dash(usage.and_then(|usage| usage.cpu_share), percent)) (figures.past(&unit.name))
+                }
+                td.figure data-label="Memory" { (or_dash(usage, |usage| bytes(usage.memory_bytes))) }
+            }
             td.last {
                 div.actions {
                     (buttons(&view.snapshot, unit))

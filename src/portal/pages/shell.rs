@@ -103,6 +103,11 @@ pub(super) fn page(view: &View, page: Page, title: &str, body: &Markup) -> Answe
     written(view, page, title, &[], true, body)
 }
 
+/// The same, with files of its own that are part of the compiled scripts: without those the page has none of them.
+pub(super) fn with_scripts(view: &View, page: Page, title: &str, own: &[&str], body: &Markup) -> Answer {
+    written(view, page, title, if assets::has_scripts() { own } else { &[] }, true, body)
+}
+
 /// The same, for a page that is the answer to a form: scripts must not fetch it again.
 pub(super) fn still(view: &View, page: Page, title: &str, body: &Markup) -> Answer {
     written(view, page, title, &[], false, body)
@@ -136,7 +141,7 @@ fn written(view: &View, page: Page, title: &str, own: &[&str], live: bool, body:
                     script src=(assets::address("app.js")) type="module" {}
                 }
                 @for file in own.iter().filter(|file| is(file, ".js")) {
-                    script src=(assets::address(file)) defer {}
+                    script src=(assets::address(file)) type=[live.then_some("module")] defer[!live] {}
                 }
             }
             body data-live[live] data-daemon=(view.snapshot.started_at) {

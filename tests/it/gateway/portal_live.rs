@@ -188,6 +188,7 @@ async fn everyone_can_read_and_use_every_page() {
         "services",
         "service?name=coturn",
         "logs?service=coturn",
+        "machine",
         "boot",
         "display",
         "settings",

@@ -62,6 +62,7 @@ async fn foreign_text_is_no_markup_on_any_page() {
         (&format!("/service?name={name}x"), 404),
         (&format!("/service?name=kde&ask={name}"), 200),
         (&format!("/logs?service=kde&service={name}"), 200),
+        ("/machine", 200),
         ("/boot", 200),
         ("/display", 200),
         ("/settings?ask=%3Cimg%20src%3Dx%3E", 200),
@@ -116,6 +117,26 @@ async fn every_page_is_whole_without_scripts() {
     let places: Vec<_> = order.iter().map(|text| services.find(text).unwrap_or(usize::MAX)).collect();
     assert!(places.is_sorted() && places.iter().all(|place| *place < usize::MAX), "{places:?} {services}");
     assert_eq!(services.contains("<script src=\"app.js?v="), has_scripts());
+
+    // Figures, also where no client looked before.
+    let machine = page(&world, "/machine", 200).await;
+    for text in [
+        "What uses the memory",
+        " cache of files",
+        "<code>/</code>: ",
+        "/s received, ",
+        "This container has no GPU that reports figures.",
+        "<small>PID ",
+        "href=\"machine?sort=cpu#uses\"",
+    ] {
+        assert!(machine.contains(text), "{text} is not in {machine}");
+    }
+    assert_eq!(machine.contains("<script src=\"machine.js?v="), has_scripts());
+    assert!(page(&world, "/machine?sort=cpu", 200).await.contains("What uses the processors"));
+    let with_display = "<img src=\"desktopd/screenshot.png?width=480\" alt=\"The desktop";
+    assert!(!home.contains(with_display), "there is no display: {home}");
+    world.observer.update(|snapshot| "X on :0".clone_into(&mut snapshot.display));
+    assert!(page(&world, "/", 200).await.contains(with_display));
 
     // The action that ends the desktop leads to a question first.
     assert!(services.contains("<form class=\"act\" method=\"get\" action=\"service\">"), "{services}");

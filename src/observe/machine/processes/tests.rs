@@ -5,7 +5,12 @@ use super::*;
 
 /// Number, parent, session.
 fn process((pid, parent, session): (i32, i32, i32)) -> Process {
-    Process { pid, stat: Stat { parent, session, start: 1, ..Stat::default() }, pages: 1 }
+    Process {
+        pid,
+        stat: Stat { parent, session, start: 1, ..Stat::default() },
+        pages: 1,
+        ..Process::default()
+    }
 }
 
 #[test]
@@ -49,7 +54,7 @@ fn processor_time_of_short_children_is_counted_once() {
     let with = |pid, parent, start, own, children| Process {
         pid,
         stat: Stat { parent, own, children, start, ..Stat::default() },
-        pages: 0,
+        ..Process::default()
     };
     let before =
         [with(10, 1, 1, 100, 50), with(11, 10, 2, 30, 5), with(12, 1, 3, 7, 0), with(13, 10, 4, 8, 0)];
@@ -82,6 +87,26 @@ fn processor_time_of_short_children_is_counted_once() {
 }
 
 #[test]
+fn the_processes_with_the_most_memory_and_time_are_named() {
+    let process = |pid: i32, memory: u64, ticks: u64| Large {
+        pid,
+        name: Name::default(),
+        owner: Owner::Others,
+        ticks,
+        memory,
+    };
+    // Of a hundred, the last have the most memory and the first the most time.
+    let all: Vec<Large> = (0..100)
+        .map(|n| process(n, u64::from(n.unsigned_abs()), 100 - u64::from(n.unsigned_abs())))
+        .collect();
+    let pids = |all: Vec<Large>| largest(all).iter().map(|process| process.pid).collect::<Vec<i32>>();
+    let expected: Vec<i32> = (88..100).rev().chain((0..12).rev()).collect();
+    assert_eq!(pids(all), expected);
+    assert_eq!(pids(vec![process(1, 0, 0), process(2, 0, 3), process(3, 5, 0), process(4, 5, 0)]), [3, 4, 2]);
+    assert_eq!(pids(Vec::new()), [0; 0]);
+}
+
+#[test]
 fn real_processes_are_counted() {
     let own = std::process::id().cast_signed();
     let mut processes = Processes::new(Path::new("/proc"), own);
@@ -92,6 +117,8 @@ fn real_processes_are_counted() {
             (Used::default(), Used::default(), false)
         );
         assert!(seen.daemon.memory > 0 && seen.daemon.processes == 1);
+        let own = seen.largest.iter().find(|process| process.pid == own);
+        assert!(own.is_some_and(|process| process.owner == Owner::Daemon && !process.name.text().is_empty()));
     }
     let page = page();
     assert!(page.is_power_of_two() && (4096..=65536).contains(&page), "{page}");

@@ -7,6 +7,8 @@ import { watchFilter } from './filter';
 import { watchCopying } from './copy';
 import { watchLogs } from './logs';
 import { watchTimes } from './times';
+import { watchFigures } from './figures';
+import { watchPreview } from './preview';
 
 watchTimes();
 watchActions();
@@ -14,4 +16,6 @@ const showCopying = watchCopying();
 const filter = watchFilter();
 watchKeys();
 watchLogs();
+watchFigures();
+watchPreview();
 if (document.body.dataset['live'] !== undefined) watchState(() => { filter(); showCopying(); });

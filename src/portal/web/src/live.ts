@@ -76,6 +76,7 @@ export function watchState(after: () => void): void {
 
   // A page that nobody sees is not fetched.
   document.addEventListener('visibilitychange', () => { if (!document.hidden && more) void update(); });
+  document.addEventListener('newer', () => void update());
   connect();
 }
 
@@ -101,12 +102,13 @@ function atEnd(element: Element): boolean {
   return element.scrollHeight - element.scrollTop - element.clientHeight < 40;
 }
 
-/** The log that is followed, its buttons and what a person chooses belong to the scripts. */
+/** The log that is followed, plots, their buttons and what a person chooses belong to the scripts. */
 function beforeNodeMorphed(element: Node): boolean {
-  return !(element instanceof Element && element.matches('#log[data-stream], #choice, #pause, #wrapping'));
+  return !(element instanceof Element && element.matches('#log[data-stream], #choice, #pause, #wrapping, #range, .plot, #figures-stale'));
 }
 
 /** What a person opened stays open; what the scripts show stays shown. */
 function beforeAttributeUpdated(name: string, element: Element): boolean {
-  return !(name === 'open' && element instanceof HTMLDetailsElement) && !(name === 'hidden' && element.matches('#filter, [data-copy]'));
+  return !(name === 'open' && element instanceof HTMLDetailsElement) && !(name === 'hidden' && element.matches('#filter, [data-copy], #preview'))
+    && !(name === 'src' && element.matches('#preview img'));
 }

@@ -23,3 +23,8 @@ export function logIn(): void {
   const page = location.pathname.split('/').pop() ?? '';
   location.assign(`desktopd/login?next=${encodeURIComponent(`/${page}${location.search}`)}`);
 }
+
+/** Has the page fetched again, for what is no state of a service. */
+export function newer(): void {
+  document.dispatchEvent(new Event('newer'));
+}
