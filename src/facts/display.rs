@@ -16,6 +16,8 @@ const MOST: usize = 4096;
 
 /// One kind of display, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "DisplayKind"))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Xorg with the GPU's own driver.

@@ -19,6 +19,8 @@ const ENDS: [char; 6] = [',', ';', ':', '.', ')', '…'];
 
 /// Where a command is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "RemedyPlace"))]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
     /// An option of `docker run`, for the next start of the container.
@@ -31,6 +33,8 @@ pub enum Place {
 
 /// A command, or an option of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "RemedyCommand"))]
 pub struct Command {
     /// Where it is typed.
     pub place: Place,

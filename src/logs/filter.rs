@@ -6,7 +6,7 @@ use regex::{Regex, RegexBuilder};
 
 use crate::sys::terminal;
 
-use super::Level;
+use super::{Level, Row, hits};
 
 /// The longest pattern. Bytes.
 const LONGEST: usize = 1000;
@@ -28,6 +28,8 @@ pub struct Filter {
     pub pattern: Option<Pattern>,
     /// The least level.
     pub level: Option<Level>,
+    /// A text whose places in the rows are wanted. It leaves out no row.
+    pub mark: Option<Pattern>,
 }
 
 impl Filter {
@@ -44,6 +46,14 @@ impl Filter {
         let text = terminal::without_colours(text);
         self.pattern.as_ref().is_none_or(|pattern| pattern.0.is_match(&text))
             && self.level.is_none_or(|least| Level::of(&text).is_some_and(|level| level >= least))
+    }
+
+    /// The row with the level that its text seems to have, and with the hits of the search.
+    pub(super) fn described(&self, row: Row) -> Row {
+        let text = terminal::without_colours(&row.text);
+        let level = Level::of(&text);
+        let hits = self.mark.as_ref().map(|mark| hits::find(&mark.0, &text)).unwrap_or_default();
+        Row { level, hits, ..row }
     }
 }
 
@@ -125,7 +135,8 @@ mod tests {
 
     #[test]
     fn times_and_levels_are_limits() {
-        let filter = Filter { since: Some(5), until: Some(7), level: Some(Level::Warning), pattern: None };
+        let filter =
+            Filter { since: Some(5), until: Some(7), level: Some(Level::Warning), ..Filter::default() };
         let times: Vec<i64> = (0..10).filter(|at| filter.accepts_time(*at)).collect();
         assert_eq!(times, [5, 6, 7]);
         for (text, expected) in [("error: x", true), ("warning: x", true), ("info: x", false), ("x", false)] {

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// How bad a row says that it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "LogLevel"))]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// For developers.

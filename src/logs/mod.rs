@@ -14,6 +14,7 @@
 mod console;
 mod file;
 mod filter;
+mod hits;
 mod level;
 mod mask;
 mod queue;
@@ -36,6 +37,7 @@ use crate::sys::{lock, terminal};
 
 pub use console::Console;
 pub use filter::{BadPattern, Filter, Pattern};
+pub use hits::parts;
 pub use level::Level;
 pub use mask::Mask;
 pub use reader::{Chosen, Cursor, Reader, Start};

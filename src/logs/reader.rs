@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::sys::lock;
 
 use super::ring::{Batch, Open};
-use super::{Filter, Level, Logs, Row, UnitLog};
+use super::{Filter, Logs, Row, UnitLog};
 
 pub use cursor::Cursor;
 
@@ -43,6 +43,8 @@ pub enum Start {
     Oldest,
     /// With the last rows that the filter accepts, as many as this.
     Tail(usize),
+    /// With rows that the filter accepts up to the row of this number, as many as this.
+    Around(u64, usize),
     /// After the rows that another reader has passed.
     After(Cursor),
 }
@@ -108,7 +110,8 @@ impl Logs {
                     reader.place(&log.name).passed = passed;
                 }
             }
-            Start::Tail(rows) => reader.go_to_tail(rows),
+            Start::Tail(rows) => reader.go_to_tail(rows, None),
+            Start::Around(seq, rows) => reader.go_to_tail(rows, Some(seq)),
             Start::After(cursor) if cursor.boot == self.inner.boot => {
                 for log in reader.logs() {
                     let total = lock(&log.lines).newest.total();
@@ -208,7 +211,7 @@ impl Reader {
                     sent += text.len() + log.name.len();
                     let row = Row::new(seq, batch.at, Arc::clone(&log.name), text.into());
                     let row = Row { replaces: batch.replaces, ..row };
-                    found.push(if accepted { leveled(row) } else { gone(row) });
+                    found.push(if accepted { self.filter.described(row) } else { gone(row) });
                 }
             }
         }
@@ -239,7 +242,7 @@ impl Reader {
                     let row = Row::new(state.seq, state.at, Arc::clone(&log.name), state.text);
                     let replaces = (state.id != state.seq).then_some(state.id);
                     let row = Row { replaces, open: true, ..row };
-                    found.push(if accepted { leveled(row) } else { gone(row) });
+                    found.push(if accepted { self.filter.described(row) } else { gone(row) });
                 }
             }
             // Rows that are shown now have states up to here.
@@ -253,17 +256,18 @@ impl Reader {
         self.filter.accepts_time(state.at) && self.filter.accepts_text(&state.text)
     }
 
-    /// Goes back from the newest row until `wanted` rows are found that the filter accepts.
-    fn go_to_tail(&mut self, wanted: usize) {
+    /// Goes back from the newest row, or from the one of that number, until `wanted` rows are found that the filter
+    /// accepts.
+    fn go_to_tail(&mut self, wanted: usize, from: Option<u64>) {
         let frontier = *lock(&self.logs.inner.next);
         let logs = self.logs();
         let mut open = Vec::new();
         for log in &logs {
             let lines = lock(&log.lines);
-            open.extend(
-                lines.newest.open().iter().filter(|state| self.accepts(state)).map(|state| state.seq),
-            );
-            self.places.entry(Arc::clone(&log.name)).or_default().passed = lines.newest.total();
+            let states = lines.newest.open().iter().filter(|state| from.is_none() && self.accepts(state));
+            open.extend(states.map(|state| state.seq));
+            let newest = from.map_or_else(|| lines.newest.total(), |seq| lines.newest.until(seq));
+            self.places.entry(Arc::clone(&log.name)).or_default().passed = newest;
         }
         open.sort_unstable();
         let mut left = wanted.saturating_sub(open.len());
@@ -319,11 +323,6 @@ impl Reader {
     fn place(&mut self, name: &Arc<str>) -> &mut Place {
         self.places.entry(Arc::clone(name)).or_default()
     }
-}
-
-fn leveled(row: Row) -> Row {
-    let level = Level::of(&crate::sys::terminal::without_colours(&row.text));
-    Row { level, ..row }
 }
 
 /// The row that takes the place of one that the filter does not accept any more.

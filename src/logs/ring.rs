@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// One line of a unit's output.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "LogLine"))]
 pub struct Line {
     /// When it was read, in milliseconds since the Unix epoch.
     pub at: i64,
@@ -119,6 +121,13 @@ impl Ring {
         self.batches.front().map_or(self.total, |batch| batch.nth)
     }
 
+    /// How many rows of this log came up to the row with this number among the rows of all logs.
+    pub(super) fn until(&self, seq: u64) -> u64 {
+        let next = seq.saturating_add(1);
+        let place = self.batches.partition_point(|batch| batch.seq + batch.rows <= next);
+        self.batches.get(place).map_or(self.total, |batch| batch.nth + next.saturating_sub(batch.seq))
+    }
+
     /// The rows that have not ended.
     pub(super) fn open(&self) -> &[Open] {
         &self.open
@@ -210,6 +219,17 @@ mod tests {
         push(&mut ring, "short\n");
         push(&mut ring, &format!("{}\n", "x".repeat(500)));
         assert_eq!(texts(&ring, 10).len(), 1);
+    }
+
+    #[test]
+    fn rows_are_counted_up_to_a_number() {
+        let mut ring = Ring::new(1000);
+        // The numbers between are those of other logs.
+        ring.push(0, 5, None, "a\nb\n".into());
+        ring.push(0, 10, None, "c\n".into());
+        for (seq, rows) in [(0, 0), (4, 0), (5, 1), (6, 2), (9, 2), (10, 3), (u64::MAX, 3)] {
+            assert_eq!(ring.until(seq), rows, "{seq}");
+        }
     }
 
     #[test]

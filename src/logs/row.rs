@@ -8,6 +8,8 @@ use super::Level;
 
 /// A row of a log, or of several logs in one order.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "LogRow"))]
 pub struct Row {
     /// The row's number. The numbers are the order of the rows of all logs.
     pub seq: u64,
@@ -35,6 +37,9 @@ pub struct Row {
     /// Here a new daemon begins: the rows before are not in its memory. The text says so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restarted: bool,
+    /// The places of the hits of a search, each as its begin and end in the text without colours, in units of UTF-16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hits: Vec<[u32; 2]>,
 }
 
 impl Row {
@@ -51,6 +56,7 @@ impl Row {
             gone: false,
             lost: None,
             restarted: false,
+            hits: Vec::new(),
         }
     }
 

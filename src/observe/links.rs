@@ -10,6 +10,7 @@ use crate::config::{Config, Provider};
 
 /// Where a link comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// A variable such as `SELKIES_URL`.
@@ -24,6 +25,7 @@ pub enum Source {
 
 /// A link to a route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Link {
     /// Where it comes from.
     pub source: Source,

@@ -35,6 +35,7 @@ pub const SETUP_SCRIPTS: [&str; 4] = ["hotfix", "boot-script", "hooks", "provisi
 
 /// A route or link from outside, as shown in the portal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RouteStatus {
     /// The unit that answers there; empty if there is none.
     pub unit: String,
@@ -85,6 +86,7 @@ impl RouteStatus {
 
 /// The whole state of the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Snapshot {
     /// The version of this program.
     pub version: String,

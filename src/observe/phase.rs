@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The phase of the whole daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// It answers, but has not decided yet which units to run.

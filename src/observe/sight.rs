@@ -10,6 +10,7 @@ use super::{Phase, RouteStatus, Snapshot, UnitHealth, UnitState, UnitStatus};
 
 /// What a user sees, from best to worst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Sight {
     /// The service of the route, and all services that it shows.
@@ -48,6 +49,7 @@ impl Sight {
 
 /// What a user sees at one route, and the service that is the reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Seen {
     /// The kind.
     pub sight: Sight,

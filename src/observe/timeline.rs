@@ -21,6 +21,7 @@ pub use text::text;
 
 /// The chart. All times but `started_at` are milliseconds since the daemon's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Timeline {
     /// The daemon's start, in milliseconds since the Unix epoch.
     pub started_at: i64,
@@ -38,6 +39,8 @@ pub struct Timeline {
 
 /// One unit of the critical path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "CriticalLink"))]
 pub struct Link {
     /// Its name.
     pub unit: String,

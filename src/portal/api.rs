@@ -56,6 +56,7 @@ const LONGEST_NAME: usize = 128;
 
 /// The body of a request that changes units.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Names {
     /// Names or aliases of units, or names of the daemon itself.
     pub names: Vec<String>,
@@ -66,6 +67,7 @@ pub struct Names {
 
 /// The units that a changing request applies to.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Units {
     /// Their names.
     pub units: Vec<String>,
@@ -120,7 +122,8 @@ struct Shape {
 
 /// That the state changed.
 #[derive(Debug, Serialize)]
-struct Brief {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::portal) struct Changed {
     /// When the daemon started, in milliseconds since the Unix epoch: another value means another daemon.
     started_at: i64,
     /// The number of the last event of a unit.
@@ -138,7 +141,7 @@ async fn status_stream(State(api): State<Api>, Query(Shape { brief }): Query<Sha
         watch.changed().await.ok()?;
         let snapshot = Arc::clone(&watch.borrow_and_update());
         let told = if brief {
-            event("changed", &Brief { started_at: snapshot.started_at, seq: snapshot.seq })
+            event("changed", &Changed { started_at: snapshot.started_at, seq: snapshot.seq })
         } else {
             event("snapshot", &*snapshot)
         };

@@ -10,6 +10,7 @@ use crate::plan::display::{Kind, Report};
 
 /// A display that failed while the daemon ran.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DisplayFailure {
     /// When it was given up, in milliseconds since the Unix epoch.
     pub at: i64,
@@ -25,6 +26,7 @@ pub struct DisplayFailure {
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DisplayState {
     /// The decision of the last plan.
     #[serde(flatten)]

@@ -6,6 +6,7 @@ mod assets;
 mod control;
 mod credentials;
 mod display_state;
+mod openapi;
 mod pages;
 mod reload_request;
 mod screenshot;
@@ -35,6 +36,7 @@ use crate::gateway::page;
 pub fn router(api: Api) -> Router {
     pages::router(api.clone())
         .merge(assets::router())
+        .merge(openapi::router())
         .merge(api::router(api))
         .layer(CatchPanicLayer::new())
         .layer(axum::middleware::map_response(async |mut response: Response| {

@@ -9,6 +9,7 @@ use crate::plan::{Unit, X_SERVER};
 
 /// A unit's state by name; the reason is a separate field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum UnitState {
     /// It starts when its conditions are met: the units that it needs are ready.
@@ -50,6 +51,7 @@ impl UnitState {
 
 /// The result of the checks of a unit that is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum UnitHealth {
     /// It works, or too few checks have failed to count as unhealthy.
@@ -60,6 +62,7 @@ pub enum UnitHealth {
 
 /// One unit, as all clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UnitStatus {
     /// What a change of its state leaves as it is.
     #[serde(flatten)]
@@ -88,6 +91,7 @@ pub struct UnitStatus {
 
 /// The part of a unit's status that changes only with the plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UnitInfo {
     /// Its name: that of its file.
     pub name: String,
@@ -163,6 +167,7 @@ pub enum Change {
 
 /// One transition of one unit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UnitChange {
     /// Its name.
     pub unit: String,

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The figures of one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "MachineSample"))]
 pub struct Sample {
     /// Counts the samples since the daemon's start.
     pub seq: u64,
@@ -60,6 +62,7 @@ pub struct Sample {
 
 /// A file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Disk {
     /// The folder at which it was looked.
     pub path: String,
@@ -75,6 +78,7 @@ pub struct Disk {
 
 /// A GPU.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GpuFigures {
     /// The name for people.
     pub name: String,
@@ -101,6 +105,7 @@ pub struct GpuFigures {
 
 /// What processes use together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Usage {
     /// How much of the processor time that the container may use they used since the last sample.
     pub cpu_share: Option<f64>,
@@ -115,6 +120,7 @@ pub struct Usage {
 
 /// A service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServiceFigures {
     /// Its name.
     pub name: String,
@@ -155,6 +161,8 @@ pub struct Totals {
 
 /// The figures of the past, as far as the machine was looked at: two charts of the machine, one of each service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "MachineHistory"))]
 pub struct History {
     /// The last 10 minutes, second by second.
     pub seconds: Chart,
@@ -167,6 +175,7 @@ pub struct History {
 /// Values at equal distances. All lists of a chart have the same length; the last value belongs to `until_at`. Null where
 /// nothing is known, because no client looked or the machine did not report the figure.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Chart {
     /// The distance between two values.
     pub step_seconds: u64,
@@ -194,6 +203,7 @@ pub struct Chart {
 
 /// The past of a GPU.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GpuChart {
     /// As in [`GpuFigures::place`].
     pub place: String,
@@ -211,6 +221,7 @@ pub struct GpuChart {
 
 /// The past of the services.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServiceCharts {
     /// The distance between two values.
     pub step_seconds: u64,
@@ -222,6 +233,7 @@ pub struct ServiceCharts {
 
 /// The past of a service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServiceChart {
     /// Its name.
     pub name: String,
@@ -233,6 +245,8 @@ pub struct ServiceChart {
 
 /// The answer to one question about the machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "MachineReport"))]
 pub struct Report {
     /// The figures now; null if they could not be read in time.
     pub now: Option<Sample>,

@@ -6,6 +6,8 @@ use crate::observe::UnitState;
 
 /// One unit's bar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "TimelineRow"))]
 pub struct Row {
     /// Its name.
     pub unit: String,
@@ -30,6 +32,7 @@ pub struct Row {
 
 /// The time in one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Span {
     /// The state.
     pub state: UnitState,

@@ -17,6 +17,8 @@ use super::{Asked, Candidate, Decision, Outcome, encoder, room};
 
 /// The report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "DisplayReport"))]
 pub struct Report {
     /// What draws, and why nothing better does: the sentence of `desktopd status`.
     pub sentence: String,
@@ -41,11 +43,14 @@ pub struct Report {
     /// The user who draws; `None` if there is none.
     pub user: Option<User>,
     /// What `desktopd probe` shows.
+    #[cfg_attr(test, schemars(with = "serde_json::Value"))]
     pub probe: Gpus,
 }
 
 /// One candidate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "DisplayCandidate"))]
 pub struct Row {
     /// The kind.
     pub kind: Kind,
@@ -63,6 +68,7 @@ pub struct Row {
 
 /// A reason in parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mend {
     /// What is wrong.
     pub what: String,
@@ -74,6 +80,7 @@ pub struct Mend {
 
 /// The screen as planned. A browser may have changed the size since, where `resize` says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Screen {
     /// Width at the start, in pixels.
     pub width: u32,
@@ -93,6 +100,7 @@ pub struct Screen {
 
 /// The desktop's user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct User {
     /// Login name.
     pub name: String,

@@ -84,6 +84,7 @@ pub(super) async fn one(
 
 /// Rows of several services.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LogRows {
     /// The services that the rows can be of.
     pub services: Vec<String>,
@@ -97,6 +98,7 @@ pub struct LogRows {
 
 /// The first event of a stream.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LogStart {
     /// The services that the rows can be of.
     pub services: Vec<String>,
@@ -111,11 +113,13 @@ pub(super) async fn rows(State(api): State<Api>, Query(words): Words) -> Result<
 /// The rows that the keys and values of a query ask for, as far as one answer may be long.
 pub(in crate::portal) async fn gather(api: &Api, words: &[(String, String)]) -> Result<LogRows, Problem> {
     let asked = Asked::read(api, words, None)?;
-    let mut reader = asked.reader(api, ROWS);
+    let mut reader = asked.reader(api, if asked.row.is_some() { ROWS / 2 } else { ROWS });
     let mut answer = LogRows { services: asked.services, rows: Vec::new(), after: String::new(), more: true };
     let mut size = 0;
-    while answer.more && size < TEXT_OF_ANSWER {
-        let step = reader.step(TEXT_AT_ONCE, ROWS_AT_ONCE);
+    // Around a row, not all that came later.
+    let most = asked.row.map_or(usize::MAX, |_| ROWS);
+    while answer.more && size < TEXT_OF_ANSWER && answer.rows.len() < most {
+        let step = reader.step(TEXT_AT_ONCE, ROWS_AT_ONCE.min(most - answer.rows.len()));
         size += step.rows.iter().map(|row| row.text.len() + OVERHEAD).sum::<usize>();
         answer.rows.extend(step.rows);
         answer.more = step.more;

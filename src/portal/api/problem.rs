@@ -10,6 +10,7 @@ use crate::supervise::RequestError;
 
 /// The body of every error response.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ErrorBody {
     /// A sentence for the user.
     pub error: String,

@@ -1,10 +1,12 @@
 //! The first page: can I get in, is anything wrong, and what happens.
 
+use axum::extract::Query;
 use maud::{Markup, html};
 
 use crate::observe::{Phase, RouteStatus, Sight, Snapshot, UnitState};
 
 use super::events::{self, encoded};
+use super::go::Missed;
 use super::services::buttons;
 use super::shell::{self, Answer, Page};
 use super::view::View;
@@ -14,11 +16,12 @@ use super::{icons, ways};
 /// Events on this page.
 const EVENTS: usize = 8;
 
-pub(super) async fn page(view: View) -> Answer {
+pub(super) async fn page(view: View, Query(missed): Query<Missed>) -> Answer {
     let snapshot = &view.snapshot;
     let (first, rest) = ways::elsewhere(snapshot);
     let body = html! {
         h1.hidden { (view.host) }
+        (missed.message())
         (boot(snapshot))
         (wrong(snapshot))
         @if let Some(first) = first { (desktop(&view, first)) }

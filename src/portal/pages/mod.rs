@@ -5,9 +5,11 @@
 
 mod act;
 mod boot;
+pub(super) mod commands;
 mod display;
 mod events;
 mod figures;
+mod go;
 mod home;
 mod icons;
 mod logs;
@@ -46,5 +48,8 @@ pub(super) fn router(api: Api) -> Router {
         .route("/qr.svg", get(qr::picture))
         .route("/act", post(act::act))
         .merge(settings::router())
+        .route("/go/{name}", get(go::by_name))
+        .route("/go/{name}/{kind}", get(go::by_kind))
+        .route("/api/commands", get(commands::list))
         .with_state(api)
 }

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
+
 use crate::observe::{Snapshot, UnitStatus};
 use crate::supervise::Verb;
 
 use super::words::is_up;
 
 /// A question, and the word that says yes.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Question {
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::portal) struct Question {
     pub(super) title: String,
     pub(super) text: String,
     pub(super) yes: &'static str,

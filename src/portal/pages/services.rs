@@ -138,11 +138,10 @@ fn row(view: &View, unit: &UnitStatus, figures: Option<&Figures>) -> Markup {
     }
 }
 
-/// The buttons that a service has in its state: start, or stop and restart. An action with a question leads to the
-/// service's page, which asks; scripts ask on the spot.
-pub(super) fn buttons(snapshot: &Snapshot, unit: &UnitStatus) -> Markup {
+/// What can be asked of a service in its state: start, or stop and restart.
+pub(super) fn verbs(unit: &UnitStatus) -> &'static [Verb] {
     use UnitState::{Failed, Skipped, Stopped, Stopping};
-    let verbs: &[Verb] = match unit.state {
+    match unit.state {
         Skipped => &[],
         // A boot step runs once; only a failed or stopped step can be started by hand.
         _ if unit.oneshot => match unit.state {
@@ -152,8 +151,13 @@ pub(super) fn buttons(snapshot: &Snapshot, unit: &UnitStatus) -> Markup {
         Stopping => &[Verb::Restart],
         _ if is_up(unit) => &[Verb::Restart, Verb::Stop],
         _ => &[Verb::Start],
-    };
-    html! { @for verb in verbs { (button(snapshot, unit, *verb)) } }
+    }
+}
+
+/// The buttons that a service has in its state. An action with a question leads to the service's page, which asks;
+/// scripts ask on the spot.
+pub(super) fn buttons(snapshot: &Snapshot, unit: &UnitStatus) -> Markup {
+    html! { @for verb in verbs(unit) { (button(snapshot, unit, *verb)) } }
 }
 
 fn button(snapshot: &Snapshot, unit: &UnitStatus, verb: Verb) -> Markup {

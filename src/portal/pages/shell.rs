@@ -29,7 +29,8 @@ impl Page {
     /// How many pages a narrow screen shows at once; the others are behind a button.
     const FIRST: usize = 4;
 
-    const ALL: [Self; 10] = [
+    /// All, in the order of the navigation.
+    pub(super) const ALL: [Self; 10] = [
         Self::Home,
         Self::Services,
         Self::Logs,
@@ -43,12 +44,12 @@ impl Page {
     ];
 
     /// Whether the navigation leads to the page.
-    fn is_shown(self, view: &View) -> bool {
+    pub(super) fn is_shown(self, view: &View) -> bool {
         self != Self::Terminal
             || view.api.terminals.as_ref().is_some_and(|terminals| terminals.user().is_ok())
     }
 
-    fn title(self) -> &'static str {
+    pub(super) fn title(self) -> &'static str {
         match self {
             Self::Home => "Home",
             Self::Services => "Services",
@@ -64,7 +65,7 @@ impl Page {
     }
 
     /// The address, relative to all other pages.
-    fn address(self) -> &'static str {
+    pub(super) fn address(self) -> &'static str {
         match self {
             Self::Home => "./",
             Self::Services => "services",
@@ -76,6 +77,22 @@ impl Page {
             Self::Setup => "setup",
             Self::Terminal => "terminal",
             Self::Settings => "settings",
+        }
+    }
+
+    /// The letter that leads here, after `g`.
+    fn key(self) -> char {
+        match self {
+            Self::Home => 'h',
+            Self::Services => 's',
+            Self::Logs => 'l',
+            Self::Machine => 'm',
+            Self::Display => 'd',
+            Self::Boot => 'b',
+            Self::Tunnels => 't',
+            Self::Setup => 'u',
+            Self::Settings => 'e',
+            Self::Terminal => 'x',
         }
     }
 
@@ -149,6 +166,7 @@ fn written(view: &View, page: Page, title: &str, own: &[&str], live: bool, body:
                 header.top {
                     p.brand { strong { "desktopd" } " " span title="The name of this machine" { (view.host) } }
                     (summary(view))
+                    button #commands .quiet type="button" aria-haspopup="dialog" hidden { "Commands " kbd { "Ctrl K" } }
                     form method="post" action="desktopd/logout" { button.quiet type="submit" { "Log out" } }
                 }
                 nav.pages aria-label="Pages" {
@@ -172,7 +190,7 @@ fn written(view: &View, page: Page, title: &str, own: &[&str], live: bool, body:
 /// A link to `one` on the page `here`.
 fn link(one: Page, here: Page) -> Markup {
     html! {
-        a href=(one.address()) aria-current=[(one == here).then_some("page")] { (one.icon()) span { (one.title()) } }
+        a href=(one.address()) data-key=(one.key()) aria-current=[(one == here).then_some("page")] { (one.icon()) span { (one.title()) } }
     }
 }
 

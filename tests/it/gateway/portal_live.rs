@@ -14,12 +14,12 @@ use crate::browser::Browser;
 use crate::gateway::world::{PASSWORD, USER, World, unit};
 use crate::poll::eventually;
 
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 
 /// What the pages load to look for what some people cannot read or use.
 const AXE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/portal/web/node_modules/axe-core/axe.min.js");
 
-fn service(name: &str, needs: &[&str]) -> UnitStatus {
+pub fn service(name: &str, needs: &[&str]) -> UnitStatus {
     let needs = needs.iter().map(|name| (*name).to_owned()).collect();
     let info = UnitInfo {
         name: name.to_owned(),
@@ -31,7 +31,7 @@ fn service(name: &str, needs: &[&str]) -> UnitStatus {
 }
 
 /// A machine on which one service has failed.
-fn machine(snapshot: &mut Snapshot) {
+pub fn machine(snapshot: &mut Snapshot) {
     let mut step = unit("user", UnitState::Done, "");
     step.info = Arc::new(UnitInfo { oneshot: true, ..(*step.info).clone() });
     snapshot.units = vec![
@@ -188,6 +188,7 @@ async fn everyone_can_read_and_use_every_page() {
         "services",
         "service?name=coturn",
         "logs?service=coturn",
+        "logs?q=bind",
         "machine",
         "boot",
         "display",

@@ -10,7 +10,8 @@ use crate::portal::api::problem::Problem;
 use crate::portal::api::sources::Api;
 
 /// All keys, for the message about one that is unknown.
-const KEYS: &str = "service, since, until, grep, regex, case, level, tail, after, follow and colour";
+const KEYS: &str =
+    "service, since, until, grep, mark, regex, case, level, tail, row, after, follow and colour";
 
 /// More services than any desktop has.
 const MOST_SERVICES: usize = 256;
@@ -33,6 +34,8 @@ pub(super) struct Asked {
     chosen: Chosen,
     filter: Filter,
     tail: Option<Tail>,
+    /// The number of the row that the others are around.
+    pub(super) row: Option<u64>,
     after: Option<Cursor>,
 }
 
@@ -42,8 +45,8 @@ impl Asked {
         let now = jiff::Timestamp::now().as_millisecond();
         let mut names = BTreeSet::new();
         let mut filter = Filter::default();
-        let (mut grep, mut regex, mut case) = ("", false, false);
-        let (mut follow, mut colours, mut tail, mut after) = (true, true, None, None);
+        let (mut grep, mut mark, mut regex, mut case) = ("", "", false, false);
+        let (mut follow, mut colours, mut tail, mut row, mut after) = (true, true, None, None, None);
         for (key, value) in words {
             let wrong = |what: &str| refused(format!("{key}: '{value}' is not {what}"));
             let yes = || switch(value).ok_or_else(|| wrong("0 or 1"));
@@ -58,6 +61,7 @@ impl Asked {
                 "since" => filter.since = Some(time(value, now).ok_or_else(|| wrong(TIME))?),
                 "until" => filter.until = Some(time(value, now).ok_or_else(|| wrong(TIME))?),
                 "grep" => grep = value,
+                "mark" => mark = value,
                 "regex" => regex = yes()?,
                 "case" => case = yes()?,
                 "level" => {
@@ -69,6 +73,7 @@ impl Asked {
                     let rows = value.parse().map_err(|_| wrong("a number of rows or 'all'"))?;
                     tail = Some(Tail::Rows(rows));
                 }
+                "row" => row = Some(value.parse().map_err(|_| wrong("the number of a row"))?),
                 "after" => after = Some(cursor(value).ok_or_else(|| wrong("a position of an answer"))?),
                 "follow" => follow = yes()?,
                 "colour" => colours = yes()?,
@@ -78,26 +83,29 @@ impl Asked {
         if names.len() > MOST_SERVICES {
             return Err(refused(format!("at most {MOST_SERVICES} services")));
         }
-        if !grep.is_empty() {
-            let pattern = Pattern::new(grep, regex, case);
-            filter.pattern = Some(pattern.map_err(|error| refused(format!("grep: {error}")))?);
-        }
+        let pattern = |key: &str, text: &str| {
+            let made = (!text.is_empty()).then(|| Pattern::new(text, regex, case)).transpose();
+            made.map_err(|error| refused(format!("{key}: {error}")))
+        };
+        filter.pattern = pattern("grep", grep)?;
+        filter.mark = pattern("mark", mark)?;
         // An id that is none of ours, as a client of another daemon may have, is no mistake of the user.
         after = last.and_then(cursor).or(after);
         let chosen = if names.is_empty() { Chosen::All } else { Chosen::Some(names.clone()) };
         let services = if names.is_empty() { all(api, &api.logs) } else { names };
         let services = services.into_iter().collect();
-        Ok(Self { services, follow, colours, chosen, filter, tail, after })
+        Ok(Self { services, follow, colours, chosen, filter, tail, row, after })
     }
 
     /// A reader of these rows. `rows` is how many of the last ones it begins with if the request says nothing.
     pub(super) fn reader(&self, api: &Api, rows: usize) -> Reader {
         let usual =
             if self.filter.since.is_some() || rows == usize::MAX { Tail::All } else { Tail::Rows(rows) };
-        let start = match (&self.after, self.tail.unwrap_or(usual)) {
-            (Some(after), _) => Start::After(after.clone()),
-            (None, Tail::All) => Start::Oldest,
-            (None, Tail::Rows(rows)) => Start::Tail(rows),
+        let start = match (&self.after, self.row, self.tail.unwrap_or(usual)) {
+            (Some(after), _, _) => Start::After(after.clone()),
+            (None, _, Tail::All) => Start::Oldest,
+            (None, Some(seq), Tail::Rows(rows)) => Start::Around(seq, rows),
+            (None, None, Tail::Rows(rows)) => Start::Tail(rows),
         };
         api.logs.reader(self.chosen.clone(), self.filter.clone(), start)
     }

@@ -119,6 +119,33 @@ async fn rows_are_merged_and_filtered() {
 }
 
 #[tokio::test]
+async fn hits_are_marked_and_rows_are_found_by_their_numbers() {
+    let (router, logs) = api(100_000);
+    for number in 0..700 {
+        logs.push(["kde", "selkies"][number % 2], &format!("row {number}"));
+    }
+    logs.push("kde", "\u{1b}[31mü é\u{1b}[0mtwo É");
+    let (_, text) = body(&router, "/api/logs?mark=%C3%A9&tail=2").await;
+    let answer: LogRows = serde_json::from_str(&text).unwrap();
+    let hits: Vec<_> = answer.rows.iter().map(|row| row.hits.clone()).collect();
+    assert_eq!(hits, [vec![], vec![[2, 3], [7, 8]]], "rows without a hit are there as well");
+    // Around the row with the number 401, of all services and of one.
+    for (query, first, last) in [
+        ("row=401", "selkies row 151", "kde row 650"),
+        ("row=401&tail=3", "kde row 398", "kde \u{1b}[31mü é\u{1b}[0mtwo É"),
+        ("row=401&service=selkies&tail=3", "selkies row 395", "selkies row 699"),
+        ("row=401&grep=9&tail=2", "kde row 398", "selkies row 699"),
+        ("row=9999999&tail=2", "selkies row 699", "kde \u{1b}[31mü é\u{1b}[0mtwo É"),
+        ("row=0&tail=2", "kde row 0", "selkies row 499"),
+    ] {
+        let found = rows_of(&router, query).await;
+        let ends = found.first().map(String::as_str).zip(found.last().map(String::as_str));
+        assert_eq!(ends, Some((first, last)), "{query}");
+        assert!(found.len() <= ROWS, "{query}: {}", found.len());
+    }
+}
+
+#[tokio::test]
 async fn wrong_requests_are_refused_with_the_reason() {
     let (router, _logs) = api(1000);
     for (query, told) in [

@@ -9,12 +9,16 @@ import { watchLogs } from './logs';
 import { watchTimes } from './times';
 import { watchFigures } from './figures';
 import { watchPreview } from './preview';
+import { watchPalette } from './palette';
+import { watchHelp } from './help';
 
 watchTimes();
 watchActions();
 const showCopying = watchCopying();
 const filter = watchFilter();
 watchKeys();
+watchPalette();
+watchHelp();
 watchLogs();
 watchFigures();
 watchPreview();

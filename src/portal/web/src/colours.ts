@@ -9,22 +9,49 @@ interface Style {
 
 const PLAIN: Style = { colour: '', background: '', bold: false, dim: false };
 
-/** A text with its colours, as nodes: never as markup. */
-export function coloured(text: string): Node[] {
+/** A text with its colours and with the hits of a search, as nodes: never as markup. */
+export function coloured(text: string, hits: [number, number][] = []): Node[] {
   const nodes: Node[] = [];
   let style = PLAIN;
+  let at = 0;
   // eslint-disable-next-line no-control-regex
-  for (const piece of text.split(/(\x1b\[[0-9;:]*m)/)) {
-    if (piece.startsWith('\x1b[')) style = after(style, piece.slice(2, -1).split(/[;:]/).map(Number));
-    else if (piece) nodes.push(shown(piece, style));
+  for (const piece of text.includes('\x1b') ? text.split(/(\x1b\[[0-9;:]*m)/) : [text]) {
+    if (piece.startsWith('\x1b[')) {
+      style = after(style, piece.slice(2, -1).split(/[;:]/).map(Number));
+    } else if (piece) {
+      nodes.push(shown(marked(piece, at, hits), style));
+      at += piece.length;
+    }
   }
   return nodes;
 }
 
-function shown(text: string, style: Style): Node {
-  if (style === PLAIN) return document.createTextNode(text);
+/** A piece of a text that begins at `from`, with its hits. */
+function marked(piece: string, from: number, hits: [number, number][]): (string | Node)[] {
+  const parts: (string | Node)[] = [];
+  let done = 0;
+  for (const [begin, end] of hits) {
+    const [first, last] = [Math.max(begin - from, 0), Math.min(end - from, piece.length)];
+    if (first >= last) continue;
+    const mark = document.createElement('mark');
+    mark.textContent = piece.slice(first, last);
+    // A hit whose colours change is still one.
+    if (begin < from) mark.className = 'rest';
+    parts.push(piece.slice(done, first), mark);
+    done = last;
+  }
+  parts.push(piece.slice(done));
+  return parts.filter((part) => part !== '');
+}
+
+function shown(parts: (string | Node)[], style: Style): Node {
+  if (style === PLAIN) {
+    const plain = document.createDocumentFragment();
+    plain.append(...parts);
+    return plain;
+  }
   const span = document.createElement('span');
-  span.textContent = text;
+  span.append(...parts);
   if (style.bold) span.classList.add('bold');
   if (style.dim) span.classList.add('dim');
   // The sixteen colours have names, which fit both themes; the others are as the program asks.

@@ -14,13 +14,14 @@ export function watchCopying(): () => void {
   return show;
 }
 
-async function copy(text: string): Promise<void> {
+/** Copies a text. A long one has a name for the message. */
+export async function copy(text: string, name = text): Promise<void> {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    if (!copyBySelection(text)) return say(`This browser does not let the page copy: ${text}`);
+    if (!copyBySelection(text)) return say(`This browser does not let the page copy: ${name}`);
   }
-  say(`Copied: ${text}`);
+  say(`Copied: ${name}`);
 }
 
 /** Pages by plain http have no clipboard of their own. */

@@ -1,17 +1,12 @@
 // Fetches the page again whenever the state changes, and puts in only what is different: focus, open parts and the
 // place that a person scrolled to stay.
 import { Idiomorph } from 'idiomorph';
+import type { Changed } from './api';
 import { at, logIn } from './page';
 import { showTimes } from './times';
 
 /** How long to wait before another connection, in milliseconds. */
 const AGAIN = 2000;
-
-/** What the stream says: the daemon by the time of its start, and how many changes there were. */
-interface Changed {
-  started_at: number;
-  seq: number;
-}
 
 /** Follows the state. `after` runs after each update of the page. */
 export function watchState(after: () => void): void {
@@ -87,12 +82,12 @@ async function fetchPage(after: () => void): Promise<void> {
   if (!response || response.status >= 500) return;
   const newer = new DOMParser().parseFromString(await response.text(), 'text/html');
   showTimes(newer);
-  const scrolled = [...document.querySelectorAll('.log:not([data-stream])')].map((log) => atEnd(log));
+  const scrolled = [...document.querySelectorAll('.log:not(#log)')].map((log) => atEnd(log));
   for (const id of ['summary', 'main']) {
     const content = newer.getElementById(id);
     if (content) Idiomorph.morph(at(id), content, { ignoreActiveValue: true, callbacks: { beforeNodeMorphed, beforeAttributeUpdated } });
   }
-  document.querySelectorAll('.log:not([data-stream])').forEach((log, number) => {
+  document.querySelectorAll('.log:not(#log)').forEach((log, number) => {
     if (scrolled[number] ?? true) log.scrollTop = log.scrollHeight;
   });
   after();
@@ -104,7 +99,7 @@ function atEnd(element: Element): boolean {
 
 /** The log that is followed, plots, their buttons and what a person chooses belong to the scripts. */
 function beforeNodeMorphed(element: Node): boolean {
-  return !(element instanceof Element && element.matches('#log[data-stream], #choice, #pause, #wrapping, #range, .plot, #figures-stale'));
+  return !(element instanceof Element && element.matches('#choice, #pause, #download, #tools, #refused, .frame, #range, .plot, #figures-stale'));
 }
 
 /** What a person opened stays open; what the scripts show stays shown. */

@@ -1,143 +1,117 @@
-// Follows logs: rows are drawn as they come, some tens of times a second at most.
-import { coloured } from './colours';
+// The page of the logs: what its buttons and keys do. All work on the log that is shown now; a changed choice brings
+// another one.
+import { copy } from './copy';
+import { bind } from './keys';
+import { say } from './page';
+import { watchChoice } from './logs/choice';
+import { line } from './logs/rows';
+import { writeTimes } from './logs/times';
+import { LogView } from './logs/view';
 
-/** The most rows on the page. */
-const MOST = 5000;
-
-/** The most rows that are kept while the page is paused. The daemon has older ones. */
-const MOST_WAITING = 20_000;
-
-/** A row as the server sends it. */
-interface Row {
-  seq: number;
-  at: number;
-  service: string;
-  text: string;
-  level?: string;
-  replaces?: number;
-  open?: boolean;
-  gone?: boolean;
-  lost?: number;
-  restarted?: boolean;
-}
+const HIT = 'mark:not(.rest)';
 
 /** Takes over the log of the page, if there is one. */
 export function watchLogs(): void {
-  const log = document.querySelector<HTMLElement>('#log[data-stream]');
-  if (!log) return;
-  // The rows that have not ended, by the numbers under which they were shown first.
-  const open = new Map<number, HTMLElement>();
-  let waiting: Row[] = [];
-  let paused = false;
-  let several = true;
-  let drawing = 0;
-  let dropped = 0;
+  if (!document.getElementById('choice')) return;
+  let view: LogView | null = null;
+  let [wrap, relative] = [true, false];
+  let at = 0;
 
-  function draw(): void {
-    drawing = 0;
-    if (paused || document.hidden) return;
-    const end = atEnd();
-    const rows = waiting;
-    waiting = [];
-    const added = document.createDocumentFragment();
-    // Rows that would leave the page at once are not drawn, unless they end a row that is on the page.
-    const skipped = rows.length - MOST;
-    rows.forEach((row, number) => {
-      const id = row.replaces ?? row.seq;
-      const before = open.get(id);
-      open.delete(id);
-      if (row.gone) return before?.remove();
-      if (number < skipped && !before) return;
-      const element = drawn(row);
-      if (row.open) open.set(id, element);
-      if (before) before.replaceWith(element);
-      else added.append(element);
-    });
-    if (dropped) {
-      const note = document.createElement('div');
-      note.className = 'row lost';
-      note.textContent = `… ${dropped} rows came while this page was paused, and are not shown here`;
-      added.prepend(note);
-      dropped = 0;
-    }
-    log?.append(added);
-    while (log && log.childElementCount > MOST) log.firstElementChild?.remove();
-    if (log && end) log.scrollTop = log.scrollHeight;
+  const button = (id: string): HTMLElement | null => document.getElementById(id);
+  function pressed(id: string, on: boolean): void {
+    button(id)?.setAttribute('aria-pressed', String(on));
   }
 
-  function drawn(row: Row): HTMLElement {
-    const element = document.createElement('div');
-    element.className = `row ${row.level ?? ''}`;
-    if (row.lost || row.restarted) element.className = 'row lost';
-    const time = document.createElement('time');
-    const date = new Date(row.at);
-    time.dateTime = date.toISOString();
-    time.textContent = date.toLocaleTimeString([], { hour12: false });
-    element.append(time, ' ');
-    if (several) {
-      const source = document.createElement('a');
-      source.className = 'source';
-      source.href = `service?name=${encodeURIComponent(row.service)}`;
-      source.textContent = row.service;
-      element.append(source, ' ');
-    }
-    const text = document.createElement('bdi');
-    text.append(...coloured(row.text));
-    element.append(text);
-    return element;
+  function begin(): void {
+    const log = button('log');
+    const refusal = button('refused');
+    const older = button('older');
+    view = log && refusal && older ? new LogView(log, refusal, older) : null;
+    if (view) view.changed = changed;
+    at = 0;
+    for (const one of document.querySelectorAll<HTMLElement>('#tools button')) one.hidden = view === null;
+    const pause = button('pause');
+    if (pause) pause.hidden = !log?.dataset['stream'];
+    show();
+    changed();
   }
 
-  const atEnd = (): boolean => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-
-  function showPause(): void {
-    pause.textContent = paused ? `Continue (${waiting.length + dropped} new)` : 'Pause';
-    pause.setAttribute('aria-pressed', String(paused));
+  function show(): void {
+    view?.log.classList.toggle('long', !wrap);
+    view?.settle();
+    pressed('wrap', wrap);
+    pressed('relative', relative);
+    times();
   }
 
-  const pause = document.getElementById('pause') as HTMLButtonElement;
-  pause.hidden = false;
-  pause.addEventListener('click', () => {
-    paused = !paused;
-    showPause();
-    draw();
-  });
-  const wrapping = document.getElementById('wrapping') as HTMLLabelElement;
-  wrapping.hidden = false;
-  wrapping.querySelector('input')?.addEventListener('change', (event) => {
-    log.classList.toggle('long', !(event.target as HTMLInputElement).checked);
-  });
-  document.addEventListener('visibilitychange', draw);
-  watchChoice();
+  const times = (): void => { if (view && !document.hidden) writeTimes(view.log, relative); };
 
-  const stream = new EventSource(log.dataset['stream'] ?? '');
-  let begun = false;
-  stream.addEventListener('start', (event: MessageEvent<string>) => {
-    several = (JSON.parse(event.data) as { services: string[] }).services.length > 1;
-    // A later start continues where the connection was lost.
-    if (!begun) log.replaceChildren();
-    begun = true;
-  });
-  stream.addEventListener('rows', (event: MessageEvent<string>) => {
-    waiting.push(...JSON.parse(event.data) as Row[]);
-    const over = waiting.length - MOST_WAITING;
-    if (over > 0) {
-      if (paused) dropped += over;
-      waiting.splice(0, over);
+  function changed(): void {
+    const chip = button('new');
+    const pause = button('pause');
+    if (!view || !chip || !pause) return;
+    const { news, paused, hits, log } = view;
+    chip.textContent = news && `${news} ${news === '1 new' ? 'row' : 'rows'}`;
+    chip.hidden = news === '';
+    pause.textContent = paused ? 'Continue' : 'Pause';
+    pressed('pause', paused);
+    const found = button('hits');
+    if (found && log.dataset['search'] !== undefined) {
+      const text = `${at ? `${at} of ` : ''}${hits} ${hits === 1 ? 'hit' : 'hits'}`;
+      if (found.textContent !== text) found.textContent = text;
     }
-    if (paused) showPause();
-    else drawing ||= requestAnimationFrame(draw);
-  });
-  log.scrollTop = log.scrollHeight;
-}
+    if (relative) times();
+  }
 
-/** A changed choice is shown at once; a text when it is entered. */
-function watchChoice(): void {
-  const choice = document.getElementById('choice') as HTMLFormElement | null;
-  choice?.addEventListener('change', (event) => {
-    if (event.target instanceof Element && !event.target.matches('[type="search"]')) choice.requestSubmit();
+  function jump(selector: string, by: number): void {
+    if (!view) return;
+    const [number, all] = view.places.go(selector, by);
+    if (selector === HIT) at = number;
+    if (all === 0) say(selector === HIT ? 'There is no hit in these rows' : 'There is no error in these rows');
+    changed();
+  }
+
+  function newest(): void {
+    if (view?.log.dataset['stream']) view.pause(!view.paused);
+    else button('newest')?.click();
+  }
+
+  const acts: Record<string, () => void> = {
+    pause: newest,
+    new: () => view?.pause(false),
+    next: () => jump(HIT, 1),
+    previous: () => jump(HIT, -1),
+    error: () => jump('.row.error', 1),
+    wrap: () => { wrap = !wrap; show(); },
+    relative: () => { relative = !relative; show(); },
+    copy: () => {
+      const rows = [...view?.log.querySelectorAll('.row') ?? []];
+      void copy(rows.map((row) => `${line(row)}\n`).join(''), `${rows.length} rows`);
+    },
+    link: () => {
+      const row = view?.places.row;
+      const link = row?.querySelector<HTMLAnchorElement>('a.at')?.href;
+      void copy(link ?? location.href);
+    },
+  };
+  document.addEventListener('click', (event) => {
+    const id = event.target instanceof Element ? event.target.closest('main button')?.id : undefined;
+    if (id) acts[id]?.();
   });
-  // The address has only what was chosen.
-  choice?.addEventListener('formdata', (event) => {
-    for (const [key, value] of [...event.formData]) if (value === '') event.formData.delete(key);
-  });
+  const group = 'Logs';
+  bind(group, 'n', 'next hit', () => jump(HIT, 1));
+  bind(group, 'N', 'previous hit', () => jump(HIT, -1));
+  bind(group, 'e', 'next error', () => jump('.row.error', 1));
+  bind(group, 'E', 'previous error', () => jump('.row.error', -1));
+  bind(group, 'j', 'next row', () => jump('.row', 1));
+  bind(group, 'k', 'previous row', () => jump('.row', -1));
+  bind(group, 'f', 'pause, or follow the newest rows', newest);
+  bind(group, 'w', 'wrap long rows', () => acts['wrap']?.());
+  bind(group, 't', 'time of day, or how long ago', () => acts['relative']?.());
+  bind(group, 'y', 'copy a link to the row', () => acts['link']?.());
+
+  watchChoice(() => view?.end(), begin);
+  document.addEventListener('scroll', (event) => { if (event.target === view?.log) times(); }, { capture: true, passive: true });
+  setInterval(() => { if (relative) times(); }, 5000);
+  begin();
 }

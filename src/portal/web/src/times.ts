@@ -2,6 +2,11 @@
 
 const SIZES: [number, string][] = [[86_400, 'd'], [3600, 'h'], [60, 'min']];
 
+/** How long ago that was, in the largest unit. */
+export function ago(at: number): string {
+  return span(Date.now() - at);
+}
+
 function span(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   for (const [size, name] of SIZES) {
