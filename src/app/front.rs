@@ -86,16 +86,15 @@ impl Front {
         >,
     ) -> Self {
         let (session, sessions) = watch::channel(None);
-        let api = api
-            .with_screenshots(Screenshots::new(reaper.clone(), sessions.clone()))
-            .with_variables(rows);
+        let api =
+            api.with_screenshots(Screenshots::new(reaper.clone(), sessions.clone())).with_variables(rows);
         let vars = &config.env.vars;
         let (credentials, shown, weak) = credentials::of(config, &state);
         logs.hide(shown.password.iter().chain([&shown.token]).cloned());
         let excluded = credentials.excluded.clone();
         let auth = Auth::stored_in(Arc::clone(&state), credentials, DEFAULT_COST);
         let terminals = Terminals::new(vars.portal_terminal, auth.clone(), reaper, sessions.clone());
-                let (asks, login) = (shown.enabled, Login::new(auth.clone(), shown));
+        let (asks, login) = (shown.enabled, Login::new(auth.clone(), shown));
         let api = api.with_login(login.clone()).with_terminals(terminals.clone());
         let (tls, certificate, misnamed) = open_tls(config, state);
         let settings = gateway::Settings {

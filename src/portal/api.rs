@@ -38,6 +38,7 @@ use sse::{event, sse};
 
 pub(in crate::portal) use logs::gather;
 pub use logs::{LogRows, LogStart};
+pub use machine::Sampled;
 pub use problem::ErrorBody;
 pub use sessions::{EndSessions, Sessions};
 pub use sources::{Api, Rows};

@@ -43,6 +43,8 @@ use crate::gateway::auth::Auth;
 use crate::sys::reaper::Reaper;
 use tickets::Tickets;
 
+#[cfg(test)]
+pub(in crate::portal) use wire::{Issued, Typed};
 pub(in crate::portal) use wire::{socket, status, ticket};
 
 /// How many terminals there may be at once.
@@ -74,6 +76,7 @@ pub struct Terminals {
 
 /// Whether there is a terminal, as the API answers it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::portal) struct Standing {
     /// Whose shells they are; `None` if the terminal is off.
     user: Option<&'static str>,

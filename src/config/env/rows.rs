@@ -12,6 +12,8 @@ const MASK: &str = "******";
 
 /// One variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Variable"))]
 pub struct Row {
     /// Its name.
     pub name: String,
@@ -33,6 +35,7 @@ pub struct Row {
 
 /// A value that was set and lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Overridden {
     /// The value.
     pub value: String,

@@ -50,6 +50,7 @@ const CHARACTERS: usize = (BYTES * 4).div_ceil(3);
 /// it, and nothing has to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum How {
     /// With user name and password.
     Password,

@@ -27,6 +27,7 @@ const PROGRAMS: usize = 32;
 
 /// A session that was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Visit {
     /// Names the session in requests to end it, and is good for nothing else.
     pub id: String,
@@ -46,6 +47,7 @@ pub struct Visit {
 
 /// Connections and streams of one session that are open now on one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OpenAt {
     /// The port.
     pub port: u16,
@@ -55,6 +57,7 @@ pub struct OpenAt {
 
 /// A client that sends credentials with each request and has no session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Program {
     /// Its address, as far as the gateway knows.
     pub address: IpAddr,

@@ -131,6 +131,7 @@ pub struct ServiceFigures {
 
 /// A process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProcessFigures {
     /// Its number.
     pub pid: i32,

@@ -27,13 +27,15 @@ pub(super) struct Shape {
 
 /// That there is a sample.
 #[derive(Serialize)]
-struct Brief {
-    /// As in the sample.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Sampled {
+    /// The number of the sample.
     seq: u64,
+    /// When it was taken, in milliseconds since the Unix epoch.
     at: i64,
 }
 
-/// First the past, as the event `history`, then each sample as the event `sample`. A client that reads slowly misses
+/// First the past, as the event `history`, then each sample as the event `sample`, or only that there is one as the event `sampled`. A client that reads slowly misses
 /// samples.
 pub(super) async fn stream(
     State(api): State<Api>,
@@ -44,7 +46,7 @@ pub(super) async fn stream(
     let samples = stream::unfold((view, look), move |(mut view, look)| async move {
         let sample = view.next().await?;
         let told = if brief {
-            event("sample", &Brief { seq: sample.seq, at: sample.at })
+            event("sampled", &Sampled { seq: sample.seq, at: sample.at })
         } else {
             event("sample", &*sample)
         };

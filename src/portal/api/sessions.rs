@@ -20,6 +20,7 @@ use super::sources::Api;
 
 /// Who is logged in.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sessions {
     /// Whether a login is required.
     pub required: bool,
@@ -31,6 +32,7 @@ pub struct Sessions {
 
 /// A request to end one session, or all other sessions than that of the client. Exactly one of the two.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EndSessions {
     /// The id of the session in [`Sessions`].
     #[serde(default)]

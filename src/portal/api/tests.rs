@@ -75,7 +75,7 @@ async fn figures_of_the_machine_are_a_report_and_a_stream_that_begins_with_the_p
             "/api/machine/stream",
             [("history", "{\"seconds\":{"), ("sample", "{\"seq\":"), ("sample", "{\"seq\":")],
         ),
-        ("/api/machine/stream?brief=true", [("sample", "{\"seq\":"); 3]),
+        ("/api/machine/stream?brief=true", [("sampled", "{\"seq\":"); 3]),
     ] {
         let response = TowerToHyperService::new(router.clone()).call(get(path)).await.unwrap();
         let mut body = response.into_body();

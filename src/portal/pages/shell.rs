@@ -132,13 +132,15 @@ pub(super) fn still(view: &View, page: Page, title: &str, body: &Markup) -> Answ
 
 /// The same, with further style sheets and scripts. A page with scripts of its own keeps itself up to date.
 pub(super) fn whole(view: &View, page: Page, title: &str, own: &[&str], body: &Markup) -> Answer {
-    let live = !own.iter().any(|file| file.ends_with(".js"));
-    written(view, page, title, own, live, body)
+    written(view, page, title, own, !own.iter().any(|file| is(file, ".js")), body)
+}
+
+fn is(file: &str, kind: &str) -> bool {
+    file.ends_with(kind)
 }
 
 /// The text of a page. `live`: the common scripts keep the page up to date.
 fn written(view: &View, page: Page, title: &str, own: &[&str], live: bool, body: &Markup) -> Answer {
-    let is = |file: &&&str, kind: &str| file.ends_with(kind);
     let all: Vec<Page> = Page::ALL.into_iter().filter(|page| page.is_shown(view)).collect();
     let (first, more) = all.split_at(Page::FIRST);
     let text = html! {

@@ -17,12 +17,14 @@ use crate::sys::pty::Size;
 
 /// The password, typed again.
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::portal) struct Typed {
     password: String,
 }
 
 /// A ticket for one terminal.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::portal) struct Issued {
     /// What the WebSocket has to show.
     ticket: String,

@@ -181,6 +181,9 @@ async fn progress_bars_are_rows_that_move() {
             finds(&browser, "return document.querySelectorAll('#log .row').length", json!(10)).await;
         }
     }
+    // Rows that end before the page follows the log are in the order of their ends.
+    let moving: Vec<String> = (0..10).map(|number| format!("bar {number}: 19 of 20")).collect();
+    finds(&browser, ROWS, json!(moving)).await;
     for (number, bar) in bars.into_iter().enumerate() {
         world.logs.push_all("kde", &format!("bar {number}: done\n"), bar).await;
     }

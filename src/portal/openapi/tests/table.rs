@@ -2,13 +2,17 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::config::env::Row as Variable;
 use crate::gateway::builtin;
 use crate::logs::{Line, Row};
 use crate::observe::machine::{History, Report, Sample};
 use crate::observe::{Event, Snapshot, Timeline};
 use crate::portal::DisplayState;
-use crate::portal::api::{Changed, ErrorBody, LogRows, LogStart, Names, Units};
+use crate::portal::api::{
+    Changed, EndSessions, ErrorBody, LogRows, LogStart, Names, Sampled, Sessions, Units,
+};
 use crate::portal::pages::commands::Command;
+use crate::portal::terminal::{Issued, Standing, Typed};
 
 /// A key of the query, and what it is for.
 pub(super) struct Query(pub(super) &'static str, pub(super) &'static str);
@@ -55,6 +59,7 @@ const LOGS: &[Query] = &[
     Query("colour", "`0`: a text without colours."),
 ];
 
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 pub(super) fn endpoints(generator: &mut SchemaGenerator) -> Vec<Endpoint> {
     fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<T>()
@@ -107,8 +112,12 @@ pub(super) fn endpoints(generator: &mut SchemaGenerator) -> Vec<Endpoint> {
         get(
             "/api/machine/stream",
             "The past, and then the figures once a second.",
-            &[],
-            Answer::Events(vec![("history", of::<History>(g)), ("sample", of::<Sample>(g))]),
+            &[Query("brief", "`true`: only that there are new figures.")],
+            Answer::Events(vec![
+                ("history", of::<History>(g)),
+                ("sample", of::<Sample>(g)),
+                ("sampled", of::<Sampled>(g)),
+            ]),
         ),
         get("/api/logs", "Rows of any services in one order.", LOGS, Answer::Json(of::<LogRows>(g))),
         get(
@@ -146,6 +155,44 @@ pub(super) fn endpoints(generator: &mut SchemaGenerator) -> Vec<Endpoint> {
                 Answer::Json(of::<Units>(g)),
             )
         },
+        get(
+            "/api/environment",
+            "The variables, with secrets masked, and where their values come from.",
+            &[],
+            Answer::Json(of::<Vec<Variable>>(g)),
+        ),
+        get("/api/sessions", "Who is logged in.", &[], Answer::Json(of::<Sessions>(g))),
+        Endpoint {
+            method: "post",
+            body: Some(of::<EndSessions>(g)),
+            ..get(
+                "/api/sessions/end",
+                "Ends a session, or all other sessions. The answer has no content (204).",
+                &[],
+                Answer::Text("text/plain"),
+            )
+        },
+        get("/api/terminal", "Whether there is a terminal.", &[], Answer::Json(of::<Standing>(g))),
+        Endpoint {
+            method: "post",
+            body: Some(of::<Typed>(g)),
+            ..get(
+                "/api/terminal/ticket",
+                "Checks the password again, and gives a ticket for one terminal.",
+                &[],
+                Answer::Json(of::<Issued>(g)),
+            )
+        },
+        get(
+            "/api/terminal/socket",
+            "A terminal: a WebSocket that carries what is typed and what is printed.",
+            &[
+                Query("ticket", "The ticket."),
+                Query("columns", "The width of the terminal, in characters."),
+                Query("rows", "Its height, in lines."),
+            ],
+            Answer::Text("application/octet-stream"),
+        ),
         get(
             "/api/commands",
             "What the list of commands of the portal offers.",

@@ -5,8 +5,8 @@
 //! the same way as that of a login, so this form is no other way to guess it.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
@@ -60,12 +60,7 @@ fn form(user: &str, problem: &str) -> Markup {
 }
 
 /// Answers the form.
-pub(super) async fn show(
-    State(api): State<Api>,
-    view: View,
-    client: Client,
-    body: String,
-) -> Response {
+pub(super) async fn show(State(api): State<Api>, view: View, client: Client, body: String) -> Response {
     let (Ok(login), Some(visitor)) = (api.login(), client.visitor) else {
         return StatusCode::NOT_FOUND.into_response();
     };

@@ -110,7 +110,10 @@ fn programs(view: &View, programs: &[Program]) -> Markup {
                         }
                     }
                 }
-                p.dim { "These clients have no session. New credentials keep them out: " code { "set-web-credentials" } "." }
+                p.dim {
+                    "These clients have no session to end. " code { "set-web-credentials" }
+                    " keeps out those that send the password; a token is valid until a start with another " code { "WEB_TOKEN" } "."
+                }
             }
         }
     }

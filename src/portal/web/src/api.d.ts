@@ -149,6 +149,14 @@ export interface DisplayState {
   why: string | null;
 }
 
+/** A request to end one session, or all other sessions than that of the client. Exactly one of the two. */
+export interface EndSessions {
+  /** The id of the session in [`Sessions`]. */
+  id: string | null;
+  /** Whether all others are meant, also those that are in no list. */
+  others: boolean;
+}
+
 /** The body of every error response. */
 export interface ErrorBody {
   /** A sentence for the user. */
@@ -223,6 +231,17 @@ export interface GpuFigures {
   reason: string | null;
   /** The temperature. */
   temperature_celsius: number | null;
+}
+
+/** How a session was opened. The last byte of the session's id says so: the id is signed, so that a client cannot change it, and nothing has to be stored. */
+export type How = "password" | "token" | "unknown";
+
+/** A ticket for one terminal. */
+export interface Issued {
+  /** How long it is valid, in seconds. */
+  seconds: number;
+  /** What the WebSocket has to show. */
+  ticket: string;
 }
 
 /** A link to a route. */
@@ -324,6 +343,8 @@ export interface MachineSample {
   disks: (Disk)[];
   /** The GPUs, in the order of `desktopd probe`. */
   gpus: (GpuFigures)[];
+  /** The processes that use the most memory, and those that use the most processor time: those with more memory first. The others are only in the sums. */
+  largest: (ProcessFigures)[];
   /** The cache of files, which the kernel gives up when memory is needed. */
   memory_cache_bytes: number | null;
   /** The memory that the container may use: its limit, or that of the whole machine. */
@@ -368,11 +389,53 @@ export interface Names {
   only?: boolean;
 }
 
+/** Connections and streams of one session that are open now on one port. */
+export interface OpenAt {
+  /** How many. */
+  count: number;
+  /** The port. */
+  port: number;
+}
+
 /** What became of a candidate. */
 export type Outcome = "chosen" | "possible" | "doubtful" | "impossible" | "failed";
 
+/** A value that was set and lost. */
+export interface Overridden {
+  /** Where it was set, in words. */
+  source: string;
+  /** The value. */
+  value: string;
+}
+
 /** The phase of the whole daemon. */
 export type Phase = "starting" | "running" | "stopping";
+
+/** A process. */
+export interface ProcessFigures {
+  /** How much of the processor time that the container may use it used since the last look. */
+  cpu_share: number | null;
+  /** Memory of its own. */
+  memory_bytes: number;
+  /** Its name, of which the kernel keeps 15 bytes. Not its command line, which may have secrets. */
+  name: string;
+  /** Its number. */
+  pid: number;
+  /** The service that it belongs to, if there is one. */
+  service: string | null;
+}
+
+/** A client that sends credentials with each request and has no session. */
+export interface Program {
+  /** Its address, as far as the gateway knows. */
+  address: string;
+  /** Whether the token is in a cookie. Otherwise each request has the token or the password itself. */
+  cookie: boolean;
+  /** The last request, to within about a second, in milliseconds since the Unix epoch. */
+  last: number;
+  /** The first request that is remembered, in milliseconds since the Unix epoch. */
+  since: number;
+}
 
 /** A question, and the word that says yes. */
 export interface Question {
@@ -416,6 +479,14 @@ export interface RouteStatus {
   unit: string;
   /** The URL, if one is right for all clients. Otherwise the portal makes one from the address that the browser uses. Derived from the links, like the next field. */
   url: string | null;
+}
+
+/** That there is a sample. */
+export interface Sampled {
+  /** When it was taken, in milliseconds since the Unix epoch. */
+  at: number;
+  /** The number of the sample. */
+  seq: number;
 }
 
 /** The screen as planned. A browser may have changed the size since, where `resize` says so. */
@@ -486,6 +557,16 @@ export interface ServiceFigures {
   processes: number;
 }
 
+/** Who is logged in. */
+export interface Sessions {
+  /** Clients that send credentials with each request. */
+  programs: (Program)[];
+  /** Whether a login is required. */
+  required: boolean;
+  /** The sessions that made requests since the daemon started: that of the client first, then the last used. */
+  sessions: (Visit)[];
+}
+
 /** What a user sees, from best to worst. */
 export type Sight = "ready" | "off" | "starting" | "stopped" | "unhealthy" | "failed";
 
@@ -548,6 +629,18 @@ export interface Span {
   to: number;
 }
 
+/** Whether there is a terminal, as the API answers it. */
+export interface Standing {
+  /** How many there may be. */
+  limit: number;
+  /** The terminals that are open, and tickets for one. */
+  open: number;
+  /** Why it is off. */
+  reason?: string | null;
+  /** Whose shells they are; `None` if the terminal is off. */
+  user: string | null;
+}
+
 /** The chart. All times but `started_at` are milliseconds since the daemon's start. */
 export interface Timeline {
   /** The critical path, first to last. */
@@ -582,6 +675,11 @@ export interface TimelineRow {
   state: UnitState;
   /** Its name. */
   unit: string;
+}
+
+/** The password, typed again. */
+export interface Typed {
+  password: string;
 }
 
 /** One transition of one unit. */
@@ -670,4 +768,42 @@ export interface User {
   name: string;
   /** The id. */
   uid: number;
+}
+
+/** One variable. */
+export interface Variable {
+  /** The other names by which it is read. */
+  aliases: (string)[];
+  /** The value if the variable is not set. */
+  default: string;
+  /** The description. */
+  doc: string;
+  /** Its name. */
+  name: string;
+  /** Other values that were set, and lost. */
+  overrode: (Overridden)[];
+  /** Whether the value is never shown. */
+  secret: boolean;
+  /** Where the value comes from, in words. */
+  source: string;
+  /** Empty when it is not set and has no default. */
+  value: string;
+}
+
+/** A session that was seen. */
+export interface Visit {
+  /** The address that the last request came from, as far as the gateway knows. */
+  address: string;
+  /** How the session was opened. */
+  how: How;
+  /** Names the session in requests to end it, and is good for nothing else. */
+  id: string;
+  /** The last request, to within about a second, in milliseconds since the Unix epoch. */
+  last: number;
+  /** What it has open now. */
+  open: (OpenAt)[];
+  /** Whether the request for this list belongs to it. */
+  own: boolean;
+  /** When it was opened, in milliseconds since the Unix epoch. */
+  since: number;
 }

@@ -40,5 +40,5 @@ export function watchFigures(): void {
   const step = Number(part.dataset['figures']);
   let count = 0;
   // The second sample is the first one with shares of processor time.
-  follow('api/machine/stream?brief=true', { sample: () => { if (++count === 2 || count % step === 0) newer(); } });
+  follow('api/machine/stream?brief=true', { sampled: () => { if (++count === 2 || count % step === 0) newer(); } });
 }

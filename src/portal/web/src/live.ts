@@ -85,7 +85,7 @@ async function fetchPage(after: () => void): Promise<void> {
   const scrolled = [...document.querySelectorAll('.log:not(#log)')].map((log) => atEnd(log));
   for (const id of ['summary', 'main']) {
     const content = newer.getElementById(id);
-    if (content) Idiomorph.morph(at(id), content, { ignoreActiveValue: true, callbacks: { beforeNodeMorphed, beforeAttributeUpdated } });
+    if (content) Idiomorph.morph(at(id), content, { callbacks: { beforeNodeMorphed, beforeAttributeUpdated } });
   }
   document.querySelectorAll('.log:not(#log)').forEach((log, number) => {
     if (scrolled[number] ?? true) log.scrollTop = log.scrollHeight;
@@ -99,6 +99,8 @@ function atEnd(element: Element): boolean {
 
 /** The log that is followed, plots, their buttons and what a person chooses belong to the scripts. */
 function beforeNodeMorphed(element: Node): boolean {
+  // What a person types is not written over. The library would also keep the text of a button that has the focus.
+  if (element === document.activeElement && element instanceof Element && element.matches('input, textarea, select')) return false;
   return !(element instanceof Element && element.matches('#choice, #pause, #download, #tools, #refused, .frame, #range, .plot, #figures-stale'));
 }
 
