@@ -19,8 +19,11 @@ use crate::config::secret::Secret;
 pub(super) enum Ended {
     /// These.
     These(Vec<SessionId>),
-    /// All, also those that are in no list.
-    All,
+    /// All, also those that are in no list. `by` is the session that asks for it, unless that has ended before.
+    All {
+        /// The session.
+        by: Option<SessionId>,
+    },
 }
 
 impl Auth {
@@ -80,16 +83,18 @@ impl Auth {
         all.filter(|session| !self.inner.sessions.is_revoked(*session)).collect()
     }
 
-    /// Ends sessions, in a task of its own: they also end if the client disconnects.
-    pub(super) async fn finish(&self, ended: Ended) {
+    /// Ends sessions, in a task of its own: they also end if the client disconnects. Returns the credentials that are
+    /// valid from then on; `None` if the session that asks for it has ended before.
+    pub(super) async fn finish(&self, ended: Ended) -> Option<Arc<Known>> {
         let auth = self.clone();
-        let _ = tokio::spawn(async move { auth.revoke(ended).await }).await;
+        tokio::spawn(async move { auth.revoke(ended).await }).await.ok().flatten()
     }
 
-    async fn revoke(&self, ended: Ended) {
+    async fn revoke(&self, ended: Ended) -> Option<Arc<Known>> {
         let inner = &self.inner;
+        let by = if let Ended::All { by } = &ended { *by } else { None };
         let all = match ended {
-            Ended::All => true,
+            Ended::All { .. } => true,
             Ended::These(sessions) => {
                 let room = sessions.iter().all(|session| inner.sessions.revoke(*session));
                 if !room {
@@ -101,6 +106,10 @@ impl Auth {
             }
         };
         let _lock = inner.changes.lock().await;
+        // Credentials are replaced under the same lock: no session of the old ones opens a new one.
+        if by.is_some_and(|by| inner.sessions.is_revoked(by)) {
+            return None;
+        }
         if all {
             self.put(Known::clone(&self.known()).renewed(rand::random()));
         }
@@ -108,5 +117,6 @@ impl Auth {
         if let Err(error) = inner.store.write_sessions(&remembered).await {
             tracing::warn!("ended sessions may be valid again after the next start: {error}");
         }
+        Some(self.known())
     }
 }

@@ -119,18 +119,25 @@ impl Signer {
 
     /// A new cookie value.
     pub(super) fn issue(&self, purpose: Purpose, now: SystemTime, secure: bool) -> String {
-        self.sign(purpose, rand::random(), now, secure)
+        self.sign(purpose, rand::random(), seconds(now + purpose.lifetime()), secure)
     }
 
     /// The cookie value of a new session.
     pub(super) fn open_session(&self, how: How, now: SystemTime, secure: bool) -> String {
         let mut id: [u8; 16] = rand::random();
         id[15] = how.mark();
-        self.sign(Purpose::Session, id, now, secure)
+        self.sign(Purpose::Session, id, seconds(now + Purpose::Session.lifetime()), secure)
     }
 
-    fn sign(&self, purpose: Purpose, id: [u8; 16], now: SystemTime, secure: bool) -> String {
-        let end = seconds(now + purpose.lifetime()).to_be_bytes();
+    /// A new cookie value in place of an older one: it ends when that would have ended.
+    pub(super) fn renew(&self, purpose: Purpose, old: SessionId, secure: bool) -> String {
+        let mut id: [u8; 16] = rand::random();
+        id[15] = old.id[15];
+        self.sign(purpose, id, old.end, secure)
+    }
+
+    fn sign(&self, purpose: Purpose, id: [u8; 16], end: u64, secure: bool) -> String {
+        let end = end.to_be_bytes();
         let signature = self.key(purpose, secure).digest(&[&id, &end]);
         URL_SAFE_NO_PAD.encode([&id[..], &end, &signature].concat())
     }
@@ -206,6 +213,16 @@ mod tests {
             assert_eq!((session.how(), session.since()), (how, seconds(now)));
         }
         assert_eq!(How::of([200; 16]), How::Unknown);
+    }
+
+    #[test]
+    fn a_renewed_session_ends_when_the_old_one_would_have_ended() {
+        let (signer, now) = (signer(), SystemTime::now());
+        let opened = |value: &str, now| signer.open(Session, value.as_bytes(), now, true);
+        let old = opened(&signer.open_session(How::Token, now - 100 * HOUR, true), now).unwrap();
+        let renewed = opened(&signer.renew(Session, old, true), now).unwrap();
+        assert_eq!((renewed.end, renewed.how()), (old.end, How::Token));
+        assert_ne!(renewed.id, old.id);
     }
 
     #[test]

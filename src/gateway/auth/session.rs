@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +61,17 @@ impl SessionGuard {
     /// Cancelled when the holder of the guard has to close.
     pub(crate) fn ended(&self) -> &CancellationToken {
         self.ended.get_or_init(|| self.sessions.enter(self.session, self.port, self.closings))
+    }
+
+    /// Waits for the end of the session's time; without a session for ever. The clock may be set, so the end is looked for
+    /// once an hour at least.
+    pub(crate) async fn expired(&self) {
+        let Some(session) = self.session else { return std::future::pending().await };
+        loop {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            let Some(left) = session.end.checked_sub(now).filter(|left| *left > 0) else { return };
+            tokio::time::sleep(Duration::from_secs(left.min(3600))).await;
+        }
     }
 
     /// Whether the session has ended by now; for work that is too short to be interrupted.

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::http::{HeaderMap, HeaderValue};
 
 use super::change::Ended;
+use super::cookie::Purpose;
 use super::visits::{Client, Program, Recorded, Visit};
 use super::{Access, Auth, SessionId};
 
@@ -41,19 +42,25 @@ impl Auth {
         true
     }
 
-    /// Ends all sessions, those that are not remembered too, and opens a new one in place of `own`. Returns the
-    /// `Set-Cookie` values for the client that has that session.
+    /// Ends all sessions, those that are not remembered too, and opens a new one in place of `own`, which ends when
+    /// `own` would have ended. Returns the `Set-Cookie` values for the client that has that session; `None` if `own` has
+    /// ended before.
     pub(crate) async fn end_others(
         &self,
         headers: &HeaderMap,
         own: Option<SessionId>,
         secure: bool,
-    ) -> Vec<HeaderValue> {
+    ) -> Option<Vec<HeaderValue>> {
         // The cookie by which a login knows this browser is signed anew, because it ends with the sessions.
-        let known = own.is_some() && self.browser(headers, secure).is_some();
-        self.finish(Ended::All).await;
-        let again = own.and_then(|own| self.log_in(own.how(), secure));
-        again.into_iter().chain(known.then(|| self.know_browser(secure)).flatten()).collect()
+        let browser = own.and_then(|_| self.browser(headers, secure));
+        let known = self.finish(Ended::All { by: own }).await?;
+        // Signed by the credentials of that moment: newer ones make the cookies worthless.
+        let set = |purpose, old: Option<SessionId>| {
+            let value = known.signer.renew(purpose, old?, secure);
+            self.inner.cookie_names.set(purpose, &value, secure)
+        };
+        let cookies = [set(Purpose::Session, own), set(Purpose::Browser, browser)];
+        Some(cookies.into_iter().flatten().collect())
     }
 }
 

@@ -27,10 +27,11 @@ pub(crate) const READY: &str = "/desktopd/ready";
 /// A picture of the desktop, on the portal's port, for clients with a login.
 pub(crate) const SCREENSHOT: &str = "/desktopd/screenshot.png";
 
-/// Paths of the portal that show who is connected, how this machine is set up, or what is on the screen: only for clients
+/// Paths of the portal that show who is connected, the user's name, how this machine is set up, or what is on the screen: only for clients
 /// with a login, also where the portal's port needs none.
 pub(crate) fn is_private(path: &str) -> bool {
-    const NAMES: [&str; 4] = [SCREENSHOT, "/settings", "/api/environment", "/api/sessions"];
+    const NAMES: [&str; 6] =
+        [SCREENSHOT, "/settings", "/terminal", "/api/environment", "/api/sessions", "/api/terminal"];
     NAMES.contains(&path)
 }
 

@@ -7,21 +7,17 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, REFERER, SET_COOKIE, UPGRADE};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use futures_util::FutureExt;
 use hyper::body::{Body as _, Incoming};
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 
 use super::access_log::Entry;
 use super::context::{self, ConnectionInfo, RequestContext};
 use super::visitor::Visitor;
-use super::{builtin, cors, errors, https, login, origin, page, uri, waiting, webrtc};
-use crate::gateway::auth::{Access, Denied, How, SessionGuard, Way};
+use super::{builtin, cors, errors, https, login, origin, own, page, uri, waiting, webrtc};
+use crate::gateway::auth::{Access, Denied, How, Way};
 use crate::gateway::metrics;
 use crate::gateway::state::RequestHandler;
 use crate::gateway::upstream::body::Reply;
@@ -263,19 +259,21 @@ impl RequestHandler {
                 login::deny(context, Denied::Stranger, &request)
             }
             Target::Own(router) if request.uri().path() == builtin::SCREENSHOT => {
-                Box::pin(self.pages(router.clone(), *request, guard())).await
+                Box::pin(own::answer(router.clone(), *request, guard(), self.settings.compress)).await
             }
             _ if own => page::text(StatusCode::NOT_FOUND, "there is nothing here"),
             Target::Own(_) if context.changes(request.method()) && access == Access::Open => {
                 login::deny(context, Denied::Stranger, &request)
             }
             Target::Own(router) => {
-                if context.upgrade.is_some() {
-                    self.metrics.attach(&mut request);
+                match context.upgrade {
+                    Some(_) => self.metrics.attach(&mut request),
+                    // The page must not take the request for an upgrade that was checked.
+                    None => drop(request.headers_mut().remove(UPGRADE)),
                 }
                 Visitor::attach(&mut request, &self.auth, access, context);
                 request.extensions_mut().insert(self.asker(context));
-                Box::pin(self.pages(router.clone(), *request, guard())).await
+                Box::pin(own::answer(router.clone(), *request, guard(), self.settings.compress)).await
             }
             Target::Service(route) if context.upgrade.is_none() && context::is_moved(route, &request) => {
                 page::redirect(&context.base.to(uri::local(&route.path)))
@@ -332,17 +330,6 @@ impl RequestHandler {
         Asker(format!("{} (portal, from {})", self.auth.user().0, context.peer))
     }
 
-    async fn pages(
-        &self,
-        router: Router,
-        request: Request<Incoming>,
-        guard: SessionGuard,
-    ) -> Response<Reply> {
-        let wish = compress::Wish::of(self.settings.compress, request.method(), request.headers());
-        let Ok(response) = TowerToHyperService::new(router).call(request.map(Body::new)).await;
-        compress::asset(wish, response.map(|body| Reply::from(body).guarded(&guard)))
-    }
-
     /// Answers a request for a path that is public. The answer reveals nothing about the state of the service.
     async fn public(
         &self,
@@ -364,7 +351,7 @@ impl RequestHandler {
         match context.target {
             Target::Own(router) => {
                 let guard = self.auth.guard(Access::Open, context.connection.port);
-                self.pages(router.clone(), *request, guard).await
+                own::answer(router.clone(), *request, guard, self.settings.compress).await
             }
             Target::Service(route) => {
                 let forwarded = if ready(route) {

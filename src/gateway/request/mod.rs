@@ -13,6 +13,7 @@ pub(super) mod handler;
 mod https;
 mod login;
 pub(super) mod origin;
+mod own;
 pub(crate) mod page;
 pub mod uri;
 pub(crate) mod visitor;

@@ -48,8 +48,9 @@ where
     upgrade::start(Arc::clone(&visitor.resources), async move {
         let _counted = counted;
         let upgraded = tokio::select! {
-            Ok(upgraded) = upgraded => upgraded,
+            biased;
             () = guard.ended().cancelled() => return,
+            Ok(upgraded) = upgraded => upgraded,
             else => return,
         };
         let mut config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);

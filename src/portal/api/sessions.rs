@@ -110,6 +110,8 @@ impl Api {
             (None, true) => {
                 let own = client.visitor.as_ref().and_then(|visitor| visitor.session);
                 let cookies = auth.end_others(headers, own, client.secure).await;
+                let cookies = cookies
+                    .ok_or_else(|| Problem(StatusCode::FORBIDDEN, "the session has ended".to_owned()))?;
                 tracing::info!("{} ended all other sessions of the web services", client.by.0);
                 Ok(cookies)
             }

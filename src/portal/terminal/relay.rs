@@ -64,8 +64,10 @@ pub(super) async fn carry(mut socket: Socket, shell: Result<Shell, String>, guar
     let ending = match shell {
         Err(why) => Some((CloseCode::Error, why)),
         Ok(shell) => tokio::select! {
-            ending = both_ways(&mut socket, &shell) => ending,
+            biased;
             () = guard.ended().cancelled() => Some((CloseCode::Policy, "the session has ended".to_owned())),
+            () = guard.expired() => Some((CloseCode::Policy, "the session has expired".to_owned())),
+            ending = both_ways(&mut socket, &shell) => ending,
         },
     };
     let Some((code, reason)) = ending else { return };

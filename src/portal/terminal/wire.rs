@@ -100,6 +100,9 @@ pub(in crate::portal) async fn socket(
     };
     let (by, guard) = (asker.unwrap_or_default().0.0, visitor.guard.clone());
     let serve = async move |client| {
+        if guard.ended().is_cancelled() {
+            return;
+        }
         let shell = terminals.parts.start(Size { columns, rows }, permit, by);
         relay::carry(client, shell, guard).await;
     };

@@ -113,6 +113,32 @@ async fn an_ended_session_is_out_and_its_connections_close() {
     assert_eq!((page.status, page.location().as_str()), (303, "/desktopd/login?next=/settings"));
 }
 
+/// The body of a request may come long after the head, which was admitted.
+#[tokio::test]
+async fn a_request_that_is_held_back_does_nothing_after_its_session_has_ended() {
+    let world = World::new().await;
+    let (own, thief) = (browser(&world).await, browser(&world).await);
+    let mut held = TcpStream::connect(("127.0.0.1", world.pages)).await.unwrap();
+    let head = format!(
+        "POST /api/sessions/end HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{thief}{JSON}\
+         Connection: close\r\nExpect: 100-continue\r\nContent-Length: 15\r\n\r\n",
+        world.pages
+    );
+    held.write_all(head.as_bytes()).await.unwrap();
+    // The server waits for the body now.
+    read_until(&mut held, "100 Continue").await;
+    let victim = list(&world, &own).await.sessions.into_iter().find(|visit| !visit.own).unwrap();
+    assert_eq!(end(&world, &own, &format!(r#"{{"id":"{}"}}"#, victim.id)).await.status, 204);
+    // The answer may come before the body does.
+    let _ = held.write_all(br#"{"others":true}"#).await;
+    let mut answer = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(10), held.read_to_end(&mut answer)).await;
+    let _ = closed.expect("it stays open");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.contains("403") && !answer.to_lowercase().contains("set-cookie"), "{answer}");
+    assert!(is_in(&world, &own).await, "the others stay");
+}
+
 #[tokio::test]
 async fn ending_all_others_also_ends_sessions_that_are_in_no_list() {
     let world = World::new().await;
