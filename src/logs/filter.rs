@@ -12,7 +12,7 @@ use super::{Level, Row, hits};
 const LONGEST: usize = 1000;
 
 /// The most memory of a compiled pattern, and of what a search remembers of it. Bytes.
-const LARGEST: usize = 1 << 20;
+const LARGEST: usize = 256 << 10;
 
 /// How deep groups of a pattern may be nested.
 const DEEPEST: u32 = 50;
@@ -57,7 +57,8 @@ impl Filter {
     }
 }
 
-/// What a text must contain. The time of a search grows with the text's length alone, whatever the pattern is.
+/// What a text must contain. The time of a search grows with the lengths of the text and of the compiled pattern, which is
+/// limited.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
 

@@ -1,10 +1,16 @@
 //! The places of a search's hits in a row. Browsers count the characters of a text in units of UTF-16, so the places do
 //! too.
 
+use std::time::{Duration, Instant};
+
 use regex::Regex;
 
 /// The most hits of one row: more are no help to the eye.
 const MOST: usize = 100;
+
+/// So much of a row is searched for places, and so long: each place costs another search. Bytes.
+const SEARCHED: usize = 4 << 10;
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// The places that the pattern accepts, each as its begin and end. An empty place is no hit.
 pub(super) fn find(pattern: &Regex, text: &str) -> Vec<[u32; 2]> {
@@ -14,7 +20,11 @@ pub(super) fn find(pattern: &Regex, text: &str) -> Vec<[u32; 2]> {
         (bytes, units) = (at, units + u32::try_from(passed).unwrap_or(u32::MAX));
         units
     };
-    let found = pattern.find_iter(text).filter(|hit| !hit.is_empty()).take(MOST);
+    let cut = (0..=SEARCHED.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    let searched = &text[..cut.unwrap_or(0)];
+    let began = Instant::now();
+    let found = pattern.find_iter(searched).take_while(|_| began.elapsed() < PATIENCE);
+    let found = found.filter(|hit| !hit.is_empty()).take(MOST);
     found.map(|hit| [place(hit.start()), place(hit.end())]).collect()
 }
 

@@ -8,6 +8,7 @@ mod cursor;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -23,6 +24,12 @@ const FETCHED: usize = 64 << 10;
 
 /// The most text that is searched in one step. Bytes.
 const SEARCHED: usize = 512 << 10;
+
+/// A step that searches for longer ends, so that others have their turn.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// A hit in an answer, about. Bytes.
+const HIT: usize = 20;
 
 /// The most unfinished rows of one log that a reader remembers.
 const MOST_SHOWN: usize = 64;
@@ -187,7 +194,7 @@ impl Reader {
 
     /// Passes the rows of batches; false if some are left.
     fn pass(&mut self, fetched: &[Fetched], most: usize, rows: usize, found: &mut Vec<Row>) -> bool {
-        let (mut sent, mut searched) = (0, 0);
+        let (mut sent, mut searched, began) = (0, 0, Instant::now());
         for Fetched { log, batch } in fetched {
             let passed = self.place(&log.name).passed;
             let skipped = usize::try_from(passed.saturating_sub(batch.nth)).unwrap_or(usize::MAX);
@@ -197,7 +204,8 @@ impl Reader {
                 continue;
             }
             for (seq, text) in (batch.seq..).zip(batch.text.lines()).skip(skipped) {
-                if sent >= most || found.len() >= rows || searched >= SEARCHED {
+                let is_late = searched > 0 && began.elapsed() >= SLICE;
+                if sent >= most || found.len() >= rows || searched >= SEARCHED || is_late {
                     return false;
                 }
                 searched += text.len() + 1;
@@ -211,7 +219,9 @@ impl Reader {
                     sent += text.len() + log.name.len();
                     let row = Row::new(seq, batch.at, Arc::clone(&log.name), text.into());
                     let row = Row { replaces: batch.replaces, ..row };
-                    found.push(if accepted { self.filter.described(row) } else { gone(row) });
+                    let row = if accepted { self.filter.described(row) } else { gone(row) };
+                    sent += row.hits.len() * HIT;
+                    found.push(row);
                 }
             }
         }

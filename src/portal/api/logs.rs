@@ -48,6 +48,9 @@ const TEXT_OF_ANSWER: usize = 4 << 20;
 /// What a row needs beside its text, about. Bytes.
 const OVERHEAD: usize = 100;
 
+/// A hit of a row, about. Bytes.
+const HIT: usize = 20;
+
 /// The least time between two events of a stream that has caught up.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -120,7 +123,7 @@ pub(in crate::portal) async fn gather(api: &Api, words: &[(String, String)]) -> 
     let most = asked.row.map_or(usize::MAX, |_| ROWS);
     while answer.more && size < TEXT_OF_ANSWER && answer.rows.len() < most {
         let step = reader.step(TEXT_AT_ONCE, ROWS_AT_ONCE.min(most - answer.rows.len()));
-        size += step.rows.iter().map(|row| row.text.len() + OVERHEAD).sum::<usize>();
+        size += step.rows.iter().map(|row| row.text.len() + row.hits.len() * HIT + OVERHEAD).sum::<usize>();
         answer.rows.extend(step.rows);
         answer.more = step.more;
         // Others have their turn.
