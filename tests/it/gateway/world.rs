@@ -217,10 +217,16 @@ pub async fn talk(port: u16, raw: &str) -> String {
 
 /// Sends one request; `headers` are whole lines.
 pub async fn ask(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Response {
+    try_ask(port, method, path, headers, body).await.expect("the connection was closed without an answer")
+}
+
+/// The same; `None` if the gateway closes the connection without an answer, as it does with too many of one network.
+pub async fn try_ask(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Option<Response> {
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     let host = if headers.contains("Host:") { String::new() } else { format!("Host: 127.0.0.1:{port}\r\n") };
     let raw = format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{length}{headers}\r\n{body}");
-    Response { asked: path.to_owned(), ..Response::parse(&talk(port, &raw).await) }
+    let answer = talk(port, &raw).await;
+    (!answer.is_empty()).then(|| Response { asked: path.to_owned(), ..Response::parse(&answer) })
 }
 
 /// An address on a page of this host, as a browser understands it.
