@@ -104,7 +104,18 @@ async fn the_portal_shows_all(stack: &Stack, browser: &Browser) {
         panic!("{why}; {}", browser.keep_evidence("portal").await);
     }
     // As people see the pages, on a screen and on a phone.
-    for page in ["", "services", "service?name=kde", "logs?service=kde&service=selkies", "boot", "display"] {
+    for page in [
+        "",
+        "services",
+        "service?name=kde",
+        "logs?service=kde&service=selkies",
+        "machine",
+        "boot",
+        "display",
+        "tunnels",
+        "setup",
+        "settings",
+    ] {
         browser.goto(&format!("{}{page}", stack.portal())).await;
         let name = if page.is_empty() { "home" } else { page.split('?').next().unwrap_or_default() };
         for (theme, width, height) in

@@ -58,7 +58,7 @@ fn refused(view: &View, problem: &Problem) -> Response {
         section.notice role="alert" { h2 { "That was refused" } p { (problem.1) } }
         p { a.button href="services" { "Back to the services" } }
     };
-    let page = shell::page(view, Page::Services, "Refused", &body);
+    let page = shell::still(view, Page::Services, "Refused", &body);
     (problem.0, [(HeaderName::from_static("cache-control"), "no-store")], page).into_response()
 }
 

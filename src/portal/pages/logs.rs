@@ -40,7 +40,7 @@ pub(super) async fn page(view: View, Query(words): Query<Words>) -> Answer {
             Ok(found) => (log(&choice, found)),
         }
         p.more {
-            "The same in a terminal, and older rows: " code { (choice.command()) }
+            "These services in a terminal, with all older rows: " code { (choice.command()) }
         }
     };
     shell::page(&view, Page::Logs, "Logs", &body)
@@ -62,14 +62,14 @@ fn log(choice: &Choice, found: &LogRows) -> Markup {
         @if choice.row().is_some() {
             p.notice {
                 @if there { "These are the rows around the one of the link." }
-                @else { "The row of the link is not kept any more, or is not among the chosen rows. These are the rows from then." }
+                @else { "The row of this link is no longer in memory, or the choice leaves it out. The rows below are other rows." }
                 " " a #newest href={ "logs?" (choice.address(None)) } { "Show the newest rows" }
             }
         }
         div.frame {
             p #older .empty hidden { "Older rows are not on this page any more. The download has those that desktopd keeps." }
             div #log .log tabindex="0" role="log" aria-label="Rows" aria-live="off" data-stream=[stream] data-rows=[rows]
-                data-address={ "logs?" (choice.address(None)) } data-row=[choice.row().map(|(seq, _)| seq)]
+                data-address={ "logs?" (choice.address(None)) } data-row=[choice.row().map(|(seq, at)| format!("{seq}-{at}"))]
                 data-search=[choice.searches().then_some("")] {
                 @if found.rows.is_empty() { p.empty { (choice.nothing()) } }
                 @for row in &found.rows { (line(row, several, Some(choice))) }

@@ -70,7 +70,7 @@ fn cpu(sample: &Sample) -> Markup {
     let text = html! {
         p {
             @if let Some(cores) = sample.cpu_cores { "of " (cores) " " (if cores > 1.0 { "cores" } else { "core" }) ", " }
-            (more) (sample.processes) " processes"
+            (more) (sample.processes) " process" @if sample.processes != 1 { "es" }
         }
         (bar(&[("used", sample.cpu_share.unwrap_or(0.0))]))
     };

@@ -83,9 +83,9 @@ fn facts(view: &View, unit: &UnitStatus, figures: &Figures) -> Markup {
         @if !unit.oneshot { dt { "Health" } dd { (health) } }
         @if let Some(pid) = unit.pid { dt { "Process" } dd { "PID " (pid) } }
         @if let Some(usage) = figures.of(&unit.name) {
-            dt { "CPU" } dd { (or_dash(usage.cpu_share, percent)) " of the container's " (figures.past(&unit.name)) }
+            dt { "CPU" } dd { (or_dash(usage.cpu_share, percent)) " of the container's processors " (figures.past(&unit.name)) }
             dt { "Memory" }
-            dd { (bytes(usage.memory_bytes)) " in " (usage.processes) " processes. " a href="machine#uses" { "Which ones" } }
+            dd { (bytes(usage.memory_bytes)) " in " (usage.processes) " process" @if usage.processes != 1 { "es" } ". " a href="machine#uses" { "Which ones" } }
         }
         @if !unit.oneshot { dt { "Restarts by itself" } dd { (unit.restarts) } }
         @if !unit.status_text.is_empty() { dt { "It says" } dd { bdi { (unit.status_text) } } }

@@ -102,7 +102,7 @@ async fn detailed(view: &View, past: &Past, unit: &UnitStatus, kind: &str) -> Ma
             @if !unit.reason.is_empty() { p.reason { bdi { (unit.reason) } } }
             p { (duration(view, past, unit)) }
             @if unit.state == UnitState::Failed {
-                p { "When the cause is mended: " code { "desktopd restart " (unit.name) } ", or the button." }
+                p { "After you fix the cause: " code { "desktopd restart " (unit.name) } ", or the button." }
             }
             @if unit.state != UnitState::Waiting { (log) }
         }

@@ -24,10 +24,8 @@ pub(super) async fn page(view: View) -> Answer {
                 &on(user, &name),
             )
         }
-        Ok(_) => {
-            shell::whole(&view, Page::Terminal, "Terminal", &[], &off("this build has no scripts for pages"))
-        }
-        Err(why) => shell::whole(&view, Page::Terminal, "Terminal", &[], &off(why)),
+        Ok(_) => shell::page(&view, Page::Terminal, "Terminal", &off("this build has no scripts for pages")),
+        Err(why) => shell::page(&view, Page::Terminal, "Terminal", &off(why)),
     }
 }
 
@@ -67,12 +65,16 @@ fn off(why: &str) -> Markup {
         section {
             h2 { "The terminal is off" }
             p.reason { (why) }
-            p { "To turn it on, start the container with this variable. The terminal then asks for the password again each time." }
-            dl {
-                dt { code { "PORTAL_TERMINAL=user" } }
-                dd { "a shell of the desktop's user" }
-                dt { code { "PORTAL_TERMINAL=root" } }
-                dd { "a shell of root, who may change everything in the container" }
+            @if why.starts_with("PORTAL_TERMINAL") {
+                p { "To turn it on, start the container with this variable. The terminal then asks for the password again each time." }
+                dl {
+                    dt { code { "PORTAL_TERMINAL=user" } }
+                    dd { "a shell of the desktop's user" }
+                    dt { code { "PORTAL_TERMINAL=root" } }
+                    dd { "a shell of root, who may change everything in the container" }
+                }
+            } @else {
+                p { "Mend the cause above, then start the container again." }
             }
         }
         section.quiet {

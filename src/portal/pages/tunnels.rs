@@ -52,12 +52,12 @@ fn by_ssh(view: &View) -> Markup {
         @if !routes.is_empty() {
             section aria-labelledby="ssh-title" {
                 h2 #ssh-title { "Without a tunnel" }
-                p { "With SSH to this machine or to its host, your own computer gets these ports:" }
+                p { "With SSH to this machine or to its host, your own computer gets these ports. HOST is the name that you use for SSH:" }
                 dl {
                     @for route in routes {
                         dt { bdi { (route.title) } }
                         dd {
-                            code { "ssh -L " (route.port) ":localhost:" (route.port) " " (view.address.host) }
+                            code { "ssh -L " (route.port) ":localhost:" (route.port) " HOST" }
                             br; small { "then open port " (route.port) " of localhost" }
                         }
                     }

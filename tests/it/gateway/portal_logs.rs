@@ -132,7 +132,7 @@ async fn another_service_is_merged_by_one_click_and_a_row_has_a_link() {
     finds(&browser, "return [...document.querySelectorAll('#log bdi')].at(-1).textContent", json!("later"))
         .await;
     browser.goto(&link.replace("row=", "row=9")).await;
-    reads(&browser, "The row of the link is not kept any more").await;
+    reads(&browser, "The row of this link is no longer in memory").await;
 }
 
 #[tokio::test]

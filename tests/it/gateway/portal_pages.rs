@@ -302,7 +302,7 @@ async fn tunnels_say_why_there_is_none() {
     world.observer.update(|snapshot| snapshot.routes = vec![RouteStatus::new("Desktop", 6100, "/", None)]);
     world.variables.send_replace(variables(&[]));
     let none = page(&world, "/tunnels", 200).await;
-    for text in ["No tunnel is open", "CF_TUNNEL_TOKEN", "not set", "ssh -L 6100:localhost:6100 127.0.0.1"] {
+    for text in ["No tunnel is open", "CF_TUNNEL_TOKEN", "not set", "ssh -L 6100:localhost:6100 HOST"] {
         assert!(none.contains(text), "{text} is not in {none}");
     }
     assert!(!none.contains("The variables below ask for one"), "{none}");

@@ -106,7 +106,7 @@ impl Choice {
     pub(super) fn nothing(&self) -> &'static str {
         let filtered =
             self.asked.iter().any(|(key, _)| !["service", "q", "regex", "case"].contains(&key.as_str()));
-        if filtered { "No kept row is like this." } else { "Nothing was written yet." }
+        if filtered { "No rows match." } else { "Nothing was written yet." }
     }
 
     /// The command that prints these rows.

@@ -32,7 +32,7 @@ pub(super) fn line(row: &Row, of_several: bool, choice: Option<&Choice>) -> Mark
         Some(Level::Info | Level::Debug) | None => "",
     };
     let text = plain(&row.text);
-    let linked = choice.and_then(Choice::row).is_some_and(|(seq, _)| seq == row.seq);
+    let linked = choice.and_then(Choice::row).is_some_and(|linked| linked == (row.seq, row.at));
     html! {
         div.{ "row " (level) } id=[linked.then_some("row")] aria-current=[linked.then_some("true")] {
             @match choice {

@@ -35,8 +35,7 @@ pub(super) fn section(snapshot: &Snapshot, sample: &Sample, by_cpu: bool) -> Mar
                 }
             }
             p.dim {
-                "Memory of a process alone, without files and without memory that several processes share: the sum is less \
-                 than the memory in use."
+                "Private memory of each process: no file cache, no shared memory. The sum is less than the memory in use."
             }
             table.figures {
                 thead { tr {

@@ -131,6 +131,10 @@ fn question(shown: &Sessions, asked: &str) -> Markup {
             format!("End the session of {}?", visit.address),
             "That browser has to log in again. What it has open here is closed; programs on the desktop go on.",
         ),
+        None if asked == OTHERS && shown.required && !shown.sessions.iter().any(|visit| visit.own) => (
+            "End all sessions?".to_owned(),
+            "All browsers have to log in again. The password and the token stay the same.",
+        ),
         None if asked == OTHERS && shown.required => (
             "End all other sessions?".to_owned(),
             "All other browsers have to log in again, also those that are not in the list. Their connections are closed, \
@@ -176,6 +180,6 @@ fn refused(view: &View, problem: &Problem) -> Response {
         section.notice role="alert" { h2 { "That was refused" } p { (problem.1) } }
         p { a.button href="settings" { "Back to the settings" } }
     };
-    let page = shell::page(view, Page::Settings, "Refused", &body);
+    let page = shell::still(view, Page::Settings, "Refused", &body);
     (problem.0, [(CACHE_CONTROL, "no-store")], page).into_response()
 }

@@ -30,7 +30,7 @@ pub(super) fn section() -> Markup {
                 @if let Some(kernel) = kernel { dt { "Kernel" } dd { (kernel) } }
                 @if let Some(driver) = driver { dt { "NVIDIA's driver" } dd { (driver) } }
                 dt { "Licences" } dd { "of all programs of the image: " code { "/usr/share/doc/*/copyright" } }
-                dt { "For a report of a fault" } dd { code { "desktopd doctor --bundle" } }
+                dt { "For a bug report" } dd { code { "desktopd doctor --bundle" } }
             }
         }
     }

@@ -27,7 +27,7 @@ async function act(button: HTMLButtonElement): Promise<void> {
 
 /** Asks, and has the daemon carry the action out. */
 export async function request(verb: string, name: string, question?: Question | null): Promise<void> {
-  if (document.body.classList.contains('stale')) return;
+  if (document.body.classList.contains('stale')) return say('Connection lost: nothing was sent');
   if (question && !(await confirmed(question))) return;
   try {
     const response = await fetch(`api/units/${verb}`, {

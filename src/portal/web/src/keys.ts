@@ -48,8 +48,8 @@ export function watchKeys(): void {
   if (document.getElementById('units')) {
     bind('Services', 'j', 'next service', () => move(1));
     bind('Services', 'k', 'previous service', () => move(-1));
-    bind('Services', 'l', 'its log', () => row()?.querySelector<HTMLElement>('a[href^="logs?"]')?.click());
-    bind('Services', 'r', 'restart it, or start it', () => row()?.querySelector<HTMLElement>('[data-verb="restart"], [data-verb="start"]')?.click());
+    bind('Services', 'l', 'log of the service', () => row()?.querySelector<HTMLElement>('a[href^="logs?"]')?.click());
+    bind('Services', 'r', 'restart or start the service', () => row()?.querySelector<HTMLElement>('[data-verb="restart"], [data-verb="start"]')?.click());
   }
   document.addEventListener('keydown', (event) => {
     const { key, target } = event;

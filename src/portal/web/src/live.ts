@@ -14,6 +14,7 @@ export function watchState(after: () => void): void {
   let more = false;
   let lost = 0;
   let ticking = 0;
+  let stream: EventSource | null = null;
 
   async function update(): Promise<void> {
     more = true;
@@ -33,7 +34,10 @@ export function watchState(after: () => void): void {
     lost ||= Date.now();
     const seconds = Math.round((Date.now() - lost) / 1000);
     const note = at('connection');
-    note.textContent = `Connection lost ${seconds} s ago. What you see is from then; it comes back by itself.`;
+    // A screen reader reads each change.
+    if (note.hidden || seconds % 30 === 0) {
+      note.textContent = `Connection lost ${seconds} s ago. What you see is from then; it comes back by itself.`;
+    }
     note.hidden = false;
     document.body.classList.add('stale');
     ticking ||= window.setInterval(showLost, 1000);
@@ -47,18 +51,24 @@ export function watchState(after: () => void): void {
     document.body.classList.remove('stale');
   }
 
+  // A hidden page holds no connection: by plain http a browser has six for all tabs together.
   function connect(): void {
-    const stream = new EventSource('api/status/stream?brief=true');
-    stream.addEventListener('changed', (event: MessageEvent<string>) => {
+    if (stream || document.hidden) return;
+    const opened = new EventSource('api/status/stream?brief=true');
+    stream = opened;
+    opened.addEventListener('changed', (event: MessageEvent<string>) => {
       showFound();
       const { started_at } = JSON.parse(event.data) as Changed;
       // Another daemon may have other pages and scripts.
       if (String(started_at) !== document.body.dataset['daemon']) location.reload();
       else void update();
     });
-    stream.addEventListener('error', () => {
+    opened.addEventListener('error', () => {
+      if (stream !== opened) return;
       showLost();
-      if (stream.readyState === EventSource.CLOSED) setTimeout(() => void again(), AGAIN);
+      if (opened.readyState !== EventSource.CLOSED) return;
+      stream = null;
+      setTimeout(() => void again(), AGAIN);
     });
   }
 
@@ -69,18 +79,25 @@ export function watchState(after: () => void): void {
     else connect();
   }
 
-  // A page that nobody sees is not fetched.
-  document.addEventListener('visibilitychange', () => { if (!document.hidden && more) void update(); });
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) {
+      stream?.close();
+      stream = null;
+    } else connect();
+  });
   document.addEventListener('newer', () => void update());
   connect();
 }
 
 async function fetchPage(after: () => void): Promise<void> {
+  const { search } = location;
   const response = await fetch(location.href, { headers: { accept: 'text/html' } }).catch(() => null);
   if (response?.redirected && response.url.includes('desktopd/login')) return logIn();
   if (response?.status === 401) return logIn();
   if (!response || response.status >= 500) return;
   const newer = new DOMParser().parseFromString(await response.text(), 'text/html');
+  // A person chose something else meanwhile.
+  if (location.search !== search) return fetchPage(after);
   showTimes(newer);
   const scrolled = [...document.querySelectorAll('.log:not(#log)')].map((log) => atEnd(log));
   for (const id of ['summary', 'main']) {
@@ -107,5 +124,7 @@ function beforeNodeMorphed(element: Node): boolean {
 /** What a person opened stays open; what the scripts show stays shown. */
 function beforeAttributeUpdated(name: string, element: Element): boolean {
   return !(name === 'open' && element instanceof HTMLDetailsElement) && !(name === 'hidden' && element.matches('#filter, [data-copy], #preview'))
-    && !(name === 'src' && element.matches('#preview img'));
+    && !(name === 'src' && element.matches('#preview img'))
+    // A typed text is no attribute of the newer page.
+    && !(name === 'value' && element.matches('[type="search"], [type="password"]'));
 }

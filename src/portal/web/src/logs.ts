@@ -10,9 +10,9 @@ import { LogView } from './logs/view';
 
 const HIT = 'mark:not(.rest)';
 
-/** Takes over the log of the page, if there is one. */
-export function watchLogs(): void {
-  if (!document.getElementById('choice')) return;
+/** Takes over the log of the page, if there is one. What is returned looks for the log of a newer page. */
+export function watchLogs(): () => void {
+  if (!document.getElementById('choice')) return () => {};
   let view: LogView | null = null;
   let [wrap, relative] = [true, false];
   let at = 0;
@@ -114,4 +114,10 @@ export function watchLogs(): void {
   document.addEventListener('scroll', (event) => { if (event.target === view?.log) times(); }, { capture: true, passive: true });
   setInterval(() => { if (relative) times(); }, 5000);
   begin();
+  // A log that came with a newer page: the first one could not be shown.
+  return () => {
+    if (button('log') === (view?.log ?? null)) return;
+    view?.end();
+    begin();
+  };
 }

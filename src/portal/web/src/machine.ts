@@ -85,4 +85,7 @@ function watchRange(): void {
 }
 
 watchRange();
+// Also where no sample comes at all.
+watchAge();
+document.addEventListener('visibilitychange', () => { if (!document.hidden) watchAge(); });
 follow('api/machine/stream', { history: takeHistory, sample: takeSample });

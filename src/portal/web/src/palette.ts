@@ -63,13 +63,19 @@ export function watchPalette(): void {
   function show(): void {
     if (!palette) return;
     const typed = palette.field.value.trim();
-    const fits = all.map((command) => ({ command, points: fit(typed, command.title) })).filter(({ points }) => points >= 0);
+    // The words may come in any order.
+    const words = typed.split(/\s+/);
+    const points = (title: string): number => {
+      const each = words.map((word) => fit(word, title));
+      return each.some((one) => one < 0) ? -1 : each.reduce((sum, one) => sum + one, 0);
+    };
+    const fits = all.map((command) => ({ command, points: points(command.title) })).filter((one) => one.points >= 0);
     if (typed) fits.sort((a, b) => b.points - a.points);
     shown = fits.slice(0, MOST).map(({ command }) => command);
     chosen = 0;
     palette.list.replaceChildren(...shown.map(option));
     palette.list.hidden = shown.length === 0;
-    palette.none.textContent = shown.length === 0 ? 'No command is like this.' : '';
+    palette.none.textContent = shown.length === 0 ? 'No command matches.' : '';
     palette.none.hidden = shown.length > 0;
     palette.field.setAttribute('aria-expanded', String(shown.length > 0));
     choose(0);

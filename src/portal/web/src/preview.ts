@@ -41,12 +41,12 @@ export function watchPreview(): void {
   }
 
   const image = picture();
-  if (image) {
-    if (image.complete && image.naturalWidth === 0) show(image, false);
-    image.addEventListener('error', () => show(image, false));
-  }
-  // The first page is the only one that can have a picture, also later.
-  if (!document.getElementById('links') && !document.getElementById('desktop')) return;
+  if (image?.complete && image.naturalWidth === 0) show(image, false);
+  // A picture that comes with a newer page, too.
+  document.addEventListener('error', (event) => {
+    const failed = picture();
+    if (failed && event.target === failed) show(failed, false);
+  }, true);
   setInterval(() => void update(), STEP);
   document.addEventListener('visibilitychange', () => void update());
 }

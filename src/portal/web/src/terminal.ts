@@ -46,7 +46,11 @@ async function ticket(): Promise<string | null> {
   return null;
 }
 
+let last: Terminal | null = null;
+
 function open(ticket: string): void {
+  // What the last one printed stays until now.
+  last?.dispose();
   form.hidden = true;
   screen.hidden = false;
   end.hidden = false;
@@ -58,6 +62,7 @@ function open(ticket: string): void {
     theme: colours(),
     screenReaderMode: (at('terminal-reader') as HTMLInputElement).checked,
   });
+  last = terminal;
   const fit = new FitAddon();
   terminal.loadAddon(fit);
   terminal.open(screen);
@@ -76,7 +81,8 @@ function open(ticket: string): void {
   };
   let drawn = 0;
   let ended = '';
-  socket.addEventListener('open', () => { tell(`Connected. ${at('terminal-status').dataset['whose'] ?? ''}`); terminal.focus(); });
+  let opened = false;
+  socket.addEventListener('open', () => { opened = true; tell(`Connected. ${at('terminal-status').dataset['whose'] ?? ''}`); terminal.focus(); });
   socket.addEventListener('message', ({ data }: MessageEvent<ArrayBuffer | string>) => {
     if (typeof data === 'string') {
       ({ ended } = JSON.parse(data) as { ended: string });
@@ -115,10 +121,9 @@ function open(ticket: string): void {
     terminal.options.cursorBlink = false;
     end.hidden = true;
     form.hidden = false;
-    tell(`The terminal has ended${ended ? `: ${ended}` : ''}. What it printed stays below until the next one.`);
+    if (opened) tell(`The terminal has ended${ended ? `: ${ended}` : ''}. What it printed stays below until the next one.`);
+    else tell('The terminal could not be opened. Try again.', true);
     password.focus();
-    // The next terminal takes the place of this one.
-    form.addEventListener('submit', () => terminal.dispose(), { once: true });
   });
 }
 
@@ -131,8 +136,11 @@ async function enter(): Promise<void> {
 }
 
 adoptStyles();
+let busy = false;
 form.addEventListener('submit', (event) => {
   event.preventDefault();
-  void enter();
+  if (busy) return;
+  busy = true;
+  void enter().finally(() => { busy = false; });
 });
 (at('terminal-open') as HTMLButtonElement).disabled = false;

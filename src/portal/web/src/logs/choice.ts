@@ -6,6 +6,7 @@ import { showTimes } from '../times';
 /** Makes the form and the links between views of the log work; `before` and `after` surround a change of the page. */
 export function watchChoice(before: () => void, after: () => void): void {
   let latest = 0;
+  let shown = location.search;
 
   async function show(address: string, push: boolean): Promise<void> {
     latest += 1;
@@ -19,10 +20,13 @@ export function watchChoice(before: () => void, after: () => void): void {
     const content = newer.getElementById('main');
     if (!content || mine !== latest) return;
     if (push) history.pushState(null, '', address);
+    shown = location.search;
     document.title = newer.title;
     before();
     showTimes(newer);
-    Idiomorph.morph(at('main'), content, { ignoreActiveValue: true });
+    Idiomorph.morph(at('main'), content, {
+      ignoreActiveValue: push, callbacks: { beforeAttributeUpdated: (name: string) => name !== 'open' },
+    });
     after();
   }
 
@@ -50,5 +54,6 @@ export function watchChoice(before: () => void, after: () => void): void {
     event.preventDefault();
     void show(link.href, true);
   });
-  window.addEventListener('popstate', () => { void show(location.href, false); });
+  // A link within the page is no other choice.
+  window.addEventListener('popstate', () => { if (location.search !== shown) void show(location.href, false); });
 }

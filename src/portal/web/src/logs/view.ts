@@ -117,11 +117,11 @@ export class LogView {
     const { services, rows } = await response.json() as LogRows;
     this.several = services.length > 1;
     this.clear();
-    const wanted = Number(this.log.dataset['row']);
+    const wanted = this.log.dataset['row'];
     for (const row of rows) {
       const element = this.element(row);
       this.append(element);
-      if (row.seq === wanted) {
+      if (`${row.seq}-${row.at}` === wanted) {
         element.id = 'row';
         this.places.goTo(element);
       }
@@ -130,8 +130,9 @@ export class LogView {
   }
 
   private refused(text: string, again: boolean): void {
+    const full = text.includes('read logs already') ? ' Close another page or tab with logs, or end a `desktopd logs -f`.' : '';
     const later = again
-      ? ' Close another page or tab with logs, or end a `desktopd logs -f`. This page tries again every 10 seconds; the rows below are from before.'
+      ? `${full} This page tries again every 10 seconds; the rows below are from before.`
       : ' Change the search or the services above.';
     this.refusal.textContent = `These logs are not followed: ${text}.${later}`;
     this.refusal.hidden = false;

@@ -15,7 +15,8 @@ function bytes(value: number): string {
     value /= 1024;
     at += 1;
   }
-  return `${at === 0 ? Math.round(value) : value.toFixed(1)} ${units[at]}`;
+  // Cut off as the server does: nearly full is not full.
+  return `${at === 0 ? Math.round(value) : (Math.floor(value * 10) / 10).toFixed(1)} ${units[at]}`;
 }
 
 /** The distances that the marks of an axis may have. */
