@@ -119,12 +119,12 @@ async fn a_request_that_is_held_back_does_nothing_after_its_session_has_ended() 
     let world = World::new().await;
     let (own, thief) = (browser(&world).await, browser(&world).await);
     let mut held = TcpStream::connect(("127.0.0.1", world.pages)).await.unwrap();
-    let head = format!(
+    let request = format!(
         "POST /api/sessions/end HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{thief}{JSON}\
          Connection: close\r\nExpect: 100-continue\r\nContent-Length: 15\r\n\r\n",
         world.pages
     );
-    held.write_all(head.as_bytes()).await.unwrap();
+    held.write_all(request.as_bytes()).await.unwrap();
     // The server waits for the body now.
     read_until(&mut held, "100 Continue").await;
     let victim = list(&world, &own).await.sessions.into_iter().find(|visit| !visit.own).unwrap();
