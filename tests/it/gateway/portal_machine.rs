@@ -46,9 +46,8 @@ async fn one_click_after_the_login_shows_which_process_uses_the_memory_and_plots
          const blank = Object.assign(document.createElement('canvas'), { width: canvas.width, height: canvas.height }); \
          return window.first === canvas && canvas.toDataURL() !== blank.toDataURL()";
     finds(&browser, drawn, json!(true)).await;
-    let seconds = "return document.querySelector('#cpu .big').textContent !== (window.big ??= \
-         document.querySelector('#cpu .big').textContent) || (window.tries = (window.tries ?? 0) + 1) > 60";
-    finds(&browser, seconds, json!(true)).await;
+    let newer = "return performance.getEntriesByType('resource').filter(one => one.name.endsWith('/machine')).length >= 2";
+    finds(&browser, newer, json!(true)).await;
     assert_eq!(browser.execute(drawn, vec![]).await, json!(true));
     browser.click_on("[data-range='minutes']").await;
     finds(&browser, label, json!("CPU in the last 24 hours")).await;
